@@ -1,0 +1,69 @@
+//! The record of one HTTP call, as it stands in the journal, in `outbound_audit` and in the audit stream.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::outcome::OutcomeClass;
+
+/// What a call was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallPurpose {
+    /// Getting an access token.
+    Token,
+    /// Looking our reference up before a create.
+    Lookup,
+    /// Creating the listing.
+    Create,
+    /// Updating names, descriptions, policies.
+    Content,
+    /// Updating the photos.
+    Images,
+    /// Updating nights: availability, rates or both.
+    Calendar,
+    /// Reading back what the channel says it has.
+    ReadBack,
+    /// A health check.
+    Probe,
+}
+
+impl CallPurpose {
+    /// The name used in JSON and in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Lookup => "lookup",
+            Self::Create => "create",
+            Self::Content => "content",
+            Self::Images => "images",
+            Self::Calendar => "calendar",
+            Self::ReadBack => "read_back",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// One HTTP call and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Sent as `X-Request-Id`; the channel's own log can be matched by it.
+    pub request_id: Uuid,
+    /// What it was for.
+    pub purpose: CallPurpose,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query without secrets.
+    pub path: String,
+    /// When it was started, UTC.
+    pub started_at: DateTime<Utc>,
+    /// From the start to the answer or the time-out, in milliseconds.
+    pub duration_ms: u64,
+    /// The HTTP status, absent when no answer came.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub class: OutcomeClass,
+    /// The channel's words or the transport's error, shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}

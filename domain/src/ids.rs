@@ -1,0 +1,136 @@
+//! Typed identifiers. Names of the organisation's own things (org, account, unit) are short strings that fit into a
+//! NATS subject token; ids that this service gives out are UUIDs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A name that cannot be used as an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an identifier: use 1 to 64 of the characters A-Z a-z 0-9 _ -")]
+pub struct InvalidName(pub String);
+
+fn check_name(name: &str) -> Result<(), InvalidName> {
+    let fits =
+        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if fits { Ok(()) } else { Err(InvalidName(name.chars().take(80).collect())) }
+}
+
+macro_rules! name_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks the name: 1 to 64 of `A-Z a-z 0-9 _ -`.
+            pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
+                let name = name.into();
+                check_name(&name)?;
+                Ok(Self(name))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(name: &str) -> Result<Self, InvalidName> {
+                Self::new(name)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(name: String) -> Result<Self, InvalidName> {
+                Self::new(name)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    };
+}
+
+name_id!(
+    /// An organisation: the tenant that owns units and targets.
+    OrgId
+);
+name_id!(
+    /// An account inside an organisation, the finer grain of access rights.
+    AccountId
+);
+name_id!(
+    /// A unit (villa, apartment) as its organisation names it.
+    UnitId
+);
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A channel target: one account at one channel, with its limits and credentials.
+    TargetId
+);
+uuid_id!(
+    /// A channel listing: one unit on one target.
+    ListingId
+);
+uuid_id!(
+    /// One sync job of a listing.
+    SyncId
+);
+
+impl ListingId {
+    /// The listing of a unit on a target: UUIDv5 of (target, unit).
+    ///
+    /// Invariant: one listing per (unit, target), because the id is the pair and the journal's key is the id.
+    pub fn of(target: TargetId, unit: &UnitId) -> Self {
+        Self(Uuid::new_v5(&target.0, unit.as_str().as_bytes()))
+    }
+}
+
+/// The id a channel gave to a listing, as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExternalId(pub String);
+
+impl fmt::Display for ExternalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,155 @@
+//! The decisions of a listing. Pure: a command and the state give events or a refusal.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::ids::{ListingId, SyncId};
+use crate::listing::{
+    Cause, ChannelListing, Link, LinkListing, LinkState, ListingCommand, ListingError, ListingEvent, RequestSync,
+    SyncAttempt, SyncReport, SyncRequest,
+};
+use crate::outcome::OutcomeClass;
+
+/// A creation whose end nobody told may still reach the channel for this long: the longest call and its grace.
+pub const CREATION_GRACE: TimeDelta = TimeDelta::seconds(25);
+
+impl ChannelListing {
+    /// Decides on a command.
+    pub fn decide(&self, command: ListingCommand) -> Result<Vec<ListingEvent>, ListingError> {
+        if let ListingCommand::Link(link) = command {
+            return self.link_to(link);
+        }
+        let (link, state) = self.linked()?;
+        match command {
+            ListingCommand::Link(_) => Err(ListingError::AlreadyLinked),
+            ListingCommand::RecordOutcome(report) => self.record(report),
+            _ if state == LinkState::Unlinked => Err(ListingError::Unlinked),
+            ListingCommand::RequestSync(request) => self.request(link, request),
+            ListingCommand::StartCreation { sync_id, at } => self.start_creation(sync_id, at),
+            ListingCommand::Pause { reason } => match state {
+                LinkState::Paused => Err(ListingError::AlreadyPaused),
+                _ => Ok(vec![ListingEvent::ListingPaused { reason }]),
+            },
+            ListingCommand::Resume => match state {
+                LinkState::Paused => Ok(vec![ListingEvent::ListingResumed {}]),
+                _ => Err(ListingError::NotPaused),
+            },
+            ListingCommand::Unlink { reason } => {
+                let cancels = self.pending.as_ref().map(|pending| pending.sync_id);
+                Ok(vec![ListingEvent::ListingUnlinked { reason, cancels }])
+            }
+        }
+    }
+
+    fn linked(&self) -> Result<(&Link, LinkState), ListingError> {
+        self.link.as_ref().zip(self.state).ok_or(ListingError::NotFound)
+    }
+
+    fn link_to(&self, link: LinkListing) -> Result<Vec<ListingEvent>, ListingError> {
+        let generation = match (self.state, &self.link) {
+            (None, _) | (_, None) => 1,
+            (Some(LinkState::Unlinked), Some(before)) => before.generation + 1,
+            _ => return Err(ListingError::AlreadyLinked),
+        };
+        Ok(vec![ListingEvent::ListingLinked {
+            listing_id: ListingId::of(link.target_id, &link.unit_id),
+            org_id: link.org_id,
+            account_id: link.account_id,
+            unit_id: link.unit_id,
+            target_id: link.target_id,
+            // What was created there before is taken up again rather than created twice.
+            external_id: link.external_id.or_else(|| self.external_id.clone()),
+            generation,
+        }])
+    }
+
+    fn request(&self, link: &Link, wish: RequestSync) -> Result<Vec<ListingEvent>, ListingError> {
+        if (&wish.snapshot_org, &wish.snapshot_unit) != (&link.org_id, &link.unit_id) {
+            return Err(ListingError::ForeignSnapshot { org: wish.snapshot_org, unit: wish.snapshot_unit });
+        }
+        if matches!(wish.cause, Cause::UnitChanged | Cause::Linked) {
+            match wish.revision {
+                revision if revision == self.last_revision => return Err(ListingError::DuplicateRevision(revision)),
+                got if got < self.last_revision => {
+                    return Err(ListingError::StaleRevision { have: self.last_revision, got });
+                }
+                _ => {}
+            }
+        }
+        let forced = wish.cause.forces();
+        let idempotency_key = wish.key(link.listing_id, link.generation);
+        let needs = if forced { wish.sections.keys().copied().collect() } else { self.differing(&wish.sections) };
+        let unchanged = !forced && self.pending.is_none() && needs.is_empty();
+        let request = SyncRequest {
+            sync_id: SyncId(Uuid::new_v5(&link.listing_id.0, idempotency_key.as_bytes())),
+            ordinal: self.last_ordinal + 1,
+            idempotency_key,
+            cause: wish.cause,
+            snapshot: wish.snapshot,
+            revision: wish.revision,
+            sections: wish.sections,
+            needs,
+            rejected: wish.rejected,
+            origin: wish.origin,
+        };
+        if unchanged {
+            return Ok(vec![ListingEvent::SyncSkipped { request }]);
+        }
+        let supersedes = self.pending.as_ref().map(|pending| pending.sync_id);
+        Ok(vec![ListingEvent::SyncRequested { request, supersedes }])
+    }
+
+    /// Invariant: no duplicate listing at the channel. The version guard of the journal lets one intent through, and
+    /// an intent whose end is unknown keeps every other attempt away until its call can no longer arrive.
+    fn start_creation(&self, sync_id: SyncId, at: DateTime<Utc>) -> Result<Vec<ListingEvent>, ListingError> {
+        if self.external_id.is_some() {
+            return Err(ListingError::AlreadyCreated);
+        }
+        if self.pending.is_none() && self.last_ordinal == self.finished_ordinal {
+            return Err(ListingError::NotPending(sync_id));
+        }
+        match self.creation {
+            Some(other) if at < other.started_at + CREATION_GRACE => {
+                Err(ListingError::CreationUnderWay { until: other.started_at + CREATION_GRACE })
+            }
+            _ => Ok(vec![ListingEvent::CreationStarted { sync_id, at }]),
+        }
+    }
+
+    fn record(&self, report: SyncReport) -> Result<Vec<ListingEvent>, ListingError> {
+        if report.ordinal == 0 || report.ordinal > self.last_ordinal {
+            return Err(ListingError::NotPending(report.sync_id));
+        }
+        let burned = self.pending.as_ref().filter(|p| p.ordinal == report.ordinal).map_or(0, |p| p.attempts);
+        let burns = report.class.is_some_and(OutcomeClass::burns_attempt);
+        let attempt = SyncAttempt {
+            sync_id: report.sync_id,
+            ordinal: report.ordinal,
+            attempt: burned + u32::from(burns || report.class.is_none_or(|class| !class.retriable())),
+            started_at: report.started_at,
+            finished_at: report.finished_at,
+            progress: report.progress,
+            rejected: report.rejected,
+            calls: report.calls,
+            detail: report.detail,
+        };
+        if report.ordinal <= self.finished_ordinal {
+            let told = !attempt.calls.is_empty() || attempt.progress.external_id.is_some();
+            return Ok(if told {
+                vec![ListingEvent::LateAttemptRecorded { attempt, class: report.class }]
+            } else {
+                Vec::new()
+            });
+        }
+        let superseded = self.pending.as_ref().is_some_and(|pending| pending.ordinal > report.ordinal);
+        Ok(vec![match report.class {
+            None => ListingEvent::SyncFoundUnchanged { attempt },
+            Some(class) if class.succeeded() => ListingEvent::SyncAccepted { attempt },
+            Some(class) if superseded => ListingEvent::SupersededSyncFailed { attempt, class },
+            Some(class) if !report.hopeless && class.retriable() && attempt.attempt < report.max_attempts => {
+                ListingEvent::SyncDeferred { attempt, class, due_at: report.retry_at }
+            }
+            Some(class) => ListingEvent::SyncFailed { attempt, class },
+        }])
+    }
+}

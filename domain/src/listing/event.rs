@@ -1,0 +1,165 @@
+//! What has happened to a listing. These shapes are a promise: see `upcast`.
+
+use chrono::{DateTime, Utc};
+use cqrs_es::DomainEvent;
+use serde::{Deserialize, Serialize};
+
+use crate::call::CallRecord;
+use crate::channel::{RejectedPart, Section, SectionHashes};
+use crate::hash::{IdempotencyKey, SnapshotHash};
+use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
+use crate::listing::{Cause, Origin, Progress};
+use crate::outcome::OutcomeClass;
+
+/// A sync job as it was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// The job.
+    pub sync_id: SyncId,
+    /// Counts the jobs of a listing from 1; a later one wins.
+    pub ordinal: u64,
+    /// Unique within the listing.
+    pub idempotency_key: IdempotencyKey,
+    /// Why it is wanted.
+    pub cause: Cause,
+    /// What is to be sent.
+    pub snapshot: SnapshotHash,
+    /// The unit's revision in it.
+    pub revision: u64,
+    /// The hash of each section.
+    pub sections: SectionHashes,
+    /// The sections that differ from what the channel took last, most urgent first.
+    pub needs: Vec<Section>,
+    /// Parts that the mapping had to leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<RejectedPart>,
+    /// What set it off.
+    pub origin: Origin,
+}
+
+/// One attempt at a sync job, with every call that it made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SyncAttempt {
+    /// The job.
+    pub sync_id: SyncId,
+    /// Its ordinal within the listing.
+    pub ordinal: u64,
+    /// Counts the attempts that burned one of the five, this one included if it did.
+    pub attempt: u32,
+    /// When it started, UTC.
+    pub started_at: DateTime<Utc>,
+    /// When it ended, UTC.
+    pub finished_at: DateTime<Utc>,
+    /// What it got done.
+    #[serde(default)]
+    pub progress: Progress,
+    /// Parts that were refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<RejectedPart>,
+    /// Every call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallRecord>,
+    /// Why, in words, where it did not simply succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// An event of a [`ChannelListing`](crate::listing::ChannelListing).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of the commands of the same name")]
+pub enum ListingEvent {
+    /// The unit was put on the target, for the first time or again (`generation` counts).
+    ListingLinked {
+        listing_id: ListingId,
+        org_id: OrgId,
+        account_id: AccountId,
+        unit_id: UnitId,
+        target_id: TargetId,
+        external_id: Option<ExternalId>,
+        generation: u32,
+    },
+    /// A sync job was made; it takes the place of `supersedes`, if that had not ended.
+    SyncRequested {
+        request: SyncRequest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        supersedes: Option<SyncId>,
+    },
+    /// A sync job was made and ended at once: the channel has all of it already.
+    SyncSkipped {
+        request: SyncRequest,
+    },
+    /// The call that creates the listing at the channel is about to be made.
+    CreationStarted {
+        sync_id: SyncId,
+        at: DateTime<Utc>,
+    },
+    /// The channel took it; `rejected` names parts that it did not.
+    SyncAccepted {
+        attempt: SyncAttempt,
+    },
+    /// Nothing differed when the attempt began, so nothing was sent.
+    SyncFoundUnchanged {
+        attempt: SyncAttempt,
+    },
+    /// The attempt failed in a way that can heal; the next one is due at `due_at`.
+    SyncDeferred {
+        attempt: SyncAttempt,
+        class: OutcomeClass,
+        due_at: DateTime<Utc>,
+    },
+    /// The sync ended without success.
+    SyncFailed {
+        attempt: SyncAttempt,
+        class: OutcomeClass,
+    },
+    /// An attempt failed after a newer job had taken its place; the newer one goes on.
+    SupersededSyncFailed {
+        attempt: SyncAttempt,
+        class: OutcomeClass,
+    },
+    /// Calls of an attempt whose job had ended by another attempt.
+    LateAttemptRecorded {
+        attempt: SyncAttempt,
+        class: Option<OutcomeClass>,
+    },
+    ListingPaused {
+        reason: String,
+    },
+    ListingResumed {},
+    /// The listing was taken off; a pending job ends as cancelled.
+    ListingUnlinked {
+        reason: String,
+        cancels: Option<SyncId>,
+    },
+}
+
+impl ListingEvent {
+    /// The event's type as it is stored.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::ListingLinked { .. } => "ListingLinked",
+            Self::SyncRequested { .. } => "SyncRequested",
+            Self::SyncSkipped { .. } => "SyncSkipped",
+            Self::CreationStarted { .. } => "CreationStarted",
+            Self::SyncAccepted { .. } => "SyncAccepted",
+            Self::SyncFoundUnchanged { .. } => "SyncFoundUnchanged",
+            Self::SyncDeferred { .. } => "SyncDeferred",
+            Self::SyncFailed { .. } => "SyncFailed",
+            Self::SupersededSyncFailed { .. } => "SupersededSyncFailed",
+            Self::LateAttemptRecorded { .. } => "LateAttemptRecorded",
+            Self::ListingPaused { .. } => "ListingPaused",
+            Self::ListingResumed {} => "ListingResumed",
+            Self::ListingUnlinked { .. } => "ListingUnlinked",
+        }
+    }
+}
+
+impl DomainEvent for ListingEvent {
+    fn event_type(&self) -> String {
+        self.type_name().to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1.0".to_owned()
+    }
+}

@@ -1,0 +1,261 @@
+//! The state of a listing, and how events change it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::channel::{Section, SectionHashes};
+use crate::hash::SnapshotHash;
+use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
+use crate::listing::{ListingEvent, Origin, SyncAttempt, SyncRequest};
+use crate::outcome::OutcomeClass;
+
+/// What is linked to what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The listing.
+    pub listing_id: ListingId,
+    /// The tenant.
+    pub org_id: OrgId,
+    /// The account inside it.
+    pub account_id: AccountId,
+    /// The unit.
+    pub unit_id: UnitId,
+    /// The target.
+    pub target_id: TargetId,
+    /// Counts the links of this pair from 1.
+    pub generation: u32,
+}
+
+/// Where a listing is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// It follows its unit.
+    Active,
+    /// It records changes and holds its syncs.
+    Paused,
+    /// It was taken off.
+    Unlinked,
+}
+
+impl LinkState {
+    /// The name used in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Unlinked => "unlinked",
+        }
+    }
+}
+
+/// The one sync that is to be sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The job.
+    pub sync_id: SyncId,
+    /// Its ordinal.
+    pub ordinal: u64,
+    /// What is to be sent.
+    pub snapshot: SnapshotHash,
+    /// The unit's revision in it.
+    pub revision: u64,
+    /// The hash of each section.
+    pub sections: SectionHashes,
+    /// Every section is sent, whatever the channel took before.
+    pub forced: bool,
+    /// Attempts that were burned.
+    pub attempts: u32,
+    /// What set it off.
+    pub origin: Origin,
+    /// The last attempt's end is unknown: the channel is read before anything is resent.
+    pub verify_first: bool,
+}
+
+/// The intent to create, noted before the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Creation {
+    /// The sync that creates.
+    pub sync_id: SyncId,
+    /// When the call started, UTC.
+    pub started_at: DateTime<Utc>,
+}
+
+/// What the channel took last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Accepted {
+    /// The hash of each section.
+    pub sections: SectionHashes,
+    /// The newest snapshot that was taken as a whole.
+    pub snapshot: Option<SnapshotHash>,
+}
+
+/// The aggregate. `link` is `None` until the pair is linked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChannelListing {
+    pub(super) link: Option<Link>,
+    pub(super) state: Option<LinkState>,
+    pub(super) external_id: Option<ExternalId>,
+    pub(super) creation: Option<Creation>,
+    pub(super) last_revision: u64,
+    pub(super) last_ordinal: u64,
+    pub(super) finished_ordinal: u64,
+    pub(super) pending: Option<Pending>,
+    pub(super) accepted: Accepted,
+}
+
+impl ChannelListing {
+    /// What is linked, of an unlinked listing too.
+    pub fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    /// Where it is in its life; `None` where nothing was ever linked.
+    pub fn state(&self) -> Option<LinkState> {
+        self.state
+    }
+
+    /// Its id at the channel.
+    pub fn external_id(&self) -> Option<&ExternalId> {
+        self.external_id.as_ref()
+    }
+
+    /// An intent to create whose result is not known yet.
+    pub fn creation(&self) -> Option<Creation> {
+        self.creation
+    }
+
+    /// The sync that waits.
+    pub fn pending(&self) -> Option<&Pending> {
+        self.pending.as_ref()
+    }
+
+    /// What the channel took last.
+    pub fn accepted(&self) -> &Accepted {
+        &self.accepted
+    }
+
+    /// The newest revision of the unit that was taken; 0 before the first.
+    pub fn last_revision(&self) -> u64 {
+        self.last_revision
+    }
+
+    /// The sections of `wanted` that differ from what the channel took last, most urgent first.
+    pub fn differing(&self, wanted: &SectionHashes) -> Vec<Section> {
+        wanted
+            .iter()
+            .filter(|(section, hash)| self.accepted.sections.get(section) != Some(hash))
+            .map(|(section, _)| *section)
+            .collect()
+    }
+
+    /// The sections that the pending sync has to send now.
+    pub fn needs(&self) -> Vec<Section> {
+        match &self.pending {
+            Some(pending) if pending.forced => pending.sections.keys().copied().collect(),
+            Some(pending) => self.differing(&pending.sections),
+            None => Vec::new(),
+        }
+    }
+
+    /// Applies an event.
+    pub fn evolve(&mut self, event: ListingEvent) {
+        match event {
+            ListingEvent::ListingLinked {
+                listing_id,
+                org_id,
+                account_id,
+                unit_id,
+                target_id,
+                external_id,
+                generation,
+            } => {
+                self.link = Some(Link { listing_id, org_id, account_id, unit_id, target_id, generation });
+                self.state = Some(LinkState::Active);
+                self.external_id = external_id;
+                // A new link starts over: the channel may have been edited meanwhile, so everything is sent again.
+                self.accepted = Accepted::default();
+                self.last_revision = 0;
+            }
+            ListingEvent::SyncRequested { request, .. } => self.take_request(request),
+            ListingEvent::SyncSkipped { request } => {
+                self.last_revision = self.last_revision.max(request.revision);
+                self.last_ordinal = request.ordinal;
+                self.finished_ordinal = request.ordinal;
+                self.accepted.snapshot = Some(request.snapshot);
+            }
+            ListingEvent::CreationStarted { sync_id, at } => {
+                self.creation = Some(Creation { sync_id, started_at: at });
+            }
+            ListingEvent::SyncAccepted { attempt } | ListingEvent::SyncFoundUnchanged { attempt } => {
+                self.take_progress(&attempt, None);
+                self.finish(&attempt, true);
+            }
+            ListingEvent::SyncDeferred { attempt, class, .. } => {
+                self.take_progress(&attempt, Some(class));
+                if let Some(pending) = self.pending.as_mut() {
+                    pending.attempts = attempt.attempt;
+                }
+            }
+            ListingEvent::SyncFailed { attempt, class } | ListingEvent::SupersededSyncFailed { attempt, class } => {
+                self.take_progress(&attempt, Some(class));
+                self.finish(&attempt, false);
+            }
+            ListingEvent::LateAttemptRecorded { attempt, .. } => {
+                if self.external_id.is_none() {
+                    self.external_id = attempt.progress.external_id;
+                }
+            }
+            ListingEvent::ListingPaused { .. } => self.state = Some(LinkState::Paused),
+            ListingEvent::ListingResumed {} => self.state = Some(LinkState::Active),
+            ListingEvent::ListingUnlinked { .. } => {
+                self.state = Some(LinkState::Unlinked);
+                self.finished_ordinal = self.last_ordinal;
+                self.pending = None;
+            }
+        }
+    }
+
+    fn take_request(&mut self, request: SyncRequest) {
+        self.last_revision = self.last_revision.max(request.revision);
+        self.last_ordinal = request.ordinal;
+        // A forced sync that has not been sent stays forced, and an unknown end stays to be verified.
+        let (forced, verify_first) = self.pending.as_ref().map_or((false, false), |p| (p.forced, p.verify_first));
+        self.pending = Some(Pending {
+            sync_id: request.sync_id,
+            ordinal: request.ordinal,
+            snapshot: request.snapshot,
+            revision: request.revision,
+            sections: request.sections,
+            forced: forced || request.cause.forces(),
+            attempts: 0,
+            origin: request.origin,
+            verify_first,
+        });
+    }
+
+    fn take_progress(&mut self, attempt: &SyncAttempt, failure: Option<OutcomeClass>) {
+        if let Some(id) = &attempt.progress.external_id {
+            self.external_id = Some(id.clone());
+        }
+        // Any answer settles the intent to create; only an unknown end leaves a call that may still arrive.
+        let unknown = failure == Some(OutcomeClass::Unknown);
+        if !unknown {
+            self.creation = None;
+        }
+        self.accepted.sections.extend(attempt.progress.sections.iter().map(|(section, hash)| (*section, *hash)));
+        if let Some(pending) = self.pending.as_mut() {
+            pending.verify_first = unknown;
+        }
+    }
+
+    fn finish(&mut self, attempt: &SyncAttempt, succeeded: bool) {
+        self.finished_ordinal = self.finished_ordinal.max(attempt.ordinal);
+        let Some(pending) = self.pending.take() else { return };
+        if pending.ordinal > attempt.ordinal {
+            self.pending = Some(pending);
+        } else if succeeded {
+            self.accepted.snapshot = Some(pending.snapshot);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What stands beside every event: whose data it is, who did it, and what caused it.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{AccountId, OrgId, TargetId, UnitId};
+
+/// Who did something, and by which credential.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Actor {
+    /// The name of a person or a service, e.g. `ops@example.org` or `service:dispatcher`.
+    pub name: String,
+    /// The kind of credential: `cli`, `service`.
+    pub credential: String,
+}
+
+impl Actor {
+    /// A part of this service acting by itself.
+    pub fn service(role: &str) -> Self {
+        Self { name: format!("service:{role}"), credential: "service".to_owned() }
+    }
+
+    /// A person at the command line.
+    pub fn cli(user: &str) -> Self {
+        Self { name: user.to_owned(), credential: "cli".to_owned() }
+    }
+}
+
+/// Metadata of a command's events. cqrs-es carries it as a map of strings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// The tenant.
+    pub org_id: OrgId,
+    /// The account inside it.
+    pub account_id: AccountId,
+    /// The target concerned.
+    pub target_id: TargetId,
+    /// The unit concerned, on events of a listing.
+    pub unit_id: Option<UnitId>,
+    /// Who did it.
+    pub actor: Actor,
+    /// The same for everything that one outside request set off.
+    pub correlation_id: Uuid,
+    /// The message or event that led to this command.
+    pub causation_id: Option<Uuid>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+const ORG: &str = "org_id";
+const ACCOUNT: &str = "account_id";
+const TARGET: &str = "target_id";
+const UNIT: &str = "unit_id";
+const ACTOR: &str = "actor";
+const CREDENTIAL: &str = "credential";
+const CORRELATION: &str = "correlation_id";
+const CAUSATION: &str = "causation_id";
+const TRACEPARENT: &str = "traceparent";
+
+/// Metadata that lacks a field or has a malformed one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event metadata: {0} is missing or malformed")]
+pub struct InvalidMetadata(pub &'static str);
+
+impl Metadata {
+    /// The map that cqrs-es passes along.
+    pub fn to_map(&self) -> HashMap<String, String> {
+        let mut map = HashMap::from([
+            (ORG.to_owned(), self.org_id.to_string()),
+            (ACCOUNT.to_owned(), self.account_id.to_string()),
+            (TARGET.to_owned(), self.target_id.to_string()),
+            (ACTOR.to_owned(), self.actor.name.clone()),
+            (CREDENTIAL.to_owned(), self.actor.credential.clone()),
+            (CORRELATION.to_owned(), self.correlation_id.to_string()),
+        ]);
+        if let Some(unit) = &self.unit_id {
+            map.insert(UNIT.to_owned(), unit.to_string());
+        }
+        if let Some(id) = self.causation_id {
+            map.insert(CAUSATION.to_owned(), id.to_string());
+        }
+        if let Some(trace) = &self.traceparent {
+            map.insert(TRACEPARENT.to_owned(), trace.clone());
+        }
+        map
+    }
+
+    /// Reads the map back.
+    pub fn from_map(map: &HashMap<String, String>) -> Result<Self, InvalidMetadata> {
+        let get = |key: &'static str| map.get(key).ok_or(InvalidMetadata(key));
+        Ok(Self {
+            org_id: get(ORG)?.parse().map_err(|_| InvalidMetadata(ORG))?,
+            account_id: get(ACCOUNT)?.parse().map_err(|_| InvalidMetadata(ACCOUNT))?,
+            target_id: get(TARGET)?.parse().map_err(|_| InvalidMetadata(TARGET))?,
+            unit_id: map.get(UNIT).and_then(|unit| unit.parse().ok()),
+            actor: Actor { name: get(ACTOR)?.clone(), credential: get(CREDENTIAL)?.clone() },
+            correlation_id: get(CORRELATION)?.parse().map_err(|_| InvalidMetadata(CORRELATION))?,
+            causation_id: map.get(CAUSATION).and_then(|id| id.parse().ok()),
+            traceparent: map.get(TRACEPARENT).cloned(),
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! The class of an outcome decides what happens next; nothing else does.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How an attempt, or a single call, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeClass {
+    /// The channel took it.
+    Accepted,
+    /// Success outside, refusal inside: the listing is in, named parts of it are not.
+    AcceptedWithRejections,
+    /// A fault that can heal (5xx, connection refused): retried, burns an attempt.
+    Transient,
+    /// A rate limit, theirs or ours: retried when it says, burns no attempt.
+    Throttled,
+    /// The credentials are refused: the target waits for new ones, burns no attempt.
+    Unauthorised,
+    /// A refusal that cannot heal by itself: ends the sync with its reason.
+    Rejected,
+    /// A time-out or a cut: nobody knows whether it was applied, so the channel is read before anything is resent.
+    Unknown,
+}
+
+impl OutcomeClass {
+    /// The name used in JSON, in rows and in subjects.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::AcceptedWithRejections => "accepted_with_rejections",
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::Unauthorised => "unauthorised",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the channel took the push.
+    pub fn succeeded(self) -> bool {
+        matches!(self, Self::Accepted | Self::AcceptedWithRejections)
+    }
+
+    /// Whether a further attempt can heal it.
+    pub fn retriable(self) -> bool {
+        matches!(self, Self::Transient | Self::Throttled | Self::Unauthorised | Self::Unknown)
+    }
+
+    /// Whether it counts against the five attempts.
+    pub fn burns_attempt(self) -> bool {
+        matches!(self, Self::Transient | Self::Unknown)
+    }
+}
+
+impl fmt::Display for OutcomeClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a sync job stands, as `outbound_audit` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncOutcome {
+    /// Waiting or running.
+    Pending,
+    /// The channel took it.
+    Accepted,
+    /// The channel took it but for named parts.
+    AcceptedWithRejections,
+    /// Nothing differed from what the channel already had, so nothing was sent.
+    SkippedUnchanged,
+    /// A later change of the same listing took its place before it was sent (latest wins).
+    Superseded,
+    /// The channel refused it for good.
+    Rejected,
+    /// The channel refused our rights to this listing.
+    Unauthorised,
+    /// The attempts ran out.
+    Exhausted,
+    /// The listing was unlinked or its target deleted before it was sent.
+    Cancelled,
+}
+
+impl SyncOutcome {
+    /// The name used in JSON, in rows and in subjects.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::AcceptedWithRejections => "accepted_with_rejections",
+            Self::SkippedUnchanged => "skipped_unchanged",
+            Self::Superseded => "superseded",
+            Self::Rejected => "rejected",
+            Self::Unauthorised => "unauthorised",
+            Self::Exhausted => "exhausted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for SyncOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,115 @@
+//! The port behind which every channel stands. The dispatcher knows nothing but this; a channel's adapter is given the
+//! sections to push, a source of slots for its calls, and a place to note that it is about to create.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::call::{CallPurpose, CallRecord};
+use crate::channel::{ListingPayload, RejectedPart, Section};
+use crate::ids::{ExternalId, ListingId, UnitId};
+use crate::listing::Progress;
+use crate::outcome::OutcomeClass;
+use crate::target::Settings;
+use crate::window::Scope;
+
+/// A listing to be brought to a payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Push<'a> {
+    /// The target: where, and with which credentials.
+    pub target: &'a Settings,
+    /// The listing.
+    pub listing_id: ListingId,
+    /// The unit it shows.
+    pub unit_id: &'a UnitId,
+    /// Its id at the channel; `None` means that it is to be created.
+    pub external_id: Option<&'a ExternalId>,
+    /// The whole payload.
+    pub payload: &'a ListingPayload,
+    /// The sections to push, most urgent first.
+    pub needs: &'a [Section],
+    /// How the last attempt ended is unknown: read the channel before anything is sent.
+    pub verify_first: bool,
+}
+
+/// How a push, or a probe, ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PushReport {
+    /// The class decides what happens next.
+    pub class: OutcomeClass,
+    /// Why, in words, where it did not simply succeed.
+    pub detail: Option<String>,
+    /// What got done, also when the whole failed.
+    pub progress: Progress,
+    /// Parts that the channel refused.
+    pub rejected: Vec<RejectedPart>,
+    /// Every call that was made.
+    pub calls: Vec<CallRecord>,
+    /// Not before this, UTC, where the channel said so.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// The refusal is of the target's credentials as a whole, not of one listing.
+    pub credentials_refused: bool,
+}
+
+/// Permission for one call: one slot in every scope that the call falls under.
+#[async_trait]
+pub trait Permit: Send {
+    /// The call ended at this moment, with an answer or a time-out: the slot comes back after the window.
+    fn answered(self: Box<Self>);
+
+    /// The call was refused by a rate limit of `scope` until `until`, UTC: nothing starts there before.
+    fn throttled(self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>);
+
+    /// The call was not made: the slot comes back at once.
+    fn unused(self: Box<Self>);
+}
+
+/// The scope that a channel named in its refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThrottledScope {
+    /// The account at the channel.
+    Account,
+    /// The address that the call left from.
+    Egress,
+}
+
+impl ThrottledScope {
+    /// The scope of this kind that a target's calls fall under.
+    pub fn of(self, target: &Settings, egress: &str) -> Scope {
+        match self {
+            Self::Account => target.account_scope(),
+            Self::Egress => Scope::Egress(egress.to_owned()),
+        }
+    }
+}
+
+/// No slot can be had any more: the service is stopping, or the target was paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no further calls are allowed: the dispatcher is stopping or the target is held")]
+pub struct NoSlot;
+
+/// Why a creation may not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct CreationRefused {
+    /// In words.
+    pub reason: String,
+    /// When it may be tried again, UTC.
+    pub retry_at: DateTime<Utc>,
+}
+
+/// What a channel may ask of the dispatcher while it works.
+#[async_trait]
+pub trait SyncHost: Send + Sync {
+    /// Waits for a slot. Every HTTP request needs one, token requests and look-ups too.
+    async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot>;
+
+    /// Writes down that the call that creates the listing is about to be made.
+    async fn creation_started(&self) -> Result<(), CreationRefused>;
+}
+
+/// A channel.
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// Brings a listing to its payload. Never panics and never retries by itself: one attempt, one report.
+    async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport;
+}

@@ -1,0 +1,237 @@
+//! The state of a target and its decisions. Pure: a command and the state give events or a refusal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::ChannelKind;
+use crate::ids::{AccountId, OrgId, TargetId};
+use crate::secret::SecretRef;
+use crate::target::{Configuration, Health, NewTarget, TargetCommand, TargetError, TargetEvent};
+use crate::window::{RateLimit, Scope};
+
+/// Where a target is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifecycle {
+    /// It sends.
+    Active,
+    /// It records changes and holds its syncs.
+    Paused,
+    /// It is gone for good; only its history stays.
+    Deleted,
+}
+
+impl Lifecycle {
+    /// The name used in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// What a target is set to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Its id.
+    pub target_id: TargetId,
+    /// The tenant.
+    pub org_id: OrgId,
+    /// The account inside it.
+    pub account_id: AccountId,
+    /// A name for people.
+    pub name: String,
+    /// Which channel.
+    pub channel: ChannelKind,
+    /// Root of the channel's API.
+    pub base_url: String,
+    /// The account's id at the channel.
+    pub channel_account: String,
+    /// Where the secret is.
+    pub credential: SecretRef,
+    /// The limit of the target.
+    pub rate_limit: RateLimit,
+    /// The limit of its account at the channel.
+    pub account_rate_limit: Option<RateLimit>,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// How the channel answers.
+    pub health: Health,
+}
+
+impl Settings {
+    /// The scope of the target's own limit.
+    pub fn target_scope(&self) -> Scope {
+        Scope::Target(self.target_id.to_string())
+    }
+
+    /// The scope of its account at the channel.
+    pub fn account_scope(&self) -> Scope {
+        Scope::Account(format!("{}/{}/{}", self.channel, self.base_url, self.channel_account))
+    }
+}
+
+/// The aggregate. `None` until it is created.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChannelTarget {
+    settings: Option<Settings>,
+}
+
+fn field(field: &'static str, reason: impl Into<String>) -> TargetError {
+    TargetError::Field { field, reason: reason.into() }
+}
+
+fn check_name(name: &str) -> Result<(), TargetError> {
+    let length = name.trim().chars().count();
+    if (1..=120).contains(&length) { Ok(()) } else { Err(field("name", "give 1 to 120 characters")) }
+}
+
+fn check_base_url(url: &str) -> Result<(), TargetError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['@', ' ', '?', '#']) => Ok(()),
+        _ => Err(field("base_url", format!("{url:?} is not the root of an API; give https://host[:port]/path"))),
+    }
+}
+
+fn check_account(account: &str) -> Result<(), TargetError> {
+    let fits = (1..=64).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fits { Ok(()) } else { Err(field("channel_account", "give the account's id at the channel, e.g. 10450")) }
+}
+
+impl ChannelTarget {
+    /// The settings, of a deleted target too; `None` where there never was one.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
+    }
+
+    /// The settings of a target that can still be used.
+    pub fn live(&self) -> Result<&Settings, TargetError> {
+        let settings = self.settings.as_ref().ok_or(TargetError::NotFound)?;
+        if settings.lifecycle == Lifecycle::Deleted { Err(TargetError::Deleted) } else { Ok(settings) }
+    }
+
+    /// Decides on a command.
+    pub fn decide(&self, command: TargetCommand) -> Result<Vec<TargetEvent>, TargetError> {
+        if let TargetCommand::Create(new) = command {
+            return self.create(new);
+        }
+        let now = self.live()?;
+        let event = match command {
+            TargetCommand::Create(_) => return Err(TargetError::AlreadyExists),
+            TargetCommand::Configure(change) => return configure(now, change),
+            TargetCommand::ChangeRateLimit { rate_limit } => {
+                (rate_limit != now.rate_limit).then_some(TargetEvent::RateLimitChanged { rate_limit })
+            }
+            TargetCommand::RotateCredential { credential } => Some(TargetEvent::CredentialRotated { credential }),
+            TargetCommand::Pause { reason } => match now.lifecycle {
+                Lifecycle::Paused => return Err(TargetError::AlreadyPaused),
+                _ => Some(TargetEvent::TargetPaused { reason }),
+            },
+            TargetCommand::Resume => return resume(now),
+            TargetCommand::Delete { reason } => Some(TargetEvent::TargetDeleted { reason }),
+            TargetCommand::ReportHealth { health, reason } => {
+                (health != now.health).then_some(TargetEvent::HealthChanged { from: now.health, to: health, reason })
+            }
+        };
+        Ok(event.into_iter().collect())
+    }
+
+    fn create(&self, new: NewTarget) -> Result<Vec<TargetEvent>, TargetError> {
+        if self.settings.is_some() {
+            return Err(TargetError::AlreadyExists);
+        }
+        check_name(&new.name)?;
+        check_base_url(&new.base_url)?;
+        check_account(&new.channel_account)?;
+        Ok(vec![TargetEvent::TargetCreated {
+            target_id: new.target_id,
+            org_id: new.org_id,
+            account_id: new.account_id,
+            name: new.name,
+            channel: new.channel,
+            base_url: new.base_url.trim_end_matches('/').to_owned(),
+            channel_account: new.channel_account,
+            credential: new.credential,
+            rate_limit: new.rate_limit,
+            account_rate_limit: new.account_rate_limit,
+        }])
+    }
+
+    /// Applies an event.
+    pub fn evolve(&mut self, event: TargetEvent) {
+        if let TargetEvent::TargetCreated {
+            target_id,
+            org_id,
+            account_id,
+            name,
+            channel,
+            base_url,
+            channel_account,
+            credential,
+            rate_limit,
+            account_rate_limit,
+        } = event
+        {
+            self.settings = Some(Settings {
+                target_id,
+                org_id,
+                account_id,
+                name,
+                channel,
+                base_url,
+                channel_account,
+                credential,
+                rate_limit,
+                account_rate_limit,
+                lifecycle: Lifecycle::Active,
+                health: Health::Unknown,
+            });
+            return;
+        }
+        let Some(now) = self.settings.as_mut() else { return };
+        match event {
+            TargetEvent::TargetCreated { .. } => {}
+            TargetEvent::TargetConfigured { name, base_url, account_rate_limit } => {
+                now.name = name;
+                now.base_url = base_url;
+                now.account_rate_limit = account_rate_limit;
+            }
+            TargetEvent::RateLimitChanged { rate_limit } => now.rate_limit = rate_limit,
+            TargetEvent::CredentialRotated { credential } => {
+                now.credential = credential;
+                now.health = Health::Unknown;
+            }
+            TargetEvent::TargetPaused { .. } => now.lifecycle = Lifecycle::Paused,
+            TargetEvent::TargetResumed {} => now.lifecycle = Lifecycle::Active,
+            TargetEvent::TargetDeleted { .. } => now.lifecycle = Lifecycle::Deleted,
+            TargetEvent::HealthChanged { to, .. } => now.health = to,
+        }
+    }
+}
+
+fn configure(now: &Settings, change: Configuration) -> Result<Vec<TargetEvent>, TargetError> {
+    let name = change.name.unwrap_or_else(|| now.name.clone());
+    let base_url = change.base_url.map_or_else(|| now.base_url.clone(), |url| url.trim_end_matches('/').to_owned());
+    let account_rate_limit = change.account_rate_limit.unwrap_or(now.account_rate_limit);
+    check_name(&name)?;
+    check_base_url(&base_url)?;
+    if (&name, &base_url, account_rate_limit) == (&now.name, &now.base_url, now.account_rate_limit) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![TargetEvent::TargetConfigured { name, base_url, account_rate_limit }])
+}
+
+/// A resume lifts a pause, and it is also how an operator says "the credentials are good again".
+fn resume(now: &Settings) -> Result<Vec<TargetEvent>, TargetError> {
+    let mut events = Vec::new();
+    if now.lifecycle == Lifecycle::Paused {
+        events.push(TargetEvent::TargetResumed {});
+    }
+    if now.health == Health::Unauthorised {
+        let reason = "resumed by an operator".to_owned();
+        events.push(TargetEvent::HealthChanged { from: now.health, to: Health::Unknown, reason });
+    }
+    if events.is_empty() { Err(TargetError::NotPaused) } else { Ok(events) }
+}

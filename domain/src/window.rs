@@ -1,0 +1,147 @@
+//! The strict window: at most n requests in any span of w, seen at the receiver.
+//!
+//! A slot is taken when a call starts and freed w plus a margin after its answer arrived (or it timed out). For call
+//! n + 1: arrival ≥ start ≥ (answer of the 1st) + w ≥ (arrival of the 1st) + w, whatever the latency does. A log kept
+//! at send time, a token bucket or a counter with a time-to-live all let more through.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Slots come back this much later than the window asks, in milliseconds: the window is closed at both ends and
+/// clocks have a grain.
+pub const MARGIN_MS: i64 = 50;
+
+/// At most `requests` in any `window_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "RawLimit", into = "RawLimit")]
+pub struct RateLimit {
+    requests: u32,
+    window_ms: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawLimit {
+    requests: u32,
+    window_ms: u32,
+}
+
+/// A limit that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLimit {
+    /// Zero or too many requests.
+    #[error("rate limit: {0} requests; use 1 to 10000 (to stop a target, pause it)")]
+    Requests(u32),
+    /// A window that is too short or too long.
+    #[error("rate limit: a window of {0} ms; use 100 ms to 1 hour")]
+    Window(u32),
+    /// Text that is no limit.
+    #[error("rate limit {0:?}: write it as REQUESTS/SECONDSs, e.g. 12/10s")]
+    Text(String),
+}
+
+impl RateLimit {
+    /// A limit of `requests` (1 to 10,000) in any `window_ms` (100 ms to 1 h).
+    pub fn new(requests: u32, window_ms: u32) -> Result<Self, InvalidLimit> {
+        if !(1..=10_000).contains(&requests) {
+            return Err(InvalidLimit::Requests(requests));
+        }
+        if !(100..=3_600_000).contains(&window_ms) {
+            return Err(InvalidLimit::Window(window_ms));
+        }
+        Ok(Self { requests, window_ms })
+    }
+
+    /// How many requests fit into a window.
+    pub fn requests(self) -> u32 {
+        self.requests
+    }
+
+    /// The window in milliseconds.
+    pub fn window_ms(self) -> u32 {
+        self.window_ms
+    }
+
+    /// When the slot of a call that was answered (or timed out) at `answered_at` is free again.
+    pub fn free_at(self, answered_at: DateTime<Utc>) -> DateTime<Utc> {
+        answered_at + TimeDelta::milliseconds(i64::from(self.window_ms) + MARGIN_MS)
+    }
+
+    /// Until when a slot is held for a call that starts at `started_at` and may take `timeout`, should nobody ever
+    /// tell how the call ended: a crash frees a slot late, never early.
+    pub fn held_until(self, started_at: DateTime<Utc>, timeout: Duration) -> DateTime<Utc> {
+        let timeout = TimeDelta::from_std(timeout).unwrap_or(TimeDelta::hours(1));
+        self.free_at(started_at + timeout)
+    }
+}
+
+impl Default for RateLimit {
+    /// The product's rule: 12 requests in 10 s per target.
+    fn default() -> Self {
+        Self { requests: 12, window_ms: 10_000 }
+    }
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.window_ms.is_multiple_of(1000) {
+            write!(f, "{}/{}s", self.requests, self.window_ms / 1000)
+        } else {
+            write!(f, "{}/{}ms", self.requests, self.window_ms)
+        }
+    }
+}
+
+impl FromStr for RateLimit {
+    type Err = InvalidLimit;
+    fn from_str(text: &str) -> Result<Self, InvalidLimit> {
+        let bad = || InvalidLimit::Text(text.to_owned());
+        let (requests, window) = text.split_once('/').ok_or_else(bad)?;
+        let window = window.trim();
+        let (digits, unit_ms) = match window.strip_suffix("ms") {
+            Some(digits) => (digits, 1),
+            None => (window.strip_suffix('s').unwrap_or(window), 1000),
+        };
+        let window: u32 = digits.trim().parse().map_err(|_| bad())?;
+        let window_ms = window.checked_mul(unit_ms).ok_or_else(bad)?;
+        Self::new(requests.trim().parse().map_err(|_| bad())?, window_ms)
+    }
+}
+
+impl TryFrom<RawLimit> for RateLimit {
+    type Error = InvalidLimit;
+    fn try_from(raw: RawLimit) -> Result<Self, InvalidLimit> {
+        Self::new(raw.requests, raw.window_ms)
+    }
+}
+
+impl From<RateLimit> for RawLimit {
+    fn from(limit: RateLimit) -> RawLimit {
+        RawLimit { requests: limit.requests, window_ms: limit.window_ms }
+    }
+}
+
+/// What a limit applies to. A call takes a slot in every scope that it falls under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "key")]
+pub enum Scope {
+    /// One target.
+    Target(String),
+    /// One account at a channel, which several targets and other tools may share.
+    Account(String),
+    /// One address that our calls leave from.
+    Egress(String),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target(key) => write!(f, "target:{key}"),
+            Self::Account(key) => write!(f, "account:{key}"),
+            Self::Egress(key) => write!(f, "egress:{key}"),
+        }
+    }
+}
