@@ -1,0 +1,76 @@
+# What a developer does here. `./justw` alone lists it; nothing has to be installed first.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set positional-arguments
+
+# The query macros read .sqlx/; only `just sqlx` asks a database.
+export SQLX_OFFLINE := "true"
+
+programs := "${CARGO_TARGET_DIR:-target}/debug"
+
+[private]
+default:
+    @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
+
+# Sandbox, service, 200 villas and live changes (--fresh starts over, --check verifies and ends)
+demo *ARGS: up build
+    @dev/with "{{ programs }}/demo" "$@"
+
+# Every test, on the real Postgres and NATS; arguments go to the test runner
+test *ARGS: up build
+    @dev/with dev/tests "$@"
+
+# Before a push: format, lints, licences and advisories, unused dependencies, tests
+check: fmt-check lint deny machete test
+
+# Start Postgres and NATS under .dev/
+up:
+    @dev/up
+
+# Stop everything that was started; the data stays
+down:
+    @dev/down
+
+# Print the addresses, for eval
+env: up
+    @dev/env
+
+# The service's command line, with the addresses set
+distribution *ARGS: up build
+    @dev/with "{{ programs }}/distribution" "$@"
+
+# Check every dependency of the service and say what to do
+doctor: up build
+    @dev/with "{{ programs }}/distribution" doctor
+
+# The Hostaway sandbox alone
+sandbox *ARGS: build
+    @"{{ programs }}/hostaway-sandbox" "$@"
+
+# Build the programs
+build:
+    @cargo build --workspace --bins
+
+# Format the sources
+fmt:
+    @cargo fmt --all
+
+# Are the sources formatted?
+fmt-check:
+    @cargo fmt --all --check
+
+# Clippy, with every warning an error
+lint:
+    @cargo clippy --workspace --all-targets -- -D warnings
+
+# Licences, advisories, duplicates and sources of the dependencies
+deny:
+    @dev/deny
+
+# Dependencies that nothing uses
+machete:
+    @tool=$(dev/cargo-tool cargo-machete 0.9.2) && "$tool"
+
+# Regenerate .sqlx/ after a migration or a query has changed
+sqlx: up
+    @dev/with dev/sqlx
