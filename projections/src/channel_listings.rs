@@ -1,0 +1,36 @@
+//! `channel_listings`: every listing as its events have left it, unlinked ones too.
+
+mod fold;
+mod rows;
+
+use async_trait::async_trait;
+use domain::recorded::{ChannelEvent, Recorded};
+use sqlx::PgConnection;
+
+use crate::error::Error;
+use crate::projection::Projection;
+
+/// The projection.
+pub struct ChannelListings;
+
+#[async_trait]
+impl Projection for ChannelListings {
+    fn name(&self) -> &'static str {
+        "channel_listings"
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["channel_listings"]
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
+        let of_listings = |event: &&Recorded| matches!(event.event, ChannelEvent::Listing(_));
+        let events: Vec<&Recorded> = batch.iter().filter(of_listings).collect();
+        if events.is_empty() {
+            return Ok(());
+        }
+        let rows = rows::load(connection, &events).await?;
+        let changes = fold::fold(self.name(), rows, &events)?;
+        rows::store(connection, &changes.upserts).await
+    }
+}

@@ -1,0 +1,48 @@
+//! Why events could not be applied.
+
+use domain::journal::JournalUnreadable;
+use uuid::Uuid;
+
+/// A failure. Nothing of the batch was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres refused or was away.
+    #[error("failed to write a read model")]
+    Database(#[from] sqlx::Error),
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalUnreadable),
+    /// Events of an aggregate are missing before this one.
+    #[error("{projection}: aggregate {aggregate_id} stands at event {have}, but the next one that came is {got}")]
+    Hole {
+        /// Who saw it.
+        projection: &'static str,
+        /// The aggregate.
+        aggregate_id: Uuid,
+        /// Sequence of the last event that was applied.
+        have: i64,
+        /// Sequence of the event that came.
+        got: i64,
+    },
+    /// Events are missing before a batch, and the journal does not have them.
+    #[error("{projection}: the journal ends at {checkpoint}, but a batch follows position {previous}")]
+    Gap {
+        /// Who saw it.
+        projection: &'static str,
+        /// Position of the last event that was applied.
+        checkpoint: i64,
+        /// Position that the batch follows.
+        previous: i64,
+    },
+    /// No projection of this name.
+    #[error("there is no projection {name:?}; there are {known}")]
+    UnknownProjection {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Somebody rebuilds or verifies the same projection.
+    #[error("projection {0} is being rebuilt or verified by somebody else; try again when that has ended")]
+    RebuildRunning(String),
+}

@@ -1,0 +1,39 @@
+//! `outbound_audit`: one row per sync job, with every HTTP call under it in `outbound_attempts`.
+//!
+//! Invariant: every `SyncRequested` and every `SyncSkipped` of the journal has its row (see [`crate::coverage`]).
+
+mod attempts;
+mod fold;
+mod job;
+mod rows;
+
+use async_trait::async_trait;
+use domain::recorded::Recorded;
+use sqlx::PgConnection;
+
+use crate::deleted_targets::DeletedTargets;
+use crate::error::Error;
+use crate::projection::Projection;
+
+/// The projection.
+pub struct OutboundAudit;
+
+#[async_trait]
+impl Projection for OutboundAudit {
+    fn name(&self) -> &'static str {
+        "outbound_audit"
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["outbound_audit", "outbound_attempts"]
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
+        let deleted = DeletedTargets::load(connection, batch).await?;
+        let jobs = rows::load(connection, batch).await?;
+        let folded = fold::fold(jobs, &deleted, batch);
+        rows::insert(connection, &folded.new).await?;
+        rows::update(connection, &folded.changed).await?;
+        attempts::insert(connection, &folded.calls).await
+    }
+}

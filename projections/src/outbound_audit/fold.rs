@@ -1,0 +1,171 @@
+//! What each event does to the row of its sync job.
+//!
+//! An outcome, once final, is replaced only by success: the channel took the job after all.
+
+use chrono::{DateTime, Utc};
+use domain::audit::{accepted_outcome, final_outcome};
+use domain::ids::SyncId;
+use domain::listing::{ListingEvent, SyncAttempt, SyncRequest};
+use domain::outcome::{OutcomeClass, SyncOutcome};
+use domain::recorded::{ChannelEvent, Recorded};
+use domain::target::TargetEvent;
+
+use super::attempts::Call;
+use super::job::{Job, Standing};
+use crate::column::{integer, rejected_json};
+use crate::deleted_targets::DeletedTargets;
+use crate::working::Working;
+
+/// What is to be stored.
+pub(super) struct Folded<'a> {
+    pub(super) new: Vec<Job<'a>>,
+    pub(super) changed: Vec<Job<'a>>,
+    pub(super) calls: Vec<Call<'a>>,
+}
+
+/// What an attempt means for its job.
+enum End {
+    Succeeded(SyncOutcome),
+    Failed(SyncOutcome),
+    Deferred(DateTime<Utc>),
+    /// The job's outcome stands already.
+    Noted,
+}
+
+struct Fold<'a> {
+    jobs: Working<Job<'a>>,
+    calls: Vec<Call<'a>>,
+}
+
+pub(super) fn fold<'a>(jobs: Working<Job<'a>>, deleted: &DeletedTargets, batch: &'a [Recorded]) -> Folded<'a> {
+    let mut fold = Fold { jobs, calls: Vec::new() };
+    for event in batch {
+        match &event.event {
+            ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => fold.target_deleted(event, reason),
+            ChannelEvent::Target(_) => {}
+            ChannelEvent::Listing(listing) => fold.listing(event, listing, deleted),
+        }
+    }
+    let (new, changed) = fold.jobs.into_changes().upserts.into_iter().partition(|job| job.request.is_some());
+    Folded { new, changed, calls: fold.calls }
+}
+
+impl<'a> Fold<'a> {
+    fn listing(&mut self, event: &'a Recorded, what: &'a ListingEvent, deleted: &DeletedTargets) {
+        match what {
+            ListingEvent::SyncRequested { request, supersedes } => {
+                self.requested(event, request, deleted.before(event));
+                if let Some(old) = supersedes.filter(|old| *old != request.sync_id) {
+                    self.superseded(event, old, request.sync_id);
+                }
+            }
+            ListingEvent::SyncSkipped { request } => {
+                let job = Job::ended(event, request, SyncOutcome::SkippedUnchanged, None);
+                self.jobs.put(request.sync_id.0, job);
+            }
+            ListingEvent::SyncAccepted { attempt } => {
+                let outcome = accepted_outcome(attempt);
+                let class = match outcome {
+                    SyncOutcome::Accepted => OutcomeClass::Accepted,
+                    _ => OutcomeClass::AcceptedWithRejections,
+                };
+                self.attempted(event, attempt, Some(class), &End::Succeeded(outcome));
+            }
+            ListingEvent::SyncFoundUnchanged { attempt } => {
+                self.attempted(event, attempt, None, &End::Succeeded(SyncOutcome::SkippedUnchanged));
+            }
+            ListingEvent::SyncFailed { attempt, class } => {
+                self.attempted(event, attempt, Some(*class), &End::Failed(final_outcome(*class)));
+            }
+            ListingEvent::SyncDeferred { attempt, class, due_at } => {
+                self.attempted(event, attempt, Some(*class), &End::Deferred(*due_at));
+            }
+            ListingEvent::SupersededSyncFailed { attempt, class } => {
+                self.attempted(event, attempt, Some(*class), &End::Noted);
+            }
+            ListingEvent::LateAttemptRecorded { attempt, .. } => self.late(event, attempt),
+            ListingEvent::ListingUnlinked { reason, cancels: Some(sync_id) } => self.cancelled(event, *sync_id, reason),
+            ListingEvent::ListingUnlinked { cancels: None, .. }
+            | ListingEvent::ListingLinked { .. }
+            | ListingEvent::CreationStarted { .. }
+            | ListingEvent::ListingPaused { .. }
+            | ListingEvent::ListingResumed {} => {}
+        }
+    }
+
+    fn requested(&mut self, event: &'a Recorded, request: &'a SyncRequest, target_is_deleted: bool) {
+        let job = if target_is_deleted {
+            Job::ended(event, request, SyncOutcome::Cancelled, Some("the target had been deleted"))
+        } else {
+            Job::pending(event, request)
+        };
+        self.jobs.put(request.sync_id.0, job);
+    }
+
+    fn superseded(&mut self, event: &Recorded, old: SyncId, by: SyncId) {
+        if let Some(job) = self.pending(old) {
+            job.end(SyncOutcome::Superseded, event.recorded_at);
+            job.superseded_by = Some(by.0);
+            job.updated_position = event.position.0;
+        }
+    }
+
+    fn cancelled(&mut self, event: &Recorded, sync_id: SyncId, reason: &str) {
+        if let Some(job) = self.pending(sync_id) {
+            job.cancel(event, reason);
+        }
+    }
+
+    fn target_deleted(&mut self, event: &Recorded, reason: &str) {
+        self.jobs.change_where(
+            |job| job.now.target_id == event.aggregate_id && job.now.is_pending(),
+            |job| job.now.cancel(event, reason),
+        );
+    }
+
+    fn pending(&mut self, sync_id: SyncId) -> Option<&mut Standing> {
+        if !self.jobs.get(sync_id.0)?.now.is_pending() {
+            return None;
+        }
+        self.jobs.change(sync_id.0).map(|job| &mut job.now)
+    }
+
+    fn attempted(&mut self, event: &'a Recorded, attempt: &'a SyncAttempt, class: Option<OutcomeClass>, end: &End) {
+        let Some(Job { now: job, .. }) = self.jobs.change(attempt.sync_id.0) else {
+            return unknown_job(event, attempt);
+        };
+        job.note_attempt(event, attempt);
+        job.class = class.map(|class| class.as_str().to_owned());
+        job.attempts = job.attempts.max(integer(attempt.attempt));
+        job.detail.clone_from(&attempt.detail);
+        let ends = !matches!(end, End::Deferred(_));
+        if ends || !attempt.rejected.is_empty() {
+            job.rejected = rejected_json(&attempt.rejected);
+        }
+        match end {
+            End::Succeeded(outcome) => job.end(*outcome, attempt.finished_at),
+            End::Failed(outcome) if job.is_pending() => job.end(*outcome, attempt.finished_at),
+            End::Deferred(due_at) if job.is_pending() => job.next_attempt_at = Some(*due_at),
+            End::Failed(_) | End::Deferred(_) | End::Noted => {}
+        }
+        self.add_calls(event, attempt, false);
+    }
+
+    fn late(&mut self, event: &'a Recorded, attempt: &'a SyncAttempt) {
+        let Some(Job { now: job, .. }) = self.jobs.change(attempt.sync_id.0) else {
+            return unknown_job(event, attempt);
+        };
+        job.note_attempt(event, attempt);
+        self.add_calls(event, attempt, true);
+    }
+
+    fn add_calls(&mut self, event: &'a Recorded, attempt: &'a SyncAttempt, late: bool) {
+        let calls = (0..).zip(&attempt.calls).map(|(index, call)| Call { event, attempt, call, index, late });
+        self.calls.extend(calls);
+    }
+}
+
+/// The aggregate lets no such attempt through; should one be there, it must not stop the projection.
+fn unknown_job(event: &Recorded, attempt: &SyncAttempt) {
+    tracing::warn!(position = event.position.0, sync_id = %attempt.sync_id, "an attempt at a sync that was never asked for");
+}

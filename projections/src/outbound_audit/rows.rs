@@ -1,0 +1,188 @@
+//! The rows of `outbound_audit`, read and written as sets: what a new job inserts, and what of it may change later.
+
+use std::collections::HashSet;
+
+use domain::listing::ListingEvent;
+use domain::recorded::{ChannelEvent, Recorded};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::job::{Job, Standing};
+use crate::column::{bigint, column, joined};
+use crate::deleted_targets::deleted_in;
+use crate::error::Error;
+use crate::working::Working;
+
+const LOAD: &str = "
+SELECT sync_id, target_id, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
+    first_attempt_at, next_attempt_at, finished_at, updated_position
+FROM outbound_audit WHERE sync_id = ANY($1)";
+
+const LOAD_PENDING: &str = "
+SELECT sync_id, target_id, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
+    first_attempt_at, next_attempt_at, finished_at, updated_position
+FROM outbound_audit WHERE target_id = ANY($1) AND outcome = 'pending'";
+
+// A wish made twice under one request id is one job: the later request is the one that counts.
+const INSERT: &str = "
+INSERT INTO outbound_audit AS job (
+    sync_id, listing_id, idempotency_key, org_id, account_id, target_id, unit_id, ordinal, cause, reason, revision,
+    snapshot, needs, created_by, credential, correlation_id, traceparent, requested_at, position,
+    outcome, class, attempts, rejected, detail, superseded_by, first_attempt_at, next_attempt_at, finished_at,
+    updated_position)
+SELECT sync_id, listing_id, idempotency_key, org_id, account_id, target_id, unit_id, ordinal, cause, reason, revision,
+    snapshot, string_to_array(needs, ','), created_by, credential, correlation_id, traceparent, requested_at, position,
+    outcome, class, attempts, rejected::jsonb, detail, superseded_by, first_attempt_at, next_attempt_at, finished_at,
+    updated_position
+FROM UNNEST(
+    $1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::bigint[], $9::text[],
+    $10::text[], $11::bigint[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::uuid[], $17::text[],
+    $18::timestamptz[], $19::bigint[], $20::text[], $21::text[], $22::int[], $23::text[], $24::text[], $25::uuid[],
+    $26::timestamptz[], $27::timestamptz[], $28::timestamptz[], $29::bigint[])
+AS rows (
+    sync_id, listing_id, idempotency_key, org_id, account_id, target_id, unit_id, ordinal, cause, reason, revision,
+    snapshot, needs, created_by, credential, correlation_id, traceparent, requested_at, position,
+    outcome, class, attempts, rejected, detail, superseded_by, first_attempt_at, next_attempt_at, finished_at,
+    updated_position)
+ON CONFLICT (sync_id) DO UPDATE SET
+    ordinal = EXCLUDED.ordinal, cause = EXCLUDED.cause, reason = EXCLUDED.reason, revision = EXCLUDED.revision,
+    needs = EXCLUDED.needs, created_by = EXCLUDED.created_by, credential = EXCLUDED.credential,
+    correlation_id = EXCLUDED.correlation_id, traceparent = EXCLUDED.traceparent,
+    requested_at = EXCLUDED.requested_at, position = EXCLUDED.position, outcome = EXCLUDED.outcome,
+    class = EXCLUDED.class, attempts = EXCLUDED.attempts, rejected = EXCLUDED.rejected, detail = EXCLUDED.detail,
+    superseded_by = EXCLUDED.superseded_by, first_attempt_at = EXCLUDED.first_attempt_at,
+    next_attempt_at = EXCLUDED.next_attempt_at, finished_at = EXCLUDED.finished_at,
+    updated_position = EXCLUDED.updated_position";
+
+// Not an UPDATE: its join is planned from how many rows the table seems to have, and a plan made while it was small scans
+// all of it for every batch. The fence (OFFSET 0) leaves one way: look each key up.
+const UPDATE: &str = "
+INSERT INTO outbound_audit AS job (
+    sync_id, listing_id, idempotency_key, org_id, account_id, target_id, unit_id, ordinal, cause, reason, revision,
+    snapshot, needs, created_by, credential, correlation_id, traceparent, requested_at, position,
+    outcome, class, attempts, rejected, detail, superseded_by, first_attempt_at, next_attempt_at, finished_at,
+    updated_position)
+SELECT old.sync_id, old.listing_id, old.idempotency_key, old.org_id, old.account_id, old.target_id, old.unit_id,
+    old.ordinal, old.cause, old.reason, old.revision, old.snapshot, old.needs, old.created_by, old.credential,
+    old.correlation_id, old.traceparent, old.requested_at, old.position,
+    new.outcome, new.class, new.attempts, new.rejected::jsonb, new.detail, new.superseded_by, new.first_attempt_at,
+    new.next_attempt_at, new.finished_at, new.updated_position
+FROM UNNEST(
+    $1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::uuid[], $8::timestamptz[],
+    $9::timestamptz[], $10::timestamptz[], $11::bigint[])
+AS new (
+    sync_id, outcome, class, attempts, rejected, detail, superseded_by, first_attempt_at, next_attempt_at, finished_at,
+    updated_position)
+CROSS JOIN LATERAL (SELECT * FROM outbound_audit WHERE sync_id = new.sync_id OFFSET 0) AS old
+ON CONFLICT (sync_id) DO UPDATE SET
+    outcome = EXCLUDED.outcome, class = EXCLUDED.class, attempts = EXCLUDED.attempts, rejected = EXCLUDED.rejected,
+    detail = EXCLUDED.detail, superseded_by = EXCLUDED.superseded_by, first_attempt_at = EXCLUDED.first_attempt_at,
+    next_attempt_at = EXCLUDED.next_attempt_at, finished_at = EXCLUDED.finished_at,
+    updated_position = EXCLUDED.updated_position";
+
+/// Loads the jobs that the batch tells something about and does not itself begin.
+pub(super) async fn load<'a>(connection: &mut PgConnection, batch: &[Recorded]) -> Result<Working<Job<'a>>, Error> {
+    let mut rows: Vec<Standing> = Vec::new();
+    let ids = earlier_jobs(batch);
+    if !ids.is_empty() {
+        rows = sqlx::query_as(LOAD).bind(ids).fetch_all(&mut *connection).await?;
+    }
+    let deleted = deleted_in(batch);
+    if !deleted.is_empty() {
+        rows.extend(sqlx::query_as::<_, Standing>(LOAD_PENDING).bind(deleted).fetch_all(connection).await?);
+    }
+    Ok(Working::loaded(rows.into_iter().map(|now| (now.sync_id, Job { request: None, now }))))
+}
+
+fn earlier_jobs(batch: &[Recorded]) -> Vec<Uuid> {
+    let (mut begun, mut wanted) = (HashSet::new(), HashSet::new());
+    for event in batch {
+        let ChannelEvent::Listing(listing) = &event.event else { continue };
+        let told = match listing.as_ref() {
+            ListingEvent::SyncRequested { request, supersedes } => {
+                begun.insert(request.sync_id);
+                *supersedes
+            }
+            ListingEvent::SyncSkipped { request } => {
+                begun.insert(request.sync_id);
+                None
+            }
+            ListingEvent::SyncAccepted { attempt }
+            | ListingEvent::SyncFoundUnchanged { attempt }
+            | ListingEvent::SyncDeferred { attempt, .. }
+            | ListingEvent::SyncFailed { attempt, .. }
+            | ListingEvent::SupersededSyncFailed { attempt, .. }
+            | ListingEvent::LateAttemptRecorded { attempt, .. } => Some(attempt.sync_id),
+            ListingEvent::ListingUnlinked { cancels, .. } => *cancels,
+            ListingEvent::ListingLinked { .. }
+            | ListingEvent::CreationStarted { .. }
+            | ListingEvent::ListingPaused { .. }
+            | ListingEvent::ListingResumed {} => None,
+        };
+        wanted.extend(told.filter(|id| !begun.contains(id)).map(|id| id.0));
+    }
+    wanted.into_iter().collect()
+}
+
+pub(super) async fn insert(connection: &mut PgConnection, jobs: &[Job<'_>]) -> Result<(), Error> {
+    let new: Vec<_> =
+        jobs.iter().filter_map(|job| job.request.map(|(event, request)| (event, request, &job.now))).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let new = new.as_slice();
+    sqlx::query(INSERT)
+        .bind(column(new, |(_, _, now)| now.sync_id))
+        .bind(column(new, |(event, _, _)| event.aggregate_id))
+        .bind(column(new, |(_, request, _)| request.idempotency_key.as_bytes()))
+        .bind(column(new, |(event, _, _)| event.metadata.org_id.as_str()))
+        .bind(column(new, |(event, _, _)| event.metadata.account_id.as_str()))
+        .bind(column(new, |(_, _, now)| now.target_id))
+        .bind(column(new, |(event, _, _)| event.metadata.unit_id.as_ref().map(domain::ids::UnitId::as_str)))
+        .bind(column(new, |(_, request, _)| bigint(request.ordinal)))
+        .bind(column(new, |(_, request, _)| request.cause.as_str()))
+        .bind(column(new, |(_, request, _)| super::job::reason(request)))
+        .bind(column(new, |(_, request, _)| bigint(request.revision)))
+        .bind(column(new, |(_, request, _)| request.snapshot.as_bytes()))
+        .bind(column(new, |(_, request, _)| joined(&request.needs)))
+        .bind(column(new, |(event, _, _)| event.metadata.actor.name.as_str()))
+        .bind(column(new, |(event, _, _)| event.metadata.actor.credential.as_str()))
+        .bind(column(new, |(event, _, _)| event.metadata.correlation_id))
+        .bind(column(new, |(event, _, _)| event.metadata.traceparent.as_deref()))
+        .bind(column(new, |(event, _, _)| event.recorded_at))
+        .bind(column(new, |(event, _, _)| event.position.0))
+        .bind(column(new, |(_, _, now)| now.outcome.as_str()))
+        .bind(column(new, |(_, _, now)| now.class.as_deref()))
+        .bind(column(new, |(_, _, now)| now.attempts))
+        .bind(column(new, |(_, _, now)| now.rejected.as_str()))
+        .bind(column(new, |(_, _, now)| now.detail.as_deref()))
+        .bind(column(new, |(_, _, now)| now.superseded_by))
+        .bind(column(new, |(_, _, now)| now.first_attempt_at))
+        .bind(column(new, |(_, _, now)| now.next_attempt_at))
+        .bind(column(new, |(_, _, now)| now.finished_at))
+        .bind(column(new, |(_, _, now)| now.updated_position))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn update(connection: &mut PgConnection, jobs: &[Job<'_>]) -> Result<(), Error> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(UPDATE)
+        .bind(column(jobs, |job| job.now.sync_id))
+        .bind(column(jobs, |job| job.now.outcome.as_str()))
+        .bind(column(jobs, |job| job.now.class.as_deref()))
+        .bind(column(jobs, |job| job.now.attempts))
+        .bind(column(jobs, |job| job.now.rejected.as_str()))
+        .bind(column(jobs, |job| job.now.detail.as_deref()))
+        .bind(column(jobs, |job| job.now.superseded_by))
+        .bind(column(jobs, |job| job.now.first_attempt_at))
+        .bind(column(jobs, |job| job.now.next_attempt_at))
+        .bind(column(jobs, |job| job.now.finished_at))
+        .bind(column(jobs, |job| job.now.updated_position))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! What every read model is to the runner, and which ones there are.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::recorded::Recorded;
+use sqlx::PgConnection;
+
+use crate::error::Error;
+
+/// A read model made from the journal.
+///
+/// Its SQL names its own tables without a schema: a rebuild runs it under another `search_path`.
+#[async_trait]
+pub trait Projection: Send + Sync {
+    /// Its name, which is also the key of its checkpoint.
+    fn name(&self) -> &'static str;
+
+    /// The tables that it alone writes; one that refers to another comes after it.
+    fn tables(&self) -> &'static [&'static str];
+
+    /// Applies events in order of position, inside the caller's transaction.
+    ///
+    /// The caller leaves out what was applied before, and rolls back on an error.
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error>;
+}
+
+/// Every read model. The queue is last: it touches the dispatchers' lanes, whose locks are to be held for a moment only.
+pub fn all() -> Vec<Arc<dyn Projection>> {
+    vec![
+        Arc::new(crate::channel_targets::ChannelTargets),
+        Arc::new(crate::channel_listings::ChannelListings),
+        Arc::new(crate::outbound_audit::OutboundAudit),
+        Arc::new(crate::target_health::TargetHealth),
+        Arc::new(crate::sync_queue::SyncQueue),
+    ]
+}

@@ -1,0 +1,148 @@
+//! Makes a read model again from the whole journal, beside the live one, and then swaps it in or compares the two.
+//!
+//! Invariant: a rebuilt read model equals the live one row for row. The live one goes on until the swap, which locks
+//! its checkpoint, applies the last few events and exchanges the tables in one transaction.
+
+mod compare;
+mod mirror;
+
+use std::sync::Arc;
+
+use domain::recorded::Position;
+use sqlx::{Connection, PgConnection};
+
+pub use compare::TableDifference;
+
+use crate::checkpoint;
+use crate::error::Error;
+use crate::projection::Projection;
+use crate::runner::{BATCH, Runner};
+use mirror::Mirror;
+
+/// What a rebuild has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Position of the last event in the new tables.
+    pub position: Position,
+    /// How many events were applied.
+    pub events: u64,
+}
+
+/// A rebuild under way, on a connection of its own whose end frees the lock.
+struct Site {
+    projection: Arc<dyn Projection>,
+    connection: PgConnection,
+    mirror: Mirror,
+    done: Rebuilt,
+}
+
+impl Runner {
+    /// Rebuilds a projection and swaps the new tables in.
+    pub async fn rebuild(&self, name: &str) -> Result<Rebuilt, Error> {
+        let mut site = self.open(name).await?;
+        let swapped = self.build_and_swap(&mut site).await;
+        close(site, swapped).await
+    }
+
+    /// Rebuilds a projection beside the live one, counts the rows that differ, and drops what it built.
+    pub async fn verify(&self, name: &str) -> Result<Vec<TableDifference>, Error> {
+        let mut site = self.open(name).await?;
+        let compared = self.build_and_compare(&mut site).await;
+        close(site, compared).await
+    }
+
+    async fn open(&self, name: &str) -> Result<Site, Error> {
+        let found = self.projections.iter().find(|projection| projection.name() == name);
+        let projection = found
+            .ok_or_else(|| Error::UnknownProjection { name: name.to_owned(), known: self.names().join(", ") })?
+            .clone();
+        let mut connection = self.pool.acquire().await?.detach();
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
+            .bind(format!("projections.rebuild/{name}"))
+            .fetch_one(&mut connection)
+            .await?;
+        if !locked {
+            return Err(Error::RebuildRunning(name.to_owned()));
+        }
+        checkpoint::tune(&mut connection, false).await?;
+        let mirror = Mirror::of(projection.as_ref());
+        Ok(Site { projection, connection, mirror, done: Rebuilt { position: Position(0), events: 0 } })
+    }
+
+    async fn build(&self, site: &mut Site) -> Result<(), Error> {
+        let foreign_keys = site.mirror.create(&mut site.connection).await?;
+        // The live checkpoint moves on meanwhile: come so near that the locked rest is short.
+        loop {
+            let live = checkpoint::read(&mut site.connection, site.projection.name()).await?;
+            let before = site.done.events;
+            replay(self, &site.projection, &mut site.connection, &mut site.done, live).await?;
+            if site.done.events - before < BATCH as u64 {
+                break;
+            }
+        }
+        mirror::run(&mut site.connection, &foreign_keys).await
+    }
+
+    async fn build_and_swap(&self, site: &mut Site) -> Result<Rebuilt, Error> {
+        self.build(site).await?;
+        let mut transaction = site.connection.begin().await?;
+        // A reader that holds a table for long must not hold up everything else behind this lock.
+        sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *transaction).await?;
+        let live = checkpoint::lock(&mut transaction, &[site.projection.name()]).await?;
+        let live = live.first().copied().unwrap_or(0);
+        replay(self, &site.projection, &mut transaction, &mut site.done, live).await?;
+        site.mirror.swap_in(&mut transaction).await?;
+        transaction.commit().await?;
+        site.mirror.analyze(&mut site.connection).await?;
+        Ok(site.done)
+    }
+
+    async fn build_and_compare(&self, site: &mut Site) -> Result<Vec<TableDifference>, Error> {
+        self.build(site).await?;
+        let mut transaction = site.connection.begin().await?;
+        // One snapshot of the live rows and their checkpoint: nobody has to wait for the comparison.
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;
+        let live = checkpoint::read(&mut transaction, site.projection.name()).await?;
+        replay(self, &site.projection, &mut transaction, &mut site.done, live).await?;
+        let differences = compare::compare(&mut transaction, &site.mirror).await?;
+        transaction.commit().await?;
+        Ok(differences)
+    }
+}
+
+/// Applies the journal up to a live checkpoint, in batches that are transactions (or savepoints) of their own.
+async fn replay(
+    runner: &Runner,
+    projection: &Arc<dyn Projection>,
+    connection: &mut PgConnection,
+    done: &mut Rebuilt,
+    live: i64,
+) -> Result<(), Error> {
+    let up_to = Position(live);
+    let mut batch = runner.log.read(done.position, up_to, BATCH).await?;
+    while let Some(last) = batch.last().map(|event| event.position) {
+        let apply = async {
+            let mut transaction = connection.begin().await?;
+            projection.apply(&mut transaction, &batch).await?;
+            transaction.commit().await?;
+            Ok::<_, Error>(())
+        };
+        let next = async { Ok(runner.log.read(last, up_to, BATCH).await?) };
+        let ((), following) = futures::try_join!(apply, next)?;
+        done.events += batch.len() as u64;
+        done.position = last;
+        batch = following;
+    }
+    Ok(())
+}
+
+/// Drops what is left of the work; a failure of that does not hide how the work ended, and the next rebuild tries again.
+async fn close<T>(mut site: Site, ended: Result<T, Error>) -> Result<T, Error> {
+    if let Err(error) = site.mirror.drop(&mut site.connection).await {
+        tracing::warn!(%error, "failed to drop the tables of a rebuild");
+    }
+    // Closing frees the lock too, but only when the server has noticed.
+    sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut site.connection).await?;
+    site.connection.close().await?;
+    ended
+}

@@ -1,0 +1,86 @@
+//! Applies events to the projections, live or from the journal: one code path.
+//!
+//! Invariant: an event is applied once, in order of position, and its checkpoint moves in the same transaction. A hole
+//! before a live batch is filled from the journal first.
+
+use std::sync::Arc;
+
+use domain::journal::EventLog;
+use domain::recorded::{Position, Recorded};
+use sqlx::PgPool;
+
+use crate::checkpoint::{self, Advance};
+use crate::error::Error;
+use crate::projection::Projection;
+
+/// How many events are read from the journal at a time.
+pub(crate) const BATCH: usize = 1000;
+
+/// Drives projections. Any number may run at once: the checkpoints' locks make them take turns.
+#[derive(Clone)]
+pub struct Runner {
+    pub(crate) pool: PgPool,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) projections: Vec<Arc<dyn Projection>>,
+}
+
+impl Runner {
+    /// A runner of these projections, usually [`all`](crate::all).
+    pub fn new(pool: PgPool, log: Arc<dyn EventLog>, projections: Vec<Arc<dyn Projection>>) -> Self {
+        Self { pool, log, projections }
+    }
+
+    /// Applies a live batch: events in order of position, of which the first follows the event at `previous` (0 where
+    /// there is none). Events that were applied before are left out; what is missing before them is read from the
+    /// journal.
+    pub async fn apply_batch(&self, batch: &[Recorded], previous: Position) -> Result<(), Error> {
+        match self.apply(batch, previous).await {
+            Err(hole @ (Error::Gap { .. } | Error::Hole { .. })) => {
+                tracing::info!(%hole, "filling a hole from the journal");
+                self.catch_up().await?;
+                self.apply(batch, previous).await
+            }
+            applied => applied,
+        }
+    }
+
+    /// Applies what the journal has beyond the checkpoints, and says up to where.
+    pub async fn catch_up(&self) -> Result<Position, Error> {
+        let mut after = Position(checkpoint::lowest(&self.pool, &self.names()).await?);
+        let up_to = self.log.settled().await?;
+        let mut batch = self.log.read(after, up_to, BATCH).await?;
+        while let Some(last) = batch.last().map(|event| event.position) {
+            let next = async { Ok(self.log.read(last, up_to, BATCH).await?) };
+            ((), batch) = futures::try_join!(self.apply(&batch, after), next)?;
+            after = last;
+        }
+        Ok(after)
+    }
+
+    async fn apply(&self, batch: &[Recorded], previous: Position) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.pool.begin().await?;
+        checkpoint::tune(&mut transaction, true).await?;
+        let checkpoints = checkpoint::lock(&mut transaction, &self.names()).await?;
+        let mut advances = Vec::new();
+        for (projection, checkpoint) in self.projections.iter().zip(checkpoints) {
+            if checkpoint < previous.0 {
+                return Err(Error::Gap { projection: projection.name(), checkpoint, previous: previous.0 });
+            }
+            let new = &batch[batch.partition_point(|event| event.position.0 <= checkpoint)..];
+            let Some(last) = new.last() else { continue };
+            projection.apply(&mut transaction, new).await?;
+            let events = i64::try_from(new.len()).unwrap_or(i64::MAX);
+            advances.push(Advance { name: projection.name(), position: last.position.0, events });
+        }
+        checkpoint::store(&mut transaction, &advances).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.projections.iter().map(|projection| projection.name()).collect()
+    }
+}

@@ -1,0 +1,38 @@
+//! `sync_queue`: what is still to be sent. Latest wins: there is at most one row per listing.
+//!
+//! Beside the queue, and no part of it, the dispatchers' lanes are woken in the same transaction.
+
+mod fold;
+mod lanes;
+mod rows;
+
+use async_trait::async_trait;
+use domain::recorded::Recorded;
+use sqlx::PgConnection;
+
+use crate::deleted_targets::DeletedTargets;
+use crate::error::Error;
+use crate::projection::Projection;
+
+/// The projection.
+pub struct SyncQueue;
+
+#[async_trait]
+impl Projection for SyncQueue {
+    fn name(&self) -> &'static str {
+        "sync_queue"
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["sync_queue"]
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
+        let deleted = DeletedTargets::load(connection, batch).await?;
+        let queue = rows::load(connection, batch).await?;
+        let (changes, wakes) = fold::fold(queue, &deleted, batch);
+        rows::store(connection, &changes.upserts).await?;
+        rows::delete(connection, &changes.deletes).await?;
+        lanes::wake(connection, wakes).await
+    }
+}
