@@ -1,0 +1,142 @@
+//! The one statement that writes the journal.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::FENCE;
+
+/// An event that waits to be written.
+#[derive(Debug)]
+pub(super) struct NewEvent {
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub event_version: String,
+    pub payload: Value,
+}
+
+/// The events of one command.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub aggregate_type: &'static str,
+    pub aggregate_id: String,
+    /// The sequence that the command saw; 0 for a new aggregate.
+    pub expected: i64,
+    pub org_id: String,
+    pub account_id: String,
+    pub metadata: Arc<Value>,
+    pub events: Vec<NewEvent>,
+}
+
+/// The positions of a commit's events, in order; `None` where another commit was faster.
+pub(super) type Written = Option<Vec<i64>>;
+
+#[derive(Default)]
+struct Columns {
+    commit: Vec<i32>,
+    event_id: Vec<Uuid>,
+    sequence: Vec<i64>,
+    event_type: Vec<String>,
+    event_version: Vec<String>,
+    payload: Vec<Value>,
+}
+
+/// Appends commits of distinct aggregates in one autocommit statement.
+///
+/// The guard lets a commit through whole or not at all. Two processes that race past the guard meet at the unique key,
+/// which fails the statement: then each commit is written by itself and gets its own answer.
+pub(super) async fn append(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>, sqlx::Error> {
+    match append_batch(pool, commits).await {
+        Err(error) if is_race(&error) && commits.len() > 1 => {
+            let mut written = Vec::with_capacity(commits.len());
+            for commit in commits {
+                written.extend(append_one(pool, commit).await?);
+            }
+            Ok(written)
+        }
+        Err(error) if is_race(&error) => Ok(vec![None; commits.len()]),
+        other => other,
+    }
+}
+
+async fn append_one(pool: &PgPool, commit: &Commit) -> Result<Vec<Written>, sqlx::Error> {
+    match append_batch(pool, std::slice::from_ref(commit)).await {
+        Err(error) if is_race(&error) => Ok(vec![None]),
+        other => other,
+    }
+}
+
+/// Unique violation, serialization failure or deadlock: somebody else was faster.
+fn is_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(code.as_ref(), "23505" | "40001" | "40P01"))
+}
+
+async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>, sqlx::Error> {
+    let mut columns = Columns::default();
+    for (index, commit) in (0_i32..).zip(commits) {
+        for (offset, event) in (1_i64..).zip(&commit.events) {
+            columns.commit.push(index);
+            columns.event_id.push(event.event_id);
+            columns.sequence.push(commit.expected + offset);
+            columns.event_type.push(event.event_type.clone());
+            columns.event_version.push(event.event_version.clone());
+            columns.payload.push(event.payload.clone());
+        }
+    }
+    let types: Vec<String> = commits.iter().map(|c| c.aggregate_type.to_owned()).collect();
+    let ids: Vec<String> = commits.iter().map(|c| c.aggregate_id.clone()).collect();
+    let expected: Vec<i64> = commits.iter().map(|c| c.expected).collect();
+    let orgs: Vec<String> = commits.iter().map(|c| c.org_id.clone()).collect();
+    let accounts: Vec<String> = commits.iter().map(|c| c.account_id.clone()).collect();
+    let metadata: Vec<Value> = commits.iter().map(|c| c.metadata.as_ref().clone()).collect();
+    let rows = sqlx::query!(
+        r#"
+        WITH fence AS MATERIALIZED (
+            SELECT pg_advisory_xact_lock_shared($1)
+        ), commits AS MATERIALIZED (
+            SELECT (c.ordinal - 1)::int AS commit, c.aggregate_type, c.aggregate_id, c.org_id, c.account_id, c.metadata
+            FROM fence
+            CROSS JOIN unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::jsonb[])
+                WITH ORDINALITY AS c (aggregate_type, aggregate_id, expected, org_id, account_id, metadata, ordinal)
+            WHERE c.expected = coalesce((
+                SELECT e.sequence FROM events e
+                WHERE e.aggregate_type = c.aggregate_type AND e.aggregate_id = c.aggregate_id
+                ORDER BY e.sequence DESC LIMIT 1), 0)
+        )
+        INSERT INTO events
+            (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+             metadata)
+        SELECT u.event_id, c.org_id, c.account_id, c.aggregate_type, c.aggregate_id, u.sequence, u.event_type,
+               u.event_version, u.payload, c.metadata
+        FROM unnest($8::int[], $9::uuid[], $10::bigint[], $11::text[], $12::text[], $13::jsonb[])
+            WITH ORDINALITY AS u (commit, event_id, sequence, event_type, event_version, payload, ordinal)
+        JOIN commits c ON c.commit = u.commit
+        ORDER BY u.ordinal
+        RETURNING position, event_id
+        "#,
+        FENCE,
+        &types,
+        &ids,
+        &expected,
+        &orgs,
+        &accounts,
+        &metadata,
+        &columns.commit,
+        &columns.event_id,
+        &columns.sequence,
+        &columns.event_type,
+        &columns.event_version,
+        &columns.payload,
+    )
+    .fetch_all(pool)
+    .await?;
+    let positions: HashMap<Uuid, i64> = rows.into_iter().map(|row| (row.event_id, row.position)).collect();
+    Ok(commits
+        .iter()
+        .map(|commit| commit.events.iter().map(|e| positions.get(&e.event_id).copied()).collect())
+        .collect())
+}

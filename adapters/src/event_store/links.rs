@@ -1,0 +1,63 @@
+//! Which listings follow a unit, by the journal itself.
+//!
+//! The intake stores a unit's revision first and asks this second; a link reads the unit's revision after its own
+//! commit. Whatever the order, one of the two sees the other, which no lagging read model could promise.
+
+use domain::ids::{ListingId, OrgId, TargetId, UnitId};
+use uuid::Uuid;
+
+use super::store::Journal;
+
+/// A listing that was linked to a unit at some time; its aggregate knows whether it still is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkedListing {
+    /// The tenant.
+    pub org_id: OrgId,
+    /// The unit.
+    pub unit_id: UnitId,
+    /// The listing.
+    pub listing_id: ListingId,
+    /// Its target.
+    pub target_id: TargetId,
+}
+
+impl Journal {
+    /// The listings of each (org, unit).
+    pub async fn listings_of_units(&self, units: &[(OrgId, UnitId)]) -> Result<Vec<LinkedListing>, sqlx::Error> {
+        let orgs: Vec<String> = units.iter().map(|(org, _)| org.to_string()).collect();
+        let unit_ids: Vec<String> = units.iter().map(|(_, unit)| unit.to_string()).collect();
+        let rows = sqlx::query!(
+            r#"
+            SELECT DISTINCT u.org_id AS "org_id!", u.unit_id AS "unit_id!", e.aggregate_id,
+                   e.payload -> 'ListingLinked' ->> 'target_id' AS "target_id!"
+            FROM unnest($1::text[], $2::text[]) AS u (org_id, unit_id)
+            JOIN events e ON e.event_type = 'ListingLinked' AND e.org_id = u.org_id
+                AND e.payload -> 'ListingLinked' ->> 'unit_id' = u.unit_id
+            "#,
+            &orgs,
+            &unit_ids
+        );
+        let listings = rows.fetch_all(self.pool()).await?.into_iter().filter_map(|row| {
+            Some(LinkedListing {
+                org_id: row.org_id.parse().ok()?,
+                unit_id: row.unit_id.parse().ok()?,
+                listing_id: ListingId(Uuid::parse_str(&row.aggregate_id).ok()?),
+                target_id: row.target_id.parse().ok()?,
+            })
+        });
+        Ok(listings.collect())
+    }
+
+    /// Which of these organisations ever had a target.
+    pub async fn known_orgs(&self, orgs: &[String]) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar!(
+            r#"
+            SELECT o.org_id AS "org_id!" FROM unnest($1::text[]) AS o (org_id)
+            WHERE EXISTS (SELECT 1 FROM events e WHERE e.event_type = 'TargetCreated' AND e.org_id = o.org_id)
+            "#,
+            orgs
+        )
+        .fetch_all(self.pool())
+        .await
+    }
+}

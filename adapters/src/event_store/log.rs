@@ -1,0 +1,106 @@
+//! The journal in order of position, for the relay and for projections that catch up.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use domain::journal::{EventLog, JournalUnreadable};
+use domain::recorded::{Position, Recorded};
+use sqlx::PgPool;
+use sqlx::types::Json;
+
+use super::FENCE;
+use super::stored::StoredEvent;
+
+/// Reads the events table.
+#[derive(Debug, Clone)]
+pub struct PgEventLog {
+    pool: PgPool,
+}
+
+impl PgEventLog {
+    /// A reader over `pool`, which must be the primary.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The highest position that can be seen. Lower ones may still be missing: a hint that it is worth to settle.
+    pub async fn head(&self) -> Result<Position, sqlx::Error> {
+        let head = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "head!" FROM events"#);
+        head.fetch_one(&self.pool).await.map(Position)
+    }
+
+    /// See [`EventLog::settled`].
+    ///
+    /// One statement is enough: `max(position)` comes from the snapshot before the lock is granted, every lower
+    /// position was given out before that, and its writer holds the lock shared until it is done.
+    pub async fn settled_position(&self) -> Result<Position, sqlx::Error> {
+        let settled = sqlx::query_scalar!(
+            r#"
+            WITH fence AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
+            SELECT coalesce((SELECT max(position) FROM events), 0) AS "settled!" FROM fence
+            "#,
+            FENCE
+        );
+        settled.fetch_one(&self.pool).await.map(Position)
+    }
+
+    /// Stored events after `after` and up to `up_to`, in order.
+    pub async fn stored(&self, after: Position, up_to: Position, limit: i64) -> Result<Vec<StoredEvent>, sqlx::Error> {
+        let rows = sqlx::query!(
+            r#"
+            SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                   event_version, payload, metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+            FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
+            "#,
+            after.0,
+            up_to.0,
+            limit
+        );
+        let stored = rows.fetch_all(&self.pool).await?.into_iter().map(|row| StoredEvent {
+            position: row.position,
+            event_id: row.event_id,
+            org_id: row.org_id,
+            account_id: row.account_id,
+            aggregate_type: row.aggregate_type,
+            aggregate_id: row.aggregate_id,
+            sequence: row.sequence,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            payload: row.payload,
+            metadata: row.metadata.0,
+            recorded_at: row.recorded_at,
+        });
+        Ok(stored.collect())
+    }
+
+    /// The position before the first event that is younger than `age_s` seconds: where a stream that keeps messages
+    /// for so long would begin.
+    pub async fn before_age(&self, age_s: f64) -> Result<Position, sqlx::Error> {
+        let before = sqlx::query_scalar!(
+            r#"
+            SELECT coalesce(
+                (SELECT min(position) - 1 FROM events WHERE recorded_at > now() - make_interval(secs => $1)),
+                (SELECT max(position) FROM events), 0) AS "before!"
+            "#,
+            age_s
+        );
+        before.fetch_one(&self.pool).await.map(Position)
+    }
+}
+
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> JournalUnreadable {
+    JournalUnreadable(Box::new(error))
+}
+
+#[async_trait]
+impl EventLog for PgEventLog {
+    async fn settled(&self) -> Result<Position, JournalUnreadable> {
+        self.settled_position().await.map_err(unreadable)
+    }
+
+    async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Recorded>, JournalUnreadable> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let stored = self.stored(after, up_to, limit).await.map_err(unreadable)?;
+        stored.into_iter().map(|event| event.into_recorded().map_err(unreadable)).collect()
+    }
+}

@@ -1,0 +1,283 @@
+//! `Journal` implements cqrs-es's `EventStore` for any aggregate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cqrs_es::persist::{EventUpcaster, PersistedEventRepository, SerializedEvent};
+use cqrs_es::{Aggregate, AggregateContext, AggregateError, DomainEvent, EventEnvelope, EventStore};
+use domain::upcast::upcasters;
+use postgres_es::PostgresEventRepository;
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use super::append::{Commit, NewEvent};
+use super::cache::AggregateCache;
+use super::group::{CommitRequest, LoadRequest, answer_loads, write_commits};
+use super::load::{Loaded, StreamRequest, keep_snapshot};
+use super::metadata_key;
+
+/// The journal did not do what was asked; whether a commit was written is then unknown, and a reload tells.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The database or the connection failed.
+    #[error("failed to reach the journal: {0}")]
+    Database(String),
+    /// The journal is shutting down.
+    #[error("the journal is closed")]
+    Closed,
+    /// A command came without the metadata that every event carries.
+    #[error("event metadata lacks {0}")]
+    Metadata(&'static str),
+}
+
+/// How the journal is tuned.
+#[derive(Debug, Clone, Copy)]
+pub struct JournalOptions {
+    /// Aggregates that are kept in memory.
+    pub cached_aggregates: usize,
+    /// An aggregate's state is kept as a snapshot every so many events.
+    pub snapshot_every: i64,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { cached_aggregates: 10_000, snapshot_every: 200 }
+    }
+}
+
+struct Inner {
+    pool: PgPool,
+    repository: PostgresEventRepository,
+    commits: mpsc::Sender<CommitRequest>,
+    loads: mpsc::Sender<LoadRequest>,
+    cache: AggregateCache,
+    upcasters: Vec<Box<dyn EventUpcaster>>,
+    head: watch::Receiver<i64>,
+    options: JournalOptions,
+}
+
+/// The journal. Clones share one writer, one loader and one cache.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+/// An aggregate that was loaded for a command.
+pub struct JournalContext<A> {
+    aggregate_id: String,
+    aggregate: A,
+    sequence: i64,
+}
+
+impl<A: Aggregate> AggregateContext<A> for JournalContext<A> {
+    fn aggregate(&mut self) -> &mut A {
+        &mut self.aggregate
+    }
+}
+
+impl<A> JournalContext<A> {
+    /// The aggregate and the sequence of its last event, 0 for none.
+    pub fn into_parts(self) -> (A, i64) {
+        (self.aggregate, self.sequence)
+    }
+}
+
+impl Journal {
+    /// A journal over `pool`; its two tasks live as long as a clone of it does.
+    pub fn new(pool: PgPool, options: JournalOptions) -> Self {
+        let (commits, commit_requests) = mpsc::channel(4096);
+        let (loads, load_requests) = mpsc::channel(4096);
+        let (appended, head) = watch::channel(0);
+        tokio::spawn(write_commits(pool.clone(), commit_requests, appended));
+        tokio::spawn(answer_loads(pool.clone(), load_requests));
+        let inner = Inner {
+            repository: PostgresEventRepository::new(pool.clone()),
+            cache: AggregateCache::new(options.cached_aggregates),
+            upcasters: upcasters(),
+            pool,
+            commits,
+            loads,
+            head,
+            options,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The pool that the journal works on.
+    pub fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// Changes when this process has appended: a hint for the relay, not a guarantee.
+    pub fn appended(&self) -> watch::Receiver<i64> {
+        self.inner.head.clone()
+    }
+
+    fn upcast(&self, event: SerializedEvent) -> SerializedEvent {
+        self.inner.upcasters.iter().fold(event, |event, upcaster| {
+            if upcaster.can_upcast(&event.event_type, &event.event_version) { upcaster.upcast(event) } else { event }
+        })
+    }
+
+    async fn request_load(&self, stream: StreamRequest) -> Result<Loaded, JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.loads.send(LoadRequest { stream, reply }).await.map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?.map_err(JournalError::Database)
+    }
+
+    async fn request_commit(&self, commit: Commit) -> Result<Option<Vec<i64>>, JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.commits.send(CommitRequest { commit, reply }).await.map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?.map_err(JournalError::Database)
+    }
+
+    fn replay<A: Aggregate>(&self, id: &str, state: &mut A, loaded: Loaded) -> Result<i64, serde_json::Error> {
+        let mut sequence = 0;
+        for event in loaded.events {
+            sequence = event.sequence;
+            let stored = SerializedEvent::new(
+                id.to_owned(),
+                usize::try_from(event.sequence).unwrap_or_default(),
+                A::TYPE.to_owned(),
+                event.event_type,
+                event.event_version,
+                event.payload,
+                Value::Null,
+            );
+            state.apply(serde_json::from_value(self.upcast(stored).payload)?);
+        }
+        Ok(sequence)
+    }
+
+    fn keep_state<A: Aggregate + Clone + 'static>(&self, id: &str, before: i64, after: i64, state: A) {
+        let every = self.inner.options.snapshot_every.max(1);
+        if before / every != after / every
+            && let Ok(value) = serde_json::to_value(&state)
+        {
+            let (pool, id) = (self.inner.pool.clone(), id.to_owned());
+            tokio::spawn(async move {
+                if let Err(error) = keep_snapshot(&pool, A::TYPE, &id, after, &value).await {
+                    tracing::warn!(error = %error, aggregate_id = %id, "failed to keep a snapshot of an aggregate");
+                }
+            });
+        }
+        self.inner.cache.put(A::TYPE, id, after, state);
+    }
+}
+
+fn unexpected<E: std::error::Error>(error: impl std::error::Error + Send + Sync + 'static) -> AggregateError<E> {
+    AggregateError::UnexpectedError(Box::new(error))
+}
+
+fn broken<E: std::error::Error>(error: serde_json::Error) -> AggregateError<E> {
+    AggregateError::DeserializationError(Box::new(error))
+}
+
+impl<A> EventStore<A> for Journal
+where
+    A: Aggregate + Clone + 'static,
+{
+    type AC = JournalContext<A>;
+
+    async fn load_events(&self, aggregate_id: &str) -> Result<Vec<EventEnvelope<A>>, AggregateError<A::Error>> {
+        let stored = self.inner.repository.get_events::<A>(aggregate_id).await?;
+        stored
+            .into_iter()
+            .map(|event| EventEnvelope::try_from(self.upcast(event)).map_err(AggregateError::from))
+            .collect()
+    }
+
+    async fn load_aggregate(&self, aggregate_id: &str) -> Result<JournalContext<A>, AggregateError<A::Error>> {
+        let cached = self.inner.cache.get::<A>(A::TYPE, aggregate_id);
+        let (after, mut aggregate) = cached.unwrap_or_default();
+        let stream = StreamRequest { aggregate_type: A::TYPE, aggregate_id: aggregate_id.to_owned(), after };
+        let mut loaded = self.request_load(stream).await.map_err(unexpected)?;
+        let mut sequence = after;
+        if let Some((at, state)) = loaded.snapshot.take() {
+            match serde_json::from_value(state) {
+                Ok(state) => (sequence, aggregate) = (at, state),
+                Err(error) => {
+                    // A snapshot of an older build: the events tell the same, only slower.
+                    tracing::info!(error = %error, aggregate_id, "ignoring an unreadable snapshot of an aggregate");
+                    let events = <Self as EventStore<A>>::load_events(self, aggregate_id).await?;
+                    sequence = i64::try_from(events.len()).unwrap_or_default();
+                    aggregate = A::default();
+                    events.into_iter().for_each(|event| aggregate.apply(event.payload));
+                    loaded.events.clear();
+                }
+            }
+        }
+        let last = self.replay(aggregate_id, &mut aggregate, loaded).map_err(broken)?;
+        if last > sequence || after == 0 {
+            sequence = sequence.max(last);
+            self.inner.cache.put(A::TYPE, aggregate_id, sequence, aggregate.clone());
+        }
+        Ok(JournalContext { aggregate_id: aggregate_id.to_owned(), aggregate, sequence })
+    }
+
+    async fn commit(
+        &self,
+        events: Vec<A::Event>,
+        context: JournalContext<A>,
+        metadata: HashMap<String, String>,
+    ) -> Result<Vec<EventEnvelope<A>>, AggregateError<A::Error>> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (new_events, commit) = prepare::<A>(&events, &context, &metadata)?;
+        let id = context.aggregate_id;
+        let written = match self.request_commit(commit).await {
+            Ok(Some(positions)) => positions,
+            Ok(None) => {
+                self.inner.cache.forget(A::TYPE, &id);
+                return Err(AggregateError::AggregateConflict);
+            }
+            Err(error) => {
+                self.inner.cache.forget(A::TYPE, &id);
+                return Err(unexpected(error));
+            }
+        };
+        let last = context.sequence + i64::try_from(events.len()).unwrap_or_default();
+        self.keep_state(&id, context.sequence, last, context.aggregate);
+        let first = usize::try_from(context.sequence + 1).unwrap_or_default();
+        let envelope = |(index, (payload, position)): (usize, (A::Event, i64))| {
+            let mut metadata = metadata.clone();
+            metadata.insert(metadata_key::POSITION.to_owned(), position.to_string());
+            metadata.insert(metadata_key::EVENT_ID.to_owned(), new_events[index].to_string());
+            EventEnvelope { aggregate_id: id.clone(), sequence: first + index, payload, metadata }
+        };
+        Ok(events.into_iter().zip(written).enumerate().map(envelope).collect())
+    }
+}
+
+fn prepare<A: Aggregate>(
+    events: &[A::Event],
+    context: &JournalContext<A>,
+    metadata: &HashMap<String, String>,
+) -> Result<(Vec<Uuid>, Commit), AggregateError<A::Error>> {
+    let get = |key: &'static str| metadata.get(key).cloned().ok_or_else(|| unexpected(JournalError::Metadata(key)));
+    let events = events
+        .iter()
+        .map(|event| {
+            Ok(NewEvent {
+                event_id: Uuid::now_v7(),
+                event_type: event.event_type(),
+                event_version: event.event_version(),
+                payload: serde_json::to_value(event)?,
+            })
+        })
+        .collect::<Result<Vec<_>, serde_json::Error>>()
+        .map_err(broken)?;
+    let commit = Commit {
+        aggregate_type: A::TYPE,
+        aggregate_id: context.aggregate_id.clone(),
+        expected: context.sequence,
+        org_id: get("org_id")?,
+        account_id: get("account_id")?,
+        metadata: Arc::new(serde_json::to_value(metadata).map_err(broken)?),
+        events,
+    };
+    Ok((commit.events.iter().map(|event| event.event_id).collect(), commit))
+}

@@ -1,0 +1,79 @@
+//! Hostaway's public API v1 behind the channel port: one push is one attempt, every call takes a slot, and success is
+//! what the body says, not the status.
+//!
+//! Reading order: `push` (what is sent, in which order), `calendar`, `listing`, `creation`; below them
+//! `session` (one call: token, slot, record), `token`, `client` (one HTTP exchange) and `verdict` (what an
+//! answer means).
+
+mod answer;
+mod calendar;
+mod client;
+mod creation;
+mod failure;
+mod guard;
+mod limits;
+mod listing;
+mod push;
+mod session;
+mod token;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::port::{Channel, Push, PushReport, SyncHost};
+
+use crate::secrets::SecretSource;
+
+/// How calls are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The longest that one call may take, its answer included. A slot must be held at least this long.
+    pub call_timeout: Duration,
+    /// The longest that making a connection may take.
+    pub connect_timeout: Duration,
+    /// A longer answer is not read to its end, and counts as malformed.
+    pub max_response_bytes: usize,
+    /// Sent as `User-Agent`.
+    pub user_agent: String,
+}
+
+impl Default for Config {
+    /// 20 s a call, 5 s to connect, answers up to 8 MiB.
+    fn default() -> Self {
+        Self {
+            call_timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(5),
+            max_response_bytes: 8 * 1024 * 1024,
+            user_agent: concat!("distribution/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// The HTTP client could not be made: TLS has no roots, or the user agent is no header value.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client for Hostaway cannot be made")]
+pub struct ClientUnavailable(#[source] reqwest::Error);
+
+/// The channel. Shared by all targets: connections are reused, and a token serves every target of its account.
+pub struct Hostaway {
+    client: client::Client,
+    tokens: token::Tokens,
+    secrets: Arc<dyn SecretSource>,
+}
+
+impl Hostaway {
+    /// A channel that reads its credentials from `secrets`.
+    pub fn new(config: &Config, secrets: Arc<dyn SecretSource>) -> Result<Self, ClientUnavailable> {
+        let client = client::Client::new(config).map_err(ClientUnavailable)?;
+        Ok(Self { client, tokens: token::Tokens::default(), secrets })
+    }
+}
+
+#[async_trait]
+impl Channel for Hostaway {
+    async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport {
+        push::Run::new(session::Session::new(self, push.target, host), push).finish().await
+    }
+}

@@ -1,0 +1,85 @@
+//! One HTTP exchange: what came back, or how far it got. Redirects and the HTTP client's own retries are off, because
+//! each would be a call that no slot was taken for.
+
+use std::error::Error;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Request, RequestBuilder, StatusCode};
+
+use super::Config;
+
+/// The shared HTTP client.
+pub(super) struct Client {
+    http: reqwest::Client,
+    max_response_bytes: usize,
+}
+
+/// An answer as it came.
+pub(super) struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// The body, or why it could not be read to its end.
+    pub body: Result<Vec<u8>, String>,
+}
+
+/// No answer came.
+pub(super) enum NoReply {
+    /// There was no connection, so nothing was sent.
+    NotSent(String),
+    /// The request was, or may have been, sent.
+    Lost(String),
+}
+
+impl Client {
+    pub fn new(config: &Config) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .user_agent(&config.user_agent)
+            .timeout(config.call_timeout)
+            .connect_timeout(config.connect_timeout)
+            // Shorter than what servers and balancers keep, so that a connection is rarely closed under a request.
+            .pool_idle_timeout(std::time::Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .build()?;
+        Ok(Self { http, max_response_bytes: config.max_response_bytes })
+    }
+
+    pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    pub async fn exchange(&self, request: Request) -> Result<Reply, NoReply> {
+        let mut response = self.http.execute(request).await.map_err(|error| {
+            // A connect time-out is both; the connection was not there, which says more.
+            if error.is_connect() { NoReply::NotSent(words(error)) } else { NoReply::Lost(words(error)) }
+        })?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = self.body(response).await;
+        Ok(Reply { status, headers, body })
+    }
+
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, String> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(words)? {
+            if body.len() + chunk.len() > self.max_response_bytes {
+                return Err(format!("it is longer than {} bytes", self.max_response_bytes));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// The error's innermost cause, which is the one that says something. The URL stays out: the record has the path.
+fn words(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "timed out".to_owned();
+    }
+    let error = error.without_url();
+    let mut innermost: &dyn Error = &error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    format!("{error}: {innermost}")
+}

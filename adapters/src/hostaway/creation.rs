@@ -1,0 +1,134 @@
+//! A listing that has no id yet. Hostaway has no idempotency key, so our reference is looked up before anything is
+//! created: a creation whose answer was lost is found again and adopted.
+
+use std::collections::BTreeSet;
+
+use domain::call::CallPurpose;
+use domain::channel::Section;
+use domain::mapping::hostaway::reference;
+use domain::outcome::OutcomeClass;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::failure::{Failure, Reach};
+use super::push::Run;
+use super::session::Call;
+
+const PAGE: u64 = 100;
+/// An account with more pages than this is not searched to its end, and so nothing is created in it.
+const MOST_PAGES: u64 = 500;
+
+impl Run<'_> {
+    /// The id, and the sections that are still to be sent.
+    pub(super) async fn adopt_or_create(&mut self) -> Result<(String, BTreeSet<Section>), Failure> {
+        let reference = reference(self.push.unit_id, &self.push.listing_id);
+        let all: BTreeSet<Section> = self.push.payload.sections.keys().copied().collect();
+        if let Some(id) = self.look_up(&reference).await? {
+            self.learn_id(&id);
+            return Ok((id, all));
+        }
+        self.session.host.creation_started().await.map_err(|refused| {
+            Failure::new(OutcomeClass::Throttled, refused.reason).not_before(Some(refused.retry_at))
+        })?;
+        let mut in_body = BTreeSet::from([Section::Content, Section::Images]);
+        in_body.retain(|section| all.contains(section));
+        let id = match self.create(&in_body).await {
+            Err(failure) if in_body.contains(&Section::Images) && blames_a_photo(&failure) => {
+                // One bad photo must not keep the listing out; the photos are then refused on their own.
+                in_body.remove(&Section::Images);
+                self.create(&in_body).await?
+            }
+            other => other?,
+        };
+        Ok((id, all.difference(&in_body).copied().collect()))
+    }
+
+    async fn look_up(&mut self, reference: &str) -> Result<Option<String>, Failure> {
+        let filter = format!("match={}&", self.push.listing_id);
+        let found = self.search(&filter, reference).await?;
+        if found.is_some() || !self.verify {
+            return Ok(found);
+        }
+        // A creation may be in, and it is not documented which names `match` looks at: search without the filter.
+        self.search("", reference).await
+    }
+
+    /// Pages through the listings until one carries our reference. Unknown filters are ignored there, not refused.
+    async fn search(&mut self, filter: &str, reference: &str) -> Result<Option<String>, Failure> {
+        let mut offset = 0;
+        for _ in 0..MOST_PAGES {
+            let path = format!("/listings?{filter}limit={PAGE}&offset={offset}");
+            let answer = self.session.call(&call(CallPurpose::Lookup, Method::GET, path, None)).await?;
+            let listings = answer.result.as_array().map_or(&[][..], Vec::as_slice);
+            if let Some(id) = self.ours(listings, reference) {
+                return Ok(Some(id));
+            }
+            offset += listings.len() as u64;
+            let more = answer.count.map_or(listings.len() as u64 >= PAGE, |count| offset < count);
+            if listings.is_empty() || !more {
+                return Ok(None);
+            }
+        }
+        let why = format!("our reference was not found in {offset} listings and there are more; nothing was created");
+        Err(Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing))
+    }
+
+    /// The listing with exactly our reference; of several the one with the lowest id, so that every attempt takes the same.
+    fn ours(&mut self, listings: &[Value], reference: &str) -> Option<String> {
+        let carries = |listing: &&Value| listing.get("internalListingName").and_then(Value::as_str) == Some(reference);
+        let mut ids: Vec<u64> =
+            listings.iter().filter(carries).filter_map(|listing| number(listing.get("id")?)).collect();
+        ids.sort_unstable();
+        let (id, others) = ids.split_first()?;
+        if others.is_empty() {
+            self.note(format!("adopted listing {id}, which carries our reference"));
+        } else {
+            self.note(format!("adopted listing {id}; {others:?} carry our reference as well, remove them at Hostaway"));
+        }
+        Some(id.to_string())
+    }
+
+    async fn create(&mut self, sections: &BTreeSet<Section>) -> Result<String, Failure> {
+        let Some(body) = self.listing_body(sections).filter(|_| sections.contains(&Section::Content)) else {
+            return Err(Failure::new(OutcomeClass::Rejected, "there is no content to create a listing from"));
+        };
+        // Asked for nested rows: without them the answer's arrays could be empty, and would look as if refused.
+        let path = "/listings?includeResources=1".to_owned();
+        let answer = self.session.call(&call(CallPurpose::Create, Method::POST, path, Some(body))).await?;
+        let Some(id) = answer.result.get("id").and_then(number) else {
+            return Err(Failure::new(OutcomeClass::Unknown, "the listing was created, but the answer has no id"));
+        };
+        let id = id.to_string();
+        self.learn_id(&id);
+        self.verify = false;
+        self.take_listing_answer(sections, &answer.result);
+        Ok(id)
+    }
+}
+
+fn call(purpose: CallPurpose, method: Method, path: String, body: Option<Value>) -> Call {
+    // A listing that was begun is finished before others are begun, or a hundred would wait half made.
+    Call { purpose, urgency: Section::Availability, method, path, body }
+}
+
+fn blames_a_photo(failure: &Failure) -> bool {
+    failure.refuses_part() && failure.detail.to_ascii_lowercase().contains("image")
+}
+
+/// Ids are numbers, now and then as text.
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+impl Run<'_> {
+    /// Content and photos as one body, of those sections that are asked for.
+    pub(super) fn listing_body(&self, sections: &BTreeSet<Section>) -> Option<Value> {
+        let content = sections.contains(&Section::Content).then(|| self.body(Section::Content)).flatten();
+        let images = sections.contains(&Section::Images).then(|| self.body(Section::Images)).flatten();
+        let mut body = content.cloned();
+        if let Some(images) = images {
+            body.get_or_insert_with(|| json!({})).as_object_mut()?.insert("listingImages".to_owned(), images.clone());
+        }
+        body
+    }
+}

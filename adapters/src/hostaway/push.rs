@@ -1,0 +1,167 @@
+//! One push: availability before rates before content before photos, and what came of it. A part that is refused stops
+//! that part; any other failure ends the push, and what was done until then is reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::channel::{RejectedPart, Section};
+use domain::ids::ExternalId;
+use domain::listing::Progress;
+use domain::outcome::OutcomeClass;
+use domain::port::{Push, PushReport};
+use serde_json::Value;
+
+use super::failure::{Failure, Reach};
+use super::guard::check_body;
+use super::session::Session;
+
+/// A push under way.
+pub(super) struct Run<'a> {
+    pub session: Session<'a>,
+    pub push: Push<'a>,
+    /// Whether the listing may hold more than we know, so that it is read before it is written.
+    pub verify: bool,
+    progress: Progress,
+    rejected: Vec<RejectedPart>,
+    /// Sections that the channel refused as a whole, with its words.
+    refused: BTreeMap<Section, String>,
+    /// Something was answered with success and not taken, and no rule of the channel explains it.
+    ignored: bool,
+    notes: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(session: Session<'a>, push: Push<'a>) -> Self {
+        Self {
+            session,
+            push,
+            verify: push.verify_first,
+            progress: Progress::default(),
+            rejected: Vec::new(),
+            refused: BTreeMap::new(),
+            ignored: false,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Does it and reports.
+    pub async fn finish(mut self) -> PushReport {
+        match self.steps().await {
+            Ok(()) => self.done(),
+            Err(failure) => self.stopped(&failure),
+        }
+    }
+
+    async fn steps(&mut self) -> Result<(), Failure> {
+        let (id, wanted) = match self.push.external_id {
+            Some(id) => (checked_id(id)?, self.push.needs.iter().copied().collect()),
+            None => self.adopt_or_create().await?,
+        };
+        let wanted = self.sendable(wanted);
+        self.calendar(&id, &wanted).await?;
+        self.listing(&id, &wanted).await
+    }
+
+    /// The wanted sections that the payload has and that may be sent at all.
+    fn sendable(&mut self, mut wanted: BTreeSet<Section>) -> BTreeSet<Section> {
+        wanted.retain(|section| match self.body(*section).map(check_body) {
+            None => false,
+            Some(Ok(())) => true,
+            Some(Err(why)) => {
+                let reason = format!("not sent, because the body{why}");
+                self.refuse(*section, &Failure::new(OutcomeClass::Rejected, reason));
+                false
+            }
+        });
+        wanted
+    }
+
+    /// The body of a section.
+    pub fn body(&self, section: Section) -> Option<&'a Value> {
+        self.push.payload.sections.get(&section).map(|payload| &payload.body)
+    }
+
+    /// The listing's id at the channel, learned in this push.
+    pub fn learn_id(&mut self, id: &str) {
+        self.progress.external_id = Some(ExternalId(id.to_owned()));
+    }
+
+    /// The channel has the section.
+    pub fn accept(&mut self, section: Section) {
+        if let Some(payload) = self.push.payload.sections.get(&section) {
+            self.progress.sections.insert(section, payload.hash);
+        }
+    }
+
+    /// The channel refuses the section as a whole.
+    pub fn refuse(&mut self, section: Section, failure: &Failure) {
+        self.rejected.push(RejectedPart {
+            section,
+            part: "listing".to_owned(),
+            value: String::new(),
+            reason: failure.detail.clone(),
+        });
+        self.refused.insert(section, failure.detail.clone());
+    }
+
+    pub fn is_refused(&self, section: Section) -> bool {
+        self.refused.contains_key(&section)
+    }
+
+    /// Parts that the channel answered with success and did not take; `expected` where its rules explain it.
+    pub fn note_ignored(&mut self, part: RejectedPart, expected: bool) {
+        self.ignored |= !expected;
+        self.rejected.push(part);
+    }
+
+    /// Words for whoever reads the report.
+    pub fn note(&mut self, words: String) {
+        self.notes.push(words);
+    }
+
+    fn done(self) -> PushReport {
+        let class = if !self.refused.is_empty() && self.progress.sections.is_empty() {
+            OutcomeClass::Rejected
+        } else if self.ignored || !self.refused.is_empty() {
+            OutcomeClass::AcceptedWithRejections
+        } else {
+            OutcomeClass::Accepted
+        };
+        let refusals = self.refused.iter().map(|(section, words)| format!("{section} refused: {words}"));
+        let words: Vec<String> = self.notes.iter().cloned().chain(refusals).collect();
+        let detail = (!words.is_empty()).then(|| words.join("; "));
+        self.report(class, detail, None, false)
+    }
+
+    fn stopped(self, failure: &Failure) -> PushReport {
+        let words: Vec<&str> = self.notes.iter().map(String::as_str).chain([failure.detail.as_str()]).collect();
+        let detail = Some(words.join("; "));
+        self.report(failure.class, detail, failure.retry_at, failure.reach == Reach::Credentials)
+    }
+
+    fn report(
+        self,
+        class: OutcomeClass,
+        detail: Option<String>,
+        retry_at: Option<chrono::DateTime<chrono::Utc>>,
+        credentials_refused: bool,
+    ) -> PushReport {
+        PushReport {
+            class,
+            detail,
+            progress: self.progress,
+            rejected: self.rejected,
+            calls: self.session.calls,
+            retry_at,
+            credentials_refused,
+        }
+    }
+}
+
+/// Listing ids are numbers at Hostaway; anything else would change the path that it is written into.
+fn checked_id(id: &ExternalId) -> Result<String, Failure> {
+    if !id.0.is_empty() && id.0.len() <= 20 && id.0.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(id.0.clone());
+    }
+    let why = format!("{:?} is not the id of a listing at Hostaway, which is a number", id.0);
+    Err(Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing))
+}

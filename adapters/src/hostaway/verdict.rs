@@ -1,0 +1,99 @@
+//! What an answer, or its absence, means. The body of a 2xx decides over its status; a write that may have been applied
+//! is unknown, never transient.
+
+use chrono::{DateTime, Utc};
+use domain::outcome::OutcomeClass;
+use reqwest::StatusCode;
+use reqwest::header::LOCATION;
+
+use super::answer::{self, Answer, NoSuccess};
+use super::client::{NoReply, Reply};
+use super::failure::{Failure, Reach};
+use super::limits;
+
+/// What a call does at the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It can be made again without a thought. A token request too: an older token stays good.
+    Read,
+    /// Nobody knows whether it was applied when the answer is lost.
+    Write,
+}
+
+impl Effect {
+    /// The class of a call whose answer did not come through.
+    fn without_answer(self) -> OutcomeClass {
+        match self {
+            Self::Read => OutcomeClass::Transient,
+            Self::Write => OutcomeClass::Unknown,
+        }
+    }
+}
+
+/// Judges a call to the API.
+pub(super) fn of(reply: Result<Reply, NoReply>, effect: Effect, now: DateTime<Utc>) -> Result<Answer, Failure> {
+    let body = successful(reply, effect, now)?;
+    answer::read(&body).map_err(|reason| match reason {
+        NoSuccess::Failed(words) => Failure::new(OutcomeClass::Rejected, words),
+        NoSuccess::Malformed(why) => malformed(effect, &why),
+    })
+}
+
+/// The body of a 2xx answer; every other end is a failure.
+pub(super) fn successful(
+    reply: Result<Reply, NoReply>,
+    effect: Effect,
+    now: DateTime<Utc>,
+) -> Result<Vec<u8>, Failure> {
+    let reply = reply.map_err(|reason| match reason {
+        NoReply::NotSent(why) => Failure::new(OutcomeClass::Transient, format!("no connection: {why}")),
+        NoReply::Lost(why) => Failure::new(effect.without_answer(), format!("no answer: {why}")),
+    })?;
+    if !reply.status.is_success() {
+        return Err(refused(&reply, now));
+    }
+    reply.body.map_err(|why| malformed(effect, &why))
+}
+
+/// A 2xx whose body cannot be used: a write has probably been applied.
+pub(super) fn malformed(effect: Effect, why: &str) -> Failure {
+    Failure::new(effect.without_answer(), format!("the answer cannot be read: {why}"))
+}
+
+fn refused(reply: &Reply, now: DateTime<Utc>) -> Failure {
+    let status = reply.status;
+    let detail = described(reply);
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            let throttle = limits::throttle(&reply.headers, now);
+            let failure = Failure::new(OutcomeClass::Throttled, detail).not_before(Some(throttle.until));
+            Failure { throttle: Some(throttle), ..failure }
+        }
+        // A token that is not accepted: the request was not processed (fact sheet §1.3).
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Failure::new(OutcomeClass::Unauthorised, detail).reaching(Reach::Denied)
+        }
+        StatusCode::NOT_FOUND => Failure::new(OutcomeClass::Rejected, detail).reaching(Reach::Listing),
+        StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT => {
+            Failure::new(OutcomeClass::Rejected, detail).reaching(Reach::Target)
+        }
+        _ if status.is_client_error() => Failure::new(OutcomeClass::Rejected, detail),
+        _ => Failure::new(OutcomeClass::Transient, detail).not_before(limits::not_before(&reply.headers, now)),
+    }
+}
+
+/// `HTTP 429: You have exceeded …`
+fn described(reply: &Reply) -> String {
+    let code = reply.status.as_u16();
+    if reply.status.is_redirection() {
+        let to = reply.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+        // A query could hold anything.
+        let to = to.split('?').next().unwrap_or_default();
+        return format!("HTTP {code}: redirected to {to}, which is not followed; check the target's base_url");
+    }
+    let body = reply.body.as_ref().ok().and_then(|body| answer::json(body).ok());
+    match body.as_ref().and_then(answer::words) {
+        Some(words) => format!("HTTP {code}: {words}"),
+        None => format!("HTTP {code} without a reason"),
+    }
+}

@@ -1,0 +1,68 @@
+//! One active holder of a role per database, by a session advisory lock: it is gone the moment its session is.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Postgres, pool::PoolConnection};
+
+/// A role that is held. It is given up when this is dropped, or when the session ends.
+pub struct Leadership {
+    connection: PoolConnection<Postgres>,
+    key: i64,
+}
+
+impl std::fmt::Debug for Leadership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leadership").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+fn key_of(role: &str) -> i64 {
+    let hash = domain::hash::PayloadHash::of_bytes(role.as_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash.as_bytes()[..8]);
+    i64::from_be_bytes(bytes)
+}
+
+impl Leadership {
+    /// Takes the role if nobody holds it.
+    pub async fn try_take(pool: &PgPool, role: &str) -> Result<Option<Self>, sqlx::Error> {
+        let key = key_of(role);
+        let mut connection = pool.acquire().await?;
+        let taken: bool =
+            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(key).fetch_one(&mut *connection).await?;
+        Ok(taken.then_some(Self { connection, key }))
+    }
+
+    /// Waits until the role is free and takes it.
+    pub async fn take(pool: &PgPool, role: &str, poll: Duration) -> Result<Self, sqlx::Error> {
+        loop {
+            if let Some(leadership) = Self::try_take(pool, role).await? {
+                return Ok(leadership);
+            }
+            tokio::time::sleep(poll).await;
+        }
+    }
+
+    /// Whether the session that holds the role is still there.
+    pub async fn is_held(&mut self) -> bool {
+        let connection: &mut PgConnection = &mut self.connection;
+        connection.ping().await.is_ok()
+    }
+
+    /// Gives the role up so that another can take it at once.
+    pub async fn release(mut self) {
+        let unlocked = sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(&mut *self.connection).await;
+        if let Err(error) = unlocked {
+            tracing::debug!(error = %error, "the session of a role ended before it was given up");
+        }
+    }
+}
+
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        // The session must not go back to the pool with the lock still held.
+        self.connection.close_on_drop();
+    }
+}

@@ -1,0 +1,11 @@
+//! The outside world, one module each: the journal and the other tables that are not read models, NATS, Hostaway and
+//! secrets. Nothing here decides anything about units, targets or listings: that is the domain's.
+
+pub mod dispatch;
+pub mod event_store;
+pub mod hostaway;
+pub mod leader;
+pub mod nats;
+pub mod postgres;
+pub mod secrets;
+pub mod units;

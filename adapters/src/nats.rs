@@ -1,0 +1,48 @@
+//! NATS JetStream: transport, never truth. Every stream can be lost and nothing is.
+//!
+//! Streams and consumers stand as files in `nats/`; subjects are built in [`subject`] alone.
+
+pub mod batch;
+pub mod dead_letters;
+pub mod subject;
+pub mod topology;
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+
+pub use subject::Prefix;
+
+/// A connection with its JetStream context and the prefix that all names carry.
+#[derive(Debug, Clone)]
+pub struct Nats {
+    /// Core NATS.
+    pub client: async_nats::Client,
+    /// JetStream.
+    pub jetstream: jetstream::Context,
+    /// What every stream and subject begins with; empty in production.
+    pub prefix: Prefix,
+}
+
+impl Nats {
+    /// Connects, and goes on reconnecting for as long as it lives.
+    pub async fn connect(url: &str, prefix: Prefix, name: &str) -> Result<Self, async_nats::ConnectError> {
+        let client = async_nats::ConnectOptions::new()
+            .name(name)
+            .connection_timeout(Duration::from_secs(5))
+            .request_timeout(Some(Duration::from_secs(10)))
+            .ping_interval(Duration::from_secs(10))
+            .reconnect_delay_callback(|attempts| Duration::from_millis(std::cmp::min(attempts as u64 * 100, 2_000)))
+            .connect(url)
+            .await?;
+        let jetstream = jetstream::new(client.clone());
+        Ok(Self { client, jetstream, prefix })
+    }
+
+    /// Wakes whoever waits on a subject. A hint: lost when nobody listens.
+    pub async fn nudge(&self, subject: String) {
+        if let Err(error) = self.client.publish(subject, bytes::Bytes::new()).await {
+            tracing::debug!(error = %error, "failed to nudge");
+        }
+    }
+}

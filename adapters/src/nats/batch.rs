@@ -1,0 +1,99 @@
+//! Atomic batches: all of up to 1,000 messages or none, behind a fence that a zombie cannot pass.
+//!
+//! With fsync on, one at a time gives some 4,000 messages/s, pipelining 8,000, a batch of 1,000 about 95,000.
+
+use async_nats::HeaderMap;
+use async_nats::header::{
+    NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SEQUENCE,
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Nats;
+
+/// The most that a server takes in one batch.
+pub const MAX_BATCH: usize = 1_000;
+
+/// A message of a batch.
+#[derive(Debug, Clone)]
+pub struct BatchMessage {
+    /// Its subject.
+    pub subject: String,
+    /// Its headers, without those of the batch.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub payload: Bytes,
+}
+
+/// Why a batch was not acknowledged. Nothing of it is stored, unless the end is unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The stream does not end where the fence says: somebody else wrote, or the stream was made anew.
+    #[error("the stream does not end at sequence {expected}: {reason}")]
+    Fenced {
+        /// What was expected.
+        expected: u64,
+        /// The server's words.
+        reason: String,
+    },
+    /// The server refused the batch.
+    #[error("the server refused the batch: {0}")]
+    Refused(String),
+    /// No answer came: the tail of the stream tells whether it is stored.
+    #[error("the end of the batch is unknown: {0}")]
+    Unknown(String),
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    seq: u64,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+/// `wrong last sequence` and its constant-text twin.
+const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
+
+impl Nats {
+    /// Publishes up to [`MAX_BATCH`] messages as one batch that begins after sequence `last`. Gives the new last one.
+    pub async fn publish_batch(&self, last: u64, messages: Vec<BatchMessage>) -> Result<u64, BatchError> {
+        debug_assert!((1..=MAX_BATCH).contains(&messages.len()), "a batch has 1 to 1000 messages");
+        let unknown = |error: &dyn std::fmt::Display| BatchError::Unknown(error.to_string());
+        let batch_id = Uuid::now_v7().simple().to_string();
+        let count = messages.len();
+        for (index, mut message) in messages.into_iter().enumerate() {
+            message.headers.insert(NATS_BATCH_ID, batch_id.as_str());
+            message.headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
+            if index == 0 {
+                message.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, last.to_string());
+            }
+            if index + 1 < count {
+                let published =
+                    self.client.publish_with_headers(message.subject, message.headers, message.payload).await;
+                published.map_err(|e| unknown(&e))?;
+                continue;
+            }
+            message.headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
+            let answer = self.client.request_with_headers(message.subject, message.headers, message.payload).await;
+            let answer = answer.map_err(|e| unknown(&e))?;
+            let answer: Answer = serde_json::from_slice(&answer.payload).map_err(|e| unknown(&e))?;
+            return match answer.error {
+                None => Ok(answer.seq),
+                Some(refusal) if WRONG_LAST_SEQUENCE.contains(&refusal.err_code) => {
+                    Err(BatchError::Fenced { expected: last, reason: refusal.description })
+                }
+                Some(refusal) => Err(BatchError::Refused(format!("{} ({})", refusal.description, refusal.err_code))),
+            };
+        }
+        Ok(last)
+    }
+}

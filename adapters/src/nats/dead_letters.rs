@@ -1,0 +1,151 @@
+//! Dead letters: messages that could not be used, as they came, with the reason. They can be sent again.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::unit::Problem;
+use serde::Serialize;
+
+use super::Nats;
+use super::topology::{StreamKind, TopologyError};
+
+const SUBJECT: &str = "Dead-Letter-Subject";
+const PROBLEMS: &str = "Dead-Letter-Problems";
+const AT: &str = "Dead-Letter-At";
+
+/// A message that could not be used.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeadLetter {
+    /// Its number in the dead-letter stream.
+    pub number: u64,
+    /// Where it had been published, without prefix.
+    pub subject: String,
+    /// When it was put here, UTC.
+    pub at: Option<DateTime<Utc>>,
+    /// Which fields, and why.
+    pub problems: Vec<Problem>,
+    /// Its body as text.
+    pub body: String,
+    #[serde(skip)]
+    headers: HeaderMap,
+    #[serde(skip)]
+    payload: Bytes,
+}
+
+/// The dead letters could not be reached, or there is no such letter.
+#[derive(Debug, thiserror::Error)]
+pub enum DeadLetterError {
+    /// No letter has this number.
+    #[error("there is no dead letter {0}")]
+    NotFound(u64),
+    /// NATS failed.
+    #[error("failed to reach the dead letters: {0}")]
+    Nats(String),
+    /// The stream is not there.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+}
+
+fn failed(error: impl std::fmt::Display) -> DeadLetterError {
+    DeadLetterError::Nats(error.to_string())
+}
+
+impl Nats {
+    /// Keeps a message as a dead letter; it is stored when this returns. `id` makes a redelivery the same letter.
+    pub async fn bury(
+        &self,
+        id: &str,
+        subject: &str,
+        headers: Option<&HeaderMap>,
+        payload: Bytes,
+        problems: &[Problem],
+    ) -> Result<(), DeadLetterError> {
+        let mut kept = without_nats_headers(headers);
+        kept.insert(SUBJECT, self.prefix.strip(subject));
+        kept.insert(PROBLEMS, serde_json::to_string(problems).map_err(failed)?);
+        kept.insert(AT, Utc::now().to_rfc3339());
+        kept.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        let sent = self.jetstream.publish_with_headers(self.prefix.dead_letter_unit(), kept, payload).await;
+        sent.map_err(failed)?.await.map_err(failed).map(|_| ())
+    }
+
+    /// Up to `limit` dead letters, the oldest first.
+    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
+        let stream = self.stream(StreamKind::DeadLetters).await?;
+        let state = &stream.cached_info().state;
+        let mut letters = Vec::new();
+        for number in state.first_sequence..=state.last_sequence {
+            if letters.len() == limit || state.messages == 0 {
+                break;
+            }
+            match read(&stream, number).await {
+                Ok(letter) => letters.push(letter),
+                Err(DeadLetterError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(letters)
+    }
+
+    /// How many dead letters there are.
+    pub async fn dead_letter_count(&self) -> Result<u64, DeadLetterError> {
+        Ok(self.stream(StreamKind::DeadLetters).await?.cached_info().state.messages)
+    }
+
+    /// One dead letter.
+    pub async fn dead_letter(&self, number: u64) -> Result<DeadLetter, DeadLetterError> {
+        read(&self.stream(StreamKind::DeadLetters).await?, number).await
+    }
+
+    /// Publishes a dead letter where it had been published first, then takes it off the stream.
+    pub async fn replay_dead_letter(&self, number: u64) -> Result<DeadLetter, DeadLetterError> {
+        let stream = self.stream(StreamKind::DeadLetters).await?;
+        let letter = read(&stream, number).await?;
+        let subject = self.prefix.subject(&letter.subject);
+        let headers = without_nats_headers(Some(&letter.headers));
+        let sent = self.jetstream.publish_with_headers(subject, headers, letter.payload.clone()).await;
+        sent.map_err(failed)?.await.map_err(failed)?;
+        stream.delete_message(number).await.map_err(failed)?;
+        Ok(letter)
+    }
+
+    /// Takes a dead letter off the stream for good; gives it back once more.
+    pub async fn discard_dead_letter(&self, number: u64) -> Result<DeadLetter, DeadLetterError> {
+        let stream = self.stream(StreamKind::DeadLetters).await?;
+        let letter = read(&stream, number).await?;
+        stream.delete_message(number).await.map_err(failed)?;
+        Ok(letter)
+    }
+}
+
+/// What the sender gave: no header of the server's, none of the dead letter's.
+fn without_nats_headers(headers: Option<&HeaderMap>) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for (name, values) in headers.into_iter().flat_map(HeaderMap::iter) {
+        let lower = name.to_string().to_ascii_lowercase();
+        if !lower.starts_with("nats-") && !lower.starts_with("dead-letter-") {
+            values.iter().for_each(|value| kept.append(name.clone(), value.clone()));
+        }
+    }
+    kept
+}
+
+async fn read(stream: &Stream, number: u64) -> Result<DeadLetter, DeadLetterError> {
+    use async_nats::jetstream::stream::RawMessageErrorKind;
+    let message: StreamMessage = stream.get_raw_message(number).await.map_err(|error| match error.kind() {
+        RawMessageErrorKind::NoMessageFound => DeadLetterError::NotFound(number),
+        _ => failed(error),
+    })?;
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
+    Ok(DeadLetter {
+        number,
+        subject: header(SUBJECT).unwrap_or_default(),
+        at: header(AT).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.to_utc()),
+        problems: header(PROBLEMS).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        body: String::from_utf8_lossy(&message.payload).into_owned(),
+        headers: message.headers,
+        payload: message.payload,
+    })
+}

@@ -1,0 +1,141 @@
+//! Streams and consumers, from the files in `nats/`: made where they are missing, compared where they are not.
+
+use async_nats::jetstream::consumer::{self, PullConsumer};
+use async_nats::jetstream::stream::{Config, Stream};
+
+use super::{Nats, Prefix};
+
+/// A stream of this service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StreamKind {
+    /// Unit changes that come in.
+    Units,
+    /// Journal events.
+    Channels,
+    /// Audit events for analytics.
+    Audit,
+    /// Messages that could not be used.
+    DeadLetters,
+}
+
+/// A file in `nats/` or a server's answer that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// A definition that does not parse.
+    #[error("nats/{file} is not a valid definition")]
+    Definition {
+        /// The file.
+        file: &'static str,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// The server refused.
+    #[error("failed to set up {name}: {reason}")]
+    Server {
+        /// The stream or consumer.
+        name: String,
+        /// The server's words.
+        reason: String,
+    },
+}
+
+impl StreamKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Units, Self::Channels, Self::Audit, Self::DeadLetters];
+
+    fn definition(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Units => ("streams/units.json", include_str!("../../../nats/streams/units.json")),
+            Self::Channels => ("streams/channels.json", include_str!("../../../nats/streams/channels.json")),
+            Self::Audit => ("streams/audit.json", include_str!("../../../nats/streams/audit.json")),
+            Self::DeadLetters => ("streams/dead-letters.json", include_str!("../../../nats/streams/dead-letters.json")),
+        }
+    }
+}
+
+impl Nats {
+    /// The definition of a stream under this connection's prefix.
+    pub fn stream_config(&self, kind: StreamKind) -> Result<Config, TopologyError> {
+        let (file, text) = kind.definition();
+        let mut config: Config =
+            serde_json::from_str(text).map_err(|source| TopologyError::Definition { file, source })?;
+        config.name = self.prefix.stream(&config.name);
+        if self.prefix != Prefix::default() {
+            // A server reserves max_bytes for each stream; instances that share one share its own limit instead.
+            config.max_bytes = -1;
+        }
+        config.subjects = config.subjects.iter().map(|subject| self.prefix.subject(subject)).collect();
+        Ok(config)
+    }
+
+    /// A stream, made or brought to its definition.
+    pub async fn ensure_stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
+        let config = self.stream_config(kind)?;
+        let name = config.name.clone();
+        let failed = |reason: String| TopologyError::Server { name: name.clone(), reason };
+        self.jetstream.create_or_update_stream(config).await.map_err(|e| failed(e.to_string()))?;
+        self.jetstream.get_stream(&name).await.map_err(|e| failed(e.to_string()))
+    }
+
+    /// A stream as it is; an error when it is not there.
+    pub async fn stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
+        let name = self.stream_config(kind)?.name;
+        self.jetstream.get_stream(&name).await.map_err(|e| TopologyError::Server { name, reason: e.to_string() })
+    }
+
+    /// Every stream.
+    pub async fn ensure_streams(&self) -> Result<(), TopologyError> {
+        for kind in StreamKind::ALL {
+            self.ensure_stream(kind).await?;
+        }
+        Ok(())
+    }
+
+    /// The durable consumer of the intake, with its stream.
+    pub async fn ensure_intake(&self) -> Result<PullConsumer, TopologyError> {
+        let file = "consumers/intake.json";
+        let config: consumer::Config = serde_json::from_str(include_str!("../../../nats/consumers/intake.json"))
+            .map_err(|source| TopologyError::Definition { file, source })?;
+        let pull = consumer::pull::Config {
+            durable_name: config.durable_name,
+            name: config.name,
+            description: config.description,
+            deliver_policy: config.deliver_policy,
+            ack_policy: config.ack_policy,
+            ack_wait: config.ack_wait,
+            max_deliver: config.max_deliver,
+            max_ack_pending: config.max_ack_pending,
+            replay_policy: config.replay_policy,
+            ..Default::default()
+        };
+        let stream = self.ensure_stream(StreamKind::Units).await?;
+        stream
+            .create_consumer(pull)
+            .await
+            .map_err(|e| TopologyError::Server { name: "consumer intake".to_owned(), reason: e.to_string() })
+    }
+
+    /// Where the server's streams differ from their definitions, in words.
+    pub async fn differences(&self) -> Result<Vec<String>, TopologyError> {
+        let mut differences = Vec::new();
+        for kind in StreamKind::ALL {
+            let wanted = self.stream_config(kind)?;
+            match self.stream(kind).await {
+                Err(error) => differences.push(error.to_string()),
+                Ok(stream) => {
+                    let have = &stream.cached_info().config;
+                    if have.subjects != wanted.subjects {
+                        differences.push(format!("{}: subjects are {:?}", wanted.name, have.subjects));
+                    }
+                    if (have.max_age, have.max_bytes) != (wanted.max_age, wanted.max_bytes) {
+                        differences.push(format!("{}: retention differs from its definition", wanted.name));
+                    }
+                    if have.allow_atomic_publish != wanted.allow_atomic_publish {
+                        differences.push(format!("{}: atomic batches are off (nats-server >= 2.12?)", wanted.name));
+                    }
+                }
+            }
+        }
+        Ok(differences)
+    }
+}

@@ -1,0 +1,191 @@
+//! Unit snapshots, the newest revision of each unit, and the tally of what the intake did.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::hash::SnapshotHash;
+use domain::ids::{AccountId, OrgId, UnitId};
+use serde_json::Value;
+use sqlx::PgPool;
+
+/// A unit as a message showed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitSnapshot {
+    /// SHA-256 of the canonical JSON of `body`.
+    pub hash: SnapshotHash,
+    /// The tenant.
+    pub org_id: OrgId,
+    /// The account inside it.
+    pub account_id: AccountId,
+    /// The unit.
+    pub unit_id: UnitId,
+    /// Its revision.
+    pub revision: u64,
+    /// The whole message body, unknown fields included.
+    pub body: Value,
+}
+
+/// A line of the intake's tally.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// The tenant, `-` where the message named none.
+    pub org_id: String,
+    /// What became of the messages.
+    pub outcome: String,
+    /// How many.
+    pub count: i64,
+    /// When the last one came, UTC.
+    pub last_at: DateTime<Utc>,
+}
+
+/// The units tables.
+#[derive(Debug, Clone)]
+pub struct UnitStore {
+    pool: PgPool,
+}
+
+fn db_revision(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
+impl UnitStore {
+    /// The store over `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Keeps snapshots and moves each unit to its newest revision. One transaction, idempotent, any order.
+    pub async fn keep(&self, snapshots: &[UnitSnapshot]) -> Result<(), sqlx::Error> {
+        // A fixed order, so that two intakes that keep the same units never wait for each other in a circle.
+        let mut sorted: Vec<&UnitSnapshot> = snapshots.iter().collect();
+        sorted.sort_by_key(|s| (&s.org_id, &s.unit_id, s.revision));
+        let hashes: Vec<Vec<u8>> = sorted.iter().map(|s| s.hash.as_bytes().to_vec()).collect();
+        let orgs: Vec<String> = sorted.iter().map(|s| s.org_id.to_string()).collect();
+        let accounts: Vec<String> = sorted.iter().map(|s| s.account_id.to_string()).collect();
+        let units: Vec<String> = sorted.iter().map(|s| s.unit_id.to_string()).collect();
+        let revisions: Vec<i64> = sorted.iter().map(|s| db_revision(s.revision)).collect();
+        let bodies: Vec<Value> = sorted.iter().map(|s| s.body.clone()).collect();
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!(
+            r#"
+            INSERT INTO unit_snapshots (hash, org_id, account_id, unit_id, revision, body)
+            SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
+            ON CONFLICT (hash) DO NOTHING
+            "#,
+            &hashes,
+            &orgs,
+            &accounts,
+            &units,
+            &revisions,
+            &bodies
+        )
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query!(
+            r#"
+            INSERT INTO units (org_id, unit_id, account_id, revision, hash)
+            SELECT DISTINCT ON (org_id, unit_id) org_id, unit_id, account_id, revision, hash
+            FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+                AS u (hash, org_id, account_id, unit_id, revision)
+            ORDER BY org_id, unit_id, revision DESC
+            ON CONFLICT (org_id, unit_id) DO UPDATE
+                SET account_id = excluded.account_id, revision = excluded.revision, hash = excluded.hash,
+                    recorded_at = clock_timestamp()
+                WHERE units.revision < excluded.revision
+            "#,
+            &hashes,
+            &orgs,
+            &accounts,
+            &units,
+            &revisions
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    }
+
+    /// The newest snapshot of a unit.
+    pub async fn latest(&self, org: &OrgId, unit: &UnitId) -> Result<Option<UnitSnapshot>, sqlx::Error> {
+        let row = sqlx::query!(
+            r#"
+            SELECT s.hash, s.account_id, s.revision, s.body
+            FROM units u JOIN unit_snapshots s ON s.hash = u.hash WHERE u.org_id = $1 AND u.unit_id = $2
+            "#,
+            org.as_str(),
+            unit.as_str()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| snapshot(row.hash, org.as_str(), &row.account_id, unit.as_str(), row.revision, row.body))
+            .transpose()
+    }
+
+    /// Snapshots by their addresses; the missing ones are absent.
+    pub async fn by_hashes(&self, hashes: &[SnapshotHash]) -> Result<Vec<UnitSnapshot>, sqlx::Error> {
+        let wanted: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        let rows = sqlx::query!(
+            "SELECT hash, org_id, account_id, unit_id, revision, body FROM unit_snapshots WHERE hash = ANY($1)",
+            &wanted
+        );
+        rows.fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|row| snapshot(row.hash, &row.org_id, &row.account_id, &row.unit_id, row.revision, row.body))
+            .collect()
+    }
+
+    /// The units of an organisation, by name.
+    pub async fn units_of(&self, org: &OrgId) -> Result<Vec<UnitId>, sqlx::Error> {
+        let names = sqlx::query_scalar!("SELECT unit_id FROM units WHERE org_id = $1 ORDER BY unit_id", org.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Adds to the tally: (org, outcome) and how many.
+    pub async fn count(&self, counts: &BTreeMap<(String, &'static str), i64>) -> Result<(), sqlx::Error> {
+        let orgs: Vec<String> = counts.keys().map(|(org, _)| org.clone()).collect();
+        let outcomes: Vec<String> = counts.keys().map(|(_, outcome)| (*outcome).to_owned()).collect();
+        let numbers: Vec<i64> = counts.values().copied().collect();
+        sqlx::query!(
+            r#"
+            INSERT INTO intake_tally (org_id, outcome, count)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+            ON CONFLICT (org_id, outcome) DO UPDATE
+                SET count = intake_tally.count + excluded.count, last_at = clock_timestamp()
+            "#,
+            &orgs,
+            &outcomes,
+            &numbers
+        )
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+    }
+
+    /// The whole tally.
+    pub async fn tally(&self) -> Result<Vec<Tally>, sqlx::Error> {
+        sqlx::query_as!(Tally, "SELECT org_id, outcome, count, last_at FROM intake_tally ORDER BY org_id, outcome")
+            .fetch_all(&self.pool)
+            .await
+    }
+}
+
+fn snapshot(
+    hash: Vec<u8>,
+    org: &str,
+    account: &str,
+    unit: &str,
+    revision: i64,
+    body: Value,
+) -> Result<UnitSnapshot, sqlx::Error> {
+    let broken = |what: &str| sqlx::Error::Protocol(format!("unit_snapshots: {what} of {org}/{unit} is malformed"));
+    Ok(UnitSnapshot {
+        hash: hex::encode(hash).parse().map_err(|_| broken("hash"))?,
+        org_id: org.parse().map_err(|_| broken("org_id"))?,
+        account_id: account.parse().map_err(|_| broken("account_id"))?,
+        unit_id: unit.parse().map_err(|_| broken("unit_id"))?,
+        revision: u64::try_from(revision).map_err(|_| broken("revision"))?,
+        body,
+    })
+}

@@ -1,0 +1,15 @@
+//! The Hostaway channel through its only door, `Channel::push`, against the real sandbox process with faults on demand.
+
+#![expect(clippy::unwrap_used, reason = "a test whose bench breaks fails")]
+
+mod creation;
+mod faults;
+mod fixture;
+mod host;
+mod nights;
+mod rejections;
+mod sandbox;
+mod secrets;
+mod tokens;
+mod unknown;
+mod updates;

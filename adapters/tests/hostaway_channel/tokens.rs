@@ -1,0 +1,115 @@
+//! The life of a token: got once however many wait, renewed once on a 403, never in a loop.
+
+use domain::call::CallPurpose;
+use domain::channel::Section;
+use domain::outcome::OutcomeClass;
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::fixture::{Bench, Listing, write_secret};
+use crate::sandbox::Sandbox;
+
+const CONTENT: [Section; 1] = [Section::Content];
+
+#[tokio::test]
+async fn twenty_pushes_at_once_get_one_token_and_after_a_403_one_more() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let mut listings: Vec<Listing> = (0..20).map(|n| Listing::new(&format!("villa-{n}"))).collect();
+    let reports = join_all(listings.iter().map(|listing| bench.push(listing, &Section::ALL))).await;
+    assert!(reports.iter().all(|report| report.class == OutcomeClass::Accepted), "{reports:?}");
+    assert_eq!(sandbox.token_calls().await, 1);
+    for (listing, report) in listings.iter_mut().zip(reports) {
+        listing.external_id = report.progress.external_id;
+    }
+
+    // Revoking the token once refuses all twenty.
+    sandbox.fault(json!({ "kind": "expired_token", "count": 1 })).await;
+    let reports = join_all(listings.iter().map(|listing| bench.push(listing, &CONTENT))).await;
+    assert!(reports.iter().all(|report| report.class == OutcomeClass::Accepted), "{reports:?}");
+    assert_eq!(sandbox.token_calls().await, 2);
+    let refused = reports.iter().filter(|report| report.calls[0].class == OutcomeClass::Unauthorised).count();
+    assert!(refused > 1, "several saw the 403");
+}
+
+#[tokio::test]
+async fn a_403_is_tried_once_more_with_a_new_token() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let listing = Listing::created("villa-1", &bench).await;
+    sandbox.fault(json!({ "kind": "expired_token", "count": 1 })).await;
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
+    let statuses: Vec<(CallPurpose, Option<u16>)> =
+        report.calls.iter().map(|call| (call.purpose, call.status)).collect();
+    use CallPurpose::{Content, Token};
+    assert_eq!(statuses, [(Content, Some(403)), (Token, Some(200)), (Content, Some(200))]);
+}
+
+#[tokio::test]
+async fn a_second_403_is_a_matter_of_rights_and_asks_for_no_more_tokens() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let held = Listing::created("villa-1", &bench).await;
+    let other = Listing::created("villa-2", &bench).await;
+    let path = format!("/v1/listings/{}", held.external());
+    sandbox.fault(json!({ "path_prefix": path, "kind": "status", "code": 403 })).await;
+
+    let report = bench.push(&held, &CONTENT).await;
+    assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, false), "{report:?}");
+    assert_eq!(report.calls.len(), 3);
+    assert_eq!(sandbox.token_calls().await, 2);
+
+    // The new token is good for others, so the next 403 is known for what it is.
+    assert_eq!(bench.push(&other, &CONTENT).await.class, OutcomeClass::Accepted);
+    let report = bench.push(&held, &CONTENT).await;
+    assert_eq!((report.class, report.calls.len()), (OutcomeClass::Unauthorised, 1), "{report:?}");
+    assert_eq!(sandbox.token_calls().await, 2);
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_twice_in_a_row_heals_with_the_next_push() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let listing = Listing::created("villa-1", &bench).await;
+    sandbox.fault(json!({ "kind": "expired_token", "count": 2 })).await;
+    assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Unauthorised);
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_apart_and_asked_for_once_by_all_who_wait() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    sandbox.set_secret("another").await;
+    let listings: Vec<Listing> = (0..20).map(|n| Listing::new(&format!("villa-{n}"))).collect();
+    let reports = join_all(listings.iter().map(|listing| bench.push(listing, &Section::ALL))).await;
+    for report in &reports {
+        assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true), "{report:?}");
+    }
+    assert_eq!(sandbox.arrivals().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_rotated_secret_gets_a_new_token_without_a_restart() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let listing = Listing::created("villa-1", &bench).await;
+    sandbox.set_secret("rotated").await;
+    write_secret(bench.secrets.path(), "hostaway", "rotated\n", 0o600);
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
+    assert_eq!(sandbox.token_calls().await, 2);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_refuses_the_credentials_and_calls_nobody() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    bench.target.credential = "file:absent".parse().unwrap();
+    let report = bench.push(&Listing::new("villa-1"), &Section::ALL).await;
+    assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true));
+    assert!(report.detail.unwrap().contains("file:absent"));
+    assert!(sandbox.arrivals().await.is_empty());
+}

@@ -1,0 +1,265 @@
+//! The journal on real Postgres: it writes and reads what postgres-es does, answers each of many concurrent commands
+//! by itself, and its reader never misses an event.
+
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use adapters::event_store::{Journal, JournalOptions, PgEventLog, metadata_key};
+use adapters::postgres::MIGRATOR;
+use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
+use cqrs_es::{
+    Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventStore, event_sink::EventSink,
+};
+use domain::recorded::Position;
+use postgres_es::PostgresEventRepository;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+use uuid::Uuid;
+
+/// An account with a balance: the smallest aggregate in which an event that is applied twice shows.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+struct Account {
+    balance: i64,
+    events: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum AccountEvent {
+    Deposited { amount: i64 },
+}
+
+impl DomainEvent for AccountEvent {
+    fn event_type(&self) -> String {
+        "Deposited".to_owned()
+    }
+    fn event_version(&self) -> String {
+        "1.0".to_owned()
+    }
+}
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("refused")]
+struct Refused;
+
+impl Aggregate for Account {
+    const TYPE: &'static str = "Account";
+    type Command = Vec<i64>;
+    type Event = AccountEvent;
+    type Error = Refused;
+    type Services = ();
+
+    async fn handle(&mut self, amounts: Vec<i64>, (): &(), sink: &EventSink<Self>) -> Result<(), Refused> {
+        for amount in amounts {
+            sink.write(AccountEvent::Deposited { amount }, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: AccountEvent) {
+        let AccountEvent::Deposited { amount } = event;
+        self.balance += amount;
+        self.events += 1;
+    }
+}
+
+struct Database {
+    pool: PgPool,
+    name: String,
+    server: PgConnectOptions,
+}
+
+impl Database {
+    async fn new() -> Self {
+        let url = std::env::var("DATABASE_URL").expect("DATABASE_URL: run the tests by ./justw test");
+        let server = PgConnectOptions::from_str(&url).unwrap();
+        let name = format!("journal_{}", Uuid::now_v7().simple());
+        let mut admin = server.connect().await.unwrap();
+        sqlx::query(&format!("CREATE DATABASE {name}")).execute(&mut admin).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(24).connect_with(server.clone().database(&name)).await.unwrap();
+        MIGRATOR.run(&pool).await.unwrap();
+        Self { pool, name, server }
+    }
+
+    fn journal(&self, options: JournalOptions) -> Journal {
+        Journal::new(self.pool.clone(), options)
+    }
+
+    async fn drop(self) {
+        self.pool.close().await;
+        let mut admin = self.server.connect().await.unwrap();
+        sqlx::query(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).execute(&mut admin).await.unwrap();
+    }
+}
+
+fn metadata() -> HashMap<String, String> {
+    HashMap::from([("org_id".to_owned(), "tvl".to_owned()), ("account_id".to_owned(), "villas".to_owned())])
+}
+
+async fn balance(journal: &Journal, id: &str) -> Account {
+    EventStore::<Account>::load_aggregate(journal, id).await.unwrap().into_parts().0
+}
+
+#[tokio::test]
+async fn rows_and_reads_are_those_of_postgres_es() {
+    let database = Database::new().await;
+    let journal = database.journal(JournalOptions::default());
+    let framework = CqrsFramework::<Account, _>::new(journal.clone(), vec![], ());
+    framework.execute_with_metadata("ours", vec![1, 10, 100], metadata()).await.unwrap();
+    let theirs = PostgresEventRepository::new(database.pool.clone());
+    let read = theirs.get_events::<Account>("ours").await.unwrap();
+    let want: Vec<SerializedEvent> = [1, 10, 100]
+        .iter()
+        .enumerate()
+        .map(|(index, amount)| {
+            let payload = serde_json::to_value(AccountEvent::Deposited { amount: *amount }).unwrap();
+            let metadata = serde_json::to_value(metadata()).unwrap();
+            let (id, kind) = ("ours".to_owned(), "Account".to_owned());
+            SerializedEvent::new(id, index + 1, kind, "Deposited".to_owned(), "1.0".to_owned(), payload, metadata)
+        })
+        .collect();
+    assert_eq!(read, want);
+
+    // What postgres-es would write, ours reads: its columns are a part of ours.
+    let rows: i64 = sqlx::query_scalar(
+        "INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                             event_version, payload, metadata)
+         SELECT gen_random_uuid(), 'tvl', 'villas', aggregate_type, 'theirs', sequence, event_type, event_version,
+                payload, metadata FROM events WHERE aggregate_id = 'ours' RETURNING position",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .map(|rows: Vec<i64>| rows.len().try_into().unwrap())
+    .unwrap();
+    assert_eq!(rows, 3);
+    assert_eq!(balance(&journal, "theirs").await, Account { balance: 111, events: 3 });
+    let envelopes = EventStore::<Account>::load_events(&journal, "theirs").await.unwrap();
+    assert_eq!(envelopes.iter().map(|e| e.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn no_event_is_applied_twice_and_snapshots_are_only_a_cache() {
+    let database = Database::new().await;
+    let options = JournalOptions { snapshot_every: 2, cached_aggregates: 10 };
+    let framework = CqrsFramework::<Account, _>::new(database.journal(options), vec![], ());
+    for _ in 0..3 {
+        framework.execute_with_metadata("a", vec![100], metadata()).await.unwrap();
+    }
+    assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 300, events: 3 });
+    let kept = || sqlx::query_scalar::<_, i64>("SELECT count(*) FROM aggregate_snapshots").fetch_one(&database.pool);
+    for _ in 0..100 {
+        if kept().await.unwrap() == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(kept().await.unwrap(), 1);
+    assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 300, events: 3 });
+    sqlx::query("UPDATE aggregate_snapshots SET state = '{\"of\": \"an older build\"}'")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 300, events: 3 });
+    sqlx::query("DELETE FROM aggregate_snapshots").execute(&database.pool).await.unwrap();
+    assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 300, events: 3 });
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_command_without_events_writes_nothing_and_positions_come_back() {
+    let database = Database::new().await;
+    let journal = database.journal(JournalOptions::default());
+    let context = EventStore::<Account>::load_aggregate(&journal, "a").await.unwrap();
+    let none = EventStore::<Account>::commit(&journal, vec![], context, metadata()).await.unwrap();
+    assert!(none.is_empty());
+    let mut context = EventStore::<Account>::load_aggregate(&journal, "a").await.unwrap();
+    let events = vec![AccountEvent::Deposited { amount: 5 }, AccountEvent::Deposited { amount: 7 }];
+    events.iter().for_each(|event| context.aggregate().apply(event.clone()));
+    let written = EventStore::<Account>::commit(&journal, events, context, metadata()).await.unwrap();
+    let positions: Vec<i64> = written.iter().map(|e| e.metadata[metadata_key::POSITION].parse().unwrap()).collect();
+    assert_eq!(positions, [1, 2]);
+    assert_eq!(written.iter().map(|e| e.sequence).collect::<Vec<_>>(), [1, 2]);
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(rows, 2);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_saw_the_same_version_one_wins_whole() {
+    let database = Database::new().await;
+    // Two journals are two processes: they meet at the unique key, not in one queue.
+    let journals = [database.journal(JournalOptions::default()), database.journal(JournalOptions::default())];
+    for round in 0..50 {
+        let id = format!("a{round}");
+        let commits = journals.iter().map(|journal| async {
+            let mut context = EventStore::<Account>::load_aggregate(journal, &id).await.unwrap();
+            let events = vec![AccountEvent::Deposited { amount: 1 }; 3];
+            events.iter().for_each(|event| context.aggregate().apply(event.clone()));
+            EventStore::<Account>::commit(journal, events, context, metadata()).await
+        });
+        let outcomes = futures::future::join_all(commits).await;
+        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let lost = outcomes.iter().filter(|o| matches!(o, Err(AggregateError::AggregateConflict))).count();
+        assert!(won >= 1 && won + lost == 2, "round {round}: {won} won, {lost} lost");
+        let expected = i64::try_from(won * 3).unwrap();
+        assert_eq!(balance(&journals[0], &id).await, Account { balance: expected, events: expected });
+        assert_eq!(balance(&journals[1], &id).await, Account { balance: expected, events: expected });
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_follows_settled_positions_misses_nothing() {
+    let database = Database::new().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let (log, done) = (PgEventLog::new(database.pool.clone()), done.clone());
+        tokio::spawn(async move {
+            let (mut seen, mut last, mut sequences) = (HashSet::new(), Position(0), HashMap::new());
+            loop {
+                let finished = done.load(Ordering::SeqCst);
+                let settled = log.settled_position().await.unwrap();
+                while last < settled {
+                    let events = log.stored(last, settled, 100).await.unwrap();
+                    let Some(end) = events.last().map(|event| Position(event.position)) else { break };
+                    for event in events {
+                        assert!(seen.insert(event.event_id), "an event came twice");
+                        let sequence = sequences.entry(event.aggregate_id).or_insert(0);
+                        assert_eq!(event.sequence, *sequence + 1, "order of positions is order per aggregate");
+                        *sequence = event.sequence;
+                    }
+                    last = end;
+                }
+                if finished {
+                    return seen.len();
+                }
+            }
+        })
+    };
+    // Several journals, several statements under way at once: positions become visible out of order.
+    let mut writers = Vec::new();
+    for writer in 0..8 {
+        let framework = CqrsFramework::<Account, _>::new(database.journal(JournalOptions::default()), vec![], ());
+        writers.push(tokio::spawn(async move {
+            let commands = (0..40).map(|task| {
+                let id = format!("w{writer}-{task}");
+                let framework = &framework;
+                async move {
+                    for _ in 0..5 {
+                        framework.execute_with_metadata(&id, vec![1, 2], metadata()).await.unwrap();
+                    }
+                }
+            });
+            futures::future::join_all(commands).await;
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    assert_eq!(reader.await.unwrap(), 8 * 40 * 5 * 2);
+    database.drop().await;
+}
