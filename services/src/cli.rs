@@ -1,0 +1,143 @@
+//! The command line: one file per group of commands, answers on stdout, everything else on stderr.
+//!
+//! Every answer has a form for people and one for machines; the exit codes are a promise (`--help` lists them).
+
+mod arguments;
+mod audit;
+mod completions;
+mod dead_letters;
+mod doctor;
+mod failure;
+mod listing;
+mod migrate;
+mod output;
+mod projections;
+mod queue;
+mod session;
+mod span;
+mod target;
+mod unit;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use domain::metadata::Actor;
+
+use crate::config::{Connections, ServeOptions};
+use crate::serve::serve;
+use crate::telemetry::{self, LogFormat};
+use output::{Format, Out};
+use session::Session;
+
+/// Keeps an organisation's units right on outside channels.
+#[derive(Debug, Parser)]
+#[command(name = "distribution", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(flatten)]
+    connections: Connections,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or a check failed
+  2  wrong usage
+  3  Postgres or NATS cannot be reached
+
+First steps:
+  distribution migrate
+  distribution serve
+  distribution target create --help
+  distribution doctor";
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+struct Global {
+    /// For people (table) or for machines (json); errors too, on stderr
+    #[arg(long, global = true, value_enum, default_value = "table", value_name = "FORMAT")]
+    output: Format,
+
+    /// How log lines look; RUST_LOG says which ones there are
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "pretty",
+        env = "DISTRIBUTION_LOG_FORMAT",
+        value_name = "FORMAT"
+    )]
+    log_format: LogFormat,
+
+    /// Who is recorded as having done this; the user of the system by default
+    #[arg(long = "as", global = true, value_name = "NAME", value_parser = arguments::person)]
+    actor: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service, or some of its roles
+    Serve(ServeOptions),
+    /// Bring the database's schema up to date
+    Migrate(migrate::MigrateArgs),
+    /// Targets: accounts at channels, with their limits and credentials
+    #[command(subcommand)]
+    Target(target::TargetCommand),
+    /// Listings: units on targets
+    #[command(subcommand)]
+    Listing(listing::ListingCommand),
+    /// Units: publish changes, see what is known
+    #[command(subcommand)]
+    Unit(unit::UnitCommand),
+    /// What is still to be sent, and why it waits
+    Queue(queue::QueueArgs),
+    /// What was sent, call by call
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Messages that could not be used
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
+    /// Read models: how far they are, rebuild and verify them
+    #[command(subcommand)]
+    Projections(projections::ProjectionsCommand),
+    /// Check everything the service depends on and say what to do
+    Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Reads the command line, does what it says, and gives the exit code.
+pub async fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error),
+    };
+    let format = cli.global.output;
+    match obey(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error, format),
+    }
+}
+
+async fn obey(cli: Cli) -> anyhow::Result<()> {
+    let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn,sqlx=error" };
+    telemetry::start(cli.global.log_format, level)?;
+    let actor = Actor::cli(&cli.global.actor.unwrap_or_else(arguments::user));
+    let session = Session { connections: cli.connections, actor, out: Out::new(cli.global.output) };
+    match cli.command {
+        Command::Serve(options) => serve(&session.connections, &options).await,
+        Command::Migrate(args) => args.run(&session).await,
+        Command::Target(command) => command.run(&session).await,
+        Command::Listing(command) => command.run(&session).await,
+        Command::Unit(command) => command.run(&session).await,
+        Command::Queue(args) => args.run(&session).await,
+        Command::Audit(command) => command.run(&session).await,
+        Command::DeadLetters(command) => command.run(&session).await,
+        Command::Projections(command) => command.run(&session).await,
+        Command::Doctor(args) => args.run(&session).await,
+        Command::Completions(args) => args.run(&session),
+    }
+}

@@ -1,0 +1,55 @@
+//! Values of flags that several commands take, checked when they are parsed.
+
+use domain::secret::SecretRef;
+use domain::window::RateLimit;
+
+use super::failure::Failure;
+
+/// The longest reason and name, in characters.
+const LONGEST: usize = 500;
+
+fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if text.chars().count() > LONGEST || text.chars().any(char::is_control) {
+        return Err(format!("use one line of at most {LONGEST} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Why something is done; it stands in the journal.
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    words(text)
+}
+
+/// Who does it.
+pub(super) fn person(text: &str) -> Result<String, String> {
+    words(text)
+}
+
+/// The user of the system.
+pub(super) fn user() -> String {
+    let named = ["USER", "LOGNAME"].iter().find_map(|name| person(&std::env::var(name).ok()?).ok());
+    named.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A limit, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LimitOrNone(pub(super) Option<RateLimit>);
+
+impl std::str::FromStr for LimitOrNone {
+    type Err = domain::window::InvalidLimit;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" { Ok(Self(None)) } else { text.parse().map(|limit| Self(Some(limit))) }
+    }
+}
+
+/// A reference to a secret. It is not parsed by clap, whose error would show the secret that somebody gave instead.
+pub(super) fn secret_ref(text: &str) -> Result<SecretRef, Failure> {
+    text.parse().map_err(|error: domain::secret::InvalidSecretRef| Failure::Usage {
+        field: "secret_ref",
+        reason: error.to_string(),
+    })
+}

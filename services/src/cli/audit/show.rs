@@ -1,0 +1,121 @@
+//! `audit show`: one sync, call by call.
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use domain::channel::RejectedPart;
+use domain::ids::SyncId;
+use serde::Serialize;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::row::{COLUMNS, Sync};
+use crate::cli::failure::Failure;
+use crate::cli::output::{Cell, Out, optional, state, text};
+use crate::cli::session::Session;
+use crate::cli::span::{moment, optional_moment};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ShowArgs {
+    /// The sync
+    #[arg(value_name = "SYNC")]
+    sync_id: SyncId,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    sync: Sync,
+    attempts_made: Vec<Call>,
+}
+
+/// One HTTP call.
+#[derive(Debug, FromRow, Serialize)]
+struct Call {
+    request_id: Uuid,
+    attempt: i32,
+    call_index: i32,
+    purpose: String,
+    method: String,
+    path: String,
+    status: Option<i32>,
+    class: String,
+    started_at: DateTime<Utc>,
+    duration_ms: i64,
+    detail: Option<String>,
+    late: bool,
+    position: i64,
+}
+
+const CALLS: &str = "
+SELECT request_id, attempt, call_index, purpose, method, path, status, class, started_at, duration_ms, detail, late,
+    position
+FROM outbound_attempts WHERE sync_id = $1 ORDER BY position, call_index";
+
+impl ShowArgs {
+    pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let pool = session.postgres().await?;
+        let one = format!(
+            "SELECT {COLUMNS} FROM outbound_audit AS a LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
+             WHERE a.sync_id = $1"
+        );
+        let found: Option<Sync> = sqlx::query_as(&one).bind(self.sync_id.0).fetch_optional(&pool).await?;
+        let missing = || Failure::Refused(format!("the audit has no sync {} (yet)", self.sync_id));
+        let sync = found.ok_or_else(missing)?;
+        let attempts_made = sqlx::query_as(CALLS).bind(self.sync_id.0).fetch_all(&pool).await?;
+        let shown = Shown { sync, attempts_made };
+        if session.out.is_json() { session.out.json(&shown) } else { print(session.out, &shown) }
+    }
+}
+
+fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
+    let sync = &shown.sync;
+    let class = sync.class.as_ref().map(|class| format!(" ({class})")).unwrap_or_default();
+    let name = sync.target_name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    out.record(&[
+        ("sync", sync.sync_id.to_string()),
+        ("listing", sync.listing_id.to_string()),
+        ("unit", format!("{} of {} / {}", sync.unit_id.as_deref().unwrap_or("-"), sync.org_id, sync.account_id)),
+        ("target", format!("{}{name}", sync.target_id)),
+        ("cause", sync.cause.clone()),
+        ("reason", sync.reason.clone().unwrap_or_default()),
+        ("by", format!("{} ({})", sync.created_by, sync.credential)),
+        ("revision", sync.revision.to_string()),
+        ("snapshot", sync.snapshot.clone()),
+        ("needs", sync.needs.join(", ")),
+        ("outcome", format!("{}{class}", sync.outcome)),
+        ("detail", sync.detail.clone().unwrap_or_default()),
+        ("superseded by", sync.superseded_by.map(|id| id.to_string()).unwrap_or_default()),
+        ("burned attempts", sync.attempts.to_string()),
+        ("requested", moment(sync.requested_at)),
+        ("first attempt", optional_moment(sync.first_attempt_at)),
+        ("next attempt", optional_moment(sync.next_attempt_at)),
+        ("finished", optional_moment(sync.finished_at)),
+        ("correlation", sync.correlation_id.to_string()),
+        ("trace", sync.traceparent.clone().unwrap_or_default()),
+    ])?;
+    let rejected: Vec<RejectedPart> = serde_json::from_value(sync.rejected.clone()).unwrap_or_default();
+    for part in rejected {
+        out.line(&format!("refused  {}: {} ({})", part.part, part.reason, part.value))?;
+    }
+    if shown.attempts_made.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let rows = shown.attempts_made.iter().map(Call::cells).collect();
+    out.table(&["at", "for", "call", "status", "ended", "ms", "detail"], rows, "")
+}
+
+impl Call {
+    fn cells(&self) -> Vec<Cell> {
+        let late = if self.late { " (late)" } else { "" };
+        vec![
+            text(self.started_at.format("%H:%M:%S%.3fZ")),
+            text(&self.purpose),
+            text(format!("{} {}{late}", self.method, self.path)),
+            optional(self.status),
+            state(&self.class),
+            text(self.duration_ms),
+            optional(self.detail.as_ref()),
+        ]
+    }
+}

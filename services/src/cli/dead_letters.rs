@@ -1,0 +1,153 @@
+//! `dead-letters`: messages that could not be used, to be read, sent again or thrown away.
+
+use adapters::nats::Nats;
+use adapters::nats::dead_letters::{DeadLetter, DeadLetterError};
+use clap::{ArgGroup, Args, Subcommand};
+use serde::Serialize;
+
+use super::failure::{Failure, message};
+use super::output::{Cell, note, text};
+use super::session::Session;
+use super::span::optional_moment;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// The oldest ones, with what is wrong first
+    List(ListArgs),
+    /// One, with everything that is wrong and its body
+    Show(ShowArgs),
+    /// Publish them once more where they came from; those that are still wrong come back with a new number
+    Replay(ReplayArgs),
+    /// Take them off the stream for good
+    Discard(DiscardArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// How many at most
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Its number
+    number: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example, after an organisation's first target was made:\n  distribution dead-letters replay --all"
+)]
+#[command(group = ArgGroup::new("which").required(true).args(["numbers", "all"]))]
+pub(super) struct ReplayArgs {
+    /// Their numbers
+    #[arg(value_name = "NUMBER")]
+    numbers: Vec<u64>,
+    /// Every one that there is now
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiscardArgs {
+    /// Their numbers
+    #[arg(value_name = "NUMBER", required = true)]
+    numbers: Vec<u64>,
+}
+
+/// What became of one letter.
+#[derive(Debug, Serialize)]
+struct Answer {
+    number: u64,
+    done: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl DeadLettersCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let nats = session.nats().await?;
+        match self {
+            Self::List(args) => list(session, &nats, args.limit).await,
+            Self::Show(args) => show(session, &nats.dead_letter(args.number).await?),
+            Self::Replay(args) => {
+                let mut answers = Vec::new();
+                for number in args.numbers(&nats).await? {
+                    answers.push(answer(number, nats.replay_dead_letter(number).await));
+                }
+                tell(session, &answers, "sent again")
+            }
+            Self::Discard(args) => {
+                let mut answers = Vec::new();
+                for number in args.numbers {
+                    answers.push(answer(number, nats.discard_dead_letter(number).await));
+                }
+                tell(session, &answers, "discarded")
+            }
+        }
+    }
+}
+
+impl ReplayArgs {
+    /// With --all those that there are now: one that comes back meanwhile is not sent in a circle.
+    async fn numbers(self, nats: &Nats) -> anyhow::Result<Vec<u64>> {
+        if !self.all {
+            return Ok(self.numbers);
+        }
+        let letters = nats.dead_letters(usize::MAX).await?;
+        if letters.is_empty() {
+            note("there are no dead letters");
+        }
+        Ok(letters.into_iter().map(|letter| letter.number).collect())
+    }
+}
+
+fn answer(number: u64, done: Result<DeadLetter, DeadLetterError>) -> Answer {
+    let error = done.err().map(|error| message(&error.into()));
+    Answer { number, done: error.is_none(), error }
+}
+
+fn tell(session: &Session, answers: &[Answer], did: &str) -> anyhow::Result<()> {
+    if session.out.is_json() {
+        session.out.json(&answers)?;
+    } else {
+        for answer in answers {
+            let what = answer.error.as_deref().unwrap_or(did);
+            session.out.line(&format!("{}  {what}", answer.number))?;
+        }
+    }
+    if answers.iter().all(|answer| answer.done) { Ok(()) } else { Err(Failure::CheckFailed.into()) }
+}
+
+async fn list(session: &Session, nats: &Nats, limit: u32) -> anyhow::Result<()> {
+    let letters = nats.dead_letters(usize::try_from(limit)?).await?;
+    if session.out.is_json() {
+        return session.out.json(&letters);
+    }
+    let rows = letters.iter().map(cells).collect();
+    session.out.table(&["number", "at", "subject", "what is wrong"], rows, "there are no dead letters")
+}
+
+fn cells(letter: &DeadLetter) -> Vec<Cell> {
+    let more = letter.problems.len().saturating_sub(1);
+    let first = letter.problems.first().map(ToString::to_string).unwrap_or_default();
+    let what = if more > 0 { format!("{first} (and {more} more)") } else { first };
+    vec![text(letter.number), text(optional_moment(letter.at)), text(&letter.subject), text(what)]
+}
+
+fn show(session: &Session, letter: &DeadLetter) -> anyhow::Result<()> {
+    if session.out.is_json() {
+        return session.out.json(letter);
+    }
+    session.out.record(&[
+        ("number", letter.number.to_string()),
+        ("at", optional_moment(letter.at)),
+        ("subject", letter.subject.clone()),
+    ])?;
+    for problem in &letter.problems {
+        session.out.line(&format!("wrong    {problem}"))?;
+    }
+    session.out.line("")?;
+    session.out.line(&letter.body)
+}

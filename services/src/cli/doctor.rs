@@ -1,0 +1,42 @@
+//! `doctor`: looks at everything the service depends on and says what to do. It changes nothing.
+
+mod nats;
+mod postgres;
+mod report;
+mod secrets;
+mod work;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::session::Session;
+use report::Report;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each line is ok, warn or FAIL; FAIL means that the service does not work like this, and makes \
+    the exit code 1.\nRun it where `serve` runs: it looks at the same secrets."
+)]
+pub(super) struct DoctorArgs {
+    /// The folder of secrets that `serve` uses
+    #[arg(long, env = "DISTRIBUTION_SECRETS_DIR", default_value = "secrets", value_name = "DIR")]
+    secrets_dir: PathBuf,
+}
+
+impl DoctorArgs {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let mut report = Report::new(session.out);
+        let pool = postgres::check(&session.connections, &mut report).await?;
+        let nats = nats::check(&session.connections, &mut report).await?;
+        if let Some(pool) = &pool {
+            if let Some(nats) = &nats {
+                nats::check_relay(pool, nats, &mut report).await?;
+            }
+            work::check(pool, &mut report).await?;
+            secrets::check(pool, self.secrets_dir, &mut report).await?;
+        }
+        if report.finish()? { Ok(()) } else { Err(Failure::CheckFailed.into()) }
+    }
+}

@@ -1,0 +1,105 @@
+//! NATS: can it be reached, is it new enough, are the streams as defined, and is the relay at the journal's end.
+
+use adapters::event_store::PgEventLog;
+use adapters::nats::Nats;
+use adapters::nats::topology::StreamKind;
+use chrono::{DateTime, Utc};
+use domain::recorded::Position;
+use sqlx::PgPool;
+
+use super::report::Report;
+use crate::cli::failure::message;
+use crate::cli::span::span;
+use crate::config::Connections;
+use crate::relay::{POSITION, position_header};
+
+/// The oldest version with atomic batches.
+const OLDEST: (u64, u64) = (2, 12);
+
+/// Gives a connection when there is JetStream.
+pub(super) async fn check(connections: &Connections, report: &mut Report) -> anyhow::Result<Option<Nats>> {
+    let nats = match connections.nats().await {
+        Ok(nats) => nats,
+        Err(error) => {
+            report.fail("nats", message(&error), "start nats-server, or set NATS_URL to where it is")?;
+            return Ok(None);
+        }
+    };
+    let version = nats.client.server_info().version;
+    if major_minor(&version) < OLDEST {
+        report.fail("nats", format!("version {version}"), "use nats-server 2.12 or newer: it has atomic batches")?;
+    } else {
+        report.ok("nats", format!("version {version}"))?;
+    }
+    if let Err(error) = nats.jetstream.query_account().await {
+        report.fail("jetstream", error.to_string(), "start nats-server with JetStream on (-js) and a store folder")?;
+        return Ok(None);
+    }
+    report.ok("jetstream", "on")?;
+    let differences = nats.differences().await?;
+    if differences.is_empty() {
+        report.ok("streams", "as defined")?;
+        check_dead_letters(&nats, report).await?;
+    } else {
+        let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
+        for difference in differences {
+            report.fail("streams", difference, advice)?;
+        }
+    }
+    Ok(Some(nats))
+}
+
+fn major_minor(version: &str) -> (u64, u64) {
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+async fn check_dead_letters(nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
+    match nats.dead_letter_count().await? {
+        0 => report.ok("dead letters", "none"),
+        count => report.warn(
+            "dead letters",
+            format!("{count} messages could not be used"),
+            "see `distribution dead-letters list`; mend the cause, then replay or discard them",
+        ),
+    }
+}
+
+/// A moment of lag is normal; a minute of it means that nobody relays.
+pub(super) async fn check_relay(pool: &PgPool, nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
+    let Some(tail) = tail(pool, nats).await? else { return Ok(()) };
+    let advice = "is a relay running? `distribution serve --roles relay`; its log says what stops it";
+    check_lag(pool, "relay", tail, advice, report).await
+}
+
+/// The position that the stream of events has reached. `None` without a stream.
+async fn tail(pool: &PgPool, nats: &Nats) -> anyhow::Result<Option<Position>> {
+    let Ok(stream) = nats.stream(StreamKind::Channels).await else { return Ok(None) };
+    let info = stream.cached_info();
+    if info.state.messages > 0 {
+        let last = stream.get_raw_message(info.state.last_sequence).await?;
+        return Ok(position_header(Some(&last.headers), POSITION));
+    }
+    let kept_s = info.config.max_age.as_secs_f64();
+    Ok(Some(PgEventLog::new(pool.clone()).before_age(kept_s).await?))
+}
+
+const BEHIND: &str = "SELECT count(*), min(recorded_at) FROM events WHERE position > $1";
+
+/// Judges a reader of the journal by the age of the first event that it has not read.
+pub(super) async fn check_lag(
+    pool: &PgPool,
+    check: &'static str,
+    reached: Position,
+    advice: &str,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (behind, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(BEHIND).bind(reached.0).fetch_one(pool).await?;
+    let seconds = oldest.map_or(0, |oldest| (Utc::now() - oldest).num_seconds());
+    let detail = format!("{behind} events behind, the oldest for {}", span(seconds));
+    match seconds {
+        ..5 => report.ok(check, if behind == 0 { "at the journal's end".to_owned() } else { detail }),
+        5..60 => report.warn(check, detail, advice),
+        _ => report.fail(check, detail, advice),
+    }
+}

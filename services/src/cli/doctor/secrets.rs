@@ -1,0 +1,43 @@
+//! The secrets that live targets refer to: there, and closed to others. No value is shown or kept.
+
+use std::path::PathBuf;
+
+use adapters::secrets::{LocalSecrets, SecretSource};
+use domain::secret::SecretRef;
+use sqlx::PgPool;
+
+use super::report::Report;
+
+const REFERENCES: &str = "
+SELECT credential, array_agg(name ORDER BY name) FROM channel_targets WHERE lifecycle <> 'deleted'
+GROUP BY credential ORDER BY credential";
+
+pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> anyhow::Result<()> {
+    let references: Vec<(String, Vec<String>)> = sqlx::query_as(REFERENCES).fetch_all(pool).await?;
+    if references.iter().any(|(reference, _)| reference.starts_with("file:"))
+        && let Err(error) = std::fs::read_dir(&dir)
+    {
+        let advice =
+            "give the folder with --secrets-dir or DISTRIBUTION_SECRETS_DIR; its owner must be able to read it";
+        return report.fail("secrets", format!("{}: {error}", dir.display()), advice);
+    }
+    let secrets = LocalSecrets { dir };
+    let mut usable = 0;
+    for (reference, targets) in &references {
+        let Ok(secret) = reference.parse::<SecretRef>() else {
+            report.fail("secrets", format!("{reference} is no reference"), "rotate the credential of its targets")?;
+            continue;
+        };
+        let Err(error) = secrets.read(&secret).await else {
+            usable += 1;
+            continue;
+        };
+        let detail = format!("{error} (targets: {})", targets.join(", "));
+        if reference.starts_with("env:") {
+            report.warn("secrets", detail, "only `serve` has to have this variable; check it there")?;
+        } else {
+            report.fail("secrets", detail, "put the secret there with mode 0600; no restart is needed")?;
+        }
+    }
+    if usable == references.len() { report.ok("secrets", format!("{usable} are in place")) } else { Ok(()) }
+}

@@ -1,0 +1,95 @@
+//! The work itself: read models, leases, targets, and whether due syncs are being sent.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use super::nats::check_lag;
+use super::report::Report;
+use crate::cli::projections::runner;
+use crate::cli::span::span;
+
+#[derive(FromRow)]
+struct Ill {
+    target_id: Uuid,
+    name: String,
+    health: String,
+    reason: Option<String>,
+}
+
+const LEASES: &str = "
+SELECT count(*) FROM dispatch_leases WHERE NOT done AND isfinite(lease_until) AND lease_until < now()";
+
+const ILL: &str = "
+SELECT t.target_id, t.name, t.health, h.reason FROM channel_targets AS t
+LEFT JOIN target_health AS h ON h.target_id = t.target_id
+WHERE t.lifecycle <> 'deleted' AND t.health IN ('unauthorised', 'unreachable') ORDER BY t.org_id, t.name";
+
+// Work of targets that nothing holds and that nobody has called for a whole window: a dispatcher would have taken it.
+const OVERDUE: &str = "
+SELECT count(*), min(q.due_at) FROM sync_queue AS q
+JOIN channel_targets AS t ON t.target_id = q.target_id AND t.lifecycle = 'active' AND t.health <> 'unauthorised'
+JOIN channel_listings AS l ON l.listing_id = q.listing_id AND l.state = 'active'
+WHERE q.due_at < now() - interval '30 seconds'
+    AND NOT EXISTS (SELECT 1 FROM rate_scopes AS r WHERE r.scope = 'target:' || t.target_id AND r.paused_until > now())
+    AND NOT EXISTS (SELECT 1 FROM dispatch_leases AS d WHERE d.listing_id = q.listing_id AND d.lease_until > now())
+    AND NOT EXISTS (SELECT 1 FROM rate_slots AS s WHERE s.scope = 'target:' || t.target_id AND s.free_at > now())";
+
+pub(super) async fn check(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    check_projections(pool, report).await?;
+    check_leases(pool, report).await?;
+    check_targets(pool, report).await?;
+    check_overdue(pool, report).await
+}
+
+/// Every event moves every projection, so the slowest one stands for all.
+async fn check_projections(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    let slowest = runner(pool).lag().await?.into_iter().min_by_key(|lag| lag.position);
+    let Some(slowest) = slowest else { return Ok(()) };
+    let advice = format!(
+        "is a projector running? `distribution serve --roles projector`; the slowest read model is {}",
+        slowest.name
+    );
+    check_lag(pool, "read models", slowest.position, &advice, report).await
+}
+
+async fn check_leases(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    match sqlx::query_scalar::<_, i64>(LEASES).fetch_one(pool).await? {
+        0 => report.ok("leases", "none ran out"),
+        count => report.warn(
+            "leases",
+            format!("{count} ran out: a dispatcher ended in the middle of its work"),
+            "nothing, if one is running: it takes the work over when a slot is free",
+        ),
+    }
+}
+
+async fn check_targets(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    let ill: Vec<Ill> = sqlx::query_as(ILL).fetch_all(pool).await?;
+    if ill.is_empty() {
+        return report.ok("targets", "none refuses its credentials or is out of reach");
+    }
+    for target in ill {
+        let reason = target.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let detail = format!("{} ({}) is {}{reason}", target.target_id, target.name, target.health);
+        let id = target.target_id;
+        let advice = if target.health == "unauthorised" {
+            format!("`distribution target rotate-credential {id} --secret-ref …`, or mend the secret and resume it")
+        } else {
+            format!("check its address: `distribution target show {id}`; its syncs are tried again by themselves")
+        };
+        report.warn("targets", detail, advice)?;
+    }
+    Ok(())
+}
+
+async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    let (count, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(OVERDUE).fetch_one(pool).await?;
+    let Some(oldest) = oldest else { return report.ok("queue", "no due work is left lying") };
+    let age = span((Utc::now() - oldest).num_seconds());
+    report.warn(
+        "queue",
+        format!("{count} syncs are due and nobody takes them, the oldest for {age}"),
+        "is a dispatcher running? `distribution serve --roles dispatcher`",
+    )
+}

@@ -1,0 +1,154 @@
+//! How a command fails: what is said, as text or as JSON, and with which exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use adapters::nats::dead_letters::DeadLetterError;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use domain::listing::ListingError;
+use domain::target::TargetError;
+use serde_json::json;
+
+use super::output::Format;
+use crate::commands::CommandError;
+use crate::syncing::SyncError;
+
+/// Failures that this command line finds by itself, and marks on those of others.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Something asked for is not there or not allowed.
+    #[error("{0}")]
+    Refused(String),
+    /// A flag whose value cannot be used.
+    #[error("{field}: {reason}")]
+    Usage {
+        /// The flag, in snake case.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// Postgres or NATS.
+    #[error("{0}")]
+    Unreachable(&'static str),
+    /// A check found something, and has said so.
+    #[error("a check failed")]
+    CheckFailed,
+    /// Nobody reads stdout any more.
+    #[error("nobody reads the output")]
+    ReaderGone,
+}
+
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+const UNREACHABLE: u8 = 3;
+
+/// Says what clap found, or prints the help that was asked for.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if asked || !json_wanted() {
+        // A reader that is gone does not change what was asked for.
+        let _ = error.print();
+        return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+    }
+    let text = error.render().to_string();
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    say(first.trim_start_matches("error: "), argument(error).as_deref(), Format::Json);
+    ExitCode::from(USAGE)
+}
+
+/// clap gives no parsed flags with an error.
+fn json_wanted() -> bool {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    words.iter().any(|word| word == "--output=json") || words.windows(2).any(|pair| pair == ["--output", "json"])
+}
+
+/// The argument that clap complains about, in snake case.
+fn argument(error: &clap::Error) -> Option<String> {
+    let named = match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(one) => one,
+        ContextValue::Strings(all) => all.first()?,
+        _ => return None,
+    };
+    let word = named.split_whitespace().next()?;
+    let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    Some(bare.to_lowercase().replace('-', "_"))
+}
+
+/// Says why a command failed.
+pub(super) fn report(error: &anyhow::Error, format: Format) -> ExitCode {
+    match error.downcast_ref::<Failure>() {
+        Some(Failure::ReaderGone) => return ExitCode::SUCCESS,
+        Some(Failure::CheckFailed) => return ExitCode::from(REFUSED),
+        _ => {}
+    }
+    say(&message(error), field(error), format);
+    ExitCode::from(code(error))
+}
+
+fn say(message: &str, field: Option<&str>, format: Format) {
+    let line = match format {
+        Format::Table => format!("error: {message}"),
+        Format::Json => {
+            let mut error = json!({ "message": message });
+            if let Some(field) = field {
+                error["field"] = field.into();
+            }
+            json!({ "error": error }).to_string()
+        }
+    };
+    // There is no other place to say it.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The chain of causes; a cause that the words before it quote already is not said again.
+pub(super) fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+fn field(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(Failure::Usage { field, .. }) = error.downcast_ref() {
+        return Some(field);
+    }
+    let target = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<TargetError>() {
+        Some(TargetError::Field { field, .. }) => Some(*field),
+        _ => match cause.downcast_ref::<CommandError<TargetError>>() {
+            Some(CommandError::Refused(TargetError::Field { field, .. })) => Some(*field),
+            _ => None,
+        },
+    };
+    error.chain().find_map(target)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Failure>() {
+        Some(Failure::Usage { .. }) => return USAGE,
+        Some(Failure::Unreachable(_)) => return UNREACHABLE,
+        Some(_) => return REFUSED,
+        None => {}
+    }
+    if error.chain().any(is_unreachable) { UNREACHABLE } else { REFUSED }
+}
+
+fn is_unreachable(cause: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<sqlx::Error>() {
+        return matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+        );
+    }
+    cause.is::<async_nats::ConnectError>()
+        || matches!(cause.downcast_ref(), Some(CommandError::<TargetError>::Unavailable(_)))
+        || matches!(cause.downcast_ref(), Some(CommandError::<ListingError>::Unavailable(_)))
+        || matches!(cause.downcast_ref(), Some(SyncError::Unavailable(_)))
+        || matches!(cause.downcast_ref(), Some(DeadLetterError::Nats(_)))
+}

@@ -1,0 +1,60 @@
+//! A listing's event in a few words.
+
+use domain::listing::{Cause, ListingEvent, SyncAttempt, SyncRequest};
+
+use crate::cli::span::moment;
+
+pub(super) fn summary(event: &ListingEvent) -> String {
+    match event {
+        ListingEvent::ListingLinked { unit_id, target_id, generation, external_id, .. } => {
+            let known = external_id.as_ref().map(|id| format!(", at the channel {id}")).unwrap_or_default();
+            let again = if *generation > 1 { format!(", time {generation}") } else { String::new() };
+            format!("{unit_id} on {target_id}{known}{again}")
+        }
+        ListingEvent::SyncRequested { request, supersedes } => {
+            let instead = if supersedes.is_some() { ", instead of the one before" } else { "" };
+            format!("{}{instead}", requested(request))
+        }
+        ListingEvent::SyncSkipped { request } => format!("{}: the channel has it already", requested(request)),
+        ListingEvent::CreationStarted { sync_id, .. } => format!("sync {sync_id}"),
+        ListingEvent::SyncAccepted { attempt } => attempted(attempt, "accepted"),
+        ListingEvent::SyncFoundUnchanged { attempt } => attempted(attempt, "nothing differed"),
+        ListingEvent::SyncDeferred { attempt, class, due_at } => {
+            attempted(attempt, &format!("{class}, due again {}", moment(*due_at)))
+        }
+        ListingEvent::SyncFailed { attempt, class } => attempted(attempt, class.as_str()),
+        ListingEvent::SupersededSyncFailed { attempt, class } => {
+            attempted(attempt, &format!("{class}, but a later one goes on"))
+        }
+        ListingEvent::LateAttemptRecorded { attempt, .. } => attempted(attempt, "late: the sync had ended"),
+        ListingEvent::ListingPaused { reason } | ListingEvent::ListingUnlinked { reason, .. } => reason.clone(),
+        ListingEvent::ListingResumed {} => String::new(),
+    }
+}
+
+fn requested(request: &SyncRequest) -> String {
+    let needs: Vec<&str> = request.needs.iter().map(|section| section.as_str()).collect();
+    let why = match &request.cause {
+        Cause::Manual { reason, .. } | Cause::Replayed { reason, .. } => format!(" ({reason})"),
+        Cause::UnitChanged | Cause::Linked => String::new(),
+    };
+    let cause = request.cause.as_str();
+    format!("{cause}{why}, revision {}, needs {}, sync {}", request.revision, listed(&needs), request.sync_id)
+}
+
+fn listed(needs: &[&str]) -> String {
+    if needs.is_empty() { "nothing".to_owned() } else { needs.join("+") }
+}
+
+fn attempted(attempt: &SyncAttempt, how: &str) -> String {
+    let calls = match attempt.calls.len() {
+        1 => "1 call".to_owned(),
+        n => format!("{n} calls"),
+    };
+    let refused = match attempt.rejected.len() {
+        0 => String::new(),
+        n => format!(", {n} parts refused"),
+    };
+    let detail = attempt.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("{how}, {calls}{refused}{detail}")
+}

@@ -1,0 +1,38 @@
+//! `migrate`: forward only.
+
+use adapters::postgres::{MIGRATOR, pending_migrations};
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::session::Session;
+
+#[derive(Debug, Args)]
+#[command(after_help = "`serve` does this at its start too, unless --no-migrate is given.\n\n\
+    Example, in a deployment's check:\n  distribution migrate --check || echo 'the schema is behind'")]
+pub(super) struct MigrateArgs {
+    /// Change nothing; exit with 1 if something is pending
+    #[arg(long)]
+    check: bool,
+}
+
+impl MigrateArgs {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let pool = session.postgres_of_any_schema().await?;
+        let pending = pending_migrations(&pool).await?;
+        if !self.check {
+            MIGRATOR.run(&pool).await.context("failed to bring the schema up to date")?;
+        }
+        let (applied, left) = if self.check { (Vec::new(), pending) } else { (pending, Vec::new()) };
+        if session.out.is_json() {
+            session.out.json(&json!({ "applied": applied, "pending": left }))?;
+        } else {
+            let lines = applied.iter().map(|name| format!("applied  {name}"));
+            let lines: Vec<String> = lines.chain(left.iter().map(|name| format!("pending  {name}"))).collect();
+            let none = "the schema is up to date".to_owned();
+            session.out.line(&if lines.is_empty() { none } else { lines.join("\n") })?;
+        }
+        if left.is_empty() { Ok(()) } else { Err(Failure::CheckFailed.into()) }
+    }
+}

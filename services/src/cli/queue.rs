@@ -1,0 +1,144 @@
+//! `queue`: what is still to be sent, target by target, and why it waits.
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use domain::ids::TargetId;
+use serde::Serialize;
+use serde_json::json;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::output::{Cell, optional, state, text};
+use super::session::Session;
+use super::span::{since, span};
+
+#[derive(Debug, Args)]
+#[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
+    tried again at its time), or what holds it.\n\n\
+    Example:\n  watch -n 2 distribution queue --limit 10")]
+pub(super) struct QueueArgs {
+    /// Of one target only
+    #[arg(long)]
+    target: Option<TargetId>,
+    /// How many listings at most, in the order in which they are due
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    limit: i64,
+}
+
+#[derive(Debug, FromRow, Serialize)]
+struct TargetQueue {
+    target_id: Uuid,
+    org_id: String,
+    name: Option<String>,
+    waiting: i64,
+    due: i64,
+    under_way: i64,
+    slots: Option<i32>,
+    slots_in_use: i64,
+    held: Option<String>,
+    paused_until: Option<DateTime<Utc>>,
+    oldest_requested_at: DateTime<Utc>,
+}
+
+#[derive(Debug, FromRow, Serialize)]
+struct Work {
+    listing_id: Uuid,
+    org_id: String,
+    unit_id: Option<String>,
+    target_id: Uuid,
+    target_name: Option<String>,
+    sync_id: Uuid,
+    revision: i64,
+    needs: Vec<String>,
+    tries: i32,
+    status: String,
+    requested_at: DateTime<Utc>,
+    due_at: DateTime<Utc>,
+}
+
+const TARGETS: &str = "
+SELECT q.target_id, min(q.org_id) AS org_id, t.name, count(*) AS waiting,
+    count(*) FILTER (WHERE q.due_at <= now()) AS due, count(d.listing_id) AS under_way, r.requests AS slots,
+    (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND s.slot <= r.requests)
+        AS slots_in_use,
+    CASE WHEN t.lifecycle = 'paused' THEN 'target paused' WHEN t.health = 'unauthorised' THEN 'target unauthorised'
+    END AS held,
+    CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until,
+    min(q.requested_at) AS oldest_requested_at
+FROM sync_queue AS q
+LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
+LEFT JOIN rate_scopes AS r ON r.scope = 'target:' || q.target_id
+LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
+WHERE $1::uuid IS NULL OR q.target_id = $1
+GROUP BY q.target_id, t.name, t.lifecycle, t.health, r.scope, r.requests, r.paused_until
+ORDER BY min(q.requested_at)";
+
+const WORK: &str = "
+SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs, q.tries,
+    CASE WHEN d.listing_id IS NOT NULL THEN 'under way' WHEN t.lifecycle = 'paused' THEN 'target paused'
+        WHEN t.health = 'unauthorised' THEN 'target unauthorised' WHEN l.state = 'paused' THEN 'listing paused'
+        WHEN q.due_at > now() THEN 'later' ELSE 'due' END AS status,
+    q.requested_at, q.due_at
+FROM sync_queue AS q
+LEFT JOIN channel_listings AS l ON l.listing_id = q.listing_id
+LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
+LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
+WHERE $1::uuid IS NULL OR q.target_id = $1
+ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2";
+
+impl QueueArgs {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let pool = session.postgres().await?;
+        let target = self.target.map(|id| id.0);
+        let targets: Vec<TargetQueue> = sqlx::query_as(TARGETS).bind(target).fetch_all(&pool).await?;
+        let work: Vec<Work> = sqlx::query_as(WORK).bind(target).bind(self.limit).fetch_all(&pool).await?;
+        if session.out.is_json() {
+            return session.out.json(&json!({ "targets": targets, "work": work }));
+        }
+        let now = Utc::now();
+        let header = ["target", "name", "waiting", "due", "under way", "window", "oldest", "held by"];
+        let rows: Vec<_> = targets.iter().map(|target| target.cells(now)).collect();
+        let total: i64 = targets.iter().map(|target| target.waiting).sum();
+        session.out.table(&header, rows, "nothing waits")?;
+        if work.is_empty() {
+            return Ok(());
+        }
+        session.out.line(&format!("\n{} of {total} listings:", work.len()))?;
+        let header = ["listing", "unit", "target", "needs", "tries", "status", "due in", "waits"];
+        session.out.table(&header, work.iter().map(|work| work.cells(now)).collect(), "")
+    }
+}
+
+impl TargetQueue {
+    fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
+        let paused = self.paused_until.map(|until| format!("channel, for {}", since(now, until)));
+        vec![
+            text(self.target_id),
+            optional(self.name.as_ref()),
+            text(self.waiting),
+            text(self.due),
+            text(self.under_way),
+            text(self.slots.map_or_else(|| "-".to_owned(), |slots| format!("{}/{slots}", self.slots_in_use))),
+            text(since(self.oldest_requested_at, now)),
+            optional(self.held.clone().or(paused)),
+        ]
+    }
+}
+
+impl Work {
+    fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
+        let left = (self.due_at - now).num_seconds();
+        // Five letters tell the sections apart, and four of them fit into a column.
+        let needs: Vec<&str> = self.needs.iter().map(|need| need.get(..5).unwrap_or(need)).collect();
+        vec![
+            text(self.listing_id),
+            optional(self.unit_id.as_ref()),
+            optional(self.target_name.as_ref()),
+            text(needs.join("+")),
+            text(self.tries),
+            state(&self.status),
+            text(if left > 0 { span(left) } else { "now".to_owned() }),
+            text(since(self.requested_at, now)),
+        ]
+    }
+}

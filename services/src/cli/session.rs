@@ -1,0 +1,78 @@
+//! What a command works with: the connections it asks for, who gives it, and where its answer goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::event_store::{Journal, JournalOptions};
+use adapters::nats::Nats;
+use adapters::postgres::pending_migrations;
+use adapters::units::UnitStore;
+use domain::metadata::Actor;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection, PgPool};
+
+use super::failure::Failure;
+use super::output::Out;
+use crate::commands::Commands;
+use crate::config::Connections;
+use crate::payloads::Payloads;
+use crate::syncing::Syncing;
+
+/// Postgres answers a login within this time or counts as away.
+const LOGIN: Duration = Duration::from_secs(5);
+/// Connections of one command; they are opened when they are needed.
+const POOL: u32 = 8;
+
+/// One run of the command line.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) connections: Connections,
+    pub(super) actor: Actor,
+    pub(super) out: Out,
+}
+
+impl Session {
+    /// Postgres with the schema that this build needs.
+    pub(super) async fn postgres(&self) -> anyhow::Result<PgPool> {
+        let pool = self.postgres_of_any_schema().await?;
+        let pending = pending_migrations(&pool).await?;
+        if !pending.is_empty() {
+            let reason = format!("the schema lacks {} migrations: run `distribution migrate`", pending.len());
+            return Err(Failure::Refused(reason).into());
+        }
+        Ok(pool)
+    }
+
+    /// Postgres as it is. A pool retries in silence; one login before it tells at once what is wrong.
+    pub(super) async fn postgres_of_any_schema(&self) -> anyhow::Result<PgPool> {
+        let unreachable =
+            Failure::Unreachable("cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`");
+        match login(&self.connections.database_url).await {
+            Ok(connection) => drop(connection.close().await),
+            Err(error) => return Err(error.context(unreachable)),
+        }
+        self.connections.postgres(POOL).await
+    }
+
+    /// NATS.
+    pub(super) async fn nats(&self) -> anyhow::Result<Nats> {
+        self.connections.nats().await
+    }
+
+    /// What commands on targets and listings go through.
+    pub(super) fn syncing(&self, pool: &PgPool) -> Syncing {
+        let commands = Commands::new(Journal::new(pool.clone(), JournalOptions::default()));
+        let units = UnitStore::new(pool.clone());
+        Syncing::new(Arc::new(commands), units.clone(), Arc::new(Payloads::new(units)))
+    }
+}
+
+/// One connection, or why there is none.
+pub(super) async fn login(url: &str) -> anyhow::Result<PgConnection> {
+    let options: PgConnectOptions = url.parse()?;
+    let options = options.application_name("distribution");
+    match tokio::time::timeout(LOGIN, PgConnection::connect_with(&options)).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => Err(anyhow::anyhow!("no answer within {} s", LOGIN.as_secs())),
+    }
+}

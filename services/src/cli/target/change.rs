@@ -1,0 +1,138 @@
+//! What changes a target: each command is one event in the journal, or none where nothing differs.
+
+use anyhow::Context;
+use clap::Args;
+use domain::ids::TargetId;
+use domain::metadata::Metadata;
+use domain::target::{Configuration, TargetCommand};
+use domain::window::RateLimit;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::cli::arguments::{self, LimitOrNone};
+use crate::cli::failure::Failure;
+use crate::cli::session::Session;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  distribution target configure 0199… --account-rate-limit none")]
+pub(in crate::cli) struct ConfigureArgs {
+    /// The target
+    #[arg(value_name = "TARGET")]
+    target_id: TargetId,
+    /// A new name
+    #[arg(long)]
+    name: Option<String>,
+    /// A new root of the channel's API
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// A new limit of the account at the channel, or none
+    #[arg(long, value_name = "LIMIT|none")]
+    account_rate_limit: Option<LimitOrNone>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  distribution target rate-limit 0199… 12/10s")]
+pub(in crate::cli) struct RateLimitArgs {
+    /// The target
+    #[arg(value_name = "TARGET")]
+    target_id: TargetId,
+    /// How many requests in any such window, e.g. 12/10s or 5/500ms
+    #[arg(value_name = "LIMIT")]
+    rate_limit: RateLimit,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The new secret must be in place before. What waited for good credentials goes on at once.\n\n\
+    Example:\n  distribution target rotate-credential 0199… --secret-ref file:hostaway-bali-2")]
+pub(in crate::cli) struct RotateArgs {
+    /// The target
+    #[arg(value_name = "TARGET")]
+    target_id: TargetId,
+    /// Where the new secret is: file:NAME or env:NAME; never the secret itself
+    #[arg(long, value_name = "REF")]
+    secret_ref: String,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ReasonArgs {
+    /// The target
+    #[arg(value_name = "TARGET")]
+    target_id: TargetId,
+    /// Why; it stands in the journal
+    #[arg(long, value_parser = arguments::reason)]
+    reason: String,
+}
+
+impl ConfigureArgs {
+    pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        if self.name.is_none() && self.base_url.is_none() && self.account_rate_limit.is_none() {
+            let reason = "give --name, --base-url or --account-rate-limit".to_owned();
+            return Err(Failure::Usage { field: "configuration", reason }.into());
+        }
+        let change = Configuration {
+            name: self.name,
+            base_url: self.base_url,
+            account_rate_limit: self.account_rate_limit.map(|limit| limit.0),
+        };
+        change_target(session, self.target_id, TargetCommand::Configure(change), "configured").await
+    }
+}
+
+impl RateLimitArgs {
+    pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let command = TargetCommand::ChangeRateLimit { rate_limit: self.rate_limit };
+        change_target(session, self.target_id, command, &format!("limited to {}", self.rate_limit)).await
+    }
+}
+
+impl RotateArgs {
+    pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let credential = arguments::secret_ref(&self.secret_ref)?;
+        let did = format!("using {credential}");
+        change_target(session, self.target_id, TargetCommand::RotateCredential { credential }, &did).await
+    }
+}
+
+impl ReasonArgs {
+    pub(in crate::cli) async fn pause(self, session: &Session) -> anyhow::Result<()> {
+        change_target(session, self.target_id, TargetCommand::Pause { reason: self.reason }, "paused").await
+    }
+
+    pub(in crate::cli) async fn delete(self, session: &Session) -> anyhow::Result<()> {
+        change_target(session, self.target_id, TargetCommand::Delete { reason: self.reason }, "deleted").await
+    }
+}
+
+pub(super) async fn resume(session: &Session, target_id: TargetId) -> anyhow::Result<()> {
+    change_target(session, target_id, TargetCommand::Resume, "active").await
+}
+
+async fn change_target(
+    session: &Session,
+    target_id: TargetId,
+    command: TargetCommand,
+    did: &str,
+) -> anyhow::Result<()> {
+    let pool = session.postgres().await?;
+    let syncing = session.syncing(&pool);
+    let whose = || format!("target {target_id}");
+    let target = syncing.commands().load_target(target_id).await.with_context(whose)?;
+    let now = target.live().map_err(anyhow::Error::new).with_context(whose)?;
+    let metadata = Metadata {
+        org_id: now.org_id.clone(),
+        account_id: now.account_id.clone(),
+        target_id,
+        unit_id: None,
+        actor: session.actor.clone(),
+        correlation_id: Uuid::now_v7(),
+        causation_id: None,
+        traceparent: None,
+    };
+    let position = syncing.commands().target(target_id, command, &metadata).await.with_context(whose)?;
+    if session.out.is_json() {
+        let changed = position.is_some();
+        return session.out.json(&json!({ "target_id": target_id, "changed": changed, "position": position }));
+    }
+    let before = if position.is_some() { "is now" } else { "was already" };
+    session.out.line(&format!("target {target_id} {before} {did}"))
+}

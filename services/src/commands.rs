@@ -1,0 +1,141 @@
+//! How anything is changed: a command runs through cqrs-es over the journal, and is run again when another was faster.
+
+use std::cell::Cell;
+use std::fmt;
+
+use adapters::event_store::{Journal, metadata_key};
+use async_trait::async_trait;
+use cqrs_es::{Aggregate, AggregateError, CqrsFramework, EventEnvelope, EventStore, Query};
+use domain::ids::{ListingId, TargetId};
+use domain::listing::{ChannelListing, ListingCommand, ListingError};
+use domain::metadata::Metadata;
+use domain::recorded::Position;
+use domain::target::{ChannelTarget, TargetCommand, TargetError};
+
+/// A command is run again this often when another process was faster.
+const TRIES: u32 = 20;
+
+/// Why a command did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError<E: fmt::Display> {
+    /// The aggregate refused.
+    #[error("{0}")]
+    Refused(E),
+    /// Others were faster, again and again.
+    #[error("others changed this at the same time, again and again; try once more")]
+    Conflict,
+    /// The journal could not be reached; whether the command took effect is unknown.
+    #[error("failed to run the command: {0}")]
+    Unavailable(String),
+}
+
+tokio::task_local! {
+    /// The position of the last event that the command of this task wrote.
+    static WRITTEN: Cell<Option<i64>>;
+}
+
+/// Tells the caller of a command where its events stand: cqrs-es itself gives nothing back.
+struct Receipts;
+
+#[async_trait]
+impl<A: Aggregate> Query<A> for Receipts {
+    async fn dispatch(&self, _aggregate_id: &str, events: &[EventEnvelope<A>]) {
+        let last = events.last().and_then(|event| event.metadata.get(metadata_key::POSITION)?.parse().ok());
+        // Outside of a command there is nobody to tell.
+        let _ = WRITTEN.try_with(|written| written.set(last));
+    }
+}
+
+/// Runs commands on both aggregates.
+pub struct Commands {
+    targets: CqrsFramework<ChannelTarget, Journal>,
+    listings: CqrsFramework<ChannelListing, Journal>,
+    journal: Journal,
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").finish_non_exhaustive()
+    }
+}
+
+impl Commands {
+    /// Commands over a journal.
+    pub fn new(journal: Journal) -> Self {
+        Self {
+            targets: CqrsFramework::new(journal.clone(), vec![Box::new(Receipts)], ()),
+            listings: CqrsFramework::new(journal.clone(), vec![Box::new(Receipts)], ()),
+            journal,
+        }
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Runs a command on a target. Gives the position of its last event, `None` when there was nothing to change.
+    pub async fn target(
+        &self,
+        id: TargetId,
+        command: TargetCommand,
+        metadata: &Metadata,
+    ) -> Result<Option<Position>, CommandError<TargetError>> {
+        run(&self.targets, &id.to_string(), command, metadata).await
+    }
+
+    /// Runs a command on a listing. Gives the position of its last event, `None` when there was nothing to change.
+    pub async fn listing(
+        &self,
+        id: ListingId,
+        command: ListingCommand,
+        metadata: &Metadata,
+    ) -> Result<Option<Position>, CommandError<ListingError>> {
+        run(&self.listings, &id.to_string(), command, metadata).await
+    }
+
+    /// A target as it is now.
+    pub async fn load_target(&self, id: TargetId) -> Result<ChannelTarget, CommandError<TargetError>> {
+        let context = EventStore::<ChannelTarget>::load_aggregate(&self.journal, &id.to_string()).await;
+        context.map(|context| context.into_parts().0).map_err(failure)
+    }
+
+    /// A listing as it is now.
+    pub async fn load_listing(&self, id: ListingId) -> Result<ChannelListing, CommandError<ListingError>> {
+        let context = EventStore::<ChannelListing>::load_aggregate(&self.journal, &id.to_string()).await;
+        context.map(|context| context.into_parts().0).map_err(failure)
+    }
+}
+
+fn failure<E: std::error::Error>(error: AggregateError<E>) -> CommandError<E> {
+    match error {
+        AggregateError::UserError(refusal) => CommandError::Refused(refusal),
+        AggregateError::AggregateConflict => CommandError::Conflict,
+        other => CommandError::Unavailable(other.to_string()),
+    }
+}
+
+async fn run<A>(
+    framework: &CqrsFramework<A, Journal>,
+    id: &str,
+    command: A::Command,
+    metadata: &Metadata,
+) -> Result<Option<Position>, CommandError<A::Error>>
+where
+    A: Aggregate + Clone + 'static,
+    A::Command: Clone + Send,
+{
+    let metadata = metadata.to_map();
+    for _ in 0..TRIES {
+        let execution = async {
+            let done = framework.execute_with_metadata(id, command.clone(), metadata.clone()).await;
+            done.map(|()| WRITTEN.with(Cell::get))
+        };
+        match WRITTEN.scope(Cell::new(None), execution).await {
+            Ok(position) => return Ok(position.map(Position)),
+            Err(AggregateError::AggregateConflict) => tokio::task::yield_now().await,
+            Err(error) => return Err(failure(error)),
+        }
+    }
+    Err(CommandError::Conflict)
+}

@@ -1,0 +1,110 @@
+//! What every command needs to know, from flags or environment variables. Nothing else reads the environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use adapters::nats::{Nats, Prefix};
+use anyhow::Context;
+use clap::Args;
+use domain::window::RateLimit;
+use sqlx::PgPool;
+
+/// Where Postgres and NATS are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connections")]
+pub struct Connections {
+    /// Postgres 15 or newer, e.g. postgres://user@host/distribution
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        global = true,
+        hide_env_values = true,
+        default_value = "postgres:///distribution"
+    )]
+    pub database_url: String,
+
+    /// NATS 2.12 or newer with JetStream
+    #[arg(long, env = "NATS_URL", global = true, hide_env_values = true, default_value = "nats://127.0.0.1:4222")]
+    pub nats_url: String,
+
+    /// What every stream name and subject begins with, so that several instances can share a server
+    #[arg(long, env = "NATS_PREFIX", global = true, default_value = "")]
+    pub nats_prefix: Prefix,
+}
+
+impl Connections {
+    /// A pool of at most `connections`.
+    pub async fn postgres(&self, connections: u32) -> anyhow::Result<PgPool> {
+        adapters::postgres::connect(&self.database_url, connections, "distribution")
+            .await
+            .context("cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`")
+    }
+
+    /// A connection to NATS.
+    pub async fn nats(&self) -> anyhow::Result<Nats> {
+        Nats::connect(&self.nats_url, self.nats_prefix.clone(), "distribution")
+            .await
+            .context("cannot reach NATS: check NATS_URL, or run `distribution doctor`")
+    }
+}
+
+/// A role of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Role {
+    /// Takes unit changes in from NATS
+    Intake,
+    /// Publishes the journal to NATS
+    Relay,
+    /// Turns events into read models
+    Projector,
+    /// Drives the channels
+    Dispatcher,
+}
+
+/// How `serve` runs.
+#[derive(Debug, Clone, Args)]
+pub struct ServeOptions {
+    /// The roles to run here; all of them by default
+    #[arg(long, value_enum, value_delimiter = ',', env = "DISTRIBUTION_ROLES")]
+    pub roles: Vec<Role>,
+
+    /// The folder of secrets that `file:NAME` references point into; files of mode 0600
+    #[arg(long, env = "DISTRIBUTION_SECRETS_DIR", default_value = "secrets")]
+    pub secrets_dir: PathBuf,
+
+    /// Syncs that are under way at the same time in this process
+    #[arg(long, env = "DISTRIBUTION_CONCURRENCY", default_value_t = 256)]
+    pub concurrency: usize,
+
+    /// How long a call to a channel may take, in seconds
+    #[arg(long, env = "DISTRIBUTION_CALL_TIMEOUT_S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=20))]
+    pub call_timeout_s: u64,
+
+    /// The limit of the address that our calls leave from, e.g. 200/10s; none by default
+    #[arg(long, env = "DISTRIBUTION_EGRESS_LIMIT")]
+    pub egress_limit: Option<RateLimit>,
+
+    /// The name of that address: dispatchers behind one address share its limit
+    #[arg(long, env = "DISTRIBUTION_EGRESS", default_value = "default")]
+    pub egress: String,
+
+    /// Connections to Postgres
+    #[arg(long, env = "DISTRIBUTION_POOL", default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=200))]
+    pub pool: u32,
+
+    /// Do not bring the schema up to date at the start
+    #[arg(long, env = "DISTRIBUTION_NO_MIGRATE")]
+    pub no_migrate: bool,
+}
+
+impl ServeOptions {
+    /// Whether a role runs here.
+    pub fn runs(&self, role: Role) -> bool {
+        self.roles.is_empty() || self.roles.contains(&role)
+    }
+
+    /// How long a call may take. The grace of a creation (domain) covers 20 s, so it is not longer than that.
+    pub fn call_timeout(&self) -> Duration {
+        Duration::from_secs(self.call_timeout_s)
+    }
+}

@@ -1,0 +1,124 @@
+//! The dispatcher: claims due work over all targets at once, inside their windows, and drives the channels.
+//!
+//! The gate alone talks to the shared tables: it takes and frees slots, leases listings, and hands work to workers.
+//! A worker reads the listing from the journal, so a stale queue row is harmless, pushes once, and records the outcome.
+//! Any number of dispatchers may run.
+
+mod allocation;
+mod gate;
+mod host;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::dispatch::{DispatchStore, ScopeLimit};
+use adapters::nats::Nats;
+use domain::channel::ChannelKind;
+use domain::port::Channel;
+use domain::retry::RetryPolicy;
+use domain::window::{RateLimit, Scope};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::commands::Commands;
+use crate::payloads::Payloads;
+use gate::Gate;
+
+/// From the moment a slot is granted until its call must have started.
+pub const START_GRACE: Duration = Duration::from_secs(5);
+/// A listing is leased for so long; the lease is extended while its worker lives.
+const LEASE: Duration = Duration::from_secs(20);
+
+/// How a dispatcher is set up.
+#[derive(Debug, Clone)]
+pub struct DispatcherOptions {
+    /// Syncs that are under way at the same time.
+    pub concurrency: usize,
+    /// How long a call may take.
+    pub call_timeout: Duration,
+    /// The name of the address that our calls leave from.
+    pub egress: String,
+    /// The limit of that address.
+    pub egress_limit: Option<RateLimit>,
+    /// The retry schedule.
+    pub retry: RetryPolicy,
+}
+
+impl Default for DispatcherOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 256,
+            call_timeout: Duration::from_secs(20),
+            egress: "default".to_owned(),
+            egress_limit: None,
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// The channels that a dispatcher can drive.
+pub struct Channels {
+    /// Hostaway.
+    pub hostaway: Arc<dyn Channel>,
+}
+
+impl Channels {
+    fn of(&self, kind: ChannelKind) -> &dyn Channel {
+        match kind {
+            ChannelKind::Hostaway => self.hostaway.as_ref(),
+        }
+    }
+}
+
+/// What every worker shares.
+struct Shared {
+    commands: Arc<Commands>,
+    payloads: Arc<Payloads>,
+    channels: Channels,
+    options: DispatcherOptions,
+    failures: work::FailureCounts,
+}
+
+/// The dispatcher role.
+pub struct Dispatcher {
+    store: DispatchStore,
+    nats: Nats,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// A dispatcher with a name of its own on leases.
+    pub fn new(
+        pool: PgPool,
+        nats: Nats,
+        commands: Arc<Commands>,
+        payloads: Arc<Payloads>,
+        channels: Channels,
+        options: DispatcherOptions,
+    ) -> Self {
+        let shared = Shared { commands, payloads, channels, options, failures: work::FailureCounts::default() };
+        Self { store: DispatchStore::new(pool, Uuid::now_v7()), nats, shared: Arc::new(shared) }
+    }
+
+    /// Works until `stop`, then lets the calls under way end and records them.
+    pub async fn run(self, stop: CancellationToken) {
+        let egress = Scope::Egress(self.shared.options.egress.clone());
+        let limit = ScopeLimit { scope: egress, limit: self.shared.options.egress_limit };
+        while let Err(error) = self.store.ensure_scopes(std::slice::from_ref(&limit)).await {
+            tracing::warn!(error = %error, "the dispatcher cannot reach the database");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+        Gate::new(self.store, self.nats, self.shared).run(stop).await;
+    }
+}

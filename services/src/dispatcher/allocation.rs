@@ -1,0 +1,182 @@
+//! Who gets the free slots of a round. Pure: lanes, calls that wait and shared scopes in, grants out.
+//!
+//! Within a lane: waiting calls of availability and rates first, then new work of that urgency, then waiting calls
+//! for content and photos, then the rest: availability goes before rates, rates before content, when the window is
+//! tight. Across lanes: round robin, so that a scarce shared scope is shared.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use adapters::dispatch::{Candidate, Lane, SharedScope, Slot, SlotHold};
+use domain::channel::Section;
+use domain::ids::TargetId;
+
+/// What a grant is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Grantee {
+    /// The calls of this urgency that wait in the lane, first come first served.
+    Waiting(Section),
+    /// New work.
+    New(Candidate),
+}
+
+/// A slot in every limited scope, for one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub hold: SlotHold,
+    pub grantee: Grantee,
+}
+
+/// What a round gives.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Allocation {
+    pub grants: Vec<Grant>,
+    /// Lanes that had work and own slots, but a shared scope had none.
+    pub held_back: Vec<TargetId>,
+}
+
+/// Calls that wait in a lane: how many of each urgency.
+pub(super) type Waiting = BTreeMap<Section, usize>;
+
+fn urgent(needs: &[String]) -> bool {
+    needs.first().is_none_or(|need| matches!(need.as_str(), "availability" | "rates"))
+}
+
+/// The order in which a lane gives its slots.
+fn order(lane: &Lane, waiting: Option<&Waiting>, room: usize) -> VecDeque<Grantee> {
+    let empty = Waiting::new();
+    let waiting = waiting.unwrap_or(&empty);
+    let waits = |sections: &[Section]| -> Vec<Grantee> {
+        let each = |section: &Section| {
+            std::iter::repeat_n(Grantee::Waiting(*section), waiting.get(section).copied().unwrap_or(0))
+        };
+        sections.iter().flat_map(each).collect()
+    };
+    let new = |wanted: bool| {
+        lane.candidates.iter().filter(move |candidate| urgent(&candidate.needs) == wanted).cloned().map(Grantee::New)
+    };
+    let mut queue: VecDeque<Grantee> = waits(&[Section::Availability, Section::Rates]).into();
+    let mut news: Vec<Grantee> = new(true).take(room).collect();
+    let left = room - news.len();
+    queue.append(&mut news.drain(..).collect());
+    queue.extend(waits(&[Section::Content, Section::Images]));
+    queue.extend(new(false).take(left));
+    queue
+}
+
+/// Shares the free slots out. `room` says how many new listings each lane may take, `capacity` how many all may.
+pub(super) fn allocate(
+    lanes: &[Lane],
+    waiting: &BTreeMap<TargetId, Waiting>,
+    shared: &mut BTreeMap<String, SharedScope>,
+    egress: &str,
+    room: impl Fn(TargetId) -> usize,
+    mut capacity: usize,
+) -> Allocation {
+    let mut allocation = Allocation::default();
+    let mut turns: VecDeque<(&Lane, VecDeque<i32>, VecDeque<Grantee>)> = lanes
+        .iter()
+        .map(|lane| {
+            let wanted = order(lane, waiting.get(&lane.target_id), room(lane.target_id));
+            (lane, lane.free.iter().copied().collect(), wanted)
+        })
+        .collect();
+    while let Some((lane, mut free, mut wanted)) = turns.pop_front() {
+        while capacity == 0 && matches!(wanted.front(), Some(Grantee::New(_))) {
+            wanted.pop_front();
+        }
+        let (Some(grantee), Some(number)) = (wanted.pop_front(), free.pop_front()) else { continue };
+        let Some(mut slots) = take_shared(shared, [lane.account_scope.as_str(), egress]) else {
+            allocation.held_back.push(lane.target_id);
+            continue;
+        };
+        slots.push(Slot { scope: format!("target:{}", lane.target_id), number });
+        if matches!(grantee, Grantee::New(_)) {
+            capacity -= 1;
+        }
+        allocation.grants.push(Grant { hold: SlotHold { target_id: lane.target_id, slots }, grantee });
+        turns.push_back((lane, free, wanted));
+    }
+    allocation
+}
+
+/// One slot of each limited scope, or nothing at all.
+fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: [&str; 2]) -> Option<Vec<Slot>> {
+    let closed =
+        |scope: &&str| shared.get(*scope).is_some_and(|s| s.paused || s.free.as_ref().is_some_and(Vec::is_empty));
+    if scopes.iter().any(closed) {
+        return None;
+    }
+    let mut slots = Vec::new();
+    for scope in scopes {
+        if let Some(number) = shared.get_mut(scope).and_then(|s| s.free.as_mut()).and_then(Vec::pop) {
+            slots.push(Slot { scope: scope.to_owned(), number });
+        }
+    }
+    Some(slots)
+}
+
+#[cfg(test)]
+mod tests {
+    use adapters::dispatch::Lease;
+    use domain::ids::ListingId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn lane(id: u128, free: i32, needs: &[&str]) -> Lane {
+        let target_id = TargetId(Uuid::from_u128(id));
+        let candidate = |(index, need): (usize, &&str)| Candidate {
+            lease: Lease {
+                listing_id: ListingId(Uuid::from_u128(id * 1000 + index as u128)),
+                target_id,
+                ordinal: 1,
+                tries: 0,
+            },
+            org_id: "org".parse().unwrap(),
+            needs: vec![(*need).to_owned()],
+        };
+        Lane {
+            target_id,
+            version: 1,
+            account_scope: "account:a".to_owned(),
+            free: (1..=free).collect(),
+            next_free_s: None,
+            candidates: needs.iter().enumerate().map(candidate).collect(),
+        }
+    }
+
+    fn kinds(allocation: &Allocation) -> Vec<String> {
+        let name = |grant: &Grant| match &grant.grantee {
+            Grantee::Waiting(section) => format!("waiting {section}"),
+            Grantee::New(candidate) => format!("new {}", candidate.needs[0]),
+        };
+        allocation.grants.iter().map(name).collect()
+    }
+
+    #[test]
+    fn availability_goes_before_content() {
+        let lanes = [lane(1, 4, &["content", "availability"])];
+        let waiting =
+            BTreeMap::from([(lanes[0].target_id, Waiting::from([(Section::Content, 1), (Section::Availability, 1)]))]);
+        let given = allocate(&lanes, &waiting, &mut BTreeMap::new(), "egress:x", |_| 9, 9);
+        assert_eq!(kinds(&given), ["waiting availability", "new availability", "waiting content", "new content"]);
+    }
+
+    #[test]
+    fn a_scarce_shared_scope_is_shared_in_turns_and_never_overdrawn() {
+        let lanes = [lane(1, 3, &["rates"; 3]), lane(2, 3, &["rates"; 3])];
+        let mut shared =
+            BTreeMap::from([("account:a".to_owned(), SharedScope { paused: false, free: Some(vec![1, 2, 3]) })]);
+        let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", |_| 9, 9);
+        let of = |id: u128| given.grants.iter().filter(|g| g.hold.target_id.0 == Uuid::from_u128(id)).count();
+        assert_eq!((of(1), of(2)), (2, 1));
+        assert_eq!(given.held_back.len(), 2);
+        assert!(given.grants.iter().all(|grant| grant.hold.slots.len() == 2));
+    }
+
+    #[test]
+    fn no_slot_or_no_capacity_gives_nothing_new() {
+        let lanes = [lane(1, 0, &["rates"]), lane(2, 2, &["rates"])];
+        assert!(allocate(&lanes, &BTreeMap::new(), &mut BTreeMap::new(), "egress:x", |_| 9, 0).grants.is_empty());
+    }
+}

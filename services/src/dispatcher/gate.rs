@@ -1,0 +1,391 @@
+//! The gate: the one task of a dispatcher that takes and frees slots and leases listings, in batches.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::dispatch::{Claims, DispatchStore, FinishedTry, Lane, Lease, RoundRequest, ScopeLimit, SlotHold};
+use adapters::nats::Nats;
+use chrono::{DateTime, Utc};
+use domain::channel::Section;
+use domain::ids::{ListingId, TargetId};
+use domain::window::Scope;
+use futures::StreamExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::allocation::{Grantee, Waiting, allocate};
+use super::host::Granted;
+use super::work::work;
+use super::{LEASE, START_GRACE, Shared};
+
+/// Lanes that one round looks at.
+const LANES: i64 = 500;
+/// New listings that one lane may take in one round, and that may be under way in it.
+const PER_LANE: usize = 64;
+/// The longest sleep: nudges are hints, this is the guarantee.
+const POLL: Duration = Duration::from_millis(250);
+/// The shortest time between two rounds, so that a storm of nudges is one round.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What workers tell the gate.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A call wants a slot.
+    Want { target_id: TargetId, urgency: Section, reply: oneshot::Sender<Granted> },
+    /// A call ended just now.
+    Answered(SlotHold),
+    /// A slot was not used.
+    Unused(SlotHold),
+    /// A channel paused a scope.
+    Throttled { scope: Scope, until: DateTime<Utc> },
+    /// A try ended and its outcome is in the journal.
+    Finished(FinishedTry),
+    /// A listing is given back undone.
+    Released(Lease),
+}
+
+struct Want {
+    urgency: Section,
+    reply: oneshot::Sender<Granted>,
+}
+
+pub(super) struct Gate {
+    store: DispatchStore,
+    nats: Nats,
+    shared: Arc<Shared>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    outbox: mpsc::UnboundedSender<Message>,
+    wants: BTreeMap<TargetId, VecDeque<Want>>,
+    /// A lane whose calls wait and that has no slot before this moment.
+    blocked: HashMap<TargetId, Instant>,
+    active: HashMap<ListingId, Lease>,
+    /// The version of each target whose limits are in the tables.
+    ensured: HashMap<TargetId, i64>,
+    workers: TaskTracker,
+}
+
+impl Gate {
+    pub(super) fn new(store: DispatchStore, nats: Nats, shared: Arc<Shared>) -> Self {
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        Self {
+            store,
+            nats,
+            shared,
+            inbox,
+            outbox,
+            wants: BTreeMap::new(),
+            blocked: HashMap::new(),
+            active: HashMap::new(),
+            ensured: HashMap::new(),
+            workers: TaskTracker::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut nudges = self.nats.client.subscribe(self.nats.prefix.nudge_queue()).await.ok();
+        let mut extended_at = Instant::now();
+        let mut swept_at: Option<Instant> = None;
+        let mut inbox = Vec::new();
+        while !stop.is_cancelled() {
+            while let Ok(message) = self.inbox.try_recv() {
+                inbox.push(message);
+            }
+            if let Err(error) = self.settle(&mut inbox).await {
+                self.rest_after(&error).await;
+                continue;
+            }
+            if extended_at.elapsed() > LEASE / 4 {
+                extended_at = Instant::now();
+                self.keep_up(&mut swept_at).await;
+            }
+            match self.round().await {
+                Ok(true) => {}
+                Ok(false) => self.wait(&mut nudges, &mut inbox, &stop).await,
+                Err(error) => self.rest_after(&error).await,
+            }
+        }
+        self.finish(inbox).await;
+    }
+
+    async fn rest_after(&mut self, error: &sqlx::Error) {
+        tracing::warn!(error = %error, "the dispatcher cannot reach the database");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+
+    /// Leases are kept, and every now and then each lane with work is woken, whatever the hints did.
+    async fn keep_up(&mut self, swept_at: &mut Option<Instant>) {
+        let listings: Vec<ListingId> = self.active.keys().copied().collect();
+        if !listings.is_empty()
+            && let Err(error) = self.store.extend_leases(&listings, LEASE).await
+        {
+            tracing::warn!(error = %error, "failed to extend leases");
+        }
+        if swept_at.is_none_or(|at| at.elapsed() > Duration::from_secs(30)) {
+            *swept_at = Some(Instant::now());
+            if let Err(error) = self.store.wake_all().await {
+                tracing::warn!(error = %error, "failed to wake the lanes");
+            }
+        }
+    }
+
+    /// Sleeps until something may have changed.
+    async fn wait(
+        &mut self,
+        nudges: &mut Option<async_nats::Subscriber>,
+        inbox: &mut Vec<Message>,
+        stop: &CancellationToken,
+    ) {
+        let planned = self.store.next_wake_ms().await.ok().flatten();
+        let planned = planned.map_or(POLL, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        let now = Instant::now();
+        let waits = self.wants.keys().map(|target| {
+            self.blocked.get(target).map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+        });
+        let sleep = waits.min().unwrap_or(POLL).min(planned).clamp(PAUSE, POLL);
+        let nudged = async {
+            match nudges.as_mut() {
+                Some(nudges) => drop(nudges.next().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(sleep) => {}
+            () = nudged => {}
+            message = self.inbox.recv() => inbox.extend(message),
+        }
+        // Nudges that came together are one.
+        while let Some(Some(_)) = nudges.as_mut().map(|nudges| futures::FutureExt::now_or_never(nudges.next())) {}
+    }
+
+    /// Writes down what the workers told. What could not be written is kept and written later.
+    async fn settle(&mut self, inbox: &mut Vec<Message>) -> Result<(), sqlx::Error> {
+        let (mut answered, mut unused) = (Vec::new(), Vec::new());
+        let (mut finished, mut released, mut throttled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut kept = Vec::new();
+        for message in inbox.drain(..) {
+            match message {
+                Message::Want { target_id, urgency, reply } => {
+                    self.wants.entry(target_id).or_default().push_back(Want { urgency, reply });
+                }
+                Message::Answered(hold) => answered.push(hold),
+                Message::Unused(hold) => unused.push(hold),
+                Message::Throttled { scope, until } => throttled.push((scope, until)),
+                Message::Finished(done) => finished.push(done),
+                Message::Released(lease) => released.push(lease),
+            }
+        }
+        let mut failure = None;
+        // A throttle first: a slot that comes back must not be used before the pause is known.
+        for (scope, until) in throttled {
+            if let Err(error) = self.store.pause_scope(&scope, until).await {
+                failure = Some(error);
+                kept.push(Message::Throttled { scope, until });
+            }
+        }
+        if !answered.is_empty() {
+            match self.store.free_after_window(&answered).await {
+                Ok(()) => answered.iter().for_each(|hold| self.unblock_later(hold.target_id)),
+                Err(error) => {
+                    failure = Some(error);
+                    kept.extend(answered.into_iter().map(Message::Answered));
+                }
+            }
+        }
+        if !unused.is_empty() {
+            match self.store.free_now(&unused).await {
+                Ok(()) => self.blocked.retain(|target, _| unused.iter().all(|hold| hold.target_id != *target)),
+                Err(error) => {
+                    failure = Some(error);
+                    kept.extend(unused.into_iter().map(Message::Unused));
+                }
+            }
+        }
+        if !finished.is_empty() {
+            for done in &finished {
+                self.active.remove(&done.lease.listing_id);
+            }
+            if let Err(error) = self.store.finish_leases(&finished).await {
+                failure = Some(error);
+                kept.extend(finished.into_iter().map(Message::Finished));
+            }
+        }
+        if !released.is_empty() {
+            for lease in &released {
+                self.active.remove(&lease.listing_id);
+            }
+            if let Err(error) = self.store.release_leases(&released).await {
+                failure = Some(error);
+                kept.extend(released.into_iter().map(Message::Released));
+            }
+        }
+        inbox.extend(kept);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// A slot of this lane comes back a window from now, which may be earlier than was known.
+    fn unblock_later(&mut self, target: TargetId) {
+        if let Some(until) = self.blocked.get_mut(&target) {
+            *until = (*until).min(Instant::now() + POLL);
+        }
+    }
+
+    /// One round over the due lanes. Says whether it gave anything, in which case there may be more.
+    async fn round(&mut self) -> Result<bool, sqlx::Error> {
+        self.wants.retain(|_, wants| {
+            wants.retain(|want| !want.reply.is_closed());
+            !wants.is_empty()
+        });
+        let now = Instant::now();
+        self.blocked.retain(|_, until| *until > now);
+        let waiting: Vec<TargetId> =
+            self.wants.keys().filter(|target| !self.blocked.contains_key(target)).copied().collect();
+        let capacity = self.shared.options.concurrency.saturating_sub(self.active.len());
+        if capacity == 0 && waiting.is_empty() {
+            return Ok(false);
+        }
+        let per_lane = i64::try_from(PER_LANE.min(capacity)).unwrap_or(0);
+        let request = RoundRequest { waiting, lanes: LANES, per_lane };
+        let store = self.store.clone();
+        let mut round = store.open_round(&request).await?;
+        if round.lanes.is_empty() {
+            return Ok(false);
+        }
+        let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
+        let mut scopes: Vec<String> = round.lanes.iter().map(|lane| lane.account_scope.clone()).collect();
+        scopes.push(egress.clone());
+        scopes.sort();
+        scopes.dedup();
+        let mut shared = round.shared_scopes(&scopes).await?;
+        let waiting: BTreeMap<TargetId, Waiting> = round
+            .lanes
+            .iter()
+            .filter_map(|lane| Some((lane.target_id, count(self.wants.get(&lane.target_id)?))))
+            .collect();
+        let under_way = self.under_way();
+        let room = |target| PER_LANE.saturating_sub(under_way.get(&target).copied().unwrap_or(0));
+        let allocation = allocate(&round.lanes, &waiting, &mut shared, &egress, room, capacity);
+        let leases = allocation.grants.iter().filter_map(|grant| match &grant.grantee {
+            Grantee::New(candidate) => Some(candidate.lease),
+            Grantee::Waiting(_) => None,
+        });
+        let claims = Claims {
+            leases: leases.collect(),
+            holds: allocation.grants.iter().map(|grant| grant.hold.clone()).collect(),
+            held_back: allocation.held_back,
+        };
+        let lanes = std::mem::take(&mut round.lanes);
+        round.lanes.clone_from(&lanes);
+        round.write(&claims, START_GRACE + self.shared.options.call_timeout, LEASE).await?;
+        let gave = !allocation.grants.is_empty();
+        for grant in allocation.grants {
+            let granted = Granted { hold: grant.hold, at: Instant::now() };
+            match grant.grantee {
+                Grantee::Waiting(urgency) => self.hand_over(urgency, granted),
+                Grantee::New(candidate) => self.start(candidate.lease, granted),
+            }
+        }
+        self.note_blocked(&lanes);
+        Ok(self.ensure_limits(&lanes).await? || gave)
+    }
+
+    fn under_way(&self) -> HashMap<TargetId, usize> {
+        let mut count = HashMap::new();
+        for lease in self.active.values() {
+            *count.entry(lease.target_id).or_default() += 1;
+        }
+        count
+    }
+
+    fn hand_over(&mut self, urgency: Section, granted: Granted) {
+        let target = granted.hold.target_id;
+        let found = self.wants.get_mut(&target).and_then(|wants| {
+            let index = wants.iter().position(|want| want.urgency == urgency)?;
+            wants.remove(index)
+        });
+        match found {
+            Some(want) => {
+                if let Err(granted) = want.reply.send(granted) {
+                    let _ = self.outbox.send(Message::Unused(granted.hold));
+                }
+            }
+            None => drop(self.outbox.send(Message::Unused(granted.hold))),
+        }
+    }
+
+    fn start(&mut self, lease: Lease, granted: Granted) {
+        self.active.insert(lease.listing_id, lease);
+        self.workers.spawn(work(self.shared.clone(), lease, granted, self.outbox.clone()));
+    }
+
+    /// Calls still wait in these lanes: when is it worth to look again?
+    fn note_blocked(&mut self, lanes: &[Lane]) {
+        let now = Instant::now();
+        for lane in lanes.iter().filter(|lane| self.wants.get(&lane.target_id).is_some_and(|w| !w.is_empty())) {
+            let wait = lane.next_free_s.map_or(POLL, Duration::from_secs_f64).clamp(PAUSE, POLL);
+            self.blocked.insert(lane.target_id, now + wait);
+        }
+    }
+
+    /// Brings the limits of targets that were seen for the first time, or changed, into the tables.
+    async fn ensure_limits(&mut self, lanes: &[Lane]) -> Result<bool, sqlx::Error> {
+        let stale: Vec<&Lane> =
+            lanes.iter().filter(|lane| self.ensured.get(&lane.target_id) != Some(&lane.version)).collect();
+        if stale.is_empty() {
+            return Ok(false);
+        }
+        let mut limits = Vec::new();
+        let mut known = HashSet::new();
+        for lane in &stale {
+            let Ok(target) = self.shared.commands.load_target(lane.target_id).await else { continue };
+            let Some(settings) = target.settings() else { continue };
+            limits.push(ScopeLimit { scope: settings.target_scope(), limit: Some(settings.rate_limit) });
+            limits.push(ScopeLimit { scope: settings.account_scope(), limit: settings.account_rate_limit });
+            known.insert((lane.target_id, lane.version));
+        }
+        self.store.ensure_scopes(&limits).await?;
+        self.ensured.extend(known);
+        Ok(true)
+    }
+
+    /// Nobody gets a slot any more; calls under way end, their outcomes and slots are written.
+    async fn finish(mut self, mut inbox: Vec<Message>) {
+        self.wants.clear();
+        self.workers.close();
+        let workers = self.workers.clone();
+        let mut idle = std::pin::pin!(workers.wait());
+        let mut extended_at = Instant::now();
+        loop {
+            let done = tokio::select! {
+                () = &mut idle => true,
+                message = self.inbox.recv() => { inbox.extend(message); false }
+                () = tokio::time::sleep(LEASE / 4) => false,
+            };
+            while let Ok(message) = self.inbox.try_recv() {
+                inbox.push(message);
+            }
+            if let Err(error) = self.settle(&mut inbox).await {
+                self.rest_after(&error).await;
+            }
+            self.wants.clear();
+            if extended_at.elapsed() > LEASE / 4 {
+                extended_at = Instant::now();
+                self.keep_up(&mut Some(Instant::now())).await;
+            }
+            if done && inbox.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+fn count(wants: &VecDeque<Want>) -> Waiting {
+    let mut waiting = Waiting::new();
+    for want in wants {
+        *waiting.entry(want.urgency).or_default() += 1;
+    }
+    waiting
+}

@@ -1,0 +1,273 @@
+//! One try at one listing: read it from the journal, push what differs, record what came of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adapters::dispatch::{FinishedTry, Lease};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::channel::{ListingPayload, Section};
+use domain::ids::TargetId;
+use domain::listing::{ChannelListing, Link, LinkState, ListingCommand, Pending, Progress, SyncReport};
+use domain::metadata::{Actor, Metadata};
+use domain::outcome::OutcomeClass;
+use domain::port::{Push, PushReport};
+use domain::target::{Health, Lifecycle, Settings, TargetCommand};
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::gate::Message;
+use super::host::{Granted, Host};
+use crate::commands::CommandError;
+use crate::payloads::PayloadError;
+
+/// Failures in a row after which a target counts as degraded, and as unreachable if it never answered.
+const DEGRADED_AFTER: u32 = 3;
+
+/// How many pushes in a row failed, per target, in this process.
+#[derive(Debug, Default)]
+pub(super) struct FailureCounts(Mutex<HashMap<TargetId, u32>>);
+
+impl FailureCounts {
+    fn note(&self, target: TargetId, failed: bool) -> u32 {
+        let mut counts = self.0.lock().expect("nobody panics while holding this lock");
+        if failed {
+            let count = counts.entry(target).or_default();
+            *count += 1;
+            *count
+        } else {
+            counts.remove(&target);
+            0
+        }
+    }
+}
+
+/// What a try works on.
+struct Job {
+    link: Link,
+    pending: Pending,
+    listing: ChannelListing,
+    target: Settings,
+    metadata: Metadata,
+}
+
+/// Works on a leased listing. Whatever happens, the lease and the first slot find their way back to the gate.
+pub(super) async fn work(shared: Arc<Shared>, lease: Lease, first: Granted, gate: mpsc::UnboundedSender<Message>) {
+    let job = match read(&shared, lease).await {
+        Ok(Some(job)) => job,
+        Ok(None) => {
+            // Nothing to send: the queue row was stale, and the projector is about to take it away.
+            let _ = gate.send(Message::Unused(first.hold));
+            let _ = gate.send(Message::Finished(FinishedTry { lease, ordinal: lease.ordinal }));
+            return;
+        }
+        Err(reason) => {
+            tracing::warn!(listing_id = %lease.listing_id, reason, "a listing could not be read; it is tried again");
+            let _ = gate.send(Message::Unused(first.hold));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let _ = gate.send(Message::Released(lease));
+            return;
+        }
+    };
+    let host = Host {
+        gate: gate.clone(),
+        commands: &shared.commands,
+        target: &job.target,
+        egress: &shared.options.egress,
+        listing_id: lease.listing_id,
+        sync_id: job.pending.sync_id,
+        metadata: &job.metadata,
+        first: Mutex::new(Some(first)),
+    };
+    let started_at = Utc::now();
+    let attempt = attempt(&shared, &job, &host).await;
+    host.give_back();
+    let ended = match attempt {
+        Attempt::Postponed(reason) => {
+            tracing::debug!(listing_id = %lease.listing_id, reason, "a sync is postponed");
+            let _ = gate.send(Message::Released(lease));
+            return;
+        }
+        Attempt::Unchanged => None,
+        Attempt::Pushed(report) => Some(report),
+    };
+    if let Some(report) = &ended {
+        report_health(&shared, &job, report).await;
+    }
+    let report = sync_report(&shared, &job, started_at, ended);
+    record(&shared, lease, &job, report).await;
+    let _ = gate.send(Message::Finished(FinishedTry {
+        lease,
+        ordinal: i64::try_from(job.pending.ordinal).unwrap_or(i64::MAX),
+    }));
+}
+
+async fn read(shared: &Shared, lease: Lease) -> Result<Option<Job>, String> {
+    let listing = shared.commands.load_listing(lease.listing_id).await.map_err(|e| e.to_string())?;
+    let (Some(link), Some(LinkState::Active), Some(pending)) = (listing.link(), listing.state(), listing.pending())
+    else {
+        return Ok(None);
+    };
+    let target = shared.commands.load_target(link.target_id).await.map_err(|e| e.to_string())?;
+    let Ok(settings) = target.live() else { return Ok(None) };
+    if settings.lifecycle != Lifecycle::Active || settings.health == Health::Unauthorised {
+        return Err("its target is held".to_owned());
+    }
+    let metadata = Metadata {
+        org_id: link.org_id.clone(),
+        account_id: link.account_id.clone(),
+        target_id: link.target_id,
+        unit_id: Some(link.unit_id.clone()),
+        actor: Actor::service("dispatcher"),
+        correlation_id: pending.origin.correlation_id,
+        causation_id: Some(pending.sync_id.0),
+        traceparent: pending.origin.traceparent.clone(),
+    };
+    let (link, pending, target) = (link.clone(), pending.clone(), settings.clone());
+    Ok(Some(Job { link, pending, listing, target, metadata }))
+}
+
+enum Attempt {
+    /// Nothing differs.
+    Unchanged,
+    /// Something was sent, or tried to.
+    Pushed(PushReport),
+    /// Nothing happened that the journal should know of.
+    Postponed(String),
+}
+
+async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
+    let (kind, snapshot) = (job.target.channel, job.pending.snapshot);
+    let payload = match shared.payloads.of_snapshot(kind, snapshot, job.link.listing_id).await {
+        Ok(payload) => payload,
+        Err(PayloadError::Store(error)) => return Attempt::Postponed(error.to_string()),
+        Err(error) => return Attempt::Pushed(unusable(&error)),
+    };
+    let needs = needs(job, &payload);
+    if needs.is_empty() {
+        return Attempt::Unchanged;
+    }
+    let push = Push {
+        target: &job.target,
+        listing_id: job.link.listing_id,
+        unit_id: &job.link.unit_id,
+        external_id: job.listing.external_id(),
+        payload: &payload,
+        needs: &needs,
+        verify_first: job.pending.verify_first,
+    };
+    let mut report = shared.channels.of(kind).push(push, host).await;
+    if report.class == OutcomeClass::Throttled
+        && report.calls.is_empty()
+        && report.retry_at.is_none_or(|at| at <= Utc::now())
+    {
+        return Attempt::Postponed(report.detail.unwrap_or_default());
+    }
+    // What the mapping left out of the sections that were sent is refused as much as what the channel refused.
+    let left_out = payload.rejected.iter().filter(|part| needs.contains(&part.section));
+    report.rejected.extend(left_out.cloned());
+    if report.class == OutcomeClass::Accepted && !report.rejected.is_empty() {
+        report.class = OutcomeClass::AcceptedWithRejections;
+    }
+    Attempt::Pushed(report)
+}
+
+/// The sections to push, most urgent first; all of them where the listing is to be created or the sync is forced.
+fn needs(job: &Job, payload: &ListingPayload) -> Vec<Section> {
+    if job.pending.forced || job.listing.external_id().is_none() {
+        payload.sections.keys().copied().collect()
+    } else {
+        job.listing.differing(&payload.hashes())
+    }
+}
+
+fn unusable(error: &PayloadError) -> PushReport {
+    PushReport {
+        class: OutcomeClass::Rejected,
+        detail: Some(error.to_string()),
+        progress: Progress::default(),
+        rejected: Vec::new(),
+        calls: Vec::new(),
+        retry_at: None,
+        credentials_refused: false,
+    }
+}
+
+fn sync_report(shared: &Shared, job: &Job, started_at: DateTime<Utc>, ended: Option<PushReport>) -> SyncReport {
+    let now = Utc::now();
+    let (mut class, mut retry_at, mut hopeless) = (None, now, false);
+    let mut told = SyncReport {
+        sync_id: job.pending.sync_id,
+        ordinal: job.pending.ordinal,
+        started_at,
+        finished_at: now,
+        class,
+        detail: None,
+        progress: Progress::default(),
+        rejected: Vec::new(),
+        calls: Vec::new(),
+        hopeless,
+        retry_at,
+        max_attempts: shared.options.retry.max_attempts,
+    };
+    if let Some(report) = ended {
+        class = Some(report.class);
+        retry_at = match report.class {
+            OutcomeClass::Throttled => report.retry_at.unwrap_or(now + TimeDelta::seconds(1)),
+            OutcomeClass::Unauthorised => now,
+            _ => shared.options.retry.due_at(now, job.pending.attempts + 1, rand::random(), report.retry_at),
+        };
+        // Refused credentials heal when they change; a refusal of one listing does not.
+        hopeless = report.class == OutcomeClass::Unauthorised && !report.credentials_refused;
+        told.detail = report.detail;
+        told.progress = report.progress;
+        told.rejected = report.rejected;
+        told.calls = report.calls;
+    }
+    SyncReport { class, retry_at, hopeless, ..told }
+}
+
+/// Writes the outcome down, however long that takes: the calls were made, so they must be told.
+async fn record(shared: &Shared, lease: Lease, job: &Job, report: SyncReport) {
+    let mut wait = Duration::from_millis(50);
+    loop {
+        let command = ListingCommand::RecordOutcome(report.clone());
+        match shared.commands.listing(lease.listing_id, command, &job.metadata).await {
+            Ok(_) => return,
+            Err(CommandError::Refused(refusal)) => {
+                tracing::error!(listing_id = %lease.listing_id, refusal = %refusal, "an outcome was refused");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(listing_id = %lease.listing_id, error = %error, "failed to record an outcome");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(2));
+            }
+        }
+    }
+}
+
+/// What a push tells about its target. Only a change becomes an event.
+async fn report_health(shared: &Shared, job: &Job, report: &PushReport) {
+    let failed = matches!(report.class, OutcomeClass::Transient | OutcomeClass::Unknown);
+    let failures = shared.failures.note(job.target.target_id, failed);
+    let answered = report.calls.iter().any(|call| call.status.is_some());
+    let health = match report.class {
+        OutcomeClass::Unauthorised if report.credentials_refused => Health::Unauthorised,
+        OutcomeClass::Throttled => return,
+        _ if failures >= DEGRADED_AFTER && !answered => Health::Unreachable,
+        _ if failures >= DEGRADED_AFTER => Health::Degraded,
+        _ if failed => return,
+        _ if report.calls.is_empty() => return,
+        _ => Health::Healthy,
+    };
+    if health == job.target.health {
+        return;
+    }
+    let reason = report.detail.clone().unwrap_or_else(|| "it answers".to_owned());
+    let metadata = Metadata { unit_id: None, ..job.metadata.clone() };
+    let command = TargetCommand::ReportHealth { health, reason };
+    if let Err(error) = shared.commands.target(job.target.target_id, command, &metadata).await {
+        tracing::warn!(target_id = %job.target.target_id, error = %error, "failed to report a target's health");
+    }
+}

@@ -1,0 +1,76 @@
+//! From a NATS message to a unit, or to the list of what is wrong with it.
+
+use adapters::nats::Prefix;
+use adapters::nats::subject::parse_unit_changed;
+use async_nats::HeaderMap;
+use async_nats::jetstream::Message;
+use domain::hash::SnapshotHash;
+use domain::unit::{self, Problem, UnitChanged};
+use uuid::Uuid;
+
+/// The CloudEvents type of a unit change.
+const TYPE: &str = "supply.unit.changed.v1";
+
+/// A message, read.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The tenant that the subject names, for the tally.
+    pub org: Option<String>,
+    /// The unit and its snapshot's address, or what is wrong.
+    pub unit: Result<(UnitChanged, SnapshotHash), Vec<Problem>>,
+    /// Made from the CloudEvents id, so that a redelivery has the same.
+    pub correlation_id: Uuid,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+fn problem(field: &str, reason: impl Into<String>) -> Problem {
+    Problem { field: field.to_owned(), reason: reason.into() }
+}
+
+/// Reads a message. CloudEvents headers may be absent, but those that are there must be right.
+pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
+    let subject = prefix.strip(&message.subject);
+    let named = parse_unit_changed(subject);
+    let header = |name: &str| header(message.headers.as_ref(), name);
+    let mut problems = Vec::new();
+    if let Some(version) = header("ce-specversion").filter(|version| version != "1.0") {
+        problems.push(problem("header ce-specversion", format!("{version:?}; this service takes 1.0")));
+    }
+    if let Some(other) = header("ce-type").filter(|other| other != TYPE) {
+        problems.push(problem("header ce-type", format!("{other:?}; on this subject it is {TYPE}")));
+    }
+    let unit = unit::parse(&message.payload);
+    match (&named, &unit) {
+        (None, _) => problems.push(problem("subject", "the last two tokens must be identifiers of an org and a unit")),
+        (Some((org, unit_id)), Ok(unit)) => {
+            if org != &unit.org_id {
+                problems.push(problem("org_id", format!("{}, but the subject says {org}", unit.org_id)));
+            }
+            if unit_id != &unit.unit_id {
+                problems.push(problem("unit_id", format!("{}, but the subject says {unit_id}", unit.unit_id)));
+            }
+        }
+        (Some(_), Err(_)) => {}
+    }
+    let correlation_id = header("ce-id").map_or_else(
+        || Uuid::new_v5(&Uuid::NAMESPACE_OID, &message.payload),
+        |id| Uuid::parse_str(&id).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, id.as_bytes())),
+    );
+    let unit = match unit {
+        Ok(unit) if problems.is_empty() => {
+            let hash = SnapshotHash::of_json(&unit.raw);
+            Ok((unit, hash))
+        }
+        Ok(_) => Err(problems),
+        Err(invalid) => {
+            problems.extend(invalid.problems);
+            Err(problems)
+        }
+    };
+    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, traceparent: header("traceparent") }
+}
+
+fn header(headers: Option<&HeaderMap>, name: &str) -> Option<String> {
+    headers?.get(name).map(|value| value.as_str().to_owned())
+}

@@ -1,0 +1,18 @@
+//! The roles and what they share. The binary `distribution` runs all of them, or those that are named; they talk to
+//! each other through Postgres and NATS alone.
+//!
+//! Reading order: [`commands`] (how anything is changed), [`linking`] and [`syncing`] (what people ask for),
+//! [`intake`], [`relay`], [`projector`], [`dispatcher`] (the way of a unit change), [`serve`].
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod dispatcher;
+pub mod intake;
+pub mod linking;
+pub mod payloads;
+pub mod projector;
+pub mod relay;
+pub mod serve;
+pub mod syncing;
+pub mod telemetry;

@@ -1,0 +1,76 @@
+//! Putting a unit on a target. The link asks for its first sync by itself, from the unit's newest revision.
+
+use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
+use domain::listing::{Cause, LinkListing, ListingCommand, ListingError};
+use domain::metadata::{Actor, Metadata};
+use domain::target::Settings;
+use uuid::Uuid;
+
+use crate::commands::CommandError;
+use crate::syncing::{Snapshot, SyncError, Syncing, read};
+
+/// What a link did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linked {
+    /// The listing.
+    pub listing_id: ListingId,
+    /// Whether a first sync was asked for; not if the unit was never published.
+    pub sync_requested: bool,
+}
+
+impl Syncing {
+    /// Links a unit to a target.
+    pub async fn link(
+        &self,
+        target_id: TargetId,
+        unit_id: UnitId,
+        external_id: Option<ExternalId>,
+        actor: Actor,
+    ) -> Result<Linked, SyncError> {
+        let target = self.commands().load_target(target_id).await?;
+        let settings = target.live()?;
+        let listing_id = ListingId::of(target_id, &unit_id);
+        let metadata = Metadata {
+            org_id: settings.org_id.clone(),
+            account_id: settings.account_id.clone(),
+            target_id,
+            unit_id: Some(unit_id.clone()),
+            actor,
+            correlation_id: Uuid::now_v7(),
+            causation_id: None,
+            traceparent: None,
+        };
+        let link = ListingCommand::Link(LinkListing {
+            org_id: settings.org_id.clone(),
+            account_id: settings.account_id.clone(),
+            unit_id: unit_id.clone(),
+            target_id,
+            external_id,
+        });
+        self.commands().listing(listing_id, link, &metadata).await?;
+        // Read after the link is in the journal: the intake stores a revision first and looks for links second, so
+        // one of the two sees the other.
+        let sync_requested = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
+        Ok(Linked { listing_id, sync_requested })
+    }
+
+    async fn first_sync(
+        &self,
+        listing_id: ListingId,
+        settings: &Settings,
+        unit_id: &UnitId,
+        metadata: &Metadata,
+    ) -> Result<bool, SyncError> {
+        let Some(stored) = self.units().latest(&settings.org_id, unit_id).await? else { return Ok(false) };
+        let unit = read(&stored)?;
+        let snapshot = Snapshot { unit: &unit, hash: stored.hash };
+        match self.request(listing_id, settings, snapshot, Cause::Linked, metadata).await {
+            Ok(_) => Ok(true),
+            // The intake was faster: the first sync is on its way.
+            Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The projector: journal events from NATS become the read models, the sync queue among them.
+//!
+//! NATS wakes it and carries the events; the checkpoints in Postgres say what is done. A hole is filled from the
+//! journal, by the same code that catches up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::event_store::{PgEventLog, StoredEvent};
+use adapters::leader::Leadership;
+use adapters::nats::Nats;
+use adapters::nats::topology::StreamKind;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use domain::recorded::{Position, Recorded};
+use futures::StreamExt;
+use projections::Runner;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::relay::{POSITION, PREVIOUS_POSITION, position_header};
+
+/// Events that are applied together.
+const BATCH: usize = 500;
+/// The longest silence of the stream before the journal is asked whether there is more.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The projector role.
+pub struct Projector {
+    pool: PgPool,
+    nats: Nats,
+    log: PgEventLog,
+    runner: Runner,
+}
+
+impl std::fmt::Debug for Projector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Projector").finish_non_exhaustive()
+    }
+}
+
+/// A message of the stream, read.
+struct Arrived {
+    previous: Position,
+    event: Recorded,
+}
+
+impl Projector {
+    /// A projector of every read model.
+    pub fn new(pool: PgPool, nats: Nats) -> Self {
+        let log = PgEventLog::new(pool.clone());
+        let runner = Runner::new(pool.clone(), Arc::new(log.clone()), projections::all());
+        Self { pool, nats, log, runner }
+    }
+
+    /// Works until `stop`. One projector is active, others stand by.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let taken = tokio::select! {
+                () = stop.cancelled() => return,
+                taken = Leadership::take(&self.pool, "projector", Duration::from_millis(500)) => taken,
+            };
+            match taken {
+                Ok(mut leadership) => {
+                    if let Err(error) = self.lead(&mut leadership, &stop).await {
+                        tracing::warn!(error = format!("{error:#}"), "the projector starts again");
+                    }
+                    leadership.release().await;
+                }
+                Err(error) => tracing::warn!(error = %error, "the projector cannot reach the database"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+
+    async fn lead(&self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
+        // The subscription first, the journal second: what is published in between comes by both ways.
+        let stream = self.nats.ensure_stream(StreamKind::Channels).await?;
+        let consumer = stream
+            .create_consumer(pull::Config {
+                description: Some("projector".to_owned()),
+                deliver_policy: DeliverPolicy::New,
+                ack_policy: AckPolicy::None,
+                inactive_threshold: Duration::from_secs(60),
+                memory_storage: true,
+                ..Default::default()
+            })
+            .await?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(4 * BATCH)
+            .expires(Duration::from_secs(10))
+            .heartbeat(Duration::from_secs(3))
+            .messages()
+            .await?;
+        let mut position = self.runner.catch_up().await?;
+        self.nats.nudge(self.nats.prefix.nudge_queue()).await;
+        let mut batches = messages.ready_chunks(BATCH);
+        let mut checked_at = tokio::time::Instant::now();
+        loop {
+            let batch = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                batch = tokio::time::timeout(SILENCE, batches.next()) => batch,
+            };
+            match batch {
+                Ok(Some(batch)) => {
+                    let arrived = read(batch)?;
+                    if let Some((first, last)) = arrived.first().zip(arrived.last()) {
+                        let (previous, reached) = (first.previous, last.event.position);
+                        let whole = arrived.windows(2).all(|pair| pair[1].previous == pair[0].event.position);
+                        let events: Vec<Recorded> = arrived.into_iter().map(|arrived| arrived.event).collect();
+                        if whole {
+                            self.runner.apply_batch(&events, previous).await?;
+                        } else {
+                            tracing::warn!("the stream has a hole; the journal fills it");
+                            self.runner.catch_up().await?;
+                        }
+                        position = position.max(reached);
+                        self.nats.nudge(self.nats.prefix.nudge_queue()).await;
+                    }
+                }
+                Ok(None) => anyhow::bail!("the stream of events ended"),
+                Err(_silence) => {
+                    if self.log.head().await? > position {
+                        position = self.runner.catch_up().await?;
+                        self.nats.nudge(self.nats.prefix.nudge_queue()).await;
+                    }
+                }
+            }
+            if checked_at.elapsed() > Duration::from_secs(2) {
+                checked_at = tokio::time::Instant::now();
+                anyhow::ensure!(leadership.is_held().await, "the session that holds the role ended");
+            }
+        }
+    }
+}
+
+type Message = Result<async_nats::jetstream::Message, async_nats::error::Error<pull::MessagesErrorKind>>;
+
+fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
+    batch
+        .into_iter()
+        .map(|message| {
+            let message = message?;
+            let previous = position_header(message.headers.as_ref(), PREVIOUS_POSITION);
+            let stored: StoredEvent = serde_json::from_slice(&message.payload)
+                .map_err(|error| anyhow::anyhow!("a message on {} is no event: {error}", message.subject))?;
+            anyhow::ensure!(
+                position_header(message.headers.as_ref(), POSITION) == Some(Position(stored.position)),
+                "a message on {} does not say where it stands",
+                message.subject
+            );
+            Ok(Arrived { previous: previous.unwrap_or_default(), event: stored.into_recorded()? })
+        })
+        .collect()
+}

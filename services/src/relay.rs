@@ -1,0 +1,111 @@
+//! The relay: from the journal to NATS, in order, each event once in a stream's life.
+//!
+//! One relay is active (a session advisory lock), others stand by. A stream's own tail is the checkpoint, so a NATS
+//! that lost its tail rewinds the relay by itself, and a zombie is stopped by the fence on the stream's last sequence.
+
+mod lane;
+
+use std::time::Duration;
+
+use adapters::event_store::PgEventLog;
+use adapters::leader::Leadership;
+use adapters::nats::Nats;
+use adapters::nats::topology::StreamKind;
+use domain::recorded::Position;
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use lane::Lane;
+
+/// The longest wait for new events: the guarantee behind every hint.
+const POLL: Duration = Duration::from_millis(25);
+
+/// The relay role.
+#[derive(Debug)]
+pub struct Relay {
+    pool: PgPool,
+    log: PgEventLog,
+    nats: Nats,
+    appended: watch::Receiver<i64>,
+}
+
+impl Relay {
+    /// A relay from this journal to this NATS. `appended` tells when this process appends.
+    pub fn new(pool: PgPool, nats: Nats, appended: watch::Receiver<i64>) -> Self {
+        Self { log: PgEventLog::new(pool.clone()), pool, nats, appended }
+    }
+
+    /// Works until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let role = format!("relay {}", self.nats.prefix);
+            let taken = tokio::select! {
+                () = stop.cancelled() => return,
+                taken = Leadership::take(&self.pool, &role, Duration::from_millis(500)) => taken,
+            };
+            match taken {
+                Ok(mut leadership) => {
+                    if let Err(error) = self.lead(&mut leadership, &stop).await {
+                        tracing::warn!(error = %error, "the relay lost its stream or its database; it starts again");
+                    }
+                    leadership.release().await;
+                }
+                Err(error) => tracing::warn!(error = %error, "the relay cannot reach the database"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+
+    async fn lead(&mut self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
+        let nats = self.nats.clone();
+        let mut lanes = [
+            Lane::open(&nats, &self.log, StreamKind::Channels).await?,
+            Lane::open(&nats, &self.log, StreamKind::Audit).await?,
+        ];
+        let mut checked_at = tokio::time::Instant::now();
+        loop {
+            let behind = lanes.iter().map(Lane::position).min().unwrap_or_default();
+            if self.log.head().await? > behind {
+                let settled = self.log.settled_position().await?;
+                for lane in &mut lanes {
+                    lane.publish_up_to(settled).await?;
+                }
+            }
+            if checked_at.elapsed() > Duration::from_secs(2) {
+                checked_at = tokio::time::Instant::now();
+                anyhow::ensure!(leadership.is_held().await, "the session that holds the role ended");
+                for lane in &mut lanes {
+                    lane.check_tail().await?;
+                }
+            }
+            if stop.is_cancelled()
+                && self.log.head().await? <= lanes.iter().map(Lane::position).min().unwrap_or_default()
+            {
+                return Ok(());
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Until this process has appended, or for a short while.
+    async fn wait(&mut self) {
+        let changed = tokio::time::timeout(POLL, self.appended.changed()).await;
+        if matches!(changed, Ok(Err(_))) {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// The header that tells where an event stands in the journal.
+pub const POSITION: &str = "Position";
+/// The header that tells where the event before it stands, so that a reader sees a hole.
+pub const PREVIOUS_POSITION: &str = "Previous-Position";
+
+/// A position in a message's header.
+pub fn position_header(headers: Option<&async_nats::HeaderMap>, name: &str) -> Option<Position> {
+    headers?.get(name)?.as_str().parse().ok().map(Position)
+}

@@ -1,0 +1,89 @@
+//! Running the roles until a signal: the first one stops gently, the second one at once.
+
+use std::sync::Arc;
+
+use adapters::event_store::{Journal, JournalOptions};
+use adapters::hostaway::{self, Hostaway};
+use adapters::nats::Nats;
+use adapters::postgres::MIGRATOR;
+use adapters::secrets::LocalSecrets;
+use adapters::units::UnitStore;
+use anyhow::Context;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::commands::Commands;
+use crate::config::{Connections, Role, ServeOptions};
+use crate::dispatcher::{Channels, Dispatcher, DispatcherOptions};
+use crate::intake::Intake;
+use crate::payloads::Payloads;
+use crate::projector::Projector;
+use crate::relay::Relay;
+use crate::syncing::Syncing;
+
+/// Runs the roles until SIGTERM or ctrl-c.
+pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let pool = connections.postgres(options.pool).await?;
+    if !options.no_migrate {
+        MIGRATOR.run(&pool).await.context("failed to bring the schema up to date")?;
+    }
+    let nats = connections.nats().await?;
+    nats.ensure_streams().await?;
+    let roles = start(&pool, &nats, options, &stop)?;
+    tracing::info!(roles = ?options.roles, "serving; an empty list is every role");
+    signal().await;
+    tracing::info!("stopping: calls under way end and are recorded; a second signal stops at once");
+    stop.cancel();
+    tokio::select! {
+        () = roles.wait() => tracing::info!("stopped"),
+        () = signal() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
+    }
+    Ok(())
+}
+
+fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &CancellationToken) -> anyhow::Result<TaskTracker> {
+    let roles = TaskTracker::new();
+    let journal = Journal::new(pool.clone(), JournalOptions::default());
+    let appended = journal.appended();
+    let commands = Arc::new(Commands::new(journal));
+    let units = UnitStore::new(pool.clone());
+    let payloads = Arc::new(Payloads::new(units.clone()));
+    if options.runs(Role::Relay) {
+        roles.spawn(Relay::new(pool.clone(), nats.clone(), appended).run(stop.clone()));
+    }
+    if options.runs(Role::Projector) {
+        roles.spawn(Projector::new(pool.clone(), nats.clone()).run(stop.clone()));
+    }
+    if options.runs(Role::Intake) {
+        let syncing = Syncing::new(commands.clone(), units, payloads.clone());
+        roles.spawn(Intake::new(nats.clone(), syncing).run(stop.clone()));
+    }
+    if options.runs(Role::Dispatcher) {
+        let config = hostaway::Config { call_timeout: options.call_timeout(), ..hostaway::Config::default() };
+        let secrets = Arc::new(LocalSecrets { dir: options.secrets_dir.clone() });
+        let hostaway = Hostaway::new(&config, secrets).context("failed to set up the HTTP client")?;
+        let channels = Channels { hostaway: Arc::new(hostaway) };
+        let options = DispatcherOptions {
+            concurrency: options.concurrency.max(1),
+            call_timeout: options.call_timeout(),
+            egress: options.egress.clone(),
+            egress_limit: options.egress_limit,
+            ..DispatcherOptions::default()
+        };
+        let dispatcher = Dispatcher::new(pool.clone(), nats.clone(), commands, payloads, channels, options);
+        roles.spawn(dispatcher.run(stop.clone()));
+    }
+    roles.close();
+    Ok(roles)
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("a process may listen for SIGTERM");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

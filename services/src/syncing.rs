@@ -1,0 +1,175 @@
+//! Asking a listing for a sync: from a unit at hand, from the latest state, or from a snapshot of the past.
+
+use std::sync::Arc;
+
+use adapters::units::{UnitSnapshot, UnitStore};
+use domain::hash::SnapshotHash;
+use domain::ids::ListingId;
+use domain::listing::{Cause, ListingCommand, ListingError, Origin, RequestSync};
+use domain::metadata::{Actor, Metadata};
+use domain::recorded::Position;
+use domain::target::Settings;
+use domain::unit::UnitChanged;
+use uuid::Uuid;
+
+use crate::commands::{CommandError, Commands};
+use crate::payloads::Payloads;
+
+/// A unit with the address of its snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// The unit.
+    pub unit: &'a UnitChanged,
+    /// Where it is stored.
+    pub hash: SnapshotHash,
+}
+
+/// Why no sync was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The listing refused.
+    #[error("{0}")]
+    Refused(#[from] ListingError),
+    /// There is nothing to send.
+    #[error("unit {0} was never published, so there is nothing to send")]
+    UnitUnknown(String),
+    /// No such snapshot.
+    #[error("there is no unit snapshot {0}")]
+    SnapshotUnknown(SnapshotHash),
+    /// A snapshot of the past that this build refuses.
+    #[error("the snapshot cannot be used: {0}")]
+    SnapshotUnusable(String),
+    /// The target of the listing is gone.
+    #[error("{0}")]
+    Target(#[from] domain::target::TargetError),
+    /// Postgres failed.
+    #[error("failed to ask for a sync: {0}")]
+    Unavailable(String),
+}
+
+impl From<CommandError<ListingError>> for SyncError {
+    fn from(error: CommandError<ListingError>) -> Self {
+        match error {
+            CommandError::Refused(refusal) => Self::Refused(refusal),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<CommandError<domain::target::TargetError>> for SyncError {
+    fn from(error: CommandError<domain::target::TargetError>) -> Self {
+        match error {
+            CommandError::Refused(refusal) => Self::Target(refusal),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for SyncError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// Asks for syncs.
+#[derive(Debug, Clone)]
+pub struct Syncing {
+    commands: Arc<Commands>,
+    units: UnitStore,
+    payloads: Arc<Payloads>,
+}
+
+impl Syncing {
+    /// Over these commands and units.
+    pub fn new(commands: Arc<Commands>, units: UnitStore, payloads: Arc<Payloads>) -> Self {
+        Self { commands, units, payloads }
+    }
+
+    /// The commands.
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// The units.
+    pub fn units(&self) -> &UnitStore {
+        &self.units
+    }
+
+    /// Asks a listing to bring its channel to a snapshot.
+    pub async fn request(
+        &self,
+        listing: ListingId,
+        target: &Settings,
+        snapshot: Snapshot<'_>,
+        cause: Cause,
+        metadata: &Metadata,
+    ) -> Result<Option<Position>, CommandError<ListingError>> {
+        let payload = self.payloads.map(target.channel, snapshot.unit, snapshot.hash, listing);
+        let request = RequestSync {
+            cause,
+            snapshot_org: snapshot.unit.org_id.clone(),
+            snapshot_unit: snapshot.unit.unit_id.clone(),
+            snapshot: snapshot.hash,
+            revision: snapshot.unit.revision.get(),
+            sections: payload.hashes(),
+            rejected: payload.rejected.clone(),
+            origin: Origin {
+                correlation_id: metadata.correlation_id,
+                requested_by: metadata.actor.name.clone(),
+                traceparent: metadata.traceparent.clone(),
+            },
+        };
+        self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await
+    }
+
+    /// Sends a listing once more: its latest state, or the snapshot that is named.
+    pub async fn resend(
+        &self,
+        listing_id: ListingId,
+        snapshot: Option<SnapshotHash>,
+        reason: String,
+        actor: Actor,
+    ) -> Result<Option<Position>, SyncError> {
+        let listing = self.commands.load_listing(listing_id).await?;
+        let link = listing.link().ok_or(ListingError::NotFound)?;
+        let target = self.commands.load_target(link.target_id).await?;
+        let settings = target.live()?;
+        let request_id = Uuid::now_v7();
+        let (stored, cause) = match snapshot {
+            None => {
+                let latest = self.units.latest(&link.org_id, &link.unit_id).await?;
+                (
+                    latest.ok_or_else(|| SyncError::UnitUnknown(link.unit_id.to_string()))?,
+                    Cause::Manual { reason, request_id },
+                )
+            }
+            Some(hash) => {
+                let found = self.units.by_hashes(&[hash]).await?;
+                let stored = found.into_iter().next().ok_or(SyncError::SnapshotUnknown(hash))?;
+                (stored, Cause::Replayed { reason, request_id })
+            }
+        };
+        // A snapshot of another organisation looks exactly like one that does not exist.
+        if stored.org_id != link.org_id {
+            return Err(SyncError::SnapshotUnknown(stored.hash));
+        }
+        let unit = read(&stored)?;
+        let metadata = Metadata {
+            org_id: link.org_id.clone(),
+            account_id: link.account_id.clone(),
+            target_id: link.target_id,
+            unit_id: Some(link.unit_id.clone()),
+            actor,
+            correlation_id: request_id,
+            causation_id: None,
+            traceparent: None,
+        };
+        let snapshot = Snapshot { unit: &unit, hash: stored.hash };
+        Ok(self.request(listing_id, settings, snapshot, cause, &metadata).await?)
+    }
+}
+
+/// The unit in a stored snapshot.
+pub fn read(stored: &UnitSnapshot) -> Result<UnitChanged, SyncError> {
+    UnitChanged::from_value(stored.body.clone()).map_err(|invalid| SyncError::SnapshotUnusable(invalid.to_string()))
+}
