@@ -1,0 +1,109 @@
+//! kill -9 of each role, lost streams, a stopped database session: everything ends synced, nothing is doubled.
+
+use std::time::Duration;
+
+use adapters::nats::topology::StreamKind;
+use domain::window::RateLimit;
+use end_to_end::process::Process;
+use end_to_end::unit::{names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+
+const ROLES: [&str; 4] = ["intake", "relay", "projector", "dispatcher"];
+
+/// Everything is at the channel once, and every job has its audit row.
+async fn all_is_well(world: &World, account: u64, units: usize) -> anyhow::Result<()> {
+    wait_until("every listing has its unit", Duration::from_secs(60), || async {
+        let have = world.count("SELECT count(*) FROM channel_listings WHERE revision >= 1").await?;
+        Ok(if have == i64::try_from(units)? { Ok(()) } else { Err(format!("{have} of {units}")) })
+    })
+    .await?;
+    world.drained(Duration::from_secs(180)).await?;
+    let listings = world.sandbox.listings(account).await?;
+    assert_eq!(listings.len(), units, "no listing twice, none missing");
+    assert_eq!(world.sandbox.account(account).await?["duplicate_references"], 0);
+    let rows = world.audit_is_whole().await?;
+    assert!(rows >= i64::try_from(units)?);
+    let unsent = world.count("SELECT count(*) FROM outbound_audit WHERE outcome NOT LIKE 'accepted%' AND outcome <> 'superseded' AND outcome <> 'skipped_unchanged'").await?;
+    assert_eq!(unsent, 0);
+    let late =
+        world.count("SELECT count(*) FROM channel_listings WHERE revision < 1 OR accepted_snapshot IS NULL").await?;
+    assert_eq!(late, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_kill_9_of_each_role_in_a_run_of_a_thousand() -> anyhow::Result<()> {
+    let world = World::new(&[7500]).await?;
+    let target = world.target(7500, RateLimit::new(150, 1_000)?).await?;
+    let mut roles: Vec<Process> = ROLES.iter().map(|role| world.serve(role)).collect::<Result<_, _>>()?;
+    let units = names(1_000);
+    world.link(target, &units).await?;
+    let changes: Vec<_> = units.iter().map(|name| unit(name, 1)).collect();
+    let publish = world.publish(&changes);
+    let break_it = async {
+        for round in 0..8 {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            let victim = round % ROLES.len();
+            roles[victim].kill();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            roles[victim] = world.serve(ROLES[victim])?;
+        }
+        anyhow::Ok(())
+    };
+    futures::try_join!(publish, break_it)?;
+    world.taken(1_000, 1).await?;
+    all_is_well(&world, 7500, 1_000).await?;
+    for name in ["channel_targets", "channel_listings", "outbound_audit", "target_health", "sync_queue"] {
+        let (code, printed, error) = world.run(&["projections", "verify", name])?;
+        assert_eq!(code, 0, "{name} differs from its rebuild: {printed} {error}");
+    }
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losing_every_stream_in_the_middle_loses_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[7600]).await?;
+    let target = world.target(7600, RateLimit::new(40, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let units = names(100);
+    world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(100, 1).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for kind in StreamKind::ALL {
+        world.delete_stream(kind).await?;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The streams come back by themselves, and new changes go on.
+    world.publish(&units[..10].iter().map(|name| unit(name, 2)).collect::<Vec<_>>()).await?;
+    world.taken(10, 2).await?;
+    all_is_well(&world, 7600, 100).await?;
+    let mut audit = world.nats.stream(StreamKind::Audit).await?;
+    let events = audit.info().await?.state.messages;
+    let attempts = world.count("SELECT count(*) FROM outbound_attempts").await?;
+    assert!(i64::try_from(events)? >= attempts, "the audit stream is filled again: {events} for {attempts} attempts");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_database_sessions_are_survived() -> anyhow::Result<()> {
+    let world = World::new(&[7700]).await?;
+    let target = world.target(7700, RateLimit::new(60, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let units = names(60);
+    world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        world
+            .count(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'distribution' AND pid <> pg_backend_pid()",
+            )
+            .await?;
+    }
+    world.taken(60, 1).await?;
+    all_is_well(&world, 7700, 60).await?;
+    world.close().await
+}

@@ -1,0 +1,122 @@
+//! Bad input: named, kept, counted, and never in the way of the good.
+
+use std::time::Duration;
+
+use domain::ids::UnitId;
+use domain::listing::ListingError;
+use domain::metadata::Actor;
+use domain::target::TargetCommand;
+use domain::window::RateLimit;
+use end_to_end::unit::{names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use serde_json::json;
+use services::syncing::SyncError;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_used_is_a_dead_letter_with_its_field_and_can_be_replayed() -> anyhow::Result<()> {
+    let world = World::new(&[7900]).await?;
+    let target = world.target(7900, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    world.link(target, &names(1)).await?;
+    let subject = |org: &str, unit: &str| world.nats.prefix.subject(&format!("supply.unit.changed.v1.{org}.{unit}"));
+    world.publish_raw(subject("tvl", "villa-009"), b"{ not json".to_vec()).await?;
+    let mut wrong = unit("villa-009", 1);
+    wrong["unit"]["capacity"]["guests"] = json!(0);
+    world.publish(&[wrong]).await?;
+    let mut elsewhere = unit("villa-009", 1);
+    elsewhere["org_id"] = json!("nobody");
+    world.publish_raw(subject("nobody", "villa-009"), serde_json::to_vec(&elsewhere)?).await?;
+    world.publish_raw(subject("tvl", "another"), serde_json::to_vec(&unit("villa-009", 1))?).await?;
+    // The stream goes on.
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let letters = wait_until("four dead letters", Duration::from_secs(10), || async {
+        let letters = world.nats.dead_letters(10).await?;
+        Ok(if letters.len() == 4 { Ok(letters) } else { Err(format!("{} letters", letters.len())) })
+    })
+    .await?;
+    let fields: Vec<&str> = letters.iter().flat_map(|letter| &letter.problems).map(|p| p.field.as_str()).collect();
+    assert!(fields.contains(&"unit.capacity.guests"), "{fields:?}");
+    assert!(fields.contains(&"org_id") && fields.contains(&"unit_id"), "{fields:?}");
+    assert_eq!(letters[0].body, "{ not json");
+
+    // A replay after the cause is gone: the letter leaves the stream and the unit is taken in.
+    let unknown = letters.iter().find(|letter| letter.subject.contains(".nobody.")).expect("it is there");
+    let mut metadata = world.metadata(target)?;
+    metadata.org_id = "nobody".parse()?;
+    let other = domain::ids::TargetId(uuid::Uuid::now_v7());
+    let create = TargetCommand::Create(domain::target::NewTarget {
+        target_id: other,
+        org_id: "nobody".parse()?,
+        account_id: "villas".parse()?,
+        name: "first".to_owned(),
+        channel: domain::channel::ChannelKind::Hostaway,
+        base_url: format!("{}/v1", world.sandbox.url),
+        channel_account: "7900".to_owned(),
+        credential: "file:hostaway-7900".parse()?,
+        rate_limit: RateLimit::default(),
+        account_rate_limit: None,
+    });
+    world.commands().target(other, create, &metadata).await?;
+    world.nats.replay_dead_letter(unknown.number).await?;
+    wait_until("the unit is kept", Duration::from_secs(10), || async {
+        let kept = world.count("SELECT count(*) FROM units WHERE org_id = 'nobody'").await?;
+        Ok(if kept == 1 { Ok(()) } else { Err("it is not".to_owned()) })
+    })
+    .await?;
+    assert_eq!(world.nats.dead_letter_count().await?, 3);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_that_make_no_sense_are_refused() -> anyhow::Result<()> {
+    let world = World::new(&[7910]).await?;
+    let target = world.target(7910, RateLimit::default()).await?;
+    let link = |unit: &str| {
+        let unit = UnitId::new(unit).expect("a name");
+        world.syncing.link(target, unit, None, Actor::cli("tester"))
+    };
+    let listing = link("villa-000").await?.listing_id;
+    assert!(matches!(link("villa-000").await, Err(SyncError::Refused(ListingError::AlreadyLinked))));
+    assert!(RateLimit::new(0, 10_000).is_err());
+
+    // A snapshot of another organisation's unit looks like one that does not exist.
+    let foreign = adapters::units::UnitSnapshot {
+        hash: domain::hash::SnapshotHash::of_bytes(b"foreign"),
+        org_id: "other".parse()?,
+        account_id: "villas".parse()?,
+        unit_id: "villa-000".parse()?,
+        revision: 1,
+        body: unit("villa-000", 1),
+    };
+    world.syncing.units().keep(std::slice::from_ref(&foreign)).await?;
+    let replay = world.syncing.resend(listing, Some(foreign.hash), "test".to_owned(), Actor::cli("tester")).await;
+    assert!(matches!(replay, Err(SyncError::SnapshotUnknown(_))), "{replay:?}");
+
+    let delete = TargetCommand::Delete { reason: "test".to_owned() };
+    world.commands().target(target, delete, &world.metadata(target)?).await?;
+    let refused = link("villa-001").await.expect_err("the target is deleted").to_string();
+    assert!(refused.contains("deleted"), "{refused}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_nobody_linked_is_kept_and_a_later_link_starts_from_it() -> anyhow::Result<()> {
+    let world = World::new(&[7920]).await?;
+    let target = world.target(7920, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    world.publish(&[unit("villa-000", 5)]).await?;
+    world.taken(1, 5).await?;
+    wait_until("it is counted", Duration::from_secs(10), || async {
+        let counted =
+            world.count("SELECT coalesce(sum(count), 0)::bigint FROM intake_tally WHERE outcome = 'unlinked'").await?;
+        Ok(if counted == 1 { Ok(()) } else { Err(format!("{counted}")) })
+    })
+    .await?;
+    world.link(target, &names(1)).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    assert_eq!(world.sandbox.listings(7920).await?.len(), 1);
+    world.close().await
+}

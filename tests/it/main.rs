@@ -1,0 +1,7 @@
+//! End-to-end: unit changes go in on NATS, the sandbox sees what comes out.
+
+mod crashes;
+mod faults;
+mod inputs;
+mod main_job;
+mod windows;

@@ -1,0 +1,145 @@
+//! The strict window, as the sandbox sees it: full but never over, whatever latency, crashes and second dispatchers do.
+
+use std::time::Duration;
+
+use domain::window::RateLimit;
+use end_to_end::unit::{names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use serde_json::{Value, json};
+
+const WINDOW_US: u64 = 10_000_000;
+
+fn times(arrivals: &[Value]) -> Vec<u64> {
+    arrivals.iter().filter_map(|arrival| arrival["at_us"].as_u64()).collect()
+}
+
+/// Calls between the 12th and the 12th before the last, per window: while there is work, not the start and the end.
+fn use_of_budget(times: &[u64]) -> Option<f64> {
+    let inner = times.get(12..times.len().checked_sub(12)?)?;
+    let (first, last) = (inner.first()?, inner.last()?);
+    let windows = (last - first) as f64 / WINDOW_US as f64;
+    (windows > 1.0).then(|| (inner.len() - 1) as f64 / windows / 12.0)
+}
+
+/// 1,000 listings over 20 targets at 12 / 10 s, answers after 1 to 300 ms, two dispatchers of which one is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_a_thousand_listings_fill_their_windows_and_never_overrun() -> anyhow::Result<()> {
+    let accounts: Vec<u64> = (7100..7120).collect();
+    let world = World::new(&accounts).await?;
+    world.sandbox.fault(json!({"kind": "latency", "min_ms": 1, "max_ms": 300})).await?;
+    let units = names(1_000);
+    let mut targets = Vec::new();
+    for account in &accounts {
+        targets.push(world.target(*account, RateLimit::default()).await?);
+    }
+    let _base = world.serve("intake,relay,projector")?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(1_000, 1).await?;
+    for (target, units) in targets.iter().zip(units.chunks(50)) {
+        world.link(*target, units).await?;
+    }
+    let mut first = world.serve("dispatcher")?;
+    let _second = world.serve("dispatcher")?;
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    first.kill();
+    let _third = world.serve("dispatcher")?;
+    world.drained(Duration::from_secs(420)).await?;
+
+    let mut used = Vec::new();
+    for account in &accounts {
+        let summary = world.sandbox.account(*account).await?;
+        assert!(summary["worst_window"].as_u64() <= Some(12), "account {account}: {summary}");
+        assert_eq!(summary["duplicate_references"], 0);
+        assert_eq!(world.sandbox.listings(*account).await?.len(), 50);
+        used.extend(use_of_budget(&times(&world.sandbox.arrivals(*account).await?)));
+    }
+    used.sort_by(f64::total_cmp);
+    let average = used.iter().sum::<f64>() / used.len() as f64;
+    println!("use of the budget: average {average:.3}, least {:.3}, most {:.3}", used[0], used[used.len() - 1]);
+    assert!(average >= 0.95, "the windows are used to {average:.3}");
+    world.audit_is_whole().await?;
+    world.close().await
+}
+
+#[tokio::test]
+async fn a_429_pauses_the_scope_that_it_names_and_burns_no_attempt() -> anyhow::Result<()> {
+    let world = World::new(&[7200]).await?;
+    let target = world.target(7200, RateLimit::new(200, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let units = names(6);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(6, 1).await?;
+    // The channel is stricter than the target's own setting: nothing else tells but its refusals.
+    world.sandbox.enforce(10, 3_000).await?;
+    world.link(target, &units).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    assert!(world.sandbox.account(7200).await?["refused_429"].as_i64() > Some(0), "the limit was met");
+    assert_eq!(world.sandbox.listings(7200).await?.len(), 6);
+    assert_eq!(world.count("SELECT max(attempts)::bigint FROM outbound_audit").await?, 1);
+    world.close().await
+}
+
+#[tokio::test]
+async fn the_egress_limit_holds_over_all_targets() -> anyhow::Result<()> {
+    let accounts = [7301, 7302, 7303];
+    let world = World::new(&accounts).await?;
+    let units = names(15);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    let mut targets = Vec::new();
+    for account in accounts {
+        targets.push(world.target(account, RateLimit::new(100, 1_000)?).await?);
+    }
+    let _service = world.serve_with("", &["--egress-limit", "20/4s"])?;
+    world.taken(15, 1).await?;
+    for (target, units) in targets.iter().zip(units.chunks(5)) {
+        world.link(*target, units).await?;
+    }
+    world.drained(Duration::from_secs(90)).await?;
+    let summary = world.sandbox.get("/summary?window_ms=4000").await?;
+    let worst = summary["ips"]["127.0.0.1"]["worst_window"].as_i64();
+    assert!(worst <= Some(20), "{summary}");
+    assert!(worst >= Some(15), "the budget is used: {summary}");
+    world.close().await
+}
+
+#[tokio::test]
+async fn availability_goes_before_content_when_the_window_is_tight() -> anyhow::Result<()> {
+    use end_to_end::unit::{described, first_range};
+    let world = World::new(&[7400]).await?;
+    let target = world.target(7400, RateLimit::new(500, 1_000)?).await?;
+    let mut service = world.serve("")?;
+    let units = names(20);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(20, 1).await?;
+    world.link(target, &units).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let metadata = world.metadata(target)?;
+    let tight = domain::target::TargetCommand::ChangeRateLimit { rate_limit: RateLimit::new(4, 1_000)? };
+    world.commands().target(target, tight, &metadata).await?;
+    let pause = domain::target::TargetCommand::Pause { reason: "test".to_owned() };
+    world.commands().target(target, pause, &metadata).await?;
+    let before = world.sandbox.arrivals(7400).await?.len();
+    let mut changes: Vec<Value> = units[..15].iter().map(|name| described(name, 2, "Other words.")).collect();
+    changes.extend(units[15..].iter().map(|name| first_range(name, 2, false)));
+    changes.extend(units[15..].iter().map(|name| first_range(name, 3, true)));
+    changes.extend(units[15..].iter().map(|name| first_range(name, 4, false)));
+    world.publish(&changes).await?;
+    wait_until("the changes wait", Duration::from_secs(20), || async {
+        let queued = world.count("SELECT count(*) FROM sync_queue").await?;
+        Ok(if queued == 20 { Ok(()) } else { Err(format!("{queued} queued")) })
+    })
+    .await?;
+    world.commands().target(target, domain::target::TargetCommand::Resume, &metadata).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let purposes: Vec<String> = world.sandbox.arrivals(7400).await?[before..]
+        .iter()
+        .filter_map(|arrival| arrival["purpose"].as_str().map(str::to_owned))
+        .filter(|purpose| purpose.ends_with("_put"))
+        .collect();
+    let last_calendar = purposes.iter().rposition(|purpose| purpose == "calendar_put").expect("nights were sent");
+    let first_content = purposes.iter().position(|purpose| purpose == "content_put").expect("content was sent");
+    assert!(last_calendar < first_content, "{purposes:?}");
+    assert!(service.stop()?, "SIGTERM ends it well");
+    world.close().await
+}

@@ -1,0 +1,272 @@
+//! A world of its own for one test.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use adapters::event_store::{Journal, JournalOptions};
+use adapters::nats::Nats;
+use adapters::nats::topology::StreamKind;
+use adapters::postgres::MIGRATOR;
+use adapters::units::UnitStore;
+use anyhow::{Context, ensure};
+use domain::ids::{AccountId, ListingId, OrgId, TargetId, UnitId};
+use domain::metadata::{Actor, Metadata};
+use domain::target::{NewTarget, TargetCommand};
+use domain::window::RateLimit;
+use futures::{StreamExt, TryStreamExt};
+use serde_json::Value;
+use services::commands::Commands;
+use services::payloads::Payloads;
+use services::syncing::Syncing;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::process::Process;
+use crate::sandbox::Sandbox;
+use crate::wait::wait_until;
+
+/// The organisation of most tests.
+pub const ORG: &str = "tvl";
+/// Its account.
+pub const ACCOUNT: &str = "villas";
+
+/// Everything that one test needs.
+pub struct World {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// A pool on this world's database.
+    pub pool: PgPool,
+    /// A connection with this world's prefix.
+    pub nats: Nats,
+    /// Commands and syncs, as the command line gives them.
+    pub syncing: Syncing,
+    published: AtomicI64,
+    folder: tempfile::TempDir,
+    database: String,
+    server: PgConnectOptions,
+}
+
+fn variable(name: &str) -> anyhow::Result<String> {
+    std::env::var(name).with_context(|| format!("{name} is not set: run the tests by `./justw test`"))
+}
+
+/// The options with the password and socket of `options`, but another database, as a URL.
+fn url_of(base: &str, database: &str) -> anyhow::Result<String> {
+    let (head, query) = base.split_once('?').map_or((base, ""), |(head, query)| (head, query));
+    let slash = head.rfind('/').context("DATABASE_URL names a database")?;
+    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+    Ok(format!("{}/{database}{query}", &head[..slash]))
+}
+
+impl World {
+    /// A world with a sandbox of these accounts.
+    pub async fn new(accounts: &[u64]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let base = variable("DATABASE_URL")?;
+        let id = Uuid::now_v7().simple().to_string();
+        let database = format!("e2e_{id}");
+        let server = PgConnectOptions::from_str(&base)?;
+        let mut admin = server.connect().await?;
+        sqlx::query(&format!("CREATE DATABASE {database}")).execute(&mut admin).await?;
+        admin.close().await?;
+        let pool = PgPoolOptions::new().max_connections(8).connect_with(server.clone().database(&database)).await?;
+        MIGRATOR.run(&pool).await?;
+        let prefix = format!("e2e-{}", &id[20..]).parse()?;
+        let nats = Nats::connect(&variable("NATS_URL")?, prefix, "end-to-end").await?;
+        nats.ensure_streams().await?;
+        let sandbox = Sandbox::start(folder.path(), accounts).await?;
+        std::fs::create_dir(folder.path().join("secrets"))?;
+        for account in accounts {
+            use std::os::unix::fs::PermissionsExt;
+            let path = folder.path().join(format!("secrets/hostaway-{account}"));
+            std::fs::write(&path, format!("secret-{account}"))?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        }
+        let commands = Arc::new(Commands::new(Journal::new(pool.clone(), JournalOptions::default())));
+        let units = UnitStore::new(pool.clone());
+        let payloads = Arc::new(Payloads::new(units.clone()));
+        let syncing = Syncing::new(commands, units, payloads);
+        let published = AtomicI64::new(0);
+        Ok(Self { sandbox, pool, nats, syncing, published, folder, database, server })
+    }
+
+    /// The commands.
+    pub fn commands(&self) -> &Commands {
+        self.syncing.commands()
+    }
+
+    /// A `distribution` process with these roles, none for all.
+    pub fn serve(&self, roles: &str) -> anyhow::Result<Process> {
+        self.serve_with(roles, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn serve_with(&self, roles: &str, further: &[&str]) -> anyhow::Result<Process> {
+        let mut arguments = vec!["serve".to_owned()];
+        arguments.extend(further.iter().map(|argument| (*argument).to_owned()));
+        if !roles.is_empty() {
+            arguments.extend(["--roles".to_owned(), roles.to_owned()]);
+        }
+        let log = self.folder.path().join(format!("serve-{}.log", roles.replace(',', "-")));
+        Process::start("distribution", &arguments, &self.env()?, &log)
+    }
+
+    /// Runs `distribution` with these arguments to its end; gives its exit code and what it printed.
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+        let output = std::process::Command::new(crate::process::binary("distribution")?)
+            .args(arguments)
+            .envs(self.env()?)
+            .output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
+    }
+
+    fn env(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        Ok(vec![
+            ("DATABASE_URL", url_of(&variable("DATABASE_URL")?, &self.database)?),
+            ("NATS_URL", variable("NATS_URL")?),
+            ("NATS_PREFIX", self.nats.prefix.to_string()),
+            ("DISTRIBUTION_SECRETS_DIR", self.path("secrets").display().to_string()),
+            ("RUST_LOG", "info,sqlx=warn".to_owned()),
+        ])
+    }
+
+    /// A path in this world's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes a target of a sandbox account.
+    pub async fn target(&self, account: u64, rate_limit: RateLimit) -> anyhow::Result<TargetId> {
+        let target_id = TargetId(Uuid::now_v7());
+        let create = TargetCommand::Create(NewTarget {
+            target_id,
+            org_id: ORG.parse()?,
+            account_id: ACCOUNT.parse()?,
+            name: format!("hostaway {account}"),
+            channel: domain::channel::ChannelKind::Hostaway,
+            base_url: format!("{}/v1", self.sandbox.url),
+            channel_account: account.to_string(),
+            credential: format!("file:hostaway-{account}").parse()?,
+            rate_limit,
+            account_rate_limit: None,
+        });
+        self.commands().target(target_id, create, &self.metadata(target_id)?).await?;
+        Ok(target_id)
+    }
+
+    /// Metadata of a test's own commands on a target.
+    pub fn metadata(&self, target_id: TargetId) -> anyhow::Result<Metadata> {
+        Ok(Metadata {
+            org_id: OrgId::new(ORG)?,
+            account_id: AccountId::new(ACCOUNT)?,
+            target_id,
+            unit_id: None,
+            actor: Actor::cli("tester"),
+            correlation_id: Uuid::now_v7(),
+            causation_id: None,
+            traceparent: None,
+        })
+    }
+
+    /// Publishes unit messages and waits until the stream has each.
+    pub async fn publish(&self, messages: &[Value]) -> anyhow::Result<()> {
+        futures::stream::iter(messages)
+            .map(|message| async move {
+                let name = |field: &str| message[field].as_str().context("a unit message names its org and unit");
+                let (org, unit) = (name("org_id")?.parse()?, name("unit_id")?.parse()?);
+                let subject = self.nats.prefix.unit_changed(&org, &unit);
+                self.publish_raw(subject, serde_json::to_vec(message)?).await
+            })
+            .buffer_unordered(64)
+            .try_collect()
+            .await
+    }
+
+    /// Publishes a body as it is.
+    pub async fn publish_raw(&self, subject: String, body: Vec<u8>) -> anyhow::Result<()> {
+        self.nats.jetstream.publish(subject, body.into()).await?.await?;
+        self.published.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Links units to a target.
+    pub async fn link(&self, target: TargetId, units: &[String]) -> anyhow::Result<Vec<ListingId>> {
+        futures::stream::iter(units)
+            .map(|unit| async move {
+                let unit = UnitId::new(unit.clone())?;
+                Ok(self.syncing.link(target, unit, None, Actor::cli("tester")).await?.listing_id)
+            })
+            .buffered(64)
+            .try_collect()
+            .await
+    }
+
+    /// One number from this world's database.
+    pub async fn count(&self, sql: &str) -> anyhow::Result<i64> {
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?)
+    }
+
+    /// Waits until the intake is done with everything that was published, this revision of so many units among it.
+    pub async fn taken(&self, units: i64, revision: i64) -> anyhow::Result<()> {
+        wait_until("the units are taken in", Duration::from_secs(60), || async move {
+            let taken: i64 = sqlx::query_scalar("SELECT count(*) FROM units WHERE revision >= $1")
+                .bind(revision)
+                .fetch_one(&self.pool)
+                .await?;
+            let judged = self.count("SELECT coalesce(sum(count), 0)::bigint FROM intake_tally").await?;
+            let published = self.published.load(Ordering::Relaxed);
+            let done = taken >= units && judged >= published;
+            Ok(if done { Ok(()) } else { Err(format!("{taken} of {units} units, {judged} of {published} messages")) })
+        })
+        .await
+    }
+
+    /// Waits until every sync job has ended and the read models know it.
+    pub async fn drained(&self, limit: Duration) -> anyhow::Result<()> {
+        wait_until("every sync has ended", limit, || async {
+            let head = self.count("SELECT coalesce(max(position), 0) FROM events").await?;
+            let behind = self.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
+            let queued = self.count("SELECT count(*) FROM sync_queue").await?;
+            let pending = self.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'pending'").await?;
+            let done = queued == 0 && pending == 0 && behind >= head;
+            Ok(if done {
+                Ok(())
+            } else {
+                Err(format!("{queued} queued, {pending} pending, read models at {behind} of {head}"))
+            })
+        })
+        .await
+    }
+
+    /// The audit has exactly one row for each sync job of the journal, and each ended.
+    pub async fn audit_is_whole(&self) -> anyhow::Result<i64> {
+        let coverage = projections::audit_coverage(&self.pool).await?;
+        ensure!(coverage.missing == 0, "sync jobs without an audit row: {coverage:?}");
+        let rows = self.count("SELECT count(*) FROM outbound_audit").await?;
+        ensure!(rows == coverage.jobs, "{rows} audit rows for {} jobs", coverage.jobs);
+        Ok(rows)
+    }
+
+    /// Deletes a stream behind the service's back.
+    pub async fn delete_stream(&self, kind: StreamKind) -> anyhow::Result<()> {
+        let name = self.nats.stream_config(kind)?.name;
+        self.nats.jetstream.delete_stream(&name).await?;
+        Ok(())
+    }
+
+    /// Takes the world down. A failed test leaves its database for a look.
+    pub async fn close(self) -> anyhow::Result<()> {
+        for kind in StreamKind::ALL {
+            let _ = self.delete_stream(kind).await;
+        }
+        self.pool.close().await;
+        let mut admin: PgConnection = self.server.connect().await?;
+        sqlx::query(&format!("DROP DATABASE {} WITH (FORCE)", self.database)).execute(&mut admin).await?;
+        Ok(())
+    }
+}

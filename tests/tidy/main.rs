@@ -1,0 +1,2 @@
+//! The architecture rules.
+fn main() {}
