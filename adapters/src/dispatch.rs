@@ -44,7 +44,7 @@ impl DispatchStore {
     pub async fn wake_all(&self) -> Result<(), sqlx::Error> {
         sqlx::query(
             "INSERT INTO dispatch_lanes (target_id, wake_at)
-             SELECT DISTINCT target_id, clock_timestamp() FROM sync_queue ORDER BY target_id
+             SELECT DISTINCT target_id, now() FROM sync_queue ORDER BY target_id
              ON CONFLICT (target_id) DO UPDATE SET wake_at = least(dispatch_lanes.wake_at, excluded.wake_at)",
         )
         .execute(&self.pool)

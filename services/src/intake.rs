@@ -92,7 +92,9 @@ impl Intake {
                 self.bury(message, problems).await?;
             }
         }
-        self.syncing.units().count(&taken.counts()).await?;
+        let counts = taken.counts();
+        tracing::info!(messages = arrived.len(), ?counts, "took unit changes in");
+        self.syncing.units().count(&counts).await?;
         for message in &arrived {
             if let Err(error) = message.ack_with(AckKind::Ack).await {
                 // It comes again and is found to be a duplicate.

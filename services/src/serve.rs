@@ -10,8 +10,8 @@ use adapters::secrets::LocalSecrets;
 use adapters::units::UnitStore;
 use anyhow::Context;
 use sqlx::PgPool;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::commands::Commands;
 use crate::config::{Connections, Role, ServeOptions};
@@ -31,20 +31,25 @@ pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow:
     }
     let nats = connections.nats().await?;
     nats.ensure_streams().await?;
-    let roles = start(&pool, &nats, options, &stop)?;
+    let mut roles = start(&pool, &nats, options, &stop)?;
     tracing::info!(roles = ?options.roles, "serving; an empty list is every role");
-    signal().await;
+    tokio::select! {
+        () = signal() => {}
+        // A role ends by itself only when it panicked: the process ends too, so that a supervisor starts it afresh.
+        _ = roles.join_next() => anyhow::bail!("a role ended by itself; see the log above"),
+    }
     tracing::info!("stopping: calls under way end and are recorded; a second signal stops at once");
     stop.cancel();
+    let gently = async { while roles.join_next().await.is_some() {} };
     tokio::select! {
-        () = roles.wait() => tracing::info!("stopped"),
+        () = gently => tracing::info!("stopped"),
         () = signal() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
     }
     Ok(())
 }
 
-fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &CancellationToken) -> anyhow::Result<TaskTracker> {
-    let roles = TaskTracker::new();
+fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &CancellationToken) -> anyhow::Result<JoinSet<()>> {
+    let mut roles = JoinSet::new();
     let journal = Journal::new(pool.clone(), JournalOptions::default());
     let appended = journal.appended();
     let commands = Arc::new(Commands::new(journal));
@@ -75,7 +80,6 @@ fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &Cancellation
         let dispatcher = Dispatcher::new(pool.clone(), nats.clone(), commands, payloads, channels, options);
         roles.spawn(dispatcher.run(stop.clone()));
     }
-    roles.close();
     Ok(roles)
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use domain::channel::Section;
 use domain::ids::TargetId;
 use serde::Serialize;
 use serde_json::json;
@@ -125,16 +126,24 @@ impl TargetQueue {
     }
 }
 
+/// Sections by names that fit side by side into a column.
+fn short(need: &str) -> &str {
+    match need {
+        "availability" => "avail",
+        other => other,
+    }
+}
+
 impl Work {
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
         let left = (self.due_at - now).num_seconds();
-        // Five letters tell the sections apart, and four of them fit into a column.
-        let needs: Vec<&str> = self.needs.iter().map(|need| need.get(..5).unwrap_or(need)).collect();
+        let needs: Vec<&str> = self.needs.iter().map(|need| short(need)).collect();
+        let needs = if needs.len() == Section::ALL.len() { "all".to_owned() } else { needs.join("+") };
         vec![
             text(self.listing_id),
             optional(self.unit_id.as_ref()),
             optional(self.target_name.as_ref()),
-            text(needs.join("+")),
+            text(needs),
             text(self.tries),
             state(&self.status),
             text(if left > 0 { span(left) } else { "now".to_owned() }),

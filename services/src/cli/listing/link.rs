@@ -112,7 +112,7 @@ fn print(out: Out, answer: &Answer) -> anyhow::Result<()> {
     let (listing, unit) = (answer.listing_id, &answer.unit_id);
     match (&answer.error, answer.status) {
         (Some(error), _) => out.line(&format!("error    {listing}  {unit}  {error}")),
-        (None, Status::AlreadyLinked) => out.line(&format!("was      {listing}  {unit}  linked already")),
+        (None, Status::AlreadyLinked) => out.line(&format!("already  {listing}  {unit}")),
         (None, _) if answer.sync_requested => out.line(&format!("linked   {listing}  {unit}")),
         (None, _) => out.line(&format!("linked   {listing}  {unit}  nothing to send: the unit was never published")),
     }

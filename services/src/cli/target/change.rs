@@ -37,7 +37,7 @@ pub(in crate::cli) struct RateLimitArgs {
     #[arg(value_name = "TARGET")]
     target_id: TargetId,
     /// How many requests in any such window, e.g. 12/10s or 5/500ms
-    #[arg(value_name = "LIMIT")]
+    #[arg(value_name = "RATE_LIMIT")]
     rate_limit: RateLimit,
 }
 

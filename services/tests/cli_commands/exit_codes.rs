@@ -1,0 +1,95 @@
+//! The promise of `--help`: 0 done, 1 refused or a check failed, 2 wrong usage, 3 a dependency cannot be reached.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::world::World;
+
+#[test]
+fn help_and_version_are_answers_and_name_the_exit_codes() {
+    let world = World::empty();
+    let help = world.run(&["--help"]).ok();
+    assert!(help.stdout.contains("3  Postgres or NATS cannot be reached"), "{help:?}");
+    assert!(world.run(&["--version"]).ok().stdout.starts_with("distribution "));
+    assert!(world.run(&["completions", "bash"]).ok().stdout.contains("_distribution()"));
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    let world = World::empty();
+    for arguments in [
+        &["no-such-command"][..],
+        &["target"],
+        &["target", "show", "not-an-id"],
+        &["listing", "link", "--target", "0199f0f0-0000-7000-8000-000000000000"],
+        &["dead-letters", "replay"],
+        &["projections", "verify", "no_such_model"],
+    ] {
+        let ran = world.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
+        assert!(ran.stdout.is_empty(), "{ran:?}");
+    }
+    let error = world.json(&["target", "show", "not-an-id"]).error();
+    assert_eq!(error["field"], "target");
+}
+
+#[test]
+fn a_schema_that_is_behind_is_refused_with_what_to_do() {
+    let world = World::empty();
+    let ran = world.run(&["target", "list"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("run `distribution migrate`"), "{ran:?}");
+    assert_eq!(world.run(&["migrate", "--check"]).code, 1);
+    let applied = world.json(&["migrate"]).ok().json();
+    assert_eq!(applied["applied"][0], "0001 journal");
+    assert_eq!(applied["pending"], serde_json::json!([]));
+    assert_eq!(world.run(&["migrate", "--check"]).code, 0);
+    assert_eq!(world.json(&["migrate"]).ok().json()["applied"], serde_json::json!([]));
+}
+
+#[test]
+fn a_dependency_out_of_reach_is_3_and_says_why_once() {
+    let world = World::new();
+    let nowhere = world.run(&["--database-url", "postgres://nobody@127.0.0.1:9/x", "target", "list"]);
+    assert_eq!(nowhere.code, 3, "{nowhere:?}");
+    assert!(nowhere.stderr.starts_with("error: cannot reach Postgres"), "{nowhere:?}");
+    assert_eq!(nowhere.stderr.matches("Connection refused").count(), 1, "{nowhere:?}");
+    let gone = world.json(&["--database-url", &format!("{}x", world.database_url.replace("/test_", "/no_")), "queue"]);
+    assert_eq!(gone.code, 3, "{gone:?}");
+    assert!(gone.error_message().contains("does not exist"), "{gone:?}");
+    let nats = world.json(&["--nats-url", "nats://127.0.0.1:9", "dead-letters", "list"]);
+    assert_eq!(nats.code, 3, "{nats:?}");
+    assert!(nats.error_message().starts_with("cannot reach NATS"), "{nats:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let world = World::empty();
+    let mut child =
+        world.command().args(["completions", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 1];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut first).unwrap();
+    drop(stdout);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn doctor_names_what_fails_and_what_to_do() {
+    let world = World::empty();
+    let ran = world.json(&["doctor"]);
+    assert_eq!(ran.code, 1);
+    let report = ran.json();
+    assert_eq!(report["ok"], false);
+    let of = |name: &str| report["checks"].as_array().unwrap().iter().find(|check| check["check"] == name).unwrap();
+    assert_eq!(of("postgres")["status"], "ok");
+    assert_eq!(of("schema")["status"], "fail");
+    assert_eq!(of("schema")["advice"], "run `distribution migrate`");
+    assert_eq!(of("streams")["status"], "fail");
+    let ran = world.run(&["--database-url", "postgres://nobody@127.0.0.1:9/x", "doctor"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.starts_with("FAIL  postgres"), "{ran:?}");
+    assert!(ran.stdout.contains("ok    nats"), "{ran:?}");
+}

@@ -1,0 +1,12 @@
+//! The command line, run as people and scripts run it: the built binary against a database and NATS subjects of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
+mod exit_codes;
+mod publishing;
+mod refusals;
+mod replays;
+mod running;
+mod service;
+mod shapes;
+mod world;

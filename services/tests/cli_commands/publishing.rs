@@ -1,0 +1,116 @@
+//! `unit publish`: what reaches the stream, and what is said of the lines that do not.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use adapters::nats::topology::StreamKind;
+use async_nats::jetstream::message::StreamMessage;
+use serde_json::json;
+
+use crate::world::{Ran, World, unit};
+
+fn publish(world: &World, lines: &[String], more: &[&str]) -> Ran {
+    let mut child = world
+        .command()
+        .args(["--output", "json", "unit", "publish", "-"])
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+/// Everything on the stream of unit changes.
+fn stored(world: &World) -> Vec<StreamMessage> {
+    world.block_on(async {
+        let stream = world.nats().await.stream(StreamKind::Units).await.unwrap();
+        let mut messages = Vec::new();
+        for sequence in 1..=stream.cached_info().state.last_sequence {
+            messages.push(stream.get_raw_message(sequence).await.unwrap());
+        }
+        messages
+    })
+}
+
+fn broken(name: &str) -> String {
+    let mut body = unit(name, 1);
+    body["unit"]["time_zone"] = "Mars/Olympus".into();
+    body.to_string()
+}
+
+#[test]
+fn a_message_carries_cloud_events_headers_and_may_be_published_twice() {
+    let world = World::empty();
+    let line = unit("villa-1", 3).to_string();
+    let report = publish(&world, &[line.clone(), String::new(), line], &[]).ok().json();
+    assert_eq!(report, json!({ "published": 2, "units": 1, "bad_lines": 0, "bad": [] }));
+    let messages = stored(&world);
+    assert_eq!(messages.len(), 2, "a second publication of the same change is meant");
+    let message = &messages[0];
+    assert_eq!(message.subject.as_str(), format!("{}.supply.unit.changed.v1.sunstay.villa-1", world.prefix));
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned()).unwrap();
+    assert_eq!(header("ce-specversion"), "1.0");
+    assert_eq!(header("ce-type"), "supply.unit.changed.v1");
+    assert_eq!(header("ce-source"), "distribution-cli");
+    assert_eq!(header("content-type"), "application/json");
+    assert!(header("ce-id").parse::<uuid::Uuid>().is_ok());
+    assert!(chrono::DateTime::parse_from_rfc3339(&header("ce-time")).is_ok());
+    let trace = header("traceparent");
+    let lengths: Vec<usize> = trace.split('-').map(str::len).collect();
+    assert_eq!(lengths, [2, 32, 16, 2], "{trace}");
+}
+
+#[test]
+fn a_bad_line_is_named_and_not_sent_and_the_others_are() {
+    let world = World::empty();
+    let lines = [unit("villa-1", 1).to_string(), broken("villa-2"), "{oops".to_owned(), unit("villa-3", 1).to_string()];
+    let ran = publish(&world, &lines, &[]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let report = ran.json();
+    assert_eq!((report["published"].as_u64(), report["bad_lines"].as_u64()), (Some(2), Some(2)));
+    assert_eq!((report["bad"][0]["line"].as_u64(), report["bad"][0]["sent"].as_bool()), (Some(2), Some(false)));
+    assert_eq!(report["bad"][0]["problems"][0]["field"], "unit.time_zone");
+    assert!(report["bad"][0]["problems"][0]["reason"].as_str().unwrap().contains("no IANA time zone"));
+    assert_eq!(
+        (report["bad"][1]["line"].as_u64(), &report["bad"][1]["problems"][0]["field"]),
+        (Some(3), &json!("body"))
+    );
+    assert_eq!(stored(&world).len(), 2);
+}
+
+#[test]
+fn unchecked_lines_are_sent_so_far_as_they_have_an_address() {
+    let world = World::empty();
+    let ran = publish(&world, &[broken("villa-2"), "{oops".to_owned()], &["--unchecked"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let report = ran.json();
+    assert_eq!(report["published"], 1);
+    assert_eq!((&report["bad"][0]["sent"], &report["bad"][1]["sent"]), (&json!(true), &json!(false)));
+    assert_eq!(stored(&world).len(), 1);
+}
+
+#[test]
+fn people_read_the_line_the_field_and_the_reason() {
+    let world = World::empty();
+    let file = world.secrets.path().join("changes.ndjson");
+    std::fs::write(&file, broken("villa-2")).unwrap();
+    let ran = world.run(&["unit", "publish", file.to_str().unwrap()]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.starts_with("line 1: unit.time_zone: "), "{ran:?}");
+    assert!(ran.stdout.contains("1 lines cannot be used"), "{ran:?}");
+    let missing = world.run(&["unit", "publish", "/no/such/file.ndjson"]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("/no/such/file.ndjson"), "{missing:?}");
+}
+
+#[test]
+fn a_wait_that_ends_in_vain_names_what_is_missing() {
+    let world = World::new();
+    let ran = publish(&world, &[unit("villa-1", 4).to_string()], &["--wait", "1"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let wanted = json!([{ "org_id": "sunstay", "unit_id": "villa-1", "wanted": 4, "have": null }]);
+    assert_eq!(ran.json()["not_taken"], wanted);
+}

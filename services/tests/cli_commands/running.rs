@@ -1,0 +1,143 @@
+//! Commands that read what a running service makes: read models, audit, dead letters, and the doctor's view of it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::service::{Service, eventually};
+use crate::world::{World, unit};
+
+/// Writes changes to a file and publishes it.
+fn publish(world: &World, bodies: &[Value], more: &[&str]) {
+    let file = world.secrets.path().join("changes.ndjson");
+    let lines: Vec<String> = bodies.iter().map(ToString::to_string).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let ran = world.run(&[&["unit", "publish", file.to_str().unwrap()][..], more].concat());
+    assert!(ran.code <= 1, "{ran:?}");
+}
+
+fn caught_up(world: &World) {
+    eventually("the read models followed", || {
+        let lags = world.json(&["projections", "list"]).ok().json();
+        lags.as_array().unwrap().iter().all(|lag| lag["behind_events"] == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_change_is_followed_from_the_file_to_the_queue_and_the_audit() {
+    let world = World::new();
+    let target = world.target("Bali");
+    let _service = Service::start(&world, "intake,relay,projector");
+    publish(&world, &[unit("villa-1", 1), unit("villa-2", 1)], &["--wait", "30"]);
+    world.json(&["listing", "link", "--target", &target, "--all-units"]).ok();
+    caught_up(&world);
+
+    let listed = world.json(&["target", "list", "--org", "sunstay"]).ok().json();
+    assert_eq!((&listed[0]["listings"], &listed[0]["waiting"]), (&json!(2), &json!(2)));
+    assert_eq!(listed[0]["created_by"], "tester");
+    let listings = world.json(&["listing", "list", "--unit", "villa-1", "--target", &target]).ok().json();
+    assert_eq!((listings[0]["state"].as_str(), listings[0]["revision"].as_u64()), (Some("active"), Some(1)));
+    let queue = world.json(&["queue", "--target", &target]).ok().json();
+    assert_eq!((&queue["targets"][0]["waiting"], &queue["targets"][0]["due"]), (&json!(2), &json!(2)));
+    assert_eq!(queue["work"][0]["status"], "due");
+    assert_eq!(world.json(&["unit", "stats"]).ok().json()[0]["outcome"], "unlinked");
+
+    let audit = world.json(&["audit", "tail", "--listing", listings[0]["listing_id"].as_str().unwrap()]).ok();
+    let sync: Value = serde_json::from_str(audit.stdout.trim()).expect("one line, one sync");
+    assert_eq!((sync["outcome"].as_str(), sync["cause"].as_str()), (Some("pending"), Some("linked")));
+    let shown = world.json(&["audit", "show", sync["sync_id"].as_str().unwrap()]).ok().json();
+    assert_eq!((&shown["sync_id"], &shown["attempts_made"]), (&sync["sync_id"], &json!([])));
+
+    for name in ["channel_targets", "channel_listings", "outbound_audit", "target_health", "sync_queue"] {
+        let verified = world.json(&["projections", "verify", name]).ok().json();
+        assert_eq!(verified["equal"], true, "{verified}");
+    }
+    let rebuilt = world.json(&["projections", "rebuild", "outbound_audit"]).ok().json();
+    assert_eq!(rebuilt["events"], 5);
+    let coverage = world.json(&["projections", "coverage"]).ok().json();
+    assert_eq!((&coverage["jobs"], &coverage["missing"]), (&json!(2), &json!(0)));
+}
+
+#[test]
+fn a_tail_that_follows_shows_each_change_and_ends_well_on_ctrl_c() {
+    let world = World::new();
+    let target = world.target("Bali");
+    let _service = Service::start(&world, "intake,relay,projector");
+    publish(&world, &[unit("villa-1", 1)], &["--wait", "30"]);
+    caught_up(&world);
+    let arguments = ["--output", "json", "audit", "tail", "-n", "0", "--follow", "--target", &target];
+    let mut tail = world.command().args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+
+    let listing = world.link(&target, "villa-1");
+    let first = next();
+    assert_eq!((first["listing_id"].as_str(), first["outcome"].as_str()), (Some(listing.as_str()), Some("pending")));
+    world.run(&["listing", "sync", &listing, "--reason", "again"]).ok();
+    let (superseded, second) = (next(), next());
+    let outcomes = [&superseded, &second].map(|sync| sync["outcome"].as_str().unwrap());
+    assert!(outcomes.contains(&"superseded") && outcomes.contains(&"pending"), "{outcomes:?}");
+    world.run(&["target", "delete", &target, "--reason", "gone"]).ok();
+    assert_eq!(next()["outcome"], "cancelled");
+
+    let interrupted = Command::new("kill").args(["-INT", &tail.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(tail.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn dead_letters_are_read_sent_again_and_thrown_away() {
+    let world = World::new();
+    let _service = Service::start(&world, "intake");
+    publish(&world, &[unit("villa-1", 1), unit("villa-2", 1)], &[]);
+    let letters = eventually("the letters arrived", || {
+        let letters = world.json(&["dead-letters", "list"]);
+        (letters.code == 0 && letters.json().as_array().unwrap().len() == 2).then(|| letters.json())
+    });
+    let number = letters[0]["number"].to_string();
+    assert_eq!(letters[0]["problems"][0]["field"], "org_id");
+    let shown = world.json(&["dead-letters", "show", &number]).ok().json();
+    assert_eq!(serde_json::from_str::<Value>(shown["body"].as_str().unwrap()).unwrap(), unit("villa-1", 1));
+
+    let discarded = world.json(&["dead-letters", "discard", &number, "9999"]);
+    assert_eq!(discarded.code, 1, "{discarded:?}");
+    assert_eq!((&discarded.json()[0]["done"], &discarded.json()[1]["done"]), (&json!(true), &json!(false)));
+    assert_eq!(discarded.json()[1]["error"], "there is no dead letter 9999");
+
+    world.target("Bali");
+    world.run(&["dead-letters", "replay", "--all"]).ok();
+    eventually("the unit was taken", || {
+        let units = world.json(&["unit", "list", "--org", "sunstay"]).ok().json();
+        (units[0]["unit_id"] == "villa-2").then_some(())
+    });
+    assert_eq!(world.json(&["dead-letters", "list"]).ok().json(), json!([]));
+}
+
+#[test]
+fn doctor_sees_secrets_that_are_missing_or_open_to_others() {
+    let world = World::new();
+    world.target("Bali");
+    let _service = Service::start(&world, "intake,relay,projector");
+    let secrets = || {
+        let ran = world.json(&["doctor"]);
+        let report = ran.json();
+        let checks = report["checks"].as_array().unwrap().clone();
+        (ran.code, checks.into_iter().find(|check| check["check"] == "secrets"))
+    };
+    let (code, missing) = eventually("the target was seen", || {
+        let (code, check) = secrets();
+        Some((code, check.filter(|check| check["status"] == "fail")?))
+    });
+    assert_eq!(code, 1);
+    assert!(missing["detail"].as_str().unwrap().contains("there is no file"), "{missing}");
+    world.secret("hostaway", 0o644);
+    let (_, open) = secrets();
+    let detail = open.unwrap()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("mode 0644") && detail.contains("chmod 600") && !detail.contains("s3cret"), "{detail}");
+    world.secret("hostaway", 0o600);
+    eventually("everything is well", || {
+        let ran = world.json(&["doctor"]);
+        (ran.code == 0 && ran.json()["ok"] == true).then_some(())
+    });
+}
