@@ -1,7 +1,5 @@
 //! What every read model is to the runner, and which ones there are.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use domain::recorded::Recorded;
 use sqlx::PgConnection;
@@ -23,15 +21,4 @@ pub trait Projection: Send + Sync {
     ///
     /// The caller leaves out what was applied before, and rolls back on an error.
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error>;
-}
-
-/// Every read model. The queue is last: it touches the dispatchers' lanes, whose locks are to be held for a moment only.
-pub fn all() -> Vec<Arc<dyn Projection>> {
-    vec![
-        Arc::new(crate::channel_targets::ChannelTargets),
-        Arc::new(crate::channel_listings::ChannelListings),
-        Arc::new(crate::outbound_audit::OutboundAudit),
-        Arc::new(crate::target_health::TargetHealth),
-        Arc::new(crate::sync_queue::SyncQueue),
-    ]
 }

@@ -8,6 +8,7 @@ mod completions;
 mod dead_letters;
 mod doctor;
 mod failure;
+mod format;
 mod listing;
 mod migrate;
 mod output;
@@ -26,7 +27,8 @@ use domain::metadata::Actor;
 use crate::config::{Connections, ServeOptions};
 use crate::serve::serve;
 use crate::telemetry::{self, LogFormat};
-use output::{Format, Out};
+use format::Format;
+use output::Out;
 use session::Session;
 
 /// Keeps an organisation's units right on outside channels.

@@ -7,6 +7,8 @@
 mod allocation;
 mod gate;
 mod host;
+mod ledger;
+mod message;
 mod work;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use domain::outcome::OutcomeClass;
 use domain::recorded::{ChannelEvent, Recorded};
 use domain::target::{Health, TargetEvent};
 
-use super::rows::{Change, HealthRow};
+use super::rows::{Change, HealthRow, is_failure};
 use crate::deleted_targets::target_of;
 use crate::working::Working;
 
@@ -82,11 +82,6 @@ fn listing(rows: &mut Working<HealthRow>, event: &Recorded, what: &ListingEvent)
         }
         _ => {}
     }
-}
-
-/// Whether an attempt's end is the target's fault.
-pub(super) fn is_failure(class: OutcomeClass) -> bool {
-    matches!(class, OutcomeClass::Transient | OutcomeClass::Unknown | OutcomeClass::Unauthorised)
 }
 
 fn succeeded(rows: &mut Working<HealthRow>, event: &Recorded, attempt: &SyncAttempt) {

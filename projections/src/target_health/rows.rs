@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use domain::listing::ListingEvent;
+use domain::outcome::OutcomeClass;
 use domain::recorded::{ChannelEvent, Recorded};
 use domain::target::Health;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::fold::is_failure;
 use crate::column::column;
 use crate::deleted_targets::target_of;
 use crate::error::Error;
@@ -117,4 +117,9 @@ pub(super) async fn insert_changes(connection: &mut PgConnection, changes: &[Cha
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Whether an attempt's end is the target's fault.
+pub(super) fn is_failure(class: OutcomeClass) -> bool {
+    matches!(class, OutcomeClass::Transient | OutcomeClass::Unknown | OutcomeClass::Unauthorised)
 }

@@ -9,7 +9,7 @@ use domain::listing::ListingError;
 use domain::target::TargetError;
 use serde_json::json;
 
-use super::output::Format;
+use super::format::Format;
 use crate::commands::CommandError;
 use crate::syncing::SyncError;
 

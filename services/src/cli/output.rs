@@ -9,15 +9,7 @@ use serde::Serialize;
 pub(super) use comfy_table::Cell;
 
 use super::failure::Failure;
-
-/// Who reads the answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    /// People
-    Table,
-    /// Machines
-    Json,
-}
+use super::format::Format;
 
 /// Stdout.
 #[derive(Debug, Clone, Copy)]

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, DispatchStore, FinishedTry, Lane, Lease, RoundRequest, ScopeLimit, SlotHold};
+use adapters::dispatch::{Claims, DispatchStore, Lane, Lease, RoundRequest, ScopeLimit};
 use adapters::nats::Nats;
-use chrono::{DateTime, Utc};
 use domain::channel::Section;
 use domain::ids::{ListingId, TargetId};
 use domain::window::Scope;
 use futures::StreamExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::allocation::{Grantee, Waiting, allocate};
-use super::host::Granted;
+use super::ledger::{Told, Want};
+use super::message::{Granted, Message};
 use super::work::work;
 use super::{LEASE, START_GRACE, Shared};
 
@@ -29,28 +29,6 @@ const PER_LANE: usize = 64;
 const POLL: Duration = Duration::from_millis(250);
 /// The shortest time between two rounds, so that a storm of nudges is one round.
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// What workers tell the gate.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// A call wants a slot.
-    Want { target_id: TargetId, urgency: Section, reply: oneshot::Sender<Granted> },
-    /// A call ended just now.
-    Answered(SlotHold),
-    /// A slot was not used.
-    Unused(SlotHold),
-    /// A channel paused a scope.
-    Throttled { scope: Scope, until: DateTime<Utc> },
-    /// A try ended and its outcome is in the journal.
-    Finished(FinishedTry),
-    /// A listing is given back undone.
-    Released(Lease),
-}
-
-struct Want {
-    urgency: Section,
-    reply: oneshot::Sender<Granted>,
-}
 
 pub(super) struct Gate {
     store: DispatchStore,
@@ -161,69 +139,21 @@ impl Gate {
         while let Some(Some(_)) = nudges.as_mut().map(|nudges| futures::FutureExt::now_or_never(nudges.next())) {}
     }
 
-    /// Writes down what the workers told. What could not be written is kept and written later.
+    /// Writes down what the workers told, and takes the wishes for slots in. What could not be written stays in the
+    /// inbox.
     async fn settle(&mut self, inbox: &mut Vec<Message>) -> Result<(), sqlx::Error> {
-        let (mut answered, mut unused) = (Vec::new(), Vec::new());
-        let (mut finished, mut released, mut throttled) = (Vec::new(), Vec::new(), Vec::new());
-        let mut kept = Vec::new();
-        for message in inbox.drain(..) {
-            match message {
-                Message::Want { target_id, urgency, reply } => {
-                    self.wants.entry(target_id).or_default().push_back(Want { urgency, reply });
-                }
-                Message::Answered(hold) => answered.push(hold),
-                Message::Unused(hold) => unused.push(hold),
-                Message::Throttled { scope, until } => throttled.push((scope, until)),
-                Message::Finished(done) => finished.push(done),
-                Message::Released(lease) => released.push(lease),
-            }
+        let mut told = Told::sort(inbox.drain(..));
+        for (target_id, want) in told.wants.drain(..) {
+            self.wants.entry(target_id).or_default().push_back(want);
         }
-        let mut failure = None;
-        // A throttle first: a slot that comes back must not be used before the pause is known.
-        for (scope, until) in throttled {
-            if let Err(error) = self.store.pause_scope(&scope, until).await {
-                failure = Some(error);
-                kept.push(Message::Throttled { scope, until });
-            }
+        for lease in told.ended() {
+            self.active.remove(&lease.listing_id);
         }
-        if !answered.is_empty() {
-            match self.store.free_after_window(&answered).await {
-                Ok(()) => answered.iter().for_each(|hold| self.unblock_later(hold.target_id)),
-                Err(error) => {
-                    failure = Some(error);
-                    kept.extend(answered.into_iter().map(Message::Answered));
-                }
-            }
-        }
-        if !unused.is_empty() {
-            match self.store.free_now(&unused).await {
-                Ok(()) => self.blocked.retain(|target, _| unused.iter().all(|hold| hold.target_id != *target)),
-                Err(error) => {
-                    failure = Some(error);
-                    kept.extend(unused.into_iter().map(Message::Unused));
-                }
-            }
-        }
-        if !finished.is_empty() {
-            for done in &finished {
-                self.active.remove(&done.lease.listing_id);
-            }
-            if let Err(error) = self.store.finish_leases(&finished).await {
-                failure = Some(error);
-                kept.extend(finished.into_iter().map(Message::Finished));
-            }
-        }
-        if !released.is_empty() {
-            for lease in &released {
-                self.active.remove(&lease.listing_id);
-            }
-            if let Err(error) = self.store.release_leases(&released).await {
-                failure = Some(error);
-                kept.extend(released.into_iter().map(Message::Released));
-            }
-        }
-        inbox.extend(kept);
-        failure.map_or(Ok(()), Err)
+        let written = told.write(&self.store).await;
+        written.answered.iter().for_each(|target| self.unblock_later(*target));
+        self.blocked.retain(|target, _| !written.unused.contains(target));
+        inbox.extend(written.kept);
+        written.failure.map_or(Ok(()), Err)
     }
 
     /// A slot of this lane comes back a window from now, which may be earlier than was known.

@@ -12,20 +12,12 @@ use domain::metadata::Metadata;
 use domain::port::{CreationRefused, NoSlot, Permit, SyncHost, ThrottledScope};
 use domain::target::Settings;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use adapters::dispatch::SlotHold;
 
 use super::START_GRACE;
-use super::gate::Message;
+use super::message::{Granted, Message};
 use crate::commands::{CommandError, Commands};
-
-/// A slot that was granted, and when.
-#[derive(Debug)]
-pub(super) struct Granted {
-    pub hold: SlotHold,
-    pub at: Instant,
-}
 
 pub(super) struct Host<'a> {
     pub gate: mpsc::UnboundedSender<Message>,

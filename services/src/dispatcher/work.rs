@@ -16,8 +16,8 @@ use domain::target::{Health, Lifecycle, Settings, TargetCommand};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::gate::Message;
-use super::host::{Granted, Host};
+use super::host::Host;
+use super::message::{Granted, Message};
 use crate::commands::CommandError;
 use crate::payloads::PayloadError;
 
