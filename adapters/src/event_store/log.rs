@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use domain::journal::{EventLog, JournalUnreadable};
 use domain::recorded::{Position, Recorded};
+use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::FENCE;
 use super::stored::StoredEvent;
@@ -46,7 +49,8 @@ impl PgEventLog {
 
     /// Stored events after `after` and up to `up_to`, in order.
     pub async fn stored(&self, after: Position, up_to: Position, limit: i64) -> Result<Vec<StoredEvent>, sqlx::Error> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            StoredRow,
             r#"
             SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
                    event_version, payload, metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
@@ -56,21 +60,28 @@ impl PgEventLog {
             up_to.0,
             limit
         );
-        let stored = rows.fetch_all(&self.pool).await?.into_iter().map(|row| StoredEvent {
-            position: row.position,
-            event_id: row.event_id,
-            org_id: row.org_id,
-            account_id: row.account_id,
-            aggregate_type: row.aggregate_type,
-            aggregate_id: row.aggregate_id,
-            sequence: row.sequence,
-            event_type: row.event_type,
-            event_version: row.event_version,
-            payload: row.payload,
-            metadata: row.metadata.0,
-            recorded_at: row.recorded_at,
-        });
-        Ok(stored.collect())
+        Ok(rows.fetch_all(&self.pool).await?.into_iter().map(StoredEvent::from).collect())
+    }
+
+    /// The newest events of one aggregate, up to `limit`, in order.
+    pub async fn newest_of(
+        &self,
+        aggregate_type: &str,
+        aggregate_id: &str,
+        limit: i64,
+    ) -> Result<Vec<StoredEvent>, sqlx::Error> {
+        let rows = sqlx::query_as!(
+            StoredRow,
+            r#"
+            SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                   event_version, payload, metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+            FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence DESC LIMIT $3
+            "#,
+            aggregate_type,
+            aggregate_id,
+            limit
+        );
+        Ok(rows.fetch_all(&self.pool).await?.into_iter().rev().map(StoredEvent::from).collect())
     }
 
     /// The position before the first event that is younger than `age_s` seconds: where a stream that keeps messages
@@ -85,6 +96,40 @@ impl PgEventLog {
             age_s
         );
         before.fetch_one(&self.pool).await.map(Position)
+    }
+}
+
+struct StoredRow {
+    position: i64,
+    event_id: Uuid,
+    org_id: String,
+    account_id: String,
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    payload: Value,
+    metadata: Json<HashMap<String, String>>,
+    recorded_at: DateTime<Utc>,
+}
+
+impl From<StoredRow> for StoredEvent {
+    fn from(row: StoredRow) -> Self {
+        Self {
+            position: row.position,
+            event_id: row.event_id,
+            org_id: row.org_id,
+            account_id: row.account_id,
+            aggregate_type: row.aggregate_type,
+            aggregate_id: row.aggregate_id,
+            sequence: row.sequence,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            payload: row.payload,
+            metadata: row.metadata.0,
+            recorded_at: row.recorded_at,
+        }
     }
 }
 
