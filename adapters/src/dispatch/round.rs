@@ -40,6 +40,8 @@ pub struct Lane {
     pub version: i64,
     /// The scope of the target's account at the channel, as text.
     pub account_scope: String,
+    /// How many requests its window admits.
+    pub requests: i32,
     /// Slots that are free now, already cut to the limit; empty while the scope is paused.
     pub free: Vec<i32>,
     /// How long until the next taken slot comes back, in seconds, if its call tells nothing earlier.
@@ -159,6 +161,7 @@ fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {
                 target_id: TargetId(row.target_id),
                 version: row.version,
                 account_scope: row.account_scope.clone(),
+                requests: row.requests,
                 free: row.free.iter().copied().take(open).collect(),
                 next_free_s: row.next_free_s,
                 candidates: Vec::new(),

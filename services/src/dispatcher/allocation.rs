@@ -4,7 +4,7 @@
 //! for content and photos, then the rest: availability goes before rates, rates before content, when the window is
 //! tight. Across lanes: round robin, so that a scarce shared scope is shared.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use adapters::dispatch::{Candidate, Lane, SharedScope, Slot, SlotHold};
 use domain::channel::Section;
@@ -63,20 +63,29 @@ fn order(lane: &Lane, waiting: Option<&Waiting>, room: usize) -> VecDeque<Grante
     queue
 }
 
-/// Shares the free slots out. `room` says how many new listings each lane may take, `capacity` how many all may.
+/// How many listings of a lane may be under way: enough to fill its window, few enough that those which were begun
+/// are finished before others are. A listing takes some four calls.
+fn most_under_way(requests: i32) -> usize {
+    usize::try_from(requests / 4).unwrap_or(0).clamp(3, 64)
+}
+
+/// Shares the free slots out. `under_way` are the listings of each lane that workers are at; `capacity` is how many
+/// more all lanes may begin.
 pub(super) fn allocate(
     lanes: &[Lane],
     waiting: &BTreeMap<TargetId, Waiting>,
     shared: &mut BTreeMap<String, SharedScope>,
     egress: &str,
-    room: impl Fn(TargetId) -> usize,
+    under_way: &HashMap<TargetId, usize>,
     mut capacity: usize,
 ) -> Allocation {
     let mut allocation = Allocation::default();
     let mut turns: VecDeque<(&Lane, VecDeque<i32>, VecDeque<Grantee>)> = lanes
         .iter()
         .map(|lane| {
-            let wanted = order(lane, waiting.get(&lane.target_id), room(lane.target_id));
+            let begun = under_way.get(&lane.target_id).copied().unwrap_or(0);
+            let room = most_under_way(lane.requests).saturating_sub(begun);
+            let wanted = order(lane, waiting.get(&lane.target_id), room);
             (lane, lane.free.iter().copied().collect(), wanted)
         })
         .collect();
@@ -139,6 +148,7 @@ mod tests {
             target_id,
             version: 1,
             account_scope: "account:a".to_owned(),
+            requests: 40,
             free: (1..=free).collect(),
             next_free_s: None,
             candidates: needs.iter().enumerate().map(candidate).collect(),
@@ -158,7 +168,7 @@ mod tests {
         let lanes = [lane(1, 4, &["content", "availability"])];
         let waiting =
             BTreeMap::from([(lanes[0].target_id, Waiting::from([(Section::Content, 1), (Section::Availability, 1)]))]);
-        let given = allocate(&lanes, &waiting, &mut BTreeMap::new(), "egress:x", |_| 9, 9);
+        let given = allocate(&lanes, &waiting, &mut BTreeMap::new(), "egress:x", &HashMap::new(), 9);
         assert_eq!(kinds(&given), ["waiting availability", "new availability", "waiting content", "new content"]);
     }
 
@@ -167,7 +177,7 @@ mod tests {
         let lanes = [lane(1, 3, &["rates"; 3]), lane(2, 3, &["rates"; 3])];
         let mut shared =
             BTreeMap::from([("account:a".to_owned(), SharedScope { paused: false, free: Some(vec![1, 2, 3]) })]);
-        let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", |_| 9, 9);
+        let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", &HashMap::new(), 9);
         let of = |id: u128| given.grants.iter().filter(|g| g.hold.target_id.0 == Uuid::from_u128(id)).count();
         assert_eq!((of(1), of(2)), (2, 1));
         assert_eq!(given.held_back.len(), 2);
@@ -175,8 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_begun_is_finished_before_more_is_begun() {
+        let lanes = [lane(1, 20, &["rates"; 20])];
+        let begun = HashMap::from([(lanes[0].target_id, 8)]);
+        let given = allocate(&lanes, &BTreeMap::new(), &mut BTreeMap::new(), "egress:x", &begun, 99);
+        assert_eq!(given.grants.len(), 2, "a window of 40 has 10 listings under way");
+    }
+
+    #[test]
     fn no_slot_or_no_capacity_gives_nothing_new() {
         let lanes = [lane(1, 0, &["rates"]), lane(2, 2, &["rates"])];
-        assert!(allocate(&lanes, &BTreeMap::new(), &mut BTreeMap::new(), "egress:x", |_| 9, 0).grants.is_empty());
+        assert!(
+            allocate(&lanes, &BTreeMap::new(), &mut BTreeMap::new(), "egress:x", &HashMap::new(), 0).grants.is_empty()
+        );
     }
 }

@@ -23,7 +23,7 @@ use super::{LEASE, START_GRACE, Shared};
 
 /// Lanes that one round looks at.
 const LANES: i64 = 500;
-/// New listings that one lane may take in one round, and that may be under way in it.
+/// Due listings that one lane shows in one round.
 const PER_LANE: usize = 64;
 /// The longest sleep: nudges are hints, this is the guarantee.
 const POLL: Duration = Duration::from_millis(250);
@@ -196,8 +196,7 @@ impl Gate {
             .filter_map(|lane| Some((lane.target_id, count(self.wants.get(&lane.target_id)?))))
             .collect();
         let under_way = self.under_way();
-        let room = |target| PER_LANE.saturating_sub(under_way.get(&target).copied().unwrap_or(0));
-        let allocation = allocate(&round.lanes, &waiting, &mut shared, &egress, room, capacity);
+        let allocation = allocate(&round.lanes, &waiting, &mut shared, &egress, &under_way, capacity);
         let leases = allocation.grants.iter().filter_map(|grant| match &grant.grantee {
             Grantee::New(candidate) => Some(candidate.lease),
             Grantee::Waiting(_) => None,
