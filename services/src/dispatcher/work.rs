@@ -54,15 +54,20 @@ struct Job {
 /// Works on a leased listing. Whatever happens, the lease and the first slot find their way back to the gate.
 pub(super) async fn work(shared: Arc<Shared>, lease: Lease, first: Granted, gate: mpsc::UnboundedSender<Message>) {
     let job = match read(&shared, lease).await {
-        Ok(Some(job)) => job,
-        Ok(None) => {
-            // Nothing to send: the queue row was stale, and the projector is about to take it away.
+        Ok(Found::Job(job)) => job,
+        Ok(Found::Nothing) => {
+            // The queue row was stale, and the projector is about to take it away.
             let _ = gate.send(Message::Unused(first.hold));
             let _ = gate.send(Message::Finished(FinishedTry { lease, ordinal: lease.ordinal }));
             return;
         }
-        Err(reason) => {
-            tracing::warn!(listing_id = %lease.listing_id, reason, "a listing could not be read; it is tried again");
+        Ok(Found::Held) => {
+            let _ = gate.send(Message::Unused(first.hold));
+            let _ = gate.send(Message::Released(lease));
+            return;
+        }
+        Err(error) => {
+            tracing::warn!(listing_id = %lease.listing_id, error, "a listing could not be read; it is tried again");
             let _ = gate.send(Message::Unused(first.hold));
             tokio::time::sleep(Duration::from_millis(500)).await;
             let _ = gate.send(Message::Released(lease));
@@ -102,16 +107,26 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease, first: Granted, gate
     }));
 }
 
-async fn read(shared: &Shared, lease: Lease) -> Result<Option<Job>, String> {
+/// What the journal says of a leased listing.
+enum Found {
+    /// There is something to send.
+    Job(Box<Job>),
+    /// There is nothing to send.
+    Nothing,
+    /// There is, but the target was paused or refused a moment ago.
+    Held,
+}
+
+async fn read(shared: &Shared, lease: Lease) -> Result<Found, String> {
     let listing = shared.commands.load_listing(lease.listing_id).await.map_err(|e| e.to_string())?;
     let (Some(link), Some(LinkState::Active), Some(pending)) = (listing.link(), listing.state(), listing.pending())
     else {
-        return Ok(None);
+        return Ok(Found::Nothing);
     };
     let target = shared.commands.load_target(link.target_id).await.map_err(|e| e.to_string())?;
-    let Ok(settings) = target.live() else { return Ok(None) };
+    let Ok(settings) = target.live() else { return Ok(Found::Nothing) };
     if settings.lifecycle != Lifecycle::Active || settings.health == Health::Unauthorised {
-        return Err("its target is held".to_owned());
+        return Ok(Found::Held);
     }
     let metadata = Metadata {
         org_id: link.org_id.clone(),
@@ -124,7 +139,7 @@ async fn read(shared: &Shared, lease: Lease) -> Result<Option<Job>, String> {
         traceparent: pending.origin.traceparent.clone(),
     };
     let (link, pending, target) = (link.clone(), pending.clone(), settings.clone());
-    Ok(Some(Job { link, pending, listing, target, metadata }))
+    Ok(Found::Job(Box::new(Job { link, pending, listing, target, metadata })))
 }
 
 enum Attempt {
