@@ -1,2 +1,10 @@
-//! The architecture rules.
-fn main() {}
+//! The architecture's rules as ordinary tests: they read the sources, start nothing and need no server.
+
+mod contracts;
+mod docs;
+mod events;
+mod files;
+mod golden;
+mod layers;
+mod schemas;
+mod tree;

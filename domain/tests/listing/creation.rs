@@ -1,0 +1,79 @@
+//! The creation guard: no duplicate listing at the channel.
+
+use domain::ids::{ExternalId, SyncId};
+use domain::listing::{ListingCommand, ListingError, ListingEvent};
+use domain::outcome::OutcomeClass;
+use uuid::Uuid;
+
+use crate::fixture::{Story, accepted, at, change, failed, link, unlink};
+
+fn start(second: i64) -> ListingCommand {
+    ListingCommand::StartCreation { sync_id: SyncId(Uuid::from_u128(1)), at: at(second) }
+}
+
+fn to_be_created() -> Story {
+    let mut story = Story::linked();
+    story.must(change(1, "a"));
+    story
+}
+
+#[test]
+fn the_intent_is_recorded_before_the_call() {
+    let mut story = to_be_created();
+    assert!(matches!(story.must(start(0)), ListingEvent::CreationStarted { .. }));
+    assert_eq!(story.listing.creation().map(|creation| creation.started_at), Some(at(0)));
+}
+
+#[test]
+fn nothing_is_created_without_a_job_or_twice() {
+    let mut story = Story::linked();
+    assert!(matches!(story.refused(start(0)), ListingError::NotPending(_)));
+    assert_eq!(Story::synced().refused(start(0)), ListingError::AlreadyCreated);
+    story.must(change(1, "a"));
+    story.must(unlink());
+    assert_eq!(story.refused(start(0)), ListingError::Unlinked);
+}
+
+/// A crash after the intent: nobody tells how the call ended, so others wait until it cannot arrive any more.
+#[test]
+fn a_second_creation_waits_until_the_first_cannot_arrive_any_more() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    assert_eq!(story.refused(start(24)), ListingError::CreationUnderWay { until: at(25) });
+    assert!(matches!(story.must(start(25)), ListingEvent::CreationStarted { .. }));
+}
+
+#[test]
+fn the_guard_outlives_an_unknown_end_a_newer_job_and_a_new_link() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    story.must(failed(1, OutcomeClass::Unknown));
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) });
+    story.must(change(2, "b"));
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) });
+    story.must(unlink());
+    story.must(link(None));
+    story.must(change(1, "a"));
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) });
+}
+
+#[test]
+fn an_answer_lifts_the_guard() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    story.must(failed(1, OutcomeClass::Rejected));
+    assert_eq!(story.listing.creation(), None);
+    story.must(change(2, "b"));
+    assert!(matches!(story.must(start(1)), ListingEvent::CreationStarted { .. }));
+}
+
+#[test]
+fn what_was_created_is_known_from_then_on() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    story.must(ListingCommand::RecordOutcome(accepted(1, "a")));
+    assert_eq!(story.listing.external_id(), Some(&ExternalId("40001".to_owned())));
+    assert_eq!(story.listing.creation(), None);
+    story.must(change(2, "b"));
+    assert_eq!(story.refused(start(99)), ListingError::AlreadyCreated);
+}

@@ -1,0 +1,126 @@
+//! Outcomes: the class decides, at most five attempts, an unknown end is verified, what comes late is kept.
+
+use domain::channel::Section;
+use domain::listing::{ListingCommand, ListingError, ListingEvent, SyncReport};
+use domain::outcome::OutcomeClass;
+
+use crate::fixture::{Story, accepted, at, change, failed, report, sections, snapshot};
+
+fn changed() -> Story {
+    let mut story = Story::synced();
+    story.must(change(2, "b"));
+    story
+}
+
+#[test]
+fn a_success_ends_the_job_and_is_what_the_channel_has() {
+    let mut story = changed();
+    assert!(matches!(story.must(ListingCommand::RecordOutcome(accepted(2, "b"))), ListingEvent::SyncAccepted { .. }));
+    assert_eq!(story.listing.pending(), None);
+    assert_eq!(story.listing.accepted().sections, sections("b"));
+    assert_eq!(story.listing.accepted().snapshot, Some(snapshot("b")));
+}
+
+#[test]
+fn nothing_to_send_ends_the_job_without_a_call() {
+    let mut story = changed();
+    let unchanged = story.must(ListingCommand::RecordOutcome(report(2, None)));
+    assert!(matches!(unchanged, ListingEvent::SyncFoundUnchanged { .. }));
+    assert_eq!(story.listing.pending(), None);
+}
+
+#[test]
+fn four_failures_are_deferred_and_the_fifth_ends_it() {
+    let mut story = changed();
+    for attempt in 1..=4 {
+        let ListingEvent::SyncDeferred { attempt: told, due_at, .. } = story.must(failed(2, OutcomeClass::Transient))
+        else {
+            panic!("attempt {attempt} is deferred")
+        };
+        assert_eq!((told.attempt, due_at), (attempt, at(60)));
+    }
+    let ListingEvent::SyncFailed { attempt, class } = story.must(failed(2, OutcomeClass::Unknown)) else {
+        panic!("it ends")
+    };
+    assert_eq!((attempt.attempt, class), (5, OutcomeClass::Unknown));
+    assert_eq!(story.listing.pending(), None);
+}
+
+#[test]
+fn a_rate_limit_or_refused_credentials_burn_no_attempt() {
+    let mut story = changed();
+    for class in [OutcomeClass::Throttled, OutcomeClass::Unauthorised].repeat(20) {
+        let event = story.must(failed(2, class));
+        assert!(matches!(&event, ListingEvent::SyncDeferred { attempt, .. } if attempt.attempt == 0), "{event:?}");
+    }
+}
+
+#[test]
+fn a_refusal_and_a_hopeless_failure_end_it_at_once() {
+    let ends = |report: SyncReport| {
+        let mut story = changed();
+        matches!(story.must(ListingCommand::RecordOutcome(report)), ListingEvent::SyncFailed { .. })
+    };
+    assert!(ends(report(2, Some(OutcomeClass::Rejected))));
+    assert!(ends(SyncReport { hopeless: true, ..report(2, Some(OutcomeClass::Unauthorised)) }));
+    assert!(!ends(report(2, Some(OutcomeClass::Unauthorised))));
+}
+
+#[test]
+fn an_unknown_end_is_verified_by_this_job_and_by_one_that_takes_its_place() {
+    let mut story = changed();
+    let verifies = |story: &Story| story.listing.pending().is_some_and(|pending| pending.verify_first);
+    assert!(!verifies(&story));
+    story.must(failed(2, OutcomeClass::Unknown));
+    assert!(verifies(&story));
+    story.must(change(3, "c"));
+    assert!(verifies(&story));
+}
+
+#[test]
+fn an_unknown_end_of_a_job_whose_place_was_taken_is_verified_too() {
+    let mut story = changed();
+    story.must(change(3, "c"));
+    let event = story.must(failed(2, OutcomeClass::Unknown));
+    assert!(matches!(event, ListingEvent::SupersededSyncFailed { .. }));
+    let pending = story.listing.pending().expect("the newer job goes on");
+    assert_eq!((pending.ordinal, pending.verify_first), (3, true));
+}
+
+#[test]
+fn what_got_done_counts_although_the_whole_failed() {
+    let mut story = changed();
+    let mut told = report(2, Some(OutcomeClass::Transient));
+    told.progress.sections.insert(Section::Availability, sections("b")[&Section::Availability]);
+    story.must(ListingCommand::RecordOutcome(told));
+    assert_eq!(story.listing.needs(), [Section::Rates, Section::Content, Section::Images]);
+}
+
+#[test]
+fn an_attempt_that_comes_late_is_kept_and_changes_no_outcome() {
+    let mut story = changed();
+    story.must(ListingCommand::RecordOutcome(accepted(2, "b")));
+    let before = story.listing.clone();
+    let late = story.must(failed(2, OutcomeClass::Unknown));
+    assert!(matches!(late, ListingEvent::LateAttemptRecorded { class: Some(OutcomeClass::Unknown), .. }));
+    assert_eq!(story.listing, before);
+    assert_eq!(story.run(ListingCommand::RecordOutcome(report(2, None))), Ok(Vec::new()), "nothing to tell");
+}
+
+#[test]
+fn an_outcome_of_a_job_that_never_was_is_refused() {
+    let mut story = changed();
+    for ordinal in [0, 3] {
+        assert!(matches!(story.refused(failed(ordinal, OutcomeClass::Transient)), ListingError::NotPending(_)));
+    }
+}
+
+#[test]
+fn a_superseded_job_that_came_through_leaves_the_newer_one_waiting() {
+    let mut story = changed();
+    story.must(change(3, "c"));
+    assert!(matches!(story.must(ListingCommand::RecordOutcome(accepted(2, "b"))), ListingEvent::SyncAccepted { .. }));
+    assert_eq!(story.listing.pending().map(|pending| pending.ordinal), Some(3));
+    assert_eq!(story.listing.accepted().snapshot, Some(snapshot("a")), "the newest one taken as a whole is not told");
+    assert_eq!(story.listing.needs().len(), 4);
+}

@@ -1,0 +1,228 @@
+//! The rules of `ChannelTarget`: given events, when a command, then events or a refusal.
+
+use domain::channel::ChannelKind;
+use domain::ids::TargetId;
+use domain::secret::SecretRef;
+use domain::target::{
+    ChannelTarget, Configuration, Health, Lifecycle, NewTarget, TargetCommand, TargetError, TargetEvent,
+};
+use domain::window::{InvalidLimit, RateLimit};
+use uuid::Uuid;
+
+fn new() -> NewTarget {
+    NewTarget {
+        target_id: TargetId(Uuid::from_u128(1)),
+        org_id: "sunstay".parse().expect("a name"),
+        account_id: "bali".parse().expect("a name"),
+        name: "Hostaway Bali".to_owned(),
+        channel: ChannelKind::Hostaway,
+        base_url: "https://api.hostaway.com/v1".to_owned(),
+        channel_account: "10450".to_owned(),
+        credential: "file:hostaway-10450".parse().expect("a reference"),
+        rate_limit: RateLimit::default(),
+        account_rate_limit: None,
+    }
+}
+
+fn limit(text: &str) -> RateLimit {
+    text.parse().expect("a limit")
+}
+
+fn pause() -> TargetCommand {
+    TargetCommand::Pause { reason: "works".to_owned() }
+}
+
+fn health(health: Health) -> TargetCommand {
+    TargetCommand::ReportHealth { health, reason: "seen".to_owned() }
+}
+
+fn configure(change: Configuration) -> TargetCommand {
+    TargetCommand::Configure(change)
+}
+
+/// Runs a command that is taken; gives the names of its events.
+fn run(target: &mut ChannelTarget, command: TargetCommand) -> Vec<&'static str> {
+    let what = format!("{command:?}");
+    let events = target.decide(command).unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
+    events.iter().cloned().for_each(|event| target.evolve(event));
+    events.iter().map(TargetEvent::type_name).collect()
+}
+
+fn created() -> ChannelTarget {
+    let mut target = ChannelTarget::default();
+    assert_eq!(run(&mut target, TargetCommand::Create(new())), ["TargetCreated"]);
+    target
+}
+
+fn refused(target: &ChannelTarget, command: TargetCommand) -> TargetError {
+    target.decide(command).expect_err("the command is refused")
+}
+
+/// The field that a refusal names.
+fn field(refusal: TargetError) -> &'static str {
+    match refusal {
+        TargetError::Field { field, .. } => field,
+        other => panic!("{other:?} names no field"),
+    }
+}
+
+#[test]
+fn a_new_target_sends_and_its_health_is_unknown() {
+    let target = created();
+    let settings = target.live().expect("it lives");
+    assert_eq!((settings.lifecycle, settings.health), (Lifecycle::Active, Health::Unknown));
+    assert_eq!(settings.rate_limit, limit("12/10s"), "the product's rule is the default");
+    assert_eq!(refused(&target, TargetCommand::Create(new())), TargetError::AlreadyExists);
+}
+
+#[test]
+fn every_bad_field_is_named() {
+    let field_of = |change: fn(&mut NewTarget)| {
+        let mut bad = new();
+        change(&mut bad);
+        field(refused(&ChannelTarget::default(), TargetCommand::Create(bad)))
+    };
+    assert_eq!(field_of(|new| new.name = "  ".to_owned()), "name");
+    assert_eq!(field_of(|new| new.name = "x".repeat(121)), "name");
+    for url in ["", "ftp://host", "https://", "https:///v1", "https://user@host", "https://host/?q=1", "https://host#f"]
+    {
+        let bad = NewTarget { base_url: url.to_owned(), ..new() };
+        assert_eq!(field(refused(&ChannelTarget::default(), TargetCommand::Create(bad))), "base_url", "{url}");
+    }
+    assert_eq!(field_of(|new| new.channel_account = String::new()), "channel_account");
+    assert_eq!(field_of(|new| new.channel_account = "10450/../1".to_owned()), "channel_account");
+}
+
+#[test]
+fn limits_that_make_no_sense_cannot_even_be_made() {
+    assert_eq!(RateLimit::new(0, 10_000), Err(InvalidLimit::Requests(0)));
+    assert_eq!(RateLimit::new(10_001, 10_000), Err(InvalidLimit::Requests(10_001)));
+    assert_eq!(RateLimit::new(12, 99), Err(InvalidLimit::Window(99)));
+    assert_eq!(RateLimit::new(12, 3_600_001), Err(InvalidLimit::Window(3_600_001)));
+    for text in ["", "12", "12/", "x/10s", "-1/10s", "12/10m", "12/99999999999s"] {
+        assert!(matches!(text.parse::<RateLimit>(), Err(InvalidLimit::Text(_))), "{text}");
+    }
+    for text in ["12/10s", "1/100ms", "10000/3600s"] {
+        assert_eq!(limit(text).to_string(), text);
+    }
+    let stored = serde_json::json!({"requests": 0, "window_ms": 10_000});
+    assert!(serde_json::from_value::<RateLimit>(stored).is_err(), "nor be read");
+}
+
+#[test]
+fn a_secret_reference_is_no_secret() {
+    for text in ["hunter2", "file:", "file:.hidden", "file:../../etc/passwd", "vault:x", "env:A B"] {
+        assert!(text.parse::<SecretRef>().is_err(), "{text}");
+    }
+    assert_eq!("env:HOSTAWAY_10450".parse::<SecretRef>().expect("a reference").as_str(), "env:HOSTAWAY_10450");
+}
+
+#[test]
+fn settings_change_one_by_one_and_no_change_is_no_event() {
+    let mut target = created();
+    assert!(run(&mut target, configure(Configuration::default())).is_empty());
+    let renamed = Configuration { name: Some("Bali".to_owned()), ..Configuration::default() };
+    assert_eq!(run(&mut target, configure(renamed.clone())), ["TargetConfigured"]);
+    assert!(run(&mut target, configure(renamed)).is_empty());
+    let shared = Configuration { account_rate_limit: Some(Some(limit("20/10s"))), ..Configuration::default() };
+    run(&mut target, configure(shared));
+    let moved = Configuration { base_url: Some("https://other.example/v1/".to_owned()), ..Configuration::default() };
+    run(&mut target, configure(moved));
+    let settings = target.live().expect("it lives").clone();
+    assert_eq!((settings.name.as_str(), settings.base_url.as_str()), ("Bali", "https://other.example/v1"));
+    assert_eq!(settings.account_rate_limit, Some(limit("20/10s")), "what is not named is kept");
+    let lifted = Configuration { account_rate_limit: Some(None), ..Configuration::default() };
+    run(&mut target, configure(lifted));
+    assert_eq!(target.live().expect("it lives").account_rate_limit, None);
+    let bad = Configuration { base_url: Some("host".to_owned()), ..Configuration::default() };
+    assert_eq!(field(refused(&target, configure(bad))), "base_url");
+    let bad = Configuration { name: Some(String::new()), ..Configuration::default() };
+    assert_eq!(field(refused(&target, configure(bad))), "name");
+}
+
+#[test]
+fn the_limit_and_the_credential_change() {
+    let mut target = created();
+    let to = |rate_limit| TargetCommand::ChangeRateLimit { rate_limit };
+    assert!(run(&mut target, to(limit("12/10s"))).is_empty());
+    assert_eq!(run(&mut target, to(limit("30/10s"))), ["RateLimitChanged"]);
+    assert_eq!(target.live().expect("it lives").rate_limit, limit("30/10s"));
+    run(&mut target, health(Health::Unauthorised));
+    // The same reference too: the value behind it is new.
+    let rotate = TargetCommand::RotateCredential { credential: "file:hostaway-10450".parse().expect("a reference") };
+    assert_eq!(run(&mut target, rotate), ["CredentialRotated"]);
+    assert_eq!(target.live().expect("it lives").health, Health::Unknown, "it sends again");
+}
+
+#[test]
+fn pauses_and_resumes_go_in_turns() {
+    let mut target = created();
+    assert_eq!(refused(&target, TargetCommand::Resume), TargetError::NotPaused);
+    assert_eq!(run(&mut target, pause()), ["TargetPaused"]);
+    assert_eq!(refused(&target, pause()), TargetError::AlreadyPaused);
+    assert_eq!(run(&mut target, TargetCommand::Resume), ["TargetResumed"]);
+}
+
+#[test]
+fn a_resume_also_says_that_refused_credentials_are_good_again() {
+    let mut target = created();
+    run(&mut target, health(Health::Unauthorised));
+    assert_eq!(run(&mut target, TargetCommand::Resume), ["HealthChanged"]);
+    run(&mut target, health(Health::Unauthorised));
+    run(&mut target, pause());
+    assert_eq!(run(&mut target, TargetCommand::Resume), ["TargetResumed", "HealthChanged"]);
+    let settings = target.live().expect("it lives");
+    assert_eq!((settings.lifecycle, settings.health), (Lifecycle::Active, Health::Unknown));
+}
+
+#[test]
+fn only_a_change_of_health_is_an_event() {
+    let mut target = created();
+    assert!(run(&mut target, health(Health::Unknown)).is_empty());
+    assert_eq!(run(&mut target, health(Health::Healthy)), ["HealthChanged"]);
+    assert!(run(&mut target, health(Health::Healthy)).is_empty());
+    assert_eq!(run(&mut target, health(Health::Degraded)), ["HealthChanged"]);
+}
+
+#[test]
+fn a_deleted_target_refuses_everything_and_keeps_its_settings() {
+    let mut target = created();
+    let delete = TargetCommand::Delete { reason: "sold".to_owned() };
+    assert_eq!(run(&mut target, delete.clone()), ["TargetDeleted"]);
+    let commands = [
+        configure(Configuration::default()),
+        TargetCommand::ChangeRateLimit { rate_limit: limit("1/1s") },
+        TargetCommand::RotateCredential { credential: "env:X".parse().expect("a reference") },
+        pause(),
+        TargetCommand::Resume,
+        delete,
+        health(Health::Healthy),
+    ];
+    for command in commands {
+        assert_eq!(refused(&target, command), TargetError::Deleted);
+    }
+    assert_eq!(refused(&target, TargetCommand::Create(new())), TargetError::AlreadyExists, "its id is not given again");
+    assert_eq!(target.settings().map(|settings| settings.lifecycle), Some(Lifecycle::Deleted));
+}
+
+#[test]
+fn nothing_can_be_asked_of_what_was_never_created() {
+    let target = ChannelTarget::default();
+    for command in [pause(), TargetCommand::Resume, health(Health::Healthy), configure(Configuration::default())] {
+        assert_eq!(refused(&target, command), TargetError::NotFound);
+    }
+}
+
+#[test]
+fn targets_of_one_account_share_a_scope_and_each_has_its_own() {
+    let of = |id: u128, account: &str| {
+        let mut target = ChannelTarget::default();
+        let new = NewTarget { target_id: TargetId(Uuid::from_u128(id)), channel_account: account.to_owned(), ..new() };
+        run(&mut target, TargetCommand::Create(new));
+        target.settings().expect("it was created").clone()
+    };
+    let (one, two, other) = (of(1, "10450"), of(2, "10450"), of(3, "999"));
+    assert_eq!(one.account_scope(), two.account_scope());
+    assert_ne!(one.account_scope(), other.account_scope());
+    assert_ne!(one.target_scope(), two.target_scope());
+}

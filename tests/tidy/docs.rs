@@ -1,0 +1,121 @@
+//! Every name between backticks in the documents is one that the sources have: a document that has fallen behind fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tree::{none, paths, read, texts, words};
+
+const DOCUMENTS: [&str; 5] = ["README.md", "ARCHITECTURE.md", "nats/README.md", "migrations/README.md", "CHANGELOG.md"];
+
+/// What stands between single backticks, with its line. Fenced blocks are examples, not names.
+fn quoted(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            found.extend(line.split('`').skip(1).step_by(2).map(|name| (number, name)));
+        }
+    }
+    found
+}
+
+fn is_path(name: &str) -> bool {
+    let endings = [".rs", ".json", ".sql", ".toml", ".md", ".sh"];
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    plain && (endings.iter().any(|ending| name.ends_with(ending)) || (name.ends_with('/') && !name.starts_with('/')))
+}
+
+/// A name of code: `a::b`, `snake_case` or `CamelCase`.
+fn is_name(name: &str) -> bool {
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+    let camel = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.contains(|c: char| c.is_ascii_lowercase());
+    let spaced = name.contains("::") || name.trim_matches('_').contains('_');
+    plain && !name.ends_with(':') && (camel || spaced)
+}
+
+#[test]
+fn paths_in_the_documents_exist() {
+    let paths = paths();
+    let exists = |name: &str| {
+        let folder = name.ends_with('/');
+        let matches = |path: &String| {
+            let inside = path == name || path.ends_with(&format!("/{name}"));
+            inside || folder && (path.starts_with(name) || path.contains(&format!("/{name}")))
+        };
+        // What is made on the machine is not in the checkout.
+        name == ".dev/" || paths.iter().any(matches)
+    };
+    let mut found = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        let missing = quoted(&text).into_iter().filter(|(_, name)| is_path(name) && !exists(name));
+        found.extend(missing.map(|(number, name)| format!("{document}:{number} {name}")));
+    }
+    none("a path that does not exist", &found);
+}
+
+#[test]
+fn names_in_the_documents_exist() {
+    let mut sources: BTreeMap<String, String> = BTreeMap::new();
+    for ending in [".rs", ".sql", ".json", ".toml", ".sh"] {
+        sources.extend(texts(ending));
+    }
+    let known: BTreeSet<&str> = sources.values().flat_map(|text| words(text)).collect();
+    let mut found = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        for (number, name) in quoted(&text).into_iter().filter(|(_, name)| is_name(name)) {
+            let missing: Vec<&str> = name.split("::").filter(|part| !known.contains(part)).collect();
+            if !missing.is_empty() {
+                found.push(format!("{document}:{number} {name}: the sources have no {}", missing.join(", ")));
+            }
+        }
+    }
+    none("a name that does not exist", &found);
+}
+
+#[test]
+fn links_in_the_documents_lead_somewhere() {
+    let mut found = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        let folder = document.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#', ' ']).next().unwrap_or_default();
+            let there = crate::tree::root().join(format!("{folder}{target}"));
+            if !target.is_empty() && !target.contains("://") && !there.exists() {
+                found.push(format!("{document}: {target}"));
+            }
+        }
+    }
+    none("a link to nowhere", &found);
+}
+
+/// Each invariant names the test that would fail without it.
+#[test]
+fn every_invariant_names_where_it_is_kept_and_its_test() {
+    let text = read("ARCHITECTURE.md");
+    let tests: BTreeSet<String> = texts(".rs")
+        .values()
+        .flat_map(|text| {
+            let lines: Vec<&str> = text.lines().collect();
+            lines
+                .windows(4)
+                .filter(|lines| lines[0].trim().starts_with("#[test]") || lines[0].trim().starts_with("#[tokio::test"))
+                .filter_map(|lines| lines.iter().find_map(|line| line.split("fn ").nth(1)?.split('(').next()))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let invariants: Vec<&str> = text.lines().filter(|line| line.starts_with("- Invariant:")).collect();
+    assert!(invariants.len() >= 10, "ARCHITECTURE.md marks its invariants");
+    let lacking = |line: &&&str| {
+        let names: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        let placed = names.iter().any(|name| is_path(name));
+        let tested = names.iter().any(|name| tests.contains(name.rsplit("::").next().unwrap_or(name)));
+        !(placed && tested)
+    };
+    let found: Vec<String> = invariants.iter().filter(lacking).map(|line| (*line).to_owned()).collect();
+    none("an invariant without a path and a test", &found);
+}
