@@ -33,8 +33,10 @@ impl DispatchStore {
     /// How long until some lane wakes, in milliseconds; `None` when nothing is planned. Negative when one is due.
     pub async fn next_wake_ms(&self) -> Result<Option<i64>, sqlx::Error> {
         sqlx::query_scalar(
-            "SELECT (extract(epoch FROM min(wake_at) - now()) * 1000)::bigint FROM dispatch_lanes
-             WHERE wake_at < 'infinity'",
+            // Of targets that a round would look at: the lane of a held or deleted one stays due for ever.
+            "SELECT (extract(epoch FROM min(l.wake_at) - now()) * 1000)::bigint
+             FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
+             WHERE l.wake_at < 'infinity' AND t.lifecycle = 'active' AND t.health <> 'unauthorised'",
         )
         .fetch_one(&self.pool)
         .await

@@ -153,7 +153,7 @@ pub fn audit_events(recorded: &Recorded) -> Vec<AuditEvent> {
         listing_id: ListingId(recorded.aggregate_id),
         unit_id: recorded.metadata.unit_id.clone(),
         sync_id,
-        created_by: recorded.metadata.actor.name.clone(),
+        created_by: recorded.metadata.on_behalf_of.clone().unwrap_or_else(|| recorded.metadata.actor.name.clone()),
         correlation_id: recorded.metadata.correlation_id,
         what,
     };

@@ -41,6 +41,8 @@ pub struct Metadata {
     pub unit_id: Option<UnitId>,
     /// Who did it.
     pub actor: Actor,
+    /// Who had asked for it, where a part of this service acts on that wish.
+    pub on_behalf_of: Option<String>,
     /// The same for everything that one outside request set off.
     pub correlation_id: Uuid,
     /// The message or event that led to this command.
@@ -54,6 +56,7 @@ const ACCOUNT: &str = "account_id";
 const TARGET: &str = "target_id";
 const UNIT: &str = "unit_id";
 const ACTOR: &str = "actor";
+const ON_BEHALF_OF: &str = "on_behalf_of";
 const CREDENTIAL: &str = "credential";
 const CORRELATION: &str = "correlation_id";
 const CAUSATION: &str = "causation_id";
@@ -78,6 +81,9 @@ impl Metadata {
         if let Some(unit) = &self.unit_id {
             map.insert(UNIT.to_owned(), unit.to_string());
         }
+        if let Some(name) = &self.on_behalf_of {
+            map.insert(ON_BEHALF_OF.to_owned(), name.clone());
+        }
         if let Some(id) = self.causation_id {
             map.insert(CAUSATION.to_owned(), id.to_string());
         }
@@ -96,6 +102,7 @@ impl Metadata {
             target_id: get(TARGET)?.parse().map_err(|_| InvalidMetadata(TARGET))?,
             unit_id: map.get(UNIT).and_then(|unit| unit.parse().ok()),
             actor: Actor { name: get(ACTOR)?.clone(), credential: get(CREDENTIAL)?.clone() },
+            on_behalf_of: map.get(ON_BEHALF_OF).cloned(),
             correlation_id: get(CORRELATION)?.parse().map_err(|_| InvalidMetadata(CORRELATION))?,
             causation_id: map.get(CAUSATION).and_then(|id| id.parse().ok()),
             traceparent: map.get(TRACEPARENT).cloned(),

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -68,13 +67,6 @@ impl RateLimit {
     /// When the slot of a call that was answered (or timed out) at `answered_at` is free again.
     pub fn free_at(self, answered_at: DateTime<Utc>) -> DateTime<Utc> {
         answered_at + TimeDelta::milliseconds(i64::from(self.window_ms) + MARGIN_MS)
-    }
-
-    /// Until when a slot is held for a call that starts at `started_at` and may take `timeout`, should nobody ever
-    /// tell how the call ended: a crash frees a slot late, never early.
-    pub fn held_until(self, started_at: DateTime<Utc>, timeout: Duration) -> DateTime<Utc> {
-        let timeout = TimeDelta::from_std(timeout).unwrap_or(TimeDelta::hours(1));
-        self.free_at(started_at + timeout)
     }
 }
 

@@ -37,6 +37,7 @@ impl Syncing {
             unit_id: Some(unit_id.clone()),
             actor,
             correlation_id: Uuid::now_v7(),
+            on_behalf_of: None,
             causation_id: None,
             traceparent: None,
         };

@@ -161,6 +161,7 @@ impl Syncing {
             unit_id: Some(link.unit_id.clone()),
             actor,
             correlation_id: request_id,
+            on_behalf_of: None,
             causation_id: None,
             traceparent: None,
         };

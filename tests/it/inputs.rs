@@ -120,3 +120,22 @@ async fn a_unit_nobody_linked_is_kept_and_a_later_link_starts_from_it() -> anyho
     assert_eq!(world.sandbox.listings(7920).await?.len(), 1);
     world.close().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_too_large_to_be_kept_whole_does_not_stop_the_stream() -> anyhow::Result<()> {
+    let world = World::new(&[7930]).await?;
+    let target = world.target(7930, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    world.link(target, &names(1)).await?;
+    let subject = world.nats.prefix.subject("supply.unit.changed.v1.tvl.villa-000");
+    let largest = world.nats.client.server_info().max_payload;
+    world.publish_raw(subject, vec![b'x'; largest - 1]).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let letters = world.nats.dead_letters(10).await?;
+    assert_eq!(letters.len(), 1);
+    let refused = world.nats.replay_dead_letter(letters[0].number).await.expect_err("it is cut").to_string();
+    assert!(refused.contains("too large"), "{refused}");
+    world.close().await
+}

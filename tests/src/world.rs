@@ -168,6 +168,7 @@ impl World {
             unit_id: None,
             actor: Actor::cli("tester"),
             correlation_id: Uuid::now_v7(),
+            on_behalf_of: None,
             causation_id: None,
             traceparent: None,
         })

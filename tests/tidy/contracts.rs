@@ -44,7 +44,7 @@ fn built() -> (Vec<String>, Vec<String>) {
         stored_in_streams.push(prefix.event(&stored(&event)));
         stored_in_streams.extend(audit_events(&recorded(&event)).iter().map(|audit| prefix.audit(audit)));
     }
-    (stored_in_streams, vec![prefix.nudge_queue(), prefix.nudge_journal()])
+    (stored_in_streams, vec![prefix.nudge_queue()])
 }
 
 #[test]
@@ -75,7 +75,6 @@ fn every_builder_of_a_subject_is_checked() {
         "audit",
         "dead_letter_unit",
         "nudge_queue",
-        "nudge_journal",
     ];
     assert_eq!(functions, known.into_iter().collect(), "tell `built` above about it");
 }

@@ -7,6 +7,7 @@ use domain::ids::{ListingId, OrgId, TargetId};
 use sqlx::{FromRow, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::slot::margin_ms;
 use super::{DispatchStore, Lease, SlotHold};
 
 /// What a dispatcher can take on.
@@ -253,7 +254,7 @@ impl Round<'_> {
         sqlx::query(
             "WITH taken AS (
                  UPDATE rate_slots s
-                 SET free_at = clock_timestamp() + make_interval(secs => $3 + r.window_ms / 1000.0)
+                 SET free_at = clock_timestamp() + make_interval(secs => $3 + (r.window_ms + $9) / 1000.0)
                  FROM unnest($1::text[], $2::int[]) AS u (scope, slot) JOIN rate_scopes r ON r.scope = u.scope
                  WHERE s.scope = u.scope AND s.slot = u.slot
              )
@@ -271,6 +272,7 @@ impl Round<'_> {
         .bind(claims.leases.iter().map(|lease| lease.tries).collect::<Vec<_>>())
         .bind(self.store.holder)
         .bind(lease.as_secs_f64())
+        .bind(margin_ms())
         .execute(&mut *self.transaction)
         .await
         .map(|_| ())

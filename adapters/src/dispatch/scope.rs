@@ -15,6 +15,23 @@ pub struct ScopeLimit {
 }
 
 impl DispatchStore {
+    /// The limit of an account at a channel, by its scope: of several targets that name one, the strictest counts.
+    pub async fn account_limit(&self, scope: &Scope) -> Result<Option<RateLimit>, sqlx::Error> {
+        let limits: Vec<(i32, i32)> = sqlx::query_as(
+            "SELECT account_requests, account_window_ms FROM channel_targets
+             WHERE 'account:' || channel || '/' || base_url || '/' || channel_account = $1
+               AND lifecycle <> 'deleted' AND account_requests IS NOT NULL
+             ORDER BY account_requests::float8 / account_window_ms, account_requests LIMIT 1",
+        )
+        .bind(scope.to_string())
+        .fetch_all(&self.pool)
+        .await?;
+        let limit = limits.first().and_then(|(requests, window_ms)| {
+            RateLimit::new(u32::try_from(*requests).ok()?, u32::try_from(*window_ms).ok()?).ok()
+        });
+        Ok(limit)
+    }
+
     /// Brings scopes to their limits. Idempotent. A lower limit counts the slots that are still taken; a longer window
     /// keeps taken slots for longer.
     pub async fn ensure_scopes(&self, limits: &[ScopeLimit]) -> Result<(), sqlx::Error> {

@@ -23,6 +23,11 @@ pub struct SlotHold {
     pub slots: Vec<Slot>,
 }
 
+/// The margin as SQL takes it, in milliseconds.
+pub(super) fn margin_ms() -> f64 {
+    f64::from(i32::try_from(MARGIN_MS).unwrap_or(i32::MAX))
+}
+
 fn columns(holds: &[SlotHold]) -> (Vec<String>, Vec<i32>) {
     holds.iter().flat_map(|hold| &hold.slots).map(|slot| (slot.scope.clone(), slot.number)).unzip()
 }
@@ -34,7 +39,7 @@ impl DispatchStore {
         sqlx::query(
             "WITH freed AS (
                  UPDATE rate_slots s
-                 SET free_at = clock_timestamp() + make_interval(secs => (r.window_ms + $3) / 1000.0)
+                 SET free_at = clock_timestamp() + make_interval(secs => (coalesce(r.window_ms, 0) + $3) / 1000.0)
                  FROM unnest($1::text[], $2::int[]) AS u (scope, slot) JOIN rate_scopes r ON r.scope = u.scope
                  WHERE s.scope = u.scope AND s.slot = u.slot
                  RETURNING s.scope, s.free_at
@@ -45,7 +50,7 @@ impl DispatchStore {
         )
         .bind(&scopes)
         .bind(&numbers)
-        .bind(f64::from(i32::try_from(MARGIN_MS).unwrap_or(i32::MAX)))
+        .bind(margin_ms())
         .bind(holds.iter().map(|hold| hold.target_id.0).collect::<Vec<_>>())
         .execute(&self.pool)
         .await

@@ -94,7 +94,8 @@ impl Run<'_> {
         };
         // Asked for nested rows: without them the answer's arrays could be empty, and would look as if refused.
         let path = "/listings?includeResources=1".to_owned();
-        let answer = self.session.call(&call(CallPurpose::Create, Method::POST, path, Some(body))).await?;
+        let answer = self.session.call(&call(CallPurpose::Create, Method::POST, path, Some(body))).await;
+        let answer = answer.map_err(Failure::of_creation)?;
         let Some(id) = answer.result.get("id").and_then(number) else {
             return Err(Failure::new(OutcomeClass::Unknown, "the listing was created, but the answer has no id"));
         };

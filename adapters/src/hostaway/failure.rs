@@ -39,12 +39,21 @@ pub(super) struct Failure {
     /// Not before this, UTC, where somebody said so.
     pub retry_at: Option<DateTime<Utc>>,
     pub throttle: Option<Throttle>,
+    /// A server fault was the answer, so the request had arrived.
+    pub server_fault: bool,
 }
 
 impl Failure {
     pub fn new(class: OutcomeClass, detail: impl Into<String>) -> Self {
         let detail = shortened(&detail.into());
-        Self { class, reach: Reach::Call, detail, retry_at: None, throttle: None }
+        Self { class, reach: Reach::Call, detail, retry_at: None, throttle: None, server_fault: false }
+    }
+
+    /// A creation that a server fault answered may have been applied, or be applied yet: a gateway gives up earlier
+    /// than what stands behind it.
+    pub fn of_creation(self) -> Self {
+        let class = if self.server_fault { OutcomeClass::Unknown } else { self.class };
+        Self { class, ..self }
     }
 
     pub fn reaching(self, reach: Reach) -> Self {

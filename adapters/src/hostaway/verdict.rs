@@ -78,7 +78,10 @@ fn refused(reply: &Reply, now: DateTime<Utc>) -> Failure {
             Failure::new(OutcomeClass::Rejected, detail).reaching(Reach::Target)
         }
         _ if status.is_client_error() => Failure::new(OutcomeClass::Rejected, detail),
-        _ => Failure::new(OutcomeClass::Transient, detail).not_before(limits::not_before(&reply.headers, now)),
+        _ => {
+            let failure = Failure::new(OutcomeClass::Transient, detail);
+            Failure { server_fault: true, ..failure }.not_before(limits::not_before(&reply.headers, now))
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use super::topology::{StreamKind, TopologyError};
 const SUBJECT: &str = "Dead-Letter-Subject";
 const PROBLEMS: &str = "Dead-Letter-Problems";
 const AT: &str = "Dead-Letter-At";
+const CUT: &str = "Dead-Letter-Cut-From-Bytes";
+/// Room for headers and protocol beside a body.
+const ROOM: usize = 64 * 1024;
 
 /// A message that could not be used.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +43,9 @@ pub enum DeadLetterError {
     /// No letter has this number.
     #[error("there is no dead letter {0}")]
     NotFound(u64),
+    /// Only the beginning of it is kept, so it cannot be sent again.
+    #[error("dead letter {0} was too large to be kept whole; ask its sender to publish it again")]
+    Cut(u64),
     /// NATS failed.
     #[error("failed to reach the dead letters: {0}")]
     Nats(String),
@@ -63,6 +69,14 @@ impl Nats {
         problems: &[Problem],
     ) -> Result<(), DeadLetterError> {
         let mut kept = without_nats_headers(headers);
+        // A message of the largest size has no room for the reason beside it. Bodies of that size are never usable.
+        let largest = self.client.server_info().max_payload.saturating_sub(ROOM);
+        let payload = if payload.len() > largest {
+            kept.insert(CUT, payload.len().to_string());
+            payload.slice(..largest)
+        } else {
+            payload
+        };
         kept.insert(SUBJECT, self.prefix.strip(subject));
         kept.insert(PROBLEMS, serde_json::to_string(problems).map_err(failed)?);
         kept.insert(AT, Utc::now().to_rfc3339());
@@ -103,6 +117,9 @@ impl Nats {
     pub async fn replay_dead_letter(&self, number: u64) -> Result<DeadLetter, DeadLetterError> {
         let stream = self.stream(StreamKind::DeadLetters).await?;
         let letter = read(&stream, number).await?;
+        if letter.headers.get(CUT).is_some() {
+            return Err(DeadLetterError::Cut(number));
+        }
         let subject = self.prefix.subject(&letter.subject);
         let headers = without_nats_headers(Some(&letter.headers));
         let sent = self.jetstream.publish_with_headers(subject, headers, letter.payload.clone()).await;

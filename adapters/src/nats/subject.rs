@@ -78,11 +78,6 @@ impl Prefix {
     pub fn nudge_queue(&self) -> String {
         self.subject("channels.nudge.queue")
     }
-
-    /// Core NATS: the journal has new events.
-    pub fn nudge_journal(&self) -> String {
-        self.subject("channels.nudge.journal")
-    }
 }
 
 /// The org and the unit that a unit-changed subject (without prefix) names.

@@ -120,6 +120,10 @@ impl ChannelListing {
         if report.ordinal == 0 || report.ordinal > self.last_ordinal {
             return Err(ListingError::NotPending(report.sync_id));
         }
+        // The answer to the same command was lost on its way: it is not a second attempt.
+        if self.last_attempt_at == Some(report.started_at) {
+            return Ok(Vec::new());
+        }
         let burned = self.pending.as_ref().filter(|p| p.ordinal == report.ordinal).map_or(0, |p| p.attempts);
         let burns = report.class.is_some_and(OutcomeClass::burns_attempt);
         let attempt = SyncAttempt {

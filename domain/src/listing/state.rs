@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::call::CallPurpose;
 use crate::channel::{Section, SectionHashes};
 use crate::hash::SnapshotHash;
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
@@ -101,6 +102,9 @@ pub struct ChannelListing {
     pub(super) last_ordinal: u64,
     pub(super) finished_ordinal: u64,
     pub(super) pending: Option<Pending>,
+    /// When the attempt that was recorded last had started: told again, it is the same attempt.
+    #[serde(default)]
+    pub(super) last_attempt_at: Option<DateTime<Utc>>,
     pub(super) accepted: Accepted,
 }
 
@@ -202,6 +206,7 @@ impl ChannelListing {
                 self.finish(&attempt, false);
             }
             ListingEvent::LateAttemptRecorded { attempt, .. } => {
+                self.last_attempt_at = Some(attempt.started_at);
                 if self.external_id.is_none() {
                     self.external_id = attempt.progress.external_id;
                 }
@@ -235,17 +240,21 @@ impl ChannelListing {
     }
 
     fn take_progress(&mut self, attempt: &SyncAttempt, failure: Option<OutcomeClass>) {
+        self.last_attempt_at = Some(attempt.started_at);
         if let Some(id) = &attempt.progress.external_id {
             self.external_id = Some(id.clone());
         }
-        // Any answer settles the intent to create; only an unknown end leaves a call that may still arrive.
         let unknown = failure == Some(OutcomeClass::Unknown);
-        if !unknown {
+        // The answer to the creating call settles the intent. An attempt that did not make that call, a look-up that was
+        // throttled for instance, tells nothing of it: the call may still arrive.
+        let answered = !unknown && attempt.calls.iter().any(|call| call.purpose == CallPurpose::Create);
+        if answered || self.external_id.is_some() {
             self.creation = None;
         }
         self.accepted.sections.extend(attempt.progress.sections.iter().map(|(section, hash)| (*section, *hash)));
         if let Some(pending) = self.pending.as_mut() {
-            pending.verify_first = unknown;
+            // An unknown end stays to be verified until an attempt came through.
+            pending.verify_first = unknown || pending.verify_first && failure.is_some();
         }
     }
 

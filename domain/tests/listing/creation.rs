@@ -1,11 +1,12 @@
 //! The creation guard: no duplicate listing at the channel.
 
+use domain::call::CallPurpose;
 use domain::ids::{ExternalId, SyncId};
 use domain::listing::{ListingCommand, ListingError, ListingEvent};
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
-use crate::fixture::{Story, accepted, at, change, failed, link, unlink};
+use crate::fixture::{Story, accepted, at, change, failed, link, report, unlink};
 
 fn start(second: i64) -> ListingCommand {
     ListingCommand::StartCreation { sync_id: SyncId(Uuid::from_u128(1)), at: at(second) }
@@ -61,10 +62,27 @@ fn the_guard_outlives_an_unknown_end_a_newer_job_and_a_new_link() {
 fn an_answer_lifts_the_guard() {
     let mut story = to_be_created();
     story.must(start(0));
-    story.must(failed(1, OutcomeClass::Rejected));
+    let mut told = report(1, Some(OutcomeClass::Rejected));
+    told.calls[0].purpose = CallPurpose::Create;
+    story.must(ListingCommand::RecordOutcome(told));
     assert_eq!(story.listing.creation(), None);
     story.must(change(2, "b"));
     assert!(matches!(story.must(start(1)), ListingEvent::CreationStarted { .. }));
+}
+
+/// The attempt after an unknown end looks the reference up; that look-up failing says nothing about the creating call.
+#[test]
+fn a_failed_look_up_does_not_lift_the_guard_and_the_end_stays_to_be_verified() {
+    for class in [OutcomeClass::Transient, OutcomeClass::Throttled, OutcomeClass::Unauthorised] {
+        let mut story = to_be_created();
+        story.must(start(0));
+        story.must(failed(1, OutcomeClass::Unknown));
+        story.must(failed(1, class));
+        assert!(story.listing.pending().is_some_and(|pending| pending.verify_first), "{class}");
+        story.must(change(2, "b"));
+        assert!(story.listing.pending().is_some_and(|pending| pending.verify_first), "{class}");
+        assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) }, "{class}");
+    }
 }
 
 #[test]

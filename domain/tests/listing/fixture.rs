@@ -1,5 +1,7 @@
 //! One listing with everything that a command needs; each test changes what it is about.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::{Section, SectionHashes};
@@ -129,6 +131,12 @@ pub fn manual(number: u128, revision: u64, content: &str) -> ListingCommand {
     ListingCommand::RequestSync(wish(cause, revision, content))
 }
 
+/// No two attempts of a listing start at the same time.
+fn next_start() -> DateTime<Utc> {
+    static STARTS: AtomicI64 = AtomicI64::new(0);
+    at(0) + TimeDelta::microseconds(STARTS.fetch_add(1, Ordering::Relaxed))
+}
+
 /// How an attempt at the job of this ordinal ended; it made one call.
 pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
     let call = CallRecord {
@@ -145,7 +153,7 @@ pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
     SyncReport {
         sync_id: SyncId(Uuid::from_u128(u128::from(ordinal))),
         ordinal,
-        started_at: at(0),
+        started_at: next_start(),
         finished_at: at(1),
         class,
         detail: None,

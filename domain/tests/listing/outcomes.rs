@@ -100,10 +100,14 @@ fn what_got_done_counts_although_the_whole_failed() {
 fn an_attempt_that_comes_late_is_kept_and_changes_no_outcome() {
     let mut story = changed();
     story.must(ListingCommand::RecordOutcome(accepted(2, "b")));
-    let before = story.listing.clone();
+    let outcome = |story: &Story| {
+        let now = &story.listing;
+        (now.pending().cloned(), now.accepted().clone(), now.external_id().cloned(), now.state(), now.creation())
+    };
+    let before = outcome(&story);
     let late = story.must(failed(2, OutcomeClass::Unknown));
     assert!(matches!(late, ListingEvent::LateAttemptRecorded { class: Some(OutcomeClass::Unknown), .. }));
-    assert_eq!(story.listing, before);
+    assert_eq!(outcome(&story), before);
     assert_eq!(story.run(ListingCommand::RecordOutcome(report(2, None))), Ok(Vec::new()), "nothing to tell");
 }
 
@@ -123,4 +127,15 @@ fn a_superseded_job_that_came_through_leaves_the_newer_one_waiting() {
     assert_eq!(story.listing.pending().map(|pending| pending.ordinal), Some(3));
     assert_eq!(story.listing.accepted().snapshot, Some(snapshot("a")), "the newest one taken as a whole is not told");
     assert_eq!(story.listing.needs().len(), 4);
+}
+
+/// The commit came through, its answer did not: the dispatcher tells the same attempt again.
+#[test]
+fn an_outcome_that_is_told_twice_is_one_attempt() {
+    let mut story = Story::linked();
+    story.must(change(1, "a"));
+    let told = report(1, Some(OutcomeClass::Transient));
+    story.must(ListingCommand::RecordOutcome(told.clone()));
+    assert_eq!(story.listing.decide(ListingCommand::RecordOutcome(told)), Ok(Vec::new()));
+    assert_eq!(story.listing.pending().map(|pending| pending.attempts), Some(1));
 }

@@ -116,7 +116,9 @@ impl Gate {
         inbox: &mut Vec<Message>,
         stop: &CancellationToken,
     ) {
-        let planned = self.store.next_wake_ms().await.ok().flatten();
+        // Without room for more, only a worker's word can change anything.
+        let full = self.active.len() >= self.shared.options.concurrency;
+        let planned = if full { None } else { self.store.next_wake_ms().await.ok().flatten() };
         let planned = planned.map_or(POLL, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
         let now = Instant::now();
         let waits = self.wants.keys().map(|target| {
@@ -208,10 +210,11 @@ impl Gate {
         };
         let lanes = std::mem::take(&mut round.lanes);
         round.lanes.clone_from(&lanes);
-        round.write(&claims, START_GRACE + self.shared.options.call_timeout, LEASE).await?;
+        let kept_for = START_GRACE + self.shared.options.call_timeout;
+        round.write(&claims, kept_for, LEASE).await?;
         let gave = !allocation.grants.is_empty();
         for grant in allocation.grants {
-            let granted = Granted { hold: grant.hold, at: Instant::now() };
+            let granted = Granted { hold: grant.hold, at: Instant::now(), kept_for };
             match grant.grantee {
                 Grantee::Waiting(urgency) => self.hand_over(urgency, granted),
                 Grantee::New(candidate) => self.start(candidate.lease, granted),
@@ -272,7 +275,9 @@ impl Gate {
             let Ok(target) = self.shared.commands.load_target(lane.target_id).await else { continue };
             let Some(settings) = target.settings() else { continue };
             limits.push(ScopeLimit { scope: settings.target_scope(), limit: Some(settings.rate_limit) });
-            limits.push(ScopeLimit { scope: settings.account_scope(), limit: settings.account_rate_limit });
+            let account = settings.account_scope();
+            let limit = self.store.account_limit(&account).await?;
+            limits.push(ScopeLimit { scope: account, limit });
             known.insert((lane.target_id, lane.version));
         }
         self.store.ensure_scopes(&limits).await?;

@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use adapters::dispatch::SlotHold;
 
-use super::START_GRACE;
 use super::message::{Granted, Message};
 use crate::commands::{CommandError, Commands};
 
@@ -35,7 +34,7 @@ impl Host<'_> {
     /// Gives the first slot back if no call used it.
     pub(super) fn give_back(&self) {
         if let Some(granted) = self.take_first() {
-            let _ = self.gate.send(Message::Unused(granted.hold));
+            self.unused(granted);
         }
     }
 
@@ -43,31 +42,36 @@ impl Host<'_> {
         self.first.lock().expect("nobody panics while holding this lock").take()
     }
 
-    fn permit(&self, hold: SlotHold) -> Box<dyn Permit> {
+    fn unused(&self, granted: Granted) {
+        if let Some(message) = granted.told(Message::Unused) {
+            let _ = self.gate.send(message);
+        }
+    }
+
+    /// A permit, unless the grant is too old to start a call that its hold still covers.
+    fn permit(&self, granted: Granted) -> Option<Box<dyn Permit>> {
+        if !granted.can_start() {
+            self.unused(granted);
+            return None;
+        }
         let scopes = [ThrottledScope::Account, ThrottledScope::Egress].map(|scope| scope.of(self.target, self.egress));
-        Box::new(GatePermit { hold: Some(hold), gate: self.gate.clone(), scopes })
+        Some(Box::new(GatePermit { granted: Some(granted), gate: self.gate.clone(), scopes }))
     }
 }
 
 #[async_trait]
 impl SyncHost for Host<'_> {
     async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
-        if let Some(granted) = self.take_first() {
-            if granted.at.elapsed() < START_GRACE {
-                return Ok(self.permit(granted.hold));
-            }
-            // Too old to start a call that the hold still covers.
-            let _ = self.gate.send(Message::Unused(granted.hold));
+        if let Some(permit) = self.take_first().and_then(|granted| self.permit(granted)) {
+            return Ok(permit);
         }
         loop {
             let (reply, granted) = oneshot::channel();
             let want = Message::Want { target_id: self.target.target_id, urgency, reply };
             self.gate.send(want).map_err(|_| NoSlot)?;
-            let granted = granted.await.map_err(|_| NoSlot)?;
-            if granted.at.elapsed() < START_GRACE {
-                return Ok(self.permit(granted.hold));
+            if let Some(permit) = self.permit(granted.await.map_err(|_| NoSlot)?) {
+                return Ok(permit);
             }
-            let _ = self.gate.send(Message::Unused(granted.hold));
         }
     }
 
@@ -85,16 +89,16 @@ impl SyncHost for Host<'_> {
 }
 
 struct GatePermit {
-    hold: Option<SlotHold>,
+    granted: Option<Granted>,
     gate: mpsc::UnboundedSender<Message>,
     scopes: [domain::window::Scope; 2],
 }
 
 impl GatePermit {
     fn send(&mut self, message: impl FnOnce(SlotHold) -> Message) {
-        if let Some(hold) = self.hold.take() {
+        if let Some(message) = self.granted.take().and_then(|granted| granted.told(message)) {
             // A gate that is gone leaves the slot to run out by itself: late, never early.
-            let _ = self.gate.send(message(hold));
+            let _ = self.gate.send(message);
         }
     }
 }

@@ -113,16 +113,18 @@ enum Found {
     Job(Box<Job>),
     /// There is nothing to send.
     Nothing,
-    /// There is, but the target was paused or refused a moment ago.
+    /// There is, but the listing or its target was paused, or refused, a moment ago.
     Held,
 }
 
 async fn read(shared: &Shared, lease: Lease) -> Result<Found, String> {
     let listing = shared.commands.load_listing(lease.listing_id).await.map_err(|e| e.to_string())?;
-    let (Some(link), Some(LinkState::Active), Some(pending)) = (listing.link(), listing.state(), listing.pending())
-    else {
+    let (Some(link), Some(state), Some(pending)) = (listing.link(), listing.state(), listing.pending()) else {
         return Ok(Found::Nothing);
     };
+    if state != LinkState::Active {
+        return Ok(Found::Held);
+    }
     let target = shared.commands.load_target(link.target_id).await.map_err(|e| e.to_string())?;
     let Ok(settings) = target.live() else { return Ok(Found::Nothing) };
     if settings.lifecycle != Lifecycle::Active || settings.health == Health::Unauthorised {
@@ -137,6 +139,7 @@ async fn read(shared: &Shared, lease: Lease) -> Result<Found, String> {
         correlation_id: pending.origin.correlation_id,
         causation_id: Some(pending.sync_id.0),
         traceparent: pending.origin.traceparent.clone(),
+        on_behalf_of: Some(pending.origin.requested_by.clone()),
     };
     let (link, pending, target) = (link.clone(), pending.clone(), settings.clone());
     Ok(Found::Job(Box::new(Job { link, pending, listing, target, metadata })))

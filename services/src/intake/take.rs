@@ -202,6 +202,7 @@ async fn request_one(
         unit_id: Some(change.unit.unit_id.clone()),
         actor: Actor::service("intake"),
         correlation_id: change.correlation_id,
+        on_behalf_of: None,
         causation_id: None,
         traceparent: change.traceparent.clone(),
     };

@@ -35,8 +35,9 @@ impl<'a> Lane<'a> {
         let tail = if info.state.messages == 0 {
             None
         } else {
-            let last = stream.get_raw_message(last_sequence).await.ok();
-            last.and_then(|message| position_header(Some(&message.headers), POSITION))
+            // A tail that cannot be read now is no empty stream: its whole retention would be published again.
+            let last = stream.get_raw_message(last_sequence).await?;
+            position_header(Some(&last.headers), POSITION)
         };
         let position = match tail {
             Some(position) => position,

@@ -55,6 +55,7 @@ async fn change_listing(
         unit_id: Some(link.unit_id.clone()),
         actor: session.actor.clone(),
         correlation_id: Uuid::now_v7(),
+        on_behalf_of: None,
         causation_id: None,
         traceparent: None,
     };

@@ -124,6 +124,7 @@ async fn change_target(
         target_id,
         unit_id: None,
         actor: session.actor.clone(),
+        on_behalf_of: None,
         correlation_id: Uuid::now_v7(),
         causation_id: None,
         traceparent: None,

@@ -55,6 +55,7 @@ impl CreateArgs {
             target_id,
             unit_id: None,
             actor: session.actor.clone(),
+            on_behalf_of: None,
             correlation_id: Uuid::now_v7(),
             causation_id: None,
             traceparent: None,
