@@ -8,12 +8,13 @@ use serde_json::json;
 
 use crate::figures::Figures;
 use crate::interactive::stop_signal;
+use crate::process::Running;
 use crate::progress::{drain, say, tell};
 use crate::publisher::Publisher;
-use crate::run::Run;
+use crate::run::{Processes, Run};
 use crate::stage::{Servers, Stage};
 use crate::trickle::Trickle;
-use crate::{channel, figures, latest_wins, postgres};
+use crate::{channel, figures, latest_wins, postgres, process};
 
 /// Nothing is waited for after this, so that comparing and cleaning up end within the minute.
 const WAIT: Duration = Duration::from_secs(50);
@@ -57,21 +58,47 @@ pub async fn run(servers: &Servers, villas: usize) -> anyhow::Result<ExitCode> {
 }
 
 async fn verify(stage: &Stage, villas: usize, started: Instant) -> anyhow::Result<Figures> {
-    let deadline = started + WAIT;
     let (mut run, processes) = Run::set_up(stage, villas).await?;
+    let figures = tokio::select! {
+        figures = examine(&mut run, processes.service.running(), started) => figures?,
+        name = death(&processes) => {
+            let words = process::last_lines(&stage.log_file(name));
+            anyhow::bail!("{name} has died; its last words:\n{words}");
+        }
+    };
+    run.pool.close().await;
+    Ok(figures)
+}
+
+/// The first of the processes that ends; never, if all is well.
+async fn death(processes: &Processes) -> &'static str {
+    loop {
+        for (name, process) in [("distribution", &processes.service), ("sandbox", &processes.sandbox)] {
+            if !process.running().is_alive() {
+                return name;
+            }
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+async fn examine(run: &mut Run, service: &Running, started: Instant) -> anyhow::Result<Figures> {
+    let deadline = started + WAIT;
     run.publish_all().await?;
-    say(&format!("{villas} villas are linked and published after {:.1} s", started.elapsed().as_secs_f64()));
+    say(&format!(
+        "{} villas are linked and published after {:.1} s",
+        run.villas.len(),
+        started.elapsed().as_secs_f64()
+    ));
     let mut problems = Vec::new();
-    if drain(&run, deadline).await? {
-        play(&mut run, deadline).await.unwrap_or_else(|missing| problems.push(format!("at the end {missing:#}")));
+    if drain(run, deadline).await? {
+        play(run, deadline).await.unwrap_or_else(|missing| problems.push(format!("at the end {missing:#}")));
     } else {
         problems.push("the first full sync did not end in time".to_owned());
     }
     tokio::time::sleep(PHOTOS).await;
-    let found = channel::compare(&run).await?;
-    let figures = figures::gather(&run, processes.service.running(), &found, problems, started).await?;
-    run.pool.close().await;
-    Ok(figures)
+    let found = channel::compare(run).await?;
+    figures::gather(run, service, &found, problems, started).await
 }
 
 /// What happens after the first full sync.

@@ -57,7 +57,7 @@ async fn run(stage: &Stage, arguments: &[&str]) -> anyhow::Result<Value> {
 pub async fn create_targets(stage: &Stage, sandbox: &str) -> anyhow::Result<Vec<Target>> {
     let mut targets = Vec::new();
     for (index, role) in CAST.iter().enumerate() {
-        let (url, account) = (format!("http://{sandbox}/v1"), role.channel_account.to_string());
+        let (url, account) = (base_url(sandbox), role.channel_account.to_string());
         let (secret, limit) = (format!("file:{}", role.secret()), role.limit());
         let arguments = [
             ["target", "create"],
@@ -74,6 +74,19 @@ pub async fn create_targets(stage: &Stage, sandbox: &str) -> anyhow::Result<Vec<
         targets.push(Target::new(id.with_context(|| format!("there is no target_id in {answer}"))?, index));
     }
     Ok(targets)
+}
+
+/// Tells the targets that the sandbox is at another address.
+pub async fn move_targets(stage: &Stage, targets: &[Target], sandbox: &str) -> anyhow::Result<()> {
+    for target in targets {
+        let id = target.target_id.to_string();
+        run(stage, &["target", "configure", &id, "--base-url", &base_url(sandbox)]).await?;
+    }
+    Ok(())
+}
+
+fn base_url(sandbox: &str) -> String {
+    format!("http://{sandbox}/v1")
 }
 
 /// Puts every villa on its target.

@@ -1,5 +1,6 @@
 //! `demo`: starts what is not running, shows the first full sync and what a pause does, and then keeps live changes
-//! coming. Sandbox and service go on after it until `./justw down`; a second `demo` finds them.
+//! coming. Sandbox and service go on after it until `./justw down`; a later `demo` finds them, or starts them again with
+//! all that they had.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -27,9 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// What a later demo needs to find this one. Written once everything is published.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
+    /// Its address, which the targets have.
     sandbox: String,
     villas: usize,
     targets: Vec<Target>,
+}
+
+impl Saved {
+    fn write(&self, stage: &Stage) -> anyhow::Result<()> {
+        Ok(std::fs::write(stage.folder.join("state.json"), serde_json::to_vec_pretty(self)?)?)
+    }
 }
 
 /// Plays until ctrl-c, or for some seconds of live changes.
@@ -41,7 +49,8 @@ pub async fn run(servers: &Servers, villas: usize, fresh: bool, seconds: Option<
     };
     if process::find(&stage.pid_file(distribution::PROGRAM), distribution::PROGRAM).is_some() {
         tell("");
-        tell("The service and the sandbox go on running. ./justw demo comes back to them, ./justw down stops them.");
+        tell("The service and the sandbox go on running. ./justw down stops them; ./justw demo comes back");
+        tell("to them, also after that, with everything that is there.");
     }
     played.map(|()| ExitCode::SUCCESS)
 }
@@ -71,18 +80,15 @@ async fn play(stage: &Stage, villas: usize, fresh: bool, seconds: Option<Duratio
     live(&mut run, seconds).await
 }
 
-/// The demo that runs already, if it does.
+/// The demo that was there before, running or not.
 async fn come_back(stage: &Stage, villas: usize) -> anyhow::Result<Option<Run>> {
     let Ok(saved) = std::fs::read(stage.folder.join("state.json")) else { return Ok(None) };
-    let Ok(saved) = serde_json::from_slice::<Saved>(&saved) else { return Ok(None) };
-    if process::find(&stage.pid_file("sandbox"), sandbox::PROGRAM).is_none() {
-        say("The sandbox keeps its listings in memory and was stopped since: the demo starts over.");
-        return Ok(None);
-    }
+    let Ok(mut saved) = serde_json::from_slice::<Saved>(&saved) else { return Ok(None) };
     if postgres::create(stage).await? {
         say("The demo's database is gone: the demo starts over.");
         return Ok(None);
     }
+    let Some(sandbox) = find_sandbox(stage, &mut saved).await? else { return Ok(None) };
     if saved.villas != villas {
         say(&format!("There are {} villas; for another number start over with --fresh.", saved.villas));
     }
@@ -107,10 +113,34 @@ async fn come_back(stage: &Stage, villas: usize) -> anyhow::Result<Option<Run>> 
     }
     anyhow::ensure!(bodies.len() == saved.villas, "the service knows {} of {} villas", bodies.len(), saved.villas);
     let published = postgres::backlog(&pool).await?.taken;
-    let sandbox = Sandbox::at(saved.sandbox)?;
-    sandbox.summary().await?;
     let run = Run { stage: stage.clone(), pool, sandbox, publisher, targets: saved.targets, villas: bodies, published };
     Ok(Some(run))
+}
+
+/// The sandbox with its listings, started again where it was stopped. `None` if its listings are lost.
+async fn find_sandbox(stage: &Stage, saved: &mut Saved) -> anyhow::Result<Option<Sandbox>> {
+    let sandbox = match sandbox::find(stage) {
+        Some(running) => running,
+        None if stage.sandbox_state().is_some_and(|path| path.is_file()) => {
+            say("Starting the sandbox again; it has what it had.");
+            let (process, sandbox) = sandbox::start(stage, Some(&saved.sandbox)).await?;
+            sandbox.enforce_limits().await?;
+            process.release();
+            sandbox
+        }
+        None => {
+            say("The sandbox's state file is gone, and with it the listings at the channel: the demo starts over.");
+            return Ok(None);
+        }
+    };
+    sandbox.summary().await?;
+    if sandbox.address != saved.sandbox {
+        say(&format!("Its port was taken: the targets are told that it is at {} now.", sandbox.address));
+        distribution::move_targets(stage, &saved.targets, &sandbox.address).await?;
+        saved.sandbox.clone_from(&sandbox.address);
+        saved.write(stage)?;
+    }
+    Ok(Some(sandbox))
 }
 
 async fn start_over(stage: &Stage, villas: usize) -> anyhow::Result<Run> {
@@ -128,7 +158,7 @@ async fn start_over(stage: &Stage, villas: usize) -> anyhow::Result<Run> {
     run.publish_all().await?;
     guide::write_command(stage)?;
     let saved = Saved { sandbox: run.sandbox.address.clone(), villas, targets: run.targets.clone() };
-    std::fs::write(stage.folder.join("state.json"), serde_json::to_vec_pretty(&saved)?)?;
+    saved.write(stage)?;
     processes.sandbox.release();
     processes.service.release();
     Ok(run)

@@ -1,5 +1,6 @@
 //! The demo driver: starts the Hostaway sandbox and the service, makes an organisation with three targets and its
-//! villas, publishes their changes, and either keeps it all running (`demo`) or verifies it and ends (`demo --check`).
+//! villas, publishes their changes, and either keeps it all running (`demo`, which goes on with the same data after a
+//! `./justw down`) or verifies it and ends (`demo --check`).
 
 mod channel;
 mod check;
@@ -26,7 +27,8 @@ use clap::Parser;
 
 use stage::Servers;
 
-/// 200 villas, three Hostaway accounts in a sandbox, and the service between them.
+/// 200 villas, three Hostaway accounts in a sandbox, and the service between them. What is there stays until --fresh,
+/// also when it was stopped.
 #[derive(Debug, Parser)]
 #[command(name = "demo", version)]
 struct Cli {
@@ -34,7 +36,7 @@ struct Cli {
     #[arg(long)]
     check: bool,
 
-    /// Start over: stop what runs, drop the demo's database and its streams
+    /// Start over: stop what runs, drop the demo's database, its streams and the listings at the sandbox
     #[arg(long, conflicts_with = "check")]
     fresh: bool,
 

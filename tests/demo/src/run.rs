@@ -50,8 +50,9 @@ impl Run {
         postgres::create(stage).await?;
         let publisher = Publisher::connect(stage).await?;
         let secrets = targets::make_secrets(stage)?;
-        let (sandbox_process, sandbox) = sandbox::start(stage).await?;
+        let (sandbox_process, sandbox) = sandbox::start(stage, None).await?;
         sandbox.admit(&secrets).await?;
+        sandbox.enforce_limits().await?;
         let service = distribution::serve(stage, &publisher).await?;
         let targets = distribution::create_targets(stage, &sandbox.address).await?;
         distribution::link(stage, &targets, villas).await?;

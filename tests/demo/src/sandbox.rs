@@ -1,6 +1,8 @@
 //! The sandbox: its process, and its inspection API.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -75,14 +77,30 @@ struct Days {
     days: Vec<Value>,
 }
 
-/// Starts it on a free port and waits until it listens.
-pub async fn start(stage: &Stage) -> anyhow::Result<(Guarded, Sandbox)> {
-    let port_file = stage.folder.join("sandbox.address");
+/// The one that runs, if it does.
+pub fn find(stage: &Stage) -> Option<Sandbox> {
+    process::find(&stage.pid_file("sandbox"), PROGRAM)?;
+    Sandbox::at(std::fs::read_to_string(port_file(stage)).ok()?).ok()
+}
+
+fn port_file(stage: &Stage) -> PathBuf {
+    stage.folder.join("sandbox.address")
+}
+
+/// Starts it where it was before, if that port is still free, else on any, and waits until it listens.
+pub async fn start(stage: &Stage, before: Option<&str>) -> anyhow::Result<(Guarded, Sandbox)> {
+    let port_file = port_file(stage);
     let log = stage.log_file("sandbox");
     // An old one would name a port that is nobody's any more.
     let _ = std::fs::remove_file(&port_file);
     let mut command = Command::new(stage.program(PROGRAM)?);
     command.args(["--limits", "off", "--token-delay-ms", "1000", "--port-file"]).arg(&port_file);
+    if let Some(address) = before.filter(|address| TcpListener::bind(address).is_ok()) {
+        command.args(["--listen", address]);
+    }
+    if let Some(path) = stage.sandbox_state() {
+        command.arg("--state-file").arg(path);
+    }
     let process = process::start(command, &log, &stage.pid_file("sandbox"))?;
     let since = Instant::now();
     loop {
@@ -106,11 +124,16 @@ impl Sandbox {
         Ok(Self { http, address })
     }
 
-    /// Opens the accounts with their secrets, and has each target's limit enforced on its account.
+    /// Opens the accounts with their secrets.
     pub async fn admit(&self, secrets: &BTreeMap<u64, String>) -> anyhow::Result<()> {
         for (account, secret) in secrets {
             self.send("POST", "accounts", &json!({ "account_id": account, "secret": secret })).await?;
         }
+        Ok(())
+    }
+
+    /// Has each target's limit enforced on its account; a sandbox does not keep limits.
+    pub async fn enforce_limits(&self) -> anyhow::Result<()> {
         let limit = |role: &crate::targets::Role| json!({ "limit": role.requests, "window_ms": role.window_ms });
         let accounts: BTreeMap<u64, Value> = CAST.iter().map(|role| (role.channel_account, limit(role))).collect();
         self.send("PUT", "limits", &json!({ "account": null, "ip": null, "accounts": accounts })).await?;

@@ -115,6 +115,11 @@ impl Stage {
         self.folder.join("secrets")
     }
 
+    /// Where the sandbox keeps what it has; the one of a check need not.
+    pub fn sandbox_state(&self) -> Option<PathBuf> {
+        self.mark.is_empty().then(|| self.folder.join("sandbox-state.json"))
+    }
+
     /// What the service and its command line are told by their environment.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![

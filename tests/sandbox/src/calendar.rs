@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::reservations::Reservation;
@@ -13,26 +13,35 @@ use crate::reservations::Reservation;
 const LONGEST_DAYS: i64 = 3_660;
 
 /// What was written on one night; `None` shows the listing's default.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Night {
+    #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     minimum_stay: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     maximum_stay: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     closed_on_arrival: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     closed_on_departure: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<Box<str>>,
 }
 
 /// A reservation's hold on a night.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Hold {
     pub reservation: u64,
     /// Airbnb request to book: the night shows `pending`, not `reserved`.
     pub pending: bool,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Calendar {
     nights: BTreeMap<NaiveDate, Night>,
     pub holds: BTreeMap<NaiveDate, Hold>,

@@ -8,6 +8,7 @@ pub mod view;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -22,14 +23,18 @@ use crate::{
     store::Ids,
 };
 
-#[derive(Clone)]
+/// Its serialised form is that of the state file; the API's is [`view::View`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Listing {
     pub id: u64,
     pub account: u64,
+    #[serde(deserialize_with = "fields::named")]
     pub fields: BTreeMap<&'static str, Value>,
     pub amenities: Vec<Amenity>,
     pub bed_types: Vec<BedType>,
     /// In the order of their `sortOrder`; the first is the thumbnail.
+    #[serde(with = "rows::sourced")]
     pub images: Vec<Image>,
     pub custom_fields: Vec<CustomField>,
     pub archived: bool,

@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use hostaway_sandbox::{Config, Limit, LimitTable, parse_limit, parse_table, serve};
+use hostaway_sandbox::{Config, Limit, LimitTable, Sandbox, parse_limit, parse_table};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
-/// A faithful Hostaway for developers, in memory, with limits and faults on demand.
+/// A faithful Hostaway for developers, with limits and faults on demand.
 #[derive(Parser)]
 #[command(name = "hostaway-sandbox", version)]
 struct Cli {
@@ -41,6 +41,10 @@ struct Cli {
     /// How long the background import of posted images takes.
     #[arg(long, default_value_t = 500)]
     image_delay_ms: u64,
+    /// File that keeps accounts, tokens, listings and reservations: written at the stop and when something has changed,
+    /// taken up again at the start.
+    #[arg(long, value_name = "PATH")]
+    state_file: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -55,7 +59,9 @@ async fn main() -> anyhow::Result<()> {
         limits,
         token_delay: Duration::from_millis(cli.token_delay_ms),
         image_delay: Duration::from_millis(cli.image_delay_ms),
+        state_file: cli.state_file,
     };
+    let sandbox = Sandbox::open(config)?;
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
     if let Some(path) = &cli.port_file {
@@ -63,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("cannot write to stdout")?;
-    serve(config, listener, stop_signal()?).await
+    sandbox.serve(listener, stop_signal()?).await
 }
 
 fn ip_limit(text: &str) -> anyhow::Result<Option<Limit>> {

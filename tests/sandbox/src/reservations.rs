@@ -5,14 +5,14 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 /// The documented object, as far as the sandbox fills it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reservation {
     pub id: u64,
     pub hostaway_reservation_id: String,
     pub listing_map_id: u64,
     pub channel_id: u64,
-    pub channel_name: &'static str,
+    pub channel_name: String,
     pub reservation_id: String,
     pub channel_reservation_id: String,
     pub status: String,
@@ -36,6 +36,32 @@ pub struct Reservation {
     /// Order of the last change, finer than the second of `updatedOn`.
     #[serde(skip)]
     pub changed: u64,
+}
+
+/// Reservations in the state file, with what the API does not show.
+pub mod rows {
+    use std::{borrow::Cow, collections::BTreeMap};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Reservation;
+
+    #[derive(Serialize, Deserialize)]
+    struct Row<'a> {
+        changed: u64,
+        reservation: Cow<'a, Reservation>,
+    }
+
+    pub fn serialize<S: Serializer>(all: &BTreeMap<u64, Reservation>, serializer: S) -> Result<S::Ok, S::Error> {
+        let rows = all.values().map(|one| Row { changed: one.changed, reservation: Cow::Borrowed(one) });
+        serializer.collect_seq(rows)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u64, Reservation>, D::Error> {
+        let read = |row: Row<'_>| Reservation { changed: row.changed, ..row.reservation.into_owned() };
+        let rows = Vec::<Row<'_>>::deserialize(from)?.into_iter().map(read);
+        Ok(rows.map(|reservation| (reservation.id, reservation)).collect())
+    }
 }
 
 /// What the inspection API takes to make one.

@@ -11,7 +11,10 @@ mod tokens;
 use axum::{
     Router,
     body::Bytes,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request, State},
+    http::Method,
+    middleware::{Next, from_fn_with_state},
+    response::Response,
     routing::{delete, get, post, put},
 };
 use serde_json::{Map, Value};
@@ -29,7 +32,18 @@ pub fn router(world: Shared) -> Router {
         .fallback(async || Refusal::NotFound("Route"))
         .method_not_allowed_fallback(async || Refusal::NotFound("Route"))
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(world.clone(), count_changes))
         .with_state(world)
+}
+
+/// Counted after the call, so that what it changed is never taken for written.
+async fn count_changes(State(world): State<Shared>, request: Request, next: Next) -> Response {
+    let reads = request.method() == Method::GET;
+    let answer = next.run(request).await;
+    if !reads {
+        world.touch();
+    }
+    answer
 }
 
 fn api() -> Router<Shared> {
@@ -66,6 +80,7 @@ fn inspection() -> Router<Shared> {
         .route("/limits", get(inspection::limits).put(inspection::set_limits))
         .route("/reservations", post(inspection::reserve))
         .route("/reservations/{id}/status", put(inspection::set_status))
+        .route("/save", post(inspection::save))
         .route("/reset", post(inspection::reset))
 }
 

@@ -3,6 +3,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown, service::TowerToHyperService};
 use tokio::{
@@ -13,15 +14,41 @@ use tokio::{
 use crate::{
     gate,
     routes::router,
+    state,
     world::{Config, Shared, World},
 };
 
 /// How long calls under way may take after the stop; hanging ones are dropped then.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Serves the sandbox on `listener` until `shutdown` resolves; calls under way get one second to end.
+/// A sandbox that knows what it starts with, and does not serve yet.
+pub struct Sandbox(Shared);
+
+impl Sandbox {
+    /// Takes up the state file, where one is configured and there. Fails with its path when it cannot be used.
+    pub fn open(config: Config) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(World::open(config)?)))
+    }
+
+    /// Serves on `listener` until `shutdown` resolves; calls under way get one second to end. Then the state file is
+    /// written.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self(world) = self;
+        let mut keeper = JoinSet::new();
+        keeper.spawn(state::keep(world.clone()));
+        accept(&world, listener, shutdown).await;
+        keeper.shutdown().await;
+        let _ended_in_time = tokio::time::timeout(GRACE, world.imported()).await;
+        tokio::task::spawn_blocking(move || world.save()).await.context("the state file's writer has died")?
+    }
+}
+
+/// Opens a sandbox and serves it on `listener` until `shutdown` resolves.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let world: Shared = Arc::new(World::new(config));
+    Sandbox::open(config)?.serve(listener, shutdown).await
+}
+
+async fn accept(world: &Shared, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let routes = TowerToHyperService::new(router(world.clone()));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -42,7 +69,6 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     drop(listener);
     let _ended_in_time = tokio::time::timeout(GRACE, graceful.shutdown()).await;
     connections.shutdown().await;
-    Ok(())
 }
 
 fn connection(

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     calendar::{Hold, stay_nights},
     clock::hostaway_now,
@@ -17,6 +19,8 @@ use crate::{
 };
 
 /// Ids are unique over all accounts, as at Hostaway.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ids {
     listing: AtomicU64,
     row: AtomicU64,
@@ -53,18 +57,24 @@ impl Ids {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Account {
     pub id: u64,
     books: Mutex<Books>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Books {
     pub secret: String,
     pub listings: BTreeMap<u64, Listing>,
+    #[serde(skip)]
     words: HashMap<String, BTreeSet<u64>>,
     /// The three names in lower case, one per line: what a `match` that is no whole word looks through.
+    #[serde(skip)]
     names: BTreeMap<u64, String>,
+    #[serde(with = "crate::reservations::rows")]
     pub reservations: BTreeMap<u64, Reservation>,
 }
 
@@ -75,6 +85,14 @@ impl Account {
 
     pub fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().expect("no holder of an account's books panics")
+    }
+
+    /// Makes the index, which the state file does not have.
+    pub fn index_anew(&mut self) {
+        let books = self.books.get_mut().expect("no holder of an account's books panics");
+        for listing in std::mem::take(&mut books.listings).into_values() {
+            books.put(listing);
+        }
     }
 }
 
@@ -208,7 +226,7 @@ fn build(seed: Seed, ids: &Ids) -> Reservation {
         hostaway_reservation_id: id.to_string(),
         listing_map_id: seed.listing_id,
         channel_id: seed.channel_id,
-        channel_name: channel_name(seed.channel_id),
+        channel_name: channel_name(seed.channel_id).to_owned(),
         reservation_id: channel_id_text.clone(),
         channel_reservation_id: channel_id_text,
         status: seed.status,

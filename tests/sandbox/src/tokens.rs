@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::RwLock, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ use crate::clock::saturate;
 /// Seconds a token lives: 731 days, as observed on a real account.
 pub const LIFETIME_S: u64 = 63_158_400;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Token {
     account: u64,
     usable_at_us: u64,
@@ -26,7 +27,7 @@ pub struct Standing {
     pub usable: bool,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Tokens(RwLock<HashMap<String, Token>>);
 
 impl Tokens {

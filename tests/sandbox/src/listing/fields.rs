@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use serde::{Deserialize as _, Deserializer, de::Error as _};
 use serde_json::{Number, Value, json};
 
 use crate::lookups::{Tables, tables};
@@ -199,6 +200,15 @@ static FIELDS: LazyLock<BTreeMap<&'static str, Field>> = LazyLock::new(|| {
 
 pub fn all() -> &'static BTreeMap<&'static str, Field> {
     &FIELDS
+}
+
+/// Stored values by their fields, from the state file.
+pub fn named<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<&'static str, Value>, D::Error> {
+    let named = |(name, value): (String, Value)| match FIELDS.get_key_value(name.as_str()) {
+        Some((name, _)) => Ok((*name, value)),
+        None => Err(D::Error::custom(format!("{name:?} is not a field of a listing"))),
+    };
+    BTreeMap::<String, Value>::deserialize(from)?.into_iter().map(named).collect()
 }
 
 /// Needed before a listing can become complete, and so be activated for channel sync (`yes*` in the documentation).

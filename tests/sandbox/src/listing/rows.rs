@@ -1,19 +1,19 @@
 //! The nested rows of a listing: amenities, bed types, images, custom field values. Each row has an id of its own;
 //! a stored image has a Hostaway S3 URL, and its source URL can only be seen through the inspection API.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::lookups::tables;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Amenity {
     pub id: u64,
     pub amenity_id: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BedType {
     pub id: u64,
@@ -21,7 +21,7 @@ pub struct BedType {
     pub quantity: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomField {
     pub id: u64,
@@ -29,7 +29,7 @@ pub struct CustomField {
     pub value: Value,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
     pub id: u64,
@@ -42,13 +42,42 @@ pub struct Image {
     pub sort_order: i64,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Captions {
     pub caption: Option<String>,
     pub booking_engine_caption: Option<String>,
     pub airbnb_caption: Option<String>,
     pub vrbo_caption: Option<String>,
+}
+
+/// Images in the state file: with their source URLs.
+pub mod sourced {
+    use std::borrow::Cow;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Image;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Row<'a> {
+        source_url: Cow<'a, str>,
+        image: Cow<'a, Image>,
+    }
+
+    pub fn serialize<S: Serializer>(images: &[Image], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(
+            images
+                .iter()
+                .map(|image| Row { source_url: Cow::Borrowed(&image.source_url), image: Cow::Borrowed(image) }),
+        )
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Image>, D::Error> {
+        let read = |row: Row<'_>| Image { source_url: row.source_url.into_owned(), ..row.image.into_owned() };
+        Ok(Vec::<Row<'_>>::deserialize(from)?.into_iter().map(read).collect())
+    }
 }
 
 /// An image as a client sends it.

@@ -31,10 +31,12 @@ pub async fn import(
     let count = images.len();
     if !caller.ignore_writes {
         let account = caller.account.clone();
-        tokio::spawn(async move {
+        let imports = world.clone();
+        imports.import(async move {
             tokio::time::sleep(world.config.image_delay).await;
             // The listing may have been deleted meanwhile; then there is nothing to add to.
             account.books().change(listing, |listing| listing.add_images(images, &[], &world.ids));
+            world.touch();
         });
     }
     let message =

@@ -1,5 +1,5 @@
 //! The inspection API under `/_sandbox/`: what the sandbox holds and saw, and the levers (accounts, limits, faults,
-//! reservations, archive, reset). No authentication, no limits, no faults, not recorded; plain JSON, no envelope.
+//! reservations, archive, save, reset). No authentication, no limits, no faults, not recorded; plain JSON, no envelope.
 
 use std::sync::Arc;
 
@@ -229,7 +229,18 @@ pub async fn set_status(State(world): State<Shared>, Path(id): Path<u64>, Json(b
     Ok(ok(books.set_status(id, status, &world.ids).ok_or_else(|| unknown("reservation", id))?))
 }
 
-/// Back to the state after the start: the accounts and limits of the command line, nothing else.
+/// Writes the state file at once.
+pub async fn save(State(world): State<Shared>) -> Answer {
+    let Some(path) = world.state_file.as_ref().map(|file| file.path().display().to_string()) else {
+        return Err(Problem(StatusCode::NOT_FOUND, "the sandbox was started without --state-file".to_owned()));
+    };
+    let failed = |error| Problem(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
+    let write = tokio::task::spawn_blocking(move || world.save()).await.map_err(anyhow::Error::from);
+    write.and_then(|written| written).map_err(failed)?;
+    Ok(ok(&json!({ "saved": path })))
+}
+
+/// Back to the accounts and limits of the command line and nothing else; the state file follows.
 pub async fn reset(State(world): State<Shared>) -> Response {
     world.reset();
     ok(&json!({ "reset": true }))

@@ -8,6 +8,7 @@ mod images;
 mod limits;
 mod listings;
 mod process;
+mod state_file;
 mod summary;
 mod support;
 mod tokens;

@@ -23,6 +23,7 @@ pub fn config() -> Config {
         limits: LimitTable::default(),
         token_delay: Duration::ZERO,
         image_delay: Duration::from_millis(150),
+        state_file: None,
     }
 }
 
