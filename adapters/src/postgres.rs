@@ -3,9 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
 
 /// The schema, forward only, embedded in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -13,6 +13,8 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 /// Opens a pool of at most `connections`; `application` names it in `pg_stat_activity`.
 pub async fn connect(url: &str, connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name(application);
+    // A pool would go on trying for its whole time-out before it says that nobody is there.
+    options.connect().await?.close().await?;
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(15))

@@ -12,6 +12,7 @@ mod place;
 mod prices;
 mod problem;
 mod revision;
+mod shape;
 mod stay;
 mod text;
 mod wire;
@@ -103,7 +104,8 @@ pub struct Unit {
 /// Reads and checks the body of a message.
 ///
 /// # Errors
-/// Every problem that was found: one where the body is too large, no JSON or of the wrong shape, else all of them.
+/// Every problem that was found: one where the body is too large or no JSON, all places where its shape breaks, or else
+/// all values that are wrong.
 pub fn parse(body: &[u8]) -> Result<UnitChanged, InvalidUnit> {
     if body.len() > LARGEST_BODY {
         let reason = format!("has {} bytes; {LARGEST_BODY} are the most, so send fewer texts or ranges", body.len());
@@ -118,9 +120,10 @@ impl UnitChanged {
     /// Checks a body that is JSON already, such as a stored snapshot.
     ///
     /// # Errors
-    /// One problem where the shape is wrong, else all that were found.
+    /// All places where its shape breaks, or else all values that are wrong.
     pub fn from_value(raw: Value) -> Result<Self, InvalidUnit> {
-        let UnitChangedWire { org_id, account_id, unit_id, revision, unit } = wire::read(&raw)?;
+        let UnitChangedWire { org_id, account_id, unit_id, revision, unit } =
+            wire::read(&raw).map_err(|first| shape::all_findings(&raw, first))?;
         let mut problems = Problems::default();
         let org_id = problems.parsed("org_id", OrgId::new(org_id));
         let account_id = problems.parsed("account_id", AccountId::new(account_id));

@@ -200,13 +200,15 @@ fn unknown_fields_are_kept_and_bad_parts_are_not_fatal() {
 }
 
 #[test]
-fn a_body_that_cannot_be_read_is_one_problem() {
+fn a_body_that_cannot_be_read_is_told_in_plain_words() {
     let told = |body: &[u8]| parse(body).unwrap_err().to_string();
     assert!(told(b"{\"org_id\":").starts_with("body: is not JSON in UTF-8: EOF"));
     assert!(told(b"\xff\xfe").starts_with("body: is not JSON in UTF-8"));
     assert!(told(b"[]").starts_with("body: invalid"));
     assert!(told(b"null").contains("expected an object with org_id"));
-    assert_eq!(told(b"{}"), "org_id: is missing; the contract requires it");
+    let missing = ["org_id", "account_id", "unit_id", "revision", "unit"];
+    let all = missing.map(|field| format!("{field}: is missing; the contract requires it")).join("; ");
+    assert_eq!(told(b"{}"), all);
     let large = vec![b' '; LARGEST_BODY + 1];
     assert_eq!(told(&large), "body: has 900001 bytes; 900000 are the most, so send fewer texts or ranges");
 }
@@ -220,4 +222,14 @@ fn locales_are_kept_in_canonical_spelling() {
     let tags: Vec<&str> = unit.name.iter().map(|(locale, _)| locale.as_str()).collect();
     assert_eq!(tags, ["en", "zh-Hant-TW"]);
     assert_eq!(unit.name.get(&unit.default_locale), Some("Villa"));
+}
+
+#[test]
+fn every_place_where_the_shape_breaks_is_named() {
+    let body = serde_json::json!({"org_id": "tvl", "unit_id": 7, "revision": "7", "unit": {"amenities": "wifi"}});
+    let invalid = domain::unit::UnitChanged::from_value(body).expect_err("it has no shape");
+    let fields: Vec<&str> = invalid.problems.iter().map(|problem| problem.field.as_str()).collect();
+    for wanted in ["account_id", "unit_id", "revision", "unit.name", "unit.calendar", "unit.amenities"] {
+        assert!(fields.contains(&wanted), "{wanted} in {fields:?}");
+    }
 }

@@ -73,8 +73,8 @@ pub struct ServeOptions {
     pub secrets_dir: PathBuf,
 
     /// Syncs that are under way at the same time in this process
-    #[arg(long, env = "DISTRIBUTION_CONCURRENCY", default_value_t = 256)]
-    pub concurrency: usize,
+    #[arg(long, env = "DISTRIBUTION_CONCURRENCY", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub concurrency: u16,
 
     /// How long a call to a channel may take, in seconds
     #[arg(long, env = "DISTRIBUTION_CALL_TIMEOUT_S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=20))]
@@ -101,6 +101,12 @@ impl ServeOptions {
     /// Whether a role runs here.
     pub fn runs(&self, role: Role) -> bool {
         self.roles.is_empty() || self.roles.contains(&role)
+    }
+
+    /// The roles that run here.
+    pub fn roles(&self) -> Vec<Role> {
+        let all = [Role::Intake, Role::Relay, Role::Projector, Role::Dispatcher];
+        all.into_iter().filter(|role| self.runs(*role)).collect()
     }
 
     /// How long a call may take. The grace of a creation (domain) covers 20 s, so it is not longer than that.

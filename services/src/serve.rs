@@ -32,7 +32,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow:
     let nats = connections.nats().await?;
     nats.ensure_streams().await?;
     let mut roles = start(&pool, &nats, options, &stop)?;
-    tracing::info!(roles = ?options.roles, "serving; an empty list is every role");
+    tracing::info!(roles = ?options.roles(), "serving");
     tokio::select! {
         () = signal() => {}
         // A role ends by itself only when it panicked: the process ends too, so that a supervisor starts it afresh.
@@ -71,7 +71,7 @@ fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &Cancellation
         let hostaway = Hostaway::new(&config, secrets).context("failed to set up the HTTP client")?;
         let channels = Channels { hostaway: Arc::new(hostaway) };
         let options = DispatcherOptions {
-            concurrency: options.concurrency.max(1),
+            concurrency: options.concurrency.into(),
             call_timeout: options.call_timeout(),
             egress: options.egress.clone(),
             egress_limit: options.egress_limit,

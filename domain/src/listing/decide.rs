@@ -124,7 +124,10 @@ impl ChannelListing {
         if self.last_attempt_at == Some(report.started_at) {
             return Ok(Vec::new());
         }
-        let burned = self.pending.as_ref().filter(|p| p.ordinal == report.ordinal).map_or(0, |p| p.attempts);
+        let mine = self.pending.as_ref().filter(|pending| pending.ordinal == report.ordinal);
+        let burned = mine.map_or(0, |pending| pending.attempts);
+        let mut rejected = mine.map_or_else(Vec::new, |pending| pending.rejected.clone());
+        rejected.extend(report.rejected.into_iter().filter(|part| !mine.is_some_and(|p| p.rejected.contains(part))));
         let burns = report.class.is_some_and(OutcomeClass::burns_attempt);
         let attempt = SyncAttempt {
             sync_id: report.sync_id,
@@ -133,7 +136,7 @@ impl ChannelListing {
             started_at: report.started_at,
             finished_at: report.finished_at,
             progress: report.progress,
-            rejected: report.rejected,
+            rejected,
             calls: report.calls,
             detail: report.detail,
         };

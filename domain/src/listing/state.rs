@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::call::CallPurpose;
-use crate::channel::{Section, SectionHashes};
+use crate::channel::{RejectedPart, Section, SectionHashes};
 use crate::hash::SnapshotHash;
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
 use crate::listing::{ListingEvent, Origin, SyncAttempt, SyncRequest};
@@ -69,6 +69,9 @@ pub struct Pending {
     pub attempts: u32,
     /// What set it off.
     pub origin: Origin,
+    /// Refused parts of sections that earlier attempts got through: they belong to the job's end.
+    #[serde(default)]
+    pub rejected: Vec<RejectedPart>,
     /// The last attempt's end is unknown: the channel is read before anything is resent.
     pub verify_first: bool,
 }
@@ -197,8 +200,15 @@ impl ChannelListing {
             }
             ListingEvent::SyncDeferred { attempt, class, .. } => {
                 self.take_progress(&attempt, Some(class));
+                let accepted = &self.accepted.sections;
                 if let Some(pending) = self.pending.as_mut() {
                     pending.attempts = attempt.attempt;
+                    let through = |part: &RejectedPart| {
+                        accepted
+                            .get(&part.section)
+                            .is_some_and(|hash| pending.sections.get(&part.section) == Some(hash))
+                    };
+                    pending.rejected = attempt.rejected.into_iter().filter(through).collect();
                 }
             }
             ListingEvent::SyncFailed { attempt, class } | ListingEvent::SupersededSyncFailed { attempt, class } => {
@@ -235,6 +245,7 @@ impl ChannelListing {
             forced: forced || request.cause.forces(),
             attempts: 0,
             origin: request.origin,
+            rejected: Vec::new(),
             verify_first,
         });
     }

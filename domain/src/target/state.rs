@@ -96,8 +96,12 @@ fn check_base_url(url: &str) -> Result<(), TargetError> {
 }
 
 fn check_account(account: &str) -> Result<(), TargetError> {
-    let fits = (1..=64).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if fits { Ok(()) } else { Err(field("channel_account", "give the account's id at the channel, e.g. 10450")) }
+    let fits = (1..=64).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_digit());
+    if fits {
+        Ok(())
+    } else {
+        Err(field("channel_account", "give the account's id at Hostaway, a number such as 10450"))
+    }
 }
 
 impl ChannelTarget {

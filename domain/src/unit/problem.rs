@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
 /// A unit change that cannot be used, with everything that is wrong with it (at least one problem).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvalidUnit {
-    /// The findings: structural ones come alone, the others in the order of the contract's fields.
+    /// The findings: those of the shape come alone, the others in the order of the contract's fields.
     pub problems: Vec<Problem>,
 }
 

@@ -139,3 +139,24 @@ fn an_outcome_that_is_told_twice_is_one_attempt() {
     assert_eq!(story.listing.decide(ListingCommand::RecordOutcome(told)), Ok(Vec::new()));
     assert_eq!(story.listing.pending().map(|pending| pending.attempts), Some(1));
 }
+
+/// The content went through with a part refused, the nights were throttled: the job's end still names the part.
+#[test]
+fn refused_parts_of_an_earlier_attempt_belong_to_the_end() {
+    use domain::channel::RejectedPart;
+    let mut story = changed();
+    let part = |section| RejectedPart {
+        section,
+        part: "unit.amenities[4]".to_owned(),
+        value: "teleporter".to_owned(),
+        reason: "no such amenity".to_owned(),
+    };
+    let mut held = report(2, Some(OutcomeClass::Throttled));
+    held.progress.sections.insert(Section::Content, sections("b")[&Section::Content]);
+    held.rejected = vec![part(Section::Content), part(Section::Rates)];
+    story.must(ListingCommand::RecordOutcome(held));
+    let ListingEvent::SyncAccepted { attempt } = story.must(ListingCommand::RecordOutcome(accepted(2, "b"))) else {
+        panic!("it was accepted");
+    };
+    assert_eq!(attempt.rejected, [part(Section::Content)], "the rates were sent again and taken");
+}

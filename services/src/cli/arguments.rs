@@ -29,10 +29,10 @@ pub(super) fn person(text: &str) -> Result<String, String> {
     words(text)
 }
 
-/// The user of the system.
+/// The user of the system, by name or, where the environment has none, by number.
 pub(super) fn user() -> String {
     let named = ["USER", "LOGNAME"].iter().find_map(|name| person(&std::env::var(name).ok()?).ok());
-    named.unwrap_or_else(|| "unknown".to_owned())
+    named.unwrap_or_else(|| format!("uid:{}", rustix::process::getuid().as_raw()))
 }
 
 /// A limit, or none at all.

@@ -97,6 +97,7 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease, first: Granted, gate
         Attempt::Pushed(report) => Some(report),
     };
     if let Some(report) = &ended {
+        log(&job, report);
         report_health(&shared, &job, report).await;
     }
     let report = sync_report(&shared, &job, started_at, ended);
@@ -152,6 +153,19 @@ enum Attempt {
     Pushed(PushReport),
     /// Nothing happened that the journal should know of.
     Postponed(String),
+}
+
+/// What an engineer looks for in the log: every push that did not simply succeed.
+fn log(job: &Job, report: &PushReport) {
+    let (listing_id, target, unit) = (job.link.listing_id, &job.target.name, &job.link.unit_id);
+    let (class, calls, detail) = (report.class.as_str(), report.calls.len(), report.detail.as_deref().unwrap_or(""));
+    if report.class.succeeded() {
+        tracing::debug!(%listing_id, target, %unit, class, calls, "pushed");
+    } else if report.class == OutcomeClass::Throttled {
+        tracing::info!(%listing_id, target, %unit, class, calls, detail, "a push was held back");
+    } else {
+        tracing::warn!(%listing_id, target, %unit, class, calls, detail, "a push failed");
+    }
 }
 
 async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
@@ -283,6 +297,7 @@ async fn report_health(shared: &Shared, job: &Job, report: &PushReport) {
         return;
     }
     let reason = report.detail.clone().unwrap_or_else(|| "it answers".to_owned());
+    tracing::warn!(target = job.target.name, from = job.target.health.as_str(), to = health.as_str(), reason, "health");
     let metadata = Metadata { unit_id: None, ..job.metadata.clone() };
     let command = TargetCommand::ReportHealth { health, reason };
     if let Err(error) = shared.commands.target(job.target.target_id, command, &metadata).await {
