@@ -111,7 +111,7 @@ impl DispatchStore {
             "SELECT l.target_id FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
              WHERE (l.wake_at <= now() OR l.target_id = ANY($1))
                AND t.lifecycle = 'active' AND t.health <> 'unauthorised'
-             ORDER BY l.wake_at LIMIT $2 FOR UPDATE OF l SKIP LOCKED",
+             ORDER BY (l.target_id = ANY($1)) DESC, l.wake_at LIMIT $2 FOR UPDATE OF l SKIP LOCKED",
         )
         .bind(request.waiting.iter().map(|target| target.0).collect::<Vec<_>>())
         .bind(request.lanes)

@@ -67,6 +67,10 @@ impl ChannelListing {
         if (&wish.snapshot_org, &wish.snapshot_unit) != (&link.org_id, &link.unit_id) {
             return Err(ListingError::ForeignSnapshot { org: wish.snapshot_org, unit: wish.snapshot_unit });
         }
+        // "The latest state" was read a moment ago; a newer one may have been asked for since.
+        if matches!(wish.cause, Cause::Manual { .. }) && wish.revision < self.last_revision {
+            return Err(ListingError::StaleRevision { have: self.last_revision, got: wish.revision });
+        }
         if matches!(wish.cause, Cause::UnitChanged | Cause::Linked) {
             match wish.revision {
                 revision if revision == self.last_revision => return Err(ListingError::DuplicateRevision(revision)),

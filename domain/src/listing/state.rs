@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::CallPurpose;
 use crate::channel::{RejectedPart, Section, SectionHashes};
-use crate::hash::SnapshotHash;
+use crate::hash::{PayloadHash, SnapshotHash};
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
 use crate::listing::{ListingEvent, Origin, SyncAttempt, SyncRequest};
 use crate::outcome::OutcomeClass;
@@ -217,6 +217,7 @@ impl ChannelListing {
             }
             ListingEvent::LateAttemptRecorded { attempt, .. } => {
                 self.last_attempt_at = Some(attempt.started_at);
+                self.doubt_what_was_written(&attempt);
                 if self.external_id.is_none() {
                     self.external_id = attempt.progress.external_id;
                 }
@@ -262,10 +263,37 @@ impl ChannelListing {
         if answered || self.external_id.is_some() {
             self.creation = None;
         }
+        if failure.is_some() {
+            self.doubt_what_was_written(attempt);
+        }
         self.accepted.sections.extend(attempt.progress.sections.iter().map(|(section, hash)| (*section, *hash)));
         if let Some(pending) = self.pending.as_mut() {
             // An unknown end stays to be verified until an attempt came through.
             pending.verify_first = unknown || pending.verify_first && failure.is_some();
+        }
+    }
+
+    /// Invariant: what a call may have written counts as unknown until it is accepted. Otherwise a change back to what the
+    /// channel took before would look as if nothing differed, and would never be sent.
+    fn doubt_what_was_written(&mut self, attempt: &SyncAttempt) {
+        for call in &attempt.calls {
+            let written: &[Section] = match call.purpose {
+                CallPurpose::Calendar => &[Section::Availability, Section::Rates],
+                CallPurpose::Content | CallPurpose::Images | CallPurpose::Create => {
+                    &[Section::Content, Section::Images]
+                }
+                CallPurpose::Token | CallPurpose::Lookup | CallPurpose::ReadBack | CallPurpose::Probe => &[],
+            };
+            // A refusal was not applied; a rate limit neither.
+            let refused = matches!(call.class, OutcomeClass::Throttled | OutcomeClass::Unauthorised);
+            if !refused {
+                let wanted = self.pending.as_ref().filter(|pending| pending.ordinal == attempt.ordinal);
+                // To write once more what is there already changes nothing.
+                let same = |section: &Section, hash: &PayloadHash| {
+                    wanted.is_some_and(|pending| pending.sections.get(section) == Some(hash))
+                };
+                self.accepted.sections.retain(|section, hash| !written.contains(section) || same(section, hash));
+            }
         }
     }
 

@@ -102,12 +102,17 @@ fn an_attempt_that_comes_late_is_kept_and_changes_no_outcome() {
     story.must(ListingCommand::RecordOutcome(accepted(2, "b")));
     let outcome = |story: &Story| {
         let now = &story.listing;
-        (now.pending().cloned(), now.accepted().clone(), now.external_id().cloned(), now.state(), now.creation())
+        (now.pending().cloned(), now.accepted().snapshot, now.external_id().cloned(), now.state(), now.creation())
     };
     let before = outcome(&story);
     let late = story.must(failed(2, OutcomeClass::Unknown));
     assert!(matches!(late, ListingEvent::LateAttemptRecorded { class: Some(OutcomeClass::Unknown), .. }));
     assert_eq!(outcome(&story), before);
+    assert_eq!(
+        story.listing.differing(&sections("b")),
+        [Section::Content, Section::Images],
+        "it may have written over what was accepted"
+    );
     assert_eq!(story.run(ListingCommand::RecordOutcome(report(2, None))), Ok(Vec::new()), "nothing to tell");
 }
 
@@ -159,4 +164,13 @@ fn refused_parts_of_an_earlier_attempt_belong_to_the_end() {
         panic!("it was accepted");
     };
     assert_eq!(attempt.rejected, [part(Section::Content)], "the rates were sent again and taken");
+}
+
+/// Written, but the answer was lost; then the unit changes back. The channel may have the change, so it is sent again.
+#[test]
+fn a_change_back_after_an_unconfirmed_write_is_sent() {
+    let mut story = changed();
+    story.must(failed(2, OutcomeClass::Unknown));
+    story.must(change(3, "a"));
+    assert!(story.listing.needs().contains(&Section::Content), "{:?}", story.listing.needs());
 }

@@ -281,8 +281,9 @@ impl Gate {
             known.insert((lane.target_id, lane.version));
         }
         self.store.ensure_scopes(&limits).await?;
+        let any = !known.is_empty();
         self.ensured.extend(known);
-        Ok(true)
+        Ok(any)
     }
 
     /// Nobody gets a slot any more; calls under way end, their outcomes and slots are written.
