@@ -152,17 +152,9 @@ impl Gate {
             self.active.remove(&lease.listing_id);
         }
         let written = told.write(&self.store).await;
-        written.answered.iter().for_each(|target| self.unblock_later(*target));
         self.blocked.retain(|target, _| !written.unused.contains(target));
         inbox.extend(written.kept);
         written.failure.map_or(Ok(()), Err)
-    }
-
-    /// A slot of this lane comes back a window from now, which may be earlier than was known.
-    fn unblock_later(&mut self, target: TargetId) {
-        if let Some(until) = self.blocked.get_mut(&target) {
-            *until = (*until).min(Instant::now() + POLL);
-        }
     }
 
     /// One round over the due lanes. Says whether it gave anything, in which case there may be more.

@@ -31,8 +31,6 @@ pub(super) struct Told {
 /// What became of them.
 #[derive(Default)]
 pub(super) struct Written {
-    /// Targets whose slots come back after the window.
-    pub answered: HashSet<TargetId>,
     /// Targets whose slots came back at once.
     pub unused: HashSet<TargetId>,
     /// What could not be written, to be told again.
@@ -71,11 +69,10 @@ impl Told {
                 written.keep(error, [Message::Throttled { scope, until }]);
             }
         }
-        if !self.answered.is_empty() {
-            match store.free_after_window(&self.answered).await {
-                Ok(()) => written.answered.extend(self.answered.iter().map(|hold| hold.target_id)),
-                Err(error) => written.keep(error, self.answered.into_iter().map(Message::Answered)),
-            }
+        if !self.answered.is_empty()
+            && let Err(error) = store.free_after_window(&self.answered).await
+        {
+            written.keep(error, self.answered.into_iter().map(Message::Answered));
         }
         if !self.unused.is_empty() {
             match store.free_now(&self.unused).await {
