@@ -1,4 +1,5 @@
-//! One active holder of a role per database, by a session advisory lock: it is gone the moment its session is.
+//! One active holder of a role per database, by a session advisory lock: it is gone when
+//! its session is, which the server notices within half a minute of a host that went silent.
 
 use std::time::Duration;
 
@@ -10,7 +11,12 @@ use sqlx::{Connection, Postgres, pool::PoolConnection};
 pub struct Leadership {
     connection: PoolConnection<Postgres>,
     key: i64,
+    /// The session may hold the lock.
+    held: bool,
 }
+
+/// A session that does not answer for so long counts as gone.
+const SILENT: Duration = Duration::from_secs(5);
 
 impl std::fmt::Debug for Leadership {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -29,10 +35,11 @@ impl Leadership {
     /// Takes the role if nobody holds it.
     pub async fn try_take(pool: &PgPool, role: &str) -> Result<Option<Self>, sqlx::Error> {
         let key = key_of(role);
-        let mut connection = pool.acquire().await?;
-        let taken: bool =
-            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(key).fetch_one(&mut *connection).await?;
-        Ok(taken.then_some(Self { connection, key }))
+        // Whoever gives up waiting here may have got the lock: until the answer says otherwise, it is held.
+        let mut taken = Self { connection: pool.acquire().await?, key, held: true };
+        taken.held =
+            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(key).fetch_one(&mut *taken.connection).await?;
+        Ok(taken.held.then_some(taken))
     }
 
     /// Waits until the role is free and takes it.
@@ -48,7 +55,7 @@ impl Leadership {
     /// Whether the session that holds the role is still there.
     pub async fn is_held(&mut self) -> bool {
         let connection: &mut PgConnection = &mut self.connection;
-        connection.ping().await.is_ok()
+        tokio::time::timeout(SILENT, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
     }
 
     /// Gives the role up so that another can take it at once.
@@ -63,6 +70,8 @@ impl Leadership {
 impl Drop for Leadership {
     fn drop(&mut self) {
         // The session must not go back to the pool with the lock still held.
-        self.connection.close_on_drop();
+        if self.held {
+            self.connection.close_on_drop();
+        }
     }
 }

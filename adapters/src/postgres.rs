@@ -10,9 +10,19 @@ use sqlx::{ConnectOptions, Connection, PgPool};
 /// The schema, forward only, embedded in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
+/// A client that is gone without a word must not hold its locks: the server ends a transaction in which nothing is
+/// asked, and a connection whose other end no longer answers, within half a minute.
+const SESSION: [(&str, &str); 5] = [
+    ("idle_in_transaction_session_timeout", "30s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30s"),
+];
+
 /// Opens a pool of at most `connections`; `application` names it in `pg_stat_activity`.
 pub async fn connect(url: &str, connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name(application);
+    let options = PgConnectOptions::from_str(url)?.application_name(application).options(SESSION);
     // A pool would go on trying for its whole time-out before it says that nobody is there.
     options.connect().await?.close().await?;
     PgPoolOptions::new()

@@ -31,7 +31,7 @@ pub struct Push<'a> {
     pub verify_first: bool,
 }
 
-/// How a push, or a probe, ended.
+/// How a push ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushReport {
     /// The class decides what happens next.
@@ -53,6 +53,9 @@ pub struct PushReport {
 /// Permission for one call: one slot in every scope that the call falls under.
 #[async_trait]
 pub trait Permit: Send {
+    /// Whether a call may still start with it. One that was held for too long is given back as unused.
+    fn can_start(&self) -> bool;
+
     /// The call ended at this moment, with an answer or a time-out: the slot comes back after the window.
     fn answered(self: Box<Self>);
 
@@ -82,29 +85,30 @@ impl ThrottledScope {
     }
 }
 
-/// No slot can be had any more: the service is stopping, or the target was paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no further calls are allowed: the dispatcher is stopping or the target is held")]
-pub struct NoSlot;
-
-/// Why a creation may not start.
+/// Why a call may not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct CreationRefused {
-    /// In words.
-    pub reason: String,
-    /// When it may be tried again, UTC.
-    pub retry_at: DateTime<Utc>,
+pub enum NoSlot {
+    /// The service is stopping, the target is held, or the listing is in other hands by now.
+    #[error("no further calls are allowed: the dispatcher is stopping or the target is held")]
+    Held,
+    /// Another creation of this listing may still be on its way.
+    #[error("{reason}")]
+    Creation {
+        /// In words.
+        reason: String,
+        /// When it may be tried again, UTC.
+        retry_at: DateTime<Utc>,
+    },
 }
 
 /// What a channel may ask of the dispatcher while it works.
 #[async_trait]
 pub trait SyncHost: Send + Sync {
     /// Waits for a slot. Every HTTP request needs one, token requests and look-ups too.
+    ///
+    /// A slot for [`CallPurpose::Create`] is given only after it is written down that the listing is about to be
+    /// created. A second one in the same push says that the channel refused the first call.
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot>;
-
-    /// Writes down that the call that creates the listing is about to be made.
-    async fn creation_started(&self) -> Result<(), CreationRefused>;
 }
 
 /// A channel.

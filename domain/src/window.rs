@@ -7,12 +7,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Slots come back this much later than the window asks, in milliseconds: the window is closed at both ends and
 /// clocks have a grain.
-pub const MARGIN_MS: i64 = 50;
+pub const MARGIN_MS: u32 = 50;
 
 /// At most `requests` in any `window_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,9 +63,9 @@ impl RateLimit {
         self.window_ms
     }
 
-    /// When the slot of a call that was answered (or timed out) at `answered_at` is free again.
-    pub fn free_at(self, answered_at: DateTime<Utc>) -> DateTime<Utc> {
-        answered_at + TimeDelta::milliseconds(i64::from(self.window_ms) + MARGIN_MS)
+    /// How long the slot of a call rests after the call was answered or timed out, in milliseconds.
+    pub fn rest_ms(self) -> u32 {
+        self.window_ms + MARGIN_MS
     }
 }
 

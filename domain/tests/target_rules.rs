@@ -33,7 +33,11 @@ fn pause() -> TargetCommand {
 }
 
 fn health(health: Health) -> TargetCommand {
-    TargetCommand::ReportHealth { health, reason: "seen".to_owned() }
+    seen(health, 0)
+}
+
+fn seen(health: Health, credential_epoch: u32) -> TargetCommand {
+    TargetCommand::ReportHealth { health, reason: "seen".to_owned(), credential_epoch }
 }
 
 fn configure(change: Configuration) -> TargetCommand {
@@ -152,6 +156,8 @@ fn the_limit_and_the_credential_change() {
     let rotate = TargetCommand::RotateCredential { credential: "file:hostaway-10450".parse().expect("a reference") };
     assert_eq!(run(&mut target, rotate), ["CredentialRotated"]);
     assert_eq!(target.live().expect("it lives").health, Health::Unknown, "it sends again");
+    assert!(run(&mut target, health(Health::Unauthorised)).is_empty(), "a call with the old value came back late");
+    assert_eq!(run(&mut target, seen(Health::Unauthorised, 1)), ["HealthChanged"]);
 }
 
 #[test]
@@ -168,7 +174,7 @@ fn a_resume_also_says_that_refused_credentials_are_good_again() {
     let mut target = created();
     run(&mut target, health(Health::Unauthorised));
     assert_eq!(run(&mut target, TargetCommand::Resume), ["HealthChanged"]);
-    run(&mut target, health(Health::Unauthorised));
+    run(&mut target, seen(Health::Unauthorised, 1));
     run(&mut target, pause());
     assert_eq!(run(&mut target, TargetCommand::Resume), ["TargetResumed", "HealthChanged"]);
     let settings = target.live().expect("it lives");

@@ -1,4 +1,4 @@
-//! The strict window: slots that are freed by `RateLimit::free_at` never let more than n calls arrive in any window,
+//! The strict window: slots that rest for `RateLimit::rest_ms` never let more than n calls arrive in any window,
 //! whatever the latencies are. A model of n slots, a sender that is as eager as it may be, and a receiver with a clock.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,7 +30,7 @@ fn arrivals(limit: RateLimit, trips: &[Trip]) -> Vec<DateTime<Utc>> {
         let slot = free_at.iter_mut().min().expect("a limit has a slot");
         now = now.max(*slot);
         let arrived = now + ms(trip.there_ms);
-        *slot = limit.free_at(arrived + ms(trip.back_ms));
+        *slot = arrived + ms(trip.back_ms) + ms(i64::from(limit.rest_ms()));
         arrivals.push(arrived);
     }
     arrivals

@@ -7,8 +7,9 @@
 mod allocation;
 mod gate;
 mod host;
-mod ledger;
 mod message;
+mod round;
+mod waiting;
 mod work;
 
 use std::sync::Arc;

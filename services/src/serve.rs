@@ -23,7 +23,11 @@ use crate::relay::Relay;
 use crate::syncing::Syncing;
 
 /// Runs the roles until SIGTERM or ctrl-c.
+///
+/// A panic, in whatever task, ends the process at once, so that a supervisor starts it afresh: a task that is gone
+/// would leave its leases, its slots or the journal's queue to nobody.
 pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow::Result<()> {
+    abort_on_panic();
     let stop = CancellationToken::new();
     let pool = connections.postgres(options.pool).await?;
     if !options.no_migrate {
@@ -35,7 +39,6 @@ pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow:
     tracing::info!(roles = ?options.roles(), "serving");
     tokio::select! {
         () = signal() => {}
-        // A role ends by itself only when it panicked: the process ends too, so that a supervisor starts it afresh.
         _ = roles.join_next() => anyhow::bail!("a role ended by itself; see the log above"),
     }
     tracing::info!("stopping: calls under way end and are recorded; a second signal stops at once");
@@ -81,6 +84,14 @@ fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &Cancellation
         roles.spawn(dispatcher.run(stop.clone()));
     }
     Ok(roles)
+}
+
+fn abort_on_panic() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        std::process::abort();
+    }));
 }
 
 async fn signal() {

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod faults;
+mod holds;
 mod inputs;
 mod main_job;
 mod windows;

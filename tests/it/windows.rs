@@ -166,28 +166,3 @@ async fn of_targets_that_share_an_account_the_strictest_account_limit_counts() -
     assert_eq!(world.sandbox.listings(7450).await?.len(), 12);
     world.close().await
 }
-
-#[tokio::test]
-async fn a_listing_paused_in_the_middle_goes_on_after_its_resume() -> anyhow::Result<()> {
-    use domain::listing::ListingCommand;
-    let world = World::new(&[7460]).await?;
-    let target = world.target(7460, RateLimit::new(4, 1_000)?).await?;
-    let _service = world.serve("")?;
-    let units = names(12);
-    let listings = world.link(target, &units).await?;
-    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
-    let metadata = world.metadata(target)?;
-    for listing in &listings {
-        let pause = ListingCommand::Pause { reason: "test".to_owned() };
-        world.commands().listing(*listing, pause, &metadata).await?;
-        tokio::time::sleep(Duration::from_millis(60)).await;
-    }
-    world.taken(12, 1).await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    for listing in &listings {
-        world.commands().listing(*listing, ListingCommand::Resume, &metadata).await?;
-    }
-    world.drained(Duration::from_secs(60)).await?;
-    assert_eq!(world.sandbox.listings(7460).await?.len(), 12);
-    world.close().await
-}

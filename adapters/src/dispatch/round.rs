@@ -1,20 +1,22 @@
 //! A round: lock the due lanes, see their free slots and due work, decide, write the claims, plan the next wake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use domain::ids::{ListingId, OrgId, TargetId};
 use sqlx::{FromRow, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::slot::margin_ms;
-use super::{DispatchStore, Lease, SlotHold};
+use super::scope::ACCOUNT_SCOPE;
+use super::{DispatchStore, Lease, OPEN, SlotHold, wake};
 
 /// What a dispatcher can take on.
 #[derive(Debug, Clone)]
 pub struct RoundRequest {
     /// Lanes that are looked at even if they are not due, because calls under way wait for a slot there.
     pub waiting: Vec<TargetId>,
+    /// Due lanes are looked at too; without it new work is left to other dispatchers.
+    pub due: bool,
     /// Lanes per round at most.
     pub lanes: i64,
     /// New listings per lane at most.
@@ -51,15 +53,6 @@ pub struct Lane {
     pub candidates: Vec<Candidate>,
 }
 
-/// A scope that several lanes fall under.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SharedScope {
-    /// Whether the channel has it paused now.
-    pub paused: bool,
-    /// Slots that are free now; `None` where there is no limit.
-    pub free: Option<Vec<i32>>,
-}
-
 /// What a round decided.
 #[derive(Debug, Default)]
 pub struct Claims {
@@ -67,8 +60,8 @@ pub struct Claims {
     pub holds: Vec<SlotHold>,
     /// Listings that are leased.
     pub leases: Vec<Lease>,
-    /// Lanes that a shared scope held back: they look again soon.
-    pub held_back: Vec<TargetId>,
+    /// Lanes that have work which they may not begin yet, and how long they rest.
+    pub rests: Vec<(TargetId, Duration)>,
 }
 
 #[derive(FromRow)]
@@ -89,15 +82,18 @@ struct LaneRow {
 }
 
 /// Rows of the queue that nobody works on and whose work is not done; `l` is a listing, `d` its lease.
-const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
+pub(super) const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
     AND (NOT d.done OR (q.ordinal, q.tries) > (d.ordinal, d.tries))))";
 
 /// A round under way: the lanes are locked until it is written or dropped.
 pub struct Round<'a> {
     store: &'a DispatchStore,
-    transaction: Transaction<'a, Postgres>,
+    pub(super) transaction: Transaction<'a, Postgres>,
+    locked: Vec<Uuid>,
     /// The lanes that were due and not in another dispatcher's hands.
     pub lanes: Vec<Lane>,
+    /// Lanes in which calls wait and whose target may not be called any more.
+    pub closed: Vec<TargetId>,
 }
 
 impl DispatchStore {
@@ -107,22 +103,34 @@ impl DispatchStore {
     /// not show what that dispatcher took: read together, both would take the same slots.
     pub async fn open_round(&self, request: &RoundRequest) -> Result<Round<'_>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let locked: Vec<Uuid> = sqlx::query_scalar(
+        let waiting: Vec<Uuid> = request.waiting.iter().map(|target| target.0).collect();
+        let locked: Vec<Uuid> = sqlx::query_scalar(&format!(
             "SELECT l.target_id FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
-             WHERE (l.wake_at <= now() OR l.target_id = ANY($1))
-               AND t.lifecycle = 'active' AND t.health <> 'unauthorised'
-             ORDER BY (l.target_id = ANY($1)) DESC, l.wake_at LIMIT $2 FOR UPDATE OF l SKIP LOCKED",
-        )
-        .bind(request.waiting.iter().map(|target| target.0).collect::<Vec<_>>())
+             WHERE (l.target_id = ANY($1) OR ($3 AND l.wake_at <= now())) AND {OPEN}
+             ORDER BY (l.target_id = ANY($1)) DESC, l.wake_at LIMIT $2 FOR UPDATE OF l SKIP LOCKED"
+        ))
+        .bind(&waiting)
         .bind(request.lanes)
+        .bind(request.due)
         .fetch_all(&mut *transaction)
         .await?;
+        let mut closed = Vec::new();
+        if waiting.iter().any(|target| !locked.contains(target)) {
+            closed = sqlx::query_scalar(&format!(
+                "SELECT w.target_id FROM unnest($1::uuid[]) AS w (target_id)
+                 WHERE NOT EXISTS (SELECT 1 FROM channel_targets t WHERE t.target_id = w.target_id AND {OPEN})"
+            ))
+            .bind(&waiting)
+            .fetch_all(&mut *transaction)
+            .await?;
+        }
+        let closed = closed.into_iter().map(TargetId).collect();
         if locked.is_empty() {
-            return Ok(Round { store: self, transaction, lanes: Vec::new() });
+            return Ok(Round { store: self, transaction, locked, lanes: Vec::new(), closed });
         }
         let rows: Vec<LaneRow> = sqlx::query_as(&format!(
             "SELECT lane.target_id, t.version, t.requests,
-                    'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account AS account_scope,
+                    {ACCOUNT_SCOPE} AS account_scope,
                     coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken, slot.next_free_s,
                     work.listing_id, work.org_id, work.ordinal, work.tries, work.needs
              FROM unnest($1::uuid[]) WITH ORDINALITY AS lane (target_id, ordinality)
@@ -147,7 +155,7 @@ impl DispatchStore {
         .bind(request.per_lane)
         .fetch_all(&mut *transaction)
         .await?;
-        Ok(Round { store: self, transaction, lanes: lanes(rows) })
+        Ok(Round { store: self, transaction, locked, lanes: lanes(rows), closed })
     }
 }
 
@@ -181,132 +189,49 @@ fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {
     lanes
 }
 
-#[derive(FromRow)]
-struct ScopeRow {
-    scope: String,
-    requests: Option<i32>,
-    paused: bool,
-}
-
-#[derive(FromRow)]
-struct ScopeSlots {
-    scope: String,
-    free: Vec<i32>,
-    taken: i64,
-}
-
 impl Round<'_> {
-    /// The scopes that several lanes share, by their text. Limited ones are locked for the rest of the round.
-    pub async fn shared_scopes(&mut self, scopes: &[String]) -> Result<BTreeMap<String, SharedScope>, sqlx::Error> {
-        let rows: Vec<ScopeRow> = sqlx::query_as(
-            "SELECT scope, requests, paused_until > now() AS paused FROM rate_scopes WHERE scope = ANY($1)",
-        )
-        .bind(scopes)
-        .fetch_all(&mut *self.transaction)
-        .await?;
-        let limits: BTreeMap<String, i64> =
-            rows.iter().filter_map(|row| Some((row.scope.clone(), i64::from(row.requests?)))).collect();
-        let mut shared: BTreeMap<String, SharedScope> = rows
-            .into_iter()
-            .map(|row| (row.scope, SharedScope { paused: row.paused, free: row.requests.map(|_| Vec::new()) }))
-            .collect();
-        if limits.is_empty() {
-            return Ok(shared);
-        }
-        let names: Vec<&String> = limits.keys().collect();
-        sqlx::query("SELECT 1 FROM rate_scopes WHERE scope = ANY($1) ORDER BY scope FOR UPDATE")
-            .bind(&names)
-            .execute(&mut *self.transaction)
-            .await?;
-        // The lock may have been waited for: only a statement after it sees what its last holder took.
-        let slots: Vec<ScopeSlots> = sqlx::query_as(
-            "SELECT scope, count(*) FILTER (WHERE free_at > now()) AS taken,
-                    coalesce(array_agg(slot ORDER BY slot) FILTER (WHERE free_at <= now()), '{}') AS free
-             FROM rate_slots WHERE scope = ANY($1) GROUP BY scope",
-        )
-        .bind(&names)
-        .fetch_all(&mut *self.transaction)
-        .await?;
-        for row in slots {
-            let limit = limits.get(&row.scope).copied().unwrap_or(0);
-            let open = usize::try_from(limit - row.taken).unwrap_or(0);
-            let free = row.free.into_iter().filter(|slot| i64::from(*slot) <= limit).take(open).collect();
-            if let Some(scope) = shared.get_mut(&row.scope) {
-                scope.free = Some(free);
-            }
-        }
-        Ok(shared)
-    }
-
     /// Writes the claims, plans each lane's next wake and lets the lanes go. `hold` is how long a slot is kept if
     /// nobody tells how its call ended, without the window; `lease` is how long a listing is kept.
     pub async fn write(mut self, claims: &Claims, hold: Duration, lease: Duration) -> Result<(), sqlx::Error> {
         if !claims.holds.is_empty() || !claims.leases.is_empty() {
             self.write_claims(claims, hold, lease).await?;
         }
-        self.plan_wakes(&claims.held_back).await?;
+        let rests: HashMap<TargetId, Duration> = claims.rests.iter().copied().collect();
+        let lanes = self.locked.iter().map(|target| TargetId(*target));
+        let lanes: Vec<_> = lanes.map(|target| (target, rests.get(&target).copied().unwrap_or_default())).collect();
+        if !lanes.is_empty() {
+            wake::plan(&mut self.transaction, &lanes).await?;
+        }
         self.transaction.commit().await
     }
 
     async fn write_claims(&mut self, claims: &Claims, hold: Duration, lease: Duration) -> Result<(), sqlx::Error> {
-        let slots = claims.holds.iter().flat_map(|hold| &hold.slots);
-        let (scopes, numbers): (Vec<String>, Vec<i32>) = slots.map(|slot| (slot.scope.clone(), slot.number)).unzip();
+        let slots = claims.holds.iter().flat_map(|hold| hold.slots.iter().map(|slot| (slot, hold.hold_id)));
+        let ((scopes, numbers), holds): ((Vec<_>, Vec<_>), Vec<_>) =
+            slots.map(|(slot, hold)| ((slot.scope.as_str(), slot.number), hold)).unzip();
         sqlx::query(
             "WITH taken AS (
-                 UPDATE rate_slots s
-                 SET free_at = clock_timestamp() + make_interval(secs => $3 + (r.window_ms + $9) / 1000.0)
-                 FROM unnest($1::text[], $2::int[]) AS u (scope, slot) JOIN rate_scopes r ON r.scope = u.scope
+                 UPDATE rate_slots s SET hold_id = u.hold_id,
+                     free_at = clock_timestamp() + make_interval(secs => $4 + r.rest_ms / 1000.0)
+                 FROM unnest($1::text[], $2::int[], $3::uuid[]) AS u (scope, slot, hold_id)
+                 JOIN rate_scopes r ON r.scope = u.scope
                  WHERE s.scope = u.scope AND s.slot = u.slot
              )
              INSERT INTO dispatch_leases (listing_id, holder, ordinal, tries, lease_until, done)
-             SELECT u.listing_id, $7, u.ordinal, u.tries, clock_timestamp() + make_interval(secs => $8), false
-             FROM unnest($4::uuid[], $5::bigint[], $6::int[]) AS u (listing_id, ordinal, tries)
+             SELECT u.listing_id, $8, u.ordinal, u.tries, clock_timestamp() + make_interval(secs => $9), false
+             FROM unnest($5::uuid[], $6::bigint[], $7::int[]) AS u (listing_id, ordinal, tries) ORDER BY u.listing_id
              ON CONFLICT (listing_id) DO UPDATE SET holder = excluded.holder, ordinal = excluded.ordinal,
                  tries = excluded.tries, lease_until = excluded.lease_until, done = false",
         )
-        .bind(&scopes)
-        .bind(&numbers)
+        .bind(scopes)
+        .bind(numbers)
+        .bind(holds)
         .bind(hold.as_secs_f64())
         .bind(claims.leases.iter().map(|lease| lease.listing_id.0).collect::<Vec<_>>())
         .bind(claims.leases.iter().map(|lease| lease.ordinal).collect::<Vec<_>>())
         .bind(claims.leases.iter().map(|lease| lease.tries).collect::<Vec<_>>())
         .bind(self.store.holder)
         .bind(lease.as_secs_f64())
-        .bind(margin_ms())
-        .execute(&mut *self.transaction)
-        .await
-        .map(|_| ())
-    }
-
-    /// A lane wakes when work is due and a slot is free. While it has any work it looks every 20 s at the latest, for
-    /// leases that ran out. A new statement under the lane's lock sees everything that was queued before the lock.
-    async fn plan_wakes(&mut self, held_back: &[TargetId]) -> Result<(), sqlx::Error> {
-        if self.lanes.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(&format!(
-            "UPDATE dispatch_lanes l SET wake_at = least(
-                 greatest(work.due_at, slot.free_at, s.paused_until,
-                          CASE WHEN l.target_id = ANY($2) THEN now() + interval '100 ms' END),
-                 CASE WHEN EXISTS (SELECT 1 FROM sync_queue q WHERE q.target_id = l.target_id)
-                      THEN now() + interval '20 s' ELSE 'infinity' END)
-             FROM unnest($1::uuid[]) AS u (target_id)
-             LEFT JOIN rate_scopes s ON s.scope = 'target:' || u.target_id
-             LEFT JOIN channel_targets t ON t.target_id = u.target_id
-             CROSS JOIN LATERAL (
-                 SELECT coalesce((
-                     SELECT q.due_at FROM sync_queue q JOIN channel_listings c USING (listing_id)
-                     LEFT JOIN dispatch_leases d USING (listing_id)
-                     WHERE q.target_id = u.target_id AND {CLAIMABLE}
-                     ORDER BY q.due_at LIMIT 1), 'infinity') AS due_at) work
-             CROSS JOIN LATERAL (
-                 SELECT CASE WHEN count(*) FILTER (WHERE free_at > now()) < t.requests THEN '-infinity'
-                             ELSE min(free_at) FILTER (WHERE free_at > now()) END AS free_at
-                 FROM rate_slots WHERE scope = 'target:' || u.target_id) slot
-             WHERE l.target_id = u.target_id"
-        ))
-        .bind(self.lanes.iter().map(|lane| lane.target_id.0).collect::<Vec<_>>())
-        .bind(held_back.iter().map(|target| target.0).collect::<Vec<_>>())
         .execute(&mut *self.transaction)
         .await
         .map(|_| ())

@@ -1,9 +1,11 @@
 //! Scopes and their limits.
 
-use chrono::{DateTime, Utc};
 use domain::window::{RateLimit, Scope};
 
 use super::DispatchStore;
+
+/// The scope of a target's (`t`) account at its channel: the text of `Settings::account_scope`.
+pub(super) const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
 
 /// A scope and what it may do; `None` leaves it unlimited, yet a channel can pause it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +19,11 @@ pub struct ScopeLimit {
 impl DispatchStore {
     /// The limit of an account at a channel, by its scope: of several targets that name one, the strictest counts.
     pub async fn account_limit(&self, scope: &Scope) -> Result<Option<RateLimit>, sqlx::Error> {
-        let limits: Vec<(i32, i32)> = sqlx::query_as(
-            "SELECT account_requests, account_window_ms FROM channel_targets
-             WHERE 'account:' || channel || '/' || base_url || '/' || channel_account = $1
-               AND lifecycle <> 'deleted' AND account_requests IS NOT NULL
-             ORDER BY account_requests::float8 / account_window_ms, account_requests LIMIT 1",
-        )
+        let limits: Vec<(i32, i32)> = sqlx::query_as(&format!(
+            "SELECT account_requests, account_window_ms FROM channel_targets t
+             WHERE {ACCOUNT_SCOPE} = $1 AND lifecycle <> 'deleted' AND account_requests IS NOT NULL
+             ORDER BY account_requests::float8 / account_window_ms, account_requests LIMIT 1"
+        ))
         .bind(scope.to_string())
         .fetch_all(&self.pool)
         .await?;
@@ -42,26 +43,33 @@ impl DispatchStore {
         let scopes: Vec<String> = sorted.iter().map(|l| l.scope.to_string()).collect();
         let requests: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.requests()))).collect();
         let windows: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.window_ms()))).collect();
+        let rests: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.rest_ms()))).collect();
         let mut transaction = self.pool.begin().await?;
         sqlx::query(
-            "UPDATE rate_slots s SET free_at = s.free_at + make_interval(secs => (u.window_ms - r.window_ms) / 1000.0)
-             FROM unnest($1::text[], $2::int[]) AS u (scope, window_ms) JOIN rate_scopes r ON r.scope = u.scope
-             WHERE s.scope = u.scope AND u.window_ms > r.window_ms AND s.free_at > clock_timestamp()",
+            "UPDATE rate_slots s SET free_at = s.free_at + make_interval(secs => longer.by_ms / 1000.0)
+             FROM (SELECT s.scope, s.slot, u.rest_ms - r.rest_ms AS by_ms
+                   FROM unnest($1::text[], $2::int[]) AS u (scope, rest_ms) JOIN rate_scopes r USING (scope)
+                   JOIN rate_slots s USING (scope)
+                   WHERE u.rest_ms > r.rest_ms AND s.free_at > clock_timestamp()
+                   ORDER BY s.scope, s.slot FOR UPDATE OF s) longer
+             WHERE s.scope = longer.scope AND s.slot = longer.slot",
         )
         .bind(&scopes)
-        .bind(&windows)
+        .bind(&rests)
         .execute(&mut *transaction)
         .await?;
         sqlx::query(
-            "INSERT INTO rate_scopes (scope, requests, window_ms)
-             SELECT * FROM unnest($1::text[], $2::int[], $3::int[])
-             ON CONFLICT (scope) DO UPDATE SET requests = excluded.requests, window_ms = excluded.window_ms
-             WHERE (rate_scopes.requests, rate_scopes.window_ms)
-                   IS DISTINCT FROM (excluded.requests, excluded.window_ms)",
+            "INSERT INTO rate_scopes (scope, requests, window_ms, rest_ms)
+             SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::int[]) AS u (scope) ORDER BY u.scope
+             ON CONFLICT (scope) DO UPDATE
+             SET requests = excluded.requests, window_ms = excluded.window_ms, rest_ms = excluded.rest_ms
+             WHERE (rate_scopes.requests, rate_scopes.window_ms, rate_scopes.rest_ms)
+                   IS DISTINCT FROM (excluded.requests, excluded.window_ms, excluded.rest_ms)",
         )
         .bind(&scopes)
         .bind(&requests)
         .bind(&windows)
+        .bind(&rests)
         .execute(&mut *transaction)
         .await?;
         sqlx::query(
@@ -75,19 +83,5 @@ impl DispatchStore {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await
-    }
-
-    /// Pauses a scope until `until`, as a channel asked.
-    pub async fn pause_scope(&self, scope: &Scope, until: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "INSERT INTO rate_scopes (scope, paused_until) VALUES ($1, $2)
-             ON CONFLICT (scope) DO UPDATE
-             SET paused_until = greatest(rate_scopes.paused_until, excluded.paused_until)",
-        )
-        .bind(scope.to_string())
-        .bind(until)
-        .execute(&self.pool)
-        .await
-        .map(|_| ())
     }
 }

@@ -27,9 +27,6 @@ impl Run<'_> {
             self.learn_id(&id);
             return Ok((id, all));
         }
-        self.session.host.creation_started().await.map_err(|refused| {
-            Failure::new(OutcomeClass::Throttled, refused.reason).not_before(Some(refused.retry_at))
-        })?;
         let mut in_body = BTreeSet::from([Section::Content, Section::Images]);
         in_body.retain(|section| all.contains(section));
         let id = match self.create(&in_body).await {

@@ -8,7 +8,7 @@ use chrono::Utc;
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
-use domain::port::SyncHost;
+use domain::port::{NoSlot, Permit, SyncHost};
 use domain::target::Settings;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use reqwest::{Method, RequestBuilder};
@@ -94,7 +94,8 @@ impl<'a> Session<'a> {
             request = request.json(body);
         }
         let judge = |reply| verdict::of(reply, effect, Utc::now());
-        let end = self.exchange(call.purpose, call.urgency, request, judge).await;
+        let permit = self.slot(call.purpose, call.urgency).await?;
+        let end = self.exchange(call.purpose, request, permit, judge).await;
         match end {
             Ok(answer) => {
                 self.cell.note_proven(token);
@@ -113,19 +114,27 @@ impl<'a> Session<'a> {
         let secret = self.secret().await?;
         let cell = Arc::clone(&self.cell);
         let seen = cell.ended();
+        if let Some(token) = cell.lock().await.usable(&secret, refused) {
+            return Ok(token.settled().await);
+        }
+        // The slot before the lock: a target without slots must not keep the others of its account waiting.
+        let permit = self.slot(CallPurpose::Token, urgency).await?;
         let mut state = cell.lock().await;
-        let token = match state.usable(&secret, refused) {
-            Some(token) => token,
+        let known = match state.usable(&secret, refused) {
+            Some(token) => Some(Ok(token)),
+            None => state.failure_since(seen).map(Err),
+        };
+        let token = match known {
+            Some(known) => {
+                permit.unused();
+                known?
+            }
+            None if !permit.can_start() => {
+                permit.unused();
+                return Err(Failure::stopping(Utc::now()));
+            }
             None => {
-                if let Some(failure) = state.failure_since(seen) {
-                    return Err(failure);
-                }
-                let made = self.calls.len();
-                let issued = self.issue(&secret, urgency).await;
-                if self.calls.len() == made {
-                    // Not even asked (no slot): that is this push's own trouble, not the account's.
-                    return Err(issued.err().unwrap_or_else(|| Failure::stopping(Utc::now())));
-                }
+                let issued = self.issue(&secret, permit).await;
                 cell.settle(&mut state, &secret, issued)?
             }
         };
@@ -144,7 +153,7 @@ impl<'a> Session<'a> {
         Ok(secret)
     }
 
-    async fn issue(&mut self, secret: &SecretString, urgency: Section) -> Result<Issued, Failure> {
+    async fn issue(&mut self, secret: &SecretString, permit: Box<dyn Permit>) -> Result<Issued, Failure> {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", self.target.channel_account.as_str()),
@@ -152,7 +161,7 @@ impl<'a> Session<'a> {
             ("scope", "general"),
         ];
         let request = self.request(Method::POST, TOKEN_PATH).form(&form);
-        self.exchange(CallPurpose::Token, urgency, request, issued).await
+        self.exchange(CallPurpose::Token, request, permit, issued).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -160,21 +169,33 @@ impl<'a> Session<'a> {
         self.hostaway.client.request(method, &url).header(ACCEPT, HeaderValue::from_static("application/json"))
     }
 
-    /// One HTTP request: slot, call, verdict, slot back, record.
+    async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, Failure> {
+        self.host.slot(purpose, urgency).await.map_err(|refused| match refused {
+            NoSlot::Held => Failure::stopping(Utc::now()),
+            NoSlot::Creation { reason, retry_at } => {
+                Failure::new(OutcomeClass::Throttled, reason).not_before(Some(retry_at))
+            }
+        })
+    }
+
+    /// One HTTP request: call, verdict, slot back, record.
     async fn exchange<T>(
         &mut self,
         purpose: CallPurpose,
-        urgency: Section,
         request: RequestBuilder,
+        permit: Box<dyn Permit>,
         judge: impl FnOnce(Result<Reply, NoReply>) -> Result<T, Failure> + Send,
     ) -> Result<T, Failure> {
         let request_id = Uuid::now_v7();
-        let request = request.header("X-Request-Id", request_id.to_string()).build().map_err(|error| {
-            let why = format!("the call cannot be built, check the target's base_url: {}", error.without_url());
-            Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Target)
-        })?;
+        let request = match request.header("X-Request-Id", request_id.to_string()).build() {
+            Ok(request) => request,
+            Err(error) => {
+                permit.unused();
+                let why = format!("the call cannot be built, check the target's base_url: {}", error.without_url());
+                return Err(Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Target));
+            }
+        };
         let (method, path) = (request.method().to_string(), shown_path(request.url()));
-        let permit = self.host.slot(purpose, urgency).await.map_err(|_| Failure::stopping(Utc::now()))?;
         let (started_at, started) = (Utc::now(), Instant::now());
         let reply = self.hostaway.client.exchange(request).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

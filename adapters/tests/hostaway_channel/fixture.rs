@@ -61,6 +61,7 @@ impl Bench {
             account_rate_limit: None,
             lifecycle: Lifecycle::Active,
             health: Health::Unknown,
+            credential_epoch: 0,
         };
         let hostaway = Hostaway::new(config, source).unwrap();
         Self { hostaway, target, host: Host::default(), secrets }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::call::CallPurpose;
 use domain::channel::Section;
-use domain::port::{CreationRefused, NoSlot, Permit, SyncHost, ThrottledScope};
+use domain::port::{NoSlot, Permit, SyncHost, ThrottledScope};
 
 /// What became of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,10 @@ impl TestPermit {
 }
 
 impl Permit for TestPermit {
+    fn can_start(&self) -> bool {
+        true
+    }
+
     fn answered(self: Box<Self>) {
         self.end(End::Answered);
     }
@@ -81,18 +85,16 @@ impl SyncHost for Host {
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         let mut slots = self.slots.lock().unwrap();
         if slots.len() >= self.most_slots {
-            return Err(NoSlot);
+            return Err(NoSlot::Held);
+        }
+        if purpose == CallPurpose::Create {
+            self.creations.fetch_add(1, Ordering::SeqCst);
+            if self.refuse_creation {
+                let retry_at = Utc::now() + TimeDelta::seconds(30);
+                return Err(NoSlot::Creation { reason: "another worker is creating it".to_owned(), retry_at });
+            }
         }
         slots.push(Slot { purpose, urgency, end: End::Open });
         Ok(Box::new(TestPermit { slots: Arc::clone(&self.slots), index: slots.len() - 1 }))
-    }
-
-    async fn creation_started(&self) -> Result<(), CreationRefused> {
-        self.creations.fetch_add(1, Ordering::SeqCst);
-        if self.refuse_creation {
-            let retry_at = Utc::now() + TimeDelta::seconds(30);
-            return Err(CreationRefused { reason: "another worker is creating it".to_owned(), retry_at });
-        }
-        Ok(())
     }
 }

@@ -25,7 +25,7 @@ impl ChannelListing {
             ListingCommand::RecordOutcome(report) => self.record(report),
             _ if state == LinkState::Unlinked => Err(ListingError::Unlinked),
             ListingCommand::RequestSync(request) => self.request(link, request),
-            ListingCommand::StartCreation { sync_id, at } => self.start_creation(sync_id, at),
+            ListingCommand::StartCreation { sync_id, at, replaces } => self.start_creation(sync_id, at, replaces),
             ListingCommand::Pause { reason } => match state {
                 LinkState::Paused => Err(ListingError::AlreadyPaused),
                 _ => Ok(vec![ListingEvent::ListingPaused { reason }]),
@@ -105,7 +105,12 @@ impl ChannelListing {
 
     /// Invariant: no duplicate listing at the channel. The version guard of the journal lets one intent through, and
     /// an intent whose end is unknown keeps every other attempt away until its call can no longer arrive.
-    fn start_creation(&self, sync_id: SyncId, at: DateTime<Utc>) -> Result<Vec<ListingEvent>, ListingError> {
+    fn start_creation(
+        &self,
+        sync_id: SyncId,
+        at: DateTime<Utc>,
+        replaces: Option<DateTime<Utc>>,
+    ) -> Result<Vec<ListingEvent>, ListingError> {
         if self.external_id.is_some() {
             return Err(ListingError::AlreadyCreated);
         }
@@ -113,7 +118,7 @@ impl ChannelListing {
             return Err(ListingError::NotPending(sync_id));
         }
         match self.creation {
-            Some(other) if at < other.started_at + CREATION_GRACE => {
+            Some(other) if Some(other.started_at) != replaces && at < other.started_at + CREATION_GRACE => {
                 Err(ListingError::CreationUnderWay { until: other.started_at + CREATION_GRACE })
             }
             _ => Ok(vec![ListingEvent::CreationStarted { sync_id, at }]),

@@ -41,6 +41,9 @@ pub enum TargetCommand {
         health: Health,
         /// Why.
         reason: String,
+        /// With which credentials it was seen ([`Settings::credential_epoch`](crate::target::Settings)): what older
+        /// ones met says nothing of the target.
+        credential_epoch: u32,
     },
 }
 

@@ -58,6 +58,9 @@ pub struct Settings {
     pub lifecycle: Lifecycle,
     /// How the channel answers.
     pub health: Health,
+    /// How often the credentials were changed, or said to be good again.
+    #[serde(default)]
+    pub credential_epoch: u32,
 }
 
 impl Settings {
@@ -135,7 +138,8 @@ impl ChannelTarget {
             },
             TargetCommand::Resume => return resume(now),
             TargetCommand::Delete { reason } => Some(TargetEvent::TargetDeleted { reason }),
-            TargetCommand::ReportHealth { health, reason } => {
+            TargetCommand::ReportHealth { credential_epoch, .. } if credential_epoch != now.credential_epoch => None,
+            TargetCommand::ReportHealth { health, reason, .. } => {
                 (health != now.health).then_some(TargetEvent::HealthChanged { from: now.health, to: health, reason })
             }
         };
@@ -191,6 +195,7 @@ impl ChannelTarget {
                 account_rate_limit,
                 lifecycle: Lifecycle::Active,
                 health: Health::Unknown,
+                credential_epoch: 0,
             });
             return;
         }
@@ -206,11 +211,17 @@ impl ChannelTarget {
             TargetEvent::CredentialRotated { credential } => {
                 now.credential = credential;
                 now.health = Health::Unknown;
+                now.credential_epoch += 1;
             }
             TargetEvent::TargetPaused { .. } => now.lifecycle = Lifecycle::Paused,
             TargetEvent::TargetResumed {} => now.lifecycle = Lifecycle::Active,
             TargetEvent::TargetDeleted { .. } => now.lifecycle = Lifecycle::Deleted,
-            TargetEvent::HealthChanged { to, .. } => now.health = to,
+            TargetEvent::HealthChanged { from, to, .. } => {
+                now.health = to;
+                if from == Health::Unauthorised {
+                    now.credential_epoch += 1;
+                }
+            }
         }
     }
 }

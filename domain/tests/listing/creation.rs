@@ -9,7 +9,11 @@ use uuid::Uuid;
 use crate::fixture::{Story, accepted, at, change, failed, link, report, unlink};
 
 fn start(second: i64) -> ListingCommand {
-    ListingCommand::StartCreation { sync_id: SyncId(Uuid::from_u128(1)), at: at(second) }
+    start_again(second, None)
+}
+
+fn start_again(second: i64, replaces: Option<i64>) -> ListingCommand {
+    ListingCommand::StartCreation { sync_id: SyncId(Uuid::from_u128(1)), at: at(second), replaces: replaces.map(at) }
 }
 
 fn to_be_created() -> Story {
@@ -42,6 +46,16 @@ fn a_second_creation_waits_until_the_first_cannot_arrive_any_more() {
     story.must(start(0));
     assert_eq!(story.refused(start(24)), ListingError::CreationUnderWay { until: at(25) });
     assert!(matches!(story.must(start(25)), ListingEvent::CreationStarted { .. }));
+}
+
+/// A photo was refused with the whole: the same push tries once more without, and its time starts anew.
+#[test]
+fn a_push_may_replace_its_own_intent_and_no_other() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    assert_eq!(story.refused(start_again(20, Some(19))), ListingError::CreationUnderWay { until: at(25) });
+    assert!(matches!(story.must(start_again(20, Some(0))), ListingEvent::CreationStarted { .. }));
+    assert_eq!(story.refused(start(44)), ListingError::CreationUnderWay { until: at(45) });
 }
 
 #[test]

@@ -20,7 +20,10 @@ async fn follows_the_life_of_a_target() {
         assert_eq!(state(&scene).await, "active - unknown 1 ops@example.org");
 
         let health = Health::Healthy;
-        scene.story.command_target(id, TargetCommand::ReportHealth { health, reason: "answers".to_owned() });
+        scene.story.command_target(
+            id,
+            TargetCommand::ReportHealth { health, reason: "answers".to_owned(), credential_epoch: 0 },
+        );
         scene.story.command_target(id, TargetCommand::Pause { reason: "audit".to_owned() });
         scene.play().await;
         assert_eq!(state(&scene).await, "paused audit healthy 3 ops@example.org");

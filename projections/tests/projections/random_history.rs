@@ -69,7 +69,7 @@ impl Telling {
             68..72 => {
                 if let Some((sync_id, ..)) = story.pending(target, &unit) {
                     let at = story.now();
-                    story.command_listing(target, &unit, ListingCommand::StartCreation { sync_id, at });
+                    story.command_listing(target, &unit, ListingCommand::StartCreation { sync_id, at, replaces: None });
                 }
             }
             72..95 => self.report(story, pair, step.number),
@@ -119,9 +119,13 @@ fn target_command(number: u32) -> TargetCommand {
         7 | 8 => TargetCommand::RotateCredential { credential: "env:NEXT".parse().unwrap() },
         9 | 10 => TargetCommand::ChangeRateLimit { rate_limit: RateLimit::new(1 + number / 16 % 9, 10_000).unwrap() },
         11 => TargetCommand::Configure(Configuration { name: Some(format!("T{number}")), ..Default::default() }),
-        12 => TargetCommand::ReportHealth { health: Health::Healthy, reason },
-        13 => TargetCommand::ReportHealth { health: Health::Degraded, reason },
-        14 => TargetCommand::ReportHealth { health: Health::Unreachable, reason },
-        _ => TargetCommand::ReportHealth { health: Health::Unauthorised, reason },
+        12 => report(Health::Healthy, reason),
+        13 => report(Health::Degraded, reason),
+        14 => report(Health::Unreachable, reason),
+        _ => report(Health::Unauthorised, reason),
     }
+}
+
+fn report(health: Health, reason: String) -> TargetCommand {
+    TargetCommand::ReportHealth { health, reason, credential_epoch: 0 }
 }

@@ -73,6 +73,14 @@ impl Story {
     /// Gives a command to a target; a refusal leaves nothing behind. Says how many events there were.
     pub fn command_target(&mut self, id: TargetId, command: TargetCommand) -> usize {
         let (aggregate, _) = self.targets.entry(id).or_default();
+        let command = match command {
+            // Seen with the credentials of now.
+            TargetCommand::ReportHealth { health, reason, .. } => {
+                let credential_epoch = aggregate.settings().map_or(0, |settings| settings.credential_epoch);
+                TargetCommand::ReportHealth { health, reason, credential_epoch }
+            }
+            other => other,
+        };
         let events = aggregate.decide(command).unwrap_or_default();
         for event in &events {
             let (aggregate, sequence) = self.targets.get_mut(&id).unwrap();

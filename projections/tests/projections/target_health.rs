@@ -44,7 +44,9 @@ async fn keeps_every_change() {
         let id = target(1);
         scene.story.create_target(id);
         let health = Health::Unauthorised;
-        scene.story.command_target(id, TargetCommand::ReportHealth { health, reason: "403".to_owned() });
+        scene
+            .story
+            .command_target(id, TargetCommand::ReportHealth { health, reason: "403".to_owned(), credential_epoch: 0 });
         scene.story.command_target(id, TargetCommand::RotateCredential { credential: "env:NEXT".parse().unwrap() });
         scene.play().await;
         let history: Vec<String> = sqlx::query_scalar(

@@ -5,10 +5,19 @@
 //! tight. Across lanes: round robin, so that a scarce shared scope is shared.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 use adapters::dispatch::{Candidate, Lane, SharedScope, Slot, SlotHold};
 use domain::channel::Section;
 use domain::ids::TargetId;
+use uuid::Uuid;
+
+use super::waiting::Urgencies;
+
+/// A lane with work and slots, of which enough is under way here, looks again when something ends; at the latest then.
+const FULL: Duration = Duration::from_millis(250);
+/// A shared scope may get a slot back earlier than it says, because a call ended.
+const SCARCE: Duration = Duration::from_millis(100);
 
 /// What a grant is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,20 +39,18 @@ pub(super) struct Grant {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Allocation {
     pub grants: Vec<Grant>,
-    /// Lanes that had work and own slots, but a shared scope had none.
-    pub held_back: Vec<TargetId>,
+    /// Lanes that have more work and slots of their own, and how long they rest: a shared scope has no slot, or enough
+    /// of their listings are under way.
+    pub rests: Vec<(TargetId, Duration)>,
 }
-
-/// Calls that wait in a lane: how many of each urgency.
-pub(super) type Waiting = BTreeMap<Section, usize>;
 
 fn urgent(needs: &[String]) -> bool {
     needs.first().is_none_or(|need| matches!(need.as_str(), "availability" | "rates"))
 }
 
 /// The order in which a lane gives its slots.
-fn order(lane: &Lane, waiting: Option<&Waiting>, room: usize) -> VecDeque<Grantee> {
-    let empty = Waiting::new();
+fn order(lane: &Lane, waiting: Option<&Urgencies>, room: usize) -> VecDeque<Grantee> {
+    let empty = Urgencies::new();
     let waiting = waiting.unwrap_or(&empty);
     let waits = |sections: &[Section]| -> Vec<Grantee> {
         let each = |section: &Section| {
@@ -73,7 +80,7 @@ fn most_under_way(requests: i32) -> usize {
 /// more all lanes may begin.
 pub(super) fn allocate(
     lanes: &[Lane],
-    waiting: &BTreeMap<TargetId, Waiting>,
+    waiting: &BTreeMap<TargetId, Urgencies>,
     shared: &mut BTreeMap<String, SharedScope>,
     egress: &str,
     under_way: &HashMap<TargetId, usize>,
@@ -85,6 +92,9 @@ pub(super) fn allocate(
         .map(|lane| {
             let begun = under_way.get(&lane.target_id).copied().unwrap_or(0);
             let room = most_under_way(lane.requests).saturating_sub(begun);
+            if lane.candidates.len() > room && lane.free.len() > room {
+                allocation.rests.push((lane.target_id, FULL));
+            }
             let wanted = order(lane, waiting.get(&lane.target_id), room);
             (lane, lane.free.iter().copied().collect(), wanted)
         })
@@ -94,26 +104,31 @@ pub(super) fn allocate(
             wanted.pop_front();
         }
         let (Some(grantee), Some(number)) = (wanted.pop_front(), free.pop_front()) else { continue };
-        let Some(mut slots) = take_shared(shared, [lane.account_scope.as_str(), egress]) else {
-            allocation.held_back.push(lane.target_id);
-            continue;
+        let mut slots = match take_shared(shared, [lane.account_scope.as_str(), egress]) {
+            Ok(slots) => slots,
+            Err(rest) => {
+                allocation.rests.retain(|(target, _)| *target != lane.target_id);
+                allocation.rests.push((lane.target_id, rest));
+                continue;
+            }
         };
         slots.push(Slot { scope: format!("target:{}", lane.target_id), number });
         if matches!(grantee, Grantee::New(_)) {
             capacity -= 1;
         }
-        allocation.grants.push(Grant { hold: SlotHold { target_id: lane.target_id, slots }, grantee });
+        allocation
+            .grants
+            .push(Grant { hold: SlotHold { hold_id: Uuid::new_v4(), target_id: lane.target_id, slots }, grantee });
         turns.push_back((lane, free, wanted));
     }
     allocation
 }
 
-/// One slot of each limited scope, or nothing at all.
-fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: [&str; 2]) -> Option<Vec<Slot>> {
-    let closed =
-        |scope: &&str| shared.get(*scope).is_some_and(|s| s.paused || s.free.as_ref().is_some_and(Vec::is_empty));
-    if scopes.iter().any(closed) {
-        return None;
+/// One slot of each limited scope, or nothing at all and how long to wait.
+fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: [&str; 2]) -> Result<Vec<Slot>, Duration> {
+    let rest = scopes.iter().filter_map(|scope| closed_for(shared.get(*scope)?)).max();
+    if let Some(rest) = rest {
+        return Err(rest);
     }
     let mut slots = Vec::new();
     for scope in scopes {
@@ -121,7 +136,12 @@ fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: [&str; 2]) ->
             slots.push(Slot { scope: scope.to_owned(), number });
         }
     }
-    Some(slots)
+    Ok(slots)
+}
+
+fn closed_for(scope: &SharedScope) -> Option<Duration> {
+    let scarce = || scope.free.as_ref()?.is_empty().then(|| scope.next_free.map_or(SCARCE, |wait| wait.min(SCARCE)));
+    scope.paused_for.or_else(scarce)
 }
 
 #[cfg(test)]
@@ -166,8 +186,10 @@ mod tests {
     #[test]
     fn availability_goes_before_content() {
         let lanes = [lane(1, 4, &["content", "availability"])];
-        let waiting =
-            BTreeMap::from([(lanes[0].target_id, Waiting::from([(Section::Content, 1), (Section::Availability, 1)]))]);
+        let waiting = BTreeMap::from([(
+            lanes[0].target_id,
+            Urgencies::from([(Section::Content, 1), (Section::Availability, 1)]),
+        )]);
         let given = allocate(&lanes, &waiting, &mut BTreeMap::new(), "egress:x", &HashMap::new(), 9);
         assert_eq!(kinds(&given), ["waiting availability", "new availability", "waiting content", "new content"]);
     }
@@ -175,12 +197,14 @@ mod tests {
     #[test]
     fn a_scarce_shared_scope_is_shared_in_turns_and_never_overdrawn() {
         let lanes = [lane(1, 3, &["rates"; 3]), lane(2, 3, &["rates"; 3])];
-        let mut shared =
-            BTreeMap::from([("account:a".to_owned(), SharedScope { paused: false, free: Some(vec![1, 2, 3]) })]);
+        let mut shared = BTreeMap::from([(
+            "account:a".to_owned(),
+            SharedScope { free: Some(vec![1, 2, 3]), ..SharedScope::default() },
+        )]);
         let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", &HashMap::new(), 9);
         let of = |id: u128| given.grants.iter().filter(|g| g.hold.target_id.0 == Uuid::from_u128(id)).count();
         assert_eq!((of(1), of(2)), (2, 1));
-        assert_eq!(given.held_back.len(), 2);
+        assert_eq!(given.rests.len(), 2);
         assert!(given.grants.iter().all(|grant| grant.hold.slots.len() == 2));
     }
 
@@ -190,6 +214,18 @@ mod tests {
         let begun = HashMap::from([(lanes[0].target_id, 8)]);
         let given = allocate(&lanes, &BTreeMap::new(), &mut BTreeMap::new(), "egress:x", &begun, 99);
         assert_eq!(given.grants.len(), 2, "a window of 40 has 10 listings under way");
+        assert_eq!(given.rests, [(lanes[0].target_id, FULL)]);
+    }
+
+    #[test]
+    fn a_lane_rests_for_as_long_as_the_channel_has_its_account_paused() {
+        let lanes = [lane(1, 3, &["rates"; 3])];
+        let paused_for = Some(Duration::from_secs(40));
+        let mut shared =
+            BTreeMap::from([("account:a".to_owned(), SharedScope { paused_for, ..SharedScope::default() })]);
+        let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", &HashMap::new(), 9);
+        assert!(given.grants.is_empty());
+        assert_eq!(given.rests, [(lanes[0].target_id, Duration::from_secs(40))]);
     }
 
     #[test]

@@ -9,13 +9,15 @@ use domain::channel::Section;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
-use domain::port::{CreationRefused, NoSlot, Permit, SyncHost, ThrottledScope};
+use domain::port::{NoSlot, Permit, SyncHost, ThrottledScope};
 use domain::target::Settings;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use adapters::dispatch::SlotHold;
 
 use super::message::{Granted, Message};
+use super::waiting::Want;
 use crate::commands::{CommandError, Commands};
 
 pub(super) struct Host<'a> {
@@ -28,6 +30,8 @@ pub(super) struct Host<'a> {
     pub metadata: &'a Metadata,
     /// The slot that came with the claim.
     pub first: Mutex<Option<Granted>>,
+    /// When this push last wrote down that it is about to create.
+    pub intent: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Host<'_> {
@@ -43,48 +47,68 @@ impl Host<'_> {
     }
 
     fn unused(&self, granted: Granted) {
-        if let Some(message) = granted.told(Message::Unused) {
-            let _ = self.gate.send(message);
+        let _ = self.gate.send(Message::Unused(granted.hold));
+    }
+
+    /// A grant with which a call may start now.
+    async fn granted(&self, urgency: Section) -> Result<Granted, NoSlot> {
+        let mut next = self.take_first();
+        loop {
+            match next.take() {
+                Some(granted) if granted.can_start() => return Ok(granted),
+                Some(stale) => self.unused(stale),
+                None => {}
+            }
+            let (reply, granted) = oneshot::channel();
+            let (target_id, listing_id) = (self.target.target_id, self.listing_id);
+            let want = Message::Want(Want { target_id, listing_id, urgency, reply });
+            self.gate.send(want).map_err(|_| NoSlot::Held)?;
+            next = Some(granted.await.map_err(|_| NoSlot::Held)?);
         }
     }
 
-    /// A permit, unless the grant is too old to start a call that its hold still covers.
-    fn permit(&self, granted: Granted) -> Option<Box<dyn Permit>> {
-        if !granted.can_start() {
-            self.unused(granted);
-            return None;
+    /// Invariant: no duplicate listing at the channel. Written when the slot is there, so that the time for which an
+    /// intent keeps others away is the call's own.
+    async fn intend_creation(&self) -> Result<(), NoSlot> {
+        let at = Utc::now();
+        let replaces = *self.intent.lock().expect("nobody panics while holding this lock");
+        let command = ListingCommand::StartCreation { sync_id: self.sync_id, at, replaces };
+        let retry = |reason: String, retry_at| NoSlot::Creation { reason, retry_at };
+        match self.commands.listing(self.listing_id, command, self.metadata).await {
+            Ok(_) => {
+                *self.intent.lock().expect("nobody panics while holding this lock") = Some(at);
+                Ok(())
+            }
+            Err(CommandError::Refused(ListingError::CreationUnderWay { until })) => {
+                Err(retry(ListingError::CreationUnderWay { until }.to_string(), until))
+            }
+            Err(error) => Err(retry(error.to_string(), Utc::now())),
         }
+    }
+
+    fn permit(&self, granted: Granted) -> Box<dyn Permit> {
         let scopes = [ThrottledScope::Account, ThrottledScope::Egress].map(|scope| scope.of(self.target, self.egress));
-        Some(Box::new(GatePermit { granted: Some(granted), gate: self.gate.clone(), scopes }))
+        Box::new(GatePermit { granted: Some(granted), gate: self.gate.clone(), scopes })
     }
 }
 
 #[async_trait]
 impl SyncHost for Host<'_> {
-    async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
-        if let Some(permit) = self.take_first().and_then(|granted| self.permit(granted)) {
-            return Ok(permit);
-        }
+    async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         loop {
-            let (reply, granted) = oneshot::channel();
-            let want = Message::Want { target_id: self.target.target_id, urgency, reply };
-            self.gate.send(want).map_err(|_| NoSlot)?;
-            if let Some(permit) = self.permit(granted.await.map_err(|_| NoSlot)?) {
-                return Ok(permit);
+            let granted = self.granted(urgency).await?;
+            if purpose == CallPurpose::Create {
+                if let Err(refused) = self.intend_creation().await {
+                    self.unused(granted);
+                    return Err(refused);
+                }
+                if !granted.can_start() {
+                    self.unused(granted);
+                    continue;
+                }
             }
+            return Ok(self.permit(granted));
         }
-    }
-
-    async fn creation_started(&self) -> Result<(), CreationRefused> {
-        let command = ListingCommand::StartCreation { sync_id: self.sync_id, at: Utc::now() };
-        let refused = match self.commands.listing(self.listing_id, command, self.metadata).await {
-            Ok(_) => return Ok(()),
-            Err(CommandError::Refused(ListingError::CreationUnderWay { until })) => {
-                CreationRefused { reason: ListingError::CreationUnderWay { until }.to_string(), retry_at: until }
-            }
-            Err(error) => CreationRefused { reason: error.to_string(), retry_at: Utc::now() },
-        };
-        Err(refused)
     }
 }
 
@@ -96,14 +120,18 @@ struct GatePermit {
 
 impl GatePermit {
     fn send(&mut self, message: impl FnOnce(SlotHold) -> Message) {
-        if let Some(message) = self.granted.take().and_then(|granted| granted.told(message)) {
+        if let Some(granted) = self.granted.take() {
             // A gate that is gone leaves the slot to run out by itself: late, never early.
-            let _ = self.gate.send(message);
+            let _ = self.gate.send(message(granted.hold));
         }
     }
 }
 
 impl Permit for GatePermit {
+    fn can_start(&self) -> bool {
+        self.granted.as_ref().is_some_and(Granted::can_start)
+    }
+
     fn answered(mut self: Box<Self>) {
         self.send(Message::Answered);
     }
@@ -114,7 +142,9 @@ impl Permit for GatePermit {
             ThrottledScope::Account => account,
             ThrottledScope::Egress => egress,
         };
-        let _ = self.gate.send(Message::Throttled { scope, until });
+        // A length from now on: the database's clock may differ from this one.
+        let length = (until - Utc::now()).to_std().unwrap_or_default();
+        let _ = self.gate.send(Message::Throttled { scope, until: Instant::now() + length });
         self.send(Message::Answered);
     }
 

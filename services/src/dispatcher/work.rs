@@ -24,6 +24,9 @@ use crate::payloads::PayloadError;
 /// Failures in a row after which a target counts as degraded, and as unreachable if it never answered.
 const DEGRADED_AFTER: u32 = 3;
 
+/// How long a listing that cannot be worked on now is kept before it is given back.
+const HELD_FOR: Duration = Duration::from_secs(1);
+
 /// How many pushes in a row failed, per target, in this process.
 #[derive(Debug, Default)]
 pub(super) struct FailureCounts(Mutex<HashMap<TargetId, u32>>);
@@ -63,13 +66,15 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease, first: Granted, gate
         }
         Ok(Found::Held) => {
             let _ = gate.send(Message::Unused(first.hold));
+            // Until the read models show it, the gate would find the listing due again and again.
+            tokio::time::sleep(HELD_FOR).await;
             let _ = gate.send(Message::Released(lease));
             return;
         }
         Err(error) => {
             tracing::warn!(listing_id = %lease.listing_id, error, "a listing could not be read; it is tried again");
             let _ = gate.send(Message::Unused(first.hold));
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(HELD_FOR).await;
             let _ = gate.send(Message::Released(lease));
             return;
         }
@@ -83,6 +88,7 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease, first: Granted, gate
         sync_id: job.pending.sync_id,
         metadata: &job.metadata,
         first: Mutex::new(Some(first)),
+        intent: Mutex::new(None),
     };
     let started_at = Utc::now();
     let attempt = attempt(&shared, &job, &host).await;
@@ -172,7 +178,10 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
     let (kind, snapshot) = (job.target.channel, job.pending.snapshot);
     let payload = match shared.payloads.of_snapshot(kind, snapshot, job.link.listing_id).await {
         Ok(payload) => payload,
-        Err(PayloadError::Store(error)) => return Attempt::Postponed(error.to_string()),
+        Err(PayloadError::Store(error)) => {
+            tokio::time::sleep(HELD_FOR).await;
+            return Attempt::Postponed(error.to_string());
+        }
         Err(error) => return Attempt::Pushed(unusable(&error)),
     };
     let needs = needs(job, &payload);
@@ -299,7 +308,8 @@ async fn report_health(shared: &Shared, job: &Job, report: &PushReport) {
     let reason = report.detail.clone().unwrap_or_else(|| "it answers".to_owned());
     tracing::warn!(target = job.target.name, from = job.target.health.as_str(), to = health.as_str(), reason, "health");
     let metadata = Metadata { unit_id: None, ..job.metadata.clone() };
-    let command = TargetCommand::ReportHealth { health, reason };
+    let credential_epoch = job.target.credential_epoch;
+    let command = TargetCommand::ReportHealth { health, reason, credential_epoch };
     if let Err(error) = shared.commands.target(job.target.target_id, command, &metadata).await {
         tracing::warn!(target_id = %job.target.target_id, error = %error, "failed to report a target's health");
     }

@@ -1,0 +1,150 @@
+//! A settlement: what became of calls and leases since the last one, written as one transaction.
+
+use std::time::Instant;
+
+use domain::ids::TargetId;
+use domain::window::Scope;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{DispatchStore, FinishedTry, Lease, SlotHold};
+
+/// What has happened and is not written yet.
+#[derive(Debug, Clone, Default)]
+pub struct Settlement {
+    /// Scopes that a channel paused, and until when.
+    pub paused: Vec<(Scope, Instant)>,
+    /// Calls that have ended: their slots come back a window and a margin from now.
+    pub answered: Vec<SlotHold>,
+    /// Slots that no call used: they come back at once.
+    pub unused: Vec<SlotHold>,
+    /// Tries whose outcome is written: the queue rows that they came from are not claimed again, newer ones are.
+    pub finished: Vec<FinishedTry>,
+    /// Leases whose work was not done: another dispatcher can take it at once.
+    pub released: Vec<Lease>,
+}
+
+impl Settlement {
+    /// Nothing happened.
+    pub fn is_empty(&self) -> bool {
+        self.paused.is_empty() && self.lanes().is_empty()
+    }
+
+    fn lanes(&self) -> Vec<Uuid> {
+        let holds = self.answered.iter().map(|hold| hold.target_id);
+        let mut lanes: Vec<Uuid> = holds.chain(self.to_wake()).map(|target| target.0).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        lanes
+    }
+
+    /// Lanes in which something may be done at once.
+    fn to_wake(&self) -> impl Iterator<Item = TargetId> {
+        let unused = self.unused.iter().map(|hold| hold.target_id);
+        let finished = self.finished.iter().map(|done| done.lease.target_id);
+        unused.chain(finished).chain(self.released.iter().map(|lease| lease.target_id))
+    }
+}
+
+impl DispatchStore {
+    /// Writes a settlement, all or nothing. Idempotent: what is told twice changes nothing.
+    pub async fn settle(&self, settlement: &Settlement) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("SELECT 1 FROM dispatch_lanes WHERE target_id = ANY($1) ORDER BY target_id FOR UPDATE")
+            .bind(settlement.lanes())
+            .execute(&mut *transaction)
+            .await?;
+        for (scope, until) in &settlement.paused {
+            pause(&mut transaction, scope, *until).await?;
+        }
+        if !(settlement.answered.is_empty() && settlement.unused.is_empty()) {
+            free(&mut transaction, settlement).await?;
+        }
+        if !settlement.finished.is_empty() {
+            finish(&mut transaction, &settlement.finished, self.holder).await?;
+        }
+        if !settlement.released.is_empty() {
+            sqlx::query("DELETE FROM dispatch_leases WHERE listing_id = ANY($1) AND holder = $2 AND NOT done")
+                .bind(settlement.released.iter().map(|lease| lease.listing_id.0).collect::<Vec<_>>())
+                .bind(self.holder)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        sqlx::query(
+            "UPDATE dispatch_lanes SET wake_at = clock_timestamp()
+             WHERE target_id = ANY($1) AND wake_at > clock_timestamp()",
+        )
+        .bind(settlement.to_wake().map(|target| target.0).collect::<Vec<_>>())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    }
+}
+
+/// Pauses a scope as a channel asked. A length, not a time: this host's clock and the database's may differ.
+async fn pause(connection: &mut PgConnection, scope: &Scope, until: Instant) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO rate_scopes (scope, paused_until) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+         ON CONFLICT (scope) DO UPDATE SET paused_until = greatest(rate_scopes.paused_until, excluded.paused_until)",
+    )
+    .bind(scope.to_string())
+    .bind(until.saturating_duration_since(Instant::now()).as_secs_f64())
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+/// Slots come back, and the lanes of those that were used wake when they do.
+async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<(), sqlx::Error> {
+    let (mut scopes, mut numbers, mut holds, mut used) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let answered = settlement.answered.iter().map(|hold| (hold, true));
+    for (hold, was_used) in answered.chain(settlement.unused.iter().map(|hold| (hold, false))) {
+        for slot in &hold.slots {
+            scopes.push(slot.scope.as_str());
+            numbers.push(slot.number);
+            holds.push(hold.hold_id);
+            used.push(was_used);
+        }
+    }
+    sqlx::query(
+        "WITH freed AS (
+             UPDATE rate_slots s SET hold_id = NULL, free_at = CASE
+                 WHEN mine.used THEN clock_timestamp() + make_interval(secs => coalesce(mine.rest_ms, 0) / 1000.0)
+                 ELSE '-infinity' END
+             FROM (SELECT s.scope, s.slot, u.used, r.rest_ms
+                   FROM unnest($1::text[], $2::int[], $3::uuid[], $4::bool[]) AS u (scope, slot, hold_id, used)
+                   JOIN rate_slots s ON s.scope = u.scope AND s.slot = u.slot AND s.hold_id = u.hold_id
+                   JOIN rate_scopes r ON r.scope = s.scope
+                   ORDER BY s.scope, s.slot FOR UPDATE OF s) mine
+             WHERE s.scope = mine.scope AND s.slot = mine.slot
+             RETURNING s.scope, s.free_at
+         )
+         UPDATE dispatch_lanes l SET wake_at = f.free_at
+         FROM (SELECT scope, min(free_at) AS free_at FROM freed WHERE free_at > '-infinity' GROUP BY scope) f
+         WHERE f.scope = 'target:' || l.target_id AND l.target_id = ANY($5) AND l.wake_at > f.free_at",
+    )
+    .bind(scopes)
+    .bind(numbers)
+    .bind(holds)
+    .bind(used)
+    .bind(settlement.answered.iter().map(|hold| hold.target_id.0).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+async fn finish(connection: &mut PgConnection, finished: &[FinishedTry], holder: Uuid) -> Result<(), sqlx::Error> {
+    let tries = finished.iter().map(|f| if f.ordinal == f.lease.ordinal { f.lease.tries } else { 0 });
+    sqlx::query(
+        "UPDATE dispatch_leases d SET done = true, lease_until = '-infinity', ordinal = u.ordinal, tries = u.tries
+         FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS u (listing_id, ordinal, tries)
+         WHERE d.listing_id = u.listing_id AND d.holder = $4",
+    )
+    .bind(finished.iter().map(|f| f.lease.listing_id.0).collect::<Vec<_>>())
+    .bind(finished.iter().map(|f| f.ordinal).collect::<Vec<_>>())
+    .bind(tries.collect::<Vec<_>>())
+    .bind(holder)
+    .execute(connection)
+    .await
+    .map(|_| ())
+}

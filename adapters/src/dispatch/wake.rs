@@ -1,0 +1,70 @@
+//! When lanes wake: the plan at the end of a round, the next one that is due, and the sweep behind all the hints.
+
+use std::time::Duration;
+
+use domain::ids::TargetId;
+use sqlx::PgConnection;
+
+use super::round::CLAIMABLE;
+use super::{DispatchStore, OPEN};
+
+impl DispatchStore {
+    /// How long until some lane wakes, in milliseconds; `None` when nothing is planned. Negative when one is due.
+    pub async fn next_wake_ms(&self) -> Result<Option<i64>, sqlx::Error> {
+        sqlx::query_scalar(&format!(
+            // Of targets that a round would look at: the lane of a held or deleted one stays due for ever.
+            "SELECT (extract(epoch FROM min(l.wake_at) - now()) * 1000)::bigint
+             FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
+             WHERE l.wake_at < 'infinity' AND {OPEN}"
+        ))
+        .fetch_one(&self.pool)
+        .await
+    }
+
+    /// Wakes every lane that has work and sleeps without an end: the guarantee behind all the hints. Any other lane
+    /// with work looks by itself every 20 s at the latest.
+    pub async fn wake_all(&self) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO dispatch_lanes (target_id, wake_at)
+             SELECT DISTINCT target_id, now() FROM sync_queue LEFT JOIN dispatch_lanes l USING (target_id)
+             WHERE l.target_id IS NULL OR l.wake_at = 'infinity'
+             ORDER BY target_id
+             ON CONFLICT (target_id) DO UPDATE SET wake_at = least(dispatch_lanes.wake_at, excluded.wake_at)",
+        )
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+    }
+}
+
+/// A lane wakes when work is due and a slot is free, and not before its rest is over. While it has any work it looks
+/// every 20 s at the latest, for leases that ran out. A new statement under the lane's lock sees everything that was
+/// queued before the lock.
+pub(super) async fn plan(connection: &mut PgConnection, lanes: &[(TargetId, Duration)]) -> Result<(), sqlx::Error> {
+    sqlx::query(&format!(
+        "UPDATE dispatch_lanes l SET wake_at = least(
+             greatest(work.due_at, slot.free_at, s.paused_until,
+                      CASE WHEN u.rest_s > 0 THEN clock_timestamp() + make_interval(secs => u.rest_s) END),
+             CASE WHEN EXISTS (SELECT 1 FROM sync_queue q WHERE q.target_id = l.target_id)
+                  THEN now() + interval '20 s' ELSE 'infinity' END)
+         FROM unnest($1::uuid[], $2::float8[]) AS u (target_id, rest_s)
+         LEFT JOIN rate_scopes s ON s.scope = 'target:' || u.target_id
+         LEFT JOIN channel_targets t ON t.target_id = u.target_id
+         CROSS JOIN LATERAL (
+             SELECT coalesce((
+                 SELECT q.due_at FROM sync_queue q JOIN channel_listings c USING (listing_id)
+                 LEFT JOIN dispatch_leases d USING (listing_id)
+                 WHERE q.target_id = u.target_id AND {CLAIMABLE}
+                 ORDER BY q.due_at LIMIT 1), 'infinity') AS due_at) work
+         CROSS JOIN LATERAL (
+             SELECT CASE WHEN count(*) FILTER (WHERE free_at > now()) < t.requests THEN '-infinity'
+                         ELSE min(free_at) FILTER (WHERE free_at > now()) END AS free_at
+             FROM rate_slots WHERE scope = 'target:' || u.target_id) slot
+         WHERE l.target_id = u.target_id"
+    ))
+    .bind(lanes.iter().map(|(target, _)| target.0).collect::<Vec<_>>())
+    .bind(lanes.iter().map(|(_, rest)| rest.as_secs_f64()).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,157 @@
+//! Who works on a listing: one dispatcher at a time, and whoever lost it learns so.
+
+use std::time::Duration;
+
+use adapters::dispatch::{Claims, FinishedTry, Settlement};
+use domain::window::RateLimit;
+
+use crate::fixture::{Database, lease, request, target};
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(50);
+
+fn wide() -> RateLimit {
+    RateLimit::new(100, 1_000).unwrap()
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_goes_to_another_and_its_holder_is_told() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    let listing = database.job(target, 11).await;
+    let (slow, quick) = (database.dispatcher(), database.dispatcher());
+    let first = lease(&slow, SHORT).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(slow.extend_leases(&[listing], SHORT).await.unwrap().len(), 1, "it is its own still");
+    database.due(target).await;
+    assert!(lease(&quick, LONG).await.is_empty(), "it is leased");
+    tokio::time::sleep(SHORT * 2).await;
+    database.due(target).await;
+    let second = lease(&quick, LONG).await;
+    assert_eq!(second.len(), 1);
+    assert!(slow.extend_leases(&[listing], LONG).await.unwrap().is_empty(), "it is another's");
+    // What the first holder tells now is of no account.
+    let late = Settlement {
+        finished: vec![FinishedTry { lease: first[0], ordinal: 1 }],
+        released: first.clone(),
+        ..Settlement::default()
+    };
+    slow.settle(&late).await.unwrap();
+    assert_eq!(quick.extend_leases(&[listing], LONG).await.unwrap().len(), 1);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn what_is_done_is_not_claimed_again_and_what_is_released_is() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    let done = database.job(target, 11).await;
+    let undone = database.job(target, 12).await;
+    let store = database.dispatcher();
+    let leases = lease(&store, LONG).await;
+    assert_eq!(leases.len(), 2);
+    let of = |listing| *leases.iter().find(|lease| lease.listing_id == listing).unwrap();
+    let settlement = Settlement {
+        finished: vec![FinishedTry { lease: of(done), ordinal: 1 }],
+        released: vec![of(undone)],
+        ..Settlement::default()
+    };
+    store.settle(&settlement).await.unwrap();
+    let again = lease(&store, LONG).await;
+    assert_eq!(again.iter().map(|lease| lease.listing_id).collect::<Vec<_>>(), [undone]);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn calls_that_wait_where_nobody_may_call_are_told_apart_from_lanes_that_are_taken() {
+    let database = Database::new().await;
+    let mut targets = Vec::new();
+    for number in 1..=5 {
+        targets.push(database.target(number, wide()).await);
+    }
+    database.run("UPDATE channel_targets SET lifecycle = 'paused' WHERE channel_account = '1'").await;
+    database.run("UPDATE channel_targets SET lifecycle = 'deleted' WHERE channel_account = '2'").await;
+    database.run("UPDATE channel_targets SET health = 'unauthorised' WHERE channel_account = '3'").await;
+    let (store, other) = (database.dispatcher(), database.dispatcher());
+    let taken = other.open_round(&request(&[targets[3]], false)).await.unwrap();
+    assert_eq!(taken.lanes.len(), 1);
+    targets.push(target(99));
+    let round = store.open_round(&request(&targets, false)).await.unwrap();
+    assert_eq!(round.closed, [targets[0], targets[1], targets[2], target(99)]);
+    assert_eq!(round.lanes.iter().map(|lane| lane.target_id).collect::<Vec<_>>(), [targets[4]]);
+    drop((round, taken));
+    database.close().await;
+}
+
+#[tokio::test]
+async fn without_room_only_lanes_in_which_calls_wait_are_looked_at() {
+    let database = Database::new().await;
+    let waits = database.target(1, wide()).await;
+    let due = database.target(2, wide()).await;
+    database.job(due, 11).await;
+    let store = database.dispatcher();
+    let round = store.open_round(&request(&[waits], false)).await.unwrap();
+    assert_eq!(round.lanes.iter().map(|lane| lane.target_id).collect::<Vec<_>>(), [waits]);
+    drop(round);
+    let round = store.open_round(&request(&[waits], true)).await.unwrap();
+    assert_eq!(round.lanes.iter().map(|lane| lane.target_id).collect::<Vec<_>>(), [waits, due]);
+    drop(round);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_lane_that_rests_wakes_when_something_ends() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    database.job(target, 11).await;
+    let store = database.dispatcher();
+    let leases = lease(&store, LONG).await;
+    database.job(target, 12).await;
+    database.due(target).await;
+    let round = store.open_round(&request(&[], true)).await.unwrap();
+    let claims = Claims { rests: vec![(target, Duration::from_secs(5))], ..Claims::default() };
+    round.write(&claims, LONG, LONG).await.unwrap();
+    assert!(store.next_wake_ms().await.unwrap().unwrap() > 4_000, "it rests");
+    store.settle(&Settlement { released: leases, ..Settlement::default() }).await.unwrap();
+    assert!(store.next_wake_ms().await.unwrap().unwrap() <= 0, "it is due");
+    database.close().await;
+}
+
+/// Lanes and slots are locked in one order by all, so nobody is the victim of a deadlock.
+#[tokio::test(flavor = "multi_thread")]
+async fn rounds_and_settlements_over_the_same_lanes_never_deadlock() {
+    use crate::fixture::first_slot;
+    let database = Database::new().await;
+    for number in 1..=12 {
+        database.target(number, RateLimit::new(5, 100).unwrap()).await;
+    }
+    let work = |reversed: bool| {
+        let store = database.dispatcher();
+        async move {
+            let mut targets: Vec<_> = (1..=12).map(target).collect();
+            for _ in 0..150 {
+                if reversed {
+                    targets.reverse();
+                }
+                let round = store.open_round(&request(&targets, true)).await?;
+                let holds: Vec<_> = round.lanes.iter().filter_map(first_slot).collect();
+                let claims = Claims { holds: holds.clone(), ..Claims::default() };
+                round.write(&claims, Duration::ZERO, LONG).await?;
+                let (mut unused, answered): (Vec<_>, Vec<_>) =
+                    holds.into_iter().enumerate().partition(|(index, _)| index % 3 != 0);
+                if reversed {
+                    unused.reverse();
+                }
+                let only = |holds: Vec<(usize, _)>| holds.into_iter().map(|(_, hold)| hold).collect();
+                let settlement = Settlement { unused: only(unused), answered: only(answered), ..Settlement::default() };
+                store.settle(&settlement).await?;
+            }
+            Ok::<(), sqlx::Error>(())
+        }
+    };
+    let (one, two, three) = tokio::join!(work(true), work(false), work(true));
+    one.unwrap();
+    two.unwrap();
+    three.unwrap();
+    database.close().await;
+}

@@ -1,0 +1,7 @@
+//! What dispatchers share, on real Postgres: the windows hold whoever races, and what comes late harms nobody.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod fixture;
+mod leases;
+mod windows;

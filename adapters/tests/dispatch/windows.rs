@@ -1,0 +1,150 @@
+//! The strict window as the tables keep it, whoever races and whatever comes late.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use adapters::dispatch::{Claims, DispatchStore, ScopeLimit, Settlement, Slot};
+use domain::ids::TargetId;
+use domain::window::{RateLimit, Scope};
+
+use crate::fixture::{Database, first_slot, request, take};
+
+const HOLD: Duration = Duration::from_secs(10);
+
+fn limit(requests: u32, window_ms: u32) -> RateLimit {
+    RateLimit::new(requests, window_ms).unwrap()
+}
+
+fn worst(arrivals: &[Instant], window_ms: u64) -> usize {
+    let mut sorted = arrivals.to_vec();
+    sorted.sort_unstable();
+    let window = Duration::from_millis(window_ms);
+    (0..sorted.len())
+        .map(|first| sorted[first..].iter().take_while(|at| **at - sorted[first] <= window).count())
+        .max()
+        .unwrap_or(0)
+}
+
+/// Calls in two lanes of one account, of 1 to 60 ms each; they arrive anywhere between their start and their answer.
+async fn caller(store: DispatchStore, lanes: [TargetId; 2], account: String, arrivals: Arc<Mutex<Vec<(u8, Instant)>>>) {
+    let end = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < end {
+        let mut round = store.open_round(&request(&lanes, false)).await.unwrap();
+        let open = std::mem::take(&mut round.lanes);
+        let mut shared = round.shared_scopes(std::slice::from_ref(&account)).await.unwrap();
+        let mut free = shared.remove(&account).and_then(|scope| scope.free).unwrap_or_default();
+        let mut holds = Vec::new();
+        for lane in &open {
+            if let (Some(mut hold), Some(number)) = (first_slot(lane), free.pop()) {
+                hold.slots.push(Slot { scope: account.clone(), number });
+                holds.push(hold);
+            }
+        }
+        let claims = Claims { holds: holds.clone(), ..Claims::default() };
+        round.write(&claims, HOLD, HOLD).await.unwrap();
+        for hold in holds {
+            let (store, arrivals) = (store.clone(), Arc::clone(&arrivals));
+            let lane = u8::from(hold.target_id == lanes[0]);
+            tokio::spawn(async move {
+                let there = u64::from(hold.hold_id.as_bytes()[0]) % 30;
+                let back = u64::from(hold.hold_id.as_bytes()[1]) % 30;
+                tokio::time::sleep(Duration::from_millis(there)).await;
+                arrivals.lock().unwrap().push((lane, Instant::now()));
+                tokio::time::sleep(Duration::from_millis(back)).await;
+                store.settle(&Settlement { answered: vec![hold], ..Settlement::default() }).await.unwrap();
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racing_dispatchers_fill_the_windows_of_targets_and_account_and_never_overrun() {
+    let database = Database::new().await;
+    let lanes = [database.target(1, limit(4, 200)).await, database.target(2, limit(4, 200)).await];
+    let account = "account:hostaway/http://h/1".to_owned();
+    let scope = ScopeLimit { scope: Scope::Account("hostaway/http://h/1".to_owned()), limit: Some(limit(6, 200)) };
+    database.dispatcher().ensure_scopes(&[scope]).await.unwrap();
+    let arrivals = Arc::default();
+    let callers: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(caller(database.dispatcher(), lanes, account.clone(), Arc::clone(&arrivals))))
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let arrivals = arrivals.lock().unwrap().clone();
+    let of = |wanted: u8| -> Vec<Instant> {
+        arrivals.iter().filter(|(lane, _)| *lane == wanted).map(|(_, at)| *at).collect()
+    };
+    assert!(worst(&of(0), 200) <= 4 && worst(&of(1), 200) <= 4, "a target's window");
+    let all: Vec<Instant> = arrivals.iter().map(|(_, at)| *at).collect();
+    assert_eq!(worst(&all, 200), 6, "the account's window is full at times and never over");
+    // 4 s hold 13 to 16 rounds of six; a third of that would be a lane that starves.
+    assert!(of(0).len() > 15 && of(1).len() > 15, "{} and {}", of(0).len(), of(1).len());
+    database.close().await;
+}
+
+#[tokio::test]
+async fn what_is_told_late_of_a_slot_that_is_anothers_changes_nothing() {
+    let database = Database::new().await;
+    let target = database.target(1, limit(1, 100)).await;
+    let (slow, quick) = (database.dispatcher(), database.dispatcher());
+    let ran_out = take(&slow, target, Duration::ZERO).await.unwrap();
+    assert!(take(&quick, target, HOLD).await.is_none(), "the window's only slot is taken");
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let held = take(&quick, target, HOLD).await.unwrap();
+    assert_eq!(held.slots, ran_out.slots, "it ran out and went to another");
+    for late in [
+        Settlement { unused: vec![ran_out.clone()], ..Settlement::default() },
+        Settlement { answered: vec![ran_out.clone()], ..Settlement::default() },
+    ] {
+        slow.settle(&late).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(take(&slow, target, HOLD).await.is_none(), "a call is under way in it");
+    }
+    quick.settle(&Settlement { unused: vec![held], ..Settlement::default() }).await.unwrap();
+    assert!(take(&slow, target, HOLD).await.is_some());
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_lower_limit_counts_what_is_taken_and_a_longer_window_keeps_it_for_longer() {
+    let database = Database::new().await;
+    let target = database.target(1, limit(3, 100)).await;
+    let store = database.dispatcher();
+    let first = take(&store, target, HOLD).await.unwrap();
+    take(&store, target, HOLD).await.unwrap();
+    let scope = Scope::Target(target.to_string());
+    store.ensure_scopes(&[ScopeLimit { scope: scope.clone(), limit: Some(limit(2, 100)) }]).await.unwrap();
+    database.run("UPDATE channel_targets SET requests = 2").await;
+    assert!(take(&store, target, HOLD).await.is_none(), "two are under way");
+    store.settle(&Settlement { answered: vec![first], ..Settlement::default() }).await.unwrap();
+    store.ensure_scopes(&[ScopeLimit { scope, limit: Some(limit(2, 1_000)) }]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(take(&store, target, HOLD).await.is_none(), "its answer is less than a window ago");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(take(&store, target, HOLD).await.is_some());
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_pause_closes_a_scope_for_as_long_as_the_channel_asked() {
+    let database = Database::new().await;
+    let lane = database.target(1, limit(3, 100)).await;
+    let store = database.dispatcher();
+    let scope = Scope::Account("hostaway/http://h/1".to_owned());
+    let until = Instant::now() + Duration::from_millis(400);
+    store.settle(&Settlement { paused: vec![(scope.clone(), until)], ..Settlement::default() }).await.unwrap();
+    let earlier = Instant::now() + Duration::from_millis(100);
+    store.settle(&Settlement { paused: vec![(scope.clone(), earlier)], ..Settlement::default() }).await.unwrap();
+    let paused_for = async || {
+        let mut round = store.open_round(&request(&[lane], false)).await.unwrap();
+        round.shared_scopes(&[scope.to_string()]).await.unwrap()[&scope.to_string()].paused_for
+    };
+    let left = paused_for().await.unwrap();
+    assert!(left > Duration::from_millis(150) && left <= Duration::from_millis(400), "{left:?}");
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    assert_eq!(paused_for().await, None);
+    database.close().await;
+}

@@ -1,0 +1,164 @@
+//! One round of the gate: open the due lanes, share their free slots out, write the claims, hand the slots over.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use adapters::dispatch::{Claims, Lane, Lease, RoundRequest, ScopeLimit};
+use domain::ids::TargetId;
+use domain::window::Scope;
+use tokio::time::Instant;
+
+use super::allocation::{Allocation, Grantee, allocate};
+use super::gate::{Gate, PAUSE, POLL};
+use super::message::{Granted, Message};
+use super::waiting::Urgencies;
+use super::work::work;
+use super::{LEASE, START_GRACE};
+
+/// Lanes that one round looks at.
+const LANES: i64 = 500;
+/// Due listings that one lane shows in one round.
+const PER_LANE: usize = 64;
+/// A lane that is in another dispatcher's round is free again after some milliseconds.
+const TAKEN: Duration = Duration::from_millis(10);
+
+impl Gate {
+    /// One round over the due lanes. Says whether it gave anything, in which case there may be more.
+    pub(super) async fn round(&mut self) -> Result<bool, sqlx::Error> {
+        self.waiting.retain(|_| true);
+        let asked = self.waiting.due(Instant::now());
+        let capacity = self.shared.options.concurrency.saturating_sub(self.active.len());
+        if capacity == 0 && asked.is_empty() {
+            return Ok(false);
+        }
+        let per_lane = i64::try_from(PER_LANE.min(capacity)).unwrap_or(0);
+        let request = RoundRequest { waiting: asked.clone(), due: capacity > 0, lanes: LANES, per_lane };
+        let store = self.store.clone();
+        let mut round = store.open_round(&request).await?;
+        let closed: HashSet<TargetId> = round.closed.iter().copied().collect();
+        self.waiting.retain(|want| !closed.contains(&want.target_id));
+        for target in asked.iter().filter(|target| !round.lanes.iter().any(|lane| lane.target_id == **target)) {
+            self.waiting.rest(*target, TAKEN);
+        }
+        if round.lanes.is_empty() {
+            return Ok(false);
+        }
+        let mut lanes = std::mem::take(&mut round.lanes);
+        for lane in &mut lanes {
+            lane.candidates.retain(|candidate| !self.active.contains_key(&candidate.lease.listing_id));
+            if self.is_stale(lane) {
+                // Its limits are not in the tables yet: nothing starts there before they are.
+                lane.free.clear();
+            }
+        }
+        let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
+        let mut shared = round.shared_scopes(&scopes(&lanes, &egress)).await?;
+        let waiting = self.waiting_in(&lanes);
+        let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &self.under_way(), capacity);
+        // Before the grants are written: what this clock says is over is over in the table too.
+        let at = Instant::now();
+        let hold = START_GRACE + self.shared.options.call_timeout;
+        round.write(&claims(&allocation), hold, LEASE).await?;
+        let gave = !allocation.grants.is_empty();
+        for grant in allocation.grants {
+            let granted = Granted { hold: grant.hold, at };
+            match grant.grantee {
+                Grantee::Waiting(urgency) => {
+                    if let Some(granted) = self.waiting.hand_over(urgency, granted) {
+                        let _ = self.outbox.send(Message::Unused(granted.hold));
+                    }
+                }
+                Grantee::New(candidate) => self.start(candidate.lease, granted),
+            }
+        }
+        self.rest_waiting(&lanes, &allocation.rests);
+        Ok(self.ensure_limits(&lanes).await? || gave)
+    }
+
+    fn is_stale(&self, lane: &Lane) -> bool {
+        self.ensured.get(&lane.target_id) != Some(&lane.version)
+    }
+
+    fn waiting_in(&self, lanes: &[Lane]) -> BTreeMap<TargetId, Urgencies> {
+        lanes.iter().map(|lane| (lane.target_id, self.waiting.urgencies(lane.target_id))).collect()
+    }
+
+    fn under_way(&self) -> HashMap<TargetId, usize> {
+        let mut count = HashMap::new();
+        for lease in self.active.values() {
+            *count.entry(lease.target_id).or_default() += 1;
+        }
+        count
+    }
+
+    fn start(&mut self, lease: Lease, granted: Granted) {
+        self.active.insert(lease.listing_id, lease);
+        self.workers.spawn(work(self.shared.clone(), lease, granted, self.outbox.clone()));
+    }
+
+    /// Calls still wait in some of these lanes: when is it worth to look again?
+    fn rest_waiting(&mut self, lanes: &[Lane], rests: &[(TargetId, Duration)]) {
+        for lane in lanes {
+            if self.is_stale(lane) {
+                continue;
+            }
+            let shared = rests.iter().find(|(target, _)| *target == lane.target_id).map(|(_, rest)| *rest);
+            let own = lane.next_free_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+            self.waiting.rest(lane.target_id, shared.or(own).unwrap_or(POLL).clamp(PAUSE, POLL));
+        }
+    }
+
+    /// Brings the limits of targets that were seen for the first time, or changed, into the tables.
+    async fn ensure_limits(&mut self, lanes: &[Lane]) -> Result<bool, sqlx::Error> {
+        let stale: Vec<&Lane> = lanes.iter().filter(|lane| self.is_stale(lane)).collect();
+        if stale.is_empty() {
+            return Ok(false);
+        }
+        let mut limits = Vec::new();
+        let mut known = Vec::new();
+        for lane in stale {
+            let target = match self.shared.commands.load_target(lane.target_id).await {
+                Ok(target) => target,
+                Err(error) => {
+                    tracing::warn!(target_id = %lane.target_id, error = %error, "a target could not be read");
+                    continue;
+                }
+            };
+            if let Some(settings) = target.settings() {
+                limits.push(ScopeLimit { scope: settings.target_scope(), limit: Some(settings.rate_limit) });
+                let account = settings.account_scope();
+                let limit = self.store.account_limit(&account).await?;
+                limits.push(ScopeLimit { scope: account, limit });
+            }
+            known.push((lane.target_id, lane.version));
+        }
+        self.store.ensure_scopes(&limits).await?;
+        let any = !known.is_empty();
+        self.ensured.extend(known);
+        if !any {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(any)
+    }
+}
+
+/// The scopes that these lanes fall under with others.
+fn scopes(lanes: &[Lane], egress: &str) -> Vec<String> {
+    let mut scopes: Vec<String> = lanes.iter().map(|lane| lane.account_scope.clone()).collect();
+    scopes.push(egress.to_owned());
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
+fn claims(allocation: &Allocation) -> Claims {
+    let leases = allocation.grants.iter().filter_map(|grant| match &grant.grantee {
+        Grantee::New(candidate) => Some(candidate.lease),
+        Grantee::Waiting(_) => None,
+    });
+    Claims {
+        leases: leases.collect(),
+        holds: allocation.grants.iter().map(|grant| grant.hold.clone()).collect(),
+        rests: allocation.rests.clone(),
+    }
+}

@@ -1,0 +1,166 @@
+//! Calls under way that wait for a slot, lane by lane, and when each lane is worth another look.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use domain::channel::Section;
+use domain::ids::{ListingId, TargetId};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::message::Granted;
+
+/// How many calls of each urgency wait in a lane.
+pub(super) type Urgencies = BTreeMap<Section, usize>;
+
+/// A call that wants a slot. Dropping it tells the call that it gets none.
+#[derive(Debug)]
+pub(super) struct Want {
+    pub target_id: TargetId,
+    pub listing_id: ListingId,
+    pub urgency: Section,
+    pub reply: oneshot::Sender<Granted>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    wants: VecDeque<Want>,
+    /// There is no slot before this moment.
+    rests_until: Option<Instant>,
+}
+
+/// The calls that wait.
+#[derive(Debug, Default)]
+pub(super) struct WaitingCalls(BTreeMap<TargetId, Queue>);
+
+impl WaitingCalls {
+    pub(super) fn add(&mut self, want: Want) {
+        self.0.entry(want.target_id).or_default().wants.push_back(want);
+    }
+
+    /// Drops wants that `keep` does not want, and those whose caller is gone.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Want) -> bool) {
+        self.0.retain(|_, queue| {
+            queue.wants.retain(|want| !want.reply.is_closed() && keep(want));
+            !queue.wants.is_empty()
+        });
+    }
+
+    /// Nobody gets a slot any more.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Lanes to look at now.
+    pub(super) fn due(&self, now: Instant) -> Vec<TargetId> {
+        let due = self.0.iter().filter(|(_, queue)| queue.rests_until.is_none_or(|until| until <= now));
+        due.map(|(target, _)| *target).collect()
+    }
+
+    /// How long until a lane is to be looked at; `None` if no call waits.
+    pub(super) fn next_look(&self, now: Instant) -> Option<Duration> {
+        let rest =
+            |queue: &Queue| queue.rests_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        self.0.values().map(rest).min()
+    }
+
+    /// A lane whose calls still wait is not looked at for so long.
+    pub(super) fn rest(&mut self, target: TargetId, rest: Duration) {
+        if let Some(queue) = self.0.get_mut(&target) {
+            queue.rests_until = Some(Instant::now() + rest);
+        }
+    }
+
+    /// Slots came back in a lane.
+    pub(super) fn look_again(&mut self, target: TargetId) {
+        if let Some(queue) = self.0.get_mut(&target) {
+            queue.rests_until = None;
+        }
+    }
+
+    pub(super) fn urgencies(&self, target: TargetId) -> Urgencies {
+        let mut count = Urgencies::new();
+        for want in self.0.get(&target).iter().flat_map(|queue| &queue.wants) {
+            *count.entry(want.urgency).or_default() += 1;
+        }
+        count
+    }
+
+    /// Gives a slot to the first call of this urgency. Gives it back if there is none any more.
+    pub(super) fn hand_over(&mut self, urgency: Section, mut granted: Granted) -> Option<Granted> {
+        let Some(queue) = self.0.get_mut(&granted.hold.target_id) else { return Some(granted) };
+        while let Some(index) = queue.wants.iter().position(|want| want.urgency == urgency) {
+            let Some(want) = queue.wants.remove(index) else { break };
+            match want.reply.send(granted) {
+                Ok(()) => {
+                    if queue.wants.is_empty() {
+                        let target = want.target_id;
+                        self.0.remove(&target);
+                    }
+                    return None;
+                }
+                Err(back) => granted = back,
+            }
+        }
+        Some(granted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adapters::dispatch::SlotHold;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn want(target: u128, listing: u128) -> (Want, oneshot::Receiver<Granted>) {
+        let (reply, granted) = oneshot::channel();
+        let target_id = TargetId(Uuid::from_u128(target));
+        (Want { target_id, listing_id: ListingId(Uuid::from_u128(listing)), urgency: Section::Rates, reply }, granted)
+    }
+
+    fn grant(target: u128) -> Granted {
+        let target_id = TargetId(Uuid::from_u128(target));
+        Granted { hold: SlotHold { hold_id: Uuid::nil(), target_id, slots: Vec::new() }, at: Instant::now() }
+    }
+
+    #[tokio::test]
+    async fn a_slot_goes_to_the_first_call_that_still_waits() {
+        let mut calls = WaitingCalls::default();
+        let (gone, receiver) = want(1, 1);
+        drop(receiver);
+        calls.add(gone);
+        let (first, mut granted) = want(1, 2);
+        calls.add(first);
+        assert!(calls.hand_over(Section::Rates, grant(1)).is_none());
+        assert!(granted.try_recv().is_ok());
+        assert!(calls.hand_over(Section::Rates, grant(1)).is_some(), "nobody waits");
+        assert!(calls.next_look(Instant::now()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_may_not_go_on_is_told_at_once() {
+        let mut calls = WaitingCalls::default();
+        let (closed, mut told) = want(1, 1);
+        let (other, mut waits) = want(2, 2);
+        calls.add(closed);
+        calls.add(other);
+        calls.retain(|want| want.target_id != TargetId(Uuid::from_u128(1)));
+        assert_eq!(told.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
+        assert_eq!(waits.try_recv().unwrap_err(), oneshot::error::TryRecvError::Empty);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_rests_is_not_due_until_slots_come_back() {
+        let mut calls = WaitingCalls::default();
+        let (want, _granted) = want(1, 1);
+        let target = want.target_id;
+        calls.add(want);
+        assert_eq!(calls.due(Instant::now()), [target]);
+        calls.rest(target, Duration::from_secs(60));
+        assert!(calls.due(Instant::now()).is_empty());
+        assert!(calls.next_look(Instant::now()) > Some(Duration::from_secs(50)));
+        calls.look_again(target);
+        assert_eq!(calls.due(Instant::now()), [target]);
+    }
+}
