@@ -156,12 +156,18 @@ impl ChannelListing {
             .collect()
     }
 
-    /// The sections that the pending sync has to send now.
+    /// The sections that the pending sync has to send now, as they were when it was asked for.
     pub fn needs(&self) -> Vec<Section> {
-        match &self.pending {
-            Some(pending) if pending.forced => pending.sections.keys().copied().collect(),
-            Some(pending) => self.differing(&pending.sections),
-            None => Vec::new(),
+        self.pending.as_ref().map_or_else(Vec::new, |pending| self.to_send(&pending.sections))
+    }
+
+    /// The sections of a payload that the pending sync has to send, most urgent first: all of them where the listing is
+    /// to be created or the sync is forced.
+    pub fn to_send(&self, payload: &SectionHashes) -> Vec<Section> {
+        if self.external_id.is_none() || self.pending.as_ref().is_some_and(|pending| pending.forced) {
+            payload.keys().copied().collect()
+        } else {
+            self.differing(payload)
         }
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use adapters::dispatch::{FinishedTry, Lease};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::channel::{ListingPayload, Section};
 use domain::ids::TargetId;
 use domain::listing::{ChannelListing, Link, LinkState, ListingCommand, Pending, Progress, SyncReport};
 use domain::metadata::{Actor, Metadata};
@@ -184,7 +183,7 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
         }
         Err(error) => return Attempt::Pushed(unusable(&error)),
     };
-    let needs = needs(job, &payload);
+    let needs = job.listing.to_send(&payload.hashes());
     if needs.is_empty() {
         return Attempt::Unchanged;
     }
@@ -211,15 +210,6 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
         report.class = OutcomeClass::AcceptedWithRejections;
     }
     Attempt::Pushed(report)
-}
-
-/// The sections to push, most urgent first; all of them where the listing is to be created or the sync is forced.
-fn needs(job: &Job, payload: &ListingPayload) -> Vec<Section> {
-    if job.pending.forced || job.listing.external_id().is_none() {
-        payload.sections.keys().copied().collect()
-    } else {
-        job.listing.differing(&payload.hashes())
-    }
 }
 
 fn unusable(error: &PayloadError) -> PushReport {
