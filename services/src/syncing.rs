@@ -130,6 +130,22 @@ impl Syncing {
         reason: String,
         actor: Actor,
     ) -> Result<Option<Position>, SyncError> {
+        match self.resend_once(listing_id, snapshot, reason.clone(), actor.clone()).await {
+            // A newer revision was asked for after the latest one was read: it is the latest now.
+            Err(SyncError::Refused(ListingError::StaleRevision { .. })) => {
+                self.resend_once(listing_id, snapshot, reason, actor).await
+            }
+            done => done,
+        }
+    }
+
+    async fn resend_once(
+        &self,
+        listing_id: ListingId,
+        snapshot: Option<SnapshotHash>,
+        reason: String,
+        actor: Actor,
+    ) -> Result<Option<Position>, SyncError> {
         let listing = self.commands.load_listing(listing_id).await?;
         let link = listing.link().ok_or(ListingError::NotFound)?;
         let target = self.commands.load_target(link.target_id).await?;

@@ -1,6 +1,10 @@
 //! `listing sync` and `listing replay`: which snapshot is sent, and which one is refused.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::world::{Ran, World, unit};
 
@@ -88,8 +92,12 @@ fn a_snapshot_is_named_in_one_way_and_must_be_there() {
     assert_eq!(story.replay(&[]).code, 2);
     assert_eq!(story.replay(&["--position", "1", "--snapshot", &story.first]).code, 2);
     assert_eq!(story.replay(&["--snapshot", "abc"]).error()["field"], "snapshot");
-    let ran = story.replay(&["--position", "1"]);
-    assert_eq!((ran.code, ran.error_message().contains("no snapshot by position 1")), (1, true), "{ran:?}");
+    // The target, the link, the request: the history that a position can lie in begins and ends with the last one.
+    for outside in ["1", "2", "4", "100000"] {
+        let ran = story.replay(&["--position", outside]);
+        let wanted = format!("position {outside} is outside the history of listing {}: use 3 to 3", story.listing);
+        assert_eq!((ran.code, ran.error_message().starts_with(&wanted)), (1, true), "{ran:?}");
+    }
     let sync = "01990000-0000-7000-8000-000000000001";
     let ran = story.replay(&["--sync-id", sync]);
     assert_eq!((ran.code, ran.error_message().contains(&format!("has no sync {sync}"))), (1, true), "{ran:?}");
@@ -103,3 +111,44 @@ fn an_unlinked_listing_is_linked_again_first() {
     assert_eq!(ran.code, 1);
     assert!(ran.error_message().contains("unlinked; link it again first"), "{ran:?}");
 }
+
+#[test]
+fn the_latest_state_is_read_again_when_a_newer_one_came_in_between() {
+    let story = story();
+    let world = &story.world;
+    let second = world.block_on(async {
+        let mut other = PgConnection::connect(&world.database_url).await.unwrap();
+        // The journal's fence: the command reads revision 1 and then waits with its event.
+        other.execute("SELECT pg_advisory_lock(7163082334259211379)").await.unwrap();
+        let sync = ["--output", "json", "listing", "sync", &story.listing, "--reason", "edited by hand"];
+        let waiting = world.command().args(sync).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let blocked = "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+            WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database()";
+        while !sqlx::query_scalar::<_, bool>(blocked).fetch_one(&mut other).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Meanwhile revision 2 is stored and asked for, as the intake does it.
+        let second = world.keep_async(unit("villa-1", 2)).await;
+        let asked = sqlx::query(NEXT_REVISION).bind(&story.listing).execute(&mut other).await.unwrap();
+        assert_eq!(asked.rows_affected(), 1);
+        other.close().await.unwrap();
+        let ran: Ran = waiting.wait_with_output().unwrap().into();
+        assert_eq!(ran.ok().json()["snapshot"], second.as_str());
+        second
+    });
+    let history = story.history();
+    let last = history.as_array().unwrap().last().unwrap();
+    let request = &last["payload"]["SyncRequested"]["request"];
+    assert_eq!((request["revision"].as_u64(), request["snapshot"].as_str()), (Some(2), Some(second.as_str())));
+    assert_eq!((request["cause"]["kind"].as_str(), history.as_array().unwrap().len()), (Some("manual"), 4));
+}
+
+/// The listing's first request once more, for the next revision.
+const NEXT_REVISION: &str = "
+INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type, event_version,
+    payload, metadata)
+SELECT gen_random_uuid(), org_id, account_id, aggregate_type, aggregate_id, 3, event_type, event_version,
+    jsonb_set(jsonb_set(jsonb_set(payload, '{SyncRequested,request,revision}', '2'),
+        '{SyncRequested,request,ordinal}', '2'), '{SyncRequested,request,sync_id}', to_jsonb(gen_random_uuid())),
+    metadata
+FROM events WHERE aggregate_id = $1 AND sequence = 2";

@@ -134,6 +134,10 @@ impl World {
 
     /// Keeps a unit as the intake would; gives its snapshot's address.
     pub fn keep(&self, body: Value) -> String {
+        self.block_on(self.keep_async(body))
+    }
+
+    pub async fn keep_async(&self, body: Value) -> String {
         let unit = UnitChanged::from_value(body).unwrap();
         let hash = SnapshotHash::of_json(&unit.raw);
         let snapshot = UnitSnapshot {
@@ -144,11 +148,9 @@ impl World {
             revision: unit.revision.get(),
             body: unit.raw,
         };
-        self.block_on(async {
-            let pool = PgPool::connect(&self.database_url).await.unwrap();
-            UnitStore::new(pool.clone()).keep(&[snapshot]).await.unwrap();
-            pool.close().await;
-        });
+        let pool = PgPool::connect(&self.database_url).await.unwrap();
+        UnitStore::new(pool.clone()).keep(&[snapshot]).await.unwrap();
+        pool.close().await;
         hash.to_string()
     }
 

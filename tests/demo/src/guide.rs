@@ -105,7 +105,7 @@ impl Guide<'_> {
 
     fn attempt(&self) -> Vec<Entry> {
         let (id, target, role) = (self.listing.listing_id, self.target.target_id, self.target.role());
-        let (name, account) = (role.name, role.channel_account);
+        let (name, account, position) = (role.name, role.channel_account, self.listing.position);
         let pid = Stage::shown(&self.run.stage.pid_file("distribution"));
         let entry = |what: &str, commands: Vec<String>| (what.to_owned(), commands);
         vec![
@@ -119,7 +119,7 @@ impl Guide<'_> {
             ),
             entry(
                 "Send a listing once more: the newest snapshot before a position of the journal",
-                vec![self.distribution(&format!("listing replay {id} --position 100000 --reason 'once more'"))],
+                vec![self.distribution(&format!("listing replay {id} --position {position} --reason 'once more'"))],
             ),
             entry(
                 "Publish a unit of an organisation that nobody knows, and see where it ends",

@@ -89,11 +89,13 @@ pub struct Listing {
     pub target_id: Uuid,
     /// Its id at the channel.
     pub external_id: Option<String>,
+    /// The position of its last event.
+    pub position: i64,
 }
 
 /// Every listing.
 pub async fn listings(pool: &PgPool) -> anyhow::Result<Vec<Listing>> {
-    let sql = "SELECT listing_id, unit_id, target_id, external_id FROM channel_listings ORDER BY unit_id";
+    let sql = "SELECT listing_id, unit_id, target_id, external_id, position FROM channel_listings ORDER BY unit_id";
     Ok(sqlx::query_as(sql).fetch_all(pool).await?)
 }
 

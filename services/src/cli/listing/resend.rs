@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::{ArgGroup, Args};
 use domain::hash::SnapshotHash;
 use domain::ids::{ListingId, SyncId};
+use domain::listing::ListingError;
 use domain::recorded::Position;
 use serde_json::json;
 use sqlx::PgPool;
@@ -39,7 +40,7 @@ pub(in crate::cli) struct ReplayArgs {
     /// The snapshot of this sync of the listing
     #[arg(long, value_name = "SYNC")]
     sync_id: Option<SyncId>,
-    /// The snapshot that was the newest one at this position of the journal
+    /// The snapshot that was the newest one at this position of the journal, within the listing's history
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     position: Option<i64>,
     /// Why; it stands in the journal and in the audit
@@ -53,6 +54,11 @@ WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1 AND event_type IN 
     AND ($2::text IS NULL OR payload #>> ARRAY[event_type, 'request', 'sync_id'] = $2)
     AND ($3::bigint IS NULL OR position <= $3)
 ORDER BY sequence DESC LIMIT 1";
+
+/// From the first snapshot that was asked for to the listing's last event.
+const SPAN: &str = "
+SELECT min(position) FILTER (WHERE event_type IN ('SyncRequested', 'SyncSkipped')), max(position) FROM events
+WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1";
 
 const MADE: &str = "
 SELECT payload #>> ARRAY[event_type, 'request', 'sync_id'], payload #>> ARRAY[event_type, 'request', 'snapshot']
@@ -77,17 +83,32 @@ impl ReplayArgs {
 
     /// The journal knows every snapshot that was ever asked for, skipped ones too.
     async fn find(&self, pool: &PgPool) -> anyhow::Result<SnapshotHash> {
+        let id = self.listing_id;
+        if let Some(position) = self.position {
+            self.check_position(pool, position).await?;
+        }
         let sync_id = self.sync_id.map(|id| id.to_string());
-        let query = sqlx::query_scalar(REQUESTS).bind(self.listing_id.to_string()).bind(sync_id).bind(self.position);
+        let query = sqlx::query_scalar(REQUESTS).bind(id.to_string()).bind(sync_id).bind(self.position);
         let found: Option<String> = query.fetch_optional(pool).await?;
-        let missing = match (self.sync_id, self.position) {
-            (Some(sync), _) => format!("listing {} has no sync {sync}", self.listing_id),
-            (_, position) => {
-                let at = position.unwrap_or_default();
-                format!("listing {} had asked for no snapshot by position {at}", self.listing_id)
-            }
-        };
+        let missing = self.sync_id.map(|sync| format!("listing {id} has no sync {sync}"));
+        let missing = missing.unwrap_or_else(|| format!("listing {id} has asked for no snapshot yet"));
         Ok(found.ok_or(Failure::Refused(missing))?.parse()?)
+    }
+
+    /// A position after the listing's last event would quietly mean the newest snapshot, which is what `sync` is for.
+    async fn check_position(&self, pool: &PgPool, position: i64) -> anyhow::Result<()> {
+        let id = self.listing_id;
+        let span: (Option<i64>, Option<i64>) = sqlx::query_as(SPAN).bind(id.to_string()).fetch_one(pool).await?;
+        let refused = match span {
+            (_, None) => return Err(anyhow::Error::new(ListingError::NotFound).context(format!("listing {id}"))),
+            (None, _) => format!("listing {id} has asked for no snapshot yet"),
+            (Some(first), Some(last)) if !(first..=last).contains(&position) => format!(
+                "position {position} is outside the history of listing {id}: use {first} to {last} (`distribution \
+                 listing history {id}` shows them), or `distribution listing sync {id}` for the newest state"
+            ),
+            _ => return Ok(()),
+        };
+        Err(Failure::Refused(refused).into())
     }
 }
 
