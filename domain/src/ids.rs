@@ -80,6 +80,11 @@ name_id!(
     UnitId
 );
 
+/// A text that is no id of this service.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("ids are UUIDs such as 0199f0f0-0000-7000-8000-000000000000")]
+pub struct InvalidId;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -94,9 +99,9 @@ macro_rules! uuid_id {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
-            fn from_str(text: &str) -> Result<Self, uuid::Error> {
-                Uuid::parse_str(text).map(Self)
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
             }
         }
     };

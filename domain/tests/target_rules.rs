@@ -201,12 +201,12 @@ fn a_deleted_target_refuses_everything_and_keeps_its_settings() {
         TargetCommand::RotateCredential { credential: "env:X".parse().expect("a reference") },
         pause(),
         TargetCommand::Resume,
-        delete,
         health(Health::Healthy),
     ];
     for command in commands {
         assert_eq!(refused(&target, command), TargetError::Deleted);
     }
+    assert_eq!(refused(&target, delete), TargetError::AlreadyDeleted);
     assert_eq!(refused(&target, TargetCommand::Create(new())), TargetError::AlreadyExists, "its id is not given again");
     assert_eq!(target.settings().map(|settings| settings.lifecycle), Some(Lifecycle::Deleted));
 }

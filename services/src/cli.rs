@@ -14,6 +14,7 @@ mod migrate;
 mod output;
 mod projections;
 mod queue;
+mod secrets;
 mod session;
 mod span;
 mod target;
@@ -47,7 +48,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  refused, or a check failed
-  2  wrong usage
+  2  wrong usage, of a flag or of an environment variable
   3  Postgres or NATS cannot be reached
 
 First steps:
@@ -115,7 +116,7 @@ enum Command {
 pub async fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error),
+        Err(error) => return failure::usage::<Cli>(error),
     };
     let format = cli.global.output;
     match obey(cli).await {

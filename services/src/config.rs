@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use adapters::nats::{Nats, Prefix};
 use anyhow::Context;
+use async_nats::ServerAddr;
 use clap::Args;
 use domain::window::RateLimit;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
 /// Where Postgres and NATS are.
 #[derive(Debug, Clone, Args)]
@@ -32,9 +34,55 @@ pub struct Connections {
     pub nats_prefix: Prefix,
 }
 
+/// An address that nothing can be reached by. It is not shown: it may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} is no address of {server}: {reason}; it looks like {example}")]
+pub struct InvalidAddress {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The flag, in snake case.
+    pub field: &'static str,
+    server: &'static str,
+    reason: String,
+    example: &'static str,
+}
+
 impl Connections {
+    /// Where Postgres is.
+    pub fn postgres_address(&self) -> Result<PgConnectOptions, InvalidAddress> {
+        let invalid = |reason: String| InvalidAddress {
+            variable: "DATABASE_URL",
+            field: "database_url",
+            server: "Postgres",
+            reason,
+            example: "postgres://user@host:5432/distribution",
+        };
+        // sqlx takes any scheme, and would look for MySQL's server as if it were Postgres.
+        if !["postgres://", "postgresql://"].iter().any(|scheme| self.database_url.starts_with(scheme)) {
+            return Err(invalid("it does not begin with postgres://".to_owned()));
+        }
+        self.database_url.parse().map_err(|error: sqlx::Error| match error {
+            sqlx::Error::Configuration(reason) => invalid(reason.to_string()),
+            other => invalid(other.to_string()),
+        })
+    }
+
+    /// Where NATS is.
+    pub fn nats_address(&self) -> Result<ServerAddr, InvalidAddress> {
+        let invalid = |reason: String| InvalidAddress {
+            variable: "NATS_URL",
+            field: "nats_url",
+            server: "NATS",
+            reason,
+            example: "nats://host:4222",
+        };
+        let address: ServerAddr = self.nats_url.parse().map_err(|error: std::io::Error| invalid(error.to_string()))?;
+        if address.host().is_empty() { Err(invalid("it names no host".to_owned())) } else { Ok(address) }
+    }
+
     /// A pool of at most `connections`.
     pub async fn postgres(&self, connections: u32) -> anyhow::Result<PgPool> {
+        self.postgres_address()?;
         adapters::postgres::connect(&self.database_url, connections, "distribution")
             .await
             .context("cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`")
@@ -42,6 +90,7 @@ impl Connections {
 
     /// A connection to NATS.
     pub async fn nats(&self) -> anyhow::Result<Nats> {
+        self.nats_address()?;
         Nats::connect(&self.nats_url, self.nats_prefix.clone(), "distribution")
             .await
             .context("cannot reach NATS: check NATS_URL, or run `distribution doctor`")

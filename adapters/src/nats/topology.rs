@@ -1,6 +1,8 @@
 //! Streams and consumers, from the files in `nats/`: made where they are missing, compared where they are not.
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, PullConsumer};
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, Stream};
 
 use super::{Nats, Prefix};
@@ -29,6 +31,9 @@ pub enum TopologyError {
         /// What serde says.
         source: serde_json::Error,
     },
+    /// A stream that nobody has made yet.
+    #[error("there is no stream {0} yet: the service makes it when it starts")]
+    Missing(String),
     /// The server refused.
     #[error("failed to set up {name}: {reason}")]
     Server {
@@ -80,7 +85,12 @@ impl Nats {
     /// A stream as it is; an error when it is not there.
     pub async fn stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         let name = self.stream_config(kind)?.name;
-        self.jetstream.get_stream(&name).await.map_err(|e| TopologyError::Server { name, reason: e.to_string() })
+        self.jetstream.get_stream(&name).await.map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                TopologyError::Missing(name)
+            }
+            _ => TopologyError::Server { name, reason: error.to_string() },
+        })
     }
 
     /// Every stream.

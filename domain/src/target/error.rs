@@ -12,6 +12,9 @@ pub enum TargetError {
     /// It was deleted.
     #[error("this target is deleted; create a new one")]
     Deleted,
+    /// A deletion of a deleted target.
+    #[error("this target is deleted already; nothing is left to do")]
+    AlreadyDeleted,
     /// A pause of a paused target.
     #[error("this target is paused already")]
     AlreadyPaused,

@@ -124,7 +124,12 @@ impl ChannelTarget {
         if let TargetCommand::Create(new) = command {
             return self.create(new);
         }
-        let now = self.live()?;
+        let now = match self.live() {
+            Err(TargetError::Deleted) if matches!(command, TargetCommand::Delete { .. }) => {
+                return Err(TargetError::AlreadyDeleted);
+            }
+            other => other?,
+        };
         let event = match command {
             TargetCommand::Create(_) => return Err(TargetError::AlreadyExists),
             TargetCommand::Configure(change) => return configure(now, change),

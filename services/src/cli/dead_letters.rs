@@ -50,10 +50,18 @@ pub(super) struct ReplayArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Nothing brings a discarded message back; with --all, say --yes too.")]
+#[command(group = ArgGroup::new("which").required(true).args(["numbers", "all"]))]
 pub(super) struct DiscardArgs {
     /// Their numbers
-    #[arg(value_name = "NUMBER", required = true)]
+    #[arg(value_name = "NUMBER")]
     numbers: Vec<u64>,
+    /// Every one that there is now
+    #[arg(long, requires = "yes")]
+    all: bool,
+    /// That all of them are really meant
+    #[arg(long)]
+    yes: bool,
 }
 
 /// What became of one letter.
@@ -73,14 +81,14 @@ impl DeadLettersCommand {
             Self::Show(args) => show(session, &nats.dead_letter(args.number).await?),
             Self::Replay(args) => {
                 let mut answers = Vec::new();
-                for number in args.numbers(&nats).await? {
+                for number in chosen(&nats, args.numbers, args.all).await? {
                     answers.push(answer(number, nats.replay_dead_letter(number).await));
                 }
                 tell(session, &answers, "sent again")
             }
             Self::Discard(args) => {
                 let mut answers = Vec::new();
-                for number in args.numbers {
+                for number in chosen(&nats, args.numbers, args.all).await? {
                     answers.push(answer(number, nats.discard_dead_letter(number).await));
                 }
                 tell(session, &answers, "discarded")
@@ -89,18 +97,16 @@ impl DeadLettersCommand {
     }
 }
 
-impl ReplayArgs {
-    /// With --all those that there are now: one that comes back meanwhile is not sent in a circle.
-    async fn numbers(self, nats: &Nats) -> anyhow::Result<Vec<u64>> {
-        if !self.all {
-            return Ok(self.numbers);
-        }
-        let letters = nats.dead_letters(usize::MAX).await?;
-        if letters.is_empty() {
-            note("there are no dead letters");
-        }
-        Ok(letters.into_iter().map(|letter| letter.number).collect())
+/// With --all those that there are now: one that comes back meanwhile is not sent in a circle.
+async fn chosen(nats: &Nats, numbers: Vec<u64>, all: bool) -> anyhow::Result<Vec<u64>> {
+    if !all {
+        return Ok(numbers);
     }
+    let letters = nats.dead_letters(usize::MAX).await?;
+    if letters.is_empty() {
+        note("there are no dead letters");
+    }
+    Ok(letters.into_iter().map(|letter| letter.number).collect())
 }
 
 fn answer(number: u64, done: Result<DeadLetter, DeadLetterError>) -> Answer {

@@ -6,11 +6,10 @@ mod report;
 mod secrets;
 mod work;
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::failure::Failure;
+use super::secrets::SecretsFolder;
 use super::session::Session;
 use report::Report;
 
@@ -20,9 +19,8 @@ use report::Report;
     the exit code 1.\nRun it where `serve` runs: it looks at the same secrets."
 )]
 pub(super) struct DoctorArgs {
-    /// The folder of secrets that `serve` uses
-    #[arg(long, env = "DISTRIBUTION_SECRETS_DIR", default_value = "secrets", value_name = "DIR")]
-    secrets_dir: PathBuf,
+    #[command(flatten)]
+    secrets: SecretsFolder,
 }
 
 impl DoctorArgs {
@@ -35,7 +33,7 @@ impl DoctorArgs {
                 nats::check_relay(pool, nats, &mut report).await?;
             }
             work::check(pool, &mut report).await?;
-            secrets::check(pool, self.secrets_dir, &mut report).await?;
+            secrets::check(pool, self.secrets.secrets_dir, &mut report).await?;
         }
         if report.finish()? { Ok(()) } else { Err(Failure::CheckFailed.into()) }
     }

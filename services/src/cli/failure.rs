@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use adapters::nats::dead_letters::DeadLetterError;
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use domain::listing::ListingError;
 use domain::target::TargetError;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::format::Format;
 use crate::commands::CommandError;
+use crate::config::InvalidAddress;
 use crate::syncing::SyncError;
 
 /// Failures that this command line finds by itself, and marks on those of others.
@@ -43,17 +45,29 @@ const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 
 /// Says what clap found, or prints the help that was asked for.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage<C: CommandFactory>(error: clap::Error) -> ExitCode {
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let error = if asked { error } else { without_settings::<C>(error) };
     if asked || !json_wanted() {
         // A reader that is gone does not change what was asked for.
         let _ = error.print();
         return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
     }
     let text = error.render().to_string();
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    say(first.trim_start_matches("error: "), argument(error).as_deref(), Format::Json);
+    // The arguments that are missing stand on lines of their own, up to the first empty one.
+    let said: Vec<&str> = text.trim().lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    say(said.join(" ").trim_start_matches("error: "), argument(&error).as_deref(), Format::Json);
     ExitCode::from(USAGE)
+}
+
+/// The same error, without the flags that the environment sets: clap counts those as given, and would show them in the
+/// usage line of every command. They are hidden here alone, so that `--help` still lists them.
+fn without_settings<C: CommandFactory>(error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return error;
+    }
+    let hide = |argument: clap::Arg| if argument.is_global_set() { argument.hide(true) } else { argument };
+    C::command().mut_args(hide).try_get_matches().err().unwrap_or(error)
 }
 
 /// clap gives no parsed flags with an error.
@@ -119,6 +133,9 @@ fn field(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(Failure::Usage { field, .. }) = error.downcast_ref() {
         return Some(field);
     }
+    if let Some(invalid) = error.downcast_ref::<InvalidAddress>() {
+        return Some(invalid.field);
+    }
     let target = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<TargetError>() {
         Some(TargetError::Field { field, .. }) => Some(*field),
         _ => match cause.downcast_ref::<CommandError<TargetError>>() {
@@ -135,6 +152,9 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Failure::Unreachable(_)) => return UNREACHABLE,
         Some(_) => return REFUSED,
         None => {}
+    }
+    if error.is::<InvalidAddress>() {
+        return USAGE;
     }
     if error.chain().any(is_unreachable) { UNREACHABLE } else { REFUSED }
 }

@@ -47,7 +47,7 @@ impl Session {
     pub(super) async fn postgres_of_any_schema(&self) -> anyhow::Result<PgPool> {
         let unreachable =
             Failure::Unreachable("cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`");
-        match login(&self.connections.database_url).await {
+        match login(self.connections.postgres_address()?).await {
             Ok(connection) => drop(connection.close().await),
             Err(error) => return Err(error.context(unreachable)),
         }
@@ -68,9 +68,8 @@ impl Session {
 }
 
 /// One connection, or why there is none.
-pub(super) async fn login(url: &str) -> anyhow::Result<PgConnection> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name("distribution");
+pub(super) async fn login(address: PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let options = address.application_name("distribution");
     match tokio::time::timeout(LOGIN, PgConnection::connect_with(&options)).await {
         Ok(connected) => Ok(connected?),
         Err(_) => Err(anyhow::anyhow!("no answer within {} s", LOGIN.as_secs())),

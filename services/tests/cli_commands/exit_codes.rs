@@ -23,6 +23,8 @@ fn wrong_usage_is_2() {
         &["target", "show", "not-an-id"],
         &["listing", "link", "--target", "0199f0f0-0000-7000-8000-000000000000"],
         &["dead-letters", "replay"],
+        &["dead-letters", "discard"],
+        &["dead-letters", "discard", "1", "--all", "--yes"],
         &["projections", "verify", "no_such_model"],
     ] {
         let ran = world.run(arguments);
@@ -31,6 +33,21 @@ fn wrong_usage_is_2() {
     }
     let error = world.json(&["target", "show", "not-an-id"]).error();
     assert_eq!(error["field"], "target");
+    assert!(error["message"].as_str().unwrap().ends_with("ids are UUIDs such as 0199f0f0-0000-7000-8000-000000000000"));
+}
+
+#[test]
+fn a_usage_line_names_what_is_asked_for_and_no_settings() {
+    let world = World::empty();
+    let ran = world.run(&["dead-letters", "discard"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("Usage: distribution dead-letters discard <NUMBER"), "{ran:?}");
+    for setting in ["--database-url", "--nats-url", "--nats-prefix", "--log-format"] {
+        assert!(!ran.stderr.contains(setting), "{ran:?}");
+    }
+    let help = world.run(&["dead-letters", "discard", "--help"]).ok().stdout;
+    let (before, connections) = help.split_once("\nConnections:\n").expect("they have a heading of their own");
+    assert!(!before.contains("--database-url") && connections.contains("--database-url"), "{help}");
 }
 
 #[test]
@@ -60,6 +77,39 @@ fn a_dependency_out_of_reach_is_3_and_says_why_once() {
     let nats = world.json(&["--nats-url", "nats://127.0.0.1:9", "dead-letters", "list"]);
     assert_eq!(nats.code, 3, "{nats:?}");
     assert!(nats.error_message().starts_with("cannot reach NATS"), "{nats:?}");
+}
+
+#[test]
+fn an_address_that_is_none_is_2_and_names_the_variable_and_not_the_password() {
+    let world = World::empty();
+    for (flag, address, field, begin) in [
+        ("--database-url", "localhost/distribution", "database_url", "DATABASE_URL is no address of Postgres: "),
+        (
+            "--database-url",
+            "mysql://root:s3cret@localhost/x",
+            "database_url",
+            "DATABASE_URL is no address of Postgres: ",
+        ),
+        (
+            "--database-url",
+            "postgres://me:s3cret@host:port/x",
+            "database_url",
+            "DATABASE_URL is no address of Postgres: ",
+        ),
+        ("--nats-url", "http://me:s3cret@localhost:4222", "nats_url", "NATS_URL is no address of NATS: "),
+        ("--nats-url", "", "nats_url", "NATS_URL is no address of NATS: "),
+    ] {
+        let command: &[&str] = if field == "nats_url" { &["dead-letters", "list"] } else { &["target", "list"] };
+        let ran = world.json(&[&[flag, address][..], command].concat());
+        assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some(field)), "{ran:?}");
+        assert!(ran.error_message().starts_with(begin) && !ran.stderr.contains("s3cret"), "{ran:?}");
+        let checked = world.json(&[flag, address, "doctor"]).json();
+        let checks = checked["checks"].as_array().unwrap();
+        let found = checks
+            .iter()
+            .find(|check| check["status"] == "fail" && check["detail"].as_str().unwrap().starts_with(begin));
+        assert!(found.is_some_and(|check| check["advice"].as_str().unwrap().starts_with("set ")), "{checked}");
+    }
 }
 
 #[test]

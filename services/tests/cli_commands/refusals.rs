@@ -38,6 +38,23 @@ fn a_secret_in_place_of_its_reference_is_refused_and_never_shown() {
 }
 
 #[test]
+fn a_secret_that_is_not_in_place_is_a_warning_that_names_the_file() {
+    let world = World::new();
+    let made = world.run(&create("12/10s", "file:hostaway", NOWHERE)).ok();
+    let path = world.secrets.path().join("hostaway").display().to_string();
+    assert!(made.stderr.starts_with("warning: secret file:hostaway: ") && made.stderr.contains(&path), "{made:?}");
+    let target = made.stdout.trim();
+    world.secret("second", 0o644);
+    let rotate = ["target", "rotate-credential", target, "--secret-ref", "file:second"];
+    let open = world.json(&rotate).ok();
+    assert!(open.stderr.contains("chmod 600") && open.json()["changed"] == true, "{open:?}");
+    world.secret("third", 0o600);
+    let rotate = ["target", "rotate-credential", target, "--secret-ref", "file:third"];
+    assert_eq!(world.run(&rotate).ok().stderr, "");
+    assert_eq!(world.run(&create("12/10s", "env:HOSTAWAY", NOWHERE)).ok().stderr, "");
+}
+
+#[test]
 fn what_the_domain_refuses_carries_its_field() {
     let world = World::new();
     let ran = world.json(&create("12/10s", "file:hostaway", "ftp://example.org"));
@@ -62,11 +79,13 @@ fn a_deleted_target_takes_nothing_any_more() {
         &["listing", "link", "--target", &target, "--unit", "villa-1"][..],
         &["listing", "link", "--target", &target, "--all-units"],
         &["target", "pause", &target, "--reason", "x"],
-        &["target", "delete", &target, "--reason", "again"],
     ] {
         let ran = world.json(arguments);
         assert_eq!((ran.code, ran.error_message()), (1, deleted.clone()), "{arguments:?}");
     }
+    let again = world.json(&["target", "delete", &target, "--reason", "again"]);
+    let message = format!("target {target}: this target is deleted already; nothing is left to do");
+    assert_eq!((again.code, again.error_message()), (1, message));
     let shown = world.json(&["target", "show", &target]).ok().json();
     assert_eq!(shown["lifecycle"], "deleted");
 }

@@ -105,13 +105,35 @@ fn dead_letters_are_read_sent_again_and_thrown_away() {
     assert_eq!((&discarded.json()[0]["done"], &discarded.json()[1]["done"]), (&json!(true), &json!(false)));
     assert_eq!(discarded.json()[1]["error"], "there is no dead letter 9999");
 
+    let unsure = world.json(&["dead-letters", "discard", "--all"]);
+    assert_eq!((unsure.code, unsure.error_message().contains("--yes")), (2, true), "{unsure:?}");
+    publish(&world, &[unit("villa-3", 1), unit("villa-4", 1)], &[]);
+    let left = eventually("two more arrived", || {
+        let letters = world.json(&["dead-letters", "list"]).ok().json();
+        (letters.as_array().unwrap().len() == 3).then_some(letters)
+    });
+    let last = left[2]["number"].to_string();
+    world.run(&["dead-letters", "discard", &last]).ok();
+
     world.target("Bali");
     world.run(&["dead-letters", "replay", "--all"]).ok();
     eventually("the unit was taken", || {
         let units = world.json(&["unit", "list", "--org", "sunstay"]).ok().json();
-        (units[0]["unit_id"] == "villa-2").then_some(())
+        (units[0]["unit_id"] == "villa-2" && units[1]["unit_id"] == "villa-3").then_some(())
     });
     assert_eq!(world.json(&["dead-letters", "list"]).ok().json(), json!([]));
+
+    let mut nobodys = unit("villa-5", 1);
+    nobodys["org_id"] = "nobody".into();
+    publish(&world, &[nobodys], &[]);
+    eventually("a letter arrived", || {
+        let letters = world.json(&["dead-letters", "list"]).ok().json();
+        (letters != json!([])).then_some(())
+    });
+    let discarded = world.json(&["dead-letters", "discard", "--all", "--yes"]).ok().json();
+    assert_eq!((discarded.as_array().unwrap().len(), &discarded[0]["done"]), (1, &json!(true)));
+    assert_eq!(world.json(&["dead-letters", "list"]).ok().json(), json!([]));
+    assert_eq!(world.json(&["dead-letters", "discard", "--all", "--yes"]).ok().json(), json!([]));
 }
 
 #[test]

@@ -18,21 +18,28 @@ const OLDEST: (u64, u64) = (2, 12);
 
 /// Gives a connection when there is JetStream.
 pub(super) async fn check(connections: &Connections, report: &mut Report) -> anyhow::Result<Option<Nats>> {
+    if let Err(invalid) = connections.nats_address() {
+        report.fail("nats", invalid.to_string(), "set NATS_URL, or give --nats-url")?;
+        return Ok(None);
+    }
     let nats = match connections.nats().await {
         Ok(nats) => nats,
         Err(error) => {
-            report.fail("nats", message(&error), "start nats-server, or set NATS_URL to where it is")?;
+            let advice = "start `nats-server -js`, or set NATS_URL to where one runs";
+            report.fail("nats", message(&error), advice)?;
             return Ok(None);
         }
     };
     let version = nats.client.server_info().version;
     if major_minor(&version) < OLDEST {
-        report.fail("nats", format!("version {version}"), "use nats-server 2.12 or newer: it has atomic batches")?;
+        let advice = "install nats-server 2.12 or newer: it has atomic batches";
+        report.fail("nats", format!("version {version} is too old"), advice)?;
     } else {
         report.ok("nats", format!("version {version}"))?;
     }
     if let Err(error) = nats.jetstream.query_account().await {
-        report.fail("jetstream", error.to_string(), "start nats-server with JetStream on (-js) and a store folder")?;
+        let advice = "restart nats-server with JetStream and a folder: `nats-server -js -sd FOLDER`";
+        report.fail("jetstream", format!("off or not allowed: {error}"), advice)?;
         return Ok(None);
     }
     report.ok("jetstream", "on")?;
@@ -42,9 +49,7 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
         check_dead_letters(&nats, report).await?;
     } else {
         let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
-        for difference in differences {
-            report.fail("streams", difference, advice)?;
-        }
+        report.fail("streams", differences.join("; "), advice)?;
     }
     Ok(Some(nats))
 }
@@ -60,7 +65,7 @@ async fn check_dead_letters(nats: &Nats, report: &mut Report) -> anyhow::Result<
         count => report.warn(
             "dead letters",
             format!("{count} messages could not be used"),
-            "see `distribution dead-letters list`; mend the cause, then replay or discard them",
+            "`distribution dead-letters list` says why; mend that, then `distribution dead-letters replay --all`",
         ),
     }
 }
@@ -68,7 +73,7 @@ async fn check_dead_letters(nats: &Nats, report: &mut Report) -> anyhow::Result<
 /// A moment of lag is normal; a minute of it means that nobody relays.
 pub(super) async fn check_relay(pool: &PgPool, nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
     let Some(tail) = tail(pool, nats).await? else { return Ok(()) };
-    let advice = "is a relay running? `distribution serve --roles relay`; its log says what stops it";
+    let advice = "start `distribution serve` (role relay); if one runs, its log says what stops it";
     check_lag(pool, "relay", tail, advice, report).await
 }
 

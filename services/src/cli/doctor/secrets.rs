@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use adapters::secrets::{LocalSecrets, SecretSource};
+use adapters::secrets::{LocalSecrets, SecretError, SecretSource};
 use domain::secret::SecretRef;
 use sqlx::PgPool;
 
@@ -25,7 +25,9 @@ pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> a
     let mut usable = 0;
     for (reference, targets) in &references {
         let Ok(secret) = reference.parse::<SecretRef>() else {
-            report.fail("secrets", format!("{reference} is no reference"), "rotate the credential of its targets")?;
+            let advice =
+                "give each of its targets a reference: `distribution target rotate-credential TARGET --secret-ref REF`";
+            report.fail("secrets", format!("{reference} is no reference (targets: {})", targets.join(", ")), advice)?;
             continue;
         };
         let Err(error) = secrets.read(&secret).await else {
@@ -34,10 +36,19 @@ pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> a
         };
         let detail = format!("{error} (targets: {})", targets.join(", "));
         if reference.starts_with("env:") {
-            report.warn("secrets", detail, "only `serve` has to have this variable; check it there")?;
+            report.warn("secrets", detail, "only `distribution serve` has to have this variable: check it there")?;
+        } else if matches!(error, SecretError::Exposed { .. }) {
+            report.fail(
+                "secrets",
+                detail,
+                "no restart is needed; the secret was open to others: think of a new one",
+            )?;
         } else {
             report.fail("secrets", detail, "put the secret there with mode 0600; no restart is needed")?;
         }
+    }
+    if references.is_empty() {
+        return report.ok("secrets", "no target refers to one yet");
     }
     if usable == references.len() { report.ok("secrets", format!("{usable} are in place")) } else { Ok(()) }
 }

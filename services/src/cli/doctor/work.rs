@@ -47,7 +47,7 @@ async fn check_projections(pool: &PgPool, report: &mut Report) -> anyhow::Result
     let slowest = runner(pool).lag().await?.into_iter().min_by_key(|lag| lag.position);
     let Some(slowest) = slowest else { return Ok(()) };
     let advice = format!(
-        "is a projector running? `distribution serve --roles projector`; the slowest read model is {}",
+        "start `distribution serve` (role projector); if one runs, its log says what stops it; the slowest read model is {}",
         slowest.name
     );
     check_lag(pool, "read models", slowest.position, &advice, report).await
@@ -59,7 +59,7 @@ async fn check_leases(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> 
         count => report.warn(
             "leases",
             format!("{count} ran out: a dispatcher ended in the middle of its work"),
-            "nothing, if one is running: it takes the work over when a slot is free",
+            "start `distribution serve` (role dispatcher) if none runs; a running one takes the work over by itself",
         ),
     }
 }
@@ -74,9 +74,12 @@ async fn check_targets(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
         let detail = format!("{} ({}) is {}{reason}", target.target_id, target.name, target.health);
         let id = target.target_id;
         let advice = if target.health == "unauthorised" {
-            format!("`distribution target rotate-credential {id} --secret-ref …`, or mend the secret and resume it")
+            format!(
+                "mend the secret, then `distribution target resume {id}`; or \
+                 `distribution target rotate-credential {id} --secret-ref REF`"
+            )
         } else {
-            format!("check its address: `distribution target show {id}`; its syncs are tried again by themselves")
+            format!("its syncs are tried again by themselves; `distribution target show {id}` has its address")
         };
         report.warn("targets", detail, advice)?;
     }
@@ -90,6 +93,6 @@ async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
     report.warn(
         "queue",
         format!("{count} syncs are due and nobody takes them, the oldest for {age}"),
-        "is a dispatcher running? `distribution serve --roles dispatcher`",
+        "start `distribution serve` (role dispatcher); if one runs, `distribution queue` says what waits",
     )
 }

@@ -4,13 +4,14 @@ use anyhow::Context;
 use clap::Args;
 use domain::ids::TargetId;
 use domain::metadata::Metadata;
-use domain::target::{Configuration, TargetCommand};
+use domain::target::{Configuration, TargetCommand, TargetError};
 use domain::window::RateLimit;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::cli::arguments::{self, LimitOrNone};
 use crate::cli::failure::Failure;
+use crate::cli::secrets::SecretsFolder;
 use crate::cli::session::Session;
 
 #[derive(Debug, Args)]
@@ -51,6 +52,8 @@ pub(in crate::cli) struct RotateArgs {
     /// Where the new secret is: file:NAME or env:NAME; never the secret itself
     #[arg(long, value_name = "REF")]
     secret_ref: String,
+    #[command(flatten)]
+    secrets: SecretsFolder,
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +92,10 @@ impl RotateArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let credential = arguments::secret_ref(&self.secret_ref)?;
         let did = format!("using {credential}");
-        change_target(session, self.target_id, TargetCommand::RotateCredential { credential }, &did).await
+        let command = TargetCommand::RotateCredential { credential: credential.clone() };
+        change_target(session, self.target_id, command, &did).await?;
+        self.secrets.warn(&credential).await;
+        Ok(())
     }
 }
 
@@ -117,7 +123,7 @@ async fn change_target(
     let syncing = session.syncing(&pool);
     let whose = || format!("target {target_id}");
     let target = syncing.commands().load_target(target_id).await.with_context(whose)?;
-    let now = target.live().map_err(anyhow::Error::new).with_context(whose)?;
+    let now = target.settings().ok_or(TargetError::NotFound).map_err(anyhow::Error::new).with_context(whose)?;
     let metadata = Metadata {
         org_id: now.org_id.clone(),
         account_id: now.account_id.clone(),

@@ -9,6 +9,7 @@ use domain::window::RateLimit;
 use uuid::Uuid;
 
 use crate::cli::arguments;
+use crate::cli::secrets::SecretsFolder;
 use crate::cli::session::Session;
 
 #[derive(Debug, Args)]
@@ -43,6 +44,8 @@ pub(in crate::cli) struct CreateArgs {
     /// The limit of the account at the channel, where several targets share one
     #[arg(long, value_name = "LIMIT")]
     account_rate_limit: Option<RateLimit>,
+    #[command(flatten)]
+    secrets: SecretsFolder,
 }
 
 impl CreateArgs {
@@ -60,6 +63,7 @@ impl CreateArgs {
             causation_id: None,
             traceparent: None,
         };
+        let secrets = self.secrets;
         let new = NewTarget {
             target_id,
             org_id: self.org,
@@ -68,13 +72,14 @@ impl CreateArgs {
             channel: self.channel,
             base_url: self.base_url,
             channel_account: self.channel_account,
-            credential,
+            credential: credential.clone(),
             rate_limit: self.rate_limit,
             account_rate_limit: self.account_rate_limit,
         };
         let pool = session.postgres().await?;
         let syncing = session.syncing(&pool);
         syncing.commands().target(target_id, TargetCommand::Create(new), &metadata).await?;
+        secrets.warn(&credential).await;
         if !session.out.is_json() {
             return session.out.line(&target_id.to_string());
         }
