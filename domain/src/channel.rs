@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::hash::PayloadHash;
+use crate::ids::ExternalId;
 
 /// A kind of channel that this service can push to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -26,7 +27,20 @@ impl ChannelKind {
             Self::Hostaway => "hostaway",
         }
     }
+
+    /// The id of a listing as this channel gives them.
+    pub fn external_id(self, text: &str) -> Result<ExternalId, InvalidExternalId> {
+        let fits = match self {
+            Self::Hostaway => (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()),
+        };
+        if fits { Ok(ExternalId(text.to_owned())) } else { Err(InvalidExternalId(text.chars().take(80).collect())) }
+    }
 }
+
+/// A text that no channel gives as the id of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the id of a listing at Hostaway, a number such as 51600")]
+pub struct InvalidExternalId(pub String);
 
 impl fmt::Display for ChannelKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

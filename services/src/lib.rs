@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod dispatcher;
+mod holders;
 pub mod intake;
 pub mod linking;
 pub mod payloads;

@@ -1,13 +1,25 @@
 //! Putting a unit on a target. The link asks for its first sync by itself, from the unit's newest revision.
 
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
-use domain::listing::{Cause, LinkListing, ListingCommand, ListingError};
+use domain::listing::{Cause, LinkListing, LinkState, ListingCommand, ListingError};
 use domain::metadata::{Actor, Metadata};
 use domain::target::Settings;
 use uuid::Uuid;
 
 use crate::commands::CommandError;
+use crate::holders::hold;
 use crate::syncing::{Snapshot, SyncError, Syncing, read};
+
+/// What is at the channel already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AtChannel {
+    /// What an earlier link had; without one it is looked for by our reference, and created where there is none.
+    Kept,
+    /// This listing.
+    Listing(ExternalId),
+    /// Whatever an earlier link had is not it: it is looked for, and created where there is none.
+    Afresh,
+}
 
 /// What a link did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +36,7 @@ impl Syncing {
         &self,
         target_id: TargetId,
         unit_id: UnitId,
-        external_id: Option<ExternalId>,
+        at_channel: AtChannel,
         actor: Actor,
     ) -> Result<Linked, SyncError> {
         let target = self.commands().load_target(target_id).await?;
@@ -41,18 +53,46 @@ impl Syncing {
             causation_id: None,
             traceparent: None,
         };
-        let link = ListingCommand::Link(LinkListing {
+        let afresh = at_channel == AtChannel::Afresh;
+        let link = LinkListing {
             org_id: settings.org_id.clone(),
             account_id: settings.account_id.clone(),
             unit_id: unit_id.clone(),
             target_id,
-            external_id,
-        });
-        self.commands().listing(listing_id, link, &metadata).await?;
+            external_id: if let AtChannel::Listing(id) = at_channel { Some(id) } else { None },
+            afresh,
+        };
+        self.link_if_free(listing_id, link, &metadata).await?;
         // Read after the link is in the journal: the intake stores a revision first and looks for links second, so
         // one of the two sees the other.
         let sync_requested = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
         Ok(Linked { listing_id, sync_requested })
+    }
+
+    /// Invariant: no two listings of a target are linked to one listing at the channel.
+    async fn link_if_free(
+        &self,
+        listing_id: ListingId,
+        link: LinkListing,
+        metadata: &Metadata,
+    ) -> Result<(), SyncError> {
+        let before = self.commands().load_listing(listing_id).await?;
+        // A pair that is linked is refused by the aggregate, whatever it would be linked to.
+        let linked = before.state().is_some_and(|state| state != LinkState::Unlinked);
+        let kept = before.external_id().filter(|_| !link.afresh).cloned();
+        match link.external_id.clone().or(kept) {
+            Some(external) if !linked => {
+                let _one_at_a_time = self.linking().lock().await;
+                let mut held = hold(self.commands().journal().pool(), link.target_id, &external).await?;
+                self.must_be_free(&mut held, (link.target_id, listing_id), &external).await?;
+                self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
+                held.commit().await?;
+            }
+            _ => {
+                self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn first_sync(

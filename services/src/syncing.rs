@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use adapters::units::{UnitSnapshot, UnitStore};
 use domain::hash::SnapshotHash;
-use domain::ids::ListingId;
+use domain::ids::{ExternalId, ListingId, UnitId};
 use domain::listing::{Cause, ListingCommand, ListingError, Origin, RequestSync};
 use domain::metadata::{Actor, Metadata};
 use domain::recorded::Position;
 use domain::target::Settings;
 use domain::unit::UnitChanged;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::commands::{CommandError, Commands};
@@ -39,6 +40,18 @@ pub enum SyncError {
     /// A snapshot of the past that this build refuses.
     #[error("the snapshot cannot be used: {0}")]
     SnapshotUnusable(String),
+    /// Another listing writes there.
+    #[error(
+        "{external_id} at the channel is the listing of unit {unit_id} ({listing_id}): unlink that one, or give another id"
+    )]
+    ExternalIdTaken {
+        /// The listing at the channel.
+        external_id: ExternalId,
+        /// Ours that holds it.
+        listing_id: ListingId,
+        /// The unit of that one.
+        unit_id: UnitId,
+    },
     /// The target of the listing is gone.
     #[error("{0}")]
     Target(#[from] domain::target::TargetError),
@@ -77,17 +90,24 @@ pub struct Syncing {
     commands: Arc<Commands>,
     units: UnitStore,
     payloads: Arc<Payloads>,
+    linking: Arc<Mutex<()>>,
 }
 
 impl Syncing {
     /// Over these commands and units.
     pub fn new(commands: Arc<Commands>, units: UnitStore, payloads: Arc<Payloads>) -> Self {
-        Self { commands, units, payloads }
+        Self { commands, units, payloads, linking: Arc::default() }
     }
 
     /// The commands.
     pub fn commands(&self) -> &Commands {
         &self.commands
+    }
+
+    /// Held while a link makes sure that nobody holds its listing: such a link needs two connections, and many of them
+    /// at once could take the last one from each other.
+    pub(crate) fn linking(&self) -> &Mutex<()> {
+        &self.linking
     }
 
     /// The units.

@@ -11,6 +11,7 @@ use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::World;
 use serde_json::json;
+use services::linking::AtChannel;
 use services::syncing::SyncError;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +77,7 @@ async fn links_that_make_no_sense_are_refused() -> anyhow::Result<()> {
     let target = world.target(7910, RateLimit::default()).await?;
     let link = |unit: &str| {
         let unit = UnitId::new(unit).expect("a name");
-        world.syncing.link(target, unit, None, Actor::cli("tester"))
+        world.syncing.link(target, unit, AtChannel::Kept, Actor::cli("tester"))
     };
     let listing = link("villa-000").await?.listing_id;
     assert!(matches!(link("villa-000").await, Err(SyncError::Refused(ListingError::AlreadyLinked))));

@@ -19,6 +19,7 @@ use domain::window::RateLimit;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 use services::commands::Commands;
+use services::linking::AtChannel;
 use services::payloads::Payloads;
 use services::syncing::Syncing;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -200,7 +201,7 @@ impl World {
         futures::stream::iter(units)
             .map(|unit| async move {
                 let unit = UnitId::new(unit.clone())?;
-                Ok(self.syncing.link(target, unit, None, Actor::cli("tester")).await?.listing_id)
+                Ok(self.syncing.link(target, unit, AtChannel::Kept, Actor::cli("tester")).await?.listing_id)
             })
             .buffered(64)
             .try_collect()

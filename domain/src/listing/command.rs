@@ -52,8 +52,10 @@ pub struct LinkListing {
     pub unit_id: UnitId,
     /// The target.
     pub target_id: TargetId,
-    /// The listing at the channel, where there is one already.
+    /// The listing at the channel, where there is one already. Without it, that of an earlier link is taken up again.
     pub external_id: Option<ExternalId>,
+    /// What an earlier link had at the channel is not taken up: it was the wrong one, or is gone.
+    pub afresh: bool,
 }
 
 /// What set a sync off. It goes along with the job, so that its attempts tell the same.

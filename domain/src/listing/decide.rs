@@ -58,7 +58,7 @@ impl ChannelListing {
             unit_id: link.unit_id,
             target_id: link.target_id,
             // What was created there before is taken up again rather than created twice.
-            external_id: link.external_id.or_else(|| self.external_id.clone()),
+            external_id: link.external_id.or_else(|| self.external_id.clone().filter(|_| !link.afresh)),
             generation,
         }])
     }

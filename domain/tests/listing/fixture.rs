@@ -91,6 +91,7 @@ pub fn link(external_id: Option<&str>) -> ListingCommand {
         unit_id: unit(),
         target_id: target(),
         external_id: external_id.map(|id| ExternalId(id.to_owned())),
+        afresh: false,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Links, pauses and unlinks.
 
 use domain::ids::{ExternalId, ListingId};
-use domain::listing::{LinkState, ListingCommand, ListingError, ListingEvent};
+use domain::listing::{LinkListing, LinkState, ListingCommand, ListingError, ListingEvent};
 
 use crate::fixture::{Story, accepted, change, failed, link, listing_id, manual, target, unit, unlink};
 
@@ -101,4 +101,13 @@ fn pauses_and_resumes_go_in_turns_and_hold_no_request_back() {
     story.must(ListingCommand::Resume);
     assert_eq!(story.listing.pending().map(|pending| pending.revision), Some(1));
     assert_eq!(story.refused(ListingCommand::Resume), ListingError::NotPaused);
+}
+
+#[test]
+fn a_link_may_leave_behind_what_an_earlier_one_had() {
+    let mut story = Story::synced();
+    story.must(unlink());
+    let ListingCommand::Link(again) = link(None) else { panic!("it is a link") };
+    story.must(ListingCommand::Link(LinkListing { afresh: true, ..again }));
+    assert_eq!(story.listing.external_id(), None);
 }

@@ -145,6 +145,7 @@ impl Story {
             unit_id: unit.clone(),
             target_id: target,
             external_id: None,
+            afresh: false,
         };
         self.command_listing(target, unit, ListingCommand::Link(link))
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod exit_codes;
+mod linking;
 mod publishing;
 mod refusals;
 mod replays;

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::{ArgGroup, Args};
+use domain::channel::ChannelKind;
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::ListingError;
 use futures::StreamExt;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::cli::failure::{Failure, message};
 use crate::cli::output::{Out, note};
 use crate::cli::session::Session;
+use crate::linking::AtChannel;
 use crate::syncing::{SyncError, Syncing};
 
 /// Links under way at the same time; the journal writes them together.
@@ -17,7 +19,9 @@ const AT_ONCE: usize = 64;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Each unit gets a line (or a JSON element) with its listing or its error; one error makes the \
-    exit code 1.\nWith --all-units, units that are linked already are no error.\n\n\
+    exit code 1.\nWith --all-units, units that are linked already are no error.\n\
+    A unit that is linked again takes up the listing that it had at the channel; another --external-id takes its \
+    place.\n\n\
     Examples:\n  distribution listing link --target 0199… --unit villa-0001 --unit villa-0002\n  \
     distribution listing link --target 0199… --all-units\n  \
     distribution listing link --target 0199… --unit villa-0001 --external-id 51600")]
@@ -32,9 +36,14 @@ pub(in crate::cli) struct LinkArgs {
     /// Every unit that the target's organisation has published
     #[arg(long)]
     all_units: bool,
-    /// The listing at the channel, where there is one already; for one unit only
+    /// The listing at the channel, where there is one already; for one unit only, and not one that another listing of
+    /// the target has
     #[arg(long, value_name = "ID", conflicts_with = "all_units")]
     external_id: Option<String>,
+    /// Do not take up what an earlier link had at the channel: look for the listing by our reference (its internal name
+    /// there), and create it where there is none
+    #[arg(long, conflicts_with = "external_id")]
+    afresh: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,16 +76,28 @@ impl LinkArgs {
         let whose = || format!("target {}", self.target);
         let target = syncing.commands().load_target(self.target).await.with_context(whose)?;
         let settings = target.live().map_err(anyhow::Error::new).with_context(whose)?;
+        let at_channel = match &self.external_id {
+            Some(id) => AtChannel::Listing(external_id(settings.channel, id)?),
+            None if self.afresh => AtChannel::Afresh,
+            None => AtChannel::Kept,
+        };
         let units = if self.all_units { syncing.units().units_of(&settings.org_id).await? } else { self.units.clone() };
         if units.is_empty() {
             note(&format!("organisation {} has published no units", settings.org_id));
         }
-        self.link_all(session, &syncing, units).await
+        self.link_all(session, &syncing, units, &at_channel).await
     }
 
-    async fn link_all(&self, session: &Session, syncing: &Syncing, units: Vec<UnitId>) -> anyhow::Result<()> {
-        let mut linking =
-            futures::stream::iter(units).map(|unit| self.link_one(session, syncing, unit)).buffered(AT_ONCE);
+    async fn link_all(
+        &self,
+        session: &Session,
+        syncing: &Syncing,
+        units: Vec<UnitId>,
+        at_channel: &AtChannel,
+    ) -> anyhow::Result<()> {
+        let mut linking = futures::stream::iter(units)
+            .map(|unit| self.link_one(session, syncing, unit, at_channel.clone()))
+            .buffered(AT_ONCE);
         let mut answers = Vec::new();
         let mut failed = false;
         while let Some(answer) = linking.next().await {
@@ -93,11 +114,10 @@ impl LinkArgs {
         if failed { Err(Failure::CheckFailed.into()) } else { Ok(()) }
     }
 
-    async fn link_one(&self, session: &Session, syncing: &Syncing, unit_id: UnitId) -> Answer {
+    async fn link_one(&self, session: &Session, syncing: &Syncing, unit_id: UnitId, at_channel: AtChannel) -> Answer {
         let listing_id = ListingId::of(self.target, &unit_id);
-        let external_id = self.external_id.clone().map(ExternalId);
         let (status, sync_requested, error) =
-            match syncing.link(self.target, unit_id.clone(), external_id, session.actor.clone()).await {
+            match syncing.link(self.target, unit_id.clone(), at_channel, session.actor.clone()).await {
                 Ok(linked) => (Status::Linked, linked.sync_requested, None),
                 Err(SyncError::Refused(ListingError::AlreadyLinked)) if self.all_units => {
                     (Status::AlreadyLinked, false, None)
@@ -106,6 +126,10 @@ impl LinkArgs {
             };
         Answer { unit_id, listing_id, status, sync_requested, error }
     }
+}
+
+fn external_id(channel: ChannelKind, id: &str) -> Result<ExternalId, Failure> {
+    channel.external_id(id).map_err(|invalid| Failure::Usage { field: "external_id", reason: invalid.to_string() })
 }
 
 fn print(out: Out, answer: &Answer) -> anyhow::Result<()> {

@@ -1,0 +1,120 @@
+//! `listing link --external-id`: which listing at the channel is taken, kept, replaced and refused.
+
+use serde_json::Value;
+
+use crate::service::{Service, eventually};
+use crate::world::{Ran, World, unit};
+
+/// A target and two units.
+struct Story {
+    world: World,
+    target: String,
+}
+
+fn story() -> Story {
+    let world = World::new();
+    world.keep(unit("villa-1", 1));
+    world.keep(unit("villa-2", 1));
+    let target = world.target("Bali");
+    Story { world, target }
+}
+
+impl Story {
+    fn link(&self, unit: &str, how: &[&str]) -> Ran {
+        let head = ["listing", "link", "--target", &self.target, "--unit", unit];
+        self.world.json(&[&head[..], how].concat())
+    }
+
+    fn linked(&self, unit: &str, how: &[&str]) -> String {
+        self.link(unit, how).ok().json()[0]["listing_id"].as_str().unwrap().to_owned()
+    }
+
+    fn unlink(&self, listing: &str) {
+        self.world.run(&["listing", "unlink", listing, "--reason", "sold"]).ok();
+    }
+
+    fn at_channel(&self, listing: &str) -> Value {
+        self.world.json(&["listing", "show", listing]).ok().json()["external_id"].clone()
+    }
+}
+
+fn error(ran: &Ran) -> String {
+    assert_eq!(ran.code, 1, "{ran:?}");
+    ran.json()[0]["error"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_id_that_the_channel_cannot_have_given_is_refused_by_name() {
+    let story = story();
+    for wrong in ["abc", "51600x", "../51600", "-1", "", "123456789012345678901"] {
+        let ran = story.link("villa-1", &[&format!("--external-id={wrong}")]);
+        assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("external_id")), "{ran:?}");
+        assert!(ran.error_message().contains("a number such as 51600"), "{ran:?}");
+    }
+    assert_eq!(story.world.json(&["listing", "list"]).ok().json(), serde_json::json!([]));
+}
+
+#[test]
+fn a_listing_at_the_channel_is_held_by_one_listing_of_the_target() {
+    let story = story();
+    let first = story.linked("villa-1", &["--external-id", "51600"]);
+    let taken =
+        format!("51600 at the channel is the listing of unit villa-1 ({first}): unlink that one, or give another id");
+    assert_eq!(error(&story.link("villa-2", &["--external-id", "51600"])), taken);
+
+    // Another target is another account, which may well have the same number.
+    let other = story.world.target("Lombok");
+    let elsewhere = ["listing", "link", "--target", &other, "--unit", "villa-2", "--external-id", "51600"];
+    story.world.json(&elsewhere).ok();
+
+    // What is unlinked gives it up; it is not taken back from whoever has it then.
+    story.unlink(&first);
+    let second = story.linked("villa-2", &["--external-id", "51600"]);
+    assert!(error(&story.link("villa-1", &[])).starts_with("51600 at the channel is the listing of unit villa-2 "));
+    story.unlink(&second);
+    assert_eq!(story.linked("villa-1", &[]), first);
+    assert_eq!(story.at_channel(&first), "51600");
+}
+
+#[test]
+fn a_listing_that_the_read_models_know_is_held_as_well() {
+    let story = story();
+    let _service = Service::start(&story.world, "relay,projector");
+    let first = story.linked("villa-1", &["--external-id", "51600"]);
+    eventually("the listing was projected", || {
+        let lags = story.world.json(&["projections", "list"]).ok().json();
+        lags.as_array().unwrap().iter().all(|lag| lag["behind_events"] == 0).then_some(())
+    });
+    assert!(error(&story.link("villa-2", &["--external-id", "51600"])).contains(&first));
+}
+
+#[test]
+fn of_many_links_at_the_same_time_one_gets_the_listing() {
+    let story = story();
+    let names: Vec<String> = (1..=8).map(|n| format!("villa-{n}")).collect();
+    let spawn = |name: &String| {
+        let link = ["listing", "link", "--target", &story.target, "--unit", name, "--external-id", "51600"];
+        story.world.command().args(link).stdout(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let running: Vec<_> = names.iter().map(spawn).collect();
+    let ended = running.into_iter().map(|child| Ran::from(child.wait_with_output().unwrap()));
+    assert_eq!(ended.filter(|ran| ran.code == 0).count(), 1);
+}
+
+#[test]
+fn a_later_link_replaces_the_wrong_listing_or_leaves_it_behind() {
+    let story = story();
+    let listing = story.linked("villa-1", &["--external-id", "51600"]);
+    let again = story.link("villa-1", &["--external-id", "51700"]);
+    assert_eq!(error(&again), "this unit is linked to this target already");
+    story.unlink(&listing);
+    story.linked("villa-1", &["--external-id", "51700"]);
+    assert_eq!(story.at_channel(&listing), "51700");
+    story.unlink(&listing);
+    story.linked("villa-1", &[]);
+    assert_eq!(story.at_channel(&listing), "51700", "a link without an id takes up what there was");
+    story.unlink(&listing);
+    story.linked("villa-1", &["--afresh"]);
+    assert_eq!(story.at_channel(&listing), Value::Null);
+    assert_eq!(story.link("villa-1", &["--afresh", "--external-id", "1"]).code, 2);
+}
