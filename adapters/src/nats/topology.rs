@@ -131,6 +131,7 @@ impl Nats {
         for kind in StreamKind::ALL {
             let wanted = self.stream_config(kind)?;
             match self.stream(kind).await {
+                Err(TopologyError::Missing(name)) => differences.push(format!("{name} is missing")),
                 Err(error) => differences.push(error.to_string()),
                 Ok(stream) => {
                     let have = &stream.cached_info().config;

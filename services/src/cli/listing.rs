@@ -5,6 +5,7 @@ mod history;
 mod link;
 mod list;
 mod resend;
+mod shape;
 mod show;
 mod summary;
 

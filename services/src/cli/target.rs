@@ -5,6 +5,7 @@ mod change;
 mod create;
 mod health;
 mod list;
+mod shape;
 mod show;
 
 use clap::{Args, Subcommand};

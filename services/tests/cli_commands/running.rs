@@ -34,7 +34,8 @@ fn a_change_is_followed_from_the_file_to_the_queue_and_the_audit() {
     caught_up(&world);
 
     let listed = world.json(&["target", "list", "--org", "sunstay"]).ok().json();
-    assert_eq!((&listed[0]["listings"], &listed[0]["waiting"]), (&json!(2), &json!(2)));
+    let counts = json!({ "active": 2, "paused": 0, "target_deleted": 0, "unlinked": 0 });
+    assert_eq!((&listed[0]["listings"], &listed[0]["queue"]["waiting"]), (&counts, &json!(2)));
     assert_eq!(listed[0]["created_by"], "tester");
     let listings = world.json(&["listing", "list", "--unit", "villa-1", "--target", &target]).ok().json();
     assert_eq!((listings[0]["state"].as_str(), listings[0]["revision"].as_u64()), (Some("active"), Some(1)));
@@ -57,6 +58,44 @@ fn a_change_is_followed_from_the_file_to_the_queue_and_the_audit() {
     assert_eq!(rebuilt["events"], 5);
     let coverage = world.json(&["projections", "coverage"]).ok().json();
     assert_eq!((&coverage["jobs"], &coverage["missing"]), (&json!(2), &json!(0)));
+}
+
+/// What a list says of a thing is what showing it says, under the same names.
+fn same_shape(listed: &Value, shown: &Value) {
+    for (field, value) in listed.as_object().unwrap() {
+        assert_eq!(shown.get(field), Some(value), "{field}: {shown}");
+    }
+}
+
+#[test]
+fn a_list_and_a_show_have_one_shape_also_when_the_target_is_deleted() {
+    let world = World::new();
+    world.keep(unit("villa-1", 1));
+    let target = world.target_of("sunstay", "Bali", &["--account-rate-limit", "200/10s"]);
+    let _service = Service::start(&world, "relay,projector");
+    let listing = world.link(&target, "villa-1");
+    let one = |arguments: &[&str]| world.json(arguments).ok().json();
+    let check = || {
+        caught_up(&world);
+        same_shape(&one(&["target", "list", "--deleted"])[0], &one(&["target", "show", &target]));
+        same_shape(&one(&["listing", "list"])[0], &one(&["listing", "show", &listing]));
+    };
+    check();
+    assert_eq!(one(&["target", "list"])[0]["rate_limit"], json!({ "requests": 12, "window_ms": 10_000 }));
+
+    world.run(&["target", "delete", &target, "--reason", "moved"]).ok();
+    check();
+    let shown = one(&["listing", "show", &listing]);
+    assert_eq!((&shown["state"], &shown["pending"]), (&json!("target_deleted"), &Value::Null));
+    assert_eq!(one(&["listing", "list", "--state", "active"]), json!([]));
+    assert_eq!(one(&["listing", "list", "--state", "target_deleted"])[0]["listing_id"], listing.as_str());
+    assert_eq!(one(&["unit", "list", "--org", "sunstay"])[0]["listings"], 0);
+    for arguments in [&["listing", "list"][..], &["listing", "show", &listing]] {
+        let people = world.run(arguments).ok().stdout;
+        assert!(people.contains("target deleted"), "{people}");
+    }
+    let people = world.run(&["target", "show", &target]).ok().stdout;
+    assert!(people.contains("1 left behind by the deletion, 0 active"), "{people}");
 }
 
 #[test]

@@ -1,13 +1,9 @@
 //! `listing list`, from the read model.
 
-use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use domain::ids::{OrgId, TargetId, UnitId};
-use serde::Serialize;
-use serde_json::Value;
-use sqlx::FromRow;
-use uuid::Uuid;
 
+use super::shape::{LISTINGS, Listing, TARGET_DELETED, words};
 use crate::cli::output::{Cell, note, optional, state, text};
 use crate::cli::session::Session;
 
@@ -17,6 +13,9 @@ enum State {
     Active,
     /// It records changes and holds its syncs
     Paused,
+    /// Its target was deleted
+    #[value(name = "target_deleted")]
+    TargetDeleted,
     /// It was taken off
     Unlinked,
 }
@@ -42,58 +41,18 @@ pub(in crate::cli) struct ListArgs {
     limit: i64,
 }
 
-#[derive(Debug, FromRow, Serialize)]
-struct Row {
-    listing_id: Uuid,
-    org_id: String,
-    account_id: String,
-    unit_id: String,
-    target_id: Uuid,
-    target_name: Option<String>,
-    state: String,
-    generation: i32,
-    external_id: Option<String>,
-    revision: Option<i64>,
-    snapshot: Option<String>,
-    accepted_snapshot: Option<String>,
-    pending_sync_id: Option<Uuid>,
-    last_sync_id: Option<Uuid>,
-    last_outcome: Option<String>,
-    last_detail: Option<String>,
-    rejected: Value,
-    linked_by: String,
-    linked_at: DateTime<Utc>,
-    last_accepted_at: Option<DateTime<Utc>>,
-    updated_at: DateTime<Utc>,
+/// One more than is asked for, so that it is known whether there are more.
+fn list() -> String {
+    format!(
+        "SELECT * FROM ({LISTINGS}) AS l
+         WHERE ($1::text IS NULL OR org_id = $1) AND ($2::uuid IS NULL OR target_id = $2)
+            AND ($3::text IS NULL OR unit_id = $3)
+            AND CASE WHEN $4::text IS NULL THEN state <> 'unlinked' ELSE state = $4 END
+         ORDER BY org_id, unit_id, target_name, listing_id LIMIT $5 + 1"
+    )
 }
-
-const LIST: &str = "
-SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS target_name, l.state, l.generation,
-    l.external_id, l.revision, encode(l.snapshot, 'hex') AS snapshot,
-    encode(l.accepted_snapshot, 'hex') AS accepted_snapshot, l.pending_sync_id, l.last_sync_id, l.last_outcome,
-    l.last_detail, l.rejected, l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at
-FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id
-WHERE ($1::text IS NULL OR l.org_id = $1) AND ($2::uuid IS NULL OR l.target_id = $2)
-    AND ($3::text IS NULL OR l.unit_id = $3) AND CASE WHEN $4::text IS NULL THEN l.state <> 'unlinked'
-    ELSE l.state = $4 END
-ORDER BY l.org_id, l.unit_id, t.name, l.listing_id LIMIT $5";
 
 const HEADER: [&str; 8] = ["listing", "unit", "target", "state", "rev", "pending", "last", "at channel"];
-
-impl Row {
-    fn cells(&self) -> Vec<Cell> {
-        vec![
-            text(self.listing_id),
-            text(&self.unit_id),
-            optional(self.target_name.as_ref()),
-            state(&self.state),
-            optional(self.revision),
-            text(if self.pending_sync_id.is_some() { "yes" } else { "-" }),
-            self.last_outcome.as_deref().map_or_else(|| text("-"), state),
-            optional(self.external_id.as_ref()),
-        ]
-    }
-}
 
 impl ListArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
@@ -101,17 +60,34 @@ impl ListArgs {
         let state = self.state.map(|state| match state {
             State::Active => "active",
             State::Paused => "paused",
+            State::TargetDeleted => TARGET_DELETED,
             State::Unlinked => "unlinked",
         });
-        let query = sqlx::query_as(LIST).bind(self.org.as_ref().map(OrgId::as_str)).bind(self.target.map(|id| id.0));
+        let list = list();
+        let query = sqlx::query_as(&list).bind(self.org.as_ref().map(OrgId::as_str)).bind(self.target.map(|id| id.0));
         let query = query.bind(self.unit.as_ref().map(UnitId::as_str)).bind(state).bind(self.limit);
-        let rows: Vec<Row> = query.fetch_all(&pool).await?;
-        if i64::try_from(rows.len()) == Ok(self.limit) {
-            note(&format!("the first {} are shown; --limit gives more", self.limit));
+        let mut listings: Vec<Listing> = query.fetch_all(&pool).await?;
+        let shown = usize::try_from(self.limit)?;
+        if listings.len() > shown {
+            listings.truncate(shown);
+            note(&format!("the first {shown} are shown; --limit gives more"));
         }
         if session.out.is_json() {
-            return session.out.json(&rows);
+            return session.out.json(&listings);
         }
-        session.out.table(&HEADER, rows.iter().map(Row::cells).collect(), "there are no such listings")
+        session.out.table(&HEADER, listings.iter().map(cells).collect(), "there are no such listings")
     }
+}
+
+fn cells(listing: &Listing) -> Vec<Cell> {
+    vec![
+        text(listing.listing_id),
+        text(&listing.unit_id),
+        optional(listing.target_name.as_ref()),
+        state(&words(&listing.state)),
+        optional(listing.revision),
+        text(if listing.pending_sync_id.is_some() { "yes" } else { "-" }),
+        listing.last_outcome.as_deref().map_or_else(|| text("-"), state),
+        optional(listing.external_id.as_ref()),
+    ]
 }

@@ -3,14 +3,14 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
-use domain::hash::SnapshotHash;
-use domain::ids::{ExternalId, ListingId};
-use domain::listing::{Creation, Link, LinkState, ListingError, Pending};
+use domain::ids::ListingId;
+use domain::listing::{ChannelListing, Creation, Link, LinkState, ListingError, Pending};
+use domain::target::{Lifecycle, Settings};
 use serde::Serialize;
-use sqlx::types::Json;
+use serde_json::Value;
 use sqlx::{FromRow, PgPool};
-use uuid::Uuid;
 
+use super::shape::{LISTINGS, Listing, TARGET_DELETED, words};
 use crate::cli::output::{Cell, Out, text};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
@@ -18,17 +18,14 @@ use crate::cli::span::{moment, optional_moment};
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
-    link: Link,
-    state: Option<LinkState>,
-    external_id: Option<ExternalId>,
+    listing: Listing,
+    /// The newest revision of the unit that was taken.
     last_revision: u64,
-    accepted_snapshot: Option<SnapshotHash>,
     /// An intent to create whose result is not known yet.
     creation: Option<Creation>,
     pending: Option<Pending>,
     needs: Vec<Section>,
     queue: Option<Queued>,
-    last: Option<Last>,
 }
 
 #[derive(Debug, FromRow, Serialize)]
@@ -38,39 +35,60 @@ struct Queued {
     due_at: DateTime<Utc>,
 }
 
-#[derive(Debug, FromRow, Serialize)]
-struct Last {
-    target_name: Option<String>,
-    sync_id: Option<Uuid>,
-    outcome: Option<String>,
-    detail: Option<String>,
-    rejected: Json<Vec<RejectedPart>>,
-    accepted_at: Option<DateTime<Utc>>,
-    linked_by: String,
-    linked_at: DateTime<Utc>,
-}
-
-const LAST: &str = "
-SELECT t.name AS target_name, l.last_sync_id AS sync_id, l.last_outcome AS outcome, l.last_detail AS detail,
-    l.rejected, l.last_accepted_at AS accepted_at, l.linked_by, l.linked_at
-FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id WHERE l.listing_id = $1";
-
 const QUEUED: &str = "SELECT tries, requested_at, due_at FROM sync_queue WHERE listing_id = $1";
 
 async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result<Shown> {
-    let listing = session.syncing(pool).commands().load_listing(id).await?;
+    let syncing = session.syncing(pool);
+    let listing = syncing.commands().load_listing(id).await?;
+    let link = listing.link().ok_or(ListingError::NotFound)?;
+    let target = syncing.commands().load_target(link.target_id).await?;
+    // What waited ended with its target.
+    let live = target.live().is_ok();
+    let one = format!("SELECT * FROM ({LISTINGS}) AS l WHERE listing_id = $1");
+    let row: Option<Listing> = sqlx::query_as(&one).bind(id.0).fetch_optional(pool).await?;
     Ok(Shown {
-        link: listing.link().cloned().ok_or(ListingError::NotFound)?,
-        state: listing.state(),
-        external_id: listing.external_id().cloned(),
+        listing: merged(row.as_ref(), &listing, link, target.settings()),
         last_revision: listing.last_revision(),
-        accepted_snapshot: listing.accepted().snapshot,
         creation: listing.creation(),
-        pending: listing.pending().cloned(),
-        needs: listing.needs(),
+        pending: listing.pending().filter(|_| live).cloned(),
+        needs: if live { listing.needs() } else { Vec::new() },
         queue: sqlx::query_as(QUEUED).bind(id.0).fetch_optional(pool).await?,
-        last: sqlx::query_as(LAST).bind(id.0).fetch_optional(pool).await?,
     })
+}
+
+/// What the journal knows goes before what the read models know: they may lag.
+fn merged(row: Option<&Listing>, listing: &ChannelListing, link: &Link, target: Option<&Settings>) -> Listing {
+    let state = listing.state().unwrap_or(LinkState::Unlinked);
+    let deleted = target.is_some_and(|target| target.lifecycle == Lifecycle::Deleted);
+    let pending = listing.pending();
+    let known = i64::try_from(listing.last_revision()).ok().filter(|revision| *revision > 0);
+    Listing {
+        listing_id: link.listing_id.0,
+        org_id: link.org_id.to_string(),
+        account_id: link.account_id.to_string(),
+        unit_id: link.unit_id.to_string(),
+        target_id: link.target_id.0,
+        target_name: target.map(|target| target.name.clone()),
+        state: if deleted && state != LinkState::Unlinked { TARGET_DELETED } else { state.as_str() }.to_owned(),
+        generation: link.generation.into(),
+        external_id: listing.external_id().map(ToString::to_string),
+        revision: pending
+            .and_then(|pending| i64::try_from(pending.revision).ok())
+            .or_else(|| row.map_or(known, |row| row.revision)),
+        snapshot: pending
+            .map(|pending| pending.snapshot.to_string())
+            .or_else(|| row.and_then(|row| row.snapshot.clone())),
+        accepted_snapshot: listing.accepted().snapshot.map(|hash| hash.to_string()),
+        pending_sync_id: pending.map(|pending| pending.sync_id.0).filter(|_| !deleted),
+        last_sync_id: row.and_then(|row| row.last_sync_id),
+        last_outcome: row.and_then(|row| row.last_outcome.clone()),
+        last_detail: row.and_then(|row| row.last_detail.clone()),
+        rejected: row.map_or_else(|| Value::Array(Vec::new()), |row| row.rejected.clone()),
+        linked_by: row.and_then(|row| row.linked_by.clone()),
+        linked_at: row.and_then(|row| row.linked_at),
+        last_accepted_at: row.and_then(|row| row.last_accepted_at),
+        updated_at: row.and_then(|row| row.updated_at),
+    }
 }
 
 pub(super) async fn show(session: &Session, listing_id: ListingId) -> anyhow::Result<()> {
@@ -80,36 +98,57 @@ pub(super) async fn show(session: &Session, listing_id: ListingId) -> anyhow::Re
 }
 
 fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
-    let link = &shown.link;
-    let last = shown.last.as_ref();
+    let listing = &shown.listing;
+    let number = |revision: i64| revision.to_string();
     let mut fields = vec![
-        ("listing", link.listing_id.to_string()),
-        ("unit", format!("{} of {} / {}", link.unit_id, link.org_id, link.account_id)),
-        ("target", link.target_id.to_string()),
-        ("target name", last.and_then(|last| last.target_name.clone()).unwrap_or_default()),
-        ("state", shown.state.map(LinkState::as_str).unwrap_or_default().to_owned()),
-        ("at the channel", shown.external_id.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("revision", shown.last_revision.to_string()),
-        ("accepted snapshot", shown.accepted_snapshot.map(|hash| hash.to_string()).unwrap_or_default()),
+        ("listing", listing.listing_id.to_string()),
+        ("unit", format!("{} of {} / {}", listing.unit_id, listing.org_id, listing.account_id)),
+        ("target", listing.target_id.to_string()),
+        ("target name", listing.target_name.clone().unwrap_or_default()),
+        ("state", words(&listing.state)),
+        ("at the channel", listing.external_id.clone().unwrap_or_default()),
+        ("revision", listing.revision.map(number).unwrap_or_default()),
+        ("accepted snapshot", listing.accepted_snapshot.clone().unwrap_or_default()),
         ("creation under way", optional_moment(shown.creation.map(|creation| creation.started_at))),
     ];
     fields.extend(pending(shown));
-    if let Some(last) = last {
-        fields.extend([
-            ("linked", format!("{} by {}", moment(last.linked_at), last.linked_by)),
-            ("last outcome", last.outcome.clone().unwrap_or_default()),
-            ("last sync", last.sync_id.map(|id| id.to_string()).unwrap_or_default()),
-            ("last detail", last.detail.clone().unwrap_or_default()),
-            ("last accepted", optional_moment(last.accepted_at)),
-        ]);
-    }
+    let by = listing.linked_by.as_deref().unwrap_or_default();
+    fields.extend([
+        ("linked", listing.linked_at.map(|at| format!("{} by {by}", moment(at))).unwrap_or_default()),
+        ("last outcome", listing.last_outcome.clone().unwrap_or_default()),
+        ("last sync", listing.last_sync_id.map(|id| id.to_string()).unwrap_or_default()),
+        ("last detail", listing.last_detail.clone().unwrap_or_default()),
+        ("last accepted", optional_moment(listing.last_accepted_at)),
+        ("what to do", advice(listing)),
+    ]);
     out.record(&fields)?;
-    let rejected: Vec<Vec<Cell>> = last.map(|last| last.rejected.iter().map(cells).collect()).unwrap_or_default();
+    let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();
     if rejected.is_empty() {
         return Ok(());
     }
     out.line("\nrefused parts:")?;
-    out.table(&["section", "part", "value", "reason"], rejected, "")
+    out.table(&["section", "part", "value", "reason"], rejected.iter().map(cells).collect(), "")
+}
+
+/// A refusal heals by what somebody does, so it is said what that can be.
+fn advice(listing: &Listing) -> String {
+    let id = listing.listing_id;
+    match (&listing.state[..], listing.last_outcome.as_deref()) {
+        (TARGET_DELETED, _) => "link the unit to another target; nothing is sent to a deleted one".to_owned(),
+        ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
+            let (unit, target) = (&listing.unit_id, listing.target_id);
+            format!(
+                "publish the unit with what was refused mended; or, if that is not its listing at the channel, \
+                 `distribution listing unlink {id}`, then `distribution listing link --target {target} --unit {unit} \
+                 --external-id ID` (or --afresh, to have it looked for and made)"
+            )
+        }
+        ("active" | "paused", Some("rejected")) => "publish the unit with what was refused mended".to_owned(),
+        ("active" | "paused", Some("exhausted" | "unauthorised")) => {
+            format!("when the channel answers again: `distribution listing sync {id} --reason REASON`")
+        }
+        _ => String::new(),
+    }
 }
 
 fn pending(shown: &Shown) -> Vec<(&'static str, String)> {

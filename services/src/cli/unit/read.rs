@@ -60,7 +60,8 @@ struct Snapshot {
 const LIST: &str = "
 SELECT u.org_id, u.unit_id, u.account_id, u.revision, encode(u.hash, 'hex') AS snapshot, u.recorded_at,
     (SELECT count(*) FROM channel_listings AS l WHERE l.org_id = u.org_id AND l.unit_id = u.unit_id
-        AND l.state <> 'unlinked') AS listings
+        AND l.state <> 'unlinked' AND NOT EXISTS (SELECT 1 FROM channel_targets AS t
+            WHERE t.target_id = l.target_id AND t.lifecycle = 'deleted')) AS listings
 FROM units AS u WHERE u.org_id = $1 ORDER BY u.unit_id";
 
 const SHOW: &str = "

@@ -1,0 +1,87 @@
+//! A target as every answer shows it: its settings by the journal, and what the read models count.
+
+use chrono::{DateTime, Utc};
+use domain::ids::TargetId;
+use domain::target::{Settings, TargetError};
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+use sqlx::{FromRow, PgPool};
+
+use crate::commands::Commands;
+
+/// Loads under way at the same time; the journal reads them together.
+const AT_ONCE: usize = 64;
+
+/// A target.
+#[derive(Debug, Serialize)]
+pub(super) struct Target {
+    #[serde(flatten)]
+    pub(super) settings: Settings,
+    #[serde(flatten)]
+    pub(super) known: Known,
+}
+
+/// What the read models know. The first fields are `None` until a projector has seen the target.
+#[derive(Debug, FromRow, Serialize)]
+pub(super) struct Known {
+    pub(super) lifecycle_reason: Option<String>,
+    created_by: Option<String>,
+    created_at: Option<DateTime<Utc>>,
+    updated_at: Option<DateTime<Utc>>,
+    #[sqlx(flatten)]
+    pub(super) listings: Listings,
+    #[sqlx(flatten)]
+    pub(super) queue: Queue,
+}
+
+#[derive(Debug, FromRow, Serialize)]
+pub(super) struct Listings {
+    pub(super) active: i64,
+    pub(super) paused: i64,
+    /// Those that were on the target when it was deleted.
+    pub(super) target_deleted: i64,
+    pub(super) unlinked: i64,
+}
+
+#[derive(Debug, FromRow, Serialize)]
+pub(super) struct Queue {
+    pub(super) waiting: i64,
+    pub(super) due: i64,
+    pub(super) under_way: i64,
+    pub(super) oldest_requested_at: Option<DateTime<Utc>>,
+}
+
+const KNOWN: &str = "
+SELECT t.lifecycle_reason, t.created_by, t.created_at, t.updated_at, l.active, l.paused, l.target_deleted, l.unlinked,
+    q.waiting, q.due, q.under_way, q.oldest_requested_at
+FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (target_id, place)
+LEFT JOIN channel_targets AS t ON t.target_id = wanted.target_id
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE state = 'active' AND t.lifecycle IS DISTINCT FROM 'deleted') AS active,
+        count(*) FILTER (WHERE state = 'paused' AND t.lifecycle IS DISTINCT FROM 'deleted') AS paused,
+        count(*) FILTER (WHERE state <> 'unlinked' AND t.lifecycle = 'deleted') AS target_deleted,
+        count(*) FILTER (WHERE state = 'unlinked') AS unlinked
+    FROM channel_listings WHERE target_id = wanted.target_id
+) AS l
+CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting, count(*) FILTER (WHERE s.due_at <= now()) AS due,
+        count(d.listing_id) AS under_way, min(s.requested_at) AS oldest_requested_at
+    FROM sync_queue AS s
+    LEFT JOIN dispatch_leases AS d ON d.listing_id = s.listing_id AND NOT d.done AND d.lease_until > now()
+    WHERE s.target_id = wanted.target_id
+) AS q
+ORDER BY wanted.place";
+
+/// The targets in the order in which they are asked for; one that is not there is an error.
+pub(super) async fn look(pool: &PgPool, commands: &Commands, ids: &[TargetId]) -> anyhow::Result<Vec<Target>> {
+    let uuids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let known: Vec<Known> = sqlx::query_as(KNOWN).bind(&uuids).fetch_all(pool).await?;
+    let settings: Vec<Settings> =
+        futures::stream::iter(ids).map(|id| settings(commands, *id)).buffered(AT_ONCE).try_collect().await?;
+    Ok(settings.into_iter().zip(known).map(|(settings, known)| Target { settings, known }).collect())
+}
+
+async fn settings(commands: &Commands, id: TargetId) -> anyhow::Result<Settings> {
+    let target = commands.load_target(id).await?;
+    Ok(target.settings().cloned().ok_or(TargetError::NotFound)?)
+}
