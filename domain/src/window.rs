@@ -37,7 +37,7 @@ pub enum InvalidLimit {
     #[error("rate limit: a window of {0} ms; use 100 ms to 1 hour")]
     Window(u32),
     /// Text that is no limit.
-    #[error("rate limit {0:?}: write it as REQUESTS/SECONDSs, e.g. 12/10s")]
+    #[error("rate limit {0:?}: write it as REQUESTS/WINDOW, e.g. 12/10s or 5/500ms")]
     Text(String),
 }
 

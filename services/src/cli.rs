@@ -5,6 +5,7 @@
 mod arguments;
 mod audit;
 mod completions;
+mod counted;
 mod dead_letters;
 mod doctor;
 mod failure;

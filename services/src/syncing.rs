@@ -52,7 +52,10 @@ pub enum SyncError {
         /// The unit of that one.
         unit_id: UnitId,
     },
-    /// The target of the listing is gone.
+    /// There is no target to send to any more.
+    #[error("its target is deleted: link the unit to another one")]
+    TargetDeleted,
+    /// The target does not allow it.
     #[error("{0}")]
     Target(#[from] domain::target::TargetError),
     /// Postgres failed.
@@ -169,7 +172,7 @@ impl Syncing {
         let listing = self.commands.load_listing(listing_id).await?;
         let link = listing.link().ok_or(ListingError::NotFound)?;
         let target = self.commands.load_target(link.target_id).await?;
-        let settings = target.live()?;
+        let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
         let request_id = Uuid::now_v7();
         let (stored, cause) = match snapshot {
             None => {

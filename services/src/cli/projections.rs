@@ -10,6 +10,7 @@ use projections::{Lag, Runner, TableDifference, audit_coverage};
 use serde_json::json;
 use sqlx::PgPool;
 
+use super::counted::counted;
 use super::failure::Failure;
 use super::output::{Cell, state, text};
 use super::session::Session;
@@ -80,7 +81,11 @@ async fn rebuild(session: &Session, pool: &PgPool, name: &str) -> anyhow::Result
         let (position, events) = (rebuilt.position, rebuilt.events);
         return session.out.json(&json!({ "name": name, "position": position, "events": events }));
     }
-    session.out.line(&format!("{name} is made anew from {} events, up to {}", rebuilt.events, rebuilt.position.0))
+    session.out.line(&format!(
+        "{name} is made anew from {}, up to {}",
+        counted(rebuilt.events, "event"),
+        rebuilt.position.0
+    ))
 }
 
 async fn verify(session: &Session, pool: &PgPool, name: &str) -> anyhow::Result<()> {
@@ -110,7 +115,11 @@ async fn coverage(session: &Session, pool: &PgPool) -> anyhow::Result<()> {
         let ids = &found.missing_sync_ids;
         session.out.json(&json!({ "jobs": jobs, "rows": rows, "missing": missing, "missing_sync_ids": ids }))?;
     } else {
-        session.out.line(&format!("{jobs} sync jobs in the journal, {rows} rows in the audit, {missing} missing"))?;
+        session.out.line(&format!(
+            "{} in the journal, {} in the audit, {missing} missing",
+            counted(jobs, "sync job"),
+            counted(rows, "row")
+        ))?;
         for id in &found.missing_sync_ids {
             session.out.line(&format!("missing  {id}"))?;
         }

@@ -9,6 +9,7 @@ use serde_json::json;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::counted::counted;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{since, span};
@@ -104,7 +105,7 @@ impl QueueArgs {
         if work.is_empty() {
             return Ok(());
         }
-        session.out.line(&format!("\n{} of {total} listings:", work.len()))?;
+        session.out.line(&format!("\n{} of {}:", work.len(), counted(total, "listing")))?;
         let header = ["listing", "unit", "target", "needs", "tries", "status", "due in", "waits"];
         session.out.table(&header, work.iter().map(|work| work.cells(now)).collect(), "")
     }

@@ -11,6 +11,7 @@ use domain::metadata::Actor;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, PgPool};
 
+use super::counted::counted;
 use super::failure::Failure;
 use super::output::Out;
 use crate::commands::Commands;
@@ -37,7 +38,8 @@ impl Session {
         let pool = self.postgres_of_any_schema().await?;
         let pending = pending_migrations(&pool).await?;
         if !pending.is_empty() {
-            let reason = format!("the schema lacks {} migrations: run `distribution migrate`", pending.len());
+            let reason =
+                format!("the schema lacks {}: run `distribution migrate`", counted(pending.len(), "migration"));
             return Err(Failure::Refused(reason).into());
         }
         Ok(pool)

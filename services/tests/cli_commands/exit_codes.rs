@@ -138,8 +138,29 @@ fn doctor_names_what_fails_and_what_to_do() {
     assert_eq!(of("schema")["status"], "fail");
     assert_eq!(of("schema")["advice"], "run `distribution migrate`");
     assert_eq!(of("streams")["status"], "fail");
+    assert!(of("streams")["detail"].as_str().unwrap().contains("-UNITS is missing; "), "{report}");
+    assert!(of("streams")["advice"].as_str().unwrap().contains("`distribution serve`"), "{report}");
     let ran = world.run(&["--database-url", "postgres://nobody@127.0.0.1:9/x", "doctor"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stdout.starts_with("FAIL  postgres"), "{ran:?}");
     assert!(ran.stdout.contains("ok    nats"), "{ran:?}");
+}
+
+#[test]
+fn doctor_says_how_far_it_came_where_nothing_answers() {
+    let world = World::empty();
+    let nowhere = ["--database-url", "postgres://me:s3cret@127.0.0.1:9/x", "--nats-url", "nats://127.0.0.1:9"];
+    let checks = |addresses: &[&str]| {
+        let ran = world.json(&[addresses, &["doctor"]].concat());
+        assert!(ran.code == 1 && !ran.stdout.contains("s3cret"), "{ran:?}");
+        ran.json()["checks"].clone()
+    };
+    let away = checks(&nowhere);
+    let postgres = away[0]["detail"].as_str().unwrap();
+    assert!(postgres.starts_with("database x on 127.0.0.1, port 9, as me: ") && postgres.contains("refused"), "{away}");
+    assert!(away[0]["advice"].as_str().unwrap().starts_with("start Postgres, or "), "{away}");
+    let nats = away[1]["detail"].as_str().unwrap();
+    assert!(nats.starts_with("127.0.0.1, port 9: ") && !nats.contains("doctor"), "{away}");
+    let missing = checks(&["--database-url", &world.database_url.replace("/test_", "/no_")]);
+    assert!(missing[0]["advice"].as_str().unwrap().starts_with("make the database"), "{missing}");
 }

@@ -100,7 +100,7 @@ fn people_read_the_line_the_field_and_the_reason() {
     let ran = world.run(&["unit", "publish", file.to_str().unwrap()]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.starts_with("line 1: unit.time_zone: "), "{ran:?}");
-    assert!(ran.stdout.contains("1 lines cannot be used"), "{ran:?}");
+    assert!(ran.stdout.contains("1 line cannot be used"), "{ran:?}");
     let missing = world.run(&["unit", "publish", "/no/such/file.ndjson"]);
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.contains("/no/such/file.ndjson"), "{missing:?}");

@@ -73,7 +73,11 @@ fn a_deleted_target_takes_nothing_any_more() {
     let world = World::new();
     world.keep(unit("villa-1", 1));
     let target = world.target("Bali");
+    let listing = world.link(&target, "villa-1");
     world.run(&["target", "delete", &target, "--reason", "moved"]).ok();
+    let ran = world.json(&["listing", "sync", &listing, "--reason", "x"]);
+    let message = format!("listing {listing}: its target is deleted: link the unit to another one");
+    assert_eq!((ran.code, ran.error_message()), (1, message));
     let deleted = format!("target {target}: this target is deleted; create a new one");
     for arguments in [
         &["listing", "link", "--target", &target, "--unit", "villa-1"][..],

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::cli::counted::counted;
 use crate::cli::span::moment;
 
 /// A sync job.
@@ -66,7 +67,7 @@ impl Sync {
         let mut line = format!("{at}  {sync}  {outcome:<24}  {unit}  burned {burned}  calls {calls}");
         let refused = self.rejected.as_array().map_or(0, Vec::len);
         if refused > 0 {
-            line.push_str(&format!("\n    {refused} parts refused"));
+            line.push_str(&format!("\n    {} refused", counted(refused, "part")));
         }
         if let Some(detail) = &self.detail {
             line.push_str(&format!("\n    {detail}"));

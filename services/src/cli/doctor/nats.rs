@@ -8,7 +8,7 @@ use domain::recorded::Position;
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::cli::failure::message;
+use crate::cli::counted::counted;
 use crate::cli::span::span;
 use crate::config::Connections;
 use crate::relay::{POSITION, position_header};
@@ -18,15 +18,19 @@ const OLDEST: (u64, u64) = (2, 12);
 
 /// Gives a connection when there is JetStream.
 pub(super) async fn check(connections: &Connections, report: &mut Report) -> anyhow::Result<Option<Nats>> {
-    if let Err(invalid) = connections.nats_address() {
-        report.fail("nats", invalid.to_string(), "set NATS_URL, or give --nats-url")?;
-        return Ok(None);
-    }
+    let place = match connections.nats_address() {
+        Ok(address) => format!("{}, port {}", address.host(), address.port()),
+        Err(invalid) => {
+            report.fail("nats", invalid.to_string(), "set NATS_URL, or give --nats-url")?;
+            return Ok(None);
+        }
+    };
     let nats = match connections.nats().await {
         Ok(nats) => nats,
         Err(error) => {
             let advice = "start `nats-server -js`, or set NATS_URL to where one runs";
-            report.fail("nats", message(&error), advice)?;
+            // What it says first is to ask the doctor.
+            report.fail("nats", format!("{place}: {}", error.root_cause()), advice)?;
             return Ok(None);
         }
     };
@@ -64,7 +68,7 @@ async fn check_dead_letters(nats: &Nats, report: &mut Report) -> anyhow::Result<
         0 => report.ok("dead letters", "none"),
         count => report.warn(
             "dead letters",
-            format!("{count} messages could not be used"),
+            format!("{} could not be used", counted(count, "message")),
             "`distribution dead-letters list` says why; mend that, then `distribution dead-letters replay --all`",
         ),
     }
@@ -101,7 +105,7 @@ pub(super) async fn check_lag(
 ) -> anyhow::Result<()> {
     let (behind, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(BEHIND).bind(reached.0).fetch_one(pool).await?;
     let seconds = oldest.map_or(0, |oldest| (Utc::now() - oldest).num_seconds());
-    let detail = format!("{behind} events behind, the oldest for {}", span(seconds));
+    let detail = format!("{} behind, the oldest for {}", counted(behind, "event"), span(seconds));
     match seconds {
         ..5 => report.ok(check, if behind == 0 { "at the journal's end".to_owned() } else { detail }),
         5..60 => report.warn(check, detail, advice),

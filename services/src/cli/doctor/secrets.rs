@@ -7,6 +7,7 @@ use domain::secret::SecretRef;
 use sqlx::PgPool;
 
 use super::report::Report;
+use crate::cli::counted::counted;
 
 const REFERENCES: &str = "
 SELECT credential, array_agg(name ORDER BY name) FROM channel_targets WHERE lifecycle <> 'deleted'
@@ -22,7 +23,7 @@ pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> a
         return report.fail("secrets", format!("{}: {error}", dir.display()), advice);
     }
     let secrets = LocalSecrets { dir };
-    let mut usable = 0;
+    let mut usable: usize = 0;
     for (reference, targets) in &references {
         let Ok(secret) = reference.parse::<SecretRef>() else {
             let advice =
@@ -50,5 +51,9 @@ pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> a
     if references.is_empty() {
         return report.ok("secrets", "no target refers to one yet");
     }
-    if usable == references.len() { report.ok("secrets", format!("{usable} are in place")) } else { Ok(()) }
+    if usable == references.len() {
+        report.ok("secrets", format!("{} in place", counted(usable, "reference")))
+    } else {
+        Ok(())
+    }
 }

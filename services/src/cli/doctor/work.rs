@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::nats::check_lag;
 use super::report::Report;
+use crate::cli::counted::counted;
 use crate::cli::projections::runner;
 use crate::cli::span::span;
 
@@ -58,7 +59,7 @@ async fn check_leases(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> 
         0 => report.ok("leases", "none ran out"),
         count => report.warn(
             "leases",
-            format!("{count} ran out: a dispatcher ended in the middle of its work"),
+            format!("{} ran out: a dispatcher ended in the middle of its work", counted(count, "lease")),
             "start `distribution serve` (role dispatcher) if none runs; a running one takes the work over by itself",
         ),
     }
@@ -92,7 +93,7 @@ async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
     let age = span((Utc::now() - oldest).num_seconds());
     report.warn(
         "queue",
-        format!("{count} syncs are due and nobody takes them, the oldest for {age}"),
+        format!("{} due that nobody takes, the oldest for {age}", counted(count, "sync job")),
         "start `distribution serve` (role dispatcher); if one runs, `distribution queue` says what waits",
     )
 }

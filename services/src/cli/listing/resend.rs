@@ -104,7 +104,7 @@ impl ReplayArgs {
             (None, _) => format!("listing {id} has asked for no snapshot yet"),
             (Some(first), Some(last)) if !(first..=last).contains(&position) => format!(
                 "position {position} is outside the history of listing {id}: use {first} to {last} (`distribution \
-                 listing history {id}` shows them), or `distribution listing sync {id}` for the newest state"
+                 listing history {id}` shows them), or `distribution listing sync {id} --reason REASON` for the newest state"
             ),
             _ => return Ok(()),
         };

@@ -2,6 +2,7 @@
 
 use domain::listing::{Cause, ListingEvent, SyncAttempt, SyncRequest};
 
+use crate::cli::counted::counted;
 use crate::cli::span::moment;
 
 pub(super) fn summary(event: &ListingEvent) -> String {
@@ -47,13 +48,10 @@ fn listed(needs: &[&str]) -> String {
 }
 
 fn attempted(attempt: &SyncAttempt, how: &str) -> String {
-    let calls = match attempt.calls.len() {
-        1 => "1 call".to_owned(),
-        n => format!("{n} calls"),
-    };
+    let calls = counted(attempt.calls.len(), "call");
     let refused = match attempt.rejected.len() {
         0 => String::new(),
-        n => format!(", {n} parts refused"),
+        n => format!(", {} refused", counted(n, "part")),
     };
     let detail = attempt.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     format!("{how}, {calls}{refused}{detail}")

@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use super::publishing::Publishing;
 use super::waiting::{Left, Wanted, wait};
+use crate::cli::counted::counted;
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
 use crate::cli::session::Session;
@@ -144,9 +145,13 @@ impl Report {
         if session.out.is_json() {
             session.out.json(self)?;
         } else {
-            session.out.line(&format!("{} messages of {} units published", self.published, self.units))?;
+            session.out.line(&format!(
+                "{} of {} published",
+                counted(self.published, "message"),
+                counted(self.units, "unit")
+            ))?;
             if self.bad_lines > 0 {
-                session.out.line(&format!("{} lines cannot be used", self.bad_lines))?;
+                session.out.line(&format!("{} cannot be used", counted(self.bad_lines, "line")))?;
             }
             for left in left.iter().take(20) {
                 note(&format!("not taken yet: {left}"));
@@ -154,7 +159,8 @@ impl Report {
             match (&self.not_taken, left.len()) {
                 (Some(_), 0) => session.out.line("all taken by the service")?,
                 (Some(_), n) => session.out.line(&format!(
-                    "{n} units not taken in time: does `distribution serve` run? See `distribution dead-letters list`"
+                    "{} not taken in time: does `distribution serve` run? See `distribution dead-letters list`",
+                    counted(n, "unit")
                 ))?,
                 (None, _) => {}
             }
