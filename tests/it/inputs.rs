@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::ids::UnitId;
+use domain::ids::{ExternalId, UnitId};
 use domain::listing::ListingError;
 use domain::metadata::Actor;
 use domain::target::TargetCommand;
@@ -138,5 +138,35 @@ async fn a_message_too_large_to_be_kept_whole_does_not_stop_the_stream() -> anyh
     assert_eq!(letters.len(), 1);
     let refused = world.nats.replay_dead_letter(letters[0].number).await.expect_err("it is cut").to_string();
     assert!(refused.contains("too large"), "{refused}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_listing_that_the_channel_does_not_know_is_rejected_and_left_behind_by_a_link_afresh()
+-> anyhow::Result<()> {
+    let world = World::new(&[7940]).await?;
+    let target = world.target(7940, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let link =
+        |at_channel| world.syncing.link(target, "villa-000".parse().expect("a name"), at_channel, Actor::cli("tester"));
+    let listing = link(AtChannel::Listing(ExternalId("51600".to_owned()))).await?.listing_id;
+    let shown = wait_until("it is refused", Duration::from_secs(30), || async {
+        let (_, shown, _) = world.run(&["listing", "show", &listing.to_string()])?;
+        Ok(if shown.contains("rejected") { Ok(shown) } else { Err(shown) })
+    })
+    .await?;
+    assert!(
+        shown.contains("HTTP 404") && shown.contains(&format!("`distribution listing unlink {listing}`")),
+        "{shown}"
+    );
+    assert_eq!(world.count("SELECT count(*) FROM outbound_audit WHERE attempts = 1").await?, 1, "once is enough");
+
+    let (code, ..) = world.run(&["listing", "unlink", &listing.to_string()])?;
+    assert_eq!(code, 0);
+    link(AtChannel::Afresh).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    assert_eq!(world.sandbox.listings(7940).await?.len(), 1);
     world.close().await
 }
