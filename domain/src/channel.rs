@@ -1,6 +1,8 @@
 //! What every channel has in common: a listing's payload comes in sections, and each section has its own hash, so that
 //! a change of availability does not resend the photos.
 
+mod rejected;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +12,8 @@ use serde_json::Value;
 
 use crate::hash::PayloadHash;
 use crate::ids::ExternalId;
+
+pub use rejected::RejectedPart;
 
 /// A kind of channel that this service can push to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -125,19 +129,6 @@ impl SectionPayload {
     pub fn new(body: Value) -> Self {
         Self { hash: PayloadHash::of_json(&body), body }
     }
-}
-
-/// A part that was refused, by our mapping or by the channel, while the rest of the listing went on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RejectedPart {
-    /// The section it belongs to.
-    pub section: Section,
-    /// Where it stands, e.g. `unit.amenities[4]` or `listing.cleaningFee`.
-    pub part: String,
-    /// The value that was refused.
-    pub value: String,
-    /// Why, and what would be right.
-    pub reason: String,
 }
 
 /// A unit as one channel wants it.

@@ -20,6 +20,7 @@ pub mod recorded;
 pub mod retry;
 pub mod secret;
 pub mod target;
+pub mod text;
 pub mod unit;
 pub mod upcast;
 pub mod window;

@@ -167,6 +167,20 @@ fn empty_lists_are_never_sent() {
 }
 
 #[test]
+fn however_much_is_left_out_what_is_told_of_it_stays_small() {
+    let mut unit = example();
+    unit["unit"]["amenities"] = (0..5_000).map(|number| json!(format!("{number}{}", "x".repeat(150)))).collect();
+    unit["unit"]["capacity"]["beds"][0]["type"] = json!("y".repeat(500_000));
+    let rejected = mapped(unit).rejected;
+    assert_eq!(rejected.len(), 51);
+    assert!(serde_json::to_vec(&rejected).unwrap().len() < 50_000);
+    let more = rejected.last().unwrap();
+    assert_eq!((more.section, more.part.as_str()), (Section::Content, "and more"));
+    // The bed type, the 5,000 amenities and that none of them is usable, less the 50 that are listed.
+    assert_eq!(more.reason, "at least 4952 more parts were refused; mend the listed ones first");
+}
+
+#[test]
 fn times_between_hours_move_to_the_side_that_promises_less() {
     let mut unit = example();
     unit["unit"]["check_in"] = json!({"from": "15:30", "until": "21:45"});

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::outcome::OutcomeClass;
 use domain::port::ThrottledScope;
+use domain::text::cut;
 
 /// Reasons are kept in the journal, so they are short.
 const LONGEST_CHARS: usize = 400;
@@ -80,12 +81,7 @@ impl Failure {
     }
 }
 
-/// One line, cut where it is long.
+/// One line, cut where it is long, in characters that the journal can store.
 pub(super) fn shortened(text: &str) -> String {
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(LONGEST_CHARS) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
+    cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST_CHARS)
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use crate::channel::RejectedPart;
 use crate::ids::{ListingId, SyncId};
 use crate::listing::{
     Cause, ChannelListing, Link, LinkListing, LinkState, ListingCommand, ListingError, ListingEvent, RequestSync,
@@ -93,7 +94,7 @@ impl ChannelListing {
             revision: wish.revision,
             sections: wish.sections,
             needs,
-            rejected: wish.rejected,
+            rejected: RejectedPart::bounded(wish.rejected),
             origin: wish.origin,
         };
         if unchanged {
@@ -145,7 +146,7 @@ impl ChannelListing {
             started_at: report.started_at,
             finished_at: report.finished_at,
             progress: report.progress,
-            rejected,
+            rejected: RejectedPart::bounded(rejected),
             calls: report.calls,
             detail: report.detail,
         };

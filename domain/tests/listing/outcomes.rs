@@ -1,6 +1,6 @@
 //! Outcomes: the class decides, at most five attempts, an unknown end is verified, what comes late is kept.
 
-use domain::channel::Section;
+use domain::channel::{RejectedPart, Section};
 use domain::listing::{ListingCommand, ListingError, ListingEvent, SyncReport};
 use domain::outcome::OutcomeClass;
 
@@ -52,6 +52,28 @@ fn a_rate_limit_or_refused_credentials_burn_no_attempt() {
     for class in [OutcomeClass::Throttled, OutcomeClass::Unauthorised].repeat(20) {
         let event = story.must(failed(2, class));
         assert!(matches!(&event, ListingEvent::SyncDeferred { attempt, .. } if attempt.attempt == 0), "{event:?}");
+    }
+}
+
+#[test]
+fn what_the_channel_refuses_is_kept_short_and_without_what_cannot_be_stored() {
+    let mut story = changed();
+    let refused = |number: usize| RejectedPart {
+        section: Section::Content,
+        part: format!("listing.listingAmenities[{number}]"),
+        value: "x".repeat(100_000),
+        reason: "no\0thing".to_owned(),
+    };
+    for _ in 0..3 {
+        let mut report = report(2, Some(OutcomeClass::Throttled));
+        report.rejected = (0..80).map(refused).collect();
+        let ListingEvent::SyncDeferred { attempt, .. } = story.must(ListingCommand::RecordOutcome(report)) else {
+            panic!("it is deferred")
+        };
+        assert_eq!(attempt.rejected.len(), 51);
+        assert_eq!(attempt.rejected[0].value.chars().count(), 201);
+        assert_eq!(attempt.rejected[0].reason, "nothing");
+        assert!(attempt.rejected[50].reason.starts_with("at least "), "{:?}", attempt.rejected[50]);
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Incoming {
     pub unit: Result<(UnitChanged, SnapshotHash), Vec<Problem>>,
     /// Made from the CloudEvents id, so that a redelivery has the same.
     pub correlation_id: Uuid,
-    /// W3C trace context.
+    /// W3C trace context, where it came with a well-formed one.
     pub traceparent: Option<String>,
 }
 
@@ -68,7 +68,9 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
             Err(problems)
         }
     };
-    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, traceparent: header("traceparent") }
+    // Of a trace that cannot be joined only the trace is lost, so a malformed one counts as absent.
+    let traceparent = header("traceparent").filter(|text| domain::text::traceparent(text).is_some());
+    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, traceparent }
 }
 
 fn header(headers: Option<&HeaderMap>, name: &str) -> Option<String> {

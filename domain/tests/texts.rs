@@ -1,0 +1,35 @@
+//! Texts from outside: what is cut, and what passes as a trace context.
+
+use domain::text::{cut, traceparent};
+
+#[test]
+fn a_text_is_cut_between_characters_and_loses_its_nuls() {
+    assert_eq!(cut("naïve", 5), "naïve");
+    assert_eq!(cut("naïve", 3), "naï…");
+    assert_eq!(cut("\0a\0b\0", 2), "ab");
+}
+
+#[test]
+fn only_a_well_formed_traceparent_passes() {
+    let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert_eq!(traceparent(good), Some(good));
+    let zero_trace = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
+    let zero_parent = format!("00-0af7651916cd43dd8448eb211c80319c-{}-01", "0".repeat(16));
+    let long = "0".repeat(900_000);
+    let bad = [
+        "",
+        "00",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\0",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        &zero_trace,
+        &zero_parent,
+        &long,
+    ];
+    for text in bad {
+        assert_eq!(traceparent(text), None, "{text:.60}");
+    }
+}
