@@ -4,6 +4,8 @@
 
 pub mod batch;
 pub mod dead_letters;
+pub mod in_journal;
+pub mod size;
 pub mod subject;
 pub mod topology;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::leader::Leadership;
 use adapters::nats::Nats;
+use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use domain::recorded::{Position, Recorded};
@@ -41,7 +42,9 @@ impl std::fmt::Debug for Projector {
 /// A message of the stream, read.
 struct Arrived {
     previous: Position,
-    event: Recorded,
+    position: Position,
+    /// Absent where the event is too large for a message: it is read from the journal.
+    event: Option<Recorded>,
 }
 
 impl Projector {
@@ -108,10 +111,11 @@ impl Projector {
                 Ok(Some(batch)) => {
                     let arrived = read(batch)?;
                     if let Some((first, last)) = arrived.first().zip(arrived.last()) {
-                        let (previous, reached) = (first.previous, last.event.position);
-                        let whole = arrived.windows(2).all(|pair| pair[1].previous == pair[0].event.position);
-                        let events: Vec<Recorded> = arrived.into_iter().map(|arrived| arrived.event).collect();
-                        if whole {
+                        let (previous, reached) = (first.previous, last.position);
+                        let follows = arrived.windows(2).all(|pair| pair[1].previous == pair[0].position);
+                        let count = arrived.len();
+                        let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
+                        if follows && events.len() == count {
                             self.runner.apply_batch(&events, previous).await?;
                         } else {
                             tracing::warn!("the stream has a hole; the journal fills it");
@@ -144,15 +148,20 @@ fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
         .into_iter()
         .map(|message| {
             let message = message?;
-            let previous = position_header(message.headers.as_ref(), PREVIOUS_POSITION);
+            let headers = message.headers.as_ref();
+            let previous = position_header(headers, PREVIOUS_POSITION).unwrap_or_default();
+            let position = position_header(headers, POSITION);
+            if headers.is_some_and(|headers| headers.get(IN_JOURNAL).is_some()) {
+                return Ok(Arrived { previous, position: position.unwrap_or_default(), event: None });
+            }
             let stored: StoredEvent = serde_json::from_slice(&message.payload)
                 .map_err(|error| anyhow::anyhow!("a message on {} is no event: {error}", message.subject))?;
             anyhow::ensure!(
-                position_header(message.headers.as_ref(), POSITION) == Some(Position(stored.position)),
+                position == Some(Position(stored.position)),
                 "a message on {} does not say where it stands",
                 message.subject
             );
-            Ok(Arrived { previous: previous.unwrap_or_default(), event: stored.into_recorded()? })
+            Ok(Arrived { previous, position: Position(stored.position), event: Some(stored.into_recorded()?) })
         })
         .collect()
 }

@@ -3,7 +3,9 @@
 //! One relay is active (a session advisory lock), others stand by. A stream's own tail is the checkpoint, so a NATS
 //! that lost its tail rewinds the relay by itself, and a zombie is stopped by the fence on the stream's last sequence.
 
+mod headers;
 mod lane;
+mod messages;
 
 use std::time::Duration;
 
@@ -11,11 +13,11 @@ use adapters::event_store::PgEventLog;
 use adapters::leader::Leadership;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
-use domain::recorded::Position;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use headers::{POSITION, PREVIOUS_POSITION, position_header};
 use lane::Lane;
 
 /// The longest wait for new events: the guarantee behind every hint.
@@ -68,6 +70,8 @@ impl Relay {
         ];
         let mut checked_at = tokio::time::Instant::now();
         loop {
+            // Once more after the stop, and no further: what other processes append meanwhile is the next relay's.
+            let last_pass = stop.is_cancelled();
             let behind = lanes.iter().map(Lane::position).min().unwrap_or_default();
             if self.log.head().await? > behind {
                 let settled = self.log.settled_position().await?;
@@ -82,9 +86,7 @@ impl Relay {
                     lane.check_tail().await?;
                 }
             }
-            if stop.is_cancelled()
-                && self.log.head().await? <= lanes.iter().map(Lane::position).min().unwrap_or_default()
-            {
+            if last_pass {
                 return Ok(());
             }
             self.wait().await;
@@ -98,14 +100,4 @@ impl Relay {
             tokio::time::sleep(POLL).await;
         }
     }
-}
-
-/// The header that tells where an event stands in the journal.
-pub const POSITION: &str = "Position";
-/// The header that tells where the event before it stands, so that a reader sees a hole.
-pub const PREVIOUS_POSITION: &str = "Previous-Position";
-
-/// A position in a message's header.
-pub fn position_header(headers: Option<&async_nats::HeaderMap>, name: &str) -> Option<Position> {
-    headers?.get(name)?.as_str().parse().ok().map(Position)
 }

@@ -5,4 +5,5 @@ mod faults;
 mod holds;
 mod inputs;
 mod main_job;
+mod relaying;
 mod windows;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use adapters::event_store::StoredEvent;
+use adapters::nats::in_journal::InJournal;
 use domain::audit::{AuditEvent, audit_events};
 use serde_json::Value;
 
@@ -62,6 +63,9 @@ fn every_example_is_read_by_this_build() {
         } else if name.starts_with("audit.") {
             let event: AuditEvent = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
             assert_eq!(serde_json::to_value(&event).expect("it is JSON"), json(&path), "{path}");
+        } else if name.starts_with("in-journal.") {
+            let event: InJournal = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert_eq!(serde_json::to_value(&event).expect("it is JSON"), json(&path), "{path}");
         } else {
             panic!("{path} is an example of nothing that this test knows");
         }
@@ -110,6 +114,7 @@ fn a_missing_field_breaks_the_schema() {
     let bodies = [
         ("event.v1", serde_json::to_value(stored(&event)).expect("it is JSON"), Vec::new()),
         ("audit.v1", serde_json::to_value(audit).expect("it is JSON"), vec!["unit_id"]),
+        ("in-journal.v1", serde_json::to_value(InJournal::from(&stored(&event))).expect("it is JSON"), Vec::new()),
     ];
     for (name, body, optional) in bodies {
         let schema = schema(name);

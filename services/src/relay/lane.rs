@@ -1,17 +1,19 @@
 //! One stream that the relay writes: where its tail is, and how events become its messages.
 
-use adapters::event_store::{PgEventLog, StoredEvent};
+use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
 use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
-use async_nats::HeaderMap;
-use domain::audit::audit_events;
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use domain::recorded::Position;
 
-use super::{POSITION, PREVIOUS_POSITION, position_header};
+use super::headers::{CONTINUES, Tail};
+use super::messages::messages;
 
 /// Events that are read at once.
 const READ: i64 = 500;
+/// How far back a last message of ours is looked for. Behind so many foreign ones the retention is published again.
+const FURTHEST_BACK: usize = 10_000;
 
 pub(super) struct Lane<'a> {
     nats: &'a Nats,
@@ -21,6 +23,8 @@ pub(super) struct Lane<'a> {
     last_sequence: u64,
     /// Everything up to here is in the stream.
     position: Position,
+    /// Of the event at this position so many messages are in the stream already.
+    begun: Option<(Position, usize)>,
     /// When the stream that this lane knows was made; another time means another stream.
     created_at: i128,
 }
@@ -32,19 +36,13 @@ impl<'a> Lane<'a> {
         let info = stream.cached_info();
         let last_sequence = info.state.last_sequence;
         let created_at = info.created.unix_timestamp_nanos();
-        let tail = if info.state.messages == 0 {
-            None
-        } else {
-            // A tail that cannot be read now is no empty stream: its whole retention would be published again.
-            let last = stream.get_raw_message(last_sequence).await?;
-            position_header(Some(&last.headers), POSITION)
+        let tail = match find_tail(&stream).await? {
+            Some(tail) => tail,
+            None => Tail { position: log.before_age(info.config.max_age.as_secs_f64()).await?, begun: None },
         };
-        let position = match tail {
-            Some(position) => position,
-            None => log.before_age(info.config.max_age.as_secs_f64()).await?,
-        };
+        let Tail { position, begun } = tail;
         tracing::info!(stream = %info.config.name, position = position.0, "the relay is at the tail of its stream");
-        Ok(Self { nats, log: log.clone(), kind, last_sequence, position, created_at })
+        Ok(Self { nats, log: log.clone(), kind, last_sequence, position, begun, created_at })
     }
 
     pub(super) fn position(&self) -> Position {
@@ -76,9 +74,19 @@ impl<'a> Lane<'a> {
             let mut previous = self.position;
             for event in events {
                 let at = Position(event.position);
-                let messages = self.messages(event, previous)?;
-                if batch.len() + messages.len() > MAX_BATCH {
+                let mut messages = messages(self.nats, self.kind, event, previous)?;
+                let mut out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
+                messages.drain(..out.min(messages.len()));
+                if !batch.is_empty() && batch.len() + messages.len() > MAX_BATCH {
                     self.publish(std::mem::take(&mut batch), previous).await?;
+                }
+                while messages.len() > MAX_BATCH {
+                    let rest = messages.split_off(MAX_BATCH);
+                    out += MAX_BATCH;
+                    if let Some(last) = messages.last_mut() {
+                        last.headers.insert(CONTINUES, out.to_string());
+                    }
+                    self.publish(std::mem::replace(&mut messages, rest), previous).await?;
                 }
                 batch.extend(messages);
                 previous = at;
@@ -102,35 +110,24 @@ impl<'a> Lane<'a> {
         self.position = up_to;
         Ok(())
     }
+}
 
-    fn messages(&self, event: StoredEvent, previous: Position) -> anyhow::Result<Vec<BatchMessage>> {
-        let mut headers = HeaderMap::new();
-        headers.insert(POSITION, event.position.to_string());
-        headers.insert(PREVIOUS_POSITION, previous.0.to_string());
-        if let Some(trace) = event.metadata.get("traceparent") {
-            headers.insert("traceparent", trace.as_str());
-        }
-        if self.kind == StreamKind::Channels {
-            headers.insert("Event-Id", event.event_id.to_string());
-            let payload = serde_json::to_vec(&event)?.into();
-            return Ok(vec![BatchMessage { subject: self.nats.prefix.event(&event), headers, payload }]);
-        }
-        if event.aggregate_type != "ChannelListing" {
-            return Ok(Vec::new());
-        }
-        let audits = audit_events(&event.into_recorded()?);
-        audits
-            .into_iter()
-            .map(|audit| {
-                let mut headers = headers.clone();
-                headers.insert("ce-specversion", "1.0");
-                headers.insert("ce-id", audit.id.as_str());
-                headers.insert("ce-type", "channels.audit.v1");
-                headers.insert("ce-source", "distribution");
-                headers.insert("ce-time", audit.at.to_rfc3339());
-                let payload = serde_json::to_vec(&audit)?.into();
-                Ok(BatchMessage { subject: self.nats.prefix.audit(&audit), headers, payload })
-            })
-            .collect()
+/// What the last message of ours says. Foreign ones after it are passed over: they are no reason to begin anew.
+async fn find_tail(stream: &Stream) -> anyhow::Result<Option<Tail>> {
+    let state = &stream.cached_info().state;
+    if state.messages == 0 {
+        return Ok(None);
     }
+    for sequence in (state.first_sequence..=state.last_sequence).rev().take(FURTHEST_BACK) {
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => match Tail::of(&message.headers) {
+                Some(tail) => return Ok(Some(tail)),
+                None => tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write"),
+            },
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
+            // A tail that cannot be read now is no empty stream: its whole retention would be published again.
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }

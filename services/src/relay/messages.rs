@@ -1,0 +1,66 @@
+//! How an event becomes messages: itself on CHANNELS, its audit events on AUDIT, each of a size that the server takes.
+
+use adapters::event_store::StoredEvent;
+use adapters::nats::Nats;
+use adapters::nats::batch::BatchMessage;
+use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
+use adapters::nats::topology::StreamKind;
+use async_nats::HeaderMap;
+use domain::audit::audit_events;
+use domain::recorded::Position;
+use domain::text::traceparent;
+
+use super::{POSITION, PREVIOUS_POSITION};
+
+/// The messages of an event on a stream, in order.
+pub(super) fn messages(
+    nats: &Nats,
+    kind: StreamKind,
+    event: StoredEvent,
+    previous: Position,
+) -> anyhow::Result<Vec<BatchMessage>> {
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, event.position.to_string());
+    headers.insert(PREVIOUS_POSITION, previous.0.to_string());
+    if let Some(trace) = event.metadata.get("traceparent").and_then(|trace| traceparent(trace)) {
+        headers.insert("traceparent", trace);
+    }
+    let stub = InJournal::from(&event);
+    if kind == StreamKind::Channels {
+        headers.insert("Event-Id", event.event_id.to_string());
+        let payload = serde_json::to_vec(&event)?.into();
+        return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(&event), headers, payload }, &stub)?]);
+    }
+    if event.aggregate_type != "ChannelListing" {
+        return Ok(Vec::new());
+    }
+    audit_events(&event.into_recorded()?)
+        .into_iter()
+        .map(|audit| {
+            let mut headers = headers.clone();
+            headers.insert("ce-specversion", "1.0");
+            headers.insert("ce-id", audit.id.as_str());
+            headers.insert("ce-type", "channels.audit.v1");
+            headers.insert("ce-source", "distribution");
+            headers.insert("ce-time", audit.at.to_rfc3339());
+            let payload = serde_json::to_vec(&audit)?.into();
+            fitting(nats, BatchMessage { subject: nats.prefix.audit(&audit), headers, payload }, &stub)
+        })
+        .collect()
+}
+
+/// The message, or where its body is too large for the server one that says where the event is: a message that the
+/// server never takes would hold back everything after it.
+fn fitting(nats: &Nats, mut message: BatchMessage, stub: &InJournal) -> anyhow::Result<BatchMessage> {
+    let bytes = message.payload.len();
+    if bytes > nats.room_for_body(&message.headers) {
+        tracing::warn!(
+            position = stub.position,
+            bytes,
+            "an event is too large for a message; one that names it goes out"
+        );
+        message.headers.insert(IN_JOURNAL, bytes.to_string());
+        message.payload = serde_json::to_vec(stub)?.into();
+    }
+    Ok(message)
+}

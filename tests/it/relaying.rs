@@ -1,0 +1,221 @@
+//! The relay: nothing that the journal holds, and nothing that others write into its streams, holds it up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
+use adapters::nats::topology::StreamKind;
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::StreamMessage;
+use domain::call::{CallPurpose, CallRecord};
+use domain::ids::{ListingId, TargetId};
+use domain::listing::{ListingCommand, Progress, SyncReport};
+use domain::outcome::OutcomeClass;
+use domain::target::TargetCommand;
+use domain::window::RateLimit;
+use end_to_end::unit::{names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use services::relay::{POSITION, PREVIOUS_POSITION, Relay};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A listing with a sync that waits.
+async fn pending(world: &World, account: u64) -> anyhow::Result<(TargetId, ListingId)> {
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    let body = unit("villa-000", 1);
+    let snapshot = adapters::units::UnitSnapshot {
+        hash: domain::hash::SnapshotHash::of_json(&body),
+        org_id: "tvl".parse()?,
+        account_id: "villas".parse()?,
+        unit_id: "villa-000".parse()?,
+        revision: 1,
+        body,
+    };
+    world.syncing.units().keep(&[snapshot]).await?;
+    Ok((target, world.link(target, &names(1)).await?[0]))
+}
+
+/// Every message of a stream, in order.
+async fn messages(world: &World, kind: StreamKind) -> anyhow::Result<Vec<StreamMessage>> {
+    let stream = world.nats.stream(kind).await?;
+    let state = stream.cached_info().state.clone();
+    let mut messages = Vec::new();
+    for sequence in state.first_sequence..=state.last_sequence {
+        messages.push(stream.get_raw_message(sequence).await?);
+    }
+    Ok(messages)
+}
+
+/// Waits until a stream has so many messages; gives them.
+async fn reached(world: &World, kind: StreamKind, count: usize) -> anyhow::Result<Vec<StreamMessage>> {
+    wait_until("the relay has published", Duration::from_secs(30), || async move {
+        let have = world.nats.stream(kind).await?.cached_info().state.messages;
+        Ok(if have >= u64::try_from(count)? { Ok(()) } else { Err(format!("{have} of {count}")) })
+    })
+    .await?;
+    messages(world, kind).await
+}
+
+fn header(message: &StreamMessage, name: &str) -> Option<String> {
+    message.headers.get(name).map(|value| value.as_str().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_too_large_for_a_message_is_named_and_holds_nothing_back() -> anyhow::Result<()> {
+    let world = World::new(&[8100]).await?;
+    let (target, listing) = pending(&world, 8100).await?;
+    let reason = "x".repeat(world.nats.max_payload());
+    let unlink = ListingCommand::Unlink { reason: reason.clone() };
+    let at = world.commands().listing(listing, unlink, &world.metadata(target)?).await?;
+    let at = at.expect("it was linked").0;
+    let _service = world.serve("relay,projector")?;
+    world
+        .commands()
+        .target(target, TargetCommand::Pause { reason: "after".to_owned() }, &world.metadata(target)?)
+        .await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let kept =
+        world.count("SELECT max(length(detail))::bigint FROM outbound_audit WHERE outcome = 'cancelled'").await?;
+    assert_eq!(kept, i64::try_from(reason.len())?, "the read models have it from the journal");
+
+    let channels = reached(&world, StreamKind::Channels, 5).await?;
+    let stubs: Vec<&StreamMessage> = channels.iter().filter(|m| m.headers.get(IN_JOURNAL).is_some()).collect();
+    assert_eq!(stubs.len(), 1);
+    let stub: InJournal = serde_json::from_slice(&stubs[0].payload)?;
+    assert_eq!((stub.position, stub.aggregate_id), (at, listing.to_string()));
+    assert!(header(channels.last().expect("the pause"), POSITION) > header(stubs[0], POSITION));
+    let audit = reached(&world, StreamKind::Audit, 1).await?;
+    assert!(header(audit.last().expect("the cancellation"), IN_JOURNAL).is_some());
+    world.close().await
+}
+
+/// The end of a sync with this many calls: as many audit events, and one.
+async fn many_calls(world: &World, target: TargetId, listing: ListingId, calls: usize) -> anyhow::Result<i64> {
+    let job = world.commands().load_listing(listing).await?.pending().expect("a sync waits").sync_id;
+    let now = chrono::Utc::now();
+    let call = |_| CallRecord {
+        request_id: Uuid::now_v7(),
+        purpose: CallPurpose::Calendar,
+        method: "PUT".to_owned(),
+        path: "/listings/1/calendar".to_owned(),
+        started_at: now,
+        duration_ms: 1,
+        status: Some(200),
+        class: OutcomeClass::Accepted,
+        detail: None,
+    };
+    let report = SyncReport {
+        sync_id: job,
+        ordinal: 1,
+        started_at: now,
+        finished_at: now,
+        class: Some(OutcomeClass::Accepted),
+        detail: None,
+        progress: Progress::default(),
+        rejected: Vec::new(),
+        calls: (0..calls).map(call).collect(),
+        hopeless: false,
+        retry_at: now,
+        max_attempts: 5,
+    };
+    let mut metadata = world.metadata(target)?;
+    metadata.unit_id = Some("villa-000".parse()?);
+    let at = world.commands().listing(listing, ListingCommand::RecordOutcome(report), &metadata).await?;
+    Ok(at.expect("it is recorded").0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_more_messages_than_a_batch_takes_goes_out_whole_and_once() -> anyhow::Result<()> {
+    let world = World::new(&[8110]).await?;
+    let (target, listing) = pending(&world, 8110).await?;
+    let at = many_calls(&world, target, listing, 2_300).await?;
+    let ids = |messages: &[StreamMessage]| messages.iter().filter_map(|m| header(m, "ce-id")).collect::<Vec<_>>();
+    let whole: Vec<String> = {
+        let service = world.serve("relay")?;
+        let published = ids(&reached(&world, StreamKind::Audit, 2_301).await?);
+        drop(service);
+        published
+    };
+    let event = whole[0].split(':').next().expect("an id").to_owned();
+    assert_eq!(whole, (0..=2_300).map(|index| format!("{event}:{index}")).collect::<Vec<_>>());
+
+    // A relay that died in the middle of it: the stream as it was after the first batch.
+    let first = messages(&world, StreamKind::Audit).await?.swap_remove(999);
+    assert_eq!(header(&first, "Event-Continues-After").as_deref(), Some("1000"));
+    world.delete_stream(StreamKind::Audit).await?;
+    world.nats.ensure_stream(StreamKind::Audit).await?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in first.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-")) {
+        value.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+    }
+    world.nats.jetstream.publish_with_headers(first.subject, headers, first.payload).await?.await?;
+    let _service = world.serve("relay")?;
+    let after = reached(&world, StreamKind::Audit, 1_302).await?;
+    assert_eq!(ids(&after), whole[999..]);
+    assert!(after.iter().all(|message| header(message, POSITION) == Some(at.to_string())));
+    assert!(header(&after[0], PREVIOUS_POSITION) < Some(at.to_string()));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_message_at_the_tail_begins_nothing_anew() -> anyhow::Result<()> {
+    let world = World::new(&[8120]).await?;
+    let (target, listing) = pending(&world, 8120).await?;
+    let published = {
+        let _service = world.serve("relay")?;
+        reached(&world, StreamKind::Channels, 3).await?.len()
+    };
+    let stray = world.nats.prefix.subject("channels.events.v1.listing.tvl.stray");
+    let mut headers = HeaderMap::new();
+    headers.insert(POSITION, "not a number");
+    world.nats.jetstream.publish_with_headers(stray.clone(), headers, "stray".into()).await?.await?;
+    let last = world.nats.jetstream.publish(stray, "deleted".into()).await?.await?.sequence;
+    world.nats.stream(StreamKind::Channels).await?.delete_message(last).await?;
+    let _service = world.serve("relay")?;
+    let pause = ListingCommand::Pause { reason: "after".to_owned() };
+    let at = world.commands().listing(listing, pause, &world.metadata(target)?).await?.expect("it is paused").0;
+    wait_until("the pause is out", Duration::from_secs(10), || async {
+        let stream = world.nats.stream(StreamKind::Channels).await?;
+        let messages = stream.cached_info().state.messages;
+        Ok(if messages > u64::try_from(published)? + 1 { Ok(()) } else { Err(format!("{messages} messages")) })
+    })
+    .await?;
+    let mut state = world.nats.stream(StreamKind::Channels).await?;
+    let info = state.info().await?.state.clone();
+    assert_eq!(info.messages, u64::try_from(published)? + 2, "the stray one and the pause");
+    let newest = state.get_raw_message(info.last_sequence).await?;
+    assert_eq!(header(&newest, POSITION), Some(at.to_string()));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_stops_although_others_go_on_appending() -> anyhow::Result<()> {
+    let world = World::new(&[8130]).await?;
+    world.target(8130, RateLimit::default()).await?;
+    let (_quiet, appended) = tokio::sync::watch::channel(0);
+    let stop = CancellationToken::new();
+    let relay = tokio::spawn(Relay::new(world.pool.clone(), world.nats.clone(), appended).run(stop.clone()));
+    reached(&world, StreamKind::Channels, 1).await?;
+    let done = AtomicBool::new(false);
+    let append = || async {
+        while !done.load(Ordering::Relaxed) {
+            world.target(8130, RateLimit::default()).await?;
+        }
+        anyhow::Ok(())
+    };
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let before = world.count("SELECT max(position) FROM events").await?;
+        stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(20), relay).await;
+        done.store(true, Ordering::Relaxed);
+        ended??;
+        anyhow::Ok(before)
+    };
+    let ((), (), (), before) = futures::try_join!(append(), append(), append(), stopping)?;
+    let last = messages(&world, StreamKind::Channels).await?;
+    let reached: i64 = header(last.last().expect("there are some"), POSITION).expect("it has one").parse()?;
+    assert!(reached >= before, "what was there at the stop is out: {reached} of {before}");
+    world.close().await
+}
