@@ -23,6 +23,9 @@ const BATCH: usize = 256;
 /// Commands that run at the same time, to be gathered by the journal.
 const CONCURRENT: usize = 256;
 
+/// Characters of what is wrong with a message in the log; the dead letter has more.
+const LONGEST_REASON: usize = 500;
+
 /// The intake role.
 #[derive(Debug)]
 pub struct Intake {
@@ -109,8 +112,9 @@ impl Intake {
             |_| domain::hash::PayloadHash::of_bytes(&message.payload).to_string(),
             |info| format!("{}-{}", info.stream_sequence, info.published.unix_timestamp_nanos()),
         );
-        let reason = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        tracing::warn!(subject = %message.subject, reason, "a unit change cannot be used: it is a dead letter now");
+        let reason = problems.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let reason = domain::text::cut(&reason, LONGEST_REASON);
+        tracing::warn!(subject = %message.subject, problems = problems.len(), reason, "a unit change cannot be used: it is a dead letter now");
         let payload = message.payload.clone();
         Ok(self.nats.bury(&id, &message.subject, message.headers.as_ref(), payload, problems).await?)
     }

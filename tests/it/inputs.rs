@@ -129,15 +129,30 @@ async fn a_message_too_large_to_be_kept_whole_does_not_stop_the_stream() -> anyh
     let _service = world.serve("")?;
     world.link(target, &names(1)).await?;
     let subject = world.nats.prefix.subject("supply.unit.changed.v1.tvl.villa-000");
-    let largest = world.nats.client.server_info().max_payload;
-    world.publish_raw(subject, vec![b'x'; largest - 1]).await?;
+    let largest = world.nats.max_payload();
+    world.publish_raw(subject.clone(), vec![b'x'; largest - 1]).await?;
+    // A field whose name is most of the body, many problems, and all the headers that a stream takes.
+    let long = "f\0".repeat(100_000);
+    world.publish_raw(subject.clone(), serde_json::to_vec(&json!({ long: 1 }))?).await?;
+    let mut many = unit("villa-000", 1);
+    let calendar = (0..300).map(|index| json!({ "first_night": "x".repeat(2_000), format!("{index}"): 1 }));
+    many["unit"]["calendar"] = calendar.collect();
+    world.publish_raw(subject.clone(), serde_json::to_vec(&many)?).await?;
+    let mut headers = async_nats::HeaderMap::new();
+    for index in 0..15 {
+        headers.insert(format!("X-{index}").as_str(), "h".repeat(4_000));
+    }
+    world.publish_with(subject, headers, vec![b'x'; largest - 62_000]).await?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
     world.drained(Duration::from_secs(30)).await?;
     let letters = world.nats.dead_letters(10).await?;
-    assert_eq!(letters.len(), 1);
-    let refused = world.nats.replay_dead_letter(letters[0].number).await.expect_err("it is cut").to_string();
-    assert!(refused.contains("too large"), "{refused}");
+    assert_eq!(letters.len(), 4);
+    assert!(letters.iter().all(|letter| !letter.problems.is_empty()));
+    for cut in [&letters[0], &letters[3]] {
+        let refused = world.nats.replay_dead_letter(cut.number).await.expect_err("it is cut").to_string();
+        assert!(refused.contains("too large"), "{refused}");
+    }
     world.close().await
 }
 

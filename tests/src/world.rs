@@ -191,7 +191,17 @@ impl World {
 
     /// Publishes a body as it is.
     pub async fn publish_raw(&self, subject: String, body: Vec<u8>) -> anyhow::Result<()> {
-        self.nats.jetstream.publish(subject, body.into()).await?.await?;
+        self.publish_with(subject, async_nats::HeaderMap::new(), body).await
+    }
+
+    /// The same with headers.
+    pub async fn publish_with(
+        &self,
+        subject: String,
+        headers: async_nats::HeaderMap,
+        body: Vec<u8>,
+    ) -> anyhow::Result<()> {
+        self.nats.jetstream.publish_with_headers(subject, headers, body.into()).await?.await?;
         self.published.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

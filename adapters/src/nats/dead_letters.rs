@@ -5,18 +5,26 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use domain::text::cut;
 use domain::unit::Problem;
 use serde::Serialize;
 
 use super::Nats;
+use super::size::headers_len;
 use super::topology::{StreamKind, TopologyError};
 
 const SUBJECT: &str = "Dead-Letter-Subject";
 const PROBLEMS: &str = "Dead-Letter-Problems";
 const AT: &str = "Dead-Letter-At";
 const CUT: &str = "Dead-Letter-Cut-From-Bytes";
-/// Room for headers and protocol beside a body.
-const ROOM: usize = 64 * 1024;
+/// The server takes 64 KiB of headers on a stream: so much of them may be the sender's, in bytes,
+const MOST_HEADERS: usize = 24 * 1024;
+/// and so much the problems.
+const MOST_PROBLEMS: usize = 24 * 1024;
+/// A field's name may come from the message, so it can be of any length.
+const LONGEST_FIELD: usize = 200;
+/// The same for a reason.
+const LONGEST_REASON: usize = 400;
 
 /// A message that could not be used.
 #[derive(Debug, Clone, Serialize)]
@@ -43,7 +51,7 @@ pub enum DeadLetterError {
     /// No letter has this number.
     #[error("there is no dead letter {0}")]
     NotFound(u64),
-    /// Only the beginning of it is kept, so it cannot be sent again.
+    /// Not all of it is kept, so it cannot be sent again.
     #[error("dead letter {0} was too large to be kept whole; ask its sender to publish it again")]
     Cut(u64),
     /// NATS failed.
@@ -69,18 +77,22 @@ impl Nats {
         problems: &[Problem],
     ) -> Result<(), DeadLetterError> {
         let mut kept = without_nats_headers(headers);
-        // A message of the largest size has no room for the reason beside it. Bodies of that size are never usable.
-        let largest = self.client.server_info().max_payload.saturating_sub(ROOM);
-        let payload = if payload.len() > largest {
-            kept.insert(CUT, payload.len().to_string());
-            payload.slice(..largest)
-        } else {
-            payload
-        };
+        let mut whole = headers_len(&kept) <= MOST_HEADERS;
+        if !whole {
+            kept = HeaderMap::new();
+        }
         kept.insert(SUBJECT, self.prefix.strip(subject));
-        kept.insert(PROBLEMS, serde_json::to_string(problems).map_err(failed)?);
+        kept.insert(PROBLEMS, listed(problems).map_err(failed)?);
         kept.insert(AT, Utc::now().to_rfc3339());
         kept.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        // A message of the largest size has no room for the reason beside it. Bodies of that size are never usable.
+        let room = self.room_for_body(&kept);
+        whole &= payload.len() <= room;
+        let size = payload.len();
+        let payload = payload.slice(..size.min(room));
+        if !whole {
+            kept.insert(CUT, size.to_string());
+        }
         let sent = self.jetstream.publish_with_headers(self.prefix.dead_letter_unit(), kept, payload).await;
         sent.map_err(failed)?.await.map_err(failed).map(|_| ())
     }
@@ -135,6 +147,24 @@ impl Nats {
         stream.delete_message(number).await.map_err(failed)?;
         Ok(letter)
     }
+}
+
+/// The problems as JSON that fits into a header: cut where they are long, and the last ones counted where they are many.
+fn listed(problems: &[Problem]) -> Result<String, serde_json::Error> {
+    let mut list: Vec<Problem> = Vec::with_capacity(problems.len());
+    let mut bytes = 0;
+    for (index, problem) in problems.iter().enumerate() {
+        let problem =
+            Problem { field: cut(&problem.field, LONGEST_FIELD), reason: cut(&problem.reason, LONGEST_REASON) };
+        bytes += serde_json::to_string(&problem)?.len() + 1;
+        if bytes > MOST_PROBLEMS {
+            let reason = format!("has {} more problems; mend these first", problems.len() - index);
+            list.push(Problem { field: "body".to_owned(), reason });
+            break;
+        }
+        list.push(problem);
+    }
+    serde_json::to_string(&list)
 }
 
 /// What the sender gave: no header of the server's, none of the dead letter's.
