@@ -214,6 +214,37 @@ async fn of_two_that_saw_the_same_version_one_wins_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_cannot_be_stored_fails_alone() {
+    let database = Database::new().await;
+    let journal = database.journal(JournalOptions::default());
+    for round in 0..5 {
+        // They go into one statement: the first holds the writer busy while the others gather.
+        let commits = (0..40).map(|number| {
+            let journal = journal.clone();
+            async move {
+                let id = format!("a{round}-{number}");
+                let mut context = EventStore::<Account>::load_aggregate(&journal, &id).await.unwrap();
+                let events = vec![AccountEvent::Deposited { amount: 1 }; 2];
+                events.iter().for_each(|event| context.aggregate().apply(event.clone()));
+                let mut metadata = metadata();
+                if number % 10 == 5 {
+                    metadata.insert("traceparent".to_owned(), "jsonb has no \0".to_owned());
+                }
+                EventStore::<Account>::commit(&journal, events, context, metadata).await
+            }
+        });
+        let outcomes = futures::future::join_all(commits).await;
+        for (number, outcome) in outcomes.iter().enumerate() {
+            let written = if number % 10 == 5 { 0 } else { 2 };
+            assert_eq!(outcome.is_ok(), written > 0, "commit {number} of round {round}: {outcome:?}");
+            let stored = Account { balance: written, events: written };
+            assert_eq!(balance(&journal, &format!("a{round}-{number}")).await, stored);
+        }
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_follows_settled_positions_misses_nothing() {
     let database = Database::new().await;
     let done = Arc::new(AtomicBool::new(false));

@@ -44,29 +44,42 @@ struct Columns {
     payload: Vec<Value>,
 }
 
-/// Appends commits of distinct aggregates in one autocommit statement.
+/// Appends commits of distinct aggregates in one autocommit statement; each gets an answer of its own.
 ///
-/// The guard lets a commit through whole or not at all. Two processes that race past the guard meet at the unique key,
-/// which fails the statement: then each commit is written by itself and gets its own answer.
-pub(super) async fn append(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>, sqlx::Error> {
+/// The guard lets a commit through whole or not at all. Whatever the database refuses fails the statement: two processes
+/// that raced past the guard and met at the unique key, or one commit with a value that it cannot store. Then each is
+/// written by itself, so that nobody pays for another one's fault.
+pub(super) async fn append(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, String>> {
     match append_batch(pool, commits).await {
-        Err(error) if is_race(&error) && commits.len() > 1 => {
-            let mut written = Vec::with_capacity(commits.len());
-            for commit in commits {
-                written.extend(append_one(pool, commit).await?);
-            }
-            Ok(written)
+        Ok(written) => written.into_iter().map(Ok).collect(),
+        Err(error) if error.as_database_error().is_some() && commits.len() > 1 => {
+            tracing::debug!(error = %error, commits = commits.len(), "commits are written one by one");
+            append_each(pool, commits).await
         }
-        Err(error) if is_race(&error) => Ok(vec![None; commits.len()]),
-        other => other,
+        Err(error) => commits.iter().map(|_| refusal(&error)).collect(),
     }
 }
 
-async fn append_one(pool: &PgPool, commit: &Commit) -> Result<Vec<Written>, sqlx::Error> {
-    match append_batch(pool, std::slice::from_ref(commit)).await {
-        Err(error) if is_race(&error) => Ok(vec![None]),
-        other => other,
+async fn append_each(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, String>> {
+    let mut answers = Vec::with_capacity(commits.len());
+    for commit in commits {
+        match append_batch(pool, std::slice::from_ref(commit)).await {
+            Ok(written) => answers.extend(written.into_iter().map(Ok)),
+            Err(error) => {
+                answers.push(refusal(&error));
+                if error.as_database_error().is_none() {
+                    // The database is gone: no use in waiting for it once per commit.
+                    answers.resize_with(commits.len(), || refusal(&error));
+                    break;
+                }
+            }
+        }
     }
+    answers
+}
+
+fn refusal(error: &sqlx::Error) -> Result<Written, String> {
+    if is_race(error) { Ok(None) } else { Err(error.to_string()) }
 }
 
 /// Unique violation, serialization failure or deadlock: somebody else was faster.

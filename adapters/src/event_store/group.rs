@@ -37,22 +37,17 @@ pub(super) async fn write_commits(pool: PgPool, mut requests: mpsc::Receiver<Com
         waiting.extend(gathered.drain(..));
         let batch = distinct(&mut waiting);
         let (commits, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|r| (r.commit, r.reply)).unzip();
-        match append(&pool, &commits).await {
-            Ok(written) => {
-                if let Some(last) = written.iter().flatten().flatten().max() {
-                    head.send_if_modified(|head| std::mem::replace(head, (*head).max(*last)) < *last);
-                }
-                for (reply, written) in replies.into_iter().zip(written) {
-                    // A caller that went away meanwhile has no use for its answer.
-                    let _ = reply.send(Ok(written));
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, commits = commits.len(), "failed to append to the journal");
-                for reply in replies {
-                    let _ = reply.send(Err(error.to_string()));
-                }
-            }
+        let answers = append(&pool, &commits).await;
+        if let Some(last) = answers.iter().flatten().flatten().flatten().max() {
+            head.send_if_modified(|head| std::mem::replace(head, (*head).max(*last)) < *last);
+        }
+        if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+            let failed = answers.iter().filter(|answer| answer.is_err()).count();
+            tracing::warn!(error, failed, commits = commits.len(), "failed to append to the journal");
+        }
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // A caller that went away meanwhile has no use for its answer.
+            let _ = reply.send(answer);
         }
     }
 }
