@@ -20,7 +20,7 @@ fn a_target_comes_whole() {
         "base_url": NOWHERE, "channel_account": "10450", "credential": "env:HOSTAWAY",
         "rate_limit": { "requests": 12, "window_ms": 10_000 },
         "account_rate_limit": { "requests": 200, "window_ms": 10_000 },
-        "lifecycle": "active", "health": "unknown",
+        "lifecycle": "active", "health": "unknown", "credential_epoch": 0,
     });
     assert_eq!(made, wanted);
     let shown = world.json(&["target", "show", id]).ok().json();
