@@ -24,6 +24,9 @@ pub enum CommandError<E: fmt::Display> {
     /// Others were faster, again and again.
     #[error("others changed this at the same time, again and again; try once more")]
     Conflict,
+    /// What the journal holds cannot be read by this build.
+    #[error("its events cannot be read: {0}")]
+    Unreadable(String),
     /// The journal could not be reached; whether the command took effect is unknown.
     #[error("failed to run the command: {0}")]
     Unavailable(String),
@@ -111,6 +114,7 @@ fn failure<E: std::error::Error>(error: AggregateError<E>) -> CommandError<E> {
     match error {
         AggregateError::UserError(refusal) => CommandError::Refused(refusal),
         AggregateError::AggregateConflict => CommandError::Conflict,
+        AggregateError::DeserializationError(error) => CommandError::Unreadable(error.to_string()),
         other => CommandError::Unavailable(other.to_string()),
     }
 }

@@ -1,25 +1,34 @@
 //! The intake: unit changes from NATS become sync requests of the listings that follow the unit.
 //!
 //! A message is acknowledged when everything that it stands for is in Postgres. What cannot be used goes to the dead
-//! letters with its field and reason; what changes nothing is counted. Neither ever stops the stream.
+//! letters with its field and reason; what changes nothing is counted; what fails comes again. None stops the stream.
 
 mod decode;
+mod followers;
 mod take;
+mod verdict;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::nats::Nats;
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::syncing::Syncing;
 use decode::{Incoming, decode};
-use take::{Taken, Verdict};
+use take::Taken;
+use verdict::{Verdict, wait_after};
 
 /// Messages that are taken in together.
 const BATCH: usize = 256;
+/// Their size together, in bytes; at least one of the largest that the server takes.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// The longest wait for the first of them, before it is asked for anew.
+const WAIT: Duration = Duration::from_secs(3);
+/// How often the server hears that work goes on. It sends a message again after 30 s of silence.
+const PROGRESS: Duration = Duration::from_secs(10);
 /// Commands that run at the same time, to be gathered by the journal.
 const CONCURRENT: usize = 256;
 
@@ -39,70 +48,106 @@ impl Intake {
         Self { nats, syncing }
     }
 
-    /// Works until `stop`. A lost stream, server or database is waited for.
+    /// Works until `stop`. A lost stream, server or database is waited for. A batch that is being taken ends first.
     pub async fn run(self, stop: CancellationToken) {
-        let intake = Arc::new(self);
         while !stop.is_cancelled() {
-            let worked = tokio::select! {
-                () = stop.cancelled() => return,
-                worked = intake.consume(&stop) => worked,
-            };
-            if let Err(error) = worked {
+            if let Err(error) = self.consume(&stop).await {
                 tracing::warn!(error = %error, "the intake lost its stream or its database; it starts again");
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
         }
     }
 
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
-        let consumer = self.nats.ensure_intake().await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(2 * BATCH)
-            .expires(Duration::from_secs(10))
-            .heartbeat(Duration::from_secs(3))
-            .messages()
-            .await?;
-        let mut batches = messages.ready_chunks(BATCH);
-        while let Some(batch) = batches.next().await {
-            let mut arrived = Vec::with_capacity(batch.len());
-            let mut lost = None;
-            for message in batch {
-                match message {
-                    Ok(message) => arrived.push(message),
-                    Err(error) => lost = Some(error),
-                }
-            }
-            self.take_batch(arrived).await?;
-            if let Some(error) = lost {
-                return Err(error.into());
-            }
+        let consumer = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            consumer = self.nats.ensure_intake() => consumer?,
+        };
+        while !stop.is_cancelled() {
+            let (arrived, lost) = self.fetch(&consumer, stop).await?;
             if stop.is_cancelled() {
+                // Others, or the next process, have them at once instead of after the acknowledgement's time-out.
+                answer(&arrived, AckKind::Nak(None)).await;
                 return Ok(());
             }
+            self.take_batch(&arrived).await?;
+            if let Some(error) = lost {
+                anyhow::bail!(error);
+            }
         }
-        anyhow::bail!("the stream of unit changes ended")
+        Ok(())
     }
 
-    async fn take_batch(&self, arrived: Vec<Message>) -> anyhow::Result<()> {
+    /// What is there, or the first that comes. Nothing is fetched ahead: it would wait unacknowledged.
+    async fn fetch(&self, consumer: &PullConsumer, stop: &CancellationToken) -> anyhow::Result<Fetched> {
+        let most_bytes = MOST_BYTES.max(2 * self.nats.max_payload());
+        let pull = consumer.fetch().max_messages(BATCH).max_bytes(most_bytes).expires(WAIT).messages().await;
+        let mut pull = pull?;
+        let mut arrived = Vec::new();
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = pull.next() => message,
+                () = stop.cancelled() => None,
+            };
+            match message {
+                Some(Ok(message)) => arrived.push(message),
+                // The end of a batch that is full by its bytes is told as an error.
+                Some(Err(_)) if !arrived.is_empty() => return Ok((arrived, None)),
+                Some(Err(error)) => return Ok((arrived, Some(error))),
+                None => return Ok((arrived, None)),
+            }
+        }
+    }
+
+    async fn take_batch(&self, arrived: &[Message]) -> anyhow::Result<()> {
         if arrived.is_empty() {
             return Ok(());
         }
+        let work = self.take(arrived);
+        tokio::pin!(work);
+        let mut beats = tokio::time::interval(PROGRESS);
+        beats.reset();
+        let taken = loop {
+            tokio::select! {
+                taken = &mut work => break taken,
+                // A unit that thousands follow takes its time; nobody else is to begin with it meanwhile.
+                _ = beats.tick() => answer(arrived, AckKind::Progress).await,
+            }
+        };
+        if taken.is_err() {
+            for message in arrived {
+                answer(std::slice::from_ref(message), AckKind::Nak(Some(wait_after(deliveries(message))))).await;
+            }
+        }
+        taken
+    }
+
+    async fn take(&self, arrived: &[Message]) -> anyhow::Result<()> {
         let incoming: Vec<Incoming> = arrived.iter().map(|message| decode(&self.nats.prefix, message)).collect();
-        let taken = Taken::take(&self.syncing, incoming, CONCURRENT).await?;
-        for (message, verdict) in arrived.iter().zip(&taken.verdicts) {
-            if let Verdict::DeadLetter(problems) = verdict {
-                self.bury(message, problems).await?;
+        let mut taken = Taken::take(&self.syncing, incoming, CONCURRENT).await?;
+        for (message, verdict) in arrived.iter().zip(&mut taken.verdicts) {
+            verdict.end_after(deliveries(message));
+            match verdict {
+                Verdict::DeadLetter(problems) => self.bury(message, problems).await?,
+                Verdict::Failed(failed) => {
+                    tracing::warn!(subject = %message.subject, reason = failed.reason, "a unit change comes again later");
+                }
+                _ => {}
             }
         }
         let counts = taken.counts();
         tracing::info!(messages = arrived.len(), ?counts, "took unit changes in");
         self.syncing.units().count(&counts).await?;
-        for message in &arrived {
-            if let Err(error) = message.ack_with(AckKind::Ack).await {
-                // It comes again and is found to be a duplicate.
-                tracing::debug!(error = %error, "failed to acknowledge a unit change");
-            }
+        for (message, verdict) in arrived.iter().zip(&taken.verdicts) {
+            let kind = match verdict {
+                Verdict::Failed(_) => AckKind::Nak(Some(wait_after(deliveries(message)))),
+                _ => AckKind::Ack,
+            };
+            answer(std::slice::from_ref(message), kind).await;
         }
         Ok(())
     }
@@ -117,5 +162,22 @@ impl Intake {
         tracing::warn!(subject = %message.subject, problems = problems.len(), reason, "a unit change cannot be used: it is a dead letter now");
         let payload = message.payload.clone();
         Ok(self.nats.bury(&id, &message.subject, message.headers.as_ref(), payload, problems).await?)
+    }
+}
+
+/// Messages, and what ended the pull if that was an error.
+type Fetched = (Vec<Message>, Option<async_nats::Error>);
+
+/// How often a message was delivered, this time included.
+fn deliveries(message: &Message) -> i64 {
+    message.info().map_or(1, |info| info.delivered)
+}
+
+async fn answer(messages: &[Message], kind: AckKind) {
+    for message in messages {
+        if let Err(error) = message.ack_with(kind).await {
+            // It comes again and is found to be a duplicate.
+            tracing::debug!(error = %error, "failed to answer a unit change");
+        }
     }
 }

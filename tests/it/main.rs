@@ -4,6 +4,7 @@ mod crashes;
 mod faults;
 mod holds;
 mod inputs;
+mod intake;
 mod main_job;
 mod relaying;
 mod windows;

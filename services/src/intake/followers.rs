@@ -1,0 +1,109 @@
+//! The changes of a batch, their snapshots in the store, and the listings that follow their units.
+
+use std::collections::{HashMap, HashSet};
+
+use adapters::units::UnitSnapshot;
+use domain::hash::SnapshotHash;
+use domain::ids::{ListingId, OrgId, TargetId, UnitId};
+use domain::target::{Settings, TargetError};
+use domain::unit::UnitChanged;
+use futures::{StreamExt, stream};
+use uuid::Uuid;
+
+use super::verdict::{Failed, Verdict};
+use crate::syncing::Syncing;
+
+/// One usable message.
+pub(super) struct Change {
+    pub index: usize,
+    pub unit: UnitChanged,
+    pub hash: SnapshotHash,
+    pub correlation_id: Uuid,
+    pub traceparent: Option<String>,
+}
+
+impl Change {
+    fn snapshot(&self) -> UnitSnapshot {
+        UnitSnapshot {
+            hash: self.hash,
+            org_id: self.unit.org_id.clone(),
+            account_id: self.unit.account_id.clone(),
+            unit_id: self.unit.unit_id.clone(),
+            revision: self.unit.revision.get(),
+            body: self.unit.raw.clone(),
+        }
+    }
+}
+
+/// Keeps the snapshots. Those that the database refuses are given back, by the index of their message.
+pub(super) async fn keep(syncing: &Syncing, changes: &[Change]) -> Result<HashMap<usize, Verdict>, sqlx::Error> {
+    let mut refused = HashMap::new();
+    if changes.is_empty() {
+        return Ok(refused);
+    }
+    let snapshots: Vec<UnitSnapshot> = changes.iter().map(Change::snapshot).collect();
+    match syncing.units().keep(&snapshots).await {
+        Err(error) if error.as_database_error().is_some() => {}
+        other => return other.map(|()| refused),
+    }
+    for (change, snapshot) in changes.iter().zip(&snapshots) {
+        match syncing.units().keep(std::slice::from_ref(snapshot)).await {
+            Err(error) if error.as_database_error().is_some() => {
+                let reason = format!("the unit cannot be stored: {error}");
+                refused.insert(change.index, Verdict::Failed(Failed { reason, lasting: true }));
+            }
+            other => other?,
+        }
+    }
+    Ok(refused)
+}
+
+/// A listing that follows a unit.
+pub(super) struct Follower {
+    pub listing_id: ListingId,
+    pub target_id: TargetId,
+    /// The settings of its target, or why they cannot be had.
+    pub target: Result<Settings, Failed>,
+}
+
+/// The listings that follow the units of a batch.
+pub(super) struct Followers(HashMap<(OrgId, UnitId), Vec<Follower>>);
+
+impl Followers {
+    pub(super) async fn find(syncing: &Syncing, changes: &[Change], concurrent: usize) -> Result<Self, sqlx::Error> {
+        let units: HashSet<(OrgId, UnitId)> =
+            changes.iter().map(|change| (change.unit.org_id.clone(), change.unit.unit_id.clone())).collect();
+        let units: Vec<(OrgId, UnitId)> = units.into_iter().collect();
+        let linked = syncing.commands().journal().listings_of_units(&units).await?;
+        let targets: HashSet<TargetId> = linked.iter().map(|listing| listing.target_id).collect();
+        let targets: HashMap<TargetId, Option<Result<Settings, Failed>>> = stream::iter(targets)
+            .map(|target| async move { (target, settings(syncing, target).await) })
+            .buffer_unordered(concurrent)
+            .collect()
+            .await;
+        let mut followers: HashMap<(OrgId, UnitId), Vec<Follower>> = HashMap::new();
+        for listing in linked {
+            let Some(Some(target)) = targets.get(&listing.target_id) else { continue };
+            let (listing_id, target_id, target) = (listing.listing_id, listing.target_id, target.clone());
+            let follower = Follower { listing_id, target_id, target };
+            followers.entry((listing.org_id, listing.unit_id)).or_default().push(follower);
+        }
+        Ok(Self(followers))
+    }
+
+    pub(super) fn of(&self, org: &OrgId, unit: &UnitId) -> &[Follower] {
+        self.0.get(&(org.clone(), unit.clone())).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The settings of a target that is there. What a deleted target had is nobody's any more.
+async fn settings(syncing: &Syncing, target: TargetId) -> Option<Result<Settings, Failed>> {
+    match syncing.commands().load_target(target).await {
+        Err(error) => Some(Err(Failed::of(&format!("target {target}"), &error))),
+        Ok(loaded) => match loaded.live() {
+            Ok(settings) => Some(Ok(settings.clone())),
+            Err(TargetError::Deleted | TargetError::NotFound) => None,
+            Err(error) => Some(Err(Failed { reason: format!("target {target}: {error}"), lasting: true })),
+        },
+    }
+}

@@ -1,0 +1,129 @@
+//! The intake: what fails, fails alone; many listings of a unit go together; a stop leaves nothing half done.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::Info;
+use domain::window::RateLimit;
+use end_to_end::unit::{names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use futures::{StreamExt, TryStreamExt};
+use serde_json::json;
+use services::intake::Intake;
+use tokio_util::sync::CancellationToken;
+
+async fn consumer(world: &World) -> anyhow::Result<Info> {
+    Ok(world.nats.ensure_intake().await?.info().await?.clone())
+}
+
+async fn tally(world: &World, outcome: &str) -> anyhow::Result<i64> {
+    let counted = sqlx::query_scalar("SELECT coalesce(sum(count), 0)::bigint FROM intake_tally WHERE outcome = $1");
+    Ok(counted.bind(outcome).fetch_one(&world.pool).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_cannot_be_read_fails_no_other_and_ends_as_a_dead_letter() -> anyhow::Result<()> {
+    let world = World::new(&[8200]).await?;
+    let target = world.target(8200, RateLimit::default()).await?;
+    let listings = world.link(target, &names(3)).await?;
+    sqlx::query(
+        "INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                             event_version, payload, metadata)
+         SELECT gen_random_uuid(), org_id, account_id, aggregate_type, aggregate_id, 2, 'OfAnotherBuild', '1.0',
+                '{\"OfAnotherBuild\": {}}', metadata FROM events WHERE aggregate_id = $1",
+    )
+    .bind(listings[1].to_string())
+    .execute(&world.pool)
+    .await?;
+    world.publish(&names(3).iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    let _service = world.serve("intake")?;
+    wait_until("the good ones are taken", Duration::from_secs(20), || async {
+        let taken = tally(&world, "taken").await?;
+        Ok(if taken == 2 { Ok(()) } else { Err(format!("{taken}")) })
+    })
+    .await?;
+    wait_until("the bad one is a dead letter", Duration::from_secs(40), || async {
+        let dead = tally(&world, "dead_letter").await?;
+        Ok(if dead == 1 { Ok(()) } else { Err(format!("{dead}")) })
+    })
+    .await?;
+    let letters = world.nats.dead_letters(10).await?;
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].subject.ends_with("villa-001"), "{}", letters[0].subject);
+    let reason = &letters[0].problems[0].reason;
+    assert!(reason.contains(&listings[1].to_string()) && reason.contains("OfAnotherBuild"), "{reason}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_being_taken_ends_before_the_stop_and_its_listings_go_together() -> anyhow::Result<()> {
+    let world = World::new(&[8210]).await?;
+    let targets: Vec<_> = futures::stream::iter(0..60)
+        .map(|_| world.target(8210, RateLimit::default()))
+        .buffer_unordered(60)
+        .try_collect()
+        .await?;
+    futures::stream::iter(targets)
+        .map(|target| {
+            let world = &world;
+            async move { world.link(target, &names(1)).await }
+        })
+        .buffer_unordered(60)
+        .try_collect::<Vec<_>>()
+        .await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+
+    // Every append waits behind the reader's side of the fence.
+    let mut fence = world.pool.acquire().await?;
+    let key = i64::from_be_bytes(*b"channels");
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(key).execute(&mut *fence).await?;
+    let stop = CancellationToken::new();
+    let intake = tokio::spawn(Intake::new(world.nats.clone(), world.syncing.clone()).run(stop.clone()));
+    wait_until("an append waits", Duration::from_secs(20), || async {
+        let waiting = world
+            .count(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            )
+            .await?;
+        Ok(if waiting > 0 { Ok(()) } else { Err("none does".to_owned()) })
+    })
+    .await?;
+    stop.cancel();
+    // What comes after the stop is nobody's until the next intake.
+    world.publish(&[unit("villa-000", 2)]).await?;
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(key).execute(&mut *fence).await?;
+    drop(fence);
+    intake.await?;
+
+    assert_eq!(tally(&world, "taken").await?, 1);
+    let info = consumer(&world).await?;
+    assert_eq!((info.num_ack_pending, info.num_pending), (0, 1), "the batch is acknowledged, the rest untouched");
+    let asked = world.count("SELECT count(*) FROM events WHERE event_type = 'SyncRequested'").await?;
+    assert_eq!(asked, 60);
+    let statements = "SELECT count(DISTINCT xmin::text) FROM events WHERE event_type = 'SyncRequested'";
+    let statements = world.count(statements).await?;
+    assert!(statements < 30, "the journal wrote 60 requests in {statements} statements");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_that_are_larger_together_than_a_batch_are_all_taken() -> anyhow::Result<()> {
+    let world = World::new(&[8220]).await?;
+    world.target(8220, RateLimit::default()).await?;
+    let large = |name: &String| {
+        let mut message = unit(name, 1);
+        message["padding"] = json!("x".repeat(800_000));
+        message
+    };
+    world.publish(&names(24).iter().map(large).collect::<Vec<_>>()).await?;
+    let stop = CancellationToken::new();
+    let intake = tokio::spawn(Intake::new(world.nats.clone(), world.syncing.clone()).run(stop.clone()));
+    world.taken(24, 1).await?;
+    stop.cancel();
+    intake.await?;
+    assert_eq!(tally(&world, "unlinked").await?, 24);
+    let info = consumer(&world).await?;
+    assert_eq!((info.num_ack_pending, info.num_redelivered), (0, 0));
+    world.close().await
+}
