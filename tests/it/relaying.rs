@@ -1,5 +1,6 @@
 //! The relay: nothing that the journal holds, and nothing that others write into its streams, holds it up.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -87,6 +88,28 @@ async fn an_event_too_large_for_a_message_is_named_and_holds_nothing_back() -> a
     assert!(header(channels.last().expect("the pause"), POSITION) > header(stubs[0], POSITION));
     let audit = reached(&world, StreamKind::Audit, 1).await?;
     assert!(header(audit.last().expect("the cancellation"), IN_JOURNAL).is_some());
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_bounded_in_bytes_as_well() -> anyhow::Result<()> {
+    let world = World::new(&[8140]).await?;
+    let (target, listing) = pending(&world, 8140).await?;
+    let metadata = world.metadata(target)?;
+    for _ in 0..12 {
+        let pause = ListingCommand::Pause { reason: "x".repeat(900_000) };
+        world.commands().listing(listing, pause, &metadata).await?;
+        world.commands().listing(listing, ListingCommand::Resume, &metadata).await?;
+    }
+    let _service = world.serve("relay")?;
+    let channels = reached(&world, StreamKind::Channels, 27).await?;
+    let mut batches: HashMap<String, usize> = HashMap::new();
+    for message in &channels {
+        assert_eq!(header(message, IN_JOURNAL), None, "it fits");
+        *batches.entry(header(message, "Nats-Batch-Id").expect("it is part of a batch")).or_default() +=
+            message.payload.len();
+    }
+    assert!(batches.len() > 1 && batches.values().all(|bytes| *bytes < 9_000_000), "{batches:?}");
     world.close().await
 }
 

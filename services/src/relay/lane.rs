@@ -12,6 +12,8 @@ use super::messages::messages;
 
 /// Events that are read at once.
 const READ: i64 = 500;
+/// The size of a batch, in bytes: its answer has to come within the time of a request.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// How far back a last message of ours is looked for. Behind so many foreign ones the retention is published again.
 const FURTHEST_BACK: usize = 10_000;
 
@@ -70,15 +72,17 @@ impl<'a> Lane<'a> {
                 self.position = settled;
                 return Ok(());
             };
-            let mut batch = Vec::new();
+            let (mut batch, mut batch_bytes) = (Vec::new(), 0);
             let mut previous = self.position;
             for event in events {
                 let at = Position(event.position);
                 let mut messages = messages(self.nats, self.kind, event, previous)?;
                 let mut out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
                 messages.drain(..out.min(messages.len()));
-                if !batch.is_empty() && batch.len() + messages.len() > MAX_BATCH {
+                let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
+                if batch.len() + messages.len() > MAX_BATCH || batch_bytes + bytes > MOST_BYTES {
                     self.publish(std::mem::take(&mut batch), previous).await?;
+                    batch_bytes = 0;
                 }
                 while messages.len() > MAX_BATCH {
                     let rest = messages.split_off(MAX_BATCH);
@@ -88,6 +92,7 @@ impl<'a> Lane<'a> {
                     }
                     self.publish(std::mem::replace(&mut messages, rest), previous).await?;
                 }
+                batch_bytes += bytes;
                 batch.extend(messages);
                 previous = at;
             }
