@@ -92,7 +92,7 @@ async fn without_room_only_lanes_in_which_calls_wait_are_looked_at() {
     let store = database.dispatcher();
     let round = store.open_round(&request(&[waits], false)).await.unwrap();
     assert_eq!(round.lanes.iter().map(|lane| lane.target_id).collect::<Vec<_>>(), [waits]);
-    drop(round);
+    round.write(&Claims::default(), LONG, LONG).await.unwrap();
     let round = store.open_round(&request(&[waits], true)).await.unwrap();
     assert_eq!(round.lanes.iter().map(|lane| lane.target_id).collect::<Vec<_>>(), [waits, due]);
     drop(round);
