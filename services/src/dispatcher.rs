@@ -6,6 +6,7 @@
 
 mod allocation;
 mod gate;
+mod health;
 mod host;
 mod message;
 mod round;
@@ -81,7 +82,7 @@ struct Shared {
     payloads: Arc<Payloads>,
     channels: Channels,
     options: DispatcherOptions,
-    failures: work::FailureCounts,
+    failures: health::FailureCounts,
 }
 
 /// The dispatcher role.
@@ -107,7 +108,7 @@ impl Dispatcher {
         channels: Channels,
         options: DispatcherOptions,
     ) -> Self {
-        let shared = Shared { commands, payloads, channels, options, failures: work::FailureCounts::default() };
+        let shared = Shared { commands, payloads, channels, options, failures: health::FailureCounts::default() };
         Self { store: DispatchStore::new(pool, Uuid::now_v7()), nats, shared: Arc::new(shared) }
     }
 

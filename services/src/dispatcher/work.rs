@@ -1,48 +1,25 @@
 //! One try at one listing: read it from the journal, push what differs, record what came of it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapters::dispatch::{FinishedTry, Lease};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::ids::TargetId;
 use domain::listing::{ChannelListing, Link, LinkState, ListingCommand, Pending, Progress, SyncReport};
 use domain::metadata::{Actor, Metadata};
 use domain::outcome::OutcomeClass;
 use domain::port::{Push, PushReport};
-use domain::target::{Health, Lifecycle, Settings, TargetCommand};
+use domain::target::{Health, Lifecycle, Settings};
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::host::Host;
 use super::message::{Granted, Message};
+use super::{Shared, health};
 use crate::commands::CommandError;
 use crate::payloads::PayloadError;
 
-/// Failures in a row after which a target counts as degraded, and as unreachable if it never answered.
-const DEGRADED_AFTER: u32 = 3;
-
 /// How long a listing that cannot be worked on now is kept before it is given back.
 const HELD_FOR: Duration = Duration::from_secs(1);
-
-/// How many pushes in a row failed, per target, in this process.
-#[derive(Debug, Default)]
-pub(super) struct FailureCounts(Mutex<HashMap<TargetId, u32>>);
-
-impl FailureCounts {
-    fn note(&self, target: TargetId, failed: bool) -> u32 {
-        let mut counts = self.0.lock().expect("nobody panics while holding this lock");
-        if failed {
-            let count = counts.entry(target).or_default();
-            *count += 1;
-            *count
-        } else {
-            counts.remove(&target);
-            0
-        }
-    }
-}
 
 /// What a try works on.
 struct Job {
@@ -103,7 +80,7 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease, first: Granted, gate
     };
     if let Some(report) = &ended {
         log(&job, report);
-        report_health(&shared, &job, report).await;
+        health::report(&shared, &job.target, &job.metadata, report).await;
     }
     let report = sync_report(&shared, &job, started_at, ended);
     record(&shared, lease, &job, report).await;
@@ -275,32 +252,5 @@ async fn record(shared: &Shared, lease: Lease, job: &Job, report: SyncReport) {
                 wait = (wait * 2).min(Duration::from_secs(2));
             }
         }
-    }
-}
-
-/// What a push tells about its target. Only a change becomes an event.
-async fn report_health(shared: &Shared, job: &Job, report: &PushReport) {
-    let failed = matches!(report.class, OutcomeClass::Transient | OutcomeClass::Unknown);
-    let failures = shared.failures.note(job.target.target_id, failed);
-    let answered = report.calls.iter().any(|call| call.status.is_some());
-    let health = match report.class {
-        OutcomeClass::Unauthorised if report.credentials_refused => Health::Unauthorised,
-        OutcomeClass::Throttled => return,
-        _ if failures >= DEGRADED_AFTER && !answered => Health::Unreachable,
-        _ if failures >= DEGRADED_AFTER => Health::Degraded,
-        _ if failed => return,
-        _ if report.calls.is_empty() => return,
-        _ => Health::Healthy,
-    };
-    if health == job.target.health {
-        return;
-    }
-    let reason = report.detail.clone().unwrap_or_else(|| "it answers".to_owned());
-    tracing::warn!(target = job.target.name, from = job.target.health.as_str(), to = health.as_str(), reason, "health");
-    let metadata = Metadata { unit_id: None, ..job.metadata.clone() };
-    let credential_epoch = job.target.credential_epoch;
-    let command = TargetCommand::ReportHealth { health, reason, credential_epoch };
-    if let Err(error) = shared.commands.target(job.target.target_id, command, &metadata).await {
-        tracing::warn!(target_id = %job.target.target_id, error = %error, "failed to report a target's health");
     }
 }
