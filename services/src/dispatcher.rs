@@ -8,7 +8,9 @@ mod allocation;
 mod gate;
 mod health;
 mod host;
+mod job;
 mod message;
+mod record;
 mod round;
 mod waiting;
 mod work;
@@ -114,15 +116,22 @@ impl Dispatcher {
 
     /// Works until `stop`, then lets the calls under way end and records them.
     pub async fn run(self, stop: CancellationToken) {
-        let egress = Scope::Egress(self.shared.options.egress.clone());
-        let limit = ScopeLimit { scope: egress, limit: self.shared.options.egress_limit };
-        while let Err(error) = self.store.ensure_scopes(std::slice::from_ref(&limit)).await {
+        while let Err(error) = self.ensure_egress().await {
             tracing::warn!(error = %error, "the dispatcher cannot reach the database");
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
-        Gate::new(self.store, self.nats, self.shared).run(stop).await;
+        Gate::new(self.store, self.nats, self.shared, stop).run().await;
+    }
+
+    /// A dispatcher without a limit for its address leaves what others behind it were given.
+    async fn ensure_egress(&self) -> Result<(), sqlx::Error> {
+        let scope = Scope::Egress(self.shared.options.egress.clone());
+        match self.shared.options.egress_limit {
+            Some(limit) => self.store.ensure_scopes(&[ScopeLimit { scope, limit: Some(limit) }]).await,
+            None => self.store.know_scope(&scope).await,
+        }
     }
 }

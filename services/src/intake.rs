@@ -71,6 +71,8 @@ impl Intake {
             if stop.is_cancelled() {
                 // Others, or the next process, have them at once instead of after the acknowledgement's time-out.
                 answer(&arrived, AckKind::Nak(None)).await;
+                // Answers are written in the background, and the process is about to end.
+                let _ = tokio::time::timeout(Duration::from_secs(1), self.nats.client.flush()).await;
                 return Ok(());
             }
             self.take_batch(&arrived).await?;

@@ -4,8 +4,8 @@
 //! that lost its tail rewinds the relay by itself, and a zombie is stopped by the fence on the stream's last sequence.
 
 mod headers;
-mod lane;
 mod messages;
+mod stream_writer;
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use headers::{POSITION, PREVIOUS_POSITION, position_header};
-use lane::Lane;
+use stream_writer::StreamWriter;
 
 /// The longest wait for new events: the guarantee behind every hint.
 const POLL: Duration = Duration::from_millis(25);
@@ -64,32 +64,36 @@ impl Relay {
 
     async fn lead(&mut self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
         let nats = self.nats.clone();
-        let mut lanes = [
-            Lane::open(&nats, &self.log, StreamKind::Channels).await?,
-            Lane::open(&nats, &self.log, StreamKind::Audit).await?,
+        let mut writers = [
+            StreamWriter::open(&nats, &self.log, StreamKind::Channels).await?,
+            StreamWriter::open(&nats, &self.log, StreamKind::Audit).await?,
         ];
         let mut checked_at = tokio::time::Instant::now();
         loop {
             // Once more after the stop, and no further: what other processes append meanwhile is the next relay's.
             let last_pass = stop.is_cancelled();
-            let behind = lanes.iter().map(Lane::position).min().unwrap_or_default();
+            let behind = writers.iter().map(StreamWriter::position).min().unwrap_or_default();
+            let mut more = false;
             if self.log.head().await? > behind {
                 let settled = self.log.settled_position().await?;
-                for lane in &mut lanes {
-                    lane.publish_up_to(settled).await?;
+                for writer in &mut writers {
+                    writer.publish_up_to(settled).await?;
+                    more |= writer.position() < settled;
                 }
             }
             if checked_at.elapsed() > Duration::from_secs(2) {
                 checked_at = tokio::time::Instant::now();
                 anyhow::ensure!(leadership.is_held().await, "the session that holds the role ended");
-                for lane in &mut lanes {
-                    lane.check_tail().await?;
+                for writer in &mut writers {
+                    writer.check_tail().await?;
                 }
             }
             if last_pass {
                 return Ok(());
             }
-            self.wait().await;
+            if !more {
+                self.wait().await;
+            }
         }
     }
 

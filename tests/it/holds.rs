@@ -66,3 +66,42 @@ async fn a_target_paused_in_the_middle_lets_go_of_its_listings_and_goes_on_after
     assert!(service.stop()?, "SIGTERM ends it well");
     world.close().await
 }
+
+/// After a roll-back, say: what a newer build wrote to them keeps three listings unreadable, and nobody else.
+#[tokio::test]
+async fn listings_that_cannot_be_read_do_not_keep_the_others_of_their_target_waiting() -> anyhow::Result<()> {
+    let world = World::new(&[7480]).await?;
+    let target = world.target(7480, RateLimit::default()).await?;
+    let _service = world.serve("intake,relay,projector")?;
+    let units = names(4);
+    let listings = world.link(target, &units).await?;
+    for (index, name) in units.iter().enumerate() {
+        world.publish(&[unit(name, 1)]).await?;
+        world.taken(i64::try_from(index)? + 1, 1).await?;
+    }
+    wait_until("all wait", Duration::from_secs(20), || async {
+        let queued = world.count("SELECT count(*) FROM sync_queue").await?;
+        Ok(if queued == 4 { Ok(()) } else { Err(format!("{queued} queued")) })
+    })
+    .await?;
+    for listing in &listings[..3] {
+        sqlx::query(
+            "INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                                 event_version, payload, metadata)
+             SELECT gen_random_uuid(), org_id, account_id, aggregate_type, aggregate_id, sequence + 1,
+                    'OfAnotherBuild', '1.0', '{\"OfAnotherBuild\": {}}', metadata
+             FROM events WHERE aggregate_id = $1 ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(listing.to_string())
+        .execute(&world.pool)
+        .await?;
+    }
+    let mut dispatcher = world.serve("dispatcher")?;
+    wait_until("the one that can be read is there", Duration::from_secs(30), || async {
+        let created = world.sandbox.listings(7480).await?.len();
+        Ok(if created == 1 { Ok(()) } else { Err(format!("{created} listings")) })
+    })
+    .await?;
+    assert!(dispatcher.stop()?, "SIGTERM ends it well");
+    world.close().await
+}

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use domain::ids::{ExternalId, UnitId};
-use domain::listing::ListingError;
+use domain::ids::{ExternalId, ListingId, UnitId};
+use domain::listing::{LinkListing, ListingCommand, ListingError};
 use domain::metadata::Actor;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::World;
+use end_to_end::world::{ACCOUNT, ORG, World};
 use serde_json::json;
 use services::linking::AtChannel;
 use services::syncing::SyncError;
@@ -68,6 +68,32 @@ async fn what_cannot_be_used_is_a_dead_letter_with_its_field_and_can_be_replayed
     })
     .await?;
     assert_eq!(world.nats.dead_letter_count().await?, 3);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_never_came_to_its_first_sync_is_mended_by_linking_again() -> anyhow::Result<()> {
+    let world = World::new(&[7920]).await?;
+    let target = world.target(7920, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let unit_id = UnitId::new("villa-000")?;
+    let link = ListingCommand::Link(LinkListing {
+        org_id: ORG.parse()?,
+        account_id: ACCOUNT.parse()?,
+        unit_id: unit_id.clone(),
+        target_id: target,
+        external_id: None,
+        afresh: false,
+    });
+    // Whoever linked came to grief right after this.
+    world.commands().listing(ListingId::of(target, &unit_id), link, &world.metadata(target)?).await?;
+    let again = || world.syncing.link(target, unit_id.clone(), AtChannel::Kept, Actor::cli("tester"));
+    assert!(again().await?.sync_requested);
+    world.drained(Duration::from_secs(30)).await?;
+    assert_eq!(world.sandbox.listings(7920).await?.len(), 1);
+    assert!(matches!(again().await, Err(SyncError::Refused(ListingError::AlreadyLinked))), "there is nothing to mend");
     world.close().await
 }
 

@@ -32,6 +32,8 @@ pub struct Candidate {
     pub org_id: OrgId,
     /// The sections that differ, most urgent first.
     pub needs: Vec<String>,
+    /// It has waited for as long as its most urgent section has patience.
+    pub overdue: bool,
 }
 
 /// A lane: one target that may do something now.
@@ -79,6 +81,7 @@ struct LaneRow {
     ordinal: Option<i64>,
     tries: Option<i32>,
     needs: Option<Vec<String>>,
+    overdue: Option<bool>,
 }
 
 /// Rows of the queue that nobody works on and whose work is not done; `l` is a listing, `d` its lease.
@@ -132,7 +135,8 @@ impl DispatchStore {
             "SELECT lane.target_id, t.version, t.requests,
                     {ACCOUNT_SCOPE} AS account_scope,
                     coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken, slot.next_free_s,
-                    work.listing_id, work.org_id, work.ordinal, work.tries, work.needs
+                    work.listing_id, work.org_id, work.ordinal, work.tries, work.needs,
+                    work.rank <= now() AS overdue
              FROM unnest($1::uuid[]) WITH ORDINALITY AS lane (target_id, ordinality)
              JOIN channel_targets t USING (target_id)
              LEFT JOIN rate_scopes s ON s.scope = 'target:' || lane.target_id
@@ -183,7 +187,12 @@ fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {
         {
             let target_id = TargetId(row.target_id);
             let lease = Lease { listing_id: ListingId(listing), target_id, ordinal, tries };
-            lanes[at].candidates.push(Candidate { lease, org_id, needs: row.needs.unwrap_or_default() });
+            lanes[at].candidates.push(Candidate {
+                lease,
+                org_id,
+                needs: row.needs.unwrap_or_default(),
+                overdue: row.overdue.unwrap_or(false),
+            });
         }
     }
     lanes

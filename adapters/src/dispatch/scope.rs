@@ -33,6 +33,37 @@ impl DispatchStore {
         Ok(limit)
     }
 
+    /// The limits of accounts that are not what the targets say now, whichever of them changed.
+    pub async fn changed_account_limits(&self) -> Result<Vec<ScopeLimit>, sqlx::Error> {
+        let changed: Vec<(String, Option<i32>, Option<i32>)> = sqlx::query_as(&format!(
+            "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
+             FROM (SELECT DISTINCT ON (scope) {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms
+                   FROM channel_targets t WHERE lifecycle <> 'deleted'
+                   ORDER BY scope, account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted
+             JOIN rate_scopes r USING (scope)
+             WHERE (r.requests, r.window_ms)
+                   IS DISTINCT FROM (wanted.account_requests, wanted.account_window_ms)"
+        ))
+        .fetch_all(&self.pool)
+        .await?;
+        let limits = changed.into_iter().filter_map(|(scope, requests, window_ms)| {
+            let limit = requests.zip(window_ms).and_then(|(requests, window_ms)| {
+                RateLimit::new(u32::try_from(requests).ok()?, u32::try_from(window_ms).ok()?).ok()
+            });
+            Some(ScopeLimit { scope: Scope::Account(scope.strip_prefix("account:")?.to_owned()), limit })
+        });
+        Ok(limits.collect())
+    }
+
+    /// Makes a scope known without a limit. One that others gave it stays.
+    pub async fn know_scope(&self, scope: &Scope) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT INTO rate_scopes (scope) VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(scope.to_string())
+            .execute(&self.pool)
+            .await
+            .map(|_| ())
+    }
+
     /// Brings scopes to their limits. Idempotent. A lower limit counts the slots that are still taken; a longer window
     /// keeps taken slots for longer.
     pub async fn ensure_scopes(&self, limits: &[ScopeLimit]) -> Result<(), sqlx::Error> {
@@ -45,6 +76,10 @@ impl DispatchStore {
         let windows: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.window_ms()))).collect();
         let rests: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.rest_ms()))).collect();
         let mut transaction = self.pool.begin().await?;
+        sqlx::query("SELECT 1 FROM rate_scopes WHERE scope = ANY($1) ORDER BY scope FOR UPDATE")
+            .bind(&scopes)
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query(
             "UPDATE rate_slots s SET free_at = s.free_at + make_interval(secs => longer.by_ms / 1000.0)
              FROM (SELECT s.scope, s.slot, u.rest_ms - r.rest_ms AS by_ms

@@ -1,6 +1,6 @@
 //! A settlement: what became of calls and leases since the last one, written as one transaction.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::ids::TargetId;
 use domain::window::Scope;
@@ -22,6 +22,8 @@ pub struct Settlement {
     pub finished: Vec<FinishedTry>,
     /// Leases whose work was not done: another dispatcher can take it at once.
     pub released: Vec<Lease>,
+    /// Leases whose work cannot be done now: nobody takes it for so long.
+    pub set_aside: Vec<(Lease, Duration)>,
 }
 
 impl Settlement {
@@ -32,7 +34,8 @@ impl Settlement {
 
     fn lanes(&self) -> Vec<Uuid> {
         let holds = self.answered.iter().map(|hold| hold.target_id);
-        let mut lanes: Vec<Uuid> = holds.chain(self.to_wake()).map(|target| target.0).collect();
+        let aside = self.set_aside.iter().map(|(lease, _)| lease.target_id);
+        let mut lanes: Vec<Uuid> = holds.chain(aside).chain(self.to_wake()).map(|target| target.0).collect();
         lanes.sort_unstable();
         lanes.dedup();
         lanes
@@ -54,7 +57,9 @@ impl DispatchStore {
             .bind(settlement.lanes())
             .execute(&mut *transaction)
             .await?;
-        for (scope, until) in &settlement.paused {
+        let mut paused: Vec<_> = settlement.paused.iter().collect();
+        paused.sort();
+        for (scope, until) in paused {
             pause(&mut transaction, scope, *until).await?;
         }
         if !(settlement.answered.is_empty() && settlement.unused.is_empty()) {
@@ -62,6 +67,9 @@ impl DispatchStore {
         }
         if !settlement.finished.is_empty() {
             finish(&mut transaction, &settlement.finished, self.holder).await?;
+        }
+        if !settlement.set_aside.is_empty() {
+            set_aside(&mut transaction, &settlement.set_aside, self.holder).await?;
         }
         if !settlement.released.is_empty() {
             sqlx::query("DELETE FROM dispatch_leases WHERE listing_id = ANY($1) AND holder = $2 AND NOT done")
@@ -143,6 +151,24 @@ async fn finish(connection: &mut PgConnection, finished: &[FinishedTry], holder:
     .bind(finished.iter().map(|f| f.lease.listing_id.0).collect::<Vec<_>>())
     .bind(finished.iter().map(|f| f.ordinal).collect::<Vec<_>>())
     .bind(tries.collect::<Vec<_>>())
+    .bind(holder)
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+async fn set_aside(
+    connection: &mut PgConnection,
+    leases: &[(Lease, Duration)],
+    holder: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE dispatch_leases d SET lease_until = clock_timestamp() + make_interval(secs => u.length_s)
+         FROM unnest($1::uuid[], $2::float8[]) AS u (listing_id, length_s)
+         WHERE d.listing_id = u.listing_id AND d.holder = $3 AND NOT d.done",
+    )
+    .bind(leases.iter().map(|(lease, _)| lease.listing_id.0).collect::<Vec<_>>())
+    .bind(leases.iter().map(|(_, length)| length.as_secs_f64()).collect::<Vec<_>>())
     .bind(holder)
     .execute(connection)
     .await

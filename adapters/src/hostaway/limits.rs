@@ -7,6 +7,8 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::failure::Throttle;
 
+/// A refusal without a wait would be met again at once, for ever.
+const SHORTEST: TimeDelta = TimeDelta::seconds(1);
 /// Nobody is held for longer, whatever a header says.
 const LONGEST: TimeDelta = TimeDelta::minutes(10);
 /// One whole window, where no header says anything usable.
@@ -19,7 +21,7 @@ pub(super) fn throttle(headers: &HeaderMap, now: DateTime<Utc>) -> Throttle {
     let applied = text(headers, "x-ratelimit-applied").unwrap_or_default();
     let scope = if applied.eq_ignore_ascii_case("ip") { ThrottledScope::Egress } else { ThrottledScope::Account };
     let wait = rate_limit_wait(headers, now).or_else(|| retry_after(headers)).unwrap_or(DEFAULT);
-    Throttle { scope, until: now + wait.min(LONGEST) }
+    Throttle { scope, until: now + wait.clamp(SHORTEST, LONGEST) }
 }
 
 /// The floor that a 5xx sets by `Retry-After`, UTC.
@@ -75,6 +77,8 @@ mod tests {
         assert_eq!(wait_s(&[("x-ratelimit-retry-after", "1700000000"), ("retry-after", "3")]), 3);
         assert_eq!(wait_s(&[("x-ratelimit-retry-after", "soon"), ("retry-after", "-1")]), 10);
         assert_eq!(wait_s(&[("x-ratelimit-retry-after", "4")]), 4);
+        assert_eq!(wait_s(&[("x-ratelimit-retry-after", "0")]), 1);
+        assert_eq!(wait_s(&[("retry-after", "0")]), 1);
         assert_eq!(wait_s(&[]), 10);
     }
 }

@@ -63,6 +63,24 @@ async fn what_is_done_is_not_claimed_again_and_what_is_released_is() {
 }
 
 #[tokio::test]
+async fn what_is_set_aside_is_nobodys_for_a_while() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    let listing = database.job(target, 11).await;
+    let store = database.dispatcher();
+    let leases = lease(&store, LONG).await;
+    let length = Duration::from_millis(400);
+    store.settle(&Settlement { set_aside: vec![(leases[0], length)], ..Settlement::default() }).await.unwrap();
+    database.due(target).await;
+    assert!(lease(&database.dispatcher(), LONG).await.is_empty());
+    tokio::time::sleep(length).await;
+    database.due(target).await;
+    let later = lease(&database.dispatcher(), LONG).await;
+    assert_eq!(later.iter().map(|lease| lease.listing_id).collect::<Vec<_>>(), [listing]);
+    database.close().await;
+}
+
+#[tokio::test]
 async fn calls_that_wait_where_nobody_may_call_are_told_apart_from_lanes_that_are_taken() {
     let database = Database::new().await;
     let mut targets = Vec::new();

@@ -22,6 +22,8 @@ pub enum ListingCommand {
         sync_id: SyncId,
         /// When the call starts, UTC.
         at: DateTime<Utc>,
+        /// When the push began, UTC: its look-up is no older.
+        began_at: DateTime<Utc>,
         /// The moment of this push's earlier intent, whose call the channel refused.
         replaces: Option<DateTime<Utc>>,
     },

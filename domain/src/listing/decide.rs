@@ -1,6 +1,6 @@
 //! The decisions of a listing. Pure: a command and the state give events or a refusal.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::channel::RejectedPart;
@@ -10,9 +10,6 @@ use crate::listing::{
     SyncAttempt, SyncReport, SyncRequest,
 };
 use crate::outcome::OutcomeClass;
-
-/// A creation whose end nobody told may still reach the channel for this long: the longest call and its grace.
-pub const CREATION_GRACE: TimeDelta = TimeDelta::seconds(25);
 
 impl ChannelListing {
     /// Decides on a command.
@@ -26,7 +23,9 @@ impl ChannelListing {
             ListingCommand::RecordOutcome(report) => self.record(report),
             _ if state == LinkState::Unlinked => Err(ListingError::Unlinked),
             ListingCommand::RequestSync(request) => self.request(link, request),
-            ListingCommand::StartCreation { sync_id, at, replaces } => self.start_creation(sync_id, at, replaces),
+            ListingCommand::StartCreation { sync_id, at, began_at, replaces } => {
+                self.start_creation(sync_id, at, began_at, replaces)
+            }
             ListingCommand::Pause { reason } => match state {
                 LinkState::Paused => Err(ListingError::AlreadyPaused),
                 _ => Ok(vec![ListingEvent::ListingPaused { reason }]),
@@ -110,6 +109,7 @@ impl ChannelListing {
         &self,
         sync_id: SyncId,
         at: DateTime<Utc>,
+        began_at: DateTime<Utc>,
         replaces: Option<DateTime<Utc>>,
     ) -> Result<Vec<ListingEvent>, ListingError> {
         if self.external_id.is_some() {
@@ -119,8 +119,9 @@ impl ChannelListing {
             return Err(ListingError::NotPending(sync_id));
         }
         match self.creation {
-            Some(other) if Some(other.started_at) != replaces && at < other.started_at + CREATION_GRACE => {
-                Err(ListingError::CreationUnderWay { until: other.started_at + CREATION_GRACE })
+            // What counts is when it was looked for: a look-up from before that moment may have been too early.
+            Some(other) if Some(other.started_at) != replaces && began_at < other.settles_at() => {
+                Err(ListingError::CreationUnderWay { until: other.settles_at() })
             }
             _ => Ok(vec![ListingEvent::CreationStarted { sync_id, at }]),
         }

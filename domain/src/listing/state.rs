@@ -1,6 +1,6 @@
 //! The state of a listing, and how events change it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::call::CallPurpose;
@@ -72,8 +72,6 @@ pub struct Pending {
     /// Refused parts of sections that earlier attempts got through: they belong to the job's end.
     #[serde(default)]
     pub rejected: Vec<RejectedPart>,
-    /// The last attempt's end is unknown: the channel is read before anything is resent.
-    pub verify_first: bool,
 }
 
 /// The intent to create, noted before the call.
@@ -83,6 +81,17 @@ pub struct Creation {
     pub sync_id: SyncId,
     /// When the call started, UTC.
     pub started_at: DateTime<Utc>,
+}
+
+/// A creation whose end nobody told may still reach the channel for this long: the grace to start its call (5 s), the
+/// longest call (20 s), and as much as two hosts' clocks may differ (5 s).
+pub const CREATION_GRACE: TimeDelta = TimeDelta::seconds(30);
+
+impl Creation {
+    /// From when on its call can no longer arrive.
+    pub fn settles_at(&self) -> DateTime<Utc> {
+        self.started_at + CREATION_GRACE
+    }
 }
 
 /// What the channel took last.
@@ -109,6 +118,9 @@ pub struct ChannelListing {
     #[serde(default)]
     pub(super) last_attempt_at: Option<DateTime<Utc>>,
     pub(super) accepted: Accepted,
+    /// The end of an attempt is unknown, and none came through since.
+    #[serde(default)]
+    pub(super) unverified: bool,
 }
 
 impl ChannelListing {
@@ -130,6 +142,18 @@ impl ChannelListing {
     /// An intent to create whose result is not known yet.
     pub fn creation(&self) -> Option<Creation> {
         self.creation
+    }
+
+    /// From when on a call that creates, and of which nobody told the end, can no longer arrive. Until then a look-up
+    /// that finds nothing tells nothing.
+    pub fn creation_settles_at(&self) -> Option<DateTime<Utc>> {
+        self.creation.map(|creation| creation.settles_at())
+    }
+
+    /// How something ended is unknown, in this job, one before it or an earlier link: the channel is read before
+    /// anything is sent, and thoroughly.
+    pub fn must_verify(&self) -> bool {
+        self.unverified || self.creation.is_some()
     }
 
     /// The sync that waits.
@@ -241,8 +265,8 @@ impl ChannelListing {
     fn take_request(&mut self, request: SyncRequest) {
         self.last_revision = self.last_revision.max(request.revision);
         self.last_ordinal = request.ordinal;
-        // A forced sync that has not been sent stays forced, and an unknown end stays to be verified.
-        let (forced, verify_first) = self.pending.as_ref().map_or((false, false), |p| (p.forced, p.verify_first));
+        // A forced sync that has not been sent stays forced.
+        let forced = self.pending.as_ref().is_some_and(|pending| pending.forced);
         self.pending = Some(Pending {
             sync_id: request.sync_id,
             ordinal: request.ordinal,
@@ -253,7 +277,6 @@ impl ChannelListing {
             attempts: 0,
             origin: request.origin,
             rejected: Vec::new(),
-            verify_first,
         });
     }
 
@@ -273,10 +296,8 @@ impl ChannelListing {
             self.doubt_what_was_written(attempt);
         }
         self.accepted.sections.extend(attempt.progress.sections.iter().map(|(section, hash)| (*section, *hash)));
-        if let Some(pending) = self.pending.as_mut() {
-            // An unknown end stays to be verified until an attempt came through.
-            pending.verify_first = unknown || pending.verify_first && failure.is_some();
-        }
+        // It stays to be verified until an attempt came through, also when its job has no attempt left.
+        self.unverified = unknown || self.unverified && failure.is_some();
     }
 
     /// Invariant: what a call may have written counts as unknown until it is accepted. Otherwise a change back to what the

@@ -13,7 +13,8 @@ fn start(second: i64) -> ListingCommand {
 }
 
 fn start_again(second: i64, replaces: Option<i64>) -> ListingCommand {
-    ListingCommand::StartCreation { sync_id: SyncId(Uuid::from_u128(1)), at: at(second), replaces: replaces.map(at) }
+    let (sync_id, replaces) = (SyncId(Uuid::from_u128(1)), replaces.map(at));
+    ListingCommand::StartCreation { sync_id, at: at(second), began_at: at(second), replaces }
 }
 
 fn to_be_created() -> Story {
@@ -44,8 +45,37 @@ fn nothing_is_created_without_a_job_or_twice() {
 fn a_second_creation_waits_until_the_first_cannot_arrive_any_more() {
     let mut story = to_be_created();
     story.must(start(0));
-    assert_eq!(story.refused(start(24)), ListingError::CreationUnderWay { until: at(25) });
-    assert!(matches!(story.must(start(25)), ListingEvent::CreationStarted { .. }));
+    assert_eq!(story.refused(start(29)), ListingError::CreationUnderWay { until: at(30) });
+    assert!(matches!(story.must(start(30)), ListingEvent::CreationStarted { .. }));
+}
+
+/// The look-up found nothing while the first call could still arrive; the slot came only after that.
+#[test]
+fn a_creation_does_not_trust_a_look_up_from_before_the_first_could_not_arrive() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    story.must(failed(1, OutcomeClass::Unknown));
+    let late = |began: i64| {
+        let sync_id = SyncId(Uuid::from_u128(1));
+        ListingCommand::StartCreation { sync_id, at: at(31), began_at: at(began), replaces: None }
+    };
+    assert_eq!(story.refused(late(21)), ListingError::CreationUnderWay { until: at(30) });
+    assert!(matches!(story.must(late(30)), ListingEvent::CreationStarted { .. }));
+}
+
+/// A crash in the middle of a creation leaves no outcome, and five unknown ends leave no job.
+#[test]
+fn an_intent_without_an_end_is_verified_whoever_comes_next() {
+    let mut story = to_be_created();
+    assert!(!story.listing.must_verify());
+    story.must(start(0));
+    assert!(story.listing.must_verify());
+    story.must(unlink());
+    story.must(link(None));
+    story.must(change(1, "a"));
+    assert!(story.listing.must_verify());
+    story.must(ListingCommand::RecordOutcome(accepted(2, "a")));
+    assert!(!story.listing.must_verify());
 }
 
 /// A photo was refused with the whole: the same push tries once more without, and its time starts anew.
@@ -53,9 +83,9 @@ fn a_second_creation_waits_until_the_first_cannot_arrive_any_more() {
 fn a_push_may_replace_its_own_intent_and_no_other() {
     let mut story = to_be_created();
     story.must(start(0));
-    assert_eq!(story.refused(start_again(20, Some(19))), ListingError::CreationUnderWay { until: at(25) });
+    assert_eq!(story.refused(start_again(20, Some(19))), ListingError::CreationUnderWay { until: at(30) });
     assert!(matches!(story.must(start_again(20, Some(0))), ListingEvent::CreationStarted { .. }));
-    assert_eq!(story.refused(start(44)), ListingError::CreationUnderWay { until: at(45) });
+    assert_eq!(story.refused(start(49)), ListingError::CreationUnderWay { until: at(50) });
 }
 
 #[test]
@@ -63,13 +93,13 @@ fn the_guard_outlives_an_unknown_end_a_newer_job_and_a_new_link() {
     let mut story = to_be_created();
     story.must(start(0));
     story.must(failed(1, OutcomeClass::Unknown));
-    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) });
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
     story.must(change(2, "b"));
-    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) });
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
     story.must(unlink());
     story.must(link(None));
     story.must(change(1, "a"));
-    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) });
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
 }
 
 #[test]
@@ -92,10 +122,10 @@ fn a_failed_look_up_does_not_lift_the_guard_and_the_end_stays_to_be_verified() {
         story.must(start(0));
         story.must(failed(1, OutcomeClass::Unknown));
         story.must(failed(1, class));
-        assert!(story.listing.pending().is_some_and(|pending| pending.verify_first), "{class}");
+        assert!(story.listing.must_verify(), "{class}");
         story.must(change(2, "b"));
-        assert!(story.listing.pending().is_some_and(|pending| pending.verify_first), "{class}");
-        assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(25) }, "{class}");
+        assert!(story.listing.must_verify(), "{class}");
+        assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) }, "{class}");
     }
 }
 

@@ -91,7 +91,7 @@ fn a_refusal_and_a_hopeless_failure_end_it_at_once() {
 #[test]
 fn an_unknown_end_is_verified_by_this_job_and_by_one_that_takes_its_place() {
     let mut story = changed();
-    let verifies = |story: &Story| story.listing.pending().is_some_and(|pending| pending.verify_first);
+    let verifies = |story: &Story| story.listing.must_verify();
     assert!(!verifies(&story));
     story.must(failed(2, OutcomeClass::Unknown));
     assert!(verifies(&story));
@@ -105,8 +105,21 @@ fn an_unknown_end_of_a_job_whose_place_was_taken_is_verified_too() {
     story.must(change(3, "c"));
     let event = story.must(failed(2, OutcomeClass::Unknown));
     assert!(matches!(event, ListingEvent::SupersededSyncFailed { .. }));
-    let pending = story.listing.pending().expect("the newer job goes on");
-    assert_eq!((pending.ordinal, pending.verify_first), (3, true));
+    assert_eq!(story.listing.pending().map(|pending| pending.ordinal), Some(3), "the newer job goes on");
+    assert!(story.listing.must_verify());
+}
+
+#[test]
+fn an_unknown_end_outlives_a_job_that_has_no_attempt_left() {
+    let mut story = changed();
+    for _ in 0..5 {
+        story.must(failed(2, OutcomeClass::Unknown));
+    }
+    assert!(story.listing.pending().is_none());
+    story.must(change(3, "c"));
+    assert!(story.listing.must_verify());
+    story.must(ListingCommand::RecordOutcome(accepted(3, "c")));
+    assert!(!story.listing.must_verify());
 }
 
 #[test]

@@ -69,7 +69,11 @@ impl Telling {
             68..72 => {
                 if let Some((sync_id, ..)) = story.pending(target, &unit) {
                     let at = story.now();
-                    story.command_listing(target, &unit, ListingCommand::StartCreation { sync_id, at, replaces: None });
+                    story.command_listing(
+                        target,
+                        &unit,
+                        ListingCommand::StartCreation { sync_id, at, began_at: at, replaces: None },
+                    );
                 }
             }
             72..95 => self.report(story, pair, step.number),

@@ -44,8 +44,9 @@ pub(super) struct Allocation {
     pub rests: Vec<(TargetId, Duration)>,
 }
 
-fn urgent(needs: &[String]) -> bool {
-    needs.first().is_none_or(|need| matches!(need.as_str(), "availability" | "rates"))
+/// Availability and rates, and whatever has waited for long enough.
+fn urgent(candidate: &Candidate) -> bool {
+    candidate.overdue || candidate.needs.first().is_none_or(|need| matches!(need.as_str(), "availability" | "rates"))
 }
 
 /// The order in which a lane gives its slots.
@@ -59,7 +60,7 @@ fn order(lane: &Lane, waiting: Option<&Urgencies>, room: usize) -> VecDeque<Gran
         sections.iter().flat_map(each).collect()
     };
     let new = |wanted: bool| {
-        lane.candidates.iter().filter(move |candidate| urgent(&candidate.needs) == wanted).cloned().map(Grantee::New)
+        lane.candidates.iter().filter(move |candidate| urgent(candidate) == wanted).cloned().map(Grantee::New)
     };
     let mut queue: VecDeque<Grantee> = waits(&[Section::Availability, Section::Rates]).into();
     let mut news: Vec<Grantee> = new(true).take(room).collect();
@@ -162,7 +163,8 @@ mod tests {
                 tries: 0,
             },
             org_id: "org".parse().unwrap(),
-            needs: vec![(*need).to_owned()],
+            needs: vec![need.trim_start_matches("old ").to_owned()],
+            overdue: need.starts_with("old "),
         };
         Lane {
             target_id,
@@ -192,6 +194,13 @@ mod tests {
         )]);
         let given = allocate(&lanes, &waiting, &mut BTreeMap::new(), "egress:x", &HashMap::new(), 9);
         assert_eq!(kinds(&given), ["waiting availability", "new availability", "waiting content", "new content"]);
+    }
+
+    #[test]
+    fn what_has_waited_for_long_enough_is_not_overtaken_any_more() {
+        let lanes = [lane(1, 3, &["old content", "content", "availability", "rates"])];
+        let given = allocate(&lanes, &BTreeMap::new(), &mut BTreeMap::new(), "egress:x", &HashMap::new(), 9);
+        assert_eq!(kinds(&given), ["new content", "new availability", "new rates"]);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 /// The shortest time between two rounds, so that a storm of nudges is one round.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
 
+/// How often the last settlement is tried at a stop.
+const MOST_FAILURES: u32 = 10;
+
 pub(super) struct Gate {
     pub(super) store: DispatchStore,
     nats: Nats,
@@ -36,13 +39,16 @@ pub(super) struct Gate {
     told: Settlement,
     /// The version of each target whose limits are in the tables.
     pub(super) ensured: HashMap<TargetId, i64>,
+    /// Targets that could not be read the last time.
+    pub(super) unreadable: HashSet<TargetId>,
     pub(super) workers: TaskTracker,
     extended_at: Instant,
     swept_at: Option<Instant>,
+    pub(super) stop: CancellationToken,
 }
 
 impl Gate {
-    pub(super) fn new(store: DispatchStore, nats: Nats, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(store: DispatchStore, nats: Nats, shared: Arc<Shared>, stop: CancellationToken) -> Self {
         let (outbox, inbox) = mpsc::unbounded_channel();
         Self {
             store,
@@ -55,15 +61,17 @@ impl Gate {
             lost: HashSet::new(),
             told: Settlement::default(),
             ensured: HashMap::new(),
+            unreadable: HashSet::new(),
             workers: TaskTracker::new(),
             extended_at: Instant::now(),
             swept_at: None,
+            stop,
         }
     }
 
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(mut self) {
         let mut nudges = None;
-        while !stop.is_cancelled() {
+        while !self.stop.is_cancelled() {
             let began = Instant::now();
             if nudges.is_none() {
                 nudges = self.nats.client.subscribe(self.nats.prefix.nudge_queue()).await.ok();
@@ -72,7 +80,7 @@ impl Gate {
             self.keep_up().await;
             match self.step().await {
                 Ok(true) => tokio::time::sleep_until(began + PAUSE).await,
-                Ok(false) => self.wait(&mut nudges, began, &stop).await,
+                Ok(false) => self.wait(&mut nudges, began).await,
                 Err(error) => rest_after(&error).await,
             }
         }
@@ -98,6 +106,9 @@ impl Gate {
                 Err(error) => tracing::warn!(error = %error, "failed to extend leases"),
             }
         }
+        if let Err(error) = self.ensure_account_limits().await {
+            tracing::warn!(error = %error, "failed to bring the accounts' limits up to date");
+        }
         if self.swept_at.is_none_or(|at| at.elapsed() > Duration::from_secs(30)) {
             self.swept_at = Some(Instant::now());
             if let Err(error) = self.store.wake_all().await {
@@ -117,7 +128,7 @@ impl Gate {
     }
 
     /// Sleeps until something may have changed.
-    async fn wait(&mut self, nudges: &mut Option<async_nats::Subscriber>, began: Instant, stop: &CancellationToken) {
+    async fn wait(&mut self, nudges: &mut Option<async_nats::Subscriber>, began: Instant) {
         // Without room for more, only a worker's word can change anything.
         let full = self.active.len() >= self.shared.options.concurrency;
         let planned = if full { None } else { self.store.next_wake_ms().await.ok().flatten() };
@@ -132,7 +143,7 @@ impl Gate {
         };
         let mut heard = None;
         let alive = tokio::select! {
-            () = stop.cancelled() => true,
+            () = self.stop.cancelled() => true,
             () = tokio::time::sleep(sleep) => true,
             alive = nudged => alive,
             message = self.inbox.recv() => { heard = message; true }
@@ -166,6 +177,10 @@ impl Gate {
                 self.forget(done.lease.listing_id);
                 self.told.finished.push(done);
             }
+            Message::SetAside(lease, length) => {
+                self.forget(lease.listing_id);
+                self.told.set_aside.push((lease, length));
+            }
             Message::Released(lease) => {
                 self.forget(lease.listing_id);
                 self.told.released.push(lease);
@@ -195,13 +210,20 @@ impl Gate {
         self.workers.close();
         let workers = self.workers.clone();
         let mut idle = std::pin::pin!(workers.wait());
-        let mut done = false;
+        let (mut done, mut failures) = (false, 0);
         loop {
             self.waiting.clear();
-            if let Err(error) = self.settle().await {
-                rest_after(&error).await;
-            } else if done {
-                return;
+            match self.settle().await {
+                Ok(()) if done => return,
+                Ok(()) => {}
+                Err(error) if done && failures == MOST_FAILURES => {
+                    tracing::warn!(error = %error, "stopped without the database: leases and slots run out by themselves");
+                    return;
+                }
+                Err(error) => {
+                    failures += u32::from(done);
+                    rest_after(&error).await;
+                }
             }
             self.keep_up().await;
             let heard = tokio::select! {

@@ -28,6 +28,8 @@ pub(super) struct Host<'a> {
     pub listing_id: ListingId,
     pub sync_id: SyncId,
     pub metadata: &'a Metadata,
+    /// When the push began, UTC.
+    pub began_at: DateTime<Utc>,
     /// The slot that came with the claim.
     pub first: Mutex<Option<Granted>>,
     /// When this push last wrote down that it is about to create.
@@ -72,7 +74,7 @@ impl Host<'_> {
     async fn intend_creation(&self) -> Result<(), NoSlot> {
         let at = Utc::now();
         let replaces = *self.intent.lock().expect("nobody panics while holding this lock");
-        let command = ListingCommand::StartCreation { sync_id: self.sync_id, at, replaces };
+        let command = ListingCommand::StartCreation { sync_id: self.sync_id, at, began_at: self.began_at, replaces };
         let retry = |reason: String, retry_at| NoSlot::Creation { reason, retry_at };
         match self.commands.listing(self.listing_id, command, self.metadata).await {
             Ok(_) => {

@@ -1,5 +1,7 @@
 //! What workers tell the gate.
 
+use std::time::Duration;
+
 use adapters::dispatch::{FinishedTry, Lease, SlotHold};
 use domain::window::Scope;
 use tokio::time::Instant;
@@ -37,4 +39,6 @@ pub(super) enum Message {
     Finished(FinishedTry),
     /// A listing is given back undone.
     Released(Lease),
+    /// A listing is left alone for so long, by all.
+    SetAside(Lease, Duration),
 }

@@ -19,6 +19,8 @@ use super::{LEASE, START_GRACE};
 const LANES: i64 = 500;
 /// Due listings that one lane shows in one round.
 const PER_LANE: usize = 64;
+/// A target that could not be read is tried again after so long.
+const UNREADABLE: Duration = Duration::from_secs(5);
 /// A lane that is in another dispatcher's round is free again after some milliseconds.
 const TAKEN: Duration = Duration::from_millis(10);
 
@@ -54,7 +56,9 @@ impl Gate {
         let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
         let mut shared = round.shared_scopes(&scopes(&lanes, &egress)).await?;
         let waiting = self.waiting_in(&lanes);
-        let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &self.under_way(), capacity);
+        let mut allocation = allocate(&lanes, &waiting, &mut shared, &egress, &self.under_way(), capacity);
+        let unreadable = lanes.iter().filter(|lane| self.unreadable.contains(&lane.target_id));
+        allocation.rests.extend(unreadable.map(|lane| (lane.target_id, UNREADABLE)));
         // Before the grants are written: what this clock says is over is over in the table too.
         let at = Instant::now();
         let hold = START_GRACE + self.shared.options.call_timeout;
@@ -93,7 +97,7 @@ impl Gate {
 
     fn start(&mut self, lease: Lease, granted: Granted) {
         self.active.insert(lease.listing_id, lease);
-        self.workers.spawn(work(self.shared.clone(), lease, granted, self.outbox.clone()));
+        self.workers.spawn(work(self.shared.clone(), lease, granted, self.outbox.clone(), self.stop.clone()));
     }
 
     /// Calls still wait in some of these lanes: when is it worth to look again?
@@ -106,6 +110,13 @@ impl Gate {
             let own = lane.next_free_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
             self.waiting.rest(lane.target_id, shared.or(own).unwrap_or(POLL).clamp(PAUSE, POLL));
         }
+    }
+
+    /// Brings the limits of accounts up to date that a target changed whose own lane is not looked at: a paused one,
+    /// a deleted one, or one without work.
+    pub(super) async fn ensure_account_limits(&self) -> Result<(), sqlx::Error> {
+        let changed = self.store.changed_account_limits().await?;
+        if changed.is_empty() { Ok(()) } else { self.store.ensure_scopes(&changed).await }
     }
 
     /// Brings the limits of targets that were seen for the first time, or changed, into the tables.
@@ -121,6 +132,7 @@ impl Gate {
                 Ok(target) => target,
                 Err(error) => {
                     tracing::warn!(target_id = %lane.target_id, error = %error, "a target could not be read");
+                    self.unreadable.insert(lane.target_id);
                     continue;
                 }
             };
@@ -130,14 +142,12 @@ impl Gate {
                 let limit = self.store.account_limit(&account).await?;
                 limits.push(ScopeLimit { scope: account, limit });
             }
+            self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }
         self.store.ensure_scopes(&limits).await?;
         let any = !known.is_empty();
         self.ensured.extend(known);
-        if !any {
-            tokio::time::sleep(POLL).await;
-        }
         Ok(any)
     }
 }

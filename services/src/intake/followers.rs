@@ -43,12 +43,12 @@ pub(super) async fn keep(syncing: &Syncing, changes: &[Change]) -> Result<HashMa
     }
     let snapshots: Vec<UnitSnapshot> = changes.iter().map(Change::snapshot).collect();
     match syncing.units().keep(&snapshots).await {
-        Err(error) if error.as_database_error().is_some() => {}
+        Err(error) if is_of_the_data(&error) => {}
         other => return other.map(|()| refused),
     }
     for (change, snapshot) in changes.iter().zip(&snapshots) {
         match syncing.units().keep(std::slice::from_ref(snapshot)).await {
-            Err(error) if error.as_database_error().is_some() => {
+            Err(error) if is_of_the_data(&error) => {
                 let reason = format!("the unit cannot be stored: {error}");
                 refused.insert(change.index, Verdict::Failed(Failed { reason, lasting: true }));
             }
@@ -56,6 +56,13 @@ pub(super) async fn keep(syncing: &Syncing, changes: &[Change]) -> Result<HashMa
         }
     }
     Ok(refused)
+}
+
+/// The database refuses this unit, and always will: bad data, a constraint, a limit (SQLSTATE classes 22, 23 and 54).
+/// Everything else is its own trouble, a full disk or a failover, and passes.
+fn is_of_the_data(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
 }
 
 /// A listing that follows a unit.

@@ -12,12 +12,14 @@ use super::messages::messages;
 
 /// Events that are read at once.
 const READ: i64 = 500;
+/// Reads of one turn, so that the other stream has its turn too, and a stop its end.
+const READS: usize = 20;
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// How far back a last message of ours is looked for. Behind so many foreign ones the retention is published again.
 const FURTHEST_BACK: usize = 10_000;
 
-pub(super) struct Lane<'a> {
+pub(super) struct StreamWriter<'a> {
     nats: &'a Nats,
     log: PgEventLog,
     kind: StreamKind,
@@ -27,11 +29,11 @@ pub(super) struct Lane<'a> {
     position: Position,
     /// Of the event at this position so many messages are in the stream already.
     begun: Option<(Position, usize)>,
-    /// When the stream that this lane knows was made; another time means another stream.
+    /// When the stream that this writer knows was made; another time means another stream.
     created_at: i128,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> StreamWriter<'a> {
     /// Opens a stream at its tail. An empty one begins where its retention begins.
     pub(super) async fn open(nats: &'a Nats, log: &PgEventLog, kind: StreamKind) -> anyhow::Result<Self> {
         let stream = nats.ensure_stream(kind).await?;
@@ -63,9 +65,13 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Publishes everything up to a settled position. On a lost tail it is opened anew, and goes on from there.
+    /// Publishes up to a settled position, or as much of it as one turn takes. On a lost tail it is opened anew, and goes
+    /// on from there.
     pub(super) async fn publish_up_to(&mut self, settled: Position) -> anyhow::Result<()> {
-        while self.position < settled {
+        for _ in 0..READS {
+            if self.position >= settled {
+                break;
+            }
             let events = self.log.stored(self.position, settled, READ).await?;
             let Some(last) = events.last().map(|event| event.position) else {
                 // Positions of appends that were rolled back.
@@ -76,7 +82,14 @@ impl<'a> Lane<'a> {
             let mut previous = self.position;
             for event in events {
                 let at = Position(event.position);
-                let mut messages = messages(self.nats, self.kind, event, previous)?;
+                let mut messages = match messages(self.nats, self.kind, event, previous) {
+                    Ok(messages) => messages,
+                    Err(error) => {
+                        // What this build cannot read holds back what comes after it, and nothing before it.
+                        self.publish(batch, previous).await?;
+                        return Err(error);
+                    }
+                };
                 let mut out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
                 messages.drain(..out.min(messages.len()));
                 let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();

@@ -1,0 +1,101 @@
+//! How a try ended, as the journal and the log are told.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::listing::{ListingCommand, Progress, SyncReport};
+use domain::outcome::OutcomeClass;
+use domain::port::PushReport;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::job::Job;
+use crate::commands::CommandError;
+
+/// The wait before an outcome is written again; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How often it is still tried when the service is to stop: some 15 s.
+const TRIES_AFTER_STOP: u32 = 12;
+
+/// What an engineer looks for in the log: every push that did not simply succeed.
+pub(super) fn log(job: &Job, report: &PushReport) {
+    let (listing_id, target, unit) = (job.link.listing_id, &job.target.name, &job.link.unit_id);
+    let (class, calls, detail) = (report.class.as_str(), report.calls.len(), report.detail.as_deref().unwrap_or(""));
+    if report.class.succeeded() {
+        tracing::debug!(%listing_id, target, %unit, class, calls, "pushed");
+    } else if report.class == OutcomeClass::Throttled {
+        tracing::info!(%listing_id, target, %unit, class, calls, detail, "a push was held back");
+    } else {
+        tracing::warn!(%listing_id, target, %unit, class, calls, detail, "a push failed");
+    }
+}
+
+pub(super) fn sync_report(
+    shared: &Shared,
+    job: &Job,
+    started_at: DateTime<Utc>,
+    ended: Option<PushReport>,
+) -> SyncReport {
+    let now = Utc::now();
+    let (mut class, mut retry_at, mut hopeless) = (None, now, false);
+    let mut told = SyncReport {
+        sync_id: job.pending.sync_id,
+        ordinal: job.pending.ordinal,
+        started_at,
+        finished_at: now,
+        class,
+        detail: None,
+        progress: Progress::default(),
+        rejected: Vec::new(),
+        calls: Vec::new(),
+        hopeless,
+        retry_at,
+        max_attempts: shared.options.retry.max_attempts,
+    };
+    if let Some(report) = ended {
+        class = Some(report.class);
+        retry_at = match report.class {
+            OutcomeClass::Throttled => report.retry_at.unwrap_or(now + TimeDelta::seconds(1)),
+            OutcomeClass::Unauthorised => now,
+            _ => shared.options.retry.due_at(now, job.pending.attempts + 1, rand::random(), report.retry_at),
+        };
+        // Refused credentials heal when they change; a refusal of one listing does not.
+        hopeless = report.class == OutcomeClass::Unauthorised && !report.credentials_refused;
+        told.detail = report.detail;
+        told.progress = report.progress;
+        told.rejected = report.rejected;
+        told.calls = report.calls;
+    }
+    SyncReport { class, retry_at, hopeless, ..told }
+}
+
+/// Writes the outcome down, however long that takes: the calls were made, so they must be told. Gives up where it can
+/// never be written here, and a while after a stop; what is not told is done again by whoever comes next.
+pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stop: &CancellationToken) -> bool {
+    let listing_id = job.link.listing_id;
+    let (mut wait, mut tries_after_stop) = (FIRST_WAIT, 0);
+    while tries_after_stop < TRIES_AFTER_STOP {
+        tries_after_stop += u32::from(stop.is_cancelled());
+        let command = ListingCommand::RecordOutcome(report.clone());
+        match shared.commands.listing(listing_id, command, &job.metadata).await {
+            Ok(_) => return true,
+            Err(CommandError::Refused(refusal)) => {
+                tracing::error!(%listing_id, %refusal, "an outcome was refused");
+                return true;
+            }
+            Err(CommandError::Unreadable(error)) => {
+                tracing::error!(%listing_id, error, ?report, "an outcome is lost: a newer build wrote to its listing");
+                return false;
+            }
+            Err(error) => {
+                tracing::warn!(%listing_id, %error, "failed to record an outcome");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+    tracing::error!(%listing_id, ?report, "an outcome could not be recorded before the stop");
+    false
+}
