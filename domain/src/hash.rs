@@ -8,15 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::canonical::canonical_json;
+
 /// Text that is not a SHA-256 in hex.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a SHA-256: 64 hexadecimal digits are wanted")]
 pub struct InvalidHash(pub String);
-
-/// Canonical JSON text (RFC 8785) of a value.
-pub fn canonical_json(value: &Value) -> Vec<u8> {
-    serde_json_canonicalizer::to_vec(value).expect("a JSON value has a canonical form")
-}
 
 macro_rules! sha256_type {
     ($(#[$doc:meta])* $name:ident) => {

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod call;
+pub mod canonical;
 pub mod channel;
 pub mod hash;
 pub mod ids;
