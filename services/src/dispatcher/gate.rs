@@ -21,6 +21,10 @@ use super::{LEASE, Shared};
 pub(super) const POLL: Duration = Duration::from_millis(250);
 /// The shortest time between two rounds, so that a storm of nudges is one round.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
+/// Of the time, rounds take one part in so many: the busier the database, the more goes into one round.
+const SHARE: u32 = 4;
+/// Nobody waits longer for the next round because the last one was slow.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often the last settlement is tried at a stop.
 const MOST_FAILURES: u32 = 10;
@@ -79,8 +83,11 @@ impl Gate {
             // First of all: a lease must not run out because something else fails.
             self.keep_up().await;
             match self.step().await {
-                Ok(true) => tokio::time::sleep_until(began + PAUSE).await,
-                Ok(false) => self.wait(&mut nudges, began).await,
+                Ok(true) => tokio::time::sleep(pause_after(began.elapsed())).await,
+                Ok(false) => {
+                    let not_before = Instant::now() + pause_after(began.elapsed());
+                    self.wait(&mut nudges, not_before).await;
+                }
                 Err(error) => rest_after(&error).await,
             }
         }
@@ -128,7 +135,7 @@ impl Gate {
     }
 
     /// Sleeps until something may have changed.
-    async fn wait(&mut self, nudges: &mut Option<async_nats::Subscriber>, began: Instant) {
+    async fn wait(&mut self, nudges: &mut Option<async_nats::Subscriber>, not_before: Instant) {
         // Without room for more, only a worker's word can change anything.
         let full = self.active.len() >= self.shared.options.concurrency;
         let planned = if full { None } else { self.store.next_wake_ms().await.ok().flatten() };
@@ -154,7 +161,7 @@ impl Gate {
         if !alive {
             *nudges = None;
         }
-        tokio::time::sleep_until(began + PAUSE).await;
+        tokio::time::sleep_until(not_before).await;
         // Nudges that came together are one.
         while let Some(Some(_)) = nudges.as_mut().and_then(|nudges| futures::FutureExt::now_or_never(nudges.next())) {}
     }
@@ -235,6 +242,11 @@ impl Gate {
             self.hear();
         }
     }
+}
+
+/// The first round after a rest comes at once; of many in a row each makes room for the work that it gave out.
+fn pause_after(round: Duration) -> Duration {
+    (round * (SHARE - 1)).clamp(PAUSE, LONGEST_PAUSE)
 }
 
 async fn rest_after(error: &sqlx::Error) {
