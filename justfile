@@ -20,6 +20,10 @@ demo *ARGS: up build
 test *ARGS: up build
     @dev/with dev/tests "$@"
 
+# Measure against BullMQ and Postgres: sync, window, journal or smoke (bench/README.md)
+bench *ARGS:
+    @dev/bench "$@"
+
 # Before a push: format, lints, licences and advisories, unused dependencies, tests
 check: fmt-check lint deny machete test
 

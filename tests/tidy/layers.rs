@@ -14,7 +14,7 @@ struct Layer {
     never: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     Layer {
         folder: "domain",
         name: "domain",
@@ -59,6 +59,12 @@ const LAYERS: [Layer; 7] = [
         name: "hostaway_sandbox",
         own: &[],
         never: &["sqlx", "async-nats", "cqrs-es", "postgres-es"],
+    },
+    Layer {
+        folder: "bench",
+        name: "bench",
+        own: &["domain", "adapters", "services"],
+        never: &["axum", "async-nats", "postgres-es"],
     },
     Layer { folder: "tests/demo", name: "demo", own: &["domain"], never: &["axum", "hyper", "cqrs-es", "postgres-es"] },
 ];

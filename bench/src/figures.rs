@@ -1,0 +1,72 @@
+//! Figures out of repeated runs: median and spread, percentiles, rounding, and what they were measured on.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A figure that was measured several times.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Spread {
+    /// The middle one.
+    pub median: f64,
+    /// The lowest.
+    pub min: f64,
+    /// The highest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these runs.
+    pub fn of(runs: impl IntoIterator<Item = f64>) -> Self {
+        let mut runs: Vec<f64> = runs.into_iter().collect();
+        runs.sort_by(f64::total_cmp);
+        let at = |index: usize| runs.get(index).copied().map_or(0.0, rounded);
+        let middle = match runs.len() {
+            0 => 0.0,
+            count if count % 2 == 0 => f64::midpoint(runs[count / 2 - 1], runs[count / 2]),
+            count => runs[count / 2],
+        };
+        Self { median: rounded(middle), min: at(0), max: at(runs.len().saturating_sub(1)) }
+    }
+}
+
+/// Four digits that count.
+pub fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the order of magnitude of a figure is small")]
+    let digits = 3 - value.abs().log10().floor() as i32;
+    let factor = 10_f64.powi(digits);
+    (value * factor).round() / factor
+}
+
+/// The value below which this share of the sorted values lies.
+pub fn percentile(sorted: &[f64], share: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
+    let index = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(index.clamp(1, sorted.len().max(1)) - 1).copied().map_or(0.0, rounded)
+}
+
+/// Counts as numbers to divide by.
+#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
+pub fn float(count: usize) -> f64 {
+    count as f64
+}
+
+/// The machine and the day.
+pub fn machine() -> Value {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    json!({
+        "cpu": model.map_or("unknown", |(_, model)| model.trim()),
+        "cores": cores,
+        "date": chrono::Utc::now().date_naive(),
+        "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+    })
+}

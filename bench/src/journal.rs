@@ -1,0 +1,104 @@
+//! `bench journal`: appends/s of the journal by concurrency, against one-row prepared inserts of pgbench into an equal
+//! table on the same server.
+
+mod ours;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::figures::{Spread, machine, rounded};
+use crate::pgbench;
+use crate::plot::{Bars, Group};
+use crate::say;
+use crate::world::World;
+
+/// How long, and how often.
+#[derive(Debug, Clone, Args)]
+pub struct JournalOptions {
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 4)]
+    pub seconds: u64,
+
+    /// Runs of each
+    #[arg(long, default_value_t = 3)]
+    pub repeat: usize,
+
+    /// Appends and commands that are under way at the same time
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 32, 128, 512])]
+    pub concurrency: Vec<usize>,
+}
+
+/// What pgbench is measured with: as many clients as the goal names.
+const PGBENCH_CLIENTS: usize = 32;
+
+/// Measures and gives the figures.
+pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
+    let world = World::new().await?;
+    let time = Duration::from_secs(options.seconds);
+    let table = pgbench::Table::make(&world).await?;
+    let (mut appends, mut commands) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
+    let mut inserts = BTreeMap::<usize, Vec<f64>>::new();
+    for round in 1..=options.repeat {
+        for clients in [1, PGBENCH_CLIENTS] {
+            let rate = table.inserts_per_s(clients, options.seconds).await?;
+            say(&format!("pgbench {round}: {clients} clients, {rate:.0} inserts/s"));
+            inserts.entry(clients).or_default().push(rate);
+        }
+        for concurrent in &options.concurrency {
+            sqlx::query("CHECKPOINT").execute(&world.pool).await?;
+            let rate = ours::appends_per_s(&world, *concurrent, time).await?;
+            let whole = ours::commands_per_s(&world, *concurrent, time).await?;
+            say(&format!("ours {round}: {concurrent} at a time, {rate:.0} appends/s, {whole:.0} whole commands/s"));
+            appends.entry(*concurrent).or_default().push(rate);
+            commands.entry(*concurrent).or_default().push(whole);
+        }
+    }
+    world.close().await?;
+    let spread = |runs: &BTreeMap<usize, Vec<f64>>| -> BTreeMap<usize, Spread> {
+        runs.iter().map(|(count, runs)| (*count, Spread::of(runs.iter().copied()))).collect()
+    };
+    figures(&spread(&appends), &spread(&commands), &spread(&inserts), folder)
+}
+
+fn figures(
+    appends: &BTreeMap<usize, Spread>,
+    commands: &BTreeMap<usize, Spread>,
+    inserts: &BTreeMap<usize, Spread>,
+    folder: Option<&Path>,
+) -> anyhow::Result<Value> {
+    let single = inserts.get(&PGBENCH_CLIENTS).map_or(f64::NAN, |spread| spread.median);
+    let many = |runs: &BTreeMap<usize, Spread>| -> BTreeMap<usize, f64> {
+        let many = runs.iter().filter(|(count, _)| **count >= PGBENCH_CLIENTS);
+        many.map(|(count, spread)| (*count, rounded(spread.median / single))).collect()
+    };
+    let least = |ratios: &BTreeMap<usize, f64>| ratios.values().copied().fold(f64::INFINITY, f64::min);
+    let (ratios, command_ratios) = (many(appends), many(commands));
+    let figures = json!({
+        "bench": "journal", "machine": machine(), "ratio": least(&ratios), "ratio_by_concurrency": ratios,
+        "ratio_of_commands": least(&command_ratios), "appends_per_s": appends, "commands_per_s": commands,
+        "pgbench_inserts_per_s": inserts,
+    });
+    let nothing = Spread { median: 0.0, min: 0.0, max: 0.0 };
+    let group = |(count, spread): (&usize, &Spread)| Group {
+        name: format!("{count} at a time"),
+        bars: vec![
+            *spread,
+            commands.get(count).copied().unwrap_or(nothing),
+            inserts.get(count).copied().unwrap_or(nothing),
+        ],
+    };
+    let groups: Vec<Group> = appends.iter().map(group).collect();
+    let sides = ["appends", "commands (load, decide, append)", "pgbench, one row each"];
+    Bars { title: "Appends to the journal", unit: "per second", sides: &sides, groups: &groups }
+        .save(folder, "journal", &figures)?;
+    Ok(figures)
+}
+
+/// The payload and the metadata of the event that both sides write.
+pub fn sample() -> anyhow::Result<(Value, Value)> {
+    Ok((serde_json::to_value(ours::event())?, serde_json::to_value(ours::metadata()?.to_map())?))
+}

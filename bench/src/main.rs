@@ -1,0 +1,69 @@
+//! `bench`: measures the service against what it replaces. Each command prints one JSON object as its last line; what
+//! it says on the way goes to stderr.
+
+mod arrivals;
+mod channel;
+mod cost;
+mod figures;
+mod journal;
+mod node;
+mod ours;
+mod peer;
+mod pgbench;
+mod plot;
+mod process;
+mod redis;
+mod smoke;
+mod sync;
+mod tools;
+mod units;
+mod window;
+mod world;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Measures the service against BullMQ, and its journal against Postgres itself
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    /// The folder that figures (JSON) and plots (SVG) are written into
+    #[arg(long, global = true)]
+    save: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Unit changes in, until every audit row is there: syncs/s, CPU, memory, change to call
+    Sync(sync::SyncOptions),
+    /// The fullest window at the receiver, and how much of the budget is used
+    Window(window::WindowOptions),
+    /// Appends/s of the journal against one-row inserts of pgbench
+    Journal(journal::JournalOptions),
+    /// All of them, tiny: they still run
+    Smoke,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let folder = arguments.save.as_deref();
+    let figures = match &arguments.command {
+        Command::Sync(options) => sync::run(options, folder).await?,
+        Command::Window(options) => window::run(options, folder).await?,
+        Command::Journal(options) => journal::run(options, folder).await?,
+        Command::Smoke => smoke::run(folder).await?,
+    };
+    writeln!(std::io::stdout(), "{figures}")?;
+    Ok(())
+}
+
+/// Says how far it is.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

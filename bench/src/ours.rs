@@ -1,0 +1,131 @@
+//! Our side: the service as a process, and what comes before it: units, links, changes.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use domain::ids::{TargetId, UnitId};
+use domain::metadata::Actor;
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use crate::arrivals::Arrival;
+use crate::cost::Part;
+use crate::process::Process;
+use crate::tools;
+use crate::units::{self, Messages};
+use crate::world::World;
+
+/// Publications and links that are under way at the same time.
+const CONCURRENT: usize = 512;
+
+/// The service.
+pub struct Service {
+    /// Its process, all roles in one.
+    pub process: Process,
+}
+
+impl Service {
+    /// Starts it with its defaults.
+    pub fn start(world: &World) -> anyhow::Result<Self> {
+        let mut command = Command::new(tools::program("distribution")?);
+        command.arg("serve").envs(world.environment()?);
+        Ok(Self { process: Process::start(command, &world.path("service.log"))? })
+    }
+
+    /// What a sync of ours is paid by.
+    pub async fn parts(&self, world: &World) -> anyhow::Result<Vec<Part>> {
+        let nats = tools::pid_in(&PathBuf::from(tools::variable("BENCH_NATS_PID_FILE")?))?;
+        let service = Part { name: "service", pid: self.process.id() };
+        Ok(vec![service, world.postgres_part().await?, Part { name: "nats", pid: nats }])
+    }
+
+    /// Waits until every sync has ended and the read models know it.
+    pub async fn drained(&mut self, world: &World, limit: Duration) -> anyhow::Result<()> {
+        let asked = Instant::now();
+        loop {
+            self.process.must_run()?;
+            let head = world.count("SELECT coalesce(max(position), 0) FROM events").await?;
+            let behind = world.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
+            let queued = world.count("SELECT count(*) FROM sync_queue").await?;
+            if queued == 0 && behind >= head {
+                return Ok(());
+            }
+            ensure!(
+                asked.elapsed() < limit,
+                "{queued} syncs are still queued after {limit:?}:\n{}",
+                self.process.printed()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Publishes a revision of these units and waits until the stream has each.
+pub async fn publish(world: &World, messages: &Messages, indices: &[usize], revision: u64) -> anyhow::Result<()> {
+    futures::stream::iter(indices.iter().copied())
+        .map(|index| publish_one(world, messages, index, revision))
+        .buffer_unordered(CONCURRENT)
+        .try_collect()
+        .await
+}
+
+/// Publishes a revision of one unit.
+pub async fn publish_one(world: &World, messages: &Messages, index: usize, revision: u64) -> anyhow::Result<()> {
+    let subject = world.nats.prefix.unit_changed(&units::ORG.parse()?, &units::name(index).parse()?);
+    let body = serde_json::to_vec(&messages.unit(index, revision))?;
+    world.nats.jetstream.publish(subject, body.into()).await?.await?;
+    Ok(())
+}
+
+/// Puts units on targets and waits until the channel has each of them as a listing.
+pub async fn create_listings(
+    world: &World,
+    service: &mut Service,
+    messages: &Messages,
+    places: &[(usize, TargetId)],
+) -> anyhow::Result<()> {
+    let indices: Vec<usize> = places.iter().map(|(index, _)| *index).collect();
+    publish(world, messages, &indices, 1).await?;
+    let wanted = i64::try_from(places.len())?;
+    let asked = Instant::now();
+    while world.count("SELECT count(*) FROM units").await? < wanted {
+        service.process.must_run()?;
+        ensure!(asked.elapsed() < Duration::from_secs(120), "the units were not taken in");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let link = |(index, target): (usize, TargetId)| async move {
+        let unit = UnitId::new(units::name(index))?;
+        world.syncing.link(target, unit, None, Actor::cli("bench")).await.context("a unit could not be linked")
+    };
+    let linked: Vec<_> =
+        futures::stream::iter(places.iter().copied()).map(link).buffer_unordered(CONCURRENT).try_collect().await?;
+    service.drained(world, Duration::from_secs(600)).await?;
+    let created = world.count("SELECT count(*) FROM channel_listings WHERE external_id IS NOT NULL").await?;
+    ensure!(created >= i64::try_from(linked.len())?, "only {created} of {} listings were created", linked.len());
+    Ok(())
+}
+
+/// Which unit each listing at the channel shows.
+pub async fn units_by_listing(world: &World) -> anyhow::Result<std::collections::HashMap<u64, String>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT external_id, unit_id FROM channel_listings WHERE external_id IS NOT NULL")
+            .fetch_all(&world.pool)
+            .await?;
+    rows.into_iter().map(|(listing, unit)| Ok((listing.parse()?, unit))).collect()
+}
+
+/// When the first write of each unit arrived.
+pub async fn first_writes(
+    world: &World,
+    arrivals: &[Arrival],
+) -> anyhow::Result<std::collections::HashMap<String, u64>> {
+    let units = units_by_listing(world).await?;
+    let mut first = std::collections::HashMap::new();
+    for arrival in arrivals.iter().filter(|arrival| arrival.kind == 'w') {
+        if let Some(unit) = units.get(&arrival.listing) {
+            first.entry(unit.clone()).or_insert(arrival.at_us);
+        }
+    }
+    Ok(first)
+}

@@ -1,0 +1,47 @@
+//! pgbench with a prepared insert of one row into a table that equals the journal's, indexes and all.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+
+use crate::journal::sample;
+use crate::tools;
+use crate::world::World;
+
+/// The table and the script.
+pub struct Table {
+    database: String,
+    script: PathBuf,
+}
+
+impl Table {
+    /// Makes both.
+    pub async fn make(world: &World) -> anyhow::Result<Self> {
+        sqlx::raw_sql("CREATE TABLE single_events (LIKE events INCLUDING ALL)").execute(&world.pool).await?;
+        let (payload, metadata) = sample()?;
+        // To pgbench a colon before a letter begins a variable.
+        let quoted = |json: serde_json::Value| json.to_string().replace("service:", "service\\u003a");
+        let (payload, metadata) = (quoted(payload), quoted(metadata));
+        let script = world.path("insert.sql");
+        let insert = format!(
+            "INSERT INTO single_events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type, \
+             event_version, payload, metadata) VALUES (gen_random_uuid(), 'bench', 'villas', 'ChannelListing', \
+             gen_random_uuid()::text, 1, 'ListingPaused', '1.0', '{payload}', '{metadata}');\n"
+        );
+        std::fs::write(&script, insert)?;
+        Ok(Self { database: world.database_url()?, script })
+    }
+
+    /// How many rows a second so many clients insert.
+    pub async fn inserts_per_s(&self, clients: usize, seconds: u64) -> anyhow::Result<f64> {
+        let mut command = tokio::process::Command::new(tools::variable("BENCH_PGBENCH")?);
+        command.args(["--no-vacuum", "--protocol=prepared"]).arg(format!("--jobs={}", clients.min(2)));
+        command.arg(format!("--client={clients}")).arg(format!("--time={seconds}"));
+        command.arg("--file").arg(&self.script).arg(&self.database).kill_on_drop(true);
+        let output = command.output().await.context("cannot start pgbench")?;
+        ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        rate.with_context(|| format!("pgbench told no rate:\n{text}"))
+    }
+}

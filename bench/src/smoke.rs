@@ -1,0 +1,41 @@
+//! `bench smoke`: every benchmark, tiny. The figures mean nothing; that they come out does.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use clap::{ArgMatches, FromArgMatches};
+use serde_json::{Value, json};
+
+use crate::{journal, say, sync, window};
+
+/// The options of a command with these arguments.
+fn options<T: clap::Args + FromArgMatches>(arguments: &[&str]) -> anyhow::Result<T> {
+    let command = T::augment_args(clap::Command::new("smoke").no_binary_name(true));
+    let matches: ArgMatches = command.try_get_matches_from(arguments)?;
+    Ok(T::from_arg_matches(&matches)?)
+}
+
+/// Runs them and checks that they give what they promise.
+pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
+    let tiny = ["--changes=200", "--repeat=1", "--targets=4", "--paced-seconds=1"];
+    let sync = sync::run(&options(&tiny)?, folder).await?;
+    say("sync runs");
+    let tiny = ["--seconds=4", "--after=4", "--targets=1", "--limit=6/2s"];
+    let window = window::run(&options(&tiny)?, folder).await?;
+    say("window runs");
+    let tiny = ["--seconds=1", "--repeat=1", "--concurrency=1,32"];
+    let journal = journal::run(&options(&tiny)?, folder).await?;
+    say("journal runs");
+    for (figures, names) in [
+        (&sync, &["ratio_throughput", "ratio_cpu"][..]),
+        (&window, &["worst_window", "peer_worst_window", "budget_used"]),
+        (&journal, &["ratio"]),
+    ] {
+        for name in names {
+            ensure!(figures[name].as_f64().is_some_and(|figure| figure > 0.0), "{name} is missing: {figures}");
+        }
+    }
+    let worst = window["worst_window"].as_u64();
+    ensure!(worst.is_some_and(|worst| worst <= 6), "a window was overrun: {window}");
+    Ok(json!({"bench": "smoke", "sync": sync, "window": window, "journal": journal}))
+}

@@ -1,0 +1,85 @@
+//! The figures of `bench sync`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{Run, SyncOptions};
+use crate::figures::{Spread, float, machine, percentile, rounded};
+use crate::plot::{Bars, Group};
+use crate::say;
+
+/// The time between two stamps; a call of another change may have been earlier.
+pub fn milliseconds(from_us: u64, to_us: u64) -> Option<f64> {
+    let micros = u32::try_from(to_us.checked_sub(from_us)?).ok()?;
+    Some(f64::from(micros) / 1_000.0)
+}
+
+fn rate(options: &SyncOptions, run: &Run) -> f64 {
+    float(options.changes) / run.seconds
+}
+
+fn cpu_ms(options: &SyncOptions, run: &Run) -> f64 {
+    run.cpu.values().sum::<f64>() * 1_000.0 / float(options.changes)
+}
+
+pub fn tell(side: &str, round: usize, options: &SyncOptions, run: &Run) {
+    let (rate, cpu) = (rounded(rate(options, run)), rounded(cpu_ms(options, run)));
+    let mut parts: Vec<String> = run.cpu.iter().map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
+    parts.sort_unstable();
+    say(&format!("{side} {round}: {rate} syncs/s, {cpu} ms CPU each ({} s)", parts.join(", ")));
+}
+
+fn side(options: &SyncOptions, runs: &[Run]) -> Value {
+    let mut latencies: Vec<f64> = runs.iter().flat_map(|run| run.latencies.iter().copied()).collect();
+    latencies.sort_by(f64::total_cmp);
+    let names = || runs.first().into_iter().flat_map(|run| run.cpu.keys());
+    let each = |name: &&'static str| {
+        let spread = Spread::of(runs.iter().map(|run| run.cpu[*name] * 1_000.0 / float(options.changes)));
+        ((*name).to_owned(), json!(spread.median))
+    };
+    let peak = |name: &&'static str| {
+        let most = Spread::of(runs.iter().map(|run| run.memory.get(*name).copied().unwrap_or_default())).max;
+        ((*name).to_owned(), json!(most))
+    };
+    json!({
+        "syncs_per_s": Spread::of(runs.iter().map(|run| rate(options, run))),
+        "cpu_ms_per_sync": Spread::of(runs.iter().map(|run| cpu_ms(options, run))),
+        "cpu_ms_by_part": Map::from_iter(names().map(|name| each(&name))),
+        "peak_private_mb": Map::from_iter(names().map(|name| peak(&name))),
+        "change_to_call_ms": {"p50": percentile(&latencies, 0.5), "p99": percentile(&latencies, 0.99)},
+    })
+}
+
+pub fn figures(options: &SyncOptions, ours: &[Run], theirs: &[Run], folder: Option<&Path>) -> anyhow::Result<Value> {
+    let mut figures = json!({
+        "bench": "sync", "changes": options.changes, "targets": options.targets, "runs": options.repeat,
+        "machine": machine(), "ours": side(options, ours),
+    });
+    if theirs.is_empty() {
+        return Ok(figures);
+    }
+    figures["peer"] = side(options, theirs);
+    let median = |side: &str, what: &str| figures[side][what]["median"].as_f64().unwrap_or(f64::NAN);
+    let ratio = |what: &str| rounded(median("ours", what) / median("peer", what));
+    let (throughput, cpu) = (ratio("syncs_per_s"), ratio("cpu_ms_per_sync"));
+    figures["ratio_throughput"] = json!(throughput);
+    figures["ratio_cpu"] = json!(cpu);
+    let each =
+        |what: fn(&SyncOptions, &Run) -> f64, runs: &[Run]| Spread::of(runs.iter().map(|run| what(options, run)));
+    let groups = [
+        Group { name: "syncs/s".to_owned(), bars: vec![each(rate, ours), each(rate, theirs)] },
+        Group {
+            name: "syncs per CPU second".to_owned(),
+            bars: vec![each(per_cpu_second, ours), each(per_cpu_second, theirs)],
+        },
+    ];
+    let title = format!("{} content changes until every audit row is there", options.changes);
+    Bars { title: &title, unit: "syncs", sides: &["ours", "BullMQ"], groups: &groups }
+        .save(folder, "sync", &figures)?;
+    Ok(figures)
+}
+
+fn per_cpu_second(options: &SyncOptions, run: &Run) -> f64 {
+    float(options.changes) / run.cpu.values().sum::<f64>()
+}
