@@ -73,6 +73,8 @@ impl SyncOptions {
 struct Run {
     seconds: f64,
     cpu: HashMap<&'static str, f64>,
+    /// The part of it that went into the taking in of the changes by NATS or Redis, before the clock ran.
+    ingest: f64,
     memory: HashMap<&'static str, f64>,
     /// From change to call, in milliseconds.
     latencies: Vec<f64>,

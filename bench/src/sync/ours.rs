@@ -37,18 +37,20 @@ pub async fn run(
     let before = cpu_seconds(&parts);
     publish(world, messages, &all, revisions.next()).await?;
     let memory = MemoryWatch::start(parts.clone());
+    let ingested = cpu_seconds(&parts);
     let started = Instant::now();
     service.process.let_go()?;
     arrived(world, &mut service, options.changes).await?;
     accepted(world, &mut service, since, options.changes).await?;
     let seconds = started.elapsed().as_secs_f64();
     let cpu = cpu_seconds(&parts).into_iter().map(|(name, after)| (name, after - before[name])).collect();
+    let ingest = parts.iter().map(|part| ingested[part.name] - before[part.name]).sum();
     let memory = memory.stop();
     service.drained(world, LIMIT).await?;
 
     let latencies = paced(world, &mut service, options, messages, revisions.next()).await?;
     service.process.stop().await?;
-    Ok(Run { seconds, cpu, memory, latencies })
+    Ok(Run { seconds, cpu, ingest, memory, latencies })
 }
 
 async fn head(world: &World) -> anyhow::Result<i64> {

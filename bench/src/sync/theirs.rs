@@ -34,16 +34,18 @@ pub async fn run(
     let before = cpu_seconds(&parts);
     peer.add(&peer::jobs(&all, revisions.next())).await?;
     let memory = MemoryWatch::start(parts.clone());
+    let ingested = cpu_seconds(&parts);
     let started = Instant::now();
     worker.let_go()?;
     done(world, peer, &mut worker, options.changes, warm.len() + options.changes).await?;
     let seconds = started.elapsed().as_secs_f64();
     let cpu = cpu_seconds(&parts).into_iter().map(|(name, after)| (name, after - before[name])).collect();
+    let ingest = parts.iter().map(|part| ingested[part.name] - before[part.name]).sum();
     let memory = memory.stop();
 
     let latencies = paced(world, peer, &mut worker, options, revisions.next()).await?;
     worker.stop().await?;
-    Ok(Run { seconds, cpu, memory, latencies })
+    Ok(Run { seconds, cpu, ingest, memory, latencies })
 }
 
 /// Waits for the calls, and then for the audit rows.
