@@ -45,7 +45,7 @@ impl Bars<'_> {
     }
 
     fn draw(&self, picture: &mut String) -> Result<(), Box<dyn std::error::Error + '_>> {
-        let highest = self.groups.iter().flat_map(|group| &group.bars).map(|bar| bar.max).fold(1e-9, f64::max) * 1.15;
+        let highest = self.groups.iter().flat_map(|group| &group.bars).map(|bar| bar.max).fold(1e-9, f64::max) * 1.3;
         let area = SVGBackend::with_string(picture, (860, 420)).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
