@@ -8,7 +8,7 @@ mod nights;
 mod state;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,14 +36,14 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(arguments))
+    tokio::task::LocalSet::new().block_on(&runtime, serve(&arguments.port_file))
 }
 
-async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+async fn serve(port_file: &Path) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen")?;
-    let unfinished = arguments.port_file.with_extension("new");
+    let unfinished = port_file.with_extension("new");
     std::fs::write(&unfinished, listener.local_addr()?.to_string())?;
-    std::fs::rename(&unfinished, &arguments.port_file)?;
+    std::fs::rename(&unfinished, port_file)?;
     let state = Rc::new(State::default());
     loop {
         let Ok((stream, _)) = listener.accept().await else {
