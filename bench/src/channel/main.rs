@@ -72,7 +72,7 @@ async fn handle(state: Rc<State>, request: Request<Incoming>) -> Result<Response
         let account = account_of(head.headers.get(AUTHORIZATION));
         let (called, answer) = answers::answer(&state, &head.method, path, query, &body);
         let account = called.account.or(account).unwrap_or_default();
-        state.arrived(at_us, account, called);
+        state.arrived(at_us, account, &called);
         if let Some(latency) = state.latency(account) {
             tokio::time::sleep(latency).await;
         }

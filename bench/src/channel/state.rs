@@ -53,12 +53,12 @@ pub struct State {
 }
 
 impl State {
-    pub fn arrived(&self, at_us: u64, account: u32, called: Called) {
+    pub fn arrived(&self, at_us: u64, account: u32, called: &Called) {
         if called.kind == 'w' {
             self.writes.set(self.writes.get() + 1);
         }
         let Called { kind, listing, .. } = called;
-        self.arrivals.borrow_mut().push(Arrival { at_us, account, listing, kind });
+        self.arrivals.borrow_mut().push(Arrival { at_us, account, listing: *listing, kind: *kind });
     }
 
     pub fn latency(&self, account: u32) -> Option<Duration> {

@@ -45,9 +45,9 @@ fn side(options: &SyncOptions, runs: &[Run]) -> Value {
     json!({
         "syncs_per_s": Spread::of(runs.iter().map(|run| rate(options, run))),
         "cpu_ms_per_sync": Spread::of(runs.iter().map(|run| cpu_ms(options, run))),
-        "cpu_ms_by_part": Map::from_iter(names().map(|name| each(&name))),
+        "cpu_ms_by_part": Map::from_iter(names().map(each)),
         "cpu_ms_of_ingest": Spread::of(runs.iter().map(|run| run.ingest * 1_000.0 / float(options.changes))).median,
-        "peak_private_mb": Map::from_iter(names().map(|name| peak(&name))),
+        "peak_private_mb": Map::from_iter(names().map(peak)),
         "change_to_call_ms": {"p50": percentile(&latencies, 0.5), "p99": percentile(&latencies, 0.99)},
     })
 }
