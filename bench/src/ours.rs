@@ -96,7 +96,11 @@ pub async fn create_listings(
     }
     let link = |(index, target): (usize, TargetId)| async move {
         let unit = UnitId::new(units::name(index))?;
-        world.syncing.link(target, unit, None, Actor::cli("bench")).await.context("a unit could not be linked")
+        world
+            .syncing
+            .link(target, unit, services::linking::AtChannel::Kept, Actor::cli("bench"))
+            .await
+            .context("a unit could not be linked")
     };
     let linked: Vec<_> =
         futures::stream::iter(places.iter().copied()).map(link).buffer_unordered(CONCURRENT).try_collect().await?;

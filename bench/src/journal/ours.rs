@@ -91,6 +91,7 @@ pub async fn commands_per_s(world: &World, concurrent: usize, time: Duration) ->
             unit_id,
             target_id: metadata.target_id,
             external_id: None,
+            afresh: false,
         };
         commands.listing(listing, ListingCommand::Link(link), &metadata).await?;
         listings.push(listing);

@@ -22,9 +22,9 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 /// The shortest time between two rounds, so that a storm of nudges is one round.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
 /// Of the time, rounds take one part in so many: the busier the database, the more goes into one round.
-const SHARE: u32 = 4;
+const SHARE: u32 = 2;
 /// Nobody waits longer for the next round because the last one was slow.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
 /// How often the last settlement is tried at a stop.
 const MOST_FAILURES: u32 = 10;
