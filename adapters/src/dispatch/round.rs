@@ -21,6 +21,15 @@ pub struct RoundRequest {
     pub lanes: i64,
     /// New listings per lane at most.
     pub per_lane: i64,
+    /// New listings of all lanes at most. Each lane shows twice its share, because some have less.
+    pub capacity: i64,
+}
+
+impl RoundRequest {
+    fn shown_per_lane(&self, lanes: usize) -> i64 {
+        let lanes = i64::try_from(lanes).unwrap_or(i64::MAX).max(1);
+        (2 * self.capacity / lanes).max(FEWEST_SHOWN).min(self.per_lane)
+    }
 }
 
 /// Due work of a lane.
@@ -83,6 +92,9 @@ struct LaneRow {
     needs: Option<Vec<String>>,
     overdue: Option<bool>,
 }
+
+/// A lane shows so many listings, however many lanes share what a dispatcher can take on.
+const FEWEST_SHOWN: i64 = 4;
 
 /// Rows of the queue that nobody works on and whose work is not done; `l` is a listing, `d` its lease.
 pub(super) const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
@@ -156,7 +168,7 @@ impl DispatchStore {
              ORDER BY lane.ordinality, work.rank"
         ))
         .bind(&locked)
-        .bind(request.per_lane)
+        .bind(request.shown_per_lane(locked.len()))
         .fetch_all(&mut *transaction)
         .await?;
         Ok(Round { store: self, transaction, locked, lanes: lanes(rows), closed })

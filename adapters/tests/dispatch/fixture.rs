@@ -115,7 +115,7 @@ impl Database {
 
 /// A round that also looks at lanes in which calls wait.
 pub fn request(waiting: &[TargetId], due: bool) -> RoundRequest {
-    RoundRequest { waiting: waiting.to_vec(), due, lanes: 100, per_lane: 10 }
+    RoundRequest { waiting: waiting.to_vec(), due, lanes: 100, per_lane: 10, capacity: 1_000 }
 }
 
 /// The hold of the first free slot of a lane.

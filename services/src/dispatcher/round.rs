@@ -33,8 +33,14 @@ impl Gate {
         if capacity == 0 && asked.is_empty() {
             return Ok(false);
         }
-        let per_lane = i64::try_from(PER_LANE.min(capacity)).unwrap_or(0);
-        let request = RoundRequest { waiting: asked.clone(), due: capacity > 0, lanes: LANES, per_lane };
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let request = RoundRequest {
+            waiting: asked.clone(),
+            due: capacity > 0,
+            lanes: LANES,
+            per_lane: whole(PER_LANE.min(capacity)),
+            capacity: whole(capacity),
+        };
         let store = self.store.clone();
         let mut round = store.open_round(&request).await?;
         let closed: HashSet<TargetId> = round.closed.iter().copied().collect();
