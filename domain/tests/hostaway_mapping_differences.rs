@@ -2,7 +2,7 @@
 //! same.
 
 use domain::channel::Section;
-use domain::mapping::hostaway::{calendar_differences, content_differences};
+use domain::mapping::hostaway::{calendar_differences, content_differences, kept_texts};
 use serde_json::{Value, json};
 
 fn fields(sent: &Value, answered: &Value) -> Vec<String> {
@@ -71,6 +71,15 @@ fn rows_are_compared_as_sets_of_what_counts() {
         ("listingImages".to_owned(), json!({"caption": "Pool", "sortOrder": 1}), Value::Null),
     ];
     assert_eq!(told, wanted);
+}
+
+#[test]
+fn a_text_that_the_unit_no_longer_has_and_the_channel_keeps_is_told() {
+    let answered = json!({"houseRules": "No parties.", "airbnbSummary": " ", "state": "Bali"});
+    let told = kept_texts(&json!({"name": "Villa"}), &answered);
+    assert_eq!(told.iter().map(|part| part.part.as_str()).collect::<Vec<_>>(), ["listing.houseRules"]);
+    assert!(told[0].reason.contains("No parties."), "{}", told[0].reason);
+    assert_eq!(kept_texts(&json!({"houseRules": "No parties."}), &answered), []);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `channel_listings`: every listing as its events have left it, unlinked ones too.
 
 mod fold;
+mod refused;
 mod rows;
 
 use async_trait::async_trait;

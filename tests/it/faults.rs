@@ -133,3 +133,42 @@ async fn an_unknown_end_is_read_back_before_anything_is_sent_again() -> anyhow::
     assert!(world.count(reads).await? >= 1);
     world.close().await
 }
+
+/// What a change of nights says nothing of is not healed by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_parts_are_shown_until_they_are_mended() -> anyhow::Result<()> {
+    let world = World::new(&[7850]).await?;
+    let target = world.target(7850, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    world.link(target, &names(1)).await?;
+    let refused = async || -> anyhow::Result<Vec<String>> {
+        world.drained(Duration::from_secs(30)).await?;
+        let parts = "SELECT part ->> 'part' FROM channel_listings, jsonb_array_elements(rejected) part ORDER BY 1";
+        Ok(sqlx::query_scalar(parts).fetch_all(&world.pool).await?)
+    };
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    assert!(refused().await?.is_empty());
+
+    let mut message = unit("villa-000", 2);
+    message["unit"]["amenities"][1] = json!("teleporter");
+    world.publish(&[message.clone()]).await?;
+    world.taken(1, 2).await?;
+    assert_eq!(refused().await?, ["unit.amenities[1]"]);
+
+    // Another price, no photo at all, and no house rules any more.
+    message["revision"] = json!(3);
+    message["unit"]["photos"] = json!([]);
+    message["unit"]["calendar"][0]["nightly_price"] = json!(77_700);
+    if let Some(fields) = message["unit"].as_object_mut() {
+        fields.remove("house_rules");
+    }
+    world.publish(&[message]).await?;
+    world.taken(1, 3).await?;
+    assert_eq!(refused().await?, ["listing.houseRules", "unit.amenities[1]", "unit.photos"]);
+
+    world.publish(&[unit("villa-000", 4)]).await?;
+    world.taken(1, 4).await?;
+    assert!(refused().await?.is_empty());
+    world.close().await
+}

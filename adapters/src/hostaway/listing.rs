@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use domain::call::CallPurpose;
 use domain::channel::{RejectedPart, Section};
-use domain::mapping::hostaway::{ContentDifference, content_differences};
+use domain::mapping::hostaway::{ContentDifference, content_differences, kept_texts};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -67,7 +67,9 @@ impl Run<'_> {
             let Some(body) = self.body(*section) else { continue };
             let parts: Vec<RejectedPart> = match section {
                 Section::Content => {
-                    content_differences(body, answered).iter().map(ContentDifference::to_rejected_part).collect()
+                    let ignored = content_differences(body, answered);
+                    let ignored = ignored.iter().map(ContentDifference::to_rejected_part);
+                    ignored.chain(kept_texts(body, answered)).collect()
                 }
                 _ => missing_photos(body, answered).into_iter().collect(),
             };

@@ -55,6 +55,12 @@ impl RejectedPart {
         kept
     }
 
+    /// A part of the unit, which the mapping left out, so that it is named anew with each request; the others are what
+    /// the channel refused of what was sent.
+    pub fn is_of_the_unit(&self) -> bool {
+        self.part.starts_with("unit.") || self.part == MORE
+    }
+
     fn shortened(self) -> Self {
         Self {
             section: self.section,

@@ -15,7 +15,7 @@ mod vocabulary;
 
 pub use calendar_differences::{CalendarDifference, calendar_differences};
 pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls};
-pub use differences::{ContentDifference, content_differences};
+pub use differences::{ContentDifference, content_differences, kept_texts};
 
 use serde_json::Value;
 

@@ -1,12 +1,12 @@
 //! What each event does to the row of its listing. It follows the aggregate's own `evolve`.
 
 use domain::audit::{accepted_outcome, final_outcome};
-use domain::channel::RejectedPart;
 use domain::ids::SyncId;
 use domain::listing::{LinkState, ListingEvent, SyncAttempt, SyncRequest};
 use domain::outcome::SyncOutcome;
 use domain::recorded::{ChannelEvent, Recorded};
 
+use super::refused;
 use super::rows::ListingRow;
 use crate::column::{bigint, integer, rejected_json};
 use crate::error::Error;
@@ -79,7 +79,7 @@ fn change(row: &mut ListingRow, what: &ListingEvent) {
         ListingEvent::SyncSkipped { request } => {
             take_request(row, request);
             row.accepted_snapshot.clone_from(&row.snapshot);
-            end(row, request.sync_id, SyncOutcome::SkippedUnchanged, None, &request.rejected);
+            end(row, request.sync_id, SyncOutcome::SkippedUnchanged, None);
         }
         ListingEvent::SyncAccepted { attempt } => {
             row.last_accepted_at = row.last_accepted_at.max(Some(attempt.finished_at));
@@ -95,6 +95,7 @@ fn change(row: &mut ListingRow, what: &ListingEvent) {
         }
         ListingEvent::SyncDeferred { attempt, .. } | ListingEvent::SupersededSyncFailed { attempt, .. } => {
             learn_external_id(row, attempt);
+            refused::take_attempt(row, attempt);
         }
         ListingEvent::LateAttemptRecorded { attempt, .. } => {
             if row.external_id.is_none() {
@@ -107,7 +108,7 @@ fn change(row: &mut ListingRow, what: &ListingEvent) {
             set_state(row, LinkState::Unlinked);
             row.pending_sync_id = None;
             if let Some(sync_id) = cancels {
-                end(row, *sync_id, SyncOutcome::Cancelled, Some(reason), &[]);
+                end(row, *sync_id, SyncOutcome::Cancelled, Some(reason));
             }
         }
     }
@@ -116,6 +117,7 @@ fn change(row: &mut ListingRow, what: &ListingEvent) {
 fn take_request(row: &mut ListingRow, request: &SyncRequest) {
     row.revision = Some(bigint(request.revision));
     row.snapshot = Some(request.snapshot.as_bytes().to_vec());
+    refused::take_mapping(row, &request.rejected);
 }
 
 fn succeed(row: &mut ListingRow, attempt: &SyncAttempt, outcome: SyncOutcome) {
@@ -128,20 +130,14 @@ fn succeed(row: &mut ListingRow, attempt: &SyncAttempt, outcome: SyncOutcome) {
 }
 
 fn end_attempt(row: &mut ListingRow, attempt: &SyncAttempt, outcome: SyncOutcome) {
-    end(row, attempt.sync_id, outcome, attempt.detail.as_ref(), &attempt.rejected);
+    refused::take_attempt(row, attempt);
+    end(row, attempt.sync_id, outcome, attempt.detail.as_ref());
 }
 
-fn end(
-    row: &mut ListingRow,
-    sync_id: SyncId,
-    outcome: SyncOutcome,
-    detail: Option<&String>,
-    rejected: &[RejectedPart],
-) {
+fn end(row: &mut ListingRow, sync_id: SyncId, outcome: SyncOutcome, detail: Option<&String>) {
     row.last_sync_id = Some(sync_id.0);
     row.last_outcome = Some(outcome.as_str().to_owned());
     row.last_detail = detail.cloned();
-    row.rejected = rejected_json(rejected);
 }
 
 fn learn_external_id(row: &mut ListingRow, attempt: &SyncAttempt) {

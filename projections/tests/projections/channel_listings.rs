@@ -1,6 +1,6 @@
 //! `channel_listings`: the row follows its listing as the aggregate does.
 
-use domain::channel::Section;
+use domain::channel::{RejectedPart, Section};
 use domain::listing::{Cause, ListingCommand};
 use domain::outcome::OutcomeClass;
 
@@ -41,9 +41,52 @@ async fn follows_a_sync_from_request_to_acceptance() {
 
         scene.story.request_sections(target, &unit, Cause::UnitChanged, 4, sections(&Section::ALL, 3));
         scene.play().await;
+        // The mapping leaves nothing out of this one.
         assert_eq!(state(&scene).await, "active 1 4711 4 skipped_unchanged");
         assert_eq!(field(&scene, "accepted_snapshot").await, Some(format!("\\x{}", snapshot(&unit, 4))));
         assert_eq!(field(&scene, "rejected").await.as_deref(), Some("[]"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refused_parts_stand_until_their_section_is_sent_again() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        let (target, unit) = (target(1), unit(1));
+        scene.story.create_target(target);
+        scene.story.link(target, &unit);
+        let refused = |section, part: &str| RejectedPart {
+            section,
+            part: part.to_owned(),
+            value: "45.0".to_owned(),
+            reason: "Hostaway answered with success but kept 30".to_owned(),
+        };
+        let end = |scene: &mut Scene, sent: &[Section], parts: Vec<RejectedPart>| {
+            let (sync_id, ordinal, wanted) = scene.story.pending(target, &unit).unwrap();
+            let sent = wanted.into_iter().filter(|(section, _)| sent.contains(section)).collect();
+            let mut report = scene.story.report((sync_id, ordinal, sent), Some(OutcomeClass::Accepted), 1);
+            report.rejected = parts;
+            scene.story.command_listing(target, &unit, ListingCommand::RecordOutcome(report));
+        };
+        let parts = "(SELECT string_agg(part ->> 'part', ' ') FROM jsonb_array_elements(rejected) part)";
+        scene.story.request(target, &unit, Cause::Linked, 1);
+        let fee = refused(Section::Content, "listing.cleaningFee");
+        let night = refused(Section::Rates, "calendar[2026-12-30..2026-12-31].price");
+        end(&mut scene, &Section::ALL, vec![fee, night]);
+        scene.play().await;
+        let both = "listing.cleaningFee calendar[2026-12-30..2026-12-31].price";
+        assert_eq!(field(&scene, parts).await.as_deref(), Some(both));
+
+        scene.story.request(target, &unit, Cause::UnitChanged, 2);
+        end(&mut scene, &[Section::Availability, Section::Rates], Vec::new());
+        scene.play().await;
+        assert_eq!(field(&scene, parts).await.as_deref(), Some("listing.cleaningFee"), "content was not sent");
+
+        scene.story.request(target, &unit, Cause::UnitChanged, 3);
+        end(&mut scene, &[Section::Content], Vec::new());
+        scene.play().await;
+        assert_eq!(field(&scene, parts).await, None);
     })
     .await;
 }

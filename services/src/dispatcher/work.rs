@@ -142,8 +142,10 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
     {
         return Attempt::Postponed(report.detail.unwrap_or_default());
     }
-    // What the mapping left out of the sections that were sent is refused as much as what the channel refused.
-    let left_out = payload.rejected.iter().filter(|part| needs.contains(&part.section));
+    // What the mapping left out of the sections that were sent is refused as much as what the channel refused; so is a
+    // section of which it left nothing.
+    let is_told = |section| needs.contains(&section) || !payload.sections.contains_key(&section);
+    let left_out = payload.rejected.iter().filter(|part| is_told(part.section));
     report.rejected.extend(left_out.cloned());
     if report.class == OutcomeClass::Accepted && !report.rejected.is_empty() {
         report.class = OutcomeClass::AcceptedWithRejections;

@@ -53,6 +53,24 @@ pub fn content_differences(sent: &Value, answered: &Value) -> Vec<ContentDiffere
     differences
 }
 
+/// Texts that hosts alone write and a unit may lack. One that is left out stays at Hostaway, and whether an empty text
+/// clears it is not documented.
+const OPTIONAL_TEXTS: [&str; 2] = ["airbnbSummary", "houseRules"];
+
+/// Texts that the unit does not have any more and the listing in the answer still has.
+pub fn kept_texts(sent: &Value, answered: &Value) -> Vec<RejectedPart> {
+    let kept = |field: &&str| {
+        let text = answered.get(*field)?.as_str().filter(|text| !text.trim().is_empty())?;
+        sent.get(*field).is_none().then(|| RejectedPart {
+            section: Section::Content,
+            part: format!("listing.{field}"),
+            value: String::new(),
+            reason: format!("the unit has none, but Hostaway keeps {text:?}; remove it there"),
+        })
+    };
+    OPTIONAL_TEXTS.iter().filter_map(kept).collect()
+}
+
 /// The keys that count in the rows of an array. Hostaway adds row ids, and stores photos under URLs of its own.
 fn meaningful_keys<'a>(field: &str, sent: &'a [Value]) -> Vec<&'a str> {
     match field {
