@@ -26,6 +26,10 @@ use uuid::Uuid;
 /// Targets (`t`) that may be called now: the others keep their work.
 const OPEN: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised'";
 
+/// Rows of the queue that nobody works on and whose work is not done; `l` is a listing, `d` its lease.
+const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
+    AND (NOT d.done OR (q.ordinal, q.tries) > (d.ordinal, d.tries))))";
+
 /// The shared state, seen by one dispatcher.
 #[derive(Debug, Clone)]
 pub struct DispatchStore {

@@ -39,7 +39,8 @@ const PGBENCH_CLIENTS: usize = 32;
 pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
     let world = World::new().await?;
     let time = Duration::from_secs(options.seconds);
-    let table = pgbench::Table::make(&world).await?;
+    let (payload, metadata) = sample()?;
+    let table = pgbench::Table::make(&world, payload, metadata).await?;
     let (mut appends, mut commands) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
     let mut inserts = BTreeMap::<usize, Vec<f64>>::new();
     for round in 1..=options.repeat {
@@ -99,6 +100,6 @@ fn figures(
 }
 
 /// The payload and the metadata of the event that both sides write.
-pub fn sample() -> anyhow::Result<(Value, Value)> {
+fn sample() -> anyhow::Result<(Value, Value)> {
     Ok((serde_json::to_value(ours::event())?, serde_json::to_value(ours::metadata()?.to_map())?))
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
-use crate::journal::sample;
 use crate::tools;
 use crate::world::World;
 
@@ -15,12 +15,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// Makes both.
-    pub async fn make(world: &World) -> anyhow::Result<Self> {
+    /// Makes both, for an event with this payload and this metadata.
+    pub async fn make(world: &World, payload: Value, metadata: Value) -> anyhow::Result<Self> {
         sqlx::raw_sql("CREATE TABLE single_events (LIKE events INCLUDING ALL)").execute(&world.pool).await?;
-        let (payload, metadata) = sample()?;
         // To pgbench a colon before a letter begins a variable.
-        let quoted = |json: serde_json::Value| json.to_string().replace("service:", "service\\u003a");
+        let quoted = |json: Value| json.to_string().replace("service:", "service\\u003a");
         let (payload, metadata) = (quoted(payload), quoted(metadata));
         let script = world.path("insert.sql");
         let insert = format!(

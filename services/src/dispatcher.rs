@@ -6,6 +6,7 @@
 
 mod allocation;
 mod gate;
+mod granted;
 mod health;
 mod host;
 mod job;

@@ -8,7 +8,7 @@ use sqlx::{FromRow, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::scope::ACCOUNT_SCOPE;
-use super::{DispatchStore, Lease, OPEN, SlotHold, wake};
+use super::{CLAIMABLE, DispatchStore, Lease, OPEN, SlotHold, wake};
 
 /// What a dispatcher can take on.
 #[derive(Debug, Clone)]
@@ -95,10 +95,6 @@ struct LaneRow {
 
 /// A lane shows so many listings, however many lanes share what a dispatcher can take on.
 const FEWEST_SHOWN: i64 = 4;
-
-/// Rows of the queue that nobody works on and whose work is not done; `l` is a listing, `d` its lease.
-pub(super) const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
-    AND (NOT d.done OR (q.ordinal, q.tries) > (d.ordinal, d.tries))))";
 
 /// A round under way: the lanes are locked until it is written or dropped.
 pub struct Round<'a> {

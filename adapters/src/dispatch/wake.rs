@@ -5,8 +5,7 @@ use std::time::Duration;
 use domain::ids::TargetId;
 use sqlx::PgConnection;
 
-use super::round::CLAIMABLE;
-use super::{DispatchStore, OPEN};
+use super::{CLAIMABLE, DispatchStore, OPEN};
 
 impl DispatchStore {
     /// How long until some lane wakes, in milliseconds; `None` when nothing is planned. Negative when one is due.

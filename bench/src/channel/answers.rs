@@ -5,6 +5,7 @@ use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::form::{json_bytes, parameter};
 use super::nights;
 use super::state::{Called, Listing, State};
 
@@ -28,11 +29,6 @@ pub fn answer(state: &State, method: &Method, path: &str, query: &str, body: &By
         (&Method::GET, Some("listings"), Some(id), Some("calendar")) => (called('r'), nights::read(state, id, query)),
         _ => (called('?'), Bytes::from_static(br#"{"status":"fail","result":"Route not found"}"#)),
     }
-}
-
-/// The value of a parameter of a query or a form.
-pub fn parameter(form: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(form.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 fn token(body: &Bytes) -> (Called, Bytes) {
@@ -76,8 +72,4 @@ fn with_id(id: u64, body: &[u8]) -> Bytes {
     let head = format!(r#"{{"status":"success","result":{{"id":{id}"#);
     let comma: &[u8] = if rest.trim_ascii() == b"}" { b"" } else { b"," };
     Bytes::from([head.as_bytes(), comma, rest, b"}"].concat())
-}
-
-pub fn json_bytes(value: &Value) -> Bytes {
-    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }

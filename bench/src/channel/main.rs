@@ -3,6 +3,7 @@
 //! little of the machine as it can.
 
 mod answers;
+mod form;
 mod inspection;
 mod nights;
 mod state;

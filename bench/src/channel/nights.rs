@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
-use super::answers::{json_bytes, parameter};
+use super::form::{json_bytes, parameter};
 use super::state::State;
 
 pub fn write(state: &State, id: u64, one: bool, body: &Bytes) -> Bytes {

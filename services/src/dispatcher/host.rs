@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use adapters::dispatch::SlotHold;
 
-use super::message::{Granted, Message};
+use super::granted::Granted;
+use super::message::Message;
 use super::waiting::Want;
 use crate::commands::{CommandError, Commands};
 

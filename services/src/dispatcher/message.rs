@@ -6,23 +6,7 @@ use adapters::dispatch::{FinishedTry, Lease, SlotHold};
 use domain::window::Scope;
 use tokio::time::Instant;
 
-use super::START_GRACE;
 use super::waiting::Want;
-
-/// A slot that was granted, and when: taken before the grant was written, so that the shared table keeps the slot for
-/// longer than this process does.
-#[derive(Debug)]
-pub(super) struct Granted {
-    pub hold: SlotHold,
-    pub at: Instant,
-}
-
-impl Granted {
-    /// A call may still start.
-    pub(super) fn can_start(&self) -> bool {
-        self.at.elapsed() < START_GRACE
-    }
-}
 
 /// What workers tell the gate.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::allocation::{Allocation, Grantee, allocate};
 use super::gate::{Gate, PAUSE, POLL};
-use super::message::{Granted, Message};
+use super::granted::Granted;
+use super::message::Message;
 use super::waiting::Urgencies;
 use super::work::work;
 use super::{LEASE, START_GRACE};

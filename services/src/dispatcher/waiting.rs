@@ -8,7 +8,7 @@ use domain::ids::{ListingId, TargetId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::message::Granted;
+use super::granted::Granted;
 
 /// How many calls of each urgency wait in a lane.
 pub(super) type Urgencies = BTreeMap<Section, usize>;

@@ -11,9 +11,10 @@ use domain::port::{Push, PushReport};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::granted::Granted;
 use super::host::Host;
 use super::job::{Found, Job, read};
-use super::message::{Granted, Message};
+use super::message::Message;
 use super::record::{log, record, sync_report};
 use super::{Shared, health};
 use crate::payloads::PayloadError;
