@@ -106,10 +106,10 @@ async fn come_back(stage: &Stage, villas: usize) -> anyhow::Result<Option<Run>> 
     }
     let pool = postgres::connect(stage).await?;
     let started = Instant::now();
-    let mut bodies = postgres::units(&pool).await?;
+    let mut bodies = postgres::villas(&pool, saved.villas).await?;
     while bodies.len() < saved.villas && started.elapsed() < Duration::from_secs(30) {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        bodies = postgres::units(&pool).await?;
+        bodies = postgres::villas(&pool, saved.villas).await?;
     }
     anyhow::ensure!(bodies.len() == saved.villas, "the service knows {} of {} villas", bodies.len(), saved.villas);
     let published = postgres::backlog(&pool).await?.taken;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Context as _;
+use demo::villas::{ORG, own, unit_id};
 use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
@@ -68,13 +69,14 @@ pub async fn backlog(pool: &PgPool) -> anyhow::Result<Backlog> {
     Ok(sqlx::query_as(BACKLOG).fetch_one(pool).await?)
 }
 
-/// Listings that have been synced at least once, by target.
-pub async fn synced(pool: &PgPool) -> anyhow::Result<HashMap<Uuid, i64>> {
-    let rows: Vec<(Uuid, i64)> = sqlx::query_as(
-        "SELECT target_id, count(*) FROM channel_listings WHERE last_accepted_at IS NOT NULL GROUP BY target_id",
-    )
-    .fetch_all(pool)
-    .await?;
+const SYNCED: &str = "
+SELECT target_id, count(*) FROM channel_listings
+WHERE last_accepted_at IS NOT NULL AND org_id = $1 AND unit_id = ANY ($2) GROUP BY target_id";
+
+/// Listings of the demo's own villas that have been synced at least once, by target.
+pub async fn synced(pool: &PgPool, villas: usize) -> anyhow::Result<HashMap<Uuid, i64>> {
+    let units: Vec<String> = (0..villas).map(unit_id).collect();
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(SYNCED).bind(ORG).bind(units).fetch_all(pool).await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -99,15 +101,16 @@ pub async fn listings(pool: &PgPool) -> anyhow::Result<Vec<Listing>> {
     Ok(sqlx::query_as(sql).fetch_all(pool).await?)
 }
 
-/// The newest body of every unit.
-pub async fn units(pool: &PgPool) -> anyhow::Result<Vec<Value>> {
-    let sql = "SELECT body FROM units JOIN unit_snapshots USING (hash) ORDER BY units.unit_id";
-    Ok(sqlx::query_scalar(sql).fetch_all(pool).await?)
+/// The newest bodies of the demo's own villas.
+pub async fn villas(pool: &PgPool, villas: usize) -> anyhow::Result<Vec<Value>> {
+    let sql = "SELECT body FROM units JOIN unit_snapshots USING (hash)";
+    Ok(own(sqlx::query_scalar(sql).fetch_all(pool).await?, villas))
 }
 
-/// The revision that the service has of every unit.
+/// The revision that the service has of every unit of the demo's organisation.
 pub async fn revisions(pool: &PgPool) -> anyhow::Result<HashMap<String, i64>> {
-    let rows: Vec<(String, i64)> = sqlx::query_as("SELECT unit_id, revision FROM units").fetch_all(pool).await?;
+    let sql = "SELECT unit_id, revision FROM units WHERE org_id = $1";
+    let rows: Vec<(String, i64)> = sqlx::query_as(sql).bind(ORG).fetch_all(pool).await?;
     Ok(rows.into_iter().collect())
 }
 

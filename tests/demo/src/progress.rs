@@ -46,7 +46,7 @@ pub async fn drain(run: &Run, deadline: Instant) -> anyhow::Result<bool> {
     let started = Instant::now();
     let mut samples: VecDeque<Sample> = VecDeque::new();
     loop {
-        let synced = postgres::synced(&run.pool).await?;
+        let synced = postgres::synced(&run.pool, run.villas.len()).await?;
         let by_role: Vec<u64> = run
             .targets
             .iter()

@@ -8,6 +8,8 @@ mod rooms;
 mod small;
 mod text;
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
@@ -28,6 +30,18 @@ pub const ACCOUNT: &str = "villas";
 /// The unit of a villa: `villa-001` is number 0.
 pub fn unit_id(index: usize) -> String {
     format!("villa-{:03}", index + 1)
+}
+
+/// The demo's own villas among the units that the service knows, in order: organisations and units may be added to a
+/// running demo. An element for each villa that is known.
+pub fn own(units: Vec<Value>, villas: usize) -> Vec<Value> {
+    let is_ours = |body: &Value| body["org_id"] == ORG;
+    let mut known: HashMap<String, Value> = units
+        .into_iter()
+        .filter(is_ours)
+        .filter_map(|body| Some((body["unit_id"].as_str()?.to_owned(), body)))
+        .collect();
+    (0..villas).filter_map(|villa| known.remove(&unit_id(villa))).collect()
 }
 
 /// The part of the world that a villa stands in.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::NaiveDate;
 use demo::villas::calendar::{nights, set_nights};
-use demo::villas::{Change, small_villa, villa};
+use demo::villas::{Change, ORG, own, small_villa, villa};
 use domain::channel::Section;
 use domain::ids::{ListingId, TargetId};
 use domain::mapping::hostaway::{calendar_calls, map};
@@ -104,6 +104,19 @@ fn a_calendar_survives_its_nights() {
         set_nights(&mut body, &year);
         assert_eq!(body, before);
     }
+}
+
+#[test]
+fn units_that_somebody_added_are_not_counted_among_the_villas() {
+    let villas: Vec<Value> = (0..3).map(|index| villa(index, 1, today())).collect();
+    let mut units = villas.clone();
+    units.push(small_villa("sunstay", "villa-001", 1));
+    units.push(small_villa(ORG, "bungalow-1", 1));
+    units.push(small_villa(ORG, "villa-004", 1));
+    units.reverse();
+    assert_eq!(own(units.clone(), 3), villas);
+    units.retain(|unit| unit["unit_id"] != "villa-002");
+    assert_eq!(own(units, 3).len(), 2);
 }
 
 #[test]
