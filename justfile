@@ -39,13 +39,13 @@ down:
 env: up
     @dev/env
 
-# The service's command line, with the addresses set
+# The service's command line, with the addresses set: those of the demo where there is one
 distribution *ARGS: up build
-    @dev/with "{{ programs }}/distribution" "$@"
+    @dev/distribution "{{ programs }}/distribution" "$@"
 
 # Check every dependency of the service and say what to do
 doctor: up build
-    @dev/with "{{ programs }}/distribution" doctor
+    @dev/distribution "{{ programs }}/distribution" doctor
 
 # The Hostaway sandbox alone
 sandbox *ARGS: build

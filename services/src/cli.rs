@@ -10,6 +10,7 @@ mod dead_letters;
 mod doctor;
 mod failure;
 mod format;
+mod lag;
 mod listing;
 mod migrate;
 mod output;

@@ -127,3 +127,31 @@ async fn units_that_are_larger_together_than_a_batch_are_all_taken() -> anyhow::
     assert_eq!((info.num_ack_pending, info.num_redelivered), (0, 0));
     world.close().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_that_nobody_takes_changes_in_or_keeps_the_read_models() -> anyhow::Result<()> {
+    let world = World::new(&[8220]).await?;
+    let target = world.target(8220, RateLimit::default()).await?;
+    world.link(target, &names(1)).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    let intake = || -> anyhow::Result<(String, String)> {
+        let (_, printed, _) = world.run(&["doctor", "--output", "json"])?;
+        let report: serde_json::Value = serde_json::from_str(&printed)?;
+        let checks = report["checks"].as_array().or(report.as_array()).expect("checks");
+        let check = checks.iter().find(|check| check["check"] == "intake").expect("the intake is checked");
+        let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
+        Ok((text("status"), text("detail")))
+    };
+    world.nats.ensure_intake().await?;
+    let (status, detail) = intake()?;
+    assert_eq!((status.as_str(), detail.contains("1 unit change")), ("fail", true), "{detail}");
+    let mut service = world.serve("intake,relay")?;
+    world.taken(1, 1).await?;
+    assert_eq!(intake()?.0, "ok");
+    assert!(service.stop()?, "SIGTERM ends it well");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (code, _, said) = world.run(&["queue"])?;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("behind the journal"), "{said}");
+    world.close().await
+}

@@ -125,6 +125,20 @@ impl Nats {
             .map_err(|e| TopologyError::Server { name: "consumer intake".to_owned(), reason: e.to_string() })
     }
 
+    /// How the intake's consumer stands, as `(waiting, being taken, pulls that wait)`; nothing is made. `None` where no
+    /// intake ever ran.
+    pub async fn intake_state(&self) -> Result<Option<(u64, u64, u64)>, TopologyError> {
+        let stream = self.stream(StreamKind::Units).await?;
+        match stream.get_consumer::<consumer::pull::Config>("intake").await {
+            Ok(consumer) => {
+                let info = consumer.cached_info();
+                let pulls = u64::try_from(info.num_waiting).unwrap_or(u64::MAX);
+                Ok(Some((info.num_pending, u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX), pulls)))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Where the server's streams differ from their definitions, in words.
     pub async fn differences(&self) -> Result<Vec<String>, TopologyError> {
         let mut differences = Vec::new();

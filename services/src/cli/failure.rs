@@ -84,6 +84,10 @@ fn argument(error: &clap::Error) -> Option<String> {
         _ => return None,
     };
     let word = named.split_whitespace().next()?;
+    if error.kind() == ErrorKind::UnknownArgument && !word.starts_with('-') {
+        // A value that has no place is the name of nothing.
+        return None;
+    }
     let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     Some(bare.to_lowercase().replace('-', "_"))
 }
@@ -136,6 +140,11 @@ fn field(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(invalid) = error.downcast_ref::<InvalidAddress>() {
         return Some(invalid.field);
     }
+    field_of_target(error)
+}
+
+/// The field of a target that cannot be what was given.
+fn field_of_target(error: &anyhow::Error) -> Option<&'static str> {
     let target = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<TargetError>() {
         Some(TargetError::Field { field, .. }) => Some(*field),
         _ => match cause.downcast_ref::<CommandError<TargetError>>() {
@@ -153,7 +162,7 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(_) => return REFUSED,
         None => {}
     }
-    if error.is::<InvalidAddress>() {
+    if error.is::<InvalidAddress>() || field_of_target(error).is_some() {
         return USAGE;
     }
     if error.chain().any(is_unreachable) { UNREACHABLE } else { REFUSED }

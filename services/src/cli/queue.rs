@@ -10,6 +10,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::counted::counted;
+use super::lag::note_lag;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{since, span};
@@ -91,6 +92,8 @@ ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2";
 impl QueueArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
+        session.must_exist(&pool, self.target).await?;
+        note_lag(&pool, "sync_queue").await?;
         let target = self.target.map(|id| id.0);
         let targets: Vec<TargetQueue> = sqlx::query_as(TARGETS).bind(target).fetch_all(&pool).await?;
         let work: Vec<Work> = sqlx::query_as(WORK).bind(target).bind(self.limit).fetch_all(&pool).await?;

@@ -7,7 +7,9 @@ use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
 use adapters::postgres::pending_migrations;
 use adapters::units::UnitStore;
+use domain::ids::TargetId;
 use domain::metadata::Actor;
+use domain::target::TargetError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, PgPool};
 
@@ -59,6 +61,16 @@ impl Session {
     /// NATS.
     pub(super) async fn nats(&self) -> anyhow::Result<Nats> {
         self.connections.nats().await
+    }
+
+    /// Refuses to look for something of a target that never was.
+    pub(super) async fn must_exist(&self, pool: &PgPool, target: Option<TargetId>) -> anyhow::Result<()> {
+        let Some(target) = target else { return Ok(()) };
+        let loaded = self.syncing(pool).commands().load_target(target).await?;
+        if loaded.settings().is_none() {
+            return Err(anyhow::Error::new(TargetError::NotFound).context(format!("target {target}")));
+        }
+        Ok(())
     }
 
     /// What commands on targets and listings go through.

@@ -58,14 +58,32 @@ fn a_secret_that_is_not_in_place_is_a_warning_that_names_the_file() {
 fn what_the_domain_refuses_carries_its_field() {
     let world = World::new();
     let ran = world.json(&create("12/10s", "file:hostaway", "ftp://example.org"));
-    assert_eq!((ran.code, ran.error()["field"].as_str()), (1, Some("base_url")), "{ran:?}");
+    assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("base_url")), "{ran:?}");
     let target = world.target("Bali");
     let ran = world.json(&["target", "configure", &target, "--name", ""]);
-    assert_eq!((ran.code, ran.error()["field"].as_str()), (1, Some("name")), "{ran:?}");
+    assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("name")), "{ran:?}");
     let ran = world.json(&["target", "configure", &target]);
     assert_eq!(ran.code, 2, "{ran:?}");
     let ran = world.json(&["target", "pause", &target, "--reason", "  "]);
     assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("reason")), "{ran:?}");
+}
+
+#[test]
+fn what_is_asked_of_a_target_that_never_was_is_refused() {
+    let world = World::new();
+    let nobody = "0199aaaa-0000-7000-8000-000000000000";
+    for asked in [["listing", "list", "--target", nobody].as_slice(), &["queue", "--target", nobody]] {
+        let ran = world.json(asked);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.error_message().contains(nobody), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_value_without_a_place_is_no_field() {
+    let ran = World::new().json(&["unit", "show", "--org", "tvl", "villa-001"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.error().get("field").is_none() && ran.error_message().contains("villa-001"), "{ran:?}");
 }
 
 #[test]

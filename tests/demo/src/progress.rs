@@ -61,7 +61,11 @@ pub async fn drain(run: &Run, deadline: Instant) -> anyhow::Result<bool> {
         }
         if syncs >= total {
             let seconds = started.elapsed().as_secs_f64();
-            show.end(&format!("{total} listings synced in {seconds:.1} s with {} calls", sample.calls));
+            show.end(&if samples.len() == 1 {
+                format!("{total} listings were synced before, with {} calls", sample.calls)
+            } else {
+                format!("{total} listings synced in {seconds:.1} s with {} calls", sample.calls)
+            });
             return Ok(true);
         }
         if Instant::now() >= deadline {

@@ -1,5 +1,7 @@
 //! NATS: can it be reached, is it new enough, are the streams as defined, and is the relay at the journal's end.
 
+use std::time::Duration;
+
 use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
@@ -13,6 +15,9 @@ use crate::cli::span::span;
 use crate::config::Connections;
 use crate::relay::{POSITION, position_header};
 
+/// How often the intake is looked at, and how long after each other.
+const LOOKS: u32 = 4;
+const LOOK: Duration = Duration::from_millis(150);
 /// The oldest version with atomic batches.
 const OLDEST: (u64, u64) = (2, 12);
 
@@ -50,6 +55,7 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
     let differences = nats.differences().await?;
     if differences.is_empty() {
         report.ok("streams", "as defined")?;
+        check_intake(&nats, report).await?;
         check_dead_letters(&nats, report).await?;
     } else {
         let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
@@ -61,6 +67,29 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
 fn major_minor(version: &str) -> (u64, u64) {
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// An intake asks for messages all the time, but for the moments in which it is at work.
+async fn check_intake(nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
+    let advice = "start `distribution serve` (role intake); if one runs, its log says what stops it";
+    let mut waiting = 0;
+    for _ in 0..LOOKS {
+        let Some((pending, being_taken, pulls)) = nats.intake_state().await? else { break };
+        waiting = pending;
+        if being_taken > 0 || pulls > 0 {
+            let detail = if pending == 0 { "takes unit changes in".to_owned() } else { waits(pending) };
+            return report.ok("intake", detail);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    if waiting == 0 {
+        return report.warn("intake", "nobody asks for unit changes", advice);
+    }
+    report.fail("intake", format!("{}, and nobody asks for them", waits(waiting)), advice)
+}
+
+fn waits(changes: u64) -> String {
+    format!("{} to be taken in", counted(changes, "unit change"))
 }
 
 async fn check_dead_letters(nats: &Nats, report: &mut Report) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use domain::ids::{OrgId, TargetId, UnitId};
 
 use super::shape::{LISTINGS, Listing, TARGET_DELETED, words};
+use crate::cli::lag::note_lag;
 use crate::cli::output::{Cell, note, optional, state, text};
 use crate::cli::session::Session;
 
@@ -57,6 +58,8 @@ const HEADER: [&str; 8] = ["listing", "unit", "target", "state", "rev", "pending
 impl ListArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
+        session.must_exist(&pool, self.target).await?;
+        note_lag(&pool, "channel_listings").await?;
         let state = self.state.map(|state| match state {
             State::Active => "active",
             State::Paused => "paused",

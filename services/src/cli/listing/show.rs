@@ -135,6 +135,16 @@ fn advice(listing: &Listing) -> String {
     let id = listing.listing_id;
     match (&listing.state[..], listing.last_outcome.as_deref()) {
         (TARGET_DELETED, _) => "link the unit to another target; nothing is sent to a deleted one".to_owned(),
+        ("active" | "paused", Some("rejected")) if says(listing, "archived") => {
+            format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
+        }
+        ("active" | "paused", Some("rejected")) if says(listing, "the listing is gone") => {
+            let (unit, target) = (&listing.unit_id, listing.target_id);
+            format!(
+                "`distribution listing unlink {id}`, then `distribution listing link --target {target} --unit {unit} \
+                 --afresh` to have it looked for and made, or with --external-id ID where it is another one"
+            )
+        }
         ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
             let (unit, target) = (&listing.unit_id, listing.target_id);
             format!(
@@ -149,6 +159,10 @@ fn advice(listing: &Listing) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn says(listing: &Listing, words: &str) -> bool {
+    listing.last_detail.as_deref().is_some_and(|detail| detail.contains(words))
 }
 
 fn pending(shown: &Shown) -> Vec<(&'static str, String)> {
