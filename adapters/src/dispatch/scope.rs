@@ -17,33 +17,20 @@ pub struct ScopeLimit {
 }
 
 impl DispatchStore {
-    /// The limit of an account at a channel, by its scope: of several targets that name one, the strictest counts.
-    pub async fn account_limit(&self, scope: &Scope) -> Result<Option<RateLimit>, sqlx::Error> {
-        let limits: Vec<(i32, i32)> = sqlx::query_as(&format!(
-            "SELECT account_requests, account_window_ms FROM channel_targets t
-             WHERE {ACCOUNT_SCOPE} = $1 AND lifecycle <> 'deleted' AND account_requests IS NOT NULL
-             ORDER BY account_requests::float8 / account_window_ms, account_requests LIMIT 1"
-        ))
-        .bind(scope.to_string())
-        .fetch_all(&self.pool)
-        .await?;
-        let limit = limits.first().and_then(|(requests, window_ms)| {
-            RateLimit::new(u32::try_from(*requests).ok()?, u32::try_from(*window_ms).ok()?).ok()
-        });
-        Ok(limit)
-    }
-
-    /// The limits of accounts that are not what the targets say now, whichever of them changed.
-    pub async fn changed_account_limits(&self) -> Result<Vec<ScopeLimit>, sqlx::Error> {
+    /// The limits of accounts that the tables do not have as the targets say now: of several targets that name one, the
+    /// strictest counts, whichever it is. Accounts that the tables do not know yet are among them if they are `seen`.
+    pub async fn changed_account_limits(&self, seen: &[Scope]) -> Result<Vec<ScopeLimit>, sqlx::Error> {
         let changed: Vec<(String, Option<i32>, Option<i32>)> = sqlx::query_as(&format!(
             "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
              FROM (SELECT DISTINCT ON (scope) {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms
                    FROM channel_targets t WHERE lifecycle <> 'deleted'
                    ORDER BY scope, account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted
-             JOIN rate_scopes r USING (scope)
-             WHERE (r.requests, r.window_ms)
-                   IS DISTINCT FROM (wanted.account_requests, wanted.account_window_ms)"
+             LEFT JOIN rate_scopes r ON r.scope = wanted.scope
+             WHERE CASE WHEN r.scope IS NULL THEN wanted.scope = ANY($1)
+                   ELSE (r.requests, r.window_ms) IS DISTINCT FROM (wanted.account_requests, wanted.account_window_ms)
+                   END"
         ))
+        .bind(seen.iter().map(ToString::to_string).collect::<Vec<_>>())
         .fetch_all(&self.pool)
         .await?;
         let limits = changed.into_iter().filter_map(|(scope, requests, window_ms)| {

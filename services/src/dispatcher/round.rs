@@ -122,7 +122,7 @@ impl Gate {
     /// Brings the limits of accounts up to date that a target changed whose own lane is not looked at: a paused one,
     /// a deleted one, or one without work.
     pub(super) async fn ensure_account_limits(&self) -> Result<(), sqlx::Error> {
-        let changed = self.store.changed_account_limits().await?;
+        let changed = self.store.changed_account_limits(&[]).await?;
         if changed.is_empty() { Ok(()) } else { self.store.ensure_scopes(&changed).await }
     }
 
@@ -132,8 +132,7 @@ impl Gate {
         if stale.is_empty() {
             return Ok(false);
         }
-        let mut limits = Vec::new();
-        let mut known = Vec::new();
+        let (mut limits, mut accounts, mut known) = (Vec::new(), Vec::new(), Vec::new());
         for lane in stale {
             let target = match self.shared.commands.load_target(lane.target_id).await {
                 Ok(target) => target,
@@ -145,13 +144,12 @@ impl Gate {
             };
             if let Some(settings) = target.settings() {
                 limits.push(ScopeLimit { scope: settings.target_scope(), limit: Some(settings.rate_limit) });
-                let account = settings.account_scope();
-                let limit = self.store.account_limit(&account).await?;
-                limits.push(ScopeLimit { scope: account, limit });
+                accounts.push(settings.account_scope());
             }
             self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }
+        limits.extend(self.store.changed_account_limits(&accounts).await?);
         self.store.ensure_scopes(&limits).await?;
         let any = !known.is_empty();
         self.ensured.extend(known);
