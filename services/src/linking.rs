@@ -62,27 +62,17 @@ impl Syncing {
             external_id: if let AtChannel::Listing(id) = at_channel { Some(id) } else { None },
             afresh,
         };
-        let linked = self.link_if_free(listing_id, link, &metadata).await;
-        if let Err(refusal) = &linked
-            && !self.lacks_first_sync(listing_id, refusal).await?
-        {
-            linked?;
+        if let Err(refusal) = self.link_if_free(listing_id, link, &metadata).await {
+            // Linked already, but whoever did it may have come to grief before the first sync: to link it again asks for it.
+            let lacks_it = matches!(refusal, SyncError::Refused(ListingError::AlreadyLinked))
+                && self.commands().load_listing(listing_id).await?.last_revision() == 0
+                && self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
+            return if lacks_it { Ok(Linked { listing_id, sync_requested: true }) } else { Err(refusal) };
         }
         // Read after the link is in the journal: the intake stores a revision first and looks for links second, so
         // one of the two sees the other.
         let sync_requested = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
         Ok(Linked { listing_id, sync_requested })
-    }
-
-    /// Linked already, but whoever did it came to grief before the first sync: to link it again asks for that.
-    async fn lacks_first_sync(&self, listing_id: ListingId, refusal: &SyncError) -> Result<bool, SyncError> {
-        if !matches!(refusal, SyncError::Refused(ListingError::AlreadyLinked)) {
-            return Ok(false);
-        }
-        let listing = self.commands().load_listing(listing_id).await?;
-        let Some(link) = listing.link() else { return Ok(false) };
-        let published = self.units().latest(&link.org_id, &link.unit_id).await?.is_some();
-        Ok(published && listing.last_revision() == 0)
     }
 
     /// Invariant: no two listings of a target are linked to one listing at the channel.

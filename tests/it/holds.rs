@@ -85,16 +85,7 @@ async fn listings_that_cannot_be_read_do_not_keep_the_others_of_their_target_wai
     })
     .await?;
     for listing in &listings[..3] {
-        sqlx::query(
-            "INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
-                                 event_version, payload, metadata)
-             SELECT gen_random_uuid(), org_id, account_id, aggregate_type, aggregate_id, sequence + 1,
-                    'OfAnotherBuild', '1.0', '{\"OfAnotherBuild\": {}}', metadata
-             FROM events WHERE aggregate_id = $1 ORDER BY sequence DESC LIMIT 1",
-        )
-        .bind(listing.to_string())
-        .execute(&world.pool)
-        .await?;
+        world.make_unreadable(*listing).await?;
     }
     let mut dispatcher = world.serve("dispatcher")?;
     wait_until("the one that can be read is there", Duration::from_secs(30), || async {

@@ -26,15 +26,7 @@ async fn a_listing_that_cannot_be_read_fails_no_other_and_ends_as_a_dead_letter(
     let world = World::new(&[8200]).await?;
     let target = world.target(8200, RateLimit::default()).await?;
     let listings = world.link(target, &names(3)).await?;
-    sqlx::query(
-        "INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
-                             event_version, payload, metadata)
-         SELECT gen_random_uuid(), org_id, account_id, aggregate_type, aggregate_id, 2, 'OfAnotherBuild', '1.0',
-                '{\"OfAnotherBuild\": {}}', metadata FROM events WHERE aggregate_id = $1",
-    )
-    .bind(listings[1].to_string())
-    .execute(&world.pool)
-    .await?;
+    world.make_unreadable(listings[1]).await?;
     world.publish(&names(3).iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
     let _service = world.serve("intake")?;
     wait_until("the good ones are taken", Duration::from_secs(20), || async {

@@ -218,6 +218,21 @@ impl World {
             .await
     }
 
+    /// Adds an event to a listing that this build does not know, as a newer one may have.
+    pub async fn make_unreadable(&self, listing: ListingId) -> anyhow::Result<()> {
+        sqlx::query(
+            "INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                                 event_version, payload, metadata)
+             SELECT gen_random_uuid(), org_id, account_id, aggregate_type, aggregate_id, sequence + 1,
+                    'OfAnotherBuild', '1.0', '{\"OfAnotherBuild\": {}}', metadata
+             FROM events WHERE aggregate_id = $1 ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(listing.to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// One number from this world's database.
     pub async fn count(&self, sql: &str) -> anyhow::Result<i64> {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?)

@@ -58,6 +58,15 @@ impl StreamKind {
     }
 }
 
+/// How the intake's consumer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntakeState {
+    /// Unit changes that no intake has been given yet.
+    pub waiting: u64,
+    /// Some intake asks for messages, or is at work on some.
+    pub attended: bool,
+}
+
 impl Nats {
     /// The definition of a stream under this connection's prefix.
     pub fn stream_config(&self, kind: StreamKind) -> Result<Config, TopologyError> {
@@ -125,15 +134,14 @@ impl Nats {
             .map_err(|e| TopologyError::Server { name: "consumer intake".to_owned(), reason: e.to_string() })
     }
 
-    /// How the intake's consumer stands, as `(waiting, being taken, pulls that wait)`; nothing is made. `None` where no
-    /// intake ever ran.
-    pub async fn intake_state(&self) -> Result<Option<(u64, u64, u64)>, TopologyError> {
+    /// How the intake's consumer stands; nothing is made. `None` where no intake ever ran.
+    pub async fn intake_state(&self) -> Result<Option<IntakeState>, TopologyError> {
         let stream = self.stream(StreamKind::Units).await?;
         match stream.get_consumer::<consumer::pull::Config>("intake").await {
             Ok(consumer) => {
                 let info = consumer.cached_info();
-                let pulls = u64::try_from(info.num_waiting).unwrap_or(u64::MAX);
-                Ok(Some((info.num_pending, u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX), pulls)))
+                let attended = info.num_waiting > 0 || info.num_ack_pending > 0;
+                Ok(Some(IntakeState { waiting: info.num_pending, attended }))
             }
             Err(_) => Ok(None),
         }

@@ -88,7 +88,7 @@ pub struct Creation {
 pub const CREATION_GRACE: TimeDelta = TimeDelta::seconds(30);
 
 impl Creation {
-    /// From when on its call can no longer arrive.
+    /// From when on its call can no longer arrive. Until then a look-up that finds nothing tells nothing.
     pub fn settles_at(&self) -> DateTime<Utc> {
         self.started_at + CREATION_GRACE
     }
@@ -142,12 +142,6 @@ impl ChannelListing {
     /// An intent to create whose result is not known yet.
     pub fn creation(&self) -> Option<Creation> {
         self.creation
-    }
-
-    /// From when on a call that creates, and of which nobody told the end, can no longer arrive. Until then a look-up
-    /// that finds nothing tells nothing.
-    pub fn creation_settles_at(&self) -> Option<DateTime<Utc>> {
-        self.creation.map(|creation| creation.settles_at())
     }
 
     /// How something ended is unknown, in this job, one before it or an earlier link: the channel is read before

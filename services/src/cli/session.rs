@@ -7,9 +7,10 @@ use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
 use adapters::postgres::pending_migrations;
 use adapters::units::UnitStore;
+use anyhow::Context;
 use domain::ids::TargetId;
 use domain::metadata::Actor;
-use domain::target::TargetError;
+use domain::target::{Settings, TargetError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, PgPool};
 
@@ -65,10 +66,8 @@ impl Session {
 
     /// Refuses to look for something of a target that never was.
     pub(super) async fn must_exist(&self, pool: &PgPool, target: Option<TargetId>) -> anyhow::Result<()> {
-        let Some(target) = target else { return Ok(()) };
-        let loaded = self.syncing(pool).commands().load_target(target).await?;
-        if loaded.settings().is_none() {
-            return Err(anyhow::Error::new(TargetError::NotFound).context(format!("target {target}")));
+        if let Some(target) = target {
+            target_settings(self.syncing(pool).commands(), target).await?;
         }
         Ok(())
     }
@@ -79,6 +78,13 @@ impl Session {
         let units = UnitStore::new(pool.clone());
         Syncing::new(Arc::new(commands), units.clone(), Arc::new(Payloads::new(units)))
     }
+}
+
+/// The settings of a target, of a deleted one too.
+pub(super) async fn target_settings(commands: &Commands, id: TargetId) -> anyhow::Result<Settings> {
+    let whose = || format!("target {id}");
+    let target = commands.load_target(id).await.with_context(whose)?;
+    target.settings().cloned().ok_or(TargetError::NotFound).map_err(anyhow::Error::new).with_context(whose)
 }
 
 /// One connection, or why there is none.

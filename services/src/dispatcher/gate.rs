@@ -100,7 +100,8 @@ impl Gate {
         self.round().await
     }
 
-    /// Leases are kept, and every now and then each lane with work is woken, whatever the hints did.
+    /// Leases are kept, accounts have the limits that their targets give them, and every now and then each lane with
+    /// work is woken, whatever the hints did.
     async fn keep_up(&mut self) {
         if self.extended_at.elapsed() < LEASE / 4 {
             return;

@@ -1,5 +1,7 @@
 //! What a try works on, read from the journal: a stale row of the queue is harmless.
 
+use std::fmt;
+
 use adapters::dispatch::Lease;
 use domain::listing::{ChannelListing, Link, LinkState, Pending};
 use domain::metadata::{Actor, Metadata};
@@ -17,38 +19,39 @@ pub(super) struct Job {
     pub metadata: Metadata,
 }
 
-/// What the journal says of a leased listing.
-pub(super) enum Found {
-    /// There is something to send.
-    Job(Box<Job>),
+/// Why there is nothing to work on.
+pub(super) enum NoJob {
     /// There is nothing to send.
     Nothing,
     /// There is, but the listing or its target was paused, or refused, a moment ago.
     Held,
-    /// This build cannot read its events; a newer one may.
+    /// The journal could not be asked.
+    Unavailable(String),
+    /// This build cannot read the events; a newer one may.
     Unreadable(String),
 }
 
-pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Found, String> {
-    let listing = match shared.commands.load_listing(lease.listing_id).await {
-        Ok(listing) => listing,
-        Err(CommandError::Unreadable(error)) => return Ok(Found::Unreadable(error)),
-        Err(error) => return Err(error.to_string()),
-    };
+impl<E: fmt::Display> From<CommandError<E>> for NoJob {
+    fn from(error: CommandError<E>) -> Self {
+        match error {
+            CommandError::Unreadable(error) => Self::Unreadable(error),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
+    let listing = shared.commands.load_listing(lease.listing_id).await?;
     let (Some(link), Some(state), Some(pending)) = (listing.link(), listing.state(), listing.pending()) else {
-        return Ok(Found::Nothing);
+        return Err(NoJob::Nothing);
     };
     if state != LinkState::Active {
-        return Ok(Found::Held);
+        return Err(NoJob::Held);
     }
-    let target = match shared.commands.load_target(link.target_id).await {
-        Ok(target) => target,
-        Err(CommandError::Unreadable(error)) => return Ok(Found::Unreadable(error)),
-        Err(error) => return Err(error.to_string()),
-    };
-    let Ok(settings) = target.live() else { return Ok(Found::Nothing) };
+    let target = shared.commands.load_target(link.target_id).await?;
+    let Ok(settings) = target.live() else { return Err(NoJob::Nothing) };
     if settings.lifecycle != Lifecycle::Active || settings.health == Health::Unauthorised {
-        return Ok(Found::Held);
+        return Err(NoJob::Held);
     }
     let metadata = Metadata {
         org_id: link.org_id.clone(),
@@ -62,5 +65,5 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Found, String>
         on_behalf_of: Some(pending.origin.requested_by.clone()),
     };
     let (link, pending, target) = (link.clone(), pending.clone(), settings.clone());
-    Ok(Found::Job(Box::new(Job { link, pending, listing, target, metadata })))
+    Ok(Job { link, pending, listing, target, metadata })
 }

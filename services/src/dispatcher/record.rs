@@ -39,36 +39,35 @@ pub(super) fn sync_report(
     ended: Option<PushReport>,
 ) -> SyncReport {
     let now = Utc::now();
-    let (mut class, mut retry_at, mut hopeless) = (None, now, false);
     let mut told = SyncReport {
         sync_id: job.pending.sync_id,
         ordinal: job.pending.ordinal,
         started_at,
         finished_at: now,
-        class,
+        class: None,
         detail: None,
         progress: Progress::default(),
         rejected: Vec::new(),
         calls: Vec::new(),
-        hopeless,
-        retry_at,
+        hopeless: false,
+        retry_at: now,
         max_attempts: shared.options.retry.max_attempts,
     };
     if let Some(report) = ended {
-        class = Some(report.class);
-        retry_at = match report.class {
+        told.class = Some(report.class);
+        told.retry_at = match report.class {
             OutcomeClass::Throttled => report.retry_at.unwrap_or(now + TimeDelta::seconds(1)),
             OutcomeClass::Unauthorised => now,
             _ => shared.options.retry.due_at(now, job.pending.attempts + 1, rand::random(), report.retry_at),
         };
         // Refused credentials heal when they change; a refusal of one listing does not.
-        hopeless = report.class == OutcomeClass::Unauthorised && !report.credentials_refused;
+        told.hopeless = report.class == OutcomeClass::Unauthorised && !report.credentials_refused;
         told.detail = report.detail;
         told.progress = report.progress;
         told.rejected = report.rejected;
         told.calls = report.calls;
     }
-    SyncReport { class, retry_at, hopeless, ..told }
+    told
 }
 
 /// Writes the outcome down, however long that takes: the calls were made, so they must be told. Gives up where it can

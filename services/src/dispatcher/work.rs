@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::granted::Granted;
 use super::host::Host;
-use super::job::{Found, Job, read};
+use super::job::{Job, NoJob, read};
 use super::message::Message;
 use super::record::{log, record, sync_report};
 use super::{Shared, health};
@@ -33,31 +33,10 @@ pub(super) async fn work(
     stop: CancellationToken,
 ) {
     let job = match read(&shared, lease).await {
-        Ok(Found::Job(job)) => job,
-        Ok(Found::Nothing) => {
-            // The queue row was stale, and the projector is about to take it away.
+        Ok(job) => job,
+        Err(why) => {
             let _ = gate.send(Message::Unused(first.hold));
-            let _ = gate.send(Message::Finished(FinishedTry { lease, ordinal: lease.ordinal }));
-            return;
-        }
-        Ok(Found::Held) => {
-            let _ = gate.send(Message::Unused(first.hold));
-            // Until the read models show it, the gate would find the listing due again and again.
-            tokio::time::sleep(HELD_FOR).await;
-            let _ = gate.send(Message::Released(lease));
-            return;
-        }
-        Ok(Found::Unreadable(error)) => {
-            tracing::error!(listing_id = %lease.listing_id, error, "this build cannot read a listing; it is set aside");
-            let _ = gate.send(Message::Unused(first.hold));
-            let _ = gate.send(Message::SetAside(lease, UNREADABLE_FOR));
-            return;
-        }
-        Err(error) => {
-            tracing::warn!(listing_id = %lease.listing_id, error, "a listing could not be read; it is tried again");
-            let _ = gate.send(Message::Unused(first.hold));
-            tokio::time::sleep(HELD_FOR).await;
-            let _ = gate.send(Message::Released(lease));
+            let _ = gate.send(give_up(lease, why).await);
             return;
         }
     };
@@ -99,6 +78,26 @@ pub(super) async fn work(
     });
 }
 
+/// What becomes of a lease on which there is nothing to do now.
+async fn give_up(lease: Lease, why: NoJob) -> Message {
+    let listing_id = lease.listing_id;
+    match why {
+        // The queue row was stale, and the projector is about to take it away.
+        NoJob::Nothing => return Message::Finished(FinishedTry { lease, ordinal: lease.ordinal }),
+        NoJob::Unreadable(error) => {
+            tracing::error!(%listing_id, error, "this build cannot read a listing; it is set aside");
+            return Message::SetAside(lease, UNREADABLE_FOR);
+        }
+        NoJob::Unavailable(error) => {
+            tracing::warn!(%listing_id, error, "a listing could not be read; it is tried again");
+        }
+        // Until the read models show it, the gate would find the listing due again and again.
+        NoJob::Held => {}
+    }
+    tokio::time::sleep(HELD_FOR).await;
+    Message::Released(lease)
+}
+
 enum Attempt {
     /// Nothing differs.
     Unchanged,
@@ -119,7 +118,8 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
         Err(error) => return Attempt::Pushed(without_calls(OutcomeClass::Rejected, error.to_string())),
     };
     if job.listing.external_id().is_none()
-        && let Some(until) = job.listing.creation_settles_at().filter(|until| *until > Utc::now())
+        && let Some(until) =
+            job.listing.creation().map(|creation| creation.settles_at()).filter(|until| *until > Utc::now())
     {
         return Attempt::Pushed(too_early(until));
     }

@@ -171,7 +171,7 @@ async fn live(run: &mut Run, seconds: Option<Duration>) -> anyhow::Result<()> {
     let mut next = started;
     while seconds.is_none_or(|seconds| started.elapsed() < seconds) {
         if Instant::now() >= next {
-            if process::find(&run.stage.pid_file("distribution"), distribution::PROGRAM).is_none() {
+            if process::find(&run.stage.pid_file(distribution::PROGRAM), distribution::PROGRAM).is_none() {
                 say(
                     "The service is gone. `./justw demo` starts it again, and what was published meanwhile is taken in.",
                 );

@@ -74,10 +74,10 @@ async fn check_intake(nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
     let advice = "start `distribution serve` (role intake); if one runs, its log says what stops it";
     let mut waiting = 0;
     for _ in 0..LOOKS {
-        let Some((pending, being_taken, pulls)) = nats.intake_state().await? else { break };
-        waiting = pending;
-        if being_taken > 0 || pulls > 0 {
-            let detail = if pending == 0 { "takes unit changes in".to_owned() } else { waits(pending) };
+        let Some(state) = nats.intake_state().await? else { break };
+        waiting = state.waiting;
+        if state.attended {
+            let detail = if waiting == 0 { "takes unit changes in".to_owned() } else { waits(waiting) };
             return report.ok("intake", detail);
         }
         tokio::time::sleep(LOOK).await;

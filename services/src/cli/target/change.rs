@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use domain::ids::TargetId;
 use domain::metadata::Metadata;
-use domain::target::{Configuration, TargetCommand, TargetError};
+use domain::target::{Configuration, TargetCommand};
 use domain::window::RateLimit;
 use serde_json::json;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::cli::arguments::{self, LimitOrNone};
 use crate::cli::failure::Failure;
 use crate::cli::secrets::SecretsFolder;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, target_settings};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  distribution target configure 0199… --account-rate-limit none")]
@@ -121,12 +121,10 @@ async fn change_target(
 ) -> anyhow::Result<()> {
     let pool = session.postgres().await?;
     let syncing = session.syncing(&pool);
-    let whose = || format!("target {target_id}");
-    let target = syncing.commands().load_target(target_id).await.with_context(whose)?;
-    let now = target.settings().ok_or(TargetError::NotFound).map_err(anyhow::Error::new).with_context(whose)?;
+    let now = target_settings(syncing.commands(), target_id).await?;
     let metadata = Metadata {
-        org_id: now.org_id.clone(),
-        account_id: now.account_id.clone(),
+        org_id: now.org_id,
+        account_id: now.account_id,
         target_id,
         unit_id: None,
         actor: session.actor.clone(),
@@ -135,7 +133,8 @@ async fn change_target(
         causation_id: None,
         traceparent: None,
     };
-    let position = syncing.commands().target(target_id, command, &metadata).await.with_context(whose)?;
+    let position = syncing.commands().target(target_id, command, &metadata).await;
+    let position = position.with_context(|| format!("target {target_id}"))?;
     if session.out.is_json() {
         let changed = position.is_some();
         return session.out.json(&json!({ "target_id": target_id, "changed": changed, "position": position }));

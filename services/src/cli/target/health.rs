@@ -1,16 +1,14 @@
 //! `target health`: how the channel answers now, and every change before.
 
-use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::ids::TargetId;
-use domain::target::TargetError;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{FromRow, PgPool};
 
 use crate::cli::output::{Cell, state, text};
-use crate::cli::session::Session;
+use crate::cli::session::{Session, target_settings};
 use crate::cli::span::{moment, optional_moment};
 
 #[derive(Debug, Args)]
@@ -61,9 +59,7 @@ impl HealthArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
         let id = self.target_id;
-        let target = session.syncing(&pool).commands().load_target(id).await?;
-        let settings = target.settings().ok_or(TargetError::NotFound).map_err(anyhow::Error::new);
-        let settings = settings.with_context(|| format!("target {id}"))?;
+        let settings = target_settings(session.syncing(&pool).commands(), id).await?;
         let now = health_of(&pool, id).await?;
         let changes: Vec<Change> = sqlx::query_as(CHANGES).bind(id.0).bind(self.limit).fetch_all(&pool).await?;
         if session.out.is_json() {

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
-use domain::target::{Settings, TargetError};
+use domain::target::Settings;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 
+use crate::cli::session::target_settings;
 use crate::commands::Commands;
 
 /// Loads under way at the same time; the journal reads them together.
@@ -77,11 +78,6 @@ pub(super) async fn look(pool: &PgPool, commands: &Commands, ids: &[TargetId]) -
     let uuids: Vec<_> = ids.iter().map(|id| id.0).collect();
     let known: Vec<Known> = sqlx::query_as(KNOWN).bind(&uuids).fetch_all(pool).await?;
     let settings: Vec<Settings> =
-        futures::stream::iter(ids).map(|id| settings(commands, *id)).buffered(AT_ONCE).try_collect().await?;
+        futures::stream::iter(ids).map(|id| target_settings(commands, *id)).buffered(AT_ONCE).try_collect().await?;
     Ok(settings.into_iter().zip(known).map(|(settings, known)| Target { settings, known }).collect())
-}
-
-async fn settings(commands: &Commands, id: TargetId) -> anyhow::Result<Settings> {
-    let target = commands.load_target(id).await?;
-    Ok(target.settings().cloned().ok_or(TargetError::NotFound)?)
 }
