@@ -8,7 +8,7 @@ postgres_url="postgres:///distribution?host=$postgres_socket&port=5432&user=post
 
 postgres_settings=(
     "cluster_name=$checkout" "unix_socket_directories=$postgres_socket" listen_addresses= port=5432
-    max_connections=300 shared_buffers=256MB max_wal_size=4GB checkpoint_timeout=15min wal_compression=on
+    max_connections=300 shared_buffers=256MB max_wal_size=4GB checkpoint_timeout=15min wal_compression=lz4
     fsync=on jit=off autovacuum_naptime=10s logging_collector=off "log_line_prefix=%m [%p] %d "
 )
 

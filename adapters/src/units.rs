@@ -1,12 +1,18 @@
 //! Unit snapshots, the newest revision of each unit, and the tally of what the intake did.
 
+mod loader;
+
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use domain::canonical::canonical_json;
 use domain::hash::SnapshotHash;
 use domain::ids::{AccountId, OrgId, UnitId};
-use serde_json::Value;
+use domain::unit::UnitChanged;
 use sqlx::PgPool;
+
+pub use loader::SnapshotLoader;
 
 /// A unit as a message showed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +27,23 @@ pub struct UnitSnapshot {
     pub unit_id: UnitId,
     /// Its revision.
     pub revision: u64,
-    /// The whole message body, unknown fields included.
-    pub body: Value,
+    /// The whole message body as canonical JSON, unknown fields included.
+    pub body: String,
+}
+
+impl UnitSnapshot {
+    /// The snapshot of a unit.
+    pub fn of(unit: &UnitChanged) -> Self {
+        let body = canonical_json(&unit.raw);
+        Self {
+            hash: SnapshotHash::of_bytes(body.as_bytes()),
+            org_id: unit.org_id.clone(),
+            account_id: unit.account_id.clone(),
+            unit_id: unit.unit_id.clone(),
+            revision: unit.revision.get(),
+            body,
+        }
+    }
 }
 
 /// A line of the intake's tally.
@@ -55,21 +76,27 @@ impl UnitStore {
     }
 
     /// Keeps snapshots and moves each unit to its newest revision. One transaction, idempotent, any order.
-    pub async fn keep(&self, snapshots: &[UnitSnapshot]) -> Result<(), sqlx::Error> {
+    ///
+    /// The commit does not wait for the disk. Whoever tells others that a unit is kept commits something after it, such
+    /// as the tally: the log is written in order.
+    pub async fn keep<S: Borrow<UnitSnapshot>>(&self, snapshots: &[S]) -> Result<(), sqlx::Error> {
         // A fixed order, so that two intakes that keep the same units never wait for each other in a circle.
-        let mut sorted: Vec<&UnitSnapshot> = snapshots.iter().collect();
+        let mut sorted: Vec<&UnitSnapshot> = snapshots.iter().map(Borrow::borrow).collect();
         sorted.sort_by_key(|s| (&s.org_id, &s.unit_id, s.revision));
         let hashes: Vec<Vec<u8>> = sorted.iter().map(|s| s.hash.as_bytes().to_vec()).collect();
         let orgs: Vec<String> = sorted.iter().map(|s| s.org_id.to_string()).collect();
         let accounts: Vec<String> = sorted.iter().map(|s| s.account_id.to_string()).collect();
         let units: Vec<String> = sorted.iter().map(|s| s.unit_id.to_string()).collect();
         let revisions: Vec<i64> = sorted.iter().map(|s| db_revision(s.revision)).collect();
-        let bodies: Vec<Value> = sorted.iter().map(|s| s.body.clone()).collect();
+        let bodies: Vec<&str> = sorted.iter().map(|s| s.body.as_str()).collect();
         let mut transaction = self.pool.begin().await?;
+        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
         sqlx::query!(
             r#"
             INSERT INTO unit_snapshots (hash, org_id, account_id, unit_id, revision, body)
-            SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
+            SELECT hash, org_id, account_id, unit_id, revision, body::json
+            FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+                AS u (hash, org_id, account_id, unit_id, revision, body)
             ON CONFLICT (hash) DO NOTHING
             "#,
             &hashes,
@@ -77,7 +104,7 @@ impl UnitStore {
             &accounts,
             &units,
             &revisions,
-            &bodies
+            &bodies as &[&str]
         )
         .execute(&mut *transaction)
         .await?;
@@ -108,7 +135,7 @@ impl UnitStore {
     pub async fn latest(&self, org: &OrgId, unit: &UnitId) -> Result<Option<UnitSnapshot>, sqlx::Error> {
         let row = sqlx::query!(
             r#"
-            SELECT s.hash, s.account_id, s.revision, s.body
+            SELECT s.hash, s.account_id, s.revision, s.body::text AS "body!"
             FROM units u JOIN unit_snapshots s ON s.hash = u.hash WHERE u.org_id = $1 AND u.unit_id = $2
             "#,
             org.as_str(),
@@ -124,7 +151,8 @@ impl UnitStore {
     pub async fn by_hashes(&self, hashes: &[SnapshotHash]) -> Result<Vec<UnitSnapshot>, sqlx::Error> {
         let wanted: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
         let rows = sqlx::query!(
-            "SELECT hash, org_id, account_id, unit_id, revision, body FROM unit_snapshots WHERE hash = ANY($1)",
+            r#"SELECT hash, org_id, account_id, unit_id, revision, body::text AS "body!"
+               FROM unit_snapshots WHERE hash = ANY($1)"#,
             &wanted
         );
         rows.fetch_all(&self.pool)
@@ -177,7 +205,7 @@ fn snapshot(
     account: &str,
     unit: &str,
     revision: i64,
-    body: Value,
+    body: String,
 ) -> Result<UnitSnapshot, sqlx::Error> {
     let broken = |what: &str| sqlx::Error::Protocol(format!("unit_snapshots: {what} of {org}/{unit} is malformed"));
     Ok(UnitSnapshot {

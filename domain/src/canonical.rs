@@ -15,14 +15,14 @@ const LARGEST_PLAIN: f64 = 1e15;
 const SMALLEST_PLAIN: f64 = 1e-5;
 
 /// Canonical JSON text of a value.
-pub fn canonical_json(value: &Value) -> Vec<u8> {
+pub fn canonical_json(value: &Value) -> String {
     if !is_plain(value) {
-        return serde_json_canonicalizer::to_vec(value).expect("a JSON value has a canonical form");
+        return serde_json_canonicalizer::to_string(value).expect("a JSON value has a canonical form");
     }
     let mut text = Vec::with_capacity(4096);
     let mut writer = Serializer::with_formatter(&mut text, Canonical);
     value.serialize(&mut writer).expect("a JSON value can be written to memory");
-    text
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// Keys in order, and of characters for which the order of bytes is that of UTF-16; numbers without an exponent.

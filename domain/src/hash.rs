@@ -25,7 +25,7 @@ macro_rules! sha256_type {
         impl $name {
             /// The hash of a value's canonical JSON.
             pub fn of_json(value: &Value) -> Self {
-                Self::of_bytes(&canonical_json(value))
+                Self::of_bytes(canonical_json(value).as_bytes())
             }
 
             /// The hash of bytes.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapters::units::UnitStore;
+use adapters::units::{SnapshotLoader, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload};
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
@@ -17,8 +17,8 @@ const KEPT: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum PayloadError {
     /// The store failed.
-    #[error("failed to read the unit snapshot")]
-    Store(#[from] sqlx::Error),
+    #[error("failed to read the unit snapshot: {0}")]
+    Store(String),
     /// No snapshot has this address.
     #[error("there is no unit snapshot {0}")]
     NotFound(SnapshotHash),
@@ -34,7 +34,7 @@ pub enum PayloadError {
 
 /// Maps snapshots.
 pub struct Payloads {
-    units: UnitStore,
+    snapshots: SnapshotLoader,
     mapped: Cache<(SnapshotHash, ListingId), Arc<ListingPayload>>,
 }
 
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Payloads {
 impl Payloads {
     /// Payloads of the snapshots in `units`.
     pub fn new(units: UnitStore) -> Self {
-        Self { units, mapped: Cache::new(KEPT) }
+        Self { snapshots: SnapshotLoader::new(units), mapped: Cache::new(KEPT) }
     }
 
     /// Maps a unit that is at hand.
@@ -76,9 +76,9 @@ impl Payloads {
         if let Some(payload) = self.mapped.get(&(hash, listing)) {
             return Ok(payload);
         }
-        let found = self.units.by_hashes(&[hash]).await?;
-        let snapshot = found.into_iter().next().ok_or(PayloadError::NotFound(hash))?;
-        let unit = UnitChanged::from_value(snapshot.body)
+        let snapshot = self.snapshots.load(hash).await.map_err(PayloadError::Store)?;
+        let snapshot = snapshot.ok_or(PayloadError::NotFound(hash))?;
+        let unit = UnitChanged::from_text(&snapshot.body)
             .map_err(|invalid| PayloadError::Unreadable { hash, reason: invalid.to_string() })?;
         Ok(self.map(kind, &unit, hash, listing))
     }

@@ -116,7 +116,7 @@ async fn links_that_make_no_sense_are_refused() -> anyhow::Result<()> {
         account_id: "villas".parse()?,
         unit_id: "villa-000".parse()?,
         revision: 1,
-        body: unit("villa-000", 1),
+        body: unit("villa-000", 1).to_string(),
     };
     world.syncing.units().keep(std::slice::from_ref(&foreign)).await?;
     let replay = world.syncing.resend(listing, Some(foreign.hash), "test".to_owned(), Actor::cli("tester")).await;

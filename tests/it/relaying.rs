@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
 use adapters::nats::topology::StreamKind;
+use adapters::units::UnitSnapshot;
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use domain::call::{CallPurpose, CallRecord};
@@ -13,6 +14,7 @@ use domain::ids::{ListingId, TargetId};
 use domain::listing::{ListingCommand, Progress, SyncReport};
 use domain::outcome::OutcomeClass;
 use domain::target::TargetCommand;
+use domain::unit::UnitChanged;
 use domain::window::RateLimit;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
@@ -24,15 +26,7 @@ use uuid::Uuid;
 /// A listing with a sync that waits.
 async fn pending(world: &World, account: u64) -> anyhow::Result<(TargetId, ListingId)> {
     let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
-    let body = unit("villa-000", 1);
-    let snapshot = adapters::units::UnitSnapshot {
-        hash: domain::hash::SnapshotHash::of_json(&body),
-        org_id: "tvl".parse()?,
-        account_id: "villas".parse()?,
-        unit_id: "villa-000".parse()?,
-        revision: 1,
-        body,
-    };
+    let snapshot = UnitSnapshot::of(&UnitChanged::from_value(unit("villa-000", 1))?);
     world.syncing.units().keep(&[snapshot]).await?;
     Ok((target, world.link(target, &names(1)).await?[0]))
 }

@@ -23,16 +23,22 @@ pub struct LinkedListing {
 
 impl Journal {
     /// The listings of each (org, unit).
+    ///
+    /// One look into the index for each unit, whatever the planner thinks of many: a join is planned as a scan of all
+    /// links, 140 ms for 256 units among 10,000.
     pub async fn listings_of_units(&self, units: &[(OrgId, UnitId)]) -> Result<Vec<LinkedListing>, sqlx::Error> {
         let orgs: Vec<String> = units.iter().map(|(org, _)| org.to_string()).collect();
         let unit_ids: Vec<String> = units.iter().map(|(_, unit)| unit.to_string()).collect();
         let rows = sqlx::query!(
             r#"
-            SELECT DISTINCT u.org_id AS "org_id!", u.unit_id AS "unit_id!", e.aggregate_id,
-                   e.payload -> 'ListingLinked' ->> 'target_id' AS "target_id!"
+            SELECT u.org_id AS "org_id!", u.unit_id AS "unit_id!", e.aggregate_id AS "aggregate_id!",
+                   e.target_id AS "target_id!"
             FROM unnest($1::text[], $2::text[]) AS u (org_id, unit_id)
-            JOIN events e ON e.event_type = 'ListingLinked' AND e.org_id = u.org_id
-                AND e.payload -> 'ListingLinked' ->> 'unit_id' = u.unit_id
+            CROSS JOIN LATERAL (
+                SELECT DISTINCT aggregate_id, payload -> 'ListingLinked' ->> 'target_id' AS target_id
+                FROM events
+                WHERE event_type = 'ListingLinked' AND org_id = u.org_id
+                    AND payload -> 'ListingLinked' ->> 'unit_id' = u.unit_id OFFSET 0) e
             "#,
             &orgs,
             &unit_ids

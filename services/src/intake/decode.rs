@@ -2,9 +2,9 @@
 
 use adapters::nats::Prefix;
 use adapters::nats::subject::parse_unit_changed;
+use adapters::units::UnitSnapshot;
 use async_nats::HeaderMap;
 use async_nats::jetstream::Message;
-use domain::hash::SnapshotHash;
 use domain::unit::{self, Problem, UnitChanged};
 use uuid::Uuid;
 
@@ -16,8 +16,8 @@ const TYPE: &str = "supply.unit.changed.v1";
 pub(super) struct Incoming {
     /// The tenant that the subject names, for the tally.
     pub org: Option<String>,
-    /// The unit and its snapshot's address, or what is wrong.
-    pub unit: Result<(UnitChanged, SnapshotHash), Vec<Problem>>,
+    /// The unit and its snapshot, or what is wrong.
+    pub unit: Result<(UnitChanged, UnitSnapshot), Vec<Problem>>,
     /// Made from the CloudEvents id, so that a redelivery has the same.
     pub correlation_id: Uuid,
     /// W3C trace context, where it came with a well-formed one.
@@ -59,8 +59,8 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
     );
     let unit = match unit {
         Ok(unit) if problems.is_empty() => {
-            let hash = SnapshotHash::of_json(&unit.raw);
-            Ok((unit, hash))
+            let snapshot = UnitSnapshot::of(&unit);
+            Ok((unit, snapshot))
         }
         Ok(_) => Err(problems),
         Err(invalid) => {

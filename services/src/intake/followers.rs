@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use adapters::units::UnitSnapshot;
-use domain::hash::SnapshotHash;
 use domain::ids::{ListingId, OrgId, TargetId, UnitId};
 use domain::target::{Settings, TargetError};
 use domain::unit::UnitChanged;
@@ -17,22 +16,9 @@ use crate::syncing::Syncing;
 pub(super) struct Change {
     pub index: usize,
     pub unit: UnitChanged,
-    pub hash: SnapshotHash,
+    pub snapshot: UnitSnapshot,
     pub correlation_id: Uuid,
     pub traceparent: Option<String>,
-}
-
-impl Change {
-    fn snapshot(&self) -> UnitSnapshot {
-        UnitSnapshot {
-            hash: self.hash,
-            org_id: self.unit.org_id.clone(),
-            account_id: self.unit.account_id.clone(),
-            unit_id: self.unit.unit_id.clone(),
-            revision: self.unit.revision.get(),
-            body: self.unit.raw.clone(),
-        }
-    }
 }
 
 /// Keeps the snapshots. Those that the database refuses are given back, by the index of their message.
@@ -41,13 +27,13 @@ pub(super) async fn keep(syncing: &Syncing, changes: &[Change]) -> Result<HashMa
     if changes.is_empty() {
         return Ok(refused);
     }
-    let snapshots: Vec<UnitSnapshot> = changes.iter().map(Change::snapshot).collect();
+    let snapshots: Vec<&UnitSnapshot> = changes.iter().map(|change| &change.snapshot).collect();
     match syncing.units().keep(&snapshots).await {
         Err(error) if is_of_the_data(&error) => {}
         other => return other.map(|()| refused),
     }
-    for (change, snapshot) in changes.iter().zip(&snapshots) {
-        match syncing.units().keep(std::slice::from_ref(snapshot)).await {
+    for change in changes {
+        match syncing.units().keep(std::slice::from_ref(&change.snapshot)).await {
             Err(error) if is_of_the_data(&error) => {
                 let reason = format!("the unit cannot be stored: {error}");
                 refused.insert(change.index, Verdict::Failed(Failed { reason, lasting: true }));

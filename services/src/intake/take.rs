@@ -38,9 +38,9 @@ impl Taken {
             verdicts.push(match message.unit {
                 Err(problems) => Verdict::DeadLetter(problems),
                 Ok((unit, _)) if !known.contains(unit.org_id.as_str()) => unknown_org(&unit.org_id),
-                Ok((unit, hash)) => {
+                Ok((unit, snapshot)) => {
                     let (correlation_id, traceparent) = (message.correlation_id, message.traceparent);
-                    changes.push(Change { index, unit, hash, correlation_id, traceparent });
+                    changes.push(Change { index, unit, snapshot, correlation_id, traceparent });
                     Verdict::Unlinked
                 }
             });
@@ -107,7 +107,7 @@ async fn request_one(syncing: &Syncing, follower: &Follower, target: &Settings, 
         causation_id: None,
         traceparent: change.traceparent.clone(),
     };
-    let snapshot = Snapshot { unit: &change.unit, hash: change.hash };
+    let snapshot = Snapshot { unit: &change.unit, hash: change.snapshot.hash };
     let asked = syncing.request(follower.listing_id, target, snapshot, Cause::UnitChanged, &metadata).await;
     match asked {
         Ok(_) => Verdict::Taken,

@@ -8,7 +8,6 @@ use std::process::{Command, Output, Stdio};
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use adapters::units::{UnitSnapshot, UnitStore};
-use domain::hash::SnapshotHash;
 use domain::unit::UnitChanged;
 use serde_json::Value;
 use sqlx::{Connection, Executor, PgConnection, PgPool};
@@ -139,15 +138,8 @@ impl World {
 
     pub async fn keep_async(&self, body: Value) -> String {
         let unit = UnitChanged::from_value(body).unwrap();
-        let hash = SnapshotHash::of_json(&unit.raw);
-        let snapshot = UnitSnapshot {
-            hash,
-            org_id: unit.org_id.clone(),
-            account_id: unit.account_id.clone(),
-            unit_id: unit.unit_id.clone(),
-            revision: unit.revision.get(),
-            body: unit.raw,
-        };
+        let snapshot = UnitSnapshot::of(&unit);
+        let hash = snapshot.hash;
         let pool = PgPool::connect(&self.database_url).await.unwrap();
         UnitStore::new(pool.clone()).keep(&[snapshot]).await.unwrap();
         pool.close().await;
