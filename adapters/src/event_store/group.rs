@@ -1,6 +1,6 @@
 //! Group commit and grouped loads: while one statement is under way the next requests gather, and go together.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -73,16 +73,23 @@ fn distinct(waiting: &mut VecDeque<CommitRequest>) -> Vec<CommitRequest> {
 pub(super) async fn answer_loads(pool: PgPool, mut requests: mpsc::Receiver<LoadRequest>) {
     let mut gathered = Vec::with_capacity(BATCH);
     while requests.recv_many(&mut gathered, BATCH).await > 0 {
-        let (streams, replies): (Vec<_>, Vec<_>) = gathered.drain(..).map(|r| (r.stream, r.reply)).unzip();
-        match load_streams(&pool, streams).await {
+        // Many ask for the same at once: the listings of a target all ask for the target.
+        let mut waiting: HashMap<StreamRequest, Vec<oneshot::Sender<_>>> = HashMap::new();
+        for request in gathered.drain(..) {
+            waiting.entry(request.stream).or_default().push(request.reply);
+        }
+        let (streams, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        match load_streams(&pool, &streams).await {
             Ok(loaded) => {
-                for (reply, loaded) in replies.into_iter().zip(loaded) {
-                    let _ = reply.send(Ok(loaded));
+                for (replies, loaded) in replies.into_iter().zip(loaded) {
+                    for (reply, loaded) in replies.into_iter().zip(std::iter::repeat(loaded)) {
+                        let _ = reply.send(Ok(loaded));
+                    }
                 }
             }
             Err(error) => {
                 tracing::warn!(error = %error, "failed to load from the journal");
-                for reply in replies {
+                for reply in replies.into_iter().flatten() {
                     let _ = reply.send(Err(error.to_string()));
                 }
             }

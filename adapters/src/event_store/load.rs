@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 
 /// A stream to load.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct StreamRequest {
     pub aggregate_type: &'static str,
     pub aggregate_id: String,
@@ -13,7 +13,7 @@ pub(super) struct StreamRequest {
 }
 
 /// A stored event of a stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StreamEvent {
     pub sequence: i64,
     pub event_type: String,
@@ -22,13 +22,13 @@ pub(super) struct StreamEvent {
 }
 
 /// What was found: a state to start from, where there is one, and the events after it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Loaded {
     pub snapshot: Option<(i64, Value)>,
     pub events: Vec<StreamEvent>,
 }
 
-pub(super) async fn load_streams(pool: &PgPool, streams: Vec<StreamRequest>) -> Result<Vec<Loaded>, sqlx::Error> {
+pub(super) async fn load_streams(pool: &PgPool, streams: &[StreamRequest]) -> Result<Vec<Loaded>, sqlx::Error> {
     let types: Vec<String> = streams.iter().map(|s| s.aggregate_type.to_owned()).collect();
     let ids: Vec<String> = streams.iter().map(|s| s.aggregate_id.clone()).collect();
     let after: Vec<i64> = streams.iter().map(|s| s.after).collect();

@@ -43,7 +43,7 @@ pub struct JournalOptions {
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { cached_aggregates: 10_000, snapshot_every: 200 }
+        Self { cached_aggregates: 25_000, snapshot_every: 32 }
     }
 }
 
@@ -62,6 +62,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct Journal {
     inner: Arc<Inner>,
+    /// States that are at hand are used as they are.
+    hasty: bool,
 }
 
 /// An aggregate that was loaded for a command.
@@ -102,7 +104,14 @@ impl Journal {
             head,
             options,
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), hasty: false }
+    }
+
+    /// The same journal, without a look at what others may have written since a state was kept. Good for commands that
+    /// write: the append checks the version. Whether a command writes nothing must be decided by the other one.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        Self { inner: self.inner.clone(), hasty: true }
     }
 
     /// The pool that the journal works on.
@@ -191,7 +200,12 @@ where
 
     async fn load_aggregate(&self, aggregate_id: &str) -> Result<JournalContext<A>, AggregateError<A::Error>> {
         let cached = self.inner.cache.get::<A>(A::TYPE, aggregate_id);
-        let (after, mut aggregate) = cached.unwrap_or_default();
+        let (after, mut aggregate) = match cached {
+            Some((sequence, aggregate)) if self.hasty => {
+                return Ok(JournalContext { aggregate_id: aggregate_id.to_owned(), aggregate, sequence });
+            }
+            cached => cached.unwrap_or_default(),
+        };
         let stream = StreamRequest { aggregate_type: A::TYPE, aggregate_id: aggregate_id.to_owned(), after };
         let mut loaded = self.request_load(stream).await.map_err(unexpected)?;
         let mut sequence = after;
