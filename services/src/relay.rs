@@ -13,6 +13,7 @@ use adapters::event_store::PgEventLog;
 use adapters::leader::Leadership;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
+use domain::recorded::Position;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,10 @@ use stream_writer::StreamWriter;
 
 /// The longest wait for new events: the guarantee behind every hint.
 const POLL: Duration = Duration::from_millis(25);
+/// Events that are read at once, for all streams.
+const READ: i64 = 500;
+/// Reads between two looks at the leadership and the tails, so that a stop has its end.
+const READS: usize = 20;
 
 /// The relay role.
 #[derive(Debug)]
@@ -69,18 +74,17 @@ impl Relay {
             StreamWriter::open(&nats, &self.log, StreamKind::Audit).await?,
         ];
         let mut checked_at = tokio::time::Instant::now();
+        let mut settled = Position::default();
         loop {
             // Once more after the stop, and no further: what other processes append meanwhile is the next relay's.
             let last_pass = stop.is_cancelled();
-            let behind = writers.iter().map(StreamWriter::position).min().unwrap_or_default();
-            let mut more = false;
-            if self.log.head().await? > behind {
-                let settled = self.log.settled_position().await?;
-                for writer in &mut writers {
-                    writer.publish_up_to(settled).await?;
-                    more |= writer.position() < settled;
-                }
+            if self.log.head().await? > settled {
+                settled = self.log.settled_position().await?;
             }
+            for _ in 0..READS {
+                self.publish_next(&mut writers, settled).await?;
+            }
+            let more = writers.iter().any(|writer| writer.position() < settled);
             if checked_at.elapsed() > Duration::from_secs(2) {
                 checked_at = tokio::time::Instant::now();
                 anyhow::ensure!(leadership.is_held().await, "the session that holds the role ended");
@@ -95,6 +99,22 @@ impl Relay {
                 self.wait().await;
             }
         }
+    }
+
+    /// The events after the stream that is further behind, to each that lacks them.
+    async fn publish_next(&self, writers: &mut [StreamWriter<'_>], settled: Position) -> anyhow::Result<()> {
+        let behind = writers.iter().map(StreamWriter::position).min().unwrap_or_default();
+        if behind >= settled {
+            return Ok(());
+        }
+        let events = self.log.stored(behind, settled, READ).await?;
+        // Without events there were only positions of appends that were rolled back.
+        let up_to = events.last().map_or(settled, |event| Position(event.position));
+        let publications = writers.iter_mut().map(|writer| {
+            let new = events.partition_point(|event| Position(event.position) <= writer.position());
+            writer.publish_events(&events[new..], up_to)
+        });
+        futures::future::try_join_all(publications).await.map(|_| ())
     }
 
     /// Until this process has appended, or for a short while.

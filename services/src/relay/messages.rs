@@ -16,7 +16,7 @@ use super::{POSITION, PREVIOUS_POSITION};
 pub(super) fn messages(
     nats: &Nats,
     kind: StreamKind,
-    event: StoredEvent,
+    event: &StoredEvent,
     previous: Position,
 ) -> anyhow::Result<Vec<BatchMessage>> {
     let mut headers = HeaderMap::new();
@@ -25,16 +25,16 @@ pub(super) fn messages(
     if let Some(trace) = event.metadata.get("traceparent").and_then(|trace| traceparent(trace)) {
         headers.insert("traceparent", trace);
     }
-    let stub = InJournal::from(&event);
+    let stub = InJournal::from(event);
     if kind == StreamKind::Channels {
         headers.insert("Event-Id", event.event_id.to_string());
-        let payload = serde_json::to_vec(&event)?.into();
-        return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(&event), headers, payload }, &stub)?]);
+        let payload = serde_json::to_vec(event)?.into();
+        return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(event), headers, payload }, &stub)?]);
     }
     if event.aggregate_type != "ChannelListing" {
         return Ok(Vec::new());
     }
-    audit_events(&event.into_recorded()?)
+    audit_events(&event.clone().into_recorded()?)
         .into_iter()
         .map(|audit| {
             let mut headers = headers.clone();

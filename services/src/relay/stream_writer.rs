@@ -1,6 +1,6 @@
 //! One stream that the relay writes: where its tail is, and how events become its messages.
 
-use adapters::event_store::PgEventLog;
+use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
@@ -10,10 +10,6 @@ use domain::recorded::Position;
 use super::headers::{CONTINUES, Tail};
 use super::messages::messages;
 
-/// Events that are read at once.
-const READ: i64 = 500;
-/// Reads of one turn, so that the other stream has its turn too, and a stop its end.
-const READS: usize = 20;
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// How far back a last message of ours is looked for. Behind so many foreign ones the retention is published again.
@@ -21,7 +17,6 @@ const FURTHEST_BACK: usize = 10_000;
 
 pub(super) struct StreamWriter<'a> {
     nats: &'a Nats,
-    log: PgEventLog,
     kind: StreamKind,
     /// The sequence of the stream's last message.
     last_sequence: u64,
@@ -46,7 +41,7 @@ impl<'a> StreamWriter<'a> {
         };
         let Tail { position, begun } = tail;
         tracing::info!(stream = %info.config.name, position = position.0, "the relay is at the tail of its stream");
-        Ok(Self { nats, log: log.clone(), kind, last_sequence, position, begun, created_at })
+        Ok(Self { nats, kind, last_sequence, position, begun, created_at })
     }
 
     pub(super) fn position(&self) -> Position {
@@ -65,53 +60,44 @@ impl<'a> StreamWriter<'a> {
         Ok(())
     }
 
-    /// Publishes up to a settled position, or as much of it as one turn takes. On a lost tail it is opened anew, and goes
-    /// on from there.
-    pub(super) async fn publish_up_to(&mut self, settled: Position) -> anyhow::Result<()> {
-        for _ in 0..READS {
-            if self.position >= settled {
-                break;
-            }
-            let events = self.log.stored(self.position, settled, READ).await?;
-            let Some(last) = events.last().map(|event| event.position) else {
-                // Positions of appends that were rolled back.
-                self.position = settled;
-                return Ok(());
-            };
-            let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-            let mut previous = self.position;
-            for event in events {
-                let at = Position(event.position);
-                let mut messages = match messages(self.nats, self.kind, event, previous) {
-                    Ok(messages) => messages,
-                    Err(error) => {
-                        // What this build cannot read holds back what comes after it, and nothing before it.
-                        self.publish(batch, previous).await?;
-                        return Err(error);
-                    }
-                };
-                let mut out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
-                messages.drain(..out.min(messages.len()));
-                let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
-                if batch.len() + messages.len() > MAX_BATCH || batch_bytes + bytes > MOST_BYTES {
-                    self.publish(std::mem::take(&mut batch), previous).await?;
-                    batch_bytes = 0;
-                }
-                while messages.len() > MAX_BATCH {
-                    let rest = messages.split_off(MAX_BATCH);
-                    out += MAX_BATCH;
-                    if let Some(last) = messages.last_mut() {
-                        last.headers.insert(CONTINUES, out.to_string());
-                    }
-                    self.publish(std::mem::replace(&mut messages, rest), previous).await?;
-                }
-                batch_bytes += bytes;
-                batch.extend(messages);
-                previous = at;
-            }
-            self.publish(batch, Position(last)).await?;
+    /// Publishes events that follow the stream's position; with them everything up to a position is in the stream. On a
+    /// lost tail it is opened anew, and goes on from there.
+    pub(super) async fn publish_events(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
+        if self.position >= up_to {
+            return Ok(());
         }
-        Ok(())
+        let (mut batch, mut batch_bytes) = (Vec::new(), 0);
+        let mut previous = self.position;
+        for event in events {
+            let at = Position(event.position);
+            let mut messages = match messages(self.nats, self.kind, event, previous) {
+                Ok(messages) => messages,
+                Err(error) => {
+                    // What this build cannot read holds back what comes after it, and nothing before it.
+                    self.publish(batch, previous).await?;
+                    return Err(error);
+                }
+            };
+            let mut out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
+            messages.drain(..out.min(messages.len()));
+            let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
+            if batch.len() + messages.len() > MAX_BATCH || batch_bytes + bytes > MOST_BYTES {
+                self.publish(std::mem::take(&mut batch), previous).await?;
+                batch_bytes = 0;
+            }
+            while messages.len() > MAX_BATCH {
+                let rest = messages.split_off(MAX_BATCH);
+                out += MAX_BATCH;
+                if let Some(last) = messages.last_mut() {
+                    last.headers.insert(CONTINUES, out.to_string());
+                }
+                self.publish(std::mem::replace(&mut messages, rest), previous).await?;
+            }
+            batch_bytes += bytes;
+            batch.extend(messages);
+            previous = at;
+        }
+        self.publish(batch, up_to).await
     }
 
     async fn publish(&mut self, batch: Vec<BatchMessage>, up_to: Position) -> anyhow::Result<()> {
