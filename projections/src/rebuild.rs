@@ -70,17 +70,16 @@ impl Runner {
     }
 
     async fn build(&self, site: &mut Site) -> Result<(), Error> {
-        let foreign_keys = site.mirror.create(&mut site.connection).await?;
+        site.mirror.create(&mut site.connection).await?;
         // The live checkpoint moves on meanwhile: come so near that the locked rest is short.
         loop {
             let live = checkpoint::read(&mut site.connection, site.projection.name()).await?;
             let before = site.done.events;
             replay(self, &site.projection, &mut site.connection, &mut site.done, live).await?;
             if site.done.events - before < BATCH as u64 {
-                break;
+                return Ok(());
             }
         }
-        mirror::run(&mut site.connection, &foreign_keys).await
     }
 
     async fn build_and_swap(&self, site: &mut Site) -> Result<Rebuilt, Error> {

@@ -1,6 +1,6 @@
 //! A round: lock the due lanes, see their free slots and due work, decide, write the claims, plan the next wake.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use domain::ids::{ListingId, OrgId, TargetId};
@@ -8,7 +8,8 @@ use sqlx::{FromRow, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::scope::ACCOUNT_SCOPE;
-use super::{CLAIMABLE, DispatchStore, Lease, OPEN, SlotHold, wake};
+use super::wake::{self, PlannedLane};
+use super::{CLAIMABLE, DispatchStore, Lease, OPEN, SlotHold};
 
 /// What a dispatcher can take on.
 #[derive(Debug, Clone)]
@@ -73,6 +74,8 @@ pub struct Claims {
     pub leases: Vec<Lease>,
     /// Lanes that have work which they may not begin yet, and how long they rest.
     pub rests: Vec<(TargetId, Duration)>,
+    /// Lanes whose due work was not given out as a whole.
+    pub more: Vec<TargetId>,
 }
 
 #[derive(FromRow)]
@@ -214,8 +217,13 @@ impl Round<'_> {
             self.write_claims(claims, hold, lease).await?;
         }
         let rests: HashMap<TargetId, Duration> = claims.rests.iter().copied().collect();
-        let lanes = self.locked.iter().map(|target| TargetId(*target));
-        let lanes: Vec<_> = lanes.map(|target| (target, rests.get(&target).copied().unwrap_or_default())).collect();
+        let more: HashSet<TargetId> = claims.more.iter().copied().collect();
+        let lanes = self.locked.iter().map(|target| TargetId(*target)).map(|target_id| PlannedLane {
+            target_id,
+            rest: rests.get(&target_id).copied().unwrap_or_default(),
+            has_more: more.contains(&target_id),
+        });
+        let lanes: Vec<_> = lanes.collect();
         if !lanes.is_empty() {
             wake::plan(&mut self.transaction, &lanes).await?;
         }

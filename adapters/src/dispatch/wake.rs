@@ -8,6 +8,23 @@ use sqlx::PgConnection;
 use super::{CLAIMABLE, DispatchStore, OPEN};
 
 impl DispatchStore {
+    /// Takes what woke lanes since the last time to the lanes. Says whether there was anything.
+    ///
+    /// A lane in another dispatcher's round is waited for: the plan that ends its round must not undo the wake.
+    pub async fn take_wakes(&self) -> Result<bool, sqlx::Error> {
+        let woken = sqlx::query(
+            "WITH taken AS (
+                 DELETE FROM dispatch_wakes
+                 WHERE ctid = ANY(ARRAY(SELECT ctid FROM dispatch_wakes FOR UPDATE SKIP LOCKED LIMIT 10000))
+                 RETURNING target_id, wake_at
+             )
+             INSERT INTO dispatch_lanes AS lane (target_id, wake_at)
+             SELECT target_id, min(wake_at) FROM taken GROUP BY target_id ORDER BY target_id
+             ON CONFLICT (target_id) DO UPDATE SET wake_at = least(lane.wake_at, excluded.wake_at)",
+        );
+        Ok(woken.execute(&self.pool).await?.rows_affected() > 0)
+    }
+
     /// How long until some lane wakes, in milliseconds; `None` when nothing is planned. Negative when one is due.
     pub async fn next_wake_ms(&self) -> Result<Option<i64>, sqlx::Error> {
         sqlx::query_scalar(&format!(
@@ -36,33 +53,45 @@ impl DispatchStore {
     }
 }
 
+/// What a round knows of a lane at its end.
+pub(super) struct PlannedLane {
+    pub target_id: TargetId,
+    /// It is not to wake earlier.
+    pub rest: Duration,
+    /// Due work was left.
+    pub has_more: bool,
+}
+
 /// A lane wakes when work is due and a slot is free, and not before its rest is over. While it has any work it looks
 /// every 20 s at the latest, for leases that ran out. A new statement under the lane's lock sees everything that was
 /// queued before the lock.
-pub(super) async fn plan(connection: &mut PgConnection, lanes: &[(TargetId, Duration)]) -> Result<(), sqlx::Error> {
+///
+/// A lane that is known to have more due work is not searched for it.
+pub(super) async fn plan(connection: &mut PgConnection, lanes: &[PlannedLane]) -> Result<(), sqlx::Error> {
     sqlx::query(&format!(
         "UPDATE dispatch_lanes l SET wake_at = least(
              greatest(work.due_at, slot.free_at, s.paused_until,
                       CASE WHEN u.rest_s > 0 THEN clock_timestamp() + make_interval(secs => u.rest_s) END),
              CASE WHEN EXISTS (SELECT 1 FROM sync_queue q WHERE q.target_id = l.target_id)
                   THEN now() + interval '20 s' ELSE 'infinity' END)
-         FROM unnest($1::uuid[], $2::float8[]) AS u (target_id, rest_s)
+         FROM unnest($1::uuid[], $2::float8[], $3::bool[]) AS u (target_id, rest_s, has_more)
          LEFT JOIN rate_scopes s ON s.scope = 'target:' || u.target_id
          LEFT JOIN channel_targets t ON t.target_id = u.target_id
          CROSS JOIN LATERAL (
-             SELECT coalesce((
+             SELECT CASE WHEN u.has_more THEN now() ELSE coalesce((
                  SELECT q.due_at FROM sync_queue q JOIN channel_listings c USING (listing_id)
                  LEFT JOIN dispatch_leases d USING (listing_id)
                  WHERE q.target_id = u.target_id AND {CLAIMABLE}
-                 ORDER BY q.due_at LIMIT 1), 'infinity') AS due_at) work
+                 ORDER BY q.due_at LIMIT 1), 'infinity') END AS due_at) work
          CROSS JOIN LATERAL (
              SELECT CASE WHEN count(*) FILTER (WHERE free_at > now()) < t.requests THEN '-infinity'
                          ELSE min(free_at) FILTER (WHERE free_at > now()) END AS free_at
              FROM rate_slots WHERE scope = 'target:' || u.target_id) slot
          WHERE l.target_id = u.target_id"
     ))
-    .bind(lanes.iter().map(|(target, _)| target.0).collect::<Vec<_>>())
-    .bind(lanes.iter().map(|(_, rest)| rest.as_secs_f64()).collect::<Vec<_>>())
+    .bind(lanes.iter().map(|lane| lane.target_id.0).collect::<Vec<_>>())
+    .bind(lanes.iter().map(|lane| lane.rest.as_secs_f64()).collect::<Vec<_>>())
+    .bind(lanes.iter().map(|lane| lane.has_more).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map(|_| ())

@@ -135,6 +135,35 @@ async fn a_lane_that_rests_wakes_when_something_ends() {
     database.close().await;
 }
 
+#[tokio::test]
+async fn a_wake_that_comes_during_a_round_is_not_lost() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    let store = database.dispatcher();
+    let round = store.open_round(&request(&[], true)).await.unwrap();
+    // Waits for nobody, though the round holds the lane.
+    database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{target}', now())")).await;
+    round.write(&Claims::default(), LONG, LONG).await.unwrap();
+    assert!(store.next_wake_ms().await.unwrap().is_none(), "the round found no work and planned none");
+    assert!(store.take_wakes().await.unwrap());
+    assert!(store.next_wake_ms().await.unwrap().unwrap() <= 0, "it is due");
+    assert!(!store.take_wakes().await.unwrap(), "a wake is taken once");
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_lane_with_more_due_work_is_due_again_at_once() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    database.job(target, 11).await;
+    let store = database.dispatcher();
+    let round = store.open_round(&request(&[], true)).await.unwrap();
+    let claims = Claims { more: vec![target], ..Claims::default() };
+    round.write(&claims, LONG, LONG).await.unwrap();
+    assert!(store.next_wake_ms().await.unwrap().unwrap() <= 0, "it is due");
+    database.close().await;
+}
+
 /// Lanes and slots are locked in one order by all, so nobody is the victim of a deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn rounds_and_settlements_over_the_same_lanes_never_deadlock() {

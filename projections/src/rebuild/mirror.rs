@@ -38,13 +38,6 @@ SELECT format('GRANT %s ON %I TO %s', acl.privilege_type, relname,
     CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
 FROM live, aclexplode(relacl) AS acl";
 
-// Read under search_path public, the definition names the other table without its schema, so that it refers to the
-// copy where there is one.
-const FOREIGN_KEYS: &str = "
-SELECT format('ALTER TABLE %I ADD CONSTRAINT %I %s', c.relname, k.conname, pg_get_constraintdef(k.oid))
-FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-WHERE k.contype = 'f' AND c.relnamespace = 'public'::regnamespace AND c.relname = ANY($1)";
-
 // LIKE makes up index names; equal definitions on equal tables pair the copies with the live ones.
 const INDEX_NAMES: &str = r"
 WITH named AS (
@@ -75,20 +68,18 @@ impl Mirror {
         self.tables
     }
 
-    /// Makes the copies, makes the connection use them, and returns the foreign keys: to be added when the rows are in.
-    pub(super) async fn create(&self, connection: &mut PgConnection) -> Result<Vec<String>, Error> {
+    /// Makes the copies and makes the connection use them. Foreign keys are not copied: no read model has one.
+    pub(super) async fn create(&self, connection: &mut PgConnection) -> Result<(), Error> {
         let schema = &self.schema;
         self.drop(connection).await?;
         sqlx::query("SET search_path = public").execute(&mut *connection).await?;
         let carried: Vec<String> = sqlx::query_scalar(CARRY_OVER).bind(self.tables).fetch_all(&mut *connection).await?;
-        let keys: Vec<String> = sqlx::query_scalar(FOREIGN_KEYS).bind(self.tables).fetch_all(&mut *connection).await?;
         let mut statements = vec![format!("CREATE SCHEMA {schema}"), format!("SET search_path = {schema}, public")];
         let copy = |table| format!("CREATE TABLE {schema}.{table} (LIKE public.{table} INCLUDING ALL)");
         statements.extend(self.tables.iter().map(copy));
         statements.extend(carried);
         run(connection, &statements).await?;
-        self.rename_indexes(connection).await?;
-        Ok(keys)
+        self.rename_indexes(connection).await
     }
 
     /// In two steps, as one copy's made-up name may be another one's real name. A constraint follows its index.

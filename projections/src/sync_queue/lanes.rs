@@ -1,4 +1,5 @@
-//! Wakes the dispatchers' lanes. A lane is a hint in operational state, so a rebuild of the queue leaves it alone.
+//! Wakes the dispatchers' lanes, by rows that the next round takes: a lane itself may be in a round's hands for a while.
+//! A wake is a hint in operational state, so a rebuild of the queue leaves it alone.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,7 @@ use uuid::Uuid;
 use crate::column::column;
 use crate::error::Error;
 
-/// When each target may next have something to do; `None` is at once. In order of target, so that two transactions
-/// lock lanes in one order.
+/// When each target may next have something to do; `None` is at once.
 #[derive(Default)]
 pub(super) struct Wakes(BTreeMap<Uuid, Option<DateTime<Utc>>>);
 
@@ -28,13 +28,10 @@ impl Wakes {
 }
 
 const WAKE: &str = "
-INSERT INTO public.dispatch_lanes AS lane (target_id, wake_at)
+INSERT INTO public.dispatch_wakes (target_id, wake_at)
 SELECT target_id, COALESCE(wake_at, clock_timestamp())
 FROM UNNEST($1::uuid[], $2::timestamptz[]) AS wakes (target_id, wake_at)
-WHERE current_schema() NOT LIKE 'rebuild\\_%'
-ORDER BY target_id
-ON CONFLICT (target_id) DO UPDATE SET wake_at = LEAST(lane.wake_at, EXCLUDED.wake_at)
-    WHERE lane.wake_at > EXCLUDED.wake_at";
+WHERE current_schema() NOT LIKE 'rebuild\\_%'";
 
 pub(super) async fn wake(connection: &mut PgConnection, wakes: Wakes) -> Result<(), Error> {
     if wakes.0.is_empty() {

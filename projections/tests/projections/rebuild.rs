@@ -57,8 +57,8 @@ async fn a_rebuilt_read_model_equals_the_live_one() {
             .await
             .unwrap();
         let (rows, shape_before) = (scene.rows().await, shape(&scene.pool).await);
-        let lanes =
-            scene.field("dispatch_lanes", "true", true, "count(*) || ' ' || sum(extract(epoch FROM wake_at))").await;
+        let wakes =
+            scene.field("dispatch_wakes", "true", true, "count(*) || ' ' || sum(extract(epoch FROM wake_at))").await;
         let events = i64::try_from(scene.journal.all().await.len()).unwrap();
         for name in scene.runner.lag().await.unwrap().into_iter().map(|lag| lag.name) {
             for difference in scene.runner.verify(&name).await.unwrap() {
@@ -72,9 +72,9 @@ async fn a_rebuilt_read_model_equals_the_live_one() {
         }
         assert_eq!(scene.rows().await, rows);
         assert_eq!(shape(&scene.pool).await, shape_before);
-        let lanes_after =
-            scene.field("dispatch_lanes", "true", true, "count(*) || ' ' || sum(extract(epoch FROM wake_at))").await;
-        assert_eq!(lanes_after, lanes, "a rebuild wakes nobody");
+        let wakes_after =
+            scene.field("dispatch_wakes", "true", true, "count(*) || ' ' || sum(extract(epoch FROM wake_at))").await;
+        assert_eq!(wakes_after, wakes, "a rebuild wakes nobody");
         assert_eq!(scene.count("pg_namespace WHERE nspname LIKE 'rebuild%'").await, 0);
     })
     .await;

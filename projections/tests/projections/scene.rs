@@ -74,7 +74,7 @@ impl Scene {
     /// Empties every read model and sets every checkpoint back.
     pub async fn forget(&self) {
         let tables = tables().join(", ");
-        let sql = format!("TRUNCATE {tables}, projection_checkpoints, dispatch_lanes");
+        let sql = format!("TRUNCATE {tables}, projection_checkpoints, dispatch_wakes");
         self.pool.execute(sql.as_str()).await.unwrap();
     }
 }

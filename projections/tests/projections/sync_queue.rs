@@ -19,7 +19,7 @@ async fn place(scene: &Scene, target_number: u32) -> String {
 }
 
 async fn lane(scene: &Scene, target_number: u32) -> Option<String> {
-    scene.field("dispatch_lanes", "target_id", target(target_number), "extract(epoch FROM wake_at)::bigint").await
+    scene.field("dispatch_wakes", "target_id", target(target_number), "extract(epoch FROM min(wake_at))::bigint").await
 }
 
 /// A target, and a linked unit whose photos alone are to be sent: recorded at seconds 0, 1 and 2.
@@ -103,18 +103,18 @@ async fn work_wakes_the_lane_at_its_earliest() {
         photos_wanted(&mut scene);
         scene.play().await;
         assert_eq!(lane(&scene, 1).await.as_deref(), Some("1800000002"));
-        // The dispatcher has put the lane to sleep; a deferred job wakes it when it is due, a resume at once.
-        scene.pool.execute("UPDATE dispatch_lanes SET wake_at = 'infinity'").await.unwrap();
+        // A round has taken the wake; a deferred job wakes the lane again when it is due, a resume at once.
+        scene.pool.execute("DELETE FROM dispatch_wakes").await.unwrap();
         scene.story.end(target(1), &unit(1), Some(OutcomeClass::Transient));
         scene.play().await;
         assert_eq!(lane(&scene, 1).await.as_deref(), Some("1800000033"));
-        scene.pool.execute("UPDATE dispatch_lanes SET wake_at = 'infinity'").await.unwrap();
+        scene.pool.execute("DELETE FROM dispatch_wakes").await.unwrap();
         scene.story.command_target(target(1), TargetCommand::Pause { reason: "audit".to_owned() });
         scene.play().await;
-        assert_eq!(scene.count("dispatch_lanes WHERE wake_at = 'infinity'").await, 1);
+        assert_eq!(scene.count("dispatch_wakes").await, 0);
         scene.story.command_target(target(1), TargetCommand::Resume);
         scene.play().await;
-        assert_eq!(scene.count("dispatch_lanes WHERE wake_at <= clock_timestamp()").await, 1);
+        assert_eq!(scene.count("dispatch_wakes WHERE wake_at <= clock_timestamp()").await, 1);
     })
     .await;
 }

@@ -97,6 +97,7 @@ impl Gate {
     async fn step(&mut self) -> Result<bool, sqlx::Error> {
         self.hear();
         self.settle().await?;
+        self.store.take_wakes().await?;
         self.round().await
     }
 

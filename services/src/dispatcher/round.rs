@@ -69,7 +69,7 @@ impl Gate {
         // Before the grants are written: what this clock says is over is over in the table too.
         let at = Instant::now();
         let hold = START_GRACE + self.shared.options.call_timeout;
-        round.write(&claims(&allocation), hold, LEASE).await?;
+        round.write(&claims(&lanes, &allocation), hold, LEASE).await?;
         let gave = !allocation.grants.is_empty();
         for grant in allocation.grants {
             let granted = Granted { hold: grant.hold, at };
@@ -166,13 +166,20 @@ fn scopes(lanes: &[Lane], egress: &str) -> Vec<String> {
     scopes
 }
 
-fn claims(allocation: &Allocation) -> Claims {
+fn claims(lanes: &[Lane], allocation: &Allocation) -> Claims {
     let leases = allocation.grants.iter().filter_map(|grant| match &grant.grantee {
         Grantee::New(candidate) => Some(candidate.lease),
         Grantee::Waiting(_) => None,
     });
+    let leases: Vec<Lease> = leases.collect();
+    let mut begun: HashMap<TargetId, usize> = HashMap::new();
+    for lease in &leases {
+        *begun.entry(lease.target_id).or_default() += 1;
+    }
+    let left = |lane: &&Lane| lane.candidates.len() > begun.get(&lane.target_id).copied().unwrap_or(0);
     Claims {
-        leases: leases.collect(),
+        more: lanes.iter().filter(left).map(|lane| lane.target_id).collect(),
+        leases,
         holds: allocation.grants.iter().map(|grant| grant.hold.clone()).collect(),
         rests: allocation.rests.clone(),
     }
