@@ -4,6 +4,7 @@
 mod arrivals;
 mod channel;
 mod cost;
+mod drain;
 mod figures;
 mod journal;
 mod node;
@@ -13,6 +14,7 @@ mod pgbench;
 mod plot;
 mod process;
 mod redis;
+mod side;
 mod smoke;
 mod sync;
 mod tools;
