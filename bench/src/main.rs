@@ -7,6 +7,7 @@ mod cost;
 mod drain;
 mod figures;
 mod journal;
+mod latency;
 mod node;
 mod ours;
 mod peer;
@@ -47,6 +48,8 @@ enum Command {
     Window(window::WindowOptions),
     /// Appends/s of the journal against one-row inserts of pgbench
     Journal(journal::JournalOptions),
+    /// From change to call, idle and at 1 %, 50 % and 80 % of the throughput
+    Latency(latency::LatencyOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -59,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Sync(options) => sync::run(options, folder).await?,
         Command::Window(options) => window::run(options, folder).await?,
         Command::Journal(options) => journal::run(options, folder).await?,
+        Command::Latency(options) => latency::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

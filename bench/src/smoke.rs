@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Value, json};
 
-use crate::{journal, say, sync, window};
+use crate::{journal, latency, say, sync, window};
 
 /// The options of a command with these arguments.
 fn options<T: clap::Args + FromArgMatches>(arguments: &[&str]) -> anyhow::Result<T> {
@@ -26,10 +26,14 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     let tiny = ["--seconds=1", "--repeat=1", "--concurrency=1,32"];
     let journal = journal::run(&options(&tiny)?, folder).await?;
     say("journal runs");
+    let tiny = ["--listings=100", "--repeat=1", "--targets=4", "--load=50", "--seconds=1", "--idle-changes=5"];
+    let latency = latency::run(&options(&tiny)?, folder).await?;
+    say("latency runs");
     for (figures, names) in [
         (&sync, &["ratio_throughput", "ratio_cpu"][..]),
         (&window, &["worst_window", "peer_worst_window", "budget_used"]),
         (&journal, &["ratio"]),
+        (&latency, &["idle_p50_ms", "idle_p99_ms"]),
     ] {
         for name in names {
             ensure!(figures[name].as_f64().is_some_and(|figure| figure > 0.0), "{name} is missing: {figures}");
@@ -37,5 +41,5 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     }
     let worst = window["worst_window"].as_u64();
     ensure!(worst.is_some_and(|worst| worst <= 6), "a window was overrun: {window}");
-    Ok(json!({"bench": "smoke", "sync": sync, "window": window, "journal": journal}))
+    Ok(json!({"bench": "smoke", "sync": sync, "window": window, "journal": journal, "latency": latency}))
 }
