@@ -5,6 +5,7 @@ mod arrivals;
 mod channel;
 mod cost;
 mod drain;
+mod fairness;
 mod figures;
 mod journal;
 mod latency;
@@ -14,7 +15,9 @@ mod peer;
 mod pgbench;
 mod plot;
 mod process;
+mod rebuild;
 mod redis;
+mod seed;
 mod side;
 mod smoke;
 mod sync;
@@ -27,6 +30,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+// The service's own, because parts of it are measured in this process.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures the service against BullMQ, and its journal against Postgres itself
 #[derive(Debug, Parser)]
@@ -50,6 +58,10 @@ enum Command {
     Journal(journal::JournalOptions),
     /// From change to call, idle and at 1 %, 50 % and 80 % of the throughput
     Latency(latency::LatencyOptions),
+    /// From change to call on quiet targets, while another one has a long backlog and while none has
+    Fairness(fairness::FairnessOptions),
+    /// Events/s of the projections, live and made anew, and of the relay
+    Rebuild(rebuild::RebuildOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -63,6 +75,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Window(options) => window::run(options, folder).await?,
         Command::Journal(options) => journal::run(options, folder).await?,
         Command::Latency(options) => latency::run(options, folder).await?,
+        Command::Fairness(options) => fairness::run(options, folder).await?,
+        Command::Rebuild(options) => rebuild::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

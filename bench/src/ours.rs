@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use adapters::nats::topology::StreamKind;
 use anyhow::{Context as _, ensure};
 use domain::ids::{TargetId, UnitId};
 use domain::metadata::Actor;
 use domain::window::RateLimit;
 use futures::{StreamExt as _, TryStreamExt as _};
+use services::relay::{POSITION, position_header};
 
 use crate::arrivals::Arrival;
 use crate::cost::Part;
@@ -47,12 +49,30 @@ impl Service {
             async || Ok(world.count("SELECT count(*) FROM sync_queue").await? == 0 && projected(world).await?);
         self.process.until(Patience::ROWS, "done with its queue", nothing_left).await
     }
+
+    /// Waits until NATS and the read models have the whole journal, whatever is queued.
+    pub async fn caught_up(&self, world: &World) -> anyhow::Result<()> {
+        let both =
+            async || Ok(relayed(world, StreamKind::Channels).await? >= world.head().await? && projected(world).await?);
+        self.process.until(Patience::ROWS, "up to date", both).await
+    }
 }
 
 /// Whether the read models show the whole journal.
-pub async fn projected(world: &World) -> anyhow::Result<bool> {
+async fn projected(world: &World) -> anyhow::Result<bool> {
     let behind = world.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
     Ok(behind >= world.head().await?)
+}
+
+/// Up to which position a stream has the journal's events.
+pub async fn relayed(world: &World, kind: StreamKind) -> anyhow::Result<i64> {
+    let stream = world.nats.stream(kind).await?;
+    let last = stream.cached_info().state.last_sequence;
+    if last == 0 {
+        return Ok(0);
+    }
+    let message = stream.get_raw_message(last).await?;
+    Ok(position_header(Some(&message.headers), POSITION).unwrap_or_default().0)
 }
 
 /// Publishes a revision of these units and waits until the stream has each.

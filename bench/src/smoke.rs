@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Value, json};
 
-use crate::{journal, latency, say, sync, window};
+use crate::{fairness, journal, latency, rebuild, say, sync, window};
 
 /// The options of a command with these arguments.
 fn options<T: clap::Args + FromArgMatches>(arguments: &[&str]) -> anyhow::Result<T> {
@@ -29,10 +29,17 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     let tiny = ["--listings=100", "--repeat=1", "--targets=4", "--load=50", "--seconds=1", "--idle-changes=5"];
     let latency = latency::run(&options(&tiny)?, folder).await?;
     say("latency runs");
+    let tiny = ["--backlog=200", "--targets=4", "--listings=5", "--changes=20", "--repeat=1"];
+    let fairness = fairness::run(&options(&tiny)?, folder).await?;
+    say("fairness runs");
+    let rebuild = rebuild::run(&options(&["--listings=300", "--repeat=1"])?, folder).await?;
+    say("rebuild runs");
     for (figures, names) in [
         (&sync, &["ratio_throughput", "ratio_cpu"][..]),
         (&window, &["worst_window", "peer_worst_window", "budget_used"]),
         (&journal, &["ratio"]),
+        (&fairness, &["ratio"]),
+        (&rebuild, &["rebuild_events_per_s", "live_events_per_s", "relay_events_per_s"]),
         (&latency, &["idle_p50_ms", "idle_p99_ms"]),
     ] {
         for name in names {
@@ -41,5 +48,8 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     }
     let worst = window["worst_window"].as_u64();
     ensure!(worst.is_some_and(|worst| worst <= 6), "a window was overrun: {window}");
-    Ok(json!({"bench": "smoke", "sync": sync, "window": window, "journal": journal, "latency": latency}))
+    Ok(json!({
+        "bench": "smoke", "sync": sync, "window": window, "journal": journal, "latency": latency,
+        "fairness": fairness, "rebuild": rebuild,
+    }))
 }

@@ -87,7 +87,7 @@ impl Side for Ours<'_> {
         world.channel.until_written(&self.service.process, SHARED_ACCOUNT, units.len()).await?;
         let arrivals = first_writes(world, &world.channel.arrivals().await?).await?;
         let timed: Vec<f64> = sent.iter().filter_map(|(unit, at)| milliseconds(*at, *arrivals.get(unit)?)).collect();
-        self.service.drained(world).await?;
+        self.service.caught_up(world).await?;
         Ok(timed)
     }
 
