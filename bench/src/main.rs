@@ -7,6 +7,7 @@ mod cost;
 mod drain;
 mod fairness;
 mod figures;
+mod growth;
 mod journal;
 mod latency;
 mod node;
@@ -62,6 +63,8 @@ enum Command {
     Fairness(fairness::FairnessOptions),
     /// Events/s of the projections, live and made anew, and of the relay
     Rebuild(rebuild::RebuildOptions),
+    /// What a claim, an append, a projected batch and a page of history cost by size
+    Growth(growth::GrowthOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -77,6 +80,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Latency(options) => latency::run(options, folder).await?,
         Command::Fairness(options) => fairness::run(options, folder).await?,
         Command::Rebuild(options) => rebuild::run(options, folder).await?,
+        Command::Growth(options) => growth::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

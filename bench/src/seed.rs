@@ -20,6 +20,7 @@ use crate::world::World;
 mod events;
 
 use events::Sample;
+pub use events::metadata_of;
 
 /// Rows of one statement that names the listings.
 const CHUNK: usize = 50_000;
@@ -83,7 +84,7 @@ impl<'a> Seed<'a> {
 
     async fn append(&mut self, event: &ListingEvent) -> anyhow::Result<()> {
         self.sequence += 1;
-        let metadata = serde_json::to_string(&self.sample.metadata()?)?;
+        let metadata = serde_json::to_string(&self.sample.metadata()?.to_map())?;
         let mut append = sqlx::query(APPEND)
             .bind(ORG)
             .bind(ACCOUNT)

@@ -1,7 +1,5 @@
 //! A sample of each event, made by the domain's own types. Its ids are placeholders for those of each listing.
 
-use std::collections::HashMap;
-
 use chrono::Utc;
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::{Section, SectionHashes};
@@ -21,6 +19,21 @@ const SYNC: SyncId = SyncId(Uuid::from_u128(0x3333_3333_3333_4333_8333_3333_3333
 const ANY: Uuid = Uuid::from_u128(0x4444_4444_4444_4444_8444_4444_4444_4444);
 const UNIT: &str = "unit-to-be-named";
 const EXTERNAL: &str = "77777777777";
+
+/// The metadata of an event of this listing.
+pub fn metadata_of(target_id: TargetId, unit_id: UnitId) -> anyhow::Result<Metadata> {
+    Ok(Metadata {
+        org_id: ORG.parse()?,
+        account_id: ACCOUNT.parse()?,
+        target_id,
+        unit_id: Some(unit_id),
+        actor: Actor::service("bench"),
+        on_behalf_of: None,
+        correlation_id: Uuid::now_v7(),
+        causation_id: None,
+        traceparent: None,
+    })
+}
 
 /// What the samples are made of.
 pub struct Sample {
@@ -48,19 +61,8 @@ impl Sample {
         ]
     }
 
-    pub fn metadata(&self) -> anyhow::Result<HashMap<String, String>> {
-        let metadata = Metadata {
-            org_id: ORG.parse()?,
-            account_id: ACCOUNT.parse()?,
-            target_id: TARGET,
-            unit_id: Some(UnitId::new(UNIT)?),
-            actor: Actor::service("bench"),
-            on_behalf_of: None,
-            correlation_id: ANY,
-            causation_id: None,
-            traceparent: None,
-        };
-        Ok(metadata.to_map())
+    pub fn metadata(&self) -> anyhow::Result<Metadata> {
+        Ok(Metadata { correlation_id: ANY, ..metadata_of(TARGET, UnitId::new(UNIT)?)? })
     }
 
     pub fn linked(&self) -> anyhow::Result<ListingEvent> {
