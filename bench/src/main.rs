@@ -18,6 +18,7 @@ mod plot;
 mod process;
 mod rebuild;
 mod redis;
+mod scale;
 mod seed;
 mod side;
 mod smoke;
@@ -65,6 +66,8 @@ enum Command {
     Rebuild(rebuild::RebuildOptions),
     /// What a claim, an append, a projected batch and a page of history cost by size
     Growth(growth::GrowthOptions),
+    /// One to four dispatchers against a channel with 50 ms latency
+    Scale(scale::ScaleOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -81,6 +84,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Fairness(options) => fairness::run(options, folder).await?,
         Command::Rebuild(options) => rebuild::run(options, folder).await?,
         Command::Growth(options) => growth::run(options, folder).await?,
+        Command::Scale(options) => scale::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

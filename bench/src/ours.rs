@@ -24,16 +24,21 @@ const CONCURRENT: usize = 512;
 
 /// The service.
 pub struct Service {
-    /// Its process, all roles in one.
+    /// Its process: all roles in one, if nothing else was asked for.
     pub process: Process,
 }
 
 impl Service {
     /// Starts it with its defaults.
     pub fn start(world: &World) -> anyhow::Result<Self> {
+        Self::start_with(world, "service", &[])
+    }
+
+    /// Starts it under a name with these arguments.
+    pub fn start_with(world: &World, name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(tools::program("distribution")?);
-        command.arg("serve").envs(world.environment()?);
-        Ok(Self { process: Process::start(command, &world.path("service.log"))? })
+        command.arg("serve").args(arguments).envs(world.environment()?);
+        Ok(Self { process: Process::start(command, &world.path(&format!("{name}.log")))? })
     }
 
     /// What a sync of ours is paid by.

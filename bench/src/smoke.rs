@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Value, json};
 
-use crate::{fairness, growth, journal, latency, rebuild, say, sync, window};
+use crate::{fairness, growth, journal, latency, rebuild, say, scale, sync, window};
 
 /// The options of a command with these arguments.
 fn options<T: clap::Args + FromArgMatches>(arguments: &[&str]) -> anyhow::Result<T> {
@@ -37,12 +37,16 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     let tiny = ["--queued=300,600", "--events=2000", "--targets=4", "--repeat=2"];
     let growth = growth::run(&options(&tiny)?, folder).await?;
     say("growth runs");
+    let tiny = ["--dispatchers=1,2", "--seconds=1", "--repeat=1", "--targets=4"];
+    let scale = scale::run(&options(&tiny)?, folder).await?;
+    say("scale runs");
     for (figures, names) in [
         (&sync, &["ratio_throughput", "ratio_cpu"][..]),
         (&window, &["worst_window", "peer_worst_window", "budget_used"]),
         (&journal, &["ratio"]),
         (&fairness, &["ratio"]),
         (&growth, &["claim_ratio"]),
+        (&scale, &["ratio_two"]),
         (&rebuild, &["rebuild_events_per_s", "live_events_per_s", "relay_events_per_s"]),
         (&latency, &["idle_p50_ms", "idle_p99_ms"]),
     ] {
@@ -54,6 +58,6 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     ensure!(worst.is_some_and(|worst| worst <= 6), "a window was overrun: {window}");
     Ok(json!({
         "bench": "smoke", "sync": sync, "window": window, "journal": journal, "latency": latency,
-        "fairness": fairness, "rebuild": rebuild, "growth": growth,
+        "fairness": fairness, "rebuild": rebuild, "growth": growth, "scale": scale,
     }))
 }
