@@ -20,6 +20,9 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     let tiny = ["--changes=200", "--repeat=1", "--targets=4", "--paced-seconds=1"];
     let sync = sync::run(&options(&tiny)?, folder).await?;
     say("sync runs");
+    let tiny = ["--windows", "--windows-targets=4", "--windows-limit=6/2s", "--windows-changes=12", "--repeat=1"];
+    let windows = sync::run(&options(&tiny)?, folder).await?;
+    say("sync --windows runs");
     let tiny = ["--seconds=4", "--after=4", "--targets=1", "--limit=6/2s"];
     let window = window::run(&options(&tiny)?, folder).await?;
     say("window runs");
@@ -47,6 +50,7 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
         (&fairness, &["ratio"]),
         (&growth, &["claim_ratio"]),
         (&scale, &["ratio_two"]),
+        (&windows, &["ratio_ideal", "worst_window"]),
         (&rebuild, &["rebuild_events_per_s", "live_events_per_s", "relay_events_per_s"]),
         (&latency, &["idle_p50_ms", "idle_p99_ms"]),
     ] {
@@ -58,6 +62,6 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     ensure!(worst.is_some_and(|worst| worst <= 6), "a window was overrun: {window}");
     Ok(json!({
         "bench": "smoke", "sync": sync, "window": window, "journal": journal, "latency": latency,
-        "fairness": fairness, "rebuild": rebuild, "growth": growth, "scale": scale,
+        "fairness": fairness, "rebuild": rebuild, "growth": growth, "scale": scale, "sync-windows": windows,
     }))
 }

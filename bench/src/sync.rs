@@ -2,6 +2,7 @@
 //! when they are let go, so that nobody's upstream is measured; the next run is the other side's turn.
 
 mod report;
+mod windows;
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::peer::Peer;
 use crate::side::{Ours, Revisions, Side, Theirs, spread};
 use crate::units::Messages;
 use crate::world::World;
+use windows::WindowsOptions;
 
 /// How much is measured.
 #[derive(Debug, Clone, Args)]
@@ -51,6 +53,10 @@ pub struct SyncOptions {
     /// Measure our side alone, to profile it
     #[arg(long)]
     pub ours_only: bool,
+
+    /// With windows on
+    #[command(flatten)]
+    pub windows: WindowsOptions,
 }
 
 /// What one run of one side gave.
@@ -63,6 +69,9 @@ struct Run {
 
 /// Measures and gives the figures.
 pub async fn run(options: &SyncOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
+    if options.windows.windows {
+        return windows::run(&options.windows, options.repeat, folder).await;
+    }
     let world = World::new().await?;
     let messages = Messages::new()?;
     create_spread(&world, &messages, options.changes, options.targets, options.limit).await?;
