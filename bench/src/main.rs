@@ -10,6 +10,7 @@ mod figures;
 mod growth;
 mod journal;
 mod latency;
+mod memory;
 mod node;
 mod ours;
 mod peer;
@@ -68,6 +69,8 @@ enum Command {
     Growth(growth::GrowthOptions),
     /// One to four dispatchers against a channel with 50 ms latency
     Scale(scale::ScaleOptions),
+    /// Private memory of the service beside 10,000 targets and a million listings
+    Memory(memory::MemoryOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -85,6 +88,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Rebuild(options) => rebuild::run(options, folder).await?,
         Command::Growth(options) => growth::run(options, folder).await?,
         Command::Scale(options) => scale::run(options, folder).await?,
+        Command::Memory(options) => memory::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Value, json};
 
-use crate::{fairness, growth, journal, latency, rebuild, say, scale, sync, window};
+use crate::{fairness, growth, journal, latency, memory, rebuild, say, scale, sync, window};
 
 /// The options of a command with these arguments.
 fn options<T: clap::Args + FromArgMatches>(arguments: &[&str]) -> anyhow::Result<T> {
@@ -43,6 +43,9 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     let tiny = ["--dispatchers=1,2", "--seconds=1", "--repeat=1", "--targets=4"];
     let scale = scale::run(&options(&tiny)?, folder).await?;
     say("scale runs");
+    let tiny = ["--targets=10", "--listings=100", "--burst=20", "--settle=1"];
+    let memory = memory::run(&options(&tiny)?, folder).await?;
+    say("memory runs");
     for (figures, names) in [
         (&sync, &["ratio_throughput", "ratio_cpu"][..]),
         (&window, &["worst_window", "peer_worst_window", "budget_used"]),
@@ -51,6 +54,7 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
         (&growth, &["claim_ratio"]),
         (&scale, &["ratio_two"]),
         (&windows, &["ratio_ideal", "worst_window"]),
+        (&memory, &["private_mb"]),
         (&rebuild, &["rebuild_events_per_s", "live_events_per_s", "relay_events_per_s"]),
         (&latency, &["idle_p50_ms", "idle_p99_ms"]),
     ] {
@@ -62,6 +66,6 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     ensure!(worst.is_some_and(|worst| worst <= 6), "a window was overrun: {window}");
     Ok(json!({
         "bench": "smoke", "sync": sync, "window": window, "journal": journal, "latency": latency,
-        "fairness": fairness, "rebuild": rebuild, "growth": growth, "scale": scale, "sync-windows": windows,
+        "fairness": fairness, "rebuild": rebuild, "growth": growth, "scale": scale, "sync-windows": windows, "memory": memory,
     }))
 }
