@@ -20,7 +20,7 @@ demo *ARGS: up build
 test *ARGS: up build
     @dev/with dev/tests "$@"
 
-# Measure against BullMQ and Postgres: sync, window, journal or smoke (bench/README.md)
+# Measure against BullMQ and Postgres: sync, window, latency, fairness and more (bench/README.md)
 bench *ARGS:
     @dev/bench "$@"
 

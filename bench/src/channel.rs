@@ -2,13 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::arrivals::{self, Arrival};
-use crate::process::Process;
+use crate::process::{Patience, Process};
 use crate::tools;
 
 /// A running channel.
@@ -26,21 +24,23 @@ impl Channel {
         let port_file = folder.join("channel.port");
         let mut command = Command::new(tools::program("bench-channel")?);
         command.arg("--port-file").arg(&port_file);
-        let mut process = Process::start(command, &folder.join("channel.log"))?;
-        let asked = Instant::now();
-        while !port_file.exists() {
-            process.must_run()?;
-            ensure!(asked.elapsed() < Duration::from_secs(20), "the channel did not start");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let process = Process::start(command, &folder.join("channel.log"))?;
+        process.until(Patience::START, "listening", async || Ok(port_file.exists())).await?;
         let url = format!("http://{}", std::fs::read_to_string(&port_file)?);
         Ok(Self { process, url, http: reqwest::Client::new() })
     }
 
-    /// How many writes of listings arrived since the last reset.
-    pub async fn writes(&mut self) -> anyhow::Result<usize> {
+    /// How many writes of listings an account has made since the last reset.
+    pub async fn writes(&self, account: u32) -> anyhow::Result<usize> {
         self.process.must_run()?;
-        Ok(self.ask("writes", &Value::Null).await?.trim().parse()?)
+        Ok(self.ask("writes", &json!(account)).await?.trim().parse()?)
+    }
+
+    /// Waits until an account has made so many writes, unless `maker` ends: the channel counts them, so that nobody's
+    /// database is asked meanwhile.
+    pub async fn until_written(&self, maker: &Process, account: u32, writes: usize) -> anyhow::Result<()> {
+        let what = format!("done with {writes} calls");
+        maker.until(Patience::WORK, &what, async || Ok(self.writes(account).await? >= writes)).await
     }
 
     /// Forgets the arrivals, not the listings.

@@ -67,6 +67,11 @@ fn private_mb(pid: u32) -> f64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 
+/// Private memory of a part now, in megabytes.
+pub fn private_mb_of(part: &Part) -> f64 {
+    tree(part.pid).into_iter().map(private_mb).sum()
+}
+
 /// Samples the memory of some parts until it is stopped.
 pub struct MemoryWatch {
     peaks: Arc<Mutex<HashMap<&'static str, f64>>>,
@@ -81,7 +86,7 @@ impl MemoryWatch {
         let task = tokio::spawn(async move {
             loop {
                 for part in &parts {
-                    let now: f64 = tree(part.pid).into_iter().map(private_mb).sum();
+                    let now = private_mb_of(part);
                     let mut peaks = seen.lock().expect("nobody panics while holding this lock");
                     let peak = peaks.entry(part.name).or_insert(0.0_f64);
                     *peak = peak.max(now);

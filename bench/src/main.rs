@@ -4,15 +4,24 @@
 mod arrivals;
 mod channel;
 mod cost;
+mod drain;
+mod fairness;
 mod figures;
+mod growth;
 mod journal;
+mod latency;
+mod memory;
 mod node;
 mod ours;
 mod peer;
 mod pgbench;
 mod plot;
 mod process;
+mod rebuild;
 mod redis;
+mod scale;
+mod seed;
+mod side;
 mod smoke;
 mod sync;
 mod tools;
@@ -24,6 +33,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+// The service's own, because parts of it are measured in this process.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures the service against BullMQ, and its journal against Postgres itself
 #[derive(Debug, Parser)]
@@ -45,6 +59,18 @@ enum Command {
     Window(window::WindowOptions),
     /// Appends/s of the journal against one-row inserts of pgbench
     Journal(journal::JournalOptions),
+    /// From change to call, idle and at 1 %, 50 % and 80 % of the throughput
+    Latency(latency::LatencyOptions),
+    /// From change to call on quiet targets, while another one has a long backlog and while none has
+    Fairness(fairness::FairnessOptions),
+    /// Events/s of the projections, live and made anew, and of the relay
+    Rebuild(rebuild::RebuildOptions),
+    /// What a claim, an append, a projected batch and a page of history cost by size
+    Growth(growth::GrowthOptions),
+    /// One to four dispatchers against a channel with 50 ms latency
+    Scale(scale::ScaleOptions),
+    /// Private memory of the service beside 10,000 targets and a million listings
+    Memory(memory::MemoryOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -57,6 +83,12 @@ async fn main() -> anyhow::Result<()> {
         Command::Sync(options) => sync::run(options, folder).await?,
         Command::Window(options) => window::run(options, folder).await?,
         Command::Journal(options) => journal::run(options, folder).await?,
+        Command::Latency(options) => latency::run(options, folder).await?,
+        Command::Fairness(options) => fairness::run(options, folder).await?,
+        Command::Rebuild(options) => rebuild::run(options, folder).await?,
+        Command::Growth(options) => growth::run(options, folder).await?,
+        Command::Scale(options) => scale::run(options, folder).await?,
+        Command::Memory(options) => memory::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::process::Process;
+use crate::process::{Patience, Process};
 use crate::tools;
 
 fn script(name: &str) -> anyhow::Result<PathBuf> {
@@ -20,13 +19,8 @@ pub async fn worker(settings: &Value, log: &Path) -> anyhow::Result<Process> {
     let _ = std::fs::remove_file(log);
     let mut command = Command::new("node");
     command.arg(script("worker.mjs")?).arg(settings.to_string()).env("NODE_ENV", "production");
-    let mut process = Process::start(command, log)?;
-    let asked = Instant::now();
-    while !process.printed().contains("ready") {
-        process.must_run()?;
-        ensure!(asked.elapsed() < Duration::from_secs(30), "the peer's worker did not start");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let process = Process::start(command, log)?;
+    process.until(Patience::START, "ready", async || Ok(process.printed().contains("ready"))).await?;
     Ok(process)
 }
 

@@ -2,35 +2,43 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
+use adapters::nats::topology::StreamKind;
 use anyhow::{Context as _, ensure};
 use domain::ids::{TargetId, UnitId};
 use domain::metadata::Actor;
+use domain::window::RateLimit;
 use futures::{StreamExt as _, TryStreamExt as _};
+use services::relay::{POSITION, position_header};
 
 use crate::arrivals::Arrival;
 use crate::cost::Part;
-use crate::process::Process;
+use crate::process::{Patience, Process};
+use crate::say;
 use crate::tools;
 use crate::units::{self, Messages};
-use crate::world::World;
+use crate::world::{SHARED_ACCOUNT, World};
 
 /// Publications and links that are under way at the same time.
 const CONCURRENT: usize = 512;
 
 /// The service.
 pub struct Service {
-    /// Its process, all roles in one.
+    /// Its process: all roles in one, if nothing else was asked for.
     pub process: Process,
 }
 
 impl Service {
     /// Starts it with its defaults.
     pub fn start(world: &World) -> anyhow::Result<Self> {
+        Self::start_with(world, "service", &[])
+    }
+
+    /// Starts it under a name with these arguments.
+    pub fn start_with(world: &World, name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(tools::program("distribution")?);
-        command.arg("serve").envs(world.environment()?);
-        Ok(Self { process: Process::start(command, &world.path("service.log"))? })
+        command.arg("serve").args(arguments).envs(world.environment()?);
+        Ok(Self { process: Process::start(command, &world.path(&format!("{name}.log")))? })
     }
 
     /// What a sync of ours is paid by.
@@ -41,24 +49,35 @@ impl Service {
     }
 
     /// Waits until every sync has ended and the read models know it.
-    pub async fn drained(&mut self, world: &World, limit: Duration) -> anyhow::Result<()> {
-        let asked = Instant::now();
-        loop {
-            self.process.must_run()?;
-            let head = world.count("SELECT coalesce(max(position), 0) FROM events").await?;
-            let behind = world.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
-            let queued = world.count("SELECT count(*) FROM sync_queue").await?;
-            if queued == 0 && behind >= head {
-                return Ok(());
-            }
-            ensure!(
-                asked.elapsed() < limit,
-                "{queued} syncs are still queued after {limit:?}:\n{}",
-                self.process.printed()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+    pub async fn drained(&self, world: &World) -> anyhow::Result<()> {
+        let nothing_left =
+            async || Ok(world.count("SELECT count(*) FROM sync_queue").await? == 0 && projected(world).await?);
+        self.process.until(Patience::ROWS, "done with its queue", nothing_left).await
     }
+
+    /// Waits until NATS and the read models have the whole journal, whatever is queued.
+    pub async fn caught_up(&self, world: &World) -> anyhow::Result<()> {
+        let both =
+            async || Ok(relayed(world, StreamKind::Channels).await? >= world.head().await? && projected(world).await?);
+        self.process.until(Patience::ROWS, "up to date", both).await
+    }
+}
+
+/// Whether the read models show the whole journal.
+async fn projected(world: &World) -> anyhow::Result<bool> {
+    let behind = world.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
+    Ok(behind >= world.head().await?)
+}
+
+/// Up to which position a stream has the journal's events.
+pub async fn relayed(world: &World, kind: StreamKind) -> anyhow::Result<i64> {
+    let stream = world.nats.stream(kind).await?;
+    let last = stream.cached_info().state.last_sequence;
+    if last == 0 {
+        return Ok(0);
+    }
+    let message = stream.get_raw_message(last).await?;
+    Ok(position_header(Some(&message.headers), POSITION).unwrap_or_default().0)
 }
 
 /// Publishes a revision of these units and waits until the stream has each.
@@ -81,19 +100,15 @@ pub async fn publish_one(world: &World, messages: &Messages, index: usize, revis
 /// Puts units on targets and waits until the channel has each of them as a listing.
 pub async fn create_listings(
     world: &World,
-    service: &mut Service,
+    service: &Service,
     messages: &Messages,
     places: &[(usize, TargetId)],
 ) -> anyhow::Result<()> {
     let indices: Vec<usize> = places.iter().map(|(index, _)| *index).collect();
     publish(world, messages, &indices, 1).await?;
     let wanted = i64::try_from(places.len())?;
-    let asked = Instant::now();
-    while world.count("SELECT count(*) FROM units").await? < wanted {
-        service.process.must_run()?;
-        ensure!(asked.elapsed() < Duration::from_secs(120), "the units were not taken in");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let taken_in = async || Ok(world.count("SELECT count(*) FROM units").await? >= wanted);
+    service.process.until(Patience::ROWS, "done with taking the units in", taken_in).await?;
     let link = |(index, target): (usize, TargetId)| async move {
         let unit = UnitId::new(units::name(index))?;
         world
@@ -104,10 +119,27 @@ pub async fn create_listings(
     };
     let linked: Vec<_> =
         futures::stream::iter(places.iter().copied()).map(link).buffer_unordered(CONCURRENT).try_collect().await?;
-    service.drained(world, Duration::from_secs(600)).await?;
+    service.drained(world).await?;
     let created = world.count("SELECT count(*) FROM channel_listings WHERE external_id IS NOT NULL").await?;
     ensure!(created >= i64::try_from(linked.len())?, "only {created} of {} listings were created", linked.len());
     Ok(())
+}
+
+/// Makes so many targets with one limit and spreads so many listings over them.
+pub async fn create_spread(
+    world: &World,
+    messages: &Messages,
+    listings: usize,
+    targets: usize,
+    limit: RateLimit,
+) -> anyhow::Result<Vec<TargetId>> {
+    say(&format!("creating {listings} listings on {targets} targets"));
+    let targets = world.targets(targets, SHARED_ACCOUNT, limit).await?;
+    let places: Vec<_> = (0..listings).map(|index| (index, targets[index % targets.len()])).collect();
+    let service = Service::start(world)?;
+    create_listings(world, &service, messages, &places).await?;
+    service.process.stop().await?;
+    Ok(targets)
 }
 
 /// Which unit each listing at the channel shows.

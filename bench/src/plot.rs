@@ -1,4 +1,6 @@
-//! One picture for each benchmark: groups of bars with their spread, as SVG.
+//! One picture for each benchmark, as SVG: groups of bars with their spread, or curves over sizes.
+
+mod curves;
 
 use std::path::Path;
 
@@ -8,6 +10,8 @@ use plotters::prelude::{
     SeriesLabelPosition, WHITE,
 };
 use serde_json::Value;
+
+pub use curves::{Curve, Curves};
 
 use crate::figures::{Spread, float};
 
@@ -31,20 +35,38 @@ pub struct Bars<'a> {
     pub groups: &'a [Group],
 }
 
-const COLOURS: [RGBColor; 3] = [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115)];
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(0, 114, 178),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+];
+
+type Drawn<'a> = Result<(), Box<dyn std::error::Error + 'a>>;
+
+/// Writes `NAME.svg` and `NAME.json` into the folder, if there is one.
+fn save<'a>(
+    folder: Option<&Path>,
+    name: &str,
+    figures: &Value,
+    draw: impl FnOnce(&mut String) -> Drawn<'a>,
+) -> anyhow::Result<()> {
+    let Some(folder) = folder else { return Ok(()) };
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join(format!("{name}.json")), format!("{figures:#}\n"))?;
+    let mut picture = String::new();
+    draw(&mut picture).map_err(|error| anyhow!("the picture of {name} cannot be drawn: {error}"))?;
+    Ok(std::fs::write(folder.join(format!("{name}.svg")), picture)?)
+}
 
 impl Bars<'_> {
     /// Writes `NAME.svg` and `NAME.json` into the folder, if there is one.
     pub fn save(&self, folder: Option<&Path>, name: &str, figures: &Value) -> anyhow::Result<()> {
-        let Some(folder) = folder else { return Ok(()) };
-        std::fs::create_dir_all(folder)?;
-        std::fs::write(folder.join(format!("{name}.json")), format!("{figures:#}\n"))?;
-        let mut picture = String::new();
-        self.draw(&mut picture).map_err(|error| anyhow!("the picture of {name} cannot be drawn: {error}"))?;
-        Ok(std::fs::write(folder.join(format!("{name}.svg")), picture)?)
+        save(folder, name, figures, |picture| self.draw(picture))
     }
 
-    fn draw(&self, picture: &mut String) -> Result<(), Box<dyn std::error::Error + '_>> {
+    fn draw(&self, picture: &mut String) -> Drawn<'_> {
         let highest = self.groups.iter().flat_map(|group| &group.bars).map(|bar| bar.max).fold(1e-9, f64::max) * 1.3;
         let area = SVGBackend::with_string(picture, (860, 420)).into_drawing_area();
         area.fill(&WHITE)?;

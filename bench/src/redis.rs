@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-
-use crate::process::Process;
+use crate::process::{Patience, Process};
 use crate::tools;
 
 /// A running Redis.
@@ -28,13 +25,8 @@ impl Redis {
         }
         command.args(["--port", "0", "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]);
         command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder);
-        let mut process = Process::start(command, &folder.join("redis.log"))?;
-        let asked = Instant::now();
-        while !socket.exists() {
-            process.must_run()?;
-            ensure!(asked.elapsed() < Duration::from_secs(20), "Redis did not start");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let process = Process::start(command, &folder.join("redis.log"))?;
+        process.until(Patience::START, "listening", async || Ok(socket.exists())).await?;
         Ok(Self { process, socket })
     }
 }

@@ -1,22 +1,23 @@
 //! `bench sync`: changes of units in, until every audit row is there. Both sides find the changes in their transport
 //! when they are let go, so that nobody's upstream is measured; the next run is the other side's turn.
 
-mod ours;
 mod report;
-mod theirs;
+mod windows;
 
-use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use domain::window::RateLimit;
 use serde_json::Value;
 
-use crate::ours::{Service, create_listings};
+use crate::drain::Drained;
+use crate::ours::create_spread;
 use crate::peer::Peer;
-use crate::say;
+use crate::side::{Ours, Revisions, Side, Theirs, spread};
 use crate::units::Messages;
-use crate::world::{SHARED_ACCOUNT, World};
+use crate::world::World;
+use windows::WindowsOptions;
 
 /// How much is measured.
 #[derive(Debug, Clone, Args)]
@@ -52,66 +53,38 @@ pub struct SyncOptions {
     /// Measure our side alone, to profile it
     #[arg(long)]
     pub ours_only: bool,
-}
 
-impl SyncOptions {
-    /// Units whose change is timed, spread over all.
-    fn paced_units(&self) -> Vec<usize> {
-        let count = usize::try_from(self.paced * self.paced_seconds).unwrap_or(usize::MAX).min(self.changes);
-        let step = (self.changes / count.max(1)).max(1);
-        (0..count).map(|index| index * step).collect()
-    }
-
-    /// Units that warm a side up before it is measured.
-    fn warm_units(&self) -> Vec<usize> {
-        (0..(self.changes / 10).max(1)).collect()
-    }
+    /// With windows on
+    #[command(flatten)]
+    pub windows: WindowsOptions,
 }
 
 /// What one run of one side gave.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run {
-    seconds: f64,
-    cpu: HashMap<&'static str, f64>,
-    /// The part of it that went into the taking in of the changes by NATS or Redis, before the clock ran.
-    ingest: f64,
-    memory: HashMap<&'static str, f64>,
+    drained: Drained,
     /// From change to call, in milliseconds.
     latencies: Vec<f64>,
 }
 
-/// Gives out revisions, each higher than all before.
-struct Revisions(u64);
-
-impl Revisions {
-    fn next(&mut self) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-}
-
 /// Measures and gives the figures.
 pub async fn run(options: &SyncOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
-    let mut world = World::new().await?;
-    let messages = Messages::new()?;
-    let mut targets = Vec::new();
-    for _ in 0..options.targets {
-        targets.push(world.target(SHARED_ACCOUNT, options.limit).await?);
+    if options.windows.windows {
+        return windows::run(&options.windows, options.repeat, folder).await;
     }
-    say(&format!("creating {} listings on {} targets", options.changes, options.targets));
-    let places: Vec<_> = (0..options.changes).map(|index| (index, targets[index % targets.len()])).collect();
-    let mut service = Service::start(&world)?;
-    create_listings(&world, &mut service, &messages, &places).await?;
-    service.process.stop().await?;
+    let world = World::new().await?;
+    let messages = Messages::new()?;
+    create_spread(&world, &messages, options.changes, options.targets, options.limit).await?;
     let peer = if options.ours_only { None } else { Some(Peer::start(&world).await?) };
-    let mut revisions = Revisions(1);
+    let mut revisions = Revisions::new();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 1..=options.repeat {
-        let run = ours::run(&mut world, options, &messages, &mut revisions).await?;
+        let run = one_run(Ours::start(&world, &messages).await?, &world, options, &mut revisions).await?;
         report::tell("ours", round, options, &run);
         ours.push(run);
         if let Some(peer) = &peer {
-            let run = theirs::run(&mut world, peer, options, &mut revisions).await?;
+            let side = Theirs::start(&world, peer, options.peer_concurrency).await?;
+            let run = one_run(side, &world, options, &mut revisions).await?;
             report::tell("peer", round, options, &run);
             theirs.push(run);
         }
@@ -119,4 +92,21 @@ pub async fn run(options: &SyncOptions, folder: Option<&Path>) -> anyhow::Result
     drop(peer);
     world.close().await?;
     report::figures(options, &ours, &theirs, folder)
+}
+
+/// A tenth of the changes to warm up, all of them to measure, and some at a pace.
+async fn one_run(
+    side: impl Side,
+    world: &World,
+    options: &SyncOptions,
+    revisions: &mut Revisions,
+) -> anyhow::Result<Run> {
+    let all: Vec<usize> = (0..options.changes).collect();
+    side.warm(world, &all[..(options.changes / 10).max(1)], revisions.next()).await?;
+    let drained = side.drain(world, &all, revisions.next()).await?;
+    let paced = usize::try_from(options.paced * options.paced_seconds)?;
+    let gap = Duration::from_secs(1) / u32::try_from(options.paced.max(1))?;
+    let latencies = side.paced(world, &spread(paced, options.changes), gap, revisions.next()).await?;
+    side.stop().await?;
+    Ok(Run { drained, latencies })
 }

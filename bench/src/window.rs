@@ -81,12 +81,12 @@ pub async fn run(options: &WindowOptions, folder: Option<&Path>) -> anyhow::Resu
     say(&format!("creating {} listings on {} targets", changes * targets.len(), targets.len()));
     let places: Vec<_> = (0..changes * targets.len()).map(|index| (index, targets[index % targets.len()])).collect();
     let messages = Messages::new()?;
-    let mut service = Service::start(&world)?;
-    create_listings(&world, &mut service, &messages, &places).await?;
+    let service = Service::start(&world)?;
+    create_listings(&world, &service, &messages, &places).await?;
     for target in &targets {
         world.limit(*target, options.limit).await?;
     }
-    service.drained(&world, Duration::from_secs(30)).await?;
+    service.drained(&world).await?;
     let latency = |a: &Account| json!({"account": a.account, "ms": a.latency.0, "jitter_ms": a.latency.1});
     let latencies: Vec<Value> = ours.iter().chain(&theirs).map(latency).collect();
     world.channel.latencies(&json!(latencies)).await?;

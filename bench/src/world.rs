@@ -13,6 +13,7 @@ use domain::ids::{AccountId, OrgId, TargetId};
 use domain::metadata::{Actor, Metadata};
 use domain::target::{NewTarget, TargetCommand};
 use domain::window::RateLimit;
+use futures::{StreamExt as _, TryStreamExt as _};
 use services::commands::Commands;
 use services::payloads::Payloads;
 use services::syncing::Syncing;
@@ -107,6 +108,16 @@ impl World {
         });
         self.syncing.commands().target(target_id, create, &metadata(target_id)?).await?;
         Ok(target_id)
+    }
+
+    /// Makes so many targets with one account.
+    pub async fn targets(&self, count: usize, account: u32, rate_limit: RateLimit) -> anyhow::Result<Vec<TargetId>> {
+        futures::stream::iter(0..count).map(|_| self.target(account, rate_limit)).buffered(256).try_collect().await
+    }
+
+    /// The last position of the journal.
+    pub async fn head(&self) -> anyhow::Result<i64> {
+        self.count("SELECT coalesce(max(position), 0) FROM events").await
     }
 
     /// Changes a target's limit.

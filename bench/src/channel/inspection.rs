@@ -8,11 +8,15 @@ use super::state::{Latency, State};
 
 pub fn answer(state: &State, path: &str, body: &Bytes) -> Bytes {
     match path {
-        "writes" => Bytes::from(state.writes.get().to_string()),
+        "writes" => {
+            let account = serde_json::from_slice(body).unwrap_or_default();
+            let writes: u64 = state.writes.borrow().get(&account).copied().unwrap_or_default();
+            Bytes::from(writes.to_string())
+        }
         "arrivals" => arrivals(state),
         "reset" => {
             state.arrivals.borrow_mut().clear();
-            state.writes.set(0);
+            state.writes.borrow_mut().clear();
             Bytes::from_static(b"0")
         }
         "latencies" => {

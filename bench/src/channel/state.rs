@@ -44,7 +44,8 @@ pub struct Latency {
 #[derive(Default)]
 pub struct State {
     pub arrivals: RefCell<Vec<Arrival>>,
-    pub writes: Cell<u64>,
+    /// Writes of listings, by account.
+    pub writes: RefCell<HashMap<u32, u64>>,
     pub listings: RefCell<HashMap<u64, Listing>>,
     /// Every word of a reference, for look-ups.
     pub words: RefCell<HashMap<String, u64>>,
@@ -55,7 +56,7 @@ pub struct State {
 impl State {
     pub fn arrived(&self, at_us: u64, account: u32, called: &Called) {
         if called.kind == 'w' {
-            self.writes.set(self.writes.get() + 1);
+            *self.writes.borrow_mut().entry(account).or_default() += 1;
         }
         let Called { kind, listing, .. } = called;
         self.arrivals.borrow_mut().push(Arrival { at_us, account, listing: *listing, kind: *kind });

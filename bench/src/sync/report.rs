@@ -9,23 +9,17 @@ use crate::figures::{Spread, float, machine, percentile, rounded};
 use crate::plot::{Bars, Group};
 use crate::say;
 
-/// The time between two stamps; a call of another change may have been earlier.
-pub fn milliseconds(from_us: u64, to_us: u64) -> Option<f64> {
-    let micros = u32::try_from(to_us.checked_sub(from_us)?).ok()?;
-    Some(f64::from(micros) / 1_000.0)
-}
-
 fn rate(options: &SyncOptions, run: &Run) -> f64 {
-    float(options.changes) / run.seconds
+    float(options.changes) / run.drained.seconds
 }
 
 fn cpu_ms(options: &SyncOptions, run: &Run) -> f64 {
-    run.cpu.values().sum::<f64>() * 1_000.0 / float(options.changes)
+    run.drained.cpu.values().sum::<f64>() * 1_000.0 / float(options.changes)
 }
 
 pub fn tell(side: &str, round: usize, options: &SyncOptions, run: &Run) {
     let (rate, cpu) = (rounded(rate(options, run)), rounded(cpu_ms(options, run)));
-    let mut parts: Vec<String> = run.cpu.iter().map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
+    let mut parts: Vec<String> = run.drained.cpu.iter().map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
     parts.sort_unstable();
     say(&format!("{side} {round}: {rate} syncs/s, {cpu} ms CPU each ({} s)", parts.join(", ")));
 }
@@ -33,20 +27,20 @@ pub fn tell(side: &str, round: usize, options: &SyncOptions, run: &Run) {
 fn side(options: &SyncOptions, runs: &[Run]) -> Value {
     let mut latencies: Vec<f64> = runs.iter().flat_map(|run| run.latencies.iter().copied()).collect();
     latencies.sort_by(f64::total_cmp);
-    let names = || runs.first().into_iter().flat_map(|run| run.cpu.keys());
+    let names = || runs.first().into_iter().flat_map(|run| run.drained.cpu.keys());
     let each = |name: &&'static str| {
-        let spread = Spread::of(runs.iter().map(|run| run.cpu[*name] * 1_000.0 / float(options.changes)));
+        let spread = Spread::of(runs.iter().map(|run| run.drained.cpu[*name] * 1_000.0 / float(options.changes)));
         ((*name).to_owned(), json!(spread.median))
     };
     let peak = |name: &&'static str| {
-        let most = Spread::of(runs.iter().map(|run| run.memory.get(*name).copied().unwrap_or_default())).max;
+        let most = Spread::of(runs.iter().map(|run| run.drained.memory.get(*name).copied().unwrap_or_default())).max;
         ((*name).to_owned(), json!(most))
     };
     json!({
         "syncs_per_s": Spread::of(runs.iter().map(|run| rate(options, run))),
         "cpu_ms_per_sync": Spread::of(runs.iter().map(|run| cpu_ms(options, run))),
         "cpu_ms_by_part": Map::from_iter(names().map(each)),
-        "cpu_ms_of_ingest": Spread::of(runs.iter().map(|run| run.ingest * 1_000.0 / float(options.changes))).median,
+        "cpu_ms_of_ingest": Spread::of(runs.iter().map(|run| run.drained.ingest * 1_000.0 / float(options.changes))).median,
         "peak_private_mb": Map::from_iter(names().map(peak)),
         "change_to_call_ms": {"p50": percentile(&latencies, 0.5), "p99": percentile(&latencies, 0.99)},
     })
@@ -82,5 +76,5 @@ pub fn figures(options: &SyncOptions, ours: &[Run], theirs: &[Run], folder: Opti
 }
 
 fn per_cpu_second(options: &SyncOptions, run: &Run) -> f64 {
-    float(options.changes) / run.cpu.values().sum::<f64>()
+    float(options.changes) / run.drained.cpu.values().sum::<f64>()
 }
