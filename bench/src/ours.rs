@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use adapters::nats::batch::BatchMessage;
 use adapters::nats::topology::StreamKind;
 use anyhow::{Context as _, ensure};
+use async_nats::HeaderMap;
 use domain::ids::{TargetId, UnitId};
 use domain::metadata::Actor;
 use domain::window::RateLimit;
@@ -19,8 +21,10 @@ use crate::tools;
 use crate::units::{self, Messages};
 use crate::world::{SHARED_ACCOUNT, World};
 
-/// Publications and links that are under way at the same time.
+/// Links that are under way at the same time.
 const CONCURRENT: usize = 512;
+/// Changes that are published together.
+const BATCH: usize = 500;
 
 /// The service.
 pub struct Service {
@@ -80,21 +84,27 @@ pub async fn relayed(world: &World, kind: StreamKind) -> anyhow::Result<i64> {
     Ok(position_header(Some(&message.headers), POSITION).unwrap_or_default().0)
 }
 
-/// Publishes a revision of these units and waits until the stream has each.
+/// Publishes a revision of these units, in atomic batches, as the peer puts its jobs in by `addBulk`.
 pub async fn publish(world: &World, messages: &Messages, indices: &[usize], revision: u64) -> anyhow::Result<()> {
-    futures::stream::iter(indices.iter().copied())
-        .map(|index| publish_one(world, messages, index, revision))
-        .buffer_unordered(CONCURRENT)
-        .try_collect()
-        .await
+    for batch in indices.chunks(BATCH) {
+        let batch: anyhow::Result<Vec<BatchMessage>> =
+            batch.iter().map(|index| message(world, messages, *index, revision)).collect();
+        world.nats.publish_batch(None, batch?).await?;
+    }
+    Ok(())
 }
 
 /// Publishes a revision of one unit.
 pub async fn publish_one(world: &World, messages: &Messages, index: usize, revision: u64) -> anyhow::Result<()> {
-    let subject = world.nats.prefix.unit_changed(&units::ORG.parse()?, &units::name(index).parse()?);
-    let body = serde_json::to_vec(&messages.unit(index, revision))?;
-    world.nats.jetstream.publish(subject, body.into()).await?.await?;
+    let BatchMessage { subject, payload, .. } = message(world, messages, index, revision)?;
+    world.nats.jetstream.publish(subject, payload).await?.await?;
     Ok(())
+}
+
+fn message(world: &World, messages: &Messages, index: usize, revision: u64) -> anyhow::Result<BatchMessage> {
+    let subject = world.nats.prefix.unit_changed(&units::ORG.parse()?, &units::name(index).parse()?);
+    let payload = serde_json::to_vec(&messages.unit(index, revision))?.into();
+    Ok(BatchMessage { subject, headers: HeaderMap::new(), payload })
 }
 
 /// Puts units on targets and waits until the channel has each of them as a listing.

@@ -43,7 +43,7 @@ pub struct ScaleOptions {
     pub targets: usize,
 
     /// The limit of each target: so wide that no window is ever full
-    #[arg(long, default_value = "200/100ms")]
+    #[arg(long, default_value = "64/100ms")]
     pub limit: RateLimit,
 
     /// Runs of each number

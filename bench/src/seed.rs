@@ -120,12 +120,10 @@ async fn name(world: &World, targets: &[TargetId], chunk: &[usize]) -> anyhow::R
 
 /// The one snapshot that all of them refer to, and the hashes of its sections.
 async fn snapshot(world: &World) -> anyhow::Result<(SnapshotHash, domain::channel::SectionHashes)> {
-    let body = Messages::new()?.unit(0, 1);
-    let hash = SnapshotHash::of_json(&body);
-    let unit = UnitChanged::from_value(body.clone())?;
+    let unit = UnitChanged::from_value(Messages::new()?.unit(0, 1))?;
     let hashes = mapping::map(ChannelKind::Hostaway, &unit, &events::LISTING).hashes();
-    let (org_id, account_id, unit_id) = (ORG.parse()?, ACCOUNT.parse()?, units::name(0).parse()?);
-    let kept = UnitSnapshot { hash, org_id, account_id, unit_id, revision: 1, body };
+    let kept = UnitSnapshot::of(&unit);
+    let hash = kept.hash;
     UnitStore::new(world.pool.clone()).keep(&[kept]).await?;
     Ok((hash, hashes))
 }

@@ -35,7 +35,7 @@ pub struct SyncOptions {
     pub targets: usize,
 
     /// The limit of each target: so wide that no window is ever full
-    #[arg(long, default_value = "200/100ms")]
+    #[arg(long, default_value = "64/100ms")]
     pub limit: RateLimit,
 
     /// Jobs that the peer's worker has under way at the same time

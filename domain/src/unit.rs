@@ -113,23 +113,7 @@ pub fn parse(body: &[u8]) -> Result<UnitChanged, InvalidUnit> {
     }
     let value = serde_json::from_slice(body)
         .map_err(|error| InvalidUnit::one("body", format!("is not JSON in UTF-8: {error}")))?;
-    // In JSON it can only stand escaped.
-    if body.windows(NUL.len()).any(|bytes| bytes == NUL) && has_nul(&value) {
-        return Err(InvalidUnit::one("body", "holds the character U+0000, which no text may: leave it out"));
-    }
     UnitChanged::from_value(value)
-}
-
-/// U+0000 as JSON writes it.
-const NUL: &[u8] = br"\u0000";
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 impl UnitChanged {

@@ -64,8 +64,9 @@ struct Refusal {
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
 
 impl Nats {
-    /// Publishes up to [`MAX_BATCH`] messages as one batch that begins after sequence `last`. Gives the new last one.
-    pub async fn publish_batch(&self, last: u64, messages: Vec<BatchMessage>) -> Result<u64, BatchError> {
+    /// Publishes up to [`MAX_BATCH`] messages as one batch, where `after` is given only if the stream ends at that
+    /// sequence. Gives the sequence of the batch's last message.
+    pub async fn publish_batch(&self, after: Option<u64>, messages: Vec<BatchMessage>) -> Result<u64, BatchError> {
         debug_assert!((1..=MAX_BATCH).contains(&messages.len()), "a batch has 1 to 1000 messages");
         let unknown = |error: &dyn std::fmt::Display| BatchError::Unknown(error.to_string());
         let batch_id = Uuid::now_v7().simple().to_string();
@@ -73,8 +74,8 @@ impl Nats {
         for (index, mut message) in messages.into_iter().enumerate() {
             message.headers.insert(NATS_BATCH_ID, batch_id.as_str());
             message.headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
-            if index == 0 {
-                message.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, last.to_string());
+            if let (0, Some(after)) = (index, after) {
+                message.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, after.to_string());
             }
             if index + 1 < count {
                 let published =
@@ -89,11 +90,11 @@ impl Nats {
             return match answer.error {
                 None => Ok(answer.seq),
                 Some(refusal) if WRONG_LAST_SEQUENCE.contains(&refusal.err_code) => {
-                    Err(BatchError::Fenced { expected: last, reason: refusal.description })
+                    Err(BatchError::Fenced { expected: after.unwrap_or_default(), reason: refusal.description })
                 }
                 Some(refusal) => Err(BatchError::Refused(format!("{} ({})", refusal.description, refusal.err_code))),
             };
         }
-        Ok(last)
+        Ok(after.unwrap_or_default())
     }
 }

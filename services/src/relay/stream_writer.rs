@@ -102,7 +102,7 @@ impl<'a> StreamWriter<'a> {
 
     async fn publish(&mut self, batch: Vec<BatchMessage>, up_to: Position) -> anyhow::Result<()> {
         if !batch.is_empty() {
-            match self.nats.publish_batch(self.last_sequence, batch).await {
+            match self.nats.publish_batch(Some(self.last_sequence), batch).await {
                 Ok(sequence) => self.last_sequence = sequence,
                 Err(error @ (BatchError::Fenced { .. } | BatchError::Unknown(_))) => {
                     tracing::warn!(error = %error, "the relay reads the tail of its stream again");
