@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::figures::Spread;
 use crate::say;
-use crate::seed::{Seed, project};
+use crate::seed::{Seed, project, runner};
 use crate::world::{SHARED_ACCOUNT, World};
 use costs::Costs;
 
@@ -99,7 +99,13 @@ async fn limited(options: &GrowthOptions) -> anyhow::Result<(World, Vec<TargetId
     Ok((world, targets))
 }
 
+/// What an earlier sync of each queued listing has left there.
+const LEASES: &str = "INSERT INTO dispatch_leases (listing_id, holder, ordinal, tries, lease_until, done)
+    SELECT listing_id, gen_random_uuid(), 0, 0, '-infinity', true FROM sync_queue ON CONFLICT DO NOTHING";
+
 async fn row(world: &World, options: &GrowthOptions) -> anyhow::Result<Row> {
+    runner(world).catch_up().await?;
+    sqlx::query(LEASES).execute(&world.pool).await?;
     project(world).await?;
     sqlx::raw_sql("CHECKPOINT").execute(&world.pool).await?;
     let costs = Costs::new(world).await?;

@@ -17,22 +17,22 @@ fn options<T: clap::Args + FromArgMatches>(arguments: &[&str]) -> anyhow::Result
 
 /// Runs them and checks that they give what they promise.
 pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
-    let tiny = ["--changes=200", "--repeat=1", "--targets=4", "--paced-seconds=1"];
+    let tiny = ["--changes=100", "--repeat=1", "--targets=4", "--paced-seconds=1"];
     let sync = sync::run(&options(&tiny)?, folder).await?;
     say("sync runs");
-    let tiny = ["--windows", "--windows-targets=4", "--windows-limit=6/2s", "--windows-changes=12", "--repeat=1"];
+    let tiny = ["--windows", "--windows-targets=2", "--windows-limit=4/1s", "--windows-changes=8", "--repeat=1"];
     let windows = sync::run(&options(&tiny)?, folder).await?;
     say("sync --windows runs");
-    let tiny = ["--seconds=4", "--after=4", "--targets=1", "--limit=6/2s"];
+    let tiny = ["--seconds=3", "--after=2", "--targets=1", "--limit=6/1s"];
     let window = window::run(&options(&tiny)?, folder).await?;
     say("window runs");
     let tiny = ["--seconds=1", "--repeat=1", "--concurrency=1,32"];
     let journal = journal::run(&options(&tiny)?, folder).await?;
     say("journal runs");
-    let tiny = ["--listings=100", "--repeat=1", "--targets=4", "--load=50", "--seconds=1", "--idle-changes=5"];
+    let tiny = ["--listings=50", "--repeat=1", "--targets=4", "--load=50", "--seconds=1", "--idle-changes=5"];
     let latency = latency::run(&options(&tiny)?, folder).await?;
     say("latency runs");
-    let tiny = ["--backlog=200", "--targets=4", "--listings=5", "--changes=20", "--repeat=1"];
+    let tiny = ["--backlog=200", "--targets=4", "--listings=3", "--changes=12", "--repeat=1"];
     let fairness = fairness::run(&options(&tiny)?, folder).await?;
     say("fairness runs");
     let rebuild = rebuild::run(&options(&["--listings=300", "--repeat=1"])?, folder).await?;
@@ -40,7 +40,7 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
     let tiny = ["--queued=300,600", "--events=2000", "--targets=4", "--repeat=2"];
     let growth = growth::run(&options(&tiny)?, folder).await?;
     say("growth runs");
-    let tiny = ["--dispatchers=1,2", "--seconds=1", "--repeat=1", "--targets=4"];
+    let tiny = ["--dispatchers=1,2", "--seconds=1", "--concurrency=2", "--repeat=1", "--targets=2"];
     let scale = scale::run(&options(&tiny)?, folder).await?;
     say("scale runs");
     let tiny = ["--targets=10", "--listings=100", "--burst=20", "--settle=1"];

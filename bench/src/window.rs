@@ -42,7 +42,7 @@ pub struct WindowOptions {
 /// Latency and jitter at the channel, in milliseconds.
 const LATENCIES: [(u32, u32); 3] = [(0, 0), (50, 25), (300, 150)];
 /// Seeding is not measured.
-const WIDE: (u32, u32) = (1_000, 100);
+const WIDE: (u32, u32) = (200, 100);
 
 impl WindowOptions {
     /// The accounts of a side: a hundred numbers for each latency.

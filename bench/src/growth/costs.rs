@@ -72,7 +72,7 @@ impl<'a> Costs<'a> {
         let spent = milliseconds(started);
         ensure!(given > 0, "a round found no work");
         for undo in [
-            "TRUNCATE dispatch_leases",
+            "UPDATE dispatch_leases SET done = true, ordinal = 0, lease_until = '-infinity' WHERE NOT done",
             "UPDATE rate_slots SET free_at = '-infinity', hold_id = NULL WHERE free_at > '-infinity'",
             "UPDATE dispatch_lanes SET wake_at = '-infinity'",
         ] {

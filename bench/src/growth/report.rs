@@ -43,13 +43,28 @@ pub fn figures(
         "claim_ratio": claim, "append_ratio": append, "projection_ratio": projection, "history_ratio": history,
         "audit_ratio": audit, "by_queue": by_queue, "by_events": by_events,
     });
-    #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
-    let curve = |(name, cost): Cost| Curve {
-        name,
-        points: by_queue.iter().map(|row| (row.queued as f64, *cost(row))).collect(),
-    };
-    let curves = COSTS.map(curve);
-    Curves { title: "Median cost by queued listings", x: "queued listings", y: "ms", curves: &curves }
-        .save(folder, "growth", &figures)?;
+    // Both worlds begin alike.
+    let by_events: Vec<&Row> = by_queue.first().into_iter().chain(by_events).collect();
+    let by_queue: Vec<&Row> = by_queue.iter().collect();
+    for (name, title, x, rows, size) in [
+        ("growth", "Median cost by queued listings", "queued listings", by_queue, queued as fn(&Row) -> i64),
+        ("growth-events", "Median cost by events", "events", by_events, happened),
+    ] {
+        let curves = COSTS.map(|cost| curve(&rows, cost, size));
+        Curves { title, x, y: "ms", curves: &curves }.save(folder, name, &figures)?;
+    }
     Ok(figures)
+}
+
+fn queued(row: &Row) -> i64 {
+    row.queued
+}
+
+fn happened(row: &Row) -> i64 {
+    row.events
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+fn curve(rows: &[&Row], (name, cost): Cost, size: fn(&Row) -> i64) -> Curve {
+    Curve { name, points: rows.iter().map(|row| (size(row) as f64, *cost(row))).collect() }
 }

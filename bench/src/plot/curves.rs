@@ -53,7 +53,14 @@ impl Curves<'_> {
             .x_label_area_size(44)
             .y_label_area_size(72)
             .build_cartesian_2d((left..right).log_scale(), (low..high * 3.0).log_scale())?;
-        chart.configure_mesh().x_desc(self.x).y_desc(self.y).label_style(("sans-serif", 13)).draw()?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x)
+            .y_desc(self.y)
+            .x_label_formatter(&|size| format!("{size:.0}"))
+            .y_label_formatter(&|cost| cost.to_string())
+            .label_style(("sans-serif", 13))
+            .draw()?;
         for (curve, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
             let line: Vec<(f64, f64)> = curve.points.iter().map(|(size, spread)| (*size, spread.median)).collect();
             chart
