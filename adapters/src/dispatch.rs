@@ -30,6 +30,13 @@ const OPEN: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised'";
 const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
     AND (NOT d.done OR (q.ordinal, q.tries) > (d.ordinal, d.tries))))";
 
+/// First in a transaction: its statements look rows up by index. Planned while few listings were leased, a claim scans all
+/// leases for each candidate: 3.3 s instead of 33 ms at 10,000 leases.
+const LOOK_UP: &str = "
+SELECT set_config(setting, value, true) FROM (VALUES
+    ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
+    ('enable_mergejoin', 'off')) AS settings (setting, value)";
+
 /// The shared state, seen by one dispatcher.
 #[derive(Debug, Clone)]
 pub struct DispatchStore {

@@ -6,7 +6,6 @@ use std::process::Command;
 use adapters::nats::batch::BatchMessage;
 use adapters::nats::topology::StreamKind;
 use anyhow::{Context as _, ensure};
-use async_nats::HeaderMap;
 use domain::ids::{TargetId, UnitId};
 use domain::metadata::Actor;
 use domain::window::RateLimit;
@@ -104,7 +103,7 @@ pub async fn publish_one(world: &World, messages: &Messages, index: usize, revis
 fn message(world: &World, messages: &Messages, index: usize, revision: u64) -> anyhow::Result<BatchMessage> {
     let subject = world.nats.prefix.unit_changed(&units::ORG.parse()?, &units::name(index).parse()?);
     let payload = serde_json::to_vec(&messages.unit(index, revision))?.into();
-    Ok(BatchMessage { subject, headers: HeaderMap::new(), payload })
+    Ok(BatchMessage::new(subject, payload))
 }
 
 /// Puts units on targets and waits until the channel has each of them as a listing.

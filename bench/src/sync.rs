@@ -94,7 +94,7 @@ pub async fn run(options: &SyncOptions, folder: Option<&Path>) -> anyhow::Result
     report::figures(options, &ours, &theirs, folder)
 }
 
-/// A tenth of the changes to warm up, all of them to measure, and some at a pace.
+/// All changes once to warm up, once more to measure, and some at a pace.
 async fn one_run(
     side: impl Side,
     world: &World,
@@ -102,7 +102,7 @@ async fn one_run(
     revisions: &mut Revisions,
 ) -> anyhow::Result<Run> {
     let all: Vec<usize> = (0..options.changes).collect();
-    side.warm(world, &all[..(options.changes / 10).max(1)], revisions.next()).await?;
+    side.warm(world, &all, revisions.next()).await?;
     let drained = side.drain(world, &all, revisions.next()).await?;
     let paced = usize::try_from(options.paced * options.paced_seconds)?;
     let gap = Duration::from_secs(1) / u32::try_from(options.paced.max(1))?;

@@ -63,7 +63,7 @@ const LAYERS: [Layer; 8] = [
     Layer {
         folder: "bench",
         name: "bench",
-        own: &["domain", "adapters", "services"],
+        own: &["domain", "projections", "adapters", "services"],
         never: &["axum", "async-nats", "postgres-es"],
     },
     Layer { folder: "tests/demo", name: "demo", own: &["domain"], never: &["axum", "hyper", "cqrs-es", "postgres-es"] },

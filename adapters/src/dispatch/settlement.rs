@@ -7,7 +7,7 @@ use domain::window::Scope;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DispatchStore, FinishedTry, Lease, SlotHold};
+use super::{DispatchStore, FinishedTry, LOOK_UP, Lease, SlotHold};
 
 /// What has happened and is not written yet.
 #[derive(Debug, Clone, Default)]
@@ -49,13 +49,6 @@ impl Settlement {
     }
 }
 
-// Keys are looked up by index, whatever a plan thinks of their number: leases stay when their work is done, so that a scan
-// of them costs as much as there are listings.
-const TUNE: &str = "
-SELECT set_config(setting, value, true) FROM (VALUES
-    ('synchronous_commit', 'off'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'))
-    AS settings (setting, value)";
-
 impl DispatchStore {
     /// Writes a settlement, all or nothing. Idempotent: what is told twice changes nothing.
     ///
@@ -63,7 +56,8 @@ impl DispatchStore {
     /// run out by themselves, late and never early, and a queue row whose listing has nothing to send.
     pub async fn settle(&self, settlement: &Settlement) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(TUNE).execute(&mut *transaction).await?;
+        sqlx::query(LOOK_UP).execute(&mut *transaction).await?;
+        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
         sqlx::query("SELECT 1 FROM dispatch_lanes WHERE target_id = ANY($1) ORDER BY target_id FOR UPDATE")
             .bind(settlement.lanes())
             .execute(&mut *transaction)

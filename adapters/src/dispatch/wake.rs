@@ -29,11 +29,12 @@ impl DispatchStore {
     pub async fn next_wake_ms(&self) -> Result<Option<i64>, sqlx::Error> {
         sqlx::query_scalar(&format!(
             // Of targets that a round would look at: the lane of a held or deleted one stays due for ever.
-            "SELECT (extract(epoch FROM min(l.wake_at) - now()) * 1000)::bigint
-             FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
-             WHERE l.wake_at < 'infinity' AND {OPEN}"
+            "SELECT (extract(epoch FROM l.wake_at - now()) * 1000)::bigint
+             FROM dispatch_lanes l
+             CROSS JOIN LATERAL (SELECT 1 FROM channel_targets t WHERE t.target_id = l.target_id AND {OPEN} OFFSET 0) t
+             WHERE l.wake_at < 'infinity' ORDER BY l.wake_at LIMIT 1"
         ))
-        .fetch_one(&self.pool)
+        .fetch_optional(&self.pool)
         .await
     }
 

@@ -26,6 +26,13 @@ pub struct BatchMessage {
     pub payload: Bytes,
 }
 
+impl BatchMessage {
+    /// A message without headers.
+    pub fn new(subject: String, payload: Bytes) -> Self {
+        Self { subject, headers: HeaderMap::new(), payload }
+    }
+}
+
 /// Why a batch was not acknowledged. Nothing of it is stored, unless the end is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
