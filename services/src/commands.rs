@@ -99,11 +99,15 @@ impl Commands {
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
         let (id, map) = (id.to_string(), metadata.to_map());
-        // What wrote something was decided on the newest state: the append has checked that.
-        if let Ok(Some(position)) = execute(&self.hasty_listings, &id, command.clone(), map.clone()).await {
-            return Ok(Some(position));
+        match execute(&self.hasty_listings, &id, command.clone(), map.clone()).await {
+            // What wrote something was decided on the newest state: the append has checked that.
+            Ok(Some(position)) => Ok(Some(position)),
+            Ok(None) | Err(AggregateError::UserError(_) | AggregateError::AggregateConflict) => {
+                run(&self.listings, &id, command, map).await
+            }
+            // It may have been written: whoever asked has to know that, and not how a second time went.
+            Err(unknown) => Err(failure(unknown)),
         }
-        run(&self.listings, &id, command, map).await
     }
 
     /// A target as it is now.

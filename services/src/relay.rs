@@ -9,7 +9,7 @@ mod stream_writer;
 
 use std::time::Duration;
 
-use adapters::event_store::PgEventLog;
+use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::leader::Leadership;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
@@ -82,7 +82,14 @@ impl Relay {
                 settled = self.log.settled_position().await?;
             }
             for _ in 0..READS {
+                if writers.iter().all(|writer| writer.rests_at(settled)) {
+                    break;
+                }
                 self.publish_next(&mut writers, settled).await?;
+            }
+            // The failure of one stream comes when the other had its turn.
+            for writer in &mut writers {
+                writer.failure()?;
             }
             let more = writers.iter().any(|writer| writer.position() < settled);
             if checked_at.elapsed() > Duration::from_secs(2) {
@@ -101,20 +108,27 @@ impl Relay {
         }
     }
 
-    /// The events after the stream that is further behind, to each that lacks them.
-    async fn publish_next(&self, writers: &mut [StreamWriter<'_>], settled: Position) -> anyhow::Result<()> {
-        let behind = writers.iter().map(StreamWriter::position).min().unwrap_or_default();
-        if behind >= settled {
-            return Ok(());
+    /// The next events, to each stream that lacks them. Streams that stand at the same place share what was read; one
+    /// that cannot go on does not hold up the other.
+    async fn publish_next(&self, writers: &mut [StreamWriter<'_>; 2], settled: Position) -> anyhow::Result<()> {
+        let [one, other] = writers;
+        let together = one.position() == other.position();
+        let of_one = self.next(one.position(), settled).await?;
+        let of_other = if together { None } else { Some(self.next(other.position(), settled).await?) };
+        let of_other = of_other.as_ref().unwrap_or(&of_one);
+        tokio::join!(one.publish_events(&of_one.0, of_one.1), other.publish_events(&of_other.0, of_other.1));
+        Ok(())
+    }
+
+    /// Events after a position, and up to where they are all.
+    async fn next(&self, after: Position, settled: Position) -> anyhow::Result<(Vec<StoredEvent>, Position)> {
+        if after >= settled {
+            return Ok((Vec::new(), after));
         }
-        let events = self.log.stored(behind, settled, READ).await?;
+        let events = self.log.stored(after, settled, READ).await?;
         // Without events there were only positions of appends that were rolled back.
         let up_to = events.last().map_or(settled, |event| Position(event.position));
-        let publications = writers.iter_mut().map(|writer| {
-            let new = events.partition_point(|event| Position(event.position) <= writer.position());
-            writer.publish_events(&events[new..], up_to)
-        });
-        futures::future::try_join_all(publications).await.map(|_| ())
+        Ok((events, up_to))
     }
 
     /// Until this process has appended, or for a short while.

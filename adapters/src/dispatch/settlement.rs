@@ -52,12 +52,15 @@ impl Settlement {
 impl DispatchStore {
     /// Writes a settlement, all or nothing. Idempotent: what is told twice changes nothing.
     ///
-    /// The commit does not wait for the disk: one that a crash of the database takes back leaves slots and leases that
-    /// run out by themselves, late and never early, and a queue row whose listing has nothing to send.
+    /// Unless a channel paused something, the commit does not wait for the disk: one that a crash of the database takes
+    /// back leaves slots and leases that run out by themselves, late and never early, and a queue row whose listing has
+    /// nothing to send.
     pub async fn settle(&self, settlement: &Settlement) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(LOOK_UP).execute(&mut *transaction).await?;
-        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
+        if settlement.paused.is_empty() {
+            sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
+        }
         sqlx::query("SELECT 1 FROM dispatch_lanes WHERE target_id = ANY($1) ORDER BY target_id FOR UPDATE")
             .bind(settlement.lanes())
             .execute(&mut *transaction)
@@ -133,8 +136,9 @@ async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<
              RETURNING s.scope, s.free_at
          )
          UPDATE dispatch_lanes l SET wake_at = f.free_at
-         FROM (SELECT scope, min(free_at) AS free_at FROM freed WHERE free_at > '-infinity' GROUP BY scope) f
-         WHERE f.scope = 'target:' || l.target_id AND l.target_id = ANY($5) AND l.wake_at > f.free_at",
+         FROM (SELECT substr(scope, 8)::uuid AS target_id, min(free_at) AS free_at
+               FROM freed WHERE free_at > '-infinity' AND scope LIKE 'target:%' GROUP BY scope) f
+         WHERE l.target_id = f.target_id AND l.target_id = ANY($5) AND l.wake_at > f.free_at",
     )
     .bind(scopes)
     .bind(numbers)

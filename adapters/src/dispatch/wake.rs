@@ -10,13 +10,21 @@ use super::{CLAIMABLE, DispatchStore, OPEN};
 impl DispatchStore {
     /// Takes what woke lanes since the last time to the lanes. Says whether there was anything.
     ///
-    /// A lane in another dispatcher's round is waited for: the plan that ends its round must not undo the wake.
+    /// The wakes of a lane that is in somebody's hands stay for the next time: the plan that ends a round must not undo
+    /// them, and a dispatcher that froze in its round must not hold up the others.
     pub async fn take_wakes(&self) -> Result<bool, sqlx::Error> {
         let woken = sqlx::query(
-            "WITH taken AS (
-                 DELETE FROM dispatch_wakes
-                 WHERE ctid = ANY(ARRAY(SELECT ctid FROM dispatch_wakes FOR UPDATE SKIP LOCKED LIMIT 10000))
-                 RETURNING target_id, wake_at
+            "WITH free AS MATERIALIZED (
+                 SELECT l.target_id FROM dispatch_lanes l
+                 WHERE l.target_id IN (SELECT w.target_id FROM dispatch_wakes w)
+                 ORDER BY l.target_id FOR UPDATE SKIP LOCKED
+             ), wakes AS MATERIALIZED (
+                 SELECT w.ctid FROM dispatch_wakes w
+                 WHERE w.target_id IN (SELECT f.target_id FROM free f)
+                     OR NOT EXISTS (SELECT 1 FROM dispatch_lanes l WHERE l.target_id = w.target_id)
+                 LIMIT 10000 FOR UPDATE SKIP LOCKED
+             ), taken AS (
+                 DELETE FROM dispatch_wakes WHERE ctid = ANY(ARRAY(SELECT ctid FROM wakes)) RETURNING target_id, wake_at
              )
              INSERT INTO dispatch_lanes AS lane (target_id, wake_at)
              SELECT target_id, min(wake_at) FROM taken GROUP BY target_id ORDER BY target_id
@@ -43,8 +51,9 @@ impl DispatchStore {
     pub async fn wake_all(&self) -> Result<(), sqlx::Error> {
         sqlx::query(
             "INSERT INTO dispatch_lanes (target_id, wake_at)
-             SELECT DISTINCT target_id, now() FROM sync_queue LEFT JOIN dispatch_lanes l USING (target_id)
-             WHERE l.target_id IS NULL OR l.wake_at = 'infinity'
+             SELECT target_id, now() FROM channel_targets t LEFT JOIN dispatch_lanes l USING (target_id)
+             WHERE (l.target_id IS NULL OR l.wake_at = 'infinity')
+                 AND EXISTS (SELECT 1 FROM sync_queue q WHERE q.target_id = t.target_id)
              ORDER BY target_id
              ON CONFLICT (target_id) DO UPDATE SET wake_at = least(dispatch_lanes.wake_at, excluded.wake_at)",
         )

@@ -143,6 +143,7 @@ async fn a_wake_that_comes_during_a_round_is_not_lost() {
     let round = store.open_round(&request(&[], true)).await.unwrap();
     // Waits for nobody, though the round holds the lane.
     database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{target}', now())")).await;
+    assert!(!store.take_wakes().await.unwrap(), "the lane is in the round's hands, and nobody waits for it");
     round.write(&Claims::default(), LONG, LONG).await.unwrap();
     assert!(store.next_wake_ms().await.unwrap().is_none(), "the round found no work and planned none");
     assert!(store.take_wakes().await.unwrap());

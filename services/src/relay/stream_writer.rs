@@ -26,6 +26,7 @@ pub(super) struct StreamWriter<'a> {
     begun: Option<(Position, usize)>,
     /// When the stream that this writer knows was made; another time means another stream.
     created_at: i128,
+    failure: Option<anyhow::Error>,
 }
 
 impl<'a> StreamWriter<'a> {
@@ -41,7 +42,7 @@ impl<'a> StreamWriter<'a> {
         };
         let Tail { position, begun } = tail;
         tracing::info!(stream = %info.config.name, position = position.0, "the relay is at the tail of its stream");
-        Ok(Self { nats, kind, last_sequence, position, begun, created_at })
+        Ok(Self { nats, kind, last_sequence, position, begun, created_at, failure: None })
     }
 
     pub(super) fn position(&self) -> Position {
@@ -60,12 +61,27 @@ impl<'a> StreamWriter<'a> {
         Ok(())
     }
 
-    /// Publishes events that follow the stream's position; with them everything up to a position is in the stream. On a
-    /// lost tail it is opened anew, and goes on from there.
-    pub(super) async fn publish_events(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
-        if self.position >= up_to {
-            return Ok(());
+    /// There is nothing to do up to a position: everything is in the stream, or the writer has failed.
+    pub(super) fn rests_at(&self, settled: Position) -> bool {
+        self.position >= settled || self.failure.is_some()
+    }
+
+    /// Why nothing is published any more, if so.
+    pub(super) fn failure(&mut self) -> anyhow::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Publishes events that follow the stream's position; with them everything up to a position is in the stream. After
+    /// a failure it does nothing: the stream is to be opened anew, and goes on from its tail.
+    pub(super) async fn publish_events(&mut self, events: &[StoredEvent], up_to: Position) {
+        if !self.rests_at(up_to)
+            && let Err(failure) = self.publish_all(events, up_to).await
+        {
+            self.failure = Some(failure);
         }
+    }
+
+    async fn publish_all(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
         let mut previous = self.position;
         for event in events {
