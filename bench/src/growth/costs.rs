@@ -59,12 +59,13 @@ impl<'a> Costs<'a> {
         })
     }
 
-    /// One round: the due lanes locked and looked at, leases and slots written, the next wake planned. Undone
+    /// One round: wakes taken, the due lanes locked and looked at, leases and slots written, the next wake planned. Undone
     /// afterwards, which is not measured.
     pub async fn claim(&self) -> anyhow::Result<f64> {
         let request =
             RoundRequest { waiting: Vec::new(), due: true, lanes: LANES, per_lane: PER_LANE, capacity: CAPACITY };
         let started = Instant::now();
+        self.store.take_wakes().await?;
         let round = self.store.open_round(&request).await?;
         let claims = claims(&round.lanes);
         let given = claims.leases.len();
