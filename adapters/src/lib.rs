@@ -3,6 +3,7 @@
 
 pub mod dispatch;
 pub mod event_store;
+mod grouped;
 pub mod hostaway;
 pub mod leader;
 pub mod nats;

@@ -111,9 +111,7 @@ pub fn parse(body: &[u8]) -> Result<UnitChanged, InvalidUnit> {
         let reason = format!("has {} bytes; {LARGEST_BODY} are the most, so send fewer texts or ranges", body.len());
         return Err(InvalidUnit::one("body", reason));
     }
-    let value = serde_json::from_slice(body)
-        .map_err(|error| InvalidUnit::one("body", format!("is not JSON in UTF-8: {error}")))?;
-    UnitChanged::from_value(value)
+    UnitChanged::from_json(body)
 }
 
 impl UnitChanged {
@@ -121,9 +119,9 @@ impl UnitChanged {
     ///
     /// # Errors
     /// As [`Self::from_value`], and where it is no JSON.
-    pub fn from_text(text: &str) -> Result<Self, InvalidUnit> {
-        let value =
-            serde_json::from_str(text).map_err(|error| InvalidUnit::one("body", format!("is not JSON: {error}")))?;
+    pub fn from_json(body: &[u8]) -> Result<Self, InvalidUnit> {
+        let value = serde_json::from_slice(body)
+            .map_err(|error| InvalidUnit::one("body", format!("is not JSON in UTF-8: {error}")))?;
         Self::from_value(value)
     }
 

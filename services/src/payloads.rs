@@ -78,7 +78,7 @@ impl Payloads {
         }
         let snapshot = self.snapshots.load(hash).await.map_err(PayloadError::Store)?;
         let snapshot = snapshot.ok_or(PayloadError::NotFound(hash))?;
-        let unit = UnitChanged::from_text(&snapshot.body)
+        let unit = UnitChanged::from_json(snapshot.body.as_bytes())
             .map_err(|invalid| PayloadError::Unreadable { hash, reason: invalid.to_string() })?;
         Ok(self.map(kind, &unit, hash, listing))
     }

@@ -211,5 +211,5 @@ impl Syncing {
 
 /// The unit in a stored snapshot.
 pub fn read(stored: &UnitSnapshot) -> Result<UnitChanged, SyncError> {
-    UnitChanged::from_text(&stored.body).map_err(|invalid| SyncError::SnapshotUnusable(invalid.to_string()))
+    UnitChanged::from_json(stored.body.as_bytes()).map_err(|invalid| SyncError::SnapshotUnusable(invalid.to_string()))
 }

@@ -1,24 +1,18 @@
-//! Group commit and grouped loads: while one statement is under way the next requests gather, and go together.
+//! Group commit: while one statement is under way the next commits gather, and go together.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::append::{Commit, Written, append};
-use super::load::{Loaded, StreamRequest, load_streams};
 
-/// How many commits or loads go into one statement at most.
+/// How many commits go into one statement at most.
 const BATCH: usize = 512;
 
 pub(super) struct CommitRequest {
     pub commit: Commit,
     pub reply: oneshot::Sender<Result<Written, String>>,
-}
-
-pub(super) struct LoadRequest {
-    pub stream: StreamRequest,
-    pub reply: oneshot::Sender<Result<Loaded, String>>,
 }
 
 /// Writes what comes, in batches of distinct aggregates, until every sender is gone.
@@ -67,32 +61,4 @@ fn distinct(waiting: &mut VecDeque<CommitRequest>) -> Vec<CommitRequest> {
         }
     }
     batch
-}
-
-/// Answers loads in batches until every sender is gone.
-pub(super) async fn answer_loads(pool: PgPool, mut requests: mpsc::Receiver<LoadRequest>) {
-    let mut gathered = Vec::with_capacity(BATCH);
-    while requests.recv_many(&mut gathered, BATCH).await > 0 {
-        // Many ask for the same at once: the listings of a target all ask for the target.
-        let mut waiting: HashMap<StreamRequest, Vec<oneshot::Sender<_>>> = HashMap::new();
-        for request in gathered.drain(..) {
-            waiting.entry(request.stream).or_default().push(request.reply);
-        }
-        let (streams, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        match load_streams(&pool, &streams).await {
-            Ok(loaded) => {
-                for (replies, loaded) in replies.into_iter().zip(loaded) {
-                    for (reply, loaded) in replies.into_iter().zip(std::iter::repeat(loaded)) {
-                        let _ = reply.send(Ok(loaded));
-                    }
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, "failed to load from the journal");
-                for reply in replies.into_iter().flatten() {
-                    let _ = reply.send(Err(error.to_string()));
-                }
-            }
-        }
-    }
 }

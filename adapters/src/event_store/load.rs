@@ -3,6 +3,11 @@
 use serde_json::Value;
 use sqlx::PgPool;
 
+use crate::grouped::GroupedLoads;
+
+/// How many streams one statement loads at most.
+const BATCH: usize = 512;
+
 /// A stream to load.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct StreamRequest {
@@ -28,7 +33,19 @@ pub(super) struct Loaded {
     pub events: Vec<StreamEvent>,
 }
 
-pub(super) async fn load_streams(pool: &PgPool, streams: &[StreamRequest]) -> Result<Vec<Loaded>, sqlx::Error> {
+/// Loads that gather: the listings of a target all ask for the target.
+pub(super) fn grouped_loads(pool: &PgPool) -> GroupedLoads<StreamRequest, Loaded> {
+    let pool = pool.clone();
+    GroupedLoads::new(BATCH, move |streams: Vec<StreamRequest>| {
+        let pool = pool.clone();
+        async move {
+            let loaded = load_streams(&pool, &streams).await;
+            loaded.inspect_err(|error| tracing::warn!(error = %error, "failed to load from the journal"))
+        }
+    })
+}
+
+async fn load_streams(pool: &PgPool, streams: &[StreamRequest]) -> Result<Vec<Loaded>, sqlx::Error> {
     let types: Vec<String> = streams.iter().map(|s| s.aggregate_type.to_owned()).collect();
     let ids: Vec<String> = streams.iter().map(|s| s.aggregate_id.clone()).collect();
     let after: Vec<i64> = streams.iter().map(|s| s.after).collect();

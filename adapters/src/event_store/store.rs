@@ -14,9 +14,10 @@ use uuid::Uuid;
 
 use super::append::{Commit, NewEvent};
 use super::cache::AggregateCache;
-use super::group::{CommitRequest, LoadRequest, answer_loads, write_commits};
-use super::load::{Loaded, StreamRequest, keep_snapshot};
+use super::group::{CommitRequest, write_commits};
+use super::load::{Loaded, StreamRequest, grouped_loads, keep_snapshot};
 use super::metadata_key;
+use crate::grouped::{GroupedLoads, NotLoaded};
 
 /// The journal did not do what was asked; whether a commit was written is then unknown, and a reload tells.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +52,7 @@ struct Inner {
     pool: PgPool,
     repository: PostgresEventRepository,
     commits: mpsc::Sender<CommitRequest>,
-    loads: mpsc::Sender<LoadRequest>,
+    loads: GroupedLoads<StreamRequest, Loaded>,
     cache: AggregateCache,
     upcasters: Vec<Box<dyn EventUpcaster>>,
     head: watch::Receiver<i64>,
@@ -87,20 +88,18 @@ impl<A> JournalContext<A> {
 }
 
 impl Journal {
-    /// A journal over `pool`; its two tasks live as long as a clone of it does.
+    /// A journal over `pool`; its tasks live as long as a clone of it does.
     pub fn new(pool: PgPool, options: JournalOptions) -> Self {
         let (commits, commit_requests) = mpsc::channel(4096);
-        let (loads, load_requests) = mpsc::channel(4096);
         let (appended, head) = watch::channel(0);
         tokio::spawn(write_commits(pool.clone(), commit_requests, appended));
-        tokio::spawn(answer_loads(pool.clone(), load_requests));
         let inner = Inner {
             repository: PostgresEventRepository::new(pool.clone()),
             cache: AggregateCache::new(options.cached_aggregates),
             upcasters: upcasters(),
+            loads: grouped_loads(&pool),
             pool,
             commits,
-            loads,
             head,
             options,
         };
@@ -131,9 +130,10 @@ impl Journal {
     }
 
     async fn request_load(&self, stream: StreamRequest) -> Result<Loaded, JournalError> {
-        let (reply, answer) = oneshot::channel();
-        self.inner.loads.send(LoadRequest { stream, reply }).await.map_err(|_| JournalError::Closed)?;
-        answer.await.map_err(|_| JournalError::Closed)?.map_err(JournalError::Database)
+        self.inner.loads.load(stream).await.map_err(|error| match error {
+            NotLoaded::Closed => JournalError::Closed,
+            NotLoaded::Failed(words) => JournalError::Database(words),
+        })
     }
 
     async fn request_commit(&self, commit: Commit) -> Result<Option<Vec<i64>>, JournalError> {
