@@ -20,7 +20,7 @@ pub use settlement::Settlement;
 pub use shared_scope::SharedScope;
 pub use slot::{Slot, SlotHold};
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 /// Targets (`t`) that may be called now: the others keep their work.
@@ -30,12 +30,14 @@ const OPEN: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised'";
 const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
     AND (NOT d.done OR (q.ordinal, q.tries) > (d.ordinal, d.tries))))";
 
-/// First in a transaction: its statements look rows up by index. Planned while few listings were leased, a claim scans all
-/// leases for each candidate: 3.3 s instead of 33 ms at 10,000 leases.
-const LOOK_UP: &str = "
+// Rows are looked up by index, whatever a plan was made on. Planned while few listings were leased, a claim scans all
+// leases for each candidate: 3.3 s instead of 33 ms at 10,000 leases.
+const TUNE: &str = "
 SELECT set_config(setting, value, true) FROM (VALUES
     ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
-    ('enable_mergejoin', 'off')) AS settings (setting, value)";
+    ('enable_mergejoin', 'off'),
+    ('synchronous_commit', CASE WHEN $1 THEN current_setting('synchronous_commit') ELSE 'off' END))
+    AS settings (setting, value)";
 
 /// The shared state, seen by one dispatcher.
 #[derive(Debug, Clone)]
@@ -48,5 +50,13 @@ impl DispatchStore {
     /// A dispatcher's view; `holder` is its name on leases, new at each start.
     pub fn new(pool: PgPool, holder: Uuid) -> Self {
         Self { pool, holder }
+    }
+
+    /// A transaction over lanes, slots, leases and the queue. Unless it is `durable`, its commit does not wait for the
+    /// disk, and a crash of the database may take it back.
+    async fn begin(&self, durable: bool) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(TUNE).bind(durable).execute(&mut *transaction).await?;
+        Ok(transaction)
     }
 }

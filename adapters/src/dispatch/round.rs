@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::scope::ACCOUNT_SCOPE;
 use super::wake::{self, PlannedLane};
-use super::{CLAIMABLE, DispatchStore, LOOK_UP, Lease, OPEN, SlotHold};
+use super::{CLAIMABLE, DispatchStore, Lease, OPEN, SlotHold};
 
 /// What a dispatcher can take on.
 #[derive(Debug, Clone)]
@@ -116,8 +116,7 @@ impl DispatchStore {
     /// Two statements, because a lock that another dispatcher has just let go is granted under a snapshot that does
     /// not show what that dispatcher took: read together, both would take the same slots.
     pub async fn open_round(&self, request: &RoundRequest) -> Result<Round<'_>, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query(LOOK_UP).execute(&mut *transaction).await?;
+        let mut transaction = self.begin(true).await?;
         let waiting: Vec<Uuid> = request.waiting.iter().map(|target| target.0).collect();
         let locked: Vec<Uuid> = sqlx::query_scalar(&format!(
             "SELECT l.target_id FROM dispatch_lanes l JOIN channel_targets t USING (target_id)

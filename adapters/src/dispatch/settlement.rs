@@ -7,7 +7,7 @@ use domain::window::Scope;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DispatchStore, FinishedTry, LOOK_UP, Lease, SlotHold};
+use super::{DispatchStore, FinishedTry, Lease, SlotHold};
 
 /// What has happened and is not written yet.
 #[derive(Debug, Clone, Default)]
@@ -56,11 +56,7 @@ impl DispatchStore {
     /// back leaves slots and leases that run out by themselves, late and never early, and a queue row whose listing has
     /// nothing to send.
     pub async fn settle(&self, settlement: &Settlement) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query(LOOK_UP).execute(&mut *transaction).await?;
-        if settlement.paused.is_empty() {
-            sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
-        }
+        let mut transaction = self.begin(!settlement.paused.is_empty()).await?;
         sqlx::query("SELECT 1 FROM dispatch_lanes WHERE target_id = ANY($1) ORDER BY target_id FOR UPDATE")
             .bind(settlement.lanes())
             .execute(&mut *transaction)

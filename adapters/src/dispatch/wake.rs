@@ -11,18 +11,24 @@ impl DispatchStore {
     /// Takes what woke lanes since the last time to the lanes. Says whether there was anything.
     ///
     /// The wakes of a lane that is in somebody's hands stay for the next time: the plan that ends a round must not undo
-    /// them, and a dispatcher that froze in its round must not hold up the others.
+    /// them, and a dispatcher that froze in its round must not hold up the others. A crash that takes the commit back leaves
+    /// the wakes where they were.
     pub async fn take_wakes(&self) -> Result<bool, sqlx::Error> {
+        let mut transaction = self.begin(false).await?;
         let woken = sqlx::query(
-            "WITH free AS MATERIALIZED (
-                 SELECT l.target_id FROM dispatch_lanes l
-                 WHERE l.target_id IN (SELECT w.target_id FROM dispatch_wakes w)
-                 ORDER BY l.target_id FOR UPDATE SKIP LOCKED
+            // One look for each lane that was woken, however many lanes there are.
+            "WITH woken AS MATERIALIZED (
+                 SELECT DISTINCT target_id FROM dispatch_wakes ORDER BY target_id
+             ), free AS MATERIALIZED (
+                 SELECT w.target_id FROM woken w
+                 CROSS JOIN LATERAL (
+                     SELECT 1 FROM dispatch_lanes l WHERE l.target_id = w.target_id FOR UPDATE SKIP LOCKED) lane
+                 UNION ALL
+                 SELECT w.target_id FROM woken w
+                 WHERE (SELECT l.target_id FROM dispatch_lanes l WHERE l.target_id = w.target_id) IS NULL
              ), wakes AS MATERIALIZED (
-                 SELECT w.ctid FROM dispatch_wakes w
-                 WHERE w.target_id IN (SELECT f.target_id FROM free f)
-                     OR NOT EXISTS (SELECT 1 FROM dispatch_lanes l WHERE l.target_id = w.target_id)
-                 LIMIT 10000 FOR UPDATE SKIP LOCKED
+                 SELECT w.ctid FROM dispatch_wakes w WHERE w.target_id IN (SELECT f.target_id FROM free f)
+                 LIMIT 10000 FOR UPDATE OF w SKIP LOCKED
              ), taken AS (
                  DELETE FROM dispatch_wakes WHERE ctid = ANY(ARRAY(SELECT ctid FROM wakes)) RETURNING target_id, wake_at
              )
@@ -30,7 +36,9 @@ impl DispatchStore {
              SELECT target_id, min(wake_at) FROM taken GROUP BY target_id ORDER BY target_id
              ON CONFLICT (target_id) DO UPDATE SET wake_at = least(lane.wake_at, excluded.wake_at)",
         );
-        Ok(woken.execute(&self.pool).await?.rows_affected() > 0)
+        let woken = woken.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(woken.rows_affected() > 0)
     }
 
     /// How long until some lane wakes, in milliseconds; `None` when nothing is planned. Negative when one is due.
