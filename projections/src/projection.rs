@@ -14,7 +14,7 @@ pub trait Projection: Send + Sync {
     /// Its name, which is also the key of its checkpoint.
     fn name(&self) -> &'static str;
 
-    /// The tables that it alone writes; one that refers to another comes after it.
+    /// The tables that it alone writes.
     fn tables(&self) -> &'static [&'static str];
 
     /// Applies events in order of position, inside the caller's transaction.
