@@ -10,7 +10,7 @@ use clap::Args;
 use domain::window::RateLimit;
 use serde_json::Value;
 
-use crate::ours::create_spread;
+use crate::ours::create_limited;
 use crate::seed::{Seed, project};
 use crate::side::{Ours, Revisions, Side as _, spread};
 use crate::units::Messages;
@@ -79,11 +79,8 @@ pub async fn run(options: &FairnessOptions, folder: Option<&Path>) -> anyhow::Re
 /// A world with quiet targets and their listings.
 async fn quiet(options: &FairnessOptions, messages: &Messages) -> anyhow::Result<World> {
     let world = World::new().await?;
-    let wide = RateLimit::new(200, 100)?;
-    let targets = create_spread(&world, messages, options.targets * options.listings, options.targets, wide).await?;
-    for target in targets {
-        world.limit(target, options.limit).await?;
-    }
+    let listings = options.targets * options.listings;
+    create_limited(&world, messages, listings, options.targets, options.limit).await?;
     Ok(world)
 }
 

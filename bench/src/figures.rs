@@ -15,10 +15,14 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Of a figure that has none.
+    pub fn exactly(figure: f64) -> Self {
+        Self { median: figure, min: figure, max: figure }
+    }
+
     /// Of these runs.
     pub fn of(runs: impl IntoIterator<Item = f64>) -> Self {
-        let mut runs: Vec<f64> = runs.into_iter().collect();
-        runs.sort_by(f64::total_cmp);
+        let runs = sorted(&runs.into_iter().collect::<Vec<_>>());
         let at = |index: usize| runs.get(index).copied().map_or(0.0, rounded);
         let middle = match runs.len() {
             0 => 0.0,
@@ -27,6 +31,13 @@ impl Spread {
         };
         Self { median: rounded(middle), min: at(0), max: at(runs.len().saturating_sub(1)) }
     }
+}
+
+/// From the lowest to the highest.
+pub fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 /// Four digits that count.

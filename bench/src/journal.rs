@@ -83,7 +83,7 @@ fn figures(
         "ratio_of_commands": least(&command_ratios), "appends_per_s": appends, "commands_per_s": commands,
         "pgbench_inserts_per_s": inserts,
     });
-    let nothing = Spread { median: 0.0, min: 0.0, max: 0.0 };
+    let nothing = Spread::exactly(0.0);
     let group = |(count, spread): (&usize, &Spread)| Group {
         name: format!("{count} at a time"),
         bars: vec![

@@ -7,14 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use domain::window::RateLimit;
 use serde_json::Value;
 
 use crate::figures::float;
 use crate::ours::create_spread;
 use crate::peer::Peer;
 use crate::say;
-use crate::side::{Ours, Revisions, Side, Theirs, spread};
+use crate::side::{Ours, Revisions, SetUp, Side, Theirs, spread};
 use crate::units::Messages;
 use crate::world::World;
 
@@ -25,21 +24,9 @@ pub struct LatencyOptions {
     #[arg(long, short = 'n', default_value_t = 10_000)]
     pub listings: usize,
 
-    /// Runs of each side
-    #[arg(long, default_value_t = 3)]
-    pub repeat: usize,
-
-    /// Targets that our listings are on
-    #[arg(long, default_value_t = 20)]
-    pub targets: usize,
-
-    /// The limit of each target: so wide that no window is ever full
-    #[arg(long, default_value = "64/100ms")]
-    pub limit: RateLimit,
-
-    /// Jobs that the peer's worker has under way at the same time
-    #[arg(long, default_value_t = 128)]
-    pub peer_concurrency: usize,
+    /// How both sides are set up
+    #[command(flatten)]
+    pub set_up: SetUp,
 
     /// Loads, in percent of the throughput
     #[arg(long, value_delimiter = ',', default_values_t = [1, 50, 80])]
@@ -80,14 +67,14 @@ struct Levels {
 pub async fn run(options: &LatencyOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
     let world = World::new().await?;
     let messages = Messages::new()?;
-    create_spread(&world, &messages, options.listings, options.targets, options.limit).await?;
+    create_spread(&world, &messages, options.listings, options.set_up.targets, options.set_up.limit).await?;
     let peer = Peer::start(&world).await?;
     let mut revisions = Revisions::new();
     let (mut ours, mut theirs) = (Levels::default(), Levels::default());
-    for round in 1..=options.repeat {
+    for round in 1..=options.set_up.repeat {
         one_run(Ours::start(&world, &messages).await?, &world, options, &mut revisions, &mut ours).await?;
         report::tell("ours", round, options, &ours);
-        let side = Theirs::start(&world, &peer, options.peer_concurrency).await?;
+        let side = Theirs::start(&world, &peer, options.set_up.peer_concurrency).await?;
         one_run(side, &world, options, &mut revisions, &mut theirs).await?;
         report::tell("peer", round, options, &theirs);
     }

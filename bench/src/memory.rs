@@ -79,8 +79,7 @@ fn figures(options: &MemoryOptions, memory: [f64; 3], folder: Option<&Path>) -> 
         "peak_mb": peak, "after_burst_mb": after,
     });
     let names = ["settled", "burst, at most", "after the burst"];
-    let group =
-        |(name, mb): (&str, f64)| Group { name: name.to_owned(), bars: vec![Spread { median: mb, min: mb, max: mb }] };
+    let group = |(name, mb): (&str, f64)| Group { name: name.to_owned(), bars: vec![Spread::exactly(mb)] };
     let groups: Vec<Group> = names.into_iter().zip([settled, peak, after]).map(group).collect();
     let title = format!("Private memory with {} targets and {} listings", options.targets, options.listings);
     Bars { title: &title, unit: "MB", sides: &["service"], groups: &groups }.save(folder, "memory", &figures)?;

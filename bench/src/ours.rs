@@ -151,6 +151,24 @@ pub async fn create_spread(
     Ok(targets)
 }
 
+/// The same, and only then under this limit: with it the creation would take its time.
+pub async fn create_limited(
+    world: &World,
+    messages: &Messages,
+    listings: usize,
+    targets: usize,
+    limit: RateLimit,
+) -> anyhow::Result<()> {
+    let targets = create_spread(world, messages, listings, targets, seeding()?).await?;
+    let limited = futures::stream::iter(targets).map(|target| world.limit(target, limit));
+    limited.buffer_unordered(CONCURRENT).try_collect().await
+}
+
+/// A limit that no seeding fills.
+pub fn seeding() -> anyhow::Result<RateLimit> {
+    Ok(RateLimit::new(200, 100)?)
+}
+
 /// Which unit each listing at the channel shows.
 pub async fn units_by_listing(world: &World) -> anyhow::Result<std::collections::HashMap<u64, String>> {
     let rows: Vec<(String, String)> =

@@ -5,8 +5,9 @@ mod curves;
 use std::path::Path;
 
 use anyhow::anyhow;
+use plotters::coord::CoordTranslate;
 use plotters::prelude::{
-    BLACK, ChartBuilder, Color as _, IntoDrawingArea as _, PathElement, RGBColor, Rectangle, SVGBackend,
+    BLACK, ChartBuilder, ChartContext, Color as _, IntoDrawingArea as _, PathElement, RGBColor, Rectangle, SVGBackend,
     SeriesLabelPosition, WHITE,
 };
 use serde_json::Value;
@@ -43,14 +44,14 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(86, 180, 233),
 ];
 
-type Drawn<'a> = Result<(), Box<dyn std::error::Error + 'a>>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Writes `NAME.svg` and `NAME.json` into the folder, if there is one.
-fn save<'a>(
+fn save(
     folder: Option<&Path>,
     name: &str,
     figures: &Value,
-    draw: impl FnOnce(&mut String) -> Drawn<'a>,
+    draw: impl FnOnce(&mut String) -> Drawn,
 ) -> anyhow::Result<()> {
     let Some(folder) = folder else { return Ok(()) };
     std::fs::create_dir_all(folder)?;
@@ -66,7 +67,7 @@ impl Bars<'_> {
         save(folder, name, figures, |picture| self.draw(picture))
     }
 
-    fn draw(&self, picture: &mut String) -> Drawn<'_> {
+    fn draw(&self, picture: &mut String) -> Drawn {
         let highest = self.groups.iter().flat_map(|group| &group.bars).map(|bar| bar.max).fold(1e-9, f64::max) * 1.3;
         let area = SVGBackend::with_string(picture, (860, 420)).into_drawing_area();
         area.fill(&WHITE)?;
@@ -110,14 +111,16 @@ impl Bars<'_> {
             });
             chart.draw_series(spreads)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.8))
-            .label_font(("sans-serif", 13))
-            .draw()?;
-        area.present()?;
-        drop(chart);
-        Ok(())
+        name_series(&mut chart, SeriesLabelPosition::UpperRight)?;
+        Ok(area.present()?)
     }
+}
+
+/// Which colour is whose.
+fn name_series<'a, C: CoordTranslate>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, C>,
+    position: SeriesLabelPosition,
+) -> Drawn {
+    let mut names = chart.configure_series_labels();
+    Ok(names.position(position).background_style(WHITE.mix(0.8)).label_font(("sans-serif", 13)).draw()?)
 }

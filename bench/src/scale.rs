@@ -142,8 +142,7 @@ fn figures(options: &ScaleOptions, rates: &BTreeMap<usize, Vec<f64>>, folder: Op
         "throughput": throughput, "ceiling": ceilings,
     });
     let group = |(count, spread): (&usize, &Spread)| {
-        let most = options.ceiling(*count);
-        let most = Spread { median: most, min: most, max: most };
+        let most = Spread::exactly(options.ceiling(*count));
         Group { name: format!("{count}"), bars: vec![*spread, most] }
     };
     let groups: Vec<Group> = throughput.iter().map(group).collect();

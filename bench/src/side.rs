@@ -6,11 +6,33 @@ mod theirs;
 
 use std::time::Duration;
 
+use clap::Args;
+use domain::window::RateLimit;
 pub use ours::Ours;
 pub use theirs::Theirs;
 
 use crate::drain::Drained;
 use crate::world::World;
+
+/// How both sides are set up where no window is ever full.
+#[derive(Debug, Clone, Args)]
+pub struct SetUp {
+    /// Runs of each side
+    #[arg(long, default_value_t = 3)]
+    pub repeat: usize,
+
+    /// Targets that our listings are on
+    #[arg(long, default_value_t = 20)]
+    pub targets: usize,
+
+    /// The limit of each target: so wide that no window is ever full
+    #[arg(long, default_value = "64/100ms")]
+    pub limit: RateLimit,
+
+    /// Jobs that the peer's worker has under way at the same time
+    #[arg(long, default_value_t = 128)]
+    pub peer_concurrency: usize,
+}
 
 /// A side with its process running.
 pub trait Side {

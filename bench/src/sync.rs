@@ -8,13 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use domain::window::RateLimit;
 use serde_json::Value;
 
 use crate::drain::Drained;
 use crate::ours::create_spread;
 use crate::peer::Peer;
-use crate::side::{Ours, Revisions, Side, Theirs, spread};
+use crate::side::{Ours, Revisions, SetUp, Side, Theirs, spread};
 use crate::units::Messages;
 use crate::world::World;
 use windows::WindowsOptions;
@@ -26,21 +25,9 @@ pub struct SyncOptions {
     #[arg(long, short = 'n', default_value_t = 20_000)]
     pub changes: usize,
 
-    /// Runs of each side
-    #[arg(long, default_value_t = 3)]
-    pub repeat: usize,
-
-    /// Targets that our listings are on
-    #[arg(long, default_value_t = 20)]
-    pub targets: usize,
-
-    /// The limit of each target: so wide that no window is ever full
-    #[arg(long, default_value = "64/100ms")]
-    pub limit: RateLimit,
-
-    /// Jobs that the peer's worker has under way at the same time
-    #[arg(long, default_value_t = 128)]
-    pub peer_concurrency: usize,
+    /// How both sides are set up
+    #[command(flatten)]
+    pub set_up: SetUp,
 
     /// Changes a second while the time from change to call is measured
     #[arg(long, default_value_t = 100)]
@@ -70,20 +57,20 @@ struct Run {
 /// Measures and gives the figures.
 pub async fn run(options: &SyncOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
     if options.windows.windows {
-        return windows::run(&options.windows, options.repeat, folder).await;
+        return windows::run(&options.windows, options.set_up.repeat, folder).await;
     }
     let world = World::new().await?;
     let messages = Messages::new()?;
-    create_spread(&world, &messages, options.changes, options.targets, options.limit).await?;
+    create_spread(&world, &messages, options.changes, options.set_up.targets, options.set_up.limit).await?;
     let peer = if options.ours_only { None } else { Some(Peer::start(&world).await?) };
     let mut revisions = Revisions::new();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 1..=options.repeat {
+    for round in 1..=options.set_up.repeat {
         let run = one_run(Ours::start(&world, &messages).await?, &world, options, &mut revisions).await?;
         report::tell("ours", round, options, &run);
         ours.push(run);
         if let Some(peer) = &peer {
-            let side = Theirs::start(&world, peer, options.peer_concurrency).await?;
+            let side = Theirs::start(&world, peer, options.set_up.peer_concurrency).await?;
             let run = one_run(side, &world, options, &mut revisions).await?;
             report::tell("peer", round, options, &run);
             theirs.push(run);

@@ -12,7 +12,7 @@ use clap::Args;
 use domain::window::RateLimit;
 use serde_json::{Value, json};
 
-use crate::ours::{Service, create_listings};
+use crate::ours::{Service, create_listings, seeding};
 use crate::peer::Peer;
 use crate::say;
 use crate::units::Messages;
@@ -41,8 +41,6 @@ pub struct WindowOptions {
 
 /// Latency and jitter at the channel, in milliseconds.
 const LATENCIES: [(u32, u32); 3] = [(0, 0), (50, 25), (300, 150)];
-/// Seeding is not measured.
-const WIDE: (u32, u32) = (200, 100);
 
 impl WindowOptions {
     /// The accounts of a side: a hundred numbers for each latency.
@@ -75,7 +73,7 @@ pub async fn run(options: &WindowOptions, folder: Option<&Path>) -> anyhow::Resu
     let (ours, theirs) = (options.accounts(1), options.accounts(2));
     let mut targets = Vec::new();
     for account in &ours {
-        targets.push(world.target(account.account, RateLimit::new(WIDE.0, WIDE.1)?).await?);
+        targets.push(world.target(account.account, seeding()?).await?);
     }
     let changes = options.changes_per_target();
     say(&format!("creating {} listings on {} targets", changes * targets.len(), targets.len()));

@@ -5,15 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::FairnessOptions;
-use crate::figures::{Spread, machine, percentile, rounded};
+use crate::figures::{Spread, machine, percentile, rounded, sorted};
 use crate::plot::{Bars, Group};
 use crate::say;
-
-fn sorted(times: &[f64]) -> Vec<f64> {
-    let mut times = times.to_vec();
-    times.sort_by(f64::total_cmp);
-    times
-}
 
 pub fn tell(round: usize, times: &[Vec<f64>; 2]) {
     let [without, with] = times.each_ref().map(|times| percentile(&sorted(times), 0.99));
@@ -35,10 +29,7 @@ pub fn figures(
         "machine": machine(), "ratio": ratio(0.99), "ratio_p50": ratio(0.5), "without": side(&without),
         "with": side(&with),
     });
-    let bar = |times: &[f64], share: f64| {
-        let time = percentile(times, share);
-        Spread { median: time, min: time, max: time }
-    };
+    let bar = |times: &[f64], share: f64| Spread::exactly(percentile(times, share));
     let group = |(name, share): (&str, f64)| Group {
         name: name.to_owned(),
         bars: vec![bar(&without, share), bar(&with, share)],

@@ -5,15 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{LatencyOptions, Level, Levels};
-use crate::figures::{Spread, machine, percentile};
+use crate::figures::{Spread, machine, percentile, sorted};
 use crate::plot::{Bars, Group};
 use crate::say;
-
-fn sorted(level: &Level) -> Vec<f64> {
-    let mut times = level.times.clone();
-    times.sort_by(f64::total_cmp);
-    times
-}
 
 fn named<'a>(options: &LatencyOptions, levels: &'a Levels) -> Vec<(String, &'a Level)> {
     let loads = options.load.iter().zip(&levels.loads).map(|(load, level)| (format!("{load} %"), level));
@@ -22,7 +16,7 @@ fn named<'a>(options: &LatencyOptions, levels: &'a Levels) -> Vec<(String, &'a L
 
 pub fn tell(side: &str, round: usize, options: &LatencyOptions, levels: &Levels) {
     let level = |(name, level): &(String, &Level)| {
-        let times = sorted(level);
+        let times = sorted(&level.times);
         format!("{name}: {} and {} ms", percentile(&times, 0.5), percentile(&times, 0.99))
     };
     let parts: Vec<String> = named(options, levels).iter().map(level).collect();
@@ -31,7 +25,7 @@ pub fn tell(side: &str, round: usize, options: &LatencyOptions, levels: &Levels)
 
 fn side(options: &LatencyOptions, levels: &Levels) -> Value {
     let level = |(name, level): (String, &Level)| {
-        let times = sorted(level);
+        let times = sorted(&level.times);
         json!({
             "load": name, "changes_per_s": Spread::of(level.rates.iter().copied()), "changes": times.len(),
             "p50_ms": percentile(&times, 0.5), "p99_ms": percentile(&times, 0.99), "most_ms": percentile(&times, 1.0),
@@ -49,7 +43,7 @@ pub fn figures(
 ) -> anyhow::Result<Value> {
     let (our_side, their_side) = (side(options, ours), side(options, theirs));
     let figures = json!({
-        "bench": "latency", "listings": options.listings, "targets": options.targets, "runs": options.repeat,
+        "bench": "latency", "listings": options.listings, "targets": options.set_up.targets, "runs": options.set_up.repeat,
         "machine": machine(), "idle_p50_ms": our_side["levels"][0]["p50_ms"],
         "idle_p99_ms": our_side["levels"][0]["p99_ms"], "peer_idle_p50_ms": their_side["levels"][0]["p50_ms"],
         "peer_idle_p99_ms": their_side["levels"][0]["p99_ms"], "levels": our_side["levels"],
@@ -57,7 +51,7 @@ pub fn figures(
         "peer_syncs_per_s": their_side["syncs_per_s"],
     });
     let bar = |level: &Level| {
-        let times = sorted(level);
+        let times = sorted(&level.times);
         Spread { median: percentile(&times, 0.5), min: percentile(&times, 0.5), max: percentile(&times, 0.99) }
     };
     let pairs = named(options, ours).into_iter().zip(named(options, theirs));

@@ -8,7 +8,7 @@ use plotters::prelude::{
 };
 use serde_json::Value;
 
-use super::{COLOURS, Drawn, save};
+use super::{COLOURS, Drawn, name_series, save};
 use crate::figures::Spread;
 
 /// A curve.
@@ -37,7 +37,7 @@ impl Curves<'_> {
         save(folder, name, figures, |picture| self.draw(picture))
     }
 
-    fn draw(&self, picture: &mut String) -> Drawn<'_> {
+    fn draw(&self, picture: &mut String) -> Drawn {
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
         let range = |values: &mut dyn Iterator<Item = f64>| {
             let (low, high) = values.fold((f64::INFINITY, 1e-3), |(low, high), at| (low.min(at), f64::max(high, at)));
@@ -69,14 +69,7 @@ impl Curves<'_> {
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], colour.stroke_width(3)));
             chart.draw_series(line.iter().map(|at| Circle::new(*at, 4, colour.filled())))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .label_font(("sans-serif", 13))
-            .draw()?;
-        area.present()?;
-        drop(chart);
-        Ok(())
+        name_series(&mut chart, SeriesLabelPosition::UpperLeft)?;
+        Ok(area.present()?)
     }
 }

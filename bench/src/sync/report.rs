@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Run, SyncOptions};
-use crate::figures::{Spread, float, machine, percentile, rounded};
+use crate::drain::{Drained, cpu_ms_by_part, peak_private_mb};
+use crate::figures::{Spread, float, machine, percentile, rounded, sorted};
 use crate::plot::{Bars, Group};
 use crate::say;
 
@@ -14,7 +15,7 @@ fn rate(options: &SyncOptions, run: &Run) -> f64 {
 }
 
 fn cpu_ms(options: &SyncOptions, run: &Run) -> f64 {
-    run.drained.cpu.values().sum::<f64>() * 1_000.0 / float(options.changes)
+    run.drained.cpu_ms(options.changes)
 }
 
 pub fn tell(side: &str, round: usize, options: &SyncOptions, run: &Run) {
@@ -25,30 +26,21 @@ pub fn tell(side: &str, round: usize, options: &SyncOptions, run: &Run) {
 }
 
 fn side(options: &SyncOptions, runs: &[Run]) -> Value {
-    let mut latencies: Vec<f64> = runs.iter().flat_map(|run| run.latencies.iter().copied()).collect();
-    latencies.sort_by(f64::total_cmp);
-    let names = || runs.first().into_iter().flat_map(|run| run.drained.cpu.keys());
-    let each = |name: &&'static str| {
-        let spread = Spread::of(runs.iter().map(|run| run.drained.cpu[*name] * 1_000.0 / float(options.changes)));
-        ((*name).to_owned(), json!(spread.median))
-    };
-    let peak = |name: &&'static str| {
-        let most = Spread::of(runs.iter().map(|run| run.drained.memory.get(*name).copied().unwrap_or_default())).max;
-        ((*name).to_owned(), json!(most))
-    };
+    let latencies = sorted(&runs.iter().flat_map(|run| run.latencies.iter().copied()).collect::<Vec<_>>());
+    let drained: Vec<&Drained> = runs.iter().map(|run| &run.drained).collect();
     json!({
         "syncs_per_s": Spread::of(runs.iter().map(|run| rate(options, run))),
         "cpu_ms_per_sync": Spread::of(runs.iter().map(|run| cpu_ms(options, run))),
-        "cpu_ms_by_part": Map::from_iter(names().map(each)),
+        "cpu_ms_by_part": cpu_ms_by_part(&drained, options.changes),
         "cpu_ms_of_ingest": Spread::of(runs.iter().map(|run| run.drained.ingest * 1_000.0 / float(options.changes))).median,
-        "peak_private_mb": Map::from_iter(names().map(peak)),
+        "peak_private_mb": peak_private_mb(&drained),
         "change_to_call_ms": {"p50": percentile(&latencies, 0.5), "p99": percentile(&latencies, 0.99)},
     })
 }
 
 pub fn figures(options: &SyncOptions, ours: &[Run], theirs: &[Run], folder: Option<&Path>) -> anyhow::Result<Value> {
     let mut figures = json!({
-        "bench": "sync", "changes": options.changes, "targets": options.targets, "runs": options.repeat,
+        "bench": "sync", "changes": options.changes, "targets": options.set_up.targets, "runs": options.set_up.repeat,
         "machine": machine(), "ours": side(options, ours),
     });
     if theirs.is_empty() {

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use domain::window::RateLimit;
-use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use crate::arrivals::worst_window;
-use crate::drain::Drained;
-use crate::figures::{Spread, float, machine, rounded};
-use crate::ours::create_spread;
+use crate::drain::{Drained, cpu_ms_by_part, peak_private_mb};
+use crate::figures::{Spread, machine, rounded};
+use crate::ours::create_limited;
 use crate::plot::{Bars, Group};
 use crate::say;
 use crate::side::{Ours, Revisions, Side as _};
@@ -53,20 +52,11 @@ impl WindowsOptions {
     }
 }
 
-/// Seeding is not measured.
-const WIDE: (u32, u32) = (200, 100);
-
 /// Measures and gives the figures.
 pub async fn run(options: &WindowsOptions, repeat: usize, folder: Option<&Path>) -> anyhow::Result<Value> {
     let world = World::new().await?;
     let messages = Messages::new()?;
-    let wide = RateLimit::new(WIDE.0, WIDE.1)?;
-    let targets = create_spread(&world, &messages, options.changes(), options.windows_targets, wide).await?;
-    futures::stream::iter(targets)
-        .map(|target| world.limit(target, options.windows_limit))
-        .buffer_unordered(256)
-        .try_collect::<()>()
-        .await?;
+    create_limited(&world, &messages, options.changes(), options.windows_targets, options.windows_limit).await?;
     let all: Vec<usize> = (0..options.changes()).collect();
     let mut revisions = Revisions::new();
     let (mut runs, mut worst) = (Vec::new(), 0);
@@ -78,7 +68,7 @@ pub async fn run(options: &WindowsOptions, repeat: usize, folder: Option<&Path>)
         let drained = side.drain(&world, &all, revisions.next()).await?;
         side.stop().await?;
         worst = worst.max(fullest(&world, options).await?);
-        let cpu = rounded(cpu_ms(options, &drained));
+        let cpu = rounded(drained.cpu_ms(options.changes()));
         say(&format!("{round}: all out after {:.2} s, worst window {worst}, {cpu} ms CPU each", drained.seconds));
         runs.push(drained);
     }
@@ -103,31 +93,18 @@ async fn fullest(world: &World, options: &WindowsOptions) -> anyhow::Result<usiz
     Ok(times.values().map(|times| worst_window(times, window_us)).max().unwrap_or(0))
 }
 
-fn cpu_ms(options: &WindowsOptions, run: &Drained) -> f64 {
-    run.cpu.values().sum::<f64>() * 1_000.0 / float(options.changes())
-}
-
 fn figures(options: &WindowsOptions, runs: &[Drained], worst: usize, folder: Option<&Path>) -> anyhow::Result<Value> {
     let ideal = options.ideal().as_secs_f64();
     let seconds = Spread::of(runs.iter().map(|run| run.seconds));
-    let names = || runs.first().into_iter().flat_map(|run| run.cpu.keys().copied());
-    let by_part: BTreeMap<&str, f64> = names()
-        .map(|name| {
-            let each = runs.iter().map(|run| run.cpu[name] * 1_000.0 / float(options.changes()));
-            (name, Spread::of(each).median)
-        })
-        .collect();
-    let peak: BTreeMap<&str, f64> = names()
-        .map(|name| (name, Spread::of(runs.iter().filter_map(|run| run.memory.get(name).copied())).max))
-        .collect();
+    let drained: Vec<&Drained> = runs.iter().collect();
     let figures = json!({
         "bench": "sync-windows", "targets": options.windows_targets, "limit": options.windows_limit.to_string(),
         "changes": options.changes(), "runs": runs.len(), "machine": machine(), "seconds": seconds,
         "ideal_seconds": rounded(ideal), "ratio_ideal": rounded(seconds.median / ideal), "worst_window": worst,
-        "cpu_ms_per_sync": Spread::of(runs.iter().map(|run| cpu_ms(options, run))), "cpu_ms_by_part": by_part,
-        "peak_private_mb": peak,
+        "cpu_ms_per_sync": Spread::of(runs.iter().map(|run| run.cpu_ms(options.changes()))),
+        "cpu_ms_by_part": cpu_ms_by_part(&drained, options.changes()), "peak_private_mb": peak_private_mb(&drained),
     });
-    let only = Spread { median: ideal, min: ideal, max: ideal };
+    let only = Spread::exactly(ideal);
     let groups = [Group { name: "until all are out".to_owned(), bars: vec![seconds, only] }];
     let title =
         format!("{} changes on {} targets under {}", options.changes(), options.windows_targets, options.windows_limit);

@@ -81,7 +81,7 @@ pub fn figures(
     });
     let bar = |side: &Value| {
         let calls = side["worst_window"].as_f64().unwrap_or_default();
-        Spread { median: calls, min: calls, max: calls }
+        Spread::exactly(calls)
     };
     let groups = (0..).zip(&LATENCIES).map(|(index, (latency, jitter)): (usize, _)| Group {
         name: format!("{latency} ± {jitter} ms"),
