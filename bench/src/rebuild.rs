@@ -2,6 +2,7 @@
 //! syncs that were asked for and accepted; first all are asked for, so that no batch sees both ends of one.
 
 mod live;
+mod nats_alone;
 mod relay;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ struct Rates {
     live: Vec<f64>,
     relay: Vec<f64>,
     messages: Vec<f64>,
+    /// Messages/s of NATS with nothing beside it.
+    nats_alone: Vec<f64>,
     /// Of each projection.
     rebuild: BTreeMap<&'static str, Vec<f64>>,
     /// Of all projections one after the other.
@@ -70,6 +73,10 @@ pub async fn run(options: &RebuildOptions, folder: Option<&Path>) -> anyhow::Res
         rates.relay.push(relayed.events);
         rates.messages.push(relayed.messages);
     }
+    for _ in 0..options.repeat {
+        rates.nats_alone.push(nats_alone::messages_per_s(&world).await?);
+    }
+    say(&format!("NATS alone takes {:.0} messages/s", Spread::of(rates.nats_alone.iter().copied()).median));
     sqlx::raw_sql("VACUUM ANALYZE").execute(&world.pool).await?;
     for _ in 0..options.repeat {
         rebuild(&world, &mut rates).await?;
@@ -106,7 +113,7 @@ fn figures(options: &RebuildOptions, events: i64, rates: &Rates, folder: Option<
         "machine": machine(), "rebuild_events_per_s": all.median, "live_events_per_s": live.median,
         "relay_events_per_s": relay.median, "rebuild_slowest_events_per_s": rounded(slowest), "rebuild": all,
         "rebuild_by_model": by_model, "live": live, "relay": relay,
-        "relay_messages_per_s": spread(&rates.messages),
+        "relay_messages_per_s": spread(&rates.messages), "nats_alone_messages_per_s": spread(&rates.nats_alone),
     });
     let bar = |name: &str, spread: &Spread| Group { name: name.to_owned(), bars: vec![*spread] };
     let models = by_model.iter().map(|(name, spread)| bar(name, spread));

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::listing::ListingEvent;
@@ -40,13 +39,13 @@ pub enum UnreadableEvent {
 }
 
 impl ChannelEvent {
-    /// Reads a stored payload.
-    pub fn from_stored(aggregate_type: &str, event_type: &str, payload: Value) -> Result<Self, UnreadableEvent> {
+    /// Reads a stored payload, which is JSON.
+    pub fn from_stored(aggregate_type: &str, event_type: &str, payload: &str) -> Result<Self, UnreadableEvent> {
         let unreadable = |source| UnreadableEvent::Payload { event_type: event_type.to_owned(), source };
         match aggregate_type {
-            "ChannelTarget" => serde_json::from_value(payload).map(Self::Target).map_err(unreadable),
+            "ChannelTarget" => serde_json::from_str(payload).map(Self::Target).map_err(unreadable),
             "ChannelListing" => {
-                serde_json::from_value(payload).map(|event| Self::Listing(Box::new(event))).map_err(unreadable)
+                serde_json::from_str(payload).map(|event| Self::Listing(Box::new(event))).map_err(unreadable)
             }
             other => Err(UnreadableEvent::AggregateType(other.to_owned())),
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::leader::Leadership;
 use adapters::nats::Nats;
+use adapters::nats::batch::MAX_BATCH;
 use adapters::nats::topology::StreamKind;
 use domain::recorded::Position;
 use sqlx::PgPool;
@@ -23,10 +24,10 @@ use stream_writer::StreamWriter;
 
 /// The longest wait for new events: the guarantee behind every hint.
 const POLL: Duration = Duration::from_millis(25);
-/// Events that are read at once, for all streams.
-const READ: i64 = 500;
+/// Events that are read at once, for all streams: as many as one batch can be.
+const READ: i64 = MAX_BATCH as i64;
 /// Reads between two looks at the leadership and the tails, so that a stop has its end.
-const READS: usize = 20;
+const READS: usize = 10;
 
 /// The relay role.
 #[derive(Debug)]
@@ -81,11 +82,12 @@ impl Relay {
             if self.log.head().await? > settled {
                 settled = self.log.settled_position().await?;
             }
+            let mut ahead = None;
             for _ in 0..READS {
                 if writers.iter().all(|writer| writer.rests_at(settled)) {
                     break;
                 }
-                self.publish_next(&mut writers, settled).await?;
+                ahead = self.publish_next(&mut writers, settled, ahead).await?;
             }
             // The failure of one stream comes when the other had its turn.
             for writer in &mut writers {
@@ -108,27 +110,39 @@ impl Relay {
         }
     }
 
-    /// The next events, to each stream that lacks them. Streams that stand at the same place share what was read; one
-    /// that cannot go on does not hold up the other.
-    async fn publish_next(&self, writers: &mut [StreamWriter<'_>; 2], settled: Position) -> anyhow::Result<()> {
+    /// The next events, to each stream that lacks them. Streams that stand at the same place share what is read, and
+    /// what follows is read meanwhile; one that cannot go on does not hold up the other.
+    async fn publish_next(
+        &self,
+        writers: &mut [StreamWriter<'_>; 2],
+        settled: Position,
+        ahead: Option<Chunk>,
+    ) -> anyhow::Result<Option<Chunk>> {
         let [one, other] = writers;
-        let together = one.position() == other.position();
-        let of_one = self.next(one.position(), settled).await?;
-        let of_other = if together { None } else { Some(self.next(other.position(), settled).await?) };
-        let of_other = of_other.as_ref().unwrap_or(&of_one);
-        tokio::join!(one.publish_events(&of_one.0, of_one.1), other.publish_events(&of_other.0, of_other.1));
-        Ok(())
+        if one.position() != other.position() {
+            let of_one = self.next(one.position(), settled).await?;
+            let of_other = self.next(other.position(), settled).await?;
+            tokio::join!(one.publish_events(&of_one), other.publish_events(&of_other));
+            return Ok(None);
+        }
+        let next = match ahead.filter(|ahead| ahead.after == one.position()) {
+            Some(ahead) => ahead,
+            None => self.next(one.position(), settled).await?,
+        };
+        let (ahead, (), ()) =
+            tokio::join!(self.next(next.up_to, settled), one.publish_events(&next), other.publish_events(&next));
+        ahead.map(Some)
     }
 
     /// Events after a position, and up to where they are all.
-    async fn next(&self, after: Position, settled: Position) -> anyhow::Result<(Vec<StoredEvent>, Position)> {
+    async fn next(&self, after: Position, settled: Position) -> anyhow::Result<Chunk> {
         if after >= settled {
-            return Ok((Vec::new(), after));
+            return Ok(Chunk { after, events: Vec::new(), up_to: after });
         }
         let events = self.log.stored(after, settled, READ).await?;
         // Without events there were only positions of appends that were rolled back.
         let up_to = events.last().map_or(settled, |event| Position(event.position));
-        Ok((events, up_to))
+        Ok(Chunk { after, events, up_to })
     }
 
     /// Until this process has appended, or for a short while.
@@ -138,4 +152,12 @@ impl Relay {
             tokio::time::sleep(POLL).await;
         }
     }
+}
+
+/// A part of the journal.
+struct Chunk {
+    after: Position,
+    events: Vec<StoredEvent>,
+    /// With the events everything up to here is known.
+    up_to: Position,
 }

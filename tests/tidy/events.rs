@@ -224,7 +224,7 @@ pub fn aggregate_type(event: &ChannelEvent) -> &'static str {
 }
 
 /// A row of the journal with this payload.
-pub fn envelope(aggregate_type: &str, event_type: &str, payload: Value) -> StoredEvent {
+pub fn envelope(aggregate_type: &str, event_type: &str, payload: &Value) -> StoredEvent {
     let listing = aggregate_type == "ChannelListing";
     let metadata = Metadata {
         org_id: "sunstay".parse().expect("a name"),
@@ -248,7 +248,7 @@ pub fn envelope(aggregate_type: &str, event_type: &str, payload: Value) -> Store
         sequence: 3,
         event_type: event_type.to_owned(),
         event_version: "1.0".to_owned(),
-        payload,
+        payload: serde_json::value::to_raw_value(payload).expect("it is JSON"),
         metadata: metadata.to_map(),
         recorded_at: at(2),
     }
@@ -256,7 +256,7 @@ pub fn envelope(aggregate_type: &str, event_type: &str, payload: Value) -> Store
 
 /// The row of an event.
 pub fn stored(event: &ChannelEvent) -> StoredEvent {
-    envelope(aggregate_type(event), event.type_name(), payload(event))
+    envelope(aggregate_type(event), event.type_name(), &payload(event))
 }
 
 /// The record of an event.

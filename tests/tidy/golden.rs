@@ -47,7 +47,7 @@ fn every_version_ever_written_is_read_and_the_current_one_is_written_the_same() 
             .get(event_type.as_str())
             .unwrap_or_else(|| panic!("{path}: this build has no such event, but journals do; {NEVER}"));
         for stored in payloads {
-            let mut row = envelope(aggregate, &event_type, stored.clone());
+            let mut row = envelope(aggregate, &event_type, &stored);
             row.event_version.clone_from(&version);
             let event = row.into_recorded().unwrap_or_else(|error| panic!("{path}: {}; {NEVER}", error.reason)).event;
             assert_eq!(event.type_name(), event_type, "{path}");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::journal::{EventLog, JournalUnreadable};
 use domain::recorded::{Position, Recorded};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -53,7 +53,7 @@ impl PgEventLog {
             StoredRow,
             r#"
             SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
-                   event_version, payload, metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
             FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
             "#,
             after.0,
@@ -74,7 +74,7 @@ impl PgEventLog {
             StoredRow,
             r#"
             SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
-                   event_version, payload, metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
             FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence DESC LIMIT $3
             "#,
             aggregate_type,
@@ -109,7 +109,7 @@ struct StoredRow {
     sequence: i64,
     event_type: String,
     event_version: String,
-    payload: Value,
+    payload: Json<Box<RawValue>>,
     metadata: Json<HashMap<String, String>>,
     recorded_at: DateTime<Utc>,
 }
@@ -126,7 +126,7 @@ impl From<StoredRow> for StoredEvent {
             sequence: row.sequence,
             event_type: row.event_type,
             event_version: row.event_version,
-            payload: row.payload,
+            payload: row.payload.0,
             metadata: row.metadata.0,
             recorded_at: row.recorded_at,
         }

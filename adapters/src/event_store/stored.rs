@@ -9,10 +9,13 @@ use domain::recorded::{ChannelEvent, Position, Recorded, UnreadableEvent};
 use domain::upcast::upcasters;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// A row of the journal. Its JSON is the body of a message on the CHANNELS stream (`nats/schemas/event.v1.json`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// Its payload stays text: the relay passes it on, and others read it into the event without a tree in between.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns of the events table")]
 pub struct StoredEvent {
     pub position: i64,
@@ -24,7 +27,7 @@ pub struct StoredEvent {
     pub sequence: i64,
     pub event_type: String,
     pub event_version: String,
-    pub payload: Value,
+    pub payload: Box<RawValue>,
     pub metadata: HashMap<String, String>,
     pub recorded_at: DateTime<Utc>,
 }
@@ -62,18 +65,11 @@ impl StoredEvent {
     }
 
     fn read(self) -> Result<Recorded, Reason> {
-        let stored = SerializedEvent::new(
-            String::new(),
-            0,
-            self.aggregate_type,
-            self.event_type,
-            self.event_version,
-            self.payload,
-            Value::Null,
-        );
-        let current = upcasters().iter().fold(stored, |event, upcaster| {
-            if upcaster.can_upcast(&event.event_type, &event.event_version) { upcaster.upcast(event) } else { event }
-        });
+        let event = if upcasters().iter().any(|lifts| lifts.can_upcast(&self.event_type, &self.event_version)) {
+            self.upcast()?
+        } else {
+            ChannelEvent::from_stored(&self.aggregate_type, &self.event_type, self.payload.get())?
+        };
         Ok(Recorded {
             position: Position(self.position),
             event_id: self.event_id,
@@ -81,7 +77,24 @@ impl StoredEvent {
             aggregate_id: Uuid::parse_str(&self.aggregate_id)?,
             sequence: self.sequence,
             metadata: Metadata::from_map(&self.metadata)?,
-            event: ChannelEvent::from_stored(&current.aggregate_type, &current.event_type, current.payload)?,
+            event,
         })
+    }
+
+    fn upcast(&self) -> Result<ChannelEvent, UnreadableEvent> {
+        let unreadable = |source| UnreadableEvent::Payload { event_type: self.event_type.clone(), source };
+        let stored = SerializedEvent::new(
+            String::new(),
+            0,
+            self.aggregate_type.clone(),
+            self.event_type.clone(),
+            self.event_version.clone(),
+            serde_json::from_str(self.payload.get()).map_err(unreadable)?,
+            Value::Null,
+        );
+        let current = upcasters().iter().fold(stored, |event, upcaster| {
+            if upcaster.can_upcast(&event.event_type, &event.event_version) { upcaster.upcast(event) } else { event }
+        });
+        ChannelEvent::from_stored(&current.aggregate_type, &current.event_type, &current.payload.to_string())
     }
 }

@@ -48,7 +48,8 @@ impl Stored {
             aggregate_id: self.aggregate_id.parse().unwrap(),
             sequence: self.sequence,
             metadata: Metadata::from_map(&self.metadata).unwrap(),
-            event: ChannelEvent::from_stored(&self.aggregate_type, &self.event_type, self.payload).unwrap(),
+            event: ChannelEvent::from_stored(&self.aggregate_type, &self.event_type, &self.payload.to_string())
+                .unwrap(),
         }
     }
 }

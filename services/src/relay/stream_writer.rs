@@ -7,6 +7,7 @@ use adapters::nats::topology::StreamKind;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use domain::recorded::Position;
 
+use super::Chunk;
 use super::headers::{CONTINUES, Tail};
 use super::messages::messages;
 
@@ -73,9 +74,9 @@ impl<'a> StreamWriter<'a> {
 
     /// Publishes events that follow the stream's position; with them everything up to a position is in the stream. After
     /// a failure it does nothing: the stream is to be opened anew, and goes on from its tail.
-    pub(super) async fn publish_events(&mut self, events: &[StoredEvent], up_to: Position) {
-        if !self.rests_at(up_to)
-            && let Err(failure) = self.publish_all(events, up_to).await
+    pub(super) async fn publish_events(&mut self, chunk: &Chunk) {
+        if !self.rests_at(chunk.up_to)
+            && let Err(failure) = self.publish_all(&chunk.events, chunk.up_to).await
         {
             self.failure = Some(failure);
         }
