@@ -4,6 +4,7 @@
 //! Reading order: [`ids`], [`unit`] (what comes in), [`mapping`] (what a channel wants), [`target`] and [`listing`]
 //! (the two aggregates), [`retry`] and [`window`] (the arithmetic of a sync), [`recorded`] and [`audit`] (what goes out).
 
+pub mod access;
 pub mod audit;
 pub mod call;
 pub mod canonical;

@@ -12,19 +12,22 @@ use crate::ids::{AccountId, OrgId, TargetId, UnitId};
 pub struct Actor {
     /// The name of a person or a service, e.g. `ops@example.org` or `service:dispatcher`.
     pub name: String,
-    /// The kind of credential: `cli`, `service`.
+    /// The kind of credential: `cli`, `service`, `service_token`, `local_token`, `session`.
     pub credential: String,
+    /// Which token or session it was; never a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_id: Option<String>,
 }
 
 impl Actor {
     /// A part of this service acting by itself.
     pub fn service(role: &str) -> Self {
-        Self { name: format!("service:{role}"), credential: "service".to_owned() }
+        Self { name: format!("service:{role}"), credential: "service".to_owned(), credential_id: None }
     }
 
     /// A person at the command line.
     pub fn cli(user: &str) -> Self {
-        Self { name: user.to_owned(), credential: "cli".to_owned() }
+        Self { name: user.to_owned(), credential: "cli".to_owned(), credential_id: None }
     }
 }
 
@@ -58,6 +61,7 @@ const UNIT: &str = "unit_id";
 const ACTOR: &str = "actor";
 const ON_BEHALF_OF: &str = "on_behalf_of";
 const CREDENTIAL: &str = "credential";
+const CREDENTIAL_ID: &str = "credential_id";
 const CORRELATION: &str = "correlation_id";
 const CAUSATION: &str = "causation_id";
 const TRACEPARENT: &str = "traceparent";
@@ -78,6 +82,9 @@ impl Metadata {
             (CREDENTIAL.to_owned(), self.actor.credential.clone()),
             (CORRELATION.to_owned(), self.correlation_id.to_string()),
         ]);
+        if let Some(id) = &self.actor.credential_id {
+            map.insert(CREDENTIAL_ID.to_owned(), id.clone());
+        }
         if let Some(unit) = &self.unit_id {
             map.insert(UNIT.to_owned(), unit.to_string());
         }
@@ -101,7 +108,11 @@ impl Metadata {
             account_id: get(ACCOUNT)?.parse().map_err(|_| InvalidMetadata(ACCOUNT))?,
             target_id: get(TARGET)?.parse().map_err(|_| InvalidMetadata(TARGET))?,
             unit_id: map.get(UNIT).and_then(|unit| unit.parse().ok()),
-            actor: Actor { name: get(ACTOR)?.clone(), credential: get(CREDENTIAL)?.clone() },
+            actor: Actor {
+                name: get(ACTOR)?.clone(),
+                credential: get(CREDENTIAL)?.clone(),
+                credential_id: map.get(CREDENTIAL_ID).cloned(),
+            },
             on_behalf_of: map.get(ON_BEHALF_OF).cloned(),
             correlation_id: get(CORRELATION)?.parse().map_err(|_| InvalidMetadata(CORRELATION))?,
             causation_id: map.get(CAUSATION).and_then(|id| id.parse().ok()),
