@@ -2,7 +2,7 @@
 //! what the body says, not the status.
 //!
 //! Reading order: `push` (what is sent, in which order), `calendar`, `listing`, `creation`; below them
-//! `session` (one call: token, slot, record), `token`, `client` (one HTTP exchange) and `verdict` (what an
+//! `session` (one call: token, slot, record), `token`, `issue`, `client` (one HTTP exchange) and `verdict` (what an
 //! answer means).
 
 mod answer;
@@ -11,6 +11,7 @@ mod client;
 mod creation;
 mod failure;
 mod guard;
+mod issue;
 mod limits;
 mod listing;
 mod push;
@@ -24,7 +25,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::port::{Channel, Push, PushReport, SyncHost};
 
-use crate::secrets::SecretSource;
+use crate::destinations::Destinations;
+use crate::secrets::SecretStore;
 
 /// How calls are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +37,20 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// A longer answer is not read to its end, and counts as malformed.
     pub max_response_bytes: usize,
+    /// Where calls may go.
+    pub destinations: Destinations,
     /// Sent as `User-Agent`.
     pub user_agent: String,
 }
 
 impl Default for Config {
-    /// 20 s a call, 5 s to connect, answers up to 8 MiB.
+    /// 20 s a call, 5 s to connect, answers up to 8 MiB, public addresses.
     fn default() -> Self {
         Self {
             call_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(5),
             max_response_bytes: 8 * 1024 * 1024,
+            destinations: Destinations::Public,
             user_agent: concat!("distribution/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -60,12 +65,12 @@ pub struct ClientUnavailable(#[source] reqwest::Error);
 pub struct Hostaway {
     client: client::Client,
     tokens: token::Tokens,
-    secrets: Arc<dyn SecretSource>,
+    secrets: Arc<dyn SecretStore>,
 }
 
 impl Hostaway {
     /// A channel that reads its credentials from `secrets`.
-    pub fn new(config: &Config, secrets: Arc<dyn SecretSource>) -> Result<Self, ClientUnavailable> {
+    pub fn new(config: &Config, secrets: Arc<dyn SecretStore>) -> Result<Self, ClientUnavailable> {
         let client = client::Client::new(config).map_err(ClientUnavailable)?;
         Ok(Self { client, tokens: token::Tokens::default(), secrets })
     }

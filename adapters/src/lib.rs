@@ -1,6 +1,7 @@
-//! The outside world, one module each: the journal and the other tables that are not read models, NATS, Hostaway and
-//! secrets. Nothing here decides anything about units, targets or listings: that is the domain's.
+//! The outside world, one module each: the journal and the other tables that are not read models, NATS, Hostaway,
+//! secrets, and where calls may go. Nothing here decides anything about units, targets or listings: that is the domain's.
 
+pub mod destinations;
 pub mod dispatch;
 pub mod event_store;
 mod grouped;

@@ -1,47 +1,73 @@
-//! Where secrets are read from. A value is a `SecretString`, which prints nothing; no error shows one.
+//! Where secrets are kept. A value is a `SecretString`, which prints nothing, serialises to nothing and is wiped when it
+//! goes; no error shows one.
 
+mod aws;
+mod error;
+mod keepers;
 mod local;
+mod store;
+mod value;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::secret::SecretRef;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
+pub use aws::{AwsSecrets, KEPT_FOR};
+pub use error::SecretError;
+pub use keepers::Secrets;
 pub use local::LocalSecrets;
+pub use store::{EmbeddedStore, Entry};
+pub use value::read_value;
 
-/// A place that keeps secrets: the local one, or a secrets manager.
-#[async_trait]
-pub trait SecretSource: Send + Sync {
-    /// The value behind a reference. It is read again for every push, so a changed value is used without a restart.
-    async fn read(&self, secret: &SecretRef) -> Result<SecretString, SecretError>;
+/// How long after a rotation the value of before is still given beside the new one: calls under way with it end, and a
+/// channel that learns of the new one a little later is not lost.
+pub const ROTATION_GRACE: Duration = Duration::from_secs(300);
+
+/// The longest value, in bytes. AWS takes no longer one, and no credential is.
+pub const LONGEST_VALUE: usize = 64 * 1024;
+
+/// What is behind a reference.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// The value that holds now.
+    pub current: SecretString,
+    /// The one that it took the place of, for [`ROTATION_GRACE`] after that.
+    pub previous: Option<SecretString>,
 }
 
-/// Why a secret cannot be had. Names the reference, never the value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SecretError {
-    /// There is no file or variable of this name.
-    #[error("secret {secret}: there is no {place}")]
-    Missing {
-        /// The reference.
-        secret: SecretRef,
-        /// The file or variable that was looked for.
-        place: String,
-    },
-    /// Others on the machine may read it.
-    #[error("secret {secret}: {path} can be read by group or others (mode {mode:04o}); run: chmod 600 {path}")]
-    Exposed {
-        /// The reference.
-        secret: SecretRef,
-        /// The file.
-        path: String,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// It is there and cannot be used.
-    #[error("secret {secret}: {reason}")]
-    Unusable {
-        /// The reference.
-        secret: SecretRef,
-        /// In words.
-        reason: String,
-    },
+impl Secret {
+    /// A value that took nobody's place.
+    pub fn of(current: SecretString) -> Self {
+        Self { current, previous: None }
+    }
+
+    /// Whether the current value is the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.current.expose_secret() == other.current.expose_secret()
+    }
+}
+
+/// A place that keeps secrets.
+#[async_trait]
+pub trait SecretStore: Send + Sync {
+    /// Keeps a new secret; one of this name must not be there.
+    async fn create(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError>;
+
+    /// The value behind a reference. It is read again for every push, so a changed value is used without a restart; a
+    /// keeper that is far away may give what it gave up to a minute ago.
+    async fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError>;
+
+    /// The value as it is now, for who has seen another one refused.
+    async fn read_anew(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        self.read(secret).await
+    }
+
+    /// Puts a new value in the place of the one that is there, which is still given as the previous one for
+    /// [`ROTATION_GRACE`].
+    async fn rotate(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError>;
+
+    /// Forgets a secret, with its previous value.
+    async fn delete(&self, secret: &SecretRef) -> Result<(), SecretError>;
 }

@@ -2,7 +2,7 @@
 
 use domain::channel::ChannelKind;
 use domain::ids::TargetId;
-use domain::secret::SecretRef;
+use domain::secret::{SecretKeeper, SecretRef};
 use domain::target::{
     ChannelTarget, Configuration, Health, Lifecycle, NewTarget, TargetCommand, TargetError, TargetEvent,
 };
@@ -115,10 +115,19 @@ fn limits_that_make_no_sense_cannot_even_be_made() {
 
 #[test]
 fn a_secret_reference_is_no_secret() {
-    for text in ["hunter2", "file:", "file:.hidden", "file:../../etc/passwd", "vault:x", "env:A B"] {
+    let refused = ["hunter2", "file:", "file:.hidden", "file:../../etc/passwd", "vault:x", "env:A B", "store:.key"];
+    for text in refused.into_iter().chain(["store:a/b", "file:a/b", "aws:/a", "aws:"]) {
         assert!(text.parse::<SecretRef>().is_err(), "{text}");
     }
-    assert_eq!("env:HOSTAWAY_10450".parse::<SecretRef>().expect("a reference").as_str(), "env:HOSTAWAY_10450");
+    for (text, keeper, name) in [
+        ("env:HOSTAWAY_10450", SecretKeeper::Env, "HOSTAWAY_10450"),
+        ("file:hostaway.bali", SecretKeeper::File, "hostaway.bali"),
+        ("store:hostaway-bali", SecretKeeper::Store, "hostaway-bali"),
+        ("aws:prod/hostaway+bali@2", SecretKeeper::Aws, "prod/hostaway+bali@2"),
+    ] {
+        let secret = text.parse::<SecretRef>().expect("a reference");
+        assert_eq!((secret.as_str(), secret.keeper(), secret.name()), (text, keeper, name));
+    }
 }
 
 #[test]

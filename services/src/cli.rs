@@ -16,6 +16,7 @@ mod migrate;
 mod output;
 mod projections;
 mod queue;
+mod secret;
 mod secrets;
 mod session;
 mod span;
@@ -51,7 +52,7 @@ Exit codes:
   0  done
   1  refused, or a check failed
   2  wrong usage, of a flag or of an environment variable
-  3  Postgres or NATS cannot be reached
+  3  Postgres, NATS or a secrets manager cannot be reached
 
 First steps:
   distribution migrate
@@ -91,6 +92,9 @@ enum Command {
     /// Targets: accounts at channels, with their limits and credentials
     #[command(subcommand)]
     Target(target::TargetCommand),
+    /// Secrets: what targets refer to, kept encrypted
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// Listings: units on targets
     #[command(subcommand)]
     Listing(listing::ListingCommand),
@@ -136,6 +140,7 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(options) => serve(&session.connections, &options).await,
         Command::Migrate(args) => args.run(&session).await,
         Command::Target(command) => command.run(&session).await,
+        Command::Secret(command) => command.run(&session).await,
         Command::Listing(command) => command.run(&session).await,
         Command::Unit(command) => command.run(&session).await,
         Command::Queue(args) => args.run(&session).await,

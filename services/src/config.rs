@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adapters::destinations::Destinations;
 use adapters::nats::{Nats, Prefix};
+use adapters::secrets::Secrets;
 use anyhow::Context;
 use async_nats::ServerAddr;
 use clap::Args;
@@ -110,6 +112,45 @@ pub enum Role {
     Dispatcher,
 }
 
+/// Where secrets are kept.
+#[derive(Debug, Clone, Args)]
+pub struct SecretsOptions {
+    /// The folder of secrets that `serve` uses: the encrypted store, and files of mode 0600 that `file:NAME` means
+    #[arg(long, env = "DISTRIBUTION_SECRETS_DIR", default_value = "secrets", value_name = "DIR")]
+    pub secrets_dir: PathBuf,
+
+    /// The key of the encrypted store, made on first use; in the store's folder by default
+    #[arg(long, env = "DISTRIBUTION_SECRETS_KEY", value_name = "FILE")]
+    pub secrets_key: Option<PathBuf>,
+
+    /// Where AWS Secrets Manager is, for `aws:NAME`; what the AWS SDK finds by default, as it finds region and credentials
+    #[arg(long, env = "DISTRIBUTION_AWS_ENDPOINT", value_name = "URL")]
+    pub aws_endpoint: Option<String>,
+}
+
+impl SecretsOptions {
+    /// Every keeper of secrets. The folder is made whole, because errors name it and `serve` may run elsewhere.
+    pub fn secrets(&self) -> Secrets {
+        let dir = std::path::absolute(&self.secrets_dir).unwrap_or_else(|_| self.secrets_dir.clone());
+        Secrets::new(&dir, self.secrets_key.clone()).with_aws_endpoint(self.aws_endpoint.clone())
+    }
+}
+
+/// Which channels may be called.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ChannelReach {
+    /// Also call channels without HTTPS, and at addresses that are private, loopback or otherwise not public
+    #[arg(long, env = "DISTRIBUTION_ALLOW_PRIVATE_CHANNELS")]
+    pub allow_private_channels: bool,
+}
+
+impl ChannelReach {
+    /// Where calls may go.
+    pub fn destinations(self) -> Destinations {
+        Destinations::allowing_private(self.allow_private_channels)
+    }
+}
+
 /// How `serve` runs.
 #[derive(Debug, Clone, Args)]
 pub struct ServeOptions {
@@ -117,9 +158,13 @@ pub struct ServeOptions {
     #[arg(long, value_enum, value_delimiter = ',', env = "DISTRIBUTION_ROLES")]
     pub roles: Vec<Role>,
 
-    /// The folder of secrets that `file:NAME` references point into; files of mode 0600
-    #[arg(long, env = "DISTRIBUTION_SECRETS_DIR", default_value = "secrets")]
-    pub secrets_dir: PathBuf,
+    /// Where the credentials of targets are.
+    #[command(flatten)]
+    pub secrets: SecretsOptions,
+
+    /// Which channels may be called.
+    #[command(flatten)]
+    pub reach: ChannelReach,
 
     /// Syncs that are under way at the same time in this process
     #[arg(long, env = "DISTRIBUTION_CONCURRENCY", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]

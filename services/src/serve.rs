@@ -6,7 +6,6 @@ use adapters::event_store::{Journal, JournalOptions};
 use adapters::hostaway::{self, Hostaway};
 use adapters::nats::Nats;
 use adapters::postgres::MIGRATOR;
-use adapters::secrets::LocalSecrets;
 use adapters::units::UnitStore;
 use anyhow::Context;
 use sqlx::PgPool;
@@ -69,8 +68,12 @@ fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &Cancellation
         roles.spawn(Intake::new(nats.clone(), syncing).run(stop.clone()));
     }
     if options.runs(Role::Dispatcher) {
-        let config = hostaway::Config { call_timeout: options.call_timeout(), ..hostaway::Config::default() };
-        let secrets = Arc::new(LocalSecrets { dir: options.secrets_dir.clone() });
+        let config = hostaway::Config {
+            call_timeout: options.call_timeout(),
+            destinations: options.reach.destinations(),
+            ..hostaway::Config::default()
+        };
+        let secrets = Arc::new(options.secrets.secrets());
         let hostaway = Hostaway::new(&config, secrets).context("failed to set up the HTTP client")?;
         let channels = Channels { hostaway: Arc::new(hostaway) };
         let options = DispatcherOptions {

@@ -132,6 +132,7 @@ impl World {
             ("NATS_URL", variable("NATS_URL")?),
             ("NATS_PREFIX", self.nats.prefix.to_string()),
             ("DISTRIBUTION_SECRETS_DIR", self.path("secrets").display().to_string()),
+            ("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true".to_owned()),
             ("RUST_LOG", "info,sqlx=warn".to_owned()),
         ])
     }

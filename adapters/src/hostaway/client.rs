@@ -1,5 +1,5 @@
 //! One HTTP exchange: what came back, or how far it got. Redirects and the HTTP client's own retries are off, because
-//! each would be a call that no slot was taken for.
+//! each would be a call that no slot was taken for, and a redirect could carry the token to another host.
 
 use std::error::Error;
 
@@ -7,11 +7,13 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Request, RequestBuilder, StatusCode};
 
 use super::Config;
+use crate::destinations::{Destinations, Forbidden};
 
 /// The shared HTTP client.
 pub(super) struct Client {
     http: reqwest::Client,
     max_response_bytes: usize,
+    destinations: Destinations,
 }
 
 /// An answer as it came.
@@ -32,7 +34,9 @@ pub(super) enum NoReply {
 
 impl Client {
     pub fn new(config: &Config) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        let http = config
+            .destinations
+            .guard(reqwest::Client::builder())
             .user_agent(&config.user_agent)
             .timeout(config.call_timeout)
             .connect_timeout(config.connect_timeout)
@@ -41,7 +45,12 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .build()?;
-        Ok(Self { http, max_response_bytes: config.max_response_bytes })
+        Ok(Self { http, max_response_bytes: config.max_response_bytes, destinations: config.destinations })
+    }
+
+    /// Whether a request may be made at all.
+    pub fn allows(&self, request: &Request) -> Result<(), Forbidden> {
+        self.destinations.check_url(request.url())
     }
 
     pub fn request(&self, method: Method, url: &str) -> RequestBuilder {

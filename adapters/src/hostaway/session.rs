@@ -2,7 +2,7 @@
 //! new token and one more try, then it is a matter of rights.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::Utc;
 use domain::call::{CallPurpose, CallRecord};
@@ -10,24 +10,20 @@ use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::port::{NoSlot, Permit, SyncHost};
 use domain::target::Settings;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Hostaway;
-use super::answer::{self, Answer};
+use super::answer::Answer;
 use super::client::{NoReply, Reply};
 use super::failure::{Failure, Reach};
 use super::guard::check_body;
 use super::token::{Cell, Issued, Token};
 use super::verdict::{self, Effect};
-
-/// Where the token comes from, below the base URL.
-const TOKEN_PATH: &str = "/accessTokens";
-/// Where the token endpoint does not say how long a token lives: the shortest that anyone would choose.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(3_600);
+use super::{Hostaway, issue};
+use crate::secrets::{Secret, SecretError};
 
 /// A call to the API.
 pub(super) struct Call {
@@ -46,14 +42,16 @@ pub(super) struct Session<'a> {
     cell: Arc<Cell>,
     pub host: &'a dyn SyncHost,
     pub calls: Vec<CallRecord>,
-    secret: Option<SecretString>,
+    secret: Option<Secret>,
+    /// Whether a refusal was met, so that only what the keeper of the secret says now will do.
+    doubted: bool,
     refreshed: bool,
 }
 
 impl<'a> Session<'a> {
     pub fn new(hostaway: &'a Hostaway, target: &'a Settings, host: &'a dyn SyncHost) -> Self {
         let cell = hostaway.tokens.cell(target);
-        Self { hostaway, target, cell, host, calls: Vec::new(), secret: None, refreshed: false }
+        Self { hostaway, target, cell, host, calls: Vec::new(), secret: None, doubted: false, refreshed: false }
     }
 
     /// Makes a call; a 403 is tried once more with a new token, whatever the call: a 403 means not processed.
@@ -73,6 +71,7 @@ impl<'a> Session<'a> {
         }
         self.refreshed = true;
         self.secret = None;
+        self.doubted = true;
         let fresh = self.token(Some(token.generation), call.urgency).await?;
         let second = self.with_token(call, &fresh).await;
         match second {
@@ -111,57 +110,88 @@ impl<'a> Session<'a> {
 
     /// A token other than the refused generation; the caller waits until it is usable.
     async fn token(&mut self, refused: Option<u64>, urgency: Section) -> Result<Token, Failure> {
-        let secret = self.secret().await?;
         let cell = Arc::clone(&self.cell);
         let seen = cell.ended();
-        if let Some(token) = cell.lock().await.usable(&secret, refused) {
-            return Ok(token.settled().await);
+        let began_before = self.secret.is_some();
+        let mut secret = self.secret().await?;
+        let mut token = cell.lock().await.usable(&secret, refused);
+        if token.is_none() && began_before {
+            // A push may end with the value that it began with, but a new token is asked for with the one that holds now.
+            self.secret = None;
+            secret = self.secret().await?;
+            token = cell.lock().await.usable(&secret, refused);
         }
-        // The slot before the lock: a target without slots must not keep the others of its account waiting.
-        let permit = self.slot(CallPurpose::Token, urgency).await?;
-        let mut state = cell.lock().await;
-        let known = match state.usable(&secret, refused) {
-            Some(token) => Some(Ok(token)),
-            None => state.failure_since(seen).map(Err),
+        let token = match token {
+            Some(token) => token,
+            None => self.fresh_token(&cell, secret, seen, refused, urgency).await?,
         };
-        let token = match known {
-            Some(known) => {
-                permit.unused();
-                known?
-            }
-            None if !permit.can_start() => {
-                permit.unused();
-                return Err(Failure::stopping(Utc::now()));
-            }
-            None => {
-                let issued = self.issue(&secret, permit).await;
-                cell.settle(&mut state, &secret, issued)?
-            }
-        };
-        drop(state);
         Ok(token.settled().await)
     }
 
-    /// The credential's value, read once a push and again when a token was refused: it may just have been rotated.
-    async fn secret(&mut self) -> Result<SecretString, Failure> {
+    async fn fresh_token(
+        &mut self,
+        cell: &Cell,
+        mut secret: Secret,
+        seen: u64,
+        refused: Option<u64>,
+        urgency: Section,
+    ) -> Result<Token, Failure> {
+        loop {
+            // The slot before the lock: a target without slots must not keep the others of its account waiting.
+            let permit = self.slot(CallPurpose::Token, urgency).await?;
+            let mut state = cell.lock().await;
+            let known = match state.usable(&secret, refused) {
+                Some(token) => Some(Ok(token)),
+                None => state.failure_since(seen).map(Err),
+            };
+            if let Some(known) = known {
+                permit.unused();
+                return known;
+            }
+            if !permit.can_start() {
+                permit.unused();
+                return Err(Failure::stopping(Utc::now()));
+            }
+            let value = state.value(&secret).clone();
+            let issued = self.issue(&value, permit).await;
+            let unknown = issued.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
+            if unknown && state.refuse(&secret, &value) {
+                continue;
+            }
+            if unknown && !std::mem::replace(&mut self.doubted, true) {
+                // What was read may be a minute old.
+                self.secret = None;
+                let now = self.secret().await?;
+                if !now.is(&secret) {
+                    secret = now;
+                    continue;
+                }
+            }
+            return cell.settle(&mut state, &value, issued);
+        }
+    }
+
+    /// The credential's value, read once a push and again when a token is needed: it may just have been rotated.
+    async fn secret(&mut self) -> Result<Secret, Failure> {
         if let Some(secret) = &self.secret {
             return Ok(secret.clone());
         }
-        let secret = self.hostaway.secrets.read(&self.target.credential).await;
-        let secret = secret.map_err(|error| Failure::credentials(error.to_string()))?;
+        let (secrets, credential) = (&self.hostaway.secrets, &self.target.credential);
+        let secret = if self.doubted { secrets.read_anew(credential).await } else { secrets.read(credential).await };
+        let secret = secret.map_err(|error| match error {
+            SecretError::Unreachable { .. } => Failure::new(OutcomeClass::Transient, error.to_string()),
+            error => Failure::credentials(error.to_string()),
+        })?;
         self.secret = Some(secret.clone());
         Ok(secret)
     }
 
     async fn issue(&mut self, secret: &SecretString, permit: Box<dyn Permit>) -> Result<Issued, Failure> {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", self.target.channel_account.as_str()),
-            ("client_secret", secret.expose_secret()),
-            ("scope", "general"),
-        ];
-        let request = self.request(Method::POST, TOKEN_PATH).form(&form);
-        self.exchange(CallPurpose::Token, request, permit, issued).await
+        let request = self
+            .request(Method::POST, issue::PATH)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+            .body(issue::form(&self.target.channel_account, secret));
+        self.exchange(CallPurpose::Token, request, permit, issue::issued).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -187,11 +217,16 @@ impl<'a> Session<'a> {
         judge: impl FnOnce(Result<Reply, NoReply>) -> Result<T, Failure> + Send,
     ) -> Result<T, Failure> {
         let request_id = Uuid::now_v7();
-        let request = match request.header("X-Request-Id", request_id.to_string()).build() {
+        let built = request.header("X-Request-Id", request_id.to_string()).build();
+        let checked = built.map_err(|error| error.without_url().to_string()).and_then(|request| {
+            self.hostaway.client.allows(&request).map_err(|forbidden| forbidden.to_string())?;
+            Ok(request)
+        });
+        let request = match checked {
             Ok(request) => request,
             Err(error) => {
                 permit.unused();
-                let why = format!("the call cannot be built, check the target's base_url: {}", error.without_url());
+                let why = format!("the call cannot be made, check the target's base_url: {error}");
                 return Err(Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Target));
             }
         };
@@ -234,27 +269,4 @@ fn shown_path(url: &reqwest::Url) -> String {
 fn no_rights(denied: &Failure) -> Failure {
     let detail = format!("the token is good but may not do this (a new one did not help): {}", denied.detail);
     Failure::new(OutcomeClass::Unauthorised, detail).reaching(Reach::Denied)
-}
-
-/// The token endpoint's answer, which comes without the envelope. Its refusal is of the credentials as a whole.
-fn issued(reply: Result<Reply, NoReply>) -> Result<Issued, Failure> {
-    let status = reply.as_ref().ok().map(|reply| reply.status);
-    let body = verdict::successful(reply, Effect::Read, Utc::now()).map_err(|failure| {
-        let refused = failure.reach == Reach::Denied || failure.class == OutcomeClass::Rejected && is_400(status);
-        if refused { Failure::credentials(failure.detail) } else { failure }
-    })?;
-    let body = answer::json(&body).map_err(|why| verdict::malformed(Effect::Read, &why))?;
-    let token = body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
-    let header = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
-    let Some(mut authorization) = header else {
-        return Err(verdict::malformed(Effect::Read, "there is no access token in it"));
-    };
-    authorization.set_sensitive(true);
-    let lifetime = body.get("expires_in").and_then(Value::as_u64).map_or(UNSAID_LIFETIME, Duration::from_secs);
-    Ok(Issued { authorization, lifetime })
-}
-
-/// OAuth servers may refuse a client with a plain 400 (RFC 6749 §5.2).
-fn is_400(status: Option<reqwest::StatusCode>) -> bool {
-    status == Some(reqwest::StatusCode::BAD_REQUEST)
 }

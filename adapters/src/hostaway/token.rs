@@ -1,5 +1,5 @@
 //! Access tokens, one per account and credential, in memory alone. Whoever needs a new one gets it under the lock of
-//! its cell, so that any number of pushes that wait for it cause one request.
+//! its cell, so that any number of pushes that wait for it cause one request. Over a rotation there are two for a while.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::failure::Failure;
+use crate::secrets::Secret;
 
 /// Hostaway accepts a token about one second after its issue; a call before that gets a 403.
 const USABLE_AFTER: Duration = Duration::from_millis(1_050);
 /// After a new token did not lift a 403, a 403 is a matter of rights: for this long it asks for no further token.
 const VAIN_FOR: Duration = Duration::from_secs(300);
+/// After the channel refused a new secret, the one of before is used, where it is still there, for this long.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// A token that can be sent.
 #[derive(Clone)]
@@ -77,14 +80,22 @@ pub(super) struct Cell {
 
 #[derive(Default)]
 pub(super) struct State {
-    token: Option<Token>,
-    /// The secret that the token was issued for.
-    secret: Option<SecretString>,
+    newest: Option<Held>,
+    /// The token of another secret: pushes that began before a rotation end with it.
+    earlier: Option<Held>,
     generation: u64,
     /// The last request's failure, and which request it was.
     failure: Option<(u64, Failure)>,
     /// A generation that did not lift a 403, and when that was seen.
     vain: Option<(u64, Instant)>,
+    /// A secret that the channel does not know yet, and when it said so.
+    refused: Option<(SecretString, Instant)>,
+}
+
+/// A token and the secret that it was issued for.
+struct Held {
+    token: Token,
+    secret: SecretString,
 }
 
 impl Cell {
@@ -127,31 +138,56 @@ impl Cell {
         let now = Instant::now();
         state.generation += 1;
         state.failure = None;
-        state.secret = Some(secret.clone());
         let token = Token {
             authorization: issued.authorization,
             generation: state.generation,
             usable_at: now + USABLE_AFTER,
             renew_at: now + issued.lifetime.saturating_sub(margin(issued.lifetime)),
         };
-        state.token = Some(token.clone());
+        let before = state.newest.replace(Held { token: token.clone(), secret: secret.clone() });
+        if let Some(before) = before.filter(|before| !same(&before.secret, secret)) {
+            state.earlier = Some(before);
+        }
         Ok(token)
     }
 }
 
 impl State {
-    /// The token, if it may still be used with this secret and is newer than the refused generation.
-    pub fn usable(&self, secret: &SecretString, refused: Option<u64>) -> Option<Token> {
-        let token = self.token.as_ref()?;
-        let same_secret = self.secret.as_ref().is_some_and(|known| known.expose_secret() == secret.expose_secret());
-        let newer = refused.is_none_or(|refused| token.generation > refused);
-        (same_secret && newer && Instant::now() < token.renew_at).then(|| token.clone())
+    /// A token that may still be used with this secret and is newer than the refused generation.
+    pub fn usable(&self, secret: &Secret, refused: Option<u64>) -> Option<Token> {
+        let value = self.value(secret);
+        let held = [&self.newest, &self.earlier].into_iter().flatten().find(|held| same(&held.secret, value))?;
+        let newer = refused.is_none_or(|refused| held.token.generation > refused);
+        (newer && Instant::now() < held.token.renew_at).then(|| held.token.clone())
+    }
+
+    /// The value to ask for a token with: the current one, unless the channel has just refused it and there is another.
+    pub fn value<'s>(&self, secret: &'s Secret) -> &'s SecretString {
+        let refused =
+            |known: &(SecretString, Instant)| same(&known.0, &secret.current) && known.1.elapsed() < REFUSED_FOR;
+        match &secret.previous {
+            Some(previous) if self.refused.as_ref().is_some_and(refused) => previous,
+            _ => &secret.current,
+        }
+    }
+
+    /// The channel refused this value. Whether another one can be tried.
+    pub fn refuse(&mut self, secret: &Secret, value: &SecretString) -> bool {
+        let another = secret.previous.is_some() && same(value, &secret.current);
+        if another {
+            self.refused = Some((value.clone(), Instant::now()));
+        }
+        another
     }
 
     /// How a request failed that ended after `seen` of them had, so while the caller waited.
     pub fn failure_since(&self, seen: u64) -> Option<Failure> {
         self.failure.as_ref().filter(|(ended, _)| *ended > seen).map(|(_, failure)| failure.clone())
     }
+}
+
+fn same(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret() == other.expose_secret()
 }
 
 /// A tenth of the lifetime, but not more than a day, before its end.

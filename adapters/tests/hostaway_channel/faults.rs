@@ -8,7 +8,7 @@ use domain::port::ThrottledScope;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::fixture::{Bench, Listing};
+use crate::fixture::{Bench, Listing, inside};
 use crate::host::End;
 use crate::sandbox::Sandbox;
 
@@ -57,26 +57,26 @@ async fn content_fault(config: Config, fault: Value) -> domain::port::PushReport
 
 #[tokio::test]
 async fn a_server_error_is_transient() {
-    let report = content_fault(Config::default(), json!({ "kind": "status", "code": 503 })).await;
+    let report = content_fault(inside(), json!({ "kind": "status", "code": 503 })).await;
     assert_eq!((report.class, report.calls.last().unwrap().status), (OutcomeClass::Transient, Some(503)));
 }
 
 #[tokio::test]
 async fn a_cut_write_is_unknown() {
-    let report = content_fault(Config::default(), json!({ "kind": "cut_before" })).await;
+    let report = content_fault(inside(), json!({ "kind": "cut_before" })).await;
     assert_eq!((report.class, report.calls.last().unwrap().status), (OutcomeClass::Unknown, None));
 }
 
 #[tokio::test]
 async fn half_an_answer_to_a_write_is_unknown() {
-    let report = content_fault(Config::default(), json!({ "kind": "malformed_json" })).await;
+    let report = content_fault(inside(), json!({ "kind": "malformed_json" })).await;
     assert_eq!((report.class, report.calls.last().unwrap().status), (OutcomeClass::Unknown, Some(200)));
 }
 
 #[tokio::test]
 async fn an_answer_without_end_is_not_read() {
     let body = "x".repeat(200_000);
-    let config = Config { max_response_bytes: 100_000, ..Config::default() };
+    let config = Config { max_response_bytes: 100_000, ..inside() };
     let report = content_fault(config, json!({ "kind": "status", "code": 200, "body": body })).await;
     assert_eq!(report.class, OutcomeClass::Unknown);
     assert!(report.detail.unwrap().contains("longer than 100000 bytes"));
@@ -97,7 +97,7 @@ async fn half_an_answer_to_a_read_is_transient_and_the_nights_do_not_count_yet()
 async fn no_connection_is_transient_even_for_a_write() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let bench = Bench::with(&format!("http://127.0.0.1:{port}/v1"), &Config::default());
+    let bench = Bench::with(&format!("http://127.0.0.1:{port}/v1"), &inside());
     let report = bench.push(&Listing::new("villa-1"), &Section::ALL).await;
     assert_eq!(report.class, OutcomeClass::Transient, "{report:?}");
     assert!(report.detail.unwrap().contains("no connection"));
@@ -119,7 +119,7 @@ async fn a_redirect_is_not_followed() {
             let _written = stream.write_all(answer.as_bytes()).await;
         }
     });
-    let bench = Bench::with(&format!("http://{address}/v1"), &Config::default());
+    let bench = Bench::with(&format!("http://{address}/v1"), &inside());
     let report = bench.push(&Listing::new("villa-1"), &Section::ALL).await;
     assert_eq!(report.class, OutcomeClass::Rejected, "{report:?}");
     assert!(report.detail.unwrap().contains("redirected"));

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::destinations::Destinations;
 use adapters::hostaway::{Config, Hostaway};
-use adapters::secrets::LocalSecrets;
+use adapters::secrets::Secrets;
 use chrono::{Days, NaiveDate};
 use domain::channel::{ChannelKind, ListingPayload, Section, SectionPayload};
 use domain::ids::{AccountId, ExternalId, ListingId, OrgId, TargetId, UnitId};
@@ -34,20 +35,25 @@ pub fn write_secret(dir: &Path, name: &str, value: &str, mode: u32) {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// Calls may go to this machine.
+pub fn inside() -> Config {
+    Config { destinations: Destinations::Any, ..Config::default() }
+}
+
 impl Bench {
     pub fn new(sandbox: &Sandbox) -> Self {
-        Self::with(&sandbox.base_url(), &Config::default())
+        Self::with(&sandbox.base_url(), &inside())
     }
 
     /// Gives up on a call after a second.
     pub fn impatient(sandbox: &Sandbox) -> Self {
-        Self::with(&sandbox.base_url(), &Config { call_timeout: Duration::from_secs(1), ..Config::default() })
+        Self::with(&sandbox.base_url(), &Config { call_timeout: Duration::from_secs(1), ..inside() })
     }
 
     pub fn with(base_url: &str, config: &Config) -> Self {
         let secrets = tempfile::tempdir().unwrap();
         write_secret(secrets.path(), "hostaway", &format!("{SECRET}\n"), 0o600);
-        let source = Arc::new(LocalSecrets { dir: secrets.path().to_owned() });
+        let source = Arc::new(Secrets::new(secrets.path(), None));
         let target = Settings {
             target_id: TargetId(Uuid::from_u128(7)),
             org_id: OrgId::new("org").unwrap(),

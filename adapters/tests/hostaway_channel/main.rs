@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose bench breaks fails")]
 
 mod creation;
+mod destinations;
 mod faults;
 mod fixture;
 mod host;

@@ -1,13 +1,13 @@
 //! Local secrets: what is read, what is refused, and that no error shows a value.
 
-use adapters::secrets::{LocalSecrets, SecretError, SecretSource as _};
+use adapters::secrets::{SecretError, SecretStore as _, Secrets};
 use secrecy::ExposeSecret as _;
 
 use crate::fixture::write_secret;
 
 async fn read(dir: &tempfile::TempDir, reference: &str) -> Result<String, SecretError> {
-    let source = LocalSecrets { dir: dir.path().to_owned() };
-    source.read(&reference.parse().unwrap()).await.map(|secret| secret.expose_secret().to_owned())
+    let secrets = Secrets::new(dir.path(), None);
+    secrets.read(&reference.parse().unwrap()).await.map(|secret| secret.current.expose_secret().to_owned())
 }
 
 #[tokio::test]

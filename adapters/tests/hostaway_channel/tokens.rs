@@ -1,13 +1,17 @@
 //! The life of a token: got once however many wait, renewed once on a 403, never in a loop.
 
+use adapters::secrets::{SecretStore as _, Secrets};
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
+use domain::secret::SecretRef;
 use futures::future::join_all;
+use secrecy::SecretString;
 use serde_json::json;
 
 use crate::fixture::{Bench, Listing, write_secret};
-use crate::sandbox::Sandbox;
+use crate::host::End;
+use crate::sandbox::{SECRET, Sandbox};
 
 const CONTENT: [Section; 1] = [Section::Content];
 
@@ -112,4 +116,67 @@ async fn a_secret_that_cannot_be_read_refuses_the_credentials_and_calls_nobody()
     assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true));
     assert!(report.detail.unwrap().contains("file:absent"));
     assert!(sandbox.arrivals().await.is_empty());
+}
+
+/// The bench's target, its secret in the embedded store.
+async fn kept_in_the_store(bench: &mut Bench) -> (Secrets, SecretRef) {
+    let (secrets, secret) = (Secrets::new(bench.secrets.path(), None), "store:hostaway".parse().unwrap());
+    secrets.create(&secret, SecretString::from(SECRET)).await.unwrap();
+    bench.target.credential = secret.clone();
+    (secrets, secret)
+}
+
+#[tokio::test]
+async fn a_push_that_began_before_a_rotation_ends_with_the_value_it_began_with() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    let slow = Listing::created("villa-1", &bench).await;
+    let other = Listing::created("villa-2", &bench).await;
+    let path = format!("/v1/listings/{}", slow.external());
+    sandbox.fault(json!({ "kind": "latency", "path_prefix": path, "min_ms": 1_500, "max_ms": 1_500 })).await;
+
+    let rotation = async {
+        while bench.host.slots().last().is_none_or(|slot| slot.end != End::Open) {
+            tokio::task::yield_now().await;
+        }
+        sandbox.set_secret("rotated").await;
+        secrets.rotate(&secret, SecretString::from("rotated")).await.unwrap();
+        bench.push(&other, &CONTENT).await
+    };
+    let (slow, other) = tokio::join!(bench.push(&slow, &Section::ALL), rotation);
+    assert_eq!((slow.class, other.class), (OutcomeClass::Accepted, OutcomeClass::Accepted), "{slow:?} {other:?}");
+    assert!(slow.calls.len() > 1 && slow.calls.iter().all(|call| call.purpose != CallPurpose::Token), "{slow:?}");
+    assert_eq!(other.calls[0].purpose, CallPurpose::Token, "{other:?}");
+    assert_eq!(sandbox.token_calls().await, 2, "one with each value, and no going back and forth");
+}
+
+#[tokio::test]
+async fn a_push_that_needs_another_token_after_a_rotation_asks_with_the_new_value() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    let listing = Listing::created("villa-1", &bench).await;
+    sandbox.fault(json!({ "kind": "expired_token", "count": 1 })).await;
+    sandbox.set_secret("rotated").await;
+    secrets.rotate(&secret, SecretString::from("rotated")).await.unwrap();
+    // The value of before stays out of it: it is refused by now.
+    assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Accepted);
+}
+
+#[tokio::test]
+async fn a_channel_that_does_not_know_the_new_value_yet_gets_the_one_of_before() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    secrets.rotate(&secret, SecretString::from("not known yet")).await.unwrap();
+    let listing = Listing::created("villa-1", &bench).await;
+    assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Accepted);
+    assert_eq!(sandbox.token_calls().await, 2, "the refused value is not tried again with every push");
+
+    // Without a value of before the refusal is one of the credentials.
+    secrets.delete(&secret).await.unwrap();
+    secrets.create(&secret, SecretString::from("not known at all")).await.unwrap();
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true), "{report:?}");
 }

@@ -4,6 +4,7 @@ use domain::secret::SecretRef;
 use domain::window::RateLimit;
 
 use super::failure::Failure;
+use crate::config::ChannelReach;
 
 /// The longest reason and name, in characters.
 const LONGEST: usize = 500;
@@ -52,4 +53,10 @@ pub(super) fn secret_ref(text: &str) -> Result<SecretRef, Failure> {
         field: "secret_ref",
         reason: error.to_string(),
     })
+}
+
+/// Refuses a base URL that `serve` would not call. Where `serve` runs with another setting, its own holds for the call.
+pub(super) async fn may_call(reach: ChannelReach, base_url: &str) -> Result<(), Failure> {
+    let refused = reach.destinations().check(base_url).await;
+    refused.map_err(|forbidden| Failure::Usage { field: "base_url", reason: forbidden.to_string() })
 }

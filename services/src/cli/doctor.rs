@@ -1,5 +1,6 @@
 //! `doctor`: looks at everything the service depends on and says what to do. It changes nothing.
 
+mod channels;
 mod nats;
 mod postgres;
 mod report;
@@ -9,18 +10,21 @@ mod work;
 use clap::Args;
 
 use super::failure::Failure;
-use super::secrets::SecretsFolder;
 use super::session::Session;
+use crate::config::{ChannelReach, SecretsOptions};
 use report::Report;
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "Each line is ok, warn or FAIL; FAIL means that the service does not work like this, and makes \
-    the exit code 1.\nRun it where `serve` runs: it looks at the same secrets."
+    the exit code 1.\nRun it where `serve` runs: it looks at the same secrets, and takes the \
+    same --allow-private-channels."
 )]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
-    secrets: SecretsFolder,
+    reach: ChannelReach,
+    #[command(flatten)]
+    secrets: SecretsOptions,
 }
 
 impl DoctorArgs {
@@ -33,7 +37,8 @@ impl DoctorArgs {
                 nats::check_relay(pool, nats, &mut report).await?;
             }
             work::check(pool, &mut report).await?;
-            secrets::check(pool, self.secrets.secrets_dir, &mut report).await?;
+            channels::check(pool, self.reach, &mut report).await?;
+            secrets::check(pool, &self.secrets, &mut report).await?;
         }
         if report.finish()? { Ok(()) } else { Err(Failure::CheckFailed.into()) }
     }

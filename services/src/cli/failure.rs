@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use adapters::nats::dead_letters::DeadLetterError;
+use adapters::secrets::SecretError;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use domain::listing::ListingError;
@@ -180,4 +181,5 @@ fn is_unreachable(cause: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(cause.downcast_ref(), Some(CommandError::<ListingError>::Unavailable(_)))
         || matches!(cause.downcast_ref(), Some(SyncError::Unavailable(_)))
         || matches!(cause.downcast_ref(), Some(DeadLetterError::Nats(_)))
+        || matches!(cause.downcast_ref(), Some(SecretError::Unreachable { .. }))
 }

@@ -31,8 +31,9 @@ pub(super) enum TargetCommand {
     Pause(change::ReasonArgs),
     /// Send again; also says that refused credentials are good again
     Resume(TargetArg),
-    /// Delete it softly: its history stays, its syncs end, nothing at the channel is touched
-    Delete(change::ReasonArgs),
+    /// Delete it softly: its history stays, its syncs end, nothing at the channel is touched. Its secret goes with it
+    /// where we keep it and no other target uses it
+    Delete(change::DeleteArgs),
     /// How the channel answers, now and before
     Health(health::HealthArgs),
 }
@@ -55,7 +56,7 @@ impl TargetCommand {
             Self::RotateCredential(args) => args.run(session).await,
             Self::Pause(args) => args.pause(session).await,
             Self::Resume(target) => change::resume(session, target.target_id).await,
-            Self::Delete(args) => args.delete(session).await,
+            Self::Delete(args) => args.run(session).await,
             Self::Health(args) => args.run(session).await,
         }
     }

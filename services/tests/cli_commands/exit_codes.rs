@@ -9,7 +9,7 @@ use crate::world::World;
 fn help_and_version_are_answers_and_name_the_exit_codes() {
     let world = World::empty();
     let help = world.run(&["--help"]).ok();
-    assert!(help.stdout.contains("3  Postgres or NATS cannot be reached"), "{help:?}");
+    assert!(help.stdout.contains("3  Postgres, NATS or a secrets manager cannot be reached"), "{help:?}");
     assert!(world.run(&["--version"]).ok().stdout.starts_with("distribution "));
     assert!(world.run(&["completions", "bash"]).ok().stdout.contains("_distribution()"));
 }

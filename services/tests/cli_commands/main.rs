@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod destinations;
 mod exit_codes;
 mod linking;
 mod publishing;
 mod refusals;
 mod replays;
 mod running;
+mod secrets;
 mod service;
 mod shapes;
 mod world;

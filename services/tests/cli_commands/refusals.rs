@@ -30,7 +30,7 @@ fn a_secret_in_place_of_its_reference_is_refused_and_never_shown() {
     {
         for ran in [world.json(arguments), world.run(arguments)] {
             assert_eq!(ran.code, 2, "{ran:?}");
-            assert!(ran.stderr.contains("file:NAME or env:NAME"), "{ran:?}");
+            assert!(ran.stderr.contains("store:NAME, aws:NAME, file:NAME or env:NAME"), "{ran:?}");
             assert!(!ran.stderr.contains(secret) && !ran.stdout.contains(secret), "{ran:?}");
         }
         assert_eq!(world.json(arguments).error()["field"], "secret_ref");

@@ -99,6 +99,7 @@ impl World {
             .env("NATS_URL", &self.nats_url)
             .env("NATS_PREFIX", &self.prefix)
             .env("DISTRIBUTION_SECRETS_DIR", self.secrets.path())
+            .env("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true")
             .env("USER", "tester")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null());

@@ -127,6 +127,7 @@ impl Stage {
             ("NATS_URL", self.nats_url.clone()),
             ("NATS_PREFIX", self.prefix.clone()),
             ("DISTRIBUTION_SECRETS_DIR", self.secrets().display().to_string()),
+            ("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true".to_owned()),
         ]
     }
 

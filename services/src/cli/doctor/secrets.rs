@@ -1,28 +1,27 @@
 //! The secrets that live targets refer to: there, and closed to others. No value is shown or kept.
 
-use std::path::PathBuf;
-
-use adapters::secrets::{LocalSecrets, SecretError, SecretSource};
-use domain::secret::SecretRef;
+use adapters::secrets::{SecretError, SecretStore as _};
+use domain::secret::{SecretKeeper, SecretRef};
 use sqlx::PgPool;
 
 use super::report::Report;
 use crate::cli::counted::counted;
+use crate::config::SecretsOptions;
 
 const REFERENCES: &str = "
 SELECT credential, array_agg(name ORDER BY name) FROM channel_targets WHERE lifecycle <> 'deleted'
 GROUP BY credential ORDER BY credential";
 
-pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check(pool: &PgPool, options: &SecretsOptions, report: &mut Report) -> anyhow::Result<()> {
     let references: Vec<(String, Vec<String>)> = sqlx::query_as(REFERENCES).fetch_all(pool).await?;
     if references.iter().any(|(reference, _)| reference.starts_with("file:"))
-        && let Err(error) = std::fs::read_dir(&dir)
+        && let Err(error) = std::fs::read_dir(&options.secrets_dir)
     {
         let advice =
             "give the folder with --secrets-dir or DISTRIBUTION_SECRETS_DIR; its owner must be able to read it";
-        return report.fail("secrets", format!("{}: {error}", dir.display()), advice);
+        return report.fail("secrets", format!("{}: {error}", options.secrets_dir.display()), advice);
     }
-    let secrets = LocalSecrets { dir };
+    let secrets = options.secrets();
     let mut usable: usize = 0;
     for (reference, targets) in &references {
         let Ok(secret) = reference.parse::<SecretRef>() else {
@@ -36,7 +35,7 @@ pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> a
             continue;
         };
         let detail = format!("{error} (targets: {})", targets.join(", "));
-        if reference.starts_with("env:") {
+        if secret.keeper() == SecretKeeper::Env {
             report.warn("secrets", detail, "only `distribution serve` has to have this variable: check it there")?;
         } else if matches!(error, SecretError::Exposed { .. }) {
             report.fail(
@@ -45,7 +44,15 @@ pub(super) async fn check(pool: &PgPool, dir: PathBuf, report: &mut Report) -> a
                 "no restart is needed; the secret was open to others: think of a new one",
             )?;
         } else {
-            report.fail("secrets", detail, "put the secret there with mode 0600; no restart is needed")?;
+            let advice = match secret.keeper() {
+                _ if matches!(error, SecretError::Unreachable { .. }) => {
+                    "check region, credentials and network of the secrets manager; --aws-endpoint gives its address"
+                }
+                SecretKeeper::Aws => "keep it there, or refer to another: `distribution target rotate-credential`",
+                SecretKeeper::Store => "put it there with `distribution secret put`; no restart is needed",
+                _ => "put the secret there with mode 0600; no restart is needed",
+            };
+            report.fail("secrets", detail, advice)?;
         }
     }
     if references.is_empty() {

@@ -11,8 +11,11 @@ use uuid::Uuid;
 
 use crate::cli::arguments::{self, LimitOrNone};
 use crate::cli::failure::Failure;
-use crate::cli::secrets::SecretsFolder;
+use crate::cli::output::note;
+use crate::cli::secrets;
 use crate::cli::session::{Session, target_settings};
+use crate::config::{ChannelReach, SecretsOptions};
+use crate::credentials::{self, Forgotten};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  distribution target configure 0199… --account-rate-limit none")]
@@ -29,6 +32,8 @@ pub(in crate::cli) struct ConfigureArgs {
     /// A new limit of the account at the channel, or none
     #[arg(long, value_name = "LIMIT|none")]
     account_rate_limit: Option<LimitOrNone>,
+    #[command(flatten)]
+    reach: ChannelReach,
 }
 
 #[derive(Debug, Args)]
@@ -44,16 +49,16 @@ pub(in crate::cli) struct RateLimitArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "The new secret must be in place before. What waited for good credentials goes on at once.\n\n\
-    Example:\n  distribution target rotate-credential 0199… --secret-ref file:hostaway-bali-2")]
+    Example:\n  distribution target rotate-credential 0199… --secret-ref store:hostaway-bali-2")]
 pub(in crate::cli) struct RotateArgs {
     /// The target
     #[arg(value_name = "TARGET")]
     target_id: TargetId,
-    /// Where the new secret is: file:NAME or env:NAME; never the secret itself
+    /// Where the new secret is: store:NAME, aws:NAME, file:NAME or env:NAME; never the secret itself
     #[arg(long, value_name = "REF")]
     secret_ref: String,
     #[command(flatten)]
-    secrets: SecretsFolder,
+    secrets: SecretsOptions,
 }
 
 #[derive(Debug, Args)]
@@ -66,11 +71,22 @@ pub(in crate::cli) struct ReasonArgs {
     reason: String,
 }
 
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DeleteArgs {
+    #[command(flatten)]
+    why: ReasonArgs,
+    #[command(flatten)]
+    secrets: SecretsOptions,
+}
+
 impl ConfigureArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         if self.name.is_none() && self.base_url.is_none() && self.account_rate_limit.is_none() {
             let reason = "give --name, --base-url or --account-rate-limit".to_owned();
             return Err(Failure::Usage { field: "configuration", reason }.into());
+        }
+        if let Some(base_url) = &self.base_url {
+            arguments::may_call(self.reach, base_url).await?;
         }
         let change = Configuration {
             name: self.name,
@@ -94,7 +110,7 @@ impl RotateArgs {
         let did = format!("using {credential}");
         let command = TargetCommand::RotateCredential { credential: credential.clone() };
         change_target(session, self.target_id, command, &did).await?;
-        self.secrets.warn(&credential).await;
+        secrets::warn(&self.secrets, &credential).await;
         Ok(())
     }
 }
@@ -103,9 +119,23 @@ impl ReasonArgs {
     pub(in crate::cli) async fn pause(self, session: &Session) -> anyhow::Result<()> {
         change_target(session, self.target_id, TargetCommand::Pause { reason: self.reason }, "paused").await
     }
+}
 
-    pub(in crate::cli) async fn delete(self, session: &Session) -> anyhow::Result<()> {
-        change_target(session, self.target_id, TargetCommand::Delete { reason: self.reason }, "deleted").await
+impl DeleteArgs {
+    pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let command = TargetCommand::Delete { reason: self.why.reason };
+        change_target(session, self.why.target_id, command, "deleted").await?;
+        let pool = session.postgres().await?;
+        let settings = target_settings(session.syncing(&pool).commands(), self.why.target_id).await?;
+        let secret = &settings.credential;
+        match credentials::forget(&pool, &self.secrets.secrets(), secret).await {
+            Ok(Forgotten::Deleted) => note(&format!("secret {secret} is deleted with it")),
+            Ok(Forgotten::StillUsed(others)) => note(&format!("secret {secret} stays: {} uses it", others.join(", "))),
+            Ok(Forgotten::NotOurs) => note(&format!("secret {secret} stays: remove it where it is kept")),
+            // The target is deleted all the same; the secret may be on the host of `serve`.
+            Err(error) => note(&format!("warning: its secret stays: {error:#}")),
+        }
+        Ok(())
     }
 }
 

@@ -9,13 +9,14 @@ use domain::window::RateLimit;
 use uuid::Uuid;
 
 use crate::cli::arguments;
-use crate::cli::secrets::SecretsFolder;
+use crate::cli::secrets;
 use crate::cli::session::Session;
+use crate::config::{ChannelReach, SecretsOptions};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     distribution target create --org sunstay --account bali --name 'Hostaway Bali' \\\n    \
-    --base-url https://api.hostaway.com/v1 --channel-account 10450 --secret-ref file:hostaway-bali")]
+    --base-url https://api.hostaway.com/v1 --channel-account 10450 --secret-ref store:hostaway-bali")]
 pub(in crate::cli) struct CreateArgs {
     /// The organisation; its first target makes it known
     #[arg(long)]
@@ -35,7 +36,7 @@ pub(in crate::cli) struct CreateArgs {
     /// The account's id at the channel
     #[arg(long, value_name = "ID")]
     channel_account: String,
-    /// Where the secret is: file:NAME in the secrets folder, or env:NAME; never the secret itself
+    /// Where the secret is: store:NAME (`distribution secret put`), aws:NAME, file:NAME or env:NAME; never itself
     #[arg(long, value_name = "REF")]
     secret_ref: String,
     /// How many requests in any such window the target takes
@@ -45,12 +46,15 @@ pub(in crate::cli) struct CreateArgs {
     #[arg(long, value_name = "LIMIT")]
     account_rate_limit: Option<RateLimit>,
     #[command(flatten)]
-    secrets: SecretsFolder,
+    reach: ChannelReach,
+    #[command(flatten)]
+    secrets: SecretsOptions,
 }
 
 impl CreateArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let credential = arguments::secret_ref(&self.secret_ref)?;
+        arguments::may_call(self.reach, &self.base_url).await?;
         let target_id = TargetId(Uuid::now_v7());
         let metadata = Metadata {
             org_id: self.org.clone(),
@@ -63,7 +67,6 @@ impl CreateArgs {
             causation_id: None,
             traceparent: None,
         };
-        let secrets = self.secrets;
         let new = NewTarget {
             target_id,
             org_id: self.org,
@@ -79,7 +82,7 @@ impl CreateArgs {
         let pool = session.postgres().await?;
         let syncing = session.syncing(&pool);
         syncing.commands().target(target_id, TargetCommand::Create(new), &metadata).await?;
-        secrets.warn(&credential).await;
+        secrets::warn(&self.secrets, &credential).await;
         if !session.out.is_json() {
             return session.out.line(&target_id.to_string());
         }

@@ -1,0 +1,95 @@
+//! Where calls may go. Base URLs come from users, so by default only HTTPS to public addresses is called: looked at when
+//! a target is made, before each call, and once more when the name of the host has become an address.
+
+mod address;
+mod resolver;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::{ClientBuilder, Url};
+
+pub use address::is_public;
+use resolver::PublicAddresses;
+
+/// A look-up that takes longer says nothing; the call makes its own.
+const LOOK_UP: Duration = Duration::from_secs(3);
+const ALLOW: &str = "the operator can allow it with --allow-private-channels";
+
+/// Which destinations are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Destinations {
+    /// HTTPS to public addresses.
+    #[default]
+    Public,
+    /// Whatever a target names, for a channel inside of one's own network.
+    Any,
+}
+
+/// A destination that is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// It would be read on its way.
+    #[error("{0} is not https; {ALLOW}")]
+    Plain(String),
+    /// It is an address of no public host.
+    #[error("{0} is no public address; {ALLOW}")]
+    Address(IpAddr),
+    /// Every address of the host is such a one.
+    #[error("{host} is {address}, which is no public address; {ALLOW}")]
+    Host {
+        /// The name.
+        host: String,
+        /// One of its addresses.
+        address: IpAddr,
+    },
+}
+
+impl Destinations {
+    /// The options of an operator.
+    pub fn allowing_private(allowed: bool) -> Self {
+        if allowed { Self::Any } else { Self::Public }
+    }
+
+    /// Looks at a base URL as it is given, and at where its host is now. A text that is no URL, and a name that nobody
+    /// knows, pass: others refuse the one, and the call finds out about the other.
+    pub async fn check(self, base_url: &str) -> Result<(), Forbidden> {
+        let Ok(url) = Url::parse(base_url) else { return Ok(()) };
+        self.check_url(&url)?;
+        if self == Self::Any || literal(&url).is_some() {
+            return Ok(());
+        }
+        let Some(host) = url.host_str() else { return Ok(()) };
+        match tokio::time::timeout(LOOK_UP, resolver::public_addresses(host)).await {
+            Ok(Ok(Err(forbidden))) => Err(forbidden),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at a URL alone. A literal address is never looked up, so this is where it is refused.
+    pub(crate) fn check_url(self, url: &Url) -> Result<(), Forbidden> {
+        if self == Self::Any {
+            return Ok(());
+        }
+        if url.scheme() != "https" {
+            return Err(Forbidden::Plain(url.origin().ascii_serialization()));
+        }
+        match literal(url) {
+            Some(address) if !is_public(address) => Err(Forbidden::Address(address)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A client that connects to nothing else. A proxy would do the look-up itself, out of our sight: none is used.
+    pub(crate) fn guard(self, client: ClientBuilder) -> ClientBuilder {
+        match self {
+            Self::Public => client.dns_resolver(PublicAddresses).no_proxy().https_only(true),
+            Self::Any => client,
+        }
+    }
+}
+
+/// The address that stands in the URL itself. The parser has brought `0x7f.1` and its like into shape.
+fn literal(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}

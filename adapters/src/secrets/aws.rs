@@ -1,0 +1,177 @@
+//! AWS Secrets Manager: `aws:NAME`. Values are kept for a minute, so that pushes do not ask for each; whoever saw one
+//! refused asks anew. Of a rotation AWS itself keeps the value of before, as AWSPREVIOUS.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use aws_sdk_secretsmanager::types::Tag;
+use domain::secret::SecretRef;
+use quick_cache::sync::Cache;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::{ROTATION_GRACE, Secret, SecretError};
+
+/// How long a value is used without asking again.
+pub const KEPT_FOR: Duration = Duration::from_secs(60);
+/// Values that are kept at the same time.
+const KEPT: usize = 10_000;
+/// The mark of secrets that we made, and may delete.
+const OURS: (&str, &str) = ("created-by", "distribution");
+/// A deleted secret can be restored for this long, the least that AWS takes.
+const RECOVERY_DAYS: i64 = 7;
+
+type Kept = Arc<Mutex<Option<(Instant, Secret)>>>;
+
+/// The secrets of one AWS account and region.
+pub struct AwsSecrets {
+    client: Client,
+    kept_for: Duration,
+    /// The lock is held over a request, so that any number of pushes that wait for a value cause one.
+    kept: Cache<String, Kept>,
+}
+
+impl fmt::Debug for AwsSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsSecrets").finish_non_exhaustive()
+    }
+}
+
+impl AwsSecrets {
+    /// Over a client that is set up already; a value is used for `kept_for` without asking again.
+    pub fn new(client: Client, kept_for: Duration) -> Self {
+        Self { client, kept_for, kept: Cache::new(KEPT) }
+    }
+
+    /// Region and credentials as the AWS SDK finds them: environment, profile, container, instance.
+    pub async fn from_environment(endpoint: Option<&str>) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .operation_attempt_timeout(Duration::from_secs(5))
+            .operation_timeout(Duration::from_secs(12))
+            .build();
+        let found = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts).load().await;
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&found);
+        config.set_endpoint_url(endpoint.map(str::to_owned).or_else(|| found.endpoint_url().map(str::to_owned)));
+        Self::new(Client::from_conf(config.build()), KEPT_FOR)
+    }
+
+    /// Keeps a new secret, marked as ours.
+    pub async fn create(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        let ours = Tag::builder().key(OURS.0).value(OURS.1).build();
+        let request = self.client.create_secret().name(secret.name()).secret_string(value.expose_secret()).tags(ours);
+        request.send().await.map_err(|error| failed(secret, &error))?;
+        self.kept.remove(secret.name());
+        Ok(())
+    }
+
+    /// The values, as they were asked for a short time ago.
+    pub async fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        self.read_since(secret, Instant::now().checked_sub(self.kept_for)).await
+    }
+
+    /// The values as they are now.
+    pub async fn read_anew(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        self.read_since(secret, Some(Instant::now())).await
+    }
+
+    /// The values, where they were asked for after `oldest`; without one, whenever that was.
+    async fn read_since(&self, secret: &SecretRef, oldest: Option<Instant>) -> Result<Secret, SecretError> {
+        let kept = self.kept.get_or_insert_with::<_, SecretError>(secret.name(), || Ok(Kept::default()))?;
+        let mut kept = kept.lock().await;
+        if let Some((_, value)) = kept.as_ref().filter(|(at, _)| oldest.is_none_or(|oldest| *at > oldest)) {
+            return Ok(value.clone());
+        }
+        let asked_at = Instant::now();
+        *kept = None;
+        let value = self.ask(secret).await?;
+        *kept = Some((asked_at, value.clone()));
+        Ok(value)
+    }
+
+    async fn ask(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        let request = self.client.get_secret_value().secret_id(secret.name());
+        let current = request.clone().send().await.map_err(|error| failed(secret, &error))?;
+        let since = current.created_date().and_then(|date| SystemTime::try_from(*date).ok());
+        let current = text(secret, current)?;
+        // Where our clock is behind, there is no age yet.
+        let rotated = since.is_some_and(|since| since.elapsed().map_or(true, |age| age < ROTATION_GRACE));
+        if !rotated {
+            return Ok(Secret::of(current));
+        }
+        let previous = request.version_stage("AWSPREVIOUS").send().await.map_err(|error| failed(secret, &error));
+        match previous {
+            Ok(previous) => Ok(Secret { current, previous: text(secret, previous).ok() }),
+            Err(SecretError::Missing { .. }) => Ok(Secret::of(current)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the value the AWSCURRENT one; AWS makes the one of before AWSPREVIOUS.
+    pub async fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        let request = self.client.put_secret_value().secret_id(secret.name()).secret_string(value.expose_secret());
+        request.send().await.map_err(|error| failed(secret, &error))?;
+        self.kept.remove(secret.name());
+        Ok(())
+    }
+
+    /// Deletes one that we made; it can be restored for a week.
+    pub async fn delete(&self, secret: &SecretRef) -> Result<(), SecretError> {
+        let described = self.client.describe_secret().secret_id(secret.name()).send().await;
+        let described = described.map_err(|error| failed(secret, &error))?;
+        if !described.tags().iter().any(|tag| (tag.key(), tag.value()) == (Some(OURS.0), Some(OURS.1))) {
+            let reason = "it was not made by this service (its tag created-by is not distribution): delete it at AWS";
+            return Err(SecretError::ReadOnly { secret: secret.clone(), reason });
+        }
+        let request = self.client.delete_secret().secret_id(secret.name()).recovery_window_in_days(RECOVERY_DAYS);
+        request.send().await.map_err(|error| failed(secret, &error))?;
+        self.kept.remove(secret.name());
+        Ok(())
+    }
+}
+
+fn text(secret: &SecretRef, output: GetSecretValueOutput) -> Result<SecretString, SecretError> {
+    match output.secret_string.map(Zeroizing::new) {
+        Some(text) if !text.is_empty() => Ok(SecretString::from(text.as_str())),
+        _ => Err(SecretError::unusable(secret, "it holds no text")),
+    }
+}
+
+/// The SDK's own words for an error show whole requests and answers; these name the cause alone.
+fn failed<E, R>(secret: &SecretRef, error: &SdkError<E, R>) -> SecretError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug,
+{
+    let SdkError::ServiceError(refused) = error else {
+        let mut innermost: &dyn Error = error;
+        while let Some(cause) = innermost.source() {
+            innermost = cause;
+        }
+        let reason = format!("AWS Secrets Manager cannot be reached: {error}: {innermost}");
+        return SecretError::Unreachable { secret: secret.clone(), reason };
+    };
+    let (code, message) =
+        (refused.err().code().unwrap_or("error"), refused.err().message().unwrap_or("no reason given"));
+    let reason = format!("AWS Secrets Manager: {code}: {message}");
+    match code {
+        "ResourceNotFoundException" => {
+            let place = format!("{} in AWS Secrets Manager", secret.name());
+            SecretError::Missing { secret: secret.clone(), place }
+        }
+        "ResourceExistsException" => SecretError::Exists { secret: secret.clone() },
+        "InternalServiceError" | "InternalFailure" | "ServiceUnavailable" | "ThrottlingException" => {
+            SecretError::Unreachable { secret: secret.clone(), reason }
+        }
+        _ => SecretError::Unusable { secret: secret.clone(), reason },
+    }
+}

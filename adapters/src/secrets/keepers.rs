@@ -1,0 +1,125 @@
+//! Every keeper of secrets behind one store: the reference says which one is meant.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::secret::{SecretKeeper, SecretRef};
+use secrecy::SecretString;
+use tokio::sync::OnceCell;
+
+use super::{AwsSecrets, EmbeddedStore, LocalSecrets, Secret, SecretError, SecretStore};
+
+/// The keepers that this process knows.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    local: LocalSecrets,
+    /// The embedded store.
+    pub store: EmbeddedStore,
+    /// Where AWS is, if not where its SDK says.
+    aws_endpoint: Option<String>,
+    /// Set up by the first reference to it: finding credentials may take calls.
+    aws: Arc<OnceCell<AwsSecrets>>,
+}
+
+impl Secrets {
+    /// The folder of the files, with the embedded store in it; its key beside it, or where `key` says.
+    pub fn new(dir: &Path, key: Option<PathBuf>) -> Self {
+        Self {
+            local: LocalSecrets { dir: dir.to_owned() },
+            store: EmbeddedStore::new(dir, key),
+            aws_endpoint: None,
+            aws: Arc::default(),
+        }
+    }
+
+    /// The same, with AWS Secrets Manager at another address.
+    pub fn with_aws_endpoint(self, endpoint: Option<String>) -> Self {
+        Self { aws_endpoint: endpoint, ..self }
+    }
+
+    /// The same, with AWS Secrets Manager set up already.
+    pub fn with_aws(self, aws: AwsSecrets) -> Self {
+        Self { aws: Arc::new(OnceCell::from(aws)), ..self }
+    }
+
+    async fn aws(&self) -> &AwsSecrets {
+        self.aws.get_or_init(|| AwsSecrets::from_environment(self.aws_endpoint.as_deref())).await
+    }
+}
+
+fn only_read(secret: &SecretRef) -> SecretError {
+    let reason = match secret.keeper() {
+        SecretKeeper::File => {
+            "files are only read: change the file itself, or keep the secret in the store (store:NAME)"
+        }
+        _ => {
+            "the environment is only read: change it where the service is started, or keep the secret in the store \
+              (store:NAME)"
+        }
+    };
+    SecretError::ReadOnly { secret: secret.clone(), reason }
+}
+
+/// Runs what waits for the disk or a lock where it holds nobody up.
+async fn aside<T: Send + 'static>(
+    secret: &SecretRef,
+    work: impl FnOnce() -> Result<T, SecretError> + Send + 'static,
+) -> Result<T, SecretError> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.unwrap_or_else(|_| Err(SecretError::unusable(secret, "the store stopped in the middle")))
+}
+
+#[async_trait]
+impl SecretStore for Secrets {
+    async fn create(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.create(&name, &value)).await
+            }
+            SecretKeeper::Aws => self.aws().await.create(secret, &value).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
+    async fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.read(&name)).await
+            }
+            SecretKeeper::Aws => self.aws().await.read(secret).await,
+            SecretKeeper::File | SecretKeeper::Env => self.local.read(secret).map(Secret::of),
+        }
+    }
+
+    async fn read_anew(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Aws => self.aws().await.read_anew(secret).await,
+            _ => self.read(secret).await,
+        }
+    }
+
+    async fn rotate(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.rotate(&name, &value)).await
+            }
+            SecretKeeper::Aws => self.aws().await.rotate(secret, &value).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
+    async fn delete(&self, secret: &SecretRef) -> Result<(), SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.delete(&name)).await
+            }
+            SecretKeeper::Aws => self.aws().await.delete(secret).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The embedded store: `store:NAME` in one file of sealed values, next to the key that they are sealed with. A writer
+//! holds a lock over read and write, and replaces the file, so that a reader needs none.
+
+mod contents;
+mod disk;
+mod seal;
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use domain::secret::SecretRef;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::{LONGEST_VALUE, ROTATION_GRACE, Secret, SecretError};
+use contents::{Contents, Previous, Sealed};
+pub(super) use disk::exposed;
+use seal::{Key, SealError};
+
+/// The folder, its name beginning with a dot so that no `file:NAME` can refer to the key.
+#[derive(Debug, Clone)]
+pub struct EmbeddedStore {
+    folder: PathBuf,
+    key: PathBuf,
+}
+
+/// What can be told of a secret without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// How to refer to it.
+    pub secret_ref: String,
+    /// When it was put there.
+    pub created_at: DateTime<Utc>,
+    /// When its value was last replaced.
+    pub rotated_at: Option<DateTime<Utc>>,
+    /// How long the value of before that is still given.
+    pub previous_until: Option<DateTime<Utc>>,
+}
+
+type Change<'a> = &'a mut dyn FnMut(&mut Contents, &Key, DateTime<Utc>) -> Result<(), SecretError>;
+
+impl EmbeddedStore {
+    /// The store below the folder of secrets. Its key lies beside it, or in `key`, which may be on another disk.
+    pub fn new(secrets_dir: &Path, key: Option<PathBuf>) -> Self {
+        let folder = secrets_dir.join(".store");
+        let key = key.unwrap_or_else(|| folder.join("key"));
+        Self { folder, key }
+    }
+
+    /// The file of the sealed values.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("secrets.json")
+    }
+
+    /// Keeps a new secret. The first one makes the folder and the key.
+    pub fn create(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        fits(secret, value)?;
+        self.change(secret, &mut |contents, key, now| {
+            if contents.secrets.contains_key(secret.name()) {
+                return Err(SecretError::Exists { secret: secret.clone() });
+            }
+            let value = self.seal(key, secret, value)?;
+            let sealed = Sealed { created_at: now, rotated_at: None, value, previous: None };
+            contents.secrets.insert(secret.name().to_owned(), sealed);
+            Ok(())
+        })
+    }
+
+    /// Its values that may be used now.
+    pub fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        let contents = self.contents(secret)?;
+        let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
+        let key = Key::read(&self.key).map_err(|error| self.of_key(secret, error))?;
+        let open = |value: &str| key.open(secret.name(), value).map_err(|error| self.of_file(secret, &error));
+        let previous = sealed.previous.as_ref().filter(|previous| Utc::now() < previous.until);
+        Ok(Secret {
+            current: open(&sealed.value)?,
+            previous: previous.map(|previous| open(&previous.value)).transpose()?,
+        })
+    }
+
+    /// Replaces its value, and keeps the one of before for [`ROTATION_GRACE`].
+    pub fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        fits(secret, value)?;
+        self.change(secret, &mut |contents, key, now| {
+            let sealed = contents.secrets.get_mut(secret.name()).ok_or_else(|| self.missing(secret))?;
+            let fresh = self.seal(key, secret, value)?;
+            let previous = std::mem::replace(&mut sealed.value, fresh);
+            sealed.previous = Some(Previous { value: previous, until: now + ROTATION_GRACE });
+            sealed.rotated_at = Some(now);
+            Ok(())
+        })
+    }
+
+    /// Forgets it.
+    pub fn delete(&self, secret: &SecretRef) -> Result<(), SecretError> {
+        // Nothing is made where there is nothing to forget.
+        if !self.contents(secret)?.secrets.contains_key(secret.name()) {
+            return Err(self.missing(secret));
+        }
+        self.change(secret, &mut |contents, _, _| {
+            contents.secrets.remove(secret.name()).map(|_| ()).ok_or_else(|| self.missing(secret))
+        })
+    }
+
+    /// What is there, by name.
+    pub fn list(&self) -> io::Result<Vec<Entry>> {
+        let now = Utc::now();
+        let entry = |(name, sealed): (String, Sealed)| Entry {
+            secret_ref: format!("store:{name}"),
+            created_at: sealed.created_at,
+            rotated_at: sealed.rotated_at,
+            previous_until: sealed.previous.map(|previous| previous.until).filter(|until| now < *until),
+        };
+        Ok(Contents::read(&self.path())?.secrets.into_iter().map(entry).collect())
+    }
+
+    fn change(&self, secret: &SecretRef, change: Change<'_>) -> Result<(), SecretError> {
+        let failed = |error: io::Error| self.of_file(secret, &error);
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
+        let lock = File::options().create(true).append(true).open(self.folder.join("lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut contents = self.contents(secret)?;
+        let key = match Key::read(&self.key) {
+            // With sealed values there, a new key would only hide that theirs is lost.
+            Err(SealError::Io(error)) if error.kind() == io::ErrorKind::NotFound && contents.secrets.is_empty() => {
+                Key::make(&self.key)
+            }
+            known => known,
+        };
+        let key = key.map_err(|error| self.of_key(secret, error))?;
+        let now = Utc::now();
+        change(&mut contents, &key, now)?;
+        contents.write(&self.path(), now).map_err(failed)
+    }
+
+    fn contents(&self, secret: &SecretRef) -> Result<Contents, SecretError> {
+        Contents::read(&self.path()).map_err(|error| self.of_file(secret, &error))
+    }
+
+    fn seal(&self, key: &Key, secret: &SecretRef, value: &SecretString) -> Result<String, SecretError> {
+        key.seal(secret.name(), value).map_err(|error| self.of_file(secret, &error))
+    }
+
+    fn missing(&self, secret: &SecretRef) -> SecretError {
+        let place = format!("{} in {}", secret.name(), self.path().display());
+        SecretError::Missing { secret: secret.clone(), place }
+    }
+
+    fn of_file(&self, secret: &SecretRef, error: &dyn std::error::Error) -> SecretError {
+        SecretError::unusable(secret, format!("{}: {error}", self.path().display()))
+    }
+
+    fn of_key(&self, secret: &SecretRef, error: SealError) -> SecretError {
+        let path = self.key.display().to_string();
+        match error {
+            SealError::Exposed(mode) => SecretError::Exposed { secret: secret.clone(), path, mode },
+            other => SecretError::unusable(secret, format!("the store's key {path}: {other}")),
+        }
+    }
+}
+
+fn fits(secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+    match value.expose_secret().len() {
+        0 => Err(SecretError::unusable(secret, "its value is empty")),
+        bytes if bytes > LONGEST_VALUE => {
+            Err(SecretError::unusable(secret, format!("its value is longer than {LONGEST_VALUE} bytes")))
+        }
+        _ => Ok(()),
+    }
+}

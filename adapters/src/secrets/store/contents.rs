@@ -1,0 +1,63 @@
+//! What stands in the store's file: names and times as they are, values sealed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::disk;
+
+/// The form of the file. A newer one is refused, not guessed at.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Contents {
+    version: u32,
+    pub(super) secrets: BTreeMap<String, Sealed>,
+}
+
+/// One secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Sealed {
+    pub(super) created_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rotated_at: Option<DateTime<Utc>>,
+    pub(super) value: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous: Option<Previous>,
+}
+
+/// The value of before the last rotation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Previous {
+    pub(super) value: String,
+    /// It is not given any more from then on, and is gone with the next write.
+    pub(super) until: DateTime<Utc>,
+}
+
+impl Contents {
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { version: VERSION, secrets: BTreeMap::new() });
+            }
+            Err(error) => return Err(error),
+        };
+        let contents: Self = serde_json::from_slice(&bytes)?;
+        if contents.version == VERSION {
+            Ok(contents)
+        } else {
+            Err(io::Error::other(format!("it is of version {}; this build knows {VERSION}", contents.version)))
+        }
+    }
+
+    pub(super) fn write(&mut self, path: &Path, now: DateTime<Utc>) -> io::Result<()> {
+        for sealed in self.secrets.values_mut() {
+            sealed.previous.take_if(|previous| previous.until <= now);
+        }
+        disk::replace(path, |file| Ok(serde_json::to_writer_pretty(file, self)?))
+    }
+}

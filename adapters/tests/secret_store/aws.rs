@@ -1,0 +1,88 @@
+//! AWS Secrets Manager, against moto: what is kept there, for how long a value is used, and whose secrets are left alone.
+
+use std::time::Duration;
+
+use adapters::secrets::{KEPT_FOR, SecretError, SecretStore as _, Secrets};
+use aws_sdk_secretsmanager::Client;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::folder::of;
+use crate::moto::Moto;
+
+const NAME: &str = "aws:prod/hostaway-bali";
+
+fn value(text: &str) -> SecretString {
+    SecretString::from(text)
+}
+
+async fn read(secrets: &Secrets) -> Result<(String, Option<String>), SecretError> {
+    let found = secrets.read(&of(NAME)).await?;
+    let shown = |value: SecretString| value.expose_secret().to_owned();
+    Ok((shown(found.current), found.previous.map(shown)))
+}
+
+fn over(moto: &Moto) -> Secrets {
+    Secrets::new("/nonexistent".as_ref(), None).with_aws(moto.secrets(KEPT_FOR))
+}
+
+/// What another tool does to the secret.
+async fn elsewhere(client: &Client, text: &str) {
+    client.put_secret_value().secret_id(of(NAME).name()).secret_string(text).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_is_kept_rotated_and_deleted_at_aws() {
+    let moto = Moto::start().await;
+    let secrets = over(&moto);
+    assert!(matches!(read(&secrets).await, Err(SecretError::Missing { .. })));
+    secrets.create(&of(NAME), value("one")).await.unwrap();
+    assert!(matches!(secrets.create(&of(NAME), value("two")).await, Err(SecretError::Exists { .. })));
+    assert_eq!(read(&secrets).await.unwrap(), ("one".to_owned(), None));
+    secrets.rotate(&of(NAME), value("two")).await.unwrap();
+    assert_eq!(read(&secrets).await.unwrap(), ("two".to_owned(), Some("one".to_owned())), "AWSPREVIOUS");
+    secrets.delete(&of(NAME)).await.unwrap();
+    assert!(read(&secrets).await.is_err());
+    let rotated = secrets.rotate(&of("aws:absent"), value("x")).await;
+    assert!(matches!(rotated, Err(SecretError::Missing { .. })), "{rotated:?}");
+}
+
+#[tokio::test]
+async fn a_value_is_used_for_a_minute_and_asked_for_anew_once_it_was_refused() {
+    let moto = Moto::start().await;
+    let (secrets, client) = (over(&moto), moto.client());
+    secrets.create(&of(NAME), value("one")).await.unwrap();
+    assert_eq!(read(&secrets).await.unwrap().0, "one");
+    elsewhere(&client, "two").await;
+    assert_eq!(read(&secrets).await.unwrap().0, "one", "it is kept");
+    assert_eq!(secrets.read_anew(&of(NAME)).await.unwrap().current.expose_secret(), "two");
+    assert_eq!(read(&secrets).await.unwrap(), ("two".to_owned(), Some("one".to_owned())));
+    let forgetful = Secrets::new("/nonexistent".as_ref(), None).with_aws(moto.secrets(Duration::ZERO));
+    for text in ["three", "four"] {
+        elsewhere(&client, text).await;
+        assert_eq!(read(&forgetful).await.unwrap().0, text, "its time is over");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_others_made_is_read_and_not_deleted() {
+    let moto = Moto::start().await;
+    let (secrets, client) = (over(&moto), moto.client());
+    client.create_secret().name(of(NAME).name()).secret_string("theirs").send().await.unwrap();
+    assert_eq!(read(&secrets).await.unwrap().0, "theirs");
+    let kept = secrets.delete(&of(NAME)).await.unwrap_err();
+    assert!(matches!(kept, SecretError::ReadOnly { .. }), "{kept}");
+    assert_eq!(secrets.read_anew(&of(NAME)).await.unwrap().current.expose_secret(), "theirs");
+}
+
+#[tokio::test]
+async fn aws_out_of_reach_is_no_missing_secret_and_shows_no_value() {
+    let moto = Moto::start().await;
+    let secrets = over(&moto);
+    drop(moto);
+    let marked = "marked-value-77aa";
+    for refused in [secrets.create(&of(NAME), value(marked)).await, read(&secrets).await.map(|_| ())] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, SecretError::Unreachable { .. }), "{error}");
+        assert!(!format!("{error:?} {error}").contains(marked), "{error}");
+    }
+}

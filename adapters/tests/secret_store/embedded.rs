@@ -1,0 +1,150 @@
+//! The embedded store: an encrypted file, its key, and writers at the same time.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use adapters::secrets::{SecretError, SecretStore as _, Secrets};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::folder::{Folder, of};
+
+const MARK: &str = "marked-value-5b1e";
+
+#[tokio::test]
+async fn a_secret_is_kept_rotated_and_forgotten() {
+    let folder = Folder::new();
+    folder.create("store:hostaway", "one").await.unwrap();
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), None));
+    let again = folder.create("store:hostaway", "two").await.unwrap_err();
+    assert!(matches!(again, SecretError::Exists { .. }), "{again}");
+
+    folder.rotate("store:hostaway", "two").await.unwrap();
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), Some("one".to_owned())));
+    folder.rotate("store:hostaway", "three").await.unwrap();
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("three".to_owned(), Some("two".to_owned())));
+
+    folder.secrets.delete(&of("store:hostaway")).await.unwrap();
+    for gone in [folder.read("store:hostaway").await.map(|_| ()), folder.rotate("store:hostaway", "four").await] {
+        assert!(matches!(gone, Err(SecretError::Missing { .. })), "{gone:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_value_of_before_is_given_for_a_while_and_then_gone_from_the_file() {
+    let folder = Folder::new();
+    folder.create("store:hostaway", "one").await.unwrap();
+    folder.rotate("store:hostaway", "two").await.unwrap();
+    let long_ago = "2020-01-01T00:00:00Z";
+    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = long_ago.into());
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), None));
+    assert_eq!(folder.secrets.store.list().unwrap()[0].previous_until, None);
+    folder.create("store:other", "x").await.unwrap();
+    folder.tamper(|contents| assert!(contents["secrets"]["hostaway"].get("previous").is_none(), "{contents}"));
+}
+
+#[tokio::test]
+async fn no_file_shows_a_value_and_none_is_open_to_others() {
+    let folder = Folder::new();
+    folder.create("store:hostaway", MARK).await.unwrap();
+    folder.rotate("store:hostaway", &format!("{MARK}-2")).await.unwrap();
+    let store = folder.path().join(".store");
+    assert_eq!(std::fs::metadata(&store).unwrap().permissions().mode() & 0o777, 0o700);
+    let hex: String = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(store).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains(MARK) && !text.contains(&hex), "{}", path.display());
+        names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        if !names.ends_with(&["lock".to_owned()]) {
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+        }
+    }
+    names.sort();
+    assert_eq!(names, ["key", "lock", "secrets.json"], "nothing is left of a write");
+    let secret = folder.secrets.read(&of("store:hostaway")).await.unwrap();
+    assert!(!format!("{secret:?}").contains(MARK), "{secret:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_others_may_read_is_refused_with_the_fix() {
+    let folder = Folder::new();
+    folder.create("store:hostaway", MARK).await.unwrap();
+    for mode in [0o640, 0o604, 0o620] {
+        std::fs::set_permissions(folder.key(), std::fs::Permissions::from_mode(mode)).unwrap();
+        for refused in [folder.read("store:hostaway").await.map(|_| ()), folder.rotate("store:hostaway", "x").await] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, SecretError::Exposed { .. }), "{error}");
+            assert!(error.to_string().contains("chmod 600") && !error.to_string().contains(MARK), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_or_foreign_key_is_said_and_never_replaced() {
+    let folder = Folder::new();
+    folder.create("store:hostaway", MARK).await.unwrap();
+    let kept = std::fs::read(folder.key()).unwrap();
+    std::fs::remove_file(folder.key()).unwrap();
+    for refused in [folder.read("store:hostaway").await.map(|_| ()), folder.create("store:other", "x").await] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(&folder.key().display().to_string()), "{error}");
+    }
+    assert!(!folder.key().exists(), "a new one would only hide that the old one is lost");
+    let foreign = Folder::new();
+    foreign.create("store:any", "x").await.unwrap();
+    std::fs::copy(foreign.key(), folder.key()).unwrap();
+    let error = folder.read("store:hostaway").await.unwrap_err();
+    assert!(error.to_string().contains("does not belong to this key"), "{error}");
+    std::fs::write(folder.key(), kept).unwrap();
+    assert_eq!(folder.read("store:hostaway").await.unwrap().0, MARK);
+}
+
+#[tokio::test]
+async fn a_value_that_was_moved_or_changed_is_refused() {
+    let folder = Folder::new();
+    folder.create("store:bali", "one").await.unwrap();
+    folder.create("store:crete", "two").await.unwrap();
+    folder.tamper(|contents| contents["secrets"]["bali"]["value"] = contents["secrets"]["crete"]["value"].clone());
+    let moved = folder.read("store:bali").await.unwrap_err();
+    assert!(matches!(moved, SecretError::Unusable { .. }), "{moved}");
+    for broken in ["", "zz", "00", &"00".repeat(40)] {
+        folder.tamper(|contents| contents["secrets"]["crete"]["value"] = broken.into());
+        let error = folder.read("store:crete").await.unwrap_err();
+        assert!(matches!(error, SecretError::Unusable { .. }), "{error}");
+    }
+    folder.tamper(|contents| contents["version"] = 2.into());
+    assert!(folder.read("store:crete").await.unwrap_err().to_string().contains("version 2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_at_the_same_time_lose_nothing_and_make_one_key() {
+    let folder = Folder::new();
+    let path = folder.path().to_owned();
+    let writers: Vec<_> = (0..24)
+        .map(|n| {
+            // Each as a process of its own would be.
+            let secrets = Secrets::new(&path, None);
+            tokio::spawn(async move {
+                secrets.create(&of(&format!("store:s{n}")), SecretString::from(format!("v{n}"))).await
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    for n in 0..24 {
+        assert_eq!(folder.read(&format!("store:s{n}")).await.unwrap().0, format!("v{n}"));
+    }
+    assert_eq!(folder.secrets.store.list().unwrap().len(), 24);
+}
+
+#[tokio::test]
+async fn the_key_may_lie_somewhere_else() {
+    let (folder, elsewhere) = (Folder::new(), tempfile::tempdir().unwrap());
+    let secrets = Secrets::new(folder.path(), Some(elsewhere.path().join("key")));
+    secrets.create(&of("store:hostaway"), SecretString::from(MARK)).await.unwrap();
+    assert!(!folder.key().exists() && elsewhere.path().join("key").exists());
+    assert_eq!(secrets.read(&of("store:hostaway")).await.unwrap().current.expose_secret(), MARK);
+    assert!(folder.read("store:hostaway").await.is_err());
+}

@@ -1,0 +1,181 @@
+//! `secret`: values that targets refer to. A value comes from stdin or a file and is never an argument, which every user
+//! of the machine could read; none is ever shown.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use adapters::secrets::{ROTATION_GRACE, SecretStore as _, read_value};
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use domain::secret::{SecretKeeper, SecretRef};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::output::{note, optional, text};
+use super::session::Session;
+use super::span::moment;
+use crate::config::SecretsOptions;
+use crate::credentials;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Keep a new secret
+    Put(PutArgs),
+    /// Give a secret a new value; the one of before is still accepted for five minutes
+    Rotate(RotateArgs),
+    /// The secrets of the encrypted store: names and times, no values
+    List(ListArgs),
+    /// Forget a secret that no target uses
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    distribution secret put hostaway-bali <hostaway.txt\n  \
+    distribution secret put aws:prod/hostaway-bali --from-file hostaway.txt\n\n\
+    A target refers to it with --secret-ref store:hostaway-bali.")]
+pub(super) struct PutArgs {
+    #[command(flatten)]
+    what: Named,
+    #[command(flatten)]
+    value: Value,
+    #[command(flatten)]
+    secrets: SecretsOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Calls under way end with the value that they began with, new ones use the new value. Where the \
+    channel does not know it yet, the one of before is used while it is still accepted. A target that waits for good \
+    credentials goes on with `distribution target resume TARGET`.\n\n\
+    Example:\n  distribution secret rotate hostaway-bali --from-file hostaway.txt"
+)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    what: Named,
+    #[command(flatten)]
+    value: Value,
+    #[command(flatten)]
+    secrets: SecretsOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    secrets: SecretsOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    what: Named,
+    /// Do not ask Postgres whether a target uses it
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    secrets: SecretsOptions,
+}
+
+#[derive(Debug, Args)]
+struct Named {
+    /// Its name: NAME or store:NAME in the encrypted store, aws:NAME in AWS Secrets Manager; never the secret itself
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+struct Value {
+    /// The file with the value; - is stdin. One newline at its end is not part of it
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    from_file: PathBuf,
+}
+
+impl Named {
+    fn reference(&self) -> Result<SecretRef, Failure> {
+        let whole = if self.name.contains(':') { self.name.clone() } else { format!("store:{}", self.name) };
+        // Not parsed by clap, whose error would show the secret that somebody gave instead.
+        whole.parse().map_err(|error: domain::secret::InvalidSecretRef| Failure::Usage {
+            field: "name",
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl Value {
+    fn read(&self) -> Result<SecretString, Failure> {
+        let unusable =
+            |error: std::io::Error| Failure::Usage { field: "from_file", reason: format!("the value: {error}") };
+        if self.from_file.as_os_str() == "-" {
+            let stdin = std::io::stdin();
+            if stdin.is_terminal() {
+                note("the value, then Enter and ctrl-d (it is shown as you type):");
+            }
+            return read_value(stdin.lock()).map_err(unusable);
+        }
+        read_value(std::fs::File::open(&self.from_file).map_err(unusable)?).map_err(unusable)
+    }
+}
+
+impl SecretCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            Self::Put(args) => {
+                let secret = args.what.reference()?;
+                args.secrets.secrets().create(&secret, args.value.read()?).await?;
+                said(session, &secret, "created")
+            }
+            Self::Rotate(args) => {
+                let secret = args.what.reference()?;
+                args.secrets.secrets().rotate(&secret, args.value.read()?).await?;
+                said(session, &secret, "rotated")
+            }
+            Self::List(args) => list(session, &args.secrets),
+            Self::Delete(args) => args.run(session).await,
+        }
+    }
+}
+
+impl DeleteArgs {
+    async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let secret = self.what.reference()?;
+        let ours = matches!(secret.keeper(), SecretKeeper::Store | SecretKeeper::Aws);
+        if ours && !self.force {
+            let users = credentials::users(&session.postgres().await?, &secret).await?;
+            if !users.is_empty() {
+                let reason = format!(
+                    "secret {secret}: used by target {}; give it another secret, or delete it",
+                    users.join(", target ")
+                );
+                return Err(Failure::Refused(reason).into());
+            }
+        }
+        self.secrets.secrets().delete(&secret).await?;
+        said(session, &secret, "deleted")
+    }
+}
+
+fn said(session: &Session, secret: &SecretRef, done: &str) -> anyhow::Result<()> {
+    if session.out.is_json() {
+        return session.out.json(&json!({ "secret_ref": secret, "done": done }));
+    }
+    session.out.line(&format!("secret {secret} is {done}"))?;
+    if done == "rotated" {
+        note(&format!("the value of before is still accepted for {} s", ROTATION_GRACE.as_secs()));
+    }
+    Ok(())
+}
+
+fn list(session: &Session, options: &SecretsOptions) -> anyhow::Result<()> {
+    let store = options.secrets().store;
+    let entries = store.list().with_context(|| store.path().display().to_string())?;
+    if session.out.is_json() {
+        return session.out.json(&entries);
+    }
+    let rows = entries.iter().map(|entry| {
+        let (rotated, until) = (entry.rotated_at.map(moment), entry.previous_until.map(moment));
+        vec![text(&entry.secret_ref), text(moment(entry.created_at)), optional(rotated), optional(until)]
+    });
+    let header = ["secret", "created", "rotated", "previous value until"];
+    session.out.table(&header, rows.collect(), "no secret is kept here; `distribution secret put` keeps one")
+}

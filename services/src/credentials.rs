@@ -1,0 +1,53 @@
+//! Which targets use a secret, by the journal and not by a read model that may lag; and forgetting one with its last target.
+
+use adapters::secrets::{SecretError, SecretStore};
+use domain::secret::{SecretKeeper, SecretRef};
+use sqlx::PgPool;
+
+const USERS: &str = "
+SELECT created.aggregate_id FROM events AS created
+WHERE created.event_type = 'TargetCreated'
+  AND NOT EXISTS (
+    SELECT FROM events AS deleted
+    WHERE deleted.aggregate_type = created.aggregate_type AND deleted.aggregate_id = created.aggregate_id
+      AND deleted.event_type = 'TargetDeleted')
+  AND (
+    SELECT coalesce(chosen.payload -> 'CredentialRotated' ->> 'credential',
+                    chosen.payload -> 'TargetCreated' ->> 'credential')
+    FROM events AS chosen
+    WHERE chosen.aggregate_type = created.aggregate_type AND chosen.aggregate_id = created.aggregate_id
+      AND chosen.event_type IN ('TargetCreated', 'CredentialRotated')
+    ORDER BY chosen.sequence DESC LIMIT 1) = $1
+ORDER BY created.position";
+
+/// What became of the secret of a deleted target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It is gone.
+    Deleted,
+    /// These targets use it.
+    StillUsed(Vec<String>),
+    /// Others look after it.
+    NotOurs,
+}
+
+/// The live targets that refer to a secret.
+pub async fn users(pool: &PgPool, secret: &SecretRef) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(USERS).bind(secret.as_str()).fetch_all(pool).await
+}
+
+/// Deletes a secret that no live target uses any more and that is ours. Called once its target is deleted.
+pub async fn forget(pool: &PgPool, secrets: &dyn SecretStore, secret: &SecretRef) -> anyhow::Result<Forgotten> {
+    if matches!(secret.keeper(), SecretKeeper::File | SecretKeeper::Env) {
+        return Ok(Forgotten::NotOurs);
+    }
+    let users = users(pool, secret).await?;
+    if !users.is_empty() {
+        return Ok(Forgotten::StillUsed(users));
+    }
+    match secrets.delete(secret).await {
+        Ok(()) => Ok(Forgotten::Deleted),
+        Err(SecretError::ReadOnly { .. }) => Ok(Forgotten::NotOurs),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,128 @@
+//! `secret`: values come from stdin or a file, are never shown, and go with the last target that uses them.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::world::{NOWHERE, Ran, World};
+
+const MARK: &str = "marked-value-9c2d";
+
+/// Runs with something on stdin; nothing that it says shows the value.
+fn given(world: &World, value: &str, arguments: &[&str]) -> Ran {
+    let mut command = world.command();
+    command.args(["--output", "json"]).args(arguments).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A refusal may come before the value is read.
+    let _ = child.stdin.take().unwrap().write_all(value.as_bytes());
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert!(!ran.stdout.contains(MARK) && !ran.stderr.contains(MARK), "{ran:?}");
+    ran
+}
+
+fn target(world: &World, secret: &str) -> String {
+    let who = ["target", "create", "--org", "sunstay", "--account", "bali", "--name", "Bali"];
+    let what = ["--base-url", NOWHERE, "--channel-account", "10450", "--secret-ref", secret];
+    let made = world.run(&[&who[..], &what[..]].concat()).ok();
+    assert_eq!(made.stderr, "", "it is in place");
+    made.stdout.trim().to_owned()
+}
+
+#[test]
+fn a_secret_is_put_listed_rotated_and_deleted_without_its_value_being_shown() {
+    let world = World::empty();
+    assert_eq!(world.json(&["secret", "list"]).ok().json(), json!([]));
+    let put = given(&world, &format!("{MARK}\n"), &["secret", "put", "hostaway"]).ok().json();
+    assert_eq!(put, json!({ "secret_ref": "store:hostaway", "done": "created" }));
+    let again = given(&world, MARK, &["secret", "put", "store:hostaway"]);
+    assert!(again.code == 1 && again.error_message().contains("exists already"), "{again:?}");
+
+    let file = world.secrets.path().join("new.txt");
+    std::fs::write(&file, format!("{MARK}-2")).unwrap();
+    let rotated = given(&world, "", &["secret", "rotate", "hostaway", "--from-file", file.to_str().unwrap()]).ok();
+    assert_eq!(rotated.json()["done"], "rotated");
+    let listed = world.json(&["secret", "list"]).ok().json();
+    let fields: Vec<&String> = listed[0].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["created_at", "previous_until", "rotated_at", "secret_ref"]);
+    assert!(listed[0]["previous_until"].is_string(), "{listed}");
+    let people = world.run(&["secret", "list"]).ok().stdout;
+    assert!(people.contains("store:hostaway") && !people.contains(MARK), "{people}");
+
+    assert_eq!(world.json(&["secret", "delete", "hostaway", "--force"]).ok().json()["done"], "deleted");
+    let gone = given(&world, MARK, &["secret", "rotate", "hostaway"]);
+    assert!(gone.code == 1 && gone.error_message().contains("there is no hostaway in "), "{gone:?}");
+}
+
+#[test]
+fn what_is_no_name_or_no_value_is_wrong_usage_and_never_shown() {
+    let world = World::empty();
+    for name in [MARK.replace('-', "/"), format!("{MARK}$"), format!("vault:{MARK}")] {
+        let ran = given(&world, "x", &["secret", "put", &name]);
+        assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("name")), "{ran:?}");
+        assert!(!ran.stderr.contains(&name), "it may be the secret: {ran:?}");
+    }
+    for (value, why) in [("", "empty"), ("\n", "empty")] {
+        let ran = given(&world, value, &["secret", "put", "hostaway"]);
+        assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("from_file")), "{ran:?}");
+        assert!(ran.error_message().contains(why), "{ran:?}");
+    }
+    let ran = given(&world, MARK, &["secret", "put", "file:hostaway"]);
+    assert!(ran.code == 1 && ran.error_message().contains("files are only read"), "{ran:?}");
+    assert_eq!(given(&world, MARK, &["secret", "put"]).code, 2);
+    assert_eq!(world.json(&["secret", "list"]).ok().json(), json!([]), "nothing was kept");
+}
+
+#[test]
+fn a_secret_in_use_stays_and_goes_with_its_last_target() {
+    let world = World::new();
+    given(&world, MARK, &["secret", "put", "hostaway"]).ok();
+    given(&world, MARK, &["secret", "put", "other"]).ok();
+    let (first, second) = (target(&world, "store:hostaway"), target(&world, "store:other"));
+    world.run(&["target", "rotate-credential", &second, "--secret-ref", "store:hostaway"]).ok();
+
+    let used = world.json(&["secret", "delete", "hostaway"]);
+    assert!(used.code == 1 && used.error_message().contains(&first), "{used:?}");
+    assert!(used.error_message().contains(&second), "{used:?}");
+    world.json(&["secret", "delete", "other"]).ok();
+
+    let deleted = world.run(&["target", "delete", &first, "--reason", "moved"]).ok();
+    assert!(deleted.stderr.contains(&format!("stays: {second} uses it")), "{deleted:?}");
+    let deleted = world.json(&["target", "delete", &second, "--reason", "moved"]).ok();
+    assert!(deleted.stderr.contains("is deleted with it"), "{deleted:?}");
+    assert_eq!(deleted.json()["changed"], true);
+    assert_eq!(world.json(&["secret", "list"]).ok().json(), json!([]));
+}
+
+#[test]
+fn a_file_of_the_operator_stays_when_its_target_goes() {
+    let world = World::new();
+    world.secret("hostaway", 0o600);
+    let target = target(&world, "file:hostaway");
+    let deleted = world.run(&["target", "delete", &target, "--reason", "moved"]).ok();
+    assert!(deleted.stderr.contains("stays: remove it where it is kept"), "{deleted:?}");
+    assert!(world.secrets.path().join("hostaway").exists());
+}
+
+#[test]
+fn a_target_whose_secret_is_not_in_the_store_is_warned_of_with_the_command() {
+    let world = World::new();
+    let who = ["target", "create", "--org", "sunstay", "--account", "bali", "--name", "Bali"];
+    let what = ["--base-url", NOWHERE, "--channel-account", "10450", "--secret-ref", "store:absent"];
+    let made = world.run(&[&who[..], &what[..]].concat()).ok();
+    assert!(made.stderr.contains("`distribution secret put store:absent`"), "{made:?}");
+}
+
+#[test]
+fn a_secrets_manager_out_of_reach_is_3() {
+    let world = World::empty();
+    let mut command = world.command();
+    command.args(["--output", "json", "secret", "put", "aws:prod/hostaway", "--aws-endpoint", "http://127.0.0.1:9"]);
+    let file = world.secrets.path().join("value");
+    std::fs::write(&file, MARK).unwrap();
+    command.arg("--from-file").arg(file).env("AWS_REGION", "eu-central-1").env("AWS_EC2_METADATA_DISABLED", "true");
+    let ran: Ran = command.env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x").output().unwrap().into();
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.error_message().contains("AWS Secrets Manager cannot be reached"), "{ran:?}");
+    assert!(!ran.stderr.contains(MARK), "{ran:?}");
+}
