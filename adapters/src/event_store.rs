@@ -16,7 +16,7 @@ mod stored;
 
 pub use links::LinkedListing;
 pub use log::PgEventLog;
-pub use store::{Journal, JournalContext, JournalError, JournalOptions};
+pub use store::{Journal, JournalContext, JournalError, JournalOptions, Moved};
 pub use stored::StoredEvent;
 
 /// The advisory lock that appends share and that a reader takes for a moment to know what is settled.

@@ -1,11 +1,13 @@
 //! The outside world, one module each: the journal and the other tables that are not read models, NATS, Hostaway,
-//! secrets, and where calls may go. Nothing here decides anything about units, targets or listings: that is the domain's.
+//! identity, secrets, and where calls may go. Nothing here decides anything about units, targets or listings: that is the
+//! domain's.
 
 pub mod destinations;
 pub mod dispatch;
 pub mod event_store;
 mod grouped;
 pub mod hostaway;
+pub mod identity;
 pub mod leader;
 pub mod nats;
 pub mod postgres;

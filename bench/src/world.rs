@@ -84,6 +84,7 @@ impl World {
     pub fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         Ok(vec![
             ("DATABASE_URL", self.database_url()?),
+            ("DISTRIBUTION_LISTEN", "127.0.0.1:0".to_owned()),
             ("NATS_URL", tools::variable("NATS_URL")?),
             ("NATS_PREFIX", self.nats.prefix.to_string()),
             ("DISTRIBUTION_SECRETS_DIR", self.path("secrets").display().to_string()),

@@ -10,6 +10,7 @@ mod dead_letters;
 mod doctor;
 mod failure;
 mod format;
+mod identity;
 mod lag;
 mod listing;
 mod migrate;
@@ -86,7 +87,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service, or some of its roles
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Bring the database's schema up to date
     Migrate(migrate::MigrateArgs),
     /// Targets: accounts at channels, with their limits and credentials
@@ -112,6 +113,12 @@ enum Command {
     /// Read models: how far they are, rebuild and verify them
     #[command(subcommand)]
     Projections(projections::ProjectionsCommand),
+    /// Print a link by which a person signs in once, where there is no identity provider
+    SignIn(identity::SignInArgs),
+    /// End every session of a person
+    SignOut(identity::SignOutArgs),
+    /// Sign a token for a service, where there is no identity provider
+    Token(identity::TokenArgs),
     /// Check everything the service depends on and say what to do
     Doctor(doctor::DoctorArgs),
     /// Print completions for a shell
@@ -147,6 +154,9 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
         Command::Audit(command) => command.run(&session).await,
         Command::DeadLetters(command) => command.run(&session).await,
         Command::Projections(command) => command.run(&session).await,
+        Command::SignIn(args) => args.run(&session).await,
+        Command::SignOut(args) => args.run(&session).await,
+        Command::Token(args) => args.run(&session),
         Command::Doctor(args) => args.run(&session).await,
         Command::Completions(args) => args.run(&session),
     }

@@ -4,14 +4,15 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 
-use adapters::event_store::{Journal, metadata_key};
+use adapters::event_store::{Journal, JournalContext, Moved, metadata_key};
 use async_trait::async_trait;
 use cqrs_es::{Aggregate, AggregateError, CqrsFramework, EventEnvelope, EventStore, Query};
 use domain::ids::{ListingId, TargetId};
 use domain::listing::{ChannelListing, ListingCommand, ListingError};
-use domain::metadata::Metadata;
+use domain::metadata::{Actor, Metadata};
 use domain::recorded::Position;
 use domain::target::{ChannelTarget, TargetCommand, TargetError};
+use uuid::Uuid;
 
 /// A command is run again this often when another process was faster.
 const TRIES: u32 = 20;
@@ -22,6 +23,12 @@ pub enum CommandError<E: fmt::Display> {
     /// The aggregate refused.
     #[error("{0}")]
     Refused(E),
+    /// It has another version than the command was meant for.
+    #[error("it was changed meanwhile: it has version {version} now")]
+    Moved {
+        /// The sequence of its last event.
+        version: i64,
+    },
     /// Others were faster, again and again.
     #[error("others changed this at the same time, again and again; try once more")]
     Conflict,
@@ -31,6 +38,23 @@ pub enum CommandError<E: fmt::Display> {
     /// The journal could not be reached; whether the command took effect is unknown.
     #[error("failed to run the command: {0}")]
     Unavailable(String),
+}
+
+/// Who asks for something, and what else is to stand beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedBy {
+    /// Who.
+    pub actor: Actor,
+    /// The same for everything that this request sets off.
+    pub correlation_id: Uuid,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl From<Actor> for AskedBy {
+    fn from(actor: Actor) -> Self {
+        Self { actor, correlation_id: Uuid::now_v7(), traceparent: None }
+    }
 }
 
 tokio::task_local! {
@@ -110,16 +134,52 @@ impl Commands {
         }
     }
 
+    /// Runs a command on a target that has this version; any other one is [`CommandError::Moved`].
+    pub async fn target_at(
+        &self,
+        id: TargetId,
+        version: i64,
+        command: TargetCommand,
+        metadata: &Metadata,
+    ) -> Result<Option<Position>, CommandError<TargetError>> {
+        run::<ChannelTarget>(&self.expecting(version), &id.to_string(), command, metadata.to_map()).await
+    }
+
+    /// Runs a command on a listing that has this version; any other one is [`CommandError::Moved`].
+    pub async fn listing_at(
+        &self,
+        id: ListingId,
+        version: i64,
+        command: ListingCommand,
+        metadata: &Metadata,
+    ) -> Result<Option<Position>, CommandError<ListingError>> {
+        run::<ChannelListing>(&self.expecting(version), &id.to_string(), command, metadata.to_map()).await
+    }
+
+    fn expecting<A: Aggregate<Services = ()> + Clone + 'static>(&self, version: i64) -> CqrsFramework<A, Journal> {
+        CqrsFramework::new(self.journal.expecting(version), vec![Box::new(Receipts)], ())
+    }
+
+    /// A target as it is now, and its version: the sequence of its last event.
+    pub async fn load_target_at(&self, id: TargetId) -> Result<(ChannelTarget, i64), CommandError<TargetError>> {
+        let context = EventStore::<ChannelTarget>::load_aggregate(&self.journal, &id.to_string()).await;
+        context.map(JournalContext::into_parts).map_err(failure)
+    }
+
+    /// A listing as it is now, and its version: the sequence of its last event.
+    pub async fn load_listing_at(&self, id: ListingId) -> Result<(ChannelListing, i64), CommandError<ListingError>> {
+        let context = EventStore::<ChannelListing>::load_aggregate(&self.journal, &id.to_string()).await;
+        context.map(JournalContext::into_parts).map_err(failure)
+    }
+
     /// A target as it is now.
     pub async fn load_target(&self, id: TargetId) -> Result<ChannelTarget, CommandError<TargetError>> {
-        let context = EventStore::<ChannelTarget>::load_aggregate(&self.journal, &id.to_string()).await;
-        context.map(|context| context.into_parts().0).map_err(failure)
+        self.load_target_at(id).await.map(|(target, _)| target)
     }
 
     /// A listing as it is now.
     pub async fn load_listing(&self, id: ListingId) -> Result<ChannelListing, CommandError<ListingError>> {
-        let context = EventStore::<ChannelListing>::load_aggregate(&self.journal, &id.to_string()).await;
-        context.map(|context| context.into_parts().0).map_err(failure)
+        self.load_listing_at(id).await.map(|(listing, _)| listing)
     }
 }
 
@@ -128,7 +188,11 @@ fn failure<E: std::error::Error>(error: AggregateError<E>) -> CommandError<E> {
         AggregateError::UserError(refusal) => CommandError::Refused(refusal),
         AggregateError::AggregateConflict => CommandError::Conflict,
         AggregateError::DeserializationError(error) => CommandError::Unreadable(error.to_string()),
-        other => CommandError::Unavailable(other.to_string()),
+        AggregateError::UnexpectedError(error) => match error.downcast_ref::<Moved>() {
+            Some(moved) => CommandError::Moved { version: moved.version },
+            None => CommandError::Unavailable(error.to_string()),
+        },
+        other @ AggregateError::DatabaseConnectionError(_) => CommandError::Unavailable(other.to_string()),
     }
 }
 

@@ -1,5 +1,8 @@
 //! What every command needs to know, from flags or environment variables. Nothing else reads the environment.
 
+mod identity;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +15,10 @@ use clap::Args;
 use domain::window::RateLimit;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+
+use crate::api::vault::Keeper;
+
+pub use identity::{IdentityOptions, ProviderOptions};
 
 /// Where Postgres and NATS are.
 #[derive(Debug, Clone, Args)]
@@ -110,6 +117,8 @@ pub enum Role {
     Projector,
     /// Drives the channels
     Dispatcher,
+    /// Answers over HTTP
+    Api,
 }
 
 /// Where secrets are kept.
@@ -182,9 +191,25 @@ pub struct ServeOptions {
     #[arg(long, env = "DISTRIBUTION_EGRESS", default_value = "default")]
     pub egress: String,
 
+    /// Where the API listens
+    #[arg(long, env = "DISTRIBUTION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Where the API keeps the secrets of targets
+    #[arg(long, env = "DISTRIBUTION_KEEP_SECRETS_IN", value_enum, default_value = "store")]
+    pub keep_secrets_in: Keeper,
+
+    /// Requests that one caller of the API may make in a second
+    #[arg(long, env = "DISTRIBUTION_API_RATE", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub api_rate: u32,
+
     /// Connections to Postgres
     #[arg(long, env = "DISTRIBUTION_POOL", default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=200))]
     pub pool: u32,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the help of the group")]
+    pub identity: IdentityOptions,
 
     /// Do not bring the schema up to date at the start
     #[arg(long, env = "DISTRIBUTION_NO_MIGRATE")]
@@ -199,7 +224,7 @@ impl ServeOptions {
 
     /// The roles that run here.
     pub fn roles(&self) -> Vec<Role> {
-        let all = [Role::Intake, Role::Relay, Role::Projector, Role::Dispatcher];
+        let all = [Role::Intake, Role::Relay, Role::Projector, Role::Dispatcher, Role::Api];
         all.into_iter().filter(|role| self.runs(*role)).collect()
     }
 

@@ -4,6 +4,7 @@
 //! Reading order: [`commands`] (how anything is changed), [`linking`] and [`syncing`] (what people ask for),
 //! [`intake`], [`relay`], [`projector`], [`dispatcher`] (the way of a unit change), [`serve`].
 
+pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -15,6 +16,8 @@ pub mod linking;
 pub mod payloads;
 pub mod projector;
 pub mod relay;
+pub mod replay_point;
 pub mod serve;
 pub mod syncing;
 pub mod telemetry;
+pub mod views;

@@ -2,11 +2,11 @@
 
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::{Cause, LinkListing, LinkState, ListingCommand, ListingError};
-use domain::metadata::{Actor, Metadata};
+use domain::metadata::Metadata;
+use domain::recorded::Position;
 use domain::target::Settings;
-use uuid::Uuid;
 
-use crate::commands::CommandError;
+use crate::commands::{AskedBy, CommandError};
 use crate::holders::hold;
 use crate::syncing::{Snapshot, SyncError, Syncing, read};
 
@@ -28,6 +28,8 @@ pub struct Linked {
     pub listing_id: ListingId,
     /// Whether a first sync was asked for; not if the unit was never published.
     pub sync_requested: bool,
+    /// The last position of the journal that it wrote.
+    pub position: Position,
 }
 
 impl Syncing {
@@ -37,8 +39,9 @@ impl Syncing {
         target_id: TargetId,
         unit_id: UnitId,
         at_channel: AtChannel,
-        actor: Actor,
+        asked: impl Into<AskedBy>,
     ) -> Result<Linked, SyncError> {
+        let asked = asked.into();
         let target = self.commands().load_target(target_id).await?;
         let settings = target.live()?;
         let listing_id = ListingId::of(target_id, &unit_id);
@@ -47,11 +50,11 @@ impl Syncing {
             account_id: settings.account_id.clone(),
             target_id,
             unit_id: Some(unit_id.clone()),
-            actor,
-            correlation_id: Uuid::now_v7(),
+            actor: asked.actor,
+            correlation_id: asked.correlation_id,
             on_behalf_of: None,
             causation_id: None,
-            traceparent: None,
+            traceparent: asked.traceparent,
         };
         let afresh = at_channel == AtChannel::Afresh;
         let link = LinkListing {
@@ -62,17 +65,24 @@ impl Syncing {
             external_id: if let AtChannel::Listing(id) = at_channel { Some(id) } else { None },
             afresh,
         };
-        if let Err(refusal) = self.link_if_free(listing_id, link, &metadata).await {
+        let linked = match self.link_if_free(listing_id, link, &metadata).await {
+            Ok(position) => position,
             // Linked already, but whoever did it may have come to grief before the first sync: to link it again asks for it.
-            let lacks_it = matches!(refusal, SyncError::Refused(ListingError::AlreadyLinked))
-                && self.commands().load_listing(listing_id).await?.last_revision() == 0
-                && self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
-            return if lacks_it { Ok(Linked { listing_id, sync_requested: true }) } else { Err(refusal) };
-        }
+            Err(refusal @ SyncError::Refused(ListingError::AlreadyLinked)) => {
+                if self.commands().load_listing(listing_id).await?.last_revision() > 0 {
+                    return Err(refusal);
+                }
+                let asked = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
+                let asked = asked.ok_or(refusal)?;
+                return Ok(Linked { listing_id, sync_requested: true, position: asked.unwrap_or_default() });
+            }
+            Err(refusal) => return Err(refusal),
+        };
         // Read after the link is in the journal: the intake stores a revision first and looks for links second, so
         // one of the two sees the other.
-        let sync_requested = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
-        Ok(Linked { listing_id, sync_requested })
+        let asked = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
+        let position = asked.flatten().or(linked).unwrap_or_default();
+        Ok(Linked { listing_id, sync_requested: asked.is_some(), position })
     }
 
     /// Invariant: no two listings of a target are linked to one listing at the channel.
@@ -81,7 +91,7 @@ impl Syncing {
         listing_id: ListingId,
         link: LinkListing,
         metadata: &Metadata,
-    ) -> Result<(), SyncError> {
+    ) -> Result<Option<Position>, SyncError> {
         let before = self.commands().load_listing(listing_id).await?;
         // A pair that is linked is refused by the aggregate, whatever it would be linked to.
         let linked = before.state().is_some_and(|state| state != LinkState::Unlinked);
@@ -91,31 +101,30 @@ impl Syncing {
                 let _one_at_a_time = self.linking().lock().await;
                 let mut held = hold(self.commands().journal().pool(), link.target_id, &external).await?;
                 self.must_be_free(&mut held, (link.target_id, listing_id), &external).await?;
-                self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
+                let position = self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
                 held.commit().await?;
+                Ok(position)
             }
-            _ => {
-                self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
-            }
+            _ => Ok(self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?),
         }
-        Ok(())
     }
 
+    /// `None` where there is nothing to send. The position is absent where the intake was faster.
     async fn first_sync(
         &self,
         listing_id: ListingId,
         settings: &Settings,
         unit_id: &UnitId,
         metadata: &Metadata,
-    ) -> Result<bool, SyncError> {
-        let Some(stored) = self.units().latest(&settings.org_id, unit_id).await? else { return Ok(false) };
+    ) -> Result<Option<Option<Position>>, SyncError> {
+        let Some(stored) = self.units().latest(&settings.org_id, unit_id).await? else { return Ok(None) };
         let unit = read(&stored)?;
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
         match self.request(listing_id, settings, snapshot, Cause::Linked, metadata).await {
-            Ok(_) => Ok(true),
+            Ok(position) => Ok(Some(position)),
             // The intake was faster: the first sync is on its way.
             Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
-                Ok(true)
+                Ok(Some(None))
             }
             Err(error) => Err(error.into()),
         }

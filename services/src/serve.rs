@@ -1,17 +1,23 @@
 //! Running the roles until a signal: the first one stops gently, the second one at once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::hostaway::{self, Hostaway};
+use adapters::identity::{LocalIdentity, Sessions, SignInLinks};
 use adapters::nats::Nats;
 use adapters::postgres::MIGRATOR;
 use adapters::units::UnitStore;
 use anyhow::Context;
 use sqlx::PgPool;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::identity::Identity;
+use crate::api::vault::Vault;
+use crate::api::{Api, ApiOptions};
 use crate::commands::Commands;
 use crate::config::{Connections, Role, ServeOptions};
 use crate::dispatcher::{Channels, Dispatcher, DispatcherOptions};
@@ -34,7 +40,8 @@ pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow:
     }
     let nats = connections.nats().await?;
     nats.ensure_streams().await?;
-    let mut roles = start(&pool, &nats, options, &stop)?;
+    let listener = if options.runs(Role::Api) { Some(listen(options.listen).await?) } else { None };
+    let mut roles = start(&pool, &nats, options, listener, &stop)?;
     tracing::info!(roles = ?options.roles(), "serving");
     tokio::select! {
         () = signal() => {}
@@ -50,7 +57,18 @@ pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow:
     Ok(())
 }
 
-fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &CancellationToken) -> anyhow::Result<JoinSet<()>> {
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let refused = || format!("the API cannot listen at {address}: give another --listen, or leave out the role api");
+    TcpListener::bind(address).await.with_context(refused)
+}
+
+fn start(
+    pool: &PgPool,
+    nats: &Nats,
+    options: &ServeOptions,
+    listener: Option<TcpListener>,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinSet<()>> {
     let mut roles = JoinSet::new();
     let journal = Journal::new(pool.clone(), JournalOptions::default());
     let appended = journal.appended();
@@ -63,8 +81,15 @@ fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &Cancellation
     if options.runs(Role::Projector) {
         roles.spawn(Projector::new(pool.clone(), nats.clone()).run(stop.clone()));
     }
+    let syncing = Syncing::new(commands.clone(), units, payloads.clone());
+    if let Some(listener) = listener {
+        let vault = Vault::new(Arc::new(options.secrets.secrets()), options.keep_secrets_in);
+        let api_options =
+            ApiOptions { requests_per_second: options.api_rate, destinations: options.reach.destinations() };
+        let api = Api::new(pool.clone(), nats.clone(), syncing.clone(), identity(pool, options)?, vault, api_options);
+        roles.spawn(api.run(listener, stop.clone()));
+    }
     if options.runs(Role::Intake) {
-        let syncing = Syncing::new(commands.clone(), units, payloads.clone());
         roles.spawn(Intake::new(nats.clone(), syncing).run(stop.clone()));
     }
     if options.runs(Role::Dispatcher) {
@@ -87,6 +112,22 @@ fn start(pool: &PgPool, nats: &Nats, options: &ServeOptions, stop: &Cancellation
         roles.spawn(dispatcher.run(stop.clone()));
     }
     Ok(roles)
+}
+
+/// Who may come in. What this service gives out itself is good only where there is no identity provider.
+fn identity(pool: &PgPool, options: &ServeOptions) -> anyhow::Result<Identity> {
+    let local = match options.identity.providers.provider() {
+        Some(_) => None,
+        None => Some(LocalIdentity::open(&options.secrets.secrets_dir)?),
+    };
+    let secrets = Arc::new(options.secrets.secrets());
+    Ok(Identity {
+        local,
+        services: options.identity.service_tokens()?,
+        oidc: options.identity.oidc_login(secrets, pool.clone())?,
+        links: SignInLinks::new(pool.clone()),
+        sessions: Sessions::new(pool.clone()),
+    })
 }
 
 fn abort_on_panic() {

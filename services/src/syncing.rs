@@ -6,14 +6,14 @@ use adapters::units::{UnitSnapshot, UnitStore};
 use domain::hash::SnapshotHash;
 use domain::ids::{ExternalId, ListingId, UnitId};
 use domain::listing::{Cause, ListingCommand, ListingError, Origin, RequestSync};
-use domain::metadata::{Actor, Metadata};
+use domain::metadata::Metadata;
 use domain::recorded::Position;
 use domain::target::Settings;
 use domain::unit::UnitChanged;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::commands::{CommandError, Commands};
+use crate::commands::{AskedBy, CommandError, Commands};
 use crate::payloads::Payloads;
 
 /// A unit with the address of its snapshot.
@@ -151,12 +151,13 @@ impl Syncing {
         listing_id: ListingId,
         snapshot: Option<SnapshotHash>,
         reason: String,
-        actor: Actor,
+        asked: impl Into<AskedBy>,
     ) -> Result<Option<Position>, SyncError> {
-        match self.resend_once(listing_id, snapshot, reason.clone(), actor.clone()).await {
+        let asked = asked.into();
+        match self.resend_once(listing_id, snapshot, reason.clone(), asked.clone()).await {
             // A newer revision was asked for after the latest one was read: it is the latest now.
             Err(SyncError::Refused(ListingError::StaleRevision { .. })) => {
-                self.resend_once(listing_id, snapshot, reason, actor).await
+                self.resend_once(listing_id, snapshot, reason, asked).await
             }
             done => done,
         }
@@ -167,7 +168,7 @@ impl Syncing {
         listing_id: ListingId,
         snapshot: Option<SnapshotHash>,
         reason: String,
-        actor: Actor,
+        asked: AskedBy,
     ) -> Result<Option<Position>, SyncError> {
         let listing = self.commands.load_listing(listing_id).await?;
         let link = listing.link().ok_or(ListingError::NotFound)?;
@@ -198,11 +199,11 @@ impl Syncing {
             account_id: link.account_id.clone(),
             target_id: link.target_id,
             unit_id: Some(link.unit_id.clone()),
-            actor,
-            correlation_id: request_id,
+            actor: asked.actor,
+            correlation_id: asked.correlation_id,
             on_behalf_of: None,
             causation_id: None,
-            traceparent: None,
+            traceparent: asked.traceparent,
         };
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
         Ok(self.request(listing_id, settings, snapshot, cause, &metadata).await?)

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a world of their own, with its own database, stream names and sandbox, and the
 //! real binaries as processes that can be killed.
 
+pub mod api;
 pub mod process;
 pub mod sandbox;
 pub mod unit;

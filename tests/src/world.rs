@@ -129,6 +129,7 @@ impl World {
     fn env(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         Ok(vec![
             ("DATABASE_URL", url_of(&variable("DATABASE_URL")?, &self.database)?),
+            ("DISTRIBUTION_LISTEN", "127.0.0.1:0".to_owned()),
             ("NATS_URL", variable("NATS_URL")?),
             ("NATS_PREFIX", self.nats.prefix.to_string()),
             ("DISTRIBUTION_SECRETS_DIR", self.path("secrets").display().to_string()),

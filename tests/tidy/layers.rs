@@ -46,7 +46,7 @@ const LAYERS: [Layer; 8] = [
         folder: "services",
         name: "services",
         own: &["domain", "projections", "adapters"],
-        never: &["reqwest", "axum", "hyper", "postgres-es"],
+        never: &["reqwest", "postgres-es"],
     },
     Layer {
         folder: "tests",

@@ -1,5 +1,6 @@
 //! The architecture's rules as ordinary tests: they read the sources, start nothing and need no server.
 
+mod api;
 mod contracts;
 mod docs;
 mod events;

@@ -33,6 +33,14 @@ pub enum JournalError {
     Metadata(&'static str),
 }
 
+/// The aggregate has another version than the command was meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it has version {version} now")]
+pub struct Moved {
+    /// The sequence of its last event.
+    pub version: i64,
+}
+
 /// How the journal is tuned.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOptions {
@@ -65,6 +73,8 @@ pub struct Journal {
     inner: Arc<Inner>,
     /// States that are at hand are used as they are.
     hasty: bool,
+    /// The only version that is loaded.
+    expected: Option<i64>,
 }
 
 /// An aggregate that was loaded for a command.
@@ -103,14 +113,21 @@ impl Journal {
             head,
             options,
         };
-        Self { inner: Arc::new(inner), hasty: false }
+        Self { inner: Arc::new(inner), hasty: false, expected: None }
     }
 
     /// The same journal, without a look at what others may have written since a state was kept. Good for commands that
     /// write: the append checks the version. Whether a command writes nothing must be decided by the other one.
     #[must_use]
     pub fn hasty(&self) -> Self {
-        Self { inner: self.inner.clone(), hasty: true }
+        Self { hasty: true, ..self.clone() }
+    }
+
+    /// The same journal for one command that is meant for this version of its aggregate. Any other one is not loaded
+    /// ([`Moved`]), and the append checks that it is still this one.
+    #[must_use]
+    pub fn expecting(&self, version: i64) -> Self {
+        Self { expected: Some(version), ..self.clone() }
     }
 
     /// The pool that the journal works on.
@@ -227,6 +244,9 @@ where
         if last > sequence || after == 0 {
             sequence = sequence.max(last);
             self.inner.cache.put(A::TYPE, aggregate_id, sequence, aggregate.clone());
+        }
+        if self.expected.is_some_and(|expected| expected != sequence) {
+            return Err(unexpected(Moved { version: sequence }));
         }
         Ok(JournalContext { aggregate_id: aggregate_id.to_owned(), aggregate, sequence })
     }

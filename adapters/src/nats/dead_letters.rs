@@ -180,6 +180,10 @@ fn without_nats_headers(headers: Option<&HeaderMap>) -> HeaderMap {
 }
 
 async fn read(stream: &Stream, number: u64) -> Result<DeadLetter, DeadLetterError> {
+    // The server calls these a bad request.
+    if number == 0 || i64::try_from(number).is_err() {
+        return Err(DeadLetterError::NotFound(number));
+    }
     use async_nats::jetstream::stream::RawMessageErrorKind;
     let message: StreamMessage = stream.get_raw_message(number).await.map_err(|error| match error.kind() {
         RawMessageErrorKind::NoMessageFound => DeadLetterError::NotFound(number),

@@ -1,6 +1,5 @@
 //! `audit`: every sync job and every call, from the read model `outbound_audit`.
 
-mod row;
 mod show;
 mod tail;
 

@@ -5,7 +5,6 @@ mod history;
 mod link;
 mod list;
 mod resend;
-mod shape;
 mod show;
 mod summary;
 

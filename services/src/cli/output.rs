@@ -116,3 +116,8 @@ pub(super) fn state(word: &str) -> Cell {
         _ => cell,
     }
 }
+
+/// A state in words for people.
+pub(super) fn words(state: &str) -> String {
+    state.replace('_', " ")
+}

@@ -1,18 +1,15 @@
 //! `audit show`: one sync, call by call.
 
-use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::channel::RejectedPart;
 use domain::ids::SyncId;
 use serde::Serialize;
-use sqlx::FromRow;
-use uuid::Uuid;
 
-use super::row::{COLUMNS, Sync};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Out, optional, state, text};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
+use crate::views::audit::{CALLS, COLUMNS, Call, Sync};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArgs {
@@ -27,29 +24,6 @@ struct Shown {
     sync: Sync,
     attempts_made: Vec<Call>,
 }
-
-/// One HTTP call.
-#[derive(Debug, FromRow, Serialize)]
-struct Call {
-    request_id: Uuid,
-    attempt: i32,
-    call_index: i32,
-    purpose: String,
-    method: String,
-    path: String,
-    status: Option<i32>,
-    class: String,
-    started_at: DateTime<Utc>,
-    duration_ms: i64,
-    detail: Option<String>,
-    late: bool,
-    position: i64,
-}
-
-const CALLS: &str = "
-SELECT request_id, attempt, call_index, purpose, method, path, status, class, started_at, duration_ms, detail, late,
-    position
-FROM outbound_attempts WHERE sync_id = $1 ORDER BY position, call_index";
 
 impl ShowArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
@@ -101,21 +75,19 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         return Ok(());
     }
     out.line("")?;
-    let rows = shown.attempts_made.iter().map(Call::cells).collect();
+    let rows = shown.attempts_made.iter().map(cells).collect();
     out.table(&["at", "for", "call", "status", "ended", "ms", "detail"], rows, "")
 }
 
-impl Call {
-    fn cells(&self) -> Vec<Cell> {
-        let late = if self.late { " (late)" } else { "" };
-        vec![
-            text(self.started_at.format("%H:%M:%S%.3fZ")),
-            text(&self.purpose),
-            text(format!("{} {}{late}", self.method, self.path)),
-            optional(self.status),
-            state(&self.class),
-            text(self.duration_ms),
-            optional(self.detail.as_ref()),
-        ]
-    }
+fn cells(call: &Call) -> Vec<Cell> {
+    let late = if call.late { " (late)" } else { "" };
+    vec![
+        text(call.started_at.format("%H:%M:%S%.3fZ")),
+        text(&call.purpose),
+        text(format!("{} {}{late}", call.method, call.path)),
+        optional(call.status),
+        state(&call.class),
+        text(call.duration_ms),
+        optional(call.detail.as_ref()),
+    ]
 }

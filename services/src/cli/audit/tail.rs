@@ -6,9 +6,11 @@ use clap::Args;
 use domain::ids::{ListingId, OrgId, TargetId};
 use sqlx::PgPool;
 
-use super::row::{COLUMNS, Sync};
+use crate::cli::counted::counted;
 use crate::cli::output::Out;
 use crate::cli::session::Session;
+use crate::cli::span::moment;
+use crate::views::audit::{COLUMNS, Sync};
 
 #[derive(Debug, Args)]
 #[command(after_help = "A sync comes again whenever its state changes. With --output json each is one line.\n\n\
@@ -110,8 +112,28 @@ fn print(out: Out, syncs: &[Sync]) -> anyhow::Result<()> {
         if out.is_json() {
             out.json_line(sync)?;
         } else {
-            out.line(&sync.line())?;
+            out.line(&line(sync))?;
         }
     }
     Ok(())
+}
+
+/// One line, and a second one where there is something to explain.
+fn line(sync: &Sync) -> String {
+    let at = moment(sync.finished_at.or(sync.first_attempt_at).unwrap_or(sync.requested_at));
+    let outcome = match (&sync.outcome[..], &sync.class) {
+        ("pending", Some(class)) => format!("pending ({class})"),
+        (outcome, _) => outcome.to_owned(),
+    };
+    let unit = sync.unit_id.as_deref().unwrap_or("-");
+    let (id, burned, calls) = (sync.sync_id, sync.attempts, sync.calls);
+    let mut line = format!("{at}  {id}  {outcome:<24}  {unit}  burned {burned}  calls {calls}");
+    let refused = sync.rejected.as_array().map_or(0, Vec::len);
+    if refused > 0 {
+        line.push_str(&format!("\n    {} refused", counted(refused, "part")));
+    }
+    if let Some(detail) = &sync.detail {
+        line.push_str(&format!("\n    {detail}"));
+    }
+    line
 }

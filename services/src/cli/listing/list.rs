@@ -3,10 +3,10 @@
 use clap::{Args, ValueEnum};
 use domain::ids::{OrgId, TargetId, UnitId};
 
-use super::shape::{LISTINGS, Listing, TARGET_DELETED, words};
 use crate::cli::lag::note_lag;
-use crate::cli::output::{Cell, note, optional, state, text};
+use crate::cli::output::{Cell, note, optional, state, text, words};
 use crate::cli::session::Session;
+use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum State {

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use crate::cli::arguments;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
+use crate::replay_point::{NoSnapshot, ReplayPoint};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  distribution listing sync 3f2c… --reason 'the channel was edited by hand'")]
@@ -48,18 +49,6 @@ pub(in crate::cli) struct ReplayArgs {
     reason: String,
 }
 
-const REQUESTS: &str = "
-SELECT payload #>> ARRAY[event_type, 'request', 'snapshot'] FROM events
-WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1 AND event_type IN ('SyncRequested', 'SyncSkipped')
-    AND ($2::text IS NULL OR payload #>> ARRAY[event_type, 'request', 'sync_id'] = $2)
-    AND ($3::bigint IS NULL OR position <= $3)
-ORDER BY sequence DESC LIMIT 1";
-
-/// From the first snapshot that was asked for to the listing's last event.
-const SPAN: &str = "
-SELECT min(position) FILTER (WHERE event_type IN ('SyncRequested', 'SyncSkipped')), max(position) FROM events
-WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1";
-
 const MADE: &str = "
 SELECT payload #>> ARRAY[event_type, 'request', 'sync_id'], payload #>> ARRAY[event_type, 'request', 'snapshot']
 FROM events WHERE position = $1";
@@ -74,41 +63,33 @@ impl SyncArgs {
 impl ReplayArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
-        let snapshot = match self.snapshot {
-            Some(snapshot) => snapshot,
-            None => self.find(&pool).await?,
-        };
-        resend(session, &pool, self.listing_id, Some(snapshot), self.reason).await
+        let id = self.listing_id;
+        let snapshot = self.point().snapshot(&pool, id).await.map_err(|error| refusal(error, id))?;
+        resend(session, &pool, id, Some(snapshot), self.reason).await
     }
 
-    /// The journal knows every snapshot that was ever asked for, skipped ones too.
-    async fn find(&self, pool: &PgPool) -> anyhow::Result<SnapshotHash> {
-        let id = self.listing_id;
-        if let Some(position) = self.position {
-            self.check_position(pool, position).await?;
+    /// The command line takes exactly one of them.
+    fn point(&self) -> ReplayPoint {
+        match (self.snapshot, self.sync_id) {
+            (Some(snapshot), _) => ReplayPoint::Snapshot(snapshot),
+            (None, Some(sync)) => ReplayPoint::Sync(sync),
+            (None, None) => ReplayPoint::Position(self.position.unwrap_or_default()),
         }
-        let sync_id = self.sync_id.map(|id| id.to_string());
-        let query = sqlx::query_scalar(REQUESTS).bind(id.to_string()).bind(sync_id).bind(self.position);
-        let found: Option<String> = query.fetch_optional(pool).await?;
-        let missing = self.sync_id.map(|sync| format!("listing {id} has no sync {sync}"));
-        let missing = missing.unwrap_or_else(|| format!("listing {id} has asked for no snapshot yet"));
-        Ok(found.ok_or(Failure::Refused(missing))?.parse()?)
     }
+}
 
-    /// A position after the listing's last event would quietly mean the newest snapshot, which is what `sync` is for.
-    async fn check_position(&self, pool: &PgPool, position: i64) -> anyhow::Result<()> {
-        let id = self.listing_id;
-        let span: (Option<i64>, Option<i64>) = sqlx::query_as(SPAN).bind(id.to_string()).fetch_one(pool).await?;
-        let refused = match span {
-            (_, None) => return Err(anyhow::Error::new(ListingError::NotFound).context(format!("listing {id}"))),
-            (None, _) => format!("listing {id} has asked for no snapshot yet"),
-            (Some(first), Some(last)) if !(first..=last).contains(&position) => format!(
-                "position {position} is outside the history of listing {id}: use {first} to {last} (`distribution \
-                 listing history {id}` shows them), or `distribution listing sync {id} --reason REASON` for the newest state"
-            ),
-            _ => return Ok(()),
-        };
-        Err(Failure::Refused(refused).into())
+fn refusal(error: NoSnapshot, id: ListingId) -> anyhow::Error {
+    match error {
+        NoSnapshot::NoListing => anyhow::Error::new(ListingError::NotFound).context(format!("listing {id}")),
+        NoSnapshot::Database(error) => error.into(),
+        outside @ NoSnapshot::Outside { .. } => {
+            let hint = format!(
+                "{outside} (`distribution listing history {id}` shows them), or `distribution listing sync {id} \
+                 --reason REASON` for the newest state"
+            );
+            Failure::Refused(hint).into()
+        }
+        other => Failure::Refused(other.to_string()).into(),
     }
 }
 

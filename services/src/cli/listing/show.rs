@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgPool};
 
-use super::shape::{LISTINGS, Listing, TARGET_DELETED, words};
-use crate::cli::output::{Cell, Out, text};
+use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
+use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -88,6 +88,7 @@ fn merged(row: Option<&Listing>, listing: &ChannelListing, link: &Link, target: 
         linked_at: row.and_then(|row| row.linked_at),
         last_accepted_at: row.and_then(|row| row.last_accepted_at),
         updated_at: row.and_then(|row| row.updated_at),
+        version: row.and_then(|row| row.version),
     }
 }
 

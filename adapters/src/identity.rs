@@ -1,0 +1,27 @@
+//! Who a caller is: bearer tokens of an identity provider, people who sign in there, and what stands in for it where
+//! there is none. What a caller may do is the domain's (`domain::access`).
+
+mod claims;
+mod grant;
+mod http;
+mod jwks;
+mod key_file;
+mod links;
+mod local;
+mod oidc;
+mod provider_url;
+mod secret;
+mod service_tokens;
+mod sessions;
+mod token;
+
+pub use claims::{ClaimError, ClaimNames};
+pub use grant::Grant;
+pub use key_file::KeyFileError;
+pub use links::{NewLink, SignInLinks};
+pub use local::{IssuedToken, LocalIdentity};
+pub use oidc::{LOGIN_COOKIE, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions, login_cookie_removal};
+pub use provider_url::{InvalidProviderUrl, ProviderUrl};
+pub use service_tokens::{ServiceTokenOptions, ServiceTokens};
+pub use sessions::{SESSION_COOKIE, Sessions, SignedIn, csrf_matches, csrf_token, session_cookie_removal};
+pub use token::TokenError;

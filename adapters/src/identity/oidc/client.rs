@@ -1,0 +1,209 @@
+//! The OpenID provider: its addresses and keys, kept for a while, and what it is asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use openidconnect::core::{
+    CoreAuthDisplay, CoreAuthPrompt, CoreClientAuthMethod, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
+    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
+    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+};
+use openidconnect::{
+    AccessTokenHash, AdditionalClaims, AuthType, AuthorizationCode, ClaimsVerificationError, Client as AnyClient,
+    ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest,
+    HttpResponse, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
+    UserInfoClaims,
+};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::RwLock;
+
+use super::OidcOptions;
+use super::failure::{LoginError, told};
+use crate::identity::http::{self, FetchError};
+use crate::secrets::SecretStore;
+
+/// Addresses and keys are asked for again after so long.
+const FRESH: Duration = Duration::from_secs(10 * 60);
+
+/// How a provider may sign: never with the secret that it shares with us.
+const ALGORITHMS: [CoreJwsSigningAlgorithm; 3] = [
+    CoreJwsSigningAlgorithm::EdDsa,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+];
+
+/// The claims that the standard does not know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OwnClaims(HashMap<String, Value>);
+
+impl AdditionalClaims for OwnClaims {}
+
+type Fields = IdTokenFields<
+    OwnClaims,
+    EmptyExtraTokenFields,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm,
+>;
+type Tokens = StandardTokenResponse<Fields, CoreTokenType>;
+/// The crate's client with our claims, and the endpoints that discovery gives.
+pub(super) type Client = AnyClient<
+    OwnClaims,
+    CoreAuthDisplay,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJsonWebKey,
+    CoreAuthPrompt,
+    StandardErrorResponse<CoreErrorResponseType>,
+    Tokens,
+    CoreTokenIntrospectionResponse,
+    CoreRevocableToken,
+    CoreRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+pub(super) struct Provider {
+    pub(super) options: OidcOptions,
+    secrets: Arc<dyn SecretStore>,
+    http: reqwest::Client,
+    known: RwLock<Option<(Instant, CoreProviderMetadata)>>,
+}
+
+impl Provider {
+    pub(super) fn new(options: OidcOptions, secrets: Arc<dyn SecretStore>) -> Result<Self, reqwest::Error> {
+        Ok(Self { options, secrets, http: http::client()?, known: RwLock::new(None) })
+    }
+
+    /// A client with what the provider says of itself. The secret is read each time, so that a new one is used at once.
+    pub(super) async fn client(&self) -> Result<Client, LoginError> {
+        let metadata = self.metadata().await?;
+        let secret = match &self.options.client_secret {
+            Some(secret) => {
+                Some(ClientSecret::new(self.secrets.read(secret).await?.current.expose_secret().to_owned()))
+            }
+            None => None,
+        };
+        let in_body = metadata.token_endpoint_auth_methods_supported().is_some_and(|methods| {
+            methods.contains(&CoreClientAuthMethod::ClientSecretPost)
+                && !methods.contains(&CoreClientAuthMethod::ClientSecretBasic)
+        });
+        let client = AnyClient::from_provider_metadata(metadata, ClientId::new(self.options.client_id.clone()), secret)
+            .set_redirect_uri(RedirectUrl::from_url(self.options.redirect_url.url().clone()));
+        Ok(if in_body { client.set_auth_type(AuthType::RequestBody) } else { client })
+    }
+
+    async fn metadata(&self) -> Result<CoreProviderMetadata, LoginError> {
+        if let Some((at, known)) = &*self.known.read().await
+            && at.elapsed() < FRESH
+        {
+            return Ok(known.clone());
+        }
+        let mut known = self.known.write().await;
+        if let Some((at, known)) = &*known
+            && at.elapsed() < FRESH
+        {
+            return Ok(known.clone());
+        }
+        let issuer = IssuerUrl::new(self.options.issuer.as_str().to_owned());
+        let issuer = issuer.map_err(|error| LoginError::Provider(error.to_string()))?;
+        let ask = self.ask();
+        let metadata = CoreProviderMetadata::discover_async(issuer, &ask).await;
+        let metadata = metadata.map_err(|error| LoginError::Provider(told(&error)))?;
+        *known = Some((Instant::now(), metadata.clone()));
+        Ok(metadata)
+    }
+
+    /// What the provider says of whoever has brought a code.
+    pub(super) async fn claims(&self, code: &str, verifier: String, nonce: String) -> Result<Value, LoginError> {
+        let client = self.client().await?;
+        let tokens = self.exchange(&client, code, verifier).await?;
+        let nonce = Nonce::new(nonce);
+        let claims = match verified(&client, &tokens, &nonce) {
+            // The provider has a key that is newer than what we know.
+            Err(ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey)) => {
+                *self.known.write().await = None;
+                verified(&self.client().await?, &tokens, &nonce)
+            }
+            other => other,
+        };
+        let claims = claims.map_err(|error| LoginError::Untrusted(told(&error)))?;
+        if self.options.claims.are_in(&claims) {
+            return Ok(claims);
+        }
+        self.with_user_info(&client, &tokens, claims).await
+    }
+
+    /// The crate's way to ask. It owns its client: with a borrowed one the compiler cannot tell that logins are `Send`.
+    fn ask(&self) -> impl Fn(HttpRequest) -> BoxFuture<'static, Result<HttpResponse, FetchError>> + use<> {
+        let http = self.http.clone();
+        move |request| send(http.clone(), request).boxed()
+    }
+
+    async fn exchange(&self, client: &Client, code: &str, verifier: String) -> Result<Tokens, LoginError> {
+        let request = client.exchange_code(AuthorizationCode::new(code.to_owned()));
+        let request = request.map_err(|error| LoginError::Provider(told(&error)))?;
+        let ask = self.ask();
+        let answered = request.set_pkce_verifier(PkceCodeVerifier::new(verifier)).request_async(&ask).await;
+        answered.map_err(|error| match error {
+            RequestTokenError::ServerResponse(refusal) => LoginError::Refused(refusal.error().to_string()),
+            other => LoginError::Provider(told(&other)),
+        })
+    }
+
+    /// Many providers put their own claims there alone. What the ID token says is signed, and counts more.
+    async fn with_user_info(&self, client: &Client, tokens: &Tokens, claims: Value) -> Result<Value, LoginError> {
+        let subject = claims["sub"].as_str().map(|sub| openidconnect::SubjectIdentifier::new(sub.to_owned()));
+        let Ok(request) = client.user_info(tokens.access_token().clone(), subject) else { return Ok(claims) };
+        let ask = self.ask();
+        let answered: Result<UserInfoClaims<OwnClaims, CoreGenderClaim>, _> = request.request_async(&ask).await;
+        let info = answered.map_err(|error| LoginError::Provider(told(&error)))?;
+        let mut all = as_value(&info)?;
+        if let (Some(all), Value::Object(signed)) = (all.as_object_mut(), claims) {
+            all.extend(signed);
+        }
+        Ok(all)
+    }
+}
+
+/// The claims of an ID token: signature, issuer, audience, time, nonce, and the access token that came with it.
+fn verified(client: &Client, tokens: &Tokens, nonce: &Nonce) -> Result<Value, ClaimsVerificationError> {
+    let other = |words: &str| ClaimsVerificationError::Other(words.to_owned());
+    let token = tokens.id_token().ok_or_else(|| other("it sent no ID token"))?;
+    let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);
+    let claims = token.claims(&verifier, nonce)?;
+    if let Some(expected) = claims.access_token_hash() {
+        let signature = |error: openidconnect::SignatureVerificationError| other(&error.to_string());
+        let algorithm = token.signing_alg().map_err(|error| other(&error.to_string()))?;
+        let key = token.signing_key(&verifier).map_err(signature)?;
+        let actual = AccessTokenHash::from_token(tokens.access_token(), algorithm, key);
+        if actual.map_err(|error| other(&error.to_string()))? != *expected {
+            return Err(other("the access token is not the one that the ID token names"));
+        }
+    }
+    as_value(claims).map_err(|error| other(&error.to_string()))
+}
+
+fn as_value(claims: &impl Serialize) -> Result<Value, LoginError> {
+    serde_json::to_value(claims).map_err(|error| LoginError::Untrusted(error.to_string()))
+}
+
+/// How the crate asks: our client, which follows no redirects and reads a bounded answer.
+async fn send(http: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, FetchError> {
+    let response = http.execute(reqwest::Request::try_from(request)?).await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut answer = HttpResponse::new(http::body(response).await?);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    Ok(answer)
+}

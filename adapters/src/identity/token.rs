@@ -1,0 +1,155 @@
+//! One way to check a bearer token, whoever has signed it. The key says which algorithm it is for, never the token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::access::{Caller, CredentialKind};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::claims::{ClaimError, ClaimNames};
+use super::secret::hash;
+
+/// Clocks of two hosts may differ by so many seconds.
+const LEEWAY_S: u64 = 30;
+/// No token of a provider is longer.
+const LONGEST_BYTES: usize = 16 * 1024;
+/// No id of a token is longer; others are known by the hash of the token.
+const LONGEST_ID: usize = 128;
+
+/// Why a token is refused. Says what is wrong and shows nothing of the token but names of claims.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It has no form that could be checked.
+    #[error("this is no signed JWT")]
+    Malformed,
+    /// Signed in a way that is not taken: with a shared secret, or not at all.
+    #[error("the token's algorithm is not accepted: use EdDSA, ES256 or RS256")]
+    Algorithm,
+    /// It does not say which key has signed it.
+    #[error("the token's header names no key (kid)")]
+    NoKeyId,
+    /// The issuer has no such key, or not for this algorithm.
+    #[error("the token is signed with a key that the issuer does not publish")]
+    UnknownKey,
+    /// The signature is not that of the key.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// Somebody else's token.
+    #[error("the token is of another issuer")]
+    Issuer,
+    /// A token for somebody else.
+    #[error("the token is for another audience")]
+    Audience,
+    /// Too late.
+    #[error("the token has expired")]
+    Expired,
+    /// Too early.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// A claim that is missing or wrong.
+    #[error("{0}")]
+    Claim(#[from] ClaimError),
+    /// The keys cannot be had now. No fault of the token.
+    #[error("the keys of the tokens' issuer cannot be fetched: {0}")]
+    KeysUnavailable(String),
+}
+
+impl TokenError {
+    /// Whether the token may be good, and it cannot be told now.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::KeysUnavailable(_))
+    }
+}
+
+/// A key that checks signatures, for one algorithm.
+#[derive(Debug, Clone)]
+pub(super) struct VerifyingKey {
+    pub(super) id: String,
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+}
+
+/// Whose tokens are taken, and how they are read.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) claims: ClaimNames,
+    pub(super) credential: CredentialKind,
+}
+
+/// What a token says of its signature.
+pub(super) struct Signed {
+    pub(super) key_id: String,
+    pub(super) algorithm: Algorithm,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<Value>,
+}
+
+/// Reads the header alone. It is not trusted: it only says which key to try.
+pub(super) fn signed(token: &str) -> Result<Signed, TokenError> {
+    let parts: Vec<&str> = token.split('.').take(4).collect();
+    let [header, _, _] = parts[..] else { return Err(TokenError::Malformed) };
+    if token.len() > LONGEST_BYTES {
+        return Err(TokenError::Malformed);
+    }
+    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenError::Malformed)?;
+    let header: Header = serde_json::from_slice(&header).map_err(|_| TokenError::Malformed)?;
+    let algorithm = match header.alg.as_str() {
+        "EdDSA" => Algorithm::EdDSA,
+        "ES256" => Algorithm::ES256,
+        "RS256" => Algorithm::RS256,
+        _ => return Err(TokenError::Algorithm),
+    };
+    // An extension that must be understood, and is not.
+    if header.crit.is_some() {
+        return Err(TokenError::Malformed);
+    }
+    Ok(Signed { key_id: header.kid.ok_or(TokenError::NoKeyId)?, algorithm })
+}
+
+impl Rules {
+    /// The caller of a token whose key was found.
+    pub(super) fn caller(&self, token: &str, key: &VerifyingKey) -> Result<Caller, TokenError> {
+        let mut validation = Validation::new(key.algorithm);
+        validation.leeway = LEEWAY_S;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[&self.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        let decoded = jsonwebtoken::decode::<Value>(token, &key.key, &validation).map_err(|error| refusal(&error))?;
+        let grant = self.claims.grant(&decoded.claims)?;
+        Ok(grant.caller(self.credential, token_id(token, &decoded.claims)))
+    }
+}
+
+/// The token's own id, or one that follows from it and does not give it away.
+fn token_id(token: &str, claims: &Value) -> String {
+    let given = claims.get("jti").and_then(Value::as_str);
+    let fits = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && !id.chars().any(char::is_control);
+    let made = || format!("sha256:{}", hex::encode(&hash(token)[..16]));
+    given.filter(fits).map_or_else(made, str::to_owned)
+}
+
+fn refusal(error: &jsonwebtoken::errors::Error) -> TokenError {
+    match error.kind() {
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Signature,
+        ErrorKind::InvalidIssuer => TokenError::Issuer,
+        ErrorKind::InvalidAudience => TokenError::Audience,
+        ErrorKind::ExpiredSignature => TokenError::Expired,
+        ErrorKind::ImmatureSignature => TokenError::NotYetValid,
+        ErrorKind::MissingRequiredClaim(claim) => TokenError::Claim(ClaimError::Missing(claim.clone())),
+        ErrorKind::InvalidClaimFormat(claim) => {
+            let reason = "it has not the form that the standard gives it";
+            TokenError::Claim(ClaimError::Invalid { claim: claim.clone(), reason })
+        }
+        _ => TokenError::Malformed,
+    }
+}

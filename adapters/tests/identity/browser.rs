@@ -1,0 +1,77 @@
+//! As much of a browser as a login needs: cookies, redirects, and forms that are filled in.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use url::Url;
+
+/// Where the provider sends people back to. Nothing listens there: the test takes the address.
+pub const CALLBACK: &str = "http://127.0.0.1:9/sign-in/callback";
+
+pub struct Browser {
+    http: reqwest::Client,
+    cookies: BTreeMap<String, String>,
+}
+
+/// What the provider sent back by the browser.
+#[derive(Debug)]
+pub struct Returned {
+    pub code: String,
+    pub state: String,
+}
+
+enum Page {
+    Elsewhere(Url),
+    Form(Url),
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { http, cookies: BTreeMap::new() }
+    }
+
+    /// Signs in as somebody, agrees to everything, and stops where the provider sends the browser back to us.
+    pub async fn sign_in(&mut self, start: Url, name: &str) -> Returned {
+        let mut page = self.open(self.http.get(start.clone()), &start).await;
+        for _ in 0..12 {
+            page = match page {
+                Page::Elsewhere(url) if url.as_str().starts_with(CALLBACK) => return returned(&url),
+                Page::Elsewhere(url) => self.open(self.http.get(url.clone()), &url).await,
+                Page::Form(action) => {
+                    let prompt = if self.cookies.contains_key("_session") { "consent" } else { "login" };
+                    let fields = [("prompt", prompt), ("login", name), ("password", "any")];
+                    self.open(self.http.post(action.clone()).form(&fields), &action).await
+                }
+            };
+        }
+        panic!("the provider never sent the browser back");
+    }
+
+    async fn open(&mut self, request: reqwest::RequestBuilder, url: &Url) -> Page {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let answer = request.header(COOKIE, cookies.join("; ")).send().await.unwrap();
+        for cookie in answer.headers().get_all(SET_COOKIE) {
+            let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+            if value.is_empty() {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        if let Some(location) = answer.headers().get(LOCATION) {
+            return Page::Elsewhere(url.join(location.to_str().unwrap()).unwrap());
+        }
+        let body = answer.text().await.unwrap();
+        let action = body.split("action=\"").nth(1).and_then(|rest| rest.split('"').next());
+        Page::Form(url.join(action.unwrap_or_else(|| panic!("no form: {body}"))).unwrap())
+    }
+}
+
+fn returned(url: &Url) -> Returned {
+    let part = |name: &str| {
+        let found = url.query_pairs().find(|(key, _)| key == name);
+        found.unwrap_or_else(|| panic!("{url} has no {name}")).1.into_owned()
+    };
+    Returned { code: part("code"), state: part("state") }
+}

@@ -1,0 +1,165 @@
+//! Sessions: they end when they must, and what is kept lets nobody in.
+
+use adapters::identity::{
+    SESSION_COOKIE, Sessions, SignInLinks, SignedIn, csrf_matches, csrf_token, session_cookie_removal,
+};
+use domain::access::CredentialKind;
+use domain::ids::OrgId;
+use secrecy::ExposeSecret as _;
+
+use crate::database::{Database, somebody};
+
+async fn begun(sessions: &Sessions, subject: &str) -> SignedIn {
+    sessions.begin(somebody(subject), None).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_cookie_stands_for_its_person_until_it_is_signed_out() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let begun = begun(&sessions, "ana").await;
+    let caller = sessions.find(begun.cookie.value()).await.unwrap().unwrap();
+    assert_eq!(caller, begun.caller);
+    assert_eq!(caller, somebody("ana").caller(CredentialKind::Session, caller.credential_id.clone()));
+    assert!(sessions.end(begun.cookie.value()).await.unwrap());
+    assert!(!sessions.end(begun.cookie.value()).await.unwrap());
+    assert_eq!(sessions.find(begun.cookie.value()).await.unwrap(), None);
+    assert_eq!(database.dump("sessions").await, "");
+    database.close().await;
+}
+
+#[tokio::test]
+async fn the_cookie_is_for_this_host_alone_and_its_value_is_nowhere_kept() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let begun = begun(&sessions, "ana").await;
+    let value = begun.cookie.value();
+    let expected = format!("{SESSION_COOKIE}={value}; HttpOnly; SameSite=Lax; Secure; Path=/");
+    assert_eq!((begun.cookie.to_string(), value.len(), SESSION_COOKIE), (expected, 43, "__Host-distribution"));
+    let kept = database.dump("sessions").await;
+    assert!(!kept.contains(value) && !kept.contains(&begun.csrf_token), "{kept}");
+    assert!(!begun.caller.credential_id.contains(value));
+    let removal = session_cookie_removal().to_string();
+    assert!(removal.starts_with("__Host-distribution=; ") && removal.contains("Max-Age=0"), "{removal}");
+    assert!(removal.contains("Secure") && removal.contains("Path=/"), "{removal}");
+    database.close().await;
+}
+
+#[tokio::test]
+async fn what_is_no_cookie_of_ours_stands_for_nobody() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let begun = begun(&sessions, "ana").await;
+    let id = begun.caller.credential_id.clone();
+    for value in ["", "x", id.as_str(), "' OR 1=1", &"y".repeat(100_000), &begun.cookie.value().to_uppercase()] {
+        assert_eq!(sessions.find(value).await.unwrap(), None, "{value:.40}");
+    }
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_is_idle_and_in_any_case_after_its_time() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let idle = begun(&sessions, "ana").await;
+    database.run("UPDATE sessions SET last_seen_at = now() - interval '29 minutes'").await;
+    assert!(sessions.find(idle.cookie.value()).await.unwrap().is_some(), "and this request is noted");
+    database.run("UPDATE sessions SET last_seen_at = last_seen_at - interval '29 minutes'").await;
+    assert!(sessions.find(idle.cookie.value()).await.unwrap().is_some());
+    database.run("UPDATE sessions SET last_seen_at = last_seen_at - interval '30 minutes'").await;
+    assert_eq!(sessions.find(idle.cookie.value()).await.unwrap(), None);
+
+    let busy = begun(&sessions, "ben").await;
+    let span = "SELECT 1 FROM sessions WHERE subject = 'ben' AND expires_at = created_at + interval '12 hours'";
+    assert_eq!(database.run(span).await, 1);
+    database.run("UPDATE sessions SET expires_at = now() WHERE subject = 'ben'").await;
+    assert_eq!(sessions.find(busy.cookie.value()).await.unwrap(), None);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_request_is_noted_at_most_once_a_minute() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let begun = begun(&sessions, "ana").await;
+    let row = "SELECT xmin::text FROM sessions";
+    let version = async || sqlx::query_scalar::<_, String>(row).fetch_one(&database.pool).await.unwrap();
+    database.run("UPDATE sessions SET last_seen_at = now() - interval '50 seconds'").await;
+    let before = version().await;
+    sessions.find(begun.cookie.value()).await.unwrap().unwrap();
+    assert_eq!(version().await, before);
+    database.run("UPDATE sessions SET last_seen_at = now() - interval '61 seconds'").await;
+    let before = version().await;
+    sessions.find(begun.cookie.value()).await.unwrap().unwrap();
+    assert_ne!(version().await, before);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_login_gives_a_new_session_and_ends_the_one_before() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let first = begun(&sessions, "ana").await;
+    let second = sessions.begin(somebody("ana"), Some(first.cookie.value())).await.unwrap();
+    assert_ne!(first.cookie.value(), second.cookie.value());
+    assert_ne!(first.caller.credential_id, second.caller.credential_id);
+    assert_eq!(sessions.find(first.cookie.value()).await.unwrap(), None);
+    assert!(sessions.find(second.cookie.value()).await.unwrap().is_some());
+    // A value that an attacker has planted in the browser is not taken over.
+    let planted = sessions.begin(somebody("ana"), Some("planted")).await.unwrap();
+    assert_ne!(planted.cookie.value(), "planted");
+    assert_eq!(sessions.find("planted").await.unwrap(), None);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_person_is_signed_out_everywhere() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let links = SignInLinks::new(database.pool.clone());
+    let of_ana = [begun(&sessions, "ana").await, begun(&sessions, "ana").await];
+    let of_ben = begun(&sessions, "ben").await;
+    let link = links.create(&somebody("ana"), "ops").await.unwrap();
+    let other = OrgId::new("moonstay").unwrap();
+    assert_eq!(sessions.end_all("ana", Some(&other)).await.unwrap(), 0);
+    assert_eq!(sessions.end_all("ana", None).await.unwrap(), 2);
+    for begun in &of_ana {
+        assert_eq!(sessions.find(begun.cookie.value()).await.unwrap(), None);
+    }
+    assert_eq!(links.redeem(link.code.expose_secret()).await.unwrap(), None);
+    assert!(sessions.find(of_ben.cookie.value()).await.unwrap().is_some());
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_sweep_takes_what_has_expired_and_nothing_else() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let links = SignInLinks::new(database.pool.clone());
+    for subject in ["idle", "old", "here"] {
+        begun(&sessions, subject).await;
+        links.create(&somebody(subject), "ops").await.unwrap();
+    }
+    assert_eq!(sessions.sweep().await.unwrap(), 0);
+    database.run("UPDATE sessions SET last_seen_at = now() - interval '30 minutes' WHERE subject = 'idle'").await;
+    database.run("UPDATE sessions SET expires_at = now() WHERE subject = 'old'").await;
+    database.run("UPDATE sign_in_links SET expires_at = now() WHERE subject = 'old'").await;
+    assert_eq!(sessions.sweep().await.unwrap(), 3);
+    assert_eq!(database.run("SELECT 1 FROM sessions WHERE subject = 'here'").await, 1);
+    assert_eq!(database.run("SELECT 1 FROM sign_in_links").await, 2);
+    database.close().await;
+}
+
+#[test]
+fn a_csrf_token_belongs_to_one_session() {
+    let (one, other) = ("value-of-one-cookie", "value-of-another-cookie");
+    let token = csrf_token(one);
+    assert!(csrf_matches(one, &token));
+    assert!(!csrf_matches(other, &token));
+    let (head, tail) = token.split_at(token.len() - 4);
+    let cut = token[1..].to_owned();
+    for wrong in ["", one, "AAAA", &cut, &format!("{head}AAAA"), &format!("{token}="), &format!("{tail}{head}")] {
+        assert!(!csrf_matches(one, wrong), "{wrong}");
+    }
+    assert!(!token.contains(one) && csrf_token(one) == token);
+}

@@ -1,0 +1,112 @@
+//! The HTTP API: the same commands and read models as the command line, for admins, other services and the dashboard.
+//! Who may do what is decided in [`policy`] and `domain::access`, and by Postgres once more in [`reader`].
+//!
+//! Reading order: [`policy`], [`router`], [`admission`] (what every request passes), [`targets`], [`listings`].
+
+pub mod admission;
+mod answer;
+mod audit;
+mod by;
+mod dead_letters;
+mod export;
+mod freshness;
+mod idempotency;
+pub mod identity;
+mod input;
+mod limiter;
+mod listings;
+mod me;
+mod openapi;
+mod page;
+pub mod policy;
+mod probes;
+pub mod problem;
+mod queue;
+pub mod reader;
+mod router;
+mod server;
+mod sign_in;
+mod targets;
+pub mod vault;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::destinations::Destinations;
+use adapters::identity::Sessions;
+use adapters::nats::Nats;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::syncing::Syncing;
+use identity::Identity;
+use limiter::Limiter;
+use vault::Vault;
+
+pub use openapi::document;
+pub use router::router;
+
+/// How often what has expired is taken away.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// How the API is run.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiOptions {
+    /// Requests that one caller may make in a second; as many again may come at once.
+    pub requests_per_second: u32,
+    /// Where targets may lead.
+    pub destinations: Destinations,
+}
+
+/// What handlers work with. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pool: PgPool,
+    nats: Nats,
+    syncing: Syncing,
+    identity: Identity,
+    vault: Vault,
+    limiter: Limiter,
+    destinations: Destinations,
+}
+
+impl Api {
+    /// An API over these.
+    pub fn new(
+        pool: PgPool,
+        nats: Nats,
+        syncing: Syncing,
+        identity: Identity,
+        vault: Vault,
+        options: ApiOptions,
+    ) -> Self {
+        let limiter = Limiter::new(options.requests_per_second);
+        let destinations = options.destinations;
+        Self { inner: Arc::new(Inner { pool, nats, syncing, identity, vault, limiter, destinations }) }
+    }
+
+    /// Serves until `stop`; requests under way end first.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let sessions = self.inner.identity.sessions.clone();
+        let swept = stop.child_token();
+        tokio::spawn(swept.run_until_cancelled_owned(async move { sweep(&sessions).await }));
+        server::serve(listener, router(self), stop).await;
+    }
+}
+
+/// Forgets sessions, links and logins that have expired.
+async fn sweep(sessions: &Sessions) {
+    let mut turns = tokio::time::interval(SWEEP);
+    loop {
+        turns.tick().await;
+        if let Err(error) = sessions.sweep().await {
+            tracing::warn!(error = %error, "failed to sweep what has expired");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a change is answered with: where it stands in the journal, and the version that it left.
+
+use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::recorded::Position;
+use serde::Serialize;
+
+use super::problem::Problem;
+
+/// The position of a change in the journal: `?min_position=` waits until the read models show it.
+pub(super) static POSITION: HeaderName = HeaderName::from_static("distribution-position");
+
+/// The answer to a change.
+#[derive(Debug)]
+pub(super) struct Changed<T> {
+    pub status: StatusCode,
+    /// `None` where there was nothing to change.
+    pub position: Option<Position>,
+    pub version: Option<i64>,
+    pub location: Option<String>,
+    pub body: T,
+}
+
+impl<T> Changed<T> {
+    pub(super) fn new(position: Option<Position>, version: i64, body: T) -> Self {
+        Self { status: StatusCode::OK, position, version: Some(version), location: None, body }
+    }
+
+    /// Made at this path.
+    pub(super) fn created(self, location: String) -> Self {
+        Self { status: StatusCode::CREATED, location: Some(location), ..self }
+    }
+
+    /// Taken, and not done yet.
+    pub(super) fn accepted(self) -> Self {
+        Self { status: StatusCode::ACCEPTED, ..self }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Changed<T> {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(position) = self.position {
+            headers.insert(POSITION.clone(), HeaderValue::from(position.0));
+        }
+        if let Some(tag) = self.version.and_then(tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        if let Some(location) = self.location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+            headers.insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+/// A thing with its version.
+#[derive(Debug)]
+pub(super) struct Versioned<T>(pub i64, pub T);
+
+impl<T: Serialize> IntoResponse for Versioned<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.1).into_response();
+        if let Some(tag) = tag(self.0) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+fn tag(version: i64) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("\"{version}\"")).ok()
+}
+
+/// The version that `If-Match` names, if it names one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IfMatch(pub Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        expected(&parts.headers).map(Self)
+    }
+}
+
+fn expected(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    let reason = "give back an ETag as it came, such as \"3\", or *";
+    version.map(Some).ok_or_else(|| Problem::field("If-Match", reason))
+}

@@ -1,0 +1,146 @@
+//! `/audit`: every sync job and every call.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use domain::access::Caller;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::Api;
+use super::by::By;
+use super::export;
+use super::input::{Id, Query};
+use super::page::{Page, decode, limit};
+use super::problem::Problem;
+use super::reader::{Reader, account_filter};
+use crate::views::audit::{CALLS, COLUMNS, Call, Sync};
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(export::export)).routes(routes!(get))
+}
+
+/// Which syncs, and which page of them.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// On one target only
+    pub target_id: Option<Uuid>,
+    /// Of one listing only
+    pub listing_id: Option<Uuid>,
+    /// Of one unit only
+    #[param(example = "villa-0042")]
+    pub unit_id: Option<String>,
+    /// With one outcome only, e.g. accepted, rejected, exhausted, pending
+    pub outcome: Option<String>,
+    /// With one cause only: unit_changed, linked, manual or replayed
+    pub cause: Option<String>,
+    /// Asked for at this time or later
+    pub since: Option<DateTime<Utc>>,
+    /// Asked for before this time
+    pub until: Option<DateTime<Utc>>,
+    /// Rows of a page: 1 to 500, by default 50
+    limit: Option<i64>,
+    /// `next_cursor` of the page before
+    cursor: Option<String>,
+    /// Wait until the read models show this position
+    #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
+    min_position: Option<i64>,
+}
+
+/// Which syncs.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    pub target_id: Option<Uuid>,
+    pub listing_id: Option<Uuid>,
+    pub unit_id: Option<String>,
+    pub outcome: Option<String>,
+    pub cause: Option<String>,
+    pub since: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The way through the audit.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Up to `limit` syncs beyond a position.
+pub(super) async fn syncs(
+    pool: &PgPool,
+    caller: &Caller,
+    filter: &Filter,
+    order: Order,
+    beyond: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Sync>, sqlx::Error> {
+    let (side, direction) = match order {
+        Order::NewestFirst => ("<", "DESC"),
+        Order::OldestFirst => (">", "ASC"),
+    };
+    let statement = format!(
+        "SELECT {COLUMNS} FROM outbound_audit AS a LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
+         WHERE a.org_id = $1 AND ($2::text[] IS NULL OR a.account_id = ANY ($2))
+            AND ($3::uuid IS NULL OR a.target_id = $3) AND ($4::uuid IS NULL OR a.listing_id = $4)
+            AND ($5::text IS NULL OR a.unit_id = $5) AND ($6::text IS NULL OR a.outcome = $6)
+            AND ($7::text IS NULL OR a.cause = $7) AND ($8::timestamptz IS NULL OR a.requested_at >= $8)
+            AND ($9::timestamptz IS NULL OR a.requested_at < $9) AND ($10::bigint IS NULL OR a.position {side} $10)
+         ORDER BY a.position {direction}, a.sync_id LIMIT $11"
+    );
+    let mut reader = Reader::open(pool, caller).await?;
+    let rows = sqlx::query_as(&statement).bind(caller.org_id.as_str()).bind(account_filter(caller));
+    let rows = rows.bind(filter.target_id).bind(filter.listing_id).bind(&filter.unit_id).bind(&filter.outcome);
+    let rows = rows.bind(&filter.cause).bind(filter.since).bind(filter.until).bind(beyond).bind(limit);
+    rows.fetch_all(&mut *reader).await
+}
+
+/// Sync jobs, the newest first.
+#[utoipa::path(get, path = "/api/channels/audit", tag = "audit", params(ListQuery),
+    responses((status = 200, body = Page<Sync>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) -> Result<Json<Page<Sync>>, Problem> {
+    let limit = limit(query.limit)?;
+    let before: Option<i64> = decode(query.cursor.as_deref())?;
+    let filter = Filter {
+        target_id: query.target_id,
+        listing_id: query.listing_id,
+        unit_id: query.unit_id,
+        outcome: query.outcome,
+        cause: query.cause,
+        since: query.since,
+        until: query.until,
+    };
+    let rows = syncs(&api.inner.pool, &by.caller, &filter, Order::NewestFirst, before, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |sync| sync.position)))
+}
+
+/// One sync job with every call that it made.
+#[derive(Debug, Serialize, ToSchema)]
+struct SyncWithCalls {
+    #[serde(flatten)]
+    sync: Sync,
+    /// In the order in which they were made.
+    attempts_made: Vec<Call>,
+}
+
+/// One sync job with every call that it made.
+#[utoipa::path(get, path = "/api/channels/audit/{sync_id}", tag = "audit",
+    params(("sync_id" = Uuid, Path, description = "The sync")),
+    responses((status = 200, body = SyncWithCalls), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<SyncWithCalls>, Problem> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM outbound_audit AS a LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
+         WHERE a.sync_id = $1 AND a.org_id = $2 AND ($3::text[] IS NULL OR a.account_id = ANY ($3))"
+    );
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let row = sqlx::query_as(&statement).bind(id).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
+    let sync: Option<Sync> = row.fetch_optional(&mut *reader).await?;
+    let sync = sync.ok_or_else(|| Problem::not_found("sync"))?;
+    let attempts_made = sqlx::query_as(CALLS).bind(id).fetch_all(&mut *reader).await?;
+    Ok(Json(SyncWithCalls { sync, attempts_made }))
+}

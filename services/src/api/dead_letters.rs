@@ -1,0 +1,127 @@
+//! `/dead-letters`: messages of the caller's organisation that could not be used. A message names its organisation, and
+//! not always an account, so only callers who have all accounts see them.
+
+use adapters::nats::dead_letters::{DeadLetter, DeadLetterError};
+use adapters::nats::subject::parse_unit_changed;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use domain::access::{Accounts, Caller};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::by::By;
+use super::input::{Id, Query};
+use super::page::{Page, decode, limit};
+use super::problem::{Problem, ProblemKind};
+
+/// Letters that are looked through for a page.
+const LOOKED_THROUGH: usize = 10_000;
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(replay)).routes(routes!(discard))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LettersQuery {
+    /// Rows of a page: 1 to 500, by default 50
+    limit: Option<i64>,
+    /// `next_cursor` of the page before
+    cursor: Option<String>,
+}
+
+/// A message that could not be used.
+#[derive(Debug, Serialize, ToSchema)]
+struct Letter {
+    number: u64,
+    /// Where it had been published.
+    subject: String,
+    at: Option<DateTime<Utc>>,
+    problems: Vec<LetterProblem>,
+    /// Its body as text.
+    body: String,
+}
+
+/// What is wrong with a message.
+#[derive(Debug, Serialize, ToSchema)]
+struct LetterProblem {
+    field: String,
+    reason: String,
+}
+
+impl From<DeadLetter> for Letter {
+    fn from(letter: DeadLetter) -> Self {
+        let problem = |problem: domain::unit::Problem| LetterProblem { field: problem.field, reason: problem.reason };
+        Self {
+            number: letter.number,
+            subject: letter.subject,
+            at: letter.at,
+            problems: letter.problems.into_iter().map(problem).collect(),
+            body: letter.body,
+        }
+    }
+}
+
+fn sees(caller: &Caller, letter: &DeadLetter) -> bool {
+    let org = parse_unit_changed(&letter.subject).map(|(org, _)| org);
+    caller.accounts == Accounts::All && org.is_some_and(|org| org == caller.org_id)
+}
+
+fn problem(error: &DeadLetterError) -> Problem {
+    match error {
+        DeadLetterError::NotFound(_) => Problem::not_found("dead letter"),
+        DeadLetterError::Cut(_) => ProblemKind::Conflict.because(error.to_string()),
+        DeadLetterError::Nats(_) | DeadLetterError::Topology(_) => {
+            tracing::error!(error = %error, "dead letters cannot be reached");
+            ProblemKind::Unavailable.because("the dead letters cannot be reached; try again").retry_after(1)
+        }
+    }
+}
+
+/// The oldest first.
+#[utoipa::path(get, path = "/api/channels/dead-letters", tag = "dead letters", params(LettersQuery),
+    responses((status = 200, body = Page<Letter>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn list(
+    State(api): State<Api>,
+    by: By,
+    Query(query): Query<LettersQuery>,
+) -> Result<Json<Page<Letter>>, Problem> {
+    let limit = limit(query.limit)?;
+    let after: u64 = decode(query.cursor.as_deref())?.unwrap_or_default();
+    let letters = api.inner.nats.dead_letters(LOOKED_THROUGH).await.map_err(|error| problem(&error))?;
+    let wanted = usize::try_from(limit + 1).unwrap_or(usize::MAX);
+    let mine = letters.into_iter().filter(|letter| letter.number > after && sees(&by.caller, letter)).take(wanted);
+    Ok(Json(Page::of(mine.map(Letter::from).collect(), limit, |letter| letter.number)))
+}
+
+async fn visible(api: &Api, by: &By, number: u64) -> Result<(), Problem> {
+    let letter = api.inner.nats.dead_letter(number).await.map_err(|error| problem(&error))?;
+    if sees(&by.caller, &letter) { Ok(()) } else { Err(Problem::not_found("dead letter")) }
+}
+
+/// Publish a message once more where it came from. One that is still wrong comes back with a new number.
+#[utoipa::path(post, path = "/api/channels/dead-letters/{number}/replay", tag = "dead letters",
+    params(("number" = u64, Path, description = "Its number")),
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn replay(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
+    visible(&api, &by, number).await?;
+    api.inner.nats.replay_dead_letter(number).await.map_err(|error| problem(&error))?;
+    tracing::info!(number, by = by.caller.subject, "a dead letter was sent again");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Throw a message away for good.
+#[utoipa::path(delete, path = "/api/channels/dead-letters/{number}", tag = "dead letters",
+    params(("number" = u64, Path, description = "Its number")),
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn discard(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
+    visible(&api, &by, number).await?;
+    api.inner.nats.discard_dead_letter(number).await.map_err(|error| problem(&error))?;
+    tracing::info!(number, by = by.caller.subject, "a dead letter was thrown away");
+    Ok(StatusCode::NO_CONTENT)
+}

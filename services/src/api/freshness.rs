@@ -1,0 +1,74 @@
+//! Reading what one has written: a request that names a position waits, for a bounded time, until the read models show
+//! it.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
+
+use super::Api;
+use super::problem::{Problem, ProblemKind};
+
+/// The header that says the same as `?min_position=`.
+const MIN_POSITION: &str = "min-position";
+/// The longest wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const HEAD: &str = "SELECT coalesce(max(position), 0) FROM events";
+
+const LOWEST: &str = "SELECT coalesce(min(position), 0) FROM projection_checkpoints";
+
+/// The middleware.
+pub(super) async fn wait_for_position(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let asked = match asked(&request) {
+        Ok(asked) => asked,
+        Err(problem) => return problem.into_response(),
+    };
+    if let Some(position) = asked.filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))
+        && let Err(problem) = wait(&api, position).await
+    {
+        return problem.into_response();
+    }
+    next.run(request).await
+}
+
+fn asked(request: &Request) -> Result<Option<i64>, Problem> {
+    let wrong =
+        |field: &str| Problem::field(field, "is the position of a change, as its answer gave it: a number from 1");
+    let number = |text: &str| text.parse::<i64>().ok().filter(|position| *position >= 1);
+    if let Some(value) = request.headers().get(MIN_POSITION) {
+        let position = value.to_str().ok().and_then(number);
+        return position.map(Some).ok_or_else(|| wrong("Min-Position"));
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "min_position");
+    found.map(|(_, text)| number(&text).ok_or_else(|| wrong("min_position"))).transpose()
+}
+
+async fn wait(api: &Api, position: i64) -> Result<(), Problem> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(5);
+    // What was answered with a position is in the journal.
+    let head: i64 = sqlx::query_scalar(HEAD).fetch_one(&api.inner.pool).await?;
+    if position > head {
+        return Err(Problem::field(
+            "min_position",
+            "is no position of this journal: give back that of a change's answer",
+        ));
+    }
+    loop {
+        let shown: i64 = sqlx::query_scalar(LOWEST).fetch_one(&api.inner.pool).await?;
+        if shown >= position {
+            return Ok(());
+        }
+        if started.elapsed() >= PATIENCE {
+            let reason = format!("the read models are at position {shown}, not yet at {position}; ask again");
+            return Err(ProblemKind::NotYetVisible.because(reason).retry_after(1));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}

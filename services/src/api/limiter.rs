@@ -1,0 +1,62 @@
+//! How often a caller may ask. Each has a bucket of its own, so that one cannot take another's turn.
+
+use std::num::NonZeroU32;
+
+use axum::http::{HeaderMap, HeaderValue};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+
+use super::problem::{Problem, ProblemKind};
+
+/// Callers after which buckets that are full again are forgotten.
+const MANY: usize = 10_000;
+
+type Buckets = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock, StateInformationMiddleware>;
+
+/// The buckets.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    buckets: Buckets,
+    per_second: NonZeroU32,
+}
+
+/// What a caller has left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    limit: u32,
+    remaining: u32,
+}
+
+impl Limiter {
+    pub(super) fn new(per_second: u32) -> Self {
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let buckets = RateLimiter::keyed(Quota::per_second(per_second)).with_middleware();
+        Self { buckets, per_second }
+    }
+
+    /// Takes one request of a caller.
+    pub(super) fn take(&self, caller: &str) -> Result<Left, Problem> {
+        if self.buckets.len() > MANY {
+            self.buckets.retain_recent();
+        }
+        match self.buckets.check_key(&caller.to_owned()) {
+            Ok(state) => Ok(Left { limit: self.per_second.get(), remaining: state.remaining_burst_capacity() }),
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+                let reason = format!("{} requests a second are yours; wait {wait} s", self.per_second);
+                Err(ProblemKind::RateLimited.because(reason).retry_after(wait))
+            }
+        }
+    }
+}
+
+impl Left {
+    /// Tells it (draft-ietf-httpapi-ratelimit-headers).
+    pub(super) fn tell(self, headers: &mut HeaderMap) {
+        headers.insert("RateLimit-Limit", HeaderValue::from(self.limit));
+        headers.insert("RateLimit-Remaining", HeaderValue::from(self.remaining));
+        headers.insert("RateLimit-Reset", HeaderValue::from(1));
+    }
+}

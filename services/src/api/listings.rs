@@ -1,0 +1,22 @@
+//! `/listings`: units on targets.
+
+mod change;
+mod link;
+mod read;
+mod resend;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(read::list, link::link))
+        .routes(routes!(read::get, change::unlink))
+        .routes(routes!(read::history))
+        .routes(routes!(resend::sync))
+        .routes(routes!(resend::retry))
+        .routes(routes!(change::pause))
+        .routes(routes!(change::resume))
+}

@@ -1,0 +1,91 @@
+//! What changes a listing's life: pause, resume, unlink.
+
+use axum::extract::State;
+use domain::ids::ListingId;
+use domain::listing::ListingCommand;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::read::visible;
+use crate::api::Api;
+use crate::api::answer::{Changed, IfMatch};
+use crate::api::by::By;
+use crate::api::input::{Body, Id};
+use crate::api::problem::Problem;
+use crate::api::targets::Reason;
+
+/// A listing after a change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct ListingState {
+    listing_id: Uuid,
+    /// `active`, `paused` or `unlinked`.
+    state: String,
+    /// Sequence of its last event; the ETag.
+    version: i64,
+    /// Where the change stands in the journal; absent where there was nothing to change.
+    position: Option<i64>,
+}
+
+/// Hold a listing's syncs.
+#[utoipa::path(post, path = "/api/channels/listings/{listing_id}/pause", tag = "listings", request_body = Reason,
+    params(("listing_id" = Uuid, Path, description = "The listing")),
+    responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn pause(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(version): IfMatch,
+    Body(reason): Body<Reason>,
+) -> Result<Changed<ListingState>, Problem> {
+    let command = ListingCommand::Pause { reason: reason.checked()? };
+    change(&api, &by, ListingId(id), version, command).await
+}
+
+/// Send again.
+#[utoipa::path(post, path = "/api/channels/listings/{listing_id}/resume", tag = "listings",
+    params(("listing_id" = Uuid, Path, description = "The listing")),
+    responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn resume(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(version): IfMatch,
+) -> Result<Changed<ListingState>, Problem> {
+    change(&api, &by, ListingId(id), version, ListingCommand::Resume).await
+}
+
+/// Take a listing off its target. What stands at the channel stays there.
+#[utoipa::path(delete, path = "/api/channels/listings/{listing_id}", tag = "listings", request_body = Reason,
+    params(("listing_id" = Uuid, Path, description = "The listing")),
+    responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn unlink(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(version): IfMatch,
+    Body(reason): Body<Reason>,
+) -> Result<Changed<ListingState>, Problem> {
+    let command = ListingCommand::Unlink { reason: reason.checked()? };
+    change(&api, &by, ListingId(id), version, command).await
+}
+
+async fn change(
+    api: &Api,
+    by: &By,
+    id: ListingId,
+    version: Option<i64>,
+    command: ListingCommand,
+) -> Result<Changed<ListingState>, Problem> {
+    let (link, _, _) = visible(api, by, id).await?;
+    let metadata = by.metadata(link.org_id, link.account_id, link.target_id, Some(link.unit_id));
+    let commands = api.inner.syncing.commands();
+    let position = match version {
+        Some(version) => commands.listing_at(id, version, command, &metadata).await?,
+        None => commands.listing(id, command, &metadata).await?,
+    };
+    let (_, listing, version) = visible(api, by, id).await?;
+    let state = listing.state().map(|state| state.as_str().to_owned()).unwrap_or_default();
+    let body = ListingState { listing_id: id.0, state, version, position: position.map(|position| position.0) };
+    Ok(Changed::new(position, version, body))
+}

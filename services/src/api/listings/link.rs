@@ -1,0 +1,78 @@
+//! Putting a unit on a target.
+
+use axum::extract::State;
+use domain::ids::{TargetId, UnitId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::api::answer::Changed;
+use crate::api::by::By;
+use crate::api::input::Body;
+use crate::api::problem::Problem;
+use crate::api::targets::visible_target;
+use crate::linking::AtChannel;
+
+/// A unit and a target.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"target_id": "0199f0f0-0000-7000-8000-000000000000", "unit_id": "villa-0042"}))]
+pub(in crate::api) struct LinkListing {
+    target_id: Uuid,
+    /// A unit of the caller's organisation, published or not.
+    #[schema(value_type = String)]
+    unit_id: UnitId,
+    /// The listing at the channel, where there is one already, and not one that another listing of the target has.
+    external_id: Option<String>,
+    /// Do not take up what an earlier link had at the channel.
+    #[serde(default)]
+    afresh: bool,
+}
+
+/// What a link did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct LinkedListing {
+    listing_id: Uuid,
+    target_id: Uuid,
+    unit_id: String,
+    /// Whether a first sync was asked for; not if the unit was never published.
+    sync_requested: bool,
+    /// Where it stands in the journal.
+    position: i64,
+}
+
+/// Link a unit to a target. Its first sync is asked for at once.
+#[utoipa::path(post, path = "/api/channels/listings", tag = "listings", request_body = LinkListing,
+    responses((status = 201, body = LinkedListing), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn link(
+    State(api): State<Api>,
+    by: By,
+    Body(wanted): Body<LinkListing>,
+) -> Result<Changed<LinkedListing>, Problem> {
+    let target_id = TargetId(wanted.target_id);
+    let unknown = |problem: Problem| Problem { field: Some("target_id".to_owned()), ..problem };
+    let (settings, _) = visible_target(&api, &by, target_id).await.map_err(unknown)?;
+    let at_channel = match wanted.external_id.as_deref() {
+        Some(_) if wanted.afresh => {
+            return Err(Problem::field("afresh", "give external_id or afresh, not both"));
+        }
+        Some(id) => AtChannel::Listing(
+            settings.channel.external_id(id).map_err(|invalid| Problem::field("external_id", invalid.to_string()))?,
+        ),
+        None if wanted.afresh => AtChannel::Afresh,
+        None => AtChannel::Kept,
+    };
+    let linked = api.inner.syncing.link(target_id, wanted.unit_id.clone(), at_channel, by.asked()).await?;
+    let (_, version) = api.inner.syncing.commands().load_listing_at(linked.listing_id).await?;
+    let position = linked.position;
+    let body = LinkedListing {
+        listing_id: linked.listing_id.0,
+        target_id: wanted.target_id,
+        unit_id: wanted.unit_id.to_string(),
+        sync_requested: linked.sync_requested,
+        position: position.0,
+    };
+    let location = format!("/api/channels/listings/{}", linked.listing_id);
+    Ok(Changed::new(Some(position), version, body).created(location))
+}

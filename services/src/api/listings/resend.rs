@@ -1,0 +1,141 @@
+//! Sending a listing once more: its latest state, or a state of the past.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use domain::hash::SnapshotHash;
+use domain::ids::{ListingId, SyncId};
+use domain::listing::ListingError;
+use domain::recorded::Position;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::read::visible;
+use crate::api::Api;
+use crate::api::answer::Changed;
+use crate::api::by::By;
+use crate::api::input::{Body, Id};
+use crate::api::problem::Problem;
+use crate::api::targets::Reason;
+use crate::replay_point::{NoSnapshot, ReplayPoint};
+
+/// Which state to send, and why. Without a point the latest one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "wrong prices since 10:00", "as_of": "2026-11-25T09:59:00Z"}))]
+pub(in crate::api) struct Retry {
+    /// It stands in the journal and in the audit.
+    reason: String,
+    /// The snapshot with this SHA-256.
+    snapshot: Option<String>,
+    /// The snapshot of this sync of the listing.
+    sync_id: Option<Uuid>,
+    /// The snapshot that was the newest at this time.
+    as_of: Option<DateTime<Utc>>,
+    /// The snapshot that was the newest at this position of the journal.
+    position: Option<i64>,
+}
+
+/// A sync that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct RequestedSync {
+    listing_id: Uuid,
+    /// Look it up in the audit.
+    sync_id: Option<Uuid>,
+    /// What it sends.
+    snapshot: Option<String>,
+    /// Where it stands in the journal.
+    position: Option<i64>,
+}
+
+const MADE: &str = "
+SELECT (payload #>> ARRAY[event_type, 'request', 'sync_id'])::uuid, payload #>> ARRAY[event_type, 'request', 'snapshot']
+FROM events WHERE position = $1";
+
+/// Send the latest state once more, all of it.
+#[utoipa::path(post, path = "/api/channels/listings/{listing_id}/sync", tag = "listings", request_body = Reason,
+    params(("listing_id" = Uuid, Path, description = "The listing")),
+    responses((status = 202, body = RequestedSync), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn sync(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    Body(reason): Body<Reason>,
+) -> Result<Changed<RequestedSync>, Problem> {
+    visible(&api, &by, ListingId(id)).await?;
+    resend(&api, &by, ListingId(id), None, reason.checked()?).await
+}
+
+/// Send a state of the past once more, or without a point the latest one.
+#[utoipa::path(post, path = "/api/channels/listings/{listing_id}/retry", tag = "listings", request_body = Retry,
+    params(("listing_id" = Uuid, Path, description = "The listing")),
+    responses((status = 202, body = RequestedSync), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn retry(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    Body(retry): Body<Retry>,
+) -> Result<Changed<RequestedSync>, Problem> {
+    let id = ListingId(id);
+    visible(&api, &by, id).await?;
+    let point = point(&retry)?;
+    let reason = Reason::new(retry.reason).checked()?;
+    let snapshot = match point {
+        None => None,
+        Some(point) => {
+            Some(point.snapshot(&api.inner.pool, id).await.map_err(|error| refusal(&retry_field(point), error))?)
+        }
+    };
+    resend(&api, &by, id, snapshot, reason).await
+}
+
+fn point(retry: &Retry) -> Result<Option<ReplayPoint>, Problem> {
+    let snapshot = retry.snapshot.as_deref().map(|hash| {
+        let wrong = |_| Problem::field("snapshot", "is no SHA-256 in hexadecimal; the history and the audit show them");
+        hash.parse::<SnapshotHash>().map_err(wrong)
+    });
+    let points = [
+        snapshot.transpose()?.map(ReplayPoint::Snapshot),
+        retry.sync_id.map(|id| ReplayPoint::Sync(SyncId(id))),
+        retry.as_of.map(ReplayPoint::AsOf),
+        retry.position.map(ReplayPoint::Position),
+    ];
+    let mut given = points.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (point, None) => Ok(point),
+        _ => Err(Problem::field("body", "give one of snapshot, sync_id, as_of and position")),
+    }
+}
+
+fn retry_field(point: ReplayPoint) -> String {
+    let field = match point {
+        ReplayPoint::Snapshot(_) => "snapshot",
+        ReplayPoint::Sync(_) => "sync_id",
+        ReplayPoint::Position(_) => "position",
+        ReplayPoint::AsOf(_) => "as_of",
+    };
+    field.to_owned()
+}
+
+fn refusal(field: &str, error: NoSnapshot) -> Problem {
+    match error {
+        NoSnapshot::NoListing => ListingError::NotFound.into(),
+        NoSnapshot::Database(error) => error.into(),
+        other => Problem::field(field, other.to_string()),
+    }
+}
+
+async fn resend(
+    api: &Api,
+    by: &By,
+    id: ListingId,
+    snapshot: Option<SnapshotHash>,
+    reason: String,
+) -> Result<Changed<RequestedSync>, Problem> {
+    let position = api.inner.syncing.resend(id, snapshot, reason, by.asked()).await?;
+    let made = sqlx::query_as(MADE).bind(position.unwrap_or(Position(0)).0).fetch_optional(&api.inner.pool).await?;
+    let (sync_id, snapshot): (Option<Uuid>, Option<String>) = made.unwrap_or_default();
+    let (_, version) = api.inner.syncing.commands().load_listing_at(id).await?;
+    let body = RequestedSync { listing_id: id.0, sync_id, snapshot, position: position.map(|position| position.0) };
+    Ok(Changed::new(position, version, body).accepted())
+}

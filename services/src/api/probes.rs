@@ -1,0 +1,63 @@
+//! Whether the process lives, whether it can do its work, and which version it is.
+
+use std::time::Duration;
+
+use async_nats::connection::State as Connection;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+
+/// A dependency that has not answered by then is down.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(version))
+}
+
+/// The process lives.
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 204)))]
+async fn live() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// What the API depends on.
+#[derive(Debug, Serialize, ToSchema)]
+struct Readiness {
+    /// Whether all of it can be reached.
+    ready: bool,
+    postgres: bool,
+    nats: bool,
+}
+
+/// Whether requests can be served.
+#[utoipa::path(get, path = "/health/ready", tag = "health",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
+async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
+    let asked = tokio::time::timeout(PATIENCE, sqlx::query("SELECT 1").execute(&api.inner.pool)).await;
+    let postgres = matches!(asked, Ok(Ok(_)));
+    let nats = api.inner.nats.client.connection_state() == Connection::Connected;
+    let ready = postgres && nats;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, postgres, nats }))
+}
+
+/// This build.
+#[derive(Debug, Serialize, ToSchema)]
+struct Version {
+    #[schema(example = "distribution")]
+    name: &'static str,
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+}
+
+/// Which build this is.
+#[utoipa::path(get, path = "/version", tag = "health", responses((status = 200, body = Version)))]
+async fn version() -> Json<Version> {
+    Json(Version { name: "distribution", version: env!("CARGO_PKG_VERSION") })
+}

@@ -1,0 +1,231 @@
+//! What is answered when something is wrong: `application/problem+json` (RFC 9457) with a stable type, the field and
+//! the fix.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::commands::CommandError;
+use crate::syncing::SyncError;
+use domain::listing::ListingError;
+use domain::target::TargetError;
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A problem. `type` is stable: programs may branch on it; `detail` is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// A stable name of what is wrong.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/not-found")]
+    pub kind: &'static str,
+    /// The same in words.
+    #[schema(example = "Not found")]
+    pub title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 404)]
+    pub status: u16,
+    /// What is wrong here, and what would be right.
+    #[schema(example = "there is no such target")]
+    pub detail: String,
+    /// The field, parameter or header that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The version that the target or listing has, where `If-Match` named another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// When to try again, in seconds; also the header `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+}
+
+/// The problems that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// A field, parameter or header that cannot be used.
+    InvalidRequest,
+    /// No credential, or one that is not good.
+    Unauthenticated,
+    /// A credential that does not carry the permission.
+    Forbidden,
+    /// It does not exist, or not for this caller.
+    NotFound,
+    /// No such method here.
+    MethodNotAllowed,
+    /// Its state does not allow it.
+    Conflict,
+    /// Somebody changed it since it was read.
+    VersionMismatch,
+    /// The body is too large.
+    TooLarge,
+    /// The body is not JSON by its content type.
+    UnsupportedMediaType,
+    /// The key was used for another request.
+    IdempotencyKeyReused,
+    /// The first request with this key is still under way.
+    IdempotencyKeyInUse,
+    /// Too many requests.
+    RateLimited,
+    /// It took too long.
+    TimedOut,
+    /// What was written is not visible yet.
+    NotYetVisible,
+    /// Postgres or NATS cannot be reached.
+    Unavailable,
+    /// A bug.
+    Internal,
+}
+
+impl ProblemKind {
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "/problems/invalid-request", "Invalid request"),
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "/problems/unauthenticated", "Not signed in"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "/problems/forbidden", "Not allowed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "/problems/not-found", "Not found"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "/problems/method-not-allowed", "Method not allowed")
+            }
+            Self::Conflict => (StatusCode::CONFLICT, "/problems/conflict", "Conflict"),
+            Self::VersionMismatch => {
+                (StatusCode::PRECONDITION_FAILED, "/problems/version-mismatch", "Changed meanwhile")
+            }
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Too large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "Unsupported media type")
+            }
+            Self::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "/problems/idempotency-key-reused", "Idempotency key reused")
+            }
+            Self::IdempotencyKeyInUse => {
+                (StatusCode::CONFLICT, "/problems/idempotency-key-in-use", "Idempotency key in use")
+            }
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "/problems/rate-limited", "Too many requests"),
+            Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "/problems/timed-out", "Timed out"),
+            Self::NotYetVisible => (StatusCode::SERVICE_UNAVAILABLE, "/problems/not-yet-visible", "Not visible yet"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Unavailable"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal", "Internal error"),
+        }
+    }
+
+    /// A problem of this kind.
+    pub fn because(self, detail: impl Into<String>) -> Problem {
+        let (status, kind, title) = self.parts();
+        Problem {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            version: None,
+            retry_after_s: None,
+        }
+    }
+}
+
+impl Problem {
+    /// A field that cannot be used.
+    pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..ProblemKind::InvalidRequest.because(reason) }
+    }
+
+    /// What does not exist and what belongs to others look the same.
+    pub fn not_found(what: &str) -> Self {
+        ProblemKind::NotFound.because(format!("there is no such {what}"))
+    }
+
+    /// With the time after which to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after_s;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::error!(error = %error, "a request failed at the database");
+        ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
+    }
+}
+
+impl From<TargetError> for Problem {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::NotFound => Self::not_found("target"),
+            TargetError::Field { field, reason } => Self::field(field, reason),
+            other => ProblemKind::Conflict.because(other.to_string()),
+        }
+    }
+}
+
+impl From<ListingError> for Problem {
+    fn from(error: ListingError) -> Self {
+        match error {
+            ListingError::NotFound => Self::not_found("listing"),
+            ListingError::ForeignSnapshot { .. } => Self::field("snapshot", "there is no such snapshot of this unit"),
+            other => ProblemKind::Conflict.because(other.to_string()),
+        }
+    }
+}
+
+impl<E: std::fmt::Display + Into<Problem>> From<CommandError<E>> for Problem {
+    fn from(error: CommandError<E>) -> Self {
+        match error {
+            CommandError::Refused(refusal) => refusal.into(),
+            CommandError::Moved { version } => Self {
+                version: Some(version),
+                field: Some("If-Match".to_owned()),
+                ..ProblemKind::VersionMismatch.because("it was changed since you read it: read it again, then decide")
+            },
+            CommandError::Conflict => ProblemKind::Conflict.because(error.to_string()).retry_after(1),
+            CommandError::Unreadable(reason) => {
+                tracing::error!(reason, "a request met events that this build cannot read");
+                ProblemKind::Internal.because("its history cannot be read by this build; ask the operator")
+            }
+            CommandError::Unavailable(reason) => {
+                tracing::error!(reason, "a command failed");
+                let detail = "the journal cannot be reached; whether the change took effect is unknown: read before you try again";
+                ProblemKind::Unavailable.because(detail).retry_after(1)
+            }
+        }
+    }
+}
+
+impl From<SyncError> for Problem {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Refused(refusal) => refusal.into(),
+            SyncError::Target(refusal) => refusal.into(),
+            SyncError::SnapshotUnknown(_) => Self::field("snapshot", "there is no such snapshot of this unit"),
+            SyncError::SnapshotUnusable(reason) => Self::field("snapshot", reason),
+            SyncError::UnitUnknown(_) | SyncError::ExternalIdTaken { .. } | SyncError::TargetDeleted => {
+                ProblemKind::Conflict.because(error.to_string())
+            }
+            SyncError::Unavailable(reason) => {
+                tracing::error!(reason, "a sync could not be asked for");
+                ProblemKind::Unavailable.because("the journal cannot be reached; try again").retry_after(1)
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `/queue`: what is still to be sent, and why it waits.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::Api;
+use super::by::By;
+use super::input::Query;
+use super::page::{Page, decode, limit};
+use super::problem::Problem;
+use super::reader::{Reader, account_filter};
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct QueueQuery {
+    /// Of one target only
+    target_id: Option<Uuid>,
+    /// Rows of a page: 1 to 500, by default 50
+    limit: Option<i64>,
+    /// `next_cursor` of the page before
+    cursor: Option<String>,
+    /// Wait until the read models show this position
+    #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
+    min_position: Option<i64>,
+}
+
+/// A listing with something to send.
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+struct QueuedSync {
+    listing_id: Uuid,
+    account_id: String,
+    unit_id: Option<String>,
+    target_id: Uuid,
+    target_name: Option<String>,
+    sync_id: Uuid,
+    revision: i64,
+    /// The sections that differ: availability, rates, content, images.
+    needs: Vec<String>,
+    /// Attempts that failed so far.
+    tries: i32,
+    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), or what holds it.
+    status: String,
+    requested_at: DateTime<Utc>,
+    due_at: DateTime<Utc>,
+}
+
+const WORK: &str = "
+SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs, q.tries,
+    CASE WHEN d.listing_id IS NOT NULL THEN 'under way' WHEN t.lifecycle = 'paused' THEN 'target paused'
+        WHEN t.health = 'unauthorised' THEN 'target unauthorised' WHEN l.state = 'paused' THEN 'listing paused'
+        WHEN q.due_at > now() THEN 'later' ELSE 'due' END AS status,
+    q.requested_at, q.due_at
+FROM sync_queue AS q
+LEFT JOIN channel_listings AS l ON l.listing_id = q.listing_id
+LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
+LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
+WHERE q.org_id = $1 AND ($2::text[] IS NULL OR q.account_id = ANY ($2)) AND ($3::uuid IS NULL OR q.target_id = $3)
+    AND ($4::timestamptz IS NULL OR (q.due_at, q.listing_id) > ($4, $5))
+ORDER BY q.due_at, q.listing_id LIMIT $6 + 1";
+
+/// What waits, in the order in which it is due.
+#[utoipa::path(get, path = "/api/channels/queue", tag = "queue", params(QueueQuery),
+    responses((status = 200, body = Page<QueuedSync>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn list(
+    State(api): State<Api>,
+    by: By,
+    Query(query): Query<QueueQuery>,
+) -> Result<Json<Page<QueuedSync>>, Problem> {
+    let limit = limit(query.limit)?;
+    let after: Option<(DateTime<Utc>, Uuid)> = decode(query.cursor.as_deref())?;
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let rows = sqlx::query_as(WORK).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
+    let rows = rows.bind(query.target_id).bind(after.map(|after| after.0)).bind(after.map(|after| after.1)).bind(limit);
+    let rows: Vec<QueuedSync> = rows.fetch_all(&mut *reader).await?;
+    Ok(Json(Page::of(rows, limit, |row| (row.due_at, row.listing_id))))
+}

@@ -1,0 +1,52 @@
+//! Reading for one caller: a transaction of the role `distribution_reader`, for which Postgres itself hides the rows of
+//! other organisations and accounts (`migrations/0010_row_level_security.sql`). Handlers filter as well.
+
+use std::ops::{Deref, DerefMut};
+
+use domain::access::{Accounts, Caller};
+use domain::ids::AccountId;
+use sqlx::{Executor, PgConnection, PgPool, Postgres, Transaction};
+
+/// A transaction that sees what its caller may see, and changes nothing.
+#[derive(Debug)]
+pub struct Reader(Transaction<'static, Postgres>);
+
+impl Reader {
+    /// Opens one. It ends when it is dropped.
+    pub async fn open(pool: &PgPool, caller: &Caller) -> Result<Self, sqlx::Error> {
+        let mut transaction = pool.begin().await?;
+        let accounts = match &caller.accounts {
+            Accounts::All => "*".to_owned(),
+            Accounts::Only(accounts) => accounts.iter().map(AccountId::as_str).collect::<Vec<_>>().join(","),
+        };
+        // Names of organisations and accounts have no other characters than A-Z a-z 0-9 _ -, so they need no quoting.
+        let settings = format!(
+            "SET TRANSACTION READ ONLY; SET LOCAL ROLE distribution_reader; SET LOCAL statement_timeout = '10s';
+             SET LOCAL distribution.org = '{}'; SET LOCAL distribution.accounts = '{accounts}'",
+            caller.org_id
+        );
+        transaction.execute(settings.as_str()).await?;
+        Ok(Self(transaction))
+    }
+}
+
+impl Deref for Reader {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Reader {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
+/// The accounts of a filter: `None` for all of them.
+pub(super) fn account_filter(caller: &Caller) -> Option<Vec<String>> {
+    match &caller.accounts {
+        Accounts::All => None,
+        Accounts::Only(accounts) => Some(accounts.iter().map(ToString::to_string).collect()),
+    }
+}

@@ -1,0 +1,53 @@
+//! Everything that is served, and what every request passes.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, Uri, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
+use axum::routing::get;
+use tower::ServiceBuilder;
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::problem::{Problem, ProblemKind};
+use super::{Api, admission, freshness, idempotency, openapi, sign_in};
+
+/// The largest body, in bytes.
+const LARGEST_BODY: usize = 256 * 1024;
+
+/// The API as one service.
+pub fn router(api: Api) -> Router {
+    let (routes, _) = openapi::routes().split_for_parts();
+    let admitted = ServiceBuilder::new()
+        .layer(from_fn_with_state(api.clone(), admission::admit))
+        .layer(from_fn_with_state(api.clone(), idempotency::once))
+        .layer(from_fn_with_state(api.clone(), freshness::wait_for_position));
+    let routes = routes
+        .method_not_allowed_fallback(|| async {
+            ProblemKind::MethodNotAllowed.because("this path has no such method; see /api/docs")
+        })
+        .route_layer(admitted)
+        .with_state(api.clone());
+    Router::new()
+        .merge(routes)
+        .merge(sign_in::router().with_state(api))
+        .route("/", get(|| async { Redirect::to("/api/docs") }))
+        .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi::document()))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
+        .layer(CompressionLayer::new())
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    ProblemKind::NotFound.because(format!("there is nothing at {path}; see /api/docs"))
+}

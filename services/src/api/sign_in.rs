@@ -1,0 +1,155 @@
+//! How people come in and go: a one-time link, or the OpenID provider; and the sign-out.
+
+use adapters::identity::{Grant, LOGIN_COOKIE, LoginError, csrf_matches, login_cookie_removal, session_cookie_removal};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Form, Router};
+use serde::Deserialize;
+
+use super::Api;
+use super::identity::{cookie, session_cookie};
+use super::input::Query;
+use super::problem::{Problem, ProblemKind};
+
+/// Where one is after the sign-in, unless one came from somewhere.
+const HOME: &str = "/";
+
+pub(super) fn router() -> Router<Api> {
+    Router::new()
+        .route("/sign-in", get(begin).post(redeem))
+        .route("/sign-in/callback", get(finish))
+        .route("/sign-out", post(end))
+}
+
+#[derive(Debug, Deserialize)]
+struct BeginQuery {
+    /// Of a one-time link.
+    code: Option<String>,
+    return_to: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RedeemForm {
+    code: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct FinishQuery {
+    code: Option<String>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct EndForm {
+    #[serde(default)]
+    csrf_token: String,
+}
+
+/// A link is not used up by being looked at, as mail programs do: that takes a press of the button.
+async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Result<Response, Problem> {
+    if let Some(oidc) = &api.inner.identity.oidc {
+        let start = oidc.begin(query.return_to.as_deref().unwrap_or(HOME)).await.map_err(|error| problem(&error))?;
+        let mut response = Redirect::to(start.redirect.as_str()).into_response();
+        set_cookie(&mut response, &start.cookie.to_string());
+        return Ok(response);
+    }
+    // What stands in the page is of these characters alone.
+    let code: String =
+        query.code.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    let page = if code.is_empty() {
+        page(
+            "<p>Ask the operator for a sign-in link: <code>distribution sign-in --help</code> says how one is made.</p>",
+        )
+    } else {
+        page(&format!(
+            "<form method=\"post\" action=\"/sign-in\"><input type=\"hidden\" name=\"code\" value=\"{code}\">\
+             <button autofocus>Sign in</button></form><p>This link works once.</p>"
+        ))
+    };
+    Ok(page.into_response())
+}
+
+async fn redeem(State(api): State<Api>, headers: HeaderMap, Form(form): Form<RedeemForm>) -> Result<Response, Problem> {
+    let identity = &api.inner.identity;
+    if identity.oidc.is_some() || identity.services.is_some() {
+        return Err(ProblemKind::Forbidden.because("links are not taken here: sign in at the identity provider"));
+    }
+    let grant = identity.links.redeem(&form.code).await?;
+    let grant = grant.ok_or_else(|| Problem::field("code", "this link was used or has expired: ask for a new one"))?;
+    signed_in(&api, &headers, grant, HOME).await
+}
+
+async fn finish(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Query(query): Query<FinishQuery>,
+) -> Result<Response, Problem> {
+    let oidc = api.inner.identity.oidc.as_ref().ok_or_else(|| Problem::not_found("path"))?;
+    if let Some(error) = query.error {
+        let error: String = error.chars().filter(char::is_ascii_graphic).take(80).collect();
+        return Err(ProblemKind::Forbidden.because(format!("the identity provider refused: {error}")));
+    }
+    let (Some(code), Some(state)) = (query.code, query.state) else {
+        return Err(Problem::field("code", "the identity provider sends code and state; begin anew at /sign-in"));
+    };
+    let browser = cookie(&headers, LOGIN_COOKIE).unwrap_or_default();
+    let end = oidc.finish(&code, &state, &browser).await.map_err(|error| problem(&error))?;
+    let mut response = signed_in(&api, &headers, end.grant, &end.return_to).await?;
+    set_cookie(&mut response, &login_cookie_removal().to_string());
+    Ok(response)
+}
+
+async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, to: &str) -> Result<Response, Problem> {
+    let begun = api.inner.identity.sessions.begin(grant, session_cookie(headers).as_deref()).await?;
+    tracing::info!(subject = begun.caller.subject, org = %begun.caller.org_id, "signed in");
+    let mut response = Redirect::to(to).into_response();
+    set_cookie(&mut response, &begun.cookie.to_string());
+    Ok(response)
+}
+
+async fn end(State(api): State<Api>, headers: HeaderMap, Form(form): Form<EndForm>) -> Result<Response, Problem> {
+    if let Some(cookie) = session_cookie(&headers) {
+        if !csrf_matches(&cookie, &form.csrf_token) {
+            let problem = ProblemKind::Forbidden.because("send the csrf_token of GET /api/channels/me with this form");
+            return Err(Problem { field: Some("csrf_token".to_owned()), ..problem });
+        }
+        api.inner.identity.sessions.end(&cookie).await?;
+    }
+    let mut response = page("<p>You are signed out.</p><p><a href=\"/sign-in\">Sign in again</a></p>").into_response();
+    set_cookie(&mut response, &session_cookie_removal().to_string());
+    Ok(response)
+}
+
+fn problem(error: &LoginError) -> Problem {
+    if error.is_outage() {
+        tracing::error!(error = %error, "nobody can sign in");
+        return ProblemKind::Unavailable.because("the identity provider cannot be reached; try again").retry_after(1);
+    }
+    ProblemKind::Forbidden.because(error.to_string())
+}
+
+fn set_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+fn page(content: &str) -> Response {
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Channels &amp; Distribution</title>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>:root{{color-scheme:light dark}}\
+         body{{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:18vh auto;padding:0 1rem}}\
+         button{{font:inherit;padding:.6rem 1.2rem;cursor:pointer}}</style></head>\
+         <body><h1>Channels &amp; Distribution</h1>{content}</body></html>"
+    );
+    let mut response = Html(html).into_response();
+    let headers = response.headers_mut();
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    // The code of a link must not be told to others.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}

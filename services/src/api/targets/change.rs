@@ -1,0 +1,277 @@
+//! Changing targets. Each change is one event, or none where nothing differs.
+
+use axum::extract::State;
+use domain::channel::ChannelKind;
+use domain::ids::{AccountId, TargetId};
+use domain::target::{Configuration, Lifecycle, NewTarget, TargetCommand, TargetError};
+use domain::window::RateLimit;
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::read::visible;
+use super::shape::Target;
+use crate::api::Api;
+use crate::api::answer::{Changed, IfMatch};
+use crate::api::by::By;
+use crate::api::input::{Body, Id};
+use crate::api::problem::{Problem, ProblemKind};
+use crate::commands::CommandError;
+
+/// A target to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"account_id": "bali", "name": "Hostaway Bali", "base_url": "https://api.hostaway.com/v1",
+    "channel_account": "10450", "secret": "the API key of the account"}))]
+pub(in crate::api) struct CreateTarget {
+    /// The account inside the caller's organisation.
+    #[schema(value_type = String)]
+    account_id: AccountId,
+    /// A name for people.
+    name: String,
+    /// Which channel; `hostaway` is the one there is.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    channel: ChannelKind,
+    /// Root of the channel's API.
+    base_url: String,
+    /// The account's id at the channel.
+    channel_account: String,
+    /// The account's secret at the channel. It goes to the secret store and is never given back.
+    #[schema(value_type = String, format = Password, write_only)]
+    secret: SecretString,
+    /// Requests in any such window; by default 12/10s.
+    rate_limit: Option<String>,
+    /// The limit of the account at the channel, where several targets share one.
+    account_rate_limit: Option<String>,
+}
+
+/// What of a target is to change; what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Hostaway Bali (north)"}))]
+pub(in crate::api) struct ConfigureTarget {
+    name: Option<String>,
+    base_url: Option<String>,
+    /// A limit such as 12/10s.
+    rate_limit: Option<String>,
+    /// A limit such as 100/10s, or `none`.
+    account_rate_limit: Option<String>,
+}
+
+/// Another secret.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"secret": "the new API key of the account"}))]
+pub(in crate::api) struct RotateCredential {
+    /// The new secret. It goes to the secret store and is never given back.
+    #[schema(value_type = String, format = Password, write_only)]
+    secret: SecretString,
+}
+
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "prices are being checked"}))]
+pub(in crate::api) struct Reason {
+    /// It stands in the journal.
+    reason: String,
+}
+
+impl Reason {
+    pub(in crate::api) fn new(reason: String) -> Self {
+        Self { reason }
+    }
+
+    pub(in crate::api) fn checked(self) -> Result<String, Problem> {
+        let length = self.reason.trim().chars().count();
+        if (1..=500).contains(&length) && !self.reason.contains('\0') {
+            return Ok(self.reason.trim().to_owned());
+        }
+        Err(Problem::field("reason", "say why, in 1 to 500 characters; it stands in the journal"))
+    }
+}
+
+fn parsed(field: &'static str, text: &str) -> Result<RateLimit, Problem> {
+    text.parse().map_err(|error: domain::window::InvalidLimit| Problem::field(field, error.to_string()))
+}
+
+/// Only where the operator allows it, so that nobody makes this service call into its own network.
+async fn may_lead(api: &Api, base_url: &str) -> Result<(), Problem> {
+    let checked = api.inner.destinations.check(base_url).await;
+    checked.map_err(|forbidden| Problem::field("base_url", forbidden.to_string()))
+}
+
+/// Make a target.
+#[utoipa::path(post, path = "/api/channels/targets", tag = "targets", request_body = CreateTarget,
+    responses((status = 201, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn create(
+    State(api): State<Api>,
+    by: By,
+    Body(wanted): Body<CreateTarget>,
+) -> Result<Changed<Target>, Problem> {
+    if !by.caller.accounts.contain(&wanted.account_id) {
+        return Err(Problem::field("account_id", "there is no such account"));
+    }
+    may_lead(&api, &wanted.base_url).await?;
+    let target_id = TargetId(Uuid::now_v7());
+    let credential = api.inner.vault.reference(target_id);
+    let metadata = by.metadata(by.caller.org_id.clone(), wanted.account_id.clone(), target_id, None);
+    let account_limit = wanted.account_rate_limit.map(|limit| parsed("account_rate_limit", &limit)).transpose()?;
+    let new = NewTarget {
+        target_id,
+        org_id: by.caller.org_id.clone(),
+        account_id: wanted.account_id,
+        name: wanted.name,
+        channel: wanted.channel,
+        base_url: wanted.base_url,
+        channel_account: wanted.channel_account,
+        credential: credential.clone(),
+        rate_limit: wanted.rate_limit.map(|limit| parsed("rate_limit", &limit)).transpose()?.unwrap_or_default(),
+        account_rate_limit: account_limit,
+    };
+    let commands = api.inner.syncing.commands();
+    api.inner.vault.keep(&credential, wanted.secret).await?;
+    let made = commands.target(target_id, TargetCommand::Create(new), &metadata).await;
+    if matches!(made, Err(CommandError::Refused(_))) {
+        api.inner.vault.forget(&api.inner.pool, &credential).await;
+    }
+    let position = made?;
+    let (settings, version) = visible(&api, &by, target_id).await?;
+    let changed = Changed::new(position, version, Target::of(&settings, version));
+    Ok(changed.created(format!("/api/channels/targets/{target_id}")))
+}
+
+/// Change a target's name, address or limits.
+#[utoipa::path(patch, path = "/api/channels/targets/{target_id}", tag = "targets", request_body = ConfigureTarget,
+    params(("target_id" = Uuid, Path, description = "The target"),
+        ("if-match" = Option<String>, Header, description = "The ETag that was read; 412 if it was changed since")),
+    responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn configure(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(mut version): IfMatch,
+    Body(wanted): Body<ConfigureTarget>,
+) -> Result<Changed<Target>, Problem> {
+    let rate_limit = wanted.rate_limit.map(|limit| parsed("rate_limit", &limit)).transpose()?;
+    let account_rate_limit = match wanted.account_rate_limit.as_deref() {
+        None => None,
+        Some("none") => Some(None),
+        Some(limit) => Some(Some(parsed("account_rate_limit", limit)?)),
+    };
+    if let Some(base_url) = &wanted.base_url {
+        may_lead(&api, base_url).await?;
+    }
+    let configuration = Configuration { name: wanted.name, base_url: wanted.base_url, account_rate_limit };
+    let configures = configuration != Configuration::default();
+    if !configures && rate_limit.is_none() {
+        return Err(Problem::field("body", "give name, base_url, rate_limit or account_rate_limit"));
+    }
+    let mut changed = None;
+    if configures {
+        let command = TargetCommand::Configure(configuration);
+        let done = change(&api, &by, TargetId(id), version, command).await?;
+        // What comes second is meant for what the first one left.
+        version = version.and(done.version);
+        changed = Some(done);
+    }
+    if let Some(rate_limit) = rate_limit {
+        let command = TargetCommand::ChangeRateLimit { rate_limit };
+        let done = change(&api, &by, TargetId(id), version, command).await?;
+        let position = done.position.or_else(|| changed.and_then(|before| before.position));
+        changed = Some(Changed { position, ..done });
+    }
+    changed.ok_or_else(|| ProblemKind::Internal.because("nothing was changed"))
+}
+
+/// Hold a target's syncs. Changes go on being recorded; the last one of each unit is sent after the resume.
+#[utoipa::path(post, path = "/api/channels/targets/{target_id}/pause", tag = "targets", request_body = Reason,
+    params(("target_id" = Uuid, Path, description = "The target")),
+    responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn pause(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(version): IfMatch,
+    Body(reason): Body<Reason>,
+) -> Result<Changed<Target>, Problem> {
+    let command = TargetCommand::Pause { reason: reason.checked()? };
+    change(&api, &by, TargetId(id), version, command).await
+}
+
+/// Send again; also says that refused credentials are good again.
+#[utoipa::path(post, path = "/api/channels/targets/{target_id}/resume", tag = "targets",
+    params(("target_id" = Uuid, Path, description = "The target")),
+    responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn resume(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(version): IfMatch,
+) -> Result<Changed<Target>, Problem> {
+    change(&api, &by, TargetId(id), version, TargetCommand::Resume).await
+}
+
+/// Give a target another secret. What is under way ends with the one of before, which is still given for five minutes.
+#[utoipa::path(post, path = "/api/channels/targets/{target_id}/credential", tag = "targets",
+    request_body = RotateCredential, params(("target_id" = Uuid, Path, description = "The target")),
+    responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn rotate(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(version): IfMatch,
+    Body(wanted): Body<RotateCredential>,
+) -> Result<Changed<Target>, Problem> {
+    let id = TargetId(id);
+    let (settings, found) = visible(&api, &by, id).await?;
+    if settings.lifecycle == Lifecycle::Deleted {
+        return Err(TargetError::Deleted.into());
+    }
+    // Before the secret is touched: it has no version of its own.
+    if let Some(version) = version.filter(|version| *version != found) {
+        let moved: CommandError<TargetError> = CommandError::Moved { version: found };
+        tracing::debug!(version, found, "a rotation was meant for another version");
+        return Err(moved.into());
+    }
+    let credential = api.inner.vault.rotate(id, &settings.credential, wanted.secret).await?;
+    change(&api, &by, id, version, TargetCommand::RotateCredential { credential }).await
+}
+
+/// Delete a target softly: its history stays, its syncs end, nothing at the channel is touched.
+#[utoipa::path(delete, path = "/api/channels/targets/{target_id}", tag = "targets", request_body = Reason,
+    params(("target_id" = Uuid, Path, description = "The target")),
+    responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn delete(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    IfMatch(version): IfMatch,
+    Body(reason): Body<Reason>,
+) -> Result<Changed<Target>, Problem> {
+    let command = TargetCommand::Delete { reason: reason.checked()? };
+    let (settings, _) = visible(&api, &by, TargetId(id)).await?;
+    let changed = change(&api, &by, TargetId(id), version, command).await?;
+    api.inner.vault.forget(&api.inner.pool, &settings.credential).await;
+    Ok(changed)
+}
+
+async fn change(
+    api: &Api,
+    by: &By,
+    id: TargetId,
+    version: Option<i64>,
+    command: TargetCommand,
+) -> Result<Changed<Target>, Problem> {
+    let (settings, _) = visible(api, by, id).await?;
+    let metadata = by.metadata(settings.org_id, settings.account_id, id, None);
+    let commands = api.inner.syncing.commands();
+    let position = match version {
+        Some(version) => commands.target_at(id, version, command, &metadata).await?,
+        None => commands.target(id, command, &metadata).await?,
+    };
+    let (settings, version) = visible(api, by, id).await?;
+    Ok(Changed::new(position, version, Target::of(&settings, version)))
+}

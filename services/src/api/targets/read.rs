@@ -1,0 +1,158 @@
+//! Reading targets.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use domain::ids::TargetId;
+use domain::target::{Settings, TargetError};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::shape::{COLUMNS, Row, Target};
+use crate::api::Api;
+use crate::api::answer::Versioned;
+use crate::api::by::By;
+use crate::api::input::{Id, Query};
+use crate::api::page::{Page, decode, limit};
+use crate::api::problem::Problem;
+use crate::api::reader::{Reader, account_filter};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::api) struct ListQuery {
+    /// Deleted ones too
+    #[serde(default)]
+    deleted: bool,
+    /// Of one health only
+    #[param(example = "unauthorised")]
+    health: Option<String>,
+    /// Rows of a page: 1 to 500, by default 50
+    limit: Option<i64>,
+    /// `next_cursor` of the page before
+    cursor: Option<String>,
+    /// Wait until the read models show this position
+    #[serde(default)]
+    #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
+    min_position: Option<i64>,
+}
+
+/// Where a page of targets begins.
+#[derive(Debug, Serialize, Deserialize)]
+struct After {
+    name: String,
+    target_id: Uuid,
+}
+
+/// The targets of the caller's organisation and accounts, by name.
+#[utoipa::path(get, path = "/api/channels/targets", tag = "targets", params(ListQuery),
+    responses((status = 200, body = Page<Target>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn list(
+    State(api): State<Api>,
+    by: By,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Target>>, Problem> {
+    let limit = limit(query.limit)?;
+    let after: Option<After> = decode(query.cursor.as_deref())?;
+    let statement = format!(
+        "SELECT {COLUMNS} FROM channel_targets
+         WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) AND ($3 OR lifecycle <> 'deleted')
+            AND ($4::text IS NULL OR health = $4) AND ($5::text IS NULL OR (name, target_id) > ($5, $6))
+         ORDER BY name, target_id LIMIT $7 + 1"
+    );
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let rows = sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
+    let rows = rows.bind(query.deleted).bind(query.health);
+    let rows =
+        rows.bind(after.as_ref().map(|after| after.name.clone())).bind(after.as_ref().map(|after| after.target_id));
+    let rows: Vec<Row> = rows.bind(limit).fetch_all(&mut *reader).await?;
+    let page = Page::of(rows, limit, |row| After { name: row.name.clone(), target_id: row.target_id });
+    let items = page.items.into_iter().map(Target::from).collect();
+    Ok(Json(Page { items, next_cursor: page.next_cursor }))
+}
+
+/// One target as the journal has it, deleted ones too.
+#[utoipa::path(get, path = "/api/channels/targets/{target_id}", tag = "targets",
+    params(("target_id" = Uuid, Path, description = "The target")),
+    responses((status = 200, body = Target, headers(("etag" = String))), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn get(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+) -> Result<Versioned<Target>, Problem> {
+    let (settings, version) = visible(&api, &by, TargetId(id)).await?;
+    let statement = format!("SELECT {COLUMNS} FROM channel_targets WHERE target_id = $1");
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let row: Option<Row> = sqlx::query_as(&statement).bind(id).fetch_optional(&mut *reader).await?;
+    let target = Target::of(&settings, version);
+    let target = match row {
+        Some(row) => target.seen(row),
+        None => target,
+    };
+    Ok(Versioned(version, target))
+}
+
+/// The settings of a target that the caller may see. One that belongs to others is loaded all the same, and then is
+/// not there: answer and time tell no difference.
+pub(in crate::api) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<(Settings, i64), Problem> {
+    let (target, version) = api.inner.syncing.commands().load_target_at(id).await?;
+    let settings = target.settings().filter(|target| by.caller.sees(&target.org_id, &target.account_id)).cloned();
+    settings.map(|settings| (settings, version)).ok_or_else(|| TargetError::NotFound.into())
+}
+
+/// How a target answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct HealthHistory {
+    /// Now, by the journal.
+    health: String,
+    /// Details; absent until the read model has seen the target.
+    now: Option<Health>,
+    /// The newest changes first.
+    changes: Vec<HealthChange>,
+}
+
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+struct Health {
+    health: String,
+    since: DateTime<Utc>,
+    reason: Option<String>,
+    last_success_at: Option<DateTime<Utc>>,
+    last_failure_at: Option<DateTime<Utc>>,
+    last_error: Option<String>,
+    consecutive_failures: i32,
+}
+
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+struct HealthChange {
+    position: i64,
+    at: DateTime<Utc>,
+    from_health: String,
+    to_health: String,
+    reason: String,
+}
+
+const NOW: &str = "
+SELECT health, since, reason, last_success_at, last_failure_at, last_error, consecutive_failures
+FROM target_health WHERE target_id = $1 AND org_id = $2";
+
+const CHANGES: &str = "
+SELECT position, at, from_health, to_health, reason FROM target_health_changes
+WHERE target_id = $1 AND org_id = $2 ORDER BY position DESC LIMIT 50";
+
+/// How the channel answers for a target: now, and the last 50 changes.
+#[utoipa::path(get, path = "/api/channels/targets/{target_id}/health", tag = "targets",
+    params(("target_id" = Uuid, Path, description = "The target")),
+    responses((status = 200, body = HealthHistory), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn health(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+) -> Result<Json<HealthHistory>, Problem> {
+    let (settings, _) = visible(&api, &by, TargetId(id)).await?;
+    let org = by.caller.org_id.as_str();
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let now = sqlx::query_as(NOW).bind(id).bind(org).fetch_optional(&mut *reader).await?;
+    let changes = sqlx::query_as(CHANGES).bind(id).bind(org).fetch_all(&mut *reader).await?;
+    Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, changes }))
+}

@@ -1,0 +1,103 @@
+//! Secrets that callers hand over. The API chooses where each is kept: a caller that could name a place could have the
+//! secret of somebody else sent to an address of its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use adapters::secrets::{SecretError, SecretStore};
+use domain::ids::TargetId;
+use domain::secret::SecretRef;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::PgPool;
+
+use super::problem::{Problem, ProblemKind};
+use crate::credentials;
+
+/// Who keeps the secrets that the API takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Keeper {
+    /// The encrypted store in the secrets folder
+    #[default]
+    Store,
+    /// AWS Secrets Manager
+    Aws,
+}
+
+/// The secrets of the targets that were made by the API.
+#[derive(Clone)]
+pub struct Vault {
+    secrets: Arc<dyn SecretStore>,
+    keeper: Keeper,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("keeper", &self.keeper).finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    /// A vault over these secrets.
+    pub fn new(secrets: Arc<dyn SecretStore>, keeper: Keeper) -> Self {
+        Self { secrets, keeper }
+    }
+
+    /// Where the secret of a target is kept.
+    pub(super) fn reference(&self, target: TargetId) -> SecretRef {
+        let keeper = match self.keeper {
+            Keeper::Store => "store",
+            Keeper::Aws => "aws",
+        };
+        format!("{keeper}:distribution.{target}").parse().expect("an id is made of the characters of a reference")
+    }
+
+    /// Keeps a new secret.
+    pub(super) async fn keep(&self, reference: &SecretRef, value: SecretString) -> Result<(), Problem> {
+        check(&value)?;
+        self.secrets.create(reference, value).await.map_err(|error| problem(&error))
+    }
+
+    /// Puts a new value in the place of a target's secret. One that the operator keeps elsewhere is left as it is, and
+    /// the target refers to a place of its own from now on.
+    pub(super) async fn rotate(
+        &self,
+        target: TargetId,
+        now: &SecretRef,
+        value: SecretString,
+    ) -> Result<SecretRef, Problem> {
+        check(&value)?;
+        let own = self.reference(target);
+        let kept = if *now == own {
+            self.secrets.rotate(&own, value).await
+        } else {
+            match self.secrets.create(&own, value.clone()).await {
+                // Of an earlier rotation that did not get to its command.
+                Err(SecretError::Exists { .. }) => self.secrets.rotate(&own, value).await,
+                done => done,
+            }
+        };
+        kept.map_err(|error| problem(&error))?;
+        Ok(own)
+    }
+
+    /// Forgets a secret that no live target uses any more. What cannot be forgotten now is told to the operator.
+    pub(super) async fn forget(&self, pool: &PgPool, reference: &SecretRef) {
+        if let Err(error) = credentials::forget(pool, &*self.secrets, reference).await {
+            tracing::warn!(secret = %reference, error = %error, "a secret that nobody uses could not be deleted");
+        }
+    }
+}
+
+fn check(value: &SecretString) -> Result<(), Problem> {
+    let bytes = value.expose_secret().len();
+    if (1..=4096).contains(&bytes) && !value.expose_secret().chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Problem::field("secret", "give 1 to 4096 bytes of text without control characters"))
+}
+
+fn problem(error: &SecretError) -> Problem {
+    // It names references and places, never a value.
+    tracing::error!(error = %error, "a secret could not be kept");
+    ProblemKind::Unavailable.because("the secret store cannot be used now; nothing was changed").retry_after(5)
+}

@@ -1,0 +1,4 @@
+//! What the read models show, in the one shape that the command line and the API both answer with.
+
+pub mod audit;
+pub mod listings;

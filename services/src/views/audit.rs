@@ -1,0 +1,81 @@
+//! A row of the audit, and the calls under it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A sync job.
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of the read model")]
+pub struct Sync {
+    pub sync_id: Uuid,
+    pub listing_id: Uuid,
+    pub idempotency_key: String,
+    pub org_id: String,
+    pub account_id: String,
+    pub target_id: Uuid,
+    pub target_name: Option<String>,
+    pub unit_id: Option<String>,
+    pub ordinal: i64,
+    pub cause: String,
+    pub reason: Option<String>,
+    pub revision: i64,
+    pub snapshot: String,
+    pub needs: Vec<String>,
+    pub outcome: String,
+    pub class: Option<String>,
+    pub attempts: i32,
+    pub calls: i64,
+    /// Parts that the channel or the mapping left out.
+    #[schema(value_type = Vec<Object>)]
+    pub rejected: Value,
+    pub detail: Option<String>,
+    pub superseded_by: Option<Uuid>,
+    pub created_by: String,
+    pub credential: String,
+    pub correlation_id: Uuid,
+    pub traceparent: Option<String>,
+    pub requested_at: DateTime<Utc>,
+    pub first_attempt_at: Option<DateTime<Utc>>,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub position: i64,
+    pub updated_position: i64,
+}
+
+/// The columns of a [`Sync`], of `outbound_audit AS a` and `channel_targets AS t`.
+pub const COLUMNS: &str = "
+a.sync_id, a.listing_id, encode(a.idempotency_key, 'hex') AS idempotency_key, a.org_id, a.account_id, a.target_id,
+t.name AS target_name, a.unit_id, a.ordinal, a.cause, a.reason, a.revision, encode(a.snapshot, 'hex') AS snapshot,
+a.needs, a.outcome, a.class, a.attempts, a.rejected, a.detail, a.superseded_by, a.created_by, a.credential,
+a.correlation_id, a.traceparent, a.requested_at, a.first_attempt_at, a.next_attempt_at, a.finished_at, a.position,
+a.updated_position,
+(SELECT count(*) FROM outbound_attempts AS c WHERE c.sync_id = a.sync_id) AS calls";
+
+/// One HTTP call.
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of the read model")]
+pub struct Call {
+    pub request_id: Uuid,
+    pub attempt: i32,
+    pub call_index: i32,
+    pub purpose: String,
+    pub method: String,
+    pub path: String,
+    pub status: Option<i32>,
+    pub class: String,
+    pub started_at: DateTime<Utc>,
+    pub duration_ms: i64,
+    pub detail: Option<String>,
+    pub late: bool,
+    pub position: i64,
+}
+
+/// The calls of a sync, as [`Call`]s.
+pub const CALLS: &str = "
+SELECT request_id, attempt, call_index, purpose, method, path, status, class, started_at, duration_ms, detail, late,
+    position
+FROM outbound_attempts WHERE sync_id = $1 ORDER BY position, call_index";

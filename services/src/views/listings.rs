@@ -1,0 +1,54 @@
+//! A listing as every answer shows it, read from the read models.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A listing. What is `None` by name of `linked_…` or `updated_…` is not seen by a projector yet.
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of the read model")]
+pub struct Listing {
+    pub listing_id: Uuid,
+    pub org_id: String,
+    pub account_id: String,
+    pub unit_id: String,
+    pub target_id: Uuid,
+    pub target_name: Option<String>,
+    /// `active`, `paused`, `unlinked`, or [`TARGET_DELETED`].
+    pub state: String,
+    pub generation: i64,
+    pub external_id: Option<String>,
+    /// Of the snapshot that was asked for last.
+    pub revision: Option<i64>,
+    pub snapshot: Option<String>,
+    pub accepted_snapshot: Option<String>,
+    pub pending_sync_id: Option<Uuid>,
+    pub last_sync_id: Option<Uuid>,
+    pub last_outcome: Option<String>,
+    pub last_detail: Option<String>,
+    /// Parts that the channel or the mapping left out.
+    #[schema(value_type = Vec<Object>)]
+    pub rejected: Value,
+    pub linked_by: Option<String>,
+    pub linked_at: Option<DateTime<Utc>>,
+    pub last_accepted_at: Option<DateTime<Utc>>,
+    pub updated_at: Option<DateTime<Utc>>,
+    /// Sequence of the last event that the read model has seen.
+    pub version: Option<i64>,
+}
+
+/// The state of a listing whose target was deleted under it: nothing is sent any more.
+pub const TARGET_DELETED: &str = "target_deleted";
+
+/// Every listing, as a [`Listing`].
+pub const LISTINGS: &str = "
+SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS target_name,
+    CASE WHEN l.state <> 'unlinked' AND t.lifecycle = 'deleted' THEN 'target_deleted' ELSE l.state END AS state,
+    l.generation::bigint AS generation, l.external_id, l.revision, encode(l.snapshot, 'hex') AS snapshot,
+    encode(l.accepted_snapshot, 'hex') AS accepted_snapshot,
+    CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.pending_sync_id END AS pending_sync_id, l.last_sync_id, l.last_outcome,
+    l.last_detail, l.rejected, l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at, l.version
+FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id";

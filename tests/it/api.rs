@@ -1,0 +1,7 @@
+//! The HTTP API of the real binary.
+
+mod changes;
+mod document;
+mod idempotency;
+mod isolation;
+mod sign_in;

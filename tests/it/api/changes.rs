@@ -1,0 +1,155 @@
+//! What admins do: targets, listings, syncs, retries, the audit.
+
+use std::time::Duration;
+
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::unit::unit;
+use end_to_end::world::{ACCOUNT, ORG, World};
+use reqwest::Method;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_is_linked_sent_retried_and_found_in_the_audit() -> anyhow::Result<()> {
+    let world = World::new(&[8100]).await?;
+    let service = world.serve("")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let wanted = json!({
+        "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
+        "channel_account": "8100", "secret": "secret-8100", "rate_limit": "100/1s",
+    });
+    let made = api.post("/api/channels/targets", &wanted).await?.expect(201)?;
+    let target = made.json()["target_id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(made.header("location"), format!("/api/channels/targets/{target}"));
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let link = json!({ "target_id": target, "unit_id": "villa-000" });
+    let linked = api.post("/api/channels/listings", &link).await?.expect(201)?;
+    let listing = linked.json()["listing_id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(linked.json()["sync_requested"], json!(true));
+    // What was written is seen by whoever names its position.
+    let position = linked.header("distribution-position");
+    let path = format!("/api/channels/listings/{listing}?min_position={position}");
+    let shown = api.get(&path).await?.expect(200)?;
+    assert_eq!(shown.json()["unit_id"], json!("villa-000"));
+    world.drained(Duration::from_secs(30)).await?;
+
+    let history = api.get(&format!("/api/channels/listings/{listing}/history?limit=2")).await?.expect(200)?.json();
+    assert_eq!(history["items"].as_array().map(Vec::len), Some(2));
+    let cursor = history["next_cursor"].as_str().unwrap_or_default();
+    let older =
+        api.get(&format!("/api/channels/listings/{listing}/history?cursor={cursor}")).await?.expect(200)?.json();
+    assert_eq!(
+        older["items"].as_array().and_then(|items| items.last()).map(|e| e["event_type"].clone()),
+        Some(json!("ListingLinked"))
+    );
+
+    world.publish(&[unit("villa-000", 2)]).await?;
+    world.taken(1, 2).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let first = api.get(&format!("/api/channels/audit?listing_id={listing}&cause=linked")).await?.expect(200)?.json();
+    let sync = first["items"][0]["sync_id"].as_str().unwrap_or_default().to_owned();
+    let retry = json!({ "sync_id": sync, "reason": "back to the first state" });
+    let path = format!("/api/channels/listings/{listing}/retry");
+    let again = api.post(&path, &retry).await?.expect(202)?.json();
+    world.drained(Duration::from_secs(30)).await?;
+    let again = again["sync_id"].as_str().unwrap_or_default();
+    let told = api.get(&format!("/api/channels/audit/{again}")).await?.expect(200)?.json();
+    assert_eq!((&told["cause"], &told["outcome"]), (&json!("replayed"), &json!("accepted")));
+    assert_eq!(told["created_by"], json!(format!("owner-of-{ORG}")));
+    assert_eq!(told["credential"], json!("local_token"));
+    assert!(told["attempts_made"].as_array().is_some_and(|calls| !calls.is_empty()));
+    assert_eq!(told["snapshot"], first["items"][0]["snapshot"]);
+
+    let both = json!({ "sync_id": sync, "position": 3, "reason": "two points" });
+    assert_eq!(api.post(&path, &both).await?.expect(400)?.json()["field"], json!("body"));
+    let elsewhere = json!({ "sync_id": uuid::Uuid::now_v7(), "reason": "no such sync" });
+    assert_eq!(api.post(&path, &elsewhere).await?.expect(400)?.json()["field"], json!("sync_id"));
+
+    let lines = api.get("/api/channels/audit/export").await?.expect(200)?;
+    assert_eq!(lines.text.lines().count(), 3, "{}", lines.text);
+    let table = api.get("/api/channels/audit/export?format=csv").await?.expect(200)?;
+    assert!(table.text.starts_with("sync_id,listing_id,"), "{}", table.text);
+    assert_eq!(table.text.lines().count(), 4);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_admins_do_not_overwrite_each_other() -> anyhow::Result<()> {
+    let world = World::new(&[8101]).await?;
+    let target = world.target(8101, RateLimit::default()).await?;
+    let service = world.serve("api,projector,relay")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let path = format!("/api/channels/targets/{target}");
+    let read = api.get(&path).await?.expect(200)?;
+    let tag = read.header("etag");
+    let change = |name: &str| json!({ "name": name });
+    let first = api.send(Method::PATCH, &path, &[("if-match", &tag)], Some(&change("One"))).await?.expect(200)?;
+    assert_ne!(first.header("etag"), tag);
+    let second = api.send(Method::PATCH, &path, &[("if-match", &tag)], Some(&change("Two"))).await?.expect(412)?;
+    assert_eq!(second.json()["type"], json!("/problems/version-mismatch"));
+    assert_eq!(api.get(&path).await?.json()["name"], json!("One"));
+    let newest = first.header("etag");
+    api.send(Method::PATCH, &path, &[("if-match", &newest)], Some(&change("Two"))).await?.expect(200)?;
+    // Both at once on one version: one of them wins.
+    let tag = api.get(&path).await?.header("etag");
+    let headers = [("if-match", tag.as_str())];
+    let (one, other) = (change("Left"), change("Right"));
+    let (one, other) = tokio::join!(
+        api.send(Method::PATCH, &path, &headers, Some(&one)),
+        api.send(Method::PATCH, &path, &headers, Some(&other))
+    );
+    let mut statuses = [one?.status.as_u16(), other?.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412]);
+    api.send(Method::PATCH, &path, &[("if-match", "seven")], Some(&change("x"))).await?.expect(400)?;
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8102]).await?;
+    let target = world.target(8102, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let before = world.count("SELECT count(*) FROM events").await?;
+    let whole = json!({ "account_id": ACCOUNT, "name": "x", "base_url": "https://api.hostaway.com/v1",
+        "channel_account": "1", "secret": "a-secret" });
+    for (field, value, named) in [
+        ("account_id", json!("no spaces"), "account_id"),
+        ("base_url", json!("ftp://x"), "base_url"),
+        ("credential", json!("file:hostaway-8102"), "credential"),
+        ("secret", json!(["my-very-secret-token"]), "secret"),
+        ("secret", json!(""), "secret"),
+        ("rate_limit", json!("12 per second"), "rate_limit"),
+        ("channel", json!("airbnb"), "channel"),
+        ("name", json!(7), "name"),
+        ("colour", json!("blue"), "colour"),
+    ] {
+        let mut body = whole.clone();
+        body[field] = value;
+        let answer = api.post("/api/channels/targets", &body).await?.expect(400)?;
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json()["field"], json!(named), "{}", answer.text);
+        assert!(!answer.text.contains("my-very-secret-token"), "{}", answer.text);
+    }
+    let get = |path: &'static str| api.get(path);
+    assert_eq!(get("/api/channels/targets?limit=0").await?.expect(400)?.json()["field"], json!("limit"));
+    assert_eq!(get("/api/channels/targets?cursor=abc").await?.expect(400)?.json()["field"], json!("cursor"));
+    assert_eq!(get("/api/channels/targets?min_position=x").await?.expect(400)?.json()["field"], json!("min_position"));
+    get("/api/channels/targets?min_position=999999").await?.expect(400)?;
+    get("/api/channels/dead-letters").await?.expect(200)?;
+    api.send(Method::DELETE, "/api/channels/dead-letters/0", &[], None).await?.expect(404)?;
+    get("/api/channels/nothing").await?.expect(404)?;
+    get("/api/channels/targets/not-an-id").await?.expect(400)?;
+    api.send(Method::PUT, "/api/channels/targets", &[], None).await?.expect(405)?;
+    let text = [("content-type", "text/plain")];
+    api.send(Method::POST, "/api/channels/targets", &text, None).await?.expect(415)?;
+    let large = json!({ "reason": "x".repeat(300_000) });
+    api.post(&format!("/api/channels/targets/{target}/pause"), &large).await?.expect(413)?;
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, before);
+    drop(service);
+    world.close().await
+}

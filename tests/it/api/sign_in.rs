@@ -1,0 +1,60 @@
+//! People with a one-time link: in, about, and out again.
+
+use end_to_end::api::{Answer, Api};
+use end_to_end::world::{ORG, World};
+use reqwest::Method;
+use serde_json::json;
+
+fn cookie(answer: &Answer) -> String {
+    answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_signs_in_once_and_a_sign_out_ends_the_session() -> anyhow::Result<()> {
+    let world = World::new(&[8130]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let (code, printed, said) = world.run(&["sign-in", "--org", ORG, "--role", "owner", "--url", api.base()])?;
+    assert_eq!(code, 0, "{said}");
+    let link = printed.trim().strip_prefix(api.base()).expect("the link leads to the service").to_owned();
+    // To look at it does not use it up.
+    let page = api.get(&link).await?.expect(200)?;
+    assert!(page.text.contains("<button"), "{}", page.text);
+    let form = link.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+    let redeem = async || {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        let request = client.post(format!("{}/sign-in", api.base()));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.clone());
+        let response = request.send().await?;
+        anyhow::Ok((response.status().as_u16(), response.headers().clone()))
+    };
+    let (status, headers) = redeem().await?;
+    assert_eq!(status, 303);
+    let set = headers["set-cookie"].to_str()?.to_owned();
+    for attribute in ["__Host-distribution=", "Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(set.contains(attribute), "{set}");
+    }
+    assert_eq!(redeem().await?.0, 400, "the link works once");
+    let session = set.split(';').next().unwrap_or_default().to_owned();
+    let me = api.send(Method::GET, "/api/channels/me", &[("cookie", &session)], None).await?.expect(200)?;
+    let csrf = me.json()["csrf_token"].as_str().unwrap_or_default().to_owned();
+    let body = json!({ "account_id": "villas", "name": "x", "base_url": "https://api.hostaway.com/v1",
+        "channel_account": "1", "secret": "a-secret" });
+    let path = "/api/channels/targets";
+    let without = api.send(Method::POST, path, &[("cookie", &session)], Some(&body)).await?.expect(403)?;
+    assert_eq!(without.json()["field"], json!("X-CSRF-Token"));
+    let with = [("cookie", session.as_str()), ("x-csrf-token", csrf.as_str())];
+    api.send(Method::POST, path, &with, Some(&body)).await?.expect(201)?;
+    let by: String = sqlx::query_scalar("SELECT metadata ->> 'credential' FROM events").fetch_one(&world.pool).await?;
+    assert_eq!(by, "session");
+    let client = reqwest::Client::new();
+    let end = client.post(format!("{}/sign-out", api.base())).header("cookie", &session);
+    let end = end.header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(end.try_clone().expect("a form can be sent twice").send().await?.status().as_u16(), 403);
+    let ended = end.body(format!("csrf_token={csrf}")).send().await?;
+    assert_eq!(ended.status().as_u16(), 200);
+    api.send(Method::GET, "/api/channels/me", &[("cookie", &session)], None).await?.expect(401)?;
+    assert!(cookie(&page).is_empty());
+    drop(service);
+    world.close().await
+}

@@ -1,0 +1,61 @@
+//! The document of the HTTP API is the committed one, and the table of permissions names the same routes.
+
+use std::collections::BTreeSet;
+
+use domain::access::Permission;
+use services::api::document;
+use services::api::policy::{ROUTES, Rule};
+
+use crate::tree::read;
+
+const DOCUMENT: &str = "services/openapi.json";
+
+/// After a change of the API: `UPDATE_OPENAPI=1 cargo nextest run -p end-to-end --test tidy api`, and look at the difference.
+#[test]
+fn the_served_document_is_the_committed_one() {
+    let served = document().to_pretty_json().expect("a document is JSON") + "\n";
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(DOCUMENT);
+        std::fs::write(path, &served).expect("the checkout can be written");
+    }
+    assert!(read(DOCUMENT) == served, "{DOCUMENT} is not what is served: UPDATE_OPENAPI=1 writes it anew");
+}
+
+#[test]
+fn the_table_of_permissions_names_every_route_of_the_document_and_no_other() {
+    let mut described = BTreeSet::new();
+    for (path, item) in &document().paths.paths {
+        let operations = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete)];
+        described.extend(
+            operations
+                .iter()
+                .filter(|(_, operation)| operation.is_some())
+                .map(|(method, _)| format!("{method} {path}")),
+        );
+        assert!(item.put.is_none() && item.options.is_none() && item.head.is_none() && item.trace.is_none(), "{path}");
+    }
+    let ruled: BTreeSet<String> = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    assert_eq!(described, ruled);
+    assert_eq!(ruled.len(), ROUTES.len(), "a route stands in the table twice");
+}
+
+#[test]
+fn every_permission_is_needed_somewhere_and_the_page_says_who_has_it() {
+    let page = read("services/API.md");
+    for permission in Permission::ALL {
+        let used = ROUTES.iter().any(|route| route.rule == Rule::Needs(permission));
+        assert!(used, "{permission} is needed by no route");
+        let roles: Vec<String> = permission.roles().iter().map(ToString::to_string).collect();
+        let line = format!("| `{permission}` | {} |", roles.join(", "));
+        assert!(page.contains(&line), "services/API.md lacks: {line}");
+    }
+    for route in ROUTES {
+        let rule = match route.rule {
+            Rule::Public => "nothing".to_owned(),
+            Rule::SignedIn => "a credential".to_owned(),
+            Rule::Needs(permission) => format!("`{permission}`"),
+        };
+        let line = format!("| `{} {}` | {rule} |", route.method, route.path);
+        assert!(page.contains(&line), "services/API.md lacks: {line}");
+    }
+}
