@@ -4,4 +4,6 @@ mod changes;
 mod document;
 mod idempotency;
 mod isolation;
+mod pressure;
+mod secrets;
 mod sign_in;

@@ -91,6 +91,22 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> anyhow::Result<Answer> {
+        let request = self.request(method, path, headers);
+        Self::answer(path, if let Some(body) = body { request.json(body) } else { request }).await
+    }
+
+    /// A request with headers and a text as its body.
+    pub async fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> anyhow::Result<Answer> {
+        Self::answer(path, self.request(method, path, headers).body(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -98,9 +114,10 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+        request
+    }
+
+    async fn answer(path: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
         let response = request.send().await.with_context(|| format!("no answer from {path}"))?;
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Answer { status, headers, text: response.text().await? })

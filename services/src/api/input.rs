@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Problem, ProblemKind};
 
+/// PostgreSQL has no place for it, in text or in JSON.
+const NUL: &str = "holds the character U+0000; leave it out";
+
 /// A JSON body.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub T);
@@ -25,6 +28,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge.because("a body has at most 256 KiB"),
             _ => Problem::field("body", "was cut off"),
         })?;
+        if bytes.windows(6).any(|six| six == b"\\u0000") {
+            return Err(Problem::field("body", NUL));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
@@ -44,6 +50,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
+        if let Some((field, _)) = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0')) {
+            return Err(Problem::field(field, NUL));
+        }
         let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
             let path = error.path().to_string();

@@ -164,6 +164,13 @@ impl IntoResponse for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        // Data exceptions: what was given cannot be a value of its kind.
+        if code.starts_with("22") {
+            tracing::warn!(error = %error, "a request holds what the database cannot");
+            return ProblemKind::InvalidRequest
+                .because("a value cannot be what it stands for, such as a time in the year 300000");
+        }
         tracing::error!(error = %error, "a request failed at the database");
         ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
     }

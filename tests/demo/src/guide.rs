@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::Context as _;
+use demo::villas::ORG;
 
 use crate::postgres;
 use crate::progress::tell;
@@ -21,6 +22,13 @@ pub fn command(stage: &Stage) -> String {
 /// Where the service logs.
 pub fn log(stage: &Stage) -> String {
     Stage::shown(&stage.log_file("distribution"))
+}
+
+/// Where the service's API is, as its log says it.
+fn api(stage: &Stage) -> Option<String> {
+    let log = std::fs::read_to_string(stage.log_file(COMMAND)).ok()?;
+    let told = log.rsplit("the API listens at ").next()?;
+    told.split_once(';').map(|(address, _)| address.to_owned()).filter(|address| address.starts_with("http://"))
 }
 
 /// A script that is the service's command line with the demo's addresses set.
@@ -89,7 +97,7 @@ impl Guide<'_> {
         let entry = |what: &str, commands: &[&str]| {
             (what.to_owned(), commands.iter().map(|arguments| self.distribution(arguments)).collect())
         };
-        vec![
+        let mut entries = vec![
             entry("The targets, and what waits for them", &["target list", "queue"]),
             entry("Every sync, as it happens", &["audit tail --follow"]),
             entry(
@@ -100,7 +108,22 @@ impl Guide<'_> {
             ("What the channel saw".to_owned(), vec![self.sandbox("", "summary?window_ms=10000")]),
             ("What it has".to_owned(), vec![self.sandbox("", &format!("accounts/{account}/listings"))]),
             ("The logs".to_owned(), vec![format!("tail -F {}", logs.join(" "))]),
-        ]
+        ];
+        if let Some(api) = api(&self.run.stage) {
+            let token = format!("$({} token --subject me --org {ORG} --role owner)", self.command);
+            entries.extend([
+                ("The HTTP API, to browse and to try".to_owned(), vec![format!("{api}/api/docs")]),
+                entry(
+                    "A link that signs a browser in there, once",
+                    &[&format!("sign-in --org {ORG} --role owner --url {api}")],
+                ),
+                (
+                    "The same listing by the API".to_owned(),
+                    vec![format!("curl -s -H \"Authorization: Bearer {token}\" {api}/api/channels/listings/{id}")],
+                ),
+            ]);
+        }
+        entries
     }
 
     fn attempt(&self) -> Vec<Entry> {

@@ -127,6 +127,8 @@ impl Stage {
             ("NATS_URL", self.nats_url.clone()),
             ("NATS_PREFIX", self.prefix.clone()),
             ("DISTRIBUTION_SECRETS_DIR", self.secrets().display().to_string()),
+            // A free port: others may have the one that the API takes by default.
+            ("DISTRIBUTION_LISTEN", "127.0.0.1:0".to_owned()),
             ("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true".to_owned()),
         ]
     }

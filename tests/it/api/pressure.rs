@@ -1,0 +1,146 @@
+//! What a hostile or broken neighbour does to the API: connections that say nothing, and requests that make no sense.
+
+use std::time::Duration;
+
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::world::{ORG, World};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::Method;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+/// Connections that send half of a request's head, or nothing.
+const HALF_OPEN: usize = 10_000;
+/// Files that the test itself needs beside them.
+const OWN_FILES: usize = 1_000;
+/// Requests that make no sense.
+const GARBAGE: u64 = 100_000;
+
+/// As many as this machine lets a process have; ten thousand where it can.
+fn half_open() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let open = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let open = open.and_then(|numbers| numbers.split_whitespace().next()?.parse::<usize>().ok());
+    open.map_or(HALF_OPEN, |open| open.saturating_sub(OWN_FILES).clamp(1, HALF_OPEN))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_ten_thousand_half_open_connections_stop_no_request() -> anyhow::Result<()> {
+    let world = World::new(&[8160]).await?;
+    world.target(8160, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let address = api.base().trim_start_matches("http://").to_owned();
+    let wanted = half_open();
+    let open = stream::iter(0..wanted).map(|number| {
+        let address = address.clone();
+        async move {
+            let mut connection = TcpStream::connect(address).await?;
+            if number % 2 == 0 {
+                connection.write_all(b"GET /api/channels/targets HTTP/1.1\r\nhost: x\r\nx-slow").await?;
+            }
+            anyhow::Ok(connection)
+        }
+    });
+    let held: Vec<TcpStream> = open.buffer_unordered(200).try_collect().await?;
+    assert_eq!(held.len(), wanted);
+    for _ in 0..20 {
+        let asked = tokio::time::timeout(Duration::from_secs(5), api.get("/api/channels/targets")).await;
+        asked??.expect(200)?;
+    }
+    drop((held, service));
+    world.close().await
+}
+
+/// Numbers that are the same in every run (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(sides).unwrap_or(1)).unwrap_or_default()
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.roll(from.len())]
+    }
+}
+
+const PATHS: [&str; 12] = [
+    "/api/channels/targets",
+    "/api/channels/targets/0",
+    "/api/channels/targets/%00",
+    "/api/channels/listings",
+    "/api/channels/listings/00000000-0000-0000-0000-000000000000/retry",
+    "/api/channels/audit",
+    "/api/channels/queue",
+    "/api/channels/dead-letters/18446744073709551615",
+    "/api/channels/../..",
+    "/api/channels/audit/export",
+    "//",
+    "/sign-in",
+];
+const QUERIES: [&str; 10] = [
+    "",
+    "?limit=-1",
+    "?cursor=%F0%28",
+    "?limit=99999999999999999999",
+    "?since=yesterday",
+    "?min_position=0",
+    "?format=xml",
+    "?target_id='; DROP TABLE events; --",
+    "?unit_id=%00",
+    "?cursor=e30",
+];
+const BODIES: [&str; 10] = [
+    "",
+    "{",
+    "null",
+    "[]",
+    "{\"name\": 1}",
+    "{\"reason\": \"\\u0000\"}",
+    "{\"a\":{\"a\":{\"a\":{\"a\":1}}}}",
+    "\u{feff}{}",
+    "1e999",
+    "{\"account_id\":\"a\",\"name\":\"\",\"base_url\":\"x\",\"channel_account\":\"\",\"secret\":\"\"}",
+];
+const KINDS: [&str; 4] = ["application/json", "text/plain", "application/json; charset=latin1", "multipart/form-data"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_requests_that_make_no_sense_are_refused_and_write_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8161]).await?;
+    world.target(8161, RateLimit::default()).await?;
+    let service = world.serve_with("api", &["--api-rate", "100000"])?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let before = world.count("SELECT count(*) FROM events").await?;
+    let asked = stream::iter(1..=GARBAGE).map(|seed| {
+        let api = api.clone();
+        async move {
+            let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+            let method = [Method::GET, Method::POST, Method::PATCH, Method::DELETE, Method::PUT][dice.roll(5)].clone();
+            let path = format!("{}{}", dice.pick(&PATHS), dice.pick(&QUERIES));
+            let headers = [
+                ("content-type", dice.pick(&KINDS)),
+                ("if-match", dice.pick(&["\"1\"", "W/\"1\"", "x", "*"])),
+                ("traceparent", dice.pick(&["00-x", "", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])),
+            ];
+            let body = dice.pick(&BODIES).to_owned();
+            let answer = api.send_text(method.clone(), &path, &headers, body.clone()).await?;
+            anyhow::ensure!(
+                answer.status.as_u16() < 500,
+                "{method} {path} {body:?}: {} {}",
+                answer.status,
+                answer.text
+            );
+            Ok(())
+        }
+    });
+    asked.buffer_unordered(32).try_collect::<Vec<()>>().await?;
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, before);
+    assert!(!service.printed().contains("panicked"));
+    drop(service);
+    world.close().await
+}

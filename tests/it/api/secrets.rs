@@ -1,0 +1,87 @@
+//! A secret that was handed over is found nowhere afterwards: tables, streams, logs, answers.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use adapters::nats::topology::StreamKind;
+use end_to_end::api::Api;
+use end_to_end::unit::unit;
+use end_to_end::world::{ACCOUNT, ORG, World};
+use reqwest::Method;
+use serde_json::json;
+use services::api::policy::ROUTES;
+
+/// What the sandbox takes as this account's secret.
+const MARKED: &str = "secret-8150";
+
+fn hexadecimal(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_handed_over_is_found_in_no_table_stream_log_or_answer() -> anyhow::Result<()> {
+    let world = World::new(&[8150]).await?;
+    let service = world.serve("")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let wanted = json!({
+        "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
+        "channel_account": "8150", "secret": MARKED, "rate_limit": "100/1s",
+    });
+    let key = [("idempotency-key", "once")];
+    let made = api.send(Method::POST, "/api/channels/targets", &key, Some(&wanted)).await?.expect(201)?;
+    let target = made.json()["target_id"].as_str().unwrap_or_default().to_owned();
+    let mut answers = vec![made.text];
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let link = json!({ "target_id": target, "unit_id": "villa-000" });
+    let linked = api.post("/api/channels/listings", &link).await?.expect(201)?;
+    let listing = linked.json()["listing_id"].as_str().unwrap_or_default().to_owned();
+    world.drained(Duration::from_secs(30)).await?;
+    let accepted = world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'accepted'").await?;
+    assert_eq!(accepted, 1, "the secret was good");
+    // Refused bodies that hold it, and a rotation.
+    let path = format!("/api/channels/targets/{target}/credential");
+    for body in
+        [json!({ "secret": [MARKED] }), json!({ "secret": MARKED, "other": MARKED }), json!({ "secret": MARKED })]
+    {
+        answers.push(api.post(&path, &body).await?.text);
+    }
+    let sync: uuid::Uuid = sqlx::query_scalar("SELECT sync_id FROM outbound_audit").fetch_one(&world.pool).await?;
+    for route in ROUTES.iter().filter(|route| route.method == "GET") {
+        let path = route.path.replace("{target_id}", &target).replace("{listing_id}", &listing);
+        answers.push(api.get(&path.replace("{sync_id}", &sync.to_string())).await?.text);
+    }
+    for answer in &answers {
+        assert!(!answer.contains(MARKED), "{answer}");
+    }
+    let tables: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+        .fetch_all(&world.pool)
+        .await?;
+    assert!(tables.len() > 20, "{tables:?}");
+    for table in tables {
+        let found = format!(
+            "SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%{MARKED}%' OR t::text LIKE '%{}%'",
+            hexadecimal(MARKED)
+        );
+        assert_eq!(world.count(&found).await?, 0, "table {table}");
+    }
+    let mut messages = 0;
+    for kind in StreamKind::ALL {
+        let stream = world.nats.stream(kind).await?;
+        let state = stream.cached_info().state.clone();
+        for sequence in state.first_sequence..=state.last_sequence {
+            let Ok(message) = stream.get_raw_message(sequence).await else { continue };
+            let whole =
+                format!("{} {:?} {}", message.subject, message.headers, String::from_utf8_lossy(&message.payload));
+            assert!(!whole.contains(MARKED), "{whole}");
+            messages += 1;
+        }
+    }
+    assert!(messages > 5, "{messages} messages");
+    assert!(!service.printed().contains(MARKED), "the log");
+    drop(service);
+    world.close().await
+}
