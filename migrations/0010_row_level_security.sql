@@ -72,6 +72,8 @@ CREATE TABLE api_answers (
     status       integer,
     content_type text,
     etag         text,
+    location     text,
+    position     text,
     body         bytea,
     recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (org_id, subject, key),

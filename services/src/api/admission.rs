@@ -1,7 +1,6 @@
 //! What every request passes before its handler: who is it, how often, may it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method};
@@ -20,8 +19,6 @@ use super::problem::{Problem, ProblemKind};
 /// The header with the request's id, in and out.
 pub(super) const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
-/// The longest that a request may take until its answer begins.
-const LONGEST: Duration = Duration::from_secs(30);
 const LONGEST_REQUEST_ID: usize = 128;
 
 /// The middleware.
@@ -40,9 +37,7 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
             if let Some(caller) = caller {
                 request.extensions_mut().insert(By { caller, correlation_id, traceparent: trace.clone() });
             }
-            let answered = tokio::time::timeout(LONGEST, next.run(request)).await;
-            let late = |_| ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response();
-            answered.unwrap_or_else(late)
+            next.run(request).await
         }
     };
     let headers = response.headers_mut();
@@ -76,7 +71,9 @@ async fn check(
     };
     let caller = api.inner.identity.caller(method, headers).await?;
     let key = format!("{} {}", caller.org_id, caller.subject);
-    *left = Some(api.inner.limiter.take(&key)?);
+    let taken = api.inner.limiter.take(&key);
+    *left = Some(taken.as_ref().map_or_else(|_| api.inner.limiter.empty(), |left| *left));
+    taken?;
     if let Some(permission) = needed.filter(|permission| !caller.may(*permission)) {
         let roles: Vec<&str> = permission.roles().iter().map(|role| role.as_str()).collect();
         let reason = format!("this needs {permission}, which {} have", roles.join(", "));

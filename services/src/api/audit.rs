@@ -27,6 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 /// Which syncs, and which page of them.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     /// On one target only
     pub target_id: Option<Uuid>,

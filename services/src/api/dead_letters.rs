@@ -28,6 +28,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct LettersQuery {
     /// Rows of a page: 1 to 500, by default 50
     limit: Option<i64>,

@@ -33,6 +33,7 @@ enum Form {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ExportQuery {
     /// `ndjson` (by default) or `csv`
     #[serde(default)]

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgPool};
 
 use super::Api;
+use super::answer::POSITION;
 use super::by::By;
 use super::problem::{Problem, ProblemKind};
 
@@ -22,16 +23,15 @@ const REPLAYED: &str = "idempotency-replayed";
 const BEGIN: &str = "
 INSERT INTO api_answers AS kept (org_id, subject, key, request) VALUES ($1, $2, $3, $4)
 ON CONFLICT (org_id, subject, key) DO UPDATE SET request = excluded.request, recorded_at = clock_timestamp(),
-    status = NULL, content_type = NULL, etag = NULL, body = NULL
+    status = NULL, content_type = NULL, etag = NULL, location = NULL, position = NULL, body = NULL
 WHERE kept.recorded_at < now() - interval '1 day'
     OR (kept.status IS NULL AND kept.recorded_at < now() - interval '1 minute')
 RETURNING true";
 
-const FOUND: &str =
-    "SELECT request, status, content_type, etag, body FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $3";
+const FOUND: &str = "SELECT request, status, content_type, etag, location, position, body FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $3";
 
 const KEEP: &str = "
-UPDATE api_answers SET status = $4, content_type = $5, etag = $6, body = $7
+UPDATE api_answers SET status = $4, content_type = $5, etag = $6, location = $7, position = $8, body = $9
 WHERE org_id = $1 AND subject = $2 AND key = $3";
 
 const FORGET: &str = "DELETE FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $3";
@@ -46,6 +46,8 @@ struct Kept {
     status: Option<i32>,
     content_type: Option<String>,
     etag: Option<String>,
+    location: Option<String>,
+    position: Option<String>,
     body: Option<Vec<u8>>,
 }
 
@@ -54,6 +56,8 @@ struct Owner {
     org: String,
     subject: String,
     key: String,
+    /// What the caller may see and do.
+    scope: String,
 }
 
 /// The middleware; inside of the admission.
@@ -70,7 +74,12 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
         let reason = format!("1 to {LONGEST_KEY} visible ASCII characters, such as a UUID");
         return Problem::field("Idempotency-Key", reason).into_response();
     }
-    let owner = Owner { org: by.caller.org_id.to_string(), subject: by.caller.subject.clone(), key };
+    let owner = Owner {
+        org: by.caller.org_id.to_string(),
+        subject: by.caller.subject.clone(),
+        key,
+        scope: format!("{:?}{:?}", by.caller.accounts, by.caller.roles),
+    };
     run(&api.inner.pool, &owner, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
@@ -83,6 +92,10 @@ async fn run(pool: &PgPool, owner: &Owner, request: Request, next: Next) -> Resu
     digest.update([0]);
     digest.update(parts.uri.to_string());
     digest.update([0]);
+    // The same subject by another credential may see other things, and another version is another wish.
+    digest.update(owner.scope.as_bytes());
+    digest.update(parts.headers.get(header::IF_MATCH).map_or(&b""[..], HeaderValue::as_bytes));
+    digest.update([0]);
     digest.update(&body);
     let print = digest.finalize().to_vec();
     let query = sqlx::query_scalar(BEGIN).bind(&owner.org).bind(&owner.subject).bind(&owner.key).bind(&print);
@@ -91,8 +104,8 @@ async fn run(pool: &PgPool, owner: &Owner, request: Request, next: Next) -> Resu
         return given_before(pool, owner, &print).await;
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    // What was never decided may be asked for again.
-    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
+    // What did nothing may be asked for again.
+    if !response.status().is_success() {
         sqlx::query(FORGET).bind(&owner.org).bind(&owner.subject).bind(&owner.key).execute(pool).await?;
         return Ok(response);
     }
@@ -116,7 +129,12 @@ async fn given_before(pool: &PgPool, owner: &Owner, print: &[u8]) -> Result<Resp
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let mut response = (status, kept.body.unwrap_or_default()).into_response();
     let headers = response.headers_mut();
-    for (name, value) in [(header::CONTENT_TYPE, kept.content_type), (header::ETAG, kept.etag)] {
+    for (name, value) in [
+        (header::CONTENT_TYPE, kept.content_type),
+        (header::ETAG, kept.etag),
+        (header::LOCATION, kept.location),
+        (POSITION.clone(), kept.position),
+    ] {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
             headers.insert(name, value);
         }
@@ -132,6 +150,7 @@ async fn keep(pool: &PgPool, owner: &Owner, response: Response) -> Result<Respon
     let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
     let query = sqlx::query(KEEP).bind(&owner.org).bind(&owner.subject).bind(&owner.key);
     let query = query.bind(i32::from(parts.status.as_u16())).bind(text(header::CONTENT_TYPE)).bind(text(header::ETAG));
+    let query = query.bind(text(header::LOCATION)).bind(text(POSITION.clone()));
     query.bind(body.as_ref()).execute(pool).await?;
     sqlx::query(SWEEP).execute(pool).await?;
     Ok(Response::from_parts(parts, Body::from(body)))

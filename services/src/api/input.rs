@@ -35,7 +35,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
             let field = if path == "." { "body".to_owned() } else { path };
-            Problem::field(field, error.inner().to_string())
+            let reason = reason(&field, &error.inner().to_string());
+            Problem::field(field, reason)
         })?;
         reader.end().map_err(|error| Problem::field("body", error.to_string()))?;
         Ok(Self(read))
@@ -71,5 +72,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(id)| Self(id)).map_err(|rejection| Problem::field("path", rejection.body_text()))
+    }
+}
+
+/// What serde says, without the value that it met: that may be a secret in the wrong place.
+fn reason(field: &str, said: &str) -> String {
+    if field.split('.').next_back() == Some("secret") {
+        return "give the secret as a string".to_owned();
+    }
+    match said.split_once(", expected ") {
+        Some((met, expected)) if met.starts_with("invalid ") => format!("is not as it has to be: expected {expected}"),
+        _ => said.to_owned(),
     }
 }

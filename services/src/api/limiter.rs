@@ -36,6 +36,11 @@ impl Limiter {
         Self { buckets, per_second }
     }
 
+    /// What a caller has who has used up everything.
+    pub(super) fn empty(&self) -> Left {
+        Left { limit: self.per_second.get(), remaining: 0 }
+    }
+
     /// Takes one request of a caller.
     pub(super) fn take(&self, caller: &str) -> Result<Left, Problem> {
         if self.buckets.len() > MANY {

@@ -164,7 +164,7 @@ impl IntoResponse for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
         // Data exceptions: what was given cannot be a value of its kind.
         if code.starts_with("22") {
             tracing::warn!(error = %error, "a request holds what the database cannot");

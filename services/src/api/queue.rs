@@ -23,6 +23,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct QueueQuery {
     /// Of one target only
     target_id: Option<Uuid>,

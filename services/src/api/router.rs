@@ -1,10 +1,12 @@
 //! Everything that is served, and what every request passes.
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Uri, header};
-use axum::middleware::from_fn_with_state;
-use axum::response::Redirect;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
@@ -15,6 +17,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::{Problem, ProblemKind};
 use super::{Api, admission, freshness, idempotency, openapi, sign_in};
 
+/// The longest that a request may take until its answer begins.
+const LONGEST: Duration = Duration::from_secs(30);
 /// The largest body, in bytes.
 const LARGEST_BODY: usize = 256 * 1024;
 
@@ -37,6 +41,7 @@ pub fn router(api: Api) -> Router {
         .route("/", get(|| async { Redirect::to("/api/docs") }))
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi::document()))
         .fallback(unknown)
+        .layer(from_fn(in_time))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(CompressionLayer::new())
@@ -45,6 +50,12 @@ pub fn router(api: Api) -> Router {
             HeaderValue::from_static("nosniff"),
         ))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+}
+
+/// Bodies that do not arrive count as well.
+async fn in_time(request: Request, next: Next) -> Response {
+    let late = |_| ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response();
+    tokio::time::timeout(LONGEST, next.run(request)).await.unwrap_or_else(late)
 }
 
 async fn unknown(uri: Uri) -> Problem {

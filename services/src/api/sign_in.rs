@@ -59,7 +59,7 @@ async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Resul
     // What stands in the page is of these characters alone.
     let code: String =
         query.code.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-    let page = if code.is_empty() {
+    let page = if code.is_empty() || api.inner.identity.services.is_some() {
         page(
             "<p>Ask the operator for a sign-in link: <code>distribution sign-in --help</code> says how one is made.</p>",
         )
@@ -73,6 +73,7 @@ async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Resul
 }
 
 async fn redeem(State(api): State<Api>, headers: HeaderMap, Form(form): Form<RedeemForm>) -> Result<Response, Problem> {
+    from_this_site(&headers)?;
     let identity = &api.inner.identity;
     if identity.oidc.is_some() || identity.services.is_some() {
         return Err(ProblemKind::Forbidden.because("links are not taken here: sign in at the identity provider"));
@@ -80,6 +81,18 @@ async fn redeem(State(api): State<Api>, headers: HeaderMap, Form(form): Form<Red
     let grant = identity.links.redeem(&form.code).await?;
     let grant = grant.ok_or_else(|| Problem::field("code", "this link was used or has expired: ask for a new one"))?;
     signed_in(&api, &headers, grant, HOME).await
+}
+
+/// Another site must not sign somebody's browser in as somebody else.
+fn from_this_site(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let elsewhere = text("sec-fetch-site").is_some_and(|site| !["same-origin", "none"].contains(&site));
+    let host = text("host").unwrap_or_default();
+    let foreign = text("origin").is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| from != host));
+    if elsewhere || foreign {
+        return Err(ProblemKind::Forbidden.because("open the link itself: this form was sent from another site"));
+    }
+    Ok(())
 }
 
 async fn finish(

@@ -90,6 +90,10 @@ async fn two_admins_do_not_overwrite_each_other() -> anyhow::Result<()> {
     let second = api.send(Method::PATCH, &path, &[("if-match", &tag)], Some(&change("Two"))).await?.expect(412)?;
     assert_eq!(second.json()["type"], json!("/problems/version-mismatch"));
     assert_eq!(api.get(&path).await?.json()["name"], json!("One"));
+    // A target's secret stays with its host.
+    let away = json!({ "base_url": "http://127.0.0.1:9/elsewhere" });
+    let away = api.send(Method::PATCH, &path, &[], Some(&away)).await?.expect(400)?;
+    assert_eq!(away.json()["field"], json!("base_url"));
     let newest = first.header("etag");
     api.send(Method::PATCH, &path, &[("if-match", &newest)], Some(&change("Two"))).await?.expect(200)?;
     // Both at once on one version: one of them wins.

@@ -23,6 +23,9 @@ async fn a_key_makes_one_target_however_often_it_is_sent() -> anyhow::Result<()>
     let again = api.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
     assert_eq!(again.header("idempotency-replayed"), "true");
     assert_eq!(again.json()["name"], json!("once"));
+    assert_eq!(again.header("distribution-position"), "1");
+    let scoped = api.as_caller(&world, ORG, Some("another"), "owner")?;
+    scoped.send(Method::POST, path, &key, Some(&body)).await?.expect(422)?;
     assert_eq!(world.count("SELECT count(*) FROM events").await?, 1);
     let mut other = body.clone();
     other["name"] = json!("twice");

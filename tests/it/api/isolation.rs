@@ -106,7 +106,11 @@ async fn every_route_is_kept_from_every_role_that_may_not_and_from_everybody_els
                 };
                 let status = answer.status.as_u16();
                 let case = format!("{from:?} {role} {} {}: {}", route.method, route.path, answer.text);
-                if !allowed {
+                let links = (route.method, route.path) == ("POST", "/api/channels/listings");
+                if links && allowed && from != From::Own {
+                    refused += 1;
+                    assert_eq!(status, 404, "{case}");
+                } else if !allowed {
                     refused += 1;
                     assert_eq!(status, 403, "{case}");
                 } else if from == From::Own {
@@ -177,5 +181,24 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
     let sessions = sqlx::query("SELECT * FROM sessions").fetch_all(&mut *reader).await;
     assert!(sessions.is_err(), "a reader sees sessions");
     drop((reader, service));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_of_an_account_that_the_caller_does_not_have_is_not_linked() -> anyhow::Result<()> {
+    let world = World::new(&[8122]).await?;
+    let target = world.target(8122, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("api,intake")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, Some(ACCOUNT), "channel-publisher")?;
+    let mut foreign = unit("villa-001", 1);
+    foreign["account_id"] = json!("another");
+    world.publish(&[unit("villa-000", 1), foreign]).await?;
+    world.taken(2, 1).await?;
+    let link = |unit: &str| json!({ "target_id": target, "unit_id": unit });
+    let foreign = api.post("/api/channels/listings", &link("villa-001")).await?.expect(400)?;
+    let absent = api.post("/api/channels/listings", &link("villa-999")).await?.expect(400)?;
+    assert_eq!(foreign.text, absent.text);
+    api.post("/api/channels/listings", &link("villa-000")).await?.expect(201)?;
+    drop(service);
     world.close().await
 }

@@ -44,9 +44,12 @@ async fn a_secret_that_was_handed_over_is_found_in_no_table_stream_log_or_answer
     assert_eq!(accepted, 1, "the secret was good");
     // Refused bodies that hold it, and a rotation.
     let path = format!("/api/channels/targets/{target}/credential");
-    for body in
-        [json!({ "secret": [MARKED] }), json!({ "secret": MARKED, "other": MARKED }), json!({ "secret": MARKED })]
-    {
+    for body in [
+        json!(MARKED),
+        json!({ "secret": [MARKED] }),
+        json!({ "secret": MARKED, "other": MARKED }),
+        json!({ "secret": MARKED }),
+    ] {
         answers.push(api.post(&path, &body).await?.text);
     }
     let sync: uuid::Uuid = sqlx::query_scalar("SELECT sync_id FROM outbound_audit").fetch_one(&world.pool).await?;

@@ -1,6 +1,7 @@
 //! Putting a unit on a target.
 
 use axum::extract::State;
+use domain::access::Accounts;
 use domain::ids::{TargetId, UnitId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,6 +54,13 @@ pub(in crate::api) async fn link(
     let target_id = TargetId(wanted.target_id);
     let unknown = |problem: Problem| Problem { field: Some("target_id".to_owned()), ..problem };
     let (settings, _) = visible_target(&api, &by, target_id).await.map_err(unknown)?;
+    // What is published to an account that the caller does not have is not there for it, like what was never published.
+    if by.caller.accounts != Accounts::All {
+        let unit = api.inner.syncing.units().latest(&by.caller.org_id, &wanted.unit_id).await?;
+        if !unit.is_some_and(|unit| by.caller.accounts.contain(&unit.account_id)) {
+            return Err(Problem::field("unit_id", "there is no such unit in your accounts"));
+        }
+    }
     let at_channel = match wanted.external_id.as_deref() {
         Some(_) if wanted.afresh => {
             return Err(Problem::field("afresh", "give external_id or afresh, not both"));

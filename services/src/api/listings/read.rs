@@ -22,6 +22,7 @@ use crate::views::listings::{LISTINGS, Listing};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(in crate::api) struct ListQuery {
     /// On one target only
     target_id: Option<Uuid>,
@@ -106,6 +107,7 @@ pub(super) async fn visible(api: &Api, by: &By, id: ListingId) -> Result<(Link, 
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(in crate::api) struct HistoryQuery {
     /// Events of a page: 1 to 500, by default 50
     limit: Option<i64>,

@@ -7,6 +7,7 @@ use domain::target::{Configuration, Lifecycle, NewTarget, TargetCommand, TargetE
 use domain::window::RateLimit;
 use secrecy::SecretString;
 use serde::Deserialize;
+use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -103,6 +104,16 @@ async fn may_lead(api: &Api, base_url: &str) -> Result<(), Problem> {
     checked.map_err(|forbidden| Problem::field("base_url", forbidden.to_string()))
 }
 
+/// A target's secret goes to the host that it was given for, and to no other.
+fn stays_at_its_host(now: &str, wanted: &str) -> Result<(), Problem> {
+    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin().ascii_serialization());
+    if origin(now) == origin(wanted) {
+        return Ok(());
+    }
+    let reason = "another host is another target: make a new one, with its secret, or ask the operator";
+    Err(Problem::field("base_url", reason))
+}
+
 /// Make a target.
 #[utoipa::path(post, path = "/api/channels/targets", tag = "targets", request_body = CreateTarget,
     responses((status = 201, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
@@ -163,6 +174,7 @@ pub(in crate::api) async fn configure(
     };
     if let Some(base_url) = &wanted.base_url {
         may_lead(&api, base_url).await?;
+        stays_at_its_host(&visible(&api, &by, TargetId(id)).await?.0.base_url, base_url)?;
     }
     let configuration = Configuration { name: wanted.name, base_url: wanted.base_url, account_rate_limit };
     let configures = configuration != Configuration::default();

@@ -21,6 +21,7 @@ use crate::api::reader::{Reader, account_filter};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(in crate::api) struct ListQuery {
     /// Deleted ones too
     #[serde(default)]
