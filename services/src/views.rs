@@ -1,4 +1,6 @@
 //! What the read models show, in the one shape that the command line and the API both answer with.
 
 pub mod audit;
+pub mod health;
 pub mod listings;
+pub mod queue;

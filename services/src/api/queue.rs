@@ -16,6 +16,7 @@ use super::input::Query;
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
+use crate::views::queue::{STATUS, WAITING};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
@@ -56,19 +57,17 @@ struct QueuedSync {
     due_at: DateTime<Utc>,
 }
 
-const WORK: &str = "
-SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs, q.tries,
-    CASE WHEN d.listing_id IS NOT NULL THEN 'under way' WHEN t.lifecycle = 'paused' THEN 'target paused'
-        WHEN t.health = 'unauthorised' THEN 'target unauthorised' WHEN l.state = 'paused' THEN 'listing paused'
-        WHEN q.due_at > now() THEN 'later' ELSE 'due' END AS status,
-    q.requested_at, q.due_at
-FROM sync_queue AS q
-LEFT JOIN channel_listings AS l ON l.listing_id = q.listing_id
-LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
-LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
-WHERE q.org_id = $1 AND ($2::text[] IS NULL OR q.account_id = ANY ($2)) AND ($3::uuid IS NULL OR q.target_id = $3)
-    AND ($4::timestamptz IS NULL OR (q.due_at, q.listing_id) > ($4, $5))
-ORDER BY q.due_at, q.listing_id LIMIT $6 + 1";
+fn work() -> String {
+    format!(
+        "SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
+            q.tries, {STATUS}, q.requested_at, q.due_at
+         FROM {WAITING}
+         WHERE q.org_id = $1 AND ($2::text[] IS NULL OR q.account_id = ANY ($2))
+            AND ($3::uuid IS NULL OR q.target_id = $3)
+            AND ($4::timestamptz IS NULL OR (q.due_at, q.listing_id) > ($4, $5))
+         ORDER BY q.due_at, q.listing_id LIMIT $6 + 1"
+    )
+}
 
 /// What waits, in the order in which it is due.
 #[utoipa::path(get, path = "/api/channels/queue", tag = "queue", params(QueueQuery),
@@ -81,7 +80,8 @@ async fn list(
     let limit = limit(query.limit)?;
     let after: Option<(DateTime<Utc>, Uuid)> = decode(query.cursor.as_deref())?;
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
-    let rows = sqlx::query_as(WORK).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
+    let work = work();
+    let rows = sqlx::query_as(&work).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
     let rows = rows.bind(query.target_id).bind(after.map(|after| after.0)).bind(after.map(|after| after.1)).bind(limit);
     let rows: Vec<QueuedSync> = rows.fetch_all(&mut *reader).await?;
     Ok(Json(Page::of(rows, limit, |row| (row.due_at, row.listing_id))))

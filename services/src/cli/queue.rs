@@ -14,6 +14,7 @@ use super::lag::note_lag;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{since, span};
+use crate::views::queue::{STATUS, WAITING};
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
@@ -76,18 +77,14 @@ WHERE $1::uuid IS NULL OR q.target_id = $1
 GROUP BY q.target_id, t.name, t.lifecycle, t.health, r.scope, r.requests, r.paused_until
 ORDER BY min(q.requested_at)";
 
-const WORK: &str = "
-SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs, q.tries,
-    CASE WHEN d.listing_id IS NOT NULL THEN 'under way' WHEN t.lifecycle = 'paused' THEN 'target paused'
-        WHEN t.health = 'unauthorised' THEN 'target unauthorised' WHEN l.state = 'paused' THEN 'listing paused'
-        WHEN q.due_at > now() THEN 'later' ELSE 'due' END AS status,
-    q.requested_at, q.due_at
-FROM sync_queue AS q
-LEFT JOIN channel_listings AS l ON l.listing_id = q.listing_id
-LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
-LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
-WHERE $1::uuid IS NULL OR q.target_id = $1
-ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2";
+fn work() -> String {
+    format!(
+        "SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
+            q.tries, {STATUS}, q.requested_at, q.due_at
+         FROM {WAITING} WHERE $1::uuid IS NULL OR q.target_id = $1
+         ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2"
+    )
+}
 
 impl QueueArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
@@ -96,7 +93,7 @@ impl QueueArgs {
         note_lag(&pool, "sync_queue").await?;
         let target = self.target.map(|id| id.0);
         let targets: Vec<TargetQueue> = sqlx::query_as(TARGETS).bind(target).fetch_all(&pool).await?;
-        let work: Vec<Work> = sqlx::query_as(WORK).bind(target).bind(self.limit).fetch_all(&pool).await?;
+        let work: Vec<Work> = sqlx::query_as(&work()).bind(target).bind(self.limit).fetch_all(&pool).await?;
         if session.out.is_json() {
             return session.out.json(&json!({ "targets": targets, "work": work }));
         }

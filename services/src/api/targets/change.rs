@@ -243,10 +243,8 @@ pub(in crate::api) async fn rotate(
         return Err(TargetError::Deleted.into());
     }
     // Before the secret is touched: it has no version of its own.
-    if let Some(version) = version.filter(|version| *version != found) {
-        let moved: CommandError<TargetError> = CommandError::Moved { version: found };
-        tracing::debug!(version, found, "a rotation was meant for another version");
-        return Err(moved.into());
+    if version.is_some_and(|version| version != found) {
+        return Err(CommandError::<TargetError>::Moved { version: found }.into());
     }
     let credential = api.inner.vault.rotate(id, &settings.credential, wanted.secret).await?;
     change(&api, &by, id, version, TargetCommand::RotateCredential { credential }).await

@@ -2,11 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use domain::target::{Settings, TargetError};
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -18,6 +16,10 @@ use crate::api::input::{Id, Query};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
+use crate::views::health::{self, Health, HealthChange};
+
+/// Changes that are shown.
+const CHANGES: i64 = 50;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -113,34 +115,6 @@ pub(in crate::api) struct HealthHistory {
     changes: Vec<HealthChange>,
 }
 
-#[derive(Debug, FromRow, Serialize, ToSchema)]
-struct Health {
-    health: String,
-    since: DateTime<Utc>,
-    reason: Option<String>,
-    last_success_at: Option<DateTime<Utc>>,
-    last_failure_at: Option<DateTime<Utc>>,
-    last_error: Option<String>,
-    consecutive_failures: i32,
-}
-
-#[derive(Debug, FromRow, Serialize, ToSchema)]
-struct HealthChange {
-    position: i64,
-    at: DateTime<Utc>,
-    from_health: String,
-    to_health: String,
-    reason: String,
-}
-
-const NOW: &str = "
-SELECT health, since, reason, last_success_at, last_failure_at, last_error, consecutive_failures
-FROM target_health WHERE target_id = $1 AND org_id = $2";
-
-const CHANGES: &str = "
-SELECT position, at, from_health, to_health, reason FROM target_health_changes
-WHERE target_id = $1 AND org_id = $2 ORDER BY position DESC LIMIT 50";
-
 /// How the channel answers for a target: now, and the last 50 changes.
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}/health", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target")),
@@ -151,9 +125,9 @@ pub(in crate::api) async fn health(
     Id(id): Id<Uuid>,
 ) -> Result<Json<HealthHistory>, Problem> {
     let (settings, _) = visible(&api, &by, TargetId(id)).await?;
-    let org = by.caller.org_id.as_str();
+    let (id, org) = (TargetId(id), Some(&by.caller.org_id));
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
-    let now = sqlx::query_as(NOW).bind(id).bind(org).fetch_optional(&mut *reader).await?;
-    let changes = sqlx::query_as(CHANGES).bind(id).bind(org).fetch_all(&mut *reader).await?;
+    let now = health::now(&mut reader, id, org).await?;
+    let changes = health::changes(&mut reader, id, org, CHANGES).await?;
     Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, changes }))
 }

@@ -6,11 +6,11 @@ use domain::ids::TargetId;
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::health::{Health, health_of};
 use super::shape::{Listings, Target, look};
 use crate::cli::output::{Cell, Out, text};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
+use crate::views::health::{self, Health};
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -47,7 +47,8 @@ pub(super) async fn show(session: &Session, target_id: TargetId) -> anyhow::Resu
     let target = found.pop().context("one target is one answer")?;
     let scopes = [target.settings.target_scope().to_string(), target.settings.account_scope().to_string()];
     let windows = sqlx::query_as(WINDOWS).bind(&scopes[..]).fetch_all(&pool).await?;
-    let shown = Shown { target, health_detail: health_of(&pool, target_id).await?, windows };
+    let shown =
+        Shown { target, health_detail: health::now(&mut *pool.acquire().await?, target_id, None).await?, windows };
     if session.out.is_json() { session.out.json(&shown) } else { print(session.out, &shown) }
 }
 
