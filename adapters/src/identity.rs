@@ -23,5 +23,5 @@ pub use local::{IssuedToken, LocalIdentity};
 pub use oidc::{LOGIN_COOKIE, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions, login_cookie_removal};
 pub use provider_url::{InvalidProviderUrl, ProviderUrl};
 pub use service_tokens::{ServiceTokenOptions, ServiceTokens};
-pub use sessions::{SESSION_COOKIE, Sessions, SignedIn, csrf_matches, csrf_token, session_cookie_removal};
+pub use sessions::{SESSION_COOKIE, Sessions, SignedIn, Way, csrf_matches, csrf_token, session_cookie_removal};
 pub use token::TokenError;

@@ -11,7 +11,7 @@ use adapters::units::UnitStore;
 use anyhow::Context as _;
 use domain::ids::{AccountId, OrgId, TargetId};
 use domain::metadata::{Actor, Metadata};
-use domain::target::{NewTarget, TargetCommand};
+use domain::target::{Configuration, NewTarget, TargetCommand};
 use domain::window::RateLimit;
 use futures::{StreamExt as _, TryStreamExt as _};
 use services::commands::Commands;
@@ -124,7 +124,8 @@ impl World {
 
     /// Changes a target's limit.
     pub async fn limit(&self, target_id: TargetId, rate_limit: RateLimit) -> anyhow::Result<()> {
-        let change = TargetCommand::ChangeRateLimit { rate_limit };
+        let change =
+            TargetCommand::Configure(Configuration { rate_limit: Some(rate_limit), ..Configuration::default() });
         self.syncing.commands().target(target_id, change, &metadata(target_id)?).await?;
         Ok(())
     }

@@ -156,7 +156,9 @@ fn settings_change_one_by_one_and_no_change_is_no_event() {
 #[test]
 fn the_limit_and_the_credential_change() {
     let mut target = created();
-    let to = |rate_limit| TargetCommand::ChangeRateLimit { rate_limit };
+    let to = |rate_limit| {
+        TargetCommand::Configure(Configuration { rate_limit: Some(rate_limit), ..Configuration::default() })
+    };
     assert!(run(&mut target, to(limit("12/10s"))).is_empty());
     assert_eq!(run(&mut target, to(limit("30/10s"))), ["RateLimitChanged"]);
     assert_eq!(target.live().expect("it lives").rate_limit, limit("30/10s"));
@@ -206,7 +208,7 @@ fn a_deleted_target_refuses_everything_and_keeps_its_settings() {
     assert_eq!(run(&mut target, delete.clone()), ["TargetDeleted"]);
     let commands = [
         configure(Configuration::default()),
-        TargetCommand::ChangeRateLimit { rate_limit: limit("1/1s") },
+        TargetCommand::Configure(Configuration { rate_limit: Some(limit("1/1s")), ..Configuration::default() }),
         TargetCommand::RotateCredential { credential: "env:X".parse().expect("a reference") },
         pause(),
         TargetCommand::Resume,

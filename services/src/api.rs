@@ -23,6 +23,7 @@ mod probes;
 pub mod problem;
 mod queue;
 pub mod reader;
+mod refusals;
 mod router;
 mod server;
 mod sign_in;

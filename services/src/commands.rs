@@ -47,13 +47,15 @@ pub struct AskedBy {
     pub actor: Actor,
     /// The same for everything that this request sets off.
     pub correlation_id: Uuid,
+    /// The request that led to it, where it has an id of its own.
+    pub causation_id: Option<Uuid>,
     /// W3C trace context.
     pub traceparent: Option<String>,
 }
 
 impl From<Actor> for AskedBy {
     fn from(actor: Actor) -> Self {
-        Self { actor, correlation_id: Uuid::now_v7(), traceparent: None }
+        Self { actor, correlation_id: Uuid::now_v7(), causation_id: None, traceparent: None }
     }
 }
 

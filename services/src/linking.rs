@@ -53,7 +53,7 @@ impl Syncing {
             actor: asked.actor,
             correlation_id: asked.correlation_id,
             on_behalf_of: None,
-            causation_id: None,
+            causation_id: asked.causation_id,
             traceparent: asked.traceparent,
         };
         let afresh = at_channel == AtChannel::Afresh;

@@ -121,12 +121,14 @@ fn identity(pool: &PgPool, options: &ServeOptions) -> anyhow::Result<Identity> {
         None => Some(LocalIdentity::open(&options.secrets.secrets_dir)?),
     };
     let secrets = Arc::new(options.secrets.secrets());
+    let sessions = Sessions::new(pool.clone());
+    let sessions = if local.is_some() { sessions } else { sessions.of_the_provider() };
     Ok(Identity {
         local,
         services: options.identity.service_tokens()?,
         oidc: options.identity.oidc_login(secrets, pool.clone())?,
         links: SignInLinks::new(pool.clone()),
-        sessions: Sessions::new(pool.clone()),
+        sessions,
     })
 }
 

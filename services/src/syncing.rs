@@ -58,16 +58,34 @@ pub enum SyncError {
     /// The target does not allow it.
     #[error("{0}")]
     Target(#[from] domain::target::TargetError),
+    /// The command on the listing came to no end, or others were faster, or its history cannot be read.
+    #[error("failed to ask for a sync: {0}")]
+    Listing(Box<CommandError<ListingError>>),
+    /// The same of its target.
+    #[error("failed to ask for a sync: {0}")]
+    TargetState(Box<CommandError<domain::target::TargetError>>),
     /// Postgres failed.
     #[error("failed to ask for a sync: {0}")]
     Unavailable(String),
+}
+
+impl SyncError {
+    /// Whether Postgres could not be reached.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Listing(error) => matches!(**error, CommandError::Unavailable(_)),
+            Self::TargetState(error) => matches!(**error, CommandError::Unavailable(_)),
+            _ => false,
+        }
+    }
 }
 
 impl From<CommandError<ListingError>> for SyncError {
     fn from(error: CommandError<ListingError>) -> Self {
         match error {
             CommandError::Refused(refusal) => Self::Refused(refusal),
-            other => Self::Unavailable(other.to_string()),
+            other => Self::Listing(Box::new(other)),
         }
     }
 }
@@ -76,7 +94,7 @@ impl From<CommandError<domain::target::TargetError>> for SyncError {
     fn from(error: CommandError<domain::target::TargetError>) -> Self {
         match error {
             CommandError::Refused(refusal) => Self::Target(refusal),
-            other => Self::Unavailable(other.to_string()),
+            other => Self::TargetState(Box::new(other)),
         }
     }
 }
@@ -174,7 +192,8 @@ impl Syncing {
         let link = listing.link().ok_or(ListingError::NotFound)?;
         let target = self.commands.load_target(link.target_id).await?;
         let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
-        let request_id = Uuid::now_v7();
+        // Asked for once more with one idempotency key it is the same request.
+        let request_id = asked.causation_id.unwrap_or_else(Uuid::now_v7);
         let (stored, cause) = match snapshot {
             None => {
                 let latest = self.units.latest(&link.org_id, &link.unit_id).await?;
@@ -202,7 +221,7 @@ impl Syncing {
             actor: asked.actor,
             correlation_id: asked.correlation_id,
             on_behalf_of: None,
-            causation_id: None,
+            causation_id: asked.causation_id,
             traceparent: asked.traceparent,
         };
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };

@@ -1,6 +1,7 @@
 //! The HTTP API of the real binary.
 
 mod changes;
+mod dead_letters;
 mod document;
 mod idempotency;
 mod isolation;

@@ -34,7 +34,7 @@ async fn what_cannot_be_used_is_a_dead_letter_with_its_field_and_can_be_replayed
     world.taken(1, 1).await?;
     world.drained(Duration::from_secs(30)).await?;
     let letters = wait_until("four dead letters", Duration::from_secs(10), || async {
-        let letters = world.nats.dead_letters(10).await?;
+        let letters = world.nats.dead_letters(None, 0, 10).await?;
         Ok(if letters.len() == 4 { Ok(letters) } else { Err(format!("{} letters", letters.len())) })
     })
     .await?;
@@ -61,7 +61,7 @@ async fn what_cannot_be_used_is_a_dead_letter_with_its_field_and_can_be_replayed
         account_rate_limit: None,
     });
     world.commands().target(other, create, &metadata).await?;
-    world.nats.replay_dead_letter(unknown.number).await?;
+    world.nats.replay_dead_letter(unknown).await?;
     wait_until("the unit is kept", Duration::from_secs(10), || async {
         let kept = world.count("SELECT count(*) FROM units WHERE org_id = 'nobody'").await?;
         Ok(if kept == 1 { Ok(()) } else { Err("it is not".to_owned()) })
@@ -172,11 +172,11 @@ async fn a_message_too_large_to_be_kept_whole_does_not_stop_the_stream() -> anyh
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
     world.drained(Duration::from_secs(30)).await?;
-    let letters = world.nats.dead_letters(10).await?;
+    let letters = world.nats.dead_letters(None, 0, 10).await?;
     assert_eq!(letters.len(), 4);
     assert!(letters.iter().all(|letter| !letter.problems.is_empty()));
     for cut in [&letters[0], &letters[3]] {
-        let refused = world.nats.replay_dead_letter(cut.number).await.expect_err("it is cut").to_string();
+        let refused = world.nats.replay_dead_letter(cut).await.expect_err("it is cut").to_string();
         assert!(refused.contains("too large"), "{refused}");
     }
     world.close().await

@@ -39,7 +39,7 @@ async fn a_listing_that_cannot_be_read_fails_no_other_and_ends_as_a_dead_letter(
         Ok(if dead == 1 { Ok(()) } else { Err(format!("{dead}")) })
     })
     .await?;
-    let letters = world.nats.dead_letters(10).await?;
+    let letters = world.nats.dead_letters(None, 0, 10).await?;
     assert_eq!(letters.len(), 1);
     assert!(letters[0].subject.ends_with("villa-001"), "{}", letters[0].subject);
     let reason = &letters[0].problems[0].reason;

@@ -117,7 +117,10 @@ async fn availability_goes_before_content_when_the_window_is_tight() -> anyhow::
     world.link(target, &units).await?;
     world.drained(Duration::from_secs(60)).await?;
     let metadata = world.metadata(target)?;
-    let tight = domain::target::TargetCommand::ChangeRateLimit { rate_limit: RateLimit::new(4, 1_000)? };
+    let tight = domain::target::TargetCommand::Configure(domain::target::Configuration {
+        rate_limit: Some(RateLimit::new(4, 1_000)?),
+        ..domain::target::Configuration::default()
+    });
     world.commands().target(target, tight, &metadata).await?;
     let pause = domain::target::TargetCommand::Pause { reason: "test".to_owned() };
     world.commands().target(target, pause, &metadata).await?;

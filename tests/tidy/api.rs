@@ -1,22 +1,28 @@
 //! The document of the HTTP API is the committed one, and the table of permissions names the same routes.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use domain::access::Permission;
 use services::api::document;
 use services::api::policy::{ROUTES, Rule};
 
-use crate::tree::read;
+use crate::tree::{read, root};
 
 const DOCUMENT: &str = "services/openapi.json";
+/// For people; its tables are made from the code.
+const PAGE: &str = "services/API.md";
+
+fn write(path: &str, text: &str) {
+    std::fs::write(root().join(path), text).expect("the checkout can be written");
+}
 
 /// After a change of the API: `UPDATE_OPENAPI=1 cargo nextest run -p end-to-end --test tidy api`, and look at the difference.
 #[test]
 fn the_served_document_is_the_committed_one() {
     let served = document().to_pretty_json().expect("a document is JSON") + "\n";
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(DOCUMENT);
-        std::fs::write(path, &served).expect("the checkout can be written");
+        write(DOCUMENT, &served);
     }
     assert!(read(DOCUMENT) == served, "{DOCUMENT} is not what is served: UPDATE_OPENAPI=1 writes it anew");
 }
@@ -41,21 +47,28 @@ fn the_table_of_permissions_names_every_route_of_the_document_and_no_other() {
 
 #[test]
 fn every_permission_is_needed_somewhere_and_the_page_says_who_has_it() {
-    let page = read("services/API.md");
+    let mut tables = "| permission | roles |\n| --- | --- |\n".to_owned();
     for permission in Permission::ALL {
         let used = ROUTES.iter().any(|route| route.rule == Rule::Needs(permission));
         assert!(used, "{permission} is needed by no route");
         let roles: Vec<String> = permission.roles().iter().map(ToString::to_string).collect();
-        let line = format!("| `{permission}` | {} |", roles.join(", "));
-        assert!(page.contains(&line), "services/API.md lacks: {line}");
+        let _ = writeln!(tables, "| `{permission}` | {} |", roles.join(", "));
     }
+    tables.push_str("\n| route | needs |\n| --- | --- |\n");
     for route in ROUTES {
         let rule = match route.rule {
             Rule::Public => "nothing".to_owned(),
             Rule::SignedIn => "a credential".to_owned(),
             Rule::Needs(permission) => format!("`{permission}`"),
         };
-        let line = format!("| `{} {}` | {rule} |", route.method, route.path);
-        assert!(page.contains(&line), "services/API.md lacks: {line}");
+        let _ = writeln!(tables, "| `{} {}` | {rule} |", route.method, route.path);
     }
+    // They are the end of the page.
+    let page = read(PAGE);
+    let (words, _) = page.split_once("| permission | roles |").expect("the page has the tables");
+    let made = format!("{words}{tables}");
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        write(PAGE, &made);
+    }
+    assert!(read(PAGE) == made, "{PAGE} has other tables than the code: UPDATE_OPENAPI=1 writes them anew");
 }

@@ -38,8 +38,8 @@ fn matches(pattern: &str, subject: &str) -> bool {
 fn built() -> (Vec<String>, Vec<String>) {
     let prefix = Prefix::default();
     let org = "sunstay".parse().expect("a name");
-    let mut stored_in_streams =
-        vec![prefix.unit_changed(&org, &"villa-0042".parse().expect("a name")), prefix.dead_letter_unit()];
+    let mut stored_in_streams = vec![prefix.unit_changed(&org, &"villa-0042".parse().expect("a name"))];
+    stored_in_streams.extend([prefix.dead_letter_unit(None), prefix.dead_letter_unit(Some(&org))]);
     for event in samples() {
         stored_in_streams.push(prefix.event(&stored(&event)));
         stored_in_streams.extend(audit_events(&recorded(&event)).iter().map(|audit| prefix.audit(audit)));
@@ -74,6 +74,8 @@ fn every_builder_of_a_subject_is_checked() {
         "event",
         "audit",
         "dead_letter_unit",
+        // A pattern to read by.
+        "dead_letters",
         "nudge_queue",
     ];
     assert_eq!(functions, known.into_iter().collect(), "tell `built` above about it");

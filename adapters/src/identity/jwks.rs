@@ -90,6 +90,22 @@ impl Jwks {
         }
     }
 
+    /// Whether there are keys to check tokens with: those that are at hand, or the issuer gives them now. An issuer that
+    /// is silent is asked once in [`PAUSE`].
+    pub(super) async fn at_hand(&self) -> bool {
+        if self.known().within(FRESH) {
+            return true;
+        }
+        let mut not_before = self.turn.lock().await;
+        if self.known().within(FRESH) {
+            return true;
+        }
+        if not_before.is_none_or(|time| Instant::now() >= time) && self.fetch().await.is_err() {
+            *not_before = Some(Instant::now() + PAUSE);
+        }
+        self.known().within(USABLE)
+    }
+
     fn known(&self) -> Arc<Known> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -40,6 +40,11 @@ impl ServiceTokens {
         Ok(Self(Arc::new(Inner { keys: Jwks::new(jwks_url)?, rules })))
     }
 
+    /// Whether tokens can be checked now: the issuer's keys are at hand, or it gives them.
+    pub async fn ready(&self) -> bool {
+        self.0.keys.at_hand().await
+    }
+
     /// Who has sent a bearer token.
     pub async fn caller(&self, bearer: &str) -> Result<Caller, TokenError> {
         let signed = signed(bearer)?;

@@ -29,6 +29,16 @@ const CSRF_PURPOSE: &[u8] = b"distribution csrf token v1";
 #[derive(Debug, Clone)]
 pub struct Sessions {
     pool: PgPool,
+    links_too: bool,
+}
+
+/// How somebody came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By a one-time link.
+    Link,
+    /// By the identity provider.
+    Provider,
 }
 
 /// A session that has just begun.
@@ -45,11 +55,17 @@ pub struct SignedIn {
 impl Sessions {
     /// On a database.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, links_too: true }
+    }
+
+    /// The same, where there is an identity provider: who came in by a link is signed out.
+    #[must_use]
+    pub fn of_the_provider(self) -> Self {
+        Self { links_too: false, ..self }
     }
 
     /// Begins a session with a new secret, and ends the one that the browser came with.
-    pub async fn begin(&self, grant: Grant, replaces: Option<&str>) -> Result<SignedIn, sqlx::Error> {
+    pub async fn begin(&self, grant: Grant, way: Way, replaces: Option<&str>) -> Result<SignedIn, sqlx::Error> {
         let secret = new_secret();
         let id = Uuid::now_v7();
         let (secret_hash, accounts) = (hash_of(&secret), grant.account_names());
@@ -58,8 +74,8 @@ impl Sessions {
             delete(&mut transaction, before).await?;
         }
         sqlx::query!(
-            "INSERT INTO sessions (secret_hash, session_id, org_id, subject, roles, account_ids, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))",
+            "INSERT INTO sessions (secret_hash, session_id, org_id, subject, roles, account_ids, expires_at, by_link)
+             VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), $8)",
             secret_hash.as_slice(),
             id,
             grant.org_id.as_str(),
@@ -67,6 +83,7 @@ impl Sessions {
             &grant.role_names(),
             accounts.as_deref(),
             LONGEST_S,
+            way == Way::Link,
         )
         .execute(&mut *transaction)
         .await?;
@@ -83,10 +100,12 @@ impl Sessions {
             r#"SELECT session_id, org_id, subject, roles, account_ids,
                       last_seen_at <= now() - make_interval(secs => $3) AS "stale!"
                FROM sessions
-               WHERE secret_hash = $1 AND expires_at > now() AND last_seen_at > now() - make_interval(secs => $2)"#,
+               WHERE secret_hash = $1 AND expires_at > now() AND last_seen_at > now() - make_interval(secs => $2)
+                   AND ($4 OR NOT by_link)"#,
             secret_hash.as_slice(),
             IDLE_S,
             NOTED_S,
+            self.links_too,
         )
         .fetch_optional(&self.pool)
         .await?;

@@ -2,15 +2,17 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use domain::ids::OrgId;
 use domain::text::cut;
 use domain::unit::Problem;
 use serde::Serialize;
 
 use super::Nats;
 use super::size::headers_len;
+use super::subject::parse_unit_changed;
 use super::topology::{StreamKind, TopologyError};
 
 const SUBJECT: &str = "Dead-Letter-Subject";
@@ -45,6 +47,23 @@ pub struct DeadLetter {
     payload: Bytes,
 }
 
+impl DeadLetter {
+    /// The organisation that its subject names.
+    pub fn org(&self) -> Option<OrgId> {
+        parse_unit_changed(&self.subject).map(|(org, _)| org)
+    }
+
+    /// Whether all of it is kept; what is cut cannot be sent again.
+    pub fn is_whole(&self) -> bool {
+        self.headers.get(CUT).is_none()
+    }
+
+    /// Its body as it came.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
 /// The dead letters could not be reached, or there is no such letter.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
@@ -76,6 +95,8 @@ impl Nats {
         payload: Bytes,
         problems: &[Problem],
     ) -> Result<(), DeadLetterError> {
+        let org = parse_unit_changed(self.prefix.strip(subject)).map(|(org, _)| org);
+        let to = self.prefix.dead_letter_unit(org.as_ref());
         let mut kept = without_nats_headers(headers);
         let mut whole = headers_len(&kept) <= MOST_HEADERS;
         if !whole {
@@ -93,24 +114,31 @@ impl Nats {
         if !whole {
             kept.insert(CUT, size.to_string());
         }
-        let sent = self.jetstream.publish_with_headers(self.prefix.dead_letter_unit(), kept, payload).await;
+        let sent = self.jetstream.publish_with_headers(to, kept, payload).await;
         sent.map_err(failed)?.await.map_err(failed).map(|_| ())
     }
 
-    /// Up to `limit` dead letters, the oldest first.
-    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
+    /// Up to `limit` dead letters after a number, the oldest first; with an organisation, those that name it.
+    pub async fn dead_letters(
+        &self,
+        org: Option<&OrgId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let stream = self.stream(StreamKind::DeadLetters).await?;
-        let state = &stream.cached_info().state;
+        let subject = org.map_or_else(|| self.prefix.dead_letters(), |org| self.prefix.dead_letter_unit(Some(org)));
         let mut letters = Vec::new();
-        for number in state.first_sequence..=state.last_sequence {
-            if letters.len() == limit || state.messages == 0 {
-                break;
-            }
-            match read(&stream, number).await {
-                Ok(letter) => letters.push(letter),
-                Err(DeadLetterError::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
+        let mut from = after.saturating_add(1);
+        // What the server calls a bad request is past every letter.
+        while letters.len() < limit && i64::try_from(from).is_ok() {
+            let next = stream.raw_message_builder().sequence(from).next_by_subject(subject.clone()).send().await;
+            let letter = match next {
+                Ok(message) => letter(message),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
+                Err(error) => return Err(failed(error)),
+            };
+            from = letter.number + 1;
+            letters.push(letter);
         }
         Ok(letters)
     }
@@ -126,26 +154,21 @@ impl Nats {
     }
 
     /// Publishes a dead letter where it had been published first, then takes it off the stream.
-    pub async fn replay_dead_letter(&self, number: u64) -> Result<DeadLetter, DeadLetterError> {
-        let stream = self.stream(StreamKind::DeadLetters).await?;
-        let letter = read(&stream, number).await?;
-        if letter.headers.get(CUT).is_some() {
-            return Err(DeadLetterError::Cut(number));
+    pub async fn replay_dead_letter(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
+        if !letter.is_whole() {
+            return Err(DeadLetterError::Cut(letter.number));
         }
         let subject = self.prefix.subject(&letter.subject);
         let headers = without_nats_headers(Some(&letter.headers));
         let sent = self.jetstream.publish_with_headers(subject, headers, letter.payload.clone()).await;
         sent.map_err(failed)?.await.map_err(failed)?;
-        stream.delete_message(number).await.map_err(failed)?;
-        Ok(letter)
+        self.discard_dead_letter(letter).await
     }
 
-    /// Takes a dead letter off the stream for good; gives it back once more.
-    pub async fn discard_dead_letter(&self, number: u64) -> Result<DeadLetter, DeadLetterError> {
+    /// Takes a dead letter off the stream for good.
+    pub async fn discard_dead_letter(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
         let stream = self.stream(StreamKind::DeadLetters).await?;
-        let letter = read(&stream, number).await?;
-        stream.delete_message(number).await.map_err(failed)?;
-        Ok(letter)
+        stream.delete_message(letter.number).await.map_err(failed).map(|_| ())
     }
 }
 
@@ -184,19 +207,22 @@ async fn read(stream: &Stream, number: u64) -> Result<DeadLetter, DeadLetterErro
     if number == 0 || i64::try_from(number).is_err() {
         return Err(DeadLetterError::NotFound(number));
     }
-    use async_nats::jetstream::stream::RawMessageErrorKind;
-    let message: StreamMessage = stream.get_raw_message(number).await.map_err(|error| match error.kind() {
+    let message = stream.get_raw_message(number).await.map_err(|error| match error.kind() {
         RawMessageErrorKind::NoMessageFound => DeadLetterError::NotFound(number),
         _ => failed(error),
     })?;
+    Ok(letter(message))
+}
+
+fn letter(message: StreamMessage) -> DeadLetter {
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
-    Ok(DeadLetter {
-        number,
+    DeadLetter {
+        number: message.sequence,
         subject: header(SUBJECT).unwrap_or_default(),
         at: header(AT).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.to_utc()),
         problems: header(PROBLEMS).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         body: String::from_utf8_lossy(&message.payload).into_owned(),
         headers: message.headers,
         payload: message.payload,
-    })
+    }
 }

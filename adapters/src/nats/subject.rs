@@ -69,9 +69,18 @@ impl Prefix {
         self.subject(&format!("channels.audit.v1.{}.{}.{}", event.org_id, event.target_id, event.outcome()))
     }
 
-    /// Where unit messages go that could not be used.
-    pub fn dead_letter_unit(&self) -> String {
-        self.subject("channels.dead-letters.v1.unit")
+    /// Where unit messages go that could not be used: `channels.dead-letters.v1.unit.{org}`, without the organisation
+    /// where the message names none.
+    pub fn dead_letter_unit(&self, org: Option<&OrgId>) -> String {
+        match org {
+            Some(org) => self.subject(&format!("channels.dead-letters.v1.unit.{org}")),
+            None => self.subject("channels.dead-letters.v1.unit"),
+        }
+    }
+
+    /// Every dead letter.
+    pub fn dead_letters(&self) -> String {
+        self.subject("channels.dead-letters.v1.>")
     }
 
     /// Core NATS: the queue has new work.

@@ -1,7 +1,7 @@
 //! Sessions: they end when they must, and what is kept lets nobody in.
 
 use adapters::identity::{
-    SESSION_COOKIE, Sessions, SignInLinks, SignedIn, csrf_matches, csrf_token, session_cookie_removal,
+    SESSION_COOKIE, Sessions, SignInLinks, SignedIn, Way, csrf_matches, csrf_token, session_cookie_removal,
 };
 use domain::access::CredentialKind;
 use domain::ids::OrgId;
@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use crate::database::{Database, somebody};
 
 async fn begun(sessions: &Sessions, subject: &str) -> SignedIn {
-    sessions.begin(somebody(subject), None).await.unwrap()
+    sessions.begin(somebody(subject), Way::Link, None).await.unwrap()
 }
 
 #[tokio::test]
@@ -100,13 +100,13 @@ async fn a_login_gives_a_new_session_and_ends_the_one_before() {
     let database = Database::new().await;
     let sessions = Sessions::new(database.pool.clone());
     let first = begun(&sessions, "ana").await;
-    let second = sessions.begin(somebody("ana"), Some(first.cookie.value())).await.unwrap();
+    let second = sessions.begin(somebody("ana"), Way::Link, Some(first.cookie.value())).await.unwrap();
     assert_ne!(first.cookie.value(), second.cookie.value());
     assert_ne!(first.caller.credential_id, second.caller.credential_id);
     assert_eq!(sessions.find(first.cookie.value()).await.unwrap(), None);
     assert!(sessions.find(second.cookie.value()).await.unwrap().is_some());
     // A value that an attacker has planted in the browser is not taken over.
-    let planted = sessions.begin(somebody("ana"), Some("planted")).await.unwrap();
+    let planted = sessions.begin(somebody("ana"), Way::Link, Some("planted")).await.unwrap();
     assert_ne!(planted.cookie.value(), "planted");
     assert_eq!(sessions.find("planted").await.unwrap(), None);
     database.close().await;
@@ -162,4 +162,16 @@ fn a_csrf_token_belongs_to_one_session() {
         assert!(!csrf_matches(one, wrong), "{wrong}");
     }
     assert!(!token.contains(one) && csrf_token(one) == token);
+}
+
+#[tokio::test]
+async fn who_came_in_by_a_link_is_signed_out_when_there_is_an_identity_provider() {
+    let database = Database::new().await;
+    let sessions = Sessions::new(database.pool.clone());
+    let by_link = begun(&sessions, "ana").await;
+    let by_provider = sessions.begin(somebody("ben"), Way::Provider, None).await.unwrap();
+    let sessions = sessions.of_the_provider();
+    assert_eq!(sessions.find(by_link.cookie.value()).await.unwrap(), None);
+    assert_eq!(sessions.find(by_provider.cookie.value()).await.unwrap().unwrap().subject, "ben");
+    database.close().await;
 }

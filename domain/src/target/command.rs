@@ -13,11 +13,6 @@ pub enum TargetCommand {
     Create(NewTarget),
     /// Change what is given, keep the rest.
     Configure(Configuration),
-    /// Change the limit of the target itself.
-    ChangeRateLimit {
-        /// The new limit.
-        rate_limit: RateLimit,
-    },
     /// Refer to another secret; the value itself is in the secret store.
     RotateCredential {
         /// Where the new secret is.
@@ -81,4 +76,6 @@ pub struct Configuration {
     pub base_url: Option<String>,
     /// A new limit of the account; `Some(None)` removes it.
     pub account_rate_limit: Option<Option<RateLimit>>,
+    /// A new limit of the target itself.
+    pub rate_limit: Option<RateLimit>,
 }

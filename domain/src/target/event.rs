@@ -26,6 +26,9 @@ pub enum Health {
 }
 
 impl Health {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Unknown, Self::Healthy, Self::Degraded, Self::Unreachable, Self::Unauthorised];
+
     /// The name used in JSON and in rows.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -133,9 +133,6 @@ impl ChannelTarget {
         let event = match command {
             TargetCommand::Create(_) => return Err(TargetError::AlreadyExists),
             TargetCommand::Configure(change) => return configure(now, change),
-            TargetCommand::ChangeRateLimit { rate_limit } => {
-                (rate_limit != now.rate_limit).then_some(TargetEvent::RateLimitChanged { rate_limit })
-            }
             TargetCommand::RotateCredential { credential } => Some(TargetEvent::CredentialRotated { credential }),
             TargetCommand::Pause { reason } => match now.lifecycle {
                 Lifecycle::Paused => return Err(TargetError::AlreadyPaused),
@@ -237,10 +234,13 @@ fn configure(now: &Settings, change: Configuration) -> Result<Vec<TargetEvent>, 
     let account_rate_limit = change.account_rate_limit.unwrap_or(now.account_rate_limit);
     check_name(&name)?;
     check_base_url(&base_url)?;
-    if (&name, &base_url, account_rate_limit) == (&now.name, &now.base_url, now.account_rate_limit) {
-        return Ok(Vec::new());
+    let mut events = Vec::new();
+    if (&name, &base_url, account_rate_limit) != (&now.name, &now.base_url, now.account_rate_limit) {
+        events.push(TargetEvent::TargetConfigured { name, base_url, account_rate_limit });
     }
-    Ok(vec![TargetEvent::TargetConfigured { name, base_url, account_rate_limit }])
+    let rate_limit = change.rate_limit.filter(|rate_limit| *rate_limit != now.rate_limit);
+    events.extend(rate_limit.map(|rate_limit| TargetEvent::RateLimitChanged { rate_limit }));
+    Ok(events)
 }
 
 /// A resume lifts a pause, and it is also how an operator says "the credentials are good again".

@@ -47,7 +47,10 @@ async fn follows_its_settings() {
         let id = target(1);
         scene.story.create_target(id);
         let rate_limit = RateLimit::new(30, 5_000).unwrap();
-        scene.story.command_target(id, TargetCommand::ChangeRateLimit { rate_limit });
+        scene.story.command_target(
+            id,
+            TargetCommand::Configure(Configuration { rate_limit: Some(rate_limit), ..Configuration::default() }),
+        );
         let account_rate_limit = Some(Some(RateLimit::new(20, 10_000).unwrap()));
         let change = Configuration { name: Some("Chalets".to_owned()), account_rate_limit, ..Default::default() };
         scene.story.command_target(id, TargetCommand::Configure(change));

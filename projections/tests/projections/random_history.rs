@@ -121,7 +121,10 @@ fn target_command(number: u32) -> TargetCommand {
         1..4 => TargetCommand::Pause { reason },
         4..7 => TargetCommand::Resume,
         7 | 8 => TargetCommand::RotateCredential { credential: "env:NEXT".parse().unwrap() },
-        9 | 10 => TargetCommand::ChangeRateLimit { rate_limit: RateLimit::new(1 + number / 16 % 9, 10_000).unwrap() },
+        9 | 10 => TargetCommand::Configure(Configuration {
+            rate_limit: Some(RateLimit::new(1 + number / 16 % 9, 10_000).unwrap()),
+            ..Configuration::default()
+        }),
         11 => TargetCommand::Configure(Configuration { name: Some(format!("T{number}")), ..Default::default() }),
         12 => report(Health::Healthy, reason),
         13 => report(Health::Degraded, reason),

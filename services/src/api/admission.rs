@@ -1,8 +1,9 @@
 //! What every request passes before its handler: who is it, how often, may it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,36 +16,35 @@ use super::by::By;
 use super::limiter::Left;
 use super::policy::{ROUTES, Rule, rule};
 use super::problem::{Problem, ProblemKind};
+use super::refusals::REQUEST_ID;
 
-/// The header with the request's id, in and out.
-pub(super) const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
-const LONGEST_REQUEST_ID: usize = 128;
 
 /// The middleware.
 pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let given = given.filter(|id| (1..=LONGEST_REQUEST_ID).contains(&id.len()));
-    let correlation_id = given.as_deref().and_then(|id| Uuid::parse_str(id).ok()).unwrap_or_else(Uuid::now_v7);
+    let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+    let correlation_id = id.map_or_else(Uuid::now_v7, correlation_id);
     let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok());
     let trace = trace.and_then(traceparent).map(str::to_owned);
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let (rule, method, headers) = (rule(request.method(), &path), request.method().clone(), request.headers().clone());
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
     let mut left = None;
-    let mut response = match check(&api, &method, &headers, rule, &path, &mut left).await {
+    let mut response = match check(&api, &method, &headers, rule, &path, from, &mut left).await {
         Err(problem) => problem.into_response(),
         Ok(caller) => {
             if let Some(caller) = caller {
-                request.extensions_mut().insert(By { caller, correlation_id, traceparent: trace.clone() });
+                request.extensions_mut().insert(By {
+                    caller,
+                    correlation_id,
+                    causation_id: None,
+                    traceparent: trace.clone(),
+                });
             }
             next.run(request).await
         }
     };
     let headers = response.headers_mut();
-    let id = given.unwrap_or_else(|| correlation_id.to_string());
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID, id);
-    }
     if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(&trace).ok()) {
         headers.insert(TRACEPARENT, trace);
     }
@@ -54,12 +54,18 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
     response
 }
 
+/// What a request's id is in the journal: itself where it is a UUID, otherwise the UUIDv5 of its text.
+fn correlation_id(given: &str) -> Uuid {
+    Uuid::parse_str(given).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("request:{given}").as_bytes()))
+}
+
 async fn check(
     api: &Api,
     method: &Method,
     headers: &HeaderMap,
     rule: Option<Rule>,
     path: &str,
+    from: Option<IpAddr>,
     left: &mut Option<Left>,
 ) -> Result<Option<Arc<Caller>>, Problem> {
     let needed = match rule {
@@ -69,7 +75,10 @@ async fn check(
         Some(Rule::SignedIn) => None,
         Some(Rule::Needs(permission)) => Some(permission),
     };
-    let caller = api.inner.identity.caller(method, headers).await?;
+    let caller = match api.inner.identity.caller(method, headers).await {
+        Ok(caller) => caller,
+        Err(refusal) => return Err(refused_from(api, from, refusal, left)),
+    };
     let key = format!("{} {}", caller.org_id, caller.subject);
     let taken = api.inner.limiter.take(&key);
     *left = Some(taken.as_ref().map_or_else(|_| api.inner.limiter.empty(), |left| *left));
@@ -80,6 +89,18 @@ async fn check(
         return Err(ProblemKind::Forbidden.because(reason));
     }
     Ok(Some(Arc::new(caller)))
+}
+
+/// Whoever has no good credential is nobody, and is counted by the address that the requests come from.
+fn refused_from(api: &Api, from: Option<IpAddr>, refusal: Problem, left: &mut Option<Left>) -> Problem {
+    let Some(from) = from.filter(|_| refusal.status == 401) else { return refusal };
+    match api.inner.limiter.take(&from.to_string()) {
+        Ok(_) => refusal,
+        Err(limited) => {
+            *left = Some(api.inner.limiter.empty());
+            limited
+        }
+    }
 }
 
 fn unknown(path: &str) -> Problem {

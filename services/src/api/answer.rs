@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::recorded::Position;
 use serde::Serialize;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 
@@ -73,6 +74,16 @@ impl<T: Serialize> IntoResponse for Versioned<T> {
 
 fn tag(version: i64) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{version}\"")).ok()
+}
+
+/// [`IfMatch`] as the document describes it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "a description alone")]
+pub(super) struct IfMatchHeader {
+    /// The ETag that was read; 412 if it was changed since
+    #[param(rename = "if-match", example = "\"3\"")]
+    if_match: Option<String>,
 }
 
 /// The version that `If-Match` names, if it names one.

@@ -14,11 +14,11 @@ use uuid::Uuid;
 use super::Api;
 use super::by::By;
 use super::export;
-use super::input::{Id, Query};
+use super::input::{Id, Query, one_of};
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
-use crate::views::audit::{CALLS, COLUMNS, Call, Sync};
+use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, OUTCOMES, Sync};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(export::export)).routes(routes!(get))
@@ -101,12 +101,18 @@ pub(super) async fn syncs(
     rows.fetch_all(&mut *reader).await
 }
 
+pub(super) fn filters_are_known(outcome: Option<&str>, cause: Option<&str>) -> Result<(), Problem> {
+    one_of("outcome", outcome, OUTCOMES)?;
+    one_of("cause", cause, CAUSES)
+}
+
 /// Sync jobs, the newest first.
 #[utoipa::path(get, path = "/api/channels/audit", tag = "audit", params(ListQuery),
     responses((status = 200, body = Page<Sync>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) -> Result<Json<Page<Sync>>, Problem> {
     let limit = limit(query.limit)?;
     let before: Option<i64> = decode(query.cursor.as_deref())?;
+    filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
         target_id: query.target_id,
         listing_id: query.listing_id,

@@ -17,8 +17,11 @@ use crate::commands::AskedBy;
 pub struct By {
     /// Who asks.
     pub caller: Arc<Caller>,
-    /// The request's `X-Request-Id` where that is a UUID, otherwise a new one.
+    /// The request's `X-Request-Id`: itself where that is a UUID, the UUIDv5 of `request:` and its text where it is not, a
+    /// new one where there is none.
     pub correlation_id: Uuid,
+    /// What an `Idempotency-Key` stands for; it stands beside the events of the change, so that they can be found.
+    pub causation_id: Option<Uuid>,
     /// W3C trace context, where a well-formed one came.
     pub traceparent: Option<String>,
 }
@@ -29,6 +32,7 @@ impl By {
         AskedBy {
             actor: self.caller.actor(),
             correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
             traceparent: self.traceparent.clone(),
         }
     }
@@ -49,7 +53,7 @@ impl By {
             actor: self.caller.actor(),
             on_behalf_of: None,
             correlation_id: self.correlation_id,
-            causation_id: None,
+            causation_id: self.causation_id,
             traceparent: self.traceparent.clone(),
         }
     }

@@ -2,7 +2,6 @@
 //! not always an account, so only callers who have all accounts see them.
 
 use adapters::nats::dead_letters::{DeadLetter, DeadLetterError};
-use adapters::nats::subject::parse_unit_changed;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,18 +11,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::Api;
 use super::by::By;
 use super::input::{Id, Query};
 use super::page::{Page, decode, limit};
 use super::problem::{Problem, ProblemKind};
-
-/// Letters that are looked through for a page.
-const LOOKED_THROUGH: usize = 10_000;
+use super::reader::Reader;
+use crate::dead_letters::{Decided, Decision, DecisionError, decide, decided};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(replay)).routes(routes!(discard))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(decisions))
+        .routes(routes!(replay))
+        .routes(routes!(discard))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -69,8 +72,7 @@ impl From<DeadLetter> for Letter {
 }
 
 fn sees(caller: &Caller, letter: &DeadLetter) -> bool {
-    let org = parse_unit_changed(&letter.subject).map(|(org, _)| org);
-    caller.accounts == Accounts::All && org.is_some_and(|org| org == caller.org_id)
+    caller.accounts == Accounts::All && letter.org().is_some_and(|org| org == caller.org_id)
 }
 
 fn problem(error: &DeadLetterError) -> Problem {
@@ -94,15 +96,40 @@ async fn list(
 ) -> Result<Json<Page<Letter>>, Problem> {
     let limit = limit(query.limit)?;
     let after: u64 = decode(query.cursor.as_deref())?.unwrap_or_default();
-    let letters = api.inner.nats.dead_letters(LOOKED_THROUGH).await.map_err(|error| problem(&error))?;
+    if by.caller.accounts != Accounts::All {
+        return Ok(Json(Page { items: Vec::new(), next_cursor: None }));
+    }
     let wanted = usize::try_from(limit + 1).unwrap_or(usize::MAX);
-    let mine = letters.into_iter().filter(|letter| letter.number > after && sees(&by.caller, letter)).take(wanted);
-    Ok(Json(Page::of(mine.map(Letter::from).collect(), limit, |letter| letter.number)))
+    let letters = api.inner.nats.dead_letters(Some(&by.caller.org_id), after, wanted).await;
+    let letters = letters.map_err(|error| problem(&error))?.into_iter().map(Letter::from).collect();
+    Ok(Json(Page::of(letters, limit, |letter: &Letter| letter.number)))
 }
 
-async fn visible(api: &Api, by: &By, number: u64) -> Result<(), Problem> {
+/// What was decided about dead letters, the newest first.
+#[utoipa::path(get, path = "/api/channels/dead-letters/decisions", tag = "dead letters", params(LettersQuery),
+    responses((status = 200, body = Page<Decided>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn decisions(
+    State(api): State<Api>,
+    by: By,
+    Query(query): Query<LettersQuery>,
+) -> Result<Json<Page<Decided>>, Problem> {
+    let limit = limit(query.limit)?;
+    let before: Option<Uuid> = decode(query.cursor.as_deref())?;
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let decided = decided(&mut reader, Some(&by.caller.org_id), before, limit + 1).await?;
+    Ok(Json(Page::of(decided, limit, |row| row.decision_id)))
+}
+
+async fn carry_out(api: &Api, by: &By, number: u64, decision: Decision) -> Result<StatusCode, Problem> {
     let letter = api.inner.nats.dead_letter(number).await.map_err(|error| problem(&error))?;
-    if sees(&by.caller, &letter) { Ok(()) } else { Err(Problem::not_found("dead letter")) }
+    if !sees(&by.caller, &letter) {
+        return Err(Problem::not_found("dead letter"));
+    }
+    let done = decide(&api.inner.pool, &api.inner.nats, &letter, decision, &by.caller.actor()).await;
+    done.map(|()| StatusCode::NO_CONTENT).map_err(|error| match error {
+        DecisionError::Letter(error) => problem(&error),
+        DecisionError::Journal(error) => error.into(),
+    })
 }
 
 /// Publish a message once more where it came from. One that is still wrong comes back with a new number.
@@ -110,10 +137,7 @@ async fn visible(api: &Api, by: &By, number: u64) -> Result<(), Problem> {
     params(("number" = u64, Path, description = "Its number")),
     responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 async fn replay(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
-    visible(&api, &by, number).await?;
-    api.inner.nats.replay_dead_letter(number).await.map_err(|error| problem(&error))?;
-    tracing::info!(number, by = by.caller.subject, "a dead letter was sent again");
-    Ok(StatusCode::NO_CONTENT)
+    carry_out(&api, &by, number, Decision::Replay).await
 }
 
 /// Throw a message away for good.
@@ -121,8 +145,5 @@ async fn replay(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<S
     params(("number" = u64, Path, description = "Its number")),
     responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 async fn discard(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
-    visible(&api, &by, number).await?;
-    api.inner.nats.discard_dead_letter(number).await.map_err(|error| problem(&error))?;
-    tracing::info!(number, by = by.caller.subject, "a dead letter was thrown away");
-    Ok(StatusCode::NO_CONTENT)
+    carry_out(&api, &by, number, Decision::Discard).await
 }

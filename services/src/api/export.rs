@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Api;
-use super::audit::{Filter, Order, syncs};
+use super::audit::{Filter, Order, filters_are_known, syncs};
 use super::by::By;
 use super::input::Query;
 use super::problem::Problem;
@@ -64,6 +64,7 @@ pub(super) async fn export(
     by: By,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
+    filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
         target_id: query.target_id,
         listing_id: query.listing_id,

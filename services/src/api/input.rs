@@ -28,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge.because("a body has at most 256 KiB"),
             _ => Problem::field("body", "was cut off"),
         })?;
-        if bytes.windows(6).any(|six| six == b"\\u0000") {
+        if holds_nul(&bytes) {
             return Err(Problem::field("body", NUL));
         }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
@@ -83,5 +83,41 @@ fn reason(field: &str, said: &str) -> String {
     match said.split_once(", expected ") {
         Some((met, expected)) if met.starts_with("invalid ") => format!("is not as it has to be: expected {expected}"),
         _ => said.to_owned(),
+    }
+}
+
+/// Whether a string of a JSON text holds U+0000: only its escape can, and an escaped backslash before `u0000` is text.
+fn holds_nul(json: &[u8]) -> bool {
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'\\' {
+            let escape = bytes.as_slice();
+            if escape.starts_with(b"u0000") {
+                return true;
+            }
+            bytes.next();
+        }
+    }
+    false
+}
+
+/// A filter that has to be one of these.
+pub(super) fn one_of(field: &str, given: Option<&str>, known: &[&str]) -> Result<(), Problem> {
+    match given.filter(|given| !known.contains(given)) {
+        Some(other) => Err(Problem::field(field, format!("{other:?}; one of {}", known.join(", ")))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds_nul;
+
+    #[test]
+    fn only_an_escape_makes_a_nul() {
+        assert!(holds_nul(br#"{"a":"x\u0000"}"#));
+        assert!(holds_nul(br#"{"a":"\\\u0000"}"#));
+        assert!(!holds_nul(br#"{"a":"\\u0000"}"#));
+        assert!(!holds_nul(br#"{"a":"u0000\\"}"#));
     }
 }

@@ -10,6 +10,10 @@ use utoipa_axum::routes;
 
 use super::Api;
 
+pub(super) use change::changed;
+pub(super) use link::linked;
+pub(super) use resend::requested;
+
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(read::list, link::link))

@@ -1,7 +1,10 @@
 //! The OpenAPI document, made from the code.
 
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi as Document, SecurityRequirement};
+use adapters::identity::SESSION_COOKIE;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, Required, SecurityRequirement};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -35,7 +38,13 @@ impl Modify for Security {
     fn modify(&self, document: &mut Document) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         document.components.get_or_insert_default().add_security_scheme("bearer", scheme);
-        document.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
+        let session = ApiKey::Cookie(ApiKeyValue::with_description(
+            SESSION_COOKIE,
+            "The session of a browser, from /sign-in. Unsafe requests carry X-CSRF-Token too: the csrf_token of /api/channels/me.",
+        ));
+        document.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(session));
+        let by = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
+        document.security = Some(vec![by("bearer"), by("session")]);
     }
 }
 
@@ -49,6 +58,12 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(dead_letters::router())
         .merge(me::router())
         .merge(probes::router())
+}
+
+fn header(name: &str, description: &str) -> Parameter {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(128));
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False);
+    parameter.description(Some(description)).schema(Some(text)).build()
 }
 
 /// The document. Each operation says which permission it needs.
@@ -66,6 +81,10 @@ pub fn document() -> Document {
         let Some(operation) = operation else { continue };
         if let Some(refused) = operation.responses.responses.get("4XX").cloned() {
             operation.responses.responses.insert("5XX".to_owned(), refused);
+        }
+        if route.method != "GET" {
+            let text = "A text of your choice, such as a UUID: the same request with the same key is done once, and answered as before";
+            operation.parameters.get_or_insert_default().push(header("Idempotency-Key", text).into());
         }
         match route.rule {
             Rule::Public => operation.security = Some(Vec::new()),

@@ -1,5 +1,5 @@
 //! Which permission each route needs. The only table: requests that it does not name are refused, and a test holds it
-//! against the served document.
+//! against the served document. The tables of `services/API.md` are made from it.
 
 use axum::http::Method;
 use domain::access::Permission;
@@ -63,6 +63,7 @@ pub const ROUTES: &[Route] = &[
     needs("GET", "/api/channels/audit/export", Permission::ReadAudit),
     needs("GET", "/api/channels/audit/{sync_id}", Permission::ReadAudit),
     needs("GET", "/api/channels/dead-letters", Permission::ReadDeadLetters),
+    needs("GET", "/api/channels/dead-letters/decisions", Permission::ReadDeadLetters),
     needs("POST", "/api/channels/dead-letters/{number}/replay", Permission::WriteDeadLetters),
     needs("DELETE", "/api/channels/dead-letters/{number}", Permission::WriteDeadLetters),
 ];

@@ -26,25 +26,37 @@ async fn live() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// What the API depends on.
+/// What the API depends on, and whether each answers.
 #[derive(Debug, Serialize, ToSchema)]
 struct Readiness {
-    /// Whether all of it can be reached.
+    /// Whether requests can be served: Postgres and NATS answer.
     ready: bool,
     postgres: bool,
     nats: bool,
+    /// Where the secrets of targets are kept; without it no target is made or gets another secret.
+    secret_store: bool,
+    /// Whether its tokens can be checked; absent where there is no identity provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_provider: Option<bool>,
 }
 
 /// Whether requests can be served.
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
-    let asked = tokio::time::timeout(PATIENCE, sqlx::query("SELECT 1").execute(&api.inner.pool)).await;
-    let postgres = matches!(asked, Ok(Ok(_)));
+    let postgres = async {
+        let asked = tokio::time::timeout(PATIENCE, sqlx::query("SELECT 1").execute(&api.inner.pool)).await;
+        matches!(asked, Ok(Ok(_)))
+    };
+    let provider = async {
+        let tokens = api.inner.identity.services.as_ref()?;
+        Some(tokio::time::timeout(PATIENCE, tokens.ready()).await.unwrap_or(false))
+    };
+    let (postgres, secret_store, identity_provider) = tokio::join!(postgres, api.inner.vault.answers(), provider);
     let nats = api.inner.nats.client.connection_state() == Connection::Connected;
     let ready = postgres && nats;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, postgres, nats }))
+    (status, Json(Readiness { ready, postgres, nats, secret_store, identity_provider }))
 }
 
 /// This build.

@@ -229,6 +229,8 @@ impl From<SyncError> for Problem {
             SyncError::UnitUnknown(_) | SyncError::ExternalIdTaken { .. } | SyncError::TargetDeleted => {
                 ProblemKind::Conflict.because(error.to_string())
             }
+            SyncError::Listing(error) => (*error).into(),
+            SyncError::TargetState(error) => (*error).into(),
             SyncError::Unavailable(reason) => {
                 tracing::error!(reason, "a sync could not be asked for");
                 ProblemKind::Unavailable.because("the journal cannot be reached; try again").retry_after(1)

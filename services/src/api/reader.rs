@@ -5,7 +5,10 @@ use std::ops::{Deref, DerefMut};
 
 use domain::access::{Accounts, Caller};
 use domain::ids::AccountId;
-use sqlx::{Executor, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+const FIRST: &str = "SELECT FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = 1";
 
 /// A transaction that sees what its caller may see, and changes nothing.
 #[derive(Debug)]
@@ -14,19 +17,23 @@ pub struct Reader(Transaction<'static, Postgres>);
 impl Reader {
     /// Opens one. It ends when it is dropped.
     pub async fn open(pool: &PgPool, caller: &Caller) -> Result<Self, sqlx::Error> {
-        let mut transaction = pool.begin().await?;
         let accounts = match &caller.accounts {
             Accounts::All => "*".to_owned(),
             Accounts::Only(accounts) => accounts.iter().map(AccountId::as_str).collect::<Vec<_>>().join(","),
         };
         // Names of organisations and accounts have no other characters than A-Z a-z 0-9 _ -, so they need no quoting.
         let settings = format!(
-            "SET TRANSACTION READ ONLY; SET LOCAL ROLE distribution_reader; SET LOCAL statement_timeout = '10s';
+            "BEGIN READ ONLY; SET LOCAL ROLE distribution_reader; SET LOCAL statement_timeout = '10s';
              SET LOCAL distribution.org = '{}'; SET LOCAL distribution.accounts = '{accounts}'",
             caller.org_id
         );
-        transaction.execute(settings.as_str()).await?;
-        Ok(Self(transaction))
+        pool.begin_with(settings).await.map(Self)
+    }
+
+    /// Whether the journal has an aggregate that the caller may see.
+    pub async fn knows(&mut self, aggregate_type: &str, id: Uuid) -> Result<bool, sqlx::Error> {
+        let query = sqlx::query(FIRST).bind(aggregate_type).bind(id.to_string());
+        query.fetch_optional(&mut **self).await.map(|found| found.is_some())
     }
 }
 

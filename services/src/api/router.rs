@@ -15,7 +15,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemKind};
-use super::{Api, admission, freshness, idempotency, openapi, sign_in};
+use super::{Api, admission, freshness, idempotency, openapi, refusals, sign_in};
 
 /// The longest that a request may take until its answer begins.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub fn router(api: Api) -> Router {
         .merge(routes)
         .merge(sign_in::router().with_state(api))
         .route("/", get(|| async { Redirect::to("/api/docs") }))
-        .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi::document()))
+        .merge(docs())
         .fallback(unknown)
         .layer(from_fn(in_time))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
@@ -50,6 +50,16 @@ pub fn router(api: Api) -> Router {
             HeaderValue::from_static("nosniff"),
         ))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(from_fn(refusals::as_problems))
+        .layer(from_fn(refusals::with_request_id))
+}
+
+/// The page to browse the document. Its own scripts and styles alone run there, some of which stand in the page.
+fn docs() -> Router {
+    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; \
+        object-src 'none'; base-uri 'none'";
+    let policy = SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    Router::from(SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi::document())).layer(policy)
 }
 
 /// Bodies that do not arrive count as well.

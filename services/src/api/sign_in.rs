@@ -1,6 +1,8 @@
 //! How people come in and go: a one-time link, or the OpenID provider; and the sign-out.
 
-use adapters::identity::{Grant, LOGIN_COOKIE, LoginError, csrf_matches, login_cookie_removal, session_cookie_removal};
+use adapters::identity::{
+    Grant, LOGIN_COOKIE, LoginError, Way, csrf_matches, login_cookie_removal, session_cookie_removal,
+};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -80,7 +82,7 @@ async fn redeem(State(api): State<Api>, headers: HeaderMap, Form(form): Form<Red
     }
     let grant = identity.links.redeem(&form.code).await?;
     let grant = grant.ok_or_else(|| Problem::field("code", "this link was used or has expired: ask for a new one"))?;
-    signed_in(&api, &headers, grant, HOME).await
+    signed_in(&api, &headers, grant, Way::Link, HOME).await
 }
 
 /// Another site must not sign somebody's browser in as somebody else.
@@ -110,13 +112,13 @@ async fn finish(
     };
     let browser = cookie(&headers, LOGIN_COOKIE).unwrap_or_default();
     let end = oidc.finish(&code, &state, &browser).await.map_err(|error| problem(&error))?;
-    let mut response = signed_in(&api, &headers, end.grant, &end.return_to).await?;
+    let mut response = signed_in(&api, &headers, end.grant, Way::Provider, &end.return_to).await?;
     set_cookie(&mut response, &login_cookie_removal().to_string());
     Ok(response)
 }
 
-async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, to: &str) -> Result<Response, Problem> {
-    let begun = api.inner.identity.sessions.begin(grant, session_cookie(headers).as_deref()).await?;
+async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &str) -> Result<Response, Problem> {
+    let begun = api.inner.identity.sessions.begin(grant, way, session_cookie(headers).as_deref()).await?;
     tracing::info!(subject = begun.caller.subject, org = %begun.caller.org_id, "signed in");
     let mut response = Redirect::to(to).into_response();
     set_cookie(&mut response, &begun.cookie.to_string());

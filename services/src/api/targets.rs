@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 
-pub(super) use change::Reason;
+pub(super) use change::{Reason, changed, path};
 pub(super) use read::visible as visible_target;
 
 pub(super) fn router() -> OpenApiRouter<Api> {

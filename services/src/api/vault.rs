@@ -3,15 +3,23 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use adapters::secrets::{SecretError, SecretStore};
 use domain::ids::TargetId;
 use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
+use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
 use crate::credentials;
+
+/// How long an answer of the keeper is good for.
+const ASKED_FOR: Duration = Duration::from_secs(30);
+/// A keeper that has not answered by then is away.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who keeps the secrets that the API takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -28,6 +36,8 @@ pub enum Keeper {
 pub struct Vault {
     secrets: Arc<dyn SecretStore>,
     keeper: Keeper,
+    /// When it was asked last whether it answers, and whether it did.
+    asked: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl fmt::Debug for Vault {
@@ -39,7 +49,20 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// A vault over these secrets.
     pub fn new(secrets: Arc<dyn SecretStore>, keeper: Keeper) -> Self {
-        Self { secrets, keeper }
+        Self { secrets, keeper, asked: Arc::default() }
+    }
+
+    /// Whether the keeper answers. It is asked once in [`ASKED_FOR`], as one far away costs a call.
+    pub(super) async fn answers(&self) -> bool {
+        let mut asked = self.asked.lock().await;
+        if let Some((_, answered)) = asked.filter(|(at, _)| at.elapsed() < ASKED_FOR) {
+            return answered;
+        }
+        let nobody = self.reference(TargetId(Uuid::nil()));
+        let read = tokio::time::timeout(PATIENCE, self.secrets.read_anew(&nobody)).await;
+        let answered = matches!(read, Ok(Ok(_) | Err(SecretError::Missing { .. })));
+        *asked = Some((Instant::now(), answered));
+        answered
     }
 
     /// Where the secret of a target is kept.

@@ -1,14 +1,15 @@
 //! `dead-letters`: messages that could not be used, to be read, sent again or thrown away.
 
 use adapters::nats::Nats;
-use adapters::nats::dead_letters::{DeadLetter, DeadLetterError};
+use adapters::nats::dead_letters::DeadLetter;
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use super::failure::{Failure, message};
 use super::output::{Cell, note, text};
 use super::session::Session;
-use super::span::optional_moment;
+use super::span::{moment, optional_moment};
+use crate::dead_letters::{Decision, DecisionError, decide, decided};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
@@ -20,6 +21,8 @@ pub(super) enum DeadLettersCommand {
     Replay(ReplayArgs),
     /// Take them off the stream for good
     Discard(DiscardArgs),
+    /// Who replayed or discarded which one, the newest first
+    Decisions(ListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -75,26 +78,27 @@ struct Answer {
 
 impl DeadLettersCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
-        let nats = session.nats().await?;
         match self {
-            Self::List(args) => list(session, &nats, args.limit).await,
-            Self::Show(args) => show(session, &nats.dead_letter(args.number).await?),
-            Self::Replay(args) => {
-                let mut answers = Vec::new();
-                for number in chosen(&nats, args.numbers, args.all).await? {
-                    answers.push(answer(number, nats.replay_dead_letter(number).await));
-                }
-                tell(session, &answers, "sent again")
-            }
-            Self::Discard(args) => {
-                let mut answers = Vec::new();
-                for number in chosen(&nats, args.numbers, args.all).await? {
-                    answers.push(answer(number, nats.discard_dead_letter(number).await));
-                }
-                tell(session, &answers, "discarded")
-            }
+            Self::List(args) => list(session, &session.nats().await?, args.limit).await,
+            Self::Show(args) => show(session, &session.nats().await?.dead_letter(args.number).await?),
+            Self::Replay(args) => carry_out(session, args.numbers, args.all, Decision::Replay).await,
+            Self::Discard(args) => carry_out(session, args.numbers, args.all, Decision::Discard).await,
+            Self::Decisions(args) => decisions(session, args.limit).await,
         }
     }
+}
+
+async fn carry_out(session: &Session, numbers: Vec<u64>, all: bool, decision: Decision) -> anyhow::Result<()> {
+    let (pool, nats) = (session.postgres().await?, session.nats().await?);
+    let mut answers = Vec::new();
+    for number in chosen(&nats, numbers, all).await? {
+        let done = async {
+            let letter = nats.dead_letter(number).await?;
+            decide(&pool, &nats, &letter, decision, &session.actor).await
+        };
+        answers.push(answer(number, done.await));
+    }
+    tell(session, &answers, if decision == Decision::Replay { "sent again" } else { "discarded" })
 }
 
 /// With --all those that there are now: one that comes back meanwhile is not sent in a circle.
@@ -102,14 +106,14 @@ async fn chosen(nats: &Nats, numbers: Vec<u64>, all: bool) -> anyhow::Result<Vec
     if !all {
         return Ok(numbers);
     }
-    let letters = nats.dead_letters(usize::MAX).await?;
+    let letters = nats.dead_letters(None, 0, usize::MAX).await?;
     if letters.is_empty() {
         note("there are no dead letters");
     }
     Ok(letters.into_iter().map(|letter| letter.number).collect())
 }
 
-fn answer(number: u64, done: Result<DeadLetter, DeadLetterError>) -> Answer {
+fn answer(number: u64, done: Result<(), DecisionError>) -> Answer {
     let error = done.err().map(|error| message(&error.into()));
     Answer { number, done: error.is_none(), error }
 }
@@ -127,7 +131,7 @@ fn tell(session: &Session, answers: &[Answer], did: &str) -> anyhow::Result<()> 
 }
 
 async fn list(session: &Session, nats: &Nats, limit: u32) -> anyhow::Result<()> {
-    let letters = nats.dead_letters(usize::try_from(limit)?).await?;
+    let letters = nats.dead_letters(None, 0, usize::try_from(limit)?).await?;
     if session.out.is_json() {
         return session.out.json(&letters);
     }
@@ -156,4 +160,19 @@ fn show(session: &Session, letter: &DeadLetter) -> anyhow::Result<()> {
     }
     session.out.line("")?;
     session.out.line(&letter.body)
+}
+
+async fn decisions(session: &Session, limit: u32) -> anyhow::Result<()> {
+    let pool = session.postgres().await?;
+    let decided = decided(&mut *pool.acquire().await?, None, None, limit.into()).await?;
+    if session.out.is_json() {
+        return session.out.json(&decided);
+    }
+    let rows = decided.into_iter().map(|row| {
+        let cells =
+            [moment(row.decided_at), row.number.to_string(), row.decision, row.decided_by, row.credential, row.subject];
+        cells.into_iter().map(text).collect()
+    });
+    let heads = ["at", "number", "decision", "by", "credential", "subject"];
+    session.out.table(&heads, rows.collect(), "nobody has replayed or discarded a dead letter")
 }

@@ -179,7 +179,7 @@ fn is_unreachable(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<async_nats::ConnectError>()
         || matches!(cause.downcast_ref(), Some(CommandError::<TargetError>::Unavailable(_)))
         || matches!(cause.downcast_ref(), Some(CommandError::<ListingError>::Unavailable(_)))
-        || matches!(cause.downcast_ref(), Some(SyncError::Unavailable(_)))
+        || cause.downcast_ref().is_some_and(SyncError::is_outage)
         || matches!(cause.downcast_ref(), Some(DeadLetterError::Nats(_)))
         || matches!(cause.downcast_ref(), Some(SecretError::Unreachable { .. }))
 }

@@ -7,6 +7,22 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// How a sync may stand, as the read model has it.
+pub const OUTCOMES: &[&str] = &[
+    "pending",
+    "accepted",
+    "accepted_with_rejections",
+    "skipped_unchanged",
+    "superseded",
+    "rejected",
+    "unauthorised",
+    "exhausted",
+    "cancelled",
+];
+
+/// Why a sync may have been asked for.
+pub const CAUSES: &[&str] = &["unit_changed", "linked", "manual", "replayed"];
+
 /// A sync job.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the columns of the read model")]

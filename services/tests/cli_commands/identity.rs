@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use adapters::identity::{LocalIdentity, Sessions, SignInLinks};
+use adapters::identity::{LocalIdentity, Sessions, SignInLinks, Way};
 use domain::access::{AccessRole, Accounts, CredentialKind};
 use domain::ids::AccountId;
 use serde_json::Value;
@@ -77,7 +77,7 @@ fn signing_out_ends_the_sessions_of_a_person() {
     world.block_on(async {
         let pool = PgPool::connect(&world.database_url).await.unwrap();
         let grant = SignInLinks::new(pool.clone()).redeem(code).await.unwrap().unwrap();
-        Sessions::new(pool.clone()).begin(grant, None).await.unwrap();
+        Sessions::new(pool.clone()).begin(grant, Way::Link, None).await.unwrap();
         pool.close().await;
     });
     let other = world.json(&["sign-out", "--subject", "ana", "--org", "moonstay"]).ok().json();

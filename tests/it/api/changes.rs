@@ -94,6 +94,16 @@ async fn two_admins_do_not_overwrite_each_other() -> anyhow::Result<()> {
     let away = json!({ "base_url": "http://127.0.0.1:9/elsewhere" });
     let away = api.send(Method::PATCH, &path, &[], Some(&away)).await?.expect(400)?;
     assert_eq!(away.json()["field"], json!("base_url"));
+    // Several settings are one change: all of them or none.
+    let both = json!({ "name": "", "rate_limit": "3/1s" });
+    api.send(Method::PATCH, &path, &[], Some(&both)).await?.expect(400)?;
+    assert_ne!(api.get(&path).await?.json()["rate_limit"], json!("3/1s"));
+    let both = json!({ "name": "Both", "rate_limit": "3/1s" });
+    let events = world.count("SELECT count(*) FROM events").await?;
+    let first =
+        api.send(Method::PATCH, &path, &[("if-match", &first.header("etag"))], Some(&both)).await?.expect(200)?;
+    assert_eq!((&first.json()["name"], &first.json()["rate_limit"]), (&json!("Both"), &json!("3/1s")));
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, events + 2);
     let newest = first.header("etag");
     api.send(Method::PATCH, &path, &[("if-match", &newest)], Some(&change("Two"))).await?.expect(200)?;
     // Both at once on one version: one of them wins.
@@ -144,6 +154,14 @@ async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Re
     assert_eq!(get("/api/channels/targets?cursor=abc").await?.expect(400)?.json()["field"], json!("cursor"));
     assert_eq!(get("/api/channels/targets?min_position=x").await?.expect(400)?.json()["field"], json!("min_position"));
     get("/api/channels/targets?min_position=999999").await?.expect(400)?;
+    for (path, field) in [
+        ("/api/channels/audit?outcome=acepted", "outcome"),
+        ("/api/channels/audit/export?cause=mnual", "cause"),
+        ("/api/channels/targets?health=well", "health"),
+        ("/api/channels/listings?state=gone", "state"),
+    ] {
+        assert_eq!(get(path).await?.expect(400)?.json()["field"], json!(field), "{path}");
+    }
     get("/api/channels/dead-letters").await?.expect(200)?;
     api.send(Method::DELETE, "/api/channels/dead-letters/0", &[], None).await?.expect(404)?;
     get("/api/channels/nothing").await?.expect(404)?;
@@ -151,9 +169,42 @@ async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Re
     api.send(Method::PUT, "/api/channels/targets", &[], None).await?.expect(405)?;
     let text = [("content-type", "text/plain")];
     api.send(Method::POST, "/api/channels/targets", &text, None).await?.expect(415)?;
+    let form = [("content-type", "application/x-www-form-urlencoded"), ("x-request-id", "of-a-form")];
+    let form = api.send_text(Method::POST, "/sign-in", &form, "kode=1".to_owned()).await?;
+    assert!(form.status.is_client_error(), "{form:?}");
+    assert_eq!(
+        (form.header("content-type").as_str(), form.header("x-request-id").as_str()),
+        ("application/problem+json", "of-a-form")
+    );
+    // An escaped backslash before u0000 is text.
+    let path = format!("/api/channels/targets/{target}/pause");
+    let json = [("content-type", "application/json")];
+    let nul = api.send_text(Method::POST, &path, &json, r#"{"reason":"a\u0000"}"#.to_owned()).await?.expect(400)?;
+    assert_eq!(nul.json()["field"], json!("body"));
     let large = json!({ "reason": "x".repeat(300_000) });
-    api.post(&format!("/api/channels/targets/{target}/pause"), &large).await?.expect(413)?;
+    let large = api.post(&format!("/api/channels/targets/{target}/pause"), &large).await?.expect(413)?;
+    assert_eq!(large.json()["type"], json!("/problems/too-large"));
+    assert!(!large.header("x-request-id").is_empty());
     assert_eq!(world.count("SELECT count(*) FROM events").await?, before);
+    // A new connection: the one of the large body was closed on it.
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    api.send_text(Method::POST, &path, &json, r#"{"reason":"a\\u0000"}"#.to_owned()).await?.expect(200)?;
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_a_good_credential_is_limited_by_where_it_comes_from() -> anyhow::Result<()> {
+    let world = World::new(&[8103]).await?;
+    let service = world.serve_with("api", &["--api-rate", "5"])?;
+    let nobody = Api::of(&service).await?;
+    let asked = (0..40).map(|_| nobody.get("/api/channels/targets"));
+    let answers = futures::future::try_join_all(asked).await?;
+    let limited: Vec<_> = answers.iter().filter(|answer| answer.status.as_u16() == 429).collect();
+    assert!(answers.iter().any(|answer| answer.status.as_u16() == 401) && limited.len() >= 20, "{answers:?}");
+    assert_eq!(limited[0].header("ratelimit-remaining"), "0");
+    // Whoever is somebody has a bucket of its own.
+    nobody.as_caller(&world, ORG, None, "owner")?.get("/api/channels/targets").await?.expect(200)?;
     drop(service);
     world.close().await
 }

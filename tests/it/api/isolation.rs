@@ -7,6 +7,7 @@ use domain::access::{AccessRole, Accounts, Caller, CredentialKind};
 use domain::window::RateLimit;
 use end_to_end::api::{Answer, Api};
 use end_to_end::unit::unit;
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ struct Things {
     target: String,
     listing: String,
     sync: String,
+    letter: String,
 }
 
 fn path(route: &Route, things: &Things) -> String {
@@ -34,7 +36,7 @@ fn path(route: &Route, things: &Things) -> String {
         .replace("{target_id}", &things.target)
         .replace("{listing_id}", &things.listing)
         .replace("{sync_id}", &things.sync)
-        .replace("{number}", "1")
+        .replace("{number}", &things.letter)
 }
 
 /// A body that the route takes, and that changes nothing of what the next requests need.
@@ -75,11 +77,24 @@ async fn every_route_is_kept_from_every_role_that_may_not_and_from_everybody_els
     let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
     world.drained(Duration::from_secs(30)).await?;
     let sync: uuid::Uuid = sqlx::query_scalar("SELECT sync_id FROM outbound_audit").fetch_one(&world.pool).await?;
-    let things = Things { target: target.to_string(), listing: listing.to_string(), sync: sync.to_string() };
+    let things = Things {
+        target: target.to_string(),
+        listing: listing.to_string(),
+        sync: sync.to_string(),
+        letter: "1".to_owned(),
+    };
+    let broken = world.nats.prefix.unit_changed(&ORG.parse()?, &"broken".parse()?);
+    world.publish_raw(broken, b"{}".to_vec()).await?;
+    wait_until("the broken message is a dead letter", Duration::from_secs(20), || async {
+        let letters = world.nats.dead_letter_count().await?;
+        Ok(if letters == 1 { Ok(()) } else { Err(format!("{letters} letters")) })
+    })
+    .await?;
     let nothing = Things {
         target: uuid::Uuid::now_v7().to_string(),
         listing: uuid::Uuid::now_v7().to_string(),
         sync: uuid::Uuid::now_v7().to_string(),
+        letter: "999".to_owned(),
     };
     let (mut cases, mut refused) = (0, 0);
     // Deletions last: whoever may make them takes away what others are asked about.
@@ -120,7 +135,7 @@ async fn every_route_is_kept_from_every_role_that_may_not_and_from_everybody_els
                     let absent = ask(&caller, route, &nothing).await?;
                     assert_eq!((status, &answer.text), (404, &absent.text), "{case}");
                 } else if is_list(route) && route.path != "/api/channels/me" {
-                    for secret in [things.target.as_str(), &things.listing, &things.sync, ACCOUNT] {
+                    for secret in [things.target.as_str(), &things.listing, &things.sync, ACCOUNT, "broken"] {
                         assert!(!answer.text.contains(secret), "{case}");
                     }
                 }

@@ -3,13 +3,14 @@
 use axum::extract::State;
 use domain::ids::ListingId;
 use domain::listing::ListingCommand;
+use domain::recorded::Position;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::read::visible;
 use crate::api::Api;
-use crate::api::answer::{Changed, IfMatch};
+use crate::api::answer::{Changed, IfMatch, IfMatchHeader};
 use crate::api::by::By;
 use crate::api::input::{Body, Id};
 use crate::api::problem::Problem;
@@ -29,7 +30,7 @@ pub(in crate::api) struct ListingState {
 
 /// Hold a listing's syncs.
 #[utoipa::path(post, path = "/api/channels/listings/{listing_id}/pause", tag = "listings", request_body = Reason,
-    params(("listing_id" = Uuid, Path, description = "The listing")),
+    params(("listing_id" = Uuid, Path, description = "The listing"), IfMatchHeader),
     responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn pause(
     State(api): State<Api>,
@@ -44,7 +45,7 @@ pub(in crate::api) async fn pause(
 
 /// Send again.
 #[utoipa::path(post, path = "/api/channels/listings/{listing_id}/resume", tag = "listings",
-    params(("listing_id" = Uuid, Path, description = "The listing")),
+    params(("listing_id" = Uuid, Path, description = "The listing"), IfMatchHeader),
     responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn resume(
     State(api): State<Api>,
@@ -57,7 +58,7 @@ pub(in crate::api) async fn resume(
 
 /// Take a listing off its target. What stands at the channel stays there.
 #[utoipa::path(delete, path = "/api/channels/listings/{listing_id}", tag = "listings", request_body = Reason,
-    params(("listing_id" = Uuid, Path, description = "The listing")),
+    params(("listing_id" = Uuid, Path, description = "The listing"), IfMatchHeader),
     responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn unlink(
     State(api): State<Api>,
@@ -84,6 +85,16 @@ async fn change(
         Some(version) => commands.listing_at(id, version, command, &metadata).await?,
         None => commands.listing(id, command, &metadata).await?,
     };
+    changed(api, by, id, position).await
+}
+
+/// The answer to a change: where the listing is in its life now.
+pub(in crate::api) async fn changed(
+    api: &Api,
+    by: &By,
+    id: ListingId,
+    position: Option<Position>,
+) -> Result<Changed<ListingState>, Problem> {
     let (_, listing, version) = visible(api, by, id).await?;
     let state = listing.state().map(|state| state.as_str().to_owned()).unwrap_or_default();
     let body = ListingState { listing_id: id.0, state, version, position: position.map(|position| position.0) };

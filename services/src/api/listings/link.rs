@@ -2,11 +2,13 @@
 
 use axum::extract::State;
 use domain::access::Accounts;
-use domain::ids::{TargetId, UnitId};
+use domain::ids::{ListingId, TargetId, UnitId};
+use domain::recorded::Position;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::read::visible;
 use crate::api::Api;
 use crate::api::answer::Changed;
 use crate::api::by::By;
@@ -71,16 +73,25 @@ pub(in crate::api) async fn link(
         None if wanted.afresh => AtChannel::Afresh,
         None => AtChannel::Kept,
     };
-    let linked = api.inner.syncing.link(target_id, wanted.unit_id.clone(), at_channel, by.asked()).await?;
-    let (_, version) = api.inner.syncing.commands().load_listing_at(linked.listing_id).await?;
-    let position = linked.position;
+    let linked = api.inner.syncing.link(target_id, wanted.unit_id, at_channel, by.asked()).await?;
+    self::linked(&api, &by, linked.listing_id, linked.position, linked.sync_requested).await
+}
+
+/// The answer to a link.
+pub(in crate::api) async fn linked(
+    api: &Api,
+    by: &By,
+    id: ListingId,
+    position: Position,
+    sync_requested: bool,
+) -> Result<Changed<LinkedListing>, Problem> {
+    let (link, _, version) = visible(api, by, id).await?;
     let body = LinkedListing {
-        listing_id: linked.listing_id.0,
-        target_id: wanted.target_id,
-        unit_id: wanted.unit_id.to_string(),
-        sync_requested: linked.sync_requested,
+        listing_id: id.0,
+        target_id: link.target_id.0,
+        unit_id: link.unit_id.to_string(),
+        sync_requested,
         position: position.0,
     };
-    let location = format!("/api/channels/listings/{}", linked.listing_id);
-    Ok(Changed::new(Some(position), version, body).created(location))
+    Ok(Changed::new(Some(position), version, body).created(format!("/api/channels/listings/{id}")))
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
-use crate::api::input::{Id, Query};
+use crate::api::input::{Id, Query, one_of};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
@@ -56,10 +56,7 @@ pub(in crate::api) async fn list(
 ) -> Result<Json<Page<Listing>>, Problem> {
     let limit = limit(query.limit)?;
     let after: Option<After> = decode(query.cursor.as_deref())?;
-    let states = ["active", "paused", "target_deleted", "unlinked"];
-    if let Some(other) = query.state.as_deref().filter(|state| !states.contains(state)) {
-        return Err(Problem::field("state", format!("{other:?}; one of {}", states.join(", "))));
-    }
+    one_of("state", query.state.as_deref(), &["active", "paused", "target_deleted", "unlinked"])?;
     let statement = format!(
         "SELECT * FROM ({LISTINGS} WHERE l.org_id = $1 AND ($2::text[] IS NULL OR l.account_id = ANY ($2))) AS l
          WHERE ($3::uuid IS NULL OR target_id = $3) AND ($4::text IS NULL OR unit_id = $4)
@@ -101,7 +98,8 @@ pub(in crate::api) async fn get(
 /// not there: answer and time tell no difference.
 pub(super) async fn visible(api: &Api, by: &By, id: ListingId) -> Result<(Link, ChannelListing, i64), Problem> {
     let (listing, version) = api.inner.syncing.commands().load_listing_at(id).await?;
-    let link = listing.link().filter(|link| by.caller.sees(&link.org_id, &link.account_id)).cloned();
+    let known = Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelListing", id.0).await?;
+    let link = listing.link().filter(|link| known && by.caller.sees(&link.org_id, &link.account_id)).cloned();
     link.map(|link| (link, listing, version)).ok_or_else(|| ListingError::NotFound.into())
 }
 

@@ -16,6 +16,7 @@ use crate::api::answer::Changed;
 use crate::api::by::By;
 use crate::api::input::{Body, Id};
 use crate::api::problem::Problem;
+use crate::api::reader::Reader;
 use crate::api::targets::Reason;
 use crate::replay_point::{NoSnapshot, ReplayPoint};
 
@@ -133,9 +134,21 @@ async fn resend(
     reason: String,
 ) -> Result<Changed<RequestedSync>, Problem> {
     let position = api.inner.syncing.resend(id, snapshot, reason, by.asked()).await?;
-    let made = sqlx::query_as(MADE).bind(position.unwrap_or(Position(0)).0).fetch_optional(&api.inner.pool).await?;
+    requested(api, by, id, position).await
+}
+
+/// The answer to a request for a sync, which stands at this position of the journal.
+pub(in crate::api) async fn requested(
+    api: &Api,
+    by: &By,
+    id: ListingId,
+    position: Option<Position>,
+) -> Result<Changed<RequestedSync>, Problem> {
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let made = sqlx::query_as(MADE).bind(position.unwrap_or(Position(0)).0).fetch_optional(&mut *reader).await?;
     let (sync_id, snapshot): (Option<Uuid>, Option<String>) = made.unwrap_or_default();
-    let (_, version) = api.inner.syncing.commands().load_listing_at(id).await?;
+    drop(reader);
+    let (_, _, version) = visible(api, by, id).await?;
     let body = RequestedSync { listing_id: id.0, sync_id, snapshot, position: position.map(|position| position.0) };
     Ok(Changed::new(position, version, body).accepted())
 }

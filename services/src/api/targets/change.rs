@@ -1,8 +1,10 @@
-//! Changing targets. Each change is one event, or none where nothing differs.
+//! Changing targets. Each change is one commit, or none where nothing differs.
 
+use adapters::destinations::Forbidden;
 use axum::extract::State;
 use domain::channel::ChannelKind;
 use domain::ids::{AccountId, TargetId};
+use domain::recorded::Position;
 use domain::target::{Configuration, Lifecycle, NewTarget, TargetCommand, TargetError};
 use domain::window::RateLimit;
 use secrecy::SecretString;
@@ -14,10 +16,10 @@ use uuid::Uuid;
 use super::read::visible;
 use super::shape::Target;
 use crate::api::Api;
-use crate::api::answer::{Changed, IfMatch};
+use crate::api::answer::{Changed, IfMatch, IfMatchHeader};
 use crate::api::by::By;
 use crate::api::input::{Body, Id};
-use crate::api::problem::{Problem, ProblemKind};
+use crate::api::problem::Problem;
 use crate::commands::CommandError;
 
 /// A target to make.
@@ -101,7 +103,14 @@ fn parsed(field: &'static str, text: &str) -> Result<RateLimit, Problem> {
 /// Only where the operator allows it, so that nobody makes this service call into its own network.
 async fn may_lead(api: &Api, base_url: &str) -> Result<(), Problem> {
     let checked = api.inner.destinations.check(base_url).await;
-    checked.map_err(|forbidden| Problem::field("base_url", forbidden.to_string()))
+    checked.map_err(|forbidden| {
+        let reason = match forbidden {
+            // Where a name leads in the operator's network is not for its callers.
+            Forbidden::Host { host, .. } => format!("{host} is at no public address; the operator can allow it"),
+            other => other.to_string(),
+        };
+        Problem::field("base_url", reason)
+    })
 }
 
 /// A target's secret goes to the host that it was given for, and to no other.
@@ -148,22 +157,18 @@ pub(in crate::api) async fn create(
     if matches!(made, Err(CommandError::Refused(_))) {
         api.inner.vault.forget(&api.inner.pool, &credential).await;
     }
-    let position = made?;
-    let (settings, version) = visible(&api, &by, target_id).await?;
-    let changed = Changed::new(position, version, Target::of(&settings, version));
-    Ok(changed.created(format!("/api/channels/targets/{target_id}")))
+    Ok(changed(&api, &by, target_id, made?).await?.created(path(target_id)))
 }
 
 /// Change a target's name, address or limits.
 #[utoipa::path(patch, path = "/api/channels/targets/{target_id}", tag = "targets", request_body = ConfigureTarget,
-    params(("target_id" = Uuid, Path, description = "The target"),
-        ("if-match" = Option<String>, Header, description = "The ETag that was read; 412 if it was changed since")),
+    params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn configure(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(mut version): IfMatch,
+    IfMatch(version): IfMatch,
     Body(wanted): Body<ConfigureTarget>,
 ) -> Result<Changed<Target>, Problem> {
     let rate_limit = wanted.rate_limit.map(|limit| parsed("rate_limit", &limit)).transpose()?;
@@ -176,31 +181,16 @@ pub(in crate::api) async fn configure(
         may_lead(&api, base_url).await?;
         stays_at_its_host(&visible(&api, &by, TargetId(id)).await?.0.base_url, base_url)?;
     }
-    let configuration = Configuration { name: wanted.name, base_url: wanted.base_url, account_rate_limit };
-    let configures = configuration != Configuration::default();
-    if !configures && rate_limit.is_none() {
+    let configuration = Configuration { name: wanted.name, base_url: wanted.base_url, account_rate_limit, rate_limit };
+    if configuration == Configuration::default() {
         return Err(Problem::field("body", "give name, base_url, rate_limit or account_rate_limit"));
     }
-    let mut changed = None;
-    if configures {
-        let command = TargetCommand::Configure(configuration);
-        let done = change(&api, &by, TargetId(id), version, command).await?;
-        // What comes second is meant for what the first one left.
-        version = version.and(done.version);
-        changed = Some(done);
-    }
-    if let Some(rate_limit) = rate_limit {
-        let command = TargetCommand::ChangeRateLimit { rate_limit };
-        let done = change(&api, &by, TargetId(id), version, command).await?;
-        let position = done.position.or_else(|| changed.and_then(|before| before.position));
-        changed = Some(Changed { position, ..done });
-    }
-    changed.ok_or_else(|| ProblemKind::Internal.because("nothing was changed"))
+    change(&api, &by, TargetId(id), version, TargetCommand::Configure(configuration)).await
 }
 
 /// Hold a target's syncs. Changes go on being recorded; the last one of each unit is sent after the resume.
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/pause", tag = "targets", request_body = Reason,
-    params(("target_id" = Uuid, Path, description = "The target")),
+    params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn pause(
     State(api): State<Api>,
@@ -215,7 +205,7 @@ pub(in crate::api) async fn pause(
 
 /// Send again; also says that refused credentials are good again.
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/resume", tag = "targets",
-    params(("target_id" = Uuid, Path, description = "The target")),
+    params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn resume(
     State(api): State<Api>,
@@ -228,7 +218,7 @@ pub(in crate::api) async fn resume(
 
 /// Give a target another secret. What is under way ends with the one of before, which is still given for five minutes.
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/credential", tag = "targets",
-    request_body = RotateCredential, params(("target_id" = Uuid, Path, description = "The target")),
+    request_body = RotateCredential, params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn rotate(
     State(api): State<Api>,
@@ -252,7 +242,7 @@ pub(in crate::api) async fn rotate(
 
 /// Delete a target softly: its history stays, its syncs end, nothing at the channel is touched.
 #[utoipa::path(delete, path = "/api/channels/targets/{target_id}", tag = "targets", request_body = Reason,
-    params(("target_id" = Uuid, Path, description = "The target")),
+    params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn delete(
     State(api): State<Api>,
@@ -282,6 +272,21 @@ async fn change(
         Some(version) => commands.target_at(id, version, command, &metadata).await?,
         None => commands.target(id, command, &metadata).await?,
     };
+    changed(api, by, id, position).await
+}
+
+/// The answer to a change: the target as it is now.
+pub(in crate::api) async fn changed(
+    api: &Api,
+    by: &By,
+    id: TargetId,
+    position: Option<Position>,
+) -> Result<Changed<Target>, Problem> {
     let (settings, version) = visible(api, by, id).await?;
     Ok(Changed::new(position, version, Target::of(&settings, version)))
+}
+
+/// Where a target is read.
+pub(in crate::api) fn path(id: TargetId) -> String {
+    format!("/api/channels/targets/{id}")
 }

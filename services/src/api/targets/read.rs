@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use domain::ids::TargetId;
-use domain::target::{Settings, TargetError};
+use domain::target::{Health, Settings, TargetError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -12,11 +12,11 @@ use super::shape::{COLUMNS, Row, Target};
 use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
-use crate::api::input::{Id, Query};
+use crate::api::input::{Id, Query, one_of};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
-use crate::views::health::{self, Health, HealthChange};
+use crate::views::health::{self, HealthChange};
 
 /// Changes that are shown.
 const CHANGES: i64 = 50;
@@ -58,6 +58,7 @@ pub(in crate::api) async fn list(
 ) -> Result<Json<Page<Target>>, Problem> {
     let limit = limit(query.limit)?;
     let after: Option<After> = decode(query.cursor.as_deref())?;
+    one_of("health", query.health.as_deref(), &Health::ALL.map(Health::as_str))?;
     let statement = format!(
         "SELECT {COLUMNS} FROM channel_targets
          WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) AND ($3 OR lifecycle <> 'deleted')
@@ -100,8 +101,9 @@ pub(in crate::api) async fn get(
 /// not there: answer and time tell no difference.
 pub(in crate::api) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<(Settings, i64), Problem> {
     let (target, version) = api.inner.syncing.commands().load_target_at(id).await?;
-    let settings = target.settings().filter(|target| by.caller.sees(&target.org_id, &target.account_id)).cloned();
-    settings.map(|settings| (settings, version)).ok_or_else(|| TargetError::NotFound.into())
+    let known = Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelTarget", id.0).await?;
+    let settings = target.settings().filter(|target| known && by.caller.sees(&target.org_id, &target.account_id));
+    settings.cloned().map(|settings| (settings, version)).ok_or_else(|| TargetError::NotFound.into())
 }
 
 /// How a target answers.
@@ -110,7 +112,7 @@ pub(in crate::api) struct HealthHistory {
     /// Now, by the journal.
     health: String,
     /// Details; absent until the read model has seen the target.
-    now: Option<Health>,
+    now: Option<health::Health>,
     /// The newest changes first.
     changes: Vec<HealthChange>,
 }

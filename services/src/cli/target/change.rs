@@ -1,4 +1,4 @@
-//! What changes a target: each command is one event in the journal, or none where nothing differs.
+//! What changes a target: each command is one commit in the journal, or none where nothing differs.
 
 use anyhow::Context;
 use clap::Args;
@@ -92,6 +92,7 @@ impl ConfigureArgs {
             name: self.name,
             base_url: self.base_url,
             account_rate_limit: self.account_rate_limit.map(|limit| limit.0),
+            rate_limit: None,
         };
         change_target(session, self.target_id, TargetCommand::Configure(change), "configured").await
     }
@@ -99,7 +100,8 @@ impl ConfigureArgs {
 
 impl RateLimitArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
-        let command = TargetCommand::ChangeRateLimit { rate_limit: self.rate_limit };
+        let command =
+            TargetCommand::Configure(Configuration { rate_limit: Some(self.rate_limit), ..Configuration::default() });
         change_target(session, self.target_id, command, &format!("limited to {}", self.rate_limit)).await
     }
 }

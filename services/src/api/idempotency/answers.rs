@@ -1,0 +1,145 @@
+//! The table of answers, a row per key.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt as _;
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use super::REPLAYED;
+use crate::api::answer::POSITION;
+use crate::api::problem::{Problem, ProblemKind};
+
+/// Whose key it is.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) org: String,
+    pub(super) subject: String,
+    pub(super) key: String,
+}
+
+/// What a key is met with.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// Nobody has asked with it; the change's events are to carry this id.
+    First { causation_id: Uuid },
+    /// Somebody has, with the same request, and its end is not known; the journal knows it by this id.
+    Again { causation_id: Uuid },
+    /// It was answered.
+    Before(Response),
+}
+
+/// A first request that has had no answer for a minute has died with its process. Its id stays, so that what it did is
+/// found; a key of yesterday begins anew.
+const BEGIN: &str = "
+INSERT INTO api_answers AS kept (org_id, subject, key, request) VALUES ($1, $2, $3, $4)
+ON CONFLICT (org_id, subject, key) DO UPDATE SET request = excluded.request, recorded_at = clock_timestamp(),
+    causation_id = CASE WHEN kept.recorded_at < now() - interval '1 day' THEN excluded.causation_id
+        ELSE kept.causation_id END,
+    unknown_end = false, status = NULL, content_type = NULL, etag = NULL, location = NULL, position = NULL, body = NULL
+WHERE kept.recorded_at < now() - interval '1 day'
+    OR (kept.status IS NULL AND kept.request = excluded.request
+        AND (kept.unknown_end OR kept.recorded_at < now() - interval '1 minute'))
+RETURNING causation_id, xmax <> 0 AS again";
+
+const FOUND: &str = "
+SELECT request, status, content_type, etag, location, position, body FROM api_answers
+WHERE org_id = $1 AND subject = $2 AND key = $3";
+
+const KEEP: &str = "
+UPDATE api_answers SET status = $4, content_type = $5, etag = $6, location = $7, position = $8, body = $9
+WHERE org_id = $1 AND subject = $2 AND key = $3";
+
+const UNKNOWN: &str =
+    "UPDATE api_answers SET unknown_end = true WHERE org_id = $1 AND subject = $2 AND key = $3 AND status IS NULL";
+
+const FORGET: &str = "DELETE FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $3";
+
+const SWEEP: &str = "
+DELETE FROM api_answers WHERE ctid IN (
+    SELECT ctid FROM api_answers WHERE recorded_at < now() - interval '1 day' LIMIT 100)";
+
+#[derive(Debug, FromRow)]
+struct Kept {
+    request: Vec<u8>,
+    status: Option<i32>,
+    content_type: Option<String>,
+    etag: Option<String>,
+    location: Option<String>,
+    position: Option<String>,
+    body: Option<Vec<u8>>,
+}
+
+/// Begins a request with a key; `print` is what the request is known by.
+pub(super) async fn begin(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Begun, Problem> {
+    let begun = sqlx::query_as(BEGIN).bind(&key.org).bind(&key.subject).bind(&key.key).bind(print);
+    match begun.fetch_optional(pool).await? {
+        Some((causation_id, false)) => Ok(Begun::First { causation_id }),
+        Some((causation_id, true)) => Ok(Begun::Again { causation_id }),
+        None => given_before(pool, key, print).await.map(Begun::Before),
+    }
+}
+
+async fn given_before(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Response, Problem> {
+    let query = sqlx::query_as(FOUND).bind(&key.org).bind(&key.subject).bind(&key.key);
+    let found: Option<Kept> = query.fetch_optional(pool).await?;
+    let in_use = || {
+        let reason = "the first request with this key is still under way";
+        ProblemKind::IdempotencyKeyInUse.because(reason).retry_after(1)
+    };
+    let kept = found.ok_or_else(in_use)?;
+    if kept.request != print {
+        let reason = "this key was used for another request: take a new one";
+        let problem = ProblemKind::IdempotencyKeyReused.because(reason);
+        return Err(Problem { field: Some("Idempotency-Key".to_owned()), ..problem });
+    }
+    let status = kept.status.and_then(|status| u16::try_from(status).ok()).ok_or_else(in_use)?;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let mut response = (status, kept.body.unwrap_or_default()).into_response();
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kept.content_type),
+        (header::ETAG, kept.etag),
+        (header::LOCATION, kept.location),
+        (POSITION.clone(), kept.position),
+    ] {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// Keeps the answer for whoever asks again. The change is made: where the answer cannot be kept it is given all the
+/// same, and found in the journal when it is asked for again.
+pub(super) async fn keep(pool: &PgPool, key: &Key, response: Response) -> Result<Response, Problem> {
+    let (parts, body) = response.into_parts();
+    let body: Bytes =
+        body.collect().await.map_err(|_| ProblemKind::Internal.because("the answer was cut off"))?.to_bytes();
+    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
+    let query = sqlx::query(KEEP).bind(&key.org).bind(&key.subject).bind(&key.key);
+    let query = query.bind(i32::from(parts.status.as_u16())).bind(text(header::CONTENT_TYPE)).bind(text(header::ETAG));
+    let query = query.bind(text(header::LOCATION)).bind(text(POSITION.clone()));
+    let kept = async {
+        query.bind(body.as_ref()).execute(pool).await?;
+        sqlx::query(SWEEP).execute(pool).await
+    };
+    if let Err(error) = kept.await {
+        tracing::warn!(error = %error, "failed to keep an answer for its idempotency key");
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// The request ended, and whether it changed anything is not known.
+pub(super) async fn end_is_unknown(pool: &PgPool, key: &Key) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(UNKNOWN).bind(&key.org).bind(&key.subject).bind(&key.key);
+    query.execute(pool).await.map(|_| ())
+}
+
+/// The request changed nothing.
+pub(super) async fn forget(pool: &PgPool, key: &Key) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(FORGET).bind(&key.org).bind(&key.subject).bind(&key.key);
+    query.execute(pool).await.map(|_| ())
+}

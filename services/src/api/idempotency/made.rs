@@ -1,0 +1,51 @@
+//! What a request has changed whose answer was lost: found in the journal by the causation id of its events.
+
+use axum::response::{IntoResponse as _, Response};
+use domain::ids::{ListingId, TargetId};
+use domain::recorded::Position;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::api::by::By;
+use crate::api::problem::{Problem, ProblemKind};
+use crate::api::{listings, targets};
+
+/// As the index `events_of_requests` has it.
+const MADE: &str = "
+SELECT position, aggregate_type, aggregate_id, event_type FROM events
+WHERE metadata ->> 'causation_id' = $1 AND metadata ->> 'credential' IN ('session', 'service_token', 'local_token')
+    AND metadata ? 'causation_id'
+ORDER BY position";
+
+/// An event of a change.
+#[derive(Debug, FromRow)]
+struct Made {
+    position: i64,
+    aggregate_type: String,
+    aggregate_id: String,
+    event_type: String,
+}
+
+/// The answer to a change that was made; `None` where none was.
+pub(super) async fn answer(api: &Api, by: &By, causation_id: Uuid) -> Result<Option<Response>, Problem> {
+    let made: Vec<Made> = sqlx::query_as(MADE).bind(causation_id.to_string()).fetch_all(&api.inner.pool).await?;
+    let (Some(first), Some(last)) = (made.first(), made.last()) else { return Ok(None) };
+    let unreadable = |_| ProblemKind::Internal.because("its history cannot be read by this build; ask the operator");
+    let id: Uuid = first.aggregate_id.parse().map_err(unreadable)?;
+    let position = Some(Position(last.position));
+    if first.aggregate_type == "ChannelTarget" {
+        let changed = targets::changed(api, by, TargetId(id), position).await?;
+        let made_now = first.event_type == "TargetCreated";
+        return Ok(Some(if made_now { changed.created(targets::path(TargetId(id))) } else { changed }.into_response()));
+    }
+    let id = ListingId(id);
+    let requested = |event: &Made| matches!(event.event_type.as_str(), "SyncRequested" | "SyncSkipped");
+    Ok(Some(match first.event_type.as_str() {
+        "ListingLinked" => {
+            listings::linked(api, by, id, Position(last.position), made.iter().any(requested)).await?.into_response()
+        }
+        _ if requested(first) => listings::requested(api, by, id, position).await?.into_response(),
+        _ => listings::changed(api, by, id, position).await?.into_response(),
+    }))
+}
