@@ -1,6 +1,7 @@
 //! `bench`: measures the service against what it replaces. Each command prints one JSON object as its last line; what
 //! it says on the way goes to stderr.
 
+mod api;
 mod arrivals;
 mod channel;
 mod cost;
@@ -69,6 +70,8 @@ enum Command {
     Growth(growth::GrowthOptions),
     /// One to four dispatchers against a channel with 50 ms latency
     Scale(scale::ScaleOptions),
+    /// What reads and writes of the HTTP API take at a pace, alone and beside a full sync
+    Api(api::ApiOptions),
     /// Private memory of the service beside 10,000 targets and a million listings
     Memory(memory::MemoryOptions),
     /// All of them, tiny: they still run
@@ -88,6 +91,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Rebuild(options) => rebuild::run(options, folder).await?,
         Command::Growth(options) => growth::run(options, folder).await?,
         Command::Scale(options) => scale::run(options, folder).await?,
+        Command::Api(options) => api::run(options, folder).await?,
         Command::Memory(options) => memory::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };

@@ -22,8 +22,13 @@ pub struct Ours<'a> {
 impl<'a> Ours<'a> {
     /// Starts the service.
     pub async fn start(world: &World, messages: &'a Messages) -> anyhow::Result<Self> {
+        Self::start_with(world, messages, &[]).await
+    }
+
+    /// Starts the service with these arguments.
+    pub async fn start_with(world: &World, messages: &'a Messages, arguments: &[&str]) -> anyhow::Result<Self> {
         sqlx::query("CHECKPOINT").execute(&world.pool).await?;
-        Ok(Self { service: Service::start(world)?, messages })
+        Ok(Self { service: Service::start_with(world, "service", arguments)?, messages })
     }
 
     /// Waits for the audit rows of jobs after a position; fails when one ends otherwise than accepted.
