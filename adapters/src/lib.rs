@@ -1,5 +1,5 @@
 //! The outside world, one module each: the journal and the other tables that are not read models, NATS, Hostaway,
-//! identity, secrets, and where calls may go. Nothing here decides anything about units, targets or listings: that is the
+//! identity, secrets, telemetry, and where calls may go. Nothing here decides anything about units, targets or listings: that is the
 //! domain's.
 
 pub mod destinations;
@@ -12,4 +12,5 @@ pub mod leader;
 pub mod nats;
 pub mod postgres;
 pub mod secrets;
+pub mod telemetry;
 pub mod units;

@@ -10,6 +10,11 @@ pub fn cut(text: &str, longest: usize) -> String {
     kept
 }
 
+/// The trace that a `traceparent` names; empty where there is none.
+pub fn trace_id(traceparent: Option<&str>) -> &str {
+    traceparent.and_then(|text| text.split('-').nth(1)).unwrap_or_default()
+}
+
 /// A W3C `traceparent` of version 00, if this is one: a header that anyone may set, and that every event carries on.
 pub fn traceparent(text: &str) -> Option<&str> {
     let mut fields = text.split('-');

@@ -13,6 +13,7 @@ mod format;
 mod identity;
 mod lag;
 mod listing;
+mod log_level;
 mod migrate;
 mod output;
 mod projections;
@@ -119,6 +120,8 @@ enum Command {
     SignOut(identity::SignOutArgs),
     /// Sign a token for a service, where there is no identity provider
     Token(identity::TokenArgs),
+    /// Show or change what every process logs, while they run
+    LogLevel(log_level::LogLevelArgs),
     /// Check everything the service depends on and say what to do
     Doctor(doctor::DoctorArgs),
     /// Print completions for a shell
@@ -140,11 +143,11 @@ pub async fn run() -> ExitCode {
 
 async fn obey(cli: Cli) -> anyhow::Result<()> {
     let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn,sqlx=error" };
-    telemetry::start(cli.global.log_format, level)?;
+    let logs = telemetry::start(cli.global.log_format, level)?;
     let actor = Actor::cli(&cli.global.actor.unwrap_or_else(arguments::user));
     let session = Session { connections: cli.connections, actor, out: Out::new(cli.global.output) };
     match cli.command {
-        Command::Serve(options) => serve(&session.connections, &options).await,
+        Command::Serve(options) => serve(&session.connections, &options, logs).await,
         Command::Migrate(args) => args.run(&session).await,
         Command::Target(command) => command.run(&session).await,
         Command::Secret(command) => command.run(&session).await,
@@ -157,6 +160,7 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
         Command::SignIn(args) => args.run(&session).await,
         Command::SignOut(args) => args.run(&session).await,
         Command::Token(args) => args.run(&session),
+        Command::LogLevel(args) => args.run(&session).await,
         Command::Doctor(args) => args.run(&session).await,
         Command::Completions(args) => args.run(&session),
     }

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use adapters::event_store::{Journal, JournalContext, Moved, metadata_key};
+use adapters::telemetry::{Happened, Kind, happened, is_sampled};
 use async_trait::async_trait;
 use cqrs_es::{Aggregate, AggregateError, CqrsFramework, EventEnvelope, EventStore, Query};
 use domain::ids::{ListingId, TargetId};
@@ -114,7 +116,10 @@ impl Commands {
         command: TargetCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<TargetError>> {
-        run(&self.targets, &id.to_string(), command, metadata.to_map()).await
+        let began = SystemTime::now();
+        let done = run(&self.targets, &id.to_string(), command, metadata.to_map()).await;
+        tell(metadata, began, done.as_ref().err());
+        done
     }
 
     /// Runs a command on a listing. Gives the position of its last event, `None` when there was nothing to change.
@@ -124,12 +129,23 @@ impl Commands {
         command: ListingCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
-        let (id, map) = (id.to_string(), metadata.to_map());
-        match execute(&self.hasty_listings, &id, command.clone(), map.clone()).await {
+        let began = SystemTime::now();
+        let done = self.run_listing(&id.to_string(), command, metadata.to_map()).await;
+        tell(metadata, began, done.as_ref().err());
+        done
+    }
+
+    async fn run_listing(
+        &self,
+        id: &str,
+        command: ListingCommand,
+        map: HashMap<String, String>,
+    ) -> Result<Option<Position>, CommandError<ListingError>> {
+        match execute(&self.hasty_listings, id, command.clone(), map.clone()).await {
             // What wrote something was decided on the newest state: the append has checked that.
             Ok(Some(position)) => Ok(Some(position)),
             Ok(None) | Err(AggregateError::UserError(_) | AggregateError::AggregateConflict) => {
-                run(&self.listings, &id, command, map).await
+                run(&self.listings, id, command, map).await
             }
             // It may have been written: whoever asked has to know that, and not how a second time went.
             Err(unknown) => Err(failure(unknown)),
@@ -182,6 +198,16 @@ impl Commands {
     /// A listing as it is now.
     pub async fn load_listing(&self, id: ListingId) -> Result<ChannelListing, CommandError<ListingError>> {
         self.load_listing_at(id).await.map(|(listing, _)| listing)
+    }
+}
+
+/// The command as a part of its trace. A refusal is an answer; what came to no end is a failure.
+fn tell<E: fmt::Display>(metadata: &Metadata, began: SystemTime, error: Option<&CommandError<E>>) {
+    let parent = metadata.traceparent.as_deref();
+    if is_sampled(parent) {
+        let failed = error.filter(|error| !matches!(error, CommandError::Refused(_))).map(ToString::to_string);
+        let (name, ended) = ("append to the journal".into(), SystemTime::now());
+        happened(Happened { name, kind: Kind::Internal, parent, began, ended, attributes: Vec::new(), failed });
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every command needs to know, from flags or environment variables. Nothing else reads the environment.
 
 mod identity;
+mod telemetry;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::api::vault::Keeper;
 
 pub use identity::{IdentityOptions, ProviderOptions};
+pub use telemetry::TelemetrySettings;
 
 /// Where Postgres and NATS are.
 #[derive(Debug, Clone, Args)]
@@ -210,6 +212,10 @@ pub struct ServeOptions {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the help of the group")]
     pub identity: IdentityOptions,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the help of the group")]
+    pub telemetry: TelemetrySettings,
 
     /// Do not bring the schema up to date at the start
     #[arg(long, env = "DISTRIBUTION_NO_MIGRATE")]

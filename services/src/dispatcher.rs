@@ -13,6 +13,7 @@ mod job;
 mod message;
 mod record;
 mod round;
+mod trace;
 mod waiting;
 mod work;
 

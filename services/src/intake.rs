@@ -141,6 +141,7 @@ impl Intake {
                 _ => {}
             }
         }
+        taken.end_stages();
         let counts = taken.counts();
         tracing::info!(messages = arrived.len(), ?counts, "took unit changes in");
         self.syncing.units().count(&counts).await?;

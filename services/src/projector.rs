@@ -4,15 +4,18 @@
 //! journal, by the same code that catches up.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::leader::Leadership;
 use adapters::nats::Nats;
 use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
+use adapters::telemetry::{Happened, Kind, happened, is_sampled, sync_done};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use domain::recorded::{Position, Recorded};
+use domain::listing::ListingEvent;
+use domain::outcome::{OutcomeClass, SyncOutcome};
+use domain::recorded::{ChannelEvent, Position, Recorded};
 use futures::StreamExt;
 use projections::Runner;
 use sqlx::PgPool;
@@ -45,6 +48,8 @@ struct Arrived {
     position: Position,
     /// Absent where the event is too large for a message: it is read from the journal.
     event: Option<Recorded>,
+    /// Of a trace that is kept.
+    traceparent: Option<String>,
 }
 
 impl Projector {
@@ -114,13 +119,17 @@ impl Projector {
                         let (previous, reached) = (first.previous, last.position);
                         let follows = arrived.windows(2).all(|pair| pair[1].previous == pair[0].position);
                         let count = arrived.len();
+                        let began = SystemTime::now();
+                        let traces: Vec<String> = arrived.iter().filter_map(|one| one.traceparent.clone()).collect();
                         let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
                         if follows && events.len() == count {
                             self.runner.apply_batch(&events, previous).await?;
+                            events.iter().for_each(count_ended);
                         } else {
                             tracing::warn!("the stream has a hole; the journal fills it");
                             self.runner.catch_up().await?;
                         }
+                        traces.iter().for_each(|trace| tell(trace, began));
                         position = position.max(reached);
                         self.nats.nudge(self.nats.prefix.nudge_queue()).await;
                     }
@@ -141,6 +150,35 @@ impl Projector {
     }
 }
 
+/// The read models show an event of this trace.
+fn tell(trace: &str, began: SystemTime) {
+    happened(Happened {
+        name: "apply to the read models".into(),
+        kind: Kind::Consumer,
+        parent: Some(trace),
+        began,
+        ended: SystemTime::now(),
+        attributes: Vec::new(),
+        failed: None,
+    });
+}
+
+/// A sync job that an event ends, for the metrics.
+fn count_ended(event: &Recorded) {
+    let ChannelEvent::Listing(listing) = &event.event else { return };
+    let outcome = match &**listing {
+        ListingEvent::SyncSkipped { .. } => SyncOutcome::SkippedUnchanged,
+        ListingEvent::SyncAccepted { attempt } if attempt.rejected.is_empty() => SyncOutcome::Accepted,
+        ListingEvent::SyncAccepted { .. } => SyncOutcome::AcceptedWithRejections,
+        ListingEvent::SyncFoundUnchanged { .. } => SyncOutcome::SkippedUnchanged,
+        ListingEvent::SyncFailed { class: OutcomeClass::Rejected, .. } => SyncOutcome::Rejected,
+        ListingEvent::SyncFailed { class: OutcomeClass::Unauthorised, .. } => SyncOutcome::Unauthorised,
+        ListingEvent::SyncFailed { .. } => SyncOutcome::Exhausted,
+        _ => return,
+    };
+    sync_done(outcome.as_str());
+}
+
 type Message = Result<async_nats::jetstream::Message, async_nats::error::Error<pull::MessagesErrorKind>>;
 
 fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
@@ -151,8 +189,10 @@ fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
             let headers = message.headers.as_ref();
             let previous = position_header(headers, PREVIOUS_POSITION).unwrap_or_default();
             let position = position_header(headers, POSITION);
+            let traceparent = headers.and_then(|headers| headers.get("traceparent")).map(|trace| trace.as_str());
+            let traceparent = traceparent.filter(|trace| is_sampled(Some(trace))).map(str::to_owned);
             if headers.is_some_and(|headers| headers.get(IN_JOURNAL).is_some()) {
-                return Ok(Arrived { previous, position: position.unwrap_or_default(), event: None });
+                return Ok(Arrived { previous, position: position.unwrap_or_default(), event: None, traceparent });
             }
             let stored: StoredEvent = serde_json::from_slice(&message.payload)
                 .map_err(|error| anyhow::anyhow!("a message on {} is no event: {error}", message.subject))?;
@@ -161,7 +201,8 @@ fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
                 "a message on {} does not say where it stands",
                 message.subject
             );
-            Ok(Arrived { previous, position: Position(stored.position), event: Some(stored.into_recorded()?) })
+            let position = Position(stored.position);
+            Ok(Arrived { previous, position, event: Some(stored.into_recorded()?), traceparent })
         })
         .collect()
 }

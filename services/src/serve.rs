@@ -26,12 +26,13 @@ use crate::payloads::Payloads;
 use crate::projector::Projector;
 use crate::relay::Relay;
 use crate::syncing::Syncing;
+use crate::telemetry::{self, Logs};
 
 /// Runs the roles until SIGTERM or ctrl-c.
 ///
 /// A panic, in whatever task, ends the process at once, so that a supervisor starts it afresh: a task that is gone
 /// would leave its leases, its slots or the journal's queue to nobody.
-pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow::Result<()> {
+pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs) -> anyhow::Result<()> {
     abort_on_panic();
     let stop = CancellationToken::new();
     let pool = connections.postgres(options.pool).await?;
@@ -41,6 +42,8 @@ pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow:
     let nats = connections.nats().await?;
     nats.ensure_streams().await?;
     let listener = if options.runs(Role::Api) { Some(listen(options.listen).await?) } else { None };
+    let mut watchers = JoinSet::new();
+    let told = telemetry::serve(&options.telemetry, logs, &pool, &nats, &mut watchers, &stop).await?;
     let mut roles = start(&pool, &nats, options, listener, &stop)?;
     tracing::info!(roles = ?options.roles(), "serving");
     tokio::select! {
@@ -53,6 +56,11 @@ pub async fn serve(connections: &Connections, options: &ServeOptions) -> anyhow:
     tokio::select! {
         () = gently => tracing::info!("stopped"),
         () = signal() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
+    }
+    while watchers.join_next().await.is_some() {}
+    // The last of the traces is sent by a thread that may block.
+    if let Some(told) = Arc::into_inner(told) {
+        tokio::task::spawn_blocking(move || told.stop()).await?;
     }
     Ok(())
 }

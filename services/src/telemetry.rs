@@ -1,33 +1,51 @@
-//! Logging: to stderr, so that stdout carries answers alone. `RUST_LOG` decides what is logged, a flag in which form.
+//! What the service tells about itself: log lines, whose level changes while it runs; traces and metrics by OTLP; metrics
+//! as text for Prometheus.
 
-use std::io::IsTerminal;
+mod gauges;
+mod levels;
+mod logs;
+mod page;
 
-use tracing_subscriber::EnvFilter;
+use std::sync::Arc;
 
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Pretty,
-    /// One JSON object per line
-    Json,
-}
+use adapters::nats::Nats;
+use adapters::telemetry::{OtlpOptions, Telemetry, TelemetryOptions};
+use anyhow::Context as _;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-/// Starts logging. `default` is a filter for when `RUST_LOG` is not set, e.g. `info,sqlx=warn`.
-///
-/// # Errors
-/// `RUST_LOG` is no filter, or logging was started before.
-pub fn start(format: LogFormat, default: &str) -> anyhow::Result<()> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(wanted) if !wanted.is_empty() => {
-            EnvFilter::try_new(&wanted).map_err(|error| anyhow::anyhow!("RUST_LOG {wanted:?}: {error}"))?
-        }
-        _ => EnvFilter::try_new(default)?,
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("failed to start logging: {error}"))
+pub use levels::{LogLevel, change_level, checked_level, level};
+pub use logs::{LogFormat, Logs, start};
+
+use crate::config::TelemetrySettings;
+
+/// Starts traces and metrics as they are configured. Its tasks end with `stop`.
+pub async fn serve(
+    settings: &TelemetrySettings,
+    logs: Logs,
+    pool: &PgPool,
+    nats: &Nats,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<Telemetry>> {
+    let otlp = settings
+        .otlp_endpoint
+        .as_ref()
+        .map(|endpoint| OtlpOptions { endpoint: endpoint.to_string(), protocol: settings.otlp_protocol });
+    let measured = otlp.is_some() || settings.metrics_listen.is_some();
+    let options =
+        TelemetryOptions { otlp, prometheus: settings.metrics_listen.is_some(), sample_ratio: settings.trace_ratio };
+    let telemetry = Arc::new(Telemetry::start(&options)?);
+    tasks.spawn(levels::follow(logs, pool.clone(), stop.clone()));
+    if measured {
+        tasks.spawn(gauges::watch(pool.clone(), nats.clone(), stop.clone()));
+    }
+    if let Some(address) = settings.metrics_listen {
+        let refused = || format!("metrics cannot be shown at {address}: give another --metrics-listen");
+        let listener = TcpListener::bind(address).await.with_context(refused)?;
+        tasks.spawn(page::serve(listener, telemetry.clone(), stop.clone()));
+    }
+    Ok(telemetry)
 }

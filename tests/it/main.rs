@@ -8,4 +8,5 @@ mod inputs;
 mod intake;
 mod main_job;
 mod relaying;
+mod telemetry;
 mod windows;

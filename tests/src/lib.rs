@@ -2,6 +2,7 @@
 //! real binaries as processes that can be killed.
 
 pub mod api;
+pub mod otlp;
 pub mod process;
 pub mod sandbox;
 pub mod unit;

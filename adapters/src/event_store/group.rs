@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::append::{Commit, Written, append};
+use crate::telemetry::commits_written;
 
 /// How many commits go into one statement at most.
 const BATCH: usize = 512;
@@ -32,6 +33,7 @@ pub(super) async fn write_commits(pool: PgPool, mut requests: mpsc::Receiver<Com
         let batch = distinct(&mut waiting);
         let (commits, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|r| (r.commit, r.reply)).unzip();
         let answers = append(&pool, &commits).await;
+        commits_written(commits.len());
         if let Some(last) = answers.iter().flatten().flatten().flatten().max() {
             head.send_if_modified(|head| std::mem::replace(head, (*head).max(*last)) < *last);
         }

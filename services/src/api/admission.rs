@@ -3,12 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use adapters::telemetry::{Kind, Stage};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::access::Caller;
-use domain::text::traceparent;
+use domain::text::{trace_id, traceparent};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Api;
@@ -28,11 +30,21 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
     let trace = trace.and_then(traceparent).map(str::to_owned);
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let (rule, method, headers) = (rule(request.method(), &path), request.method().clone(), request.headers().clone());
+    let mut stage = Stage::begin(format!("{} {path}", request.method()), Kind::Server, trace.as_deref());
+    stage.set("http.request.method", request.method().to_string());
+    stage.set("http.route", path.clone());
+    let trace = stage.traceparent().or(trace);
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
     let mut left = None;
     let mut response = match check(&api, &method, &headers, rule, &path, from, &mut left).await {
         Err(problem) => problem.into_response(),
         Ok(caller) => {
+            let span = tracing::info_span!(
+                "request",
+                %correlation_id,
+                trace_id = trace_id(trace.as_deref()),
+                org_id = caller.as_ref().map(|caller| caller.org_id.as_str()),
+            );
             if let Some(caller) = caller {
                 request.extensions_mut().insert(By {
                     caller,
@@ -41,9 +53,13 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
                     traceparent: trace.clone(),
                 });
             }
-            next.run(request).await
+            next.run(request).instrument(span).await
         }
     };
+    stage.set("http.response.status_code", i64::from(response.status().as_u16()));
+    if response.status().is_server_error() {
+        stage.fail(response.status().to_string());
+    }
     let headers = response.headers_mut();
     if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(&trace).ok()) {
         headers.insert(TRACEPARENT, trace);

@@ -8,14 +8,17 @@ use chrono::{DateTime, Utc};
 use domain::listing::{ListingError, Progress};
 use domain::outcome::OutcomeClass;
 use domain::port::{Push, PushReport};
+use domain::text::trace_id;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::granted::Granted;
 use super::host::Host;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
 use super::record::{log, record, sync_report};
+use super::trace::{self, Moments};
 use super::{Shared, health};
 use crate::payloads::PayloadError;
 
@@ -32,7 +35,8 @@ pub(super) async fn work(
     gate: mpsc::UnboundedSender<Message>,
     stop: CancellationToken,
 ) {
-    let job = match read(&shared, lease).await {
+    let claimed_at = Utc::now();
+    let mut job = match read(&shared, lease).await {
         Ok(job) => job,
         Err(why) => {
             let _ = gate.send(Message::Unused(first.hold));
@@ -40,6 +44,27 @@ pub(super) async fn work(
             return;
         }
     };
+    let span = tracing::info_span!(
+        "sync",
+        trace_id = trace_id(job.metadata.traceparent.as_deref()),
+        org_id = %job.link.org_id,
+        target_id = %job.link.target_id,
+        listing_id = %lease.listing_id,
+        sync_id = %job.pending.sync_id,
+    );
+    work_on(&shared, lease, &mut job, claimed_at, first, &gate, &stop).instrument(span).await;
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one try")]
+async fn work_on(
+    shared: &Shared,
+    lease: Lease,
+    job: &mut Job,
+    claimed_at: DateTime<Utc>,
+    first: Granted,
+    gate: &mpsc::UnboundedSender<Message>,
+    stop: &CancellationToken,
+) {
     let started_at = Utc::now();
     let host = Host {
         gate: gate.clone(),
@@ -53,7 +78,7 @@ pub(super) async fn work(
         first: Mutex::new(Some(first)),
         intent: Mutex::new(None),
     };
-    let attempt = attempt(&shared, &job, &host).await;
+    let attempt = attempt(shared, job, &host).await;
     host.give_back();
     let ended = match attempt {
         Attempt::Postponed(reason) => {
@@ -65,11 +90,14 @@ pub(super) async fn work(
         Attempt::Pushed(report) => Some(report),
     };
     if let Some(report) = &ended {
-        log(&job, report);
-        health::report(&shared, &job.target, &job.metadata, report).await;
+        log(job, report);
+        health::report(shared, &job.target, &job.metadata, report).await;
     }
-    let report = sync_report(&shared, &job, started_at, ended);
-    let told = record(&shared, &job, report, &stop).await;
+    let stage = trace::tell(job, Moments { claimed_at, started_at }, ended.as_ref());
+    job.metadata.traceparent = stage.traceparent();
+    let report = sync_report(shared, job, started_at, ended);
+    let told = record(shared, job, report, stop).await;
+    drop(stage);
     let ordinal = i64::try_from(job.pending.ordinal).unwrap_or(i64::MAX);
     let _ = gate.send(if told {
         Message::Finished(FinishedTry { lease, ordinal })

@@ -2,6 +2,7 @@
 
 use adapters::nats::Prefix;
 use adapters::nats::subject::parse_unit_changed;
+use adapters::telemetry::{Kind, Stage};
 use adapters::units::UnitSnapshot;
 use async_nats::HeaderMap;
 use async_nats::jetstream::Message;
@@ -20,8 +21,8 @@ pub(super) struct Incoming {
     pub unit: Result<(UnitChanged, UnitSnapshot), Vec<Problem>>,
     /// Made from the CloudEvents id, so that a redelivery has the same.
     pub correlation_id: Uuid,
-    /// W3C trace context, where it came with a well-formed one.
-    pub traceparent: Option<String>,
+    /// Its part of the trace that it came with, or that begins here. It ends when the message is answered.
+    pub stage: Stage,
 }
 
 fn problem(field: &str, reason: impl Into<String>) -> Problem {
@@ -70,7 +71,14 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
     };
     // Of a trace that cannot be joined only the trace is lost, so a malformed one counts as absent.
     let traceparent = header("traceparent").filter(|text| domain::text::traceparent(text).is_some());
-    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, traceparent }
+    let mut stage = Stage::begin("take a unit change in", Kind::Consumer, traceparent.as_deref());
+    stage.set("messaging.system", "nats");
+    stage.set("messaging.destination.name", subject.to_owned());
+    if let Ok((unit, _)) = &unit {
+        stage.set("distribution.org.id", unit.org_id.to_string());
+        stage.set("distribution.unit.id", unit.unit_id.to_string());
+    }
+    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, stage }
 }
 
 fn header(headers: Option<&HeaderMap>, name: &str) -> Option<String> {

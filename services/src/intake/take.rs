@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use adapters::telemetry::Stage;
 use domain::ids::{OrgId, UnitId};
 use domain::listing::{Cause, ListingError};
 use domain::metadata::{Actor, Metadata};
@@ -22,6 +23,7 @@ pub(super) struct Taken {
     /// One for each message, in order.
     pub verdicts: Vec<Verdict>,
     orgs: Vec<String>,
+    stages: Vec<Stage>,
 }
 
 impl Taken {
@@ -34,12 +36,15 @@ impl Taken {
         };
         let mut verdicts = Vec::with_capacity(incoming.len());
         let mut changes: Vec<Change> = Vec::new();
+        let mut stages = Vec::with_capacity(incoming.len());
         for (index, message) in incoming.into_iter().enumerate() {
+            let traceparent = message.stage.traceparent();
+            stages.push(message.stage);
             verdicts.push(match message.unit {
                 Err(problems) => Verdict::DeadLetter(problems),
                 Ok((unit, _)) if !known.contains(unit.org_id.as_str()) => unknown_org(&unit.org_id),
                 Ok((unit, snapshot)) => {
-                    let (correlation_id, traceparent) = (message.correlation_id, message.traceparent);
+                    let correlation_id = message.correlation_id;
                     changes.push(Change { index, unit, snapshot, correlation_id, traceparent });
                     Verdict::Unlinked
                 }
@@ -62,7 +67,21 @@ impl Taken {
         for (index, verdict) in judged.into_iter().flatten().chain(not_kept) {
             verdicts[index].include(verdict);
         }
-        Ok(Self { verdicts, orgs })
+        Ok(Self { verdicts, orgs, stages })
+    }
+
+    /// Ends each message's part of its trace, with what became of it.
+    pub(super) fn end_stages(&mut self) {
+        for (mut stage, verdict) in self.stages.drain(..).zip(&self.verdicts) {
+            stage.set("distribution.intake.verdict", verdict.name().unwrap_or("comes_again"));
+            match verdict {
+                Verdict::DeadLetter(problems) => {
+                    stage.fail(problems.first().map(ToString::to_string).unwrap_or_default());
+                }
+                Verdict::Failed(failed) => stage.fail(failed.reason.clone()),
+                _ => {}
+            }
+        }
     }
 
     /// How many messages of which tenant ended how. What comes again is not counted yet.

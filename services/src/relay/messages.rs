@@ -5,6 +5,7 @@ use adapters::nats::Nats;
 use adapters::nats::batch::BatchMessage;
 use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
 use adapters::nats::topology::StreamKind;
+use adapters::telemetry::{Kind, Stage, is_sampled};
 use async_nats::HeaderMap;
 use domain::audit::audit_events;
 use domain::recorded::Position;
@@ -12,18 +13,25 @@ use domain::text::traceparent;
 
 use super::{POSITION, PREVIOUS_POSITION};
 
-/// The messages of an event on a stream, in order.
+/// The messages of an event on a stream, in order; with the stage of its trace that ends when they are published.
 pub(super) fn messages(
     nats: &Nats,
     kind: StreamKind,
     event: &StoredEvent,
     previous: Position,
+    stages: &mut Vec<Stage>,
 ) -> anyhow::Result<Vec<BatchMessage>> {
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, event.position.to_string());
     headers.insert(PREVIOUS_POSITION, previous.0.to_string());
     if let Some(trace) = event.metadata.get("traceparent").and_then(|trace| traceparent(trace)) {
-        headers.insert("traceparent", trace);
+        if is_sampled(Some(trace)) {
+            let stage = Stage::begin(name(kind), Kind::Producer, Some(trace));
+            headers.insert("traceparent", stage.traceparent().as_deref().unwrap_or(trace));
+            stages.push(stage);
+        } else {
+            headers.insert("traceparent", trace);
+        }
     }
     let stub = InJournal::from(event);
     if kind == StreamKind::Channels {
@@ -47,6 +55,10 @@ pub(super) fn messages(
             fitting(nats, BatchMessage { subject: nats.prefix.audit(&audit), headers, payload }, &stub)
         })
         .collect()
+}
+
+fn name(kind: StreamKind) -> &'static str {
+    if kind == StreamKind::Audit { "publish to AUDIT" } else { "publish to CHANNELS" }
 }
 
 /// The message, or where its body is too large for the server one that says where the event is: a message that the

@@ -85,9 +85,10 @@ impl<'a> StreamWriter<'a> {
     async fn publish_all(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
         let mut previous = self.position;
+        let mut stages = Vec::new();
         for event in events {
             let at = Position(event.position);
-            let mut messages = match messages(self.nats, self.kind, event, previous) {
+            let mut messages = match messages(self.nats, self.kind, event, previous, &mut stages) {
                 Ok(messages) => messages,
                 Err(error) => {
                     // What this build cannot read holds back what comes after it, and nothing before it.

@@ -1,0 +1,45 @@
+//! `log-level`: what every process logs, changed while they run.
+
+use clap::Args;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::session::Session;
+use super::span::moment;
+use crate::telemetry::{change_level, checked_level, level};
+
+#[derive(Debug, Args)]
+#[command(after_help = "It is followed within two seconds, and outlasts restarts until it is reset.\n\n\
+    Examples:\n  distribution log-level info,services::dispatcher=debug\n  distribution log-level --reset")]
+pub(super) struct LogLevelArgs {
+    /// A filter as of RUST_LOG; without one, what is set is shown
+    #[arg(conflicts_with = "reset")]
+    filter: Option<String>,
+    /// Every process logs by its own RUST_LOG again
+    #[arg(long)]
+    reset: bool,
+}
+
+impl LogLevelArgs {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let pool = session.postgres().await?;
+        if let Some(filter) = &self.filter {
+            let usage = |error: anyhow::Error| Failure::Usage { field: "filter", reason: error.to_string() };
+            let filter = checked_level(filter).map_err(usage)?;
+            change_level(&pool, Some(&filter), &session.actor).await?;
+        } else if self.reset {
+            change_level(&pool, None, &session.actor).await?;
+        }
+        let now = level(&pool).await?;
+        if session.out.is_json() {
+            return session.out.json(&json!({ "log_level": now }));
+        }
+        match now {
+            Some(now) => {
+                let since = moment(now.changed_at);
+                session.out.line(&format!("{} (set by {} at {since})", now.filter, now.changed_by))
+            }
+            None => session.out.line("every process logs by its own RUST_LOG"),
+        }
+    }
+}

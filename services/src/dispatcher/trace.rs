@@ -1,0 +1,99 @@
+//! A try at a listing as a part of its trace: the try, the calls under it, and what it carries on. Told when the try is
+//! over, because a failure is kept whatever was decided about its trace.
+
+use std::time::SystemTime;
+
+use adapters::telemetry::{ChannelCall, Happened, Kind, Stage, call_made, happened, sync_tried};
+use chrono::{DateTime, Utc};
+use domain::call::CallRecord;
+use domain::outcome::OutcomeClass;
+use domain::port::PushReport;
+
+use super::job::Job;
+
+/// The moments of a try, UTC.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moments {
+    /// The listing was leased and given to a worker.
+    pub claimed_at: DateTime<Utc>,
+    /// It was read, and the push began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// Tells of a try, with its calls. What is recorded next belongs under the stage.
+pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> Stage {
+    let class = report.map_or("unchanged", |report| report.class.as_str());
+    sync_tried(class);
+    let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
+    calls.iter().for_each(count);
+    let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
+    let parent = job.metadata.traceparent.as_deref();
+    let mut stage = match failed {
+        Some(_) => Stage::failed_since("sync", parent, moments.claimed_at.into()),
+        None => Stage::since("sync", parent, moments.claimed_at.into()),
+    };
+    stage.set("distribution.org.id", job.link.org_id.to_string());
+    stage.set("distribution.target.id", job.link.target_id.to_string());
+    stage.set("distribution.listing.id", job.link.listing_id.to_string());
+    stage.set("distribution.unit.id", job.link.unit_id.to_string());
+    stage.set("distribution.sync.id", job.pending.sync_id.to_string());
+    stage.set("distribution.sync.class", class);
+    if let Some(report) = failed {
+        stage.fail(report.detail.clone().unwrap_or_else(|| class.to_owned()));
+    }
+    let under = stage.traceparent();
+    happened(Happened {
+        name: "claim".into(),
+        kind: Kind::Internal,
+        parent: under.as_deref(),
+        began: moments.claimed_at.into(),
+        ended: moments.started_at.into(),
+        attributes: Vec::new(),
+        failed: None,
+    });
+    for call in calls {
+        tell_call(call, under.as_deref());
+    }
+    stage
+}
+
+fn ended(call: &CallRecord) -> SystemTime {
+    SystemTime::from(call.started_at) + std::time::Duration::from_millis(call.duration_ms)
+}
+
+fn tell_call(call: &CallRecord, parent: Option<&str>) {
+    let path = call.path.split('?').next().unwrap_or_default().to_owned();
+    let mut attributes = vec![
+        ("http.request.method", call.method.clone().into()),
+        ("url.path", path.into()),
+        ("distribution.call.purpose", call.purpose.as_str().into()),
+        ("distribution.request.id", call.request_id.to_string().into()),
+    ];
+    if let Some(status) = call.status {
+        attributes.push(("http.response.status_code", i64::from(status).into()));
+    }
+    let failed = !call.class.succeeded();
+    if failed {
+        attributes.push(("error.type", call.class.as_str().into()));
+    }
+    happened(Happened {
+        name: format!("{} {}", call.method, call.purpose.as_str()).into(),
+        kind: Kind::Client,
+        parent,
+        began: call.started_at.into(),
+        ended: ended(call),
+        attributes,
+        failed: failed.then(|| call.detail.clone().unwrap_or_default()),
+    });
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of a call")]
+fn count(call: &CallRecord) {
+    call_made(ChannelCall {
+        method: &call.method,
+        status: call.status,
+        class: call.class.as_str(),
+        purpose: call.purpose.as_str(),
+        seconds: call.duration_ms as f64 / 1_000.0,
+    });
+}

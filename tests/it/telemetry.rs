@@ -1,0 +1,183 @@
+//! What the service tells about itself: a trace from a unit's message to the audit event, metrics, log lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use domain::window::RateLimit;
+use end_to_end::otlp::Receiver;
+use end_to_end::unit::{described, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::{ORG, World};
+use serde_json::{Value, json};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Publishes a unit with a `traceparent` of this flag.
+async fn publish_traced(world: &World, message: &Value, trace: &str, flags: &str) -> anyhow::Result<()> {
+    let name = message["unit_id"].as_str().unwrap_or_default();
+    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &name.parse()?);
+    let mut headers = HeaderMap::new();
+    headers.insert("traceparent", format!("00-{trace}-00f067aa0ba902b7-{flags}"));
+    world.publish_with(subject, headers, serde_json::to_vec(message)?).await
+}
+
+/// The spans of a trace by name, with the names of their parents.
+fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let spans = receiver.received.spans_of(trace);
+    let names: BTreeMap<&[u8], &str> = spans.iter().map(|span| (span.span_id.as_slice(), span.name.as_str())).collect();
+    let mut tree: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for span in &spans {
+        let parent = names.get(span.parent_span_id.as_slice()).copied().unwrap_or("the message");
+        tree.entry(span.name.clone()).or_default().insert(parent.to_owned());
+    }
+    tree
+}
+
+async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> anyhow::Result<()> {
+    let world = World::new(&[account]).await?;
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--otlp-protocol", protocol, "--trace-ratio", "0"];
+    let mut service = world.serve_with("", &arguments)?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    publish_traced(&world, &unit("villa-000", 1), TRACE, "01").await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    // Nobody has asked for this one to be kept.
+    let quiet = TRACE.replace('4', "5");
+    publish_traced(&world, &described("villa-000", 2, "Nobody looks."), &quiet, "00").await?;
+    world.taken(1, 2).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    // This one neither, but it fails.
+    let failing = TRACE.replace('4', "6");
+    world.sandbox.fault(json!({"kind": "status", "code": 422, "method": "PUT"})).await?;
+    publish_traced(&world, &described("villa-000", 3, "This is refused."), &failing, "00").await?;
+    world.taken(1, 3).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+
+    let told = tree(&receiver, TRACE);
+    let under = |name: &str, parent: &str| {
+        assert!(
+            told.get(name).is_some_and(|parents| parents.contains(parent)),
+            "{name} is not under {parent}: {told:#?}"
+        );
+    };
+    under("take a unit change in", "the message");
+    under("append to the journal", "take a unit change in");
+    under("publish to CHANNELS", "take a unit change in");
+    under("apply to the read models", "publish to CHANNELS");
+    under("sync", "take a unit change in");
+    under("claim", "sync");
+    under("POST create", "sync");
+    under("append to the journal", "sync");
+    under("publish to CHANNELS", "sync");
+    under("publish to AUDIT", "sync");
+    assert!(receiver.received.spans_of(&quiet).is_empty(), "{:#?}", tree(&receiver, &quiet));
+    let failed = tree(&receiver, &failing);
+    assert!(failed.contains_key("sync") && failed.contains_key("publish to AUDIT"), "{failed:#?}");
+    let sync = receiver.received.spans_of(&failing).into_iter().find(|span| span.name == "sync");
+    assert!(sync.and_then(|span| span.status).is_some_and(|status| status.code == 2), "its status is an error");
+    let metrics = receiver.received.metrics();
+    for name in ["http.client.request.duration", "distribution.syncs", "distribution.sync.attempts"] {
+        assert!(metrics.contains(name), "{metrics:?}");
+    }
+    assert!(!receiver.received.text().contains(&format!("secret-{account}")), "a secret is in the telemetry");
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_message_to_the_audit_over_grpc() -> anyhow::Result<()> {
+    one_trace_is_told(Receiver::grpc().await?, "grpc", 8200).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_message_to_the_audit_over_http() -> anyhow::Result<()> {
+    one_trace_is_told(Receiver::http().await?, "http/protobuf", 8201).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_away_stops_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8202]).await?;
+    let target = world.target(8202, RateLimit::new(100, 1_000)?).await?;
+    // The discard port: nobody is there.
+    let arguments = ["--otlp-endpoint", "http://127.0.0.1:9", "--trace-ratio", "1"];
+    let service = world.serve_with("", &arguments)?;
+    let units = end_to_end::unit::names(20);
+    world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(20, 1).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    assert_eq!(world.sandbox.listings(8202).await?.len(), 20);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_shown_as_text_and_name_no_organisation() -> anyhow::Result<()> {
+    let world = World::new(&[8203]).await?;
+    let target = world.target(8203, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0"])?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let address = wait_until("metrics are served", Duration::from_secs(10), || async {
+        let log = service.printed();
+        let address = log.split("metrics are at ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        Ok(address.map(str::to_owned).ok_or(log))
+    })
+    .await?;
+    let text = wait_until("the syncs are counted", Duration::from_secs(30), || async {
+        let text = reqwest::get(&address).await?.text().await?;
+        let there =
+            text.contains("distribution_syncs_total{outcome=\"accepted\"") && text.contains("distribution_targets{");
+        Ok(if there { Ok(text) } else { Err(text) })
+    })
+    .await?;
+    for series in [
+        "http_client_request_duration_seconds_bucket{",
+        "distribution_lag_events{",
+        "distribution_lag_time_seconds{",
+        "distribution_dead_letters",
+        "distribution_journal_batch_commits_bucket",
+        "db_client_connection_count{",
+    ] {
+        assert!(text.contains(series), "{series} is missing:\n{text}");
+    }
+    assert!(!text.contains(ORG), "{text}");
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
+    let world = World::new(&[8204]).await?;
+    let target = world.target(8204, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve_with("", &["--log-format", "json"])?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    let (code, _, error) = world.run(&["log-level", "services=loud=er"])?;
+    assert_eq!(code, 2, "{error}");
+    let (code, _, error) = world.run(&["log-level", "info,services::dispatcher=debug"])?;
+    assert_eq!(code, 0, "{error}");
+    wait_until("it is followed", Duration::from_secs(10), || async {
+        let printed = service.printed();
+        Ok(if printed.contains("what is logged was changed") { Ok(()) } else { Err(printed) })
+    })
+    .await?;
+    publish_traced(&world, &unit("villa-000", 1), TRACE, "00").await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let printed = service.printed();
+    let pushed: Value = printed
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .find(|line: &Value| line["message"] == "pushed")
+        .unwrap_or_else(|| panic!("no push is logged:\n{printed}"));
+    assert_eq!(pushed["span"]["trace_id"], json!(TRACE));
+    assert_eq!((&pushed["span"]["org_id"], &pushed["span"]["target_id"]), (&json!(ORG), &json!(target)));
+    assert!(pushed["span"]["sync_id"].is_string() && pushed["span"]["listing_id"].is_string(), "{pushed}");
+    drop(service);
+    world.close().await
+}
