@@ -17,7 +17,7 @@ mod stored;
 pub use links::LinkedListing;
 pub use log::PgEventLog;
 pub use store::{Journal, JournalContext, JournalError, JournalOptions, Moved};
-pub use stored::StoredEvent;
+pub use stored::{StoredEvent, Unreadable};
 
 /// The advisory lock that appends share and that a reader takes for a moment to know what is settled.
 const FENCE: i64 = 0x6368_616e_6e65_6c73;

@@ -1,7 +1,7 @@
 //! Hostaway's public API v1 behind the channel port: one push is one attempt, every call takes a slot, and success is
 //! what the body says, not the status.
 //!
-//! Reading order: `push` (what is sent, in which order), `calendar`, `listing`, `creation`; below them
+//! Reading order: `push` (what is sent, in which order), `calendar`, `listing`, `creation`, and `read`; below them
 //! `session` (one call: token, slot, record), `token`, `issue`, `client` (one HTTP exchange) and `verdict` (what an
 //! answer means).
 
@@ -15,6 +15,7 @@ mod issue;
 mod limits;
 mod listing;
 mod push;
+mod read;
 mod session;
 mod token;
 mod verdict;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::port::{Channel, Push, PushReport, SyncHost};
+use domain::port::{Channel, Push, PushReport, ReadReport, Reading, SyncHost};
 
 use crate::destinations::Destinations;
 use crate::secrets::SecretStore;
@@ -80,5 +81,9 @@ impl Hostaway {
 impl Channel for Hostaway {
     async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport {
         push::Run::new(session::Session::new(self, push.target, host), push).finish().await
+    }
+
+    async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport {
+        read::read(session::Session::new(self, reading.target, host), reading).await
     }
 }

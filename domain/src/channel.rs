@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::difference::Bodies;
 use crate::hash::PayloadHash;
 use crate::ids::ExternalId;
 
@@ -144,5 +145,10 @@ impl ListingPayload {
     /// The hash of each section.
     pub fn hashes(&self) -> SectionHashes {
         self.sections.iter().map(|(section, payload)| (*section, payload.hash)).collect()
+    }
+
+    /// The body of each section.
+    pub fn bodies(&self) -> Bodies<'_> {
+        self.sections.iter().map(|(section, payload)| (*section, &payload.body)).collect()
     }
 }

@@ -3,9 +3,14 @@
 
 pub mod hostaway;
 
-use crate::channel::{ChannelKind, ListingPayload};
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::channel::{ChannelKind, ListingPayload, Section};
+use crate::difference::{Bodies, Differences};
 use crate::ids::ListingId;
-use crate::unit::UnitChanged;
+use crate::unit::{Night, UnitChanged};
 
 /// The payload of a unit for one listing at a channel of this kind.
 ///
@@ -13,5 +18,41 @@ use crate::unit::UnitChanged;
 pub fn map(kind: ChannelKind, unit: &UnitChanged, listing: &ListingId) -> ListingPayload {
     match kind {
         ChannelKind::Hostaway => hostaway::map(unit, listing),
+    }
+}
+
+/// What differs between what a channel of this kind has and what it is to be brought to. Sections that are not to be sent
+/// are left out; one that the channel does not have yet is new as a whole.
+pub fn differences(kind: ChannelKind, has: &Bodies<'_>, wanted: &Bodies<'_>) -> Differences {
+    let mut found = Differences::default();
+    for (section, body) in wanted {
+        let before = has.get(section).copied();
+        let fields = match kind {
+            ChannelKind::Hostaway => hostaway::section_differences(*section, before, body),
+        };
+        found.add(*section, fields);
+    }
+    found
+}
+
+/// Where a listing at the channel is not what was sent: only in fields that are ours, and none where two spellings mean
+/// the same there. `answers` is what the channel says to a read of each section; nights before `from` are past and do not
+/// count.
+pub fn drift(kind: ChannelKind, sent: &Bodies<'_>, answers: &BTreeMap<Section, Value>, from: Night) -> Differences {
+    let mut found = Differences::default();
+    for (section, body) in sent {
+        let Some(answer) = answers.get(section) else { continue };
+        let fields = match kind {
+            ChannelKind::Hostaway => hostaway::drift(*section, body, answer, from),
+        };
+        found.add(*section, fields);
+    }
+    found
+}
+
+/// The fewest calls that bring a listing to these sections at a channel of this kind.
+pub fn fewest_calls(kind: ChannelKind, bodies: &Bodies<'_>, sections: &[Section], exists: bool) -> usize {
+    match kind {
+        ChannelKind::Hostaway => hostaway::fewest_calls(bodies, sections, exists),
     }
 }

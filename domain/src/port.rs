@@ -1,11 +1,15 @@
 //! The port behind which every channel stands. The dispatcher knows nothing but this; a channel's adapter is given the
 //! sections to push, a source of slots for its calls, and a place to note that it is about to create.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::call::{CallPurpose, CallRecord};
 use crate::channel::{ListingPayload, RejectedPart, Section};
+use crate::difference::Bodies;
 use crate::ids::{ExternalId, ListingId, UnitId};
 use crate::listing::Progress;
 use crate::outcome::OutcomeClass;
@@ -48,6 +52,30 @@ pub struct PushReport {
     pub retry_at: Option<DateTime<Utc>>,
     /// The refusal is of the target's credentials as a whole, not of one listing.
     pub credentials_refused: bool,
+}
+
+/// A listing to be read, for a comparison with what was sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// The target: where, and with which credentials.
+    pub target: &'a Settings,
+    /// The listing's id at the channel.
+    pub external_id: &'a ExternalId,
+    /// The sections that were sent: what is read is what tells of them.
+    pub sent: &'a Bodies<'a>,
+}
+
+/// What a channel says of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadReport {
+    /// `Accepted` where all of it was read.
+    pub class: OutcomeClass,
+    /// Why not, in words.
+    pub detail: Option<String>,
+    /// The channel's answer that tells of each section; see `mapping::drift`.
+    pub answers: BTreeMap<Section, Value>,
+    /// Every call that was made.
+    pub calls: Vec<CallRecord>,
 }
 
 /// Permission for one call: one slot in every scope that the call falls under.
@@ -116,4 +144,7 @@ pub trait SyncHost: Send + Sync {
 pub trait Channel: Send + Sync {
     /// Brings a listing to its payload. Never panics and never retries by itself: one attempt, one report.
     async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport;
+
+    /// Reads a listing and changes nothing. Its calls take slots like all others.
+    async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport;
 }

@@ -40,6 +40,7 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::drift::DriftReader;
 use crate::syncing::Syncing;
 use identity::Identity;
 use limiter::Limiter;
@@ -73,6 +74,7 @@ struct Inner {
     syncing: Syncing,
     identity: Identity,
     vault: Vault,
+    drift: DriftReader,
     limiter: Limiter,
     destinations: Destinations,
 }
@@ -85,11 +87,12 @@ impl Api {
         syncing: Syncing,
         identity: Identity,
         vault: Vault,
+        drift: DriftReader,
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
         let destinations = options.destinations;
-        Self { inner: Arc::new(Inner { pool, nats, syncing, identity, vault, limiter, destinations }) }
+        Self { inner: Arc::new(Inner { pool, nats, syncing, identity, vault, drift, limiter, destinations }) }
     }
 
     /// Serves until `stop`; requests under way end first.

@@ -8,6 +8,7 @@ mod completions;
 mod counted;
 mod dead_letters;
 mod doctor;
+mod explain;
 mod failure;
 mod format;
 mod identity;
@@ -105,6 +106,8 @@ enum Command {
     Unit(unit::UnitCommand),
     /// What is still to be sent, and why it waits
     Queue(queue::QueueArgs),
+    /// Why a listing stands as it does: which change, which calls, which rules, what is next
+    Explain(explain::ExplainArgs),
     /// What was sent, call by call
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -154,6 +157,7 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
         Command::Listing(command) => command.run(&session).await,
         Command::Unit(command) => command.run(&session).await,
         Command::Queue(args) => args.run(&session).await,
+        Command::Explain(args) => args.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
         Command::DeadLetters(command) => command.run(&session).await,
         Command::Projections(command) => command.run(&session).await,

@@ -18,6 +18,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::api::vault::Keeper;
+use crate::dispatcher::visitor::Egress;
 
 pub use identity::{IdentityOptions, ProviderOptions};
 pub use telemetry::TelemetrySettings;
@@ -162,6 +163,30 @@ impl ChannelReach {
     }
 }
 
+/// How channels are called.
+#[derive(Debug, Clone, Args)]
+pub struct CallOptions {
+    /// How long a call to a channel may take, in seconds
+    #[arg(long, env = "DISTRIBUTION_CALL_TIMEOUT_S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=20))]
+    pub call_timeout_s: u64,
+
+    /// The name of the address that calls leave from: those behind one address share its limit
+    #[arg(long, env = "DISTRIBUTION_EGRESS", default_value = "default")]
+    pub egress: String,
+}
+
+impl CallOptions {
+    /// How long a call may take. The grace of a creation (domain) covers 20 s, so it is not longer than that.
+    pub fn call_timeout(&self) -> Duration {
+        Duration::from_secs(self.call_timeout_s)
+    }
+
+    /// The address that calls leave from.
+    pub fn egress(&self) -> Egress {
+        Egress { name: self.egress.clone(), call_timeout: self.call_timeout() }
+    }
+}
+
 /// How `serve` runs.
 #[derive(Debug, Clone, Args)]
 pub struct ServeOptions {
@@ -181,17 +206,13 @@ pub struct ServeOptions {
     #[arg(long, env = "DISTRIBUTION_CONCURRENCY", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub concurrency: u16,
 
-    /// How long a call to a channel may take, in seconds
-    #[arg(long, env = "DISTRIBUTION_CALL_TIMEOUT_S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=20))]
-    pub call_timeout_s: u64,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the help of the group")]
+    pub calls: CallOptions,
 
     /// The limit of the address that our calls leave from, e.g. 200/10s; none by default
     #[arg(long, env = "DISTRIBUTION_EGRESS_LIMIT")]
     pub egress_limit: Option<RateLimit>,
-
-    /// The name of that address: dispatchers behind one address share its limit
-    #[arg(long, env = "DISTRIBUTION_EGRESS", default_value = "default")]
-    pub egress: String,
 
     /// Where the API listens
     #[arg(long, env = "DISTRIBUTION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
@@ -232,10 +253,5 @@ impl ServeOptions {
     pub fn roles(&self) -> Vec<Role> {
         let all = [Role::Intake, Role::Relay, Role::Projector, Role::Dispatcher, Role::Api];
         all.into_iter().filter(|role| self.runs(*role)).collect()
-    }
-
-    /// How long a call may take. The grace of a creation (domain) covers 20 s, so it is not longer than that.
-    pub fn call_timeout(&self) -> Duration {
-        Duration::from_secs(self.call_timeout_s)
     }
 }

@@ -14,6 +14,7 @@ mod message;
 mod record;
 mod round;
 mod trace;
+pub mod visitor;
 mod waiting;
 mod work;
 
@@ -67,13 +68,14 @@ impl Default for DispatcherOptions {
 }
 
 /// The channels that a dispatcher can drive.
+#[derive(Clone)]
 pub struct Channels {
     /// Hostaway.
     pub hostaway: Arc<dyn Channel>,
 }
 
 impl Channels {
-    fn of(&self, kind: ChannelKind) -> &dyn Channel {
+    pub(crate) fn of(&self, kind: ChannelKind) -> &dyn Channel {
         match kind {
             ChannelKind::Hostaway => self.hostaway.as_ref(),
         }

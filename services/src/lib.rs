@@ -11,6 +11,7 @@ pub mod config;
 pub mod credentials;
 pub mod dead_letters;
 pub mod dispatcher;
+pub mod drift;
 mod holders;
 pub mod intake;
 pub mod linking;

@@ -19,8 +19,9 @@ use crate::api::identity::Identity;
 use crate::api::vault::Vault;
 use crate::api::{Api, ApiOptions};
 use crate::commands::Commands;
-use crate::config::{Connections, Role, ServeOptions};
+use crate::config::{CallOptions, ChannelReach, Connections, Role, SecretsOptions, ServeOptions};
 use crate::dispatcher::{Channels, Dispatcher, DispatcherOptions};
+use crate::drift::DriftReader;
 use crate::intake::Intake;
 use crate::payloads::Payloads;
 use crate::projector::Projector;
@@ -90,29 +91,24 @@ fn start(
         roles.spawn(Projector::new(pool.clone(), nats.clone()).run(stop.clone()));
     }
     let syncing = Syncing::new(commands.clone(), units, payloads.clone());
+    let channels = channels(&options.calls, &options.secrets, options.reach)?;
     if let Some(listener) = listener {
         let vault = Vault::new(Arc::new(options.secrets.secrets()), options.keep_secrets_in);
         let api_options =
             ApiOptions { requests_per_second: options.api_rate, destinations: options.reach.destinations() };
-        let api = Api::new(pool.clone(), nats.clone(), syncing.clone(), identity(pool, options)?, vault, api_options);
+        let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());
+        let identity = identity(pool, options)?;
+        let api = Api::new(pool.clone(), nats.clone(), syncing.clone(), identity, vault, drift, api_options);
         roles.spawn(api.run(listener, stop.clone()));
     }
     if options.runs(Role::Intake) {
         roles.spawn(Intake::new(nats.clone(), syncing).run(stop.clone()));
     }
     if options.runs(Role::Dispatcher) {
-        let config = hostaway::Config {
-            call_timeout: options.call_timeout(),
-            destinations: options.reach.destinations(),
-            ..hostaway::Config::default()
-        };
-        let secrets = Arc::new(options.secrets.secrets());
-        let hostaway = Hostaway::new(&config, secrets).context("failed to set up the HTTP client")?;
-        let channels = Channels { hostaway: Arc::new(hostaway) };
         let options = DispatcherOptions {
             concurrency: options.concurrency.into(),
-            call_timeout: options.call_timeout(),
-            egress: options.egress.clone(),
+            call_timeout: options.calls.call_timeout(),
+            egress: options.calls.egress.clone(),
             egress_limit: options.egress_limit,
             ..DispatcherOptions::default()
         };
@@ -120,6 +116,17 @@ fn start(
         roles.spawn(dispatcher.run(stop.clone()));
     }
     Ok(roles)
+}
+
+/// The channels, with credentials from these keepers.
+pub fn channels(calls: &CallOptions, secrets: &SecretsOptions, reach: ChannelReach) -> anyhow::Result<Channels> {
+    let config = hostaway::Config {
+        call_timeout: calls.call_timeout(),
+        destinations: reach.destinations(),
+        ..hostaway::Config::default()
+    };
+    let hostaway = Hostaway::new(&config, Arc::new(secrets.secrets())).context("failed to set up the HTTP client")?;
+    Ok(Channels { hostaway: Arc::new(hostaway) })
 }
 
 /// Who may come in. What this service gives out itself is good only where there is no identity provider.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adapters::units::{UnitSnapshot, UnitStore};
 use domain::hash::SnapshotHash;
 use domain::ids::{ExternalId, ListingId, UnitId};
-use domain::listing::{Cause, ListingCommand, ListingError, Origin, RequestSync};
+use domain::listing::{Cause, Link, ListingCommand, ListingError, Origin, RequestSync};
 use domain::metadata::Metadata;
 use domain::recorded::Position;
 use domain::target::Settings;
@@ -136,6 +136,11 @@ impl Syncing {
         &self.units
     }
 
+    /// The payloads.
+    pub fn payloads(&self) -> &Payloads {
+        &self.payloads
+    }
+
     /// Asks a listing to bring its channel to a snapshot.
     pub async fn request(
         &self,
@@ -145,8 +150,31 @@ impl Syncing {
         cause: Cause,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
+        let request = self.wish(
+            listing,
+            target,
+            snapshot,
+            cause,
+            Origin {
+                correlation_id: metadata.correlation_id,
+                requested_by: metadata.actor.name.clone(),
+                traceparent: metadata.traceparent.clone(),
+            },
+        );
+        self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await
+    }
+
+    /// The wish that a listing be brought to a snapshot.
+    pub fn wish(
+        &self,
+        listing: ListingId,
+        target: &Settings,
+        snapshot: Snapshot<'_>,
+        cause: Cause,
+        origin: Origin,
+    ) -> RequestSync {
         let payload = self.payloads.map(target.channel, snapshot.unit, snapshot.hash, listing);
-        let request = RequestSync {
+        RequestSync {
             cause,
             snapshot_org: snapshot.unit.org_id.clone(),
             snapshot_unit: snapshot.unit.unit_id.clone(),
@@ -154,13 +182,27 @@ impl Syncing {
             revision: snapshot.unit.revision.get(),
             sections: payload.hashes(),
             rejected: payload.rejected.clone(),
-            origin: Origin {
-                correlation_id: metadata.correlation_id,
-                requested_by: metadata.actor.name.clone(),
-                traceparent: metadata.traceparent.clone(),
-            },
+            origin,
+        }
+    }
+
+    /// The snapshot that is named, or else the newest of a listing's unit.
+    pub async fn stored(&self, link: &Link, snapshot: Option<SnapshotHash>) -> Result<UnitSnapshot, SyncError> {
+        let stored = match snapshot {
+            None => {
+                let latest = self.units.latest(&link.org_id, &link.unit_id).await?;
+                latest.ok_or_else(|| SyncError::UnitUnknown(link.unit_id.to_string()))?
+            }
+            Some(hash) => {
+                let found = self.units.by_hashes(&[hash]).await?;
+                found.into_iter().next().ok_or(SyncError::SnapshotUnknown(hash))?
+            }
         };
-        self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await
+        // A snapshot of another organisation looks exactly like one that does not exist.
+        if stored.org_id != link.org_id {
+            return Err(SyncError::SnapshotUnknown(stored.hash));
+        }
+        Ok(stored)
     }
 
     /// Sends a listing once more: its latest state, or the snapshot that is named.
@@ -194,24 +236,11 @@ impl Syncing {
         let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
         // Asked for once more with one idempotency key it is the same request.
         let request_id = asked.causation_id.unwrap_or_else(Uuid::now_v7);
-        let (stored, cause) = match snapshot {
-            None => {
-                let latest = self.units.latest(&link.org_id, &link.unit_id).await?;
-                (
-                    latest.ok_or_else(|| SyncError::UnitUnknown(link.unit_id.to_string()))?,
-                    Cause::Manual { reason, request_id },
-                )
-            }
-            Some(hash) => {
-                let found = self.units.by_hashes(&[hash]).await?;
-                let stored = found.into_iter().next().ok_or(SyncError::SnapshotUnknown(hash))?;
-                (stored, Cause::Replayed { reason, request_id })
-            }
+        let cause = match snapshot {
+            None => Cause::Manual { reason, request_id },
+            Some(_) => Cause::Replayed { reason, request_id },
         };
-        // A snapshot of another organisation looks exactly like one that does not exist.
-        if stored.org_id != link.org_id {
-            return Err(SyncError::SnapshotUnknown(stored.hash));
-        }
+        let stored = self.stored(link, snapshot).await?;
         let unit = read(&stored)?;
         let metadata = Metadata {
             org_id: link.org_id.clone(),

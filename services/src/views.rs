@@ -1,6 +1,9 @@
 //! What the read models show, in the one shape that the command line and the API both answer with.
 
 pub mod audit;
+pub mod explain;
 pub mod health;
+pub mod known;
 pub mod listings;
+pub mod preview;
 pub mod queue;

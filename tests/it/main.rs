@@ -9,4 +9,5 @@ mod intake;
 mod main_job;
 mod relaying;
 mod telemetry;
+mod why;
 mod windows;

@@ -41,6 +41,15 @@ impl DispatchStore {
         Ok(woken.rows_affected() > 0)
     }
 
+    /// Makes a lane known that has nothing to do, so that slots can be taken in it.
+    pub async fn know_lane(&self, target: TargetId) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT INTO dispatch_lanes (target_id, wake_at) VALUES ($1, 'infinity') ON CONFLICT DO NOTHING")
+            .bind(target.0)
+            .execute(&self.pool)
+            .await
+            .map(|_| ())
+    }
+
     /// How long until some lane wakes, in milliseconds; `None` when nothing is planned. Negative when one is due.
     pub async fn next_wake_ms(&self) -> Result<Option<i64>, sqlx::Error> {
         sqlx::query_scalar(&format!(

@@ -84,6 +84,29 @@ impl PgEventLog {
         Ok(rows.fetch_all(&self.pool).await?.into_iter().rev().map(StoredEvent::from).collect())
     }
 
+    /// The events of one aggregate after this sequence, up to `limit`, in order.
+    pub async fn of_aggregate(
+        &self,
+        aggregate_type: &str,
+        aggregate_id: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<StoredEvent>, sqlx::Error> {
+        let rows = sqlx::query_as!(
+            StoredRow,
+            r#"
+            SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+            FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3 ORDER BY sequence LIMIT $4
+            "#,
+            aggregate_type,
+            aggregate_id,
+            after,
+            limit
+        );
+        Ok(rows.fetch_all(&self.pool).await?.into_iter().map(StoredEvent::from).collect())
+    }
+
     /// The position before the first event that is younger than `age_s` seconds: where a stream that keeps messages
     /// for so long would begin.
     pub async fn before_age(&self, age_s: f64) -> Result<Position, sqlx::Error> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::push::Run;
-use super::session::Call;
+use super::session::{Call, Session};
 
 /// Differences beyond this are counted, not listed: a report goes into the journal.
 const MOST_LISTED: usize = 50;
@@ -37,7 +37,7 @@ impl Run<'_> {
                 Err(failure) => return Err(failure),
             }
         }
-        if let Some(days) = self.read_nights(id, &unread).await? {
+        if let Some(days) = read_nights(&mut self.session, id, &unread).await? {
             differences.extend(calendar_differences(&unread, &days));
         }
         self.note_differences(&differences);
@@ -82,27 +82,13 @@ impl Run<'_> {
         }
     }
 
-    /// The channel's days from the first to the last night of the intervals; `None` without intervals.
-    async fn read_nights(&mut self, id: &str, intervals: &[Value]) -> Result<Option<Vec<Value>>, Failure> {
-        // Dates of the form YYYY-MM-DD are in order as text.
-        let dates = |field: &'static str| intervals.iter().filter_map(move |interval| interval.get(field)?.as_str());
-        let (Some(first), Some(last)) = (dates("startDate").min(), dates("endDate").max()) else { return Ok(None) };
-        let path = format!("/listings/{id}/calendar?startDate={first}&endDate={last}");
-        let urgency = Section::Availability;
-        let call = Call { purpose: CallPurpose::ReadBack, urgency, method: Method::GET, path, body: None };
-        match self.session.call(&call).await?.result {
-            Value::Array(days) => Ok(Some(days)),
-            _ => Ok(Some(Vec::new())),
-        }
-    }
-
     /// Reads the calendar and takes those sections as sent whose nights are as they should be.
     async fn leave_out_what_is_there(&mut self, id: &str, wanted: &mut BTreeSet<Section>) -> Result<(), Failure> {
         let intervals = |section: &Section| self.body(*section).and_then(Value::as_array).cloned().unwrap_or_default();
         let sections: Vec<(Section, Vec<Value>)> =
             wanted.iter().map(|section| (*section, intervals(section))).collect();
         let all: Vec<Value> = sections.iter().flat_map(|(_, intervals)| intervals.clone()).collect();
-        let days = self.read_nights(id, &all).await?.unwrap_or_default();
+        let days = read_nights(&mut self.session, id, &all).await?.unwrap_or_default();
         for (section, intervals) in sections {
             let differences = calendar_differences(&intervals, &days);
             if differences.iter().all(|difference| difference.expected) {
@@ -123,6 +109,24 @@ impl Run<'_> {
         if let Some(more) = differences.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
             self.note(format!("{more} more differences in the calendar are not listed"));
         }
+    }
+}
+
+/// The channel's days from the first to the last night of the intervals; `None` without intervals.
+pub(super) async fn read_nights(
+    session: &mut Session<'_>,
+    id: &str,
+    intervals: &[Value],
+) -> Result<Option<Vec<Value>>, Failure> {
+    // Dates of the form YYYY-MM-DD are in order as text.
+    let dates = |field: &'static str| intervals.iter().filter_map(move |interval| interval.get(field)?.as_str());
+    let (Some(first), Some(last)) = (dates("startDate").min(), dates("endDate").max()) else { return Ok(None) };
+    let path = format!("/listings/{id}/calendar?startDate={first}&endDate={last}");
+    let urgency = Section::Availability;
+    let call = Call { purpose: CallPurpose::ReadBack, urgency, method: Method::GET, path, body: None };
+    match session.call(&call).await?.result {
+        Value::Array(days) => Ok(Some(days)),
+        _ => Ok(Some(Vec::new())),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::push::Run;
-use super::session::Call;
+use super::session::{Call, Session};
 
 impl Run<'_> {
     /// Sends what is wanted of content and photos.
@@ -80,13 +80,17 @@ impl Run<'_> {
 
     /// Whether the channel has our content already. Photos cannot be recognised: it keeps them under URLs of its own.
     async fn content_is_there(&mut self, id: &str) -> Result<bool, Failure> {
-        let path = format!("/listings/{id}?includeResources=1");
-        let call =
-            Call { purpose: CallPurpose::ReadBack, urgency: Section::Content, method: Method::GET, path, body: None };
-        let listing = self.session.call(&call).await?.result;
+        let listing = read_listing(&mut self.session, id).await?;
         let content = self.body(Section::Content).cloned().unwrap_or_else(|| json!({}));
         Ok(content_differences(&content, &listing).is_empty())
     }
+}
+
+/// The listing with its nested rows.
+pub(super) async fn read_listing(session: &mut Session<'_>, id: &str) -> Result<Value, Failure> {
+    let path = format!("/listings/{id}?includeResources=1");
+    let (purpose, urgency) = (CallPurpose::ReadBack, Section::Content);
+    session.call(&Call { purpose, urgency, method: Method::GET, path, body: None }).await.map(|answer| answer.result)
 }
 
 /// The answer may hold fewer photos than were sent; an answer without any list of photos tells nothing.

@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
 }
 
 /// Listing ids are numbers at Hostaway; anything else would change the path that it is written into.
-fn checked_id(id: &ExternalId) -> Result<String, Failure> {
+pub(super) fn checked_id(id: &ExternalId) -> Result<String, Failure> {
     if !id.0.is_empty() && id.0.len() <= 20 && id.0.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(id.0.clone());
     }

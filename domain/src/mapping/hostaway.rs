@@ -3,19 +3,25 @@
 
 mod calendar_differences;
 mod calls;
+mod compared;
 mod content;
 mod differences;
+mod drift;
 mod hours;
 mod images;
 mod intervals;
 mod lenient;
+mod photo_differences;
 mod rejections;
+mod runs;
 pub mod tables;
 mod vocabulary;
 
 pub use calendar_differences::{CalendarDifference, calendar_differences};
-pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls};
+pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls, fewest_calls};
+pub use compared::section_differences;
 pub use differences::{ContentDifference, content_differences, kept_texts};
+pub use drift::drift;
 
 use serde_json::Value;
 

@@ -1,6 +1,8 @@
 //! `/listings`: units on targets.
 
 mod change;
+mod drift;
+mod explain;
 mod link;
 mod read;
 mod resend;
@@ -19,8 +21,11 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(read::list, link::link))
         .routes(routes!(read::get, change::unlink))
         .routes(routes!(read::history))
+        .routes(routes!(explain::explain))
+        .routes(routes!(explain::preview))
         .routes(routes!(resend::sync))
         .routes(routes!(resend::retry))
+        .routes(routes!(drift::drift))
         .routes(routes!(change::pause))
         .routes(routes!(change::resume))
 }

@@ -73,6 +73,8 @@ pub enum ProblemKind {
     TimedOut,
     /// What was written is not visible yet.
     NotYetVisible,
+    /// The channel did not answer as it should.
+    ChannelFailed,
     /// Postgres or NATS cannot be reached.
     Unavailable,
     /// A bug.
@@ -106,6 +108,7 @@ impl ProblemKind {
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "/problems/rate-limited", "Too many requests"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "/problems/timed-out", "Timed out"),
             Self::NotYetVisible => (StatusCode::SERVICE_UNAVAILABLE, "/problems/not-yet-visible", "Not visible yet"),
+            Self::ChannelFailed => (StatusCode::BAD_GATEWAY, "/problems/channel-failed", "The channel failed"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal", "Internal error"),
         }

@@ -1,9 +1,12 @@
 //! `listing`: units on targets. A listing's id is made from its target and its unit, so a pair has one for ever.
 
 mod change;
+mod drift;
 mod history;
 mod link;
 mod list;
+mod point;
+mod preview;
 mod resend;
 mod show;
 mod summary;
@@ -23,6 +26,10 @@ pub(super) enum ListingCommand {
     Show(ListingArg),
     /// Everything that happened to it
     History(history::HistoryArgs),
+    /// What would be sent now, as a difference against what the channel took last; nothing is sent
+    Preview(preview::PreviewArgs),
+    /// Where it is not what was sent last: reads the channel, inside the target's window; exit code 1 where it differs
+    Drift(drift::DriftArgs),
     /// Send the latest state once more, all of it
     Sync(resend::SyncArgs),
     /// Send a snapshot of the past once more
@@ -49,6 +56,8 @@ impl ListingCommand {
             Self::List(args) => args.run(session).await,
             Self::Show(listing) => show::show(session, listing.listing_id).await,
             Self::History(args) => args.run(session).await,
+            Self::Preview(args) => args.run(session).await,
+            Self::Drift(args) => args.run(session).await,
             Self::Sync(args) => args.run(session).await,
             Self::Replay(args) => args.run(session).await,
             Self::Pause(args) => args.pause(session).await,

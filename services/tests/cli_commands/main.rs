@@ -4,6 +4,7 @@
 
 mod destinations;
 mod exit_codes;
+mod explaining;
 mod identity;
 mod linking;
 mod publishing;

@@ -104,6 +104,12 @@ impl Guide<'_> {
                 &format!("The listing of {unit}, and everything that happened to it"),
                 &[&format!("listing show {id}"), &format!("listing history {id}")],
             ),
+            entry(
+                &format!(
+                    "Why {unit} stands as it does, what would be sent now, and whether somebody edited it at the channel"
+                ),
+                &[&format!("explain {id}"), &format!("listing preview {id}"), &format!("listing drift {id}")],
+            ),
             entry("Whether all is well", &["doctor", "projections list"]),
             ("What the channel saw".to_owned(), vec![self.sandbox("", "summary?window_ms=10000")]),
             ("What it has".to_owned(), vec![self.sandbox("", &format!("accounts/{account}/listings"))]),

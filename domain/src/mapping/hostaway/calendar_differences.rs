@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::intervals::nights_of;
+use super::intervals::{fields_of, nights_of};
 use super::lenient::same;
+use super::runs::{Run, Runs};
 use crate::channel::{RejectedPart, Section};
 use crate::unit::{Night, NightRange};
 
@@ -45,65 +46,41 @@ impl CalendarDifference {
 pub fn calendar_differences(intervals_sent: &[Value], days_answered: &[Value]) -> Vec<CalendarDifference> {
     let days: HashMap<Night, &Value> =
         days_answered.iter().filter_map(|day| Some((day.get("date")?.as_str()?.parse().ok()?, day))).collect();
-    let mut differences = Differences::default();
+    let mut runs = Runs::new();
     for interval in intervals_sent {
         for night in nights_of(interval).into_iter().flat_map(NightRange::nights) {
             let day = days.get(&night).copied();
-            for (field, sent) in interval.as_object().into_iter().flatten() {
-                if field != "startDate" && field != "endDate" {
-                    differences.compare(night, field, sent, day);
+            for (field, sent) in fields_of(interval) {
+                if let Some(found) = compared(field, sent, day) {
+                    runs.add(field, night, found);
                 }
             }
         }
     }
-    differences.found
+    runs.into_vec().into_iter().map(difference).collect()
 }
 
-/// The differences so far, and where the last one of each field stands.
-#[derive(Default)]
-struct Differences<'a> {
-    found: Vec<CalendarDifference>,
-    last_of: HashMap<&'a str, usize>,
+/// What was sent, what is answered, why, and whether that was to be expected.
+type Found = (Value, Value, &'static str, bool);
+
+fn compared(field: &str, sent: &Value, day: Option<&Value>) -> Option<Found> {
+    let answered = day.and_then(|day| day.get(field)).unwrap_or(&Value::Null);
+    // A day that was never closed says null instead of 0.
+    let open = field.starts_with("closedOn") && day.is_some() && answered.is_null();
+    if same(sent, if open { &Value::Bool(false) } else { answered }) {
+        return None;
+    }
+    let status = day.and_then(|day| day.get("status")).and_then(Value::as_str);
+    let expected = matches!(status, Some("reserved" | "mreserved"));
+    let reason = match day {
+        None => "the channel's calendar does not show the night",
+        Some(_) if expected => "reserved at the channel",
+        Some(_) => "the channel answered with success but did not take the value",
+    };
+    Some((sent.clone(), answered.clone(), reason, expected))
 }
 
-impl<'a> Differences<'a> {
-    fn compare(&mut self, night: Night, field: &'a str, sent: &Value, day: Option<&Value>) {
-        let answered = day.and_then(|day| day.get(field)).unwrap_or(&Value::Null);
-        // A day that was never closed says null instead of 0.
-        let open = field.starts_with("closedOn") && day.is_some() && answered.is_null();
-        if same(sent, if open { &Value::Bool(false) } else { answered }) {
-            return;
-        }
-        let status = day.and_then(|day| day.get("status")).and_then(Value::as_str);
-        let expected = matches!(status, Some("reserved" | "mreserved"));
-        let reason = match day {
-            None => "the channel's calendar does not show the night",
-            Some(_) if expected => "reserved at the channel",
-            Some(_) => "the channel answered with success but did not take the value",
-        };
-        let nights = NightRange::new(night, night).expect("a night is a range of one");
-        self.add(
-            field,
-            CalendarDifference {
-                field: field.to_owned(),
-                nights,
-                sent: sent.clone(),
-                answered: answered.clone(),
-                reason,
-                expected,
-            },
-        );
-    }
-
-    fn add(&mut self, field: &'a str, new: CalendarDifference) {
-        if let Some(last) = self.last_of.get(field).map(|index| &mut self.found[*index])
-            && (&last.sent, &last.answered, last.reason) == (&new.sent, &new.answered, new.reason)
-            && let Some(joined) = last.nights.joined(new.nights)
-        {
-            last.nights = joined;
-            return;
-        }
-        self.last_of.insert(field, self.found.len());
-        self.found.push(new);
-    }
+fn difference(run: Run<'_, Found>) -> CalendarDifference {
+    let (sent, answered, reason, expected) = run.found;
+    CalendarDifference { field: run.field.to_owned(), nights: run.nights, sent, answered, reason, expected }
 }

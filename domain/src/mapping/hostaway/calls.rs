@@ -5,10 +5,22 @@ use serde_json::{Map, Value};
 
 use super::intervals::{nights_of, set_dates};
 use crate::channel::Section;
+use crate::difference::Bodies;
 use crate::unit::NightRange;
 
 /// The most intervals that Hostaway takes in one call.
 pub const MOST_INTERVALS: usize = 200;
+
+/// The fewest calls that send these sections: without tokens, retries and parts that are refused. What is to be created is
+/// looked up first; nights are read back, but for a single interval, whose answer shows them.
+pub fn fewest_calls(bodies: &Bodies<'_>, sections: &[Section], exists: bool) -> usize {
+    let body = |section: Section| bodies.get(&section).copied().filter(|_| sections.contains(&section));
+    let calendar = calendar_calls(body(Section::Availability), body(Section::Rates));
+    let read_back = calendar.iter().any(|call| call.intervals.len() > 1);
+    let listing = [Section::Content, Section::Images].into_iter().any(|section| body(section).is_some());
+    let look_up = !exists && !sections.is_empty();
+    calendar.len() + usize::from(read_back) + usize::from(listing || look_up) + usize::from(look_up)
+}
 
 /// One call: its body, and the sections that it brings up to date.
 #[derive(Debug, Clone, PartialEq)]

@@ -89,3 +89,9 @@ pub(super) fn nights_of(interval: &Value) -> Option<NightRange> {
     let night = |field: &str| interval.get(field)?.as_str()?.parse().ok();
     NightRange::new(night("startDate")?, night("endDate")?)
 }
+
+/// What an interval says of each of its nights.
+pub(super) fn fields_of(interval: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = interval.as_object().into_iter().flatten();
+    fields.filter(|(field, _)| *field != "startDate" && *field != "endDate")
+}

@@ -79,27 +79,42 @@ pub(in crate::api) async fn retry(
 ) -> Result<Changed<RequestedSync>, Problem> {
     let id = ListingId(id);
     visible(&api, &by, id).await?;
-    let point = point(&retry)?;
-    let reason = Reason::new(retry.reason).checked()?;
-    let snapshot = match point {
-        None => None,
-        Some(point) => {
-            Some(point.snapshot(&api.inner.pool, id).await.map_err(|error| refusal(&retry_field(point), error))?)
-        }
+    let named = Named {
+        snapshot: retry.snapshot.as_deref(),
+        sync_id: retry.sync_id,
+        as_of: retry.as_of,
+        position: retry.position,
     };
+    let snapshot = resolve(&api, id, &named).await?;
+    let reason = Reason::new(retry.reason).checked()?;
     resend(&api, &by, id, snapshot, reason).await
 }
 
-fn point(retry: &Retry) -> Result<Option<ReplayPoint>, Problem> {
-    let snapshot = retry.snapshot.as_deref().map(|hash| {
+/// A state of the past, as a caller names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub snapshot: Option<&'a str>,
+    pub sync_id: Option<Uuid>,
+    pub as_of: Option<DateTime<Utc>>,
+    pub position: Option<i64>,
+}
+
+/// The snapshot that is named; `None` where none is.
+pub(super) async fn resolve(api: &Api, id: ListingId, named: &Named<'_>) -> Result<Option<SnapshotHash>, Problem> {
+    let Some(point) = point(named)? else { return Ok(None) };
+    point.snapshot(&api.inner.pool, id).await.map(Some).map_err(|error| refusal(&retry_field(point), error))
+}
+
+fn point(named: &Named<'_>) -> Result<Option<ReplayPoint>, Problem> {
+    let snapshot = named.snapshot.map(|hash| {
         let wrong = |_| Problem::field("snapshot", "is no SHA-256 in hexadecimal; the history and the audit show them");
         hash.parse::<SnapshotHash>().map_err(wrong)
     });
     let points = [
         snapshot.transpose()?.map(ReplayPoint::Snapshot),
-        retry.sync_id.map(|id| ReplayPoint::Sync(SyncId(id))),
-        retry.as_of.map(ReplayPoint::AsOf),
-        retry.position.map(ReplayPoint::Position),
+        named.sync_id.map(|id| ReplayPoint::Sync(SyncId(id))),
+        named.as_of.map(ReplayPoint::AsOf),
+        named.position.map(ReplayPoint::Position),
     ];
     let mut given = points.into_iter().flatten();
     match (given.next(), given.next()) {

@@ -1,0 +1,159 @@
+//! What differs between two payloads: each field once, nights in a row as one, and no more than can be shown.
+
+use std::collections::BTreeMap;
+
+use domain::channel::{ChannelKind, Section};
+use domain::difference::{Bodies, Differences, MOST_FIELDS};
+use domain::ids::ListingId;
+use domain::mapping;
+use domain::unit::UnitChanged;
+use serde_json::{Value, json};
+
+fn differences(section: Section, before: Option<&Value>, after: &Value) -> Differences {
+    let has: Bodies<'_> = before.map(|before| (section, before)).into_iter().collect();
+    mapping::differences(ChannelKind::Hostaway, &has, &Bodies::from([(section, after)]))
+}
+
+fn words(section: Section, before: &Value, after: &Value) -> Vec<String> {
+    differences(section, Some(before), after).words()
+}
+
+#[test]
+fn nights_in_a_row_are_one_difference_whatever_the_intervals() {
+    let before = json!([{"startDate": "2030-01-01", "endDate": "2030-01-10", "price": 100.0, "minimumStay": 2}]);
+    let after = json!([
+        {"startDate": "2030-01-01", "endDate": "2030-01-03", "price": 100.0, "minimumStay": 2},
+        {"startDate": "2030-01-04", "endDate": "2030-01-05", "price": 130.0, "minimumStay": 2},
+        {"startDate": "2030-01-06", "endDate": "2030-01-06", "price": 130.0, "minimumStay": 3},
+        {"startDate": "2030-01-07", "endDate": "2030-01-11", "price": 100.0, "minimumStay": 2},
+    ]);
+    let told = [
+        "rates: calendar[2030-01-04..2030-01-06].price, 3 nights: 100.0 -> 130.0",
+        "rates: calendar[2030-01-06..2030-01-06].minimumStay: 2 -> 3",
+        "rates: calendar[2030-01-11..2030-01-11].minimumStay: new, 2",
+        "rates: calendar[2030-01-11..2030-01-11].price: new, 100.0",
+    ];
+    assert_eq!(words(Section::Rates, &before, &after), told);
+    let found = serde_json::to_value(differences(Section::Rates, Some(&before), &after)).unwrap();
+    let first = json!({
+        "path": "calendar[2030-01-04..2030-01-06].price", "change": "changed", "before": 100.0, "after": 130.0,
+        "nights": {"first": "2030-01-04", "last": "2030-01-06", "count": 3},
+    });
+    assert_eq!(
+        (&found[0]["section"], &found[0]["count"], &found[0]["fields"][0]),
+        (&json!("rates"), &json!(4), &first)
+    );
+    assert!(differences(Section::Rates, Some(&after), &after).is_empty());
+}
+
+#[test]
+fn the_listing_is_told_field_by_field_and_row_by_row() {
+    let before = json!({
+        "name": "Villa Kayu", "cleaningFee": 40.0, "state": "Bali", "propertyTypeId": 50,
+        "listingAmenities": [{"amenityId": 4}, {"amenityId": 45}],
+        "listingBedTypes": [{"bedTypeId": 1, "quantity": 2}],
+    });
+    let after = json!({
+        "name": "Villa Kayu", "cleaningFee": 55.0, "houseRules": "No parties.", "propertyTypeId": 50,
+        "listingAmenities": [{"amenityId": 44}, {"amenityId": 4}],
+        "listingBedTypes": [{"bedTypeId": 1, "quantity": 3}],
+    });
+    let told = words(Section::Content, &before, &after);
+    assert!(told.contains(&"content: listing.cleaningFee: 40.0 -> 55.0".to_owned()), "{told:?}");
+    assert!(told.contains(&"content: listing.houseRules: new, \"No parties.\"".to_owned()), "{told:?}");
+    assert!(told.contains(&"content: listing.state: gone, was \"Bali\"".to_owned()), "{told:?}");
+    let amenity = "content: listing.listingAmenities[amenityId=44] (BBQ grill): new, {\"amenityId\":44}";
+    assert!(told.contains(&amenity.to_owned()), "{told:?}");
+    assert_eq!(told.len(), 6, "{told:?}");
+    assert!(told.iter().any(|line| line.contains("bedTypeId=1")
+        && line.contains("\"quantity\":2")
+        && line.contains("\"quantity\":3")));
+}
+
+#[test]
+fn a_photo_is_new_gone_moved_or_under_another_caption() {
+    let list = |photos: &[(&str, &str)]| -> Value {
+        let row = |(place, (name, caption)): (usize, &(&str, &str))| json!({"url": format!("https://x/{name}"), "caption": caption, "sortOrder": place + 1});
+        photos.iter().enumerate().map(row).collect()
+    };
+    let before = list(&[("a", "A"), ("b", "B"), ("c", "C"), ("d", "D")]);
+    let after = list(&[("e", "E"), ("d", "D"), ("a", "A"), ("b", "Bath")]);
+    let told = words(Section::Images, &before, &after);
+    let wanted = [
+        "images: listing.listingImages[https://x/c]: gone, was {\"caption\":\"C\",\"place\":3}",
+        "images: listing.listingImages[https://x/e]: new, {\"caption\":\"E\",\"place\":1}",
+        "images: listing.listingImages[https://x/d]: moved, {\"caption\":\"D\",\"place\":4} -> {\"caption\":\"D\",\"place\":2}",
+        "images: listing.listingImages[https://x/b]: {\"caption\":\"B\",\"place\":2} -> {\"caption\":\"Bath\",\"place\":4}",
+    ];
+    assert_eq!(told, wanted);
+    // The one in the middle of a list that is turned round stays where it is.
+    let turned = words(
+        Section::Images,
+        &list(&[("a", "A"), ("b", "B"), ("c", "C")]),
+        &list(&[("c", "C"), ("b", "B"), ("a", "A")]),
+    );
+    assert!(
+        !turned.is_empty() && turned.iter().all(|line| line.contains(": moved, ") && !line.contains("https://x/b"))
+    );
+}
+
+#[test]
+fn the_first_time_all_of_it_is_new_and_a_long_list_is_counted() {
+    let example = include_str!("../../nats/examples/unit-changed.v1.json");
+    let unit = UnitChanged::from_json(example.as_bytes()).unwrap();
+    let payload = mapping::map(ChannelKind::Hostaway, &unit, &ListingId(uuid::Uuid::nil()));
+    let found = mapping::differences(ChannelKind::Hostaway, &Bodies::new(), &payload.bodies());
+    let sections: Vec<Section> = found.sections.iter().map(|section| section.section).collect();
+    assert_eq!(sections, payload.sections.keys().copied().collect::<Vec<_>>());
+    assert!(found.words().iter().all(|line| line.contains(": new, ") || line.ends_with(" more")), "{found:?}");
+
+    let photos: Value =
+        (0..200).map(|n| json!({"url": format!("https://x/{n}{}", "y".repeat(2_000)), "sortOrder": n})).collect();
+    let many = differences(Section::Images, None, &photos);
+    assert_eq!((many.count(), many.sections[0].fields.len()), (200, MOST_FIELDS));
+    assert_eq!(many.words().last().unwrap(), "images: 150 more");
+    assert!(serde_json::to_string(&many).unwrap().len() < 64 * 1024);
+}
+
+#[test]
+fn drift_is_only_of_what_is_ours_and_a_reservation_explains_itself() {
+    let sent = json!({"name": "Villa", "cleaningFee": 40.0, "listingAmenities": [{"amenityId": 4}]});
+    let nights = json!([{"startDate": "2030-01-01", "endDate": "2030-01-03", "isAvailable": 1}]);
+    let photos = json!([{"url": "https://x/1", "caption": "Pool", "sortOrder": 1}]);
+    let listing = json!({
+        "name": "Villa ", "cleaningFee": "40.00", "wifiPassword": "theirs", "listingAmenities": [{"id": 9, "amenityId": 4}],
+        "listingImages": [{"id": 7, "url": "https://s3/z", "caption": "Pool", "sortOrder": 1}],
+    });
+    let day = |date: &str, open: u8, status: &str| json!({"date": date, "isAvailable": open, "status": status});
+    let days =
+        json!([day("2030-01-01", 1, "available"), day("2030-01-02", 0, "reserved"), day("2030-01-03", 1, "available")]);
+    let bodies =
+        Bodies::from([(Section::Availability, &nights), (Section::Content, &sent), (Section::Images, &photos)]);
+    let answers = |listing: &Value, days: &Value| {
+        BTreeMap::from([
+            (Section::Availability, days.clone()),
+            (Section::Content, listing.clone()),
+            (Section::Images, listing.clone()),
+        ])
+    };
+    let from = "2030-01-01".parse().unwrap();
+    let found = mapping::drift(ChannelKind::Hostaway, &bodies, &answers(&listing, &days), from);
+    assert_eq!(
+        found.words(),
+        ["availability: calendar[2030-01-02..2030-01-02].isAvailable: 1 -> 0 (reserved at the channel)"]
+    );
+    assert!(found.sections[0].fields[0].expected && found.unexpected() == 0);
+
+    let edited = json!({"name": "Another", "cleaningFee": 40, "listingAmenities": [], "listingImages": []});
+    let found = mapping::drift(ChannelKind::Hostaway, &bodies, &answers(&edited, &json!([])), from);
+    let told = [
+        "availability: calendar[2030-01-01..2030-01-03].isAvailable, 3 nights: 1 -> nothing",
+        "content: listing.listingAmenities (Air conditioning): gone, was {\"amenityId\":4}",
+        "content: listing.name: \"Villa\" -> \"Another\"",
+        "images: listing.listingImages: gone, was {\"caption\":\"Pool\",\"sortOrder\":1}",
+    ];
+    let later = "2030-01-04".parse().unwrap();
+    let past = mapping::drift(ChannelKind::Hostaway, &bodies, &answers(&edited, &json!([])), later);
+    assert_eq!(past.words(), told[1..], "nights that are past do not count");
+    assert_eq!((found.words(), found.unexpected()), (told.map(str::to_owned).to_vec(), 4));
+}

@@ -1,0 +1,57 @@
+//! `explain`: why a listing stands as it does.
+
+use clap::Args;
+use serde_json::json;
+
+use super::lag::note_lag;
+use super::output::{optional, state, text};
+use super::session::Session;
+use crate::views::explain::explain;
+use crate::views::explain::find::{Found, find};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It tells of a sync, or of the one of a listing that waits or is the newest: which change by whom, \
+    which fields differ, which calls with which answers, which rules applied, and what is next. Each sentence stands on \
+    what was recorded. An id that several listings have lists them.\n\n\
+    Example:\n  distribution explain villa-0042"
+)]
+pub(super) struct ExplainArgs {
+    /// A listing, a sync, the id of a listing at its channel, or a unit
+    #[arg(value_name = "LISTING|SYNC|EXTERNAL-ID")]
+    id: String,
+}
+
+impl ExplainArgs {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let pool = session.postgres().await?;
+        note_lag(&pool, "sync_queue").await?;
+        let (listing, sync) = match find(&pool, &self.id).await? {
+            Found::Listing(listing) => (listing, None),
+            Found::Sync(listing, sync) => (listing, Some(sync)),
+            Found::Several(listings) if session.out.is_json() => {
+                return session.out.json(&json!({ "listings": listings }));
+            }
+            Found::Several(listings) => {
+                let header = ["listing", "org", "unit", "target", "at the channel", "state"];
+                let rows = listings.iter().map(|listing| {
+                    vec![
+                        text(listing.listing_id),
+                        text(&listing.org_id),
+                        text(&listing.unit_id),
+                        optional(listing.target_name.as_ref()),
+                        optional(listing.external_id.as_ref()),
+                        state(&listing.state),
+                    ]
+                });
+                session.out.line(&format!("{} is several listings; explain one of them:", self.id))?;
+                return session.out.table(&header, rows.collect(), "");
+            }
+        };
+        let explanation = explain(&session.syncing(&pool), &pool, listing, sync).await?;
+        if session.out.is_json() {
+            return session.out.json(&explanation);
+        }
+        session.out.line(&explanation.words.join("\n"))
+    }
+}

@@ -1,0 +1,236 @@
+//! Where a listing at its channel is not what was sent last. It reads the channel, inside the windows that every call keeps
+//! to, and changes nothing: a sync that somebody asks for heals what it finds.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::call::CallRecord;
+use domain::channel::{RejectedPart, Section};
+use domain::difference::{Bodies, Differences, FieldDifference};
+use domain::ids::ListingId;
+use domain::listing::{LinkState, ListingError};
+use domain::mapping;
+use domain::outcome::OutcomeClass;
+use domain::port::Reading;
+use domain::target::{Health, Lifecycle, Settings};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::dispatcher::Channels;
+use crate::dispatcher::visitor::{Egress, Visitor};
+use crate::payloads::PayloadError;
+use crate::syncing::{SyncError, Syncing};
+use crate::views::explain::ExplainedCall;
+use crate::views::explain::history::{History, NoHistory};
+use crate::views::explain::now::{ScopeWindow, windows};
+use crate::views::known::{ComparedWith, KnownPayload};
+
+/// Slots are waited for so long in all: a request of the API has to be answered in 30 s.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How a listing at its channel compares with what was sent last.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Drift {
+    /// The listing.
+    pub listing_id: Uuid,
+    /// Its id at the channel.
+    pub external_id: String,
+    /// Nothing differs but what is explained.
+    pub in_line: bool,
+    /// When the channel had been read.
+    pub read_at: DateTime<Utc>,
+    /// The sections that were compared: those that were sent.
+    pub sections: Vec<&'static str>,
+    /// What was sent last.
+    pub compared_with: ComparedWith,
+    /// What differs, section by section, at most 50 fields of each: `before` is what was sent, `after` what the channel has.
+    /// Fields that are not ours are not looked at.
+    #[schema(value_type = Vec<Object>)]
+    pub differences: Differences,
+    /// A sync that waits, and may bring the channel elsewhere.
+    pub pending_sync_id: Option<Uuid>,
+    /// The calls that it took.
+    pub calls: Vec<ExplainedCall>,
+    /// All of it in plain words.
+    pub words: Vec<String>,
+}
+
+/// Why nothing can be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum NoDrift {
+    /// Of this listing nothing can be read.
+    #[error("{0}")]
+    Listing(#[from] ListingError),
+    /// The target is deleted or held, or nothing was sent.
+    #[error("{0}")]
+    NotNow(String),
+    /// The target could not be read.
+    #[error(transparent)]
+    Target(#[from] SyncError),
+    /// The journal failed.
+    #[error(transparent)]
+    History(#[from] NoHistory),
+    /// What was sent cannot be made again.
+    #[error("what was sent is not known: {0}")]
+    Known(#[from] PayloadError),
+    /// Postgres failed.
+    #[error("failed to look for drift: {0}")]
+    Database(#[from] sqlx::Error),
+    /// There was no slot in time.
+    #[error("{0}; try again later")]
+    NoSlot(String),
+    /// The channel did not answer with the listing.
+    #[error("the channel could not be read: {class}: {detail}")]
+    Channel {
+        /// How the read ended.
+        class: OutcomeClass,
+        /// The channel's words.
+        detail: String,
+    },
+}
+
+/// Looks for drift.
+#[derive(Clone)]
+pub struct DriftReader {
+    pool: PgPool,
+    syncing: Syncing,
+    channels: Channels,
+    egress: Egress,
+}
+
+impl std::fmt::Debug for DriftReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DriftReader").field("egress", &self.egress).finish_non_exhaustive()
+    }
+}
+
+const REFUSED: &str = "SELECT rejected FROM channel_listings WHERE listing_id = $1";
+
+impl DriftReader {
+    /// Over these channels. Calls leave from `egress`.
+    pub fn new(pool: PgPool, syncing: Syncing, channels: Channels, egress: Egress) -> Self {
+        Self { pool, syncing, channels, egress }
+    }
+
+    /// Reads a listing at its channel and compares it with what was sent last.
+    pub async fn read(&self, id: ListingId) -> Result<Drift, NoDrift> {
+        let history = History::read(&self.pool, id, None).await?;
+        let listing = &history.listing;
+        let link = listing.link().ok_or(ListingError::NotFound)?;
+        if listing.state() == Some(LinkState::Unlinked) {
+            return Err(ListingError::Unlinked.into());
+        }
+        let target = self.syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
+        let target = callable(target.live().map_err(|_| SyncError::TargetDeleted)?)?;
+        let not_there = || NoDrift::NotNow("the listing is not at the channel yet, so nothing can differ".to_owned());
+        let external_id = listing.external_id().ok_or_else(not_there)?;
+        let known = KnownPayload::load(self.syncing.payloads(), target.channel, id, &history.known).await?;
+        let sent = known.bodies();
+        if sent.is_empty() {
+            return Err(NoDrift::NotNow("nothing was sent since it was linked, so nothing can differ".to_owned()));
+        }
+        let (answers, calls) = self.ask(target, Reading { target, external_id, sent: &sent }).await?;
+        let read_at = Utc::now();
+        let today = read_at
+            .date_naive()
+            .to_string()
+            .parse()
+            .map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
+        let mut differences = mapping::drift(target.channel, &sent, &answers, today);
+        let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(&self.pool).await?;
+        let refused: Vec<RejectedPart> =
+            refused.and_then(|parts| serde_json::from_value(parts).ok()).unwrap_or_default();
+        differences.explain(|field| refused_before(&refused, field));
+        let mut drift = Drift {
+            listing_id: id.0,
+            external_id: external_id.to_string(),
+            in_line: differences.unexpected() == 0,
+            read_at,
+            sections: sections(&sent),
+            compared_with: known.described(),
+            differences,
+            pending_sync_id: listing.pending().map(|pending| pending.sync_id.0),
+            calls: calls.iter().map(Into::into).collect(),
+            words: Vec::new(),
+        };
+        drift.words = words(&drift);
+        Ok(drift)
+    }
+
+    async fn ask(
+        &self,
+        target: &Settings,
+        reading: Reading<'_>,
+    ) -> Result<(std::collections::BTreeMap<Section, Value>, Vec<CallRecord>), NoDrift> {
+        let commands = self.syncing.commands();
+        let visitor = Visitor::new(self.pool.clone(), commands, target, &self.egress, PATIENCE);
+        let report = self.channels.of(target.channel).read(reading, &visitor).await;
+        if let Err(error) = visitor.settle().await {
+            tracing::warn!(error = %error, "slots of a read run out by themselves");
+        }
+        tracing::info!(target_id = %target.target_id, calls = report.calls.len(), class = %report.class, "read for drift");
+        if let Some(why) = visitor.refusal() {
+            let windows = windows(&self.pool, target).await?;
+            let closed: Vec<String> =
+                windows.iter().filter(|window| window.is_closed()).map(ScopeWindow::words).collect();
+            return Err(NoDrift::NoSlot(if closed.is_empty() { why } else { format!("{why}: {}", closed.join("; ")) }));
+        }
+        match report.class {
+            OutcomeClass::Accepted => Ok((report.answers, report.calls)),
+            class => Err(NoDrift::Channel { class, detail: report.detail.unwrap_or_default() }),
+        }
+    }
+}
+
+/// A target that is held is not called, whoever asks.
+fn callable(target: &Settings) -> Result<&Settings, NoDrift> {
+    if target.lifecycle == Lifecycle::Paused {
+        return Err(NoDrift::NotNow("the target is paused, so it is not called: resume it first".to_owned()));
+    }
+    if target.health == Health::Unauthorised {
+        let reason = "the channel refuses the target's credentials, so it is not called: mend them first";
+        return Err(NoDrift::NotNow(reason.to_owned()));
+    }
+    Ok(target)
+}
+
+/// What the channel refused of the last sync it does not have, and to send it once more would not help.
+fn refused_before(refused: &[RejectedPart], field: &FieldDifference) -> Option<String> {
+    let sent = field.before.as_ref().unwrap_or(&Value::Null).to_string();
+    let part = refused.iter().find(|part| part.part == field.path && (part.value == sent || part.value.is_empty()))?;
+    Some(format!("refused at the last sync: {}", part.reason))
+}
+
+fn sections(sent: &Bodies<'_>) -> Vec<&'static str> {
+    sent.keys().map(|section| section.as_str()).collect()
+}
+
+fn words(drift: &Drift) -> Vec<String> {
+    let (id, calls) = (&drift.external_id, drift.calls.len());
+    let mut lines = vec![match (drift.in_line, drift.differences.is_empty()) {
+        (true, true) => format!("Listing {id} at the channel is what was sent last; {calls} calls."),
+        (true, false) => {
+            format!("Listing {id} at the channel is what was sent last, but for what is explained; {calls} calls.")
+        }
+        (false, _) => format!(
+            "Listing {id} at the channel is not what was sent last: {} fields differ (sent -> there); {calls} calls.",
+            drift.differences.unexpected()
+        ),
+    }];
+    lines.extend(drift.differences.words().into_iter().map(|line| format!("  {line}")));
+    if !drift.compared_with.certain {
+        lines.push(
+            "A call has ended of which nobody knows what it wrote, so the channel may have something newer.".to_owned(),
+        );
+    }
+    if let Some(sync) = drift.pending_sync_id {
+        lines.push(format!("Sync {sync} waits and may change this."));
+    }
+    if !drift.in_line {
+        lines.push(format!("`distribution listing sync {} --reason REASON` sends all of it again.", drift.listing_id));
+    }
+    lines
+}

@@ -1,0 +1,178 @@
+//! The answer to "why": a sync of a listing, from the change that asked for it to the channel's answer, which rules applied,
+//! and what is next. One structure, from recorded facts alone; [`words`] tells it in plain words.
+
+pub mod find;
+pub mod history;
+pub mod now;
+mod rules;
+mod sync;
+pub mod words;
+
+use chrono::{DateTime, Utc};
+use domain::ids::{ListingId, SyncId};
+use domain::listing::{LinkState, ListingError};
+use domain::target::{Lifecycle, Settings, TargetError};
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::commands::CommandError;
+use crate::syncing::Syncing;
+use crate::views::listings::TARGET_DELETED;
+use history::{History, NoHistory, SyncStory};
+use now::Waiting;
+
+pub use rules::{Next, Rule};
+pub use sync::{ExplainedAttempt, ExplainedCall, ExplainedSync, Who};
+
+/// Syncs that are listed beside the one that is explained.
+const RECENT: usize = 10;
+
+/// Which listing it is about.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of a listing")]
+pub struct About {
+    pub listing_id: Uuid,
+    pub org_id: String,
+    pub account_id: String,
+    pub unit_id: String,
+    pub target_id: Uuid,
+    pub target_name: String,
+    /// `active`, `paused`, `unlinked` or `target_deleted`.
+    pub state: String,
+    pub external_id: Option<String>,
+    /// The newest revision of the unit that was taken.
+    pub last_revision: u64,
+}
+
+/// Another sync of the listing.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of the audit")]
+pub struct BriefSync {
+    pub sync_id: Uuid,
+    pub requested_at: DateTime<Utc>,
+    pub cause: &'static str,
+    pub revision: u64,
+    pub outcome: &'static str,
+    pub superseded_by: Option<Uuid>,
+}
+
+/// Why a listing stands as it does.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Explanation {
+    /// Which listing.
+    pub listing: About,
+    /// The sync that is explained: the one that is asked for, or the one that waits, or the newest. `null` where the listing
+    /// never asked for one.
+    pub sync: Option<ExplainedSync>,
+    /// Which rules applied to it.
+    pub rules: Vec<Rule>,
+    /// What is next for the listing.
+    pub next: Next,
+    /// Where the waiting sync stands in the queue.
+    pub waiting: Option<Waiting>,
+    /// The newest syncs, the newest first.
+    pub recent: Vec<BriefSync>,
+    /// All of it in plain words.
+    pub words: Vec<String>,
+}
+
+/// Why nothing can be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum Unexplained {
+    /// There is no such listing.
+    #[error("{0}")]
+    Listing(#[from] ListingError),
+    /// Not a sync of this listing.
+    #[error(
+        "listing {listing} has no sync {sync}: `distribution audit tail --listing {listing}` shows those that it has"
+    )]
+    NoSync {
+        /// The listing.
+        listing: ListingId,
+        /// What was looked for.
+        sync: SyncId,
+    },
+    /// The journal failed.
+    #[error(transparent)]
+    History(#[from] NoHistory),
+    /// Its target could not be read.
+    #[error(transparent)]
+    Target(#[from] CommandError<TargetError>),
+    /// Postgres failed.
+    #[error("failed to read what waits: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Explains a sync of a listing; without one the sync that waits, or else the newest.
+pub async fn explain(
+    syncing: &Syncing,
+    pool: &PgPool,
+    id: ListingId,
+    wanted: Option<SyncId>,
+) -> Result<Explanation, Unexplained> {
+    let history = History::read(pool, id, wanted).await?;
+    let target = target_of(syncing, &history).await?;
+    let story = match wanted {
+        Some(sync) => Some(history.sync(sync).ok_or(Unexplained::NoSync { listing: id, sync })?),
+        None => history.current(),
+    };
+    let waiting = now::now(pool, id, &target).await?;
+    let explained = match story {
+        Some(story) => Some(sync::explained(story, &history.known, &target, syncing.payloads()).await),
+        None => None,
+    };
+    let rules = match (story, &explained) {
+        (Some(story), Some(explained)) => {
+            let before = calls_before(pool, story, &target).await?;
+            rules::rules(story, explained, &target, before)
+        }
+        _ => Vec::new(),
+    };
+    let next = rules::next(&history, &target, waiting.as_ref());
+    let listing = about(id, &history, &target)?;
+    let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
+    let mut explanation = Explanation { listing, sync: explained, rules, next, waiting, recent, words: Vec::new() };
+    explanation.words = words::words(&explanation);
+    Ok(explanation)
+}
+
+async fn target_of(syncing: &Syncing, history: &History) -> Result<Settings, Unexplained> {
+    let link = history.listing.link().ok_or(ListingError::NotFound)?;
+    let target = syncing.commands().load_target(link.target_id).await?;
+    target.settings().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
+}
+
+async fn calls_before(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Option<i64>, sqlx::Error> {
+    let Some(first) = story.attempts.first() else { return Ok(None) };
+    now::calls_before(pool, target, first.attempt.started_at, first.position).await.map(Some)
+}
+
+fn about(id: ListingId, history: &History, target: &Settings) -> Result<About, ListingError> {
+    let link = history.listing.link().ok_or(ListingError::NotFound)?;
+    let state = history.listing.state().unwrap_or(LinkState::Unlinked);
+    let gone = target.lifecycle == Lifecycle::Deleted && state != LinkState::Unlinked;
+    Ok(About {
+        listing_id: id.0,
+        org_id: link.org_id.to_string(),
+        account_id: link.account_id.to_string(),
+        unit_id: link.unit_id.to_string(),
+        target_id: link.target_id.0,
+        target_name: target.name.clone(),
+        state: if gone { TARGET_DELETED } else { state.as_str() }.to_owned(),
+        external_id: history.listing.external_id().map(ToString::to_string),
+        last_revision: history.listing.last_revision(),
+    })
+}
+
+fn brief(story: &SyncStory, target: &Settings) -> BriefSync {
+    BriefSync {
+        sync_id: story.request.sync_id.0,
+        requested_at: story.requested_at,
+        cause: story.request.cause.as_str(),
+        revision: story.request.revision,
+        outcome: sync::outcome(story, target).as_str(),
+        superseded_by: story.superseded_by.map(|id| id.0),
+    }
+}

@@ -1,0 +1,70 @@
+//! Whatever somebody has at hand, a listing, a sync, an id at the channel or a unit: which listing is it about?
+
+use domain::ids::{ListingId, SyncId};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::views::listings::{LISTINGS, Listing};
+
+/// More listings than this are not listed.
+const MOST: i64 = 100;
+
+/// What an id means.
+#[derive(Debug)]
+pub enum Found {
+    /// One listing.
+    Listing(ListingId),
+    /// A sync of a listing.
+    Sync(ListingId, SyncId),
+    /// Several listings have this id at their channels, or show this unit.
+    Several(Vec<Listing>),
+}
+
+/// Why nothing is found.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFound {
+    /// Nothing is called so.
+    #[error(
+        "nothing is called {0:?}: give a listing, a sync, the id of a listing at its channel, or a unit \
+         (`distribution listing list` and `distribution audit tail` show them)"
+    )]
+    Nothing(String),
+    /// Postgres failed.
+    #[error("failed to look it up: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+const IS_LISTING: &str = "
+SELECT EXISTS (SELECT FROM events WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1)";
+
+/// The journal is asked for what the audit does not show yet.
+const OF_SYNC: &str = "
+SELECT listing_id FROM outbound_audit WHERE sync_id = $1
+UNION ALL
+SELECT aggregate_id::uuid FROM events
+WHERE position > coalesce((SELECT position FROM projection_checkpoints WHERE name = 'outbound_audit'), 0)
+    AND event_type IN ('SyncRequested', 'SyncSkipped')
+    AND payload #>> ARRAY[event_type, 'request', 'sync_id'] = $1::text
+LIMIT 1";
+
+/// Looks an id up.
+pub async fn find(pool: &PgPool, text: &str) -> Result<Found, NotFound> {
+    if let Ok(id) = text.parse::<Uuid>() {
+        if sqlx::query_scalar(IS_LISTING).bind(id.to_string()).fetch_one(pool).await? {
+            return Ok(Found::Listing(ListingId(id)));
+        }
+        let listing: Option<Uuid> = sqlx::query_scalar(OF_SYNC).bind(id).fetch_optional(pool).await?;
+        if let Some(listing) = listing {
+            return Ok(Found::Sync(ListingId(listing), SyncId(id)));
+        }
+    }
+    let named = format!(
+        "SELECT * FROM ({LISTINGS} WHERE l.external_id = $1 OR l.unit_id = $1) AS l ORDER BY target_name, unit_id LIMIT $2"
+    );
+    let mut listings: Vec<Listing> = sqlx::query_as(&named).bind(text).bind(MOST).fetch_all(pool).await?;
+    match listings.len() {
+        0 => Err(NotFound::Nothing(text.chars().take(100).collect())),
+        1 => Ok(Found::Listing(ListingId(listings.remove(0).listing_id))),
+        _ => Ok(Found::Several(listings)),
+    }
+}

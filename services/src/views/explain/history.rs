@@ -1,0 +1,281 @@
+//! A listing's history, folded: each of its newest syncs with its attempts, and what the channel was known to have, section
+//! by section, when the sync was sent. From the journal alone.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use adapters::event_store::{PgEventLog, Unreadable};
+use chrono::{DateTime, Utc};
+use domain::audit::{accepted_outcome, final_outcome};
+use domain::channel::Section;
+use domain::hash::{PayloadHash, SnapshotHash};
+use domain::ids::{ListingId, SyncId};
+use domain::listing::{ChannelListing, ListingEvent, SyncAttempt, SyncRequest};
+use domain::metadata::Metadata;
+use domain::outcome::{OutcomeClass, SyncOutcome};
+use domain::recorded::{ChannelEvent, Recorded};
+use sqlx::PgPool;
+
+/// Syncs that are kept beside the one that is asked for.
+const KEPT: usize = 20;
+/// Events that are read at once.
+const BATCH: i64 = 500;
+
+/// What the channel took last of a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// A snapshot whose section it is.
+    pub snapshot: SnapshotHash,
+    /// The section's hash.
+    pub hash: PayloadHash,
+    /// No call since may have written something else.
+    pub certain: bool,
+}
+
+/// What the channel is known to have.
+pub type KnownSections = BTreeMap<Section, Known>;
+
+/// An attempt at a sync.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// As it was recorded.
+    pub attempt: SyncAttempt,
+    /// How it ended; `None` where nothing differed when it began.
+    pub class: Option<OutcomeClass>,
+    /// When the next one was due.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Its job had ended by another attempt.
+    pub late: bool,
+    /// Where it stands in the journal.
+    pub position: i64,
+}
+
+/// How a sync ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// How.
+    pub outcome: SyncOutcome,
+    /// When, UTC.
+    pub at: DateTime<Utc>,
+    /// Why, in words, where somebody said so.
+    pub reason: Option<String>,
+}
+
+/// A sync from its request to its end.
+#[derive(Debug, Clone)]
+pub struct SyncStory {
+    /// As it was asked for.
+    pub request: SyncRequest,
+    /// Who asked.
+    pub metadata: Metadata,
+    /// When, UTC.
+    pub requested_at: DateTime<Utc>,
+    /// Where the request stands in the journal.
+    pub position: i64,
+    /// It found the channel up to date when it was asked for.
+    pub skipped: bool,
+    /// The one whose place it took.
+    pub supersedes: Option<SyncId>,
+    /// The one that took its place.
+    pub superseded_by: Option<SyncId>,
+    /// When its creating call was about to be made.
+    pub creation_at: Option<DateTime<Utc>>,
+    /// Every attempt.
+    pub attempts: Vec<Attempt>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// What the channel was known to have before its first attempt.
+    pub known: Option<KnownSections>,
+}
+
+/// A pause of the listing, or that it was taken off.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// Why.
+    pub reason: String,
+    /// Who did it.
+    pub by: String,
+    /// When, UTC.
+    pub at: DateTime<Utc>,
+}
+
+/// What became of a listing.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// As it is now.
+    pub listing: ChannelListing,
+    /// What the channel is known to have now.
+    pub known: KnownSections,
+    /// The newest syncs in order, and the one that is asked for.
+    pub syncs: VecDeque<SyncStory>,
+    /// What holds it.
+    pub hold: Option<Hold>,
+    bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
+    wanted: Option<SyncId>,
+}
+
+/// Why a history cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum NoHistory {
+    /// Postgres failed.
+    #[error("failed to read the journal: {0}")]
+    Database(#[from] sqlx::Error),
+    /// An event of another build.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+impl History {
+    /// The history of a listing; one that never was has no link. `wanted` is kept however old it is.
+    pub async fn read(pool: &PgPool, listing: ListingId, wanted: Option<SyncId>) -> Result<Self, NoHistory> {
+        let log = PgEventLog::new(pool.clone());
+        let mut history = Self { wanted, ..Self::default() };
+        let (id, mut after) = (listing.to_string(), 0);
+        loop {
+            let batch = log.of_aggregate("ChannelListing", &id, after, BATCH).await?;
+            let Some(last) = batch.last() else { return Ok(history) };
+            after = last.sequence;
+            for stored in batch {
+                history.take(&stored.into_recorded()?);
+            }
+        }
+    }
+
+    /// The story of a sync.
+    pub fn sync(&self, id: SyncId) -> Option<&SyncStory> {
+        self.syncs.iter().find(|story| story.request.sync_id == id)
+    }
+
+    /// The sync that waits, or else the newest one.
+    pub fn current(&self) -> Option<&SyncStory> {
+        let pending = self.listing.pending().and_then(|pending| self.sync(pending.sync_id));
+        pending.or_else(|| self.syncs.back())
+    }
+
+    fn take(&mut self, recorded: &Recorded) {
+        let ChannelEvent::Listing(event) = &recorded.event else { return };
+        self.tell(event, recorded);
+        self.listing.evolve((**event).clone());
+        if matches!(**event, ListingEvent::ListingLinked { .. }) {
+            self.known.clear();
+        }
+        let accepted = &self.listing.accepted().sections;
+        for known in self.known.values_mut() {
+            known.certain = false;
+        }
+        for (section, hash) in accepted {
+            // Of several snapshots with one body it is the one that was sent.
+            let same = self.known.get(section).filter(|known| known.hash == *hash).map(|known| known.snapshot);
+            if let Some(snapshot) = same.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
+                self.known.insert(*section, Known { snapshot, hash: *hash, certain: true });
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &ListingEvent, recorded: &Recorded) {
+        let at = recorded.recorded_at;
+        let held =
+            |reason: &String| Some(Hold { reason: reason.clone(), by: recorded.metadata.actor.name.clone(), at });
+        match event {
+            ListingEvent::SyncRequested { request, supersedes } => {
+                let known = self.known.clone();
+                if let Some(story) = supersedes.and_then(|old| self.story(old)) {
+                    story.known.get_or_insert(known);
+                    story.superseded_by = Some(request.sync_id);
+                    story.end = Some(End { outcome: SyncOutcome::Superseded, at, reason: None });
+                }
+                self.begin(request, recorded, *supersedes, false);
+            }
+            ListingEvent::SyncSkipped { request } => self.begin(request, recorded, None, true),
+            ListingEvent::CreationStarted { sync_id, at } => {
+                if let Some(story) = self.story(*sync_id) {
+                    story.creation_at = Some(*at);
+                }
+            }
+            ListingEvent::SyncAccepted { attempt } => {
+                self.attempted(attempt, Some(class_of(attempt)), recorded, Some(accepted_outcome(attempt)));
+            }
+            ListingEvent::SyncFoundUnchanged { attempt } => {
+                self.attempted(attempt, None, recorded, Some(SyncOutcome::SkippedUnchanged));
+            }
+            ListingEvent::SyncDeferred { attempt, class, due_at } => {
+                self.attempted(attempt, Some(*class), recorded, None);
+                if let Some(last) = self.story(attempt.sync_id).and_then(|story| story.attempts.last_mut()) {
+                    last.due_at = Some(*due_at);
+                }
+            }
+            ListingEvent::SyncFailed { attempt, class } => {
+                self.attempted(attempt, Some(*class), recorded, Some(final_outcome(*class)));
+            }
+            ListingEvent::SupersededSyncFailed { attempt, class } => {
+                self.attempted(attempt, Some(*class), recorded, None);
+            }
+            ListingEvent::LateAttemptRecorded { attempt, class } => {
+                self.attempted(attempt, *class, recorded, None);
+                if let Some(last) = self.story(attempt.sync_id).and_then(|story| story.attempts.last_mut()) {
+                    last.late = true;
+                }
+            }
+            ListingEvent::ListingPaused { reason } => self.hold = held(reason),
+            ListingEvent::ListingUnlinked { reason, cancels } => {
+                self.hold = held(reason);
+                let known = self.known.clone();
+                if let Some(story) = cancels.and_then(|id| self.story(id)) {
+                    story.known.get_or_insert(known);
+                    story.end = Some(End { outcome: SyncOutcome::Cancelled, at, reason: Some(reason.clone()) });
+                }
+            }
+            ListingEvent::ListingResumed {} | ListingEvent::ListingLinked { .. } => self.hold = None,
+        }
+    }
+
+    fn story(&mut self, id: SyncId) -> Option<&mut SyncStory> {
+        self.syncs.iter_mut().rev().find(|story| story.request.sync_id == id)
+    }
+
+    fn begin(&mut self, request: &SyncRequest, recorded: &Recorded, supersedes: Option<SyncId>, skipped: bool) {
+        for (section, hash) in &request.sections {
+            self.bodies.insert((*section, *hash), request.snapshot);
+        }
+        let at = recorded.recorded_at;
+        self.syncs.push_back(SyncStory {
+            request: request.clone(),
+            metadata: recorded.metadata.clone(),
+            requested_at: at,
+            position: recorded.position.0,
+            skipped,
+            supersedes,
+            superseded_by: None,
+            creation_at: None,
+            attempts: Vec::new(),
+            end: skipped.then_some(End { outcome: SyncOutcome::SkippedUnchanged, at, reason: None }),
+            known: skipped.then(|| self.known.clone()),
+        });
+        if self.syncs.len() > KEPT {
+            // The oldest goes; of the one that is asked for, the one after it.
+            let oldest =
+                usize::from(self.syncs.front().is_some_and(|story| Some(story.request.sync_id) == self.wanted));
+            self.syncs.remove(oldest);
+        }
+    }
+
+    fn attempted(
+        &mut self,
+        attempt: &SyncAttempt,
+        class: Option<OutcomeClass>,
+        recorded: &Recorded,
+        outcome: Option<SyncOutcome>,
+    ) {
+        let known = self.known.clone();
+        let Some(story) = self.story(attempt.sync_id) else { return };
+        story.known.get_or_insert(known);
+        let (attempt, position) = (attempt.clone(), recorded.position.0);
+        if let Some(outcome) = outcome {
+            story.end = Some(End { outcome, at: recorded.recorded_at, reason: attempt.detail.clone() });
+        }
+        story.attempts.push(Attempt { attempt, class, due_at: None, late: false, position });
+    }
+}
+
+fn class_of(attempt: &SyncAttempt) -> OutcomeClass {
+    if attempt.rejected.is_empty() { OutcomeClass::Accepted } else { OutcomeClass::AcceptedWithRejections }
+}

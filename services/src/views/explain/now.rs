@@ -1,0 +1,125 @@
+//! What a sync waits for now: what holds it, its time, its turn, the windows that its calls fall under.
+
+use chrono::{DateTime, Utc};
+use domain::ids::ListingId;
+use domain::target::Settings;
+use serde::Serialize;
+use sqlx::{FromRow, PgPool};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::words::moment;
+use crate::views::queue::{STATUS, WAITING};
+
+/// Where a sync stands in the queue.
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+pub struct Waiting {
+    /// The sync.
+    pub sync_id: Uuid,
+    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), or what holds it.
+    pub status: String,
+    /// When it is due.
+    pub due_at: DateTime<Utc>,
+    /// Listings of its target that have their turn before it.
+    pub ahead: i64,
+    /// Why the target is paused.
+    pub target_reason: Option<String>,
+    /// How the target answers, and why.
+    pub health: Option<String>,
+    /// Why, in the words that were recorded.
+    pub health_reason: Option<String>,
+    /// The windows that its calls fall under; those of egress addresses are of all dispatchers.
+    #[sqlx(skip)]
+    pub windows: Vec<ScopeWindow>,
+}
+
+/// A window, as the limiter sees it.
+#[derive(Debug, Clone, FromRow, Serialize, ToSchema)]
+pub struct ScopeWindow {
+    /// `target`, `account` or `egress`.
+    pub scope: String,
+    /// Requests that it admits; `null` where there is no limit.
+    pub requests: Option<i32>,
+    /// Its length in milliseconds.
+    pub window_ms: Option<i32>,
+    /// Slots that are taken.
+    pub in_use: i64,
+    /// When the next one comes back, if its call tells nothing earlier.
+    pub next_free_at: Option<DateTime<Utc>>,
+    /// Until when the channel has it paused.
+    pub paused_until: Option<DateTime<Utc>>,
+}
+
+impl ScopeWindow {
+    /// Nothing can start here now.
+    pub fn is_closed(&self) -> bool {
+        self.paused_until.is_some() || self.requests.is_some_and(|requests| self.in_use >= i64::from(requests))
+    }
+
+    /// How it stands, in words.
+    pub fn words(&self) -> String {
+        let (scope, used) = (&self.scope, self.in_use);
+        match (self.paused_until, self.requests) {
+            (Some(until), _) => format!("the channel has the {scope} paused until {}", moment(until)),
+            (None, Some(of)) if self.is_closed() => {
+                format!("the window of the {scope} is full: {used} of {of} slots are taken")
+            }
+            (None, Some(of)) => format!("{used} of {of} slots of the {scope} are taken"),
+            (None, None) => format!("the {scope} has no limit"),
+        }
+    }
+}
+
+fn waiting() -> String {
+    format!(
+        "SELECT q.sync_id, {STATUS}, q.due_at, t.lifecycle_reason AS target_reason, h.health, h.reason AS health_reason,
+            (SELECT count(*) FROM sync_queue AS o
+             WHERE o.target_id = q.target_id AND o.due_at <= now() AND o.rank < q.rank) AS ahead
+         FROM {WAITING} LEFT JOIN target_health AS h ON h.target_id = q.target_id
+         WHERE q.listing_id = $1"
+    )
+}
+
+const WINDOWS: &str = "
+SELECT split_part(r.scope, ':', 1) AS scope, r.requests, r.window_ms,
+    (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND s.slot <= r.requests) AS in_use,
+    (SELECT min(free_at) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND isfinite(s.free_at))
+        AS next_free_at,
+    CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until
+FROM rate_scopes AS r WHERE r.scope = $1 OR r.scope = $2 OR r.scope LIKE 'egress:%'
+ORDER BY r.scope DESC";
+
+/// Where a listing stands in the queue; `None` where it has nothing to send, as far as the queue knows.
+pub async fn now(pool: &PgPool, listing: ListingId, target: &Settings) -> Result<Option<Waiting>, sqlx::Error> {
+    let found: Option<Waiting> = sqlx::query_as(&waiting()).bind(listing.0).fetch_optional(pool).await?;
+    let Some(mut waiting) = found else { return Ok(None) };
+    waiting.windows = windows(pool, target).await?;
+    Ok(Some(waiting))
+}
+
+/// The windows that calls of a target fall under.
+pub async fn windows(pool: &PgPool, target: &Settings) -> Result<Vec<ScopeWindow>, sqlx::Error> {
+    let windows = sqlx::query_as(WINDOWS).bind(target.target_scope().to_string());
+    windows.bind(target.account_scope().to_string()).fetch_all(pool).await
+}
+
+/// Positions around an event among which the calls of the window before it are looked for.
+const NEARBY: i64 = 5_000;
+
+const CALLS_BEFORE: &str = "
+SELECT count(*) FROM outbound_attempts
+WHERE org_id = $1 AND position BETWEEN $2 - $5 AND $2 + $5 AND target_id = $3
+    AND started_at < $4 AND started_at + make_interval(secs => duration_ms / 1000.0 + $6) > $4";
+
+/// How many calls of the target were under way or had been answered within its window when something began; the recorded
+/// ones.
+pub async fn calls_before(
+    pool: &PgPool,
+    target: &Settings,
+    began_at: DateTime<Utc>,
+    position: i64,
+) -> Result<i64, sqlx::Error> {
+    let calls = sqlx::query_scalar(CALLS_BEFORE).bind(target.org_id.as_str()).bind(position).bind(target.target_id.0);
+    let window_s = f64::from(target.rate_limit.window_ms()) / 1_000.0;
+    calls.bind(began_at).bind(NEARBY).bind(window_s).fetch_one(pool).await
+}

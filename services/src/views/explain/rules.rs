@@ -1,0 +1,246 @@
+//! Which rules applied to a sync, and what is next for its listing.
+
+use chrono::{DateTime, Utc};
+use domain::listing::LinkState;
+use domain::outcome::OutcomeClass;
+use domain::retry::RetryPolicy;
+use domain::target::{Health, Lifecycle, Settings};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::history::{History, SyncStory};
+use super::now::Waiting;
+use super::sync::ExplainedSync;
+
+/// A rule that applied to a sync.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(tag = "rule", rename_all = "snake_case")]
+pub enum Rule {
+    /// The channel had all of it already, so nothing was sent.
+    SkippedUnchanged {
+        /// It was seen when an attempt began, not when the sync was asked for.
+        at_attempt: bool,
+    },
+    /// Somebody asked for it, so every section is sent, whatever the channel has.
+    Forced,
+    /// Latest wins: a later sync took its place.
+    CoalescedInto {
+        /// The later one.
+        sync_id: Uuid,
+        /// It had been sent, or tried, by then or after all.
+        attempted: bool,
+    },
+    /// Latest wins: it took the place of one that had not ended.
+    TookPlaceOf {
+        /// The earlier one.
+        sync_id: Uuid,
+    },
+    /// It waited from its request to its first attempt.
+    Waited {
+        /// How long.
+        ms: i64,
+        /// Recorded calls of the target that held a slot of its window when the first attempt began.
+        calls_before: i64,
+        /// How many the window admits.
+        window: u32,
+    },
+    /// An attempt failed in a way that can heal, and another one was planned.
+    Retried {
+        /// Which attempt it was, of those that burn one.
+        attempt: u32,
+        /// Attempts in all.
+        of: u32,
+        /// How it ended.
+        class: &'static str,
+        /// When the next one was due.
+        due_at: DateTime<Utc>,
+        /// It did not burn an attempt: a rate limit, or refused credentials.
+        free: bool,
+    },
+    /// The attempts ran out.
+    Exhausted {
+        /// How many there are.
+        of: u32,
+    },
+    /// It created the listing, after the intent was written down.
+    Created {
+        /// When the call was about to be made.
+        at: DateTime<Utc>,
+    },
+    /// Parts were left out, by the mapping or by the channel.
+    LeftOut {
+        /// How many.
+        parts: usize,
+    },
+}
+
+/// The rules that applied, in the order in which they did.
+pub(super) fn rules(
+    story: &SyncStory,
+    explained: &ExplainedSync,
+    target: &Settings,
+    calls_before: Option<i64>,
+) -> Vec<Rule> {
+    let most = RetryPolicy::default().max_attempts;
+    let mut rules = Vec::new();
+    if story.skipped {
+        rules.push(Rule::SkippedUnchanged { at_attempt: false });
+    } else if explained.forced {
+        rules.push(Rule::Forced);
+    }
+    if let Some(earlier) = story.supersedes {
+        rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
+    }
+    if let (Some(first), Some(calls_before)) = (story.attempts.first(), calls_before) {
+        let ms = (first.attempt.started_at - story.requested_at).num_milliseconds().max(0);
+        rules.push(Rule::Waited { ms, calls_before, window: target.rate_limit.requests() });
+    }
+    if let Some(at) = story.creation_at {
+        rules.push(Rule::Created { at });
+    }
+    for told in &story.attempts {
+        match (told.class, told.due_at) {
+            (None, _) => rules.push(Rule::SkippedUnchanged { at_attempt: true }),
+            (Some(class), Some(due_at)) => rules.push(Rule::Retried {
+                attempt: told.attempt.attempt,
+                of: most,
+                class: class.as_str(),
+                due_at,
+                free: !class.burns_attempt(),
+            }),
+            (Some(_), None) => {}
+        }
+    }
+    let burned = story.attempts.last().filter(|last| last.class.is_some_and(OutcomeClass::burns_attempt));
+    if explained.outcome == "exhausted" && burned.is_some_and(|last| last.attempt.attempt >= most) {
+        rules.push(Rule::Exhausted { of: most });
+    }
+    if let Some(later) = story.superseded_by {
+        rules.push(Rule::CoalescedInto { sync_id: later.0, attempted: !story.attempts.is_empty() });
+    }
+    if !explained.refused.is_empty() {
+        rules.push(Rule::LeftOut { parts: explained.refused.len() });
+    }
+    rules
+}
+
+/// What is next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Nothing is to be sent.
+    Nothing,
+    /// Somebody works on it.
+    UnderWay,
+    /// It waits for its turn and for slots.
+    WaitsForSlot,
+    /// It is tried again at its time.
+    Later,
+    /// Somebody or something has to let it go.
+    Held,
+    /// The queue does not show it yet.
+    NotQueuedYet,
+}
+
+/// What is next for a listing, when, and because of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Next {
+    /// What.
+    pub step: Step,
+    /// The sync that it is about.
+    pub sync_id: Option<Uuid>,
+    /// Which attempt it will be, of five.
+    pub attempt: Option<u32>,
+    /// Not before this, where a time is known.
+    pub at: Option<DateTime<Utc>>,
+    /// Why, each in a few words.
+    pub because: Vec<String>,
+}
+
+pub(super) fn next(history: &History, target: &Settings, waiting: Option<&Waiting>) -> Next {
+    let listing = &history.listing;
+    let nothing =
+        |because: String| Next { step: Step::Nothing, sync_id: None, attempt: None, at: None, because: vec![because] };
+    let hold = history.hold.as_ref().map(|hold| format!(" by {}: {}", hold.by, hold.reason)).unwrap_or_default();
+    if target.lifecycle == Lifecycle::Deleted {
+        return nothing("its target is deleted".to_owned());
+    }
+    if listing.state() == Some(LinkState::Unlinked) {
+        return nothing(format!("it was unlinked{hold}"));
+    }
+    let Some(pending) = listing.pending() else {
+        return nothing(match history.syncs.back().and_then(|last| last.end.as_ref()) {
+            Some(end) => format!("its newest sync has ended: {}", end.outcome),
+            None => "it never asked for a sync".to_owned(),
+        });
+    };
+    let mut next = Next {
+        step: Step::Held,
+        sync_id: Some(pending.sync_id.0),
+        attempt: Some(pending.attempts + 1),
+        at: None,
+        because: Vec::new(),
+    };
+    let row = waiting.filter(|row| row.sync_id == pending.sync_id.0);
+    if listing.state() == Some(LinkState::Paused) {
+        next.because.push(format!("the listing is paused{hold}"));
+    }
+    if target.lifecycle == Lifecycle::Paused {
+        let reason = row.and_then(|row| row.target_reason.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
+        next.because.push(format!("the target is paused{reason}"));
+    }
+    if target.health == Health::Unauthorised {
+        let reason = row.and_then(|row| row.health_reason.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
+        next.because.push(format!("the channel refuses the target's credentials{reason}"));
+    }
+    if !next.because.is_empty() {
+        return next;
+    }
+    let Some(row) = row else {
+        next.step = Step::NotQueuedYet;
+        next.because.push("the read models do not show it yet".to_owned());
+        return next;
+    };
+    queued(&mut next, row);
+    if listing.must_verify() {
+        next.because.push("how a call ended is unknown, so the channel is read before anything is sent".to_owned());
+    }
+    next
+}
+
+fn queued(next: &mut Next, row: &Waiting) {
+    match row.status.as_str() {
+        "under way" => {
+            next.step = Step::UnderWay;
+            windows(next, row);
+        }
+        "later" => {
+            next.step = Step::Later;
+            next.at = Some(row.due_at);
+            next.because.push("that is when it is due".to_owned());
+        }
+        "due" => {
+            next.step = Step::WaitsForSlot;
+            if row.ahead > 0 {
+                next.because.push(format!("{} of its target have their turn before it", listings(row.ahead)));
+            }
+            windows(next, row);
+            if next.because.is_empty() {
+                next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());
+            }
+        }
+        held => next.because.push(held.to_owned()),
+    }
+}
+
+fn windows(next: &mut Next, row: &Waiting) {
+    for window in row.windows.iter().filter(|window| window.is_closed()) {
+        next.at = next.at.max(window.paused_until.or(window.next_free_at));
+        next.because.push(window.words());
+    }
+}
+
+fn listings(count: i64) -> String {
+    if count == 1 { "1 listing".to_owned() } else { format!("{count} listings") }
+}

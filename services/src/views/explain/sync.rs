@@ -1,0 +1,234 @@
+//! One sync, explained: which change by whom, which fields differ, which calls with which answers.
+
+use chrono::{DateTime, Utc};
+use domain::call::CallRecord;
+use domain::channel::{RejectedPart, Section};
+use domain::difference::Differences;
+use domain::mapping;
+use domain::outcome::{OutcomeClass, SyncOutcome};
+use domain::target::Settings;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::history::{Attempt, KnownSections, SyncStory};
+use crate::payloads::Payloads;
+use crate::views::known::{ComparedWith, KnownPayload};
+
+/// Who did something, and what ties it to the rest.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Who {
+    /// A person or a part of this service.
+    #[schema(example = "service:intake")]
+    pub actor: String,
+    /// The kind of credential.
+    #[schema(example = "service")]
+    pub credential: String,
+    /// Which token or session it was; never a secret.
+    pub credential_id: Option<String>,
+    /// Who had asked, where a part of this service acts on that wish.
+    pub on_behalf_of: Option<String>,
+    /// The same for everything that one request or message set off.
+    pub correlation_id: Uuid,
+    /// The message or event that led to it.
+    pub causation_id: Option<Uuid>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// A call and its answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the call's record")]
+pub struct ExplainedCall {
+    pub request_id: Uuid,
+    #[schema(example = "calendar")]
+    pub purpose: &'static str,
+    #[schema(example = "PUT")]
+    pub method: String,
+    #[schema(example = "/v1/listings/51600/calendarIntervals")]
+    pub path: String,
+    pub status: Option<u16>,
+    #[schema(example = "accepted")]
+    pub class: &'static str,
+    pub started_at: DateTime<Utc>,
+    pub duration_ms: u64,
+    pub detail: Option<String>,
+}
+
+impl From<&CallRecord> for ExplainedCall {
+    fn from(call: &CallRecord) -> Self {
+        Self {
+            request_id: call.request_id,
+            purpose: call.purpose.as_str(),
+            method: call.method.clone(),
+            path: call.path.clone(),
+            status: call.status,
+            class: call.class.as_str(),
+            started_at: call.started_at,
+            duration_ms: call.duration_ms,
+            detail: call.detail.clone(),
+        }
+    }
+}
+
+/// An attempt with its calls.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ExplainedAttempt {
+    /// Attempts that had been burned, this one included if it was.
+    pub burned: u32,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
+    /// How it ended; `null` where nothing differed when it began, so that nothing was sent.
+    pub class: Option<&'static str>,
+    /// Why, in words.
+    pub detail: Option<String>,
+    /// When the next one was due.
+    pub due_at: Option<DateTime<Utc>>,
+    /// The sync had ended by another attempt.
+    pub late: bool,
+    /// Sections that the channel took.
+    pub took: Vec<&'static str>,
+    /// Every call.
+    pub calls: Vec<ExplainedCall>,
+}
+
+impl From<&Attempt> for ExplainedAttempt {
+    fn from(told: &Attempt) -> Self {
+        let attempt = &told.attempt;
+        Self {
+            burned: attempt.attempt,
+            started_at: attempt.started_at,
+            finished_at: attempt.finished_at,
+            class: told.class.map(OutcomeClass::as_str),
+            detail: attempt.detail.clone(),
+            due_at: told.due_at,
+            late: told.late,
+            took: attempt.progress.sections.keys().map(|section| section.as_str()).collect(),
+            calls: attempt.calls.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// A sync job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ExplainedSync {
+    /// The sync.
+    pub sync_id: Uuid,
+    /// `unit_changed`, `linked`, `manual` or `replayed`.
+    pub cause: &'static str,
+    /// Why, where somebody asked for it.
+    pub reason: Option<String>,
+    /// The unit's revision that it sends.
+    pub revision: u64,
+    /// The snapshot that it sends.
+    pub snapshot: String,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// Where that stands in the journal.
+    pub position: i64,
+    /// Who asked.
+    pub by: Who,
+    /// The sections that had to be sent when it was asked for.
+    pub needs: Vec<&'static str>,
+    /// Every section is sent, whatever the channel has.
+    pub forced: bool,
+    /// What the differences are told against; `null` where the snapshots are gone.
+    pub compared_with: Option<ComparedWith>,
+    /// What differs between what the channel took last and what this sends, section by section; at most 50 fields of each.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub differences: Option<Differences>,
+    /// Why there are none, where they cannot be told.
+    pub differences_missing: Option<String>,
+    /// `pending`, `accepted`, `accepted_with_rejections`, `skipped_unchanged`, `superseded`, `rejected`, `unauthorised`,
+    /// `exhausted` or `cancelled`.
+    pub outcome: &'static str,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Why, in words.
+    pub detail: Option<String>,
+    /// Every attempt.
+    pub attempts: Vec<ExplainedAttempt>,
+    /// Parts that the mapping or the channel left out.
+    #[schema(value_type = Vec<Object>)]
+    pub refused: Vec<RejectedPart>,
+}
+
+/// How a sync stands; one of a deleted target ended with it.
+pub(super) fn outcome(story: &SyncStory, target: &Settings) -> SyncOutcome {
+    let deleted = target.lifecycle == domain::target::Lifecycle::Deleted;
+    let open = if deleted { SyncOutcome::Cancelled } else { SyncOutcome::Pending };
+    story.end.as_ref().map_or(open, |end| end.outcome)
+}
+
+fn names(sections: &[Section]) -> Vec<&'static str> {
+    sections.iter().map(|section| section.as_str()).collect()
+}
+
+/// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet.
+pub(super) async fn explained(
+    story: &SyncStory,
+    known: &KnownSections,
+    target: &Settings,
+    payloads: &Payloads,
+) -> ExplainedSync {
+    let (request, metadata) = (&story.request, &story.metadata);
+    let compared = compare(story, story.known.as_ref().unwrap_or(known), target, payloads).await;
+    let (compared_with, differences, differences_missing) = match compared {
+        Ok((with, differences)) => (Some(with), Some(differences), None),
+        Err(reason) => (None, None, Some(reason)),
+    };
+    let last = story.attempts.last().map(|last| &last.attempt.rejected);
+    ExplainedSync {
+        sync_id: request.sync_id.0,
+        cause: request.cause.as_str(),
+        reason: match &request.cause {
+            domain::listing::Cause::Manual { reason, .. } | domain::listing::Cause::Replayed { reason, .. } => {
+                Some(reason.clone())
+            }
+            domain::listing::Cause::UnitChanged | domain::listing::Cause::Linked => None,
+        },
+        revision: request.revision,
+        snapshot: request.snapshot.to_string(),
+        requested_at: story.requested_at,
+        position: story.position,
+        by: Who {
+            actor: metadata.actor.name.clone(),
+            credential: metadata.actor.credential.clone(),
+            credential_id: metadata.actor.credential_id.clone(),
+            on_behalf_of: metadata.on_behalf_of.clone(),
+            correlation_id: metadata.correlation_id,
+            causation_id: metadata.causation_id,
+            traceparent: metadata.traceparent.clone(),
+        },
+        needs: names(&request.needs),
+        forced: request.cause.forces(),
+        compared_with,
+        differences,
+        differences_missing,
+        outcome: outcome(story, target).as_str(),
+        ended_at: story.end.as_ref().map(|end| end.at),
+        detail: story.end.as_ref().and_then(|end| end.reason.clone()),
+        attempts: story.attempts.iter().map(Into::into).collect(),
+        refused: last.unwrap_or(&request.rejected).clone(),
+    }
+}
+
+async fn compare(
+    story: &SyncStory,
+    known: &KnownSections,
+    target: &Settings,
+    payloads: &Payloads,
+) -> Result<(ComparedWith, Differences), String> {
+    let (kind, listing) = (target.channel, domain::ids::ListingId::of(target.target_id, unit_of(story)?));
+    let wanted = payloads.of_snapshot(kind, story.request.snapshot, listing).await.map_err(|e| e.to_string())?;
+    let has = KnownPayload::load(payloads, kind, listing, known).await.map_err(|e| e.to_string())?;
+    let mut with = has.described();
+    with.exact &= wanted.hashes() == story.request.sections;
+    Ok((with, mapping::differences(kind, &has.bodies(), &wanted.bodies())))
+}
+
+fn unit_of(story: &SyncStory) -> Result<&domain::ids::UnitId, String> {
+    story.metadata.unit_id.as_ref().ok_or_else(|| "the journal does not name its unit".to_owned())
+}

@@ -1,0 +1,202 @@
+//! An explanation in plain words, line by line. It says what the structure says, and nothing else.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::rules::{Next, Rule, Step};
+use super::sync::{ExplainedAttempt, ExplainedSync};
+use super::{About, Explanation};
+
+/// A wait of less is not worth a reason.
+const SHORT_MS: i64 = 1_000;
+
+/// A moment, to the millisecond.
+pub fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn seconds(ms: i64) -> String {
+    format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
+}
+
+fn detail(words: Option<&String>) -> String {
+    words.map(|words| format!(": {words}")).unwrap_or_default()
+}
+
+/// All of it.
+pub fn words(explanation: &Explanation) -> Vec<String> {
+    let mut lines = vec![about(&explanation.listing)];
+    match &explanation.sync {
+        None => lines.push("It never asked for a sync.".to_owned()),
+        Some(sync) => {
+            lines.extend(change(sync));
+            lines.extend(differences(sync));
+            lines.extend(explanation.rules.iter().map(rule));
+            sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
+            lines.extend(sync.refused.iter().map(|part| {
+                let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
+                format!("  left out: {}{value}: {}", part.part, part.reason)
+            }));
+            if let Some(at) = sync.ended_at {
+                let outcome = sync.outcome.replace('_', " ");
+                lines.push(format!("It ended {}: {outcome}{}.", moment(at), detail(sync.detail.as_ref())));
+            }
+        }
+    }
+    lines.push(next(&explanation.next));
+    lines
+}
+
+fn about(listing: &About) -> String {
+    let channel = listing.external_id.as_ref().map(|id| format!(", {id} at the channel")).unwrap_or_default();
+    format!(
+        "Listing {}: unit {} on {}{channel}, {}.",
+        listing.listing_id,
+        listing.unit_id,
+        listing.target_name,
+        listing.state.replace('_', " ")
+    )
+}
+
+fn change(sync: &ExplainedSync) -> Vec<String> {
+    let by = &sync.by;
+    let credential = by.credential_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    let behalf = by.on_behalf_of.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+    let why = match sync.cause {
+        "unit_changed" => "because the unit changed".to_owned(),
+        "linked" => "because the unit was linked".to_owned(),
+        cause => format!("as {cause}{}", detail(sync.reason.as_ref())),
+    };
+    let trace = by.traceparent.as_ref().map(|trace| format!(", traceparent {trace}")).unwrap_or_default();
+    vec![
+        format!(
+            "Sync {} was asked for {} by {}{behalf} ({}{credential}), {why}.",
+            sync.sync_id,
+            moment(sync.requested_at),
+            by.actor,
+            by.credential
+        ),
+        format!(
+            "It sends revision {} of the unit, snapshot {}; correlation {}{trace}.",
+            sync.revision, sync.snapshot, by.correlation_id
+        ),
+    ]
+}
+
+fn differences(sync: &ExplainedSync) -> Vec<String> {
+    let Some(found) = &sync.differences else {
+        return vec![format!("What differs cannot be told{}.", detail(sync.differences_missing.as_ref()))];
+    };
+    let Some(with) = &sync.compared_with else { return Vec::new() };
+    let first = with.snapshots.is_empty();
+    let mut lines = vec![if found.is_empty() {
+        "Nothing differs from what the channel took last.".to_owned()
+    } else if first {
+        format!("The channel had taken nothing of it before: all {} fields are new.", found.count())
+    } else {
+        format!(
+            "{} differ from what the channel took last (snapshot {}):",
+            fields(found.count()),
+            with.snapshots.join(", ")
+        )
+    }];
+    if !with.certain {
+        lines.push("  a call has ended since of which nobody knows what it wrote".to_owned());
+    }
+    if !with.exact {
+        lines.push("  this build maps the snapshots differently from the one that made the sync".to_owned());
+    }
+    lines.extend(found.words().into_iter().map(|line| format!("  {line}")));
+    lines
+}
+
+fn fields(count: usize) -> String {
+    if count == 1 { "1 field".to_owned() } else { format!("{count} fields") }
+}
+
+fn rule(rule: &Rule) -> String {
+    match rule {
+        Rule::SkippedUnchanged { at_attempt: false } => {
+            "Skipped as unchanged: the channel had all of it when the sync was asked for, so nothing was sent."
+                .to_owned()
+        }
+        Rule::SkippedUnchanged { at_attempt: true } => {
+            "Skipped as unchanged: nothing differed any more when its turn came, so nothing was sent.".to_owned()
+        }
+        Rule::Forced => "Every section is sent, whatever the channel has: somebody asked for it.".to_owned(),
+        Rule::CoalescedInto { sync_id, attempted: false } => {
+            format!("Coalesced into sync {sync_id}, which took its place before it was sent.")
+        }
+        Rule::CoalescedInto { sync_id, attempted: true } => {
+            format!("Sync {sync_id} took its place while it was tried.")
+        }
+        Rule::TookPlaceOf { sync_id } => format!("It took the place of sync {sync_id}, which had not ended."),
+        Rule::Waited { ms, .. } if *ms < SHORT_MS => format!("It waited {} for its first attempt.", seconds(*ms)),
+        Rule::Waited { ms, calls_before, window } if *calls_before >= i64::from(*window) => format!(
+            "It waited {} for its first attempt; the target's window was full: {calls_before} recorded calls held its \
+             {window} slots.",
+            seconds(*ms)
+        ),
+        Rule::Waited { ms, calls_before, window } => format!(
+            "It waited {} for its first attempt; {calls_before} recorded calls held slots of the target's window of \
+             {window}.",
+            seconds(*ms)
+        ),
+        Rule::Retried { class, due_at, free: true, .. } => {
+            format!("An attempt ended {class}; the next was due {}, and none was burned.", moment(*due_at))
+        }
+        Rule::Retried { attempt, of, class, due_at, free: false } => {
+            let (next, due) = (attempt + 1, moment(*due_at));
+            format!("Attempt {attempt} of {of} ended {class}: retry {next} of {of} was due {due}.")
+        }
+        Rule::Exhausted { of } => format!("All {of} attempts failed, so it is not tried again by itself."),
+        Rule::Created { at } => format!("The listing was about to be created at the channel at {}.", moment(*at)),
+        Rule::LeftOut { parts: 1 } => "1 part was left out.".to_owned(),
+        Rule::LeftOut { parts } => format!("{parts} parts were left out."),
+    }
+}
+
+fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
+    let took = (attempt.finished_at - attempt.started_at).num_milliseconds().max(0);
+    let ended = attempt.class.map_or_else(|| "with nothing to send".to_owned(), |class| class.replace('_', " "));
+    let late = if attempt.late { ", after the sync had ended by another" } else { "" };
+    let done =
+        if attempt.took.is_empty() { String::new() } else { format!("; the channel took {}", attempt.took.join(", ")) };
+    let mut lines = vec![format!(
+        "An attempt began {}, took {} and ended {ended}{late}{done}{}.",
+        moment(attempt.started_at),
+        seconds(took),
+        detail(attempt.detail.as_ref())
+    )];
+    lines.extend(attempt.calls.iter().map(|call| {
+        let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        format!(
+            "  {} {} {} for {}: {status}, {}, {} ms{}",
+            moment(call.started_at),
+            call.method,
+            call.path,
+            call.purpose.replace('_', " "),
+            call.class.replace('_', " "),
+            call.duration_ms,
+            detail(call.detail.as_ref())
+        )
+    }));
+    lines
+}
+
+fn next(next: &Next) -> String {
+    let because = next.because.join("; ");
+    let at = next.at.map(|at| format!(", not before {}", moment(at))).unwrap_or_default();
+    let sync = next.sync_id.map(|id| format!(" of sync {id}")).unwrap_or_default();
+    let attempt = next.attempt.map(|attempt| format!("attempt {attempt}{sync}")).unwrap_or_default();
+    match next.step {
+        Step::Nothing => {
+            format!("Next: nothing, until the unit changes or somebody asks for a sync or a link ({because}).")
+        }
+        Step::UnderWay if because.is_empty() => format!("Next: {attempt} is under way."),
+        Step::UnderWay => format!("Next: {attempt} is under way{at} for its next call: {because}."),
+        Step::WaitsForSlot => format!("Next: {attempt}, which waits for its turn{at}: {because}."),
+        Step::Later => format!("Next: {attempt}{at} ({because})."),
+        Step::Held => format!("Next: {attempt} is held: {because}."),
+        Step::NotQueuedYet => format!("Next: {attempt}: {because}."),
+    }
+}

@@ -1,0 +1,181 @@
+//! A dry run: what would be sent now, as a difference against what the channel is known to have. Nothing is sent, and nothing
+//! is written: the aggregate is asked what it would decide.
+
+use chrono::Utc;
+use domain::channel::{RejectedPart, Section};
+use domain::difference::Differences;
+use domain::hash::SnapshotHash;
+use domain::ids::ListingId;
+use domain::listing::{Cause, ChannelListing, LinkState, ListingCommand, ListingError, Origin};
+use domain::mapping;
+use domain::target::{Health, Lifecycle, Settings};
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::explain::history::{History, NoHistory};
+use super::known::{ComparedWith, KnownPayload};
+use crate::payloads::PayloadError;
+use crate::syncing::{Snapshot, SyncError, Syncing, read};
+
+/// Which state is previewed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// A snapshot of the past; the newest state of the unit without one.
+    pub snapshot: Option<SnapshotHash>,
+    /// As if somebody asked for it, so that every section is sent. A state of the past always is.
+    pub forced: bool,
+}
+
+/// What would be sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Preview {
+    /// The listing.
+    pub listing_id: Uuid,
+    /// The snapshot that would be sent.
+    pub snapshot: String,
+    /// The unit's revision in it.
+    pub revision: u64,
+    /// Every section would be sent, whatever the channel has.
+    pub forced: bool,
+    /// The listing would be created, or found by our reference.
+    pub creates: bool,
+    /// The sections that would be sent, most urgent first; none where the channel has all of it.
+    pub sections: Vec<&'static str>,
+    /// How many calls that takes at least: without a new token, retries, and parts that are refused.
+    pub calls_at_least: usize,
+    /// What would keep it waiting.
+    pub held: Vec<String>,
+    /// What the differences are told against.
+    pub compared_with: ComparedWith,
+    /// What differs, section by section; at most 50 fields of each.
+    #[schema(value_type = Vec<Object>)]
+    pub differences: Differences,
+    /// Parts that the mapping would leave out.
+    #[schema(value_type = Vec<Object>)]
+    pub left_out: Vec<RejectedPart>,
+    /// All of it in plain words.
+    pub words: Vec<String>,
+}
+
+/// Why nothing can be previewed.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPreview {
+    /// Such a sync would be refused, or there is nothing to send.
+    #[error(transparent)]
+    Refused(#[from] SyncError),
+    /// The journal failed.
+    #[error(transparent)]
+    History(#[from] NoHistory),
+    /// What the channel is known to have cannot be made again.
+    #[error("what the channel has is not known: {0}")]
+    Known(#[from] PayloadError),
+}
+
+impl From<ListingError> for NoPreview {
+    fn from(refusal: ListingError) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+/// Previews a sync.
+pub async fn preview(syncing: &Syncing, pool: &PgPool, id: ListingId, wanted: Wanted) -> Result<Preview, NoPreview> {
+    let history = History::read(pool, id, None).await?;
+    let listing = &history.listing;
+    let link = listing.link().ok_or(ListingError::NotFound)?;
+    let target = syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
+    let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
+    let stored = syncing.stored(link, wanted.snapshot).await?;
+    let unit = read(&stored)?;
+    let forced = wanted.forced || wanted.snapshot.is_some();
+    let snapshot = Snapshot { unit: &unit, hash: stored.hash };
+    if forced {
+        would_be_taken(syncing, listing, id, settings, snapshot)?;
+    } else if listing.state() == Some(LinkState::Unlinked) {
+        return Err(ListingError::Unlinked.into());
+    }
+    let payload = syncing.payloads().map(settings.channel, &unit, stored.hash, id);
+    let hashes = payload.hashes();
+    let sections = if forced { hashes.keys().copied().collect() } else { listing.to_send(&hashes) };
+    let known = KnownPayload::load(syncing.payloads(), settings.channel, id, &history.known).await?;
+    let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
+    let mut preview = Preview {
+        listing_id: id.0,
+        snapshot: stored.hash.to_string(),
+        revision: stored.revision,
+        forced,
+        creates,
+        calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, !creates),
+        sections: sections.iter().map(|section: &Section| section.as_str()).collect(),
+        held: held(listing, settings),
+        compared_with: known.described(),
+        differences: mapping::differences(settings.channel, &known.bodies(), &bodies),
+        left_out: RejectedPart::bounded(payload.rejected.clone()),
+        words: Vec::new(),
+    };
+    preview.words = words(&preview);
+    Ok(preview)
+}
+
+/// Asks the aggregate, as a sync that somebody asks for would.
+fn would_be_taken(
+    syncing: &Syncing,
+    listing: &ChannelListing,
+    id: ListingId,
+    target: &Settings,
+    snapshot: Snapshot<'_>,
+) -> Result<(), NoPreview> {
+    let cause = Cause::Replayed { reason: "preview".to_owned(), request_id: Uuid::nil() };
+    let origin = Origin { correlation_id: Uuid::nil(), requested_by: "preview".to_owned(), traceparent: None };
+    let wish = syncing.wish(id, target, snapshot, cause, origin);
+    listing.decide(ListingCommand::RequestSync(wish))?;
+    Ok(())
+}
+
+fn held(listing: &ChannelListing, target: &Settings) -> Vec<String> {
+    let creation = listing.creation().filter(|creation| creation.settles_at() > Utc::now());
+    let reasons = [
+        (listing.state() == Some(LinkState::Paused)).then_some("the listing is paused"),
+        (target.lifecycle == Lifecycle::Paused).then_some("the target is paused"),
+        (target.health == Health::Unauthorised).then_some("the channel refuses the target's credentials"),
+        creation.map(|_| "a creation of it may still be on its way"),
+    ];
+    reasons.into_iter().flatten().map(str::to_owned).collect()
+}
+
+fn words(preview: &Preview) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.push(if preview.sections.is_empty() {
+        format!("Nothing would be sent: the channel has all of revision {} already.", preview.revision)
+    } else {
+        let forced = if preview.forced { ", whatever the channel has" } else { "" };
+        let created = if preview.creates {
+            " It would be looked up by our reference, and created if it is not there."
+        } else {
+            ""
+        };
+        format!(
+            "Revision {} (snapshot {}) would be sent: {}{forced}, in at least {} calls.{created}",
+            preview.revision,
+            preview.snapshot,
+            preview.sections.join(", "),
+            preview.calls_at_least
+        )
+    });
+    lines.extend(preview.held.iter().map(|reason| format!("It would wait: {reason}.")));
+    let with = &preview.compared_with;
+    lines.push(match preview.differences.count() {
+        0 => "Nothing differs from what the channel took last.".to_owned(),
+        count if with.snapshots.is_empty() => {
+            format!("The channel has taken nothing of it before: all {count} fields are new.")
+        }
+        count => format!("Fields that differ from what the channel took last: {count}."),
+    });
+    if !with.certain {
+        lines.push("  a call has ended of which nobody knows what it wrote".to_owned());
+    }
+    lines.extend(preview.differences.words().into_iter().map(|line| format!("  {line}")));
+    lines.extend(preview.left_out.iter().map(|part| format!("  left out: {}: {}", part.part, part.reason)));
+    lines
+}

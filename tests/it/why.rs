@@ -1,0 +1,227 @@
+//! Why a listing stands as it does, told of what was really sent: which fields, which calls, which rules; and drift, seen where
+//! somebody edits the channel by hand, and healed.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use domain::ids::{ListingId, TargetId};
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::unit::unit;
+use end_to_end::world::{ORG, World};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
+    let mut message = unit(name, revision);
+    message["unit"]["prices"]["cleaning_fee"] = json!(cleaning_fee);
+    // Nights that are not past whenever this runs.
+    let calendar = json!({ "first_night": "2030-01-01", "last_night": "2030-01-10", "available": true });
+    message["unit"]["calendar"] = json!([calendar]);
+    message
+}
+
+/// A listing that is in at the channel.
+async fn listed(world: &World, target: TargetId, name: &str) -> anyhow::Result<ListingId> {
+    world.publish(&[priced(name, 1, 4_000)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &[name.to_owned()]).await?[0];
+    world.drained(Duration::from_secs(30)).await?;
+    Ok(listing)
+}
+
+fn json_of(world: &World, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
+    let (code, printed, said) = world.run(&[&["--output", "json"][..], arguments].concat())?;
+    let value = serde_json::from_str(&printed).with_context(|| format!("{arguments:?}: {printed}{said}"))?;
+    Ok((code, value))
+}
+
+async fn published(world: &World, message: Value) -> anyhow::Result<()> {
+    let revision = message["revision"].as_i64().unwrap_or_default();
+    world.publish(&[message]).await?;
+    world.taken(1, revision).await?;
+    world.drained(Duration::from_secs(60)).await
+}
+
+/// Edits a listing at the channel, as somebody does in its dashboard.
+async fn edit(world: &World, account: u64, path: &str, body: &Value) -> anyhow::Result<()> {
+    let client = reqwest::Client::new();
+    let form =
+        format!("grant_type=client_credentials&client_id={account}&client_secret=secret-{account}&scope=general");
+    let token = client
+        .post(format!("{}/v1/accessTokens", world.sandbox.url))
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(form);
+    let token: Value = token.send().await?.json().await?;
+    // A fresh token is refused for a second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let token = token["access_token"].as_str().context("a token")?;
+    let edited = client.put(format!("{}/v1{path}", world.sandbox.url)).bearer_auth(token).json(body).send().await?;
+    let answer: Value = edited.json().await?;
+    ensure!(answer["status"] == "success", "{answer}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow::Result<()> {
+    let world = World::new(&[7800]).await?;
+    let target = world.target(7800, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    // What would be sent is what is sent then, and to ask costs nothing.
+    world.sandbox.fault(json!({"kind": "status", "code": 503, "account": 7800, "method": "PUT", "count": 1})).await?;
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let sync = &told["sync"];
+    assert_eq!(
+        (&sync["outcome"], &sync["revision"], &sync["needs"]),
+        (&json!("accepted"), &json!(2), &json!(["content"]))
+    );
+    let difference = json!({ "path": "listing.cleaningFee", "change": "changed", "before": 40.0, "after": 55.0 });
+    assert_eq!(sync["differences"], json!([{ "section": "content", "count": 1, "fields": [difference] }]));
+    assert_eq!((&sync["by"]["actor"], &sync["compared_with"]["certain"]), (&json!("service:intake"), &json!(true)));
+    assert_eq!(sync["compared_with"]["snapshots"].as_array().map(Vec::len), Some(1), "the one before, not its own");
+    let ends: Vec<_> =
+        sync["attempts"].as_array().context("attempts")?.iter().map(|one| one["class"].clone()).collect();
+    assert_eq!(ends.last(), Some(&json!("accepted")));
+    assert!(["unknown", "transient"].map(|class| json!(class)).contains(&ends[0]), "{ends:?}");
+    let call = &sync["attempts"][0]["calls"][0];
+    assert_eq!((&call["method"], &call["status"], &call["purpose"]), (&json!("PUT"), &json!(503), &json!("content")));
+    let rules: Vec<_> = told["rules"].as_array().context("rules")?.iter().map(|rule| rule["rule"].clone()).collect();
+    assert_eq!(rules, [json!("waited"), json!("retried")]);
+    assert_eq!((&told["rules"][1]["attempt"], &told["rules"][1]["of"]), (&json!(1), &json!(5)));
+    assert_eq!(told["next"]["step"], "nothing");
+    let people =
+        told["words"].as_array().context("words")?.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n");
+    for words in ["listing.cleaningFee: 40.0 -> 55.0", "retry 2 of 5 was due", ": 503, ", "the channel took content"] {
+        assert!(people.contains(words), "{words}: {people}");
+    }
+
+    // A revision that changes nothing is skipped, and the one before can still be asked about.
+    published(&world, priced("villa-000", 3, 5_500)).await?;
+    let (_, skipped) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(skipped["rules"], json!([{ "rule": "skipped_unchanged", "at_attempt": false }]));
+    assert_eq!(skipped["sync"]["differences"], json!([]));
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let path = format!("/api/channels/listings/{listing}/explain");
+    let same = format!("{path}?sync_id={}", sync["sync_id"].as_str().context("a sync")?);
+    let same = api.get(&same).await?.expect(200)?.json();
+    assert_eq!((&same["sync"], &same["rules"]), (sync, &told["rules"]));
+    let refused = api.get(&format!("{path}?sync_id={}", uuid::Uuid::now_v7())).await?.expect(400)?;
+    assert_eq!(refused.json()["field"], json!("sync_id"));
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_is_what_is_sent_then_and_costs_no_call_and_no_event() -> anyhow::Result<()> {
+    let world = World::new(&[7801]).await?;
+    let target = world.target(7801, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let first = json_of(&world, &["explain", &listing])?.1["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let counted = async || {
+        let events = world.count("SELECT count(*) FROM events").await?;
+        anyhow::Ok((events, world.sandbox.arrivals(7801).await?.len()))
+    };
+    let before = counted().await?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let path = format!("/api/channels/listings/{listing}/preview");
+    let now = api.get(&path).await?.expect(200)?.json();
+    assert_eq!((&now["sections"], &now["calls_at_least"]), (&json!([]), &json!(0)), "the channel has it all");
+    let back = api.get(&format!("{path}?sync_id={first}")).await?.expect(200)?.json();
+    assert_eq!(back["sections"], json!(["availability", "rates", "content", "images"]));
+    let difference = json!({ "path": "listing.cleaningFee", "change": "changed", "before": 55.0, "after": 40.0 });
+    assert_eq!(back["differences"], json!([{ "section": "content", "count": 1, "fields": [difference] }]));
+    api.get(&format!("{path}?sync_id={first}&position=1")).await?.expect(400)?;
+    assert_eq!(counted().await?, before, "nothing was sent, and nothing was written");
+
+    let retry = json!({ "sync_id": first, "reason": "back to the first price" });
+    api.post(&format!("/api/channels/listings/{listing}/retry"), &retry).await?.expect(403)?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    owner.post(&format!("/api/channels/listings/{listing}/retry"), &retry).await?.expect(202)?;
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(told["sync"]["differences"], back["differences"]);
+    let calls = told["sync"]["attempts"][0]["calls"].as_array().map_or(0, Vec::len) as u64;
+    assert!(back["calls_at_least"].as_u64().is_some_and(|least| least >= 2 && least <= calls), "{back} {calls}");
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyhow::Result<()> {
+    let world = World::new(&[7802]).await?;
+    let target = world.target(7802, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    assert_eq!((code, &drift["in_line"], &drift["differences"]), (0, &json!(true), &json!([])), "{drift}");
+    assert_eq!(drift["sections"], json!(["availability", "rates", "content", "images"]));
+    let external = drift["external_id"].as_str().context("an id")?.to_owned();
+
+    let theirs = json!({ "name": "Edited by hand", "wifiUsername": "not ours" });
+    edit(&world, 7802, &format!("/listings/{external}"), &theirs).await?;
+    let nights = json!({ "startDate": "2030-01-01", "endDate": "2030-01-02", "price": 1.0 });
+    edit(&world, 7802, &format!("/listings/{external}/calendar"), &nights).await?;
+    let events = world.count("SELECT count(*) FROM events").await?;
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    assert_eq!((code, &drift["in_line"]), (1, &json!(false)), "{drift}");
+    let rates = &drift["differences"][0];
+    assert_eq!((&rates["section"], &rates["fields"][0]["nights"]["count"]), (&json!("rates"), &json!(2)), "{drift}");
+    let found = &drift["differences"][1];
+    assert_eq!((&found["section"], &found["count"]), (&json!("content"), &json!(1)), "{drift}");
+    let field = &found["fields"][0];
+    assert_eq!((&field["path"], &field["after"]), (&json!("listing.name"), &json!("Edited by hand")));
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "channel-publisher")?;
+    let same =
+        api.send(Method::POST, &format!("/api/channels/listings/{listing}/drift"), &[], None).await?.expect(200)?;
+    assert_eq!(same.json()["differences"], drift["differences"]);
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, events, "a look changes nothing");
+
+    let (code, _, said) = world.run(&["listing", "sync", &listing, "--reason", "edited at the channel"])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    assert_eq!((code, &drift["differences"]), (0, &json!([])), "{drift}");
+
+    // Held targets are not called, whoever asks.
+    let (code, _, _) = world.run(&["target", "pause", &target.to_string(), "--reason", "test"])?;
+    assert_eq!(code, 0);
+    let calls = world.sandbox.arrivals(7802).await?.len();
+    let (code, _, said) = world.run(&["listing", "drift", &listing])?;
+    assert_eq!((code, said.contains("the target is paused")), (1, true), "{said}");
+    assert_eq!(world.sandbox.arrivals(7802).await?.len(), calls);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_for_drift_in_many_processes_keep_to_the_targets_window() -> anyhow::Result<()> {
+    let world = World::new(&[7803]).await?;
+    let target = world.target(7803, RateLimit::new(100, 1_000)?).await?;
+    let mut service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "3/2s"])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    // Without a dispatcher: the command line takes its slots by itself, by the limit that holds now.
+    service.kill();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let since = world.sandbox.arrivals(7803).await?.len();
+    let codes = std::thread::scope(|scope| {
+        let run = || world.run(&["listing", "drift", &listing]).map(|(code, _, _)| code);
+        let running: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        running.into_iter().map(|one| one.join().expect("a thread ends")).collect::<anyhow::Result<Vec<i32>>>()
+    })?;
+    assert_eq!(codes, [0; 4]);
+    let times: Vec<u64> =
+        world.sandbox.arrivals(7803).await?[since..].iter().filter_map(|one| one["at_us"].as_u64()).collect();
+    // A token, the nights and the listing, of each.
+    assert_eq!(times.len(), 12);
+    let worst =
+        times.iter().map(|start| times.iter().filter(|at| (*start..*start + 2_000_000).contains(at)).count()).max();
+    assert_eq!(worst, Some(3), "{times:?}");
+    world.close().await
+}
