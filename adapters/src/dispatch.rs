@@ -5,6 +5,8 @@
 //! Invariant: one target never starves another. Work is claimed lane by lane, in one statement for all due lanes.
 //! Locks are taken in one order: lanes by target, then scopes by name, then slots by scope and number.
 
+mod check;
+mod circuit;
 mod lease;
 mod round;
 mod scope;
@@ -13,6 +15,7 @@ mod shared_scope;
 mod slot;
 mod wake;
 
+pub use check::{BY_CIRCUIT, BY_TURN, DueCheck};
 pub use lease::{FinishedTry, Lease};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};
 pub use scope::ScopeLimit;
@@ -24,7 +27,8 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 /// Targets (`t`) that may be called now: the others keep their work.
-const OPEN: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised'";
+const OPEN: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised' AND NOT EXISTS (
+    SELECT 1 FROM dispatch_circuits o WHERE o.target_id = t.target_id AND o.opened > 0)";
 
 /// Rows of the queue that nobody works on and whose work is not done; `l` is a listing, `d` its lease.
 const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()

@@ -7,6 +7,7 @@
 
 mod answer;
 mod calendar;
+mod check;
 mod client;
 mod creation;
 mod failure;
@@ -24,7 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::port::{Channel, Push, PushReport, ReadReport, Reading, SyncHost};
+use domain::port::{Channel, CheckReport, Push, PushReport, ReadReport, Reading, SyncHost};
+use domain::target::Settings;
 
 use crate::destinations::Destinations;
 use crate::secrets::SecretStore;
@@ -85,5 +87,9 @@ impl Channel for Hostaway {
 
     async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport {
         read::read(session::Session::new(self, reading.target, host), reading).await
+    }
+
+    async fn check(&self, target: &Settings, host: &dyn SyncHost) -> CheckReport {
+        check::check(session::Session::new(self, target, host)).await
     }
 }

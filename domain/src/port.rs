@@ -78,6 +78,19 @@ pub struct ReadReport {
     pub calls: Vec<CallRecord>,
 }
 
+/// How a check of a target ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckReport {
+    /// The class: accepted where the target answers and takes the credentials.
+    pub class: OutcomeClass,
+    /// Why, in words, where it did not simply succeed.
+    pub detail: Option<String>,
+    /// Every call that was made.
+    pub calls: Vec<CallRecord>,
+    /// The refusal is of the target's credentials as a whole.
+    pub credentials_refused: bool,
+}
+
 /// Permission for one call: one slot in every scope that the call falls under.
 #[async_trait]
 pub trait Permit: Send {
@@ -147,4 +160,7 @@ pub trait Channel: Send + Sync {
 
     /// Reads a listing and changes nothing. Its calls take slots like all others.
     async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport;
+
+    /// Finds out whether a target answers and takes the credentials, by the cheapest call that tells. Never retries.
+    async fn check(&self, target: &Settings, host: &dyn SyncHost) -> CheckReport;
 }

@@ -1,7 +1,9 @@
-//! `outbound_audit`: one row per sync job, with every HTTP call under it in `outbound_attempts`.
+//! `outbound_audit`: one row per sync job, with every HTTP call under it in `outbound_attempts`; and `sync_activity`, what
+//! happened in each minute.
 //!
 //! Invariant: every `SyncRequested` and every `SyncSkipped` of the journal has its row (see [`crate::coverage`]).
 
+mod activity;
 mod attempts;
 mod fold;
 mod job;
@@ -25,15 +27,16 @@ impl Projection for OutboundAudit {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &["outbound_audit", "outbound_attempts"]
+        &["outbound_audit", "outbound_attempts", "sync_activity"]
     }
 
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
         let deleted = DeletedTargets::load(connection, batch).await?;
         let jobs = rows::load(connection, batch).await?;
-        let folded = fold::fold(jobs, &deleted, batch);
+        let mut folded = fold::fold(jobs, &deleted, batch);
         rows::insert(connection, &folded.new).await?;
         rows::update(connection, &folded.changed).await?;
-        attempts::insert(connection, &folded.calls).await
+        folded.activity.called(attempts::insert(connection, &folded.calls).await?);
+        activity::add(connection, folded.activity).await
     }
 }

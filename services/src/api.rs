@@ -26,6 +26,7 @@ pub mod reader;
 mod refusals;
 mod router;
 mod server;
+mod service_levels;
 mod sign_in;
 mod targets;
 pub mod vault;

@@ -13,6 +13,7 @@ mod failure;
 mod format;
 mod identity;
 mod lag;
+mod levels;
 mod listing;
 mod log_level;
 mod migrate;
@@ -108,6 +109,8 @@ enum Command {
     Queue(queue::QueueArgs),
     /// Why a listing stands as it does: which change, which calls, which rules, what is next
     Explain(explain::ExplainArgs),
+    /// The service levels, and whether they hold
+    Levels(levels::LevelsArgs),
     /// What was sent, call by call
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -158,6 +161,7 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
         Command::Unit(command) => command.run(&session).await,
         Command::Queue(args) => args.run(&session).await,
         Command::Explain(args) => args.run(&session).await,
+        Command::Levels(args) => args.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
         Command::DeadLetters(command) => command.run(&session).await,
         Command::Projections(command) => command.run(&session).await,

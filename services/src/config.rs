@@ -122,6 +122,8 @@ pub enum Role {
     Dispatcher,
     /// Answers over HTTP
     Api,
+    /// Sees to it that every target is checked now and then
+    Health,
 }
 
 /// Where secrets are kept.
@@ -226,6 +228,10 @@ pub struct ServeOptions {
     #[arg(long, env = "DISTRIBUTION_API_RATE", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub api_rate: u32,
 
+    /// How often each target is checked, in seconds, at random around it; one whose syncs are taken is not
+    #[arg(long, env = "DISTRIBUTION_HEALTH_INTERVAL_S", default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub health_interval_s: u64,
+
     /// Connections to Postgres
     #[arg(long, env = "DISTRIBUTION_POOL", default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=200))]
     pub pool: u32,
@@ -251,7 +257,7 @@ impl ServeOptions {
 
     /// The roles that run here.
     pub fn roles(&self) -> Vec<Role> {
-        let all = [Role::Intake, Role::Relay, Role::Projector, Role::Dispatcher, Role::Api];
+        let all = [Role::Intake, Role::Relay, Role::Projector, Role::Dispatcher, Role::Api, Role::Health];
         all.into_iter().filter(|role| self.runs(*role)).collect()
     }
 }

@@ -5,6 +5,7 @@
 //! Any number of dispatchers may run.
 
 mod allocation;
+mod checks;
 mod gate;
 mod granted;
 mod health;

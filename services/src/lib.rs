@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod dead_letters;
 pub mod dispatcher;
 pub mod drift;
+pub mod health;
 mod holders;
 pub mod intake;
 pub mod linking;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::hostaway::{self, Hostaway};
@@ -22,6 +23,7 @@ use crate::commands::Commands;
 use crate::config::{CallOptions, ChannelReach, Connections, Role, SecretsOptions, ServeOptions};
 use crate::dispatcher::{Channels, Dispatcher, DispatcherOptions};
 use crate::drift::DriftReader;
+use crate::health::Scheduler;
 use crate::intake::Intake;
 use crate::payloads::Payloads;
 use crate::projector::Projector;
@@ -103,6 +105,10 @@ fn start(
     }
     if options.runs(Role::Intake) {
         roles.spawn(Intake::new(nats.clone(), syncing).run(stop.clone()));
+    }
+    if options.runs(Role::Health) {
+        let interval = Duration::from_secs(options.health_interval_s);
+        roles.spawn(Scheduler::new(pool.clone(), interval).run(stop.clone()));
     }
     if options.runs(Role::Dispatcher) {
         let options = DispatcherOptions {

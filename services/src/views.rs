@@ -1,5 +1,6 @@
 //! What the read models show, in the one shape that the command line and the API both answer with.
 
+pub mod activity;
 pub mod audit;
 pub mod explain;
 pub mod health;
@@ -7,3 +8,4 @@ pub mod known;
 pub mod listings;
 pub mod preview;
 pub mod queue;
+pub mod service_levels;

@@ -3,9 +3,11 @@
 mod api;
 mod crashes;
 mod faults;
+mod health;
 mod holds;
 mod inputs;
 mod intake;
+mod levels;
 mod main_job;
 mod relaying;
 mod telemetry;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use domain::ids::{ListingId, OrgId, TargetId};
-use sqlx::{FromRow, Postgres, Transaction};
+use sqlx::{FromRow, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::scope::ACCOUNT_SCOPE;
@@ -142,36 +142,61 @@ impl DispatchStore {
         if locked.is_empty() {
             return Ok(Round { store: self, transaction, locked, lanes: Vec::new(), closed });
         }
-        let rows: Vec<LaneRow> = sqlx::query_as(&format!(
-            "SELECT lane.target_id, t.version, t.requests,
-                    {ACCOUNT_SCOPE} AS account_scope,
-                    coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken, slot.next_free_s,
-                    work.listing_id, work.org_id, work.ordinal, work.tries, work.needs,
-                    work.rank <= now() AS overdue
-             FROM unnest($1::uuid[]) WITH ORDINALITY AS lane (target_id, ordinality)
-             JOIN channel_targets t USING (target_id)
-             LEFT JOIN rate_scopes s ON s.scope = 'target:' || lane.target_id
-             CROSS JOIN LATERAL (
-                 SELECT coalesce(array_agg(slot ORDER BY slot)
-                                 FILTER (WHERE free_at <= now() AND slot <= t.requests), '{{}}') AS free,
-                        count(*) FILTER (WHERE free_at > now()) AS taken,
-                        extract(epoch FROM min(free_at) FILTER (WHERE free_at > now()) - now())::float8 AS next_free_s
-                 FROM rate_slots WHERE scope = 'target:' || lane.target_id) slot
-             LEFT JOIN LATERAL (
-                 SELECT q.listing_id, q.org_id, q.ordinal, q.tries, q.needs, q.rank
-                 FROM sync_queue q JOIN channel_listings c USING (listing_id)
-                 LEFT JOIN dispatch_leases d USING (listing_id)
-                 WHERE q.target_id = lane.target_id AND q.due_at <= now() AND {CLAIMABLE}
-                 ORDER BY q.rank
-                 LIMIT least($2, greatest(t.requests - slot.taken, 0))) work ON true
-             ORDER BY lane.ordinality, work.rank"
-        ))
-        .bind(&locked)
-        .bind(request.shown_per_lane(locked.len()))
-        .fetch_all(&mut *transaction)
-        .await?;
+        let shown = request.shown_per_lane(locked.len());
+        let rows = look(&mut transaction, &locked, shown, false).await?;
         Ok(Round { store: self, transaction, locked, lanes: lanes(rows), closed })
     }
+
+    /// Opens a round over one lane, for a slot of a check: whatever state its target is in, and without its work.
+    pub async fn open_check(&self, target: TargetId) -> Result<Round<'_>, sqlx::Error> {
+        let mut transaction = self.begin(true).await?;
+        let lock = "SELECT target_id FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE SKIP LOCKED";
+        let locked: Vec<Uuid> = sqlx::query_scalar(lock).bind(target.0).fetch_all(&mut *transaction).await?;
+        let rows = look(&mut transaction, &locked, 0, true).await?;
+        Ok(Round { store: self, transaction, locked, lanes: lanes(rows), closed: Vec::new() })
+    }
+}
+
+/// The slots of lanes that are locked, and so many listings with work that is due in each. A check under way has one
+/// slot of its lane to itself, or a busy lane would never have one for it.
+async fn look(
+    connection: &mut PgConnection,
+    locked: &[Uuid],
+    shown: i64,
+    for_check: bool,
+) -> Result<Vec<LaneRow>, sqlx::Error> {
+    sqlx::query_as(&format!(
+        "SELECT lane.target_id, t.version, t.requests,
+                {ACCOUNT_SCOPE} AS account_scope,
+                coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken + checked.slots AS taken,
+                slot.next_free_s, work.listing_id, work.org_id, work.ordinal, work.tries, work.needs,
+                work.rank <= now() AS overdue
+         FROM unnest($1::uuid[]) WITH ORDINALITY AS lane (target_id, ordinality)
+         JOIN channel_targets t USING (target_id)
+         LEFT JOIN rate_scopes s ON s.scope = 'target:' || lane.target_id
+         CROSS JOIN LATERAL (
+             SELECT count(*) AS slots FROM dispatch_checks k
+             WHERE NOT $3 AND k.target_id = lane.target_id AND k.lease_until > now()) checked
+         CROSS JOIN LATERAL (
+             SELECT coalesce(array_agg(slot ORDER BY slot)
+                             FILTER (WHERE free_at <= now() AND slot <= t.requests), '{{}}') AS free,
+                    count(*) FILTER (WHERE free_at > now()) AS taken,
+                    extract(epoch FROM min(free_at) FILTER (WHERE free_at > now()) - now())::float8 AS next_free_s
+             FROM rate_slots WHERE scope = 'target:' || lane.target_id) slot
+         LEFT JOIN LATERAL (
+             SELECT q.listing_id, q.org_id, q.ordinal, q.tries, q.needs, q.rank
+             FROM sync_queue q JOIN channel_listings c USING (listing_id)
+             LEFT JOIN dispatch_leases d USING (listing_id)
+             WHERE q.target_id = lane.target_id AND q.due_at <= now() AND {CLAIMABLE}
+             ORDER BY q.rank
+             LIMIT least($2, greatest(t.requests - slot.taken - checked.slots, 0))) work ON true
+         ORDER BY lane.ordinality, work.rank"
+    ))
+    .bind(locked)
+    .bind(shown)
+    .bind(for_check)
+    .fetch_all(connection)
+    .await
 }
 
 fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {

@@ -7,6 +7,7 @@ use domain::window::Scope;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::circuit;
 use super::{DispatchStore, FinishedTry, Lease, SlotHold};
 
 /// What has happened and is not written yet.
@@ -16,6 +17,8 @@ pub struct Settlement {
     pub paused: Vec<(Scope, Instant)>,
     /// Calls that have ended: their slots come back a window and a margin from now.
     pub answered: Vec<SlotHold>,
+    /// Pushes that ended, in order, and whether each failed in a way that more of the same may do as well.
+    pub ended: Vec<(TargetId, bool)>,
     /// Slots that no call used: they come back at once.
     pub unused: Vec<SlotHold>,
     /// Tries whose outcome is written: the queue rows that they came from are not claimed again, newer ones are.
@@ -36,6 +39,7 @@ impl Settlement {
         let holds = self.answered.iter().map(|hold| hold.target_id);
         let aside = self.set_aside.iter().map(|(lease, _)| lease.target_id);
         let mut lanes: Vec<Uuid> = holds.chain(aside).chain(self.to_wake()).map(|target| target.0).collect();
+        lanes.extend(self.ended.iter().map(|(target, _)| target.0));
         lanes.sort_unstable();
         lanes.dedup();
         lanes
@@ -68,6 +72,9 @@ impl DispatchStore {
         }
         if !(settlement.answered.is_empty() && settlement.unused.is_empty()) {
             free(&mut transaction, settlement).await?;
+        }
+        if !settlement.ended.is_empty() {
+            circuit::note(&mut transaction, &settlement.ended).await?;
         }
         if !settlement.finished.is_empty() {
             finish(&mut transaction, &settlement.finished, self.holder).await?;

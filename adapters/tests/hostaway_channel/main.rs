@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose bench breaks fails")]
 
+mod checks;
 mod creation;
 mod destinations;
 mod faults;

@@ -21,7 +21,7 @@ pub enum Health {
     Degraded,
     /// It does not answer.
     Unreachable,
-    /// It refuses the credentials; nothing is sent until they change.
+    /// It refuses the credentials; nothing is sent until they change or a check succeeds.
     Unauthorised,
 }
 

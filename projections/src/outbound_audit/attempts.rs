@@ -5,6 +5,7 @@ use domain::listing::SyncAttempt;
 use domain::recorded::Recorded;
 use sqlx::PgConnection;
 
+use super::activity::NewCalls;
 use crate::column::{bigint, column, integer};
 use crate::deleted_targets::target_of;
 use crate::error::Error;
@@ -20,20 +21,29 @@ pub(super) struct Call<'a> {
 
 // An attempt can be told twice (the dispatcher did not hear that it was recorded): the first telling counts.
 const INSERT: &str = "
-INSERT INTO outbound_attempts (
-    request_id, sync_id, listing_id, org_id, account_id, target_id, attempt, call_index, purpose, method, path, status,
-    class, started_at, duration_ms, detail, late, position)
-SELECT * FROM UNNEST(
-    $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::int[], $8::int[], $9::text[],
-    $10::text[], $11::text[], $12::int[], $13::text[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bool[],
-    $18::bigint[])
-ON CONFLICT (request_id) DO NOTHING";
+WITH new AS (
+    INSERT INTO outbound_attempts (
+        request_id, sync_id, listing_id, org_id, account_id, target_id, attempt, call_index, purpose, method, path,
+        status, class, started_at, duration_ms, detail, late, position)
+    SELECT * FROM UNNEST(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::int[], $8::int[], $9::text[],
+        $10::text[], $11::text[], $12::int[], $13::text[], $14::timestamptz[], $15::bigint[], $16::text[], $17::bool[],
+        $18::bigint[])
+    ON CONFLICT (request_id) DO NOTHING
+    RETURNING org_id, account_id, started_at, status, class
+)
+SELECT org_id, account_id, date_trunc('minute', started_at, 'UTC') AS minute, count(*) AS calls,
+    count(*) FILTER (WHERE status = 429) AS throttled,
+    count(*) FILTER (WHERE status IS DISTINCT FROM 429
+        AND class IN ('transient', 'unauthorised', 'rejected', 'unknown')) AS errors
+FROM new GROUP BY 1, 2, 3";
 
-pub(super) async fn insert(connection: &mut PgConnection, calls: &[Call<'_>]) -> Result<(), Error> {
+/// Gives what is new of them, by the minute.
+pub(super) async fn insert(connection: &mut PgConnection, calls: &[Call<'_>]) -> Result<Vec<NewCalls>, Error> {
     if calls.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    sqlx::query(INSERT)
+    let new = sqlx::query_as(INSERT)
         .bind(column(calls, |row| row.call.request_id))
         .bind(column(calls, |row| row.attempt.sync_id.0))
         .bind(column(calls, |row| row.event.aggregate_id))
@@ -52,7 +62,7 @@ pub(super) async fn insert(connection: &mut PgConnection, calls: &[Call<'_>]) ->
         .bind(column(calls, |row| row.call.detail.as_deref()))
         .bind(column(calls, |row| row.late))
         .bind(column(calls, |row| row.event.position.0))
-        .execute(connection)
+        .fetch_all(connection)
         .await?;
-    Ok(())
+    Ok(new)
 }

@@ -10,6 +10,7 @@ use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Recorded};
 use domain::target::TargetEvent;
 
+use super::activity::Activity;
 use super::attempts::Call;
 use super::job::{Job, Standing};
 use crate::column::{integer, rejected_json};
@@ -21,6 +22,7 @@ pub(super) struct Folded<'a> {
     pub(super) new: Vec<Job<'a>>,
     pub(super) changed: Vec<Job<'a>>,
     pub(super) calls: Vec<Call<'a>>,
+    pub(super) activity: Activity,
 }
 
 /// What an attempt means for its job.
@@ -35,10 +37,11 @@ enum End {
 struct Fold<'a> {
     jobs: Working<Job<'a>>,
     calls: Vec<Call<'a>>,
+    activity: Activity,
 }
 
 pub(super) fn fold<'a>(jobs: Working<Job<'a>>, deleted: &DeletedTargets, batch: &'a [Recorded]) -> Folded<'a> {
-    let mut fold = Fold { jobs, calls: Vec::new() };
+    let mut fold = Fold { jobs, calls: Vec::new(), activity: Activity::default() };
     for event in batch {
         match &event.event {
             ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => fold.target_deleted(event, reason),
@@ -47,7 +50,7 @@ pub(super) fn fold<'a>(jobs: Working<Job<'a>>, deleted: &DeletedTargets, batch: 
         }
     }
     let (new, changed) = fold.jobs.into_changes().upserts.into_iter().partition(|job| job.request.is_some());
-    Folded { new, changed, calls: fold.calls }
+    Folded { new, changed, calls: fold.calls, activity: fold.activity }
 }
 
 impl<'a> Fold<'a> {
@@ -62,6 +65,8 @@ impl<'a> Fold<'a> {
             ListingEvent::SyncSkipped { request } => {
                 let job = Job::ended(event, request, SyncOutcome::SkippedUnchanged, None);
                 self.jobs.put(request.sync_id.0, job);
+                self.activity.requested(event);
+                self.activity.ended(event, SyncOutcome::SkippedUnchanged, event.recorded_at, event.recorded_at);
             }
             ListingEvent::SyncAccepted { attempt } => {
                 let outcome = accepted_outcome(attempt);
@@ -94,7 +99,9 @@ impl<'a> Fold<'a> {
     }
 
     fn requested(&mut self, event: &'a Recorded, request: &'a SyncRequest, target_is_deleted: bool) {
+        self.activity.requested(event);
         let job = if target_is_deleted {
+            self.activity.ended(event, SyncOutcome::Cancelled, event.recorded_at, event.recorded_at);
             Job::ended(event, request, SyncOutcome::Cancelled, Some("the target had been deleted"))
         } else {
             Job::pending(event, request)
@@ -107,19 +114,27 @@ impl<'a> Fold<'a> {
             job.end(SyncOutcome::Superseded, event.recorded_at);
             job.superseded_by = Some(by.0);
             job.updated_position = event.position.0;
+            let requested_at = job.requested_at;
+            self.activity.ended(event, SyncOutcome::Superseded, requested_at, event.recorded_at);
         }
     }
 
     fn cancelled(&mut self, event: &Recorded, sync_id: SyncId, reason: &str) {
         if let Some(job) = self.pending(sync_id) {
             job.cancel(event, reason);
+            let requested_at = job.requested_at;
+            self.activity.ended(event, SyncOutcome::Cancelled, requested_at, event.recorded_at);
         }
     }
 
     fn target_deleted(&mut self, event: &Recorded, reason: &str) {
+        let activity = &mut self.activity;
         self.jobs.change_where(
             |job| job.now.target_id == event.aggregate_id && job.now.is_pending(),
-            |job| job.now.cancel(event, reason),
+            |job| {
+                job.now.cancel(event, reason);
+                activity.ended(event, SyncOutcome::Cancelled, job.now.requested_at, event.recorded_at);
+            },
         );
     }
 
@@ -143,12 +158,17 @@ impl<'a> Fold<'a> {
             job.rejected = rejected_json(&attempt.rejected);
         }
         match end {
-            End::Succeeded(outcome) => job.end(*outcome, attempt.finished_at),
-            End::Failed(outcome) if job.is_pending() => job.end(*outcome, attempt.finished_at),
+            End::Succeeded(outcome) => Self::end(&mut self.activity, job, event, attempt, *outcome),
+            End::Failed(outcome) if job.is_pending() => Self::end(&mut self.activity, job, event, attempt, *outcome),
             End::Deferred(due_at) if job.is_pending() => job.next_attempt_at = Some(*due_at),
             End::Failed(_) | End::Deferred(_) | End::Noted => {}
         }
         self.add_calls(event, attempt, false);
+    }
+
+    fn end(activity: &mut Activity, job: &mut Standing, event: &Recorded, attempt: &SyncAttempt, outcome: SyncOutcome) {
+        job.end(outcome, attempt.finished_at);
+        activity.ended(event, outcome, job.requested_at, attempt.finished_at);
     }
 
     fn late(&mut self, event: &'a Recorded, attempt: &'a SyncAttempt) {

@@ -15,12 +15,12 @@ use crate::working::Working;
 
 const LOAD: &str = "
 SELECT sync_id, target_id, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
-    first_attempt_at, next_attempt_at, finished_at, updated_position
+    requested_at, first_attempt_at, next_attempt_at, finished_at, updated_position
 FROM outbound_audit WHERE sync_id = ANY($1)";
 
 const LOAD_PENDING: &str = "
 SELECT sync_id, target_id, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
-    first_attempt_at, next_attempt_at, finished_at, updated_position
+    requested_at, first_attempt_at, next_attempt_at, finished_at, updated_position
 FROM outbound_audit WHERE target_id = ANY($1) AND outcome = 'pending'";
 
 // A wish made twice under one request id is one job: the later request is the one that counts.

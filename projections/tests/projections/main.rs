@@ -13,6 +13,7 @@ mod rebuild;
 mod runner;
 mod scene;
 mod story;
+mod sync_activity;
 mod sync_queue;
 mod target_health;
 mod throughput;

@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::policy::{ROUTES, Rule};
-use super::{Api, audit, dead_letters, listings, me, probes, queue, targets};
+use super::{Api, audit, dead_letters, listings, me, probes, queue, service_levels, targets};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,7 +26,7 @@ use super::{Api, audit, dead_letters, listings, me, probes, queue, targets};
         (name = "audit", description = "What was sent, call by call"),
         (name = "dead letters", description = "Messages that could not be used"),
         (name = "me", description = "The caller"),
-        (name = "health", description = "This process")
+        (name = "health", description = "This process, and the service levels")
     ),
     modifiers(&Security)
 )]
@@ -54,6 +54,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(targets::router())
         .merge(listings::router())
         .merge(queue::router())
+        .merge(service_levels::router())
         .merge(audit::router())
         .merge(dead_letters::router())
         .merge(me::router())

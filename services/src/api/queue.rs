@@ -51,7 +51,8 @@ struct QueuedSync {
     needs: Vec<String>,
     /// Attempts that failed so far.
     tries: i32,
-    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), or what holds it.
+    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), or what holds it: the listing or target is paused, the target
+    /// refuses the credentials, or its circuit is open (it failed again and again, and is checked until it answers).
     status: String,
     requested_at: DateTime<Utc>,
     due_at: DateTime<Utc>,

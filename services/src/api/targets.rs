@@ -1,6 +1,7 @@
 //! `/targets`: accounts at channels.
 
 mod change;
+mod check;
 mod read;
 mod shape;
 
@@ -17,6 +18,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(read::list, change::create))
         .routes(routes!(read::get, change::configure, change::delete))
         .routes(routes!(read::health))
+        .routes(routes!(check::check))
         .routes(routes!(change::pause))
         .routes(routes!(change::resume))
         .routes(routes!(change::rotate))

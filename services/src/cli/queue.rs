@@ -41,6 +41,8 @@ struct TargetQueue {
     slots_in_use: i64,
     held: Option<String>,
     paused_until: Option<DateTime<Utc>>,
+    /// When the target is checked next, where somebody asked for it.
+    check_at: Option<DateTime<Utc>>,
     oldest_requested_at: DateTime<Utc>,
 }
 
@@ -66,15 +68,18 @@ SELECT q.target_id, min(q.org_id) AS org_id, t.name, count(*) AS waiting,
     (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND s.slot <= r.requests)
         AS slots_in_use,
     CASE WHEN t.lifecycle = 'paused' THEN 'target paused' WHEN t.health = 'unauthorised' THEN 'target unauthorised'
-    END AS held,
+        WHEN o.target_id IS NOT NULL THEN 'circuit open' END AS held,
     CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until,
+    CASE WHEN isfinite(k.due_at) THEN k.due_at END AS check_at,
     min(q.requested_at) AS oldest_requested_at
 FROM sync_queue AS q
 LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
 LEFT JOIN rate_scopes AS r ON r.scope = 'target:' || q.target_id
+LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
+LEFT JOIN dispatch_checks AS k ON k.target_id = q.target_id
 LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
 WHERE $1::uuid IS NULL OR q.target_id = $1
-GROUP BY q.target_id, t.name, t.lifecycle, t.health, r.scope, r.requests, r.paused_until
+GROUP BY q.target_id, t.name, t.lifecycle, t.health, o.target_id, k.due_at, r.scope, r.requests, r.paused_until
 ORDER BY min(q.requested_at)";
 
 fn work() -> String {
@@ -112,6 +117,12 @@ impl QueueArgs {
 }
 
 impl TargetQueue {
+    fn held(&self, now: DateTime<Utc>) -> Option<String> {
+        let held = self.held.as_ref()?;
+        let check = self.check_at.map(|at| format!(", next check in {}", since(now, at))).unwrap_or_default();
+        Some(format!("{held}{check}"))
+    }
+
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
         let paused = self.paused_until.map(|until| format!("channel, for {}", since(now, until)));
         vec![
@@ -122,7 +133,7 @@ impl TargetQueue {
             text(self.under_way),
             text(self.slots.map_or_else(|| "-".to_owned(), |slots| format!("{}/{slots}", self.slots_in_use))),
             text(since(self.oldest_requested_at, now)),
-            optional(self.held.clone().or(paused)),
+            optional(self.held(now).or(paused)),
         ]
     }
 }

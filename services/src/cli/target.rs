@@ -2,6 +2,7 @@
 //! `serve` runs.
 
 mod change;
+mod check;
 mod create;
 mod health;
 mod list;
@@ -34,7 +35,9 @@ pub(super) enum TargetCommand {
     /// Delete it softly: its history stays, its syncs end, nothing at the channel is touched. Its secret goes with it
     /// where we keep it and no other target uses it
     Delete(change::DeleteArgs),
-    /// How the channel answers, now and before
+    /// Have it checked now, inside its window; the answer says how it answers
+    Check(check::CheckArgs),
+    /// How the channel answers, now and before: changes, and single checks
     Health(health::HealthArgs),
 }
 
@@ -57,6 +60,7 @@ impl TargetCommand {
             Self::Pause(args) => args.pause(session).await,
             Self::Resume(target) => change::resume(session, target.target_id).await,
             Self::Delete(args) => args.run(session).await,
+            Self::Check(args) => args.run(session).await,
             Self::Health(args) => args.run(session).await,
         }
     }

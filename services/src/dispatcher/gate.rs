@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::checks;
 use super::message::Message;
 use super::waiting::WaitingCalls;
 use super::{LEASE, Shared};
@@ -74,6 +75,8 @@ impl Gate {
     }
 
     pub(super) async fn run(mut self) {
+        let checks = checks::run(self.store.clone(), self.shared.clone(), self.outbox.clone(), self.stop.clone());
+        self.workers.spawn(checks);
         let mut nudges = None;
         while !self.stop.is_cancelled() {
             let began = Instant::now();
@@ -182,6 +185,7 @@ impl Gate {
             Message::Answered(hold) => self.told.answered.push(hold),
             Message::Unused(hold) => self.told.unused.push(hold),
             Message::Throttled { scope, until } => self.told.paused.push((scope, until.into_std())),
+            Message::Ended(target, failed) => self.told.ended.push((target, failed)),
             Message::Finished(done) => {
                 self.forget(done.lease.listing_id);
                 self.told.finished.push(done);

@@ -1,13 +1,15 @@
-//! What pushes tell about their target. Only a change becomes an event.
+//! What pushes and checks tell about their target. Only a change becomes an event.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use adapters::dispatch::{BY_CIRCUIT, BY_TURN};
 use domain::ids::TargetId;
-use domain::metadata::Metadata;
+use domain::metadata::{Actor, Metadata};
 use domain::outcome::OutcomeClass;
-use domain::port::PushReport;
+use domain::port::{CheckReport, PushReport};
 use domain::target::{Health, Settings, TargetCommand};
+use uuid::Uuid;
 
 use super::Shared;
 
@@ -46,15 +48,64 @@ pub(super) async fn report(shared: &Shared, target: &Settings, metadata: &Metada
         _ if report.calls.is_empty() => return,
         _ => Health::Healthy,
     };
+    let metadata = Metadata { unit_id: None, ..metadata.clone() };
+    change(shared, target, &metadata, health, report.detail.as_deref()).await;
+}
+
+/// Whether a push failed in a way that more of the same may do as well; `None` where it tells nothing of its target.
+pub(super) fn failed(report: &PushReport) -> Option<bool> {
+    match report.class {
+        OutcomeClass::Transient | OutcomeClass::Unknown => Some(true),
+        OutcomeClass::Throttled | OutcomeClass::Unauthorised => None,
+        _ if report.calls.is_empty() => None,
+        _ => Some(false),
+    }
+}
+
+/// What a check tells about its target, which has failed so often in a row.
+pub(super) async fn report_check(
+    shared: &Shared,
+    target: &Settings,
+    asked_by: &str,
+    report: &CheckReport,
+    failures: u32,
+) {
+    let answered = report.calls.iter().any(|call| call.status.is_some());
+    let health = match report.class {
+        OutcomeClass::Accepted | OutcomeClass::AcceptedWithRejections => Health::Healthy,
+        OutcomeClass::Unauthorised if report.credentials_refused => Health::Unauthorised,
+        OutcomeClass::Unauthorised | OutcomeClass::Rejected => Health::Degraded,
+        OutcomeClass::Transient | OutcomeClass::Unknown if failures < DEGRADED_AFTER => return,
+        OutcomeClass::Transient | OutcomeClass::Unknown if answered => Health::Degraded,
+        OutcomeClass::Transient | OutcomeClass::Unknown => Health::Unreachable,
+        OutcomeClass::Throttled => return,
+    };
+    if health == Health::Healthy {
+        shared.failures.note(target.target_id, false);
+    }
+    let metadata = Metadata {
+        org_id: target.org_id.clone(),
+        account_id: target.account_id.clone(),
+        target_id: target.target_id,
+        unit_id: None,
+        actor: Actor::service("health"),
+        on_behalf_of: (![BY_TURN, BY_CIRCUIT].contains(&asked_by)).then(|| asked_by.to_owned()),
+        correlation_id: Uuid::now_v7(),
+        causation_id: None,
+        traceparent: None,
+    };
+    change(shared, target, &metadata, health, report.detail.as_deref()).await;
+}
+
+async fn change(shared: &Shared, target: &Settings, metadata: &Metadata, health: Health, detail: Option<&str>) {
     if health == target.health {
         return;
     }
-    let reason = report.detail.clone().unwrap_or_else(|| "it answers".to_owned());
+    let reason = detail.unwrap_or("it answers").to_owned();
     tracing::warn!(target = target.name, from = target.health.as_str(), to = health.as_str(), reason, "health");
-    let metadata = Metadata { unit_id: None, ..metadata.clone() };
     let credential_epoch = target.credential_epoch;
     let command = TargetCommand::ReportHealth { health, reason, credential_epoch };
-    if let Err(error) = shared.commands.target(target.target_id, command, &metadata).await {
+    if let Err(error) = shared.commands.target(target.target_id, command, metadata).await {
         tracing::warn!(target_id = %target.target_id, error = %error, "failed to report a target's health");
     }
 }

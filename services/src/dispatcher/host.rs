@@ -88,11 +88,17 @@ impl Host<'_> {
             Err(error) => Err(retry(error.to_string(), Utc::now())),
         }
     }
+}
 
-    fn permit(&self, granted: Granted) -> Box<dyn Permit> {
-        let scopes = [ThrottledScope::Account, ThrottledScope::Egress].map(|scope| scope.of(self.target, self.egress));
-        Box::new(GatePermit { granted: Some(granted), gate: self.gate.clone(), scopes })
-    }
+/// Leave for one call of a target, whose end the gate is told.
+pub(super) fn permit(
+    granted: Granted,
+    gate: mpsc::UnboundedSender<Message>,
+    target: &Settings,
+    egress: &str,
+) -> Box<dyn Permit> {
+    let scopes = [ThrottledScope::Account, ThrottledScope::Egress].map(|scope| scope.of(target, egress));
+    Box::new(GatePermit { granted: Some(granted), gate, scopes })
 }
 
 #[async_trait]
@@ -110,7 +116,7 @@ impl SyncHost for Host<'_> {
                     continue;
                 }
             }
-            return Ok(self.permit(granted));
+            return Ok(permit(granted, self.gate.clone(), self.target, self.egress));
         }
     }
 }

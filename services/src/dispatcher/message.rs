@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adapters::dispatch::{FinishedTry, Lease, SlotHold};
+use domain::ids::TargetId;
 use domain::window::Scope;
 use tokio::time::Instant;
 
@@ -19,6 +20,8 @@ pub(super) enum Message {
     Unused(SlotHold),
     /// A channel paused a scope.
     Throttled { scope: Scope, until: Instant },
+    /// A push ended, and whether it failed in a way that more of the same may do as well.
+    Ended(TargetId, bool),
     /// A try ended and its outcome is in the journal.
     Finished(FinishedTry),
     /// A listing is given back undone.

@@ -92,6 +92,9 @@ async fn work_on(
     if let Some(report) = &ended {
         log(job, report);
         health::report(shared, &job.target, &job.metadata, report).await;
+        if let Some(failed) = health::failed(report) {
+            let _ = gate.send(Message::Ended(job.target.target_id, failed));
+        }
     }
     let stage = trace::tell(job, Moments { claimed_at, started_at }, ended.as_ref());
     job.metadata.traceparent = stage.traceparent();

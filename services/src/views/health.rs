@@ -1,10 +1,15 @@
 //! How a target answers now, and how that came about.
 
+use std::time::Duration;
+
+use adapters::dispatch::DispatchStore;
 use chrono::{DateTime, Utc};
 use domain::ids::{OrgId, TargetId};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, PgPool};
+use tokio::time::Instant;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// How a target answers now.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
@@ -55,4 +60,64 @@ pub async fn changes(
     limit: i64,
 ) -> Result<Vec<HealthChange>, sqlx::Error> {
     sqlx::query_as(CHANGES).bind(target.0).bind(org.map(OrgId::as_str)).bind(limit).fetch_all(connection).await
+}
+
+/// A single check of a target.
+#[derive(Debug, FromRow, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of the table")]
+pub struct HealthCheck {
+    pub check_id: Uuid,
+    pub at: DateTime<Utc>,
+    /// `service:health` (its turn had come), `service:dispatcher` (the target had failed), or who wanted to know.
+    pub asked_by: String,
+    /// Calls that it took: one, or two where a token was needed.
+    pub calls: i32,
+    /// Of the last call; absent where no slot came free in time.
+    pub latency_ms: Option<i64>,
+    /// Of the last call; absent where no answer came.
+    pub status: Option<i32>,
+    /// `accepted` where the target answers and takes the credentials.
+    pub class: String,
+    pub detail: Option<String>,
+}
+
+const CHECKS: &str = "
+SELECT check_id, at, asked_by, calls, latency_ms, status, class, detail FROM health_checks
+WHERE target_id = $1 AND ($2::text IS NULL OR org_id = $2) AND ($3::uuid IS NULL OR check_id = $3)
+ORDER BY at DESC LIMIT $4";
+
+/// The newest checks first. With an organisation, only where the target is its own.
+pub async fn checks(
+    connection: &mut PgConnection,
+    target: TargetId,
+    org: Option<&OrgId>,
+    limit: i64,
+) -> Result<Vec<HealthCheck>, sqlx::Error> {
+    let rows = sqlx::query_as(CHECKS).bind(target.0).bind(org.map(OrgId::as_str)).bind(None::<Uuid>);
+    rows.bind(limit).fetch_all(connection).await
+}
+
+/// From one look for the end of a check to the next.
+const LOOK: Duration = Duration::from_millis(100);
+/// Longer than a dispatcher waits for a slot and makes a call that is answered; a request may take 30 s.
+const PATIENCE: Duration = Duration::from_secs(27);
+
+/// Has a target checked now and waits for the end; `None` where no dispatcher has told it in time.
+pub async fn check_now(pool: &PgPool, target: TargetId, asked_by: &str) -> Result<Option<HealthCheck>, sqlx::Error> {
+    let store = DispatchStore::new(pool.clone(), Uuid::now_v7());
+    let check_id = store.ask_check(target, asked_by).await?;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let made: Option<HealthCheck> = sqlx::query_as(CHECKS)
+            .bind(target.0)
+            .bind(None::<&str>)
+            .bind(check_id)
+            .bind(1_i64)
+            .fetch_optional(pool)
+            .await?;
+        if made.is_some() || Instant::now() >= until {
+            return Ok(made);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }

@@ -156,6 +156,7 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
     world.taken(1, 1).await?;
     world.link(target, &["villa-000".to_owned()]).await?;
     world.drained(Duration::from_secs(30)).await?;
+    assert!(services::views::health::check_now(&world.pool, target, "tester").await?.is_some());
     let caller = |org: &str, accounts: Accounts| {
         anyhow::Ok(Caller {
             subject: "tester".to_owned(),
@@ -176,6 +177,8 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
         "outbound_audit",
         "outbound_attempts",
         "target_health",
+        "sync_activity",
+        "health_checks",
     ];
     for table in tables {
         // No filter at all, as a handler might forget it.

@@ -16,9 +16,9 @@ use crate::api::input::{Id, Query, one_of};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
-use crate::views::health::{self, HealthChange};
+use crate::views::health::{self, HealthChange, HealthCheck};
 
-/// Changes that are shown.
+/// Changes and checks that are shown.
 const CHANGES: i64 = 50;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -115,9 +115,11 @@ pub(in crate::api) struct HealthHistory {
     now: Option<health::Health>,
     /// The newest changes first.
     changes: Vec<HealthChange>,
+    /// The newest single checks first.
+    checks: Vec<HealthCheck>,
 }
 
-/// How the channel answers for a target: now, and the last 50 changes.
+/// How the channel answers for a target: now, the last 50 changes, and the last 50 checks.
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}/health", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target")),
     responses((status = 200, body = HealthHistory), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
@@ -131,5 +133,6 @@ pub(in crate::api) async fn health(
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let now = health::now(&mut reader, id, org).await?;
     let changes = health::changes(&mut reader, id, org, CHANGES).await?;
-    Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, changes }))
+    let checks = health::checks(&mut reader, id, org, CHANGES).await?;
+    Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, changes, checks }))
 }

@@ -33,6 +33,7 @@ JOIN channel_targets AS t ON t.target_id = q.target_id AND t.lifecycle = 'active
 JOIN channel_listings AS l ON l.listing_id = q.listing_id AND l.state = 'active'
 WHERE q.due_at < now() - interval '30 seconds'
     AND NOT EXISTS (SELECT 1 FROM rate_scopes AS r WHERE r.scope = 'target:' || t.target_id AND r.paused_until > now())
+    AND NOT EXISTS (SELECT 1 FROM dispatch_circuits AS o WHERE o.target_id = t.target_id AND o.opened > 0)
     AND NOT EXISTS (SELECT 1 FROM dispatch_leases AS d WHERE d.listing_id = q.listing_id AND d.lease_until > now())
     AND NOT EXISTS (SELECT 1 FROM rate_slots AS s WHERE s.scope = 'target:' || t.target_id AND s.free_at > now())";
 
@@ -76,11 +77,13 @@ async fn check_targets(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
         let id = target.target_id;
         let advice = if target.health == "unauthorised" {
             format!(
-                "mend the secret, then `distribution target resume {id}`; or \
+                "mend the secret, then `distribution target check {id}`; or \
                  `distribution target rotate-credential {id} --secret-ref REF`"
             )
         } else {
-            format!("its syncs are tried again by themselves; `distribution target show {id}` has its address")
+            format!(
+                "its syncs wait, and it is checked until it answers; `distribution target check {id}` checks it now"
+            )
         };
         report.warn("targets", detail, advice)?;
     }

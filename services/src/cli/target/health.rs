@@ -4,17 +4,17 @@ use clap::Args;
 use domain::ids::TargetId;
 use serde_json::json;
 
-use crate::cli::output::{Cell, state, text};
+use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::{Session, target_settings};
 use crate::cli::span::{moment, optional_moment};
-use crate::views::health::{self, HealthChange};
+use crate::views::health::{self, HealthChange, HealthCheck};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HealthArgs {
     /// The target
     #[arg(value_name = "TARGET")]
     target_id: TargetId,
-    /// How many changes at most, the newest first
+    /// How many changes and checks at most, the newest first
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
 }
@@ -27,9 +27,11 @@ impl HealthArgs {
         let mut connection = pool.acquire().await?;
         let now = health::now(&mut connection, id, None).await?;
         let changes = health::changes(&mut connection, id, None, self.limit).await?;
+        let checks = health::checks(&mut connection, id, None, self.limit).await?;
         if session.out.is_json() {
-            let (health, changes) = (settings.health, &changes);
-            return session.out.json(&json!({ "target_id": id, "health": health, "now": now, "changes": changes }));
+            let health = settings.health;
+            let shown = json!({ "target_id": id, "health": health, "now": now, "changes": changes, "checks": checks });
+            return session.out.json(&shown);
         }
         let mut fields = vec![("target", id.to_string()), ("health", settings.health.as_str().to_owned())];
         if let Some(now) = now {
@@ -43,17 +45,33 @@ impl HealthArgs {
             ]);
         }
         session.out.record(&fields)?;
-        if changes.is_empty() {
+        if !changes.is_empty() {
+            session.out.line("")?;
+            let rows = changes.iter().map(cells).collect();
+            session.out.table(&["position", "at", "from", "to", "reason"], rows, "")?;
+        }
+        if checks.is_empty() {
             return Ok(());
         }
         session.out.line("")?;
-        let rows = changes.iter().map(cells).collect();
-        session.out.table(&["position", "at", "from", "to", "reason"], rows, "")
+        let header = ["checked at", "asked by", "class", "status", "took ms", "detail"];
+        session.out.table(&header, checks.iter().map(check_cells).collect(), "")
     }
 }
 
 fn optional_count(count: i32) -> String {
     if count > 0 { count.to_string() } else { String::new() }
+}
+
+fn check_cells(check: &HealthCheck) -> Vec<Cell> {
+    vec![
+        text(moment(check.at)),
+        text(&check.asked_by),
+        state(&check.class),
+        optional(check.status),
+        optional(check.latency_ms),
+        optional(check.detail.as_ref()),
+    ]
 }
 
 fn cells(change: &HealthChange) -> Vec<Cell> {

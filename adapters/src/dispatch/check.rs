@@ -1,0 +1,218 @@
+//! Checks of targets: asked for, taken by one dispatcher, told.
+
+use std::time::Duration;
+
+use domain::ids::TargetId;
+use domain::outcome::OutcomeClass;
+use domain::port::CheckReport;
+use domain::target::Settings;
+use uuid::Uuid;
+
+use super::DispatchStore;
+use super::circuit::{OPEN_AFTER, close, wait, waits};
+
+/// Who asks for a check whose turn has come.
+pub const BY_TURN: &str = "service:health";
+/// Who asks for a check of a target that has failed.
+pub const BY_CIRCUIT: &str = "service:dispatcher";
+
+/// A check that this dispatcher is to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueCheck {
+    /// The target.
+    pub target_id: TargetId,
+    /// Its id, which its row will have.
+    pub check_id: Uuid,
+    /// Who wants to know.
+    pub asked_by: String,
+}
+
+impl DispatchStore {
+    /// Asks for a check now. Gives its id; one that is under way is the one that is asked for.
+    pub async fn ask_check(&self, target: TargetId, asked_by: &str) -> Result<Uuid, sqlx::Error> {
+        sqlx::query_scalar(
+            "INSERT INTO dispatch_checks AS k (target_id, asked_by, due_at) VALUES ($1, $2, now())
+             ON CONFLICT (target_id) DO UPDATE SET due_at = least(k.due_at, excluded.due_at),
+                 asked_by = CASE WHEN k.lease_until > now() THEN k.asked_by ELSE excluded.asked_by END
+             RETURNING check_id",
+        )
+        .bind(target.0)
+        .bind(asked_by)
+        .fetch_one(&self.pool)
+        .await
+    }
+
+    /// Takes checks that are due, for so long; nobody else makes them meanwhile.
+    pub async fn take_checks(&self, most: i64, lease: Duration) -> Result<Vec<DueCheck>, sqlx::Error> {
+        let taken: Vec<(Uuid, Uuid, String)> = sqlx::query_as(
+            "WITH due AS MATERIALIZED (
+                 SELECT target_id FROM dispatch_checks WHERE due_at <= now() AND due_at < 'infinity' AND lease_until <= now()
+                 ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+             ), lanes AS (
+                 INSERT INTO dispatch_lanes (target_id, wake_at) SELECT target_id, 'infinity' FROM due ORDER BY 1
+                 ON CONFLICT DO NOTHING
+             )
+             UPDATE dispatch_checks k SET lease_until = clock_timestamp() + make_interval(secs => $2)
+             FROM due WHERE k.target_id = due.target_id RETURNING k.target_id, k.check_id, k.asked_by",
+        )
+        .bind(most)
+        .bind(lease.as_secs_f64())
+        .fetch_all(&self.pool)
+        .await?;
+        let check = |(target, check_id, asked_by)| DueCheck { target_id: TargetId(target), check_id, asked_by };
+        Ok(taken.into_iter().map(check).collect())
+    }
+
+    /// There is nothing to check: the target is gone.
+    pub async fn drop_check(&self, target: TargetId) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "WITH circuit AS (DELETE FROM dispatch_circuits WHERE target_id = $1)
+             DELETE FROM dispatch_checks WHERE target_id = $1",
+        )
+        .bind(target.0)
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+    }
+
+    /// What a check's end means for the target's circuit. Gives how often in a row the target has failed.
+    pub async fn note_check(&self, target: TargetId, class: OutcomeClass) -> Result<u32, sqlx::Error> {
+        if !failed(class) {
+            if class != OutcomeClass::Throttled {
+                let mut transaction = self.begin(true).await?;
+                sqlx::query("SELECT 1 FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE")
+                    .bind(target.0)
+                    .execute(&mut *transaction)
+                    .await?;
+                close(&mut transaction, &[target.0]).await?;
+                transaction.commit().await?;
+            }
+            return Ok(0);
+        }
+        let failures: i32 = sqlx::query_scalar(
+            "INSERT INTO dispatch_circuits AS c (target_id, failures, opened) VALUES ($1, 1, 0)
+             ON CONFLICT (target_id) DO UPDATE SET failures = c.failures + 1,
+                 opened = CASE WHEN c.failures + 1 >= $2 THEN c.opened + 1 ELSE c.opened END
+             RETURNING failures",
+        )
+        .bind(target.0)
+        .bind(OPEN_AFTER)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(u32::try_from(failures).unwrap_or(0))
+    }
+
+    /// Writes a check down and lets it go. After a failure the next one comes soon, and later after each.
+    pub async fn finish_check(
+        &self,
+        check: &DueCheck,
+        target: &Settings,
+        report: &CheckReport,
+    ) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let last = report.calls.last();
+        sqlx::query(
+            "INSERT INTO health_checks (
+                 check_id, target_id, org_id, account_id, asked_by, calls, latency_ms, status, class, detail)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        )
+        .bind(check.check_id)
+        .bind(target.target_id.0)
+        .bind(target.org_id.as_str())
+        .bind(target.account_id.as_str())
+        .bind(&check.asked_by)
+        .bind(i32::try_from(report.calls.len()).unwrap_or(i32::MAX))
+        .bind(last.map(|call| i64::try_from(call.duration_ms).unwrap_or(i64::MAX)))
+        .bind(last.and_then(|call| call.status).map(i32::from))
+        .bind(report.class.as_str())
+        .bind(report.detail.as_deref())
+        .execute(&mut *transaction)
+        .await?;
+        let (first, longest) = waits();
+        sqlx::query(&format!(
+            "UPDATE dispatch_checks k SET check_id = gen_random_uuid(), lease_until = '-infinity',
+                 asked_by = CASE WHEN again.due_at IS NULL THEN 'service:health' ELSE 'service:dispatcher' END,
+                 due_at = coalesce(again.due_at, 'infinity')
+             FROM (SELECT max(clock_timestamp() + {}) AS due_at FROM dispatch_circuits c
+                   WHERE c.target_id = $1 AND (c.opened > 0 OR $5)) again
+             WHERE k.target_id = $1 AND k.check_id = $2",
+            wait("greatest(c.opened, 1)", 3, 4)
+        ))
+        .bind(target.target_id.0)
+        .bind(check.check_id)
+        .bind(first)
+        .bind(longest)
+        .bind(failed(report.class))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    }
+
+    /// Asks for the checks that are due by the plan: each active target once in `interval`, at random around it. A
+    /// target whose sync was taken within the interval is seen to work. Gives how many were asked for.
+    pub async fn plan_checks(&self, interval: Duration) -> Result<u64, sqlx::Error> {
+        // Statements of their own, each in the order of the targets: whoever tells of failures locks these rows, too.
+        let interval = interval.as_secs_f64();
+        sqlx::query(
+            "DELETE FROM dispatch_checks k USING channel_targets t
+             WHERE t.target_id = k.target_id AND t.lifecycle = 'deleted' AND k.lease_until <= now()",
+        )
+        .execute(&self.pool)
+        .await?;
+        sqlx::query(
+            "INSERT INTO dispatch_checks AS k (target_id, next_at)
+             SELECT t.target_id, now() + make_interval(secs => $1 * random()) FROM channel_targets t
+             WHERE t.lifecycle = 'active'
+                 AND NOT EXISTS (SELECT FROM dispatch_checks k WHERE k.target_id = t.target_id AND k.next_at < 'infinity')
+             ORDER BY t.target_id
+             ON CONFLICT (target_id) DO UPDATE SET next_at = excluded.next_at",
+        )
+        .bind(interval)
+        .execute(&self.pool)
+        .await?;
+        // An open circuit has nobody but its check to close it again.
+        sqlx::query(
+            "INSERT INTO dispatch_checks AS k (target_id, asked_by, due_at)
+             SELECT c.target_id, 'service:dispatcher', now() FROM dispatch_circuits c
+             LEFT JOIN dispatch_checks k USING (target_id)
+             WHERE c.opened > 0 AND (k.target_id IS NULL OR k.due_at = 'infinity')
+             ORDER BY c.target_id
+             ON CONFLICT (target_id) DO UPDATE SET due_at = excluded.due_at, asked_by = excluded.asked_by",
+        )
+        .execute(&self.pool)
+        .await?;
+        let asked = sqlx::query(
+            "WITH planned AS (
+                 UPDATE dispatch_checks k SET
+                     next_at = greatest(CASE WHEN p.works THEN p.last_success_at ELSE now() END
+                             + make_interval(secs => $1 * (0.5 + random())), now() + make_interval(secs => $1 / 10)),
+                     due_at = CASE WHEN p.wanted THEN least(k.due_at, now()) ELSE k.due_at END
+                 FROM (SELECT t.target_id, h.last_success_at,
+                           coalesce(h.last_success_at > now() - make_interval(secs => $1), false) AS works,
+                           t.lifecycle = 'active' AND (h.health IS DISTINCT FROM 'healthy'
+                               OR coalesce(h.last_success_at <= now() - make_interval(secs => $1), true)) AS wanted
+                       FROM dispatch_checks planned JOIN channel_targets t USING (target_id)
+                       LEFT JOIN target_health h USING (target_id)
+                       WHERE planned.next_at <= now() ORDER BY t.target_id FOR UPDATE OF planned) p
+                 WHERE p.target_id = k.target_id
+                 RETURNING p.wanted
+             )
+             SELECT FROM planned WHERE wanted",
+        )
+        .bind(interval)
+        .execute(&self.pool)
+        .await?;
+        Ok(asked.rows_affected())
+    }
+
+    /// Takes away checks that are older than this.
+    pub async fn forget_checks(&self, age: Duration) -> Result<u64, sqlx::Error> {
+        let old = sqlx::query("DELETE FROM health_checks WHERE at < now() - make_interval(secs => $1)");
+        old.bind(age.as_secs_f64()).execute(&self.pool).await.map(|done| done.rows_affected())
+    }
+}
+
+/// Whether the target is to blame for an end, so that more of the same would not help.
+fn failed(class: OutcomeClass) -> bool {
+    matches!(class, OutcomeClass::Transient | OutcomeClass::Unknown)
+}

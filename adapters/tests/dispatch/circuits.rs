@@ -1,0 +1,115 @@
+//! Circuits and checks as the tables keep them, whichever dispatcher tells and asks.
+
+use std::time::Duration;
+
+use adapters::dispatch::{DispatchStore, Settlement};
+use domain::ids::TargetId;
+use domain::outcome::OutcomeClass;
+use domain::window::RateLimit;
+
+use crate::fixture::{Database, lease, request, take};
+
+const LONG: Duration = Duration::from_secs(20);
+
+async fn pushes(store: &DispatchStore, target: TargetId, failed: &[bool]) {
+    let ended = failed.iter().map(|failed| (target, *failed)).collect();
+    store.settle(&Settlement { ended, ..Settlement::default() }).await.unwrap();
+}
+
+async fn field<T>(database: &Database, sql: &str) -> T
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+{
+    sqlx::query_scalar(sql).fetch_one(&database.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn five_failures_in_a_row_of_all_dispatchers_close_the_lane_and_an_answer_opens_it() {
+    let database = Database::new().await;
+    let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
+    database.job(target, 11).await;
+    let (one, other) = (database.dispatcher(), database.dispatcher());
+    pushes(&one, target, &[true, true, false, true]).await;
+    pushes(&other, target, &[true, true, true]).await;
+    assert_eq!(field::<i32>(&database, "SELECT failures FROM dispatch_circuits").await, 4);
+    assert!(take(&one, target, LONG).await.is_some(), "four in a row are not enough");
+    pushes(&one, target, &[true]).await;
+    database.due(target).await;
+    assert!(lease(&other, LONG).await.is_empty(), "its work is not claimed");
+    let round = other.open_round(&request(&[target], true)).await.unwrap();
+    assert_eq!((round.lanes.len(), round.closed.as_slice()), (0, &[target][..]), "calls that wait are told");
+    drop(round);
+    let wait = "SELECT extract(epoch FROM due_at - now())::float8 FROM dispatch_checks";
+    let first: f64 = field(&database, wait).await;
+    assert!((2.0..=5.0).contains(&first), "the first check comes soon: {first}");
+    // What had begun before and fails later changes nothing of that.
+    pushes(&one, target, &[true, true]).await;
+    assert!(field::<f64>(&database, wait).await <= first);
+    pushes(&other, target, &[false]).await;
+    assert_eq!(lease(&one, LONG).await.len(), 1, "an answer opens it at once");
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
+    let database = Database::new().await;
+    let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
+    let (one, other) = (database.dispatcher(), database.dispatcher());
+    pushes(&one, target, &[true; 5]).await;
+    let asked = one.ask_check(target, "ops@example.org").await.unwrap();
+    let (mine, theirs) = tokio::join!(one.take_checks(10, LONG), other.take_checks(10, LONG));
+    let taken = [mine.unwrap(), theirs.unwrap()].concat();
+    assert_eq!(taken.len(), 1, "one of them makes it");
+    assert_eq!((taken[0].check_id, taken[0].asked_by.as_str()), (asked, "ops@example.org"));
+    assert_eq!(other.ask_check(target, "another").await.unwrap(), asked, "who asks meanwhile gets the same");
+    let mut waits = Vec::new();
+    for failures in 6..=9 {
+        assert_eq!(one.note_check(target, OutcomeClass::Transient).await.unwrap(), failures);
+        waits.push(field::<i32>(&database, "SELECT opened FROM dispatch_circuits").await);
+    }
+    assert_eq!(waits, [2, 3, 4, 5]);
+    assert_eq!(one.note_check(target, OutcomeClass::Throttled).await.unwrap(), 0);
+    assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 1, "a 429 tells nothing");
+    one.note_check(target, OutcomeClass::Accepted).await.unwrap();
+    assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 0);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_check_under_way_has_a_slot_of_a_busy_window_to_itself() {
+    let database = Database::new().await;
+    let target = database.target(1, RateLimit::new(2, 1_000).unwrap()).await;
+    let store = database.dispatcher();
+    store.ask_check(target, "ops").await.unwrap();
+    assert_eq!(store.take_checks(10, LONG).await.unwrap().len(), 1);
+    assert!(take(&store, target, LONG).await.is_some());
+    assert!(take(&store, target, LONG).await.is_none(), "the second slot is the check's");
+    let round = store.open_check(target).await.unwrap();
+    assert_eq!(round.lanes[0].free.len(), 1);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn each_active_target_is_asked_for_once_in_an_interval_and_what_is_seen_to_work_is_not() {
+    let database = Database::new().await;
+    let (idle, busy, paused) = {
+        let limit = RateLimit::new(100, 1_000).unwrap();
+        (database.target(1, limit).await, database.target(2, limit).await, database.target(3, limit).await)
+    };
+    database.run(&format!("UPDATE channel_targets SET lifecycle = 'paused' WHERE target_id = '{paused}'")).await;
+    database
+        .run(&format!(
+            "INSERT INTO target_health (target_id, org_id, account_id, health, since, last_success_at, position)
+             VALUES ('{busy}', 'org', 'villas', 'healthy', now(), now() - interval '1 minute', 1)"
+        ))
+        .await;
+    let store = database.dispatcher();
+    let interval = Duration::from_secs(300);
+    store.plan_checks(interval).await.unwrap();
+    database.run("UPDATE dispatch_checks SET next_at = now() - interval '1 second'").await;
+    assert_eq!(store.plan_checks(interval).await.unwrap(), 1);
+    assert_eq!(store.plan_checks(interval).await.unwrap(), 0, "not again before its time");
+    let due = store.take_checks(10, LONG).await.unwrap();
+    assert_eq!(due.iter().map(|check| check.target_id).collect::<Vec<_>>(), [idle]);
+    database.close().await;
+}

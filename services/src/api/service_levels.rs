@@ -1,0 +1,26 @@
+//! `/service-levels`: whether the promises hold, for what the caller may see.
+
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::by::By;
+use super::problem::Problem;
+use super::reader::{Reader, account_filter};
+use crate::views::service_levels::{self, ServiceLevels};
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// The service levels of the caller's organisation and accounts, computed now.
+#[utoipa::path(get, path = "/api/channels/service-levels", tag = "health",
+    responses((status = 200, body = ServiceLevels), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+async fn list(State(api): State<Api>, by: By) -> Result<Json<ServiceLevels>, Problem> {
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let accounts = account_filter(&by.caller);
+    let levels = service_levels::read(&mut reader, Some(&by.caller.org_id), accounts.as_deref()).await?;
+    Ok(Json(levels))
+}

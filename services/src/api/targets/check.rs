@@ -1,0 +1,48 @@
+//! The health check of a target, now.
+
+use axum::Json;
+use axum::extract::State;
+use domain::ids::TargetId;
+use domain::target::{Lifecycle, TargetError};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::read::visible;
+use crate::api::Api;
+use crate::api::by::By;
+use crate::api::input::Id;
+use crate::api::problem::{Problem, ProblemKind};
+use crate::views::health::{HealthCheck, check_now};
+
+/// A check, and how the target stands after it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "health": "healthy", "check": { "check_id": "9a3f4b0e-6a4e-4a8e-9a53-3f3a0d9c2f11",
+    "at": "2026-11-25T16:30:00Z", "asked_by": "ops@example.org", "calls": 1, "latency_ms": 84, "status": 200,
+    "class": "accepted", "detail": null } }))]
+pub(in crate::api) struct Checked {
+    /// After the check, by the journal.
+    health: String,
+    /// The check.
+    check: HealthCheck,
+}
+
+/// Check a target now: one call to the channel, inside the target's window, for whose slot it waits up to 15 s. A check
+/// that succeeds also says that refused credentials are good again.
+#[utoipa::path(post, path = "/api/channels/targets/{target_id}/check", tag = "targets",
+    params(("target_id" = Uuid, Path, description = "The target")),
+    responses((status = 200, body = Checked), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn check(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<Checked>, Problem> {
+    let id = TargetId(id);
+    let (settings, _) = visible(&api, &by, id).await?;
+    if settings.lifecycle == Lifecycle::Deleted {
+        return Err(TargetError::Deleted.into());
+    }
+    let asked_by = by.caller.subject.clone();
+    let Some(check) = check_now(&api.inner.pool, id, &asked_by).await? else {
+        let late = "no dispatcher has told the end of the check in time; it is still wanted, see the target's health";
+        return Err(ProblemKind::TimedOut.because(late).retry_after(5));
+    };
+    let (settings, _) = visible(&api, &by, id).await?;
+    Ok(Json(Checked { health: settings.health.as_str().to_owned(), check }))
+}

@@ -1,0 +1,41 @@
+//! `levels`: the service levels, and whether they hold.
+
+use clap::Args;
+use domain::ids::OrgId;
+
+use super::output::{Cell, state, text};
+use super::session::Session;
+use crate::views::service_levels::{self, Level, Unit};
+
+#[derive(Debug, Args)]
+pub(super) struct LevelsArgs {
+    /// Of one organisation only
+    #[arg(long)]
+    org: Option<OrgId>,
+}
+
+impl LevelsArgs {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let pool = session.postgres().await?;
+        let levels = service_levels::read(&mut *pool.acquire().await?, self.org.as_ref(), None).await?;
+        if session.out.is_json() {
+            return session.out.json(&levels);
+        }
+        let header = ["level", "now", "promise", "over", "observed", "holds"];
+        session.out.table(&header, levels.levels.iter().map(cells).collect(), "")
+    }
+}
+
+fn cells(level: &Level) -> Vec<Cell> {
+    let value = match (level.value, level.unit) {
+        (None, _) => "no data".to_owned(),
+        (Some(value), Unit::Ratio) => format!("{:.2} %", value * 100.0),
+        (Some(value), Unit::Seconds) => format!("{value:.1} s"),
+    };
+    let holds = match level.holds {
+        None => "-",
+        Some(true) => "yes",
+        Some(false) => "NO",
+    };
+    vec![text(level.name), text(value), text(level.promise), text(level.window), text(level.observed), state(holds)]
+}

@@ -1,0 +1,48 @@
+//! `target check`: has a target checked now, by a running dispatcher and inside the target's window.
+
+use clap::Args;
+use domain::ids::TargetId;
+use domain::target::TargetError;
+use serde_json::json;
+
+use crate::cli::failure::Failure;
+use crate::cli::session::{Session, target_settings};
+use crate::cli::span::moment;
+use crate::views::health::check_now;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 1 where the target does not answer, or refuses the credentials.\n\n\
+    Example:\n  distribution target check 0199…")]
+pub(in crate::cli) struct CheckArgs {
+    /// The target
+    #[arg(value_name = "TARGET")]
+    target_id: TargetId,
+}
+
+impl CheckArgs {
+    pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let pool = session.postgres().await?;
+        let (id, syncing) = (self.target_id, session.syncing(&pool));
+        let target = syncing.commands().load_target(id).await?;
+        target.live().map_err(|error: TargetError| Failure::Refused(format!("target {id}: {error}")))?;
+        let Some(check) = check_now(&pool, id, &session.actor.name).await? else {
+            let reason = "no dispatcher has told the end of the check in time: is one running? `distribution doctor`";
+            return Err(Failure::Refused(reason.to_owned()).into());
+        };
+        let health = target_settings(syncing.commands(), id).await?.health;
+        if session.out.is_json() {
+            session.out.json(&json!({ "target_id": id, "health": health, "check": check }))?;
+        } else {
+            session.out.record(&[
+                ("target", id.to_string()),
+                ("health", health.as_str().to_owned()),
+                ("check", check.class.clone()),
+                ("at", moment(check.at)),
+                ("took", check.latency_ms.map(|ms| format!("{ms} ms")).unwrap_or_default()),
+                ("status", check.status.map(|status| status.to_string()).unwrap_or_default()),
+                ("detail", check.detail.clone().unwrap_or_default()),
+            ])?;
+        }
+        if check.class == "accepted" { Ok(()) } else { Err(Failure::CheckFailed.into()) }
+    }
+}

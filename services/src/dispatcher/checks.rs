@@ -1,0 +1,156 @@
+//! Checks of targets: whoever asks for one (the role health, an open circuit, a person), a dispatcher makes it, inside the
+//! target's windows. Its end is a row; only a change of health is an event.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::dispatch::{Claims, DispatchStore, DueCheck, ScopeLimit, SlotHold};
+use async_trait::async_trait;
+use domain::call::CallPurpose;
+use domain::channel::Section;
+use domain::outcome::OutcomeClass;
+use domain::port::{CheckReport, NoSlot, Permit, SyncHost};
+use domain::target::Settings;
+use domain::window::Scope;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::allocation::allocate;
+use super::granted::Granted;
+use super::host::permit;
+use super::message::Message;
+use super::{START_GRACE, Shared, health};
+
+/// How often it is looked for checks that are due.
+const LOOK: Duration = Duration::from_millis(250);
+/// Checks that one dispatcher makes at the same time.
+const MOST: usize = 64;
+/// A check waits for its slots no longer than this.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// From one look for a slot to the next.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Makes the checks that are due until `stop`, then ends those under way.
+pub(super) async fn run(
+    store: DispatchStore,
+    shared: Arc<Shared>,
+    gate: mpsc::UnboundedSender<Message>,
+    stop: CancellationToken,
+) {
+    let under_way = TaskTracker::new();
+    // Whoever takes a check and dies leaves it to others after the longest that it can take: its slots, and three calls.
+    let lease = PATIENCE + START_GRACE + shared.options.call_timeout * 3;
+    while !stop.is_cancelled() {
+        let room = i64::try_from(MOST.saturating_sub(under_way.len())).unwrap_or(0);
+        let due = if room == 0 { Ok(Vec::new()) } else { store.take_checks(room, lease).await };
+        match due {
+            Ok(due) => due.into_iter().for_each(|due| {
+                under_way.spawn(check(store.clone(), shared.clone(), gate.clone(), due));
+            }),
+            Err(error) => tracing::warn!(error = %error, "failed to look for checks that are due"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+    under_way.close();
+    under_way.wait().await;
+}
+
+async fn check(store: DispatchStore, shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck) {
+    let target_id = due.target_id;
+    let target = match shared.commands.load_target(target_id).await {
+        Ok(target) => target,
+        Err(error) => return tracing::warn!(%target_id, %error, "a target to be checked could not be read"),
+    };
+    let told = match target.live() {
+        Ok(target) => made(&store, &shared, gate, &due, target).await,
+        Err(_) => store.drop_check(target_id).await,
+    };
+    if let Err(error) = told {
+        tracing::warn!(%target_id, %error, "a check could not be told; it is made again");
+    }
+}
+
+async fn made(
+    store: &DispatchStore,
+    shared: &Shared,
+    gate: mpsc::UnboundedSender<Message>,
+    due: &DueCheck,
+    target: &Settings,
+) -> Result<(), sqlx::Error> {
+    let mut limits = vec![ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) }];
+    limits.extend(store.changed_account_limits(&[target.account_scope()]).await?);
+    store.ensure_scopes(&limits).await?;
+    let host = CheckHost { store, shared, gate, target, until: Instant::now() + PATIENCE };
+    let mut report = shared.channels.of(target.channel).check(target, &host).await;
+    if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
+        report.detail = Some("no slot of the target's windows came free in time".to_owned());
+    }
+    let failures = store.note_check(due.target_id, report.class).await?;
+    health::report_check(shared, target, &due.asked_by, &report, failures).await;
+    log(target, &report);
+    store.finish_check(due, target, &report).await
+}
+
+fn log(target: &Settings, report: &CheckReport) {
+    let (target_id, target) = (target.target_id, &target.name);
+    let (class, detail) = (report.class.as_str(), report.detail.as_deref().unwrap_or_default());
+    if report.class.succeeded() {
+        tracing::debug!(%target_id, target, "a check was answered");
+    } else {
+        tracing::info!(%target_id, target, class, detail, "a check failed");
+    }
+}
+
+/// Slots for a check. They come from the tables as any call's do, but not by way of the queue: a target that is held, or
+/// whose circuit is open, is checked all the same.
+struct CheckHost<'a> {
+    store: &'a DispatchStore,
+    shared: &'a Shared,
+    gate: mpsc::UnboundedSender<Message>,
+    target: &'a Settings,
+    until: Instant,
+}
+
+impl CheckHost<'_> {
+    async fn take(&self) -> Result<Option<SlotHold>, sqlx::Error> {
+        let mut round = self.store.open_check(self.target.target_id).await?;
+        let lanes = std::mem::take(&mut round.lanes);
+        let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
+        let scopes = [self.target.account_scope().to_string(), egress.clone()];
+        let mut shared = round.shared_scopes(&scopes).await?;
+        let one = BTreeMap::from([(self.target.target_id, BTreeMap::from([(Section::Availability, 1)]))]);
+        let given = allocate(&lanes, &one, &mut shared, &egress, &HashMap::new(), 0);
+        let hold = given.grants.into_iter().next().map(|grant| grant.hold);
+        let claims = Claims { holds: hold.clone().into_iter().collect(), ..Claims::default() };
+        round.write(&claims, START_GRACE + self.shared.options.call_timeout, Duration::ZERO).await?;
+        Ok(hold)
+    }
+}
+
+#[async_trait]
+impl SyncHost for CheckHost<'_> {
+    async fn slot(&self, _purpose: CallPurpose, _urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
+        loop {
+            // Before the grant is written: what this clock says is over is over in the table too.
+            let at = Instant::now();
+            match self.take().await {
+                Ok(Some(hold)) => {
+                    let egress = &self.shared.options.egress;
+                    return Ok(permit(Granted { hold, at }, self.gate.clone(), self.target, egress));
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(error = %error, "a check could not take a slot"),
+            }
+            if Instant::now() >= self.until {
+                return Err(NoSlot::Held);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}

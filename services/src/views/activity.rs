@@ -1,0 +1,103 @@
+//! What happened over a span of time, in steps of a minute or more: for plots and service levels.
+
+use chrono::{DateTime, Utc};
+use domain::ids::OrgId;
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection};
+use utoipa::ToSchema;
+
+/// A span, and the steps that it is cut into.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// Its first minute, UTC.
+    pub from: DateTime<Utc>,
+    /// The minute at which it ends, itself left out.
+    pub to: DateTime<Utc>,
+    /// The length of a step; whole minutes from 1.
+    pub step_min: u32,
+}
+
+/// What happened in a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq, FromRow, Serialize, ToSchema)]
+pub struct Activity {
+    /// Where the step begins: steps are counted from the start of 1970, UTC.
+    pub at: DateTime<Utc>,
+    /// Syncs that were asked for.
+    pub requested: i64,
+    /// Syncs that the channel took.
+    pub accepted: i64,
+    /// Syncs for which nothing differed.
+    pub skipped: i64,
+    /// Syncs whose place a later one took.
+    pub superseded: i64,
+    /// Syncs that ended without success: exhausted, rejected, unauthorised.
+    pub failed: i64,
+    /// Syncs of listings that were unlinked, or whose target was deleted.
+    pub cancelled: i64,
+    /// Accepted or failed.
+    pub finished: i64,
+    /// Accepted within five minutes of the request.
+    pub within_5_min: i64,
+    /// From request to end, of the finished ones together, in milliseconds.
+    pub total_ms: i64,
+    /// The longest of them.
+    pub longest_ms: i64,
+    /// HTTP calls.
+    pub calls: i64,
+    /// HTTP calls that were answered with 429.
+    pub throttled: i64,
+    /// HTTP calls that failed otherwise.
+    pub call_errors: i64,
+}
+
+const READ: &str = "
+SELECT date_bin(make_interval(mins => $5), minute, 'epoch') AS at,
+    sum(requested)::bigint AS requested, sum(accepted)::bigint AS accepted, sum(skipped)::bigint AS skipped,
+    sum(superseded)::bigint AS superseded, sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled,
+    sum(finished)::bigint AS finished, sum(within_5_min)::bigint AS within_5_min, sum(total_ms)::bigint AS total_ms,
+    max(longest_ms) AS longest_ms, sum(calls)::bigint AS calls, sum(throttled)::bigint AS throttled,
+    sum(call_errors)::bigint AS call_errors
+FROM sync_activity
+WHERE ($1::text IS NULL OR org_id = $1) AND ($2::text[] IS NULL OR account_id = ANY ($2))
+    AND minute >= $3 AND minute < $4
+GROUP BY 1 ORDER BY 1";
+
+/// The steps in which anything happened, oldest first. Without an organisation those of all; `accounts` of `None` are all.
+pub async fn read(
+    connection: &mut PgConnection,
+    org: Option<&OrgId>,
+    accounts: Option<&[String]>,
+    span: Span,
+) -> Result<Vec<Activity>, sqlx::Error> {
+    sqlx::query_as(READ)
+        .bind(org.map(OrgId::as_str))
+        .bind(accounts)
+        .bind(span.from)
+        .bind(span.to)
+        .bind(i32::try_from(span.step_min.max(1)).unwrap_or(i32::MAX))
+        .fetch_all(connection)
+        .await
+}
+
+impl Activity {
+    /// Steps as one, which begins where the first does.
+    pub fn sum(steps: &[Self]) -> Self {
+        let mut sum = Self { at: steps.first().map(|step| step.at).unwrap_or_default(), ..Self::default() };
+        for step in steps {
+            sum.requested += step.requested;
+            sum.accepted += step.accepted;
+            sum.skipped += step.skipped;
+            sum.superseded += step.superseded;
+            sum.failed += step.failed;
+            sum.cancelled += step.cancelled;
+            sum.finished += step.finished;
+            sum.within_5_min += step.within_5_min;
+            sum.total_ms += step.total_ms;
+            sum.longest_ms = sum.longest_ms.max(step.longest_ms);
+            sum.calls += step.calls;
+            sum.throttled += step.throttled;
+            sum.call_errors += step.call_errors;
+        }
+        sum
+    }
+}

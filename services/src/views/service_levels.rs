@@ -1,0 +1,210 @@
+//! The product's service levels, computed when they are asked for: each with its window, its target, what it is now, and
+//! whether it holds. Where nothing happened there is no value, which is not the same as all being well.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::OrgId;
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection};
+use utoipa::ToSchema;
+
+use super::activity::{self, Activity, Span};
+
+/// What a level is measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// From 0 to 1.
+    Ratio,
+    /// Seconds.
+    Seconds,
+}
+
+/// A service level.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Level {
+    /// Its stable name.
+    #[schema(value_type = String)]
+    pub name: &'static str,
+    /// What is promised, in words.
+    #[schema(value_type = String)]
+    pub promise: &'static str,
+    /// What it looks at, in words.
+    #[schema(value_type = String)]
+    pub window: &'static str,
+    /// What its values are.
+    pub unit: Unit,
+    /// The bound that the value has to keep.
+    pub limit: f64,
+    /// Whether the value has to reach the limit (`true`) or to stay below it.
+    pub at_least: bool,
+    /// What it is now; absent where there is nothing to judge by.
+    pub value: Option<f64>,
+    /// How many syncs, calls, jobs, replays or events were judged.
+    pub observed: i64,
+    /// Whether it holds; absent where there is nothing to judge by.
+    pub holds: Option<bool>,
+}
+
+/// All levels at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({ "at": "2026-11-25T16:30:00Z", "levels": [{ "name": "syncs_in_time",
+    "promise": "95 % of syncs are complete within 5 minutes", "window": "1 hour", "unit": "ratio", "limit": 0.95,
+    "at_least": true, "value": 0.998, "observed": 1204, "holds": true }] }))]
+pub struct ServiceLevels {
+    /// By the database's clock, UTC.
+    pub at: DateTime<Utc>,
+    /// The levels, always all of them and in the same order.
+    pub levels: Vec<Level>,
+}
+
+impl Level {
+    /// A level without a value.
+    const fn of(name: &'static str, promise: &'static str, window: &'static str, unit: Unit, limit: f64) -> Self {
+        Self { name, promise, window, unit, limit, at_least: false, value: None, observed: 0, holds: None }
+    }
+
+    const fn at_least(self) -> Self {
+        Self { at_least: true, ..self }
+    }
+
+    /// With what was seen; nothing was where nothing was observed.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio of counts is shown to some digits")]
+    fn ratio(self, part: i64, of: i64) -> Self {
+        if of == 0 { self } else { self.seen(part as f64 / of as f64, of) }
+    }
+
+    fn seen(self, value: f64, observed: i64) -> Self {
+        let holds = if self.at_least { value >= self.limit } else { value < self.limit };
+        Self { value: Some(value), observed, holds: Some(holds), ..self }
+    }
+}
+
+const IN_TIME: Level = Level::of(
+    "syncs_in_time",
+    "95 % of syncs are complete within 5 minutes",
+    "1 hour, and what waits for longer than that now",
+    Unit::Ratio,
+    0.95,
+)
+.at_least();
+const FAILED: Level =
+    Level::of("sync_failures", "fewer than 1 % of syncs fail in a day", "24 hours", Unit::Ratio, 0.01);
+const COVERED: Level = Level::of(
+    "audit_coverage",
+    "every sync job has its row in the audit",
+    "the newest 20,000 events of the journal",
+    Unit::Ratio,
+    1.0,
+)
+.at_least();
+const THROTTLED: Level =
+    Level::of("throttled_calls", "fewer than 2 % of calls are answered with 429", "10 minutes", Unit::Ratio, 0.02);
+const REPLAYED: Level =
+    Level::of("snapshot_replay", "a snapshot is replayed within 10 minutes", "24 hours", Unit::Seconds, 600.0);
+const CURRENT: Level =
+    Level::of("read_models", "read models show an event within 20 seconds", "now", Unit::Seconds, 20.0);
+
+/// Computes them, of one organisation or of all, and of some accounts or of all.
+pub async fn read(
+    connection: &mut PgConnection,
+    org: Option<&OrgId>,
+    accounts: Option<&[String]>,
+) -> Result<ServiceLevels, sqlx::Error> {
+    let at: DateTime<Utc> = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
+    let to = at + TimeDelta::minutes(1);
+    let day = Span { from: to - TimeDelta::hours(24), to, step_min: 1 };
+    let day = activity::read(&mut *connection, org, accounts, day).await?;
+    let last = |length: TimeDelta| -> Activity {
+        let recent: Vec<Activity> = day.iter().filter(|minute| minute.at > at - length).cloned().collect();
+        Activity::sum(&recent)
+    };
+    let (hour, ten_minutes, day) =
+        (last(TimeDelta::hours(1)), last(TimeDelta::minutes(10)), last(TimeDelta::hours(24)));
+    let further: Further = sqlx::query_as(&further())
+        .bind(org.map(OrgId::as_str))
+        .bind(accounts)
+        .bind(projections::all().iter().map(|projection| projection.name()).collect::<Vec<_>>())
+        .fetch_one(&mut *connection)
+        .await?;
+    let levels = vec![
+        IN_TIME.ratio(hour.within_5_min, hour.finished + further.overdue),
+        FAILED.ratio(day.failed, day.finished),
+        COVERED.ratio(further.jobs - further.jobs_without_row, further.jobs),
+        THROTTLED.ratio(ten_minutes.throttled, ten_minutes.calls),
+        further.slowest_replay_s.map_or(REPLAYED, |slowest| REPLAYED.seen(slowest, further.replays)),
+        further.unseen_s.map_or(CURRENT, |age| CURRENT.seen(age, further.unseen)),
+    ];
+    Ok(ServiceLevels { at, levels })
+}
+
+/// What the minutes do not tell.
+#[derive(Debug, FromRow)]
+struct Further {
+    overdue: i64,
+    jobs: i64,
+    jobs_without_row: i64,
+    replays: i64,
+    slowest_replay_s: Option<f64>,
+    unseen: i64,
+    unseen_s: Option<f64>,
+}
+
+/// Events of the journal that the audit is held against, and that can be unseen: what is older is for
+/// `distribution projections coverage`.
+const NEWEST: i64 = 20_000;
+
+// One statement, so one snapshot. What an operator holds back by a pause is not late.
+fn further() -> String {
+    let own = |table: &str| {
+        format!("($1::text IS NULL OR {table}.org_id = $1) AND ($2::text[] IS NULL OR {table}.account_id = ANY ($2))")
+    };
+    let (of_queue, of_events, of_audit) = (own("q"), own("e"), own("a"));
+    format!(
+        "WITH seen AS MATERIALIZED (
+             SELECT coalesce(min(coalesce(c.position, 0)), 0) AS all_models,
+                 coalesce(max(c.position) FILTER (WHERE n.name = 'outbound_audit'), 0) AS audit
+             FROM unnest($3::text[]) AS n (name) LEFT JOIN projection_checkpoints c ON c.name = n.name
+         ), newest AS MATERIALIZED (
+             SELECT DISTINCT (e.payload #>> ARRAY[e.event_type, 'request', 'sync_id'])::uuid AS sync_id
+             FROM events e
+             WHERE e.event_type IN ('SyncRequested', 'SyncSkipped') AND {of_events}
+                 AND e.position > (SELECT audit FROM seen) - {NEWEST} AND e.position <= (SELECT audit FROM seen)
+         ), unseen AS MATERIALIZED (
+             SELECT e.recorded_at FROM events e
+             WHERE e.position > (SELECT all_models FROM seen) AND {of_events} ORDER BY e.position LIMIT {NEWEST}
+         ), replays AS MATERIALIZED (
+             SELECT extract(epoch FROM coalesce(a.finished_at, now()) - a.requested_at)::float8 AS took_s
+             FROM outbound_audit a
+             WHERE a.cause = 'replayed' AND a.requested_at > now() - interval '24 hours'
+                 AND a.outcome NOT IN ('superseded', 'cancelled') AND {of_audit}
+         )
+         SELECT
+             (SELECT count(*) FROM sync_queue q JOIN channel_listings l USING (listing_id)
+                 JOIN channel_targets t ON t.target_id = q.target_id
+              WHERE q.requested_at < now() - interval '5 minutes' AND l.state = 'active' AND t.lifecycle = 'active'
+                 AND {of_queue}) AS overdue,
+             (SELECT count(*) FROM newest) AS jobs,
+             (SELECT count(*) FROM newest n
+              WHERE NOT EXISTS (SELECT FROM outbound_audit a WHERE a.sync_id = n.sync_id)) AS jobs_without_row,
+             (SELECT count(*) FROM replays) AS replays,
+             (SELECT max(took_s) FROM replays) AS slowest_replay_s,
+             (SELECT count(*) FROM unseen) AS unseen,
+             CASE WHEN (SELECT audit FROM seen) > 0 OR EXISTS (SELECT FROM unseen) THEN
+                 greatest(coalesce((SELECT extract(epoch FROM now() - min(recorded_at))::float8 FROM unseen), 0), 0)
+             END AS unseen_s"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_seen_is_no_value_and_no_verdict() {
+        assert_eq!((IN_TIME.ratio(0, 0).value, IN_TIME.ratio(0, 0).holds), (None, None));
+        assert_eq!(IN_TIME.ratio(95, 100).holds, Some(true));
+        assert_eq!(IN_TIME.ratio(94, 100).holds, Some(false));
+        assert_eq!(FAILED.ratio(1, 100).holds, Some(false), "fewer than 1 % is promised");
+        assert_eq!(COVERED.ratio(99, 100).holds, Some(false));
+    }
+}

@@ -1,0 +1,180 @@
+//! Targets that are down, that refuse, and that nobody has called for a while: they are checked inside of their windows,
+//! left alone while they fail, and their work waits for them.
+
+use std::time::Duration;
+
+use domain::target::TargetCommand;
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::unit::{described, names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::{ORG, World};
+use serde_json::{Value, json};
+use services::views::health::check_now;
+
+async fn until(world: &World, what: &str, limit_s: u64, sql: &str) -> anyhow::Result<()> {
+    wait_until(what, Duration::from_secs(limit_s), || async {
+        let count = world.count(sql).await?;
+        Ok(if count > 0 { Ok(()) } else { Err(format!("{count}: {sql}")) })
+    })
+    .await
+}
+
+async fn is(world: &World, health: &str) -> anyhow::Result<()> {
+    let seen = format!("SELECT count(*) FROM channel_targets WHERE health = '{health}'");
+    until(world, &format!("the target is {health}"), 60, &seen).await
+}
+
+/// Why the work of the targets waits, as the command line says.
+fn statuses(world: &World) -> anyhow::Result<Vec<String>> {
+    let (_, printed, _) = world.run(&["--output", "json", "queue", "--limit", "100"])?;
+    let queue: Value = serde_json::from_str(&printed)?;
+    let status = |work: &Value| work["status"].as_str().unwrap_or_default().to_owned();
+    Ok(queue["work"].as_array().map(|work| work.iter().map(status).collect()).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drains() -> anyhow::Result<()> {
+    const UNITS: usize = 12;
+    let world = World::new(&[8170]).await?;
+    let target = world.target(8170, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let units = names(UNITS);
+    world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(i64::try_from(UNITS)?, 1).await?;
+    world.drained(Duration::from_secs(60)).await?;
+
+    world.sandbox.fault(json!({"kind": "cut_before", "account": 8170})).await?;
+    let news: Vec<Value> = units.iter().map(|name| described(name, 2, "Open again.")).collect();
+    world.publish(&news).await?;
+    until(&world, "the circuit opens", 60, "SELECT count(*) FROM dispatch_circuits WHERE opened > 0").await?;
+    until(
+        &world,
+        "what was under way has ended",
+        60,
+        "SELECT count(*) FROM dispatch_circuits WHERE opened > 0
+         AND NOT EXISTS (SELECT FROM dispatch_leases WHERE NOT done AND lease_until > now())
+         AND (SELECT min(position) FROM projection_checkpoints) = (SELECT max(position) FROM events)",
+    )
+    .await?;
+    is(&world, "unreachable").await?;
+    let opened = world.count("SELECT max(opened)::bigint FROM dispatch_circuits").await?;
+    let (arrivals, attempts) =
+        (world.sandbox.arrivals(8170).await?.len(), world.count("SELECT count(*) FROM outbound_attempts").await?);
+    let further = format!("SELECT count(*) FROM dispatch_circuits WHERE opened = {}", opened + 2);
+    until(&world, "two checks have failed", 60, &further).await?;
+    assert_eq!(world.sandbox.arrivals(8170).await?.len() - arrivals, 2, "a check each, and nothing else");
+    assert_eq!(world.count("SELECT count(*) FROM outbound_attempts").await?, attempts, "what waits burns no attempt");
+    let waits = statuses(&world)?;
+    assert_eq!((waits.len(), waits.iter().all(|status| status == "circuit open")), (UNITS, true), "{waits:?}");
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
+    assert_eq!(queue["items"][0]["status"], "circuit open");
+
+    world.sandbox.heal().await?;
+    world.drained(Duration::from_secs(150)).await?;
+    is(&world, "healthy").await?;
+    for listing in world.sandbox.listings(8170).await? {
+        assert_eq!(listing["description"], "Open again.");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'exhausted'").await?, 0);
+    assert_eq!(world.count("SELECT count(*) FROM dispatch_circuits").await?, 0);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_refuses_the_credentials_waits_and_a_check_that_succeeds_heals_it() -> anyhow::Result<()> {
+    let world = World::new(&[8171]).await?;
+    let target = world.target(8171, RateLimit::new(100, 1_000)?).await?;
+    std::fs::write(world.path("secrets/hostaway-8171"), "not the secret")?;
+    let service = world.serve("")?;
+    let units = names(4);
+    world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(4, 1).await?;
+    is(&world, "unauthorised").await?;
+    until(
+        &world,
+        "no worker keeps a listing",
+        20,
+        "SELECT (count(*) = 0)::int::bigint FROM dispatch_leases WHERE NOT done AND lease_until > now()",
+    )
+    .await?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let path = format!("/api/channels/targets/{target}");
+    let refused = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
+    assert_eq!((&refused["health"], &refused["check"]["class"]), (&json!("unauthorised"), &json!("unauthorised")));
+    let waits = statuses(&world)?;
+    assert_eq!((waits.len(), waits.iter().all(|status| status == "target unauthorised")), (4, true), "{waits:?}");
+    assert_eq!(world.count("SELECT coalesce(max(attempts), 0)::bigint FROM outbound_audit").await?, 0);
+
+    std::fs::write(world.path("secrets/hostaway-8171"), "secret-8171")?;
+    let healed = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
+    assert_eq!((&healed["health"], &healed["check"]["class"]), (&json!("healthy"), &json!("accepted")), "{healed}");
+    world.drained(Duration::from_secs(60)).await?;
+    assert_eq!(world.sandbox.listings(8171).await?.len(), 4);
+    let failed = "SELECT count(*) FROM outbound_audit WHERE outcome <> 'accepted'";
+    assert_eq!(world.count(failed).await?, 0);
+
+    let history = api.get(&format!("{path}/health")).await?.expect(200)?.json();
+    let classes: Vec<&str> =
+        history["checks"].as_array().into_iter().flatten().filter_map(|check| check["class"].as_str()).collect();
+    assert_eq!(classes[..2], ["accepted", "unauthorised"]);
+    let (code, printed, said) = world.run(&["target", "check", &target.to_string()])?;
+    assert_eq!(code, 0, "{printed}{said}");
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_has_its_slot_in_a_busy_window_and_stays_within_it() -> anyhow::Result<()> {
+    let world = World::new(&[8172]).await?;
+    let target = world.target(8172, RateLimit::new(3, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let units = names(12);
+    world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    wait_until("the window is in use", Duration::from_secs(30), || async {
+        let arrivals = world.sandbox.arrivals(8172).await?.len();
+        Ok(if arrivals >= 6 { Ok(()) } else { Err(format!("{arrivals} calls")) })
+    })
+    .await?;
+    for _ in 0..4 {
+        let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+        assert_eq!((check.class.as_str(), check.asked_by.as_str()), ("accepted", "tester"));
+    }
+    assert!(world.count("SELECT count(*) FROM sync_queue").await? > 0, "the lane was busy all the time");
+    world.drained(Duration::from_secs(90)).await?;
+    let summary = world.sandbox.get("/summary?window_ms=1000").await?;
+    assert_eq!(summary["accounts"]["8172"]["worst_window"], 3, "{summary}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_schedulers_and_two_dispatchers_check_once_and_not_what_is_held() -> anyhow::Result<()> {
+    let world = World::new(&[8173, 8174]).await?;
+    let (target, held) =
+        (world.target(8173, RateLimit::default()).await?, world.target(8174, RateLimit::default()).await?);
+    let pause = TargetCommand::Pause { reason: "test".to_owned() };
+    world.commands().target(held, pause, &world.metadata(held)?).await?;
+    let rarely = ["--health-interval-s", "86400"];
+    let _one = world.serve_with("relay,projector,dispatcher,health", &rarely)?;
+    let _other = world.serve_with("dispatcher,health", &rarely)?;
+    until(&world, "the plan is made", 30, "SELECT count(*) FROM dispatch_checks WHERE next_at < 'infinity'").await?;
+    for turn in 1..=4 {
+        sqlx::query("UPDATE dispatch_checks SET next_at = now() - interval '1 second'").execute(&world.pool).await?;
+        let made = format!("SELECT (count(*) = {turn})::int::bigint FROM health_checks");
+        until(&world, "the check is made", 30, &made).await?;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let of_target = format!("SELECT count(*) FROM health_checks WHERE target_id = '{target}' AND class = 'accepted'");
+    assert_eq!((world.count(&of_target).await?, world.count("SELECT count(*) FROM health_checks").await?), (4, 4));
+    let probes = world.sandbox.arrivals(8173).await?;
+    let probes = probes.iter().filter(|arrival| arrival["method"] == "GET").count();
+    assert_eq!(probes, 4);
+    assert_eq!(world.sandbox.arrivals(8174).await?.len(), 0, "a paused target is not checked by itself");
+    is(&world, "healthy").await?;
+    world.close().await
+}
