@@ -189,7 +189,8 @@ fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
             let headers = message.headers.as_ref();
             let previous = position_header(headers, PREVIOUS_POSITION).unwrap_or_default();
             let position = position_header(headers, POSITION);
-            let traceparent = headers.and_then(|headers| headers.get("traceparent")).map(|trace| trace.as_str());
+            let traceparent =
+                headers.and_then(|headers| headers.get("traceparent")).map(async_nats::HeaderValue::as_str);
             let traceparent = traceparent.filter(|trace| is_sampled(Some(trace))).map(str::to_owned);
             if headers.is_some_and(|headers| headers.get(IN_JOURNAL).is_some()) {
                 return Ok(Arrived { previous, position: position.unwrap_or_default(), event: None, traceparent });

@@ -98,9 +98,12 @@ pub(super) fn start(meter: &Meter) {
     let _ = INSTRUMENTS.set(instruments);
 }
 
+/// What of the tables' figures a gauge shows, a value for each series.
+type Of<T> = fn(&Gauges) -> Vec<(T, Vec<KeyValue>)>;
+
 /// Gauges that show what was observed last.
 fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
-    let counts = |name: &'static str, description: &'static str, of: fn(&Gauges) -> Vec<(u64, Vec<KeyValue>)>| {
+    let counts = |name: &'static str, description: &'static str, of: Of<u64>| {
         let gauges = gauges.clone();
         let gauge = meter.u64_observable_gauge(name).with_description(description);
         gauge
@@ -126,10 +129,7 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
         let state = |state| labels("db.client.connection.state", state);
         vec![(gauges.connections.0, state("used")), (gauges.connections.1, state("idle"))]
     });
-    let measures = |name: &'static str,
-                    unit: &'static str,
-                    description: &'static str,
-                    of: fn(&Gauges) -> Vec<(f64, Vec<KeyValue>)>| {
+    let measures = |name: &'static str, unit: &'static str, description: &'static str, of: Of<f64>| {
         let gauges = gauges.clone();
         let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(description);
         gauge

@@ -55,7 +55,6 @@ pub(super) async fn work(
     work_on(&shared, lease, &mut job, claimed_at, first, &gate, &stop).instrument(span).await;
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one try")]
 async fn work_on(
     shared: &Shared,
     lease: Lease,
