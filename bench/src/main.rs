@@ -5,6 +5,7 @@ mod api;
 mod arrivals;
 mod channel;
 mod cost;
+mod dashboard;
 mod drain;
 mod fairness;
 mod figures;
@@ -74,6 +75,8 @@ enum Command {
     Api(api::ApiOptions),
     /// Private memory of the service beside 10,000 targets and a million listings
     Memory(memory::MemoryOptions),
+    /// The first view beside a large database, and syncs/s with and without viewers of live pages
+    Dashboard(dashboard::DashboardOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -93,6 +96,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Scale(options) => scale::run(options, folder).await?,
         Command::Api(options) => api::run(options, folder).await?,
         Command::Memory(options) => memory::run(options, folder).await?,
+        Command::Dashboard(options) => dashboard::run(options).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

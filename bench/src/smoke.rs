@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Map, Value, json};
 
-use crate::{api, fairness, growth, journal, latency, memory, rebuild, say, scale, sync, window};
+use crate::{api, dashboard, fairness, growth, journal, latency, memory, rebuild, say, scale, sync, window};
 
 /// Figures by benchmark.
 type Figures = Map<String, Value>;
@@ -34,6 +34,7 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
         ("scale", &["ratio_two"]),
         ("memory", &["private_mb"]),
         ("api", &["read_p99_ms", "write_p99_ms"]),
+        ("dashboard", &["first_view_p50_ms", "ratio"]),
     ] {
         let figures = &all[bench];
         for name in names {
@@ -64,6 +65,8 @@ async fn whole(folder: Option<&Path>) -> anyhow::Result<Figures> {
     note(&mut all, "latency", latency::run(&options(&tiny)?, folder).await?);
     let tiny = ["--backlog=200", "--targets=4", "--listings=3", "--changes=12", "--repeat=1"];
     note(&mut all, "fairness", fairness::run(&options(&tiny)?, folder).await?);
+    let tiny = ["--targets=20", "--rows=200", "--views=3", "--viewers=2", "--changes=50", "--repeat=1"];
+    note(&mut all, "dashboard", dashboard::run(&options(&tiny)?).await?);
     Ok(all)
 }
 

@@ -4,20 +4,20 @@
 //! Reading order: [`policy`], [`router`], [`admission`] (what every request passes), [`targets`], [`listings`].
 
 pub mod admission;
-mod answer;
-mod audit;
-mod by;
-mod dead_letters;
+pub(crate) mod answer;
+pub(crate) mod audit;
+pub(crate) mod by;
+pub(crate) mod dead_letters;
 mod export;
 mod freshness;
 mod idempotency;
 pub mod identity;
-mod input;
+pub(crate) mod input;
 mod limiter;
-mod listings;
+pub(crate) mod listings;
 mod me;
 mod openapi;
-mod page;
+pub(crate) mod page;
 pub mod policy;
 mod probes;
 pub mod problem;
@@ -28,7 +28,7 @@ mod router;
 mod server;
 mod service_levels;
 mod sign_in;
-mod targets;
+pub(crate) mod targets;
 pub mod vault;
 
 use std::sync::Arc;
@@ -41,6 +41,7 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::dashboard::Live;
 use crate::drift::DriftReader;
 use crate::syncing::Syncing;
 use identity::Identity;
@@ -78,6 +79,7 @@ struct Inner {
     drift: DriftReader,
     limiter: Limiter,
     destinations: Destinations,
+    live: Live,
 }
 
 impl Api {
@@ -93,7 +95,39 @@ impl Api {
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
         let destinations = options.destinations;
-        Self { inner: Arc::new(Inner { pool, nats, syncing, identity, vault, drift, limiter, destinations }) }
+        Self {
+            inner: Arc::new(Inner {
+                pool,
+                nats,
+                syncing,
+                identity,
+                vault,
+                drift,
+                limiter,
+                destinations,
+                live: Live::default(),
+            }),
+        }
+    }
+
+    /// The database.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// Asking for syncs.
+    pub(crate) fn syncing(&self) -> &Syncing {
+        &self.inner.syncing
+    }
+
+    /// Who is signed in.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.inner.identity.sessions
+    }
+
+    /// Pages that are kept up to date.
+    pub(crate) fn live(&self) -> &Live {
+        &self.inner.live
     }
 
     /// Serves until `stop`; requests under way end first.
@@ -101,6 +135,11 @@ impl Api {
         let sessions = self.inner.identity.sessions.clone();
         let swept = stop.child_token();
         tokio::spawn(swept.run_until_cancelled_owned(async move { sweep(&sessions).await }));
+        let (live, stopped) = (self.inner.live.clone(), stop.clone());
+        tokio::spawn(async move {
+            stopped.cancelled().await;
+            live.end();
+        });
         server::serve(listener, router(self), stop).await;
     }
 }

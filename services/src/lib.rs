@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod credentials;
+pub mod dashboard;
 pub mod dead_letters;
 pub mod dispatcher;
 pub mod drift;

@@ -4,6 +4,7 @@ pub mod activity;
 pub mod audit;
 pub mod explain;
 pub mod health;
+pub mod history;
 pub mod known;
 pub mod listings;
 pub mod preview;

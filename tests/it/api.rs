@@ -5,6 +5,7 @@ mod dead_letters;
 mod document;
 mod idempotency;
 mod isolation;
+mod pages;
 mod pressure;
 mod secrets;
 mod sign_in;

@@ -1,6 +1,7 @@
 //! End-to-end: unit changes go in on NATS, the sandbox sees what comes out.
 
 mod api;
+mod browser;
 mod crashes;
 mod faults;
 mod health;

@@ -113,20 +113,21 @@ impl World {
             arguments.extend(["--roles".to_owned(), roles.to_owned()]);
         }
         let log = self.folder.path().join(format!("serve-{}.log", roles.replace(',', "-")));
-        Process::start("distribution", &arguments, &self.env()?, &log)
+        Process::start("distribution", &arguments, &self.environment()?, &log)
     }
 
     /// Runs `distribution` with these arguments to its end; gives its exit code and what it printed.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
         let output = std::process::Command::new(crate::process::binary("distribution")?)
             .args(arguments)
-            .envs(self.env()?)
+            .envs(self.environment()?)
             .output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
     }
 
-    fn env(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+    /// What programs of this world find in their environment.
+    pub fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         Ok(vec![
             ("DATABASE_URL", url_of(&variable("DATABASE_URL")?, &self.database)?),
             ("DISTRIBUTION_LISTEN", "127.0.0.1:0".to_owned()),

@@ -125,6 +125,19 @@ impl Sessions {
         Ok(Some(grant.caller(CredentialKind::Session, row.session_id.to_string())))
     }
 
+    /// Whether a session still is. To ask is no request: an open page keeps no session alive.
+    pub async fn lives(&self, cookie_value: &str) -> Result<bool, sqlx::Error> {
+        let secret_hash = hash(cookie_value);
+        sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM sessions WHERE secret_hash = $1 AND expires_at > now()
+                   AND last_seen_at > now() - make_interval(secs => $2)) AS "lives!""#,
+            secret_hash.as_slice(),
+            IDLE_S,
+        )
+        .fetch_one(&self.pool)
+        .await
+    }
+
     /// Signs a browser out: its cookie is worth nothing from now on. Says whether there was a session.
     pub async fn end(&self, cookie_value: &str) -> Result<bool, sqlx::Error> {
         delete(&mut *self.pool.acquire().await?, cookie_value).await

@@ -31,6 +31,11 @@ impl<'a> Ours<'a> {
         Ok(Self { service: Service::start_with(world, "service", arguments)?, messages })
     }
 
+    /// With a service that runs already.
+    pub fn with(service: Service, messages: &'a Messages) -> Self {
+        Self { service, messages }
+    }
+
     /// Waits for the audit rows of jobs after a position; fails when one ends otherwise than accepted.
     async fn accepted(&self, world: &World, since: i64, jobs: usize) -> anyhow::Result<()> {
         let process = &self.service.process;

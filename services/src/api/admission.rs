@@ -16,14 +16,14 @@ use uuid::Uuid;
 use super::Api;
 use super::by::By;
 use super::limiter::Left;
-use super::policy::{ROUTES, Rule, rule};
+use super::policy::{PAGES, ROUTES, Rule, rule};
 use super::problem::{Problem, ProblemKind};
 use super::refusals::REQUEST_ID;
 
 const TRACEPARENT: &str = "traceparent";
 
 /// The middleware.
-pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
     let correlation_id = id.map_or_else(Uuid::now_v7, correlation_id);
     let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok());
@@ -120,7 +120,8 @@ fn refused_from(api: &Api, from: Option<IpAddr>, refusal: Problem, left: &mut Op
 }
 
 fn unknown(path: &str) -> Problem {
-    let methods: Vec<&str> = ROUTES.iter().filter(|route| route.path == path).map(|route| route.method).collect();
+    let methods: Vec<&str> =
+        ROUTES.iter().chain(PAGES).filter(|route| route.path == path).map(|route| route.method).collect();
     if methods.is_empty() {
         return Problem::not_found("path");
     }

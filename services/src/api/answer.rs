@@ -12,11 +12,11 @@ use utoipa::IntoParams;
 use super::problem::Problem;
 
 /// The position of a change in the journal: `?min_position=` waits until the read models show it.
-pub(super) static POSITION: HeaderName = HeaderName::from_static("distribution-position");
+pub(crate) static POSITION: HeaderName = HeaderName::from_static("distribution-position");
 
 /// The answer to a change.
 #[derive(Debug)]
-pub(super) struct Changed<T> {
+pub(crate) struct Changed<T> {
     pub status: StatusCode,
     /// `None` where there was nothing to change.
     pub position: Option<Position>,
@@ -26,17 +26,17 @@ pub(super) struct Changed<T> {
 }
 
 impl<T> Changed<T> {
-    pub(super) fn new(position: Option<Position>, version: i64, body: T) -> Self {
+    pub(crate) fn new(position: Option<Position>, version: i64, body: T) -> Self {
         Self { status: StatusCode::OK, position, version: Some(version), location: None, body }
     }
 
     /// Made at this path.
-    pub(super) fn created(self, location: String) -> Self {
+    pub(crate) fn created(self, location: String) -> Self {
         Self { status: StatusCode::CREATED, location: Some(location), ..self }
     }
 
     /// Taken, and not done yet.
-    pub(super) fn accepted(self) -> Self {
+    pub(crate) fn accepted(self) -> Self {
         Self { status: StatusCode::ACCEPTED, ..self }
     }
 }
@@ -60,7 +60,7 @@ impl<T: Serialize> IntoResponse for Changed<T> {
 
 /// A thing with its version.
 #[derive(Debug)]
-pub(super) struct Versioned<T>(pub i64, pub T);
+pub(crate) struct Versioned<T>(pub i64, pub T);
 
 impl<T: Serialize> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
@@ -88,7 +88,7 @@ pub(super) struct IfMatchHeader {
 
 /// The version that `If-Match` names, if it names one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct IfMatch(pub Option<i64>);
+pub(crate) struct IfMatch(pub Option<i64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;

@@ -28,7 +28,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
+pub(crate) struct ListQuery {
     /// On one target only
     pub target_id: Option<Uuid>,
     /// Of one listing only
@@ -54,8 +54,8 @@ pub(super) struct ListQuery {
 }
 
 /// Which syncs.
-#[derive(Debug, Clone)]
-pub(super) struct Filter {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
     pub target_id: Option<Uuid>,
     pub listing_id: Option<Uuid>,
     pub unit_id: Option<String>,
@@ -67,13 +67,13 @@ pub(super) struct Filter {
 
 /// The way through the audit.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Order {
+pub(crate) enum Order {
     NewestFirst,
     OldestFirst,
 }
 
 /// Up to `limit` syncs beyond a position.
-pub(super) async fn syncs(
+pub(crate) async fn syncs(
     pool: &PgPool,
     caller: &Caller,
     filter: &Filter,
@@ -128,18 +128,18 @@ async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) ->
 
 /// One sync job with every call that it made.
 #[derive(Debug, Serialize, ToSchema)]
-struct SyncWithCalls {
+pub(crate) struct SyncWithCalls {
     #[serde(flatten)]
-    sync: Sync,
+    pub sync: Sync,
     /// In the order in which they were made.
-    attempts_made: Vec<Call>,
+    pub attempts_made: Vec<Call>,
 }
 
 /// One sync job with every call that it made.
 #[utoipa::path(get, path = "/api/channels/audit/{sync_id}", tag = "audit",
     params(("sync_id" = Uuid, Path, description = "The sync")),
     responses((status = 200, body = SyncWithCalls), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<SyncWithCalls>, Problem> {
+pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<SyncWithCalls>, Problem> {
     let statement = format!(
         "SELECT {COLUMNS} FROM outbound_audit AS a LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
          WHERE a.sync_id = $1 AND a.org_id = $2 AND ($3::text[] IS NULL OR a.account_id = ANY ($3))"

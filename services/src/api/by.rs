@@ -28,7 +28,7 @@ pub struct By {
 
 impl By {
     /// Who asked, for a command.
-    pub(super) fn asked(&self) -> AskedBy {
+    pub(crate) fn asked(&self) -> AskedBy {
         AskedBy {
             actor: self.caller.actor(),
             correlation_id: self.correlation_id,
@@ -38,7 +38,7 @@ impl By {
     }
 
     /// What stands beside the events of a command.
-    pub(super) fn metadata(
+    pub(crate) fn metadata(
         &self,
         org_id: OrgId,
         account_id: AccountId,

@@ -32,30 +32,37 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct LettersQuery {
+pub(crate) struct LettersQuery {
     /// Rows of a page: 1 to 500, by default 50
     limit: Option<i64>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
 }
 
+impl LettersQuery {
+    /// The letters after a cursor.
+    pub(crate) fn page(cursor: Option<String>) -> Self {
+        Self { limit: None, cursor }
+    }
+}
+
 /// A message that could not be used.
 #[derive(Debug, Serialize, ToSchema)]
-struct Letter {
-    number: u64,
+pub(crate) struct Letter {
+    pub number: u64,
     /// Where it had been published.
-    subject: String,
-    at: Option<DateTime<Utc>>,
-    problems: Vec<LetterProblem>,
+    pub subject: String,
+    pub at: Option<DateTime<Utc>>,
+    pub problems: Vec<LetterProblem>,
     /// Its body as text.
-    body: String,
+    pub body: String,
 }
 
 /// What is wrong with a message.
 #[derive(Debug, Serialize, ToSchema)]
-struct LetterProblem {
-    field: String,
-    reason: String,
+pub(crate) struct LetterProblem {
+    pub field: String,
+    pub reason: String,
 }
 
 impl From<DeadLetter> for Letter {
@@ -89,7 +96,7 @@ fn problem(error: &DeadLetterError) -> Problem {
 /// The oldest first.
 #[utoipa::path(get, path = "/api/channels/dead-letters", tag = "dead letters", params(LettersQuery),
     responses((status = 200, body = Page<Letter>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-async fn list(
+pub(crate) async fn list(
     State(api): State<Api>,
     by: By,
     Query(query): Query<LettersQuery>,
@@ -136,7 +143,7 @@ async fn carry_out(api: &Api, by: &By, number: u64, decision: Decision) -> Resul
 #[utoipa::path(post, path = "/api/channels/dead-letters/{number}/replay", tag = "dead letters",
     params(("number" = u64, Path, description = "Its number")),
     responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-async fn replay(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
+pub(crate) async fn replay(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
     carry_out(&api, &by, number, Decision::Replay).await
 }
 
@@ -144,6 +151,6 @@ async fn replay(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<S
 #[utoipa::path(delete, path = "/api/channels/dead-letters/{number}", tag = "dead letters",
     params(("number" = u64, Path, description = "Its number")),
     responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-async fn discard(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
+pub(crate) async fn discard(State(api): State<Api>, by: By, Id(number): Id<u64>) -> Result<StatusCode, Problem> {
     carry_out(&api, &by, number, Decision::Discard).await
 }

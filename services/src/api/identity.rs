@@ -28,7 +28,7 @@ pub struct Identity {
 
 impl Identity {
     /// Who sends these headers.
-    pub(super) async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+    pub(crate) async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
         if let Some(value) = headers.get(header::AUTHORIZATION) {
             let bearer = value.to_str().ok().and_then(|text| text.split_once(' '));
             return match bearer {
@@ -73,7 +73,7 @@ fn refused(reason: &str) -> Problem {
 }
 
 /// The value of the session's cookie.
-pub(super) fn session_cookie(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<String> {
     cookie(headers, SESSION_COOKIE)
 }
 

@@ -13,7 +13,7 @@ const NUL: &str = "holds the character U+0000; leave it out";
 
 /// A JSON body.
 #[derive(Debug)]
-pub(super) struct Body<T>(pub T);
+pub(crate) struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
@@ -45,7 +45,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 /// The query of a URL.
 #[derive(Debug)]
-pub(super) struct Query<T>(pub T);
+pub(crate) struct Query<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
@@ -63,9 +63,34 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// The fields of a form.
+#[derive(Debug)]
+pub(crate) struct Form<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let cut = |_| Problem::field("form", "was cut off, or has more than 256 KiB");
+        let bytes = Bytes::from_request(request, state).await.map_err(cut)?;
+        if let Some((field, _)) = form_urlencoded::parse(&bytes).find(|(_, value)| value.contains('\0')) {
+            return Err(Problem::field(field, NUL));
+        }
+        // The token was looked at before.
+        let fields = form_urlencoded::parse(&bytes).filter(|(name, _)| name != "csrf_token");
+        let fields = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(fields.as_bytes()));
+        serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
+            let path = error.path().to_string();
+            let field = if path == "." { "form".to_owned() } else { path };
+            let reason = reason(&field, &error.inner().to_string());
+            Problem::field(field, reason)
+        })
+    }
+}
+
 /// An id in the path.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Id<T>(pub T);
+pub(crate) struct Id<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;

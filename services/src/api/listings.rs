@@ -13,8 +13,11 @@ use utoipa_axum::routes;
 use super::Api;
 
 pub(super) use change::changed;
+pub(crate) use change::{pause, resume};
 pub(super) use link::linked;
+pub(crate) use read::{ListQuery as ListingsQuery, get, list};
 pub(super) use resend::requested;
+pub(crate) use resend::{Retry, retry, sync};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()

@@ -25,7 +25,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// A page of rows of which one more than `limit` was asked for.
-    pub(super) fn of<K: Serialize>(mut items: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Self {
+    pub(crate) fn of<K: Serialize>(mut items: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Self {
         let shown = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = items.len() > shown;
         items.truncate(shown);
@@ -35,7 +35,7 @@ impl<T> Page<T> {
 }
 
 /// The number of rows that a request asks for.
-pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
+pub(crate) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     match asked {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
@@ -48,7 +48,7 @@ fn encode<K: Serialize>(key: &K) -> String {
 }
 
 /// What a cursor says.
-pub(super) fn decode<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Problem> {
+pub(crate) fn decode<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
     let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok());
     key.map(Some).ok_or_else(|| Problem::field("cursor", "is none of this list: give back next_cursor as it came"))

@@ -73,9 +73,35 @@ pub const ROUTES: &[Route] = &[
     needs("DELETE", "/api/channels/dead-letters/{number}", Permission::WriteDeadLetters),
 ];
 
+/// Every page of the dashboard, and what its forms send.
+pub const PAGES: &[Route] = &[
+    route("GET", "/", Rule::SignedIn),
+    route("GET", "/live", Rule::SignedIn),
+    needs("GET", "/search", Permission::ReadAudit),
+    needs("GET", "/targets", Permission::ReadTargets),
+    needs("GET", "/targets/{target_id}", Permission::ReadTargets),
+    needs("POST", "/targets/{target_id}/pause", Permission::WriteTargets),
+    needs("POST", "/targets/{target_id}/resume", Permission::WriteTargets),
+    needs("POST", "/targets/{target_id}/check", Permission::WriteTargets),
+    needs("POST", "/targets/{target_id}/credential", Permission::WriteTargets),
+    needs("GET", "/listings", Permission::ReadListings),
+    needs("GET", "/listings/{listing_id}", Permission::ReadListings),
+    needs("GET", "/listings/{listing_id}/at/{sequence}", Permission::ReadListings),
+    needs("POST", "/listings/{listing_id}/sync", Permission::SyncListings),
+    needs("POST", "/listings/{listing_id}/retry", Permission::SyncListings),
+    needs("POST", "/listings/{listing_id}/pause", Permission::SyncListings),
+    needs("POST", "/listings/{listing_id}/resume", Permission::SyncListings),
+    needs("GET", "/syncs/{sync_id}", Permission::ReadAudit),
+    needs("GET", "/audit", Permission::ReadAudit),
+    needs("GET", "/dead-letters", Permission::ReadDeadLetters),
+    needs("POST", "/dead-letters/{number}/replay", Permission::WriteDeadLetters),
+    needs("POST", "/dead-letters/{number}/discard", Permission::WriteDeadLetters),
+];
+
 /// The rule of a route; `None` where the table has none, which is a refusal.
 pub fn rule(method: &Method, path: &str) -> Option<Rule> {
     // HEAD is what GET is, without the body.
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
-    ROUTES.iter().find(|route| route.method == method && route.path == path).map(|route| route.rule)
+    let mut all = ROUTES.iter().chain(PAGES);
+    all.find(|route| route.method == method && route.path == path).map(|route| route.rule)
 }

@@ -51,7 +51,7 @@ impl DerefMut for Reader {
 }
 
 /// The accounts of a filter: `None` for all of them.
-pub(super) fn account_filter(caller: &Caller) -> Option<Vec<String>> {
+pub(crate) fn account_filter(caller: &Caller) -> Option<Vec<String>> {
     match &caller.accounts {
         Accounts::All => None,
         Accounts::Only(accounts) => Some(accounts.iter().map(ToString::to_string).collect()),

@@ -6,8 +6,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -16,6 +15,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemKind};
 use super::{Api, admission, freshness, idempotency, openapi, refusals, sign_in};
+use crate::dashboard;
 
 /// The longest that a request may take until its answer begins.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -37,10 +37,11 @@ pub fn router(api: Api) -> Router {
         .with_state(api.clone());
     Router::new()
         .merge(routes)
-        .merge(sign_in::router().with_state(api))
-        .route("/", get(|| async { Redirect::to("/api/docs") }))
+        .merge(sign_in::router().with_state(api.clone()))
+        .merge(dashboard::router(api))
         .merge(docs())
         .fallback(unknown)
+        .layer(from_fn(dashboard::for_people))
         .layer(from_fn(in_time))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))

@@ -5,15 +5,17 @@ use adapters::identity::{
 };
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
+use maud::html;
 use serde::Deserialize;
 
 use super::Api;
 use super::identity::{cookie, session_cookie};
 use super::input::Query;
 use super::problem::{Problem, ProblemKind};
+use crate::dashboard::public;
 
 /// Where one is after the sign-in, unless one came from somewhere.
 const HOME: &str = "/";
@@ -62,16 +64,22 @@ async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Resul
     let code: String =
         query.code.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
     let page = if code.is_empty() || api.inner.identity.services.is_some() {
-        page(
-            "<p>Ask the operator for a sign-in link: <code>distribution sign-in --help</code> says how one is made.</p>",
-        )
+        html! {
+            h1 { "Sign in" }
+            p { "Ask the operator for a sign-in link: " code { "distribution sign-in --help" } " says how one is made." }
+        }
     } else {
-        page(&format!(
-            "<form method=\"post\" action=\"/sign-in\"><input type=\"hidden\" name=\"code\" value=\"{code}\">\
-             <button autofocus>Sign in</button></form><p>This link works once.</p>"
-        ))
+        html! {
+            h1 { "Sign in" }
+            form method="post" action="/sign-in" {
+                input type="hidden" name="code" value=(code);
+                p { button.strong autofocus { "Sign in" } }
+            }
+            p.quiet { "This link works once." }
+        }
     };
-    Ok(page.into_response())
+    let page = public("Sign in", &page);
+    Ok(page)
 }
 
 async fn redeem(State(api): State<Api>, headers: HeaderMap, Form(form): Form<RedeemForm>) -> Result<Response, Problem> {
@@ -133,7 +141,8 @@ async fn end(State(api): State<Api>, headers: HeaderMap, Form(form): Form<EndFor
         }
         api.inner.identity.sessions.end(&cookie).await?;
     }
-    let mut response = page("<p>You are signed out.</p><p><a href=\"/sign-in\">Sign in again</a></p>").into_response();
+    let out = html! { h1 { "You are signed out" } p { a.button href="/sign-in" { "Sign in again" } } };
+    let mut response = public("Signed out", &out);
     set_cookie(&mut response, &session_cookie_removal().to_string());
     Ok(response)
 }
@@ -150,21 +159,4 @@ fn set_cookie(response: &mut Response, cookie: &str) {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
-}
-
-fn page(content: &str) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Channels &amp; Distribution</title>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>:root{{color-scheme:light dark}}\
-         body{{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:18vh auto;padding:0 1rem}}\
-         button{{font:inherit;padding:.6rem 1.2rem;cursor:pointer}}</style></head>\
-         <body><h1>Channels &amp; Distribution</h1>{content}</body></html>"
-    );
-    let mut response = Html(html).into_response();
-    let headers = response.headers_mut();
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    // The code of a link must not be told to others.
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
 }

@@ -10,8 +10,11 @@ use utoipa_axum::routes;
 
 use super::Api;
 
-pub(super) use change::{Reason, changed, path};
-pub(super) use read::visible as visible_target;
+pub(crate) use change::{Reason, RotateCredential, pause, resume, rotate};
+pub(super) use change::{changed, path};
+pub(crate) use check::check;
+pub(crate) use read::{ListQuery as TargetsQuery, get, list, visible as visible_target};
+pub(crate) use shape::Target;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()

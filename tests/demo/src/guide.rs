@@ -44,6 +44,18 @@ pub fn write_command(stage: &Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A link to the dashboard. A browser takes the cookies of a secure host at `localhost`.
+fn sign_in_link(stage: &Stage, api: &str) -> Vec<String> {
+    let local = api.replace("127.0.0.1", "localhost");
+    let run = || {
+        let mut command = std::process::Command::new(stage.program(COMMAND).ok()?);
+        command.args(["sign-in", "--org", ORG, "--role", "owner", "--url", &local]).envs(stage.environment());
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        String::from_utf8(output.stdout).ok()
+    };
+    run().map_or_else(Vec::new, |link| vec![link.trim().to_owned()])
+}
+
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -118,11 +130,9 @@ impl Guide<'_> {
         if let Some(api) = api(&self.run.stage) {
             let token = format!("$({} token --subject me --org {ORG} --role owner)", self.command);
             entries.extend([
+                ("The dashboard: open this once, within 15 minutes".to_owned(), sign_in_link(&self.run.stage, &api)),
                 ("The HTTP API, to browse and to try".to_owned(), vec![format!("{api}/api/docs")]),
-                entry(
-                    "A link that signs a browser in there, once",
-                    &[&format!("sign-in --org {ORG} --role owner --url {api}")],
-                ),
+                entry("Another such link", &[&format!("sign-in --org {ORG} --role owner --url {api}")]),
                 (
                     "The same listing by the API".to_owned(),
                     vec![format!("curl -s -H \"Authorization: Bearer {token}\" {api}/api/channels/listings/{id}")],

@@ -5,6 +5,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import Provider from 'oidc-provider';
 
 const { PROVIDER_PORT = '0', PROVIDER_ALGORITHM = 'RS256', PROVIDER_CLAIMS_IN = 'userinfo' } = process.env;
+const { PROVIDER_CALLBACK = 'http://127.0.0.1:9/sign-in/callback' } = process.env;
 
 // Standard output is for the issuer alone, and what a quick start leaves at its defaults is of no interest here.
 console.log = console.info = console.warn = () => {};
@@ -27,7 +28,7 @@ server.listen(Number(PROVIDER_PORT), '127.0.0.1', () => {
     clients: [{
       client_id: 'distribution',
       client_secret: 'the-clients-secret',
-      redirect_uris: ['http://127.0.0.1:9/sign-in/callback'],
+      redirect_uris: [PROVIDER_CALLBACK],
       id_token_signed_response_alg: PROVIDER_ALGORITHM,
     }],
     enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256', 'EdDSA', 'HS256'] },

@@ -18,7 +18,7 @@ use crate::api::targets::Reason;
 
 /// A listing after a change.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct ListingState {
+pub(crate) struct ListingState {
     listing_id: Uuid,
     /// `active`, `paused` or `unlinked`.
     state: String,
@@ -32,7 +32,7 @@ pub(in crate::api) struct ListingState {
 #[utoipa::path(post, path = "/api/channels/listings/{listing_id}/pause", tag = "listings", request_body = Reason,
     params(("listing_id" = Uuid, Path, description = "The listing"), IfMatchHeader),
     responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn pause(
+pub(crate) async fn pause(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
@@ -47,7 +47,7 @@ pub(in crate::api) async fn pause(
 #[utoipa::path(post, path = "/api/channels/listings/{listing_id}/resume", tag = "listings",
     params(("listing_id" = Uuid, Path, description = "The listing"), IfMatchHeader),
     responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn resume(
+pub(crate) async fn resume(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
@@ -60,7 +60,7 @@ pub(in crate::api) async fn resume(
 #[utoipa::path(delete, path = "/api/channels/listings/{listing_id}", tag = "listings", request_body = Reason,
     params(("listing_id" = Uuid, Path, description = "The listing"), IfMatchHeader),
     responses((status = 200, body = ListingState), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn unlink(
+pub(crate) async fn unlink(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,

@@ -20,10 +20,10 @@ use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::listings::{LISTINGS, Listing};
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct ListQuery {
+pub(crate) struct ListQuery {
     /// On one target only
     target_id: Option<Uuid>,
     /// Of one unit only
@@ -40,6 +40,13 @@ pub(in crate::api) struct ListQuery {
     min_position: Option<i64>,
 }
 
+impl ListQuery {
+    /// A page of listings on a target, in a state.
+    pub(crate) fn page(target_id: Option<Uuid>, state: Option<String>, cursor: Option<String>) -> Self {
+        Self { target_id, state, cursor, ..Self::default() }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct After {
     unit_id: String,
@@ -49,7 +56,7 @@ struct After {
 /// The listings of the caller's organisation and accounts, by unit.
 #[utoipa::path(get, path = "/api/channels/listings", tag = "listings", params(ListQuery),
     responses((status = 200, body = Page<Listing>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn list(
+pub(crate) async fn list(
     State(api): State<Api>,
     by: By,
     Query(query): Query<ListQuery>,
@@ -78,11 +85,7 @@ pub(in crate::api) async fn list(
 #[utoipa::path(get, path = "/api/channels/listings/{listing_id}", tag = "listings",
     params(("listing_id" = Uuid, Path, description = "The listing")),
     responses((status = 200, body = Listing, headers(("etag" = String))), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn get(
-    State(api): State<Api>,
-    by: By,
-    Id(id): Id<Uuid>,
-) -> Result<Versioned<Listing>, Problem> {
+pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Versioned<Listing>, Problem> {
     let statement = format!(
         "SELECT * FROM ({LISTINGS}) AS l
          WHERE listing_id = $1 AND org_id = $2 AND ($3::text[] IS NULL OR account_id = ANY ($3))"
@@ -106,7 +109,7 @@ pub(super) async fn visible(api: &Api, by: &By, id: ListingId) -> Result<(Link, 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct HistoryQuery {
+pub(crate) struct HistoryQuery {
     /// Events of a page: 1 to 500, by default 50
     limit: Option<i64>,
     /// `next_cursor` of the page before
@@ -118,7 +121,7 @@ pub(in crate::api) struct HistoryQuery {
 
 /// An event of the journal.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
-pub(in crate::api) struct Event {
+pub(crate) struct Event {
     position: i64,
     event_id: Uuid,
     sequence: i64,
@@ -144,7 +147,7 @@ ORDER BY sequence DESC LIMIT $5 + 1";
 #[utoipa::path(get, path = "/api/channels/listings/{listing_id}/history", tag = "listings",
     params(("listing_id" = Uuid, Path, description = "The listing"), HistoryQuery),
     responses((status = 200, body = Page<Event>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn history(
+pub(crate) async fn history(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,

@@ -24,7 +24,7 @@ use crate::replay_point::{NoSnapshot, ReplayPoint};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "wrong prices since 10:00", "as_of": "2026-11-25T09:59:00Z"}))]
-pub(in crate::api) struct Retry {
+pub(crate) struct Retry {
     /// It stands in the journal and in the audit.
     reason: String,
     /// The snapshot with this SHA-256.
@@ -37,9 +37,16 @@ pub(in crate::api) struct Retry {
     position: Option<i64>,
 }
 
+impl Retry {
+    /// The snapshot that was the newest at a position.
+    pub(crate) fn of_position(reason: String, position: i64) -> Self {
+        Self { reason, snapshot: None, sync_id: None, as_of: None, position: Some(position) }
+    }
+}
+
 /// A sync that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct RequestedSync {
+pub(crate) struct RequestedSync {
     listing_id: Uuid,
     /// Look it up in the audit.
     sync_id: Option<Uuid>,
@@ -57,7 +64,7 @@ FROM events WHERE position = $1";
 #[utoipa::path(post, path = "/api/channels/listings/{listing_id}/sync", tag = "listings", request_body = Reason,
     params(("listing_id" = Uuid, Path, description = "The listing")),
     responses((status = 202, body = RequestedSync), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn sync(
+pub(crate) async fn sync(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
@@ -71,7 +78,7 @@ pub(in crate::api) async fn sync(
 #[utoipa::path(post, path = "/api/channels/listings/{listing_id}/retry", tag = "listings", request_body = Retry,
     params(("listing_id" = Uuid, Path, description = "The listing")),
     responses((status = 202, body = RequestedSync), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn retry(
+pub(crate) async fn retry(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,

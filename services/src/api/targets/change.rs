@@ -27,7 +27,7 @@ use crate::commands::CommandError;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"account_id": "bali", "name": "Hostaway Bali", "base_url": "https://api.hostaway.com/v1",
     "channel_account": "10450", "secret": "the API key of the account"}))]
-pub(in crate::api) struct CreateTarget {
+pub(crate) struct CreateTarget {
     /// The account inside the caller's organisation.
     #[schema(value_type = String)]
     account_id: AccountId,
@@ -54,7 +54,7 @@ pub(in crate::api) struct CreateTarget {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Hostaway Bali (north)"}))]
-pub(in crate::api) struct ConfigureTarget {
+pub(crate) struct ConfigureTarget {
     name: Option<String>,
     base_url: Option<String>,
     /// A limit such as 12/10s.
@@ -67,7 +67,7 @@ pub(in crate::api) struct ConfigureTarget {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"secret": "the new API key of the account"}))]
-pub(in crate::api) struct RotateCredential {
+pub(crate) struct RotateCredential {
     /// The new secret. It goes to the secret store and is never given back.
     #[schema(value_type = String, format = Password, write_only)]
     secret: SecretString,
@@ -77,17 +77,24 @@ pub(in crate::api) struct RotateCredential {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "prices are being checked"}))]
-pub(in crate::api) struct Reason {
+pub(crate) struct Reason {
     /// It stands in the journal.
     reason: String,
 }
 
+impl RotateCredential {
+    /// Another secret.
+    pub(crate) fn new(secret: SecretString) -> Self {
+        Self { secret }
+    }
+}
+
 impl Reason {
-    pub(in crate::api) fn new(reason: String) -> Self {
+    pub(crate) fn new(reason: String) -> Self {
         Self { reason }
     }
 
-    pub(in crate::api) fn checked(self) -> Result<String, Problem> {
+    pub(crate) fn checked(self) -> Result<String, Problem> {
         let length = self.reason.trim().chars().count();
         if (1..=500).contains(&length) && !self.reason.contains('\0') {
             return Ok(self.reason.trim().to_owned());
@@ -126,7 +133,7 @@ fn stays_at_its_host(now: &str, wanted: &str) -> Result<(), Problem> {
 /// Make a target.
 #[utoipa::path(post, path = "/api/channels/targets", tag = "targets", request_body = CreateTarget,
     responses((status = 201, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn create(
+pub(crate) async fn create(
     State(api): State<Api>,
     by: By,
     Body(wanted): Body<CreateTarget>,
@@ -164,7 +171,7 @@ pub(in crate::api) async fn create(
 #[utoipa::path(patch, path = "/api/channels/targets/{target_id}", tag = "targets", request_body = ConfigureTarget,
     params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn configure(
+pub(crate) async fn configure(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
@@ -192,7 +199,7 @@ pub(in crate::api) async fn configure(
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/pause", tag = "targets", request_body = Reason,
     params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn pause(
+pub(crate) async fn pause(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
@@ -207,7 +214,7 @@ pub(in crate::api) async fn pause(
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/resume", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn resume(
+pub(crate) async fn resume(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
@@ -220,7 +227,7 @@ pub(in crate::api) async fn resume(
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/credential", tag = "targets",
     request_body = RotateCredential, params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn rotate(
+pub(crate) async fn rotate(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
@@ -244,7 +251,7 @@ pub(in crate::api) async fn rotate(
 #[utoipa::path(delete, path = "/api/channels/targets/{target_id}", tag = "targets", request_body = Reason,
     params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn delete(
+pub(crate) async fn delete(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,

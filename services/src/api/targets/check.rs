@@ -20,7 +20,7 @@ use crate::views::health::{HealthCheck, check_now};
 #[schema(example = json!({ "health": "healthy", "check": { "check_id": "9a3f4b0e-6a4e-4a8e-9a53-3f3a0d9c2f11",
     "at": "2026-11-25T16:30:00Z", "asked_by": "ops@example.org", "calls": 1, "latency_ms": 84, "status": 200,
     "class": "accepted", "detail": null } }))]
-pub(in crate::api) struct Checked {
+pub(crate) struct Checked {
     /// After the check, by the journal.
     health: String,
     /// The check.
@@ -32,7 +32,7 @@ pub(in crate::api) struct Checked {
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/check", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target")),
     responses((status = 200, body = Checked), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn check(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<Checked>, Problem> {
+pub(crate) async fn check(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<Checked>, Problem> {
     let id = TargetId(id);
     let (settings, _) = visible(&api, &by, id).await?;
     if settings.lifecycle == Lifecycle::Deleted {

@@ -21,10 +21,10 @@ use crate::views::health::{self, HealthChange, HealthCheck};
 /// Changes and checks that are shown.
 const CHANGES: i64 = 50;
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct ListQuery {
+pub(crate) struct ListQuery {
     /// Deleted ones too
     #[serde(default)]
     deleted: bool,
@@ -41,6 +41,13 @@ pub(in crate::api) struct ListQuery {
     min_position: Option<i64>,
 }
 
+impl ListQuery {
+    /// A page of the targets of a health.
+    pub(crate) fn page(health: Option<String>, cursor: Option<String>) -> Self {
+        Self { health, cursor, ..Self::default() }
+    }
+}
+
 /// Where a page of targets begins.
 #[derive(Debug, Serialize, Deserialize)]
 struct After {
@@ -51,7 +58,7 @@ struct After {
 /// The targets of the caller's organisation and accounts, by name.
 #[utoipa::path(get, path = "/api/channels/targets", tag = "targets", params(ListQuery),
     responses((status = 200, body = Page<Target>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn list(
+pub(crate) async fn list(
     State(api): State<Api>,
     by: By,
     Query(query): Query<ListQuery>,
@@ -80,11 +87,7 @@ pub(in crate::api) async fn list(
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target")),
     responses((status = 200, body = Target, headers(("etag" = String))), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn get(
-    State(api): State<Api>,
-    by: By,
-    Id(id): Id<Uuid>,
-) -> Result<Versioned<Target>, Problem> {
+pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Versioned<Target>, Problem> {
     let (settings, version) = visible(&api, &by, TargetId(id)).await?;
     let statement = format!("SELECT {COLUMNS} FROM channel_targets WHERE target_id = $1");
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
@@ -99,7 +102,7 @@ pub(in crate::api) async fn get(
 
 /// The settings of a target that the caller may see. One that belongs to others is loaded all the same, and then is
 /// not there: answer and time tell no difference.
-pub(in crate::api) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<(Settings, i64), Problem> {
+pub(crate) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<(Settings, i64), Problem> {
     let (target, version) = api.inner.syncing.commands().load_target_at(id).await?;
     let known = Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelTarget", id.0).await?;
     let settings = target.settings().filter(|target| known && by.caller.sees(&target.org_id, &target.account_id));
@@ -108,7 +111,7 @@ pub(in crate::api) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<
 
 /// How a target answers.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct HealthHistory {
+pub(crate) struct HealthHistory {
     /// Now, by the journal.
     health: String,
     /// Details; absent until the read model has seen the target.
@@ -123,11 +126,7 @@ pub(in crate::api) struct HealthHistory {
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}/health", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target")),
     responses((status = 200, body = HealthHistory), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn health(
-    State(api): State<Api>,
-    by: By,
-    Id(id): Id<Uuid>,
-) -> Result<Json<HealthHistory>, Problem> {
+pub(crate) async fn health(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<HealthHistory>, Problem> {
     let (settings, _) = visible(&api, &by, TargetId(id)).await?;
     let (id, org) = (TargetId(id), Some(&by.caller.org_id));
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;

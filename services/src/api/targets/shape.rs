@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// A target: one account at one channel.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Target {
+pub(crate) struct Target {
     pub target_id: Uuid,
     pub org_id: String,
     pub account_id: String,

@@ -1,0 +1,172 @@
+// What a page needs a script for: times in the viewer's zone, plots, shortcuts, and parts that stay up to date. Every
+// page works without it.
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+
+  // Times. The server writes UTC; here they are shown in the viewer's zone, as long as before, with UTC on hover.
+  const format = new Intl.DateTimeFormat("en-GB", {
+    day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+  });
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const spans = [[86400e3, 172800e3, "d"], [3600e3, 7200e3, "h"], [60e3, 120e3, "min"], [1e3, 1e3, "s"]];
+
+  function ago(ms) {
+    const [unit, , name] = spans.find(([, from]) => ms >= from) ?? [1e3, 0, "s"];
+    return `${Math.max(0, Math.floor(ms / unit))} ${name} ago`;
+  }
+
+  function local(at) {
+    const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, value]));
+    return `${part.day} ${part.month} ${part.hour}:${part.minute}:${part.second}`;
+  }
+
+  function tell(time) {
+    const at = new Date(time.dateTime);
+    const text = time.classList.contains("ago") ? ago(Date.now() - at) : local(at);
+    if (time.textContent !== text) time.textContent = text;
+    if (!time.dataset.told) {
+      time.dataset.told = zone;
+      time.title = `${time.title} (shown in ${zone})`;
+    }
+  }
+
+  function times(within) {
+    within.querySelectorAll("time[datetime]").forEach(tell);
+  }
+
+  setInterval(() => document.querySelectorAll("time.ago").forEach(tell), 1000);
+
+  // Plots. Their data is in data-plot; the canvas stays when the data changes.
+  const plots = new WeakMap();
+
+  // A canvas does not know light-dark(): an element is asked what it comes to.
+  function computed(name) {
+    const probe = document.createElement("i");
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    const value = getComputedStyle(probe).color;
+    probe.remove();
+    return value;
+  }
+
+  function draw(holder) {
+    const { unit, series, data } = JSON.parse(holder.dataset.plot);
+    const before = plots.get(holder);
+    if (before) return before.setData(data);
+    const canvas = holder.querySelector(".canvas");
+    const axis = { stroke: computed("--quiet"), grid: { stroke: computed("--line"), width: 1 }, ticks: { show: false }, font: `12px ${getComputedStyle(document.body).fontFamily}` };
+    const made = new uPlot({
+      width: canvas.clientWidth, height: 150, pxAlign: false,
+      cursor: { y: false, points: { size: 5 } },
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.1)] } },
+      axes: [{ ...axis, size: 26, values: (_, at) => at.map((s) => local(new Date(s * 1e3)).slice(-8, -3)) }, { ...axis, size: 44 }],
+      series: [
+        { value: (_, s) => (s == null ? "–" : local(new Date(s * 1e3)).slice(0, -3)) },
+        ...series.map(({ name, colour: its }) => ({
+          label: name, stroke: computed(its), width: 1.5,
+          // Minutes without anything leave gaps: what stands alone between two of them is a point.
+          points: { show: data.some((line) => line.includes(null)), size: 4 },
+          value: (_, v) => (v == null ? "–" : `${v}${unit}`),
+        })),
+      ],
+    }, data, canvas);
+    plots.set(holder, made);
+    new ResizeObserver(() => made.setSize({ width: canvas.clientWidth, height: 150 })).observe(canvas);
+  }
+
+  function redraw() {
+    document.querySelectorAll("[data-plot]").forEach((holder) => {
+      plots.get(holder)?.destroy();
+      plots.delete(holder);
+      draw(holder);
+    });
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  // Parts. They are changed in place, so that focus, selection, what is open and what is scrolled stay.
+  const callbacks = {
+    beforeNodeMorphed(old, fresh) {
+      if (old.nodeType !== Node.ELEMENT_NODE) return true;
+      if (old.matches("[data-plot]") && fresh.dataset?.plot) {
+        old.dataset.plot = fresh.dataset.plot;
+        draw(old);
+        return false;
+      }
+      if (old.tagName === "DETAILS" && fresh.tagName === "DETAILS") fresh.open = old.open;
+      if (old.tagName === "TIME" && fresh.tagName === "TIME" && old.dateTime === fresh.dateTime) return false;
+      if (old.tagName === "TIME") delete old.dataset.told;
+      return true;
+    },
+    afterNodeAdded(node) {
+      if (node.nodeType === Node.ELEMENT_NODE && node.matches("tr[id], li[id]")) node.classList.add("fresh");
+    },
+  };
+
+  function change({ id, html }) {
+    const part = document.getElementById(id);
+    if (!part) return;
+    Idiomorph.morph(part, html, { morphStyle: "innerHTML", callbacks });
+    times(part);
+    part.querySelectorAll("[data-plot]").forEach((holder) => { if (!plots.has(holder)) draw(holder); });
+    htmx.process(part);
+  }
+
+  // The stream. A hidden page gives it up: a browser has few connections to one host.
+  const topic = document.querySelector("main[data-live]")?.dataset.live;
+  const light = document.getElementById("live");
+  let source;
+
+  function say(state, text) {
+    if (!light || light.dataset.state === state) return;
+    light.dataset.state = state;
+    light.textContent = text;
+  }
+
+  function listen() {
+    if (!topic || source || document.hidden) return;
+    source = new EventSource(`/live?topic=${encodeURIComponent(topic)}`);
+    source.addEventListener("open", () => say("on", "live"));
+    source.addEventListener("part", (event) => change(JSON.parse(event.data)));
+    source.addEventListener("error", () => {
+      say("off", source?.readyState === EventSource.CLOSED ? "not live" : "reconnecting");
+      // Closed for good: the session has ended, or there are too many. A while later it is tried once more.
+      if (source?.readyState === EventSource.CLOSED) {
+        source = undefined;
+        setTimeout(listen, 30000);
+      }
+    });
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) return listen();
+    source?.close();
+    source = undefined;
+  });
+  addEventListener("pagehide", () => source?.close());
+
+  // Shortcuts: / searches, g and a letter goes somewhere, Escape leaves.
+  const places = { o: "/", t: "/targets", l: "/listings", a: "/audit", d: "/dead-letters" };
+  let going = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const field = event.target.closest?.("input, select, textarea");
+    if (event.key === "Escape") return (field ?? document.activeElement)?.blur();
+    if (field) return;
+    if (event.key === "/") {
+      event.preventDefault();
+      document.getElementById("search")?.focus();
+    } else if (event.key === "g") {
+      going = Date.now();
+    } else if (Date.now() - going < 1500 && places[event.key] && document.querySelector(`nav a[href="${places[event.key]}"]`)) {
+      location.assign(places[event.key]);
+    }
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    times(document);
+    document.querySelectorAll("[data-plot]").forEach(draw);
+    listen();
+  });
+})();

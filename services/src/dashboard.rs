@@ -1,0 +1,62 @@
+//! The dashboard: pages that the server makes from the read models and the journal, for the people that the API knows.
+//! Same session, same roles, same handlers for every change; the pages add nothing that the API does not allow.
+//!
+//! Reading order: [`admission`], [`layout`], [`overview`], [`listing`], [`live`].
+
+mod admission;
+mod assets;
+mod audit;
+mod dead_letters;
+mod difference;
+mod layout;
+mod levels;
+mod listing;
+mod listings;
+mod live;
+mod overview;
+mod pieces;
+mod plots;
+mod search;
+mod sync;
+mod target;
+mod targets;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+
+use crate::api::{Api, admission as who};
+
+pub(crate) use admission::for_people;
+pub(crate) use layout::public;
+pub use live::Live;
+
+/// The pages. What each needs stands in `api::policy`.
+pub(crate) fn router(api: Api) -> Router {
+    let pages = Router::new()
+        .route("/", get(overview::page))
+        .route("/live", get(live::stream))
+        .route("/search", get(search::page))
+        .route("/targets", get(targets::page))
+        .route("/targets/{target_id}", get(target::page))
+        .route("/targets/{target_id}/pause", post(target::pause))
+        .route("/targets/{target_id}/resume", post(target::resume))
+        .route("/targets/{target_id}/check", post(target::check))
+        .route("/targets/{target_id}/credential", post(target::rotate))
+        .route("/listings", get(listings::page))
+        .route("/listings/{listing_id}", get(listing::page))
+        .route("/listings/{listing_id}/at/{sequence}", get(listing::at))
+        .route("/listings/{listing_id}/sync", post(listing::sync))
+        .route("/listings/{listing_id}/retry", post(listing::retry))
+        .route("/listings/{listing_id}/pause", post(listing::pause))
+        .route("/listings/{listing_id}/resume", post(listing::resume))
+        .route("/syncs/{sync_id}", get(sync::page))
+        .route("/audit", get(audit::page))
+        .route("/dead-letters", get(dead_letters::page))
+        .route("/dead-letters/{number}/replay", post(dead_letters::replay))
+        .route("/dead-letters/{number}/discard", post(dead_letters::discard))
+        .route_layer(from_fn_with_state(api.clone(), who::admit))
+        .route_layer(from_fn(admission::as_page))
+        .with_state(api);
+    Router::new().merge(pages).route("/assets/{file}", get(assets::serve))
+}

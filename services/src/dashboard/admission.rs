@@ -1,0 +1,121 @@
+//! What is different for pages: the CSRF token comes as a field, problems are shown as pages, and whoever is not signed
+//! in is led there. Who may do what is decided where the API decides it.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::html;
+use serde::Deserialize;
+
+use super::layout::public;
+use crate::api::problem::{PROBLEM_JSON, ProblemKind};
+
+/// The largest form, and the largest problem that is read back.
+const LARGEST: usize = 256 * 1024;
+/// Sent by htmx: the answer becomes a part of a page.
+const PART: HeaderName = HeaderName::from_static("hx-request");
+const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
+
+/// The outermost layer of the pages.
+pub(super) async fn as_page(request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let part = request.headers().contains_key(PART);
+    let request = match with_csrf(request).await {
+        Ok(request) => request,
+        Err(refused) => return shown(refused).await,
+    };
+    let token = request.headers().contains_key(header::AUTHORIZATION);
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED && method.is_safe() && !token {
+        return to_sign_in(&uri, part);
+    }
+    shown(response).await
+}
+
+/// Problems as pages for those who ask for pages: browsers say so, programs do not.
+pub(crate) async fn for_people(request: Request, next: Next) -> Response {
+    let kinds = request.headers().get(header::ACCEPT).and_then(|kinds| kinds.to_str().ok());
+    let pages = kinds.is_some_and(|kinds| kinds.contains("text/html"));
+    let response = next.run(request).await;
+    if pages { shown(response).await } else { response }
+}
+
+/// A problem as a page with the same status; everything else as it is.
+async fn shown(response: Response) -> Response {
+    let is_problem = |headers: &HeaderMap| headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
+    if !is_problem(response.headers()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = to_bytes(body, LARGEST).await.unwrap_or_default();
+    let problem: Shown = serde_json::from_slice(&bytes).unwrap_or_default();
+    let page = public(&problem.title, &problem.body(parts.status));
+    let (shown, body) = page.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(shown.headers);
+    Response::from_parts(parts, body)
+}
+
+/// What a page tells of a problem.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Shown {
+    title: String,
+    detail: String,
+    field: Option<String>,
+}
+
+impl Shown {
+    fn body(&self, status: StatusCode) -> maud::Markup {
+        let hint = match status {
+            StatusCode::UNAUTHORIZED => "Sign in, and try again.",
+            StatusCode::FORBIDDEN => "Whoever runs this service gives out roles. Nothing was changed.",
+            StatusCode::NOT_FOUND => "It may have another address, or belong to somebody else.",
+            status if status.is_server_error() => "It is not your doing. The log of the service says more.",
+            _ => "Nothing was changed.",
+        };
+        html! {
+            div.problem {
+                p.code { (status.as_u16()) }
+                h1 { (self.title) }
+                p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
+                p.quiet { (hint) }
+                p {
+                    @if status == StatusCode::UNAUTHORIZED { a.button.strong href="/sign-in" { "Sign in" } }
+                    @else { a.button.strong href="/" { "To the overview" } }
+                }
+            }
+        }
+    }
+}
+
+fn to_sign_in(uri: &Uri, part: bool) -> Response {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("return_to", path).finish();
+    let address = format!("/sign-in?{query}");
+    if !part {
+        return Redirect::to(&address).into_response();
+    }
+    let leave = HeaderValue::from_str(&address).unwrap_or(HeaderValue::from_static("/sign-in"));
+    (StatusCode::UNAUTHORIZED, [(HeaderName::from_static("hx-redirect"), leave)]).into_response()
+}
+
+/// Forms carry the token as a field, so that they work without scripts; admission looks at the header.
+async fn with_csrf(request: Request) -> Result<Request, Response> {
+    let is_form = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
+        kind.to_str().is_ok_and(|kind| kind.trim().starts_with("application/x-www-form-urlencoded"))
+    });
+    if request.method() != Method::POST || !is_form || request.headers().contains_key(&CSRF) {
+        return Ok(request);
+    }
+    let (mut parts, body) = request.into_parts();
+    let too_large = |_| ProblemKind::TooLarge.because("a form has at most 256 KiB").into_response();
+    let bytes = to_bytes(body, LARGEST).await.map_err(too_large)?;
+    let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf_token");
+    if let Some(value) = given.and_then(|(_, token)| HeaderValue::from_str(&token).ok()) {
+        parts.headers.insert(CSRF, value);
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}

@@ -1,0 +1,129 @@
+//! The audit: every sync, with filters, and the way to export them.
+
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::layout::{Page, Viewer};
+use super::pieces::{empty, moment, next_page, options, span, state, sync_link, words};
+use crate::api::Api;
+use crate::api::audit::{Filter, Order, syncs};
+use crate::api::input::Query;
+use crate::api::page::{Page as Rows, decode};
+use crate::api::problem::Problem;
+use crate::views::audit::Sync;
+
+const OUTCOMES: [&str; 9] = [
+    "pending",
+    "accepted",
+    "accepted_with_rejections",
+    "skipped_unchanged",
+    "superseded",
+    "rejected",
+    "unauthorised",
+    "exhausted",
+    "cancelled",
+];
+const CAUSES: [&str; 4] = ["unit_changed", "linked", "manual", "replayed"];
+/// Rows of a page.
+const SHOWN: i64 = 50;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    target_id: Option<String>,
+    listing_id: Option<String>,
+    unit_id: Option<String>,
+    outcome: Option<String>,
+    cause: Option<String>,
+    cursor: Option<String>,
+}
+
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+fn id(field: &str, text: &Option<String>) -> Result<Option<Uuid>, Problem> {
+    given(text).map(|text| text.parse().map_err(|_| Problem::field(field, "is no id"))).transpose()
+}
+
+/// Syncs, the newest first.
+pub(super) async fn page(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Problem> {
+    let filter = Filter {
+        target_id: id("target_id", &shown.target_id)?,
+        listing_id: id("listing_id", &shown.listing_id)?,
+        unit_id: given(&shown.unit_id).map(str::to_owned),
+        outcome: given(&shown.outcome).map(str::to_owned),
+        cause: given(&shown.cause).map(str::to_owned),
+        ..Filter::default()
+    };
+    let before: Option<i64> = decode(shown.cursor.as_deref())?;
+    let rows = syncs(api.pool(), &viewer.by.caller, &filter, Order::NewestFirst, before, SHOWN + 1).await?;
+    let rows = Rows::of(rows, SHOWN, |sync| sync.position);
+    let query = [
+        ("target_id", given(&shown.target_id)),
+        ("listing_id", given(&shown.listing_id)),
+        ("unit_id", given(&shown.unit_id)),
+        ("outcome", given(&shown.outcome)),
+        ("cause", given(&shown.cause)),
+    ];
+    let body = html! {
+        h1 { "Audit" }
+        (filters(&shown))
+        @if rows.items.is_empty() { (empty("No sync like that", "Every sync that is asked for has its row here, also those that had nothing to send.")) }
+        @else { (table(&rows.items)) }
+        (next_page("/audit", &query, rows.next_cursor.as_deref()))
+        p.quiet { "All that matches, as a file: " a href=(export("csv", &query)) download="audit.csv" { "CSV" } ", "
+            a href=(export("ndjson", &query)) download="audit.ndjson" { "NDJSON" } }
+    };
+    Ok(Page { title: "Audit", place: "/audit", topic: None, body }.show(&viewer))
+}
+
+fn filters(shown: &Shown) -> Markup {
+    html! { form.filter method="get" action="/audit" {
+        label { "Outcome " select name="outcome" { (options(&OUTCOMES, given(&shown.outcome), "any")) } }
+        label { "Cause " select name="cause" { (options(&CAUSES, given(&shown.cause), "any")) } }
+        label { "Unit " input name="unit_id" value=[given(&shown.unit_id)] size="14"; }
+        @for (name, value) in [("target_id", &shown.target_id), ("listing_id", &shown.listing_id)] {
+            @if let Some(value) = given(value) {
+                label { (words(name)) " " input name=(name) value=(value) size="36"; }
+            }
+        }
+        button { "Show" }
+    } }
+}
+
+fn export(format: &str, query: &[(&str, Option<&str>)]) -> String {
+    let given = query.iter().filter_map(|(name, value)| value.map(|value| (*name, value)));
+    let pairs = given.chain([("format", format)]);
+    format!(
+        "/api/channels/audit/export?{}",
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    )
+}
+
+/// Syncs as rows.
+pub(super) fn table(syncs: &[Sync]) -> Markup {
+    html! { div.scroll { table.syncs {
+        thead { tr {
+            th { "Asked for" } th { "Unit" } th { "Outcome" } th.wide { "Target" } th.wide { "Because" } th.wide { "Sections" }
+            th.number.wide { "Calls" } th.number { "Took" } th.wide { "Sync" }
+        } }
+        tbody { @for sync in syncs { tr #(format!("sync-{}", sync.sync_id)) {
+            td { (moment(sync.requested_at)) }
+            td { a href=(format!("/syncs/{}", sync.sync_id)) { (sync.unit_id.as_deref().unwrap_or("listing")) } }
+            td { (state(&sync.outcome)) }
+            td.wide { (sync.target_name.as_deref().unwrap_or("target")) }
+            td.wide { (words(&sync.cause)) }
+            td.wide { (sync.needs.join(", ")) }
+            td.number.wide { (sync.calls) }
+            td.number { @if let Some(end) = sync.finished_at { (span((end - sync.requested_at).num_milliseconds())) } @else { span.quiet { "…" } } }
+            td.wide { (sync_link(sync.sync_id)) }
+        } } }
+    } } }
+}

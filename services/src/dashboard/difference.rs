@@ -1,0 +1,59 @@
+//! What differs between two states of a listing, field by field, as a table.
+
+use domain::difference::{Differences, FieldDifference, MOST_FIELDS};
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::pieces::{empty, words};
+use crate::views::explain::ExplainedSync;
+use crate::views::preview::Preview;
+
+/// What a sync sends.
+pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
+    let certain = sync.compared_with.as_ref().is_none_or(|with| with.certain);
+    html! {
+        @match (&sync.differences, &sync.differences_missing) {
+            (Some(differences), _) => (table(differences)),
+            (None, Some(reason)) => (empty("The differences cannot be told", reason)),
+            (None, None) => {}
+        }
+        @if !certain { p.quiet { "A call before it ended in a way that tells nobody what it wrote." } }
+    }
+}
+
+/// What a sync would send.
+pub(super) fn of_preview(preview: &Preview) -> Markup {
+    html! {
+        ul.plain { @for line in &preview.words { li { (line) } } }
+        (table(&preview.differences))
+    }
+}
+
+fn table(differences: &Differences) -> Markup {
+    if differences.sections.is_empty() {
+        return empty("Nothing differs", "The channel has all of this already.");
+    }
+    html! { @for section in &differences.sections {
+        details open {
+            summary { (words(section.section.as_str())) ", " (section.count) @if section.count == 1 { " field" } @else { " fields" } }
+            div.scroll tabindex="0" role="region" aria-label=(format!("Fields of {} that differ", section.section)) { table.difference {
+                thead { tr { th { "Field" } th { "Before" } th { "After" } } }
+                tbody { @for field in &section.fields { (row(field)) } }
+            } }
+            @if section.count > MOST_FIELDS { p.quiet { "and " (section.count - MOST_FIELDS) " more" } }
+        }
+    } }
+}
+
+fn row(field: &FieldDifference) -> Markup {
+    html! { tr {
+        td { (field.path) @if let Some(name) = &field.name { " " span.quiet { (name) } } }
+        td { @if let Some(before) = &field.before { del { (value(before)) } } @else { span.quiet { "–" } } }
+        td { @if let Some(after) = &field.after { ins { (value(after)) } } @else { span.quiet { "–" } }
+            @if let Some(reason) = &field.reason { " " span.quiet { (reason) } } }
+    } }
+}
+
+fn value(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,164 @@
+//! What every page stands in: head, navigation, and what the viewer may do.
+
+use adapters::identity::csrf_token;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
+use domain::access::{CredentialKind, Permission};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::assets;
+use crate::api::by::By;
+use crate::api::identity::session_cookie;
+use crate::api::problem::Problem;
+
+/// Scripts and styles come from here and nowhere else.
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/// htmx without what the policy forbids: styles and code in the page.
+const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0,"selfRequestsOnly":true}"#;
+
+/// The places of the navigation, each with what it needs.
+const PLACES: [(&str, &str, Permission); 6] = [
+    ("/", "Overview", Permission::ReadTargets),
+    ("/targets", "Targets", Permission::ReadTargets),
+    ("/listings", "Listings", Permission::ReadListings),
+    ("/audit", "Audit", Permission::ReadAudit),
+    ("/dead-letters", "Dead letters", Permission::ReadDeadLetters),
+    ("/api/docs", "API", Permission::ReadTargets),
+];
+
+/// Who looks, and where from.
+#[derive(Debug, Clone)]
+pub(super) struct Viewer {
+    /// The request's caller.
+    pub by: By,
+    csrf: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Viewer {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let by = By::from_request_parts(parts, state).await?;
+        let session = by.caller.credential == CredentialKind::Session;
+        let csrf = session_cookie(&parts.headers).filter(|_| session).map(|cookie| csrf_token(&cookie));
+        Ok(Self { by, csrf })
+    }
+}
+
+impl Viewer {
+    /// Whether the viewer may do this. What one may not do is not offered.
+    pub(super) fn may(&self, permission: Permission) -> bool {
+        self.by.caller.may(permission)
+    }
+
+    /// A form that is sent with the session's token.
+    pub(super) fn form(&self, action: &str, fields: &Markup) -> Markup {
+        html! {
+            form method="post" action=(action) {
+                @if let Some(csrf) = &self.csrf { input type="hidden" name="csrf_token" value=(csrf); }
+                (fields)
+            }
+        }
+    }
+
+    /// A form behind a button, which says first what it asks.
+    pub(super) fn action(&self, action: &str, label: &str, fields: &Markup) -> Markup {
+        html! {
+            details.action {
+                summary.button { (label) }
+                (self.form(action, fields))
+            }
+        }
+    }
+}
+
+/// A page of somebody who is signed in.
+#[derive(Debug)]
+pub(super) struct Page<'a> {
+    pub title: &'a str,
+    /// The path of the place in the navigation.
+    pub place: &'a str,
+    /// What of it is live, as `/live?topic=` takes it.
+    pub topic: Option<String>,
+    pub body: Markup,
+}
+
+impl Page<'_> {
+    pub(super) fn show(self, viewer: &Viewer) -> Response {
+        let caller = &viewer.by.caller;
+        let search = html! {
+            form.search role="search" method="get" action="/search" {
+                label.unseen for="search" { "Search by unit, external id, sync id or trace id" }
+                input #search type="search" name="q" placeholder="Unit, external id, sync, trace" autocomplete="off" required;
+                kbd aria-hidden="true" { "/" }
+            }
+        };
+        let top = html! {
+            header.top {
+                a.brand href="/" { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
+                nav aria-label="Main" {
+                    @for (path, name, permission) in PLACES {
+                        @if viewer.may(permission) {
+                            a href=(path) aria-current=[(path == self.place).then_some("page")] { (name) }
+                        }
+                    }
+                }
+                (search)
+                div.who {
+                    @if self.topic.is_some() { span #live.live role="status" data-state="waiting" { "connecting" } }
+                    span.subject title=(format!("{} in {}", caller.subject, caller.org_id)) { (caller.subject) }
+                    (viewer.form("/sign-out", &html! { button.plain { "Sign out" } }))
+                }
+            }
+        };
+        let main = html! { main #main tabindex="-1" data-live=[self.topic.as_deref()] { (self.body) } };
+        answer(&document(self.title, &html! { (top) (main) }))
+    }
+}
+
+/// A page for anybody: nothing in it says more than the request did.
+pub(crate) fn public(title: &str, body: &Markup) -> Response {
+    let top = html! {
+        header.top.alone {
+            a.brand href="/" { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
+        }
+    };
+    answer(&document(title, &html! { (top) main #main.narrow { (body) } }))
+}
+
+fn document(title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { (title) " · Channels" }
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="htmx-config" content=(PreEscaped(HTMX.replace('"', "&quot;")));
+                link rel="icon" href=(assets::path("mark.svg"));
+                link rel="stylesheet" href=(assets::path("uPlot.min.css"));
+                link rel="stylesheet" href=(assets::path("dashboard.css"));
+                @for script in ["htmx.min.js", "idiomorph.min.js", "uPlot.iife.min.js", "dashboard.js"] {
+                    script src=(assets::path(script)) defer {}
+                }
+            }
+            body {
+                a.skip href="#main" { "Skip to content" }
+                (body)
+            }
+        }
+    }
+}
+
+fn answer(document: &Markup) -> Response {
+    let mut response = Html(document.0.clone()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // Addresses name units and codes of links: neither is told to others. With no-referrer the origin of forms would be null.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}

@@ -1,0 +1,78 @@
+//! Whether the promises hold. They cost more than the rest of the overview, so they are computed at most every few
+//! seconds, whoever looks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::ids::OrgId;
+use maud::{Markup, html};
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use super::pieces::number;
+use crate::api::by::By;
+use crate::api::reader::account_filter;
+use crate::views::service_levels::{self, Level, ServiceLevels, Unit};
+
+/// How long they are good for: some promises are about the last ten minutes, none about the last seconds.
+const GOOD_FOR: Duration = Duration::from_secs(5);
+
+type Known = HashMap<(OrgId, Option<Vec<String>>), (Instant, Arc<ServiceLevels>)>;
+
+/// The levels that were computed last, by who sees them. Clones share everything.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Levels {
+    known: Arc<Mutex<Known>>,
+}
+
+impl Levels {
+    /// Those of a caller, at most some seconds old.
+    pub(super) async fn of(&self, reader: &mut PgConnection, by: &By) -> Result<Arc<ServiceLevels>, sqlx::Error> {
+        let (org, accounts) = (&by.caller.org_id, account_filter(&by.caller));
+        let key = (org.clone(), accounts.clone());
+        if let Some((at, levels)) = self.with(|known| known.get(&key).cloned())
+            && at.elapsed() < GOOD_FOR
+        {
+            return Ok(levels);
+        }
+        let levels = Arc::new(service_levels::read(reader, Some(org), accounts.as_deref()).await?);
+        self.with(|known| {
+            known.retain(|_, (at, _)| at.elapsed() < GOOD_FOR);
+            known.insert(key, (Instant::now(), levels.clone()))
+        });
+        Ok(levels)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
+        act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Each promise with what it is now.
+pub(super) fn show(levels: &ServiceLevels) -> Markup {
+    html! { ul.levels { @for level in &levels.levels { (one(level)) } } }
+}
+
+fn one(level: &Level) -> Markup {
+    let (tone, verdict) = match level.holds {
+        Some(true) => ("good", "holds"),
+        Some(false) => ("bad", "broken"),
+        None => ("idle", "nothing to judge by"),
+    };
+    html! { li title=(level.window) {
+        p.promise { (level.promise) }
+        p { strong { (value(level)) } " " span.state.(tone) { (verdict) } }
+        p.quiet { (level.window) @if level.observed > 0 { ", " (number(level.observed)) " seen" } }
+    } }
+}
+
+fn value(level: &Level) -> String {
+    match (level.value, level.unit) {
+        (None, _) => "–".to_owned(),
+        // Rounded down where more is better, so that 100 % is all of them.
+        (Some(value), Unit::Ratio) if level.at_least => format!("{:.2} %", (value * 10_000.0).floor() / 100.0),
+        (Some(value), Unit::Ratio) => format!("{:.2} %", value * 100.0),
+        (Some(value), Unit::Seconds) => format!("{value:.1} s"),
+    }
+}

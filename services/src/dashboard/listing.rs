@@ -1,0 +1,105 @@
+//! One listing: what it is, what happens next, and everything that happened to it.
+
+mod actions;
+mod at;
+mod next;
+mod timeline;
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::access::Permission;
+use maud::{Markup, html};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::layout::{Page, Viewer};
+use super::live::Part;
+use super::pieces::{moment_or, state, sync_link, words};
+use crate::api::Api;
+use crate::api::by::By;
+use crate::api::input::{Id, Query};
+use crate::api::listings::get;
+use crate::api::problem::Problem;
+use crate::api::reader::Reader;
+use crate::views::history::{LISTING, events};
+use crate::views::listings::Listing;
+
+pub(super) use actions::{pause, resume, retry, sync};
+pub(super) use at::page as at;
+
+/// Events of a page.
+const SHOWN: i64 = 40;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    /// Events before this sequence.
+    before: Option<i64>,
+}
+
+/// The page. Only its newest events are live.
+pub(super) async fn page(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Id(id): Id<Uuid>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Problem> {
+    let listing = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.1;
+    let target = listing.target_name.as_deref().unwrap_or("target");
+    let older = shown.before.is_some();
+    let parts = match shown.before {
+        Some(before) => vec![timeline(&api, &viewer.by, id, Some(before)).await?],
+        None => parts(&api, &viewer.by, id).await?,
+    };
+    let body = html! {
+        p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
+        h1 { (listing.unit_id) " " span.quiet { "on " (target) } }
+        @if older { p { a href=(format!("/listings/{id}")) { "To the newest events" } } }
+        @else if viewer.may(Permission::SyncListings) { (actions::bar(&viewer, &listing)) }
+        @for part in &parts { (part.section()) }
+    };
+    let topic = (!older).then(|| format!("listing:{id}"));
+    Ok(Page { title: &listing.unit_id, place: "/listings", topic, body }.show(&viewer))
+}
+
+/// What of it is live.
+pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+    let listing = get(State(api.clone()), by.clone(), Id(id)).await?.1;
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let next = next::show(&mut reader, &listing).await?;
+    drop(reader);
+    Ok(vec![
+        Part::new("now", "Now", now(&listing)),
+        Part::new("next", "What happens next", next),
+        timeline(api, by, id, None).await?,
+    ])
+}
+
+async fn timeline(api: &Api, by: &By, id: Uuid, before: Option<i64>) -> Result<Part, Problem> {
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let stored = events(&mut reader, LISTING, id, before, SHOWN).await?;
+    Ok(Part::new("timeline", "What happened, newest first", timeline::show(id, &stored, SHOWN)))
+}
+
+fn now(listing: &Listing) -> Markup {
+    let rejected = listing.rejected.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |part: &serde_json::Value, field: &str| part[field].as_str().unwrap_or_default().to_owned();
+    html! {
+        dl.facts {
+            div { dt { "State" } dd { (state(&listing.state)) } }
+            div { dt { "Last sync" } dd {
+                @if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } }
+                @if let Some(sync) = listing.last_sync_id { " " (sync_link(sync)) }
+            } }
+            div { dt { "At the channel" } dd { (listing.external_id.as_deref().unwrap_or("not created yet")) } }
+            div { dt { "Revision asked for" } dd { @if let Some(revision) = listing.revision { (revision) } @else { "none" } } }
+            div { dt { "Taken last" } dd { (moment_or(listing.last_accepted_at, "never")) } }
+            div { dt { "Account" } dd { (listing.account_id) } }
+            @if let Some(detail) = &listing.last_detail { div.whole { dt { "In the channel's words" } dd { (detail) } } }
+        }
+        @if !rejected.is_empty() {
+            details { summary { (rejected.len()) " parts are left out" }
+                ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "field")) } " " (text(part, "reason")) } } }
+            }
+        }
+    }
+}

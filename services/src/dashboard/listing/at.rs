@@ -1,0 +1,119 @@
+//! Travelling in time: a listing as it was after an event, made by applying the events up to it, and the way back there.
+
+use adapters::event_store::StoredEvent;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use domain::access::Permission;
+use domain::hash::SnapshotHash;
+use domain::ids::ListingId;
+use domain::listing::{ChannelListing, ListingEvent};
+use domain::recorded::ChannelEvent;
+use maud::{Markup, html};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::actions::reason_field;
+use crate::api::Api;
+use crate::api::input::Id;
+use crate::api::listings::get;
+use crate::api::problem::{Problem, ProblemKind};
+use crate::api::reader::Reader;
+use crate::dashboard::difference;
+use crate::dashboard::layout::{Page, Viewer};
+use crate::dashboard::pieces::{json, moment, state, sync_link};
+use crate::views::history::{LISTING, events};
+use crate::views::preview::{Wanted, preview};
+
+/// Events that are applied at most.
+const MOST: i64 = 20_000;
+
+/// The page.
+pub(in crate::dashboard) async fn page(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Path((id, sequence)): Path<(Uuid, i64)>,
+) -> Result<Response, Problem> {
+    let now = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.1;
+    let before = sequence.checked_add(1).ok_or_else(|| Problem::not_found("event"))?;
+    let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
+    let stored = events(&mut reader, LISTING, id, Some(before), MOST).await?;
+    drop(reader);
+    let last = stored.first().filter(|last| last.sequence == sequence).ok_or_else(|| Problem::not_found("event"))?;
+    let (listing, asked) = applied(&stored)?;
+    let (unit, preview) = match asked {
+        Some((hash, _)) => (snapshot(&api, &viewer, hash).await?, Some(previewed(&api, id, hash).await)),
+        None => (None, None),
+    };
+    let body = html! {
+        p.trail { a href=(format!("/listings/{id}")) { (now.unit_id) } }
+        h1 { "After event " (sequence) " " span.quiet { (moment(last.recorded_at)) } }
+        section { h2 { "The listing then" } (shown(&listing)) }
+        @if let Some((hash, position)) = asked {
+            section {
+                h2 { "What was wanted then" }
+                p { "Snapshot " code { (hash) } }
+                @if viewer.may(Permission::SyncListings) && now.state != "unlinked" { (replay(&viewer, id, position)) }
+                @if let Some(preview) = &preview { details { summary { "What sending it again would change at the channel" } (preview) } }
+                @if let Some(unit) = &unit { details { summary { "The unit as it was" } (json(unit)) } }
+            }
+        }
+        section { h2 { "The event" } details { summary { (last.event_type) } (json(&last.payload)) } }
+    };
+    Ok(Page { title: &format!("{} after event {sequence}", now.unit_id), place: "/listings", topic: None, body }
+        .show(&viewer))
+}
+
+/// The state, and the newest snapshot that was asked for with its place in the journal.
+fn applied(newest_first: &[StoredEvent]) -> Result<(ChannelListing, Option<(SnapshotHash, i64)>), Problem> {
+    let mut listing = ChannelListing::default();
+    let mut asked = None;
+    for stored in newest_first.iter().rev() {
+        let event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
+        let Ok(ChannelEvent::Listing(event)) = event else {
+            return Err(ProblemKind::Internal.because("its history cannot be read by this build; ask the operator"));
+        };
+        if let ListingEvent::SyncRequested { request, .. } | ListingEvent::SyncSkipped { request } = event.as_ref() {
+            asked = Some((request.snapshot, stored.position));
+        }
+        listing.evolve(*event);
+    }
+    Ok((listing, asked))
+}
+
+/// What a replay would send; where it would be refused, why.
+async fn previewed(api: &Api, id: Uuid, hash: SnapshotHash) -> Markup {
+    let wanted = Wanted { snapshot: Some(hash), forced: true };
+    match preview(api.syncing(), api.pool(), ListingId(id), wanted).await {
+        Ok(preview) => difference::of_preview(&preview),
+        Err(refused) => html! { p.warn { "It cannot be sent: " (refused) } },
+    }
+}
+
+async fn snapshot(api: &Api, viewer: &Viewer, hash: SnapshotHash) -> Result<Option<Value>, Problem> {
+    const BODY: &str = "SELECT body FROM unit_snapshots WHERE hash = $1";
+    let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
+    Ok(sqlx::query_scalar(BODY).bind(hash.as_bytes()).fetch_optional(&mut *reader).await?)
+}
+
+fn shown(listing: &ChannelListing) -> Markup {
+    html! { dl.facts {
+        div { dt { "State" } dd { (state(listing.state().map_or("unlinked", |state| state.as_str()))) } }
+        div { dt { "At the channel" } dd { @if let Some(id) = listing.external_id() { (id) } @else { "not created yet" } } }
+        div { dt { "Newest revision" } dd { (listing.last_revision()) } }
+        div { dt { "To be verified" } dd { @if listing.must_verify() { "yes" } @else { "no" } } }
+        div { dt { "Waits" } dd { @if let Some(pending) = listing.pending() { (sync_link(pending.sync_id.0)) } @else { "nothing" } } }
+        div.whole { dt { "What the channel had" } dd {
+            @if listing.accepted().sections.is_empty() { "nothing that is known" }
+            @else { ul.plain { @for (section, hash) in &listing.accepted().sections { li { (section) " " code { (hash) } } } } }
+        } }
+    } }
+}
+
+fn replay(viewer: &Viewer, id: Uuid, position: i64) -> Markup {
+    let fields = html! {
+        input type="hidden" name="position" value=(position);
+        (reason_field())
+        button.strong { "Send this state" }
+    };
+    html! { div.actions { (viewer.action(&format!("/listings/{id}/retry"), "Send this state again…", &fields)) } }
+}

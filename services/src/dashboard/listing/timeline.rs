@@ -1,0 +1,118 @@
+//! What happened to a listing, from the journal: each event a sentence, each attempt with its calls.
+
+use adapters::event_store::StoredEvent;
+use domain::call::CallRecord;
+use domain::listing::{ListingEvent, SyncAttempt, SyncRequest};
+use domain::recorded::ChannelEvent;
+use maud::{Markup, html};
+use uuid::Uuid;
+
+use crate::dashboard::pieces::{empty, moment, span, state, sync_link, words};
+
+/// The newest first. `most` is how many were asked for.
+pub(super) fn show(listing: Uuid, stored: &[StoredEvent], most: i64) -> Markup {
+    let more = stored.last().filter(|last| last.sequence > 1 && i64::try_from(stored.len()).is_ok_and(|n| n == most));
+    if stored.is_empty() {
+        return empty("Nothing before this", "This is where its history begins.");
+    }
+    html! {
+        ol.timeline { @for event in stored { (entry(listing, event)) } }
+        @if let Some(last) = more {
+            p.pager { a.button href=(format!("/listings/{listing}?before={}", last.sequence)) rel="next" { "Older events" } }
+        }
+    }
+}
+
+fn entry(listing: Uuid, stored: &StoredEvent) -> Markup {
+    let event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
+    let by = stored.metadata.get("on_behalf_of").or_else(|| stored.metadata.get("actor")).map_or("", String::as_str);
+    html! {
+        li #(format!("event-{}", stored.sequence)) {
+            p.when { (moment(stored.recorded_at)) " " span.quiet { "by " (by) } }
+            @match &event {
+                Ok(ChannelEvent::Listing(event)) => (told(event)),
+                _ => p { (stored.event_type) " " span.quiet { "which this build cannot read" } },
+            }
+            p.quiet { a href=(format!("/listings/{listing}/at/{}", stored.sequence)) { "State after event " (stored.sequence) } }
+        }
+    }
+}
+
+fn told(event: &ListingEvent) -> Markup {
+    match event {
+        ListingEvent::ListingLinked { external_id, generation, .. } => html! { p {
+            "Linked" @if *generation > 1 { " again (" (generation) ". time)" }
+            @if let Some(id) = external_id { " to listing " (id) " at the channel" }
+        } },
+        ListingEvent::SyncRequested { request, supersedes } => html! {
+            (request_told("Sync asked for", request))
+            @if let Some(before) = supersedes { p.quiet { "It takes the place of " (sync_link(before.0)) ", which had not ended: the latest wins." } }
+        },
+        ListingEvent::SyncSkipped { request } => html! {
+            (request_told("Nothing to send", request))
+            p.quiet { "The channel has all of it already." }
+        },
+        ListingEvent::CreationStarted { sync_id, .. } => {
+            html! { p { "About to be created at the channel by " (sync_link(sync_id.0)) } }
+        }
+        ListingEvent::SyncAccepted { attempt } => {
+            attempt_told(if attempt.rejected.is_empty() { "accepted" } else { "accepted_with_rejections" }, attempt)
+        }
+        ListingEvent::SyncFoundUnchanged { attempt } => attempt_told("skipped_unchanged", attempt),
+        ListingEvent::SyncDeferred { attempt, class, due_at } => html! {
+            (attempt_told(class.as_str(), attempt))
+            p { "Tried again at " (moment(*due_at)) ", " (attempt.attempt) " of 5 attempts are used." }
+        },
+        ListingEvent::SyncFailed { attempt, class } | ListingEvent::SupersededSyncFailed { attempt, class } => html! {
+            (attempt_told(class.as_str(), attempt))
+            p { "It ended without success." }
+        },
+        ListingEvent::LateAttemptRecorded { attempt, class } => html! {
+            (attempt_told(class.map_or("late", |class| class.as_str()), attempt))
+            p.quiet { "Told late: the sync had ended by another attempt." }
+        },
+        ListingEvent::ListingPaused { reason } => html! { p { "Paused: " (reason) } },
+        ListingEvent::ListingResumed {} => html! { p { "Resumed" } },
+        ListingEvent::ListingUnlinked { reason, .. } => html! { p { "Unlinked: " (reason) } },
+    }
+}
+
+fn request_told(what: &str, request: &SyncRequest) -> Markup {
+    let needs: Vec<&str> = request.needs.iter().map(|section| section.as_str()).collect();
+    let reason = match &request.cause {
+        domain::listing::Cause::Manual { reason, .. } | domain::listing::Cause::Replayed { reason, .. } => Some(reason),
+        _ => None,
+    };
+    html! {
+        p { strong { (what) } " " (sync_link(request.sync_id.0)) " as " (words(request.cause.as_str())) ", revision " (request.revision) }
+        @if let Some(reason) = reason { p { "“" (reason) "”" } }
+        @if !needs.is_empty() { p.quiet { "Sections that differ: " (needs.join(", ")) } }
+    }
+}
+
+fn attempt_told(class: &str, attempt: &SyncAttempt) -> Markup {
+    let took = (attempt.finished_at - attempt.started_at).num_milliseconds();
+    html! {
+        p { (state(class)) " " (sync_link(attempt.sync_id.0)) " after " (span(took)) ", " (attempt.calls.len()) " calls" }
+        @if let Some(detail) = &attempt.detail { p.words { (detail) } }
+        @if !attempt.calls.is_empty() { details { summary { "Calls" } (calls(&attempt.calls)) } }
+        @if !attempt.rejected.is_empty() {
+            details { summary { (attempt.rejected.len()) " parts were left out" }
+                ul { @for part in &attempt.rejected { li { (part.section) ": " (part.reason) } } }
+            }
+        }
+    }
+}
+
+fn calls(calls: &[CallRecord]) -> Markup {
+    html! { div.scroll tabindex="0" { table {
+        thead { tr { th { "For" } th { "Request" } th { "Answer" } th.number { "Took" } th { "Request id" } } }
+        tbody { @for call in calls { tr {
+            td { (words(call.purpose.as_str())) }
+            td { code { (call.method) " " (call.path) } }
+            td { @if let Some(status) = call.status { (status) " " } (state(call.class.as_str())) @if let Some(detail) = &call.detail { " " (detail) } }
+            td.number { (span(i64::try_from(call.duration_ms).unwrap_or(i64::MAX))) }
+            td { code { (call.request_id) } }
+        } } }
+    } } }
+}

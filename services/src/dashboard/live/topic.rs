@@ -1,0 +1,97 @@
+//! What can be looked at live, and by whom alike.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use domain::access::{Accounts, Caller, Permission};
+use domain::ids::OrgId;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::api::audit;
+use crate::api::by::By;
+use crate::api::input::Id;
+use crate::api::problem::{Problem, ProblemKind};
+use crate::dashboard::live::Part;
+use crate::dashboard::{listing, overview, sync, target};
+use axum::extract::State;
+
+/// A page with live parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Subject {
+    Overview,
+    Target(Uuid),
+    Listing(Uuid),
+    Sync(Uuid),
+}
+
+impl FromStr for Subject {
+    type Err = Problem;
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let wrong = || Problem::field("topic", "is overview, target:ID, listing:ID or sync:ID");
+        if text == "overview" {
+            return Ok(Self::Overview);
+        }
+        let (kind, id) = text.split_once(':').ok_or_else(wrong)?;
+        let id = id.parse().map_err(|_| wrong())?;
+        match kind {
+            "target" => Ok(Self::Target(id)),
+            "listing" => Ok(Self::Listing(id)),
+            "sync" => Ok(Self::Sync(id)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl Subject {
+    fn needs(self) -> Permission {
+        match self {
+            Self::Overview | Self::Target(_) => Permission::ReadTargets,
+            Self::Listing(_) => Permission::ReadListings,
+            Self::Sync(_) => Permission::ReadAudit,
+        }
+    }
+}
+
+/// A subject as callers of these rights see it: they share what is made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Topic {
+    pub subject: Subject,
+    pub org: OrgId,
+    accounts: Option<BTreeSet<String>>,
+    permissions: Vec<Permission>,
+}
+
+impl Topic {
+    /// The topic of a caller, who must be allowed to see it.
+    pub(super) fn of(subject: Subject, caller: &Caller) -> Result<Self, Problem> {
+        let needed = subject.needs();
+        if !caller.may(needed) {
+            return Err(ProblemKind::Forbidden.because(format!("this needs {needed}")));
+        }
+        let accounts = match &caller.accounts {
+            Accounts::All => None,
+            Accounts::Only(accounts) => Some(accounts.iter().map(ToString::to_string).collect()),
+        };
+        let permissions = Permission::ALL.into_iter().filter(|permission| caller.may(*permission)).collect();
+        Ok(Self { subject, org: caller.org_id.clone(), accounts, permissions })
+    }
+
+    /// Whether something of this organisation and account is seen in it.
+    pub(super) fn sees(&self, org: &str, account: &str) -> bool {
+        self.org.as_str() == org && self.accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
+    }
+}
+
+/// The parts of a subject, as its page makes them.
+pub(super) async fn parts(api: &Api, by: &By, subject: Subject) -> Result<Vec<Part>, Problem> {
+    match subject {
+        Subject::Overview => overview::parts(api, by).await,
+        Subject::Target(id) => target::parts(api, by, id).await,
+        Subject::Listing(id) => listing::parts(api, by, id).await,
+        Subject::Sync(id) => {
+            let found = audit::get(State(api.clone()), by.clone(), Id(id)).await?.0;
+            sync::parts(api, by, &found).await
+        }
+    }
+}

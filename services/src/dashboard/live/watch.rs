@@ -1,0 +1,131 @@
+//! The watch of a process: what is new in the journal, and which topics that touches. It ends when nobody looks.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::FromRow;
+use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
+
+use super::hub::AT_LAST;
+use super::topic::{Subject, Topic, parts};
+use super::{Part, Sent};
+use crate::api::Api;
+use crate::api::by::By;
+
+/// How often it looks.
+const TURN: Duration = Duration::from_millis(500);
+/// A topic is made anew at most once in this time, however fast things change.
+const AT_FIRST: Duration = Duration::from_millis(900);
+/// Events that are looked at one by one; of more, every topic of all is touched.
+const MOST: i64 = 2_000;
+
+/// Up to where every read model is.
+const SHOWN: &str = "SELECT coalesce(min(position), 0) FROM projection_checkpoints";
+
+/// What changed between two positions.
+const CHANGES: &str = "
+SELECT DISTINCT org_id, account_id, aggregate_id::uuid AS id, (metadata ->> 'target_id')::uuid AS target_id
+FROM (SELECT * FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS e";
+
+#[derive(Debug, FromRow)]
+struct Change {
+    org_id: String,
+    account_id: String,
+    id: Uuid,
+    target_id: Option<Uuid>,
+}
+
+/// Looks until nobody does.
+pub(super) async fn run(api: Api) {
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shown = None;
+    loop {
+        turns.tick().await;
+        let live = api.live();
+        let looked_at = live.with_topics(|topics| {
+            topics.watched.retain(|_, watched| watched.parts.receiver_count() > 0);
+            topics.running = !topics.watched.is_empty() && !live.is_over();
+            topics.running
+        });
+        if !looked_at {
+            return;
+        }
+        match touched(&api, shown).await {
+            Ok(position) => shown = Some(position),
+            Err(error) => tracing::warn!(error = %error, "live pages stand still"),
+        }
+        for (topic, by) in due(&api) {
+            make(&api, topic, &by).await;
+        }
+    }
+}
+
+/// Marks the topics that changed. Gives the position up to which they were looked through.
+async fn touched(api: &Api, before: Option<i64>) -> Result<i64, sqlx::Error> {
+    let shown: i64 = sqlx::query_scalar(SHOWN).fetch_one(api.pool()).await?;
+    let Some(before) = before.filter(|before| *before != shown) else { return Ok(shown) };
+    // A rebuilt database begins anew; of very many changes everything is a part.
+    let all = shown < before || shown - before > MOST;
+    let changes: Vec<Change> = if all {
+        Vec::new()
+    } else {
+        sqlx::query_as(CHANGES).bind(before).bind(shown).bind(MOST).fetch_all(api.pool()).await?
+    };
+    api.live().with_topics(|topics| {
+        for (topic, watched) in &mut topics.watched {
+            watched.touched |= all || changes.iter().any(|change| touches(topic, change));
+        }
+    });
+    Ok(shown)
+}
+
+fn touches(topic: &Topic, change: &Change) -> bool {
+    topic.sees(&change.org_id, &change.account_id)
+        && match topic.subject {
+            // Of which listing a sync is, its topic does not say: that it is made anew costs little.
+            Subject::Overview | Subject::Sync(_) => true,
+            Subject::Target(id) => change.id == id || change.target_id == Some(id),
+            Subject::Listing(id) => change.id == id,
+        }
+}
+
+/// The topics to be made now.
+fn due(api: &Api) -> Vec<(Topic, By)> {
+    let now = Instant::now();
+    api.live().with_topics(|topics| {
+        let mut due = Vec::new();
+        for (topic, watched) in &mut topics.watched {
+            let age = watched.made_at.map(|at| now.duration_since(at));
+            let wait = if watched.touched { AT_FIRST } else { AT_LAST };
+            if age.is_none_or(|age| age >= wait) {
+                watched.touched = false;
+                watched.made_at = Some(now);
+                due.push((topic.clone(), watched.by.clone()));
+            }
+        }
+        due
+    })
+}
+
+async fn make(api: &Api, topic: Topic, by: &By) {
+    let made = match parts(api, by, topic.subject).await {
+        Ok(made) => made.iter().map(Part::event).collect::<Vec<Sent>>(),
+        Err(problem) => {
+            tracing::debug!(detail = problem.detail, "a live page cannot be made");
+            return;
+        }
+    };
+    api.live().with_topics(|topics| {
+        if let Some(watched) = topics.watched.get(&topic) {
+            watched.parts.send_if_modified(|now| {
+                let marks = |parts: &[Sent]| parts.iter().map(|part| part.mark).collect::<HashSet<_>>();
+                let changed = marks(now) != marks(&made);
+                *now = Arc::new(made);
+                changed
+            });
+        }
+    });
+}

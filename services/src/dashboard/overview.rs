@@ -1,0 +1,166 @@
+//! The overview: whether all is well, at a glance, and what is going on.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono::{DateTime, Utc};
+use domain::access::Permission;
+use maud::{Markup, html};
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::layout::{Page, Viewer};
+use super::live::Part;
+use super::pieces::{ago, empty, moment, number, state, words};
+use super::{audit, levels, plots};
+use crate::api::Api;
+use crate::api::audit::{Filter, Order, syncs};
+use crate::api::by::By;
+use crate::api::problem::Problem;
+use crate::api::reader::Reader;
+use crate::views::activity::Activity;
+
+/// Syncs that are shown.
+const SYNCS: i64 = 12;
+/// Targets that are shown with what is wrong.
+const TARGETS: i64 = 8;
+/// Rows of the queue that are counted at the most.
+const COUNTED: i64 = 10_000;
+
+/// The page; an Analyst, who sees the audit alone, is led there.
+pub(super) async fn page(State(api): State<Api>, viewer: Viewer) -> Result<Response, Problem> {
+    if !viewer.may(Permission::ReadTargets) {
+        return Ok(Redirect::to("/audit").into_response());
+    }
+    let parts = parts(&api, &viewer.by).await?;
+    let body = html! {
+        h1 { "Overview " span.quiet { (viewer.by.caller.org_id) } }
+        @for part in &parts { (part.section()) }
+    };
+    Ok(Page { title: "Overview", place: "/", topic: Some("overview".to_owned()), body }.show(&viewer))
+}
+
+/// What of it is live.
+pub(super) async fn parts(api: &Api, by: &By) -> Result<Vec<Part>, Problem> {
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let health = by_health(&mut reader).await?;
+    let queue = queue(&mut reader).await?;
+    let attention = attention(&mut reader).await?;
+    let minutes = plots::minutes(&mut reader, by, Utc::now()).await?;
+    let levels = api.live().levels.of(&mut reader, by).await?;
+    drop(reader);
+    let recent = syncs(api.pool(), &by.caller, &Filter::default(), Order::NewestFirst, None, SYNCS).await?;
+    let recent = if recent.is_empty() {
+        empty("No sync yet", "Make a target, link a unit, publish it: its first sync shows here within two seconds.")
+    } else {
+        audit::table(&recent)
+    };
+    Ok(vec![
+        Part::new("figures", "Now", figures(&health, &queue, &minutes)),
+        Part::new("levels", "Service levels", levels::show(&levels)),
+        Part::new("attention", "Targets that need somebody", attention),
+        Part::new("recent", "Latest syncs", recent),
+        Part::new("plots", "The last three hours", plots::show(&minutes)),
+    ])
+}
+
+#[derive(Debug, FromRow)]
+struct HealthCount {
+    health: String,
+    lifecycle: String,
+    count: i64,
+}
+
+const BY_HEALTH: &str = "
+SELECT health, lifecycle, count(*) AS count FROM channel_targets
+WHERE lifecycle <> 'deleted' GROUP BY health, lifecycle";
+
+async fn by_health(reader: &mut PgConnection) -> Result<Vec<HealthCount>, sqlx::Error> {
+    sqlx::query_as(BY_HEALTH).fetch_all(reader).await
+}
+
+#[derive(Debug, FromRow)]
+struct QueueDepth {
+    count: i64,
+    oldest: Option<DateTime<Utc>>,
+}
+
+/// Counted up to a bound: how many more there are than that makes no difference to anybody.
+const QUEUE: &str = "
+SELECT count(*) AS count, min(requested_at) AS oldest
+FROM (SELECT requested_at FROM sync_queue LIMIT $1) AS q";
+
+async fn queue(reader: &mut PgConnection) -> Result<QueueDepth, sqlx::Error> {
+    sqlx::query_as(QUEUE).bind(COUNTED).fetch_one(reader).await
+}
+
+fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity]) -> Markup {
+    let ten = Activity::sum(&minutes[minutes.len().saturating_sub(10)..]);
+    let of = |name: &str| health.iter().filter(|row| row.health == name).map(|row| row.count).sum::<i64>();
+    let paused: i64 = health.iter().filter(|row| row.lifecycle == "paused").map(|row| row.count).sum();
+    let more = if queue.count == COUNTED { "+" } else { "" };
+    let quiet = |count: i64| if count == 0 { "none" } else { "some" };
+    html! {
+        dl.figures {
+            @for name in ["healthy", "degraded", "unreachable", "unauthorised", "unknown"] {
+                @let count = of(name);
+                div.(quiet(count)) {
+                    dt { (state(name)) }
+                    dd { a href=(format!("/targets?health={name}")) aria-label=(format!("{count} targets are {name}")) { (number(count)) } }
+                }
+            }
+            div.(quiet(paused)) { dt { (state("paused")) } dd { (number(paused)) } }
+        }
+        dl.figures {
+            div { dt { "Queue" } dd { (number(queue.count)) (more) } }
+            div { dt { "Oldest waits since" } dd.small { @match queue.oldest { Some(at) => (ago(at, Utc::now())), None => "–" } } }
+            div { dt { "Accepted in 10 min" } dd { (number(ten.accepted)) } }
+            div.(quiet(ten.failed)) { dt { "Failed in 10 min" } dd { (number(ten.failed)) (part_of(ten.finished, "")) } }
+            div.(quiet(ten.throttled)) { dt { "429s in 10 min" } dd { (number(ten.throttled)) (part_of(ten.calls, " calls")) } }
+        }
+    }
+}
+
+fn part_of(all: i64, what: &str) -> Markup {
+    html! { @if all > 0 { " " span.of { "of " (number(all)) (what) } } }
+}
+
+#[derive(Debug, FromRow)]
+struct Attention {
+    target_id: Uuid,
+    name: String,
+    health: String,
+    lifecycle: String,
+    lifecycle_reason: Option<String>,
+    since: DateTime<Utc>,
+    reason: Option<String>,
+}
+
+/// The few first, and only then what is known of each: Postgres thinks that a reader sees few rows, and would compare all
+/// targets with all of their health.
+const ATTENTION: &str = "
+WITH few AS MATERIALIZED (
+    SELECT target_id, name, health, lifecycle, lifecycle_reason, health_since,
+        array_position(ARRAY['unauthorised', 'unreachable', 'degraded'], health) AS rank
+    FROM channel_targets
+    WHERE lifecycle <> 'deleted' AND (health IN ('unauthorised', 'unreachable', 'degraded') OR lifecycle = 'paused')
+    ORDER BY rank NULLS LAST, health_since DESC LIMIT $1
+)
+SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason, few.health_since AS since,
+    (SELECT coalesce(h.reason, h.last_error) FROM target_health AS h WHERE h.target_id = few.target_id) AS reason
+FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
+
+async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
+    let rows: Vec<Attention> = sqlx::query_as(ATTENTION).bind(TARGETS).fetch_all(reader).await?;
+    if rows.is_empty() {
+        return Ok(empty("All is well", "Every target answers, and none is paused."));
+    }
+    Ok(html! { div.scroll { table {
+        thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
+        tbody { @for row in &rows { tr {
+            td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
+            td { (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) } }
+            td { (moment(row.since)) }
+            td.wide { @if let Some(reason) = row.lifecycle_reason.as_ref().or(row.reason.as_ref()) { (words(reason)) } }
+        } } }
+    } } })
+}

@@ -1,0 +1,127 @@
+//! Finding a listing or a sync by what somebody has in hand: a unit, an id at the channel, a sync, a trace.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use domain::access::Permission;
+use maud::html;
+use serde::Deserialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::layout::{Page, Viewer};
+use super::pieces::empty;
+use super::{audit, listings};
+use crate::api::Api;
+use crate::api::input::Query;
+use crate::api::problem::Problem;
+use crate::api::reader::{Reader, account_filter};
+use crate::views::audit::{COLUMNS, Sync};
+use crate::views::listings::{LISTINGS, Listing};
+
+/// Rows of each kind that are shown.
+const SHOWN: i64 = 20;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    q: String,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    listings: Vec<Listing>,
+    syncs: Vec<Sync>,
+}
+
+/// What was found; one thing alone is shown at once.
+pub(super) async fn page(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Problem> {
+    let text = wanted.q.trim();
+    let found = if text.is_empty() { Found::default() } else { find(&api, &viewer, text).await? };
+    match (found.listings.as_slice(), found.syncs.as_slice()) {
+        ([one], []) => return Ok(Redirect::to(&format!("/listings/{}", one.listing_id)).into_response()),
+        ([], [one]) => return Ok(Redirect::to(&format!("/syncs/{}", one.sync_id)).into_response()),
+        _ => {}
+    }
+    let body = html! {
+        h1 { "Search " span.quiet { "“" (text) "”" } }
+        @if found.listings.is_empty() && found.syncs.is_empty() {
+            (empty("Nothing found", "Give the beginning of a unit's id, the whole id of a listing at its channel, of a listing here, of a sync, or a trace id or traceparent."))
+        }
+        @if !found.listings.is_empty() { section { h2 { "Listings" } (listings::table(&found.listings)) } }
+        @if !found.syncs.is_empty() { section { h2 { "Syncs" } (audit::table(&found.syncs)) } }
+    };
+    Ok(Page { title: "Search", place: "/search", topic: None, body }.show(&viewer))
+}
+
+async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> {
+    let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
+    let syncs = match (text.parse::<Uuid>().ok(), trace(text)) {
+        // A UUID without hyphens looks like a trace id, and the other way round: both are tried.
+        (id, trace) if id.is_some() || trace.is_some() => syncs(&mut reader, viewer, id, trace).await?,
+        _ => Vec::new(),
+    };
+    let listings =
+        if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
+    Ok(Found { listings, syncs })
+}
+
+/// The trace id in a text: 32 hexadecimal digits, or a whole traceparent.
+fn trace(text: &str) -> Option<String> {
+    let id = text.split('-').find(|part| part.len() == 32).unwrap_or(text).to_ascii_lowercase();
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+async fn syncs(
+    reader: &mut PgConnection,
+    viewer: &Viewer,
+    id: Option<Uuid>,
+    trace: Option<String>,
+) -> Result<Vec<Sync>, sqlx::Error> {
+    // Two look-ups by index; one condition with OR would read everything.
+    let statement = format!(
+        "SELECT {COLUMNS} FROM (
+            SELECT * FROM outbound_audit WHERE sync_id = $1
+            UNION
+            SELECT * FROM outbound_audit WHERE traceparent ~>=~ ('00-' || $2 || '-') AND traceparent ~<~ ('00-' || $2 || '.')
+         ) AS a LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
+         WHERE a.org_id = $3 AND ($4::text[] IS NULL OR a.account_id = ANY ($4))
+         ORDER BY a.position DESC LIMIT $5"
+    )
+    .replace("SELECT * FROM outbound_audit", "SELECT outbound_audit.* FROM outbound_audit");
+    let rows = sqlx::query_as(&statement).bind(id).bind(trace).bind(viewer.by.caller.org_id.as_str());
+    rows.bind(account_filter(&viewer.by.caller)).bind(SHOWN).fetch_all(reader).await
+}
+
+async fn listings_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> Result<Vec<Listing>, sqlx::Error> {
+    // The end of the range: no text that begins with the wanted one comes after it.
+    let statement = format!(
+        "{LISTINGS} JOIN (
+            SELECT listing_id FROM channel_listings WHERE listing_id = $1
+            UNION (SELECT listing_id FROM channel_listings WHERE external_id = $2 LIMIT 50)
+            UNION (SELECT listing_id FROM channel_listings
+                   WHERE org_id = $3 AND unit_id ~>=~ $2 AND unit_id ~<~ ($2 || chr(1114111)) ORDER BY unit_id USING ~<~ LIMIT 50)
+         ) AS found ON found.listing_id = l.listing_id
+         WHERE l.org_id = $3 AND ($4::text[] IS NULL OR l.account_id = ANY ($4))
+         ORDER BY (l.unit_id = $2) DESC, l.unit_id, l.listing_id LIMIT $5"
+    );
+    let rows = sqlx::query_as(&statement).bind(text.parse::<Uuid>().ok()).bind(text);
+    let rows = rows.bind(viewer.by.caller.org_id.as_str()).bind(account_filter(&viewer.by.caller)).bind(SHOWN);
+    rows.fetch_all(reader).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_known_by_its_id_alone_and_in_a_traceparent() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace(id).as_deref(), Some(id));
+        assert_eq!(trace(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
+        assert_eq!(trace("villa-0042"), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! One target: its window, its queue, its errors, its health, its settings and what became of them.
+
+mod actions;
+mod history;
+mod window;
+mod work;
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::Utc;
+use domain::access::Permission;
+use domain::ids::TargetId;
+use maud::{Markup, html};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::layout::{Page, Viewer};
+use super::live::Part;
+use super::pieces::{ago, empty, moment, moment_or, span, state};
+use crate::api::Api;
+use crate::api::by::By;
+use crate::api::input::Id;
+use crate::api::problem::Problem;
+use crate::api::reader::Reader;
+use crate::api::targets::{Target, get};
+use crate::views::health;
+
+pub(super) use actions::{check, pause, resume, rotate};
+
+/// Changes of health that are shown.
+const CHANGES: i64 = 12;
+/// Checks that are shown.
+const CHECKS: i64 = 6;
+
+/// The page.
+pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid>) -> Result<Response, Problem> {
+    let target = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.1;
+    let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
+    let changes = history::changes(&mut reader, id).await?;
+    drop(reader);
+    let parts = parts(&api, &viewer.by, id).await?;
+    let body = html! {
+        p.trail { a href="/targets" { "Targets" } }
+        h1 { (target.name) }
+        @if viewer.may(Permission::WriteTargets) && target.lifecycle != "deleted" { (actions::bar(&viewer, &target)) }
+        @for part in &parts { (part.section()) }
+        section { h2 { "Settings" } (settings(&target)) }
+        section { h2 { "What was changed" } (history::list(&changes)) }
+        p { a href=(format!("/listings?target_id={id}")) { "Its listings" } " · " a href=(format!("/audit?target_id={id}")) { "Its syncs" } }
+    };
+    Ok(Page { title: &target.name, place: "/targets", topic: Some(format!("target:{id}")), body }.show(&viewer))
+}
+
+/// What of it is live.
+pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+    let target = get(State(api.clone()), by.clone(), Id(id)).await?.1;
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let windows = window::of(&mut reader, &target).await?;
+    let queue = work::queue(&mut reader, id).await?;
+    let errors = work::errors(&mut reader, id).await?;
+    let health = health_part(&mut reader, by, &target).await?;
+    Ok(vec![
+        Part::new("now", "Now", now(&target)),
+        Part::new("window", "Windows, as the limiter sees them", window::show(&windows)),
+        Part::new("queue", "Queue", queue),
+        Part::new("errors", "Last 200 syncs", errors),
+        Part::new("health", "Health", health),
+    ])
+}
+
+fn now(target: &Target) -> Markup {
+    html! { dl.facts {
+        div { dt { "Health" } dd { (state(&target.health)) } }
+        div { dt { "State" } dd { (state(&target.lifecycle)) } }
+        @if let Some(reason) = &target.lifecycle_reason { div { dt { "Because" } dd { (reason) } } }
+        div { dt { "Account" } dd { (target.account_id) } }
+        div { dt { "Channel" } dd { (target.channel) } }
+    } }
+}
+
+async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Result<Markup, Problem> {
+    let (id, org) = (TargetId(target.target_id), Some(&by.caller.org_id));
+    let now = health::now(&mut *reader, id, org).await?;
+    let changes = health::changes(&mut *reader, id, org, CHANGES).await?;
+    let checks = health::checks(reader, id, org, CHECKS).await?;
+    Ok(html! {
+        @if let Some(now) = now { dl.facts {
+            div { dt { "Last success" } dd { (moment_or(now.last_success_at, "none yet")) } }
+            div { dt { "Last failure" } dd { (moment_or(now.last_failure_at, "none")) } }
+            @if now.consecutive_failures > 0 { div { dt { "Failures in a row" } dd { (now.consecutive_failures) } } }
+            @if let Some(error) = &now.last_error { div.whole { dt { "Last error" } dd { (error) } } }
+        } }
+        @if changes.is_empty() { (empty("Its health has not changed", "The first call shows how it answers.")) }
+        @else { ol.rows { @for change in &changes { li {
+            (moment(change.at)) " " (state(&change.from_health)) " → " (state(&change.to_health)) " "
+            span.quiet { (change.reason) }
+        } } } }
+        @if !checks.is_empty() { details open { summary { "Latest checks" } ol.rows { @for check in &checks { li {
+            (moment(check.at)) " " (state(&check.class))
+            @if let Some(status) = check.status { " " (status) }
+            @if let Some(ms) = check.latency_ms { " in " (span(ms)) }
+            " " span.quiet { "asked for by " (check.asked_by) @if let Some(detail) = &check.detail { ": " (detail) } }
+        } } } } }
+    })
+}
+
+fn settings(target: &Target) -> Markup {
+    html! { dl.facts {
+        div.whole { dt { "Address" } dd { (target.base_url) } }
+        div { dt { "Account at the channel" } dd { (target.channel_account) } }
+        div { dt { "Limit" } dd { (target.rate_limit) } }
+        div { dt { "Limit of the account" } dd { (target.account_rate_limit.as_deref().unwrap_or("none")) } }
+        div { dt { "Secret" } dd { code { (target.credential) } } }
+        @if let (Some(at), Some(by)) = (target.created_at, &target.created_by) {
+            div { dt { "Made" } dd { (ago(at, Utc::now())) " by " (by) } }
+        }
+        div { dt { "Version" } dd { (target.version) } }
+    } }
+}

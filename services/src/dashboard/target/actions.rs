@@ -1,0 +1,86 @@
+//! What one may do to a target. Each goes the way of the API's own handlers.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use maud::{Markup, html};
+use secrecy::SecretString;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::api::answer::IfMatch;
+use crate::api::input::{Body, Form, Id};
+use crate::api::problem::Problem;
+use crate::api::targets::{self, Reason, RotateCredential, Target};
+use crate::dashboard::layout::Viewer;
+
+#[derive(Debug, Deserialize)]
+pub(in crate::dashboard) struct Rotation {
+    secret: SecretString,
+}
+
+/// Buttons for what the target can do now.
+pub(super) fn bar(viewer: &Viewer, target: &Target) -> Markup {
+    let path = |verb: &str| format!("/targets/{}/{verb}", target.target_id);
+    let reason = html! {
+        label { "Why? It stands in the journal." input name="reason" required maxlength="500" autocomplete="off"; }
+        button.strong { "Pause" }
+    };
+    let secret = html! {
+        label { "The new secret of the account at the channel. It is never shown again."
+            input name="secret" type="password" required autocomplete="off"; }
+        button.strong { "Rotate" }
+    };
+    html! { div.actions {
+        @if target.lifecycle == "active" { (viewer.action(&path("pause"), "Pause…", &reason)) }
+        @if target.lifecycle == "paused" || target.health == "unauthorised" {
+            (viewer.form(&path("resume"), &html! { button { "Resume" } }))
+        }
+        (viewer.form(&path("check"), &html! { button { "Check now" } }))
+        (viewer.action(&path("credential"), "Rotate secret…", &secret))
+    } }
+}
+
+fn back(id: Uuid) -> Response {
+    Redirect::to(&format!("/targets/{id}")).into_response()
+}
+
+pub(in crate::dashboard) async fn pause(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Id(id): Id<Uuid>,
+    Form(reason): Form<Reason>,
+) -> Result<Response, Problem> {
+    targets::pause(State(api), viewer.by, Id(id), IfMatch(None), Body(reason)).await?;
+    Ok(back(id))
+}
+
+pub(in crate::dashboard) async fn resume(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Id(id): Id<Uuid>,
+) -> Result<Response, Problem> {
+    targets::resume(State(api), viewer.by, Id(id), IfMatch(None)).await?;
+    Ok(back(id))
+}
+
+/// It waits until the check was made: the page then shows it.
+pub(in crate::dashboard) async fn check(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Id(id): Id<Uuid>,
+) -> Result<Response, Problem> {
+    let _checked = targets::check(State(api), viewer.by, Id(id)).await?;
+    Ok(back(id))
+}
+
+pub(in crate::dashboard) async fn rotate(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Id(id): Id<Uuid>,
+    Form(rotation): Form<Rotation>,
+) -> Result<Response, Problem> {
+    let wanted = RotateCredential::new(rotation.secret);
+    targets::rotate(State(api), viewer.by, Id(id), IfMatch(None), Body(wanted)).await?;
+    Ok(back(id))
+}

@@ -1,0 +1,63 @@
+//! The list of targets.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::layout::{Page, Viewer};
+use super::pieces::{empty, moment_or, next_page, options, state};
+use crate::api::Api;
+use crate::api::input::Query;
+use crate::api::problem::Problem;
+use crate::api::targets::{Target, TargetsQuery, list};
+
+const HEALTHS: [&str; 5] = ["healthy", "degraded", "unreachable", "unauthorised", "unknown"];
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    health: Option<String>,
+    cursor: Option<String>,
+}
+
+/// Targets by name, 50 a page.
+pub(super) async fn page(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Problem> {
+    let health = shown.health.filter(|health| !health.is_empty());
+    let query = TargetsQuery::page(health.clone(), shown.cursor);
+    let Json(found) = list(State(api), viewer.by.clone(), Query(query)).await?;
+    let body = html! {
+        h1 { "Targets" }
+        form.filter method="get" action="/targets" {
+            label { "Health " select name="health" { (options(&HEALTHS, health.as_deref(), "any")) } }
+            button { "Show" }
+        }
+        @if found.items.is_empty() {
+            (empty("No targets here", "A target is one account at one channel. Make one with POST /api/channels/targets or distribution target create."))
+        } @else { (table(&found.items)) }
+        (next_page("/targets", &[("health", health.as_deref())], found.next_cursor.as_deref()))
+    };
+    Ok(Page { title: "Targets", place: "/targets", topic: None, body }.show(&viewer))
+}
+
+fn table(targets: &[Target]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "Target" } th.wide { "Account" } th { "Health" } th { "State" } th.wide { "Limit" } th.wide { "Health since" }
+            } }
+            tbody { @for target in targets { tr {
+                td { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
+                td.wide { (target.account_id) }
+                td { (state(&target.health)) }
+                td { (state(&target.lifecycle)) }
+                td.wide { (target.rate_limit) }
+                td.wide { (moment_or(target.health_since, "not seen yet")) }
+            } } }
+        } }
+    }
+}

@@ -1,0 +1,95 @@
+//! The dashboard in a real Chromium: `tests/browser/`, run by `dev/playwright` against a real service and a sandbox.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::process::{Process, binary};
+use end_to_end::unit::unit;
+use end_to_end::world::{ACCOUNT, ORG, World};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Runs a file of tests; what they saw is left in `.dev/screenshots/`.
+async fn run(world: &World, dashboard: &str, file: &str, things: &Value) -> anyhow::Result<()> {
+    let mut command = Command::new(root().join("dev/playwright"));
+    command.arg(file).envs(world.environment()?).env("DASHBOARD", dashboard).env("THINGS", things.to_string());
+    command.env("DISTRIBUTION", binary("distribution")?).env("SCREENSHOTS", root().join(".dev/screenshots"));
+    command.env("UNIT", root().join("nats/examples/unit-changed.v1.json"));
+    let output = command.output().await.context("playwright does not run: dev/playwright --fetch")?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Where a browser has to go: cookies of a secure host are taken at `localhost`.
+fn local(api: &Api) -> String {
+    api.base().replace("127.0.0.1", "localhost")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> anyhow::Result<()> {
+    let world = World::new(&[8150]).await?;
+    let target = world.target(8150, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve_with("", &["--api-rate", "10000"])?;
+    let api = Api::of(&service).await?;
+    world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
+    world.taken(2, 2).await?;
+    let listing = world.link(target, &["villa-000".to_owned(), "villa-001".to_owned()]).await?[0];
+    // One that breaks the contract, for the page of dead letters.
+    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-002".parse()?);
+    world.publish_raw(subject, b"{}".to_vec()).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let of_listing =
+        "FROM outbound_audit AS a JOIN channel_listings AS l USING (listing_id) WHERE l.unit_id = 'villa-000'";
+    let (sync, external): (uuid::Uuid, String) =
+        sqlx::query_as(&format!("SELECT a.sync_id, l.external_id {of_listing}")).fetch_one(&world.pool).await?;
+    let things = json!({ "org": ORG, "account": ACCOUNT, "unit": "villa-000", "target": target, "listing": listing,
+        "sync": sync, "external": external, "absent": uuid::Uuid::now_v7() });
+    run(&world, &local(&api), "dashboard.spec.js", &things).await?;
+    ensure!(!service.printed().contains("panicked"), "a page made the service panic");
+    drop(service);
+    world.close().await
+}
+
+/// The OpenID provider of `dev/oidc-provider`, which ends with this.
+async fn provider(callback: &str) -> anyhow::Result<(Child, String)> {
+    let mut command = Command::new(root().join("dev/oidc-provider"));
+    command.env("PROVIDER_CALLBACK", callback).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut process = command.spawn().context("dev/oidc-provider does not run")?;
+    let printed = process.stdout.take().context("its output is piped")?;
+    let issuer = BufReader::new(printed).lines().next_line().await?.context("the provider did not start")?;
+    Ok((process, issuer))
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_a_person_signs_in_at_a_real_provider_in_a_browser() -> anyhow::Result<()> {
+    let world = World::new(&[8151]).await?;
+    let port = free_port()?;
+    let dashboard = format!("http://localhost:{port}");
+    let callback = format!("{dashboard}/sign-in/callback");
+    let (provider, issuer) = provider(&callback).await?;
+    let secret = world.path("secrets/oidc");
+    std::fs::write(&secret, "the-clients-secret")?;
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let listen = format!("127.0.0.1:{port}");
+    let further = ["--listen", &listen, "--oidc-issuer", &issuer, "--oidc-client-secret-ref", "file:oidc"];
+    let redirect = ["--oidc-redirect-url", &callback, "--oidc-scopes", "channels"];
+    let service: Process = world.serve_with("api", &[further.as_slice(), redirect.as_slice()].concat())?;
+    Api::of(&service).await?;
+    run(&world, &dashboard, "provider.spec.js", &json!({ "org": "sunstay" })).await?;
+    drop((service, provider));
+    world.close().await
+}
