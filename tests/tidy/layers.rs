@@ -52,7 +52,7 @@ const LAYERS: [Layer; 8] = [
         folder: "tests",
         name: "end_to_end",
         own: &["domain", "projections", "adapters", "services"],
-        never: &["axum", "hyper"],
+        never: &["hyper"],
     },
     Layer {
         folder: "tests/sandbox",
