@@ -42,7 +42,7 @@ async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> an
     let service = world.serve_with("", &["--api-rate", "10000"])?;
     let api = Api::of(&service).await?;
     world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
-    world.taken(2, 2).await?;
+    world.taken(2, 1).await?;
     let listing = world.link(target, &["villa-000".to_owned(), "villa-001".to_owned()]).await?[0];
     // One that breaks the contract, for the page of dead letters.
     let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-002".parse()?);

@@ -30,10 +30,14 @@ impl Things {
 }
 
 async fn ask(api: &Api, route: &Route, things: &Things) -> anyhow::Result<Answer> {
-    let form = "reason=the+matrix+asks&secret=secret-8123&position=1".to_owned();
+    let form = match route.path.rsplit('/').next() {
+        Some("credential") => "secret=secret-8123",
+        Some("replay" | "retry") if route.path.contains("listing_id") => "reason=the+matrix+asks&position=1",
+        _ => "reason=the+matrix+asks",
+    };
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html")];
     let method: Method = route.method.parse()?;
-    let body = if route.method == "POST" { form } else { String::new() };
+    let body = if route.method == "POST" { form.to_owned() } else { String::new() };
     api.send_text(method, &things.path(route), &headers, body).await
 }
 
