@@ -8,6 +8,7 @@ mod traces;
 
 use std::sync::OnceLock;
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
@@ -49,7 +50,9 @@ impl Telemetry {
     /// dropped, and the work goes on.
     pub fn start(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
         STARTED.set(()).map_err(|()| TelemetryError::StartedBefore)?;
-        let resource = Resource::builder().with_service_name(SERVICE).build();
+        // Several processes of one name must not be taken for one.
+        let instance = KeyValue::new("service.instance.id", uuid::Uuid::now_v7().to_string());
+        let resource = Resource::builder().with_attribute(instance).with_service_name(SERVICE).build();
         let registry = Registry::new();
         let mut meters = SdkMeterProvider::builder().with_resource(resource.clone());
         if options.prometheus {

@@ -1,4 +1,4 @@
-//! The architecture's rules as ordinary tests: they read the sources, start nothing and need no server.
+//! The architecture's rules as ordinary tests: they read the sources, and need no server.
 
 mod api;
 mod contracts;
@@ -8,4 +8,5 @@ mod files;
 mod golden;
 mod layers;
 mod schemas;
+mod telemetry;
 mod tree;

@@ -22,7 +22,7 @@ use super::allocation::allocate;
 use super::granted::Granted;
 use super::host::permit;
 use super::message::Message;
-use super::{START_GRACE, Shared, health};
+use super::{START_GRACE, Shared, health, trace};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -91,6 +91,7 @@ async fn made(
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
+    trace::count(&report.calls);
     let failures = store.note_check(due.target_id, report.class).await?;
     health::report_check(shared, target, &due.asked_by, &report, failures).await;
     log(target, &report);

@@ -25,7 +25,7 @@ pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> 
     let class = report.map_or("unchanged", |report| report.class.as_str());
     sync_tried(class);
     let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
-    calls.iter().for_each(count);
+    count(calls);
     let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
     let parent = job.metadata.traceparent.as_deref();
     let mut stage = match failed {
@@ -87,8 +87,13 @@ fn tell_call(call: &CallRecord, parent: Option<&str>) {
     });
 }
 
+/// Counts calls, whatever they were made for.
+pub(super) fn count(calls: &[CallRecord]) {
+    calls.iter().for_each(count_one);
+}
+
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a call")]
-fn count(call: &CallRecord) {
+fn count_one(call: &CallRecord) {
     call_made(ChannelCall {
         method: &call.method,
         status: call.status,

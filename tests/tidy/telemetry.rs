@@ -1,0 +1,189 @@
+//! The alerts and the board: promtool takes them, each alert has its tests and its row in "On call", and they ask for
+//! metrics and labels that the service shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use adapters::telemetry::{
+    ChannelCall, Gauges, Telemetry, TelemetryOptions, call_made, commits_written, observe, sync_done, sync_tried,
+};
+use serde_json::Value;
+
+use crate::tree::{none, read, root};
+
+const ALERTS: &str = "telemetry/prometheus/alerts.yml";
+const TESTS: &str = "telemetry/prometheus/alerts.test.yml";
+const BOARD: &str = "telemetry/grafana/distribution.json";
+const PAGE: &str = "telemetry/README.md";
+
+/// Labels by metric.
+type Metrics = BTreeMap<String, BTreeSet<String>>;
+
+fn promtool(arguments: &[&str]) {
+    let script = Command::new(root().join("dev/promtool")).output().expect("dev/promtool can be run");
+    assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
+    let path = String::from_utf8_lossy(&script.stdout).trim().to_owned();
+    let output = Command::new(path).args(arguments).current_dir(root()).output().expect("promtool can be run");
+    let (said, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "promtool {}:\n{said}\n{printed}", arguments.join(" "));
+}
+
+/// Each `metric{label="value"}` of a text: Prometheus's own, and what asks it. The braces of templates have no name.
+fn selectors(text: &str) -> Metrics {
+    let mut found = Metrics::new();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for (at, _) in text.match_indices('{') {
+        let name = text[..at].rsplit(|c| !is_name(c)).next().unwrap_or_default();
+        let inside = text[at + 1..].split('}').next().unwrap_or_default();
+        if !name.is_empty() {
+            // Every other part is a value.
+            let labels = inside.split('"').step_by(2).map(|part| part.trim_matches(|c| !is_name(c)));
+            let labels = labels.filter(|label| !label.is_empty()).map(str::to_owned);
+            found.entry(name.to_owned()).or_default().extend(labels);
+        }
+    }
+    found
+}
+
+/// What the service shows to Prometheus once everything has happened that it counts, by the exporter that it has.
+fn shown() -> Metrics {
+    let options = TelemetryOptions { prometheus: true, ..TelemetryOptions::default() };
+    let telemetry = Telemetry::start(&options).expect("nobody else here starts it");
+    let of = |name: &str| name.to_owned();
+    observe(Gauges {
+        queues: BTreeMap::from([(of("healthy"), (1, 1.0))]),
+        longest_queues: BTreeMap::from([(of("a target"), 1)]),
+        targets: BTreeMap::from([(of("healthy"), 1)]),
+        window_use: BTreeMap::from([(of("healthy"), 1.0)]),
+        lags: BTreeMap::from([(of("sync_queue"), (1, 1.0))]),
+        dead_letters: 1,
+        connections: (1, 1),
+    });
+    for status in [Some(200), Some(429), None] {
+        call_made(ChannelCall { method: "GET", status, class: "transient", purpose: "lookup", seconds: 1.0 });
+    }
+    sync_tried("accepted");
+    sync_done("accepted");
+    commits_written(1);
+    let text = telemetry.prometheus_text().expect("metrics can be shown");
+    let mut shown = Metrics::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        let labels = selectors(line).remove(name).unwrap_or_default();
+        shown.entry(name.to_owned()).or_default().extend(labels);
+    }
+    // Prometheus's own: whether it could ask.
+    shown.insert(of("up"), BTreeSet::new());
+    for labels in shown.values_mut() {
+        labels.extend([of("job"), of("instance")]);
+    }
+    shown
+}
+
+/// The panels of the board that ask for something.
+fn panels() -> Vec<Value> {
+    let board: Value = serde_json::from_str(&read(BOARD)).expect("the board is JSON");
+    let panels = board["panels"].as_array().expect("the board has panels");
+    panels.iter().filter(|panel| panel["type"] != "row").cloned().collect()
+}
+
+fn expressions() -> Vec<String> {
+    let targets = panels().into_iter().flat_map(|panel| panel["targets"].as_array().cloned().unwrap_or_default());
+    targets.map(|target| target["expr"].as_str().expect("an expression is text").to_owned()).collect()
+}
+
+fn without_comments(path: &str) -> String {
+    read(path).lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
+/// What stands behind `key: ` in the lines of a file.
+fn values(text: &str, key: &str) -> Vec<String> {
+    text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_rules_are_valid_and_pass_their_tests() {
+    promtool(&["check", "rules", ALERTS]);
+    promtool(&["test", "rules", TESTS]);
+}
+
+#[test]
+fn alerts_and_board_ask_for_what_the_service_shows() {
+    let shown = shown();
+    let mut found = Vec::new();
+    let mut on_the_board = BTreeSet::new();
+    let asked: Vec<(&str, String)> = expressions()
+        .into_iter()
+        .map(|expression| (BOARD, expression))
+        .chain([(ALERTS, without_comments(ALERTS)), (TESTS, without_comments(TESTS))])
+        .collect();
+    for (place, text) in &asked {
+        let metrics = selectors(text);
+        assert!(!metrics.is_empty(), "{place}: no metric has its selector in {text}");
+        for (metric, labels) in metrics {
+            match shown.get(&metric) {
+                Some(has) => {
+                    found.extend(labels.difference(has).map(|label| format!("{place}: {metric} has no {label}")));
+                }
+                None => found.push(format!("{place}: {metric}")),
+            }
+            if *place == BOARD {
+                on_the_board.insert(metric);
+            }
+        }
+    }
+    none("a metric or a label that the service does not show", &found);
+    let family = |name: &str| {
+        let ends = ["_bucket", "_sum", "_count"];
+        ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    let on_the_board: BTreeSet<String> = on_the_board.iter().map(|name| family(name)).collect();
+    let missing: Vec<String> = shown
+        .into_keys()
+        .map(|name| family(&name))
+        .filter(|name| name != "up" && !on_the_board.contains(name))
+        .collect();
+    none("a metric that is not on the board", &missing);
+}
+
+#[test]
+fn every_panel_has_a_description_a_unit_and_legends() {
+    for panel in panels() {
+        let title = panel["title"].as_str().expect("a panel has a title");
+        let written = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        assert!(written(&panel["description"]) && written(&panel["fieldConfig"]["defaults"]["unit"]), "{title}");
+        let targets = panel["targets"].as_array().expect("a panel asks for something");
+        assert!(targets.iter().all(|target| written(&target["legendFormat"])), "{title}");
+    }
+}
+
+#[test]
+fn every_alert_fires_and_is_quiet_in_a_test_and_stands_on_the_page() {
+    let (tests, page) = (read(TESTS), read(PAGE));
+    let lines: Vec<&str> = tests.lines().map(str::trim).collect();
+    let tested =
+        |alert: &str, end: &str| lines.windows(2).any(|pair| pair == [format!("alertname: {alert}").as_str(), end]);
+    let alerts = values(&read(ALERTS), "alert: ");
+    assert!(!alerts.is_empty(), "{ALERTS} has alerts");
+    for alert in alerts {
+        assert!(tested(&alert, "exp_alerts:"), "{alert} fires in no test");
+        assert!(tested(&alert, "exp_alerts: []"), "{alert} is quiet in no test");
+        assert!(page.contains(&format!("`{alert}`")), "{PAGE} does not name {alert}");
+    }
+}
+
+#[test]
+fn every_alert_names_a_row_of_on_call() {
+    let text = read("ARCHITECTURE.md").replace('`', "");
+    let (_, section) = text.split_once("## On call").expect("there is the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows: BTreeSet<&str> = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
+    let rules = read(ALERTS);
+    let runbooks = values(&rules, "runbook: ");
+    assert_eq!(runbooks.len(), values(&rules, "alert: ").len(), "each alert has a runbook");
+    let lost = |runbook: &String| {
+        let row = runbook.trim_matches('\'').strip_prefix("ARCHITECTURE.md, \"On call\": ");
+        !row.is_some_and(|row| rows.contains(row))
+    };
+    none("a runbook that is not there", &runbooks.into_iter().filter(lost).collect::<Vec<_>>());
+}
