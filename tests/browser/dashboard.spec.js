@@ -101,7 +101,9 @@ test("an Owner pauses a target and lets it go on, by keyboard alone", async ({ p
 
 test("search finds a listing by the id that the channel gave it", async ({ page }) => {
   await signIn(page, "viewer");
+  await page.waitForLoadState("load");
   await page.keyboard.press("/");
+  await expect(page.locator("#search")).toBeFocused();
   await page.keyboard.type(things.external);
   await page.keyboard.press("Enter");
   await expect(page).toHaveURL(`/listings/${things.listing}`);
