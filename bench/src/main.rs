@@ -26,6 +26,7 @@ mod seed;
 mod side;
 mod smoke;
 mod sync;
+mod telemetry;
 mod tools;
 mod units;
 mod window;
@@ -73,6 +74,8 @@ enum Command {
     Scale(scale::ScaleOptions),
     /// What reads and writes of the HTTP API take at a pace, alone and beside a full sync
     Api(api::ApiOptions),
+    /// What telemetry costs: throughput with everything on, and without
+    Telemetry(telemetry::TelemetryOptions),
     /// Private memory of the service beside 10,000 targets and a million listings
     Memory(memory::MemoryOptions),
     /// The first view beside a large database, and syncs/s with and without viewers of live pages
@@ -95,6 +98,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Growth(options) => growth::run(options, folder).await?,
         Command::Scale(options) => scale::run(options, folder).await?,
         Command::Api(options) => api::run(options, folder).await?,
+        Command::Telemetry(options) => telemetry::run(options, folder).await?,
         Command::Memory(options) => memory::run(options, folder).await?,
         Command::Dashboard(options) => dashboard::run(options).await?,
         Command::Smoke => smoke::run(folder).await?,

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Map, Value, json};
 
-use crate::{api, dashboard, fairness, growth, journal, latency, memory, rebuild, say, scale, sync, window};
+use crate::{api, dashboard, fairness, growth, journal, latency, memory, rebuild, say, scale, sync, telemetry, window};
 
 /// Figures by benchmark.
 type Figures = Map<String, Value>;
@@ -33,6 +33,7 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
         ("rebuild", &["rebuild_events_per_s", "live_events_per_s", "relay_events_per_s"]),
         ("scale", &["ratio_two"]),
         ("memory", &["private_mb"]),
+        ("telemetry", &["ratio"]),
         ("api", &["read_p99_ms", "write_p99_ms"]),
         ("dashboard", &["first_view_p50_ms", "ratio"]),
     ] {
@@ -84,6 +85,8 @@ async fn parts(folder: Option<&Path>) -> anyhow::Result<Figures> {
     note(&mut all, "growth", growth::run(&options(&tiny)?, folder).await?);
     let tiny = ["--listings=50", "--targets=4", "--pace=20", "--seconds=2", "--repeat=1"];
     note(&mut all, "api", api::run(&options(&tiny)?, folder).await?);
+    let tiny = ["--changes=50", "--targets=4", "--repeat=1"];
+    note(&mut all, "telemetry", telemetry::run(&options(&tiny)?, folder).await?);
     let tiny = ["--targets=10", "--listings=100", "--burst=20", "--settle=1"];
     note(&mut all, "memory", memory::run(&options(&tiny)?, folder).await?);
     Ok(all)
