@@ -67,10 +67,12 @@ pub async fn run(options: &ApiOptions, folder: Option<&Path>) -> anyhow::Result<
     let mut revisions = Revisions::new();
     let mut runs = Vec::new();
     for round in 1..=options.repeat {
-        let side = Ours::start_with(&world, &messages, &["--api-rate", "100000"]).await?;
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let arguments = ["--listen", &address.to_string(), "--api-rate", "100000"];
+        let side = Ours::start_with(&world, &messages, &arguments).await?;
         let all: Vec<usize> = (0..options.listings).collect();
         side.warm(&world, &all, revisions.next()).await?;
-        let callers = Callers::new(&world, &side.service, &targets).await?;
+        let callers = Callers::new(&world, &side.service, address, &targets).await?;
         // Once, so that connections and plans are there.
         callers.ask(options.pace, options.writes, Duration::from_secs(1)).await?;
         let alone = callers.ask(options.pace, options.writes, Duration::from_secs(options.seconds.into())).await?;

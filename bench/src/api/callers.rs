@@ -1,11 +1,13 @@
 //! Who asks: a service with its token, on connections that are kept.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use domain::ids::TargetId;
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::ours::Service;
@@ -36,12 +38,15 @@ struct Inner {
 
 impl Callers {
     /// With a token that the command line signs.
-    pub async fn new(world: &World, service: &Service, targets: &[TargetId]) -> anyhow::Result<Self> {
-        let process = &service.process;
-        let address = || process.printed().split("the API listens at ").nth(1).map(str::to_owned);
-        process.until(Patience::START, "listening", async || Ok(address().is_some())).await?;
-        let printed = address().context("it listens")?;
-        let base = printed.split(';').next().unwrap_or_default().to_owned();
+    pub async fn new(
+        world: &World,
+        service: &Service,
+        address: SocketAddr,
+        targets: &[TargetId],
+    ) -> anyhow::Result<Self> {
+        let listens = async || Ok(TcpStream::connect(address).await.is_ok());
+        service.process.until(Patience::START, "listening", listens).await?;
+        let base = format!("http://{address}");
         let token = std::process::Command::new(tools::program("distribution")?)
             .args(["token", "--subject", "bench", "--org", ORG, "--role", "owner"])
             .envs(world.environment()?)
