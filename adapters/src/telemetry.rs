@@ -41,7 +41,7 @@ pub struct TelemetryOptions {
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
-    metrics: Option<SdkMeterProvider>,
+    metrics: Vec<SdkMeterProvider>,
     registry: Registry,
 }
 
@@ -54,14 +54,16 @@ impl Telemetry {
         let instance = KeyValue::new("service.instance.id", uuid::Uuid::now_v7().to_string());
         let resource = Resource::builder().with_attribute(instance).with_service_name(SERVICE).build();
         let registry = Registry::new();
-        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone());
+        let mut metrics = Vec::new();
         if options.prometheus {
             let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).without_target_info();
-            meters = meters.with_reader(exporter.build().map_err(|error| TelemetryError::Exporter(error.to_string()))?);
+            let exporter = exporter.build().map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+            metrics.push(SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter).build());
         }
         let mut traces = None;
         if let Some(otlp) = &options.otlp {
-            meters = meters.with_periodic_exporter(otlp.metrics()?);
+            let sent = SdkMeterProvider::builder().with_resource(resource.clone());
+            metrics.push(sent.with_periodic_exporter(otlp.metrics()?).build());
             let provider = SdkTracerProvider::builder()
                 .with_resource(resource)
                 // What is not to be kept is never begun: see `traces`.
@@ -71,10 +73,8 @@ impl Telemetry {
             traces::start(provider.tracer(SERVICE), options.sample_ratio);
             traces = Some(provider);
         }
-        let metrics = (options.prometheus || options.otlp.is_some()).then(|| meters.build());
-        if let Some(provider) = &metrics {
-            metrics::start(&provider.meter(SERVICE));
-        }
+        let meters: Vec<_> = metrics.iter().map(|provider| provider.meter(SERVICE)).collect();
+        metrics::start(&meters);
         Ok(Self { traces, metrics, registry })
     }
 
@@ -87,8 +87,9 @@ impl Telemetry {
 
     /// Sends what is left, and stops. It may take as long as the receiver's time-out: call it where blocking is allowed.
     pub fn stop(self) {
-        let ends = [self.traces.map(|provider| provider.shutdown()), self.metrics.map(|provider| provider.shutdown())];
-        for error in ends.into_iter().flatten().filter_map(Result::err) {
+        let traces = self.traces.map(|provider| provider.shutdown());
+        let ends = traces.into_iter().chain(self.metrics.into_iter().map(|provider| provider.shutdown()));
+        for error in ends.filter_map(Result::err) {
             tracing::warn!(error = %error, "the last of the telemetry was not sent");
         }
     }

@@ -10,9 +10,9 @@ pub fn cut(text: &str, longest: usize) -> String {
     kept
 }
 
-/// The trace that a `traceparent` names; empty where there is none.
-pub fn trace_id(traceparent: Option<&str>) -> &str {
-    traceparent.and_then(|text| text.split('-').nth(1)).unwrap_or_default()
+/// The trace that a `traceparent` names.
+pub fn trace_id(traceparent: Option<&str>) -> Option<&str> {
+    traceparent.and_then(|text| text.split('-').nth(1))
 }
 
 /// A W3C `traceparent` of version 00, if this is one: a header that anyone may set, and that every event carries on.

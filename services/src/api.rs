@@ -10,6 +10,7 @@ pub(crate) mod by;
 pub(crate) mod dead_letters;
 mod export;
 mod freshness;
+mod history;
 mod idempotency;
 pub mod identity;
 pub(crate) mod input;

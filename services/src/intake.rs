@@ -8,11 +8,14 @@ mod followers;
 mod take;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use adapters::nats::Nats;
+use adapters::nats::subject::parse_unit_changed;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
+use domain::text::trace_id;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
@@ -143,7 +146,13 @@ impl Intake {
         }
         taken.end_stages();
         let counts = taken.counts();
-        tracing::info!(messages = arrived.len(), ?counts, "took unit changes in");
+        let taken_in = counts.iter().fold(BTreeMap::<&str, i64>::new(), |mut all, ((_, verdict), count)| {
+            *all.entry(verdict).or_default() += count;
+            all
+        });
+        let verdicts =
+            taken_in.iter().map(|(verdict, count)| format!("{verdict} {count}")).collect::<Vec<_>>().join(", ");
+        tracing::info!(messages = arrived.len(), verdicts, "took unit changes in");
         self.syncing.units().count(&counts).await?;
         for (message, verdict) in arrived.iter().zip(&taken.verdicts) {
             let kind = match verdict {
@@ -162,7 +171,10 @@ impl Intake {
         );
         let reason = problems.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let reason = domain::text::cut(&reason, LONGEST_REASON);
-        tracing::warn!(subject = %message.subject, problems = problems.len(), reason, "a unit change cannot be used: it is a dead letter now");
+        let trace = message.headers.as_ref().and_then(|headers| headers.get("traceparent"));
+        let trace_id = trace_id(trace.map(async_nats::HeaderValue::as_str));
+        let org_id = parse_unit_changed(self.nats.prefix.strip(&message.subject)).map(|(org, _)| org.to_string());
+        tracing::warn!(subject = %message.subject, trace_id, org_id, problems = problems.len(), reason, "a unit change cannot be used: it is a dead letter now");
         let payload = message.payload.clone();
         Ok(self.nats.bury(&id, &message.subject, message.headers.as_ref(), payload, problems).await?)
     }

@@ -168,6 +168,7 @@ fn count_ended(event: &Recorded) {
     let ChannelEvent::Listing(listing) = &event.event else { return };
     let outcome = match &**listing {
         ListingEvent::SyncSkipped { .. } => SyncOutcome::SkippedUnchanged,
+        ListingEvent::SyncRequested { supersedes: Some(_), .. } => SyncOutcome::Superseded,
         ListingEvent::SyncAccepted { attempt } if attempt.rejected.is_empty() => SyncOutcome::Accepted,
         ListingEvent::SyncAccepted { .. } => SyncOutcome::AcceptedWithRejections,
         ListingEvent::SyncFoundUnchanged { .. } => SyncOutcome::SkippedUnchanged,

@@ -56,7 +56,7 @@ async fn levels_are_told_by_what_happened_and_are_silent_where_nothing_did() -> 
     world.taken(1, 2).await?;
     world.drained(Duration::from_secs(60)).await?;
     let (code, printed, said) = world.run(&["--output", "json", "levels", "--org", ORG])?;
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 1, "a level does not hold: {said}");
     let failures = level(&serde_json::from_str(&printed)?, "sync_failures").clone();
     assert_eq!(failures["holds"], false, "{failures}");
     let foreign = api.as_caller(&world, "elsewhere", None, "owner")?;

@@ -50,7 +50,7 @@ fn shown() -> Metrics {
     let options = TelemetryOptions { prometheus: true, ..TelemetryOptions::default() };
     let telemetry = Telemetry::start(&options).expect("nobody else here starts it");
     let of = |name: &str| name.to_owned();
-    observe(Gauges {
+    observe(&Gauges {
         queues: BTreeMap::from([(of("healthy"), (1, 1.0))]),
         longest_queues: BTreeMap::from([(of("a target"), 1)]),
         targets: BTreeMap::from([(of("healthy"), 1)]),

@@ -178,9 +178,14 @@ impl<'a> Session<'a> {
         }
         let (secrets, credential) = (&self.hostaway.secrets, &self.target.credential);
         let secret = if self.doubted { secrets.read_anew(credential).await } else { secrets.read(credential).await };
-        let secret = secret.map_err(|error| match error {
-            SecretError::Unreachable { .. } => Failure::new(OutcomeClass::Transient, error.to_string()),
-            error => Failure::credentials(error.to_string()),
+        let secret = secret.map_err(|error| {
+            // Where it is kept is for the operator; what is told here is shown to others.
+            tracing::warn!(target_id = %self.target.target_id, error = %error, "a target's secret cannot be had");
+            let told = error.told();
+            match error {
+                SecretError::Unreachable { .. } => Failure::new(OutcomeClass::Transient, told),
+                _ => Failure::credentials(told),
+            }
         })?;
         self.secret = Some(secret.clone());
         Ok(secret)

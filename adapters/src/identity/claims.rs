@@ -69,7 +69,7 @@ impl ClaimNames {
 
     fn subject(&self, claims: &Value) -> Result<String, ClaimError> {
         let text = text(claims, &self.subject)?;
-        let reason = "it must be one line of 1 to 200 characters";
+        let reason = "it must be one line of 1 to 200 characters, and not begin with service:";
         if is_subject(text) { Ok(text.to_owned()) } else { Err(invalid(&self.subject, reason)) }
     }
 

@@ -67,7 +67,10 @@ impl StoredGrant {
     }
 }
 
-/// Whether a text can stand for somebody in the journal and in logs.
+/// Whether a text can stand for somebody in the journal and in logs. `service:` is how parts of this service are named.
 pub(super) fn is_subject(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= LONGEST_SUBJECT && !text.chars().any(char::is_control)
+    !text.starts_with("service:")
+        && !text.trim().is_empty()
+        && text.chars().count() <= LONGEST_SUBJECT
+        && !text.chars().any(char::is_control)
 }

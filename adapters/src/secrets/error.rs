@@ -59,4 +59,19 @@ impl SecretError {
     pub(super) fn unusable(secret: &SecretRef, reason: impl Into<String>) -> Self {
         Self::Unusable { secret: secret.clone(), reason: reason.into() }
     }
+
+    /// Without the place where it is kept, which is for the operator alone.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Missing { secret, .. } => format!("secret {secret}: there is none of this name; give a new one"),
+            Self::Exists { secret } => format!("secret {secret}: it exists already"),
+            Self::Exposed { secret, .. } => {
+                format!("secret {secret}: others can read it, so it is not used; ask the operator")
+            }
+            Self::ReadOnly { secret, .. } | Self::Unusable { secret, .. } => {
+                format!("secret {secret}: it cannot be used; the service's log says why")
+            }
+            Self::Unreachable { secret, .. } => format!("secret {secret}: its keeper does not answer"),
+        }
+    }
 }

@@ -72,8 +72,12 @@ impl EmbeddedStore {
     /// Its values that may be used now.
     pub fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
         let contents = self.contents(secret)?;
-        let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
+        if contents.secrets.is_empty() {
+            return Err(self.missing(secret));
+        }
+        // The key first: who asks for any name learns that it is lost.
         let key = Key::read(&self.key).map_err(|error| self.of_key(secret, error))?;
+        let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
         let open = |value: &str| key.open(secret.name(), value).map_err(|error| self.of_file(secret, &error));
         let previous = sealed.previous.as_ref().filter(|previous| Utc::now() < previous.until);
         Ok(Secret {

@@ -61,14 +61,20 @@ struct Instruments {
     gauges: Arc<Mutex<Gauges>>,
 }
 
-static INSTRUMENTS: OnceLock<Instruments> = OnceLock::new();
+/// One set for each way out: gauges that several readers share show what one of them saw before.
+static INSTRUMENTS: OnceLock<Vec<Instruments>> = OnceLock::new();
 
 /// Bounds of durations, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// Bounds of batches.
 const COMMITS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0];
 
-pub(super) fn start(meter: &Meter) {
+pub(super) fn start(meters: &[Meter]) {
+    // Started once: `Telemetry::start` sees to that.
+    let _ = INSTRUMENTS.set(meters.iter().map(instruments).collect());
+}
+
+fn instruments(meter: &Meter) -> Instruments {
     let gauges = Arc::<Mutex<Gauges>>::default();
     let instruments = Instruments {
         calls: meter
@@ -94,8 +100,11 @@ pub(super) fn start(meter: &Meter) {
         gauges: gauges.clone(),
     };
     observe_tables(meter, &gauges);
-    // Started once: `Telemetry::start` sees to that.
-    let _ = INSTRUMENTS.set(instruments);
+    instruments
+}
+
+fn started() -> impl Iterator<Item = &'static Instruments> {
+    INSTRUMENTS.get().into_iter().flatten()
 }
 
 /// What of the tables' figures a gauge shows, a value for each series.
@@ -156,15 +165,14 @@ fn labels(name: &'static str, value: &str) -> Vec<KeyValue> {
 }
 
 /// Shows what the tables say now, until the next time.
-pub fn observe(now: Gauges) {
-    if let Some(instruments) = INSTRUMENTS.get() {
-        *instruments.gauges.lock().unwrap_or_else(PoisonError::into_inner) = now;
+pub fn observe(now: &Gauges) {
+    for instruments in started() {
+        *instruments.gauges.lock().unwrap_or_else(PoisonError::into_inner) = now.clone();
     }
 }
 
 /// A call to a channel has ended.
 pub fn call_made(call: ChannelCall<'_>) {
-    let Some(instruments) = INSTRUMENTS.get() else { return };
     let mut labels = vec![
         KeyValue::new("http.request.method", call.method.to_owned()),
         KeyValue::new("distribution.call.purpose", call.purpose.to_owned()),
@@ -173,29 +181,31 @@ pub fn call_made(call: ChannelCall<'_>) {
         Some(status) => labels.push(KeyValue::new("http.response.status_code", i64::from(status))),
         None => labels.push(KeyValue::new("error.type", call.class.to_owned())),
     }
-    instruments.calls.record(call.seconds, &labels);
-    if call.status == Some(429) {
-        instruments.throttled.add(1, &[]);
+    for instruments in started() {
+        instruments.calls.record(call.seconds, &labels);
+        if call.status == Some(429) {
+            instruments.throttled.add(1, &[]);
+        }
     }
 }
 
 /// A try at a listing has ended, with this class or without a call.
 pub fn sync_tried(class: &str) {
-    if let Some(instruments) = INSTRUMENTS.get() {
+    for instruments in started() {
         instruments.attempts.add(1, &labels("class", class));
     }
 }
 
 /// A sync job has ended.
 pub fn sync_done(outcome: &str) {
-    if let Some(instruments) = INSTRUMENTS.get() {
+    for instruments in started() {
         instruments.syncs.add(1, &labels("outcome", outcome));
     }
 }
 
 /// One statement of the journal wrote so many commits.
 pub fn commits_written(commits: usize) {
-    if let Some(instruments) = INSTRUMENTS.get() {
+    for instruments in started() {
         instruments.commits.record(u64::try_from(commits).unwrap_or(u64::MAX), &[]);
     }
 }

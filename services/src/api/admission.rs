@@ -107,6 +107,19 @@ async fn check(
     Ok(Some(Arc::new(caller)))
 }
 
+/// The middleware of what is open to everybody and costs something: signing in and out, the document.
+pub(super) async fn by_address(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    match from.map(|from| api.inner.limiter.take(&from.to_string())) {
+        Some(Err(limited)) => {
+            let mut response = limited.into_response();
+            api.inner.limiter.empty().tell(response.headers_mut());
+            response
+        }
+        _ => next.run(request).await,
+    }
+}
+
 /// Whoever has no good credential is nobody, and is counted by the address that the requests come from.
 fn refused_from(api: &Api, from: Option<IpAddr>, refusal: Problem, left: &mut Option<Left>) -> Problem {
     let Some(from) = from.filter(|_| refusal.status == 401) else { return refusal };

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Api;
 use super::by::By;
+use super::input::BODY;
 use super::problem::{Problem, ProblemKind};
 use answers::{Begun, Key};
 
@@ -42,8 +43,9 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
 
 async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let body =
-        body.collect().await.map_err(|_| ProblemKind::TooLarge.because("a body has at most 256 KiB"))?.to_bytes();
+    let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
+    let body = tokio::time::timeout(BODY, body.collect()).await.map_err(late)?;
+    let body = body.map_err(|_| ProblemKind::TooLarge.because("a body has at most 256 KiB"))?.to_bytes();
     let mut digest = Sha256::new();
     digest.update(parts.method.as_str());
     digest.update([0]);

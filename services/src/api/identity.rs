@@ -9,7 +9,7 @@ use domain::access::Caller;
 use super::problem::{Problem, ProblemKind};
 
 /// The header that unsafe requests of a session carry; `GET /api/channels/me` gives its value.
-const CSRF_HEADER: &str = "x-csrf-token";
+pub(super) const CSRF_HEADER: &str = "x-csrf-token";
 
 /// The credentials that this service takes.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! What handlers take from a request: bodies, queries and ids, each refused with the field that is wrong.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -10,6 +12,9 @@ use super::problem::{Problem, ProblemKind};
 
 /// PostgreSQL has no place for it, in text or in JSON.
 const NUL: &str = "holds the character U+0000; leave it out";
+
+/// The longest that a body may take to arrive.
+pub(super) const BODY: Duration = Duration::from_secs(10);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -24,7 +29,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let reason = "send the body as JSON, with Content-Type: application/json";
             return Err(ProblemKind::UnsupportedMediaType.because(reason));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        let bytes = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
+        let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
+        let bytes = bytes.map_err(late)?.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge.because("a body has at most 256 KiB"),
             _ => Problem::field("body", "was cut off"),
         })?;
@@ -34,8 +41,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
-            let field = if path == "." { "body".to_owned() } else { path };
-            let reason = reason(&field, &error.inner().to_string());
+            let field = if path == "." || path == "?" { "body".to_owned() } else { path };
+            let (field, reason) = told(field, &error.inner().to_string());
             Problem::field(field, reason)
         })?;
         reader.end().map_err(|error| Problem::field("body", error.to_string()))?;
@@ -98,6 +105,17 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
         let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(id)| Self(id)).map_err(|rejection| Problem::field("path", rejection.body_text()))
     }
+}
+
+/// What serde says, of the field that it is about.
+fn told(field: String, said: &str) -> (String, String) {
+    if let Some(missing) = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        let whole = if field == "body" { missing.to_owned() } else { format!("{field}.{missing}") };
+        return (whole, "is missing".to_owned());
+    }
+    let said = said.split(" at line ").next().unwrap_or(said);
+    let reason = reason(&field, said);
+    (field, reason)
 }
 
 /// What serde says, without the value that it met: that may be a secret in the wrong place.

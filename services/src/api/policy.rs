@@ -46,6 +46,7 @@ pub const ROUTES: &[Route] = &[
     needs("PATCH", "/api/channels/targets/{target_id}", Permission::WriteTargets),
     needs("DELETE", "/api/channels/targets/{target_id}", Permission::WriteTargets),
     needs("GET", "/api/channels/targets/{target_id}/health", Permission::ReadTargets),
+    needs("GET", "/api/channels/targets/{target_id}/history", Permission::ReadTargets),
     needs("POST", "/api/channels/targets/{target_id}/check", Permission::WriteTargets),
     needs("POST", "/api/channels/targets/{target_id}/pause", Permission::WriteTargets),
     needs("POST", "/api/channels/targets/{target_id}/resume", Permission::WriteTargets),

@@ -69,6 +69,8 @@ pub enum ProblemKind {
     IdempotencyKeyInUse,
     /// Too many requests.
     RateLimited,
+    /// The request's body did not arrive in time.
+    RequestTimedOut,
     /// It took too long.
     TimedOut,
     /// What was written is not visible yet.
@@ -106,6 +108,7 @@ impl ProblemKind {
                 (StatusCode::CONFLICT, "/problems/idempotency-key-in-use", "Idempotency key in use")
             }
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "/problems/rate-limited", "Too many requests"),
+            Self::RequestTimedOut => (StatusCode::REQUEST_TIMEOUT, "/problems/request-timed-out", "Request timed out"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "/problems/timed-out", "Timed out"),
             Self::NotYetVisible => (StatusCode::SERVICE_UNAVAILABLE, "/problems/not-yet-visible", "Not visible yet"),
             Self::ChannelFailed => (StatusCode::BAD_GATEWAY, "/problems/channel-failed", "The channel failed"),

@@ -35,11 +35,11 @@ pub fn router(api: Api) -> Router {
         })
         .route_layer(admitted)
         .with_state(api.clone());
+    let open = from_fn_with_state(api.clone(), admission::by_address);
     Router::new()
         .merge(routes)
-        .merge(sign_in::router().with_state(api.clone()))
+        .merge(sign_in::router().with_state(api.clone()).merge(docs()).layer(open))
         .merge(dashboard::router(api))
-        .merge(docs())
         .fallback(unknown)
         .layer(from_fn(dashboard::for_people))
         .layer(from_fn(in_time))

@@ -12,7 +12,7 @@ use maud::html;
 use serde::Deserialize;
 
 use super::Api;
-use super::identity::{cookie, session_cookie};
+use super::identity::{CSRF_HEADER, cookie, session_cookie};
 use super::input::Query;
 use super::problem::{Problem, ProblemKind};
 use crate::dashboard::public;
@@ -46,7 +46,7 @@ struct FinishQuery {
     error: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct EndForm {
     #[serde(default)]
     csrf_token: String,
@@ -133,10 +133,14 @@ async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &
     Ok(response)
 }
 
-async fn end(State(api): State<Api>, headers: HeaderMap, Form(form): Form<EndForm>) -> Result<Response, Problem> {
+/// The token of the session comes with the form, or as programs send it.
+async fn end(State(api): State<Api>, headers: HeaderMap, body: String) -> Result<Response, Problem> {
     if let Some(cookie) = session_cookie(&headers) {
-        if !csrf_matches(&cookie, &form.csrf_token) {
-            let problem = ProblemKind::Forbidden.because("send the csrf_token of GET /api/channels/me with this form");
+        let form: EndForm = serde_urlencoded::from_str(&body).unwrap_or_default();
+        let header = headers.get(CSRF_HEADER).and_then(|token| token.to_str().ok()).unwrap_or_default();
+        if !csrf_matches(&cookie, &form.csrf_token) && !csrf_matches(&cookie, header) {
+            let reason = "send the csrf_token of GET /api/channels/me with this form, or as X-CSRF-Token";
+            let problem = ProblemKind::Forbidden.because(reason);
             return Err(Problem { field: Some("csrf_token".to_owned()), ..problem });
         }
         api.inner.identity.sessions.end(&cookie).await?;

@@ -21,6 +21,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(read::list, change::create))
         .routes(routes!(read::get, change::configure, change::delete))
         .routes(routes!(read::health))
+        .routes(routes!(read::history))
         .routes(routes!(check::check))
         .routes(routes!(change::pause))
         .routes(routes!(change::resume))

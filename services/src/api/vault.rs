@@ -91,7 +91,11 @@ impl Vault {
         check(&value)?;
         let own = self.reference(target);
         let kept = if *now == own {
-            self.secrets.rotate(&own, value).await
+            match self.secrets.rotate(&own, value.clone()).await {
+                // It was lost: the new one takes its place.
+                Err(SecretError::Missing { .. }) => self.secrets.create(&own, value).await,
+                done => done,
+            }
         } else {
             match self.secrets.create(&own, value.clone()).await {
                 // Of an earlier rotation that did not get to its command.

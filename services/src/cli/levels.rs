@@ -3,6 +3,7 @@
 use clap::Args;
 use domain::ids::OrgId;
 
+use super::failure::Failure;
 use super::output::{Cell, state, text};
 use super::session::Session;
 use crate::views::service_levels::{self, Level, Unit};
@@ -19,10 +20,16 @@ impl LevelsArgs {
         let pool = session.postgres().await?;
         let levels = service_levels::read(&mut *pool.acquire().await?, self.org.as_ref(), None).await?;
         if session.out.is_json() {
-            return session.out.json(&levels);
+            session.out.json(&levels)?;
+        } else {
+            let header = ["level", "now", "promise", "over", "observed", "holds"];
+            session.out.table(&header, levels.levels.iter().map(cells).collect(), "")?;
         }
-        let header = ["level", "now", "promise", "over", "observed", "holds"];
-        session.out.table(&header, levels.levels.iter().map(cells).collect(), "")
+        if levels.levels.iter().any(|level| level.holds == Some(false)) {
+            Err(Failure::CheckFailed.into())
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -99,12 +99,12 @@ async fn made(
 }
 
 fn log(target: &Settings, report: &CheckReport) {
-    let (target_id, target) = (target.target_id, &target.name);
+    let (org_id, target_id, target_name) = (&target.org_id, target.target_id, &target.name);
     let (class, detail) = (report.class.as_str(), report.detail.as_deref().unwrap_or_default());
     if report.class.succeeded() {
-        tracing::debug!(%target_id, target, "a check was answered");
+        tracing::debug!(%org_id, %target_id, target_name, "a check was answered");
     } else {
-        tracing::info!(%target_id, target, class, detail, "a check failed");
+        tracing::info!(%org_id, %target_id, target_name, class, detail, "a check failed");
     }
 }
 

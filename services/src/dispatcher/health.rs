@@ -102,7 +102,13 @@ async fn change(shared: &Shared, target: &Settings, metadata: &Metadata, health:
         return;
     }
     let reason = detail.unwrap_or("it answers").to_owned();
-    tracing::warn!(target = target.name, from = target.health.as_str(), to = health.as_str(), reason, "health");
+    let (from, to) = (target.health.as_str(), health.as_str());
+    let (org_id, target_id, target_name) = (&target.org_id, target.target_id, &target.name);
+    if health == Health::Healthy {
+        tracing::info!(%org_id, %target_id, target_name, from, to, reason, "a target's health changed");
+    } else {
+        tracing::warn!(%org_id, %target_id, target_name, from, to, reason, "a target's health changed");
+    }
     let credential_epoch = target.credential_epoch;
     let command = TargetCommand::ReportHealth { health, reason, credential_epoch };
     if let Err(error) = shared.commands.target(target.target_id, command, metadata).await {

@@ -21,14 +21,14 @@ const TRIES_AFTER_STOP: u32 = 12;
 
 /// What an engineer looks for in the log: every push that did not simply succeed.
 pub(super) fn log(job: &Job, report: &PushReport) {
-    let (listing_id, target, unit) = (job.link.listing_id, &job.target.name, &job.link.unit_id);
+    let (target_name, unit) = (&job.target.name, &job.link.unit_id);
     let (class, calls, detail) = (report.class.as_str(), report.calls.len(), report.detail.as_deref().unwrap_or(""));
     if report.class.succeeded() {
-        tracing::debug!(%listing_id, target, %unit, class, calls, "pushed");
+        tracing::debug!(target_name, %unit, class, calls, "pushed");
     } else if report.class == OutcomeClass::Throttled {
-        tracing::info!(%listing_id, target, %unit, class, calls, detail, "a push was held back");
+        tracing::info!(target_name, %unit, class, calls, detail, "a push was held back");
     } else {
-        tracing::warn!(%listing_id, target, %unit, class, calls, detail, "a push failed");
+        tracing::warn!(target_name, %unit, class, calls, detail, "a push failed");
     }
 }
 

@@ -52,7 +52,7 @@ struct Queue {
 pub(super) async fn watch(pool: PgPool, nats: Nats, stop: CancellationToken) {
     loop {
         match look(&pool, &nats).await {
-            Ok(now) => observe(now),
+            Ok(now) => observe(&now),
             Err(error) => tracing::debug!(error = %error, "the figures of the tables cannot be had now"),
         }
         tokio::select! {

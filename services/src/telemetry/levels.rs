@@ -31,7 +31,17 @@ pub async fn level(pool: &PgPool) -> Result<Option<LogLevel>, sqlx::Error> {
 
 /// A filter, if it is one.
 pub fn checked_level(filter: &str) -> anyhow::Result<String> {
-    parse(filter).map(|_| filter.to_owned())
+    parse(filter)?;
+    // A word alone is taken for a module, and a typo would silence every process.
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let lone = filter
+        .split(',')
+        .map(str::trim)
+        .find(|part| !part.contains(['=', '[']) && !levels.contains(&part.to_ascii_lowercase().as_str()));
+    match lone {
+        Some(word) => anyhow::bail!("{word:?} is no level ({}); of a module it is {word}=debug", levels.join(", ")),
+        None => Ok(filter.to_owned()),
+    }
 }
 
 /// Sets the filter of all processes, or takes it back.

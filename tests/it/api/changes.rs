@@ -8,6 +8,8 @@ use end_to_end::unit::unit;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_is_linked_sent_retried_and_found_in_the_audit() -> anyhow::Result<()> {
@@ -90,6 +92,11 @@ async fn two_admins_do_not_overwrite_each_other() -> anyhow::Result<()> {
     let second = api.send(Method::PATCH, &path, &[("if-match", &tag)], Some(&change("Two"))).await?.expect(412)?;
     assert_eq!(second.json()["type"], json!("/problems/version-mismatch"));
     assert_eq!(api.get(&path).await?.json()["name"], json!("One"));
+    // Who did it stands in its history.
+    let history = api.get(&format!("{path}/history?limit=1")).await?.expect(200)?.json();
+    assert_eq!(history["items"][0]["event_type"], json!("TargetConfigured"));
+    assert_eq!(history["items"][0]["metadata"]["actor"], json!(format!("owner-of-{ORG}")), "{history}");
+    assert!(history["items"][0]["metadata"]["credential_id"].is_string(), "{history}");
     // A target's secret stays with its host.
     let away = json!({ "base_url": "http://127.0.0.1:9/elsewhere" });
     let away = api.send(Method::PATCH, &path, &[], Some(&away)).await?.expect(400)?;
@@ -149,6 +156,10 @@ async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Re
         assert_eq!(answer.json()["field"], json!(named), "{}", answer.text);
         assert!(!answer.text.contains("my-very-secret-token"), "{}", answer.text);
     }
+    let mut body = whole.clone();
+    body.as_object_mut().and_then(|body| body.remove("name"));
+    let missing = api.post("/api/channels/targets", &body).await?.expect(400)?;
+    assert_eq!((&missing.json()["field"], &missing.json()["detail"]), (&json!("name"), &json!("is missing")));
     let get = |path: &'static str| api.get(path);
     assert_eq!(get("/api/channels/targets?limit=0").await?.expect(400)?.json()["field"], json!("limit"));
     assert_eq!(get("/api/channels/targets?cursor=abc").await?.expect(400)?.json()["field"], json!("cursor"));
@@ -203,8 +214,52 @@ async fn a_request_without_a_good_credential_is_limited_by_where_it_comes_from()
     let limited: Vec<_> = answers.iter().filter(|answer| answer.status.as_u16() == 429).collect();
     assert!(answers.iter().any(|answer| answer.status.as_u16() == 401) && limited.len() >= 20, "{answers:?}");
     assert_eq!(limited[0].header("ratelimit-remaining"), "0");
+    let signing_in = (0..40).map(|_| nobody.get("/sign-in"));
+    let answers = futures::future::try_join_all(signing_in).await?;
+    assert!(answers.iter().filter(|answer| answer.status.as_u16() == 429).count() >= 20, "{answers:?}");
     // Whoever is somebody has a bucket of its own.
     nobody.as_caller(&world, ORG, None, "owner")?.get("/api/channels/targets").await?.expect(200)?;
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_arrive_is_the_callers_fault() -> anyhow::Result<()> {
+    let world = World::new(&[8104]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let (_, token, _) = world.run(&["token", "--subject", "slow", "--org", ORG, "--role", "owner"])?;
+    let mut connection = TcpStream::connect(api.base().trim_start_matches("http://")).await?;
+    let head = format!(
+        "POST /api/channels/targets HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: 100\r\n\r\n{{",
+        token.trim()
+    );
+    connection.write_all(head.as_bytes()).await?;
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(25), connection.read(&mut answer)).await??;
+    let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_is_told_by_readiness_and_its_place_to_nobody() -> anyhow::Result<()> {
+    let world = World::new(&[8105]).await?;
+    let service = world.serve("")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let wanted = json!({ "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
+        "channel_account": "8105", "secret": "secret-8105" });
+    let made = api.post("/api/channels/targets", &wanted).await?.expect(201)?;
+    let target = made.json()["target_id"].as_str().unwrap_or_default().to_owned();
+    std::fs::remove_file(world.path("secrets/.store/key"))?;
+    // Before anybody asked: what was found is good for a while.
+    let ready = api.get("/health/ready").await?.expect(200)?.json();
+    assert_eq!(ready["secret_store"], json!(false), "{ready}");
+    let checked = api.send(Method::POST, &format!("/api/channels/targets/{target}/check"), &[], None).await?;
+    assert!(!checked.text.contains("secrets/.store"), "{}", checked.text);
+    assert!(checked.text.contains("the service's log says why"), "{}", checked.text);
     drop(service);
     world.close().await
 }

@@ -2,18 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, Utc};
 use domain::ids::ListingId;
 use domain::listing::{ChannelListing, Link, ListingError};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sqlx::FromRow;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
+use crate::api::history::{self, Event, HistoryQuery};
 use crate::api::input::{Id, Query, one_of};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
@@ -106,43 +104,6 @@ pub(super) async fn visible(api: &Api, by: &By, id: ListingId) -> Result<(Link, 
     link.map(|link| (link, listing, version)).ok_or_else(|| ListingError::NotFound.into())
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HistoryQuery {
-    /// Events of a page: 1 to 500, by default 50
-    limit: Option<i64>,
-    /// `next_cursor` of the page before
-    cursor: Option<String>,
-    /// Wait until the read models show this position
-    #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
-    min_position: Option<i64>,
-}
-
-/// An event of the journal.
-#[derive(Debug, FromRow, Serialize, ToSchema)]
-pub(crate) struct Event {
-    position: i64,
-    event_id: Uuid,
-    sequence: i64,
-    #[schema(example = "SyncAccepted")]
-    event_type: String,
-    event_version: String,
-    /// Its content, as in `nats/schemas/event.v1.json`.
-    #[schema(value_type = Object)]
-    payload: Value,
-    /// Who did it, by which credential, and what caused it.
-    #[schema(value_type = Object)]
-    metadata: Value,
-    recorded_at: DateTime<Utc>,
-}
-
-const HISTORY: &str = "
-SELECT position, event_id, sequence, event_type, event_version, payload, metadata, recorded_at FROM events
-WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1 AND org_id = $2
-    AND ($3::text[] IS NULL OR account_id = ANY ($3)) AND ($4::bigint IS NULL OR sequence < $4)
-ORDER BY sequence DESC LIMIT $5 + 1";
-
 /// Everything that happened to a listing, the newest first, from the journal itself.
 #[utoipa::path(get, path = "/api/channels/listings/{listing_id}/history", tag = "listings",
     params(("listing_id" = Uuid, Path, description = "The listing"), HistoryQuery),
@@ -153,14 +114,6 @@ pub(crate) async fn history(
     Id(id): Id<Uuid>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Page<Event>>, Problem> {
-    let limit = limit(query.limit)?;
-    let before: Option<i64> = decode(query.cursor.as_deref())?;
-    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
-    let rows = sqlx::query_as(HISTORY).bind(id.to_string()).bind(by.caller.org_id.as_str());
-    let rows = rows.bind(account_filter(&by.caller)).bind(before).bind(limit);
-    let rows: Vec<Event> = rows.fetch_all(&mut *reader).await?;
-    if rows.is_empty() && before.is_none() {
-        return Err(ListingError::NotFound.into());
-    }
-    Ok(Json(Page::of(rows, limit, |event| event.sequence)))
+    let page = history::page(&api, &by, "ChannelListing", id, &query).await?;
+    page.map(Json).ok_or_else(|| ListingError::NotFound.into())
 }

@@ -12,6 +12,7 @@ use super::shape::{COLUMNS, Row, Target};
 use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
+use crate::api::history::{self, Event, HistoryQuery};
 use crate::api::input::{Id, Query, one_of};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
@@ -134,4 +135,18 @@ pub(crate) async fn health(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> 
     let changes = health::changes(&mut reader, id, org, CHANGES).await?;
     let checks = health::checks(&mut reader, id, org, CHANGES).await?;
     Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, changes, checks }))
+}
+
+/// Everything that happened to a target, the newest first, from the journal itself: who did it, and by which credential.
+#[utoipa::path(get, path = "/api/channels/targets/{target_id}/history", tag = "targets",
+    params(("target_id" = Uuid, Path, description = "The target"), HistoryQuery),
+    responses((status = 200, body = Page<Event>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(in crate::api) async fn history(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<Page<Event>>, Problem> {
+    let page = history::page(&api, &by, "ChannelTarget", id, &query).await?;
+    page.map(Json).ok_or_else(|| TargetError::NotFound.into())
 }

@@ -31,5 +31,8 @@ impl GrantArgs {
 /// A name that stands in the journal.
 pub(super) fn subject(text: &str) -> Result<String, String> {
     let text = super::super::arguments::person(text)?;
+    if text.starts_with("service:") {
+        return Err("service: is how parts of this service are named; take another name".to_owned());
+    }
     if text.chars().count() > 200 { Err("use at most 200 characters".to_owned()) } else { Ok(text) }
 }

@@ -36,7 +36,7 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid) -> Result<Markup,
     );
     let rows: Vec<Waiting> = sqlx::query_as(&rows).bind(id).bind(SHOWN).fetch_all(reader).await?;
     let Some(oldest) = oldest else {
-        return Ok(empty("Nothing waits", "Every listing of this target is as it should be."));
+        return Ok(empty("Nothing waits", "No listing of this target has anything to send."));
     };
     let more = if count == COUNTED { "+" } else { "" };
     Ok(html! {
