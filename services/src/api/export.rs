@@ -118,62 +118,60 @@ fn written(form: Form, rows: &[Sync], header: bool) -> std::io::Result<Vec<u8>> 
         Form::Csv => {
             let mut writer = csv::Writer::from_writer(Vec::new());
             if header {
-                writer.write_record(HEADER)?;
+                writer.write_record(COLUMNS.iter().map(|(name, _)| name))?;
             }
             for sync in rows {
-                writer.write_record(record(sync))?;
+                writer.write_record(COLUMNS.iter().map(|(_, of)| of(sync)))?;
             }
             writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
         }
     }
 }
 
-const HEADER: [&str; 18] = [
-    "sync_id",
-    "listing_id",
-    "account_id",
-    "target_id",
-    "target_name",
-    "unit_id",
-    "cause",
-    "reason",
-    "revision",
-    "snapshot",
-    "needs",
-    "outcome",
-    "class",
-    "attempts",
-    "calls",
-    "created_by",
-    "requested_at",
-    "finished_at",
+/// A column of the table: its name, and what stands in it.
+type Column = (&'static str, fn(&Sync) -> String);
+
+/// Everything that a line of NDJSON has.
+const COLUMNS: &[Column] = &[
+    ("sync_id", |sync| sync.sync_id.to_string()),
+    ("listing_id", |sync| sync.listing_id.to_string()),
+    ("idempotency_key", |sync| sync.idempotency_key.clone()),
+    ("org_id", |sync| sync.org_id.clone()),
+    ("account_id", |sync| sync.account_id.clone()),
+    ("target_id", |sync| sync.target_id.to_string()),
+    ("target_name", |sync| plain(sync.target_name.as_deref())),
+    ("unit_id", |sync| plain(sync.unit_id.as_deref())),
+    ("ordinal", |sync| sync.ordinal.to_string()),
+    ("cause", |sync| sync.cause.clone()),
+    ("reason", |sync| plain(sync.reason.as_deref())),
+    ("revision", |sync| sync.revision.to_string()),
+    ("snapshot", |sync| sync.snapshot.clone()),
+    ("needs", |sync| sync.needs.join(" ")),
+    ("outcome", |sync| sync.outcome.clone()),
+    ("class", |sync| plain(sync.class.as_deref())),
+    ("attempts", |sync| sync.attempts.to_string()),
+    ("calls", |sync| sync.calls.to_string()),
+    ("rejected", |sync| sync.rejected.to_string()),
+    ("detail", |sync| plain(sync.detail.as_deref())),
+    ("superseded_by", |sync| sync.superseded_by.map(|id| id.to_string()).unwrap_or_default()),
+    ("created_by", |sync| plain(Some(&sync.created_by))),
+    ("credential", |sync| sync.credential.clone()),
+    ("correlation_id", |sync| sync.correlation_id.to_string()),
+    ("traceparent", |sync| plain(sync.traceparent.as_deref())),
+    ("requested_at", |sync| sync.requested_at.to_rfc3339()),
+    ("first_attempt_at", |sync| moment(sync.first_attempt_at)),
+    ("next_attempt_at", |sync| moment(sync.next_attempt_at)),
+    ("finished_at", |sync| moment(sync.finished_at)),
+    ("position", |sync| sync.position.to_string()),
+    ("updated_position", |sync| sync.updated_position.to_string()),
 ];
 
-fn record(sync: &Sync) -> [String; 18] {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    [
-        sync.sync_id.to_string(),
-        sync.listing_id.to_string(),
-        sync.account_id.clone(),
-        sync.target_id.to_string(),
-        plain(text(&sync.target_name)),
-        text(&sync.unit_id),
-        sync.cause.clone(),
-        plain(text(&sync.reason)),
-        sync.revision.to_string(),
-        sync.snapshot.clone(),
-        sync.needs.join(" "),
-        sync.outcome.clone(),
-        text(&sync.class),
-        sync.attempts.to_string(),
-        sync.calls.to_string(),
-        plain(sync.created_by.clone()),
-        sync.requested_at.to_rfc3339(),
-        sync.finished_at.map(|at| at.to_rfc3339()).unwrap_or_default(),
-    ]
+fn moment(at: Option<DateTime<Utc>>) -> String {
+    at.map(|at| at.to_rfc3339()).unwrap_or_default()
 }
 
-/// People's texts may begin like a formula, which a spreadsheet would run.
-fn plain(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+/// People's texts may begin like a formula, which a spreadsheet would run, or move a terminal's cursor.
+fn plain(text: Option<&str>) -> String {
+    let text: String = text.unwrap_or_default().chars().filter(|c| !c.is_control() || *c == '\n').collect();
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
