@@ -32,6 +32,9 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
     if !unsafe_method {
         return next.run(request).await;
     }
+    if request.headers().get_all(KEY).iter().count() > 1 {
+        return Problem::field("Idempotency-Key", "give one key").into_response();
+    }
     let key = key.to_str().unwrap_or_default().to_owned();
     if !(1..=LONGEST_KEY).contains(&key.len()) {
         let reason = format!("1 to {LONGEST_KEY} visible ASCII characters, such as a UUID");

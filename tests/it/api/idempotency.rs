@@ -34,6 +34,8 @@ async fn a_key_makes_one_target_however_often_it_is_sent() -> anyhow::Result<()>
     other["name"] = json!("twice");
     let reused = api.send(Method::POST, path, &key, Some(&other)).await?.expect(422)?;
     assert_eq!(reused.json()["type"], json!("/problems/idempotency-key-reused"));
+    let two = [("idempotency-key", "one"), ("idempotency-key", "another")];
+    api.send(Method::POST, path, &two, Some(&body)).await?.expect(400)?;
     // Somebody else's key of the same text is another one.
     let elsewhere = api.as_caller(&world, "another", None, "owner")?;
     elsewhere.send(Method::POST, path, &key, Some(&other)).await?.expect(201)?;

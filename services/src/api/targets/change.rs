@@ -182,7 +182,10 @@ pub(crate) async fn configure(
     let account_rate_limit = match wanted.account_rate_limit.as_deref() {
         None => None,
         Some("none") => Some(None),
-        Some(limit) => Some(Some(parsed("account_rate_limit", limit)?)),
+        Some(limit) => Some(Some(parsed("account_rate_limit", limit).map_err(|problem| Problem {
+            detail: format!("{}; or none, to take it away", problem.detail),
+            ..problem
+        })?)),
     };
     if let Some(base_url) = &wanted.base_url {
         may_lead(&api, base_url).await?;
