@@ -10,3 +10,4 @@ pub mod listings;
 pub mod preview;
 pub mod queue;
 pub mod service_levels;
+pub mod windows;

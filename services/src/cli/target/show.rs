@@ -1,16 +1,15 @@
 //! `target show`: the settings as the journal has them, and what the dispatchers' tables say now.
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use serde::Serialize;
-use sqlx::FromRow;
 
 use super::shape::{Listings, Target, look};
 use crate::cli::output::{Cell, Out, text};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
 use crate::views::health::{self, Health};
+use crate::views::windows::{self, Window};
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -20,25 +19,6 @@ struct Shown {
     windows: Vec<Window>,
 }
 
-/// The use of a window at this moment.
-#[derive(Debug, FromRow, Serialize)]
-struct Window {
-    scope: String,
-    requests: Option<i32>,
-    window_ms: Option<i32>,
-    in_use: i64,
-    next_free_at: Option<DateTime<Utc>>,
-    paused_until: Option<DateTime<Utc>>,
-}
-
-const WINDOWS: &str = "
-SELECT r.scope, r.requests, r.window_ms,
-    count(s.slot) FILTER (WHERE s.free_at > now() AND s.slot <= r.requests) AS in_use,
-    min(s.free_at) FILTER (WHERE s.free_at > now() AND s.slot <= r.requests) AS next_free_at,
-    CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until
-FROM rate_scopes AS r LEFT JOIN rate_slots AS s ON s.scope = r.scope
-WHERE r.scope = ANY($1) GROUP BY r.scope ORDER BY r.scope DESC";
-
 pub(super) async fn show(session: &Session, target_id: TargetId) -> anyhow::Result<()> {
     let pool = session.postgres().await?;
     let syncing = session.syncing(&pool);
@@ -46,7 +26,7 @@ pub(super) async fn show(session: &Session, target_id: TargetId) -> anyhow::Resu
     let mut found = found.with_context(|| format!("target {target_id}"))?;
     let target = found.pop().context("one target is one answer")?;
     let scopes = [target.settings.target_scope().to_string(), target.settings.account_scope().to_string()];
-    let windows = sqlx::query_as(WINDOWS).bind(&scopes[..]).fetch_all(&pool).await?;
+    let windows = windows::of(&mut *pool.acquire().await?, &scopes).await?;
     let shown =
         Shown { target, health_detail: health::now(&mut *pool.acquire().await?, target_id, None).await?, windows };
     if session.out.is_json() { session.out.json(&shown) } else { print(session.out, &shown) }
@@ -79,7 +59,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         return Ok(());
     }
     out.line("")?;
-    let rows = shown.windows.iter().map(Window::cells).collect();
+    let rows = shown.windows.iter().map(cells).collect();
     out.table(&["window", "in use", "of", "per", "next free", "paused until"], rows, "")
 }
 
@@ -91,15 +71,13 @@ fn counts(listings: &Listings) -> String {
     format!("{left}{} active, {} paused, {} unlinked", listings.active, listings.paused, listings.unlinked)
 }
 
-impl Window {
-    fn cells(&self) -> Vec<Cell> {
-        vec![
-            text(&self.scope),
-            text(self.in_use),
-            text(self.requests.map_or_else(|| "no limit".to_owned(), |n| n.to_string())),
-            text(self.window_ms.map_or_else(String::new, |ms| format!("{}s", f64::from(ms) / 1000.0))),
-            text(self.next_free_at.map_or_else(|| "now".to_owned(), moment)),
-            text(optional_moment(self.paused_until)),
-        ]
-    }
+fn cells(window: &Window) -> Vec<Cell> {
+    vec![
+        text(&window.scope),
+        text(window.in_use),
+        text(window.requests.map_or_else(|| "no limit".to_owned(), |n| n.to_string())),
+        text(window.window_ms.map_or_else(String::new, |ms| format!("{}s", f64::from(ms) / 1000.0))),
+        text(window.next_free_at.map_or_else(|| "now".to_owned(), moment)),
+        text(optional_moment(window.paused_until)),
+    ]
 }

@@ -1,0 +1,35 @@
+//! The windows of a target as the limiter sees them: the rows that it works with itself.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection};
+
+/// The use of a window at this moment.
+#[derive(Debug, FromRow, Serialize)]
+pub struct Window {
+    /// The scope of the limit: `target:…` or `account:…`.
+    pub scope: String,
+    /// How many requests it admits; `None` without a limit.
+    pub requests: Option<i32>,
+    /// How long it is, in milliseconds.
+    pub window_ms: Option<i32>,
+    /// Slots that are taken, of those that the limit admits now.
+    pub in_use: i64,
+    /// When the first of them comes back.
+    pub next_free_at: Option<DateTime<Utc>>,
+    /// Until when the channel has paused it.
+    pub paused_until: Option<DateTime<Utc>>,
+}
+
+const WINDOWS: &str = "
+SELECT r.scope, r.requests, r.window_ms,
+    count(s.slot) FILTER (WHERE s.free_at > now() AND s.slot <= r.requests) AS in_use,
+    min(s.free_at) FILTER (WHERE s.free_at > now() AND s.slot <= r.requests) AS next_free_at,
+    CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until
+FROM rate_scopes AS r LEFT JOIN rate_slots AS s ON s.scope = r.scope
+WHERE r.scope = ANY($1) GROUP BY r.scope ORDER BY r.scope DESC";
+
+/// Those of these scopes in which a call was made before.
+pub async fn of(connection: &mut PgConnection, scopes: &[String]) -> Result<Vec<Window>, sqlx::Error> {
+    sqlx::query_as(WINDOWS).bind(scopes).fetch_all(connection).await
+}
