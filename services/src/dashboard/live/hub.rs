@@ -82,7 +82,7 @@ impl Live {
     pub(super) fn look(&self, api: &Api, topic: Topic, by: By) -> Result<Look, Problem> {
         let full = |_| ProblemKind::Unavailable.because("too many look live; reload the page instead").retry_after(30);
         let place = self.viewers.clone().try_acquire_owned().map_err(full)?;
-        let parts = self.with_topics(|topics| {
+        let mut parts = self.with_topics(|topics| {
             if !topics.running {
                 topics.running = true;
                 tokio::spawn(watching::run(api.clone()));
@@ -90,6 +90,8 @@ impl Live {
             let fresh = || Watched { by, parts: watch::Sender::new(Parts::default()), made_at: None, touched: true };
             topics.watched.entry(topic).or_insert_with(fresh).parts.subscribe()
         });
+        // What was made between the page and its stream is news to this viewer.
+        parts.mark_changed();
         Ok(Look { parts, ended: self.ended.clone(), _place: place })
     }
 
