@@ -90,6 +90,6 @@ impl Channel for Hostaway {
     }
 
     async fn check(&self, target: &Settings, host: &dyn SyncHost) -> CheckReport {
-        check::check(session::Session::new(self, target, host)).await
+        check::check(session::Session::new(self, target, host).with_current_secret_alone()).await
     }
 }

@@ -17,7 +17,10 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::{Registry, TextEncoder};
 
 pub use error::TelemetryError;
-pub use metrics::{ChannelCall, Gauges, MostTargets, call_made, commits_written, observe, sync_done, sync_tried};
+pub use metrics::{
+    ChannelCall, Gauges, MostTargets, ServedRequest, call_made, commits_written, observe, request_served, sync_done,
+    sync_tried,
+};
 pub use otlp::{OtlpOptions, Protocol};
 pub use traces::{Happened, Kind, Stage, happened, is_sampled};
 

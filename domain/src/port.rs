@@ -76,6 +76,20 @@ pub struct ReadReport {
     pub answers: BTreeMap<Section, Value>,
     /// Every call that was made.
     pub calls: Vec<CallRecord>,
+    /// What keeps the listing from being what was sent, whatever its fields are.
+    pub standing: Standing,
+}
+
+/// How a listing stands at its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It is there, as far as was read.
+    #[default]
+    There,
+    /// It is in the channel's archive, where nothing is sold and nothing can be changed.
+    Archived,
+    /// There is no such listing.
+    Gone,
 }
 
 /// How a check of a target ended.

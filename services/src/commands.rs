@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use adapters::event_store::{Journal, JournalContext, Moved, metadata_key};
 use adapters::telemetry::{Happened, Kind, happened, is_sampled};
@@ -17,7 +17,12 @@ use domain::target::{ChannelTarget, TargetCommand, TargetError};
 use uuid::Uuid;
 
 /// A command is run again this often when another process was faster.
-const TRIES: u32 = 20;
+const TRIES: u32 = 60;
+/// So often it is run again at once; then it waits a little, so that many who change one thing at the same time do not
+/// meet again.
+const AT_ONCE: u32 = 5;
+/// The longest such wait.
+const LONGEST_WAIT_MS: u64 = 20;
 
 /// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -234,10 +239,14 @@ where
     A: Aggregate + Clone + 'static,
     A::Command: Clone + Send,
 {
-    for _ in 0..TRIES {
+    for tried in 0..TRIES {
         match execute(framework, id, command.clone(), metadata.clone()).await {
             Ok(position) => return Ok(position),
-            Err(AggregateError::AggregateConflict) => tokio::task::yield_now().await,
+            Err(AggregateError::AggregateConflict) if tried < AT_ONCE => tokio::task::yield_now().await,
+            Err(AggregateError::AggregateConflict) => {
+                let wait_ms = rand::random_range(0..=LONGEST_WAIT_MS);
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            }
             Err(error) => return Err(failure(error)),
         }
     }

@@ -14,7 +14,7 @@ mod job;
 mod message;
 mod record;
 mod round;
-mod trace;
+pub(crate) mod trace;
 pub mod visitor;
 mod waiting;
 mod work;

@@ -1,6 +1,7 @@
 //! Where a listing at its channel is not what was sent last. It reads the channel, inside the windows that every call keeps
 //! to, and changes nothing: a sync that somebody asks for heals what it finds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,10 +9,10 @@ use domain::call::CallRecord;
 use domain::channel::{RejectedPart, Section};
 use domain::difference::{Bodies, Differences, FieldDifference};
 use domain::ids::ListingId;
-use domain::listing::{LinkState, ListingError};
+use domain::listing::{Link, LinkState, ListingError};
 use domain::mapping;
 use domain::outcome::OutcomeClass;
-use domain::port::Reading;
+use domain::port::{Reading, Standing};
 use domain::target::{Health, Lifecycle, Settings};
 use serde::Serialize;
 use serde_json::Value;
@@ -19,10 +20,11 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::dispatcher::Channels;
 use crate::dispatcher::visitor::{Egress, Visitor};
+use crate::dispatcher::{Channels, trace};
 use crate::payloads::PayloadError;
 use crate::syncing::{SyncError, Syncing};
+use crate::views::circuit;
 use crate::views::explain::ExplainedCall;
 use crate::views::explain::history::{History, NoHistory};
 use crate::views::explain::now::{ScopeWindow, windows};
@@ -38,8 +40,12 @@ pub struct Drift {
     pub listing_id: Uuid,
     /// Its id at the channel.
     pub external_id: String,
-    /// Nothing differs but what is explained.
+    /// It is there, and nothing differs but what is explained.
     pub in_line: bool,
+    /// The channel has no such listing, so nothing could be compared.
+    pub gone: bool,
+    /// It is in the channel's archive, which refuses every change.
+    pub archived: bool,
     /// When the channel had been read.
     pub read_at: DateTime<Utc>,
     /// The sections that were compared: those that were sent.
@@ -80,7 +86,7 @@ pub enum NoDrift {
     #[error("failed to look for drift: {0}")]
     Database(#[from] sqlx::Error),
     /// There was no slot in time.
-    #[error("{0}; try again later")]
+    #[error("{0}; try again in a moment")]
     NoSlot(String),
     /// The channel did not answer with the listing.
     #[error("the channel could not be read: {class}: {detail}")]
@@ -132,14 +138,17 @@ impl DriftReader {
         if sent.is_empty() {
             return Err(NoDrift::NotNow("nothing was sent since it was linked, so nothing can differ".to_owned()));
         }
-        let (answers, calls) = self.ask(target, Reading { target, external_id, sent: &sent }).await?;
+        let (standing, answers, calls) = self.ask(target, Reading { target, external_id, sent: &sent }).await?;
         let read_at = Utc::now();
         let today = read_at
             .date_naive()
             .to_string()
             .parse()
             .map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
-        let mut differences = mapping::drift(target.channel, &sent, &answers, today);
+        let gone = standing == Standing::Gone;
+        let archived = standing == Standing::Archived;
+        let mut differences =
+            if gone { Differences::default() } else { mapping::drift(target.channel, &sent, &answers, today) };
         let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(&self.pool).await?;
         let refused: Vec<RejectedPart> =
             refused.and_then(|parts| serde_json::from_value(parts).ok()).unwrap_or_default();
@@ -147,7 +156,9 @@ impl DriftReader {
         let mut drift = Drift {
             listing_id: id.0,
             external_id: external_id.to_string(),
-            in_line: differences.unexpected() == 0,
+            in_line: differences.unexpected() == 0 && standing == Standing::There,
+            gone,
+            archived,
             read_at,
             sections: sections(&sent),
             compared_with: known.described(),
@@ -156,7 +167,7 @@ impl DriftReader {
             calls: calls.iter().map(Into::into).collect(),
             words: Vec::new(),
         };
-        drift.words = words(&drift);
+        drift.words = words(&drift, history.listing.link());
         Ok(drift)
     }
 
@@ -164,13 +175,17 @@ impl DriftReader {
         &self,
         target: &Settings,
         reading: Reading<'_>,
-    ) -> Result<(std::collections::BTreeMap<Section, Value>, Vec<CallRecord>), NoDrift> {
+    ) -> Result<(Standing, BTreeMap<Section, Value>, Vec<CallRecord>), NoDrift> {
+        if let Some(circuit) = circuit::open(&self.pool, target.target_id).await? {
+            return Err(NoDrift::NotNow(circuit.words()));
+        }
         let commands = self.syncing.commands();
         let visitor = Visitor::new(self.pool.clone(), commands, target, &self.egress, PATIENCE);
         let report = self.channels.of(target.channel).read(reading, &visitor).await;
         if let Err(error) = visitor.settle().await {
             tracing::warn!(error = %error, "slots of a read run out by themselves");
         }
+        trace::count(&report.calls, target);
         tracing::info!(target_id = %target.target_id, calls = report.calls.len(), class = %report.class, "read for drift");
         if let Some(why) = visitor.refusal() {
             let windows = windows(&self.pool, target).await?;
@@ -179,7 +194,8 @@ impl DriftReader {
             return Err(NoDrift::NoSlot(if closed.is_empty() { why } else { format!("{why}: {}", closed.join("; ")) }));
         }
         match report.class {
-            OutcomeClass::Accepted => Ok((report.answers, report.calls)),
+            _ if report.standing == Standing::Gone => Ok((Standing::Gone, BTreeMap::new(), report.calls)),
+            OutcomeClass::Accepted => Ok((report.standing, report.answers, report.calls)),
             class => Err(NoDrift::Channel { class, detail: report.detail.unwrap_or_default() }),
         }
     }
@@ -204,14 +220,36 @@ fn refused_before(refused: &[RejectedPart], field: &FieldDifference) -> Option<S
     Some(format!("refused at the last sync: {}", part.reason))
 }
 
+/// A sync cannot heal it: what is not there cannot be changed, and to make it again is a decision.
+fn relink(drift: &Drift, link: Option<&Link>) -> String {
+    let id = drift.listing_id;
+    let (target, unit) = link.map_or_else(
+        || ("TARGET".to_owned(), "UNIT".to_owned()),
+        |link| (link.target_id.to_string(), link.unit_id.to_string()),
+    );
+    format!(
+        "`distribution listing unlink {id}`, then `distribution listing link --target {target} --unit {unit} --afresh` has it \
+         looked for and made; --external-id ID instead where it is another one."
+    )
+}
+
 fn sections(sent: &Bodies<'_>) -> Vec<&'static str> {
     sent.keys().map(|section| section.as_str()).collect()
 }
 
-fn words(drift: &Drift) -> Vec<String> {
+fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
     let (id, calls) = (&drift.external_id, drift.calls.len());
+    if drift.gone {
+        return vec![
+            format!("The channel has no listing {id} any more, so nothing could be compared; {calls} calls."),
+            relink(drift, link),
+        ];
+    }
     let mut lines = vec![match (drift.in_line, drift.differences.is_empty()) {
         (true, true) => format!("Listing {id} at the channel is what was sent last; {calls} calls."),
+        (false, _) if drift.archived && drift.differences.unexpected() == 0 => {
+            format!("Listing {id} is in the channel's archive; its fields are what was sent last; {calls} calls.")
+        }
         (true, false) => {
             format!("Listing {id} at the channel is what was sent last, but for what is explained; {calls} calls.")
         }
@@ -229,7 +267,13 @@ fn words(drift: &Drift) -> Vec<String> {
     if let Some(sync) = drift.pending_sync_id {
         lines.push(format!("Sync {sync} waits and may change this."));
     }
-    if !drift.in_line {
+    if drift.archived {
+        lines.push(format!(
+            "It is archived at the channel, which refuses changes: take it out of the archive there, then `distribution listing \
+             sync {} --reason REASON`.",
+            drift.listing_id
+        ));
+    } else if !drift.in_line {
         lines.push(format!("`distribution listing sync {} --reason REASON` sends all of it again.", drift.listing_id));
     }
     lines

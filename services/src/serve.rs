@@ -1,6 +1,7 @@
 //! Running the roles until a signal: the first one stops gently, the second one at once.
 
-use std::net::SocketAddr;
+mod front;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +13,14 @@ use adapters::postgres::MIGRATOR;
 use adapters::units::UnitStore;
 use anyhow::Context;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::identity::Identity;
-use crate::api::vault::Vault;
-use crate::api::{Api, ApiOptions};
 use crate::commands::Commands;
 use crate::config::{CallOptions, ChannelReach, Connections, Role, SecretsOptions, ServeOptions};
 use crate::dispatcher::{Channels, Dispatcher, DispatcherOptions};
-use crate::drift::DriftReader;
 use crate::health::Scheduler;
 use crate::intake::Intake;
 use crate::payloads::Payloads;
@@ -30,6 +28,7 @@ use crate::projector::Projector;
 use crate::relay::Relay;
 use crate::syncing::Syncing;
 use crate::telemetry::{self, Logs};
+use front::{Front, Threads};
 
 /// Runs the roles until SIGTERM or ctrl-c.
 ///
@@ -44,10 +43,10 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     }
     let nats = connections.nats().await?;
     nats.ensure_streams().await?;
-    let listener = if options.runs(Role::Api) { Some(listen(options.listen).await?) } else { None };
+    let front = if options.runs(Role::Api) { Some(Front::open(connections, options).await?) } else { None };
     let mut watchers = JoinSet::new();
     let told = telemetry::serve(&options.telemetry, logs, &pool, &nats, &mut watchers, &stop).await?;
-    let mut roles = start(&pool, &nats, options, listener, &stop)?;
+    let (mut roles, _threads) = start(&pool, &nats, options, front, &stop)?;
     tracing::info!(roles = ?options.roles(), "serving");
     tokio::select! {
         () = signal() => {}
@@ -68,21 +67,17 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let refused = || format!("the API cannot listen at {address}: give another --listen, or leave out the role api");
-    TcpListener::bind(address).await.with_context(refused)
-}
-
 fn start(
     pool: &PgPool,
     nats: &Nats,
     options: &ServeOptions,
-    listener: Option<TcpListener>,
+    front: Option<Front>,
     stop: &CancellationToken,
-) -> anyhow::Result<JoinSet<()>> {
+) -> anyhow::Result<(JoinSet<()>, Option<Threads>)> {
     let mut roles = JoinSet::new();
-    let journal = Journal::new(pool.clone(), JournalOptions::default());
-    let appended = journal.appended();
+    let head = watch::Sender::new(0);
+    let appended = head.subscribe();
+    let journal = Journal::telling(pool.clone(), JournalOptions::default(), head.clone());
     let commands = Arc::new(Commands::new(journal));
     let units = UnitStore::new(pool.clone());
     let payloads = Arc::new(Payloads::new(units.clone()));
@@ -94,15 +89,7 @@ fn start(
     }
     let syncing = Syncing::new(commands.clone(), units, payloads.clone());
     let channels = channels(&options.calls, &options.secrets, options.reach)?;
-    if let Some(listener) = listener {
-        let vault = Vault::new(Arc::new(options.secrets.secrets()), options.keep_secrets_in);
-        let api_options =
-            ApiOptions { requests_per_second: options.api_rate, destinations: options.reach.destinations() };
-        let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());
-        let identity = identity(pool, options)?;
-        let api = Api::new(pool.clone(), nats.clone(), syncing.clone(), identity, vault, drift, api_options);
-        roles.spawn(api.run(listener, stop.clone()));
-    }
+    let threads = front.map(|front| front.serve(nats, &channels, head, options, &mut roles, stop)).transpose()?;
     if options.runs(Role::Intake) {
         roles.spawn(Intake::new(nats.clone(), syncing).run(stop.clone()));
     }
@@ -121,7 +108,7 @@ fn start(
         let dispatcher = Dispatcher::new(pool.clone(), nats.clone(), commands, payloads, channels, options);
         roles.spawn(dispatcher.run(stop.clone()));
     }
-    Ok(roles)
+    Ok((roles, threads))
 }
 
 /// The channels, with credentials from these keepers.

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod audit;
+pub mod circuit;
 pub mod explain;
 pub mod health;
 pub mod history;

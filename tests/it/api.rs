@@ -1,5 +1,6 @@
 //! The HTTP API of the real binary.
 
+mod aws;
 mod changes;
 mod dead_letters;
 mod document;

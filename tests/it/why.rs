@@ -45,6 +45,10 @@ async fn published(world: &World, message: Value) -> anyhow::Result<()> {
 
 /// Edits a listing at the channel, as somebody does in its dashboard.
 async fn edit(world: &World, account: u64, path: &str, body: &Value) -> anyhow::Result<()> {
+    by_hand(world, account, Method::PUT, path, body).await
+}
+
+async fn by_hand(world: &World, account: u64, method: Method, path: &str, body: &Value) -> anyhow::Result<()> {
     let client = reqwest::Client::new();
     let form =
         format!("grant_type=client_credentials&client_id={account}&client_secret=secret-{account}&scope=general");
@@ -56,7 +60,8 @@ async fn edit(world: &World, account: u64, path: &str, body: &Value) -> anyhow::
     // A fresh token is refused for a second.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let token = token["access_token"].as_str().context("a token")?;
-    let edited = client.put(format!("{}/v1{path}", world.sandbox.url)).bearer_auth(token).json(body).send().await?;
+    let url = format!("{}/v1{path}", world.sandbox.url);
+    let edited = client.request(method, url).bearer_auth(token).json(body).send().await?;
     let answer: Value = edited.json().await?;
     ensure!(answer["status"] == "success", "{answer}");
     Ok(())
@@ -185,6 +190,20 @@ async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyho
     world.drained(Duration::from_secs(30)).await?;
     let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
     assert_eq!((code, &drift["differences"]), (0, &json!([])), "{drift}");
+
+    // What no sync can heal is told as what it is.
+    let archive = format!("/accounts/7802/listings/{external}/archive");
+    for archived in [true, false] {
+        world.sandbox.send(Method::PUT, &archive, &json!({ "archived": archived })).await?;
+        let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+        assert_eq!((code, &drift["archived"]), (i32::from(archived), &json!(archived)), "{drift}");
+        let words = drift["words"].to_string();
+        assert_eq!(words.contains("out of the archive"), archived, "{words}");
+    }
+    by_hand(&world, 7802, Method::DELETE, &format!("/listings/{external}"), &json!({})).await?;
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    assert_eq!((code, &drift["gone"], &drift["in_line"]), (1, &json!(true), &json!(false)), "{drift}");
+    assert!(drift["words"].to_string().contains("--afresh"), "{drift}");
 
     // Held targets are not called, whoever asks.
     let (code, _, _) = world.run(&["target", "pause", &target.to_string(), "--reason", "test"])?;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use adapters::telemetry::{
-    ChannelCall, Gauges, Telemetry, TelemetryOptions, call_made, commits_written, observe, sync_done, sync_tried,
+    ChannelCall, Gauges, ServedRequest, Telemetry, TelemetryOptions, call_made, commits_written, observe,
+    request_served, sync_done, sync_tried,
 };
 use serde_json::Value;
 
@@ -60,8 +61,16 @@ fn shown() -> Metrics {
         connections: (1, 1),
     });
     for status in [Some(200), Some(429), None] {
-        call_made(ChannelCall { method: "GET", status, class: "transient", purpose: "lookup", seconds: 1.0 });
+        call_made(ChannelCall {
+            host: "api.hostaway.com",
+            method: "GET",
+            status,
+            class: "transient",
+            purpose: "lookup",
+            seconds: 1.0,
+        });
     }
+    request_served(ServedRequest { method: "GET", route: "/version", status: 200, seconds: 0.1 });
     sync_tried("accepted");
     sync_done("accepted");
     commits_written(1);

@@ -100,8 +100,13 @@ impl<A> JournalContext<A> {
 impl Journal {
     /// A journal over `pool`; its tasks live as long as a clone of it does.
     pub fn new(pool: PgPool, options: JournalOptions) -> Self {
+        Self::telling(pool, options, watch::Sender::new(0))
+    }
+
+    /// A journal that tells `appended` the position of what it has written: several of one process tell the same.
+    pub fn telling(pool: PgPool, options: JournalOptions, appended: watch::Sender<i64>) -> Self {
         let (commits, commit_requests) = mpsc::channel(4096);
-        let (appended, head) = watch::channel(0);
+        let head = appended.subscribe();
         tokio::spawn(write_commits(pool.clone(), commit_requests, appended));
         let inner = Inner {
             repository: PostgresEventRepository::new(pool.clone()),

@@ -1,4 +1,5 @@
-//! A check: one listing is asked for, whichever it is. That needs a token and rights, and no listing has to be there.
+//! A check: one listing is asked for, whichever it is. That needs a token and rights, and no listing has to be there. It
+//! knows the secret that holds now alone; while the one of before still serves, a refusal is told and holds nothing.
 
 use domain::call::CallPurpose;
 use domain::channel::Section;
@@ -8,6 +9,7 @@ use reqwest::Method;
 
 use super::failure::Reach;
 use super::session::{Call, Session};
+use crate::secrets::ROTATION_GRACE;
 
 pub(super) async fn check(mut session: Session<'_>) -> CheckReport {
     let call = Call {
@@ -18,13 +20,20 @@ pub(super) async fn check(mut session: Session<'_>) -> CheckReport {
         body: None,
     };
     let end = session.call(&call).await;
-    let calls = session.calls;
+    let (calls, rotating) = (session.calls, session.rotating);
     match end {
         Ok(_) => CheckReport { class: OutcomeClass::Accepted, detail: None, calls, credentials_refused: false },
         Err(failure) => CheckReport {
             class: failure.class,
-            credentials_refused: failure.reach == Reach::Credentials,
-            detail: Some(failure.detail),
+            credentials_refused: failure.reach == Reach::Credentials && !rotating,
+            detail: Some(match failure.reach {
+                Reach::Credentials if rotating => format!(
+                    "the new secret is refused, the one of before serves for {} s after the rotation: {}",
+                    ROTATION_GRACE.as_secs(),
+                    failure.detail
+                ),
+                _ => failure.detail,
+            }),
             calls,
         },
     }

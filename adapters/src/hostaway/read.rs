@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
-use domain::port::{ReadReport, Reading};
+use domain::port::{ReadReport, Reading, Standing};
 use serde_json::Value;
 
 use super::calendar::read_nights;
-use super::failure::Failure;
+use super::failure::{Failure, Reach};
 use super::listing::read_listing;
 use super::push::checked_id;
 use super::session::Session;
@@ -16,11 +16,18 @@ use super::session::Session;
 pub(super) async fn read(mut session: Session<'_>, reading: Reading<'_>) -> ReadReport {
     let mut answers = BTreeMap::new();
     let end = steps(&mut session, reading, &mut answers).await;
-    let (class, detail) = match end {
-        Ok(()) => (OutcomeClass::Accepted, None),
-        Err(failure) => (failure.class, Some(failure.detail)),
+    let (class, detail, standing) = match end {
+        Ok(()) if answers.values().any(is_archived) => (OutcomeClass::Accepted, None, Standing::Archived),
+        Ok(()) => (OutcomeClass::Accepted, None, Standing::There),
+        Err(failure) if failure.reach == Reach::Listing => (failure.class, Some(failure.detail), Standing::Gone),
+        Err(failure) => (failure.class, Some(failure.detail), Standing::There),
     };
-    ReadReport { class, detail, answers, calls: session.calls }
+    ReadReport { class, detail, answers, calls: session.calls, standing }
+}
+
+/// What Hostaway says of a listing in its archive.
+fn is_archived(answer: &Value) -> bool {
+    answer.get("specialStatus").is_some_and(|status| status == "archived")
 }
 
 async fn steps(

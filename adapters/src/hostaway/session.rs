@@ -46,12 +46,32 @@ pub(super) struct Session<'a> {
     /// Whether a refusal was met, so that only what the keeper of the secret says now will do.
     doubted: bool,
     refreshed: bool,
+    /// Whether the value that holds now is the only one that counts.
+    current_alone: bool,
+    /// Whether the one of before still serves the pushes.
+    pub rotating: bool,
 }
 
 impl<'a> Session<'a> {
     pub fn new(hostaway: &'a Hostaway, target: &'a Settings, host: &'a dyn SyncHost) -> Self {
         let cell = hostaway.tokens.cell(target);
-        Self { hostaway, target, cell, host, calls: Vec::new(), secret: None, doubted: false, refreshed: false }
+        Self {
+            hostaway,
+            target,
+            cell,
+            host,
+            calls: Vec::new(),
+            secret: None,
+            doubted: false,
+            refreshed: false,
+            current_alone: false,
+            rotating: false,
+        }
+    }
+
+    /// With the secret that its keeper has now, and no other: whoever has just rotated it wants to know of that one.
+    pub fn with_current_secret_alone(self) -> Self {
+        Self { doubted: true, current_alone: true, ..self }
     }
 
     /// Makes a call; a 403 is tried once more with a new token, whatever the call: a 403 means not processed.
@@ -155,6 +175,13 @@ impl<'a> Session<'a> {
             let value = state.value(&secret).clone();
             let issued = self.issue(&value, permit).await;
             let unknown = issued.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
+            if let Err(failure) = &issued
+                && unknown
+                && self.rotating
+            {
+                // Not for those who wait for a token: the value of before still serves them.
+                return Err(failure.clone());
+            }
             if unknown && state.refuse(&secret, &value) {
                 continue;
             }
@@ -178,7 +205,7 @@ impl<'a> Session<'a> {
         }
         let (secrets, credential) = (&self.hostaway.secrets, &self.target.credential);
         let secret = if self.doubted { secrets.read_anew(credential).await } else { secrets.read(credential).await };
-        let secret = secret.map_err(|error| {
+        let mut secret = secret.map_err(|error| {
             // Where it is kept is for the operator; what is told here is shown to others.
             tracing::warn!(target_id = %self.target.target_id, error = %error, "a target's secret cannot be had");
             let told = error.told();
@@ -187,6 +214,9 @@ impl<'a> Session<'a> {
                 _ => Failure::credentials(told),
             }
         })?;
+        if self.current_alone && secret.previous.take().is_some() {
+            self.rotating = true;
+        }
         self.secret = Some(secret.clone());
         Ok(secret)
     }

@@ -91,6 +91,11 @@ impl OidcLogin {
         Ok(Self(Arc::new(Inner { provider, attempts: Attempts { pool } })))
     }
 
+    /// Whether people can sign in now: the provider's addresses are at hand, or it gives them.
+    pub async fn ready(&self) -> bool {
+        self.0.provider.client().await.is_ok()
+    }
+
     /// Begins a login. Whatever is no path on this host is left out of account: the login ends at `/` then.
     pub async fn begin(&self, return_to: &str) -> Result<LoginStart, LoginError> {
         let client = self.0.provider.client().await?;

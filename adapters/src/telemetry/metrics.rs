@@ -40,6 +40,8 @@ pub struct Gauges {
 /// A call to a channel that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelCall<'a> {
+    /// The host that was called.
+    pub host: &'a str,
     /// HTTP method.
     pub method: &'a str,
     /// HTTP status; absent where no answer came.
@@ -52,8 +54,22 @@ pub struct ChannelCall<'a> {
     pub seconds: f64,
 }
 
+/// A request to this service that was answered.
+#[derive(Debug, Clone, Copy)]
+pub struct ServedRequest<'a> {
+    /// HTTP method.
+    pub method: &'a str,
+    /// The route as the router knows it, with its parameters' names.
+    pub route: &'a str,
+    /// HTTP status.
+    pub status: u16,
+    /// Until its answer began, in seconds.
+    pub seconds: f64,
+}
+
 struct Instruments {
     calls: Histogram<f64>,
+    served: Histogram<f64>,
     throttled: Counter<u64>,
     attempts: Counter<u64>,
     syncs: Counter<u64>,
@@ -81,6 +97,12 @@ fn instruments(meter: &Meter) -> Instruments {
             .f64_histogram("http.client.request.duration")
             .with_unit("s")
             .with_description("Calls to channels, from their start to the answer")
+            .with_boundaries(SECONDS.to_vec())
+            .build(),
+        served: meter
+            .f64_histogram("http.server.request.duration")
+            .with_unit("s")
+            .with_description("Requests to this service, until their answer began")
             .with_boundaries(SECONDS.to_vec())
             .build(),
         throttled: meter
@@ -175,6 +197,7 @@ pub fn observe(now: &Gauges) {
 pub fn call_made(call: ChannelCall<'_>) {
     let mut labels = vec![
         KeyValue::new("http.request.method", call.method.to_owned()),
+        KeyValue::new("server.address", call.host.to_owned()),
         KeyValue::new("distribution.call.purpose", call.purpose.to_owned()),
     ];
     match call.status {
@@ -186,6 +209,18 @@ pub fn call_made(call: ChannelCall<'_>) {
         if call.status == Some(429) {
             instruments.throttled.add(1, &[]);
         }
+    }
+}
+
+/// A request to this service was answered.
+pub fn request_served(request: ServedRequest<'_>) {
+    let labels = [
+        KeyValue::new("http.request.method", request.method.to_owned()),
+        KeyValue::new("http.route", request.route.to_owned()),
+        KeyValue::new("http.response.status_code", i64::from(request.status)),
+    ];
+    for instruments in started() {
+        instruments.served.record(request.seconds, &labels);
     }
 }
 

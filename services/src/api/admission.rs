@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
-use adapters::telemetry::{Kind, Stage};
+use adapters::telemetry::{Kind, ServedRequest, Stage, request_served};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::by::By;
-use super::limiter::Left;
+use super::limiter::{Left, RATE_LIMIT};
 use super::policy::{PAGES, ROUTES, Rule, rule};
 use super::problem::{Problem, ProblemKind};
 use super::refusals::REQUEST_ID;
@@ -24,6 +25,7 @@ const TRACEPARENT: &str = "traceparent";
 
 /// The middleware.
 pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
     let correlation_id = id.map_or_else(Uuid::now_v7, correlation_id);
     let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok());
@@ -56,6 +58,8 @@ pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
             next.run(request).instrument(span).await
         }
     };
+    let (method, route, status) = (method.as_str(), path.as_str(), response.status().as_u16());
+    request_served(ServedRequest { method, route, status, seconds: began.elapsed().as_secs_f64() });
     stage.set("http.response.status_code", i64::from(response.status().as_u16()));
     if response.status().is_server_error() {
         stage.fail(response.status().to_string());
@@ -111,12 +115,28 @@ async fn check(
 pub(super) async fn by_address(State(api): State<Api>, request: Request, next: Next) -> Response {
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
     match from.map(|from| api.inner.limiter.take(&from.to_string())) {
-        Some(Err(limited)) => {
-            let mut response = limited.into_response();
-            api.inner.limiter.empty().tell(response.headers_mut());
-            response
-        }
-        _ => next.run(request).await,
+        Some(Err(limited)) => told(limited.into_response(), api.inner.limiter.empty()),
+        Some(Ok(left)) => told(next.run(request).await, left),
+        None => next.run(request).await,
+    }
+}
+
+fn told(mut response: Response, left: Left) -> Response {
+    left.tell(response.headers_mut());
+    response
+}
+
+/// The middleware of what no rule has counted: unknown paths and methods, bodies that are too large. Each counts for the
+/// address that it came from.
+pub(super) async fn uncounted(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    let ours = request.uri().path().starts_with("/api/");
+    let response = next.run(request).await;
+    let counted = !ours || response.headers().contains_key(RATE_LIMIT) || response.status().is_success();
+    match from.filter(|_| !counted).map(|from| api.inner.limiter.take(&from.to_string())) {
+        Some(Ok(left)) => told(response, left),
+        Some(Err(limited)) => told(limited.into_response(), api.inner.limiter.empty()),
+        None => response,
     }
 }
 
@@ -124,7 +144,10 @@ pub(super) async fn by_address(State(api): State<Api>, request: Request, next: N
 fn refused_from(api: &Api, from: Option<IpAddr>, refusal: Problem, left: &mut Option<Left>) -> Problem {
     let Some(from) = from.filter(|_| refusal.status == 401) else { return refusal };
     match api.inner.limiter.take(&from.to_string()) {
-        Ok(_) => refusal,
+        Ok(those) => {
+            *left = Some(those);
+            refusal
+        }
         Err(limited) => {
             *left = Some(api.inner.limiter.empty());
             limited

@@ -37,12 +37,16 @@ pub(crate) struct LettersQuery {
     limit: Option<i64>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
+    /// Wait until the read models show this position
+    #[serde(default)]
+    #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
+    min_position: Option<i64>,
 }
 
 impl LettersQuery {
     /// The letters after a cursor.
     pub(crate) fn page(cursor: Option<String>) -> Self {
-        Self { limit: None, cursor }
+        Self { limit: None, cursor, min_position: None }
     }
 }
 

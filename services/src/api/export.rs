@@ -155,6 +155,7 @@ const COLUMNS: &[Column] = &[
     ("detail", |sync| plain(sync.detail.as_deref())),
     ("superseded_by", |sync| sync.superseded_by.map(|id| id.to_string()).unwrap_or_default()),
     ("created_by", |sync| plain(Some(&sync.created_by))),
+    ("credential_id", |sync| plain(sync.credential_id.as_deref())),
     ("credential", |sync| sync.credential.clone()),
     ("correlation_id", |sync| sync.correlation_id.to_string()),
     ("traceparent", |sync| plain(sync.traceparent.as_deref())),

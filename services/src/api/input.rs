@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -64,8 +64,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
             let path = error.path().to_string();
-            let field = if path == "." { "query".to_owned() } else { path };
-            Problem::field(field, error.inner().to_string())
+            let field = if path == "." || path == "?" { "query".to_owned() } else { path };
+            let (field, reason) = told(field, &error.inner().to_string());
+            Problem::field(field, reason)
         })
     }
 }
@@ -102,8 +103,15 @@ pub(crate) struct Id<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(id)| Self(id)).map_err(|rejection| Problem::field("path", rejection.body_text()))
+        if let Ok(Path(id)) = Path::<T>::from_request_parts(parts, state).await {
+            return Ok(Self(id));
+        }
+        let given = RawPathParams::from_request_parts(parts, state).await;
+        let name = given.ok().and_then(|given| given.iter().next().map(|(name, _)| name.to_owned()));
+        let name = name.unwrap_or_else(|| "path".to_owned());
+        let right =
+            if name.ends_with("_id") { "is a UUID, as a list gives it" } else { "is a number, as a list gives it" };
+        Err(Problem::field(name, right))
     }
 }
 
@@ -122,6 +130,13 @@ fn told(field: String, said: &str) -> (String, String) {
 fn reason(field: &str, said: &str) -> String {
     if field.split('.').next_back() == Some("secret") {
         return "give the secret as a string".to_owned();
+    }
+    // What chrono says of a text that is no time.
+    if ["invalid characters", "premature end of input", "out of range", "trailing input"]
+        .iter()
+        .any(|end| said.ends_with(end))
+    {
+        return "is a time in UTC, such as 2026-11-24T03:00:00Z, or a date where only days count".to_owned();
     }
     match said.split_once(", expected ") {
         Some((met, expected)) if met.starts_with("invalid ") => format!("is not as it has to be: expected {expected}"),

@@ -10,6 +10,8 @@ use governor::{Quota, RateLimiter};
 
 use super::problem::{Problem, ProblemKind};
 
+/// The header that says how many requests there are in a second.
+pub(super) const RATE_LIMIT: &str = "ratelimit-limit";
 /// Callers after which buckets that are full again are forgotten.
 const MANY: usize = 10_000;
 
@@ -60,8 +62,8 @@ impl Limiter {
 impl Left {
     /// Tells it (draft-ietf-httpapi-ratelimit-headers).
     pub(super) fn tell(self, headers: &mut HeaderMap) {
-        headers.insert("RateLimit-Limit", HeaderValue::from(self.limit));
-        headers.insert("RateLimit-Remaining", HeaderValue::from(self.remaining));
-        headers.insert("RateLimit-Reset", HeaderValue::from(1));
+        headers.insert(RATE_LIMIT, HeaderValue::from(self.limit));
+        headers.insert("ratelimit-remaining", HeaderValue::from(self.remaining));
+        headers.insert("ratelimit-reset", HeaderValue::from(1));
     }
 }

@@ -35,7 +35,7 @@ struct Readiness {
     nats: bool,
     /// Where the secrets of targets are kept; without it no target is made or gets another secret.
     secret_store: bool,
-    /// Whether its tokens can be checked; absent where there is no identity provider.
+    /// Whether its tokens can be checked and people can sign in there; absent where there is no identity provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     identity_provider: Option<bool>,
 }
@@ -49,8 +49,17 @@ async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
         matches!(asked, Ok(Ok(_)))
     };
     let provider = async {
-        let tokens = api.inner.identity.services.as_ref()?;
-        Some(tokio::time::timeout(PATIENCE, tokens.ready()).await.unwrap_or(false))
+        let (services, people) = (&api.inner.identity.services, &api.inner.identity.oidc);
+        if services.is_none() && people.is_none() {
+            return None;
+        }
+        let asked = async {
+            let tokens = async { if let Some(services) = services { services.ready().await } else { true } };
+            let login = async { if let Some(people) = people { people.ready().await } else { true } };
+            let (tokens, login) = tokio::join!(tokens, login);
+            tokens && login
+        };
+        Some(tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false))
     };
     let (postgres, secret_store, identity_provider) = tokio::join!(postgres, api.inner.vault.answers(), provider);
     let nats = api.inner.nats.client.connection_state() == Connection::Connected;

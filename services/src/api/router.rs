@@ -39,7 +39,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .merge(routes)
         .merge(sign_in::router().with_state(api.clone()).merge(docs()).layer(open))
-        .merge(dashboard::router(api))
+        .merge(dashboard::router(api.clone()))
         .fallback(unknown)
         .layer(from_fn(dashboard::for_people))
         .layer(from_fn(in_time))
@@ -52,6 +52,7 @@ pub fn router(api: Api) -> Router {
         ))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(from_fn(refusals::as_problems))
+        .layer(from_fn_with_state(api, admission::uncounted))
         .layer(from_fn(refusals::with_request_id))
 }
 

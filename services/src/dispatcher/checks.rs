@@ -91,7 +91,7 @@ async fn made(
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
-    trace::count(&report.calls);
+    trace::count(&report.calls, target);
     let failures = store.note_check(due.target_id, report.class).await?;
     health::report_check(shared, target, &due.asked_by, &report, failures).await;
     log(target, &report);

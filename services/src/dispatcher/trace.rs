@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::outcome::OutcomeClass;
 use domain::port::PushReport;
+use domain::target::Settings;
+use url::Url;
 
 use super::job::Job;
 
@@ -25,7 +27,7 @@ pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> 
     let class = report.map_or("unchanged", |report| report.class.as_str());
     sync_tried(class);
     let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
-    count(calls);
+    count(calls, &job.target);
     let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
     let parent = job.metadata.traceparent.as_deref();
     let mut stage = match failed {
@@ -52,7 +54,7 @@ pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> 
         failed: None,
     });
     for call in calls {
-        tell_call(call, under.as_deref());
+        tell_call(call, &host(&job.target), under.as_deref());
     }
     stage
 }
@@ -61,10 +63,11 @@ fn ended(call: &CallRecord) -> SystemTime {
     SystemTime::from(call.started_at) + std::time::Duration::from_millis(call.duration_ms)
 }
 
-fn tell_call(call: &CallRecord, parent: Option<&str>) {
+fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
     let path = call.path.split('?').next().unwrap_or_default().to_owned();
     let mut attributes = vec![
         ("http.request.method", call.method.clone().into()),
+        ("server.address", host.to_owned().into()),
         ("url.path", path.into()),
         ("distribution.call.purpose", call.purpose.as_str().into()),
         ("distribution.request.id", call.request_id.to_string().into()),
@@ -87,14 +90,23 @@ fn tell_call(call: &CallRecord, parent: Option<&str>) {
     });
 }
 
-/// Counts calls, whatever they were made for.
-pub(super) fn count(calls: &[CallRecord]) {
-    calls.iter().for_each(count_one);
+/// The host that a target's calls go to.
+fn host(target: &Settings) -> String {
+    Url::parse(&target.base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Counts calls to a target, whatever they were made for.
+pub(crate) fn count(calls: &[CallRecord], target: &Settings) {
+    if !calls.is_empty() {
+        let host = host(target);
+        calls.iter().for_each(|call| count_one(call, &host));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a call")]
-fn count_one(call: &CallRecord) {
+fn count_one(call: &CallRecord, host: &str) {
     call_made(ChannelCall {
+        host,
         method: &call.method,
         status: call.status,
         class: call.class.as_str(),

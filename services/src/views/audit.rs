@@ -51,7 +51,10 @@ pub struct Sync {
     pub detail: Option<String>,
     pub superseded_by: Option<Uuid>,
     pub created_by: String,
+    /// The kind of credential.
     pub credential: String,
+    /// Which token or session it was; absent where the kind has none.
+    pub credential_id: Option<String>,
     pub correlation_id: Uuid,
     pub traceparent: Option<String>,
     pub requested_at: DateTime<Utc>,
@@ -69,6 +72,7 @@ t.name AS target_name, a.unit_id, a.ordinal, a.cause, a.reason, a.revision, enco
 a.needs, a.outcome, a.class, a.attempts, a.rejected, a.detail, a.superseded_by, a.created_by, a.credential,
 a.correlation_id, a.traceparent, a.requested_at, a.first_attempt_at, a.next_attempt_at, a.finished_at, a.position,
 a.updated_position,
+(SELECT e.metadata ->> 'credential_id' FROM events AS e WHERE e.position = a.position) AS credential_id,
 (SELECT count(*) FROM outbound_attempts AS c WHERE c.sync_id = a.sync_id) AS calls";
 
 /// One HTTP call.

@@ -8,7 +8,7 @@ use domain::recorded::Position;
 use domain::target::{Configuration, Lifecycle, NewTarget, TargetCommand, TargetError};
 use domain::window::RateLimit;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -59,8 +59,10 @@ pub(crate) struct ConfigureTarget {
     base_url: Option<String>,
     /// A limit such as 12/10s.
     rate_limit: Option<String>,
-    /// A limit such as 100/10s, or `none`.
-    account_rate_limit: Option<String>,
+    /// A limit such as 100/10s; null or `none` takes it away.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    account_rate_limit: Option<Option<String>>,
 }
 
 /// Another secret.
@@ -101,6 +103,11 @@ impl Reason {
         }
         Err(Problem::field("reason", "say why, in 1 to 500 characters; it stands in the journal"))
     }
+}
+
+/// What is null was given.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 fn parsed(field: &'static str, text: &str) -> Result<RateLimit, Problem> {
@@ -179,10 +186,10 @@ pub(crate) async fn configure(
     Body(wanted): Body<ConfigureTarget>,
 ) -> Result<Changed<Target>, Problem> {
     let rate_limit = wanted.rate_limit.map(|limit| parsed("rate_limit", &limit)).transpose()?;
-    let account_rate_limit = match wanted.account_rate_limit.as_deref() {
+    let account_rate_limit = match wanted.account_rate_limit.as_ref().map(|limit| limit.as_deref()) {
         None => None,
-        Some("none") => Some(None),
-        Some(limit) => Some(Some(parsed("account_rate_limit", limit).map_err(|problem| Problem {
+        Some(None | Some("none")) => Some(None),
+        Some(Some(limit)) => Some(Some(parsed("account_rate_limit", limit).map_err(|problem| Problem {
             detail: format!("{}; or none, to take it away", problem.detail),
             ..problem
         })?)),

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::words::moment;
+use crate::views::circuit::{self, OpenCircuit};
 use crate::views::queue::{STATUS, WAITING};
 
 /// Where a sync stands in the queue.
@@ -28,6 +29,9 @@ pub struct Waiting {
     pub health: Option<String>,
     /// Why, in the words that were recorded.
     pub health_reason: Option<String>,
+    /// The circuit of its target, where it is open.
+    #[sqlx(skip)]
+    pub circuit: Option<OpenCircuit>,
     /// The windows that its calls fall under; those of egress addresses are of all dispatchers.
     #[sqlx(skip)]
     pub windows: Vec<ScopeWindow>,
@@ -93,6 +97,7 @@ ORDER BY r.scope DESC";
 pub async fn now(pool: &PgPool, listing: ListingId, target: &Settings) -> Result<Option<Waiting>, sqlx::Error> {
     let found: Option<Waiting> = sqlx::query_as(&waiting()).bind(listing.0).fetch_optional(pool).await?;
     let Some(mut waiting) = found else { return Ok(None) };
+    waiting.circuit = circuit::open(pool, target.target_id).await?;
     waiting.windows = windows(pool, target).await?;
     Ok(Some(waiting))
 }

@@ -230,7 +230,13 @@ fn queued(next: &mut Next, row: &Waiting) {
                 next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());
             }
         }
-        held => next.because.push(held.to_owned()),
+        held => match &row.circuit {
+            Some(circuit) => {
+                next.at = circuit.next_check_at;
+                next.because.push(circuit.words());
+            }
+            None => next.because.push(held.to_owned()),
+        },
     }
 }
 

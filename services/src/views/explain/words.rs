@@ -196,7 +196,7 @@ fn next(next: &Next) -> String {
         Step::UnderWay => format!("Next: {attempt} is under way{at} for its next call: {because}."),
         Step::WaitsForSlot => format!("Next: {attempt}, which waits for its turn{at}: {because}."),
         Step::Later => format!("Next: {attempt}{at} ({because})."),
-        Step::Held => format!("Next: {attempt} is held: {because}."),
+        Step::Held => format!("Next: {attempt} is held{at}: {because}."),
         Step::NotQueuedYet => format!("Next: {attempt}: {because}."),
     }
 }

@@ -1,0 +1,96 @@
+//! The API on threads and connections of its own, in whatever process it runs: a request waits neither behind the mapping
+//! of a thousand units nor behind the journal's next batch of them.
+
+use std::sync::Arc;
+
+use adapters::event_store::{Journal, JournalOptions};
+use adapters::nats::Nats;
+use adapters::units::UnitStore;
+use anyhow::Context as _;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Channels, identity};
+use crate::api::vault::Vault;
+use crate::api::{Api, ApiOptions};
+use crate::commands::Commands;
+use crate::config::{Connections, ServeOptions};
+use crate::drift::DriftReader;
+use crate::payloads::Payloads;
+use crate::syncing::Syncing;
+
+/// Requests mostly wait for Postgres.
+const THREADS: usize = 2;
+
+/// Threads and connections of the API.
+pub(super) struct Front {
+    threads: Threads,
+    handle: Handle,
+    pool: PgPool,
+    listener: TcpListener,
+}
+
+impl Front {
+    /// Listens, and connects as often as `options.pool` allows.
+    pub(super) async fn open(connections: &Connections, options: &ServeOptions) -> anyhow::Result<Self> {
+        let (address, most, connections) = (options.listen, options.pool, connections.clone());
+        let listen = async move {
+            let refused =
+                || format!("the API cannot listen at {address}: give another --listen, or leave out the role api");
+            let listener = TcpListener::bind(address).await.with_context(refused)?;
+            Ok((listener, connections.postgres(most).await?))
+        };
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("api").enable_all().build();
+        let runtime = runtime.context("the API has no threads")?;
+        let (handle, threads) = (runtime.handle().clone(), Threads(Some(runtime)));
+        let opened: anyhow::Result<_> = handle.spawn(listen).await?;
+        let (listener, pool) = opened?;
+        Ok(Self { threads, handle, pool, listener })
+    }
+
+    /// Serves until `stop`. The threads stay until what is returned goes: connections to channels that a request opened
+    /// are used by others too. `appended` is told what requests wrote.
+    pub(super) fn serve(
+        self,
+        nats: &Nats,
+        channels: &Channels,
+        appended: watch::Sender<i64>,
+        options: &ServeOptions,
+        roles: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Threads> {
+        let _inside = self.handle.enter();
+        let pool = self.pool.clone();
+        let journal = Journal::telling(pool.clone(), JournalOptions::default(), appended);
+        let units = UnitStore::new(pool.clone());
+        let payloads = Arc::new(Payloads::new(units.clone()));
+        let syncing = Syncing::new(Arc::new(Commands::new(journal)), units, payloads);
+        let vault = Vault::new(Arc::new(options.secrets.secrets()), options.keep_secrets_in);
+        let api_options =
+            ApiOptions { requests_per_second: options.api_rate, destinations: options.reach.destinations() };
+        let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());
+        let identity = identity(&pool, options)?;
+        let api = Api::new(pool, nats.clone(), syncing, identity, vault, drift, api_options);
+        let served = self.handle.spawn(api.run(self.listener, stop.clone()));
+        roles.spawn(async move {
+            // A panic has ended the process already.
+            let _ = served.await;
+        });
+        Ok(self.threads)
+    }
+}
+
+/// Threads that go when this does, whatever they still do: a runtime that just drops would wait for them.
+pub(super) struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
