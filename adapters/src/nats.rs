@@ -24,10 +24,13 @@ pub struct Nats {
     pub jetstream: jetstream::Context,
     /// What every stream and subject begins with; empty in production.
     pub prefix: Prefix,
+    /// On how many servers of a cluster each stream is; `None` leaves that of a stream that is there as it is.
+    pub replicas: Option<usize>,
 }
 
 impl Nats {
-    /// Connects, and goes on reconnecting for as long as it lives.
+    /// Connects, and goes on reconnecting for as long as it lives. `url` may name several servers of a cluster, with
+    /// commas in between.
     pub async fn connect(url: &str, prefix: Prefix, name: &str) -> Result<Self, async_nats::ConnectError> {
         let client = async_nats::ConnectOptions::new()
             .name(name)
@@ -35,10 +38,16 @@ impl Nats {
             .request_timeout(Some(Duration::from_secs(10)))
             .ping_interval(Duration::from_secs(10))
             .reconnect_delay_callback(|attempts| Duration::from_millis(std::cmp::min(attempts as u64 * 100, 2_000)))
-            .connect(url)
+            .connect(url.split(',').map(str::trim).collect::<Vec<_>>())
             .await?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream, prefix })
+        Ok(Self { client, jetstream, prefix, replicas: None })
+    }
+
+    /// The same with streams on so many servers.
+    #[must_use]
+    pub fn with_replicas(self, replicas: Option<usize>) -> Self {
+        Self { replicas, ..self }
     }
 
     /// Wakes whoever waits on a subject. A hint: lost when nobody listens.

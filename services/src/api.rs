@@ -62,6 +62,8 @@ pub struct ApiOptions {
     pub requests_per_second: u32,
     /// Where targets may lead.
     pub destinations: Destinations,
+    /// How long those who come after the stop are served, until others know of it.
+    pub drain: Duration,
 }
 
 /// What handlers work with. Clones share everything.
@@ -81,6 +83,9 @@ struct Inner {
     limiter: Limiter,
     destinations: Destinations,
     live: Live,
+    /// The process is about to stop.
+    stopping: CancellationToken,
+    drain: Duration,
 }
 
 impl Api {
@@ -107,6 +112,8 @@ impl Api {
                 limiter,
                 destinations,
                 live: Live::default(),
+                stopping: CancellationToken::new(),
+                drain: options.drain,
             }),
         }
     }
@@ -136,12 +143,14 @@ impl Api {
         let sessions = self.inner.identity.sessions.clone();
         let swept = stop.child_token();
         tokio::spawn(swept.run_until_cancelled_owned(async move { sweep(&sessions).await }));
-        let (live, stopped) = (self.inner.live.clone(), stop.clone());
+        let (live, stopping, stopped) = (self.inner.live.clone(), self.inner.stopping.clone(), stop.clone());
         tokio::spawn(async move {
             stopped.cancelled().await;
+            stopping.cancel();
             live.end();
         });
-        server::serve(listener, router(self), stop).await;
+        let drain = self.inner.drain;
+        server::serve(listener, router(self), stop, drain).await;
     }
 }
 

@@ -37,13 +37,17 @@ pub struct Connections {
     )]
     pub database_url: String,
 
-    /// NATS 2.12 or newer with JetStream
+    /// NATS 2.12 or newer with JetStream; several servers of a cluster with commas in between
     #[arg(long, env = "NATS_URL", global = true, hide_env_values = true, default_value = "nats://127.0.0.1:4222")]
     pub nats_url: String,
 
     /// What every stream name and subject begins with, so that several instances can share a server
     #[arg(long, env = "NATS_PREFIX", global = true, default_value = "")]
     pub nats_prefix: Prefix,
+
+    /// On how many servers of a cluster each stream is: 3 of three. Left out, a new stream is on one, and others stay as they are
+    #[arg(long, env = "NATS_REPLICAS", global = true, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub nats_replicas: Option<u8>,
 }
 
 /// An address that nothing can be reached by. It is not shown: it may hold a password.
@@ -79,7 +83,7 @@ impl Connections {
         })
     }
 
-    /// Where NATS is.
+    /// Where NATS is: the first of its servers.
     pub fn nats_address(&self) -> Result<ServerAddr, InvalidAddress> {
         let invalid = |reason: String| InvalidAddress {
             variable: "NATS_URL",
@@ -88,8 +92,16 @@ impl Connections {
             reason,
             example: "nats://host:4222",
         };
-        let address: ServerAddr = self.nats_url.parse().map_err(|error: std::io::Error| invalid(error.to_string()))?;
-        if address.host().is_empty() { Err(invalid("it names no host".to_owned())) } else { Ok(address) }
+        let mut first = None;
+        for url in self.nats_url.split(',') {
+            let address: ServerAddr =
+                url.trim().parse().map_err(|error: std::io::Error| invalid(error.to_string()))?;
+            if address.host().is_empty() {
+                return Err(invalid("it names no host".to_owned()));
+            }
+            first.get_or_insert(address);
+        }
+        first.ok_or_else(|| invalid("it is empty".to_owned()))
     }
 
     /// A pool of at most `connections`.
@@ -105,6 +117,7 @@ impl Connections {
         self.nats_address()?;
         Nats::connect(&self.nats_url, self.nats_prefix.clone(), "distribution")
             .await
+            .map(|nats| nats.with_replicas(self.nats_replicas.map(usize::from)))
             .context("cannot reach NATS: check NATS_URL, or run `distribution doctor`")
     }
 }
@@ -235,6 +248,10 @@ pub struct ServeOptions {
     /// Connections to Postgres; the API has as many of its own
     #[arg(long, env = "DISTRIBUTION_POOL", default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=200))]
     pub pool: u32,
+
+    /// Seconds after the stop in which the API still serves those who come, until a load balancer knows of it
+    #[arg(long, env = "DISTRIBUTION_DRAIN_S", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub drain_s: u64,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the help of the group")]

@@ -11,6 +11,7 @@ mod intake;
 mod levels;
 mod main_job;
 mod relaying;
+mod stops;
 mod telemetry;
 mod why;
 mod windows;

@@ -54,6 +54,18 @@ impl Process {
         Ok(self.child.wait()?.success())
     }
 
+    /// The same for who has other things to do meanwhile.
+    pub async fn stopped(&mut self) -> anyhow::Result<bool> {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        ensure!(sent.success(), "the process is gone already");
+        loop {
+            if let Some(ended) = self.child.try_wait()? {
+                return Ok(ended.success());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     /// What it has printed so far.
     pub fn printed(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

@@ -46,6 +46,7 @@ pub struct World {
     /// Commands and syncs, as the command line gives them.
     pub syncing: Syncing,
     published: AtomicI64,
+    started: AtomicI64,
     folder: tempfile::TempDir,
     database: String,
     server: PgConnectOptions,
@@ -91,8 +92,8 @@ impl World {
         let units = UnitStore::new(pool.clone());
         let payloads = Arc::new(Payloads::new(units.clone()));
         let syncing = Syncing::new(commands, units, payloads);
-        let published = AtomicI64::new(0);
-        Ok(Self { sandbox, pool, nats, syncing, published, folder, database, server })
+        let (published, started) = (AtomicI64::new(0), AtomicI64::new(0));
+        Ok(Self { sandbox, pool, nats, syncing, published, started, folder, database, server })
     }
 
     /// The commands.
@@ -112,7 +113,8 @@ impl World {
         if !roles.is_empty() {
             arguments.extend(["--roles".to_owned(), roles.to_owned()]);
         }
-        let log = self.folder.path().join(format!("serve-{}.log", roles.replace(',', "-")));
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let log = self.folder.path().join(format!("serve-{}-{number}.log", roles.replace(',', "-")));
         Process::start("distribution", &arguments, &self.environment()?, &log)
     }
 

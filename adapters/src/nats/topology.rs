@@ -79,14 +79,23 @@ impl Nats {
             config.max_bytes = -1;
         }
         config.subjects = config.subjects.iter().map(|subject| self.prefix.subject(subject)).collect();
+        config.num_replicas = self.replicas.unwrap_or(config.num_replicas);
         Ok(config)
     }
 
     /// A stream, made or brought to its definition.
     pub async fn ensure_stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
-        let config = self.stream_config(kind)?;
+        let mut config = self.stream_config(kind)?;
         let name = config.name.clone();
         let failed = |reason: String| TopologyError::Server { name: name.clone(), reason };
+        if self.replicas.is_none() {
+            // Whoever was not told does not take copies away that somebody else has wanted.
+            match self.stream(kind).await {
+                Ok(there) => config.num_replicas = there.cached_info().config.num_replicas,
+                Err(TopologyError::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.jetstream.create_or_update_stream(config).await.map_err(|e| failed(e.to_string()))?;
         self.jetstream.get_stream(&name).await.map_err(|e| failed(e.to_string()))
     }
@@ -162,6 +171,9 @@ impl Nats {
                     }
                     if (have.max_age, have.max_bytes) != (wanted.max_age, wanted.max_bytes) {
                         differences.push(format!("{}: retention differs from its definition", wanted.name));
+                    }
+                    if self.replicas.is_some_and(|replicas| replicas != have.num_replicas) {
+                        differences.push(format!("{}: it is on {} servers", wanted.name, have.num_replicas));
                     }
                     if have.allow_atomic_publish != wanted.allow_atomic_publish {
                         differences.push(format!("{}: atomic batches are off (nats-server >= 2.12?)", wanted.name));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -52,8 +52,9 @@ pub fn router(api: Api) -> Router {
         ))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(from_fn(refusals::as_problems))
-        .layer(from_fn_with_state(api, admission::uncounted))
+        .layer(from_fn_with_state(api.clone(), admission::uncounted))
         .layer(from_fn(refusals::with_request_id))
+        .layer(from_fn_with_state(api, last))
 }
 
 /// The page to browse the document. Its own scripts and styles alone run there, some of which stand in the page.
@@ -62,6 +63,15 @@ fn docs() -> Router {
         object-src 'none'; base-uri 'none'";
     let policy = SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     Router::from(SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi::document())).layer(policy)
+}
+
+/// After the stop an answer is the last one of its connection, so that the caller's next request goes elsewhere.
+async fn last(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if api.inner.stopping.is_cancelled() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Bodies that do not arrive count as well.

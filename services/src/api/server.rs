@@ -1,4 +1,7 @@
 //! Listening. Connections that say nothing are closed, so that thousands of them stop nobody.
+//!
+//! A stop is told before it is made: readiness says no, every answer closes its connection, and whoever comes meanwhile is
+//! served. To close a connection that rests would lose the request that is just on its way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -20,9 +24,11 @@ const HEAD: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 20_000;
 /// The longest that requests under way may take after the stop.
 const ENDING: Duration = Duration::from_secs(30);
+/// How often it is looked whether a connection is left.
+const LOOK: Duration = Duration::from_millis(25);
 
-/// Serves until `stop`.
-pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+/// Serves until `stop`, and for at most `drain` after it to whoever still comes.
+pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain: Duration) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("the API listens at http://{address}; /api/docs describes it");
     }
@@ -30,10 +36,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
+    let drained = drained(stop, connections.clone(), drain);
+    tokio::pin!(drained);
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { break };
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = &mut drained => break,
             accepted = listener.accept() => accepted,
         };
         let (stream, from) = match accepted {
@@ -59,7 +67,18 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             drop(permit);
         });
     }
+    drop(listener);
     if tokio::time::timeout(ENDING, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests that took too long were cut off at the stop");
+    }
+}
+
+/// After the stop, when no connection is left, or `drain` is over.
+async fn drained(stop: CancellationToken, connections: Arc<Semaphore>, drain: Duration) {
+    stop.cancelled().await;
+    let until = Instant::now() + drain;
+    // The one that is waited for is taken already.
+    while Instant::now() < until && connections.available_permits() + 1 < CONNECTIONS {
+        tokio::time::sleep(LOOK).await;
     }
 }

@@ -2,6 +2,7 @@
 //! of a thousand units nor behind the journal's next batch of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
@@ -70,8 +71,11 @@ impl Front {
         let payloads = Arc::new(Payloads::new(units.clone()));
         let syncing = Syncing::new(Arc::new(Commands::new(journal)), units, payloads);
         let vault = Vault::new(Arc::new(options.secrets.secrets()), options.keep_secrets_in);
-        let api_options =
-            ApiOptions { requests_per_second: options.api_rate, destinations: options.reach.destinations() };
+        let api_options = ApiOptions {
+            requests_per_second: options.api_rate,
+            destinations: options.reach.destinations(),
+            drain: Duration::from_secs(options.drain_s),
+        };
         let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());
         let identity = identity(&pool, options)?;
         let api = Api::new(pool, nats.clone(), syncing, identity, vault, drift, api_options);

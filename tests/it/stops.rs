@@ -1,0 +1,173 @@
+//! Stops that were asked for: calls under way end, nothing is left to time out, and whoever is served by two of each role
+//! notices nothing of a restart of all of them, one after the other.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::process::Process;
+use end_to_end::unit::{names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::{ORG, World};
+use serde_json::{Value, json};
+
+/// Every call that the channel saw stands in the audit, and every call there was seen.
+async fn calls_match(world: &World, account: u64) -> anyhow::Result<usize> {
+    let arrived: HashSet<String> = world
+        .sandbox
+        .arrivals(account)
+        .await?
+        .iter()
+        .filter_map(|arrival| arrival["request_id"].as_str().map(str::to_owned))
+        .collect();
+    let recorded: Vec<String> =
+        sqlx::query_scalar("SELECT request_id::text FROM outbound_attempts").fetch_all(&world.pool).await?;
+    let recorded: HashSet<String> = recorded.into_iter().collect();
+    let unrecorded: Vec<_> = arrived.difference(&recorded).collect();
+    assert!(unrecorded.is_empty(), "calls that no audit row tells of: {unrecorded:?}");
+    let unseen: Vec<_> = recorded.difference(&arrived).collect();
+    assert!(unseen.is_empty(), "audit rows of calls that were never made: {unseen:?}");
+    Ok(arrived.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_the_calls_under_way_and_leaves_nothing_to_time_out() -> anyhow::Result<()> {
+    let world = World::new(&[8300]).await?;
+    world.sandbox.fault(json!({ "kind": "latency", "min_ms": 700, "max_ms": 1200 })).await?;
+    let target = world.target(8300, RateLimit::new(30, 1_000)?).await?;
+    let _base = world.serve("intake,relay,projector")?;
+    let units = names(60);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(60, 1).await?;
+    world.link(target, &units).await?;
+    let mut dispatcher = world.serve("dispatcher")?;
+    wait_until("calls are under way", Duration::from_secs(30), || async {
+        let waiting = world.sandbox.arrivals(8300).await?.iter().filter(|call| call["status"].is_null()).count();
+        Ok(if waiting >= 5 { Ok(()) } else { Err(format!("{waiting} calls")) })
+    })
+    .await?;
+    let asked = Instant::now();
+    assert!(dispatcher.stop()?, "it ended well: {}", dispatcher.printed());
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(10), "calls of a second took {took:?} to end");
+    let unanswered = world.sandbox.arrivals(8300).await?.iter().filter(|call| call["status"].is_null()).count();
+    assert_eq!(unanswered, 0, "no call was cut");
+    let leases = "SELECT count(*) FROM dispatch_leases WHERE NOT done AND lease_until > now()";
+    assert_eq!(world.count(leases).await?, 0, "no listing waits for a lease to run out");
+    // A slot comes back a window after its answer; one of a call that nobody ended would take the longest call beside it.
+    let held = "SELECT count(*) FROM rate_slots WHERE free_at > now() + interval '1.2 seconds' AND isfinite(free_at)";
+    assert_eq!(world.count(held).await?, 0, "no slot waits for a call that has ended");
+    world.sandbox.heal().await?;
+    let _next = world.serve("dispatcher")?;
+    world.drained(Duration::from_secs(90)).await?;
+    assert_eq!(world.sandbox.listings(8300).await?.len(), 60);
+    assert_eq!(world.sandbox.account(8300).await?["duplicate_references"], 0);
+    assert!(calls_match(&world, 8300).await? >= 120);
+    assert_eq!(world.count("SELECT max(attempts)::bigint FROM outbound_audit").await?, 1, "no attempt was burned");
+    world.close().await
+}
+
+/// Reads and writes of callers that know two addresses, as behind a load balancer: an address that refuses the connection
+/// is passed over, every answer counts.
+async fn ask(apis: &[Api; 2], kind: usize, turn: usize, target: &str) -> anyhow::Result<()> {
+    let mut refused = None;
+    for at in 0..2 {
+        let api = &apis[(turn + at) % 2];
+        let asked = match kind {
+            0 => api.post(&format!("/api/channels/targets/{target}/check"), &Value::Null).await,
+            1 => api.get("/api/channels/listings?limit=20").await,
+            2 => api.get(&format!("/api/channels/targets/{target}")).await,
+            _ => api.get("/api/channels/queue").await,
+        };
+        match asked {
+            Ok(answer) => {
+                anyhow::ensure!(answer.status.is_success(), "{}: {}", answer.status, answer.text);
+                return Ok(());
+            }
+            Err(error) if error.chain().any(|cause| cause.to_string().contains("refused")) => refused = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| anyhow::anyhow!("nobody was asked")))
+}
+
+const ROLES: [&str; 5] = ["api", "intake", "relay", "projector", "dispatcher"];
+const WINDOW_US: u64 = 1_000_000;
+const LIMIT: u32 = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_a_rolling_restart_under_load_fails_no_request_and_leaves_no_window_idle() -> anyhow::Result<()> {
+    let world = World::new(&[8310]).await?;
+    world.sandbox.fault(json!({ "kind": "latency", "min_ms": 5, "max_ms": 60 })).await?;
+    let target = world.target(8310, RateLimit::new(LIMIT, 1_000)?).await?;
+    let start = |role: &str| world.serve(role);
+    let mut roles: Vec<[Process; 2]> =
+        ROLES.iter().map(|role| Ok([start(role)?, start(role)?])).collect::<anyhow::Result<_>>()?;
+    let units = names(400);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(400, 1).await?;
+    world.link(target, &units).await?;
+    let owner = async |process: &Process| Api::of(process).await?.as_caller(&world, ORG, None, "owner");
+    let [first, second] = &roles[0];
+    let apis = std::sync::Mutex::new([owner(first).await?, owner(second).await?]);
+    wait_until("the window is in use", Duration::from_secs(30), || async {
+        let calls = world.sandbox.arrivals(8310).await?.len();
+        Ok(if calls >= 40 { Ok(()) } else { Err(format!("{calls} calls")) })
+    })
+    .await?;
+    let began_us = world.sandbox.arrivals(8310).await?.iter().filter_map(|call| call["at_us"].as_u64()).max();
+    let over = AtomicBool::new(false);
+    let target_id = target.to_string();
+    let (apis, over, target_id) = (&apis, &over, target_id.as_str());
+    let asking = |kind: usize| async move {
+        let mut asked = 0;
+        while !over.load(Ordering::Relaxed) {
+            let now = apis.lock().expect("nobody panics while holding this lock").clone();
+            ask(&now, kind, asked, target_id).await?;
+            asked += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(asked)
+    };
+    let restarting = async {
+        for (role, pair) in ROLES.iter().zip(&mut roles) {
+            for (which, process) in pair.iter_mut().enumerate() {
+                let ended = process.stopped().await?;
+                anyhow::ensure!(ended, "{role} did not end well: {}", process.printed());
+                *process = start(role)?;
+                if *role == "api" {
+                    let api = owner(process).await?;
+                    apis.lock().expect("nobody panics while holding this lock")[which] = api;
+                }
+                tokio::time::sleep(Duration::from_millis(700)).await;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    let (asked, ()) = futures::try_join!(futures::future::try_join_all((0..4).map(asking)), restarting)?;
+    let asked: usize = asked.iter().sum();
+    let ended_us = world.sandbox.arrivals(8310).await?.iter().filter_map(|call| call["at_us"].as_u64()).max();
+    assert!(asked > 50, "{asked} requests");
+    assert!(world.count("SELECT count(*) FROM sync_queue").await? > 0, "there was work all the time");
+    let mut times: Vec<u64> =
+        world.sandbox.arrivals(8310).await?.iter().filter_map(|call| call["at_us"].as_u64()).collect();
+    times.sort_unstable();
+    let (began, ended) = began_us.zip(ended_us).expect("there were calls");
+    let during: Vec<u64> = times.into_iter().filter(|at| (began..=ended).contains(at)).collect();
+    let longest = during.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    let windows = (ended - began) as f64 / WINDOW_US as f64;
+    let used = during.len() as f64 / windows / f64::from(LIMIT);
+    println!("{asked} requests; {windows:.0} windows, {used:.3} of the budget used, longest silence {longest} us");
+    assert!(longest < 2 * WINDOW_US, "a window was idle: no call for {longest} us");
+    // Of an idle machine it is 0.9; what else runs beside the suite may take half of it.
+    assert!(used > 0.4, "the windows were used to {used:.3}");
+    let summary = world.sandbox.get("/summary?window_ms=1000").await?;
+    assert!(summary["accounts"]["8310"]["worst_window"].as_u64() <= Some(u64::from(LIMIT)), "{summary}");
+    world.drained(Duration::from_secs(180)).await?;
+    assert_eq!(world.sandbox.listings(8310).await?.len(), 400);
+    world.audit_is_whole().await?;
+    world.close().await
+}
