@@ -47,6 +47,14 @@ distribution *ARGS: up build
 doctor: up build
     @dev/distribution "{{ programs }}/distribution" doctor
 
+# Write the database into one file, while it is in use (ON_CALL.md says what else to keep)
+backup *ARGS: up
+    @dev/addressed dev/backup "$@"
+
+# Put such a file into a database that is empty, or with --replace beside what is there and in its place
+restore *ARGS: up build
+    @dev/addressed dev/restore "{{ programs }}/distribution" "$@"
+
 # The Hostaway sandbox alone
 sandbox *ARGS: build
     @"{{ programs }}/hostaway-sandbox" "$@"
@@ -70,6 +78,18 @@ lint:
 # Licences, advisories, duplicates and sources of the dependencies
 deny:
     @dev/deny
+
+# A bill of materials of the service: every crate with its version and licence (CycloneDX)
+sbom *ARGS:
+    @dev/sbom "$@"
+
+# The binary as it is shipped, with the list of its dependencies in it
+release *ARGS:
+    @dev/release "$@"
+
+# Have outside tools look at deploy/: container file, systemd unit, Kubernetes manifests
+deploy-check:
+    @dev/deploy-check
 
 # Dependencies that nothing uses
 machete:

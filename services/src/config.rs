@@ -94,8 +94,7 @@ impl Connections {
         };
         let mut first = None;
         for url in self.nats_url.split(',') {
-            let address: ServerAddr =
-                url.trim().parse().map_err(|error: std::io::Error| invalid(error.to_string()))?;
+            let address: ServerAddr = url.trim().parse().map_err(|error: std::io::Error| invalid(error.to_string()))?;
             if address.host().is_empty() {
                 return Err(invalid("it names no host".to_owned()));
             }

@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use headers::{POSITION, PREVIOUS_POSITION, position_header};
+pub use headers::{POSITION, PREVIOUS_POSITION, event_id, position_header};
 use stream_writer::StreamWriter;
 
 /// The longest wait for new events: the guarantee behind every hint.

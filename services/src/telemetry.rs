@@ -5,6 +5,7 @@ mod gauges;
 mod levels;
 mod logs;
 mod page;
+mod untold;
 
 use std::sync::Arc;
 

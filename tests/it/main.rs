@@ -11,6 +11,7 @@ mod intake;
 mod levels;
 mod main_job;
 mod relaying;
+mod restore;
 mod stops;
 mod telemetry;
 mod why;

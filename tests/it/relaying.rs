@@ -31,17 +31,6 @@ async fn pending(world: &World, account: u64) -> anyhow::Result<(TargetId, Listi
     Ok((target, world.link(target, &names(1)).await?[0]))
 }
 
-/// Every message of a stream, in order.
-async fn messages(world: &World, kind: StreamKind) -> anyhow::Result<Vec<StreamMessage>> {
-    let stream = world.nats.stream(kind).await?;
-    let state = stream.cached_info().state.clone();
-    let mut messages = Vec::new();
-    for sequence in state.first_sequence..=state.last_sequence {
-        messages.push(stream.get_raw_message(sequence).await?);
-    }
-    Ok(messages)
-}
-
 /// Waits until a stream has so many messages; gives them.
 async fn reached(world: &World, kind: StreamKind, count: usize) -> anyhow::Result<Vec<StreamMessage>> {
     wait_until("the relay has published", Duration::from_secs(30), || async move {
@@ -49,7 +38,7 @@ async fn reached(world: &World, kind: StreamKind, count: usize) -> anyhow::Resul
         Ok(if have >= u64::try_from(count)? { Ok(()) } else { Err(format!("{have} of {count}")) })
     })
     .await?;
-    messages(world, kind).await
+    world.messages(kind).await
 }
 
 fn header(message: &StreamMessage, name: &str) -> Option<String> {
@@ -158,7 +147,7 @@ async fn an_event_of_more_messages_than_a_batch_takes_goes_out_whole_and_once() 
     assert_eq!(whole, (0..=2_300).map(|index| format!("{event}:{index}")).collect::<Vec<_>>());
 
     // A relay that died in the middle of it: the stream as it was after the first batch.
-    let first = messages(&world, StreamKind::Audit).await?.swap_remove(999);
+    let first = world.messages(StreamKind::Audit).await?.swap_remove(999);
     assert_eq!(header(&first, "Event-Continues-After").as_deref(), Some("1000"));
     world.delete_stream(StreamKind::Audit).await?;
     world.nats.ensure_stream(StreamKind::Audit).await?;
@@ -231,8 +220,48 @@ async fn a_relay_stops_although_others_go_on_appending() -> anyhow::Result<()> {
         anyhow::Ok(before)
     };
     let ((), (), (), before) = futures::try_join!(append(), append(), append(), stopping)?;
-    let last = messages(&world, StreamKind::Channels).await?;
+    let last = world.messages(StreamKind::Channels).await?;
     let reached: i64 = header(last.last().expect("there are some"), POSITION).expect("it has one").parse()?;
     assert!(reached >= before, "what was there at the stop is out: {reached} of {before}");
+    world.close().await
+}
+
+/// A primary that is lost with what its replica had not heard of: the stream is ahead of the journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_lost_part_of_the_journal_is_published_and_no_position_is_told_twice() -> anyhow::Result<()> {
+    let mut world = World::new(&[8150]).await?;
+    let (target, listing) = pending(&world, 8150).await?;
+    let metadata = world.metadata(target)?;
+    let pause = || ListingCommand::Pause { reason: "held".to_owned() };
+    many_calls(&world, target, listing, 2).await?;
+    let kept = world.commands().listing(listing, pause(), &metadata).await?.expect("it is paused").0;
+    for command in [ListingCommand::Resume, pause(), ListingCommand::Resume] {
+        world.commands().listing(listing, command, &metadata).await?;
+    }
+    let service = world.serve("relay")?;
+    let before = reached(&world, StreamKind::Channels, 8).await?;
+    let lost_up_to: i64 = header(before.last().expect("the last"), POSITION).expect("it has one").parse()?;
+    drop(service);
+    world.count("WITH lost AS (DELETE FROM events WHERE sequence > (SELECT max(sequence) - 3 FROM events WHERE aggregate_type = 'ChannelListing') AND aggregate_type = 'ChannelListing' RETURNING 1) SELECT count(*) FROM lost").await?;
+    world.count(&format!("SELECT setval('events_position_seq', {kept})")).await?;
+    world.forget();
+
+    // Appended before a relay looks, so at a position that the stream has with another event.
+    let resumed = world.commands().listing(listing, ListingCommand::Resume, &metadata).await?.expect("it goes on").0;
+    assert!(resumed <= lost_up_to, "{resumed} was the position of a lost event, of {lost_up_to}");
+    let (_, printed, _) = world.run(&["doctor"])?;
+    assert!(printed.contains("CHANNELS ends with events that the journal does not have"), "{printed}");
+
+    let _service = world.serve("relay")?;
+    let after = reached(&world, StreamKind::Channels, 9).await?;
+    assert_eq!(header(&after[8], POSITION), Some(resumed.to_string()), "it is out");
+    let paused = world.commands().listing(listing, pause(), &metadata).await?.expect("it is paused").0;
+    assert!(paused > lost_up_to, "a reader that has seen {lost_up_to} takes {paused}");
+    let after = reached(&world, StreamKind::Channels, 10).await?;
+    assert_eq!(header(&after[9], POSITION), Some(paused.to_string()));
+    let (_, printed, _) = world.run(&["doctor"])?;
+    assert!(printed.contains("at the journal's end"), "{printed}");
+    let audit = world.messages(StreamKind::Audit).await?.len();
+    assert_eq!(audit, 3, "the two calls and the end of the sync, once");
     world.close().await
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::otlp::Receiver;
+use end_to_end::process::Process;
 use end_to_end::unit::{described, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
@@ -114,6 +116,61 @@ async fn a_receiver_that_is_away_stops_nothing() -> anyhow::Result<()> {
     world.close().await
 }
 
+/// Where a process shows its metrics.
+async fn metrics_of(service: &Process) -> anyhow::Result<String> {
+    wait_until("metrics are served", Duration::from_secs(10), || async {
+        let log = service.printed();
+        let address = log.rsplit("metrics are at ").next().and_then(|rest| rest.split_whitespace().next());
+        Ok(address.filter(|address| address.starts_with("http")).map(str::to_owned).ok_or(log))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_stream_is_not_behind_while_there_is_nothing_to_tell() -> anyhow::Result<()> {
+    let world = World::new(&[8204]).await?;
+    let target = world.target(8204, RateLimit::new(100, 1_000)?).await?;
+    let mut service = world.serve("")?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    assert!(service.stop()?);
+    let pause = TargetCommand::Pause { reason: "for the night".to_owned() };
+    world.commands().target(target, pause, &world.metadata(target)?).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let lag = |text: &str| {
+        let series = "distribution_lag_time_seconds{reader=\"relay audit\"";
+        let line = text.lines().find(|line| line.starts_with(series))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    let shown = async |roles| {
+        let service = world.serve_with(roles, &["--metrics-listen", "127.0.0.1:0"])?;
+        let address = metrics_of(&service).await?;
+        wait_until("the lag is shown", Duration::from_secs(10), || async {
+            let text = reqwest::get(&address).await?.text().await?;
+            Ok(lag(&text).ok_or(text))
+        })
+        .await
+    };
+    assert_eq!(shown("relay").await?, 0.0, "a pause is nothing that AUDIT tells of");
+
+    // A sync that is superseded while no relay runs is.
+    let _intake = world.serve("intake")?;
+    world.link(target, &["villa-001".to_owned()]).await?;
+    for revision in 1..=2 {
+        world.publish(&[described("villa-001", revision, &format!("Revision {revision}."))]).await?;
+        wait_until("it is taken in", Duration::from_secs(20), || async {
+            let sql = format!("SELECT count(*) FROM units WHERE unit_id = 'villa-001' AND revision = {revision}");
+            Ok(if world.count(&sql).await? == 1 { Ok(()) } else { Err("not yet".to_owned()) })
+        })
+        .await?;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(shown("health").await? > 1.0, "a superseded sync waits to be told");
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_shown_as_text_and_name_no_organisation() -> anyhow::Result<()> {
     let world = World::new(&[8203]).await?;
@@ -123,12 +180,7 @@ async fn metrics_are_shown_as_text_and_name_no_organisation() -> anyhow::Result<
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
     world.drained(Duration::from_secs(30)).await?;
-    let address = wait_until("metrics are served", Duration::from_secs(10), || async {
-        let log = service.printed();
-        let address = log.split("metrics are at ").nth(1).and_then(|rest| rest.split_whitespace().next());
-        Ok(address.map(str::to_owned).ok_or(log))
-    })
-    .await?;
+    let address = metrics_of(&service).await?;
     let text = wait_until("the syncs are counted", Duration::from_secs(30), || async {
         let text = reqwest::get(&address).await?.text().await?;
         let there =

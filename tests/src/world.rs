@@ -12,6 +12,7 @@ use adapters::nats::topology::StreamKind;
 use adapters::postgres::MIGRATOR;
 use adapters::units::UnitStore;
 use anyhow::{Context, ensure};
+use async_nats::jetstream::message::StreamMessage;
 use domain::ids::{AccountId, ListingId, OrgId, TargetId, UnitId};
 use domain::metadata::{Actor, Metadata};
 use domain::target::{NewTarget, TargetCommand};
@@ -49,7 +50,17 @@ pub struct World {
     started: AtomicI64,
     folder: tempfile::TempDir,
     database: String,
+    /// Databases whose place was taken by a restore.
+    replaced: Vec<String>,
     server: PgConnectOptions,
+}
+
+/// Commands and syncs of a process that has seen nothing yet.
+fn syncing(pool: &PgPool) -> Syncing {
+    let commands = Arc::new(Commands::new(Journal::new(pool.clone(), JournalOptions::default())));
+    let units = UnitStore::new(pool.clone());
+    let payloads = Arc::new(Payloads::new(units.clone()));
+    Syncing::new(commands, units, payloads)
 }
 
 fn variable(name: &str) -> anyhow::Result<String> {
@@ -88,12 +99,10 @@ impl World {
             std::fs::write(&path, format!("secret-{account}"))?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         }
-        let commands = Arc::new(Commands::new(Journal::new(pool.clone(), JournalOptions::default())));
-        let units = UnitStore::new(pool.clone());
-        let payloads = Arc::new(Payloads::new(units.clone()));
-        let syncing = Syncing::new(commands, units, payloads);
+        let syncing = syncing(&pool);
         let (published, started) = (AtomicI64::new(0), AtomicI64::new(0));
-        Ok(Self { sandbox, pool, nats, syncing, published, started, folder, database, server })
+        let replaced = Vec::new();
+        Ok(Self { sandbox, pool, nats, syncing, published, started, folder, database, replaced, server })
     }
 
     /// The commands.
@@ -126,6 +135,53 @@ impl World {
             .output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// Runs one of the scripts behind `./justw` with this world's addresses; gives what it printed, all of it where it failed.
+    pub fn script(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../dev").join(name);
+        let output = std::process::Command::new(path).args(arguments).envs(self.environment()?).output()?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{name} {arguments:?}: {}\n{printed}{said}", output.status);
+        Ok(printed)
+    }
+
+    /// Puts a backup in the place of the database, and gives the name that the one before has now. No process of the
+    /// service may run.
+    pub async fn restore(&mut self, backup: &str) -> anyhow::Result<String> {
+        self.pool.close().await;
+        let program = crate::process::binary("distribution")?.display().to_string();
+        let printed = self.script("restore", &[&program, backup, "--replace"])?;
+        let before = printed.split("what was there is ").nth(1).and_then(|rest| rest.split(' ').next());
+        let before = before.with_context(|| format!("it does not say where the one before is: {printed}"))?.to_owned();
+        self.replaced.push(before.clone());
+        self.pool = self.pool_of(&self.database).await?;
+        self.forget();
+        let taken = self.count("SELECT coalesce(sum(count), 0)::bigint FROM intake_tally").await?;
+        self.published.store(taken, Ordering::Relaxed);
+        Ok(before)
+    }
+
+    /// Commands from now on are those of a process that has seen nothing yet.
+    pub fn forget(&mut self) {
+        self.syncing = syncing(&self.pool);
+    }
+
+    /// A pool on a database of this world's server.
+    pub async fn pool_of(&self, database: &str) -> anyhow::Result<PgPool> {
+        Ok(PgPoolOptions::new().max_connections(8).connect_with(self.server.clone().database(database)).await?)
+    }
+
+    /// Every message of a stream, in order.
+    pub async fn messages(&self, kind: StreamKind) -> anyhow::Result<Vec<StreamMessage>> {
+        let stream = self.nats.stream(kind).await?;
+        let state = stream.cached_info().state.clone();
+        let mut messages = Vec::new();
+        for sequence in state.first_sequence..=state.last_sequence {
+            messages.push(stream.get_raw_message(sequence).await?);
+        }
+        Ok(messages)
     }
 
     /// What programs of this world find in their environment.
@@ -298,7 +354,9 @@ impl World {
         }
         self.pool.close().await;
         let mut admin: PgConnection = self.server.connect().await?;
-        sqlx::query(&format!("DROP DATABASE {} WITH (FORCE)", self.database)).execute(&mut admin).await?;
+        for database in self.replaced.iter().chain([&self.database]) {
+            sqlx::query(&format!("DROP DATABASE {database} WITH (FORCE)")).execute(&mut admin).await?;
+        }
         Ok(())
     }
 }

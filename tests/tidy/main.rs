@@ -1,7 +1,9 @@
 //! The architecture's rules as ordinary tests: they read the sources, and need no server.
 
 mod api;
+mod commands;
 mod contracts;
+mod deploy;
 mod docs;
 mod events;
 mod files;

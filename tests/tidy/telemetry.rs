@@ -1,4 +1,4 @@
-//! The alerts and the board: promtool takes them, each alert has its tests and its row in "On call", and they ask for
+//! The alerts and the board: promtool takes them, each alert has its tests and its section in "On call", and they ask for
 //! metrics and labels that the service shows.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,17 +182,22 @@ fn every_alert_fires_and_is_quiet_in_a_test_and_stands_on_the_page() {
 }
 
 #[test]
-fn every_alert_names_a_row_of_on_call() {
-    let text = read("ARCHITECTURE.md").replace('`', "");
-    let (_, section) = text.split_once("## On call").expect("there is the section");
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let rows: BTreeSet<&str> = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
+fn every_alert_leads_to_its_section_of_on_call() {
+    let page = read("ON_CALL.md");
+    let anchor = |heading: &str| heading.to_lowercase().replace(' ', "-");
+    let sections: BTreeSet<String> = page.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
     let rules = read(ALERTS);
-    let runbooks = values(&rules, "runbook: ");
-    assert_eq!(runbooks.len(), values(&rules, "alert: ").len(), "each alert has a runbook");
-    let lost = |runbook: &String| {
-        let row = runbook.trim_matches('\'').strip_prefix("ARCHITECTURE.md, \"On call\": ");
-        !row.is_some_and(|row| rows.contains(row))
-    };
-    none("a runbook that is not there", &runbooks.into_iter().filter(lost).collect::<Vec<_>>());
+    let (alerts, runbooks) = (values(&rules, "alert: "), values(&rules, "runbook: "));
+    assert_eq!(runbooks.len(), alerts.len(), "each alert has a runbook");
+    let lost = alerts.iter().zip(&runbooks).filter(|(alert, runbook)| {
+        let section =
+            runbook.trim_matches('\'').strip_prefix("ON_CALL.md#").filter(|section| sections.contains(*section));
+        // The table of alerts leads to the same one.
+        let row = page.lines().find(|line| line.contains(&format!("`{alert}`")));
+        !section.is_some_and(|section| row.is_some_and(|row| row.contains(&format!("](#{section})"))))
+    });
+    none(
+        "an alert whose runbook is not there",
+        &lost.map(|(alert, runbook)| format!("{alert}: {runbook}")).collect::<Vec<_>>(),
+    );
 }

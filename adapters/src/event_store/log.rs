@@ -107,6 +107,27 @@ impl PgEventLog {
         Ok(rows.fetch_all(&self.pool).await?.into_iter().map(StoredEvent::from).collect())
     }
 
+    /// Whether the journal has this event at this position. One that was put back to an earlier state has not.
+    pub async fn has(&self, position: Position, event_id: Uuid) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM events WHERE position = $1 AND event_id = $2)")
+            .bind(position.0)
+            .bind(event_id)
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// Gives out no position up to this one any more. The fence keeps appends away meanwhile: what one was given is not
+    /// given to another.
+    pub async fn skip_to(&self, position: Position) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(FENCE).execute(&mut *transaction).await?;
+        sqlx::query("SELECT setval('events_position_seq', $1) FROM events_position_seq WHERE last_value < $1")
+            .bind(position.0)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await
+    }
+
     /// The position before the first event that is younger than `age_s` seconds: where a stream that keeps messages
     /// for so long would begin.
     pub async fn before_age(&self, age_s: f64) -> Result<Position, sqlx::Error> {

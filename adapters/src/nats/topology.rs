@@ -3,7 +3,7 @@
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, PullConsumer};
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{Config, Stream};
+use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
 
 use super::{Nats, Prefix};
 
@@ -141,6 +141,23 @@ impl Nats {
             .create_consumer(pull)
             .await
             .map_err(|e| TopologyError::Server { name: "consumer intake".to_owned(), reason: e.to_string() })
+    }
+
+    /// Lets the intake begin anew at the oldest unit change that the stream keeps; gives how many it keeps. The consumer
+    /// goes, and an intake that runs makes it again at once.
+    pub async fn rewind_intake(&self) -> Result<u64, TopologyError> {
+        let stream = self.stream(StreamKind::Units).await?;
+        let kept = stream.cached_info().state.messages;
+        match stream.delete_consumer("intake").await {
+            Ok(_) => Ok(kept),
+            Err(error) => match error.kind() {
+                // No intake ever ran: the first one begins there anyway.
+                ConsumerErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {
+                    Ok(kept)
+                }
+                _ => Err(TopologyError::Server { name: "consumer intake".to_owned(), reason: error.to_string() }),
+            },
+        }
     }
 
     /// How the intake's consumer stands; nothing is made. `None` where no intake ever ran.

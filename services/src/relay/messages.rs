@@ -11,6 +11,7 @@ use domain::audit::audit_events;
 use domain::recorded::Position;
 use domain::text::traceparent;
 
+use super::headers::EVENT_ID;
 use super::{POSITION, PREVIOUS_POSITION};
 
 /// The messages of an event on a stream, in order; with the stage of its trace that ends when they are published.
@@ -35,7 +36,7 @@ pub(super) fn messages(
     }
     let stub = InJournal::from(event);
     if kind == StreamKind::Channels {
-        headers.insert("Event-Id", event.event_id.to_string());
+        headers.insert(EVENT_ID, event.event_id.to_string());
         let payload = serde_json::to_vec(event)?.into();
         return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(event), headers, payload }, &stub)?]);
     }

@@ -4,12 +4,14 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
+use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use domain::recorded::Position;
 
 use super::Chunk;
 use super::headers::{CONTINUES, Tail};
 use super::messages::messages;
+use super::{POSITION, event_id, position_header};
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -37,7 +39,7 @@ impl<'a> StreamWriter<'a> {
         let info = stream.cached_info();
         let last_sequence = info.state.last_sequence;
         let created_at = info.created.unix_timestamp_nanos();
-        let tail = match find_tail(&stream).await? {
+        let tail = match find_tail(&stream, log).await? {
             Some(tail) => tail,
             None => Tail { position: log.before_age(info.config.max_age.as_secs_f64()).await?, begun: None },
         };
@@ -134,22 +136,70 @@ impl<'a> StreamWriter<'a> {
     }
 }
 
-/// What the last message of ours says. Foreign ones after it are passed over: they are no reason to begin anew.
-async fn find_tail(stream: &Stream) -> anyhow::Result<Option<Tail>> {
+/// What the last message of ours says whose event the journal has. Messages behind it are passed over: foreign ones, which
+/// are no reason to begin anew, and those of events that the journal has lost.
+async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<Tail>> {
     let state = &stream.cached_info().state;
     if state.messages == 0 {
         return Ok(None);
     }
+    let mut lost = Lost::default();
+    let mut found = None;
     for sequence in (state.first_sequence..=state.last_sequence).rev().take(FURTHEST_BACK) {
         match stream.get_raw_message(sequence).await {
-            Ok(message) => match Tail::of(&message.headers) {
-                Some(tail) => return Ok(Some(tail)),
-                None => tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write"),
-            },
+            Ok(message) => {
+                let Some(tail) = Tail::of(&message.headers) else {
+                    tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
+                    continue;
+                };
+                if lost.is_in(log, &message.headers).await? {
+                    found = Some(tail);
+                    break;
+                }
+            }
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
             // A tail that cannot be read now is no empty stream: its whole retention would be published again.
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(None)
+    lost.leave_behind(log, &stream.cached_info().config.name).await?;
+    Ok(found)
+}
+
+/// Messages of events that the journal does not have: it was put back to an earlier state.
+#[derive(Debug, Default)]
+struct Lost {
+    messages: usize,
+    up_to: Position,
+}
+
+impl Lost {
+    /// Whether the journal has the event of a message of ours; remembers it if not.
+    async fn is_in(&mut self, log: &PgEventLog, headers: &HeaderMap) -> anyhow::Result<bool> {
+        let Some((position, event_id)) = position_header(Some(headers), POSITION).zip(event_id(headers)) else {
+            return Ok(true);
+        };
+        let there = log.has(position, event_id).await?;
+        if !there {
+            self.messages += 1;
+            self.up_to = self.up_to.max(position);
+        }
+        Ok(there)
+    }
+
+    /// Their positions are not given to other events: whoever reads the stream drops what is not beyond what it has seen.
+    async fn leave_behind(&self, log: &PgEventLog, stream: &str) -> anyhow::Result<()> {
+        if self.messages > 0 {
+            log.skip_to(self.up_to).await?;
+            let (messages, up_to) = (self.messages, self.up_to.0);
+            tracing::warn!(
+                stream,
+                messages,
+                up_to,
+                "the stream has events that the journal lost: it was put back to an earlier state. They stay, and what is new \
+                 follows beyond them; `distribution unit reread` takes the unit changes of that time in again"
+            );
+        }
+        Ok(())
+    }
 }

@@ -9,6 +9,7 @@ use adapters::telemetry::{Gauges, MostTargets, observe};
 use sqlx::{FromRow, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use super::untold::Untold;
 use crate::relay::{POSITION, position_header};
 
 /// How often they are asked: as often as metrics are scraped by custom.
@@ -50,8 +51,9 @@ struct Queue {
 
 /// Asks until `stop`. What cannot be asked keeps its last value.
 pub(super) async fn watch(pool: PgPool, nats: Nats, stop: CancellationToken) {
+    let mut untold = Untold::new(pool.clone());
     loop {
-        match look(&pool, &nats).await {
+        match look(&pool, &nats, &mut untold).await {
             Ok(now) => observe(&now),
             Err(error) => tracing::debug!(error = %error, "the figures of the tables cannot be had now"),
         }
@@ -66,7 +68,7 @@ fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
-async fn look(pool: &PgPool, nats: &Nats) -> anyhow::Result<Gauges> {
+async fn look(pool: &PgPool, nats: &Nats, untold: &mut Untold) -> anyhow::Result<Gauges> {
     let queues: Vec<Queue> = sqlx::query_as(QUEUES).fetch_all(pool).await?;
     let longest: Vec<(String, i64)> = sqlx::query_as(LONGEST).bind(MostTargets::NUMBER).fetch_all(pool).await?;
     let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
@@ -76,10 +78,11 @@ async fn look(pool: &PgPool, nats: &Nats) -> anyhow::Result<Gauges> {
     for (name, position) in checkpoints {
         lags.insert(name, behind(pool, position).await?);
     }
-    for (name, kind) in [("relay channels", StreamKind::Channels), ("relay audit", StreamKind::Audit)] {
-        if let Some(position) = tail(nats, kind).await? {
-            lags.insert(name.to_owned(), behind(pool, position).await?);
-        }
+    if let Some(position) = tail(nats, StreamKind::Channels).await? {
+        lags.insert("relay channels".to_owned(), behind(pool, position).await?);
+    }
+    if let Some(position) = tail(nats, StreamKind::Audit).await? {
+        lags.insert("relay audit".to_owned(), behind(pool, untold.before_first(position).await?).await?);
     }
     let idle = u64::try_from(pool.num_idle()).unwrap_or_default();
     Ok(Gauges {

@@ -1,0 +1,175 @@
+//! A backup that was taken under load, restored: beside an empty NATS, and beside streams that know more than it does.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use adapters::nats::topology::StreamKind;
+use domain::window::RateLimit;
+use end_to_end::unit::{described, names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use services::relay::{POSITION, event_id, position_header};
+use sqlx::PgPool;
+
+const READ_MODELS: [&str; 5] = ["channel_targets", "channel_listings", "outbound_audit", "target_health", "sync_queue"];
+
+/// What the journal says up to a position.
+async fn journal(pool: &PgPool, up_to: i64) -> anyhow::Result<String> {
+    let sql = "SELECT md5(string_agg(e::text, '|' ORDER BY position)) FROM events AS e WHERE position <= $1";
+    Ok(sqlx::query_scalar(sql).bind(up_to).fetch_one(pool).await?)
+}
+
+/// Every snapshot of a unit.
+async fn snapshots(pool: &PgPool) -> anyhow::Result<BTreeSet<String>> {
+    let rows: Vec<String> = sqlx::query_scalar("SELECT md5(s::text) FROM unit_snapshots AS s").fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
+}
+
+fn read_models_are_what_the_journal_says(world: &World) -> anyhow::Result<()> {
+    for name in READ_MODELS {
+        let (code, printed, error) = world.run(&["projections", "verify", name])?;
+        assert_eq!(code, 0, "{name} differs from its rebuild: {printed} {error}");
+    }
+    Ok(())
+}
+
+/// At the channel once each, and never more calls in a window than there may be.
+async fn nothing_is_doubled(world: &World, account: u64, listings: usize, limit: u64) -> anyhow::Result<()> {
+    assert_eq!(world.sandbox.listings(account).await?.len(), listings, "no listing twice, none missing");
+    let summary = world.sandbox.get("/summary?window_ms=1000").await?["accounts"][account.to_string()].clone();
+    assert_eq!(summary["duplicate_references"], 0);
+    assert!(summary["worst_window"].as_u64() <= Some(limit), "{summary}");
+    Ok(())
+}
+
+/// The unit's description is at the channel.
+async fn is_at_the_channel(world: &World, account: u64, description: &str) -> anyhow::Result<()> {
+    wait_until("the change is at the channel", Duration::from_secs(30), || async {
+        let listings = world.sandbox.listings(account).await?;
+        let there = listings.iter().any(|listing| listing["description"] == description);
+        Ok(if there { Ok(()) } else { Err(format!("none of {} has {description}", listings.len())) })
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_taken_under_load_goes_on_beside_an_empty_nats() -> anyhow::Result<()> {
+    let mut world = World::new(&[8600]).await?;
+    let target = world.target(8600, RateLimit::new(40, 1_000)?).await?;
+    let mut service = world.serve("")?;
+    let units = names(60);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(60, 1).await?;
+    world.link(target, &units).await?;
+    wait_until("a third is at the channel", Duration::from_secs(60), || async {
+        let have = world.sandbox.listings(8600).await?.len();
+        Ok(if have >= 20 { Ok(()) } else { Err(format!("{have}")) })
+    })
+    .await?;
+    let file = world.path("under-load.dump").display().to_string();
+    let report = world.script("backup", &[&file])?;
+    assert!(report.contains("DISTRIBUTION_SECRETS_KEY"), "it says what else is to be kept: {report}");
+    let refused = world.script("backup", &[&file]).expect_err("a backup is never overwritten");
+    assert!(refused.to_string().contains("is there already"), "{refused}");
+
+    // What comes after the backup is lost with the database, but for what the channel and the publishers have.
+    world.drained(Duration::from_secs(60)).await?;
+    let changed: Vec<_> = units[..20].iter().map(|name| described(name, 2, "After the backup.")).collect();
+    world.publish(&changed).await?;
+    world.taken(20, 2).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let program = end_to_end::process::binary("distribution")?.display().to_string();
+    let refused = world.script("restore", &[&program, &file]).expect_err("the database is not empty");
+    assert!(refused.to_string().contains("is not empty"), "{refused}");
+    let refused = world.script("restore", &[&program, &file, "--replace"]).expect_err("it is in use");
+    assert!(refused.to_string().contains("stop every process of the service first"), "{refused}");
+    assert!(service.stop()?);
+    for kind in StreamKind::ALL {
+        world.delete_stream(kind).await?;
+    }
+
+    let before = world.restore(&file).await?;
+    let up_to = world.count("SELECT max(position) FROM events").await?;
+    let original = world.pool_of(&before).await?;
+    let lost: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events WHERE position > $1").bind(up_to).fetch_one(&original).await?;
+    assert!(lost >= 40, "the backup is older than what it replaces: {lost} events");
+    assert_eq!(journal(&world.pool, up_to).await?, journal(&original, up_to).await?, "row for row");
+    assert!(snapshots(&world.pool).await?.is_subset(&snapshots(&original).await?), "and the units that it refers to");
+    original.close().await;
+    read_models_are_what_the_journal_says(&world)?;
+
+    let _service = world.serve("")?;
+    world.nats.ensure_streams().await?;
+    world.publish(&changed).await?;
+    world.taken(20, 2).await?;
+    world.drained(Duration::from_secs(120)).await?;
+    world.publish(&[described("villa-007", 3, "After the restore.")]).await?;
+    is_at_the_channel(&world, 8600, "After the restore.").await?;
+    world.drained(Duration::from_secs(30)).await?;
+    nothing_is_doubled(&world, 8600, 60, 40).await?;
+    world.audit_is_whole().await?;
+    read_models_are_what_the_journal_says(&world)?;
+    let (code, printed, _) = world.run(&["doctor", "--allow-private-channels"])?;
+    assert_eq!(code, 0, "{printed}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_database_goes_on_beside_newer_streams_and_takes_in_again_what_it_lost() -> anyhow::Result<()> {
+    let mut world = World::new(&[8610]).await?;
+    let target = world.target(8610, RateLimit::new(100, 1_000)?).await?;
+    let mut service = world.serve("")?;
+    let units = names(30);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(30, 1).await?;
+    world.link(target, &units[..25]).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let file = world.path("older.dump").display().to_string();
+    world.script("backup", &[&file])?;
+
+    let changed: Vec<_> = units.iter().map(|name| described(name, 2, &format!("{name}, changed."))).collect();
+    world.publish(&changed).await?;
+    world.taken(30, 2).await?;
+    world.link(target, &units[25..]).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let known = world.count("SELECT max(position) FROM events").await?;
+    assert!(service.stop()?);
+
+    world.restore(&file).await?;
+    assert!(world.count("SELECT max(position) FROM events").await? < known);
+    let _service = world.serve("")?;
+    let (code, printed, error) = world.run(&["unit", "reread"])?;
+    assert_eq!((code, printed.as_str()), (0, "60 unit changes to be taken in again\n"), "{error}");
+    wait_until("what was lost is taken in again", Duration::from_secs(60), || async {
+        let have = world.count("SELECT count(*) FROM channel_listings WHERE revision = 2").await?;
+        Ok(if have == 25 { Ok(()) } else { Err(format!("{have} of 25")) })
+    })
+    .await?;
+    // The links of that time are lost, and made again: what stands at the channel is found and taken up.
+    world.link(target, &units[25..]).await?;
+    world.drained(Duration::from_secs(120)).await?;
+    nothing_is_doubled(&world, 8610, 30, 100).await?;
+    world.audit_is_whole().await?;
+    read_models_are_what_the_journal_says(&world)?;
+    world.publish(&[described("villa-027", 3, "After the restore.")]).await?;
+    is_at_the_channel(&world, 8610, "After the restore.").await?;
+    world.drained(Duration::from_secs(30)).await?;
+
+    // Whoever reads the streams sees all that the journal has, and never a position that is not beyond the one before.
+    let (code, printed, _) = world.run(&["doctor", "--allow-private-channels"])?;
+    assert!(code == 0 && printed.contains("at the journal's end"), "{printed}");
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT event_id FROM events").fetch_all(&world.pool).await?;
+    let channels = world.messages(StreamKind::Channels).await?;
+    let published: BTreeSet<_> = channels.iter().filter_map(|message| event_id(&message.headers)).collect();
+    assert!(ids.iter().all(|id| published.contains(id)), "events are missing on CHANNELS");
+    let positions: Vec<_> =
+        channels.iter().filter_map(|message| position_header(Some(&message.headers), POSITION)).collect();
+    assert!(positions.is_sorted_by(|one, next| one < next), "a position comes twice");
+    let told = "SELECT event_id FROM events WHERE event_type IN ('SyncAccepted', 'SyncSkipped')";
+    let told: Vec<uuid::Uuid> = sqlx::query_scalar(told).fetch_all(&world.pool).await?;
+    let audit = world.messages(StreamKind::Audit).await?;
+    let audited: BTreeSet<_> = audit.iter().filter_map(|message| event_id(&message.headers)).collect();
+    assert!(told.len() > 30 && told.iter().all(|id| audited.contains(id)), "ends of syncs are missing on AUDIT");
+    world.close().await
+}
