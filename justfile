@@ -24,6 +24,10 @@ test *ARGS: up build
 bench *ARGS:
     @dev/bench "$@"
 
+# Try to break the service, by a seed that repeats, and check what is left (torture/README.md)
+torture *ARGS: build
+    @dev/torture "{{ programs }}/torture" "$@"
+
 # Before a push: format, lints, licences and advisories, unused dependencies, tests
 check: fmt-check lint deny machete test
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use adapters::nats::Nats;
 use adapters::nats::subject::parse_unit_changed;
+use adapters::nats::topology::{StreamKind, TopologyError};
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use domain::text::trace_id;
@@ -67,7 +68,7 @@ impl Intake {
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let consumer = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            consumer = self.nats.ensure_intake() => consumer?,
+            consumer = self.ensure_streams() => consumer?,
         };
         while !stop.is_cancelled() {
             let (arrived, lost) = self.fetch(&consumer, stop).await?;
@@ -84,6 +85,13 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// Also the stream of dead letters, which is lost with NATS's store: a message that cannot be buried would come again
+    /// for ever, and with it all that came beside it.
+    async fn ensure_streams(&self) -> Result<PullConsumer, TopologyError> {
+        self.nats.ensure_stream(StreamKind::DeadLetters).await?;
+        self.nats.ensure_intake().await
     }
 
     /// What is there, or the first that comes. Nothing is fetched ahead: it would wait unacknowledged.

@@ -85,6 +85,37 @@ impl Syncing {
         Ok(Linked { listing_id, sync_requested: asked.is_some(), position })
     }
 
+    /// Asks for the first sync of a listing that was linked by somebody who came to grief before that. `None` where there
+    /// is nothing to send, or nobody to send it to any more; the position is absent where it was asked for already.
+    pub async fn finish_link(
+        &self,
+        listing_id: ListingId,
+        asked: impl Into<AskedBy>,
+    ) -> Result<Option<Option<Position>>, SyncError> {
+        let listing = self.commands().load_listing(listing_id).await?;
+        let Some(link) = listing.link().filter(|_| listing.state() != Some(LinkState::Unlinked)) else {
+            return Ok(None);
+        };
+        if listing.last_revision() > 0 {
+            return Ok(Some(None));
+        }
+        let target = self.commands().load_target(link.target_id).await?;
+        let Ok(settings) = target.live() else { return Ok(None) };
+        let asked = asked.into();
+        let metadata = Metadata {
+            org_id: link.org_id.clone(),
+            account_id: link.account_id.clone(),
+            target_id: link.target_id,
+            unit_id: Some(link.unit_id.clone()),
+            actor: asked.actor,
+            correlation_id: asked.correlation_id,
+            on_behalf_of: None,
+            causation_id: asked.causation_id,
+            traceparent: asked.traceparent,
+        };
+        self.first_sync(listing_id, settings, &link.unit_id, &metadata).await
+    }
+
     /// Invariant: no two listings of a target are linked to one listing at the channel.
     async fn link_if_free(
         &self,

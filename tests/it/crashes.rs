@@ -77,7 +77,11 @@ async fn losing_every_stream_in_the_middle_loses_nothing() -> anyhow::Result<()>
     tokio::time::sleep(Duration::from_secs(2)).await;
     // The streams come back by themselves, and new changes go on.
     world.publish(&units[..10].iter().map(|name| unit(name, 2)).collect::<Vec<_>>()).await?;
+    world
+        .publish_raw(world.nats.prefix.unit_changed(&"tvl".parse()?, &"villa-000".parse()?), b"no JSON".into())
+        .await?;
     world.taken(10, 2).await?;
+    assert_eq!(world.nats.dead_letter_count().await?, 1, "so does the stream of dead letters");
     all_is_well(&world, 7600, 100).await?;
     let mut audit = world.nats.stream(StreamKind::Audit).await?;
     let events = audit.info().await?.state.messages;

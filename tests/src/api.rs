@@ -61,6 +61,12 @@ impl Api {
         Ok(Self { base, token: None, client })
     }
 
+    /// The API at an address, with a limit for each request.
+    pub fn at(base: String, limit: Duration) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(limit).build()?;
+        Ok(Self { base, token: None, client })
+    }
+
     /// Where it is.
     pub fn base(&self) -> &str {
         &self.base

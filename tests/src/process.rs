@@ -1,9 +1,10 @@
 //! A binary of this workspace as a process.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A running binary. Killed when it is dropped.
 #[derive(Debug)]
@@ -12,27 +13,27 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// The path of a binary, next to the test's own.
+/// The path of a binary: next to the running program, or above it, since tests stand in `target/PROFILE/deps`.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("a test executable stands in target/PROFILE/deps")?;
-    let path = folder.join(name);
-    ensure!(path.exists(), "{} is missing: `./justw test` builds it first", path.display());
-    Ok(path)
+    let program = std::env::current_exe()?;
+    let mut places = program.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let found = places.find(|path| path.is_file());
+    found.with_context(|| format!("{name} is missing beside {}: `./justw build` makes it", program.display()))
 }
 
 impl Process {
     /// Starts a binary; what it prints goes to `log`.
     pub fn start(name: &str, arguments: &[String], env: &[(&str, String)], log: &Path) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary(name)?);
+        command.args(arguments).envs(env.iter().map(|(key, value)| (*key, value.as_str())));
+        Self::spawn(command, log)
+    }
+
+    /// Starts any program; what it prints goes to `log`.
+    pub fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = std::fs::File::options().create(true).append(true).open(log)?;
-        let child = Command::new(binary(name)?)
-            .args(arguments)
-            .envs(env.iter().map(|(key, value)| (*key, value.as_str())))
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("failed to start {name}"))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("failed to start {}", command.get_program().display()))?;
         Ok(Self { child, log: log.to_owned() })
     }
 
@@ -49,21 +50,30 @@ impl Process {
 
     /// SIGTERM, and waits until it has ended by itself. Gives whether it ended well.
     pub fn stop(&mut self) -> anyhow::Result<bool> {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        ensure!(sent.success(), "the process is gone already");
+        self.signal(Signal::TERM)?;
         Ok(self.child.wait()?.success())
     }
 
     /// The same for who has other things to do meanwhile.
     pub async fn stopped(&mut self) -> anyhow::Result<bool> {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        ensure!(sent.success(), "the process is gone already");
+        self.signal(Signal::TERM)?;
         loop {
-            if let Some(ended) = self.child.try_wait()? {
+            if let Some(ended) = self.ended()? {
                 return Ok(ended.success());
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
+    }
+
+    /// Sends a signal; an error where it is gone already.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process has an id")?;
+        kill_process(pid, signal).context("the process is gone already")
+    }
+
+    /// How it ended; `None` while it runs.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// What it has printed so far.

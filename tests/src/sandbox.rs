@@ -22,12 +22,18 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts one without limits; `accounts` are ids, each with the secret `secret-ID`.
     pub async fn start(folder: &Path, accounts: &[u64]) -> anyhow::Result<Self> {
+        Self::start_with(folder, accounts, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(folder: &Path, accounts: &[u64], further: &[&str]) -> anyhow::Result<Self> {
         let port_file = folder.join("sandbox.port");
         let mut arguments: Vec<String> =
             ["--listen", "127.0.0.1:0", "--limits", "off", "--token-delay-ms", "1000", "--port-file"]
                 .map(str::to_owned)
                 .into();
         arguments.push(port_file.display().to_string());
+        arguments.extend(further.iter().map(|argument| (*argument).to_owned()));
         for account in accounts {
             arguments.extend(["--account".to_owned(), format!("{account}:secret-{account}")]);
         }
@@ -57,6 +63,24 @@ impl Sandbox {
     /// Adds a fault rule.
     pub async fn fault(&self, rule: Value) -> anyhow::Result<()> {
         self.send(reqwest::Method::POST, "/faults", &rule).await.map(drop)
+    }
+
+    /// Adds a fault rule and gives its number.
+    pub async fn fault_rule(&self, rule: &Value) -> anyhow::Result<u64> {
+        let added = self.send(reqwest::Method::POST, "/faults", rule).await?;
+        added["faults"][0]["id"].as_u64().context("an added rule has a number")
+    }
+
+    /// The nights of a listing.
+    pub async fn nights(&self, account: u64, listing: u64, first: &str, last: &str) -> anyhow::Result<Vec<Value>> {
+        let path = format!("/accounts/{account}/listings/{listing}/calendar?startDate={first}&endDate={last}");
+        Ok(self.get(&path).await?["days"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Takes one fault rule away; one that is gone already is no error.
+    pub async fn mend(&self, rule: u64) -> anyhow::Result<()> {
+        self.http.delete(format!("{}/_sandbox/faults/{rule}", self.url)).send().await?;
+        Ok(())
     }
 
     /// Takes every fault rule away.

@@ -14,7 +14,7 @@ struct Layer {
     never: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer {
         folder: "domain",
         name: "domain",
@@ -65,6 +65,12 @@ const LAYERS: [Layer; 8] = [
         name: "bench",
         own: &["domain", "projections", "adapters", "services"],
         never: &["axum", "async-nats", "postgres-es"],
+    },
+    Layer {
+        folder: "torture",
+        name: "torture",
+        own: &["domain", "projections", "adapters", "services", "end-to-end", "end_to_end", "demo"],
+        never: &["axum", "hyper", "cqrs-es", "postgres-es"],
     },
     Layer { folder: "tests/demo", name: "demo", own: &["domain"], never: &["axum", "hyper", "cqrs-es", "postgres-es"] },
 ];

@@ -82,7 +82,7 @@ impl ChannelListing {
         }
         let forced = wish.cause.forces();
         let idempotency_key = wish.key(link.listing_id, link.generation);
-        let needs = if forced { wish.sections.keys().copied().collect() } else { self.differing(&wish.sections) };
+        let needs = if forced { wish.sections.keys().copied().collect() } else { self.needed_instead(&wish.sections) };
         let unchanged = !forced && self.pending.is_none() && needs.is_empty();
         let request = SyncRequest {
             sync_id: SyncId(Uuid::new_v5(&link.listing_id.0, idempotency_key.as_bytes())),

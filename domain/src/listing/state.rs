@@ -174,6 +174,17 @@ impl ChannelListing {
             .collect()
     }
 
+    /// The sections of `wanted` that a sync has to send which takes the place of the pending one: what that one may have
+    /// sent, too, since nobody tells of an attempt whose process was killed.
+    pub(super) fn needed_instead(&self, wanted: &SectionHashes) -> Vec<Section> {
+        let doubtful = |section: &Section| {
+            let sent = self.pending.as_ref().and_then(|pending| pending.sections.get(section));
+            sent.is_some() && sent != self.accepted.sections.get(section)
+        };
+        let differing = self.differing(wanted);
+        wanted.keys().copied().filter(|section| differing.contains(section) || doubtful(section)).collect()
+    }
+
     /// The sections that the pending sync has to send now, as they were when it was asked for.
     pub fn needs(&self) -> Vec<Section> {
         self.pending.as_ref().map_or_else(Vec::new, |pending| self.to_send(&pending.sections))
@@ -261,6 +272,9 @@ impl ChannelListing {
         self.last_ordinal = request.ordinal;
         // A forced sync that has not been sent stays forced.
         let forced = self.pending.as_ref().is_some_and(|pending| pending.forced);
+        if let Some(before) = self.pending.take() {
+            self.doubt_what_may_be_written(&before);
+        }
         self.pending = Some(Pending {
             sync_id: request.sync_id,
             ordinal: request.ordinal,
@@ -318,6 +332,13 @@ impl ChannelListing {
         }
     }
 
+    /// The same of a job that goes without success: an attempt whose process was killed has told nothing, and may have
+    /// written any of its sections.
+    fn doubt_what_may_be_written(&mut self, job: &Pending) {
+        let written = |section: &Section| job.sections.get(section);
+        self.accepted.sections.retain(|section, hash| written(section).is_none_or(|sent| sent == hash));
+    }
+
     fn finish(&mut self, attempt: &SyncAttempt, succeeded: bool) {
         self.finished_ordinal = self.finished_ordinal.max(attempt.ordinal);
         let Some(pending) = self.pending.take() else { return };
@@ -325,6 +346,8 @@ impl ChannelListing {
             self.pending = Some(pending);
         } else if succeeded {
             self.accepted.snapshot = Some(pending.snapshot);
+        } else {
+            self.doubt_what_may_be_written(&pending);
         }
     }
 }

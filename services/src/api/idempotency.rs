@@ -4,6 +4,8 @@
 mod answers;
 mod made;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
@@ -11,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
+use tracing::Instrument as _;
 
 use super::Api;
 use super::by::By;
@@ -20,6 +23,8 @@ use answers::{Begun, Key};
 
 const KEY: &str = "idempotency-key";
 const LONGEST_KEY: usize = 128;
+/// A request ends before another one may begin in its place, which is a minute after it began.
+const LONGEST: Duration = Duration::from_secs(45);
 /// On an answer that was given before.
 const REPLAYED: &str = "idempotency-replayed";
 
@@ -41,7 +46,14 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
         return Problem::field("Idempotency-Key", reason).into_response();
     }
     let key = Key { org: by.caller.org_id.to_string(), subject: by.caller.subject.clone(), key };
-    run(&api, &key, by, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    // A caller who leaves, and a request that takes too long, take neither the change with them nor its answer: to ask
+    // again finds it.
+    let run = async move { tokio::time::timeout(LONGEST, run(&api, &key, by, request, next)).await };
+    match tokio::spawn(run.in_current_span()).await {
+        Ok(Ok(answer)) => answer.unwrap_or_else(IntoResponse::into_response),
+        Ok(Err(_)) => ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response(),
+        Err(_) => ProblemKind::Unavailable.because("the service is stopping; ask again").into_response(),
+    }
 }
 
 async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Result<Response, Problem> {
@@ -61,28 +73,34 @@ async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Resu
     digest.update(&body);
     let print = digest.finalize().to_vec();
     let pool = &api.inner.pool;
-    let by = match answers::begin(pool, key, &print).await? {
+    let (causation_id, again) = match answers::begin(pool, key, &print).await? {
         Begun::Before(answer) => return Ok(answer),
-        Begun::First { causation_id } => By { causation_id: Some(causation_id), ..by },
-        Begun::Again { causation_id } => {
-            let by = By { causation_id: Some(causation_id), ..by };
-            if let Some(mut answer) = made::answer(api, &by, causation_id).await? {
-                answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-                return answers::keep(pool, key, answer).await;
-            }
-            by
-        }
+        Begun::First { causation_id } => (causation_id, false),
+        Begun::Again { causation_id } => (causation_id, true),
     };
-    parts.extensions.insert(by);
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    if response.status().is_success() {
-        return answers::keep(pool, key, response).await;
+    let by = By { causation_id: Some(causation_id), ..by };
+    let found = if again { made::answer(api, &by, causation_id).await } else { Ok(None) };
+    let ended = match found {
+        Ok(Some(mut answer)) => {
+            answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            Ok(answer)
+        }
+        Ok(None) => {
+            parts.extensions.insert(by);
+            Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
+        }
+        Err(problem) => Err(problem),
+    };
+    match ended {
+        Ok(response) if response.status().is_success() => answers::keep(pool, key, response).await,
+        Ok(response) if !response.status().is_server_error() => {
+            // What did nothing may be asked for again.
+            answers::forget(pool, key).await?;
+            Ok(response)
+        }
+        unknown => {
+            answers::end_is_unknown(pool, key);
+            unknown
+        }
     }
-    if response.status().is_server_error() {
-        answers::end_is_unknown(pool, key).await?;
-    } else {
-        // What did nothing may be asked for again.
-        answers::forget(pool, key).await?;
-    }
-    Ok(response)
 }

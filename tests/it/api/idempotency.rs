@@ -92,3 +92,90 @@ async fn a_change_whose_answer_was_lost_in_a_crash_is_found_and_not_made_again()
     drop(service);
     world.close().await
 }
+
+/// Makes the API hang between a link and its first sync.
+const HANG_AFTER_LINK: [&str; 2] = [
+    "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$",
+    "CREATE TRIGGER hang BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.event_type = 'SyncRequested')
+     EXECUTE FUNCTION hang()",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_whose_first_sync_was_lost_in_a_crash_gets_it_with_the_same_key() -> anyhow::Result<()> {
+    let world = World::new(&[8112]).await?;
+    let target = world.target(8112, domain::window::RateLimit::default()).await?;
+    let mut service = world.serve("api,intake")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    world.publish(&[end_to_end::unit::unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let body = json!({ "target_id": target.0, "unit_id": "villa-000" });
+    let (path, key) = ("/api/channels/listings", [("idempotency-key", "lost-after-the-link")]);
+    for statement in HANG_AFTER_LINK {
+        sqlx::query(statement).execute(&world.pool).await?;
+    }
+    let lost = {
+        let (api, body) = (api.clone(), body.clone());
+        tokio::spawn(async move { api.send(Method::POST, path, &key, Some(&body)).await })
+    };
+    let linked = "SELECT count(*) FROM events WHERE event_type = 'ListingLinked'";
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    wait_until("the first sync is about to be asked for", Duration::from_secs(20), || async {
+        Ok(if world.count(asleep).await? == 1 { Ok(()) } else { Err("it is not".to_owned()) })
+    })
+    .await?;
+    assert_eq!(world.count(linked).await?, 1, "the link is in the journal");
+    service.kill();
+    assert!(lost.await?.is_err(), "the answer was lost");
+    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()")
+        .execute(&world.pool)
+        .await?;
+    sqlx::query("DROP TRIGGER hang ON events").execute(&world.pool).await?;
+    sqlx::query("UPDATE api_answers SET recorded_at = recorded_at - interval '2 minutes'").execute(&world.pool).await?;
+    let requested = "SELECT count(*) FROM events WHERE event_type = 'SyncRequested'";
+    assert_eq!(world.count(requested).await?, 0, "nobody has asked for the first sync");
+
+    let service = world.serve("api,relay")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    for _ in 0..2 {
+        let found = api.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
+        assert_eq!(found.header("idempotency-replayed"), "true");
+        assert_eq!(found.json()["sync_requested"], json!(true));
+    }
+    assert_eq!((world.count(linked).await?, world.count(requested).await?), (1, 1));
+    drop(service);
+    world.close().await
+}
+
+/// Makes each event take two seconds.
+const SLOW: [&str; 2] = [
+    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NEW; END $$",
+    "CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_made_to_its_end_although_its_caller_has_left() -> anyhow::Result<()> {
+    let world = World::new(&[8113]).await?;
+    let target = world.target(8113, domain::window::RateLimit::default()).await?;
+    let service = world.serve("api,intake")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    world.publish(&[end_to_end::unit::unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    for statement in SLOW {
+        sqlx::query(statement).execute(&world.pool).await?;
+    }
+    let body = json!({ "target_id": target.0, "unit_id": "villa-000" });
+    let (path, key) = ("/api/channels/listings", [("idempotency-key", "impatient")]);
+    let asked = api.send(Method::POST, path, &key, Some(&body));
+    assert!(tokio::time::timeout(Duration::from_secs(1), asked).await.is_err(), "the caller leaves");
+    // Well within the minute after which a key is free that nobody told the end of.
+    let answer = wait_until("the change has its answer", Duration::from_secs(20), || async {
+        let answer = api.send(Method::POST, path, &key, Some(&body)).await?;
+        Ok(if answer.status.as_u16() == 201 { Ok(answer) } else { Err(answer.text) })
+    })
+    .await?;
+    assert_eq!(answer.header("idempotency-replayed"), "true");
+    assert_eq!(answer.json()["sync_requested"], json!(true));
+    assert_eq!(world.count("SELECT count(*) FROM events WHERE event_type = 'SyncRequested'").await?, 1);
+    drop(service);
+    world.close().await
+}

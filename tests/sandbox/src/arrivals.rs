@@ -57,6 +57,8 @@ pub struct Record {
     pub query: Box<str>,
     pub request_id: Option<Box<str>>,
     pub body_bytes: u32,
+    /// Kept where the sandbox was told to, and never of a token call.
+    pub body: Option<Box<str>>,
     pub status: u16,
     pub duration_us: u64,
 }
@@ -132,6 +134,11 @@ impl Ticket<'_> {
             record.account = account.unwrap_or(0);
             record.body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         });
+    }
+
+    pub fn keep(&self, body: &[u8]) {
+        let body = String::from_utf8_lossy(body).into_owned().into_boxed_str();
+        self.arrivals.update(self.seq, self.generation, |record| record.body = Some(body));
     }
 
     pub fn answered(mut self, status: u16) {

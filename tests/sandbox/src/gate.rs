@@ -59,6 +59,9 @@ pub async fn handle(world: Shared, routes: Routes, peer: IpAddr, request: Reques
     let body = to_bytes(Body::new(body), LARGEST_BODY).await.map_err(|_| Cut)?;
     let call = Admission::new(&world, parts, body, ticket.at_us);
     ticket.identify(call.account, call.body.len());
+    if world.config.keep_bodies && call.parts.uri.path() != "/v1/accessTokens" {
+        ticket.keep(&call.body);
+    }
     let answer = match world.limits.admit(call.account, ip, ticket.at_us) {
         Err(exceeded) => Ok(exceeded.answer()),
         Ok(()) => call.answer(&world, &routes).await,
@@ -171,6 +174,7 @@ fn record(parts: &Parts, ip: IpAddr) -> Record {
         query: query::masked(parts.uri.query().unwrap_or_default()).into(),
         request_id: parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(Into::into),
         body_bytes: 0,
+        body: None,
         status: 0,
         duration_us: 0,
     }

@@ -45,6 +45,9 @@ struct Cli {
     /// taken up again at the start.
     #[arg(long, value_name = "PATH")]
     state_file: Option<PathBuf>,
+    /// Show the body of each call among the arrivals, but for token calls.
+    #[arg(long)]
+    keep_bodies: bool,
 }
 
 #[tokio::main]
@@ -60,6 +63,7 @@ async fn main() -> anyhow::Result<()> {
         token_delay: Duration::from_millis(cli.token_delay_ms),
         image_delay: Duration::from_millis(cli.image_delay_ms),
         state_file: cli.state_file,
+        keep_bodies: cli.keep_bodies,
     };
     let sandbox = Sandbox::open(config)?;
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;

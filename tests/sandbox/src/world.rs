@@ -36,6 +36,8 @@ pub struct Config {
     pub image_delay: Duration,
     /// Where accounts, tokens, listings, reservations and id counters are kept for the next start.
     pub state_file: Option<PathBuf>,
+    /// Whether arrivals keep the bodies of calls, but for token calls.
+    pub keep_bodies: bool,
 }
 
 pub type Shared = Arc<World>;

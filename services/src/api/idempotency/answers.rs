@@ -1,5 +1,7 @@
 //! The table of answers, a row per key.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,8 +13,13 @@ use super::REPLAYED;
 use crate::api::answer::POSITION;
 use crate::api::problem::{Problem, ProblemKind};
 
+/// How often it is tried to tell that an end is unknown: together with the request it takes less than the minute after
+/// which its key is free.
+const TELLINGS: u32 = 6;
+const BETWEEN_TELLINGS: Duration = Duration::from_secs(1);
+
 /// Whose key it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) org: String,
     pub(super) subject: String,
@@ -128,14 +135,26 @@ pub(super) async fn keep(pool: &PgPool, key: &Key, response: Response) -> Result
     };
     if let Err(error) = kept.await {
         tracing::warn!(error = %error, "failed to keep an answer for its idempotency key");
+        end_is_unknown(pool, key);
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-/// The request ended, and whether it changed anything is not known.
-pub(super) async fn end_is_unknown(pool: &PgPool, key: &Key) -> Result<(), sqlx::Error> {
-    let query = sqlx::query(UNKNOWN).bind(&key.org).bind(&key.subject).bind(&key.key);
-    query.execute(pool).await.map(|_| ())
+/// The request ended, and whether it changed anything is not known. It is told in the background: where the database is
+/// the reason, it cannot be told now, and whoever asks again need not wait until the key is free by itself.
+pub(super) fn end_is_unknown(pool: &PgPool, key: &Key) {
+    let (pool, key) = (pool.clone(), key.clone());
+    tokio::spawn(async move {
+        for _ in 0..TELLINGS {
+            let query = sqlx::query(UNKNOWN).bind(&key.org).bind(&key.subject).bind(&key.key);
+            // Never told later than this: another request may have begun by then.
+            match tokio::time::timeout(BETWEEN_TELLINGS, query.execute(&pool)).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(_)) => tokio::time::sleep(BETWEEN_TELLINGS).await,
+                Err(_) => {}
+            }
+        }
+    });
 }
 
 /// The request changed nothing.

@@ -43,7 +43,14 @@ pub(super) async fn answer(api: &Api, by: &By, causation_id: Uuid) -> Result<Opt
     let requested = |event: &Made| matches!(event.event_type.as_str(), "SyncRequested" | "SyncSkipped");
     Ok(Some(match first.event_type.as_str() {
         "ListingLinked" => {
-            listings::linked(api, by, id, Position(last.position), made.iter().any(requested)).await?.into_response()
+            let mut told = (Position(last.position), made.iter().any(requested));
+            // A link is two commits: who came to grief between them has not asked for the first sync.
+            if !told.1
+                && let Some(asked) = api.inner.syncing.finish_link(id, by.asked()).await?
+            {
+                told = (asked.unwrap_or(told.0), true);
+            }
+            listings::linked(api, by, id, told.0, told.1).await?.into_response()
         }
         _ if requested(first) => listings::requested(api, by, id, position).await?.into_response(),
         _ => listings::changed(api, by, id, position).await?.into_response(),

@@ -120,6 +120,8 @@ struct Arrival<'a> {
     path: &'a str,
     query: &'a str,
     body_bytes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
     request_id: Option<&'a str>,
     status: Option<u16>,
     duration_us: u64,
@@ -136,6 +138,7 @@ impl<'a> From<&'a Record> for Arrival<'a> {
             path: &record.path,
             query: &record.query,
             body_bytes: record.body_bytes,
+            body: record.body.as_deref(),
             request_id: record.request_id.as_deref(),
             status: Some(record.status).filter(|status| *status != 0),
             duration_us: record.duration_us,

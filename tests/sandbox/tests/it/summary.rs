@@ -79,6 +79,8 @@ async fn arrivals_are_recorded_with_what_was_sent_and_answered() {
         (&mine[2]["purpose"], mine[2]["body_bytes"].as_u64()),
         (&json!("create"), Some(body.to_string().len() as u64))
     );
+    assert_eq!(mine[2]["body"].as_str(), Some(body.to_string().as_str()));
+    assert_eq!(mine[0]["body"], json!(null), "a token call's body holds a secret");
 
     let since = mine[2]["at_us"].as_u64().unwrap();
     let later = sandbox.inspect(Method::GET, &format!("/arrivals?since_us={since}"), None).await;

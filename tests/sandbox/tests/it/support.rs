@@ -24,6 +24,7 @@ pub fn config() -> Config {
         token_delay: Duration::ZERO,
         image_delay: Duration::from_millis(150),
         state_file: None,
+        keep_bodies: true,
     }
 }
 

@@ -1,0 +1,101 @@
+//! Does what the plan says to the world, each fault in its time, and undoes it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::plan::{Far, Fault, FaultKind, SandboxFault};
+use crate::servers;
+use crate::world::World;
+
+/// Breaks the world until every fault is over. Gives how often each came.
+pub async fn run(world: &Arc<World>, faults: &[Fault], began: Instant) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut counts = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    for fault in faults.iter().copied() {
+        *counts.entry(fault.kind.name()).or_default() += 1;
+        let world = world.clone();
+        tasks.spawn(async move {
+            tokio::time::sleep_until(began + Duration::from_millis(fault.at_ms)).await;
+            inflict(&world, fault.kind, Duration::from_millis(fault.for_ms)).await.with_context(|| fault.to_string())
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    Ok(counts)
+}
+
+/// Undoes whatever may be left.
+pub async fn heal(world: &World) -> anyhow::Result<()> {
+    for far in [Far::Postgres, Far::Nats, Far::Channel] {
+        world.fleet.set_line(None, far, None);
+    }
+    world.fleet.members().iter().for_each(|member| member.go_on());
+    world.sandbox.heal().await?;
+    world.postgres.lock().await.run().await?;
+    world.nats.lock().await.run().await?;
+    servers::empty(&world.nats_url).await
+}
+
+async fn inflict(world: &World, kind: FaultKind, span: Duration) -> anyhow::Result<()> {
+    match kind {
+        FaultKind::Kill(who) => world.fleet.member(who).kill(span).await,
+        FaultKind::Stop(who) => world.fleet.member(who).stop(span).await,
+        FaultKind::Roll(who) => world.fleet.member(who).roll(span).await,
+        FaultKind::CrashPostgres => {
+            let mut postgres = world.postgres.lock().await;
+            postgres.crash().await?;
+            tokio::time::sleep(span).await;
+            postgres.run().await?;
+        }
+        FaultKind::KillNats | FaultKind::WipeNats => {
+            let mut nats = world.nats.lock().await;
+            nats.kill();
+            if kind == FaultKind::WipeNats {
+                nats.wipe()?;
+                world.note_wipe();
+            }
+            tokio::time::sleep(span).await;
+            nats.run().await?;
+        }
+        FaultKind::FillNats => {
+            // It may be killed meanwhile, and is emptied by the healing then.
+            let _ = servers::fill(&world.nats_url).await;
+            tokio::time::sleep(span).await;
+            let _ = servers::empty(&world.nats_url).await;
+        }
+        FaultKind::Break(who, far, line) => {
+            world.fleet.set_line(who, far, Some(line));
+            tokio::time::sleep(span).await;
+            world.fleet.set_line(who, far, None);
+        }
+        FaultKind::Sandbox(fault, percent) => {
+            let rule = world.sandbox.fault_rule(&rule(fault, percent)).await?;
+            tokio::time::sleep(span).await;
+            world.sandbox.mend(rule).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The fault as the sandbox is told of it.
+fn rule(fault: SandboxFault, percent: u32) -> Value {
+    let mut rule = match fault {
+        SandboxFault::Throttles => json!({ "kind": "rate_limited", "retry_after_s": 1, "applied": "account" }),
+        SandboxFault::Fails => json!({ "kind": "status", "code": 503 }),
+        SandboxFault::Hangs => json!({ "kind": "hang", "seconds": 6, "apply": true }),
+        SandboxFault::LosesAnswers => json!({ "kind": "cut_after" }),
+        SandboxFault::Closes => json!({ "kind": "cut_before" }),
+        SandboxFault::Garbles => json!({ "kind": "malformed_json" }),
+        SandboxFault::ForgetsTokens => json!({ "kind": "expired_token" }),
+        SandboxFault::IsSlow => json!({ "kind": "latency", "min_ms": 50, "max_ms": 1_500 }),
+    };
+    rule["probability"] = json!(f64::from(percent) / 100.0);
+    rule
+}

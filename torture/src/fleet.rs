@@ -1,0 +1,127 @@
+//! The processes of the service: started, killed, stopped, and started again when they end, as a supervisor would.
+
+mod life;
+mod member;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::plan::{Far, Line};
+use crate::proxy::{Proxy, Upstream};
+
+pub use life::{Ending, Life};
+pub use member::Member;
+
+/// Two of each role, for of relays and projectors one stands by; health does next to nothing.
+pub const NAMES: [&str; 11] = [
+    "api-1",
+    "api-2",
+    "intake-1",
+    "intake-2",
+    "dispatcher-1",
+    "dispatcher-2",
+    "relay-1",
+    "relay-2",
+    "projector-1",
+    "projector-2",
+    "health-1",
+];
+
+/// One of `NAMES`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Who(pub usize);
+
+impl Who {
+    /// Everybody.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..NAMES.len()).map(Self)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        NAMES[self.0]
+    }
+
+    /// Its role.
+    pub fn role(self) -> &'static str {
+        self.name().split('-').next().unwrap_or_default()
+    }
+}
+
+/// Where a fleet's connections lead.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    /// Postgres's socket.
+    pub postgres: PathBuf,
+    /// NATS's port.
+    pub nats: u16,
+    /// The sandbox's port.
+    pub channel: u16,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Fleet {
+    members: Vec<Arc<Member>>,
+}
+
+impl Fleet {
+    /// Starts everybody. `environment` is what all of them have; logs go to `folder`.
+    pub async fn start(ends: &Ends, environment: &[(String, String)], folder: &Path) -> anyhow::Result<Self> {
+        let mut members = Vec::new();
+        for who in Who::all() {
+            let postgres = Proxy::start(Upstream::Socket(ends.postgres.clone())).await?;
+            let nats = Proxy::start(Upstream::Port(ends.nats)).await?;
+            let channel = Proxy::start(Upstream::Port(ends.channel)).await?;
+            let member = Member::new(who, [postgres, nats, channel], environment, folder)?;
+            member.start()?;
+            members.push(Arc::new(member));
+        }
+        Ok(Self { members })
+    }
+
+    /// One of them.
+    pub fn member(&self, who: Who) -> &Arc<Member> {
+        &self.members[who.0]
+    }
+
+    /// Everybody.
+    pub fn members(&self) -> &[Arc<Member>] {
+        &self.members
+    }
+
+    /// Starts again whoever has ended; for ever.
+    pub fn supervise(&self, tasks: &mut JoinSet<()>) {
+        for member in self.members.clone() {
+            tasks.spawn(async move {
+                loop {
+                    member.look_after();
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            });
+        }
+    }
+
+    /// Breaks or mends the lines of one member, or of all.
+    pub fn set_line(&self, who: Option<Who>, far: Far, line: Option<Line>) {
+        for member in &self.members {
+            if who.is_none_or(|who| who == member.who) {
+                member.set_line(far, line);
+            }
+        }
+    }
+
+    /// Whoever had this address.
+    pub fn life_of(&self, source: Ipv4Addr) -> Option<Life> {
+        self.members.iter().flat_map(|member| member.lives()).find(|life| life.source == source)
+    }
+
+    /// The addresses of the APIs.
+    pub fn apis(&self) -> Vec<String> {
+        self.members.iter().filter(|member| member.who.role() == "api").map(|member| member.api()).collect()
+    }
+}

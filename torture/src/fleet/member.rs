@@ -1,0 +1,205 @@
+//! One member of the fleet: a process at a time, and the lines that it is connected by.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use end_to_end::process::{Process, binary};
+use rustix::process::Signal;
+
+use super::Who;
+use super::life::{Ending, Life};
+use crate::plan::{Far, Line};
+use crate::proxy::Proxy;
+use crate::servers::free_port;
+use crate::world::now_us;
+
+/// As a supervisor waits before it starts something again.
+const REST: Duration = Duration::from_millis(300);
+/// A gentle stop that takes longer is ended by kill -9.
+const TO_END: Duration = Duration::from_secs(30);
+
+/// A member.
+#[derive(Debug)]
+pub struct Member {
+    /// Who it is.
+    pub who: Who,
+    postgres: Proxy,
+    nats: Proxy,
+    channel: Proxy,
+    api_port: u16,
+    environment: Vec<(String, String)>,
+    folder: PathBuf,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    process: Option<Process>,
+    lives: Vec<Life>,
+    /// How many want it not to run.
+    kept_down: u32,
+    rolling: bool,
+    ended_at: Option<Instant>,
+}
+
+impl Member {
+    /// One with lines to Postgres, NATS and the channel.
+    pub(super) fn new(
+        who: Who,
+        lines: [Proxy; 3],
+        environment: &[(String, String)],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let [postgres, nats, channel] = lines;
+        let mut environment = environment.to_vec();
+        let api_port = free_port()?;
+        let own = [
+            ("DISTRIBUTION_ROLES", who.role().to_owned()),
+            ("DISTRIBUTION_LISTEN", format!("127.0.0.1:{api_port}")),
+            ("DATABASE_URL", format!("postgres://postgres@127.0.0.1:{}/distribution", postgres.port)),
+            ("NATS_URL", format!("nats://127.0.0.1:{}", nats.port)),
+            // So each process's calls can be told from those of the others, and broken for it alone.
+            ("http_proxy", format!("http://127.0.0.1:{}", channel.port)),
+        ];
+        environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        let folder = folder.to_owned();
+        Ok(Self { who, postgres, nats, channel, api_port, environment, folder, now: Mutex::default() })
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where its API is.
+    pub fn api(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api_port)
+    }
+
+    /// Every process that it had.
+    pub fn lives(&self) -> Vec<Life> {
+        self.now().lives.clone()
+    }
+
+    /// Breaks or mends a line.
+    pub(super) fn set_line(&self, far: Far, line: Option<Line>) {
+        match far {
+            Far::Postgres => self.postgres.set(line),
+            Far::Nats => self.nats.set(line),
+            Far::Channel => self.channel.set(line),
+        }
+    }
+
+    /// Starts it.
+    pub(super) fn start(&self) -> anyhow::Result<()> {
+        self.start_now(&mut self.now())
+    }
+
+    fn start_now(&self, now: &mut Now) -> anyhow::Result<()> {
+        let number = now.lives.len() + 1;
+        let name = format!("{}.{number}", self.who.name());
+        let (member, low, high) = (self.who.0 + 1, number % 250 + 1, number / 250);
+        let source = Ipv4Addr::new(127, u8::try_from(member)?, u8::try_from(high)?, u8::try_from(low)?);
+        let log = self.folder.join(format!("{name}.log"));
+        let mut command = Command::new(binary("distribution")?);
+        command.arg("serve").envs(self.environment.iter().map(|(name, value)| (name, value)));
+        for name in ["no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "REQUEST_METHOD"] {
+            command.env_remove(name);
+        }
+        self.channel.leave_from(source);
+        now.process = Some(Process::spawn(command, &log)?);
+        now.lives.push(Life { name, source, ending: None, ended_us: 0, log });
+        Ok(())
+    }
+
+    /// Notes its end, and starts it again where nobody wants it down.
+    pub(super) fn look_after(&self) {
+        let mut now = self.now();
+        let status = now.process.as_mut().and_then(|process| process.ended().ok().flatten());
+        if let Some(status) = status {
+            let ending = if now.rolling { Ending::Rolled } else { Ending::ByItself(status.to_string()) };
+            now.end(ending);
+        }
+        let rested = now.ended_at.is_none_or(|at| at.elapsed() > REST);
+        if now.process.is_none() && now.kept_down == 0 && rested && self.start_now(&mut now).is_err() {
+            now.ended_at = Some(Instant::now());
+        }
+    }
+
+    /// kill -9; it comes back after a while.
+    pub async fn kill(&self, down: Duration) {
+        {
+            let mut now = self.now();
+            now.kept_down += 1;
+            if let Some(process) = &mut now.process {
+                process.kill();
+                now.end(Ending::Killed);
+            }
+        }
+        tokio::time::sleep(down).await;
+        self.now().kept_down -= 1;
+    }
+
+    /// SIGSTOP for a while.
+    pub async fn stop(&self, still: Duration) {
+        self.signal(Signal::STOP);
+        tokio::time::sleep(still).await;
+        self.signal(Signal::CONT);
+    }
+
+    /// Goes on where it was stopped.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.now().process {
+            // It may have ended a moment ago.
+            let _ = process.signal(signal);
+        }
+    }
+
+    /// SIGTERM, and a new one when it has ended.
+    pub async fn roll(&self, down: Duration) {
+        let number = {
+            let mut now = self.now();
+            now.kept_down += 1;
+            now.rolling = now.process.is_some();
+            now.lives.len()
+        };
+        self.signal(Signal::TERM);
+        let asked = Instant::now();
+        while self.now().is_running(number) && asked.elapsed() < TO_END {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        {
+            let mut now = self.now();
+            if now.is_running(number)
+                && let Some(process) = &mut now.process
+            {
+                process.kill();
+                now.end(Ending::Killed);
+            }
+        }
+        tokio::time::sleep(down).await;
+        self.now().kept_down -= 1;
+    }
+}
+
+impl Now {
+    fn is_running(&self, number: usize) -> bool {
+        self.process.is_some() && self.lives.len() == number
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.process = None;
+        self.rolling = false;
+        self.ended_at = Some(Instant::now());
+        if let Some(life) = self.lives.last_mut() {
+            life.ending = Some(ending);
+            life.ended_us = now_us();
+        }
+    }
+}

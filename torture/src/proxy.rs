@@ -1,0 +1,191 @@
+//! A TCP proxy between one process and one server, whose connections can be cut, slowed down and silenced.
+
+mod pump;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::plan::Line;
+
+/// Where a proxy leads.
+#[derive(Debug, Clone)]
+pub enum Upstream {
+    /// A port of this machine.
+    Port(u16),
+    /// A socket in the file system.
+    Socket(PathBuf),
+}
+
+/// A running proxy; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where it listens.
+    pub port: u16,
+    state: Arc<State>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct State {
+    upstream: Upstream,
+    /// `None` while all is well.
+    line: watch::Sender<Option<Line>>,
+    /// The address that connections to a port leave from, so that the other end can tell who calls.
+    source: Mutex<Ipv4Addr>,
+}
+
+impl Proxy {
+    /// Starts one on a free port.
+    pub async fn start(upstream: Upstream) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let source = Mutex::new(Ipv4Addr::LOCALHOST);
+        let state = Arc::new(State { upstream, line: watch::Sender::new(None), source });
+        let task = tokio::spawn(accept(listener, state.clone())).abort_handle();
+        Ok(Self { port, state, task })
+    }
+
+    /// Breaks the line, or mends it with `None`.
+    pub fn set(&self, line: Option<Line>) {
+        self.state.line.send_replace(line);
+    }
+
+    /// Connections leave from here from now on.
+    pub fn leave_from(&self, source: Ipv4Addr) {
+        *self.state.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Its connections are its own: they end with it.
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((client, _)) = accepted else { continue };
+                connections.spawn(serve(client, state.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(client: TcpStream, state: Arc<State>) {
+    let mut line = state.line.subscribe();
+    let is_cut = |line: &Option<Line>| *line == Some(Line::Cut);
+    if is_cut(&line.borrow()) {
+        return;
+    }
+    let cut = async {
+        // The proxy itself is gone where nobody can cut any more.
+        let _ = line.wait_for(is_cut).await;
+    };
+    let _ = client.set_nodelay(true);
+    tokio::select! {
+        () = cut => {}
+        () = connect(client, &state) => {}
+    }
+}
+
+async fn connect(client: TcpStream, state: &State) {
+    // A silent line does not even connect.
+    pump::until_it_speaks(&state.line).await;
+    match &state.upstream {
+        Upstream::Socket(path) => {
+            let Ok(server) = UnixStream::connect(path).await else { return };
+            carry(client, server, state).await;
+        }
+        Upstream::Port(port) => {
+            let source = *state.source.lock().unwrap_or_else(PoisonError::into_inner);
+            let Ok(server) = connect_from(source, *port).await else { return };
+            carry(client, server, state).await;
+        }
+    }
+}
+
+async fn connect_from(source: Ipv4Addr, port: u16) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((source, 0)))?;
+    let stream = socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn carry(client: TcpStream, server: impl AsyncRead + AsyncWrite, state: &State) {
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = tokio::io::split(server);
+    tokio::select! {
+        // Whoever called is gone: what is still on its way to the server is lost, as it would be with its host.
+        () = pump::forward(from_client, to_server, &state.line, pump::AtEnd::Drop) => {}
+        () = pump::forward(from_server, to_client, &state.line, pump::AtEnd::Deliver) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A server that sends back what it gets.
+    async fn echo() -> anyhow::Result<u16> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        tokio::spawn(async move {
+            while let Ok((stream, peer)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut from, mut to) = stream.into_split();
+                    to.write_all(format!("{}\n", peer.ip()).as_bytes()).await?;
+                    tokio::io::copy(&mut from, &mut to).await
+                });
+            }
+        });
+        Ok(port)
+    }
+
+    #[tokio::test]
+    async fn a_line_is_slowed_silenced_cut_and_mended() -> anyhow::Result<()> {
+        let proxy = Proxy::start(Upstream::Port(echo().await?)).await?;
+        proxy.leave_from(Ipv4Addr::new(127, 7, 0, 9));
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        let mut greeting = [0; 10];
+        stream.read_exact(&mut greeting).await?;
+        assert_eq!(&greeting, b"127.7.0.9\n");
+
+        proxy.set(Some(Line::Slow { ms: 100 }));
+        let asked = Instant::now();
+        stream.write_all(b"a").await?;
+        assert_eq!(stream.read_u8().await?, b'a');
+        assert!(asked.elapsed() >= Duration::from_millis(200), "both ways take 100 ms: {:?}", asked.elapsed());
+
+        proxy.set(Some(Line::Silent));
+        stream.write_all(b"b").await?;
+        let silence = tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await;
+        assert!(silence.is_err(), "nothing comes over a silent line");
+        proxy.set(None);
+        assert_eq!(stream.read_u8().await?, b'b');
+
+        proxy.set(Some(Line::Cut));
+        assert!(stream.read_u8().await.is_err(), "a cut line is closed");
+        let mut refused = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        assert!(refused.read_u8().await.is_err());
+        proxy.set(None);
+        let mut again = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        again.read_exact(&mut greeting).await?;
+        Ok(())
+    }
+}

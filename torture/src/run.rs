@@ -1,0 +1,116 @@
+//! One run after the other: break, heal, wait, check.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::arguments::Arguments;
+use crate::plan::{Plan, Size};
+use crate::report::Report;
+use crate::say;
+use crate::servers::Tools;
+use crate::workload::Done;
+use crate::world::World;
+use crate::{chaos, checks, quiet, workload};
+
+/// All runs, one report each.
+pub async fn all(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size) -> anyhow::Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for number in 0..arguments.runs {
+        let seed = seed.wrapping_add(number);
+        let folder = tools.folder.join(format!("{seed}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let report = one(arguments, tools, seed, size, &folder).await?;
+        say(&report.line());
+        for violation in &report.violations {
+            say(&format!("  {violation}"));
+        }
+        if report.violations.is_empty() && !arguments.keep {
+            std::fs::remove_dir_all(&folder)?;
+        } else {
+            say(&format!("  logs, database and arrivals: {}", folder.display()));
+        }
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+async fn one(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size, folder: &Path) -> anyhow::Result<Report> {
+    let plan = Plan::draw(seed, size);
+    std::fs::write(folder.join("plan.txt"), plan.lines().join("\n"))?;
+    let world = Arc::new(World::start(tools, folder).await?);
+    let mut supervisors = JoinSet::new();
+    world.fleet.supervise(&mut supervisors);
+    let patience = Duration::from_secs(arguments.patience);
+    let mut report = Report { seed, ..Report::default() };
+    let judged = judge(&world, &plan, patience, &mut report).await;
+    if let Err(error) = judged {
+        report.violations.push(format!("the run came to no end: {error:#}"));
+    }
+    if !report.violations.is_empty() || arguments.keep {
+        let kept = world.keep_evidence().await;
+        report.violations.extend(kept.err().map(|error| format!("the evidence cannot be kept: {error:#}")));
+    }
+    // Nobody is started again while the world is taken down.
+    supervisors.shutdown().await;
+    Ok(report)
+}
+
+async fn judge(world: &Arc<World>, plan: &Plan, patience: Duration, report: &mut Report) -> anyhow::Result<()> {
+    let nats = world.connect_nats().await?;
+    let began = Instant::now();
+    let work = async {
+        let done = workload::run(world, plan, began, patience).await?;
+        anyhow::Ok((done, began.elapsed()))
+    };
+    let breaking = async {
+        report.faults = chaos::run(world, &plan.faults, began).await?;
+        tokio::time::sleep_until(began + Duration::from_secs(plan.seconds)).await;
+        chaos::heal(world).await?;
+        anyhow::Ok(began.elapsed())
+    };
+    let ((done, worked), healed) = tokio::try_join!(work, breaking)?;
+    report.violations.extend(done.failures.iter().map(|failure| format!("work: {failure}")));
+    settle(world, &nats, &done, patience, report).await?;
+    let settled = began.elapsed();
+    report.recovered = Some(settled.saturating_sub(healed));
+    let found = checks::run(world, &nats, &done).await?;
+    report.violations.extend(found.violations);
+    let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+    report.figures.extend([
+        ("events", found.events),
+        ("jobs", found.jobs),
+        ("calls", figure(found.arrivals)),
+        ("calls of checks", figure(found.check_calls)),
+        ("unknowable calls", figure(found.unknowable)),
+        ("seconds of work after the healing", figure(worked.saturating_sub(healed).as_secs())),
+    ]);
+    Ok(())
+}
+
+/// Waits until all is quiet, twice where something was left for a publisher or an operator to do.
+async fn settle(
+    world: &World,
+    nats: &adapters::nats::Nats,
+    done: &Done,
+    patience: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    quiet::until_quiet(world, nats, patience).await?;
+    let (republished, lost) = quiet::republish(world, nats, &done.units).await?;
+    report.violations.extend(lost.into_iter().map(|lost| format!("intake: {lost}")));
+    if republished > 0 {
+        quiet::until_quiet(world, nats, patience).await?;
+    }
+    let (exhausted, wrong) = quiet::retry_exhausted(world).await?;
+    report.violations.extend(wrong.into_iter().map(|wrong| format!("outcomes: {wrong}")));
+    if exhausted > 0 {
+        quiet::until_quiet(world, nats, patience).await?;
+    }
+    let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+    report.figures.extend([("republished", figure(republished)), ("exhausted", figure(exhausted))]);
+    Ok(())
+}

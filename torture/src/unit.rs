@@ -1,0 +1,120 @@
+//! Units whose sections tell which revision last changed them, so that an arrival at the channel shows what it carries.
+
+use demo::villas::small_villa;
+use serde_json::{Value, json};
+
+/// A part of a unit that a revision changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Its description: content.
+    Text,
+    /// The price of some nights: rates.
+    Price,
+    /// Whether some nights are taken: availability.
+    Nights,
+    /// One photo more: images.
+    Photo,
+}
+
+impl Change {
+    /// All of them, nights twice: they change most.
+    pub const ALL: [Self; 5] = [Self::Text, Self::Price, Self::Nights, Self::Nights, Self::Photo];
+}
+
+/// What the prices of marked nights begin at, in minor units; the base price is below.
+const MARKED: u64 = 1_000_000;
+const PHOTOS: usize = 6;
+
+/// A unit as its publisher knows it.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    org: &'static str,
+    unit_id: String,
+    /// Its newest revision; 0 before the first.
+    pub revision: u64,
+    text: u64,
+    price: u64,
+    taken: bool,
+    photos: Vec<u64>,
+}
+
+impl Unit {
+    /// One that was never published.
+    pub fn new(org: &'static str, unit_id: String) -> Self {
+        Self { org, unit_id, revision: 0, text: 1, price: 1, taken: false, photos: Vec::new() }
+    }
+
+    /// Its next revision.
+    pub fn change(&mut self, change: Change) {
+        self.revision += 1;
+        match change {
+            Change::Text => self.text = self.revision,
+            Change::Price => self.price = self.revision,
+            Change::Nights => self.taken = !self.taken,
+            Change::Photo => {
+                self.photos.push(self.revision);
+                let over = self.photos.len().saturating_sub(PHOTOS);
+                self.photos.drain(..over);
+            }
+        }
+    }
+
+    /// The message of its newest revision.
+    pub fn body(&self) -> Value {
+        let mut body = small_villa(self.org, &self.unit_id, 1);
+        body["revision"] = json!(self.revision);
+        let unit = &mut body["unit"];
+        unit["description"]["en"] = json!(format!("Edition {}. A house of {}.", self.text, self.org));
+        unit["calendar"][0]["available"] = json!(!self.taken);
+        unit["calendar"][2]["nightly_price"] = json!(MARKED + self.price);
+        for revision in &self.photos {
+            let url = format!("https://photos.example.org/{}/{revision}.jpg", self.unit_id);
+            unit["photos"].as_array_mut().into_iter().for_each(|photos| photos.push(json!({ "url": url })));
+        }
+        body
+    }
+}
+
+/// The revision that last changed the content that a call carries.
+pub fn text_of(body: &Value) -> Option<u64> {
+    let text = body["description"].as_str()?.strip_prefix("Edition ")?;
+    text.split('.').next()?.parse().ok()
+}
+
+/// Minor units of a price that is written in major ones: `100`, `100.0`, `100.01`.
+fn minor(price: &Value) -> Option<u64> {
+    let text = price.to_string();
+    let (major, cents) = text.split_once('.').unwrap_or((&text, ""));
+    format!("{major}{cents:0<2}").parse().ok()
+}
+
+/// The revision that last changed the rates that a call carries.
+pub fn price_of(body: &Value) -> Option<u64> {
+    match body {
+        Value::Object(fields) => {
+            let own = fields.get("price").and_then(minor).and_then(|minor| minor.checked_sub(MARKED));
+            fields.values().filter_map(price_of).chain(own).max()
+        }
+        Value::Array(items) => items.iter().filter_map(price_of).max(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_tells_what_changed_its_sections_last() {
+        let mut unit = Unit::new("aurora", "aurora-villa-0001".to_owned());
+        for change in [Change::Text, Change::Nights, Change::Price, Change::Text, Change::Photo] {
+            unit.change(change);
+        }
+        let body = unit.body();
+        assert_eq!(body["revision"], 5);
+        assert!(domain::unit::parse(body.to_string().as_bytes()).is_ok());
+        assert_eq!(text_of(&json!({ "description": body["unit"]["description"]["en"] })), Some(4));
+        assert_eq!(price_of(&json!([{ "price": 100.01 }, { "price": 10_000.03 }])), Some(3));
+        assert_eq!(body["unit"]["photos"].as_array().map(Vec::len), Some(2));
+    }
+}

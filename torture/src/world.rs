@@ -1,0 +1,198 @@
+//! The world of a run: servers, sandbox, fleet, targets. Nothing of it is left when it is dropped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex as Plain;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use adapters::nats::{Nats, Prefix};
+use anyhow::{Context as _, ensure};
+use end_to_end::api::Api;
+use end_to_end::process::binary;
+use end_to_end::sandbox::Sandbox;
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::sync::Mutex;
+
+use crate::caller::Caller;
+use crate::fleet::{Ends, Fleet};
+use crate::plan::{ACCOUNT_LIMIT, ORGS, PLACES, TARGET_LIMIT, WINDOW_MS};
+use crate::servers::{NatsServer, PostgresServer, Tools};
+
+const PREFIX: &str = "torture";
+/// The account of every organisation here, as the units name it.
+pub const ACCOUNT_ID: &str = "main";
+
+/// Everything that a run needs.
+pub struct World {
+    /// Processes of the service; dropped first.
+    pub fleet: Fleet,
+    /// The channel.
+    pub sandbox: Sandbox,
+    /// The servers.
+    pub postgres: Mutex<PostgresServer>,
+    /// The servers.
+    pub nats: Mutex<NatsServer>,
+    /// Past every proxy.
+    pub pool: PgPool,
+    /// Past every proxy.
+    pub nats_url: String,
+    /// The ids of `PLACES`.
+    pub targets: Vec<uuid::Uuid>,
+    /// The callers of the API, one for each of `ORGS`.
+    pub callers: Vec<Caller>,
+    /// When NATS was wiped, in microseconds since the epoch.
+    wipes: Plain<Vec<u64>>,
+    environment: Vec<(String, String)>,
+    folder: PathBuf,
+}
+
+impl World {
+    /// Makes one whose files are in `folder`.
+    pub async fn start(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder.join("secrets"))?;
+        let accounts: std::collections::BTreeSet<u64> = PLACES.iter().map(|place| place.account).collect();
+        let accounts: Vec<u64> = accounts.into_iter().collect();
+        let (postgres, nats, sandbox) = tokio::try_join!(
+            PostgresServer::start(tools, folder),
+            NatsServer::start(tools, folder),
+            Sandbox::start_with(folder, &accounts, &["--keep-bodies"]),
+        )?;
+        let environment = environment(folder);
+        let direct = [("DATABASE_URL".to_owned(), direct_url(&postgres)), ("NATS_URL".to_owned(), nats.url())];
+        let (pool, nats_url) = (postgres.pool(), nats.url());
+        let ends = Ends {
+            postgres: postgres.socket(),
+            nats: nats.port,
+            channel: sandbox.url.rsplit(':').next().context("the sandbox has a port")?.parse()?,
+        };
+        let direct: Vec<(String, String)> = environment.iter().cloned().chain(direct).collect();
+        run(&direct, &["migrate"])?;
+        let fleet = Fleet::start(&ends, &environment, folder).await?;
+        let callers: anyhow::Result<Vec<Caller>> = ORGS.iter().map(|org| caller(&direct, &fleet, org)).collect();
+        let mut world = Self {
+            fleet,
+            sandbox,
+            postgres: Mutex::new(postgres),
+            nats: Mutex::new(nats),
+            pool,
+            nats_url,
+            targets: Vec::new(),
+            callers: callers?,
+            wipes: Plain::default(),
+            environment: direct,
+            folder: folder.to_owned(),
+        };
+        world.make_targets().await?;
+        Ok(world)
+    }
+
+    async fn make_targets(&mut self) -> anyhow::Result<()> {
+        let window_s = WINDOW_MS / 1_000;
+        for (index, place) in PLACES.iter().enumerate() {
+            let org = ORGS[place.org];
+            let mut body = json!({
+                "account_id": ACCOUNT_ID,
+                "name": format!("{org} {index}"),
+                "base_url": format!("{}/v1", self.sandbox.url),
+                "channel_account": place.account.to_string(),
+                "secret": format!("secret-{}", place.account),
+                "rate_limit": format!("{TARGET_LIMIT}/{window_s}s"),
+            });
+            if PLACES.iter().filter(|other| other.account == place.account).count() > 1 {
+                body["account_rate_limit"] = json!(format!("{ACCOUNT_LIMIT}/{window_s}s"));
+            }
+            let made = self.callers[place.org]
+                .change(reqwest::Method::POST, "/api/channels/targets", Some(&body), Duration::from_secs(60))
+                .await?;
+            let id = made["target_id"].as_str().context("a target that was made has an id")?;
+            self.targets.push(id.parse()?);
+        }
+        Ok(())
+    }
+
+    /// A connection past every proxy.
+    pub async fn connect_nats(&self) -> anyhow::Result<Nats> {
+        Ok(Nats::connect(&self.nats_url, prefix()?, "torture").await?)
+    }
+
+    /// Runs the command line to its end; gives its exit code and what it said.
+    pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<(i32, String)> {
+        let output = tokio::process::Command::new(binary("distribution")?)
+            .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        Ok((output.status.code().unwrap_or(-1), said))
+    }
+
+    /// Notes that NATS has lost everything.
+    pub fn note_wipe(&self) {
+        self.wipes.lock().unwrap_or_else(PoisonError::into_inner).push(now_us());
+    }
+
+    /// When NATS was wiped last; 0 where it never was.
+    pub fn last_wipe_us(&self) -> u64 {
+        self.wipes.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().max().unwrap_or(0)
+    }
+
+    /// Writes what a person needs who looks into a violation.
+    pub async fn keep_evidence(&self) -> anyhow::Result<()> {
+        let arrivals = self.sandbox.get("/arrivals?limit=1000000").await?;
+        std::fs::write(self.folder.join("arrivals.json"), serde_json::to_vec_pretty(&arrivals)?)?;
+        let mut postgres = self.postgres.lock().await;
+        postgres.run().await?;
+        postgres.dump(&self.folder.join("database.sql"))
+    }
+}
+
+/// Microseconds since the epoch.
+pub fn now_us() -> u64 {
+    u64::try_from(chrono::Utc::now().timestamp_micros()).unwrap_or_default()
+}
+
+/// The prefix of streams and subjects.
+pub fn prefix() -> anyhow::Result<Prefix> {
+    Ok(PREFIX.parse()?)
+}
+
+fn direct_url(postgres: &PostgresServer) -> String {
+    let socket = postgres.socket();
+    let folder = socket.parent().unwrap_or(&socket).display();
+    format!("postgres:///distribution?host={folder}&port=5432&user=postgres")
+}
+
+/// What every process has.
+fn environment(folder: &Path) -> Vec<(String, String)> {
+    let settings = [
+        ("NATS_PREFIX", PREFIX.to_owned()),
+        ("DISTRIBUTION_SECRETS_DIR", folder.join("secrets").display().to_string()),
+        ("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true".to_owned()),
+        // Short, so that what a crash leaves behind comes free while a run lasts.
+        ("DISTRIBUTION_CALL_TIMEOUT_S", "4".to_owned()),
+        ("DISTRIBUTION_HEALTH_INTERVAL_S", "10".to_owned()),
+        ("DISTRIBUTION_POOL", "12".to_owned()),
+        ("RUST_LOG", "info,sqlx=warn".to_owned()),
+        ("RUST_BACKTRACE", "1".to_owned()),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn run(environment: &[(String, String)], arguments: &[&str]) -> anyhow::Result<String> {
+    let output = std::process::Command::new(binary("distribution")?)
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "distribution {} failed: {said}", arguments.join(" "));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn caller(environment: &[(String, String)], fleet: &Fleet, org: &str) -> anyhow::Result<Caller> {
+    let arguments = ["token", "--subject", "torture", "--org", org, "--role", "owner", "--expires-in", "7d"];
+    let token = run(environment, &arguments)?;
+    let apis = fleet.apis().into_iter().map(|base| Ok(Api::at(base, Caller::LIMIT)?.with_token(token.trim())));
+    Ok(Caller::new(apis.collect::<anyhow::Result<_>>()?))
+}
