@@ -10,6 +10,7 @@ mod inputs;
 mod intake;
 mod levels;
 mod main_job;
+mod nats_cluster;
 mod relaying;
 mod restore;
 mod stops;

@@ -49,6 +49,7 @@ pub struct World {
     published: AtomicI64,
     started: AtomicI64,
     folder: tempfile::TempDir,
+    nats_url: String,
     database: String,
     /// Databases whose place was taken by a restore.
     replaced: Vec<String>,
@@ -78,6 +79,11 @@ fn url_of(base: &str, database: &str) -> anyhow::Result<String> {
 impl World {
     /// A world with a sandbox of these accounts.
     pub async fn new(accounts: &[u64]) -> anyhow::Result<Self> {
+        Self::on_nats(variable("NATS_URL")?, None, accounts).await
+    }
+
+    /// The same on other NATS servers, with streams on so many of them.
+    pub async fn on_nats(nats_url: String, replicas: Option<usize>, accounts: &[u64]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let base = variable("DATABASE_URL")?;
         let id = Uuid::now_v7().simple().to_string();
@@ -89,7 +95,7 @@ impl World {
         let pool = PgPoolOptions::new().max_connections(8).connect_with(server.clone().database(&database)).await?;
         MIGRATOR.run(&pool).await?;
         let prefix = format!("e2e-{}", &id[20..]).parse()?;
-        let nats = Nats::connect(&variable("NATS_URL")?, prefix, "end-to-end").await?;
+        let nats = Nats::connect(&nats_url, prefix, "end-to-end").await?.with_replicas(replicas);
         nats.ensure_streams().await?;
         let sandbox = Sandbox::start(folder.path(), accounts).await?;
         std::fs::create_dir(folder.path().join("secrets"))?;
@@ -102,7 +108,7 @@ impl World {
         let syncing = syncing(&pool);
         let (published, started) = (AtomicI64::new(0), AtomicI64::new(0));
         let replaced = Vec::new();
-        Ok(Self { sandbox, pool, nats, syncing, published, started, folder, database, replaced, server })
+        Ok(Self { sandbox, pool, nats, syncing, published, started, folder, nats_url, database, replaced, server })
     }
 
     /// The commands.
@@ -189,7 +195,7 @@ impl World {
         Ok(vec![
             ("DATABASE_URL", url_of(&variable("DATABASE_URL")?, &self.database)?),
             ("DISTRIBUTION_LISTEN", "127.0.0.1:0".to_owned()),
-            ("NATS_URL", variable("NATS_URL")?),
+            ("NATS_URL", self.nats_url.clone()),
             ("NATS_PREFIX", self.nats.prefix.to_string()),
             ("DISTRIBUTION_SECRETS_DIR", self.path("secrets").display().to_string()),
             ("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true".to_owned()),

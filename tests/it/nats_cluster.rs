@@ -1,0 +1,179 @@
+//! NATS as a cluster of three, each stream on all of them: a leader dies under load and comes back without its disk.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use adapters::nats::topology::StreamKind;
+use anyhow::Context as _;
+use domain::window::RateLimit;
+use end_to_end::process::Process;
+use end_to_end::unit::{described, names};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use serde_json::Value;
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+/// A client that has no answer by then asks again: while a cluster elects there is nobody to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Cluster {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+    ports: [u16; 3],
+    servers: [Option<Process>; 3],
+}
+
+impl Cluster {
+    async fn start() -> anyhow::Result<Self> {
+        // The machine's own server, or the pinned one that dev/up has fetched.
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../dev/torture");
+        let asked = Command::new(script).args(["printenv", "TORTURE_NATS_SERVER"]).output()?;
+        let program = PathBuf::from(String::from_utf8(asked.stdout)?.trim());
+        anyhow::ensure!(program.is_file(), "no nats-server: {}", String::from_utf8_lossy(&asked.stderr));
+        let folder = tempfile::tempdir()?;
+        let free: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+        let port = |index: usize| anyhow::Ok(free[index].local_addr()?.port());
+        let ports = [port(0)?, port(1)?, port(2)?];
+        let routes = [port(3)?, port(4)?, port(5)?].map(|port| format!("nats://127.0.0.1:{port}"));
+        for (index, name) in NAMES.iter().enumerate() {
+            // As nats/README.md says: a write is acknowledged when two have it on disk.
+            let settings = format!(
+                "server_name: {name}\nhost: 127.0.0.1\nport: {}\nmax_payload: 1MB\n\
+                 jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: 4GB, sync_interval: always }}\n\
+                 cluster {{ name: three, listen: \"127.0.0.1:{}\", routes: [{}] }}\n",
+                ports[index],
+                folder.path().join(name).display(),
+                port(3 + index)?,
+                routes.join(", "),
+            );
+            std::fs::write(folder.path().join(format!("{name}.conf")), settings)?;
+        }
+        drop(free);
+        let mut cluster = Self { folder, program, ports, servers: [None, None, None] };
+        for index in 0..3 {
+            cluster.run(index)?;
+        }
+        let url = cluster.url();
+        wait_until("the cluster has a leader", PATIENCE, || async {
+            let client = match async_nats::connect(url.split(',').collect::<Vec<_>>()).await {
+                Ok(client) => client,
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            let jetstream = async_nats::jetstream::new(client);
+            Ok(jetstream.query_account().await.map(drop).map_err(|error| error.to_string()))
+        })
+        .await?;
+        Ok(cluster)
+    }
+
+    fn url(&self) -> String {
+        self.ports.map(|port| format!("nats://127.0.0.1:{port}")).join(",")
+    }
+
+    fn run(&mut self, index: usize) -> anyhow::Result<()> {
+        let (folder, name): (&Path, _) = (self.folder.path(), NAMES[index]);
+        let mut command = Command::new(&self.program);
+        command.arg("-c").arg(folder.join(format!("{name}.conf")));
+        self.servers[index] = Some(Process::spawn(command, &folder.join(format!("{name}.log")))?);
+        Ok(())
+    }
+
+    /// kill -9 of the leader of a stream, whose disk goes with it.
+    async fn lose_leader(&mut self, world: &World, kind: StreamKind) -> anyhow::Result<usize> {
+        let info = world.nats.stream(kind).await?.info().await?.clone();
+        let leader = info.cluster.and_then(|cluster| cluster.leader).context("the stream has a leader")?;
+        let index = NAMES.iter().position(|name| *name == leader).context("the leader is one of three")?;
+        drop(self.servers[index].take());
+        std::fs::remove_dir_all(self.folder.path().join(NAMES[index]))?;
+        Ok(index)
+    }
+}
+
+/// Publishes until the cluster has it on two disks, as a publisher does that must not lose anything.
+async fn publish(world: &World, message: &Value, again: &AtomicUsize) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while let Err(error) = world.publish(std::slice::from_ref(message)).await {
+        anyhow::ensure!(began.elapsed() < PATIENCE, "not taken in {PATIENCE:?}: {error:#}");
+        again.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_a_cluster_that_loses_a_leader_with_its_disk_loses_no_change() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let world = World::on_nats(cluster.url(), Some(3), &[8400]).await?;
+    for kind in StreamKind::ALL {
+        let info = world.nats.stream(kind).await?.info().await?.clone();
+        assert_eq!(info.config.num_replicas, 3, "{}", info.config.name);
+    }
+    let target = world.target(8400, RateLimit::new(100, 1_000)?).await?;
+    // Without being told how many there are it leaves the streams as they are.
+    let _service = world.serve("")?;
+    let units = names(40);
+    let again = AtomicUsize::new(0);
+    for name in &units {
+        publish(&world, &described(name, 1, "first"), &again).await?;
+    }
+    world.taken(40, 1).await?;
+    world.link(target, &units).await?;
+    let publishing = async {
+        for revision in 2..=6 {
+            for name in &units {
+                publish(&world, &described(name, revision, &format!("revision {revision}")), &again).await?;
+                tokio::time::sleep(Duration::from_millis(40)).await;
+            }
+        }
+        anyhow::Ok(())
+    };
+    let breaking = async {
+        for kind in [StreamKind::Units, StreamKind::Channels] {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let lost = cluster.lose_leader(&world, kind).await?;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            cluster.run(lost)?;
+            in_step(&world).await?;
+        }
+        anyhow::Ok(())
+    };
+    futures::try_join!(publishing, breaking)?;
+    wait_until("the last revision of each is at the channel", Duration::from_secs(120), || async {
+        let listings = world.sandbox.listings(8400).await?;
+        let last = listings.iter().filter(|listing| listing["description"] == "revision 6").count();
+        Ok(if last == 40 { Ok(()) } else { Err(format!("{last} of {}", listings.len())) })
+    })
+    .await?;
+    assert_eq!(world.sandbox.listings(8400).await?.len(), 40, "no listing twice");
+    assert_eq!(world.sandbox.account(8400).await?["duplicate_references"], 0);
+    world.drained(Duration::from_secs(60)).await?;
+    world.audit_is_whole().await?;
+    println!("{} publications were asked for again", again.load(Ordering::Relaxed));
+    world.close().await
+}
+
+/// Waits until every server has every stream again, so that the next one can be lost.
+async fn in_step(world: &World) -> anyhow::Result<()> {
+    wait_until("the server that came back has caught up", PATIENCE, || async {
+        for kind in StreamKind::ALL {
+            let found = match world.nats.stream(kind).await {
+                Ok(mut stream) => stream.info().await.map(Clone::clone).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            let current = |info: &async_nats::jetstream::stream::Info| {
+                let replicas = info.cluster.as_ref().map(|cluster| cluster.replicas.as_slice()).unwrap_or_default();
+                replicas.len() == 2 && replicas.iter().all(|replica| replica.current && !replica.offline)
+            };
+            match found {
+                Ok(info) if current(&info) => {}
+                Ok(info) => return Ok(Err(format!("{}: {:?}", info.config.name, info.cluster))),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(()))
+    })
+    .await
+}
