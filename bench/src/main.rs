@@ -18,6 +18,7 @@ mod ours;
 mod peer;
 mod pgbench;
 mod plot;
+mod pressure;
 mod process;
 mod rebuild;
 mod redis;
@@ -78,6 +79,8 @@ enum Command {
     Telemetry(telemetry::TelemetryOptions),
     /// Private memory of the service beside 10,000 targets and a million listings
     Memory(memory::MemoryOptions),
+    /// Private memory while a million changes wait for a channel that hangs, and how long all of it takes afterwards
+    Pressure(pressure::PressureOptions),
     /// The first view beside a large database, and syncs/s with and without viewers of live pages
     Dashboard(dashboard::DashboardOptions),
     /// All of them, tiny: they still run
@@ -100,6 +103,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Api(options) => api::run(options, folder).await?,
         Command::Telemetry(options) => telemetry::run(options, folder).await?,
         Command::Memory(options) => memory::run(options, folder).await?,
+        Command::Pressure(options) => pressure::run(options, folder).await?,
         Command::Dashboard(options) => dashboard::run(options).await?,
         Command::Smoke => smoke::run(folder).await?,
     };

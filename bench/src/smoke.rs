@@ -6,7 +6,9 @@ use anyhow::ensure;
 use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Map, Value, json};
 
-use crate::{api, dashboard, fairness, growth, journal, latency, memory, rebuild, say, scale, sync, telemetry, window};
+use crate::{
+    api, dashboard, fairness, growth, journal, latency, memory, pressure, rebuild, say, scale, sync, telemetry, window,
+};
 
 /// Figures by benchmark.
 type Figures = Map<String, Value>;
@@ -33,6 +35,7 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
         ("rebuild", &["rebuild_events_per_s", "live_events_per_s", "relay_events_per_s"]),
         ("scale", &["ratio_two"]),
         ("memory", &["private_mb"]),
+        ("pressure", &["peak_mb", "recovery_s"]),
         ("telemetry", &["ratio"]),
         ("api", &["read_p99_ms", "write_p99_ms"]),
         ("dashboard", &["first_view_p50_ms", "ratio"]),
@@ -89,5 +92,7 @@ async fn parts(folder: Option<&Path>) -> anyhow::Result<Figures> {
     note(&mut all, "telemetry", telemetry::run(&options(&tiny)?, folder).await?);
     let tiny = ["--targets=10", "--listings=100", "--burst=20", "--settle=1"];
     note(&mut all, "memory", memory::run(&options(&tiny)?, folder).await?);
+    let tiny = ["--changes=200", "--listings=50", "--targets=4", "--hang-ms=3000"];
+    note(&mut all, "pressure", pressure::run(&options(&tiny)?, folder).await?);
     Ok(all)
 }
