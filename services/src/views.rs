@@ -8,6 +8,7 @@ pub mod health;
 pub mod history;
 pub mod known;
 pub mod listings;
+pub mod moment;
 pub mod preview;
 pub mod queue;
 pub mod service_levels;

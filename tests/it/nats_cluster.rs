@@ -1,18 +1,17 @@
 //! NATS as a cluster of three, each stream on all of them: a leader dies under load and comes back without its disk.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use adapters::nats::topology::StreamKind;
 use anyhow::Context as _;
 use domain::window::RateLimit;
+use end_to_end::nats_server;
 use end_to_end::process::Process;
 use end_to_end::unit::{described, names};
 use end_to_end::wait::wait_until;
-use end_to_end::world::World;
+use end_to_end::world::{Beginning, World};
 use serde_json::Value;
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -22,62 +21,39 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Cluster {
     folder: tempfile::TempDir,
     program: PathBuf,
-    ports: [u16; 3],
+    clients: [u16; 3],
+    routes: [u16; 3],
     servers: [Option<Process>; 3],
 }
 
 impl Cluster {
     async fn start() -> anyhow::Result<Self> {
-        // The machine's own server, or the pinned one that dev/up has fetched.
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../dev/torture");
-        let asked = Command::new(script).args(["printenv", "TORTURE_NATS_SERVER"]).output()?;
-        let program = PathBuf::from(String::from_utf8(asked.stdout)?.trim());
-        anyhow::ensure!(program.is_file(), "no nats-server: {}", String::from_utf8_lossy(&asked.stderr));
-        let folder = tempfile::tempdir()?;
-        let free: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let port = |index: usize| anyhow::Ok(free[index].local_addr()?.port());
-        let ports = [port(0)?, port(1)?, port(2)?];
-        let routes = [port(3)?, port(4)?, port(5)?].map(|port| format!("nats://127.0.0.1:{port}"));
-        for (index, name) in NAMES.iter().enumerate() {
-            // As nats/README.md says: a write is acknowledged when two have it on disk.
-            let settings = format!(
-                "server_name: {name}\nhost: 127.0.0.1\nport: {}\nmax_payload: 1MB\n\
-                 jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: 4GB, sync_interval: always }}\n\
-                 cluster {{ name: three, listen: \"127.0.0.1:{}\", routes: [{}] }}\n",
-                ports[index],
-                folder.path().join(name).display(),
-                port(3 + index)?,
-                routes.join(", "),
-            );
-            std::fs::write(folder.path().join(format!("{name}.conf")), settings)?;
-        }
-        drop(free);
-        let mut cluster = Self { folder, program, ports, servers: [None, None, None] };
+        let ports = nats_server::free_ports::<6>()?;
+        let (clients, routes) = ([ports[0], ports[1], ports[2]], [ports[3], ports[4], ports[5]]);
+        let mut cluster = Self {
+            folder: tempfile::tempdir()?,
+            program: nats_server::program()?,
+            clients,
+            routes,
+            servers: [None, None, None],
+        };
         for index in 0..3 {
             cluster.run(index)?;
         }
-        let url = cluster.url();
-        wait_until("the cluster has a leader", PATIENCE, || async {
-            let client = match async_nats::connect(url.split(',').collect::<Vec<_>>()).await {
-                Ok(client) => client,
-                Err(error) => return Ok(Err(error.to_string())),
-            };
-            let jetstream = async_nats::jetstream::new(client);
-            Ok(jetstream.query_account().await.map(drop).map_err(|error| error.to_string()))
-        })
-        .await?;
+        nats_server::ready(&cluster.url()).await?;
         Ok(cluster)
     }
 
     fn url(&self) -> String {
-        self.ports.map(|port| format!("nats://127.0.0.1:{port}")).join(",")
+        self.clients.map(|port| format!("nats://127.0.0.1:{port}")).join(",")
     }
 
     fn run(&mut self, index: usize) -> anyhow::Result<()> {
-        let (folder, name): (&Path, _) = (self.folder.path(), NAMES[index]);
-        let mut command = Command::new(&self.program);
-        command.arg("-c").arg(folder.join(format!("{name}.conf")));
-        self.servers[index] = Some(Process::spawn(command, &folder.join(format!("{name}.log")))?);
+        let routes = self.routes.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
+        let cluster =
+            format!("cluster {{ name: three, listen: \"127.0.0.1:{}\", routes: [{routes}] }}\n", self.routes[index]);
+        let (folder, port) = (self.folder.path(), self.clients[index]);
+        self.servers[index] = Some(nats_server::start(&self.program, folder, NAMES[index], port, &cluster)?);
         Ok(())
     }
 
@@ -106,7 +82,9 @@ async fn publish(world: &World, message: &Value, again: &AtomicUsize) -> anyhow:
 #[tokio::test(flavor = "multi_thread")]
 async fn heavy_a_cluster_that_loses_a_leader_with_its_disk_loses_no_change() -> anyhow::Result<()> {
     let mut cluster = Cluster::start().await?;
-    let world = World::on_nats(cluster.url(), Some(3), &[8400]).await?;
+    let world =
+        World::begin(Beginning { nats_url: Some(cluster.url()), replicas: Some(3), ..Beginning::default() }, &[8400])
+            .await?;
     for kind in StreamKind::ALL {
         let info = world.nats.stream(kind).await?.info().await?.clone();
         assert_eq!(info.config.num_replicas, 3, "{}", info.config.name);

@@ -2,6 +2,7 @@
 //! real binaries as processes that can be killed.
 
 pub mod api;
+pub mod nats_server;
 pub mod otlp;
 pub mod process;
 pub mod sandbox;

@@ -36,6 +36,21 @@ pub const ORG: &str = "tvl";
 /// Its account.
 pub const ACCOUNT: &str = "villas";
 
+/// What a world begins with, where that is not nothing.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    /// Other NATS servers than the shared one.
+    pub nats_url: Option<String>,
+    /// On how many of them each stream is.
+    pub replicas: Option<usize>,
+    /// The prefix of streams that are there already.
+    pub prefix: Option<String>,
+    /// The database as a dump in plain SQL. It is not migrated, and no stream is made.
+    pub tables: Option<String>,
+    /// The sandbox's state file.
+    pub channel: Option<PathBuf>,
+}
+
 /// Everything that one test needs.
 pub struct World {
     /// The sandbox.
@@ -79,11 +94,11 @@ fn url_of(base: &str, database: &str) -> anyhow::Result<String> {
 impl World {
     /// A world with a sandbox of these accounts.
     pub async fn new(accounts: &[u64]) -> anyhow::Result<Self> {
-        Self::on_nats(variable("NATS_URL")?, None, accounts).await
+        Self::begin(Beginning::default(), accounts).await
     }
 
-    /// The same on other NATS servers, with streams on so many of them.
-    pub async fn on_nats(nats_url: String, replicas: Option<usize>, accounts: &[u64]) -> anyhow::Result<Self> {
+    /// The same with another beginning.
+    pub async fn begin(beginning: Beginning, accounts: &[u64]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let base = variable("DATABASE_URL")?;
         let id = Uuid::now_v7().simple().to_string();
@@ -93,11 +108,22 @@ impl World {
         sqlx::query(&format!("CREATE DATABASE {database}")).execute(&mut admin).await?;
         admin.close().await?;
         let pool = PgPoolOptions::new().max_connections(8).connect_with(server.clone().database(&database)).await?;
-        MIGRATOR.run(&pool).await?;
-        let prefix = format!("e2e-{}", &id[20..]).parse()?;
+        let Beginning { nats_url, replicas, prefix, tables, channel } = beginning;
+        let nats_url = nats_url.map_or_else(|| variable("NATS_URL"), Ok)?;
+        let prefix = prefix.unwrap_or_else(|| format!("e2e-{}", &id[20..])).parse()?;
         let nats = Nats::connect(&nats_url, prefix, "end-to-end").await?.with_replicas(replicas);
-        nats.ensure_streams().await?;
-        let sandbox = Sandbox::start(folder.path(), accounts).await?;
+        if let Some(tables) = tables {
+            // A dump changes the settings of its session, which nobody else should have.
+            let mut session = server.clone().database(&database).connect().await?;
+            sqlx::raw_sql(&tables).execute(&mut session).await?;
+            session.close().await?;
+        } else {
+            MIGRATOR.run(&pool).await?;
+            nats.ensure_streams().await?;
+        }
+        let state = channel.map(|file| ["--state-file".to_owned(), file.display().to_string()]);
+        let further: Vec<&str> = state.iter().flatten().map(String::as_str).collect();
+        let sandbox = Sandbox::start_with(folder.path(), accounts, &further).await?;
         std::fs::create_dir(folder.path().join("secrets"))?;
         for account in accounts {
             use std::os::unix::fs::PermissionsExt;

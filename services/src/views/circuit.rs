@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 use utoipa::ToSchema;
 
-use super::explain::words::moment;
+use super::moment::moment;
 
 /// A circuit that is open.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize, ToSchema)]

@@ -8,8 +8,8 @@ use sqlx::{FromRow, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::words::moment;
 use crate::views::circuit::{self, OpenCircuit};
+use crate::views::moment::moment;
 use crate::views::queue::{STATUS, WAITING};
 
 /// Where a sync stands in the queue.

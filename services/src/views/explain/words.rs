@@ -1,18 +1,12 @@
 //! An explanation in plain words, line by line. It says what the structure says, and nothing else.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
 use super::rules::{Next, Rule, Step};
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
+use crate::views::moment::moment;
 
 /// A wait of less is not worth a reason.
 const SHORT_MS: i64 = 1_000;
-
-/// A moment, to the millisecond.
-pub fn moment(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
 
 fn seconds(ms: i64) -> String {
     format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
