@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
 /// The schema, forward only, embedded in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -32,6 +32,19 @@ pub async fn connect(url: &str, connections: u32, application: &str) -> Result<P
         .test_before_acquire(false)
         .connect_with(options)
         .await
+}
+
+/// Begins a transaction with a statement of one's own. Whoever gives up waiting for it leaves nothing behind: sqlx forgets a
+/// transaction whose beginning is dropped on the way, and the connection would go back to the pool with it open.
+pub async fn begin_with(pool: &PgPool, statement: String) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let beginning = tokio::spawn(async move { pool.begin_with(statement).await });
+    beginning.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
+/// The same with an ordinary one.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin_with(pool, "BEGIN".to_owned()).await
 }
 
 /// Migrations that this build has and the database has not, as `version description`.

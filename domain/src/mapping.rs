@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::call::CallRecord;
 use crate::channel::{ChannelKind, ListingPayload, Section};
 use crate::difference::{Bodies, Differences};
 use crate::ids::ListingId;
@@ -54,5 +55,29 @@ pub fn drift(kind: ChannelKind, sent: &Bodies<'_>, answers: &BTreeMap<Section, V
 pub fn fewest_calls(kind: ChannelKind, bodies: &Bodies<'_>, sections: &[Section], exists: bool) -> usize {
     match kind {
         ChannelKind::Hostaway => hostaway::fewest_calls(bodies, sections, exists),
+    }
+}
+
+/// What an attempt had to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// The sections that differed when it began, most urgent first.
+    pub needs: &'a [Section],
+    /// The listing had an id at the channel.
+    pub exists: bool,
+    /// The channel was read first, and what it had was left out.
+    pub verified: bool,
+}
+
+/// The bodies of an attempt's calls by their place among `calls`, made again from the payload: of those that write and
+/// that can only have had this one.
+pub fn request_bodies(
+    kind: ChannelKind,
+    bodies: &Bodies<'_>,
+    sent: &Sent<'_>,
+    calls: &[CallRecord],
+) -> BTreeMap<usize, Value> {
+    match kind {
+        ChannelKind::Hostaway => hostaway::request_bodies(bodies, sent, calls),
     }
 }

@@ -10,11 +10,12 @@
     day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
   });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const spans = [[86400e3, 172800e3, "d"], [3600e3, 7200e3, "h"], [60e3, 120e3, "min"], [1e3, 1e3, "s"]];
+  const spans = [[86400e3, 172800e3, "d"], [3600e3, 7200e3, "h"], [60e3, 120e3, "min"], [1e3, 0, "s"]];
 
-  function ago(ms) {
-    const [unit, , name] = spans.find(([, from]) => ms >= from) ?? [1e3, 0, "s"];
-    return `${Math.max(0, Math.floor(ms / unit))} ${name} ago`;
+  // Rounded down, as by the server; what changes each second has whole ones.
+  function span(ms) {
+    const [unit, , name] = spans.find(([, from]) => ms >= from) ?? spans.at(-1);
+    return `${Math.max(0, Math.floor(ms / unit))} ${name}`;
   }
 
   function local(at) {
@@ -24,7 +25,8 @@
 
   function tell(time) {
     const at = new Date(time.dateTime);
-    const text = time.classList.contains("ago") ? ago(Date.now() - at) : local(at);
+    const passed = () => span(Date.now() - at);
+    const text = time.classList.contains("ago") ? `${passed()} ago` : time.classList.contains("age") ? passed() : local(at);
     if (time.textContent !== text) time.textContent = text;
     if (!time.dataset.told) {
       time.dataset.told = zone;
@@ -36,7 +38,10 @@
     within.querySelectorAll("time[datetime]").forEach(tell);
   }
 
-  setInterval(() => document.querySelectorAll("time.ago").forEach(tell), 1000);
+  setInterval(() => document.querySelectorAll("time.ago, time.age").forEach(tell), 1000);
+  // What a form shows before it is sent comes later.
+  document.addEventListener("htmx:afterSwap", (event) => times(event.detail.target));
+
 
   // Plots. Their data is in data-plot; the canvas stays when the data changes.
   const plots = new WeakMap();
@@ -104,9 +109,17 @@
     },
   };
 
+  // A part that has become lower keeps its height, so that what stands below it does not move.
+  function keepHeight(part, height) {
+    if (part.querySelector("details[open]")) return;
+    part.style.minHeight = `${Math.max(height, parseFloat(part.style.minHeight) || 0)}px`;
+  }
+  addEventListener("resize", () => document.querySelectorAll("section > [id]").forEach((part) => { part.style.minHeight = ""; }));
+
   function change({ id, html }) {
     const part = document.getElementById(id);
     if (!part) return;
+    keepHeight(part, part.offsetHeight);
     Idiomorph.morph(part, html, { morphStyle: "innerHTML", callbacks });
     times(part);
     part.querySelectorAll("[data-plot]").forEach((holder) => { if (!plots.has(holder)) draw(holder); });
@@ -146,6 +159,12 @@
   });
   addEventListener("pagehide", () => source?.close());
 
+  // Live parts are the same for all who look: their forms get the token of this session when they are sent.
+  document.addEventListener("submit", (event) => {
+    const token = event.target.querySelector('input[name="csrf_token"]');
+    if (token && !token.value) token.value = document.querySelector('.who input[name="csrf_token"]')?.value ?? "";
+  }, true);
+
   // Shortcuts: / searches, g and a letter goes somewhere, Escape leaves.
   const places = { o: "/", t: "/targets", l: "/listings", a: "/audit", d: "/dead-letters" };
   let going = 0;
@@ -166,6 +185,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     times(document);
+    // On a phone the places are wider than the window.
+    document.querySelector("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     document.querySelectorAll("[data-plot]").forEach(draw);
     listen();
   });

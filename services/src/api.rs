@@ -42,6 +42,7 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::TraceUrl;
 use crate::dashboard::Live;
 use crate::drift::DriftReader;
 use crate::syncing::Syncing;
@@ -56,12 +57,14 @@ pub use router::router;
 const SWEEP: Duration = Duration::from_secs(600);
 
 /// How the API is run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ApiOptions {
     /// Requests that one caller may make in a second; as many again may come at once.
     pub requests_per_second: u32,
     /// Where targets may lead.
     pub destinations: Destinations,
+    /// Where traces can be looked at.
+    pub trace_url: Option<TraceUrl>,
     /// How long those who come after the stop are served, until others know of it.
     pub drain: Duration,
 }
@@ -82,6 +85,7 @@ struct Inner {
     drift: DriftReader,
     limiter: Limiter,
     destinations: Destinations,
+    trace_url: Option<TraceUrl>,
     live: Live,
     /// The process is about to stop.
     stopping: CancellationToken,
@@ -100,7 +104,7 @@ impl Api {
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
-        let destinations = options.destinations;
+        let ApiOptions { destinations, trace_url, drain, .. } = options;
         Self {
             inner: Arc::new(Inner {
                 pool,
@@ -111,9 +115,10 @@ impl Api {
                 drift,
                 limiter,
                 destinations,
+                trace_url,
                 live: Live::default(),
                 stopping: CancellationToken::new(),
-                drain: options.drain,
+                drain,
             }),
         }
     }
@@ -126,6 +131,11 @@ impl Api {
     /// Asking for syncs.
     pub(crate) fn syncing(&self) -> &Syncing {
         &self.inner.syncing
+    }
+
+    /// Where traces can be looked at.
+    pub(crate) fn trace_url(&self) -> Option<&TraceUrl> {
+        self.inner.trace_url.as_ref()
     }
 
     /// Who is signed in.

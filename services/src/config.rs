@@ -2,6 +2,7 @@
 
 mod identity;
 mod telemetry;
+mod trace_url;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::dispatcher::visitor::Egress;
 
 pub use identity::{IdentityOptions, ProviderOptions};
 pub use telemetry::TelemetrySettings;
+pub use trace_url::TraceUrl;
 
 /// Where Postgres and NATS are.
 #[derive(Debug, Clone, Args)]
@@ -239,6 +241,10 @@ pub struct ServeOptions {
     /// Requests that one caller of the API may make in a second
     #[arg(long, env = "DISTRIBUTION_API_RATE", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub api_rate: u32,
+
+    /// Where the dashboard leads for a trace, with {trace_id} in it, e.g. https://traces.example.org/trace/{trace_id}
+    #[arg(long, env = "DISTRIBUTION_TRACE_URL", value_name = "URL")]
+    pub trace_url: Option<TraceUrl>,
 
     /// How often each target is checked, in seconds, at random around it; one whose syncs are taken is not
     #[arg(long, env = "DISTRIBUTION_HEALTH_INTERVAL_S", default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]

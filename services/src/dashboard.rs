@@ -6,6 +6,7 @@
 mod admission;
 mod assets;
 mod audit;
+mod calls;
 mod dead_letters;
 mod difference;
 mod layout;
@@ -16,10 +17,12 @@ mod live;
 mod overview;
 mod pieces;
 mod plots;
+mod readable;
 mod search;
 mod sync;
 mod target;
 mod targets;
+mod traces;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -46,6 +49,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/listings", get(listings::page))
         .route("/listings/{listing_id}", get(listing::page))
         .route("/listings/{listing_id}/at/{sequence}", get(listing::at))
+        .route("/listings/{listing_id}/preview", get(listing::preview))
         .route("/listings/{listing_id}/sync", post(listing::sync))
         .route("/listings/{listing_id}/retry", post(listing::retry))
         .route("/listings/{listing_id}/pause", post(listing::pause))

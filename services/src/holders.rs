@@ -1,5 +1,6 @@
 //! Who holds a listing at the channel. Two of ours that write to one of theirs would overwrite each other for ever.
 
+use adapters::postgres::begin;
 use domain::ids::{ExternalId, ListingId, TargetId};
 use domain::listing::LinkState;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -22,7 +23,7 @@ pub(crate) async fn hold(
     target: TargetId,
     external: &ExternalId,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut held = pool.begin().await?;
+    let mut held = begin(pool).await?;
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(format!("link/{target}/{external}"))
         .execute(&mut *held)

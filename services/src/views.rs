@@ -11,5 +11,6 @@ pub mod listings;
 pub mod moment;
 pub mod preview;
 pub mod queue;
+pub mod requests;
 pub mod service_levels;
 pub mod windows;

@@ -4,6 +4,7 @@ mod aws;
 mod changes;
 mod dead_letters;
 mod document;
+mod given_up;
 mod idempotency;
 mod isolation;
 mod pages;

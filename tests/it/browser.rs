@@ -9,6 +9,7 @@ use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::process::{Process, binary};
 use end_to_end::unit::unit;
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -18,14 +19,19 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Runs a file of tests; what they saw is left in `.dev/screenshots/`.
-async fn run(world: &World, dashboard: &str, file: &str, things: &Value) -> anyhow::Result<()> {
+/// Where traces of the dashboard can be looked at.
+const TRACES: &str = "https://traces.example.org/trace/{trace_id}";
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Runs files of tests; what they saw is left in `.dev/screenshots/`.
+async fn run(world: &World, dashboard: &str, files: &[&str], things: &Value) -> anyhow::Result<()> {
     let mut command = Command::new(root().join("dev/playwright"));
-    command.arg(file).envs(world.environment()?).env("DASHBOARD", dashboard).env("THINGS", things.to_string());
+    command.args(files).envs(world.environment()?).env("DASHBOARD", dashboard).env("THINGS", things.to_string());
     command.env("DISTRIBUTION", binary("distribution")?).env("SCREENSHOTS", root().join(".dev/screenshots"));
     command.env("UNIT", root().join("nats/examples/unit-changed.v1.json"));
     let output = command.output().await.context("playwright does not run: dev/playwright --fetch")?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    std::fs::write(root().join(".dev/screenshots/tests.txt"), &printed)?;
     ensure!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
@@ -39,22 +45,36 @@ fn local(api: &Api) -> String {
 async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> anyhow::Result<()> {
     let world = World::new(&[8150]).await?;
     let target = world.target(8150, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve_with("", &["--api-rate", "10000"])?;
+    let service = world.serve_with("", &["--api-rate", "10000", "--trace-url", TRACES])?;
     let api = Api::of(&service).await?;
     world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
     world.taken(2, 1).await?;
     let listing = world.link(target, &["villa-000".to_owned(), "villa-001".to_owned()]).await?[0];
-    // One that breaks the contract, for the page of dead letters.
-    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-002".parse()?);
-    world.publish_raw(subject, b"{}".to_vec()).await?;
+    // Two that break the contract, for the page of dead letters.
+    for unit in ["villa-002", "villa-003"] {
+        let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &unit.parse()?);
+        world.publish_raw(subject, b"{}".to_vec()).await?;
+    }
+    world.drained(Duration::from_secs(30)).await?;
+    // One with a trace.
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-001".parse()?);
+    world.publish_with(subject, headers, serde_json::to_vec(&unit("villa-001", 2))?).await?;
+    let traced: uuid::Uuid = wait_until("the traced sync", Duration::from_secs(20), || async {
+        let query = "SELECT sync_id FROM outbound_audit WHERE cause = 'unit_changed'";
+        Ok(sqlx::query_scalar(query).fetch_optional(&world.pool).await?.ok_or_else(|| "not asked for".to_owned()))
+    })
+    .await?;
     world.drained(Duration::from_secs(30)).await?;
     let of_listing =
         "FROM outbound_audit AS a JOIN channel_listings AS l USING (listing_id) WHERE l.unit_id = 'villa-000'";
     let (sync, external): (uuid::Uuid, String) =
         sqlx::query_as(&format!("SELECT a.sync_id, l.external_id {of_listing}")).fetch_one(&world.pool).await?;
     let things = json!({ "org": ORG, "account": ACCOUNT, "unit": "villa-000", "target": target, "listing": listing,
-        "sync": sync, "external": external, "absent": uuid::Uuid::now_v7() });
-    run(&world, &local(&api), "dashboard.spec.js", &things).await?;
+        "sync": sync, "external": external, "absent": uuid::Uuid::now_v7(), "traced": traced,
+        "trace": TRACE, "traces": TRACES.replace("{trace_id}", TRACE) });
+    run(&world, &local(&api), &["dashboard.spec.js", "looks.spec.js"], &things).await?;
     ensure!(!service.printed().contains("panicked"), "a page made the service panic");
     drop(service);
     world.close().await
@@ -89,7 +109,7 @@ async fn heavy_a_person_signs_in_at_a_real_provider_in_a_browser() -> anyhow::Re
     let redirect = ["--oidc-redirect-url", &callback, "--oidc-scopes", "channels"];
     let service: Process = world.serve_with("api", &[further.as_slice(), redirect.as_slice()].concat())?;
     Api::of(&service).await?;
-    run(&world, &dashboard, "provider.spec.js", &json!({ "org": "sunstay" })).await?;
+    run(&world, &dashboard, &["provider.spec.js"], &json!({ "org": "sunstay" })).await?;
     drop((service, provider));
     world.close().await
 }

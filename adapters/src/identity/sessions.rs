@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::grant::{Grant, StoredGrant};
 use super::secret::{hash, hash_of, new_secret};
+use crate::postgres::begin;
 
 /// The cookie's name. Its prefix makes browsers refuse it from other hosts, paths and without TLS.
 pub const SESSION_COOKIE: &str = "__Host-distribution";
@@ -69,7 +70,7 @@ impl Sessions {
         let secret = new_secret();
         let id = Uuid::now_v7();
         let (secret_hash, accounts) = (hash_of(&secret), grant.account_names());
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         if let Some(before) = replaces {
             delete(&mut transaction, before).await?;
         }
@@ -147,7 +148,7 @@ impl Sessions {
     /// Gives how many sessions there were.
     pub async fn end_all(&self, subject: &str, org: Option<&OrgId>) -> Result<u64, sqlx::Error> {
         let org = org.map(OrgId::as_str);
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         // An unused link would let the subject in again.
         sqlx::query!("DELETE FROM sign_in_links WHERE subject = $1 AND org_id = coalesce($2, org_id)", subject, org)
             .execute(&mut *transaction)

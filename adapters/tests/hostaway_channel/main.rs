@@ -10,6 +10,7 @@ mod fixture;
 mod host;
 mod nights;
 mod rejections;
+mod requests;
 mod sandbox;
 mod secrets;
 mod tokens;

@@ -13,6 +13,7 @@ mod intervals;
 mod lenient;
 mod photo_differences;
 mod rejections;
+mod requests;
 mod runs;
 pub mod tables;
 mod vocabulary;
@@ -22,6 +23,7 @@ pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls, fewest_calls};
 pub use compared::section_differences;
 pub use differences::{ContentDifference, content_differences, kept_texts};
 pub use drift::drift;
+pub use requests::request_bodies;
 
 use serde_json::Value;
 

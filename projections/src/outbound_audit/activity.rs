@@ -26,6 +26,7 @@ struct Minute {
     superseded: i64,
     failed: i64,
     cancelled: i64,
+    ended_again: i64,
     finished: i64,
     within_5_min: i64,
     total_ms: i64,
@@ -83,6 +84,11 @@ impl Activity {
         }
     }
 
+    /// A job that had ended before has ended once more: the channel took it after all.
+    pub(super) fn ended_again(&mut self, event: &Recorded, at: DateTime<Utc>) {
+        self.at(event, at).ended_again += 1;
+    }
+
     /// Calls were made.
     pub(super) fn called(&mut self, new: Vec<NewCalls>) {
         for row in new {
@@ -114,16 +120,16 @@ fn minute_of(at: DateTime<Utc>) -> i64 {
 const ADD: &str = "
 INSERT INTO sync_activity AS minute (
     org_id, account_id, minute, requested, accepted, skipped, superseded, failed, cancelled, finished, within_5_min,
-    total_ms, longest_ms, calls, throttled, call_errors)
+    total_ms, longest_ms, calls, throttled, call_errors, ended_again)
 SELECT org_id, account_id, to_timestamp(seconds), requested, accepted, skipped, superseded, failed, cancelled, finished,
-    within_5_min, total_ms, longest_ms, calls, throttled, call_errors
+    within_5_min, total_ms, longest_ms, calls, throttled, call_errors, ended_again
 FROM UNNEST(
     $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-    $16::bigint[])
+    $16::bigint[], $17::bigint[])
 AS told (
     org_id, account_id, seconds, requested, accepted, skipped, superseded, failed, cancelled, finished, within_5_min,
-    total_ms, longest_ms, calls, throttled, call_errors)
+    total_ms, longest_ms, calls, throttled, call_errors, ended_again)
 ON CONFLICT (org_id, account_id, minute) DO UPDATE SET
     requested = minute.requested + EXCLUDED.requested, accepted = minute.accepted + EXCLUDED.accepted,
     skipped = minute.skipped + EXCLUDED.skipped, superseded = minute.superseded + EXCLUDED.superseded,
@@ -131,7 +137,7 @@ ON CONFLICT (org_id, account_id, minute) DO UPDATE SET
     finished = minute.finished + EXCLUDED.finished, within_5_min = minute.within_5_min + EXCLUDED.within_5_min,
     total_ms = minute.total_ms + EXCLUDED.total_ms, longest_ms = greatest(minute.longest_ms, EXCLUDED.longest_ms),
     calls = minute.calls + EXCLUDED.calls, throttled = minute.throttled + EXCLUDED.throttled,
-    call_errors = minute.call_errors + EXCLUDED.call_errors";
+    call_errors = minute.call_errors + EXCLUDED.call_errors, ended_again = minute.ended_again + EXCLUDED.ended_again";
 
 pub(super) async fn add(connection: &mut PgConnection, activity: Activity) -> Result<(), Error> {
     if activity.0.is_empty() {
@@ -155,6 +161,7 @@ pub(super) async fn add(connection: &mut PgConnection, activity: Activity) -> Re
         .bind(column(&rows, |(_, row)| row.calls))
         .bind(column(&rows, |(_, row)| row.throttled))
         .bind(column(&rows, |(_, row)| row.call_errors))
+        .bind(column(&rows, |(_, row)| row.ended_again))
         .execute(connection)
         .await?;
     Ok(())

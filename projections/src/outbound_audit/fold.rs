@@ -167,6 +167,9 @@ impl<'a> Fold<'a> {
     }
 
     fn end(activity: &mut Activity, job: &mut Standing, event: &Recorded, attempt: &SyncAttempt, outcome: SyncOutcome) {
+        if !job.is_pending() {
+            activity.ended_again(event, attempt.finished_at);
+        }
         job.end(outcome, attempt.finished_at);
         activity.ended(event, outcome, job.requested_at, attempt.finished_at);
     }

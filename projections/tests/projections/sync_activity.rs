@@ -94,6 +94,12 @@ async fn agrees_with_the_audit_after_any_history() {
         let told = sums(&scene, &["accepted", "finished"]).await;
         assert_eq!(told[0], accepted);
         assert!(told[1] > accepted && told[1] <= accepted + failed, "{told:?} of {failed} failures");
+        // What waits is what was asked for without what has ended, each once.
+        let columns = ["requested", "accepted", "skipped", "superseded", "failed", "cancelled", "ended_again"];
+        let told = sums(&scene, &columns).await;
+        let waits = scene.count("outbound_audit WHERE outcome = 'pending'").await;
+        assert_eq!(told[0] - told[1..6].iter().sum::<i64>() + told[6], waits, "{told:?}");
+        assert!(told[6] > 0, "the history has jobs that ended twice");
     })
     .await;
 }

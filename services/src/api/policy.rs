@@ -88,6 +88,7 @@ pub const PAGES: &[Route] = &[
     needs("GET", "/listings", Permission::ReadListings),
     needs("GET", "/listings/{listing_id}", Permission::ReadListings),
     needs("GET", "/listings/{listing_id}/at/{sequence}", Permission::ReadListings),
+    needs("GET", "/listings/{listing_id}/preview", Permission::ReadListings),
     needs("POST", "/listings/{listing_id}/sync", Permission::SyncListings),
     needs("POST", "/listings/{listing_id}/retry", Permission::SyncListings),
     needs("POST", "/listings/{listing_id}/pause", Permission::SyncListings),

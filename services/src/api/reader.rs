@@ -3,6 +3,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use adapters::postgres::begin_with;
 use domain::access::{Accounts, Caller};
 use domain::ids::AccountId;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -27,7 +28,7 @@ impl Reader {
              SET LOCAL distribution.org = '{}'; SET LOCAL distribution.accounts = '{accounts}'",
             caller.org_id
         );
-        pool.begin_with(settings).await.map(Self)
+        begin_with(pool, settings).await.map(Self)
     }
 
     /// Whether the journal has an aggregate that the caller may see.

@@ -6,7 +6,7 @@ use domain::ids::OrgId;
 use super::failure::Failure;
 use super::output::{Cell, state, text};
 use super::session::Session;
-use crate::views::service_levels::{self, Level, Unit};
+use crate::views::service_levels::{self, Level};
 
 #[derive(Debug, Args)]
 pub(super) struct LevelsArgs {
@@ -34,11 +34,7 @@ impl LevelsArgs {
 }
 
 fn cells(level: &Level) -> Vec<Cell> {
-    let value = match (level.value, level.unit) {
-        (None, _) => "no data".to_owned(),
-        (Some(value), Unit::Ratio) => format!("{:.2} %", value * 100.0),
-        (Some(value), Unit::Seconds) => format!("{value:.1} s"),
-    };
+    let value = level.shown().unwrap_or_else(|| "no data".to_owned());
     let holds = match level.holds {
         None => "-",
         Some(true) => "yes",

@@ -99,8 +99,8 @@ fn export(format: &str, query: &[(&str, Option<&str>)]) -> String {
 pub(super) fn table(syncs: &[Sync]) -> Markup {
     html! { div.scroll { table.syncs {
         thead { tr {
-            th { "Asked for" } th { "Unit" } th { "Outcome" } th.wide { "Target" } th.wide { "Because" } th.wide { "Sections" }
-            th.number.wide { "Calls" } th.number { "Took" } th.wide { "Sync" }
+            th.at { "Asked for" } th.unit { "Unit" } th.outcome { "Outcome" } th.wide { "Target" } th.cause.wide { "Because" }
+            th.wide { "Sections" } th.calls.number.wide { "Calls" } th.took.number { "Took" } th.id.wide { "Sync" }
         } }
         tbody { @for sync in syncs { tr #(format!("sync-{}", sync.sync_id)) {
             td { (moment(sync.requested_at)) }

@@ -1,4 +1,4 @@
-//! Messages that could not be used, and what may be done about them.
+//! Messages that could not be used, what may be done about them, and what was.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,45 +6,96 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::access::{Accounts, Permission};
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::layout::{Page, Viewer};
-use super::pieces::{empty, moment_or, next_page};
+use super::live::Part;
+use super::pieces::{empty, moment, moment_or, next_page};
 use crate::api::Api;
+use crate::api::by::By;
 use crate::api::dead_letters::{self, Letter, LettersQuery};
 use crate::api::input::{Id, Query};
 use crate::api::problem::Problem;
+use crate::api::reader::Reader;
+use crate::dead_letters::{Decided, decided};
+
+/// Decisions that are shown.
+const DECISIONS: i64 = 20;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
     cursor: Option<String>,
 }
 
-/// The oldest first.
+/// The oldest first. The first page is live.
 pub(super) async fn page(
     State(api): State<Api>,
     viewer: Viewer,
     Query(shown): Query<Shown>,
 ) -> Result<Response, Problem> {
-    let query = LettersQuery::page(shown.cursor);
-    let Json(found) = dead_letters::list(State(api), viewer.by.clone(), Query(query)).await?;
+    let first = shown.cursor.is_none();
+    let mut parts = vec![letters(&api, &viewer, shown.cursor).await?];
+    if first {
+        parts.push(decisions(&api, &viewer.by).await?);
+    }
+    let body = html! { h1 { "Dead letters" } @for part in &parts { (part.section()) } };
+    let topic = first.then(|| "dead-letters".to_owned());
+    Ok(Page { title: "Dead letters", place: "/dead-letters", topic, body }.show(&viewer))
+}
+
+/// What of it is live.
+pub(super) async fn parts(api: &Api, by: &By) -> Result<Vec<Part>, Problem> {
+    let viewer = Viewer::shared(by.clone());
+    Ok(vec![letters(api, &viewer, None).await?, decisions(api, by).await?])
+}
+
+async fn letters(api: &Api, viewer: &Viewer, cursor: Option<String>) -> Result<Part, Problem> {
+    let query = LettersQuery::page(cursor);
+    let Json(found) = dead_letters::list(State(api.clone()), viewer.by.clone(), Query(query)).await?;
     let hint = if viewer.by.caller.accounts == Accounts::All {
         "A message that breaks the contract of units ends here, with every problem that it has."
     } else {
         "A message names its organisation and not always an account: only those who have all accounts see them."
     };
-    let body = html! {
-        h1 { "Dead letters" }
+    let content = html! {
         @if found.items.is_empty() { (empty("No dead letters", hint)) }
-        @else { ol.letters { @for letter in &found.items { (one(&viewer, letter)) } } }
+        @else { ol.letters { @for letter in &found.items { (one(viewer, letter)) } } }
         (next_page("/dead-letters", &[], found.next_cursor.as_deref()))
     };
-    Ok(Page { title: "Dead letters", place: "/dead-letters", topic: None, body }.show(&viewer))
+    Ok(Part::new("letters", "To be decided, the oldest first", content))
+}
+
+async fn decisions(api: &Api, by: &By) -> Result<Part, Problem> {
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let decided = decided(&mut reader, Some(&by.caller.org_id), None, DECISIONS).await?;
+    let content = if decided.is_empty() {
+        empty(
+            "Nothing was decided yet",
+            "Who sends a letter again or throws it away stands here, with what was wrong with it.",
+        )
+    } else {
+        html! { ol.rows { @for decision in &decided { (decision_told(decision)) } } }
+    };
+    Ok(Part::new("decisions", "What was decided, the newest first", content))
+}
+
+fn decision_told(decision: &Decided) -> Markup {
+    let what = if decision.decision == "replayed" { "was sent again" } else { "was thrown away" };
+    let problems = decision.problems.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |problem: &Value, name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    html! { li #(format!("decision-{}", decision.decision_id)) {
+        (moment(decision.decided_at)) " letter " (decision.number) " " strong { (what) } " by " (decision.decided_by) " "
+        code.quiet { (decision.subject) }
+        @if !problems.is_empty() { details { summary { "What was wrong with it" } ul {
+            @for problem in problems { li { code { (text(problem, "field")) } " " (text(problem, "reason")) } }
+        } } }
+    } }
 }
 
 fn one(viewer: &Viewer, letter: &Letter) -> Markup {
     let path = |verb: &str| format!("/dead-letters/{}/{verb}", letter.number);
-    html! { li {
-        h2 { "Letter " (letter.number) " " span.quiet { (moment_or(letter.at, "at an unknown time")) } }
+    html! { li #(format!("letter-{}", letter.number)) {
+        h3 { "Letter " (letter.number) " " span.quiet { (moment_or(letter.at, "at an unknown time")) } }
         p { code { (letter.subject) } }
         ul { @for problem in &letter.problems { li { code { (problem.field) } " " (problem.reason) } } }
         details { summary { "Its body" } pre tabindex="0" { code { (letter.body) } } }

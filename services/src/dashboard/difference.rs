@@ -4,9 +4,11 @@ use domain::difference::{Differences, FieldDifference, MOST_FIELDS};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::pieces::{empty, words};
+use super::pieces::{empty, told, words};
 use crate::views::explain::ExplainedSync;
 use crate::views::preview::Preview;
+
+const UNCERTAIN: &str = "A call before it ended in a way that tells nobody what it wrote.";
 
 /// What a sync sends.
 pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
@@ -17,15 +19,20 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
             (None, Some(reason)) => (empty("The differences cannot be told", reason)),
             (None, None) => {}
         }
-        @if !certain { p.quiet { "A call before it ended in a way that tells nobody what it wrote." } }
+        @if !certain { p.quiet { (UNCERTAIN) } }
     }
 }
 
 /// What a sync would send.
 pub(super) fn of_preview(preview: &Preview) -> Markup {
     html! {
-        ul.plain { @for line in &preview.words { li { (line) } } }
-        (table(&preview.differences))
+        ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told(line)) } } }
+        @if !preview.compared_with.certain { p.quiet { (UNCERTAIN) } }
+        @if !preview.differences.is_empty() { (table(&preview.differences)) }
+        @if !preview.left_out.is_empty() {
+            h3 { "Left out" }
+            ul { @for part in &preview.left_out { li { code { (part.part) } " " (part.reason) } } }
+        }
     }
 }
 

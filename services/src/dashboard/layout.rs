@@ -49,6 +49,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Viewer {
 }
 
 impl Viewer {
+    /// Whoever looks at a live part: its forms have a place for the token, which the script fills with that of the session.
+    pub(super) fn shared(by: By) -> Self {
+        Self { by, csrf: Some(String::new()) }
+    }
+
     /// Whether the viewer may do this. What one may not do is not offered.
     pub(super) fn may(&self, permission: Permission) -> bool {
         self.by.caller.may(permission)

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::pieces::number;
 use crate::api::by::By;
 use crate::api::reader::account_filter;
-use crate::views::service_levels::{self, Level, ServiceLevels, Unit};
+use crate::views::service_levels::{self, Level, ServiceLevels};
 
 /// How long they are good for: some promises are about the last ten minutes, none about the last seconds.
 const GOOD_FOR: Duration = Duration::from_secs(5);
@@ -54,6 +54,11 @@ pub(super) fn show(levels: &ServiceLevels) -> Markup {
     html! { ul.levels { @for level in &levels.levels { (one(level)) } } }
 }
 
+/// How many calls were answered with 429, and of how many.
+pub(super) fn throttled(levels: &ServiceLevels) -> (i64, i64) {
+    levels.throttled().unwrap_or_default()
+}
+
 fn one(level: &Level) -> Markup {
     let (tone, verdict) = match level.holds {
         Some(true) => ("good", "holds"),
@@ -62,17 +67,7 @@ fn one(level: &Level) -> Markup {
     };
     html! { li title=(level.window) {
         p.promise { (level.promise) }
-        p { strong { (value(level)) } " " span.state.(tone) { (verdict) } }
+        p { strong { (level.shown().unwrap_or_else(|| "–".to_owned())) } " " span.state.(tone) { (verdict) } }
         p.quiet { (level.window) @if level.observed > 0 { ", " (number(level.observed)) " seen" } }
     } }
-}
-
-fn value(level: &Level) -> String {
-    match (level.value, level.unit) {
-        (None, _) => "–".to_owned(),
-        // Rounded down where more is better, so that 100 % is all of them.
-        (Some(value), Unit::Ratio) if level.at_least => format!("{:.2} %", (value * 10_000.0).floor() / 100.0),
-        (Some(value), Unit::Ratio) => format!("{:.2} %", value * 100.0),
-        (Some(value), Unit::Seconds) => format!("{value:.1} s"),
-    }
 }

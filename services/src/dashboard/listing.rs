@@ -3,6 +3,7 @@
 mod actions;
 mod at;
 mod next;
+mod preview;
 mod timeline;
 
 use axum::extract::State;
@@ -26,6 +27,7 @@ use crate::views::listings::Listing;
 
 pub(super) use actions::{pause, resume, retry, sync};
 pub(super) use at::page as at;
+pub(super) use preview::{again, page as preview};
 
 /// Events of a page.
 const SHOWN: i64 = 40;
@@ -77,7 +79,7 @@ pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Pro
 async fn timeline(api: &Api, by: &By, id: Uuid, before: Option<i64>) -> Result<Part, Problem> {
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let stored = events(&mut reader, LISTING, id, before, SHOWN).await?;
-    Ok(Part::new("timeline", "What happened, newest first", timeline::show(id, &stored, SHOWN)))
+    Ok(Part::new("timeline", "What happened, newest first", timeline::show(id, &stored, SHOWN, api.trace_url())))
 }
 
 fn now(listing: &Listing) -> Markup {

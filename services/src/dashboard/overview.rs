@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{ago, empty, moment, number, state, words};
+use super::pieces::{age, empty, moment, number, state, words};
 use super::{audit, levels, plots};
 use crate::api::Api;
 use crate::api::audit::{Filter, Order, syncs};
@@ -18,6 +18,7 @@ use crate::api::by::By;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::views::activity::Activity;
+use crate::views::service_levels::ServiceLevels;
 
 /// Syncs that are shown.
 const SYNCS: i64 = 12;
@@ -55,11 +56,11 @@ pub(super) async fn parts(api: &Api, by: &By) -> Result<Vec<Part>, Problem> {
         audit::table(&recent)
     };
     Ok(vec![
-        Part::new("figures", "Now", figures(&health, &queue, &minutes)),
+        Part::new("figures", "Now", figures(&health, &queue, &minutes, &levels)),
         Part::new("levels", "Service levels", levels::show(&levels)),
         Part::new("attention", "Targets that need somebody", attention),
         Part::new("recent", "Latest syncs", recent),
-        Part::new("plots", "The last three hours", plots::show(&minutes)),
+        Part::new("plots", "The last three hours", plots::show(&minutes, queue.count, queue.count == COUNTED)),
     ])
 }
 
@@ -93,7 +94,9 @@ async fn queue(reader: &mut PgConnection) -> Result<QueueDepth, sqlx::Error> {
     sqlx::query_as(QUEUE).bind(COUNTED).fetch_one(reader).await
 }
 
-fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity]) -> Markup {
+fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], levels: &ServiceLevels) -> Markup {
+    // As in the level, which is some seconds older: two numbers of one thing would only differ.
+    let (throttled, calls) = levels::throttled(levels);
     let ten = Activity::sum(&minutes[minutes.len().saturating_sub(10)..]);
     let of = |name: &str| health.iter().filter(|row| row.health == name).map(|row| row.count).sum::<i64>();
     let paused: i64 = health.iter().filter(|row| row.lifecycle == "paused").map(|row| row.count).sum();
@@ -112,10 +115,10 @@ fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity]) -> 
         }
         dl.figures {
             div { dt { "Queue" } dd { (number(queue.count)) (more) } }
-            div { dt { "Oldest waits since" } dd.small { @match queue.oldest { Some(at) => (ago(at, Utc::now())), None => "–" } } }
+            div { dt { "Oldest has waited" } dd { @match queue.oldest { Some(at) => (age(at, Utc::now())), None => "–" } } }
             div { dt { "Accepted in 10 min" } dd { (number(ten.accepted)) } }
             div.(quiet(ten.failed)) { dt { "Failed in 10 min" } dd { (number(ten.failed)) (part_of(ten.finished, "")) } }
-            div.(quiet(ten.throttled)) { dt { "429s in 10 min" } dd { (number(ten.throttled)) (part_of(ten.calls, " calls")) } }
+            div.(quiet(throttled)) { dt { "429s in 10 min" } dd { (number(throttled)) (part_of(calls, " calls")) } }
         }
     }
 }
@@ -152,11 +155,11 @@ FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
 async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
     let rows: Vec<Attention> = sqlx::query_as(ATTENTION).bind(TARGETS).fetch_all(reader).await?;
     if rows.is_empty() {
-        return Ok(empty("All is well", "Every target answers, and none is paused."));
+        return Ok(empty("No target needs anybody", "Each of them answers, and none is paused."));
     }
-    Ok(html! { div.scroll { table {
+    Ok(html! { div.scroll tabindex="0" role="region" aria-label="Targets that need somebody" { table {
         thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
-        tbody { @for row in &rows { tr {
+        tbody { @for row in &rows { tr #(format!("target-{}", row.target_id)) {
             td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
             td { (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) } }
             td { (moment(row.since)) }

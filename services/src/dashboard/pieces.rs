@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A moment, to the second. The script shows it in the viewer's zone, with UTC on hover.
@@ -21,6 +21,30 @@ pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time.ago datetime=(machine(at)) title=(utc(at)) { (span((now - at).num_milliseconds())) " ago" } }
 }
 
+/// For how long something has been so, kept true by the script.
+pub(super) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    html! { time.age datetime=(machine(since)) title=(utc(since)) { (span((now - since).num_milliseconds())) } }
+}
+
+/// A sentence in which moments are shown as everywhere else, and syncs lead to their pages.
+pub(super) fn told(sentence: &str) -> Markup {
+    let mut of_sync = false;
+    let pieces = sentence.split_inclusive(' ').map(|piece| {
+        let core = piece.trim_start_matches('(').trim_end_matches([' ', ',', '.', ';', ':', ')']);
+        let from = piece.find(core).unwrap_or_default();
+        let (before, after) = (&piece[..from], &piece[from + core.len()..]);
+        let at = core.ends_with('Z').then(|| DateTime::parse_from_rfc3339(core).ok()).flatten();
+        let id = of_sync.then(|| core.parse::<Uuid>().ok()).flatten();
+        of_sync = core.eq_ignore_ascii_case("sync");
+        match (at, id) {
+            (Some(at), _) => html! { (before) (moment(at.to_utc())) (after) },
+            (None, Some(id)) => html! { (before) (sync_link(id)) (after) },
+            (None, None) => html! { (piece) },
+        }
+    });
+    html! { @for piece in pieces { (piece) } }
+}
+
 fn machine(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
@@ -29,10 +53,11 @@ fn utc(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.3f UTC").to_string()
 }
 
-/// A span of time in its largest unit.
+/// A span of time in its largest unit, rounded down.
 pub(super) fn span(ms: i64) -> String {
     match ms.max(0) {
         ms @ 0..1_000 => format!("{ms} ms"),
+        ms @ 1_000..10_000 if ms % 1_000 >= 100 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         ms @ 1_000..120_000 => format!("{} s", ms / 1_000),
         ms @ 120_000..7_200_000 => format!("{} min", ms / 60_000),
         ms @ 7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
@@ -117,9 +142,40 @@ pub(super) fn options(choices: &[&str], chosen: Option<&str>, any: &str) -> Mark
     }
 }
 
-/// A value as pretty JSON, for those who want to see all of it.
-pub(super) fn json<T: Serialize>(value: &T) -> Markup {
-    html! { pre tabindex="0" { code { (serde_json::to_string_pretty(value).unwrap_or_default()) } } }
+/// JSON for those who want to see all of it: rows without structure of their own stand in a line each.
+pub(super) fn json(value: &Value) -> Markup {
+    let mut text = String::new();
+    write(value, 0, &mut text);
+    html! { pre tabindex="0" { code { (text) } } }
+}
+
+fn write(value: &Value, depth: usize, text: &mut String) {
+    let flat = |value: &Value| match value {
+        Value::Array(rows) => rows.is_empty(),
+        Value::Object(fields) => depth > 0 && fields.values().all(|field| !field.is_array() && !field.is_object()),
+        _ => true,
+    };
+    let (open, close, rows): (_, _, Vec<(Option<&String>, &Value)>) = match value {
+        value if flat(value) => return text.push_str(&value.to_string()),
+        Value::Array(rows) => ('[', ']', rows.iter().map(|row| (None, row)).collect()),
+        Value::Object(fields) => ('{', '}', fields.iter().map(|(name, field)| (Some(name), field)).collect()),
+        other => return text.push_str(&other.to_string()),
+    };
+    text.push(open);
+    for (index, (name, row)) in rows.iter().enumerate() {
+        text.push_str(if index == 0 { "\n" } else { ",\n" });
+        text.push_str(&"  ".repeat(depth + 1));
+        if let Some(name) = name {
+            text.push_str(&Value::from(name.as_str()).to_string());
+            text.push_str(": ");
+        }
+        write(row, depth + 1, text);
+    }
+    if !rows.is_empty() {
+        text.push('\n');
+        text.push_str(&"  ".repeat(depth));
+    }
+    text.push(close);
 }
 
 #[cfg(test)]
@@ -131,7 +187,28 @@ mod tests {
         assert_eq!(number(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(number(-12), "−12");
         assert_eq!(span(999), "999 ms");
+        assert_eq!(span(1_990), "1.9 s");
+        assert_eq!(span(1_000), "1 s");
         assert_eq!(span(119_000), "119 s");
         assert_eq!(span(7_200_000), "2 h");
+    }
+
+    #[test]
+    fn sentences_show_their_moments_and_lead_to_their_syncs() {
+        let id = Uuid::from_u128(7);
+        let shown = told(&format!("Sync {id} ended 2030-01-02T03:04:05.678Z: snapshot {id} & more.")).0;
+        assert!(shown.contains(&format!("<a href=\"/syncs/{id}\"")), "{shown}");
+        assert!(shown.contains("<time datetime=\"2030-01-02T03:04:05.678Z\""), "{shown}");
+        assert!(shown.ends_with(&format!(">02 Jan 03:04:05</time>: snapshot {id} &amp; more.")), "{shown}");
+        assert_eq!(told("(Z) . ").0, "(Z) . ");
+    }
+
+    #[test]
+    fn rows_of_json_stand_in_a_line_each() {
+        let body = serde_json::json!({ "a": [{ "b": 1, "c": "x" }, { "b": 2 }], "d": [] });
+        let shown = json(&body).0;
+        let wanted = "{\n  &quot;a&quot;: [\n    {&quot;b&quot;:1,&quot;c&quot;:&quot;x&quot;},\n    {&quot;b&quot;:2}\n  ],\n  &quot;d&quot;: []\n}";
+        assert!(shown.contains(wanted), "{shown}");
+        assert!(json(&serde_json::json!([{ "b": 1 }])).0.contains(">[\n  {&quot;b&quot;:1}\n]<"));
     }
 }

@@ -1,14 +1,13 @@
-//! The last hours as plots: throughput, what failed, how long it took, and what the channel refused as too much.
+//! The last hours as plots: what waits, throughput, what failed, how long it took, and what the channel refused as too much.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::pieces::number;
 use crate::api::by::By;
 use crate::api::reader::account_filter;
-use crate::views::activity::{Activity, Span, read};
+use crate::views::activity::{Activity, Span, read, waiting};
 
 /// Minutes that are shown.
 const MINUTES: i64 = 180;
@@ -32,46 +31,67 @@ pub(super) async fn minutes(
     Ok(steps.collect())
 }
 
-struct Series<'a> {
-    name: &'a str,
-    colour: &'a str,
-    of: fn(&Activity) -> Option<i64>,
+/// A line of a plot: a value for each minute, absent where there is none.
+struct Line {
+    name: &'static str,
+    colour: &'static str,
+    points: Vec<Option<f64>>,
 }
 
-const fn series<'a>(name: &'a str, colour: &'a str, of: fn(&Activity) -> Option<i64>) -> Series<'a> {
-    Series { name, colour, of }
-}
-
-/// All plots.
-pub(super) fn show(minutes: &[Activity]) -> Markup {
-    let took = |step: &Activity| (step.finished > 0).then(|| step.total_ms / step.finished / 1_000);
+/// All plots. `queue` is how many wait now, `more` that there are at least so many.
+pub(super) fn show(minutes: &[Activity], queue: i64, more: bool) -> Markup {
+    let line = |name, colour, of: fn(&Activity) -> Option<f64>| {
+        let points = minutes.iter().map(of).collect();
+        Line { name, colour, points }
+    };
+    let depth = waiting(minutes, queue).into_iter().map(|depth| Some(count(depth))).collect();
+    let depth = Line { name: if more { "at least" } else { "waiting" }, colour: "--accent", points: depth };
     html! { div.plots {
+        (plot("queue", "Queue depth", "", minutes, &[depth]))
         (plot("throughput", "Syncs a minute", "", minutes, &[
-            series("asked for", "--quiet", |step| Some(step.requested)),
-            series("accepted", "--accent", |step| Some(step.accepted)),
+            line("asked for", "--quiet", |step| Some(count(step.requested))),
+            line("accepted", "--accent", |step| Some(count(step.accepted))),
+        ]))
+        (plot("rate", "Error rate", " %", minutes, &[
+            line("of syncs", "--bad", |step| percent(step.failed, step.finished)),
+            line("of calls", "--warn", |step| percent(step.call_errors, step.calls)),
         ]))
         (plot("failures", "Failures a minute", "", minutes, &[
-            series("syncs failed", "--bad", |step| Some(step.failed)),
-            series("calls failed", "--warn", |step| Some(step.call_errors)),
+            line("syncs failed", "--bad", |step| Some(count(step.failed))),
+            line("calls failed", "--warn", |step| Some(count(step.call_errors))),
         ]))
         (plot("throttled", "Calls a minute", "", minutes, &[
-            series("calls", "--quiet", |step| Some(step.calls)),
-            series("answered with 429", "--warn", |step| Some(step.throttled)),
+            line("calls", "--quiet", |step| Some(count(step.calls))),
+            line("answered with 429", "--warn", |step| Some(count(step.throttled))),
         ]))
         (plot("duration", "From request to end", " s", minutes, &[
-            series("mean", "--accent", took),
-            series("longest", "--quiet", |step| (step.finished > 0).then_some(step.longest_ms / 1_000)),
+            line("mean", "--accent", |step| tenths(step.total_ms, step.finished * 1_000)),
+            line("longest", "--quiet", |step| tenths(step.longest_ms, i64::from(step.finished > 0) * 1_000)),
         ]))
     } }
 }
 
-fn plot(id: &str, title: &str, unit: &str, minutes: &[Activity], lines: &[Series<'_>]) -> Markup {
+#[expect(clippy::cast_precision_loss, reason = "a plot shows some digits")]
+fn count(n: i64) -> f64 {
+    n as f64
+}
+
+/// A quotient to a tenth, rounded down; `None` of nothing.
+fn tenths(part: i64, of: i64) -> Option<f64> {
+    (of > 0).then(|| count(part.saturating_mul(10) / of) / 10.0)
+}
+
+fn percent(part: i64, of: i64) -> Option<f64> {
+    tenths(part.saturating_mul(100), of)
+}
+
+fn plot(id: &str, title: &str, unit: &str, minutes: &[Activity], lines: &[Line]) -> Markup {
     let mut data = vec![json!(minutes.iter().map(|step| step.at.timestamp()).collect::<Vec<_>>())];
-    data.extend(lines.iter().map(|line| json!(minutes.iter().map(line.of).collect::<Vec<_>>())));
+    data.extend(lines.iter().map(|line| json!(line.points)));
     let named: Vec<_> = lines.iter().map(|line| json!({ "name": line.name, "colour": line.colour })).collect();
     let described = lines.iter().map(|line| {
-        let highest = minutes.iter().filter_map(line.of).max().unwrap_or_default();
-        format!("{}: at most {}{unit}", line.name, number(highest))
+        let highest = line.points.iter().flatten().copied().fold(0.0, f64::max);
+        format!("{}: at most {highest}{unit}", line.name)
     });
     let described = format!("{title}, the last three hours. {}.", described.collect::<Vec<_>>().join("; "));
     let plotted = json!({ "unit": unit, "series": named, "data": data }).to_string();
@@ -79,4 +99,16 @@ fn plot(id: &str, title: &str, unit: &str, minutes: &[Activity], lines: &[Series
         h3 #(format!("plot-{id}-title")) { (title) }
         div #(format!("plot-{id}")) role="img" aria-label=(described) data-plot=(plotted) { div.canvas {} }
     } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_of_nothing_is_no_rate() {
+        assert_eq!(percent(0, 0), None);
+        assert_eq!(percent(1, 3), Some(33.3));
+        assert_eq!(tenths(1_990, 1_000), Some(1.9));
+    }
 }

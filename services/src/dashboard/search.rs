@@ -1,4 +1,4 @@
-//! Finding a listing or a sync by what somebody has in hand: a unit, an id at the channel, a sync, a trace.
+//! Finding a listing or a sync by what somebody has in hand: a unit, an id at the channel, a sync, a request, a trace.
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -20,6 +20,8 @@ use crate::views::listings::{LISTINGS, Listing};
 
 /// Rows of each kind that are shown.
 const SHOWN: i64 = 20;
+/// Syncs that are looked through for one whose id has an end.
+const NEWEST: i64 = 200_000;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
@@ -49,7 +51,7 @@ pub(super) async fn page(
     let body = html! {
         h1 { "Search " span.quiet { "“" (text) "”" } }
         @if found.listings.is_empty() && found.syncs.is_empty() {
-            (empty("Nothing found", "Give the beginning of a unit's id, the whole id of a listing at its channel, of a listing here, of a sync, or a trace id or traceparent."))
+            (empty("Nothing found", "Give the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace."))
         }
         @if !found.listings.is_empty() { section { h2 { "Listings" } (listings::table(&found.listings)) } }
         @if !found.syncs.is_empty() { section { h2 { "Syncs" } (audit::table(&found.syncs)) } }
@@ -59,10 +61,10 @@ pub(super) async fn page(
 
 async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> {
     let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
-    let syncs = match (text.parse::<Uuid>().ok(), trace(text)) {
+    let syncs = match (text.parse::<Uuid>().ok(), trace(text), end(text)) {
+        (None, None, None) => Vec::new(),
         // A UUID without hyphens looks like a trace id, and the other way round: both are tried.
-        (id, trace) if id.is_some() || trace.is_some() => syncs(&mut reader, viewer, id, trace).await?,
-        _ => Vec::new(),
+        (id, trace, end) => syncs(&mut reader, viewer, (id, trace, end)).await?,
     };
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
@@ -75,25 +77,36 @@ fn trace(text: &str) -> Option<String> {
     (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
+/// The end of an id, as pages show it.
+fn end(text: &str) -> Option<String> {
+    (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
+}
+
 async fn syncs(
     reader: &mut PgConnection,
     viewer: &Viewer,
-    id: Option<Uuid>,
-    trace: Option<String>,
+    (id, trace, end): (Option<Uuid>, Option<String>, Option<String>),
 ) -> Result<Vec<Sync>, sqlx::Error> {
-    // Two look-ups by index; one condition with OR would read everything.
+    // Each its own look-up; one condition with OR would read everything. An index of ends would cost every sync something,
+    // so that of those the newest are looked through.
     let statement = format!(
-        "SELECT {COLUMNS} FROM (
-            SELECT * FROM outbound_audit WHERE sync_id = $1
-            UNION
-            SELECT * FROM outbound_audit WHERE traceparent ~>=~ ('00-' || $2 || '-') AND traceparent ~<~ ('00-' || $2 || '.')
-         ) AS a LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
+        "WITH found AS MATERIALIZED (SELECT sync_id FROM (
+            SELECT $1::uuid AS sync_id
+            UNION SELECT sync_id FROM outbound_attempts WHERE request_id = $1
+            UNION SELECT sync_id FROM outbound_audit
+                WHERE traceparent ~>=~ ('00-' || $2 || '-') AND traceparent ~<~ ('00-' || $2 || '.')
+            UNION SELECT sync_id FROM (
+                SELECT sync_id FROM outbound_audit WHERE $6::text IS NOT NULL AND org_id = $3
+                ORDER BY position DESC LIMIT {NEWEST}) AS newest
+                WHERE right(sync_id::text, 12) = $6
+         ) AS ids LIMIT 1000)
+         SELECT {COLUMNS} FROM found JOIN outbound_audit AS a ON a.sync_id = found.sync_id
+         LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
          WHERE a.org_id = $3 AND ($4::text[] IS NULL OR a.account_id = ANY ($4))
          ORDER BY a.position DESC LIMIT $5"
-    )
-    .replace("SELECT * FROM outbound_audit", "SELECT outbound_audit.* FROM outbound_audit");
+    );
     let rows = sqlx::query_as(&statement).bind(id).bind(trace).bind(viewer.by.caller.org_id.as_str());
-    rows.bind(account_filter(&viewer.by.caller)).bind(SHOWN).fetch_all(reader).await
+    rows.bind(account_filter(&viewer.by.caller)).bind(SHOWN).bind(end).fetch_all(reader).await
 }
 
 async fn listings_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> Result<Vec<Listing>, sqlx::Error> {
@@ -123,5 +136,7 @@ mod tests {
         assert_eq!(trace(id).as_deref(), Some(id));
         assert_eq!(trace(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
         assert_eq!(trace("villa-0042"), None);
+        assert_eq!(end("4F92f3577b34").as_deref(), Some("4f92f3577b34"));
+        assert_eq!(end("4f92f3577b3"), None);
     }
 }

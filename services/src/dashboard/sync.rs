@@ -7,65 +7,108 @@ use domain::ids::{ListingId, SyncId};
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::difference;
+use super::calls::{Carried, Shown, whole};
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, span, state, sync_link, words};
+use super::{difference, listing, pieces, traces};
 use crate::api::Api;
 use crate::api::audit::{SyncWithCalls, get};
 use crate::api::by::By;
 use crate::api::input::Id;
+use crate::api::listings;
 use crate::api::problem::Problem;
+use crate::config::TraceUrl;
 use crate::views::audit::{Call, Sync};
-use crate::views::explain::explain;
+use crate::views::explain::{Told, tell};
+use crate::views::requests;
+
+const READ_FIRST: &str =
+    "Its body cannot be made again: the channel was read first, and what was left out then is not recorded.";
+const OTHER_BUILD: &str =
+    "Its body cannot be made again: this build makes other calls of the snapshot than the one that sent it.";
 
 /// The page.
 pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid>) -> Result<Response, Problem> {
     let found = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.0;
     let sync = &found.sync;
     let parts = parts(&api, &viewer.by, &found).await?;
+    let again = sends_again(&api, &viewer, sync).await?;
     let unit = sync.unit_id.as_deref().unwrap_or("listing");
     let body = html! {
         p.trail { a href=(format!("/listings/{}", sync.listing_id)) { (unit) } " / " a href="/audit" { "Audit" } }
         h1 { "Sync of " (unit) " " span.quiet { "revision " (sync.revision) } }
+        @if again {
+            div.actions { (listing::again(&viewer, sync.listing_id, Some(sync.position), ("Send this again…", "Send this state"))) }
+        }
         @for part in &parts { (part.section()) }
     };
     Ok(Page { title: &format!("Sync of {unit}"), place: "/audit", topic: Some(format!("sync:{id}")), body }
         .show(&viewer))
 }
 
+/// Whether the viewer may send it once more, and the listing takes it.
+async fn sends_again(api: &Api, viewer: &Viewer, sync: &Sync) -> Result<bool, Problem> {
+    if !viewer.may(Permission::SyncListings) {
+        return Ok(false);
+    }
+    let listing = listings::get(State(api.clone()), viewer.by.clone(), Id(sync.listing_id)).await?.1;
+    Ok(["active", "paused"].contains(&listing.state.as_str()))
+}
+
 /// What of it is live.
 pub(super) async fn parts(api: &Api, by: &By, found: &SyncWithCalls) -> Result<Vec<Part>, Problem> {
     let (listing, sync) = (ListingId(found.sync.listing_id), SyncId(found.sync.sync_id));
     // The audit is for more people than the listings are.
-    let explained = if by.caller.may(Permission::ReadListings) {
-        Some(explain(api.syncing(), api.pool(), listing, Some(sync)).await?)
+    let told = if by.caller.may(Permission::ReadListings) {
+        Some(tell(api.syncing(), api.pool(), listing, Some(sync)).await?)
     } else {
         None
     };
-    let mut parts = vec![Part::new("facts", "What and why", facts(&found.sync))];
-    if let Some(explained) = &explained {
-        // What is indented are fields and calls, which have tables of their own.
+    let mut parts = vec![Part::new("facts", "What and why", facts(&found.sync, api.trace_url()))];
+    if let Some(Told { explanation: explained, .. }) = &told {
+        // What is indented are fields and calls, which are shown beside it.
         let lines = explained.words.iter().filter(|line| !line.starts_with(' '));
-        let told = html! { ol.rows { @for line in lines { li.told { (line) } } } };
+        let words = html! { ol.rows { @for line in lines { li.told { (pieces::told(line)) } } } };
         let differs = explained.sync.as_ref().map(difference::of_sync).unwrap_or_default();
         parts.push(Part::new(
             "difference",
             "What it sends, field by field, against what the channel took before",
             differs,
         ));
-        parts.push(Part::new("words", "In plain words", told));
+        parts.push(Part::new("words", "In plain words", words));
     }
-    parts.extend([Part::new("calls", "Calls, with what was answered", calls(&found.attempts_made))]);
+    let calls = exchanges(api, &found.sync, told.as_ref(), &found.attempts_made).await;
+    parts.push(Part::new("calls", "Calls, each with its request and its answer", calls));
     Ok(parts)
 }
 
-/// The trace id of a traceparent.
-pub(super) fn trace_id(traceparent: &str) -> &str {
-    traceparent.split('-').nth(1).unwrap_or(traceparent)
+/// The calls with what they carried.
+async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) -> Markup {
+    if calls.is_empty() {
+        return empty("No call was made", "It waits, or there was nothing to send.");
+    }
+    let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, &told.target))) {
+        Some((story, target)) => {
+            let made = requests::of_sync(api.syncing().payloads(), target, ListingId(sync.listing_id), story).await;
+            made.map_err(|error| format!("It cannot be made again: {error}."))
+        }
+        None => Err("Those who may read listings see its body.".to_owned()),
+    };
+    let carried = |call: &Call| match (&made, call.purpose.as_str(), call.method.as_str()) {
+        (_, "token", _) => Carried::Secret,
+        (_, _, "GET") => Carried::Nothing,
+        (Err(why), ..) => Carried::Unknown(why),
+        (Ok(made), ..) => match made.bodies.get(&call.request_id) {
+            Some(body) => Carried::Body { body, exact: made.exact },
+            None if made.exact => Carried::Unknown(READ_FIRST),
+            None => Carried::Unknown(OTHER_BUILD),
+        },
+    };
+    whole(calls.iter().map(|call| (Shown::from(call), carried(call))))
 }
 
-fn facts(sync: &Sync) -> Markup {
+fn facts(sync: &Sync, trace_url: Option<&TraceUrl>) -> Markup {
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
         div { dt { "Target" } dd { a href=(format!("/targets/{}", sync.target_id)) { (sync.target_name.as_deref().unwrap_or("target")) } } }
@@ -82,26 +125,8 @@ fn facts(sync: &Sync) -> Markup {
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
         @if let Some(later) = sync.superseded_by { div { dt { "Its place took" } dd { (sync_link(later)) } } }
         @if let Some(detail) = &sync.detail { div.whole { dt { "In the channel's words" } dd { (detail) } } }
-        div.whole { dt { "Sync id" } dd { code { (sync.sync_id) } } }
-        @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace id" } dd { code { (trace_id(trace)) } } } }
+        div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
+        @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }
         div.whole { dt { "Snapshot" } dd { code { (sync.snapshot) } } }
     } }
-}
-
-fn calls(calls: &[Call]) -> Markup {
-    if calls.is_empty() {
-        return empty("No call was made", "It waits, or there was nothing to send.");
-    }
-    html! { div.scroll tabindex="0" { table {
-        thead { tr { th { "Started" } th { "Try" } th { "For" } th { "Request" } th { "Answer" } th.number { "Took" } th { "Request id" } } }
-        tbody { @for call in calls { tr {
-            td { (moment(call.started_at)) }
-            td.number { (call.attempt) }
-            td { (words(&call.purpose)) }
-            td { code { (call.method) " " (call.path) } }
-            td { @if let Some(status) = call.status { (status) " " } (state(&call.class)) @if let Some(detail) = &call.detail { " " span.words { (detail) } } }
-            td.number { (span(call.duration_ms)) }
-            td { code { (call.request_id) } }
-        } } }
-    } } }
 }

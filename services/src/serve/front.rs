@@ -74,6 +74,7 @@ impl Front {
         let api_options = ApiOptions {
             requests_per_second: options.api_rate,
             destinations: options.reach.destinations(),
+            trace_url: options.trace_url.clone(),
             drain: Duration::from_secs(options.drain_s),
         };
         let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());

@@ -34,6 +34,8 @@ pub struct Activity {
     pub failed: i64,
     /// Syncs of listings that were unlinked, or whose target was deleted.
     pub cancelled: i64,
+    /// Of all of these, syncs that had ended before: superseded, say, and taken after all.
+    pub ended_again: i64,
     /// Accepted or failed.
     pub finished: i64,
     /// Accepted within five minutes of the request.
@@ -54,7 +56,7 @@ const READ: &str = "
 SELECT date_bin(make_interval(mins => $5), minute, 'epoch') AS at,
     sum(requested)::bigint AS requested, sum(accepted)::bigint AS accepted, sum(skipped)::bigint AS skipped,
     sum(superseded)::bigint AS superseded, sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled,
-    sum(finished)::bigint AS finished, sum(within_5_min)::bigint AS within_5_min, sum(total_ms)::bigint AS total_ms,
+    sum(ended_again)::bigint AS ended_again, sum(finished)::bigint AS finished, sum(within_5_min)::bigint AS within_5_min, sum(total_ms)::bigint AS total_ms,
     max(longest_ms) AS longest_ms, sum(calls)::bigint AS calls, sum(throttled)::bigint AS throttled,
     sum(call_errors)::bigint AS call_errors
 FROM sync_activity
@@ -90,6 +92,7 @@ impl Activity {
             sum.superseded += step.superseded;
             sum.failed += step.failed;
             sum.cancelled += step.cancelled;
+            sum.ended_again += step.ended_again;
             sum.finished += step.finished;
             sum.within_5_min += step.within_5_min;
             sum.total_ms += step.total_ms;
@@ -99,5 +102,44 @@ impl Activity {
             sum.call_errors += step.call_errors;
         }
         sum
+    }
+
+    /// Syncs that ended, each counted once.
+    pub fn ended(&self) -> i64 {
+        self.accepted + self.skipped + self.superseded + self.failed + self.cancelled - self.ended_again
+    }
+}
+
+/// How many syncs waited at the end of each step, told back from how many wait now. Without what happened before the read
+/// model was made, it is never less than none.
+pub fn waiting(steps: &[Activity], now: i64) -> Vec<i64> {
+    let mut at_end = now;
+    let mut told = Vec::with_capacity(steps.len());
+    for step in steps.iter().rev() {
+        told.push(at_end);
+        at_end = (at_end - step.requested + step.ended()).max(0);
+    }
+    told.reverse();
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waited_is_told_back_from_what_waits_now() {
+        let step = |requested, accepted, superseded, ended_again| Activity {
+            requested,
+            accepted,
+            superseded,
+            ended_again,
+            ..Activity::default()
+        };
+        // Five are asked for; one takes the place of another, which the channel takes all the same; the rest are taken.
+        let steps = [step(5, 0, 0, 0), step(1, 2, 1, 1), step(0, 3, 0, 0), Activity::default()];
+        assert_eq!(waiting(&steps, 1), [5, 4, 1, 1]);
+        assert_eq!(waiting(&[step(3, 0, 0, 0), step(0, 0, 0, 0)], 1), [1, 1]);
+        assert_eq!(waiting(&[], 7), [0; 0]);
     }
 }

@@ -112,6 +112,27 @@ pub async fn explain(
     id: ListingId,
     wanted: Option<SyncId>,
 ) -> Result<Explanation, Unexplained> {
+    tell(syncing, pool, id, wanted).await.map(|told| told.explanation)
+}
+
+/// An explanation with what it was made of.
+#[derive(Debug)]
+pub struct Told {
+    /// The explanation.
+    pub explanation: Explanation,
+    /// The sync that is explained.
+    pub story: Option<SyncStory>,
+    /// Its target.
+    pub target: Settings,
+}
+
+/// The same as [`explain`], for whoever shows more of the sync.
+pub async fn tell(
+    syncing: &Syncing,
+    pool: &PgPool,
+    id: ListingId,
+    wanted: Option<SyncId>,
+) -> Result<Told, Unexplained> {
     let history = History::read(pool, id, wanted).await?;
     let target = target_of(syncing, &history).await?;
     let story = match wanted {
@@ -135,7 +156,8 @@ pub async fn explain(
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
     let mut explanation = Explanation { listing, sync: explained, rules, next, waiting, recent, words: Vec::new() };
     explanation.words = words::words(&explanation);
-    Ok(explanation)
+    let story = story.cloned();
+    Ok(Told { explanation, story, target })
 }
 
 async fn target_of(syncing: &Syncing, history: &History) -> Result<Settings, Unexplained> {

@@ -73,6 +73,16 @@ impl Level {
         if of == 0 { self } else { self.seen(part as f64 / of as f64, of) }
     }
 
+    /// What it is now, for people. Rounded down, so that 100 % is all of them and 0.99 % is less than one.
+    pub fn shown(&self) -> Option<String> {
+        // What is a whole number of the last digit may be a hair less as a binary fraction.
+        let down = |value: f64, digits: f64| (value * digits + 1e-6).floor() / digits;
+        self.value.map(|value| match self.unit {
+            Unit::Ratio => format!("{:.2} %", down(value * 100.0, 100.0)),
+            Unit::Seconds => format!("{:.1} s", down(value, 10.0)),
+        })
+    }
+
     fn seen(self, value: f64, observed: i64) -> Self {
         let holds = if self.at_least { value >= self.limit } else { value < self.limit };
         Self { value: Some(value), observed, holds: Some(holds), ..self }
@@ -103,6 +113,20 @@ const REPLAYED: Level =
     Level::of("snapshot_replay", "a snapshot is replayed within 10 minutes", "24 hours", Unit::Seconds, 600.0);
 const CURRENT: Level =
     Level::of("read_models", "read models show an event within 20 seconds", "now", Unit::Seconds, 20.0);
+
+impl ServiceLevels {
+    /// How many calls were answered with 429, and of how many; `None` where there were none.
+    pub fn throttled(&self) -> Option<(i64, i64)> {
+        let level = self.levels.iter().find(|level| level.name == THROTTLED.name)?;
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a ratio of two counts, made a count"
+        )]
+        let part = (level.value? * level.observed as f64).round() as i64;
+        Some((part, level.observed))
+    }
+}
 
 /// Computes them, of one organisation or of all, and of some accounts or of all.
 pub async fn read(
@@ -206,5 +230,12 @@ mod tests {
         assert_eq!(IN_TIME.ratio(94, 100).holds, Some(false));
         assert_eq!(FAILED.ratio(1, 100).holds, Some(false), "fewer than 1 % is promised");
         assert_eq!(COVERED.ratio(99, 100).holds, Some(false));
+        let shown = |level: Level| level.shown().unwrap_or_default();
+        assert_eq!(shown(COVERED.ratio(99_999, 100_000)), "99.99 %");
+        assert_eq!(shown(FAILED.ratio(996, 100_000)), "0.99 %");
+        assert_eq!(shown(FAILED.ratio(29, 10_000)), "0.29 %");
+        assert_eq!(shown(REPLAYED.seen(1.29, 1)), "1.2 s");
+        let levels = ServiceLevels { at: DateTime::default(), levels: vec![FAILED, THROTTLED.ratio(7, 3_001)] };
+        assert_eq!(levels.throttled(), Some((7, 3_001)));
     }
 }

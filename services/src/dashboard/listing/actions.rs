@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::preview::again;
 use crate::api::Api;
 use crate::api::answer::IfMatch;
 use crate::api::input::{Body, Form, Id};
@@ -32,7 +33,7 @@ pub(super) fn bar(viewer: &Viewer, listing: &Listing) -> Markup {
     let with = |label: &str| html! { (reason_field()) button.strong { (label) } };
     html! { div.actions {
         @if ["active", "paused"].contains(&listing.state.as_str()) {
-            (viewer.action(&path("sync"), "Send all of it again…", &with("Send the latest state")))
+            (again(viewer, listing.listing_id, None, ("Send all of it again…", "Send the latest state")))
         }
         @if listing.state == "active" { (viewer.action(&path("pause"), "Pause…", &with("Pause"))) }
         @if listing.state == "paused" { (viewer.form(&path("resume"), &html! { button { "Resume" } })) }

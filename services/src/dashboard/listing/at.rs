@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use domain::access::Permission;
 use domain::hash::SnapshotHash;
-use domain::ids::ListingId;
 use domain::listing::{ChannelListing, ListingEvent};
 use domain::recorded::ChannelEvent;
 use maud::{Markup, html};
@@ -13,16 +12,17 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::actions::reason_field;
+use super::preview::previewed;
+use super::timeline::told;
 use crate::api::Api;
 use crate::api::input::Id;
 use crate::api::listings::get;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::reader::Reader;
-use crate::dashboard::difference;
 use crate::dashboard::layout::{Page, Viewer};
-use crate::dashboard::pieces::{json, moment, state, sync_link};
+use crate::dashboard::pieces::{moment, state, sync_link};
+use crate::dashboard::readable::readable;
 use crate::views::history::{LISTING, events};
-use crate::views::preview::{Wanted, preview};
 
 /// Events that are applied at most.
 const MOST: i64 = 20_000;
@@ -41,12 +41,14 @@ pub(in crate::dashboard) async fn page(
     let last = stored.first().filter(|last| last.sequence == sequence).ok_or_else(|| Problem::not_found("event"))?;
     let (listing, asked) = applied(&stored)?;
     let (unit, preview) = match asked {
-        Some((hash, _)) => (snapshot(&api, &viewer, hash).await?, Some(previewed(&api, id, hash).await)),
+        Some((hash, _)) => (snapshot(&api, &viewer, hash).await?, Some(previewed(&api, id, Some(hash)).await)),
         None => (None, None),
     };
+    let event = ChannelEvent::from_stored(&last.aggregate_type, &last.event_type, last.payload.get());
     let body = html! {
         p.trail { a href=(format!("/listings/{id}")) { (now.unit_id) } }
         h1 { "After event " (sequence) " " span.quiet { (moment(last.recorded_at)) } }
+        @if let Ok(ChannelEvent::Listing(event)) = &event { section { h2 { "The event" } (told(event)) } }
         section { h2 { "The listing then" } (shown(&listing)) }
         @if let Some((hash, position)) = asked {
             section {
@@ -54,10 +56,9 @@ pub(in crate::dashboard) async fn page(
                 p { "Snapshot " code { (hash) } }
                 @if viewer.may(Permission::SyncListings) && now.state != "unlinked" { (replay(&viewer, id, position)) }
                 @if let Some(preview) = &preview { details { summary { "What sending it again would change at the channel" } (preview) } }
-                @if let Some(unit) = &unit { details { summary { "The unit as it was" } (json(unit)) } }
+                @if let Some(unit) = &unit { details { summary { "The unit as it was" } (readable(unit)) } }
             }
         }
-        section { h2 { "The event" } details { summary { (last.event_type) } (json(&last.payload)) } }
     };
     Ok(Page { title: &format!("{} after event {sequence}", now.unit_id), place: "/listings", topic: None, body }
         .show(&viewer))
@@ -78,15 +79,6 @@ fn applied(newest_first: &[StoredEvent]) -> Result<(ChannelListing, Option<(Snap
         listing.evolve(*event);
     }
     Ok((listing, asked))
-}
-
-/// What a replay would send; where it would be refused, why.
-async fn previewed(api: &Api, id: Uuid, hash: SnapshotHash) -> Markup {
-    let wanted = Wanted { snapshot: Some(hash), forced: true };
-    match preview(api.syncing(), api.pool(), ListingId(id), wanted).await {
-        Ok(preview) => difference::of_preview(&preview),
-        Err(refused) => html! { p.warn { "It cannot be sent: " (refused) } },
-    }
 }
 
 async fn snapshot(api: &Api, viewer: &Viewer, hash: SnapshotHash) -> Result<Option<Value>, Problem> {

@@ -1,29 +1,31 @@
 //! What happened to a listing, from the journal: each event a sentence, each attempt with its calls.
 
 use adapters::event_store::StoredEvent;
-use domain::call::CallRecord;
 use domain::listing::{ListingEvent, SyncAttempt, SyncRequest};
 use domain::recorded::ChannelEvent;
 use maud::{Markup, html};
 use uuid::Uuid;
 
+use crate::config::TraceUrl;
+use crate::dashboard::calls::brief;
 use crate::dashboard::pieces::{empty, moment, span, state, sync_link, words};
+use crate::dashboard::traces::trace;
 
 /// The newest first. `most` is how many were asked for.
-pub(super) fn show(listing: Uuid, stored: &[StoredEvent], most: i64) -> Markup {
+pub(super) fn show(listing: Uuid, stored: &[StoredEvent], most: i64, traces: Option<&TraceUrl>) -> Markup {
     let more = stored.last().filter(|last| last.sequence > 1 && i64::try_from(stored.len()).is_ok_and(|n| n == most));
     if stored.is_empty() {
         return empty("Nothing before this", "This is where its history begins.");
     }
     html! {
-        ol.timeline { @for event in stored { (entry(listing, event)) } }
+        ol.timeline { @for event in stored { (entry(listing, event, traces)) } }
         @if let Some(last) = more {
             p.pager { a.button href=(format!("/listings/{listing}?before={}", last.sequence)) rel="next" { "Older events" } }
         }
     }
 }
 
-fn entry(listing: Uuid, stored: &StoredEvent) -> Markup {
+fn entry(listing: Uuid, stored: &StoredEvent, traces: Option<&TraceUrl>) -> Markup {
     let event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
     let by = stored.metadata.get("on_behalf_of").or_else(|| stored.metadata.get("actor")).map_or("", String::as_str);
     html! {
@@ -33,12 +35,16 @@ fn entry(listing: Uuid, stored: &StoredEvent) -> Markup {
                 Ok(ChannelEvent::Listing(event)) => (told(event)),
                 _ => p { (stored.event_type) " " span.quiet { "which this build cannot read" } },
             }
-            p.quiet { a href=(format!("/listings/{listing}/at/{}", stored.sequence)) { "State after event " (stored.sequence) } }
+            p.quiet {
+                a href=(format!("/listings/{listing}/at/{}", stored.sequence)) { "State after event " (stored.sequence) }
+                @if let Some(traceparent) = stored.metadata.get("traceparent") { " · trace " (trace(traces, traceparent)) }
+            }
         }
     }
 }
 
-fn told(event: &ListingEvent) -> Markup {
+/// An event as a sentence.
+pub(super) fn told(event: &ListingEvent) -> Markup {
     match event {
         ListingEvent::ListingLinked { external_id, generation, .. } => html! { p {
             "Linked" @if *generation > 1 { " again (" (generation) ". time)" }
@@ -93,26 +99,13 @@ fn request_told(what: &str, request: &SyncRequest) -> Markup {
 fn attempt_told(class: &str, attempt: &SyncAttempt) -> Markup {
     let took = (attempt.finished_at - attempt.started_at).num_milliseconds();
     html! {
-        p { (state(class)) " " (sync_link(attempt.sync_id.0)) " after " (span(took)) ", " (attempt.calls.len()) " calls" }
+        p { (state(class)) " " (sync_link(attempt.sync_id.0)) " after " (span(took)) ", " (attempt.calls.len()) @if attempt.calls.len() == 1 { " call" } @else { " calls" } }
         @if let Some(detail) = &attempt.detail { p.words { (detail) } }
-        @if !attempt.calls.is_empty() { details { summary { "Calls" } (calls(&attempt.calls)) } }
+        @if !attempt.calls.is_empty() { details { summary { "Calls" } (brief(attempt.calls.iter().map(Into::into))) } }
         @if !attempt.rejected.is_empty() {
             details { summary { (attempt.rejected.len()) " parts were left out" }
                 ul { @for part in &attempt.rejected { li { (part.section) ": " (part.reason) } } }
             }
         }
     }
-}
-
-fn calls(calls: &[CallRecord]) -> Markup {
-    html! { div.scroll tabindex="0" { table {
-        thead { tr { th { "For" } th { "Request" } th { "Answer" } th.number { "Took" } th { "Request id" } } }
-        tbody { @for call in calls { tr {
-            td { (words(call.purpose.as_str())) }
-            td { code { (call.method) " " (call.path) } }
-            td { @if let Some(status) = call.status { (status) " " } (state(call.class.as_str())) @if let Some(detail) = &call.detail { " " (detail) } }
-            td.number { (span(i64::try_from(call.duration_ms).unwrap_or(i64::MAX))) }
-            td { code { (call.request_id) } }
-        } } }
-    } } }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
@@ -100,6 +99,3 @@ impl Live {
         self.ended.is_cancelled()
     }
 }
-
-/// What changes without an event, such as a window, is looked at again after so long.
-pub(super) const AT_LAST: Duration = Duration::from_secs(5);

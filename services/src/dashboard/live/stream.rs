@@ -45,7 +45,7 @@ pub(in crate::dashboard) async fn stream(
 ) -> Result<Response, Problem> {
     let subject: Subject = wanted.topic.parse()?;
     let topic = Topic::of(subject, &viewer.by.caller)?;
-    if subject != Subject::Overview {
+    if subject.is_of_one() {
         // What the viewer does not see looks like what is not there.
         parts(&api, &viewer.by, subject).await?;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::time::Duration;
 
 use domain::access::{Accounts, Caller, Permission};
 use domain::ids::OrgId;
@@ -13,7 +14,7 @@ use crate::api::by::By;
 use crate::api::input::Id;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::dashboard::live::Part;
-use crate::dashboard::{listing, overview, sync, target};
+use crate::dashboard::{dead_letters, listing, overview, sync, target};
 use axum::extract::State;
 
 /// A page with live parts.
@@ -23,14 +24,18 @@ pub(super) enum Subject {
     Target(Uuid),
     Listing(Uuid),
     Sync(Uuid),
+    DeadLetters,
 }
 
 impl FromStr for Subject {
     type Err = Problem;
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let wrong = || Problem::field("topic", "is overview, target:ID, listing:ID or sync:ID");
+        let wrong = || Problem::field("topic", "is overview, dead-letters, target:ID, listing:ID or sync:ID");
         if text == "overview" {
             return Ok(Self::Overview);
+        }
+        if text == "dead-letters" {
+            return Ok(Self::DeadLetters);
         }
         let (kind, id) = text.split_once(':').ok_or_else(wrong)?;
         let id = id.parse().map_err(|_| wrong())?;
@@ -49,6 +54,21 @@ impl Subject {
             Self::Overview | Self::Target(_) => Permission::ReadTargets,
             Self::Listing(_) => Permission::ReadListings,
             Self::Sync(_) => Permission::ReadAudit,
+            Self::DeadLetters => Permission::ReadDeadLetters,
+        }
+    }
+
+    /// Whether it is about one thing, which may be there or not.
+    pub(super) fn is_of_one(self) -> bool {
+        !matches!(self, Self::Overview | Self::DeadLetters)
+    }
+
+    /// What changes without an event is looked at again after so long.
+    pub(super) fn at_last(self) -> Duration {
+        match self {
+            // No event tells of a letter or a decision.
+            Self::DeadLetters => Duration::from_millis(1_400),
+            Self::Overview | Self::Target(_) | Self::Listing(_) | Self::Sync(_) => Duration::from_secs(5),
         }
     }
 }
@@ -87,6 +107,7 @@ impl Topic {
 pub(super) async fn parts(api: &Api, by: &By, subject: Subject) -> Result<Vec<Part>, Problem> {
     match subject {
         Subject::Overview => overview::parts(api, by).await,
+        Subject::DeadLetters => dead_letters::parts(api, by).await,
         Subject::Target(id) => target::parts(api, by, id).await,
         Subject::Listing(id) => listing::parts(api, by, id).await,
         Subject::Sync(id) => {

@@ -8,7 +8,6 @@ use sqlx::FromRow;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::hub::AT_LAST;
 use super::topic::{Subject, Topic, parts};
 use super::{Part, Sent};
 use crate::api::Api;
@@ -89,6 +88,7 @@ fn touches(topic: &Topic, change: &Change) -> bool {
             Subject::Overview | Subject::Sync(_) => true,
             Subject::Target(id) => change.id == id || change.target_id == Some(id),
             Subject::Listing(id) => change.id == id,
+            Subject::DeadLetters => false,
         }
 }
 
@@ -99,7 +99,7 @@ fn due(api: &Api) -> Vec<(Topic, By)> {
         let mut due = Vec::new();
         for (topic, watched) in &mut topics.watched {
             let age = watched.made_at.map(|at| now.duration_since(at));
-            let wait = if watched.touched { AT_FIRST } else { AT_LAST };
+            let wait = if watched.touched { AT_FIRST } else { topic.subject.at_last() };
             if age.is_none_or(|age| age >= wait) {
                 watched.touched = false;
                 watched.made_at = Some(now);

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use crate::dashboard::pieces::{empty, moment, number, state, words};
+use crate::dashboard::pieces::{age, empty, moment, number, state, words};
 use crate::views::queue::{STATUS, WAITING};
 
 /// Rows of the queue that are shown.
@@ -40,7 +40,7 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid) -> Result<Markup,
     };
     let more = if count == COUNTED { "+" } else { "" };
     Ok(html! {
-        p { strong { (number(count)) (more) } " wait, the oldest since " (moment(oldest)) }
+        p { strong { (number(count)) (more) } " wait, the oldest for " (age(oldest, Utc::now())) ", since " (moment(oldest)) }
         div.scroll { table {
             thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide { "Tries" } } }
             tbody { @for row in &rows { tr {

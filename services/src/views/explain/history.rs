@@ -47,6 +47,12 @@ pub struct Attempt {
     pub late: bool,
     /// Where it stands in the journal.
     pub position: i64,
+    /// The sections that it had to send.
+    pub needs: Vec<Section>,
+    /// The listing had an id at the channel.
+    pub existed: bool,
+    /// The channel was to be read before anything was sent.
+    pub verified: bool,
 }
 
 /// How a sync ended.
@@ -266,13 +272,21 @@ impl History {
         outcome: Option<SyncOutcome>,
     ) {
         let known = self.known.clone();
+        let accepted = self.listing.accepted().sections.clone();
+        let (existed, verified) = (self.listing.external_id().is_some(), self.listing.must_verify());
         let Some(story) = self.story(attempt.sync_id) else { return };
         story.known.get_or_insert(known);
+        let all = !existed || story.request.cause.forces();
+        let differs = |(section, hash): (&Section, &PayloadHash)| {
+            (all || accepted.get(section) != Some(hash)).then_some(*section)
+        };
+        let needs = story.request.sections.iter().filter_map(differs).collect();
         let (attempt, position) = (attempt.clone(), recorded.position.0);
         if let Some(outcome) = outcome {
             story.end = Some(End { outcome, at: recorded.recorded_at, reason: attempt.detail.clone() });
         }
-        story.attempts.push(Attempt { attempt, class, due_at: None, late: false, position });
+        let due_at = None;
+        story.attempts.push(Attempt { attempt, class, due_at, late: false, position, needs, existed, verified });
     }
 }
 

@@ -1,0 +1,96 @@
+//! A JSON document as people read it: names with their values, rows as tables.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::pieces::words;
+
+/// Rows of a table that are shown.
+const MOST_ROWS: usize = 400;
+
+/// All of it.
+pub(super) fn readable(document: &Value) -> Markup {
+    match document {
+        Value::Object(fields) => object(fields),
+        Value::Array(rows) => list("rows", rows),
+        other => html! { p { (inline(other)) } },
+    }
+}
+
+/// What has one value first, then what has parts of its own.
+fn object(fields: &Map<String, Value>) -> Markup {
+    let (parts, single): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| has_parts(value));
+    html! {
+        @if !single.is_empty() { dl.facts { @for (name, value) in single {
+            div.whole[inline(value).len() > 60] { dt { (words(name)) } dd { (inline(value)) } }
+        } } }
+        @for (name, value) in parts { div.part {
+            h3 { (words(name)) }
+            @match value {
+                Value::Object(fields) => (object(fields)),
+                Value::Array(rows) => (list(&words(name), rows)),
+                other => p { (inline(other)) },
+            }
+        } }
+    }
+}
+
+fn has_parts(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Array(rows) => rows.iter().any(|row| row.is_object() || row.is_array()),
+        _ => false,
+    }
+}
+
+fn list(name: &str, rows: &[Value]) -> Markup {
+    let mut columns: Vec<&String> = Vec::new();
+    for column in rows.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(name) { table {
+            thead { tr { @for column in &columns { th { (words(column)) } } } }
+            tbody { @for row in rows.iter().take(MOST_ROWS) { tr {
+                @for column in &columns { td { @if let Some(value) = row.get(column) { (inline(value)) } } }
+            } } }
+        } }
+        @if rows.len() > MOST_ROWS { p.quiet { "and " (rows.len() - MOST_ROWS) " more" } }
+    }
+}
+
+/// In one line.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(values) if values.is_empty() => "none".to_owned(),
+        Value::Array(values) => values.iter().map(inline).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let pair = |(name, value): (&String, &Value)| format!("{}: {}", words(name), inline(value));
+            fields.iter().map(pair).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_have_names_and_rows_are_tables() {
+        let shown = readable(&json!({ "unit_id": "villa-1", "pets": false,
+            "calendar": [{ "from": "2030-01-01", "price": 12 }, { "from": "2030-02-01", "closed": true }] }));
+        assert!(shown.0.contains("<dt>unit id</dt><dd>villa-1</dd>"), "{}", shown.0);
+        assert!(shown.0.contains("<dd>no</dd>"));
+        assert!(shown.0.contains("<th>from</th><th>price</th><th>closed</th>"));
+        assert!(shown.0.contains("<td>2030-02-01</td><td></td><td>yes</td>"));
+    }
+}
