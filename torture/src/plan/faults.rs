@@ -134,6 +134,9 @@ impl fmt::Display for Fault {
 /// Kinds of faults with how often each comes, how long it lasts, and how one is drawn.
 type Draw = (u32, (u64, u64), fn(&mut StdRng) -> FaultKind);
 
+/// How long after the end of the work a fault may still last.
+const AFTER_THE_END_MS: u64 = 10_000;
+
 const DRAWS: [Draw; 13] = [
     (26, (100, 3_000), |rng| FaultKind::Kill(anybody(rng))),
     (14, (500, 14_000), |rng| FaultKind::Stop(anybody(rng))),
@@ -205,7 +208,8 @@ pub(super) fn draw(rng: &mut StdRng, size: &Size) -> Vec<Fault> {
         let Some((kind, (shortest, longest))) = drawn else { break };
         // Many are short, few are long.
         let most = rng.random_range(shortest..=longest);
-        let for_ms = rng.random_range(shortest..=most);
+        // What outlives the run by much makes it longer and no worse.
+        let for_ms = rng.random_range(shortest..=most).min(end_ms - at_ms + AFTER_THE_END_MS);
         faults.push(Fault { at_ms, for_ms, kind });
     }
     faults.sort_by_key(|fault| fault.at_ms);
