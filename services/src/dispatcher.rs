@@ -38,8 +38,12 @@ use gate::Gate;
 
 /// From the moment a slot is granted until its call must have started.
 pub const START_GRACE: Duration = Duration::from_secs(5);
-/// A listing is leased for so long; the lease is extended while its worker lives.
-const LEASE: Duration = Duration::from_secs(20);
+/// How often leases are extended while their workers live.
+const EXTENDED_EACH: Duration = Duration::from_secs(5);
+/// The shortest lease.
+const SHORTEST_LEASE: Duration = Duration::from_secs(20);
+/// For an extension that fails once, while slots are still granted.
+const SPARE: Duration = Duration::from_secs(5);
 
 /// How a dispatcher is set up.
 #[derive(Debug, Clone)]
@@ -54,6 +58,14 @@ pub struct DispatcherOptions {
     pub egress_limit: Option<RateLimit>,
     /// The retry schedule.
     pub retry: RetryPolicy,
+}
+
+impl DispatcherOptions {
+    /// A listing is leased for so long. Invariant: nobody takes a listing over while a call of its last holder is under
+    /// way, which may be cut off from the database and not from the channel: an older state would arrive last.
+    fn lease(&self) -> Duration {
+        SHORTEST_LEASE.max(EXTENDED_EACH + START_GRACE + self.call_timeout + SPARE)
+    }
 }
 
 impl Default for DispatcherOptions {
@@ -138,5 +150,22 @@ impl Dispatcher {
             Some(limit) => self.store.ensure_scopes(&[ScopeLimit { scope, limit: Some(limit) }]).await,
             None => self.store.know_scope(&scope).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cut off from the database just after a grant, which came just before the leases were to be extended.
+    #[test]
+    fn a_lease_outlives_the_last_call_of_a_holder_that_is_cut_off() {
+        for seconds in 1..=20 {
+            let options =
+                DispatcherOptions { call_timeout: Duration::from_secs(seconds), ..DispatcherOptions::default() };
+            let last_call_ends = EXTENDED_EACH + START_GRACE + options.call_timeout;
+            assert!(options.lease() > last_call_ends, "{:?} for {last_call_ends:?}", options.lease());
+        }
+        assert_eq!(DispatcherOptions::default().lease(), Duration::from_secs(35));
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::checks;
 use super::message::Message;
 use super::waiting::WaitingCalls;
-use super::{LEASE, Shared};
+use super::{EXTENDED_EACH, Shared};
 
 /// The longest sleep: nudges are hints, this is the guarantee.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -107,13 +107,13 @@ impl Gate {
     /// Leases are kept, accounts have the limits that their targets give them, and every now and then each lane with
     /// work is woken, whatever the hints did.
     async fn keep_up(&mut self) {
-        if self.extended_at.elapsed() < LEASE / 4 {
+        if self.extended_at.elapsed() < EXTENDED_EACH {
             return;
         }
         self.extended_at = Instant::now();
         let listings: Vec<ListingId> = self.active.keys().copied().collect();
         if !listings.is_empty() {
-            match self.store.extend_leases(&listings, LEASE).await {
+            match self.store.extend_leases(&listings, self.shared.options.lease()).await {
                 Ok(kept) => self.lose(listings.into_iter().filter(|listing| !kept.contains(listing))),
                 Err(error) => tracing::warn!(error = %error, "failed to extend leases"),
             }
@@ -242,7 +242,7 @@ impl Gate {
             let heard = tokio::select! {
                 () = &mut idle, if !done => { done = true; None }
                 message = self.inbox.recv(), if !done => message,
-                () = tokio::time::sleep(if done { PAUSE } else { LEASE / 4 }) => None,
+                () = tokio::time::sleep(if done { PAUSE } else { EXTENDED_EACH }) => None,
             };
             heard.into_iter().for_each(|message| self.take_in(message));
             self.hear();

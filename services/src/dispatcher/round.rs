@@ -8,13 +8,13 @@ use domain::ids::TargetId;
 use domain::window::Scope;
 use tokio::time::Instant;
 
+use super::START_GRACE;
 use super::allocation::{Allocation, Grantee, allocate};
 use super::gate::{Gate, PAUSE, POLL};
 use super::granted::Granted;
 use super::message::Message;
 use super::waiting::Urgencies;
 use super::work::work;
-use super::{LEASE, START_GRACE};
 
 /// Lanes that one round looks at.
 const LANES: i64 = 500;
@@ -69,7 +69,7 @@ impl Gate {
         // Before the grants are written: what this clock says is over is over in the table too.
         let at = Instant::now();
         let hold = START_GRACE + self.shared.options.call_timeout;
-        round.write(&claims(&lanes, &allocation), hold, LEASE).await?;
+        round.write(&claims(&lanes, &allocation), hold, self.shared.options.lease()).await?;
         let gave = !allocation.grants.is_empty();
         for grant in allocation.grants {
             let granted = Granted { hold: grant.hold, at };

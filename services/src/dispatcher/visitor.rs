@@ -18,10 +18,10 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::START_GRACE;
 use super::allocation::allocate;
 use super::granted::Granted;
 use super::waiting::Urgencies;
-use super::{LEASE, START_GRACE};
 use crate::commands::Commands;
 
 /// Between two looks for a slot.
@@ -107,7 +107,7 @@ impl<'a> Visitor<'a> {
         let at = Instant::now();
         let claims =
             Claims { holds: allocation.grants.iter().map(|grant| grant.hold.clone()).collect(), ..Claims::default() };
-        round.write(&claims, START_GRACE + self.egress.call_timeout, LEASE).await?;
+        round.write(&claims, START_GRACE + self.egress.call_timeout, Duration::ZERO).await?;
         Ok(allocation.grants.into_iter().next().map(|grant| Granted { hold: grant.hold, at }))
     }
 
