@@ -26,6 +26,8 @@ pub use slot::{Slot, SlotHold};
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use crate::postgres::begin;
+
 /// Targets (`t`) that may be called now: the others keep their work.
 const OPEN: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised' AND NOT EXISTS (
     SELECT 1 FROM dispatch_circuits o WHERE o.target_id = t.target_id AND o.opened > 0)";
@@ -59,7 +61,7 @@ impl DispatchStore {
     /// A transaction over lanes, slots, leases and the queue. Unless it is `durable`, its commit does not wait for the
     /// disk, and a crash of the database may take it back.
     async fn begin(&self, durable: bool) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         sqlx::query(TUNE).bind(durable).execute(&mut *transaction).await?;
         Ok(transaction)
     }

@@ -12,6 +12,8 @@ use domain::ids::{AccountId, OrgId, UnitId};
 use domain::unit::UnitChanged;
 use sqlx::PgPool;
 
+use crate::postgres::begin;
+
 pub use loader::SnapshotLoader;
 
 /// A unit as a message showed it.
@@ -89,7 +91,7 @@ impl UnitStore {
         let units: Vec<String> = sorted.iter().map(|s| s.unit_id.to_string()).collect();
         let revisions: Vec<i64> = sorted.iter().map(|s| db_revision(s.revision)).collect();
         let bodies: Vec<&str> = sorted.iter().map(|s| s.body.as_str()).collect();
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
         sqlx::query!(
             r#"

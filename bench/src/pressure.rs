@@ -94,7 +94,7 @@ pub async fn run(options: &PressureOptions, folder: Option<&Path>) -> anyhow::Re
     });
     let group = |(name, mb): (&str, f64)| Group { name: name.to_owned(), bars: vec![Spread::exactly(mb)] };
     let groups: Vec<Group> = [("before", settled), ("at most", peak)].into_iter().map(group).collect();
-    let title = format!("Private memory while {} changes wait for a channel that hangs", changes);
+    let title = format!("Private memory while {changes} changes wait for a channel that hangs");
     Bars { title: &title, unit: "MB", sides: &["service"], groups: &groups }.save(folder, "pressure", &figures)?;
     Ok(figures)
 }

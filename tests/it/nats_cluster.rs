@@ -138,7 +138,7 @@ async fn in_step(world: &World) -> anyhow::Result<()> {
     wait_until("the server that came back has caught up", PATIENCE, || async {
         for kind in StreamKind::ALL {
             let found = match world.nats.stream(kind).await {
-                Ok(mut stream) => stream.info().await.map(Clone::clone).map_err(|error| error.to_string()),
+                Ok(mut stream) => stream.info().await.cloned().map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             let current = |info: &async_nats::jetstream::stream::Info| {

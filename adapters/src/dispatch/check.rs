@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::DispatchStore;
 use super::circuit::{OPEN_AFTER, close, wait, waits};
+use crate::postgres::begin;
 
 /// Who asks for a check whose turn has come.
 pub const BY_TURN: &str = "service:health";
@@ -109,7 +110,7 @@ impl DispatchStore {
         target: &Settings,
         report: &CheckReport,
     ) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         let last = report.calls.last();
         sqlx::query(
             "INSERT INTO health_checks (

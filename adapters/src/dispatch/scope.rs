@@ -3,6 +3,7 @@
 use domain::window::{RateLimit, Scope};
 
 use super::DispatchStore;
+use crate::postgres::begin;
 
 /// The scope of a target's (`t`) account at its channel: the text of `Settings::account_scope`.
 pub(super) const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
@@ -62,7 +63,7 @@ impl DispatchStore {
         let requests: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.requests()))).collect();
         let windows: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.window_ms()))).collect();
         let rests: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.rest_ms()))).collect();
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         sqlx::query("SELECT 1 FROM rate_scopes WHERE scope = ANY($1) ORDER BY scope FOR UPDATE")
             .bind(&scopes)
             .execute(&mut *transaction)

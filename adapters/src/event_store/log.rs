@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::FENCE;
 use super::stored::StoredEvent;
+use crate::postgres::begin;
 
 /// Reads the events table.
 #[derive(Debug, Clone)]
@@ -119,7 +120,7 @@ impl PgEventLog {
     /// Gives out no position up to this one any more. The fence keeps appends away meanwhile: what one was given is not
     /// given to another.
     pub async fn skip_to(&self, position: Position) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(FENCE).execute(&mut *transaction).await?;
         sqlx::query("SELECT setval('events_position_seq', $1) FROM events_position_seq WHERE last_value < $1")
             .bind(position.0)
