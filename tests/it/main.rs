@@ -14,6 +14,7 @@ mod nats_cluster;
 mod relaying;
 mod restore;
 mod stops;
+mod takeovers;
 mod telemetry;
 mod why;
 mod windows;

@@ -114,6 +114,7 @@ async fn many_calls(world: &World, target: TargetId, listing: ListingId, calls: 
     let report = SyncReport {
         sync_id: job,
         ordinal: 1,
+        takes_over: false,
         started_at: now,
         finished_at: now,
         class: Some(OutcomeClass::Accepted),

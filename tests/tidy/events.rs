@@ -133,6 +133,7 @@ fn attempt(number: u64, calls: Vec<CallRecord>) -> SyncAttempt {
         sync_id: SyncId(id(100 + u128::from(number))),
         ordinal: number,
         attempt: 1,
+        takes_over: false,
         started_at: at(1),
         finished_at: at(2),
         progress: Progress::default(),
@@ -151,6 +152,7 @@ fn ends() -> Vec<ListingEvent> {
     let hashes = request(1, Cause::Linked, &[]).sections;
     let progress = Progress { external_id: Some(ExternalId("40001".to_owned())), sections: hashes };
     let accepted = SyncAttempt { progress, ..done };
+    let takes_over = SyncAttempt { takes_over: true, ..accepted.clone() };
     let refused_parts = SyncAttempt { rejected: rejected(), ..accepted.clone() };
     let failed = |class: OutcomeClass, status: Option<u16>| SyncAttempt {
         detail: Some("HTTP 503 without a reason".to_owned()),
@@ -164,6 +166,7 @@ fn ends() -> Vec<ListingEvent> {
     vec![
         ListingEvent::SyncAccepted { attempt: accepted },
         ListingEvent::SyncAccepted { attempt: refused_parts },
+        ListingEvent::SyncAccepted { attempt: takes_over },
         ListingEvent::SyncFoundUnchanged { attempt: attempt(3, Vec::new()) },
         ListingEvent::SyncDeferred { attempt: failed(Transient, Some(503)), class: Transient, due_at: at(9) },
         ListingEvent::SyncDeferred { attempt: failed(Throttled, Some(429)), class: Throttled, due_at: at(12) },

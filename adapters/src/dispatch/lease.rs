@@ -19,6 +19,8 @@ pub struct Lease {
     pub ordinal: i64,
     /// Its tries that the queue showed.
     pub tries: i32,
+    /// Who had it before let it run out: nobody knows what was sent.
+    pub takes_over: bool,
 }
 
 /// A try that has ended and whose outcome is in the journal.

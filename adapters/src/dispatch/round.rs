@@ -94,6 +94,7 @@ struct LaneRow {
     tries: Option<i32>,
     needs: Option<Vec<String>>,
     overdue: Option<bool>,
+    takes_over: Option<bool>,
 }
 
 /// A lane shows so many listings, however many lanes share what a dispatcher can take on.
@@ -170,7 +171,7 @@ async fn look(
                 {ACCOUNT_SCOPE} AS account_scope,
                 coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken + checked.slots AS taken,
                 slot.next_free_s, work.listing_id, work.org_id, work.ordinal, work.tries, work.needs,
-                work.rank <= now() AS overdue
+                work.rank <= now() AS overdue, work.takes_over
          FROM unnest($1::uuid[]) WITH ORDINALITY AS lane (target_id, ordinality)
          JOIN channel_targets t USING (target_id)
          LEFT JOIN rate_scopes s ON s.scope = 'target:' || lane.target_id
@@ -184,7 +185,8 @@ async fn look(
                     extract(epoch FROM min(free_at) FILTER (WHERE free_at > now()) - now())::float8 AS next_free_s
              FROM rate_slots WHERE scope = 'target:' || lane.target_id) slot
          LEFT JOIN LATERAL (
-             SELECT q.listing_id, q.org_id, q.ordinal, q.tries, q.needs, q.rank
+             SELECT q.listing_id, q.org_id, q.ordinal, q.tries, q.needs, q.rank,
+                    d.listing_id IS NOT NULL AND NOT d.done AS takes_over
              FROM sync_queue q JOIN channel_listings c USING (listing_id)
              LEFT JOIN dispatch_leases d USING (listing_id)
              WHERE q.target_id = lane.target_id AND q.due_at <= now() AND {CLAIMABLE}
@@ -222,7 +224,8 @@ fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {
             && let Ok(org_id) = org.parse()
         {
             let target_id = TargetId(row.target_id);
-            let lease = Lease { listing_id: ListingId(listing), target_id, ordinal, tries };
+            let takes_over = row.takes_over.unwrap_or(false);
+            let lease = Lease { listing_id: ListingId(listing), target_id, ordinal, tries, takes_over };
             lanes[at].candidates.push(Candidate {
                 lease,
                 org_id,

@@ -83,11 +83,7 @@ impl DispatchStore {
             set_aside(&mut transaction, &settlement.set_aside, self.holder).await?;
         }
         if !settlement.released.is_empty() {
-            sqlx::query("DELETE FROM dispatch_leases WHERE listing_id = ANY($1) AND holder = $2 AND NOT done")
-                .bind(settlement.released.iter().map(|lease| lease.listing_id.0).collect::<Vec<_>>())
-                .bind(self.holder)
-                .execute(&mut *transaction)
-                .await?;
+            release(&mut transaction, &settlement.released, self.holder).await?;
         }
         sqlx::query(
             "UPDATE dispatch_lanes SET wake_at = clock_timestamp()
@@ -163,6 +159,26 @@ async fn finish(connection: &mut PgConnection, finished: &[FinishedTry], holder:
     .bind(finished.iter().map(|f| f.lease.listing_id.0).collect::<Vec<_>>())
     .bind(finished.iter().map(|f| f.ordinal).collect::<Vec<_>>())
     .bind(tries.collect::<Vec<_>>())
+    .bind(holder)
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+/// A lease that was taken over goes on as one that ran out: what had been sent before is as unknown as it was.
+async fn release(connection: &mut PgConnection, leases: &[Lease], holder: Uuid) -> Result<(), sqlx::Error> {
+    let of = |taken_over: bool| -> Vec<Uuid> {
+        leases.iter().filter(|lease| lease.takes_over == taken_over).map(|lease| lease.listing_id.0).collect()
+    };
+    sqlx::query(
+        "WITH kept AS (
+             UPDATE dispatch_leases SET lease_until = '-infinity'
+             WHERE listing_id = ANY($2) AND holder = $3 AND NOT done
+         )
+         DELETE FROM dispatch_leases WHERE listing_id = ANY($1) AND holder = $3 AND NOT done",
+    )
+    .bind(of(false))
+    .bind(of(true))
     .bind(holder)
     .execute(connection)
     .await

@@ -62,6 +62,35 @@ async fn what_is_done_is_not_claimed_again_and_what_is_released_is() {
     database.close().await;
 }
 
+/// What its holder sent before is unknown, whoever comes next, until an attempt is written down.
+#[tokio::test]
+async fn a_lease_that_ran_out_is_taken_over_as_one_until_an_attempt_ends() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    let listing = database.job(target, 11).await;
+    let taken = async |length: Duration| {
+        database.due(target).await;
+        let leases = lease(&database.dispatcher(), length).await;
+        leases.iter().map(|lease| lease.takes_over).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(SHORT).await, [false], "nobody had it");
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(taken(SHORT).await, [true]);
+    tokio::time::sleep(SHORT * 2).await;
+    let store = database.dispatcher();
+    database.due(target).await;
+    let held = lease(&store, LONG).await;
+    store.settle(&Settlement { released: held, ..Settlement::default() }).await.unwrap();
+    database.due(target).await;
+    let held = lease(&store, LONG).await;
+    assert_eq!(held.iter().map(|lease| (lease.listing_id, lease.takes_over)).collect::<Vec<_>>(), [(listing, true)]);
+    let finished = held.iter().map(|lease| FinishedTry { lease: *lease, ordinal: lease.ordinal }).collect();
+    store.settle(&Settlement { finished, ..Settlement::default() }).await.unwrap();
+    database.run("UPDATE sync_queue SET ordinal = 2").await;
+    assert_eq!(taken(LONG).await, [false], "an attempt was told");
+    database.close().await;
+}
+
 #[tokio::test]
 async fn what_is_set_aside_is_nobodys_for_a_while() {
     let database = Database::new().await;

@@ -111,6 +111,7 @@ impl Sample {
             sync_id: SYNC,
             ordinal,
             attempt: 1,
+            takes_over: false,
             started_at: Utc::now(),
             finished_at: Utc::now(),
             progress,

@@ -82,7 +82,7 @@ impl ChannelListing {
         }
         let forced = wish.cause.forces();
         let idempotency_key = wish.key(link.listing_id, link.generation);
-        let needs = if forced { wish.sections.keys().copied().collect() } else { self.needed_instead(&wish.sections) };
+        let needs = if forced { wish.sections.keys().copied().collect() } else { self.differing(&wish.sections) };
         let unchanged = !forced && self.pending.is_none() && needs.is_empty();
         let request = SyncRequest {
             sync_id: SyncId(Uuid::new_v5(&link.listing_id.0, idempotency_key.as_bytes())),
@@ -144,6 +144,7 @@ impl ChannelListing {
             sync_id: report.sync_id,
             ordinal: report.ordinal,
             attempt: burned + u32::from(burns || report.class.is_none_or(|class| !class.retriable())),
+            takes_over: report.takes_over,
             started_at: report.started_at,
             finished_at: report.finished_at,
             progress: report.progress,

@@ -46,6 +46,9 @@ pub struct SyncAttempt {
     pub ordinal: u64,
     /// Counts the attempts that burned one of the five, this one included if it did.
     pub attempt: u32,
+    /// An attempt before it ended without a word, so that nobody knew what the channel had when it began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_over: bool,
     /// When it started, UTC.
     pub started_at: DateTime<Utc>,
     /// When it ended, UTC.

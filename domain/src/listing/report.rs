@@ -26,6 +26,8 @@ pub struct SyncReport {
     pub sync_id: SyncId,
     /// Its ordinal within the listing.
     pub ordinal: u64,
+    /// An attempt before it ended without a word, so that nobody knew what the channel had when it began.
+    pub takes_over: bool,
     /// When the attempt started, UTC.
     pub started_at: DateTime<Utc>,
     /// When it ended, UTC.

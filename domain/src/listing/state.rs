@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::call::CallPurpose;
+use crate::call::{CallPurpose, CallRecord};
 use crate::channel::{RejectedPart, Section, SectionHashes};
 use crate::hash::{PayloadHash, SnapshotHash};
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
@@ -117,6 +117,10 @@ pub struct ChannelListing {
     /// When the attempt that was recorded last had started: told again, it is the same attempt.
     #[serde(default)]
     pub(super) last_attempt_at: Option<DateTime<Utc>>,
+    /// When the youngest of the attempts that were recorded had started. An older one that is told after it had lost its
+    /// turn: what it saw is not what is.
+    #[serde(default)]
+    pub(super) youngest_attempt_at: Option<DateTime<Utc>>,
     pub(super) accepted: Accepted,
     /// The end of an attempt is unknown, and none came through since.
     #[serde(default)]
@@ -172,17 +176,6 @@ impl ChannelListing {
             .filter(|(section, hash)| self.accepted.sections.get(section) != Some(hash))
             .map(|(section, _)| *section)
             .collect()
-    }
-
-    /// The sections of `wanted` that a sync has to send which takes the place of the pending one: what that one may have
-    /// sent, too, since nobody tells of an attempt whose process was killed.
-    pub(super) fn needed_instead(&self, wanted: &SectionHashes) -> Vec<Section> {
-        let doubtful = |section: &Section| {
-            let sent = self.pending.as_ref().and_then(|pending| pending.sections.get(section));
-            sent.is_some() && sent != self.accepted.sections.get(section)
-        };
-        let differing = self.differing(wanted);
-        wanted.keys().copied().filter(|section| differing.contains(section) || doubtful(section)).collect()
     }
 
     /// The sections that the pending sync has to send now, as they were when it was asked for.
@@ -251,8 +244,8 @@ impl ChannelListing {
                 self.finish(&attempt, false);
             }
             ListingEvent::LateAttemptRecorded { attempt, .. } => {
-                self.last_attempt_at = Some(attempt.started_at);
-                self.doubt_what_was_written(&attempt);
+                self.note_start(attempt.started_at);
+                self.doubt_what_was_written(&attempt, false);
                 if self.external_id.is_none() {
                     self.external_id = attempt.progress.external_id;
                 }
@@ -272,9 +265,6 @@ impl ChannelListing {
         self.last_ordinal = request.ordinal;
         // A forced sync that has not been sent stays forced.
         let forced = self.pending.as_ref().is_some_and(|pending| pending.forced);
-        if let Some(before) = self.pending.take() {
-            self.doubt_what_may_be_written(&before);
-        }
         self.pending = Some(Pending {
             sync_id: request.sync_id,
             ordinal: request.ordinal,
@@ -289,28 +279,48 @@ impl ChannelListing {
     }
 
     fn take_progress(&mut self, attempt: &SyncAttempt, failure: Option<OutcomeClass>) {
-        self.last_attempt_at = Some(attempt.started_at);
+        let overtaken = self.note_start(attempt.started_at);
         if let Some(id) = &attempt.progress.external_id {
             self.external_id = Some(id.clone());
         }
         let unknown = failure == Some(OutcomeClass::Unknown);
         // The answer to the creating call settles the intent. An attempt that did not make that call, a look-up that was
-        // throttled for instance, tells nothing of it: the call may still arrive.
-        let answered = !unknown && attempt.calls.iter().any(|call| call.purpose == CallPurpose::Create);
+        // throttled for instance, tells nothing of it: the call may still arrive. Nor does a call from before the intent,
+        // which is somebody else's then.
+        let of_intent = |intent: Creation| {
+            let answers =
+                |call: &CallRecord| call.purpose == CallPurpose::Create && call.started_at >= intent.started_at;
+            attempt.calls.iter().any(answers)
+        };
+        let answered = !unknown && self.creation.is_some_and(of_intent);
         if answered || self.external_id.is_some() {
             self.creation = None;
         }
-        if failure.is_some() {
-            self.doubt_what_was_written(attempt);
+        if attempt.takes_over {
+            // The attempt of which nobody told may have written anything.
+            self.accepted.sections.clear();
         }
-        self.accepted.sections.extend(attempt.progress.sections.iter().map(|(section, hash)| (*section, *hash)));
+        let came_through = failure.is_none() && !overtaken;
+        self.doubt_what_was_written(attempt, came_through);
+        if !overtaken {
+            self.accepted.sections.extend(attempt.progress.sections.iter().map(|(section, hash)| (*section, *hash)));
+        }
         // It stays to be verified until an attempt came through, also when its job has no attempt left.
-        self.unverified = unknown || self.unverified && failure.is_some();
+        self.unverified = unknown || self.unverified && !came_through;
+    }
+
+    /// Notes when an attempt had started. Gives whether a younger one was recorded before it.
+    fn note_start(&mut self, started_at: DateTime<Utc>) -> bool {
+        self.last_attempt_at = Some(started_at);
+        let overtaken = self.youngest_attempt_at.is_some_and(|youngest| started_at < youngest);
+        self.youngest_attempt_at = self.youngest_attempt_at.max(Some(started_at));
+        overtaken
     }
 
     /// Invariant: what a call may have written counts as unknown until it is accepted. Otherwise a change back to what the
-    /// channel took before would look as if nothing differed, and would never be sent.
-    fn doubt_what_was_written(&mut self, attempt: &SyncAttempt) {
+    /// channel took before would look as if nothing differed, and would never be sent. Of an attempt that came through
+    /// only the calls count that were refused: a part of their section may have gone in before.
+    fn doubt_what_was_written(&mut self, attempt: &SyncAttempt, came_through: bool) {
         for call in &attempt.calls {
             let written: &[Section] = match call.purpose {
                 CallPurpose::Calendar => &[Section::Availability, Section::Rates],
@@ -321,7 +331,8 @@ impl ChannelListing {
             };
             // A refusal was not applied; a rate limit neither.
             let refused = matches!(call.class, OutcomeClass::Throttled | OutcomeClass::Unauthorised);
-            if !refused {
+            let taken = came_through && call.class.succeeded();
+            if !refused && !taken {
                 let wanted = self.pending.as_ref().filter(|pending| pending.ordinal == attempt.ordinal);
                 // To write once more what is there already changes nothing.
                 let same = |section: &Section, hash: &PayloadHash| {
@@ -332,13 +343,6 @@ impl ChannelListing {
         }
     }
 
-    /// The same of a job that goes without success: an attempt whose process was killed has told nothing, and may have
-    /// written any of its sections.
-    fn doubt_what_may_be_written(&mut self, job: &Pending) {
-        let written = |section: &Section| job.sections.get(section);
-        self.accepted.sections.retain(|section, hash| written(section).is_none_or(|sent| sent == hash));
-    }
-
     fn finish(&mut self, attempt: &SyncAttempt, succeeded: bool) {
         self.finished_ordinal = self.finished_ordinal.max(attempt.ordinal);
         let Some(pending) = self.pending.take() else { return };
@@ -346,8 +350,6 @@ impl ChannelListing {
             self.pending = Some(pending);
         } else if succeeded {
             self.accepted.snapshot = Some(pending.snapshot);
-        } else {
-            self.doubt_what_may_be_written(&pending);
         }
     }
 }

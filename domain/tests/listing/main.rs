@@ -5,5 +5,6 @@ mod creation;
 mod fixture;
 mod linking;
 mod outcomes;
+mod overtaken;
 mod properties;
 mod requests;

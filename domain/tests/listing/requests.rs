@@ -72,37 +72,11 @@ fn the_latest_request_takes_the_place_of_the_one_that_waits() {
 fn a_change_back_is_no_skip_while_another_change_may_be_on_its_way() {
     let mut story = Story::synced();
     story.must(change(2, "b"));
-    story.must(change(3, "a"));
-    // The first one came through after all.
+    let request = requested(story.must(change(3, "a")));
+    assert!(request.needs.is_empty());
+    // The first one came through after all: now the second differs.
     story.must(ListingCommand::RecordOutcome(accepted(2, "b")));
     assert_eq!(story.listing.needs().len(), 4);
-}
-
-/// A dispatcher sent the change and was killed before it told. The channel has it, so a change back is sent.
-#[test]
-fn a_change_back_is_sent_although_nobody_told_that_the_change_was() {
-    let mut story = Story::synced();
-    let mut other_nights = wish(Cause::UnitChanged, 2, "a");
-    other_nights.sections.insert(Section::Availability, PayloadHash::of_bytes(b"other nights"));
-    story.must(ListingCommand::RequestSync(other_nights));
-    let request = requested(story.must(change(3, "a")));
-    assert_eq!(request.needs, [Section::Availability], "and nothing that no attempt can have sent");
-    assert_eq!(story.listing.needs(), [Section::Availability]);
-    // Neither does a later one forget it.
-    assert_eq!(requested(story.must(change(4, "a"))).needs, [Section::Availability]);
-    story.must(ListingCommand::RecordOutcome(accepted(4, "a")));
-    assert!(matches!(story.must(change(5, "a")), ListingEvent::SyncSkipped { .. }));
-}
-
-/// The same where the job's other attempts failed without a call that writes.
-#[test]
-fn a_change_back_is_sent_after_a_job_that_failed() {
-    let mut story = Story::synced();
-    story.must(change(2, "b"));
-    let mut told = crate::fixture::report(2, Some(OutcomeClass::Rejected));
-    told.calls.clear();
-    story.must(ListingCommand::RecordOutcome(told));
-    assert_eq!(requested(story.must(change(3, "a"))).needs, Section::ALL);
 }
 
 #[test]

@@ -218,6 +218,7 @@ impl Story {
         SyncReport {
             sync_id,
             ordinal,
+            takes_over: false,
             started_at,
             finished_at: started_at + TimeDelta::milliseconds(500),
             class,

@@ -164,6 +164,7 @@ mod tests {
             },
             org_id: "org".parse().unwrap(),
             needs: vec![need.trim_start_matches("old ").to_owned()],
+                takes_over: false,
             overdue: need.starts_with("old "),
         };
         Lane {

@@ -17,6 +17,8 @@ pub(super) struct Job {
     pub listing: ChannelListing,
     pub target: Settings,
     pub metadata: Metadata,
+    /// Somebody had begun before, and nobody knows what was sent.
+    pub takes_over: bool,
 }
 
 /// Why there is nothing to work on.
@@ -65,5 +67,5 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
         on_behalf_of: Some(pending.origin.requested_by.clone()),
     };
     let (link, pending, target) = (link.clone(), pending.clone(), settings.clone());
-    Ok(Job { link, pending, listing, target, metadata })
+    Ok(Job { link, pending, listing, target, metadata, takes_over: lease.takes_over })
 }

@@ -42,6 +42,7 @@ pub(super) fn sync_report(
     let mut told = SyncReport {
         sync_id: job.pending.sync_id,
         ordinal: job.pending.ordinal,
+        takes_over: job.takes_over,
         started_at,
         finished_at: now,
         class: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adapters::dispatch::{FinishedTry, Lease};
 use chrono::{DateTime, Utc};
+use domain::channel::{ListingPayload, Section};
 use domain::listing::{ListingError, Progress};
 use domain::outcome::OutcomeClass;
 use domain::port::{Push, PushReport};
@@ -153,7 +154,7 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
     {
         return Attempt::Pushed(too_early(until));
     }
-    let needs = job.listing.to_send(&payload.hashes());
+    let needs = needs(job, &payload);
     if needs.is_empty() {
         return Attempt::Unchanged;
     }
@@ -164,7 +165,7 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
         external_id: job.listing.external_id(),
         payload: &payload,
         needs: &needs,
-        verify_first: job.listing.must_verify(),
+        verify_first: job.listing.must_verify() || job.takes_over,
     };
     let mut report = shared.channels.of(kind).push(push, host).await;
     if report.class == OutcomeClass::Throttled
@@ -182,6 +183,12 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
         report.class = OutcomeClass::AcceptedWithRejections;
     }
     Attempt::Pushed(report)
+}
+
+/// What differs from what the channel took last. Where an attempt before this one ended without a word, all of it: what
+/// that one has sent stands in no journal, and the unit may be back at what the channel took before.
+fn needs(job: &Job, payload: &ListingPayload) -> Vec<Section> {
+    if job.takes_over { payload.sections.keys().copied().collect() } else { job.listing.to_send(&payload.hashes()) }
 }
 
 /// To look for the listing now would tell nothing.

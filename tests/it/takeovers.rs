@@ -1,0 +1,45 @@
+//! A dispatcher that dies between a call and its record: what it sent stands in no journal, and is put right all the same.
+
+use std::time::Duration;
+
+use domain::window::RateLimit;
+use end_to_end::unit::{described, names};
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use serde_json::json;
+
+const ACCOUNT: u64 = 7960;
+
+async fn shows(world: &World, text: &str) -> anyhow::Result<Result<(), String>> {
+    let listings = serde_json::to_string(&world.sandbox.listings(ACCOUNT).await?)?;
+    Ok(if listings.contains(text) { Ok(()) } else { Err(format!("{text:?} is not there")) })
+}
+
+/// The unit goes back to what the channel took before, so that as far as the journal knows nothing differs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_dispatcher_sent_does_not_stay() -> anyhow::Result<()> {
+    let world = World::new(&[ACCOUNT]).await?;
+    let target = world.target(ACCOUNT, RateLimit::new(50, 1_000)?).await?;
+    let _others = world.serve("intake,relay,projector")?;
+    let mut dies = world.serve("dispatcher")?;
+    let units = names(1);
+    world.link(target, &units).await?;
+    world.publish(&[described(&units[0], 1, "The first words.")]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    shows(&world, "The first words.").await?.map_err(anyhow::Error::msg)?;
+
+    world.sandbox.fault(json!({"kind": "hang", "seconds": 60, "apply": true, "method": "PUT"})).await?;
+    world.publish(&[described(&units[0], 2, "Words of the dead.")]).await?;
+    wait_until("the call is in", Duration::from_secs(20), || shows(&world, "Words of the dead.")).await?;
+    dies.kill();
+    world.sandbox.heal().await?;
+    world.publish(&[described(&units[0], 3, "The first words.")]).await?;
+    world.taken(1, 3).await?;
+    let _heir = world.serve("dispatcher")?;
+    world.drained(Duration::from_secs(90)).await?;
+    shows(&world, "The first words.").await?.map_err(anyhow::Error::msg)?;
+    let told = "SELECT count(*) FROM events WHERE event_type = 'SyncAccepted' AND payload::text LIKE '%takes_over%'";
+    assert_eq!(world.count(told).await?, 1, "the journal says why all of it was sent");
+    world.close().await
+}
