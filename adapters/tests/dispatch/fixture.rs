@@ -65,6 +65,40 @@ impl Database {
         id
     }
 
+    /// Targets in which calls wait, each with its limit.
+    pub async fn targets(&self, limits: &[(TargetId, RateLimit)]) {
+        let whole = |number: u32| i32::try_from(number).unwrap();
+        let ids = limits.iter().map(|(id, _)| id.0).collect::<Vec<_>>();
+        sqlx::query(
+            "WITH made AS (
+                 INSERT INTO channel_targets (target_id, org_id, account_id, name, channel, base_url, channel_account,
+                     credential, requests, window_ms, lifecycle, health, health_since, version, created_by, created_at,
+                     updated_at, position)
+                 SELECT id, 'org', 'villas', 'T', 'hostaway', 'http://h', '1', 'env:X', requests, window_ms, 'active',
+                     'healthy', now(), 1, 'ops', now(), now(), 1
+                 FROM unnest($1::uuid[], $2::int[], $3::int[]) AS u (id, requests, window_ms)
+                 RETURNING target_id)
+             INSERT INTO dispatch_lanes SELECT target_id, now() FROM made",
+        )
+        .bind(ids)
+        .bind(limits.iter().map(|(_, limit)| whole(limit.requests())).collect::<Vec<_>>())
+        .bind(limits.iter().map(|(_, limit)| whole(limit.window_ms())).collect::<Vec<_>>())
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        let scope = |(id, limit): &(TargetId, RateLimit)| ScopeLimit {
+            scope: Scope::Target(id.to_string()),
+            limit: Some(*limit),
+        };
+        self.dispatcher().ensure_scopes(&limits.iter().map(scope).collect::<Vec<_>>()).await.unwrap();
+    }
+
+    /// So much time goes by for every slot.
+    pub async fn pass(&self, seconds: f64) {
+        let later = "UPDATE rate_slots SET free_at = free_at - make_interval(secs => $1) WHERE free_at > '-infinity'";
+        sqlx::query(later).bind(seconds).execute(&self.pool).await.unwrap();
+    }
+
     pub async fn due(&self, target: TargetId) {
         sqlx::query(
             "INSERT INTO dispatch_lanes VALUES ($1, now())

@@ -5,4 +5,6 @@
 mod circuits;
 mod fixture;
 mod leases;
+mod window_model;
+mod window_schedules;
 mod windows;

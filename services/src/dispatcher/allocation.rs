@@ -146,6 +146,9 @@ fn closed_for(scope: &SharedScope) -> Option<Duration> {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use adapters::dispatch::Lease;
     use domain::ids::ListingId;
@@ -161,10 +164,10 @@ mod tests {
                 target_id,
                 ordinal: 1,
                 tries: 0,
+                takes_over: false,
             },
             org_id: "org".parse().unwrap(),
             needs: vec![need.trim_start_matches("old ").to_owned()],
-                takes_over: false,
             overdue: need.starts_with("old "),
         };
         Lane {
