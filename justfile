@@ -95,6 +95,10 @@ release *ARGS:
 deploy-check:
     @dev/deploy-check
 
+# Made-up input for everything that comes in from outside: [TARGET] [--runs N], 1,000,000 each by default
+fuzz *ARGS:
+    @dev/fuzz "$@"
+
 # Dependencies that nothing uses
 machete:
     @tool=$(dev/cargo-tool cargo-machete 0.9.2) && "$tool"

@@ -10,6 +10,8 @@ mod calendar;
 mod check;
 mod client;
 mod creation;
+#[cfg(any(test, fuzzing))]
+pub mod door;
 mod failure;
 mod guard;
 mod issue;

@@ -2,6 +2,8 @@
 //! there is none. What a caller may do is the domain's (`domain::access`).
 
 mod claims;
+#[cfg(any(test, fuzzing))]
+pub mod door;
 mod grant;
 mod http;
 mod jwks;

@@ -14,3 +14,6 @@ pub mod postgres;
 pub mod secrets;
 pub mod telemetry;
 pub mod units;
+#[cfg(test)]
+#[path = "../../fuzz/variations.rs"]
+mod variations;

@@ -8,6 +8,8 @@ pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod by;
 pub(crate) mod dead_letters;
+#[cfg(any(test, fuzzing))]
+pub mod door;
 mod export;
 mod freshness;
 mod history;

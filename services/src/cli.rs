@@ -8,6 +8,8 @@ mod completions;
 mod counted;
 mod dead_letters;
 mod doctor;
+#[cfg(any(test, fuzzing))]
+pub mod door;
 mod explain;
 mod failure;
 mod format;

@@ -4,6 +4,8 @@
 //! letters with its field and reason; what changes nothing is counted; what fails comes again. None stops the stream.
 
 mod decode;
+#[cfg(any(test, fuzzing))]
+pub mod door;
 mod followers;
 mod take;
 mod verdict;

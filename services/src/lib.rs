@@ -24,4 +24,7 @@ pub mod replay_point;
 pub mod serve;
 pub mod syncing;
 pub mod telemetry;
+#[cfg(test)]
+#[path = "../../fuzz/variations.rs"]
+mod variations;
 pub mod views;

@@ -20,6 +20,8 @@ use super::verdict::{self, Effect};
 pub(super) const PATH: &str = "/accessTokens";
 /// Where the token endpoint does not say how long a token lives: the shortest that anyone would choose.
 const UNSAID_LIFETIME: Duration = Duration::from_secs(3_600);
+/// No token is kept for longer, whatever its lifetime: of some no clock can tell the end.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(2 * 366 * 24 * 3_600);
 
 /// The request's body, which is wiped once it is sent.
 pub(super) fn form(account: &str, secret: &SecretString) -> Bytes {
@@ -47,7 +49,7 @@ pub(super) fn issued(reply: Result<Reply, NoReply>) -> Result<Issued, Failure> {
     };
     authorization.set_sensitive(true);
     let lifetime = body.get("expires_in").and_then(Value::as_u64).map_or(UNSAID_LIFETIME, Duration::from_secs);
-    Ok(Issued { authorization, lifetime })
+    Ok(Issued { authorization, lifetime: lifetime.min(LONGEST_LIFETIME) })
 }
 
 /// OAuth servers may refuse a client with a plain 400 (RFC 6749 §5.2).

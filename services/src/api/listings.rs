@@ -14,6 +14,8 @@ use super::Api;
 
 pub(super) use change::changed;
 pub(crate) use change::{pause, resume};
+#[cfg(any(test, fuzzing))]
+pub(super) use link::LinkListing;
 pub(super) use link::linked;
 pub(crate) use read::{ListQuery as ListingsQuery, get, list};
 pub(super) use resend::requested;

@@ -43,7 +43,7 @@ pub(crate) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     }
 }
 
-fn encode<K: Serialize>(key: &K) -> String {
+pub(super) fn encode<K: Serialize>(key: &K) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
 }
 

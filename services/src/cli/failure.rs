@@ -78,7 +78,7 @@ fn json_wanted() -> bool {
 }
 
 /// The argument that clap complains about, in snake case.
-fn argument(error: &clap::Error) -> Option<String> {
+pub(super) fn argument(error: &clap::Error) -> Option<String> {
     let named = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(one) => one,
         ContextValue::Strings(all) => all.first()?,

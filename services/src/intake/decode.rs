@@ -4,8 +4,7 @@ use adapters::nats::Prefix;
 use adapters::nats::subject::parse_unit_changed;
 use adapters::telemetry::{Kind, Stage};
 use adapters::units::UnitSnapshot;
-use async_nats::HeaderMap;
-use async_nats::jetstream::Message;
+use async_nats::{HeaderMap, Message};
 use domain::unit::{self, Problem, UnitChanged};
 use uuid::Uuid;
 

@@ -1,0 +1,100 @@
+//! What Hostaway may answer, for the fuzz target `hostaway_answer`: nothing that comes from there ends the process, and
+//! what is kept of it is short. No part of the program.
+
+use std::sync::OnceLock;
+
+use chrono::{TimeDelta, Utc};
+use domain::channel::{ChannelKind, ListingPayload, Section};
+use domain::ids::{ListingId, TargetId};
+use domain::mapping::hostaway::{calendar_differences, content_differences, kept_texts};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::SecretString;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::client::Reply;
+use super::failure::Failure;
+use super::issue::issued;
+use super::token::{Cell, State};
+use super::verdict::{self, Effect};
+
+/// An answer: its status, then headers, one a line, then an empty line and the body.
+pub fn answer(bytes: &[u8]) {
+    for effect in [Effect::Read, Effect::Write] {
+        match verdict::of(Ok(reply(bytes)), effect, Utc::now()) {
+            Ok(answer) => compare(&answer.result),
+            Err(failure) => check(&failure),
+        }
+    }
+    let issued = issued(Ok(reply(bytes)));
+    if let Err(failure) = &issued {
+        check(failure);
+    }
+    let _ = Cell::default().settle(&mut State::default(), &SecretString::from("a secret"), issued);
+}
+
+fn reply(bytes: &[u8]) -> Reply {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
+    let (head, body) = end.map_or((&b"200"[..], bytes), |end| (&bytes[..end], &bytes[end + 2..]));
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let status = lines.next().and_then(|line| StatusCode::from_bytes(line).ok()).unwrap_or(StatusCode::OK);
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(line[colon + 1..].trim_ascii()))
+        {
+            headers.insert(name, value);
+        }
+    }
+    Reply { status, headers, body: Ok(body.to_vec()) }
+}
+
+fn check(failure: &Failure) {
+    assert!(!failure.detail.is_empty() && failure.detail.chars().count() <= 401, "{:?}", failure.detail);
+    assert!(!failure.detail.contains('\0'), "the journal cannot keep it");
+    let most = Utc::now() + TimeDelta::minutes(10);
+    assert!(failure.retry_at.is_none_or(|at| at <= most), "a channel holds us for longer than it may");
+}
+
+/// Held against what was sent, as a push and a look for drift do it.
+fn compare(answered: &Value) {
+    for (section, payload) in &payload().sections {
+        if matches!(section, Section::Availability | Section::Rates) {
+            let days = answered.as_array().map_or(&[][..], Vec::as_slice);
+            calendar_differences(payload.body.as_array().map_or(&[][..], Vec::as_slice), days);
+        } else {
+            content_differences(&payload.body, answered);
+            kept_texts(&payload.body, answered);
+        }
+    }
+}
+
+fn payload() -> &'static ListingPayload {
+    static PAYLOAD: OnceLock<ListingPayload> = OnceLock::new();
+    PAYLOAD.get_or_init(|| {
+        let unit = domain::unit::parse(include_bytes!("../../../nats/examples/unit-changed.v1.json"));
+        let unit = unit.expect("the example is a unit");
+        let listing = ListingId::of(TargetId(Uuid::from_u128(1)), &unit.unit_id);
+        domain::mapping::map(ChannelKind::Hostaway, &unit, &listing)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_comes_goes_through() {
+        crate::variations::each("hostaway_answer", answer);
+    }
+
+    /// Of such a lifetime no clock can tell the end.
+    #[test]
+    fn a_token_that_lives_for_ever_is_kept_for_a_while() {
+        for lifetime in [u64::MAX, 0] {
+            answer(format!("{{\"access_token\":\"t\",\"expires_in\":{lifetime}}}").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Bodies of requests to the API.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::api::door::body(bytes));

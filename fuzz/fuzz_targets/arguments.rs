@@ -1,0 +1,5 @@
+//! Words of the command line.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::cli::door::arguments(bytes));

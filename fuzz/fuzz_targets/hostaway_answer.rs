@@ -1,0 +1,5 @@
+//! Answers of Hostaway, tokens among them.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| adapters::hostaway::door::answer(bytes));

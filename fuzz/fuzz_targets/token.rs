@@ -1,0 +1,5 @@
+//! Bearer tokens.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| adapters::identity::door::token(bytes));

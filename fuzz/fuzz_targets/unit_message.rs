@@ -1,0 +1,5 @@
+//! Messages about units, as the intake reads them.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::intake::door::message(bytes));

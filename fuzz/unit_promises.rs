@@ -1,0 +1,38 @@
+//! What holds of every body of a unit message: it is refused with reasons, or says the same whenever it is read again and
+//! can be sent to a channel. Used by the fuzz target `unit`, which needs nothing but the domain, and by the intake's door.
+
+use domain::canonical::canonical_json;
+use domain::channel::ChannelKind;
+use domain::ids::{ListingId, TargetId};
+use domain::mapping;
+use domain::unit::{UnitChanged, parse};
+
+/// Reads a body and looks at what comes out.
+pub fn read(body: &[u8]) {
+    match parse(body) {
+        Ok(unit) => {
+            let text = canonical_json(&unit.raw);
+            let again = UnitChanged::from_json(text.as_bytes()).expect("a snapshot is read again");
+            assert_eq!(again.unit, unit.unit, "a snapshot says the same");
+            assert_eq!(canonical_json(&again.raw), text, "and has the same address");
+            map(&unit);
+        }
+        Err(invalid) => {
+            assert!(!invalid.problems.is_empty());
+            assert!(invalid.problems.iter().all(|one| !one.field.is_empty() && !one.reason.is_empty()));
+        }
+    }
+}
+
+/// Whatever a unit says, a payload comes out of it that a channel can be sent, and that is the same each time.
+fn map(unit: &UnitChanged) {
+    let listing =
+        ListingId::of(TargetId("0199f0f0-0000-7000-8000-000000000000".parse().expect("an id")), &unit.unit_id);
+    let payload = mapping::map(ChannelKind::Hostaway, unit, &listing);
+    assert_eq!(payload, mapping::map(ChannelKind::Hostaway, unit, &listing));
+    for section in payload.sections.values() {
+        assert!(section.body.as_array().is_none_or(|rows| !rows.is_empty()), "an empty list deletes");
+    }
+    let bodies = payload.bodies();
+    assert!(mapping::differences(ChannelKind::Hostaway, &bodies, &bodies).is_empty(), "nothing differs from itself");
+}
