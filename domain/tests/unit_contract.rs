@@ -206,6 +206,9 @@ fn a_body_that_cannot_be_read_is_told_in_plain_words() {
     assert!(told(b"\xff\xfe").starts_with("body: is not JSON in UTF-8"));
     assert!(told(b"[]").starts_with("body: invalid"));
     assert!(told(b"null").contains("expected an object with org_id"));
+    for nul in [&br#""a\u0000b""#[..], br#"{"": "a\u0000b"}"#] {
+        assert!(told(nul).starts_with("body: holds the character U+0000"));
+    }
     let missing = ["org_id", "account_id", "unit_id", "revision", "unit"];
     let all = missing.map(|field| format!("{field}: is missing; the contract requires it")).join("; ");
     assert_eq!(told(b"{}"), all);

@@ -52,7 +52,8 @@ pub(super) struct UnitWire {
 pub(super) fn read(body: &Value) -> Result<UnitChangedWire, InvalidUnit> {
     if let Some(path) = nul_path(body) {
         let reason = "holds the character U+0000, which PostgreSQL's JSON cannot store; leave it out";
-        return Err(InvalidUnit::one(path.trim_start_matches('.'), reason));
+        let path = path.trim_start_matches('.');
+        return Err(InvalidUnit::one(if path.is_empty() { "body" } else { path }, reason));
     }
     if let Ok(read) = UnitChangedWire::deserialize(body) {
         return Ok(read);
