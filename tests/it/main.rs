@@ -16,5 +16,6 @@ mod restore;
 mod stops;
 mod takeovers;
 mod telemetry;
+mod upgrade;
 mod why;
 mod windows;
