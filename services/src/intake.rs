@@ -3,6 +3,7 @@
 //! A message is acknowledged when everything that it stands for is in Postgres. What cannot be used goes to the dead
 //! letters with its field and reason; what changes nothing is counted; what fails comes again. None stops the stream.
 
+mod catch_up;
 mod decode;
 #[cfg(any(test, fuzzing))]
 pub mod door;
@@ -56,8 +57,12 @@ impl Intake {
 
     /// Works until `stop`. A lost stream, server or database is waited for. A batch that is being taken ends first.
     pub async fn run(self, stop: CancellationToken) {
+        tokio::join!(self.take_in(&stop), catch_up::run(&self.syncing, &stop));
+    }
+
+    async fn take_in(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.consume(&stop).await {
+            if let Err(error) = self.consume(stop).await {
                 tracing::warn!(error = %error, "the intake lost its stream or its database; it starts again");
             }
             tokio::select! {

@@ -85,9 +85,10 @@ impl Syncing {
         Ok(Linked { listing_id, sync_requested: asked.is_some(), position })
     }
 
-    /// Asks for the first sync of a listing that was linked by somebody who came to grief before that. `None` where there
-    /// is nothing to send, or nobody to send it to any more; the position is absent where it was asked for already.
-    pub async fn finish_link(
+    /// Asks a listing for the newest revision of its unit that is stored, where nobody has: whoever linked it, or took the
+    /// revision in, came to grief before that. `None` where there is nothing to send, or nobody to send it to any more;
+    /// the position is absent where it was asked for already.
+    pub async fn catch_up(
         &self,
         listing_id: ListingId,
         asked: impl Into<AskedBy>,
@@ -96,11 +97,13 @@ impl Syncing {
         let Some(link) = listing.link().filter(|_| listing.state() != Some(LinkState::Unlinked)) else {
             return Ok(None);
         };
-        if listing.last_revision() > 0 {
-            return Ok(Some(None));
-        }
         let target = self.commands().load_target(link.target_id).await?;
         let Ok(settings) = target.live() else { return Ok(None) };
+        let Some(stored) = self.units().latest(&link.org_id, &link.unit_id).await? else { return Ok(None) };
+        let unit = read(&stored)?;
+        if unit.revision.get() <= listing.last_revision() {
+            return Ok(Some(None));
+        }
         let asked = asked.into();
         let metadata = Metadata {
             org_id: link.org_id.clone(),
@@ -113,7 +116,16 @@ impl Syncing {
             causation_id: asked.causation_id,
             traceparent: asked.traceparent,
         };
-        self.first_sync(listing_id, settings, &link.unit_id, &metadata).await
+        let cause = if listing.last_revision() == 0 { Cause::Linked } else { Cause::UnitChanged };
+        let snapshot = Snapshot { unit: &unit, hash: stored.hash };
+        match self.request(listing_id, settings, snapshot, cause, &metadata).await {
+            Ok(position) => Ok(Some(position)),
+            // Somebody was faster.
+            Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
+                Ok(Some(None))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Invariant: no two listings of a target are linked to one listing at the channel.

@@ -90,6 +90,39 @@ async fn losing_every_stream_in_the_middle_loses_nothing() -> anyhow::Result<()>
     world.close().await
 }
 
+/// An intake died when it had stored a unit, and NATS was lost before the message came again; somebody linked, and died
+/// before the first sync.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_and_was_never_asked_for_is_asked_for() -> anyhow::Result<()> {
+    let world = World::new(&[7650]).await?;
+    let target = world.target(7650, RateLimit::new(60, 1_000)?).await?;
+    let units = names(2);
+    let mut service = world.serve("")?;
+    world.publish(&[unit(&units[0], 1)]).await?;
+    world.taken(1, 1).await?;
+    world.link(target, &units).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    service.kill();
+    for (name, revision) in [(&units[0], 2), (&units[1], 1)] {
+        let changed = domain::unit::parse(unit(name, revision).to_string().as_bytes())?;
+        let snapshot = adapters::units::UnitSnapshot::of(&changed);
+        world.syncing.units().keep(&[snapshot]).await?;
+    }
+    sqlx::query("UPDATE units SET recorded_at = recorded_at - interval '1 minute'").execute(&world.pool).await?;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let _service = world.serve("")?;
+    wait_until("both are asked for", Duration::from_secs(50), || async {
+        let sql =
+            "SELECT count(*) FROM channel_listings WHERE (unit_id, revision) IN (('villa-000', 2), ('villa-001', 1))";
+        let asked = world.count(sql).await?;
+        Ok(if asked == 2 { Ok(()) } else { Err(format!("{asked} of 2")) })
+    })
+    .await?;
+    world.drained(Duration::from_secs(60)).await?;
+    assert_eq!(world.sandbox.listings(7650).await?.len(), 2);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_database_sessions_are_survived() -> anyhow::Result<()> {
     let world = World::new(&[7700]).await?;

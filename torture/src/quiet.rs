@@ -34,6 +34,11 @@ pub async fn until_quiet(world: &World, nats: &Nats, limit: Duration) -> anyhow:
     .await
 }
 
+/// Listings that lack a revision which is stored.
+const BEHIND: &str = "
+SELECT count(*) FROM channel_listings AS c JOIN units AS u USING (org_id, unit_id)
+WHERE c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)";
+
 /// What still goes on, in words.
 async fn unrest(world: &World, nats: &Nats) -> anyhow::Result<Option<String>> {
     let intake = nats.intake_state().await?.context("no intake has come up")?;
@@ -41,11 +46,13 @@ async fn unrest(world: &World, nats: &Nats) -> anyhow::Result<Option<String>> {
     let applied = count(&world.pool, "SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
     let queued = count(&world.pool, "SELECT count(*) FROM sync_queue").await?;
     let pending = count(&world.pool, "SELECT count(*) FROM outbound_audit WHERE outcome = 'pending'").await?;
+    // The intake looks for these now and then.
+    let behind = count(&world.pool, BEHIND).await?;
     let relayed = relayed(nats).await?.0;
     let acked = intake.waiting == 0 && unacked(nats).await? == 0;
-    let quiet = acked && applied >= head && queued == 0 && pending == 0 && relayed >= head;
+    let quiet = acked && applied >= head && queued == 0 && pending == 0 && behind == 0 && relayed >= head;
     let words = format!(
-        "{} messages wait, all acknowledged: {acked}, {queued} queued, {pending} pending, read models at {applied} and \
+        "{} messages wait, all acknowledged: {acked}, {queued} queued, {pending} pending, {behind} behind, read models at {applied} and \
          streams at {relayed} of {head}",
         intake.waiting
     );

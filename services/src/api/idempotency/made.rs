@@ -46,7 +46,7 @@ pub(super) async fn answer(api: &Api, by: &By, causation_id: Uuid) -> Result<Opt
             let mut told = (Position(last.position), made.iter().any(requested));
             // A link is two commits: who came to grief between them has not asked for the first sync.
             if !told.1
-                && let Some(asked) = api.inner.syncing.finish_link(id, by.asked()).await?
+                && let Some(asked) = api.inner.syncing.catch_up(id, by.asked()).await?
             {
                 told = (asked.unwrap_or(told.0), true);
             }

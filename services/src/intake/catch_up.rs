@@ -1,0 +1,57 @@
+//! What is stored and was never asked for: an intake died between a unit's snapshot and the requests, and NATS lost the
+//! message before it came again; or somebody linked a unit and died before the first sync. Nobody else would ask.
+
+use std::time::Duration;
+
+use domain::ids::ListingId;
+use domain::metadata::Actor;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::syncing::Syncing;
+
+/// From one look to the next.
+const LOOK: Duration = Duration::from_secs(60);
+/// Listings that are read at once.
+const PAGE: i64 = 500;
+
+/// By the read model, which may lag: the journal decides. Whoever is at work on a unit has some time for it. A listing to
+/// which an older snapshot was sent again is among them, and has nothing to ask for.
+const BEHIND: &str = "
+SELECT listing_id FROM channel_listings AS c JOIN units AS u USING (org_id, unit_id)
+WHERE c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
+    AND u.recorded_at < now() - interval '15 s' AND c.updated_at < now() - interval '15 s' AND listing_id > $1
+ORDER BY listing_id LIMIT $2";
+
+/// Looks at once, and then every now and then until `stop`.
+pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        match look(syncing, stop).await {
+            Ok(0) => {}
+            Ok(asked) => tracing::info!(asked, "syncs were asked for that nobody had asked for"),
+            Err(error) => tracing::warn!(%error, "failed to look for listings that are behind their units"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Gives how many syncs were asked for.
+async fn look(syncing: &Syncing, stop: &CancellationToken) -> Result<usize, sqlx::Error> {
+    let (mut asked, mut after) = (0, Uuid::nil());
+    while !stop.is_cancelled() {
+        let query = sqlx::query_scalar(BEHIND).bind(after).bind(PAGE);
+        let behind: Vec<Uuid> = query.fetch_all(syncing.commands().journal().pool()).await?;
+        let Some(last) = behind.last() else { break };
+        after = *last;
+        for listing in behind {
+            match syncing.catch_up(ListingId(listing), Actor::service("intake")).await {
+                Ok(position) => asked += usize::from(position.flatten().is_some()),
+                Err(error) => tracing::warn!(listing_id = %listing, %error, "a listing could not catch up"),
+            }
+        }
+    }
+    Ok(asked)
+}
