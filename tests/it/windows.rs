@@ -24,10 +24,10 @@ fn use_of_budget(times: &[u64]) -> Option<f64> {
     (windows > 0).then(|| counted as f64 / windows as f64 / 12.0)
 }
 
-/// 1,000 listings over 40 targets at 12 / 10 s, answers after 1 to 300 ms, two dispatchers of which one is killed.
+/// 1,000 listings over 50 targets at 12 / 10 s, answers after 1 to 300 ms, two dispatchers of which one is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn heavy_a_thousand_listings_fill_their_windows_and_never_overrun() -> anyhow::Result<()> {
-    let accounts: Vec<u64> = (7100..7140).collect();
+    let accounts: Vec<u64> = (7100..7150).collect();
     let world = World::new(&accounts).await?;
     world.sandbox.fault(json!({"kind": "latency", "min_ms": 1, "max_ms": 300})).await?;
     let units = names(1_000);
@@ -38,12 +38,12 @@ async fn heavy_a_thousand_listings_fill_their_windows_and_never_overrun() -> any
     let _base = world.serve("intake,relay,projector")?;
     world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
     world.taken(1_000, 1).await?;
-    for (target, units) in targets.iter().zip(units.chunks(25)) {
+    for (target, units) in targets.iter().zip(units.chunks(20)) {
         world.link(*target, units).await?;
     }
     let mut first = world.serve("dispatcher")?;
     let _second = world.serve("dispatcher")?;
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
     first.kill();
     let _third = world.serve("dispatcher")?;
     world.drained(Duration::from_secs(420)).await?;
@@ -53,7 +53,7 @@ async fn heavy_a_thousand_listings_fill_their_windows_and_never_overrun() -> any
         let summary = world.sandbox.account(*account).await?;
         assert!(summary["worst_window"].as_u64() <= Some(12), "account {account}: {summary}");
         assert_eq!(summary["duplicate_references"], 0);
-        assert_eq!(world.sandbox.listings(*account).await?.len(), 25);
+        assert_eq!(world.sandbox.listings(*account).await?.len(), 20);
         used.extend(use_of_budget(&times(&world.sandbox.arrivals(*account).await?)));
     }
     used.sort_by(f64::total_cmp);

@@ -20,7 +20,7 @@ fn torture(arguments: &[&str]) -> (Value, String) {
 
 #[test]
 fn heavy_nothing_is_lost_or_doubled_by_faults_of_a_fixed_seed() {
-    let (summary, printed) = torture(&["--seed", "7", "--seconds", "20", "--units", "45"]);
+    let (summary, printed) = torture(&["--seed", "7", "--seconds", "15", "--units", "45"]);
     println!("{printed}");
     assert_eq!(
         (&summary["violations"], &summary["seed"], &summary["runs"]),
@@ -36,7 +36,7 @@ fn heavy_nothing_is_lost_or_doubled_by_faults_of_a_new_seed() {
     if std::env::var_os("CI").is_none() {
         return;
     }
-    let (summary, printed) = torture(&["--seconds", "20", "--units", "45"]);
+    let (summary, printed) = torture(&["--seconds", "15", "--units", "45"]);
     println!("{printed}");
     assert_eq!(summary["violations"], 0, "{printed}");
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::ListingId;
 use domain::metadata::Actor;
 use tokio_util::sync::CancellationToken;
@@ -15,20 +16,35 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Listings that are read at once.
 const PAGE: i64 = 500;
 
+/// A look goes back to the one before it, and so much further: for what was in work then.
+const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+
 /// By the read model, which may lag: the journal decides. Whoever is at work on a unit has some time for it. A listing to
-/// which an older snapshot was sent again is among them, and has nothing to ask for.
+/// which an older snapshot was sent again is among them, and has nothing to ask for. Two halves, each of which begins with
+/// what is new: most units and most listings are not.
 const BEHIND: &str = "
+SELECT listing_id FROM units AS u JOIN channel_listings AS c USING (org_id, unit_id)
+WHERE u.recorded_at > $3 AND c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
+    AND u.recorded_at < now() - interval '15 s' AND c.updated_at < now() - interval '15 s' AND listing_id > $1
+UNION
 SELECT listing_id FROM channel_listings AS c JOIN units AS u USING (org_id, unit_id)
-WHERE c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
+WHERE c.updated_at > $3 AND c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
     AND u.recorded_at < now() - interval '15 s' AND c.updated_at < now() - interval '15 s' AND listing_id > $1
 ORDER BY listing_id LIMIT $2";
 
 /// Looks at once, and then every now and then until `stop`.
 pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
+    // All of them at first: who died may have done so long ago.
+    let mut since = DateTime::UNIX_EPOCH;
     while !stop.is_cancelled() {
-        match look(syncing, stop).await {
-            Ok(0) => {}
-            Ok(asked) => tracing::info!(asked, "syncs were asked for that nobody had asked for"),
+        let began = Utc::now();
+        match look(syncing, since, stop).await {
+            Ok(asked) => {
+                since = began - OVERLAP;
+                if asked > 0 {
+                    tracing::info!(asked, "syncs were asked for that nobody had asked for");
+                }
+            }
             Err(error) => tracing::warn!(%error, "failed to look for listings that are behind their units"),
         }
         tokio::select! {
@@ -39,10 +55,10 @@ pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
 }
 
 /// Gives how many syncs were asked for.
-async fn look(syncing: &Syncing, stop: &CancellationToken) -> Result<usize, sqlx::Error> {
+async fn look(syncing: &Syncing, since: DateTime<Utc>, stop: &CancellationToken) -> Result<usize, sqlx::Error> {
     let (mut asked, mut after) = (0, Uuid::nil());
     while !stop.is_cancelled() {
-        let query = sqlx::query_scalar(BEHIND).bind(after).bind(PAGE);
+        let query = sqlx::query_scalar(BEHIND).bind(after).bind(PAGE).bind(since);
         let behind: Vec<Uuid> = query.fetch_all(syncing.commands().journal().pool()).await?;
         let Some(last) = behind.last() else { break };
         after = *last;
