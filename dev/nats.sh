@@ -58,7 +58,7 @@ write_nats_settings() {
 		jetstream {
 		    store_dir: "data"
 		    max_memory_store: 256MB
-		    max_file_store: 8GB
+		    max_file_store: 32GB
 		    sync_interval: always
 		}
 	SETTINGS

@@ -29,10 +29,10 @@ use uuid::Uuid;
 use crate::postgres::begin;
 
 /// Targets (`t`) that may be called now: the others keep their work.
-const OPEN: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised' AND NOT EXISTS (
+const CALLABLE: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised' AND NOT EXISTS (
     SELECT 1 FROM dispatch_circuits o WHERE o.target_id = t.target_id AND o.opened > 0)";
 
-/// Rows of the queue that nobody works on and whose work is not done; `l` is a listing, `d` its lease.
+/// Rows of the queue that nobody works on and whose work is not done; `q` is the row, `c` its listing, `d` that one's lease.
 const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
     AND (NOT d.done OR (q.ordinal, q.tries) > (d.ordinal, d.tries))))";
 

@@ -9,6 +9,7 @@ mod grouped;
 pub mod hostaway;
 pub mod identity;
 pub mod leader;
+pub mod masking;
 pub mod nats;
 pub mod postgres;
 pub mod secrets;

@@ -46,7 +46,7 @@ fn worst(limit: RateLimit, mut arrivals: Vec<DateTime<Utc>>) -> usize {
         .unwrap_or(0)
 }
 
-/// Every way in which six calls can take none, some or a window's time there and back.
+/// Every way in which the first four of six calls can take none, some or a window's time there and back.
 #[test]
 fn no_small_case_overruns() {
     let latencies = [0_i64, 1, 60, 100];

@@ -153,6 +153,16 @@ impl Api {
     /// Serves until `stop`; requests under way end first.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let sessions = self.inner.identity.sessions.clone();
+        if self.inner.identity.local.is_none() {
+            match sessions.end_links().await {
+                Ok(0) => {}
+                Ok(ended) => tracing::info!(
+                    ended,
+                    "there is a provider now: links, and sessions that began with one, have ended"
+                ),
+                Err(error) => tracing::warn!(%error, "sessions that began with a link could not be ended"),
+            }
+        }
         let swept = stop.child_token();
         tokio::spawn(swept.run_until_cancelled_owned(async move { sweep(&sessions).await }));
         let (live, stopping, stopped) = (self.inner.live.clone(), self.inner.stopping.clone(), stop.clone());

@@ -3,20 +3,20 @@
 //! A message is acknowledged when everything that it stands for is in Postgres. What cannot be used goes to the dead
 //! letters with its field and reason; what changes nothing is counted; what fails comes again. None stops the stream.
 
-mod catch_up;
 mod decode;
 #[cfg(any(test, fuzzing))]
 pub mod door;
 mod followers;
 mod take;
+mod unasked;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapters::nats::Nats;
 use adapters::nats::subject::parse_unit_changed;
-use adapters::nats::topology::{StreamKind, TopologyError};
+use adapters::nats::topology::{IntakeState, StreamKind, TopologyError};
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use domain::text::trace_id;
@@ -36,6 +36,8 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 const WAIT: Duration = Duration::from_secs(3);
 /// How often the server hears that work goes on. It sends a message again after 30 s of silence.
 const PROGRESS: Duration = Duration::from_secs(10);
+/// How often it is looked whether the stream has dropped what nobody had taken.
+const LOOK: Duration = Duration::from_secs(10);
 /// Commands that run at the same time, to be gathered by the journal.
 const CONCURRENT: usize = 256;
 
@@ -57,7 +59,7 @@ impl Intake {
 
     /// Works until `stop`. A lost stream, server or database is waited for. A batch that is being taken ends first.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.take_in(&stop), catch_up::run(&self.syncing, &stop));
+        tokio::join!(self.take_in(&stop), unasked::run(&self.syncing, &stop));
     }
 
     async fn take_in(&self, stop: &CancellationToken) {
@@ -77,7 +79,13 @@ impl Intake {
             () = stop.cancelled() => return Ok(()),
             consumer = self.ensure_streams() => consumer?,
         };
+        self.tell_dropped().await;
+        let mut looked_at = Instant::now();
         while !stop.is_cancelled() {
+            if looked_at.elapsed() > LOOK {
+                self.tell_dropped().await;
+                looked_at = Instant::now();
+            }
             let (arrived, lost) = self.fetch(&consumer, stop).await?;
             if stop.is_cancelled() {
                 // Others, or the next process, have them at once instead of after the acknowledgement's time-out.
@@ -92,6 +100,18 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// A stream that is full makes room, and nobody is asked. Whoever published has an acknowledgement all the same.
+    async fn tell_dropped(&self) {
+        if let Ok(Some(IntakeState { dropped, .. })) = self.nats.intake_state().await
+            && dropped > 0
+        {
+            tracing::error!(
+                dropped,
+                "unit changes were dropped by NATS before they were taken in: have these units published again"
+            );
+        }
     }
 
     /// Also the stream of dead letters, which is lost with NATS's store: a message that cannot be buried would come again

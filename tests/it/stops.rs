@@ -93,7 +93,7 @@ async fn ask(apis: &[Api; 2], kind: usize, turn: usize, target: &str) -> anyhow:
     Err(refused.unwrap_or_else(|| anyhow::anyhow!("nobody was asked")))
 }
 
-const ROLES: [&str; 5] = ["api", "intake", "relay", "projector", "dispatcher"];
+const ROLES: [&str; 6] = ["api", "intake", "relay", "projector", "dispatcher", "health"];
 const WINDOW_US: u64 = 1_000_000;
 const LIMIT: u32 = 12;
 

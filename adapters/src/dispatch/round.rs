@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::scope::ACCOUNT_SCOPE;
 use super::wake::{self, PlannedLane};
-use super::{CLAIMABLE, DispatchStore, Lease, OPEN, SlotHold};
+use super::{CALLABLE, CLAIMABLE, DispatchStore, Lease, SlotHold};
 
 /// What a dispatcher can take on.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl DispatchStore {
         let waiting: Vec<Uuid> = request.waiting.iter().map(|target| target.0).collect();
         let locked: Vec<Uuid> = sqlx::query_scalar(&format!(
             "SELECT l.target_id FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
-             WHERE (l.target_id = ANY($1) OR ($3 AND l.wake_at <= now())) AND {OPEN}
+             WHERE (l.target_id = ANY($1) OR ($3 AND l.wake_at <= now())) AND {CALLABLE}
              ORDER BY (l.target_id = ANY($1)) DESC, l.wake_at LIMIT $2 FOR UPDATE OF l SKIP LOCKED"
         ))
         .bind(&waiting)
@@ -133,7 +133,7 @@ impl DispatchStore {
         if waiting.iter().any(|target| !locked.contains(target)) {
             closed = sqlx::query_scalar(&format!(
                 "SELECT w.target_id FROM unnest($1::uuid[]) AS w (target_id)
-                 WHERE NOT EXISTS (SELECT 1 FROM channel_targets t WHERE t.target_id = w.target_id AND {OPEN})"
+                 WHERE NOT EXISTS (SELECT 1 FROM channel_targets t WHERE t.target_id = w.target_id AND {CALLABLE})"
             ))
             .bind(&waiting)
             .fetch_all(&mut *transaction)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::ids::TargetId;
 use sqlx::PgConnection;
 
-use super::{CLAIMABLE, DispatchStore, OPEN};
+use super::{CALLABLE, CLAIMABLE, DispatchStore};
 
 impl DispatchStore {
     /// Takes what woke lanes since the last time to the lanes. Says whether there was anything.
@@ -56,7 +56,7 @@ impl DispatchStore {
             // Of targets that a round would look at: the lane of a held or deleted one stays due for ever.
             "SELECT (extract(epoch FROM l.wake_at - now()) * 1000)::bigint
              FROM dispatch_lanes l
-             CROSS JOIN LATERAL (SELECT 1 FROM channel_targets t WHERE t.target_id = l.target_id AND {OPEN} OFFSET 0) t
+             CROSS JOIN LATERAL (SELECT 1 FROM channel_targets t WHERE t.target_id = l.target_id AND {CALLABLE} OFFSET 0) t
              WHERE l.wake_at < 'infinity' ORDER BY l.wake_at LIMIT 1"
         ))
         .fetch_optional(&self.pool)

@@ -5,6 +5,8 @@ use domain::outcome::OutcomeClass;
 use domain::port::ThrottledScope;
 use domain::text::cut;
 
+use crate::masking::masked;
+
 /// Reasons are kept in the journal, so they are short.
 const LONGEST_CHARS: usize = 400;
 
@@ -81,7 +83,7 @@ impl Failure {
     }
 }
 
-/// One line, cut where it is long, in characters that the journal can store.
+/// One line without what looks like a credential or somebody's address, cut where it is long, in characters that the journal can store.
 pub(super) fn shortened(text: &str) -> String {
-    cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST_CHARS)
+    cut(&masked(&text.split_whitespace().collect::<Vec<_>>().join(" ")), LONGEST_CHARS)
 }

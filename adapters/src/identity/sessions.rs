@@ -161,6 +161,14 @@ impl Sessions {
         Ok(ended.rows_affected())
     }
 
+    /// Ends every session that began with a link, and every link that nobody has used: for where there is a provider now.
+    /// Gives how many.
+    pub async fn end_links(&self) -> Result<u64, sqlx::Error> {
+        let sessions = sqlx::query("DELETE FROM sessions WHERE by_link").execute(&self.pool).await?;
+        let links = sqlx::query("DELETE FROM sign_in_links").execute(&self.pool).await?;
+        Ok(sessions.rows_affected() + links.rows_affected())
+    }
+
     /// Deletes what has expired: sessions, sign-in links and logins that nobody ended. Gives how many rows. Nothing
     /// depends on it but the tables' size.
     pub async fn sweep(&self) -> Result<u64, sqlx::Error> {

@@ -65,6 +65,9 @@ pub struct IntakeState {
     pub waiting: u64,
     /// Some intake asks for messages, or is at work on some.
     pub attended: bool,
+    /// Unit changes that the stream has dropped, being full or a week old, before an intake was given them; those since the
+    /// last that was given.
+    pub dropped: u64,
 }
 
 impl Nats {
@@ -167,7 +170,9 @@ impl Nats {
             Ok(consumer) => {
                 let info = consumer.cached_info();
                 let attended = info.num_waiting > 0 || info.num_ack_pending > 0;
-                Ok(Some(IntakeState { waiting: info.num_pending, attended }))
+                let first = stream.cached_info().state.first_sequence;
+                let dropped = first.saturating_sub(info.delivered.stream_sequence + 1);
+                Ok(Some(IntakeState { waiting: info.num_pending, attended, dropped }))
             }
             Err(_) => Ok(None),
         }

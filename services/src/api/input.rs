@@ -109,8 +109,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
         let given = RawPathParams::from_request_parts(parts, state).await;
         let name = given.ok().and_then(|given| given.iter().next().map(|(name, _)| name.to_owned()));
         let name = name.unwrap_or_else(|| "path".to_owned());
-        let right =
-            if name.ends_with("_id") { "is a UUID, as a list gives it" } else { "is a number, as a list gives it" };
+        let right = if name.ends_with("_id") || name == "path" {
+            "is a UUID, as a list gives it"
+        } else {
+            "is a number, as a list gives it"
+        };
         Err(Problem::field(name, right))
     }
 }
@@ -136,7 +139,19 @@ fn reason(field: &str, said: &str) -> String {
         .iter()
         .any(|end| said.ends_with(end))
     {
-        return "is a time in UTC, such as 2026-11-24T03:00:00Z, or a date where only days count".to_owned();
+        return "is a time in UTC, such as 2026-11-24T03:00:00Z".to_owned();
+    }
+    if said.contains("digit found in string")
+        || said.contains("parse integer from empty string")
+        || said.contains("number too large")
+    {
+        return "is a whole number".to_owned();
+    }
+    if said.starts_with("UUID parsing failed") {
+        return "is a UUID, as a list gives it".to_owned();
+    }
+    if said.starts_with("EOF while parsing") {
+        return "ends too early: it is no whole JSON document".to_owned();
     }
     match said.split_once(", expected ") {
         Some((met, expected)) if met.starts_with("invalid ") => format!("is not as it has to be: expected {expected}"),

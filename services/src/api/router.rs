@@ -46,13 +46,13 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(CompressionLayer::new())
+        .layer(from_fn(refusals::as_problems))
+        .layer(from_fn_with_state(api.clone(), admission::uncounted))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
-        .layer(from_fn(refusals::as_problems))
-        .layer(from_fn_with_state(api.clone(), admission::uncounted))
         .layer(from_fn(refusals::with_request_id))
         .layer(from_fn_with_state(api, last))
 }

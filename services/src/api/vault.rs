@@ -74,6 +74,12 @@ impl Vault {
         format!("{keeper}:distribution.{target}").parse().expect("an id is made of the characters of a reference")
     }
 
+    /// Whether a target's secret was put there by the API, with whatever keeper.
+    pub(super) fn is_own(target: TargetId, reference: &SecretRef) -> bool {
+        let own = format!(":distribution.{target}");
+        reference.as_str().ends_with(&own)
+    }
+
     /// Keeps a new secret.
     pub(super) async fn keep(&self, reference: &SecretRef, value: SecretString) -> Result<(), Problem> {
         check(&value)?;
@@ -97,10 +103,15 @@ impl Vault {
                 done => done,
             }
         } else {
-            match self.secrets.create(&own, value.clone()).await {
-                // Of an earlier rotation that did not get to its command.
-                Err(SecretError::Exists { .. }) => self.secrets.rotate(&own, value).await,
-                done => done,
+            // The value of before goes along, so that it serves for a while at the new place, too.
+            let first = match self.secrets.read_anew(now).await {
+                Ok(before) => before.current,
+                Err(_) => value.clone(),
+            };
+            match self.secrets.create(&own, first).await {
+                // It may be there from an earlier rotation that did not get to its command.
+                Ok(()) | Err(SecretError::Exists { .. }) => self.secrets.rotate(&own, value).await,
+                failed => failed,
             }
         };
         kept.map_err(|error| problem(&error))?;

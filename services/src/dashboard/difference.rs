@@ -15,7 +15,7 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
     let certain = sync.compared_with.as_ref().is_none_or(|with| with.certain);
     html! {
         @match (&sync.differences, &sync.differences_missing) {
-            (Some(differences), _) => (table(differences)),
+            (Some(differences), _) => (table(differences, "that differ")),
             (None, Some(reason)) => (empty("The differences cannot be told", reason)),
             (None, None) => {}
         }
@@ -28,7 +28,7 @@ pub(super) fn of_preview(preview: &Preview) -> Markup {
     html! {
         ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told(line)) } } }
         @if !preview.compared_with.certain { p.quiet { (UNCERTAIN) } }
-        @if !preview.differences.is_empty() { (table(&preview.differences)) }
+        @if !preview.differences.is_empty() { (table(&preview.differences, "that would change")) }
         @if !preview.left_out.is_empty() {
             h3 { "Left out" }
             ul { @for part in &preview.left_out { li { code { (part.part) } " " (part.reason) } } }
@@ -36,14 +36,15 @@ pub(super) fn of_preview(preview: &Preview) -> Markup {
     }
 }
 
-fn table(differences: &Differences) -> Markup {
+/// `which` sets the tables of one page apart for those who hear it.
+fn table(differences: &Differences, which: &str) -> Markup {
     if differences.sections.is_empty() {
         return empty("Nothing differs", "The channel has all of this already.");
     }
     html! { @for section in &differences.sections {
         details open {
             summary { (words(section.section.as_str())) ", " (section.count) @if section.count == 1 { " field" } @else { " fields" } }
-            div.scroll tabindex="0" role="region" aria-label=(format!("Fields of {} that differ", section.section)) { table.difference {
+            div.scroll tabindex="0" role="region" aria-label=(format!("Fields of {} {which}", section.section)) { table.difference {
                 thead { tr { th { "Field" } th { "Before" } th { "After" } } }
                 tbody { @for field in &section.fields { (row(field)) } }
             } }

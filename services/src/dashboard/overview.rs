@@ -157,7 +157,7 @@ async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
     if rows.is_empty() {
         return Ok(empty("No target needs anybody", "Each of them answers, and none is paused."));
     }
-    Ok(html! { div.scroll tabindex="0" role="region" aria-label="Targets that need somebody" { table {
+    Ok(html! { div.scroll tabindex="0" role="region" aria-label="Table of targets that need somebody" { table {
         thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
         tbody { @for row in &rows { tr #(format!("target-{}", row.target_id)) {
             td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }

@@ -1,5 +1,6 @@
 //! A JSON document as people read it: names with their values, rows as tables.
 
+use adapters::masking::{MASK, masked};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -22,7 +23,8 @@ fn object(fields: &Map<String, Value>) -> Markup {
     let (parts, single): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| has_parts(value));
     html! {
         @if !single.is_empty() { dl.facts { @for (name, value) in single {
-            div.whole[inline(value).len() > 60] { dt { (words(name)) } dd { (inline(value)) } }
+            @let value = named(name, value);
+            div.whole[value.len() > 60] { dt { (words(name)) } dd { (value) } }
         } } }
         @for (name, value) in parts { div.part {
             h3 { (words(name)) }
@@ -54,11 +56,20 @@ fn list(name: &str, rows: &[Value]) -> Markup {
         div.scroll tabindex="0" role="region" aria-label=(name) { table {
             thead { tr { @for column in &columns { th { (words(column)) } } } }
             tbody { @for row in rows.iter().take(MOST_ROWS) { tr {
-                @for column in &columns { td { @if let Some(value) = row.get(column) { (inline(value)) } } }
+                @for column in &columns { td { @if let Some(value) = row.get(column) { (named(column, value)) } } }
             } } }
         } }
         @if rows.len() > MOST_ROWS { p.quiet { "and " (rows.len() - MOST_ROWS) " more" } }
     }
+}
+
+/// What belongs to nobody who looks: a unit may have fields that the contract does not know.
+fn named(name: &str, value: &Value) -> String {
+    let name = name.to_lowercase();
+    let secret = ["secret", "password", "token", "api_key", "apikey"].iter().any(|part| name.contains(part));
+    // How many guests a unit takes is a number.
+    let guest = name.contains("guest") && (value.is_object() || value.is_array() || value.is_string());
+    if secret || guest { MASK.to_owned() } else { inline(value) }
 }
 
 /// In one line.
@@ -67,12 +78,12 @@ fn inline(value: &Value) -> String {
         Value::Null => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => masked(text),
         Value::Number(number) => number.to_string(),
         Value::Array(values) if values.is_empty() => "none".to_owned(),
         Value::Array(values) => values.iter().map(inline).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
-            let pair = |(name, value): (&String, &Value)| format!("{}: {}", words(name), inline(value));
+            let pair = |(name, value): (&String, &Value)| format!("{}: {}", words(name), named(name, value));
             fields.iter().map(pair).collect::<Vec<_>>().join(", ")
         }
     }
@@ -92,5 +103,15 @@ mod tests {
         assert!(shown.0.contains("<dd>no</dd>"));
         assert!(shown.0.contains("<th>from</th><th>price</th><th>closed</th>"));
         assert!(shown.0.contains("<td>2030-02-01</td><td></td><td>yes</td>"));
+    }
+
+    #[test]
+    fn secrets_and_guests_are_not_shown() {
+        let shown = readable(&json!({ "api_key": "sk_1", "guests": 4, "note": "ask jane@example.com",
+            "stays": [{ "guest": { "name": "Jane" }, "from": "2030-01-01" }] }));
+        for gone in ["sk_1", "jane@example.com", "Jane"] {
+            assert!(!shown.0.contains(gone), "{}", shown.0);
+        }
+        assert!(shown.0.contains("<dd>4</dd>") && shown.0.contains("2030-01-01"), "{}", shown.0);
     }
 }

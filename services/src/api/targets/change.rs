@@ -20,6 +20,7 @@ use crate::api::answer::{Changed, IfMatch, IfMatchHeader};
 use crate::api::by::By;
 use crate::api::input::{Body, Id};
 use crate::api::problem::Problem;
+use crate::api::vault::Vault;
 use crate::commands::CommandError;
 
 /// A target to make.
@@ -254,7 +255,12 @@ pub(crate) async fn rotate(
         return Err(CommandError::<TargetError>::Moved { version: found }.into());
     }
     let credential = api.inner.vault.rotate(id, &settings.credential, wanted.secret).await?;
-    change(&api, &by, id, version, TargetCommand::RotateCredential { credential }).await
+    let moved = credential != settings.credential && Vault::is_own(id, &settings.credential);
+    let changed = change(&api, &by, id, version, TargetCommand::RotateCredential { credential }).await?;
+    if moved {
+        api.inner.vault.forget(&api.inner.pool, &settings.credential).await;
+    }
+    Ok(changed)
 }
 
 /// Delete a target softly: its history stays, its syncs end, nothing at the channel is touched.

@@ -76,6 +76,13 @@ async fn check_intake(nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
     for _ in 0..LOOKS {
         let Some(state) = nats.intake_state().await? else { break };
         waiting = state.waiting;
+        if state.dropped > 0 {
+            let dropped =
+                format!("{} were dropped by NATS before they were taken in", counted(state.dropped, "unit change"));
+            let advice =
+                "have their units published again; the stream UNITS was full, or they waited for a week: ON_CALL.md";
+            return report.fail("intake", dropped, advice);
+        }
         if state.attended {
             let detail = if waiting == 0 { "takes unit changes in".to_owned() } else { waits(waiting) };
             return report.ok("intake", detail);

@@ -13,7 +13,7 @@ fn seconds(ms: i64) -> String {
 }
 
 fn detail(words: Option<&String>) -> String {
-    words.map(|words| format!(": {words}")).unwrap_or_default()
+    words.map(|words| format!(": {}", words.trim_end_matches('.'))).unwrap_or_default()
 }
 
 /// All of it.
@@ -131,8 +131,8 @@ fn rule(rule: &Rule) -> String {
             seconds(*ms)
         ),
         Rule::Waited { ms, calls_before, window } => format!(
-            "It waited {} for its first attempt; {calls_before} recorded calls held slots of the target's window of \
-             {window}.",
+            "It waited {} for its first attempt. The target's window had room, with {calls_before} of {window} slots held by \
+             recorded calls: a pause, an open circuit, its place in the queue, or that no dispatcher ran, took the time.",
             seconds(*ms)
         ),
         Rule::Retried { class, due_at, free: true, .. } => {

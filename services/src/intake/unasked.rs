@@ -16,6 +16,8 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Listings that are read at once.
 const PAGE: i64 = 500;
 
+/// One look in so many is at all of them: a row of a read model may have come late, and a listing may have failed.
+const WHOLE: u32 = 60;
 /// A look goes back to the one before it, and so much further: for what was in work then.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 
@@ -35,12 +37,13 @@ ORDER BY listing_id LIMIT $2";
 /// Looks at once, and then every now and then until `stop`.
 pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
     // All of them at first: who died may have done so long ago.
-    let mut since = DateTime::UNIX_EPOCH;
+    let (mut since, mut looks) = (DateTime::UNIX_EPOCH, 0_u32);
     while !stop.is_cancelled() {
         let began = Utc::now();
         match look(syncing, since, stop).await {
             Ok(asked) => {
-                since = began - OVERLAP;
+                looks += 1;
+                since = if looks.is_multiple_of(WHOLE) { DateTime::UNIX_EPOCH } else { began - OVERLAP };
                 if asked > 0 {
                     tracing::info!(asked, "syncs were asked for that nobody had asked for");
                 }
