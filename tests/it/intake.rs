@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adapters::nats::topology::StreamKind;
 use async_nats::jetstream::consumer::Info;
 use domain::window::RateLimit;
 use end_to_end::unit::{names, unit};
@@ -145,5 +146,35 @@ async fn the_command_line_says_that_nobody_takes_changes_in_or_keeps_the_read_mo
     let (code, _, said) = world.run(&["queue"])?;
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("behind the journal"), "{said}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_nats_drops_before_they_are_taken_in_are_told() -> anyhow::Result<()> {
+    let world = World::new(&[8610]).await?;
+    // A target makes the organisation known.
+    world.target(8610, RateLimit::default()).await?;
+    let mut service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    assert!(service.stop()?);
+    // As full as four gigabytes would be.
+    let mut full = world.nats.stream_config(StreamKind::Units)?;
+    full.max_messages = 4;
+    world.nats.jetstream.update_stream(full).await?;
+    for revision in 2..=11 {
+        world.publish(&[unit("villa-000", revision)]).await?;
+    }
+    let (code, printed, said) = world.run(&["doctor"])?;
+    assert_eq!(code, 1, "{printed}{said}");
+    assert!(printed.contains("6 unit changes were dropped by NATS"), "{printed}{said}");
+    let service = world.serve("")?;
+    wait_until("the newest is taken in", Duration::from_secs(30), || async {
+        let newest = world.count("SELECT max(revision)::bigint FROM units").await?;
+        Ok(if newest == 11 { Ok(()) } else { Err(format!("{newest}\n{}", service.printed())) })
+    })
+    .await?;
+    assert!(service.printed().contains("were dropped by NATS"), "{}", service.printed());
+    drop(service);
     world.close().await
 }
