@@ -9,8 +9,8 @@ use adapters::event_store::{Journal, JournalContext, Moved, metadata_key};
 use adapters::telemetry::{Happened, Kind, happened, is_sampled};
 use async_trait::async_trait;
 use cqrs_es::{Aggregate, AggregateError, CqrsFramework, EventEnvelope, EventStore, Query};
-use domain::ids::{ListingId, TargetId};
-use domain::listing::{ChannelListing, ListingCommand, ListingError};
+use domain::ids::{AccountId, ListingId, OrgId, TargetId, UnitId};
+use domain::listing::{ChannelListing, Link, ListingCommand, ListingError};
 use domain::metadata::{Actor, Metadata};
 use domain::recorded::Position;
 use domain::target::{ChannelTarget, TargetCommand, TargetError};
@@ -63,6 +63,34 @@ pub struct AskedBy {
 impl From<Actor> for AskedBy {
     fn from(actor: Actor) -> Self {
         Self { actor, correlation_id: Uuid::now_v7(), causation_id: None, traceparent: None }
+    }
+}
+
+impl AskedBy {
+    /// What stands beside the events of a command that this asks for.
+    pub fn metadata(
+        self,
+        org_id: OrgId,
+        account_id: AccountId,
+        target_id: TargetId,
+        unit_id: Option<UnitId>,
+    ) -> Metadata {
+        Metadata {
+            org_id,
+            account_id,
+            target_id,
+            unit_id,
+            actor: self.actor,
+            on_behalf_of: None,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            traceparent: self.traceparent,
+        }
+    }
+
+    /// The same of a command on a listing.
+    pub fn on(self, link: &Link) -> Metadata {
+        self.metadata(link.org_id.clone(), link.account_id.clone(), link.target_id, Some(link.unit_id.clone()))
     }
 }
 

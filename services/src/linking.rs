@@ -41,21 +41,11 @@ impl Syncing {
         at_channel: AtChannel,
         asked: impl Into<AskedBy>,
     ) -> Result<Linked, SyncError> {
-        let asked = asked.into();
         let target = self.commands().load_target(target_id).await?;
         let settings = target.live()?;
         let listing_id = ListingId::of(target_id, &unit_id);
-        let metadata = Metadata {
-            org_id: settings.org_id.clone(),
-            account_id: settings.account_id.clone(),
-            target_id,
-            unit_id: Some(unit_id.clone()),
-            actor: asked.actor,
-            correlation_id: asked.correlation_id,
-            on_behalf_of: None,
-            causation_id: asked.causation_id,
-            traceparent: asked.traceparent,
-        };
+        let (org, account) = (settings.org_id.clone(), settings.account_id.clone());
+        let metadata = asked.into().metadata(org, account, target_id, Some(unit_id.clone()));
         let afresh = at_channel == AtChannel::Afresh;
         let link = LinkListing {
             org_id: settings.org_id.clone(),
@@ -104,18 +94,7 @@ impl Syncing {
         if unit.revision.get() <= listing.last_revision() {
             return Ok(Some(None));
         }
-        let asked = asked.into();
-        let metadata = Metadata {
-            org_id: link.org_id.clone(),
-            account_id: link.account_id.clone(),
-            target_id: link.target_id,
-            unit_id: Some(link.unit_id.clone()),
-            actor: asked.actor,
-            correlation_id: asked.correlation_id,
-            on_behalf_of: None,
-            causation_id: asked.causation_id,
-            traceparent: asked.traceparent,
-        };
+        let metadata = asked.into().on(link);
         let cause = if listing.last_revision() == 0 { Cause::Linked } else { Cause::UnitChanged };
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
         match self.request(listing_id, settings, snapshot, cause, &metadata).await {

@@ -242,17 +242,7 @@ impl Syncing {
         };
         let stored = self.stored(link, snapshot).await?;
         let unit = read(&stored)?;
-        let metadata = Metadata {
-            org_id: link.org_id.clone(),
-            account_id: link.account_id.clone(),
-            target_id: link.target_id,
-            unit_id: Some(link.unit_id.clone()),
-            actor: asked.actor,
-            correlation_id: asked.correlation_id,
-            on_behalf_of: None,
-            causation_id: asked.causation_id,
-            traceparent: asked.traceparent,
-        };
+        let metadata = asked.on(link);
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
         Ok(self.request(listing_id, settings, snapshot, cause, &metadata).await?)
     }

@@ -45,17 +45,7 @@ impl By {
         target_id: TargetId,
         unit_id: Option<UnitId>,
     ) -> Metadata {
-        Metadata {
-            org_id,
-            account_id,
-            target_id,
-            unit_id,
-            actor: self.caller.actor(),
-            on_behalf_of: None,
-            correlation_id: self.correlation_id,
-            causation_id: self.causation_id,
-            traceparent: self.traceparent.clone(),
-        }
+        self.asked().metadata(org_id, account_id, target_id, unit_id)
     }
 }
 

@@ -4,12 +4,11 @@ use anyhow::Context;
 use clap::Args;
 use domain::ids::ListingId;
 use domain::listing::{ListingCommand, ListingError};
-use domain::metadata::Metadata;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::arguments;
 use crate::cli::session::Session;
+use crate::commands::AskedBy;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReasonArgs {
@@ -48,17 +47,7 @@ async fn change_listing(
     let whose = || format!("listing {listing_id}");
     let listing = syncing.commands().load_listing(listing_id).await.with_context(whose)?;
     let link = listing.link().ok_or(ListingError::NotFound).map_err(anyhow::Error::new).with_context(whose)?;
-    let metadata = Metadata {
-        org_id: link.org_id.clone(),
-        account_id: link.account_id.clone(),
-        target_id: link.target_id,
-        unit_id: Some(link.unit_id.clone()),
-        actor: session.actor.clone(),
-        correlation_id: Uuid::now_v7(),
-        on_behalf_of: None,
-        causation_id: None,
-        traceparent: None,
-    };
+    let metadata = AskedBy::from(session.actor.clone()).on(link);
     let position = syncing.commands().listing(listing_id, command, &metadata).await.with_context(whose)?;
     if session.out.is_json() {
         let changed = position.is_some();

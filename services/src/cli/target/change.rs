@@ -3,17 +3,16 @@
 use anyhow::Context;
 use clap::Args;
 use domain::ids::TargetId;
-use domain::metadata::Metadata;
 use domain::target::{Configuration, TargetCommand};
 use domain::window::RateLimit;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::arguments::{self, LimitOrNone};
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
 use crate::cli::secrets;
 use crate::cli::session::{Session, target_settings};
+use crate::commands::AskedBy;
 use crate::config::{ChannelReach, SecretsOptions};
 use crate::credentials::{self, Forgotten};
 
@@ -154,17 +153,7 @@ async fn change_target(
     let pool = session.postgres().await?;
     let syncing = session.syncing(&pool);
     let now = target_settings(syncing.commands(), target_id).await?;
-    let metadata = Metadata {
-        org_id: now.org_id,
-        account_id: now.account_id,
-        target_id,
-        unit_id: None,
-        actor: session.actor.clone(),
-        on_behalf_of: None,
-        correlation_id: Uuid::now_v7(),
-        causation_id: None,
-        traceparent: None,
-    };
+    let metadata = AskedBy::from(session.actor.clone()).metadata(now.org_id, now.account_id, target_id, None);
     let position = syncing.commands().target(target_id, command, &metadata).await;
     let position = position.with_context(|| format!("target {target_id}"))?;
     if session.out.is_json() {

@@ -3,7 +3,6 @@
 use clap::Args;
 use domain::channel::ChannelKind;
 use domain::ids::{AccountId, OrgId, TargetId};
-use domain::metadata::Metadata;
 use domain::target::{NewTarget, TargetCommand};
 use domain::window::RateLimit;
 use uuid::Uuid;
@@ -11,6 +10,7 @@ use uuid::Uuid;
 use crate::cli::arguments;
 use crate::cli::secrets;
 use crate::cli::session::Session;
+use crate::commands::AskedBy;
 use crate::config::{ChannelReach, SecretsOptions};
 
 #[derive(Debug, Args)]
@@ -56,17 +56,8 @@ impl CreateArgs {
         let credential = arguments::secret_ref(&self.secret_ref)?;
         arguments::may_call(self.reach, &self.base_url).await?;
         let target_id = TargetId(Uuid::now_v7());
-        let metadata = Metadata {
-            org_id: self.org.clone(),
-            account_id: self.account.clone(),
-            target_id,
-            unit_id: None,
-            actor: session.actor.clone(),
-            on_behalf_of: None,
-            correlation_id: Uuid::now_v7(),
-            causation_id: None,
-            traceparent: None,
-        };
+        let (org, account) = (self.org.clone(), self.account.clone());
+        let metadata = AskedBy::from(session.actor.clone()).metadata(org, account, target_id, None);
         let new = NewTarget {
             target_id,
             org_id: self.org,
