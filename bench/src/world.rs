@@ -1,21 +1,17 @@
 //! A world of its own for one run: database, NATS prefix, channel, folder. Nothing of it is left afterwards.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use adapters::postgres::MIGRATOR;
-use adapters::units::UnitStore;
 use anyhow::Context as _;
 use domain::ids::{AccountId, OrgId, TargetId};
 use domain::metadata::{Actor, Metadata};
 use domain::target::{Configuration, NewTarget, TargetCommand};
 use domain::window::RateLimit;
 use futures::{StreamExt as _, TryStreamExt as _};
-use services::commands::Commands;
-use services::payloads::Payloads;
 use services::syncing::Syncing;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
@@ -64,9 +60,7 @@ impl World {
         let secrets = folder.path().join("secrets");
         std::fs::create_dir(&secrets)?;
         write_secret(&secrets.join("channel"))?;
-        let commands = Arc::new(Commands::new(Journal::new(pool.clone(), JournalOptions::default())));
-        let units = UnitStore::new(pool.clone());
-        let syncing = Syncing::new(commands, units.clone(), Arc::new(Payloads::new(units)));
+        let syncing = Syncing::over(Journal::new(pool.clone(), JournalOptions::default()));
         Ok(Self { channel, pool, nats, syncing, folder, database, server })
     }
 

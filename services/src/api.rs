@@ -67,6 +67,8 @@ pub struct ApiOptions {
     pub destinations: Destinations,
     /// Where traces can be looked at.
     pub trace_url: Option<TraceUrl>,
+    /// When the process is to stop.
+    pub stop: CancellationToken,
     /// How long those who come after the stop are served, until others know of it.
     pub drain: Duration,
 }
@@ -89,8 +91,8 @@ struct Inner {
     destinations: Destinations,
     trace_url: Option<TraceUrl>,
     live: Live,
-    /// The process is about to stop.
-    stopping: CancellationToken,
+    /// The process is to stop.
+    stop: CancellationToken,
     drain: Duration,
 }
 
@@ -106,7 +108,7 @@ impl Api {
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
-        let ApiOptions { destinations, trace_url, drain, .. } = options;
+        let ApiOptions { destinations, trace_url, stop, drain, .. } = options;
         Self {
             inner: Arc::new(Inner {
                 pool,
@@ -118,8 +120,8 @@ impl Api {
                 limiter,
                 destinations,
                 trace_url,
-                live: Live::default(),
-                stopping: CancellationToken::new(),
+                live: Live::until(stop.clone()),
+                stop,
                 drain,
             }),
         }
@@ -150,8 +152,8 @@ impl Api {
         &self.inner.live
     }
 
-    /// Serves until `stop`; requests under way end first.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+    /// Serves until the stop; requests under way end first.
+    pub async fn run(self, listener: TcpListener) {
         let sessions = self.inner.identity.sessions.clone();
         if self.inner.identity.local.is_none() {
             match sessions.end_links().await {
@@ -163,15 +165,9 @@ impl Api {
                 Err(error) => tracing::warn!(%error, "sessions that began with a link could not be ended"),
             }
         }
+        let (stop, drain) = (self.inner.stop.clone(), self.inner.drain);
         let swept = stop.child_token();
         tokio::spawn(swept.run_until_cancelled_owned(async move { sweep(&sessions).await }));
-        let (live, stopping, stopped) = (self.inner.live.clone(), self.inner.stopping.clone(), stop.clone());
-        tokio::spawn(async move {
-            stopped.cancelled().await;
-            stopping.cancel();
-            live.end();
-        });
-        let drain = self.inner.drain;
         server::serve(listener, router(self), stop, drain).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adapters::event_store::Journal;
 use adapters::units::{UnitSnapshot, UnitStore};
 use domain::hash::SnapshotHash;
 use domain::ids::{ExternalId, ListingId, UnitId};
@@ -115,6 +116,13 @@ pub struct Syncing {
 }
 
 impl Syncing {
+    /// Over a journal, with the units of its database.
+    pub fn over(journal: Journal) -> Self {
+        let units = UnitStore::new(journal.pool().clone());
+        let payloads = Arc::new(Payloads::new(units.clone()));
+        Self::new(Arc::new(Commands::new(journal)), units, payloads)
+    }
+
     /// Over these commands and units.
     pub fn new(commands: Arc<Commands>, units: UnitStore, payloads: Arc<Payloads>) -> Self {
         Self { commands, units, payloads, linking: Arc::default() }

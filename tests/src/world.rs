@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use adapters::postgres::MIGRATOR;
-use adapters::units::UnitStore;
 use anyhow::{Context, ensure};
 use async_nats::jetstream::message::StreamMessage;
 use domain::ids::{AccountId, ListingId, OrgId, TargetId, UnitId};
@@ -21,7 +19,6 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 use services::commands::Commands;
 use services::linking::AtChannel;
-use services::payloads::Payloads;
 use services::syncing::Syncing;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
@@ -73,10 +70,7 @@ pub struct World {
 
 /// Commands and syncs of a process that has seen nothing yet.
 fn syncing(pool: &PgPool) -> Syncing {
-    let commands = Arc::new(Commands::new(Journal::new(pool.clone(), JournalOptions::default())));
-    let units = UnitStore::new(pool.clone());
-    let payloads = Arc::new(Payloads::new(units.clone()));
-    Syncing::new(commands, units, payloads)
+    Syncing::over(Journal::new(pool.clone(), JournalOptions::default()))
 }
 
 fn variable(name: &str) -> anyhow::Result<String> {

@@ -63,7 +63,7 @@ async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
     };
     let (postgres, secret_store, identity_provider) = tokio::join!(postgres, api.inner.vault.answers(), provider);
     let nats = api.inner.nats.client.connection_state() == Connection::Connected;
-    let ready = postgres && nats && !api.inner.stopping.is_cancelled();
+    let ready = postgres && nats && !api.inner.stop.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, postgres, nats, secret_store, identity_provider }))
 }

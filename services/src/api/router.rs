@@ -68,7 +68,7 @@ fn docs() -> Router {
 /// After the stop an answer is the last one of its connection, so that the caller's next request goes elsewhere.
 async fn last(State(api): State<Api>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    if api.inner.stopping.is_cancelled() {
+    if api.inner.stop.is_cancelled() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

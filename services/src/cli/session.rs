@@ -1,12 +1,10 @@
 //! What a command works with: the connections it asks for, who gives it, and where its answer goes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
 use adapters::postgres::pending_migrations;
-use adapters::units::UnitStore;
 use anyhow::Context;
 use domain::ids::TargetId;
 use domain::metadata::Actor;
@@ -19,7 +17,6 @@ use super::failure::Failure;
 use super::output::Out;
 use crate::commands::Commands;
 use crate::config::Connections;
-use crate::payloads::Payloads;
 use crate::syncing::Syncing;
 
 /// Postgres answers a login within this time or counts as away.
@@ -74,9 +71,7 @@ impl Session {
 
     /// What commands on targets and listings go through.
     pub(super) fn syncing(&self, pool: &PgPool) -> Syncing {
-        let commands = Commands::new(Journal::new(pool.clone(), JournalOptions::default()));
-        let units = UnitStore::new(pool.clone());
-        Syncing::new(Arc::new(commands), units.clone(), Arc::new(Payloads::new(units)))
+        Syncing::over(Journal::new(pool.clone(), JournalOptions::default()))
     }
 }
 

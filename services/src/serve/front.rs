@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
-use adapters::units::UnitStore;
 use anyhow::Context as _;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -18,10 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Channels, identity};
 use crate::api::vault::Vault;
 use crate::api::{Api, ApiOptions};
-use crate::commands::Commands;
 use crate::config::{Connections, ServeOptions};
 use crate::drift::DriftReader;
-use crate::payloads::Payloads;
 use crate::syncing::Syncing;
 
 /// Requests mostly wait for Postgres.
@@ -67,20 +64,19 @@ impl Front {
         let _inside = self.handle.enter();
         let pool = self.pool.clone();
         let journal = Journal::telling(pool.clone(), JournalOptions::default(), appended);
-        let units = UnitStore::new(pool.clone());
-        let payloads = Arc::new(Payloads::new(units.clone()));
-        let syncing = Syncing::new(Arc::new(Commands::new(journal)), units, payloads);
+        let syncing = Syncing::over(journal);
         let vault = Vault::new(Arc::new(options.secrets.secrets()), options.keep_secrets_in);
         let api_options = ApiOptions {
             requests_per_second: options.api_rate,
             destinations: options.reach.destinations(),
             trace_url: options.trace_url.clone(),
+            stop: stop.clone(),
             drain: Duration::from_secs(options.drain_s),
         };
         let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());
         let identity = identity(&pool, options)?;
         let api = Api::new(pool, nats.clone(), syncing, identity, vault, drift, api_options);
-        let served = self.handle.spawn(api.run(self.listener, stop.clone()));
+        let served = self.handle.spawn(api.run(self.listener));
         roles.spawn(async move {
             // A panic has ended the process already.
             let _ = served.await;

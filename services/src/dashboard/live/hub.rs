@@ -48,17 +48,6 @@ pub struct Live {
     pub(in crate::dashboard) levels: Levels,
 }
 
-impl Default for Live {
-    fn default() -> Self {
-        Self {
-            topics: Arc::default(),
-            viewers: Arc::new(Semaphore::new(VIEWERS)),
-            ended: CancellationToken::new(),
-            levels: Levels::default(),
-        }
-    }
-}
-
 /// One who looks.
 #[derive(Debug)]
 pub(super) struct Look {
@@ -68,9 +57,9 @@ pub(super) struct Look {
 }
 
 impl Live {
-    /// Ends every stream, so that a stop does not wait for them.
-    pub fn end(&self) {
-        self.ended.cancel();
+    /// Pages that are live until `ended`: then every stream ends, so that a stop does not wait for them.
+    pub fn until(ended: CancellationToken) -> Self {
+        Self { topics: Arc::default(), viewers: Arc::new(Semaphore::new(VIEWERS)), ended, levels: Levels::default() }
     }
 
     pub(super) fn with_topics<T>(&self, act: impl FnOnce(&mut Topics) -> T) -> T {
