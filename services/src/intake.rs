@@ -79,12 +79,11 @@ impl Intake {
             () = stop.cancelled() => return Ok(()),
             consumer = self.ensure_streams() => consumer?,
         };
-        self.tell_dropped().await;
-        let mut looked_at = Instant::now();
+        let mut looked_at: Option<Instant> = None;
         while !stop.is_cancelled() {
-            if looked_at.elapsed() > LOOK {
+            if looked_at.is_none_or(|at| at.elapsed() > LOOK) {
                 self.tell_dropped().await;
-                looked_at = Instant::now();
+                looked_at = Some(Instant::now());
             }
             let (arrived, lost) = self.fetch(&consumer, stop).await?;
             if stop.is_cancelled() {

@@ -60,7 +60,7 @@ pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
     };
     let (method, route, status) = (method.as_str(), path.as_str(), response.status().as_u16());
     request_served(ServedRequest { method, route, status, seconds: began.elapsed().as_secs_f64() });
-    stage.set("http.response.status_code", i64::from(response.status().as_u16()));
+    stage.set("http.response.status_code", i64::from(status));
     if response.status().is_server_error() {
         stage.fail(response.status().to_string());
     }

@@ -27,7 +27,8 @@ pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> 
     let class = report.map_or("unchanged", |report| report.class.as_str());
     sync_tried(class);
     let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
-    count(calls, &job.target);
+    let host = host(&job.target);
+    calls.iter().for_each(|call| count_one(call, &host));
     let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
     let parent = job.metadata.traceparent.as_deref();
     let mut stage = match failed {
@@ -54,7 +55,7 @@ pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> 
         failed: None,
     });
     for call in calls {
-        tell_call(call, &host(&job.target), under.as_deref());
+        tell_call(call, &host, under.as_deref());
     }
     stage
 }

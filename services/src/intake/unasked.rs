@@ -24,15 +24,18 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 /// By the read model, which may lag: the journal decides. Whoever is at work on a unit has some time for it. A listing to
 /// which an older snapshot was sent again is among them, and has nothing to ask for. Two halves, each of which begins with
 /// what is new: most units and most listings are not.
-const BEHIND: &str = "
-SELECT listing_id FROM units AS u JOIN channel_listings AS c USING (org_id, unit_id)
-WHERE u.recorded_at > $3 AND c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
-    AND u.recorded_at < now() - interval '15 s' AND c.updated_at < now() - interval '15 s' AND listing_id > $1
-UNION
-SELECT listing_id FROM channel_listings AS c JOIN units AS u USING (org_id, unit_id)
-WHERE c.updated_at > $3 AND c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
-    AND u.recorded_at < now() - interval '15 s' AND c.updated_at < now() - interval '15 s' AND listing_id > $1
-ORDER BY listing_id LIMIT $2";
+fn behind() -> String {
+    let left_behind = "c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
+        AND u.recorded_at < now() - interval '15 s' AND c.updated_at < now() - interval '15 s' AND listing_id > $1";
+    format!(
+        "SELECT listing_id FROM units AS u JOIN channel_listings AS c USING (org_id, unit_id)
+         WHERE u.recorded_at > $3 AND {left_behind}
+         UNION
+         SELECT listing_id FROM channel_listings AS c JOIN units AS u USING (org_id, unit_id)
+         WHERE c.updated_at > $3 AND {left_behind}
+         ORDER BY listing_id LIMIT $2"
+    )
+}
 
 /// Looks at once, and then every now and then until `stop`.
 pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
@@ -59,13 +62,13 @@ pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
 
 /// Gives how many syncs were asked for.
 async fn look(syncing: &Syncing, since: DateTime<Utc>, stop: &CancellationToken) -> Result<usize, sqlx::Error> {
-    let (mut asked, mut after) = (0, Uuid::nil());
+    let (behind, mut asked, mut after) = (behind(), 0, Uuid::nil());
     while !stop.is_cancelled() {
-        let query = sqlx::query_scalar(BEHIND).bind(after).bind(PAGE).bind(since);
-        let behind: Vec<Uuid> = query.fetch_all(syncing.commands().journal().pool()).await?;
-        let Some(last) = behind.last() else { break };
+        let query = sqlx::query_scalar(&behind).bind(after).bind(PAGE).bind(since);
+        let listings: Vec<Uuid> = query.fetch_all(syncing.commands().journal().pool()).await?;
+        let Some(last) = listings.last() else { break };
         after = *last;
-        for listing in behind {
+        for listing in listings {
             match syncing.catch_up(ListingId(listing), Actor::service("intake")).await {
                 Ok(position) => asked += usize::from(position.flatten().is_some()),
                 Err(error) => tracing::warn!(listing_id = %listing, %error, "a listing could not catch up"),
