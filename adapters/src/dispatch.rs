@@ -10,6 +10,7 @@ mod circuit;
 mod lease;
 mod round;
 mod scope;
+mod server;
 mod settlement;
 mod shared_scope;
 mod slot;
@@ -19,6 +20,7 @@ pub use check::{BY_CIRCUIT, BY_TURN, DueCheck};
 pub use lease::{FinishedTry, Lease};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};
 pub use scope::ScopeLimit;
+pub use server::LONGEST_HOLD;
 pub use settlement::Settlement;
 pub use shared_scope::SharedScope;
 pub use slot::{Slot, SlotHold};
@@ -64,5 +66,16 @@ impl DispatchStore {
         let mut transaction = begin(&self.pool).await?;
         sqlx::query(TUNE).bind(durable).execute(&mut *transaction).await?;
         Ok(transaction)
+    }
+
+    /// A durable one in which slots can be taken.
+    async fn begin_round(&self) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+        let mut transaction = self.begin(true).await?;
+        if server::is_noted(&mut transaction).await? {
+            return Ok(transaction);
+        }
+        // In a transaction of its own: a round that gives nothing is not written.
+        server::note(transaction).await?;
+        self.begin(true).await
     }
 }

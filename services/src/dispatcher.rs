@@ -168,4 +168,9 @@ mod tests {
         }
         assert_eq!(DispatcherOptions::default().lease(), Duration::from_secs(35));
     }
+
+    #[test]
+    fn no_slot_is_held_for_longer_than_windows_rest_on_another_server() {
+        assert_eq!(START_GRACE + DispatcherOptions::default().call_timeout, adapters::dispatch::LONGEST_HOLD);
+    }
 }

@@ -117,7 +117,7 @@ impl DispatchStore {
     /// Two statements, because a lock that another dispatcher has just let go is granted under a snapshot that does
     /// not show what that dispatcher took: read together, both would take the same slots.
     pub async fn open_round(&self, request: &RoundRequest) -> Result<Round<'_>, sqlx::Error> {
-        let mut transaction = self.begin(true).await?;
+        let mut transaction = self.begin_round().await?;
         let waiting: Vec<Uuid> = request.waiting.iter().map(|target| target.0).collect();
         let locked: Vec<Uuid> = sqlx::query_scalar(&format!(
             "SELECT l.target_id FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
@@ -150,7 +150,7 @@ impl DispatchStore {
 
     /// Opens a round over one lane, for a slot of a check: whatever state its target is in, and without its work.
     pub async fn open_check(&self, target: TargetId) -> Result<Round<'_>, sqlx::Error> {
-        let mut transaction = self.begin(true).await?;
+        let mut transaction = self.begin_round().await?;
         let lock = "SELECT target_id FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE SKIP LOCKED";
         let locked: Vec<Uuid> = sqlx::query_scalar(lock).bind(target.0).fetch_all(&mut *transaction).await?;
         let rows = look(&mut transaction, &locked, 0, true).await?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use adapters::dispatch::{Claims, DispatchStore, ScopeLimit, Settlement, Slot};
+use adapters::dispatch::{Claims, DispatchStore, LONGEST_HOLD, ScopeLimit, Settlement, Slot};
 use domain::ids::TargetId;
 use domain::window::{RateLimit, Scope};
 
@@ -105,6 +105,27 @@ async fn what_is_told_late_of_a_slot_that_is_anothers_changes_nothing() {
     }
     quick.settle(&Settlement { unused: vec![held], ..Settlement::default() }).await.unwrap();
     assert!(take(&slow, target, HOLD).await.is_some());
+    database.close().await;
+}
+
+#[tokio::test]
+async fn on_another_server_every_window_counts_as_used_up() {
+    let database = Database::new().await;
+    let target = database.target(1, limit(3, 100)).await;
+    let store = database.dispatcher();
+    let held = take(&store, target, HOLD).await.unwrap();
+    assert!(take(&store, target, HOLD).await.is_some(), "a server that is noted for the first time is no other one");
+    // A promoted standby has another timeline, a restored backup another database.
+    database.run("UPDATE dispatch_server SET server = 'another/00000001/16384'").await;
+    assert!(take(&database.dispatcher(), target, HOLD).await.is_none(), "the third may have been taken there");
+    let free_in_s = "SELECT extract(epoch FROM min(free_at) - now())::float8 FROM rate_slots";
+    let rest: f64 = sqlx::query_scalar(free_in_s).fetch_one(&database.pool).await.unwrap();
+    assert!(rest > LONGEST_HOLD.as_secs_f64() - 1.0, "{rest} s: a call of there may be under way for as long");
+    // The end of a call that is known here frees its own slot as ever.
+    store.settle(&Settlement { answered: vec![held], ..Settlement::default() }).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(take(&store, target, HOLD).await.is_some());
+    assert!(take(&store, target, HOLD).await.is_none());
     database.close().await;
 }
 

@@ -1,0 +1,55 @@
+//! Whether the windows are those that the last slots were taken in.
+//!
+//! Invariant: a promoted standby or a restored backup may not know of slots that were taken last, so on another server
+//! every slot counts as taken just now. A crash alone loses none: slots are given out after their commit is on disk.
+
+use std::time::Duration;
+
+use sqlx::{Postgres, Transaction};
+
+/// The longest that a slot is held for a call of which nobody tells: its grace and the longest call there may be.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(25);
+
+/// Names this database and its history: a promotion begins a new timeline, a restored backup has another oid.
+const SERVER: &str = "(SELECT system_identifier FROM pg_control_system())
+    || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+    || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Whether the windows are on the server that they were on before.
+pub(super) async fn is_noted(transaction: &mut Transaction<'_, Postgres>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(&format!("SELECT (SELECT server FROM dispatch_server) IS NOT DISTINCT FROM ({SERVER})"))
+        .fetch_one(&mut **transaction)
+        .await
+}
+
+/// Takes note of the server that the windows are on now. On another one than before every window is used up.
+pub(super) async fn note(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+    // Whoever comes second waits for the first one's row here, and finds that there is nothing to do any more.
+    let noted: Option<bool> = sqlx::query_scalar(&format!(
+        "INSERT INTO dispatch_server AS here (server) VALUES ({SERVER})
+         ON CONFLICT (one) DO UPDATE SET server = excluded.server, since = excluded.since
+             WHERE here.server <> excluded.server
+         RETURNING xmax <> 0"
+    ))
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if noted != Some(true) {
+        return transaction.commit().await;
+    }
+    let rested = sqlx::query(
+        "UPDATE rate_slots s
+         SET free_at = greatest(s.free_at, clock_timestamp() + make_interval(secs => $1 + r.rest_ms / 1000.0))
+         FROM (SELECT t.scope, t.slot, l.rest_ms FROM rate_slots t JOIN rate_scopes l USING (scope)
+               WHERE l.rest_ms IS NOT NULL ORDER BY t.scope, t.slot FOR UPDATE OF t) r
+         WHERE s.scope = r.scope AND s.slot = r.slot",
+    )
+    .bind(LONGEST_HOLD.as_secs_f64())
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    tracing::warn!(
+        slots = rested.rows_affected(),
+        "the database is on another server, or was restored: every window counts as used up, as it may not know the last calls"
+    );
+    Ok(())
+}
