@@ -9,6 +9,7 @@ mod dashboard;
 mod drain;
 mod fairness;
 mod figures;
+mod floor;
 mod growth;
 mod journal;
 mod latency;
@@ -83,6 +84,8 @@ enum Command {
     Pressure(pressure::PressureOptions),
     /// The first view beside a large database, and syncs/s with and without viewers of live pages
     Dashboard(dashboard::DashboardOptions),
+    /// What a sync leaves behind, made by the servers alone: the least that it can cost
+    Floor(floor::FloorOptions),
     /// All of them, tiny: they still run
     Smoke,
 }
@@ -105,6 +108,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Memory(options) => memory::run(options, folder).await?,
         Command::Pressure(options) => pressure::run(options, folder).await?,
         Command::Dashboard(options) => dashboard::run(options).await?,
+        Command::Floor(options) => floor::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };
     writeln!(std::io::stdout(), "{figures}")?;

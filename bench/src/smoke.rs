@@ -7,7 +7,8 @@ use clap::{ArgMatches, FromArgMatches};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api, dashboard, fairness, growth, journal, latency, memory, pressure, rebuild, say, scale, sync, telemetry, window,
+    api, dashboard, fairness, floor, growth, journal, latency, memory, pressure, rebuild, say, scale, sync, telemetry,
+    window,
 };
 
 /// Figures by benchmark.
@@ -34,6 +35,7 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
         ("growth", &["claim_ratio"]),
         ("rebuild", &["rebuild_events_per_s", "live_events_per_s", "relay_events_per_s"]),
         ("scale", &["ratio_two"]),
+        ("floor", &["ratio_cpu", "ratio_throughput"]),
         ("memory", &["private_mb"]),
         ("pressure", &["peak_mb", "recovery_s"]),
         ("telemetry", &["ratio"]),
@@ -63,6 +65,8 @@ async fn whole(folder: Option<&Path>) -> anyhow::Result<Figures> {
     let mut all = Figures::new();
     let tiny = ["--changes=100", "--repeat=1", "--targets=4", "--paced-seconds=1"];
     note(&mut all, "sync", sync::run(&options(&tiny)?, folder).await?);
+    let tiny = ["--changes=100", "--repeat=1", "--targets=4"];
+    note(&mut all, "floor", floor::run(&options(&tiny)?, folder).await?);
     let tiny = ["--seconds=3", "--after=2", "--targets=1", "--limit=6/1s"];
     note(&mut all, "window", window::run(&options(&tiny)?, folder).await?);
     let tiny = ["--listings=50", "--repeat=1", "--targets=4", "--load=50", "--seconds=1", "--idle-changes=5"];
