@@ -4,8 +4,10 @@
 pub mod api;
 pub mod nats_server;
 pub mod otlp;
+pub mod postgres_server;
 pub mod process;
 pub mod sandbox;
+pub mod server_tools;
 pub mod unit;
 pub mod wait;
 pub mod world;

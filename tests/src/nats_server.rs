@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::process::Process;
+use crate::server_tools::Tools;
 use crate::wait::wait_until;
 
 /// A server, or several with their routes, may take so long to be there.
@@ -15,10 +16,8 @@ pub const TO_START: Duration = Duration::from_secs(60);
 
 /// The machine's own server, or the pinned one that `dev/up` has fetched.
 pub fn program() -> anyhow::Result<PathBuf> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../dev/torture");
-    let asked = Command::new(script).args(["printenv", "TORTURE_NATS_SERVER"]).output()?;
-    let program = PathBuf::from(String::from_utf8(asked.stdout)?.trim());
-    ensure!(program.is_file(), "no nats-server: {}", String::from_utf8_lossy(&asked.stderr));
+    let program = Tools::find()?.nats;
+    ensure!(program.is_file(), "no nats-server at {}", program.display());
     Ok(program)
 }
 

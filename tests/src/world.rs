@@ -36,6 +36,8 @@ pub const ACCOUNT: &str = "villas";
 /// What a world begins with, where that is not nothing.
 #[derive(Debug, Default)]
 pub struct Beginning {
+    /// A database of another Postgres than the shared one.
+    pub database_url: Option<String>,
     /// Other NATS servers than the shared one.
     pub nats_url: Option<String>,
     /// On how many of them each stream is.
@@ -65,6 +67,8 @@ pub struct World {
     database: String,
     /// Databases whose place was taken by a restore.
     replaced: Vec<String>,
+    /// Any database of its Postgres.
+    postgres_url: String,
     server: PgConnectOptions,
 }
 
@@ -94,15 +98,15 @@ impl World {
     /// The same with another beginning.
     pub async fn begin(beginning: Beginning, accounts: &[u64]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let base = variable("DATABASE_URL")?;
+        let Beginning { database_url, nats_url, replicas, prefix, tables, channel } = beginning;
+        let postgres_url = database_url.map_or_else(|| variable("DATABASE_URL"), Ok)?;
         let id = Uuid::now_v7().simple().to_string();
         let database = format!("e2e_{id}");
-        let server = PgConnectOptions::from_str(&base)?;
+        let server = PgConnectOptions::from_str(&postgres_url)?;
         let mut admin = server.connect().await?;
         sqlx::query(&format!("CREATE DATABASE {database}")).execute(&mut admin).await?;
         admin.close().await?;
         let pool = PgPoolOptions::new().max_connections(8).connect_with(server.clone().database(&database)).await?;
-        let Beginning { nats_url, replicas, prefix, tables, channel } = beginning;
         let nats_url = nats_url.map_or_else(|| variable("NATS_URL"), Ok)?;
         let prefix = prefix.unwrap_or_else(|| format!("e2e-{}", &id[20..])).parse()?;
         let nats = Nats::connect(&nats_url, prefix, "end-to-end").await?.with_replicas(replicas);
@@ -128,7 +132,20 @@ impl World {
         let syncing = syncing(&pool);
         let (published, started) = (AtomicI64::new(0), AtomicI64::new(0));
         let replaced = Vec::new();
-        Ok(Self { sandbox, pool, nats, syncing, published, started, folder, nats_url, database, replaced, server })
+        Ok(Self {
+            sandbox,
+            pool,
+            nats,
+            syncing,
+            published,
+            started,
+            folder,
+            nats_url,
+            database,
+            replaced,
+            postgres_url,
+            server,
+        })
     }
 
     /// The commands.
@@ -182,11 +199,30 @@ impl World {
         let before = printed.split("what was there is ").nth(1).and_then(|rest| rest.split(' ').next());
         let before = before.with_context(|| format!("it does not say where the one before is: {printed}"))?.to_owned();
         self.replaced.push(before.clone());
+        self.look_anew().await?;
+        Ok(before)
+    }
+
+    /// Another Postgres has the database from now on, a standby that was promoted. No process of the service may run.
+    pub async fn move_to(&mut self, postgres_url: &str) -> anyhow::Result<()> {
+        self.pool.close().await;
+        self.server = PgConnectOptions::from_str(postgres_url)?;
+        postgres_url.clone_into(&mut self.postgres_url);
+        self.look_anew().await
+    }
+
+    /// The database is another one than before, which may be older.
+    async fn look_anew(&mut self) -> anyhow::Result<()> {
         self.pool = self.pool_of(&self.database).await?;
         self.forget();
         let taken = self.count("SELECT coalesce(sum(count), 0)::bigint FROM intake_tally").await?;
         self.published.store(taken, Ordering::Relaxed);
-        Ok(before)
+        Ok(())
+    }
+
+    /// The name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
     }
 
     /// Commands from now on are those of a process that has seen nothing yet.
@@ -213,7 +249,7 @@ impl World {
     /// What programs of this world find in their environment.
     pub fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         Ok(vec![
-            ("DATABASE_URL", url_of(&variable("DATABASE_URL")?, &self.database)?),
+            ("DATABASE_URL", url_of(&self.postgres_url, &self.database)?),
             ("DISTRIBUTION_LISTEN", "127.0.0.1:0".to_owned()),
             ("NATS_URL", self.nats_url.clone()),
             ("NATS_PREFIX", self.nats.prefix.to_string()),

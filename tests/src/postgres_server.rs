@@ -1,16 +1,17 @@
-//! A Postgres that is reached by a socket alone; crashed and started again while a run lasts.
+//! A Postgres of one's own, reached by a socket alone: crashed, killed and started again, and copied to a standby that takes
+//! over.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use end_to_end::process::Process;
-use end_to_end::wait::wait_until;
 use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 
-use super::Tools;
+use crate::process::Process;
+use crate::server_tools::Tools;
+use crate::wait::wait_until;
 
 const PORT: u16 = 5432;
 const DATABASE: &str = "distribution";
@@ -25,37 +26,70 @@ pub struct PostgresServer {
     tools: Tools,
     data: PathBuf,
     log: PathBuf,
+    settings: Vec<String>,
     /// Not in the run's folder: a socket's path may have 107 bytes at most.
     socket: tempfile::TempDir,
     process: Option<Process>,
 }
 
 impl PostgresServer {
-    /// Makes a cluster and starts it.
+    /// Makes a cluster with its files in `folder`, and starts it.
     pub async fn start(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
-        let data = folder.join("postgres");
-        tools.own_folder(&data)?;
-        let socket = tempfile::Builder::new().prefix("torture-").tempdir_in("/tmp")?;
-        tools.own_folder(socket.path())?;
+        Self::start_with(tools, folder, &[]).await
+    }
+
+    /// The same with further settings, each `name=value`.
+    pub async fn start_with(tools: &Tools, folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+        let mut server = Self::stopped(tools, folder, "postgres", settings)?;
         let made = tools
             .command(&tools.postgres.join("initdb"))
             .arg("-D")
-            .arg(&data)
+            .arg(&server.data)
             .args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
             .output()
             .context("initdb cannot be run")?;
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-        let log = folder.join("postgres.log");
-        let mut server = Self { tools: tools.clone(), data, log, socket, process: None };
         server.run().await?;
-        let mut admin = server.options().database("postgres").connect().await?;
-        sqlx::query(&format!("CREATE DATABASE {DATABASE}")).execute(&mut admin).await?;
+        sqlx::query(&format!("CREATE DATABASE {DATABASE}")).execute(&mut server.admin().await?).await?;
         Ok(server)
+    }
+
+    /// A standby of this server, which may be in use: a copy that follows it, not synchronously.
+    pub async fn standby(&self, folder: &Path) -> anyhow::Result<Self> {
+        let mut standby = Self::stopped(&self.tools, folder, "standby", &[])?;
+        standby.settings.clone_from(&self.settings);
+        let copied = self
+            .tools
+            .command(&self.tools.postgres.join("pg_basebackup"))
+            .args(["-U", "postgres", "-p", &PORT.to_string(), "-X", "stream", "-R", "-c", "fast", "--no-sync", "-h"])
+            .arg(self.socket.path())
+            .arg("-D")
+            .arg(&standby.data)
+            .output()
+            .context("pg_basebackup cannot be run")?;
+        ensure!(copied.status.success(), "pg_basebackup failed: {}", String::from_utf8_lossy(&copied.stderr));
+        standby.run().await?;
+        Ok(standby)
+    }
+
+    fn stopped(tools: &Tools, folder: &Path, name: &str, settings: &[&str]) -> anyhow::Result<Self> {
+        let data = folder.join(name);
+        tools.own_folder(&data)?;
+        let socket = tempfile::Builder::new().prefix("torture-").tempdir_in("/tmp")?;
+        tools.own_folder(socket.path())?;
+        let log = folder.join(format!("{name}.log"));
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Ok(Self { tools: tools.clone(), data, log, settings, socket, process: None })
     }
 
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
         self.socket.path().join(format!(".s.PGSQL.{PORT}"))
+    }
+
+    /// The address of a database of its own, for `DATABASE_URL`.
+    pub fn url(&self) -> String {
+        format!("postgres:///{DATABASE}?host={}&port={PORT}&user=postgres", self.socket.path().display())
     }
 
     /// How to connect past every proxy.
@@ -64,9 +98,19 @@ impl PostgresServer {
         PgConnectOptions::new_without_pgpass().host(&folder).port(PORT).username("postgres").database(DATABASE)
     }
 
+    /// A connection to the server's own database.
+    pub async fn admin(&self) -> anyhow::Result<PgConnection> {
+        Ok(self.options().database("postgres").connect().await?)
+    }
+
     /// A pool past every proxy.
     pub fn pool(&self) -> PgPool {
         PgPoolOptions::new().max_connections(6).connect_lazy_with(self.options())
+    }
+
+    /// Whether it was started and has not been ended.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Starts it where it does not run, and waits until it answers.
@@ -76,7 +120,7 @@ impl PostgresServer {
             if self.process.is_none() {
                 self.process = Some(self.spawn()?);
             }
-            let answers = self.options().database("postgres").connect().await;
+            let answers = self.admin().await;
             let ended = self.process.as_mut().map(Process::ended).transpose()?.flatten();
             match (answers, ended) {
                 (Ok(_), None) => return Ok(()),
@@ -106,7 +150,7 @@ impl PostgresServer {
             "logging_collector=off",
             "log_line_prefix=%m [%p] ",
         ];
-        for setting in settings {
+        for setting in settings.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
         Process::spawn(command, &self.log)
@@ -122,6 +166,52 @@ impl PostgresServer {
             Ok(if ended { Ok(()) } else { Err("it runs".to_owned()) })
         })
         .await
+    }
+
+    /// kill -9: the server is lost. Its children see it and end.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// How far its log reaches, in bytes; of a standby, how much of it was replayed.
+    async fn reached(&self) -> anyhow::Result<i64> {
+        let sql = "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
+                           - '0/0'::pg_lsn)::bigint";
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut self.admin().await?).await?)
+    }
+
+    /// Waits until a standby has what this server has now.
+    pub async fn is_followed_by(&self, standby: &Self) -> anyhow::Result<()> {
+        let mine = self.reached().await?;
+        wait_until("the standby has everything", TO_START, || async {
+            let its = standby.reached().await?;
+            Ok(if its >= mine { Ok(()) } else { Err(format!("{its} of {mine}")) })
+        })
+        .await
+    }
+
+    /// A standby hears nothing more of its primary.
+    pub async fn cut_off(&self) -> anyhow::Result<()> {
+        let mut admin = self.admin().await?;
+        sqlx::query("ALTER SYSTEM SET primary_conninfo = ''").execute(&mut admin).await?;
+        sqlx::query("SELECT pg_reload_conf()").execute(&mut admin).await?;
+        wait_until("the standby is cut off", TO_START, || async {
+            let hears: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_wal_receiver")
+                .fetch_one(&mut self.admin().await?)
+                .await?;
+            Ok(if hears == 0 { Ok(()) } else { Err("it hears".to_owned()) })
+        })
+        .await
+    }
+
+    /// A standby becomes a primary, and is one when this returns.
+    pub async fn promote(&self) -> anyhow::Result<()> {
+        let promoted: bool =
+            sqlx::query_scalar("SELECT pg_promote(true, 60)").fetch_one(&mut self.admin().await?).await?;
+        ensure!(promoted, "the standby was not promoted: see {}", self.log.display());
+        Ok(())
     }
 
     /// Writes the database to a file.
