@@ -12,7 +12,10 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// A client that is gone without a word must not hold its locks: the server ends a transaction in which nothing is
 /// asked, and a connection whose other end no longer answers, within half a minute.
-const SESSION: [(&str, &str); 5] = [
+///
+/// Who waits for a lock here wants to see what its last holder wrote, whatever isolation a database or role has by default.
+const SESSION: [(&str, &str); 6] = [
+    ("default_transaction_isolation", "read\\ committed"),
     ("idle_in_transaction_session_timeout", "30s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
@@ -32,6 +35,19 @@ pub async fn connect(url: &str, connections: u32, application: &str) -> Result<P
         .test_before_acquire(false)
         .connect_with(options)
         .await
+}
+
+/// Whether Postgres answers, by a connection of the pool or else by a new one, each within `patience`; or why not, which the
+/// pool does not say: it tries until its own time-out, whatever the server answered.
+pub async fn answers(pool: &PgPool, patience: Duration) -> Result<(), String> {
+    if matches!(tokio::time::timeout(patience, sqlx::query("SELECT 1").execute(pool)).await, Ok(Ok(_))) {
+        return Ok(());
+    }
+    let anew = async { pool.connect_options().connect().await?.close().await };
+    match tokio::time::timeout(patience, anew).await {
+        Ok(asked) => asked.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
+    }
 }
 
 /// Begins a transaction with a statement of one's own. Whoever gives up waiting for it leaves nothing behind: sqlx forgets a

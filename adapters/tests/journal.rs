@@ -244,6 +244,39 @@ async fn a_commit_that_cannot_be_stored_fails_alone() {
     database.drop().await;
 }
 
+/// Each of them alone would wait for as long as all of them together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_time_is_waited_for_once_and_not_once_per_commit() {
+    let database = Database::new().await;
+    let options = database.pool.connect_options().as_ref().clone().options([("statement_timeout", "200ms")]);
+    let hurried = PgPoolOptions::new().connect_with(options).await.unwrap();
+    let journal = Journal::new(hurried.clone(), JournalOptions::default());
+    let mut held = database.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE events IN SHARE MODE").execute(&mut *held).await.unwrap();
+    let deposit = |number: usize| {
+        let journal = journal.clone();
+        async move {
+            let mut context = EventStore::<Account>::load_aggregate(&journal, &format!("a{number}")).await.unwrap();
+            let events = vec![AccountEvent::Deposited { amount: 1 }];
+            events.iter().for_each(|event| context.aggregate().apply(event.clone()));
+            EventStore::<Account>::commit(&journal, events, context, metadata()).await
+        }
+    };
+    let began = std::time::Instant::now();
+    let outcomes = futures::future::join_all((0..40).map(&deposit)).await;
+    let took = began.elapsed();
+    assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+    let said = format!("{:?}", outcomes[0]);
+    assert!(said.contains("statement timeout"), "{said}");
+    assert!(took < std::time::Duration::from_secs(4), "40 commits waited for {took:?}");
+    held.rollback().await.unwrap();
+    let outcomes = futures::future::join_all((0..40).map(&deposit)).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(balance(&journal, "a39").await, Account { balance: 1, events: 1 }, "what timed out was not written");
+    hurried.close().await;
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_follows_settled_positions_misses_nothing() {
     let database = Database::new().await;

@@ -29,11 +29,11 @@ use domain::port::Channel;
 use domain::retry::RetryPolicy;
 use domain::window::{RateLimit, Scope};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::payloads::Payloads;
+use crate::stopping::Stopping;
 use gate::Gate;
 
 /// From the moment a slot is granted until its call must have started.
@@ -132,15 +132,15 @@ impl Dispatcher {
     }
 
     /// Works until `stop`, then lets the calls under way end and records them.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, stopping: Stopping) {
         while let Err(error) = self.ensure_egress().await {
             tracing::warn!(error = %error, "the dispatcher cannot reach the database");
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stopping.asked.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
-        Gate::new(self.store, self.nats, self.shared, stop).run().await;
+        Gate::new(self.store, self.nats, self.shared, stopping).run().await;
     }
 
     /// A dispatcher without a limit for its address leaves what others behind it were given.

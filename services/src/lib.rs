@@ -22,6 +22,7 @@ pub mod projector;
 pub mod relay;
 pub mod replay_point;
 pub mod serve;
+pub mod stopping;
 pub mod syncing;
 pub mod telemetry;
 #[cfg(test)]

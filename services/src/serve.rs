@@ -1,5 +1,6 @@
 //! Running the roles until a signal: the first one stops gently, the second one at once.
 
+mod database;
 mod front;
 
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use anyhow::Context;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::api::identity::Identity;
 use crate::commands::Commands;
@@ -26,9 +26,15 @@ use crate::intake::Intake;
 use crate::payloads::Payloads;
 use crate::projector::Projector;
 use crate::relay::Relay;
+use crate::stopping::Stopping;
 use crate::syncing::Syncing;
 use crate::telemetry::{self, Logs};
 use front::{Front, Threads};
+
+/// A stop waits for a Postgres that is away for so much longer than it drains.
+const WITHOUT_POSTGRES: Duration = Duration::from_secs(5);
+/// What was cut, or only tells how the process does, has so long to end.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Runs the roles until SIGTERM or ctrl-c.
 ///
@@ -36,7 +42,8 @@ use front::{Front, Threads};
 /// would leave its leases, its slots or the journal's queue to nobody.
 pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs) -> anyhow::Result<()> {
     abort_on_panic();
-    let stop = CancellationToken::new();
+    let stopping = Stopping::default();
+    let stop = &stopping.asked;
     let pool = connections.postgres(options.pool).await?;
     if !options.no_migrate {
         MIGRATOR.run(&pool).await.context("failed to bring the schema up to date")?;
@@ -45,8 +52,9 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     nats.ensure_streams().await?;
     let front = if options.runs(Role::Api) { Some(Front::open(connections, options).await?) } else { None };
     let mut watchers = JoinSet::new();
-    let told = telemetry::serve(&options.telemetry, logs, &pool, &nats, &mut watchers, &stop).await?;
-    let (mut roles, _threads) = start(&pool, &nats, options, front, &stop)?;
+    let told = telemetry::serve(&options.telemetry, logs, &pool, &nats, &mut watchers, stop).await?;
+    watchers.spawn(database::watch(pool.clone(), stop.clone()));
+    let (mut roles, _threads) = start(&pool, &nats, options, front, &stopping)?;
     tracing::info!(roles = ?options.roles(), "serving");
     tokio::select! {
         () = signal() => {}
@@ -54,12 +62,17 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     }
     tracing::info!("stopping: calls under way end and are recorded; a second signal stops at once");
     stop.cancel();
-    let gently = async { while roles.join_next().await.is_some() {} };
     tokio::select! {
-        () = gently => tracing::info!("stopped"),
+        () = all(&mut roles) => tracing::info!("stopped"),
         () = signal() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
+        () = stopping.watch(&pool, Duration::from_secs(options.drain_s) + WITHOUT_POSTGRES) => {}
     }
-    while watchers.join_next().await.is_some() {}
+    if stopping.in_vain.is_cancelled() {
+        let _ = tokio::time::timeout(LAST, all(&mut roles)).await;
+    }
+    if tokio::time::timeout(LAST, all(&mut watchers)).await.is_err() {
+        watchers.shutdown().await;
+    }
     // The last of the traces is sent by a thread that may block.
     if let Some(told) = Arc::into_inner(told) {
         tokio::task::spawn_blocking(move || told.stop()).await?;
@@ -67,13 +80,19 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     Ok(())
 }
 
+/// Until each of them has ended.
+async fn all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
 fn start(
     pool: &PgPool,
     nats: &Nats,
     options: &ServeOptions,
     front: Option<Front>,
-    stop: &CancellationToken,
+    stopping: &Stopping,
 ) -> anyhow::Result<(JoinSet<()>, Option<Threads>)> {
+    let stop = &stopping.asked;
     let mut roles = JoinSet::new();
     let head = watch::Sender::new(0);
     let appended = head.subscribe();
@@ -106,7 +125,7 @@ fn start(
             ..DispatcherOptions::default()
         };
         let dispatcher = Dispatcher::new(pool.clone(), nats.clone(), commands, payloads, channels, options);
-        roles.spawn(dispatcher.run(stop.clone()));
+        roles.spawn(dispatcher.run(stopping.clone()));
     }
     Ok((roles, threads))
 }

@@ -11,6 +11,8 @@ mod intake;
 mod levels;
 mod main_job;
 mod nats_cluster;
+mod postgres_standby;
+mod postgres_trouble;
 mod relaying;
 mod restore;
 mod stops;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::postgres_server::PostgresServer;
 use end_to_end::process::Process;
+use end_to_end::server_tools::Tools;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::{ORG, World};
+use end_to_end::world::{Beginning, ORG, World};
 use serde_json::{Value, json};
 
 /// Every call that the channel saw stands in the audit, and every call there was seen.
@@ -66,6 +68,46 @@ async fn a_stop_ends_the_calls_under_way_and_leaves_nothing_to_time_out() -> any
     assert_eq!(world.sandbox.account(8300).await?["duplicate_references"], 0);
     assert!(calls_match(&world, 8300).await? >= 120);
     assert_eq!(world.count("SELECT max(attempts)::bigint FROM outbound_audit").await?, 1, "no attempt was burned");
+    world.close().await
+}
+
+/// The channel is slower than the stop waits, and Postgres is gone: nothing that happens now can be written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_without_postgres_ends_soon_and_the_next_process_goes_on() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let mut postgres = PostgresServer::start(&tools, folder.path()).await?;
+    let world = World::begin(Beginning { database_url: Some(postgres.url()), ..Beginning::default() }, &[8320]).await?;
+    let target = world.target(8320, RateLimit::new(30, 1_000)?).await?;
+    let mut service = world.serve_with("", &["--drain-s", "1"])?;
+    let units = names(20);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(20, 1).await?;
+    world.sandbox.fault(json!({ "kind": "latency", "min_ms": 4000, "max_ms": 15_000 })).await?;
+    world.link(target, &units).await?;
+    wait_until("calls are under way", Duration::from_secs(30), || async {
+        let waiting = world.sandbox.arrivals(8320).await?.iter().filter(|call| call["status"].is_null()).count();
+        Ok(if waiting >= 5 { Ok(()) } else { Err(format!("{waiting} calls")) })
+    })
+    .await?;
+    postgres.kill();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let asked = Instant::now();
+    assert!(service.stopped().await?, "it ended well: {}", service.printed());
+    let took = asked.elapsed();
+    let printed = service.printed();
+    println!("the stop took {took:?}");
+    assert!(took < Duration::from_secs(11), "1 s to drain, 5 s for Postgres, and a little: {took:?}\n{printed}");
+    assert!(printed.contains("stopping without Postgres"), "{printed}");
+    let told = printed.matches("an outcome could not be recorded before the stop").count();
+    assert!(told >= 5, "the log has each push that was cut, and has {told}: {printed}");
+    world.sandbox.heal().await?;
+    postgres.run().await?;
+    let _next = world.serve("")?;
+    world.drained(Duration::from_secs(120)).await?;
+    assert_eq!(world.sandbox.listings(8320).await?.len(), 20, "no listing twice, none missing");
+    assert_eq!(world.sandbox.account(8320).await?["duplicate_references"], 0);
+    world.audit_is_whole().await?;
     world.close().await
 }
 

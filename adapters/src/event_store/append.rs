@@ -67,8 +67,8 @@ async fn append_each(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, S
             Ok(written) => answers.extend(written.into_iter().map(Ok)),
             Err(error) => {
                 answers.push(refusal(&error));
-                if error.as_database_error().is_none() {
-                    // The database is gone: no use in waiting for it once per commit.
+                if concerns_all(&error) {
+                    // No use in waiting for the database once per commit.
                     answers.resize_with(commits.len(), || refusal(&error));
                     break;
                 }
@@ -80,6 +80,13 @@ async fn append_each(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, S
 
 fn refusal(error: &sqlx::Error) -> Result<Written, String> {
     if is_race(error) { Ok(None) } else { Err(error.to_string()) }
+}
+
+/// The next commit would fare no better: the database is gone, or it has no time, no room or no lock for us. By the classes of
+/// SQLSTATE: connection, transaction state, resources, object state (locks), operator intervention (time-outs), system.
+fn concerns_all(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return true };
+    error.code().is_some_and(|code| ["08", "25", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)))
 }
 
 /// Unique violation, serialization failure or deadlock: somebody else was faster.

@@ -10,13 +10,13 @@ use domain::ids::{ListingId, TargetId};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::checks;
 use super::message::Message;
 use super::waiting::WaitingCalls;
 use super::{EXTENDED_EACH, Shared};
+use crate::stopping::Stopping;
 
 /// The longest sleep: nudges are hints, this is the guarantee.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -49,11 +49,11 @@ pub(super) struct Gate {
     pub(super) workers: TaskTracker,
     extended_at: Instant,
     swept_at: Option<Instant>,
-    pub(super) stop: CancellationToken,
+    pub(super) stopping: Stopping,
 }
 
 impl Gate {
-    pub(super) fn new(store: DispatchStore, nats: Nats, shared: Arc<Shared>, stop: CancellationToken) -> Self {
+    pub(super) fn new(store: DispatchStore, nats: Nats, shared: Arc<Shared>, stopping: Stopping) -> Self {
         let (outbox, inbox) = mpsc::unbounded_channel();
         Self {
             store,
@@ -70,15 +70,28 @@ impl Gate {
             workers: TaskTracker::new(),
             extended_at: Instant::now(),
             swept_at: None,
-            stop,
+            stopping,
         }
     }
 
-    pub(super) async fn run(mut self) {
-        let checks = checks::run(self.store.clone(), self.shared.clone(), self.outbox.clone(), self.stop.clone());
+    pub(super) async fn run(self) {
+        let (workers, in_vain) = (self.workers.clone(), self.stopping.in_vain.clone());
+        tokio::select! {
+            () = self.work() => {}
+            () = in_vain.cancelled() => {
+                // Each tells the log of what it had under way.
+                workers.close();
+                workers.wait().await;
+            }
+        }
+    }
+
+    async fn work(mut self) {
+        let checks =
+            checks::run(self.store.clone(), self.shared.clone(), self.outbox.clone(), self.stopping.asked.clone());
         self.workers.spawn(checks);
         let mut nudges = None;
-        while !self.stop.is_cancelled() {
+        while !self.stopping.asked.is_cancelled() {
             let began = Instant::now();
             if nudges.is_none() {
                 nudges = self.nats.client.subscribe(self.nats.prefix.nudge_queue()).await.ok();
@@ -155,7 +168,7 @@ impl Gate {
         };
         let mut heard = None;
         let alive = tokio::select! {
-            () = self.stop.cancelled() => true,
+            () = self.stopping.asked.cancelled() => true,
             () = tokio::time::sleep(sleep) => true,
             alive = nudged => alive,
             message = self.inbox.recv() => { heard = message; true }

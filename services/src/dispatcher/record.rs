@@ -6,11 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::listing::{ListingCommand, Progress, SyncReport};
 use domain::outcome::OutcomeClass;
 use domain::port::PushReport;
-use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::job::Job;
 use crate::commands::CommandError;
+use crate::stopping::Stopping;
 
 /// The wait before an outcome is written again; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -73,13 +73,17 @@ pub(super) fn sync_report(
 
 /// Writes the outcome down, however long that takes: the calls were made, so they must be told. Gives up where it can
 /// never be written here, and a while after a stop; what is not told is done again by whoever comes next.
-pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stop: &CancellationToken) -> bool {
+pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopping: &Stopping) -> bool {
     let listing_id = job.link.listing_id;
     let (mut wait, mut tries_after_stop) = (FIRST_WAIT, 0);
     while tries_after_stop < TRIES_AFTER_STOP {
-        tries_after_stop += u32::from(stop.is_cancelled());
+        tries_after_stop += u32::from(stopping.asked.is_cancelled());
         let command = ListingCommand::RecordOutcome(report.clone());
-        match shared.commands.listing(listing_id, command, &job.metadata).await {
+        let written = tokio::select! {
+            written = shared.commands.listing(listing_id, command, &job.metadata) => written,
+            () = stopping.in_vain.cancelled() => break,
+        };
+        match written {
             Ok(_) => return true,
             Err(CommandError::Refused(refusal)) => {
                 tracing::error!(%listing_id, %refusal, "an outcome was refused");
@@ -98,4 +102,11 @@ pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stop:
     }
     tracing::error!(%listing_id, ?report, "an outcome could not be recorded before the stop");
     false
+}
+
+/// The log alone is told of a push that was cut because nothing could be written down any more: what of it arrived, the
+/// next one finds out at the channel.
+pub(super) fn log_cut(job: &Job) {
+    let (listing_id, sync_id) = (job.link.listing_id, job.pending.sync_id);
+    tracing::error!(%listing_id, %sync_id, "a push was cut: an outcome could not be recorded before the stop");
 }

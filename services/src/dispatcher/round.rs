@@ -104,7 +104,7 @@ impl Gate {
 
     fn start(&mut self, lease: Lease, granted: Granted) {
         self.active.insert(lease.listing_id, lease);
-        self.workers.spawn(work(self.shared.clone(), lease, granted, self.outbox.clone(), self.stop.clone()));
+        self.workers.spawn(work(self.shared.clone(), lease, granted, self.outbox.clone(), self.stopping.clone()));
     }
 
     /// Calls still wait in some of these lanes: when is it worth to look again?

@@ -11,17 +11,17 @@ use domain::outcome::OutcomeClass;
 use domain::port::{Push, PushReport};
 use domain::text::trace_id;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::granted::Granted;
 use super::host::Host;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
-use super::record::{log, record, sync_report};
+use super::record::{log, log_cut, record, sync_report};
 use super::trace::{self, Moments};
 use super::{Shared, health};
 use crate::payloads::PayloadError;
+use crate::stopping::Stopping;
 
 /// How long a listing that cannot be worked on now is kept before it is given back.
 const HELD_FOR: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(super) async fn work(
     lease: Lease,
     first: Granted,
     gate: mpsc::UnboundedSender<Message>,
-    stop: CancellationToken,
+    stopping: Stopping,
 ) {
     let claimed_at = Utc::now();
     let mut job = match read(&shared, lease).await {
@@ -53,7 +53,7 @@ pub(super) async fn work(
         listing_id = %lease.listing_id,
         sync_id = %job.pending.sync_id,
     );
-    work_on(&shared, lease, &mut job, claimed_at, first, &gate, &stop).instrument(span).await;
+    work_on(&shared, lease, &mut job, claimed_at, first, &gate, &stopping).instrument(span).await;
 }
 
 async fn work_on(
@@ -63,7 +63,7 @@ async fn work_on(
     claimed_at: DateTime<Utc>,
     first: Granted,
     gate: &mpsc::UnboundedSender<Message>,
-    stop: &CancellationToken,
+    stopping: &Stopping,
 ) {
     let started_at = Utc::now();
     let host = Host {
@@ -78,7 +78,10 @@ async fn work_on(
         first: Mutex::new(Some(first)),
         intent: Mutex::new(None),
     };
-    let attempt = attempt(shared, job, &host).await;
+    let attempt = tokio::select! {
+        attempt = attempt(shared, job, &host) => attempt,
+        () = stopping.in_vain.cancelled() => return log_cut(job),
+    };
     host.give_back();
     let ended = match attempt {
         Attempt::Postponed(reason) => {
@@ -91,7 +94,10 @@ async fn work_on(
     };
     if let Some(report) = &ended {
         log(job, report);
-        health::report(shared, &job.target, &job.metadata, report).await;
+        tokio::select! {
+            () = health::report(shared, &job.target, &job.metadata, report) => {}
+            () = stopping.in_vain.cancelled() => {}
+        }
         if let Some(failed) = health::failed(report) {
             let _ = gate.send(Message::Ended(job.target.target_id, failed));
         }
@@ -99,7 +105,7 @@ async fn work_on(
     let stage = trace::tell(job, Moments { claimed_at, started_at }, ended.as_ref());
     job.metadata.traceparent = stage.traceparent();
     let report = sync_report(shared, job, started_at, ended);
-    let told = record(shared, job, report, stop).await;
+    let told = record(shared, job, report, stopping).await;
     drop(stage);
     let ordinal = i64::try_from(job.pending.ordinal).unwrap_or(i64::MAX);
     let _ = gate.send(if told {

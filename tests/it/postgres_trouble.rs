@@ -1,0 +1,225 @@
+//! A Postgres that answers, but not with what was asked for: full of others' connections, out of time behind a lock, out of a
+//! deadlock, or with defaults of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::ids::TargetId;
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::postgres_server::PostgresServer;
+use end_to_end::process::Process;
+use end_to_end::server_tools::Tools;
+use end_to_end::unit::{described, names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::{Beginning, ORG, World};
+use serde_json::Value;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+
+/// Units with a listing each, which are at the channel.
+async fn with_listings(world: &World, account: u64, units: &[String]) -> anyhow::Result<TargetId> {
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(i64::try_from(units.len())?, 1).await?;
+    world.link(target, units).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    Ok(target)
+}
+
+async fn publish(world: &World, units: &[String], revision: u64, description: &str) -> anyhow::Result<()> {
+    let changed: Vec<Value> = units.iter().map(|name| described(name, revision, description)).collect();
+    world.publish(&changed).await
+}
+
+/// Nothing was lost, doubled or given up, and nobody had to do anything.
+async fn all_is_well(world: &World, account: u64, units: usize, description: &str) -> anyhow::Result<()> {
+    wait_until("each unit's last state is at the channel", Duration::from_secs(90), || async {
+        let listings = world.sandbox.listings(account).await?;
+        let there = listings.iter().filter(|listing| listing["description"] == description).count();
+        Ok(if there == units { Ok(()) } else { Err(format!("{there} of {}", listings.len())) })
+    })
+    .await?;
+    world.drained(Duration::from_secs(60)).await?;
+    assert_eq!(world.sandbox.listings(account).await?.len(), units, "no listing twice");
+    assert_eq!(world.sandbox.account(account).await?["duplicate_references"], 0);
+    world.audit_is_whole().await?;
+    let lost =
+        "SELECT count(*) FROM outbound_audit WHERE outcome NOT IN ('accepted', 'superseded', 'skipped_unchanged')";
+    assert_eq!(world.count(lost).await?, 0);
+    assert_eq!(world.nats.dead_letter_count().await?, 0);
+    Ok(())
+}
+
+/// A session of the test's own on the world's database, with none of the database's own settings.
+async fn session(world: &World) -> anyhow::Result<PgConnection> {
+    let options = world.pool.connect_options().as_ref().clone();
+    let mut session = options.options([("statement_timeout", "0")]).connect().await?;
+    sqlx::query("SET lock_timeout = 0").execute(&mut session).await?;
+    Ok(session)
+}
+
+async fn says(process: &Process, words: &str) -> anyhow::Result<()> {
+    wait_until("the log says why", Duration::from_secs(30), || async {
+        let printed = process.printed();
+        Ok(if printed.contains(words) { Ok(()) } else { Err(format!("no {words:?} in {printed}")) })
+    })
+    .await
+}
+
+/// Every connection that Postgres has is somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_postgres_is_told_and_waited_for_and_needs_no_restart() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let postgres = PostgresServer::start_with(&tools, folder.path(), &["max_connections=40"]).await?;
+    let beginning = Beginning { database_url: Some(postgres.url()), ..Beginning::default() };
+    let world = World::begin(beginning, &[8730]).await?;
+    let mut service = world.serve_with("", &["--pool", "8"])?;
+    let units = names(20);
+    with_listings(&world, 8730, &units).await?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    assert_eq!(owner.get("/health/ready").await?.status, 200);
+
+    // They take each connection that comes free, and keep it.
+    let storm = Arc::new(AtomicBool::new(true));
+    let callers = (0..8).map(|_| {
+        let (options, storm) = (postgres.options().database("postgres"), storm.clone());
+        tokio::spawn(async move {
+            let mut kept = Vec::new();
+            while storm.load(Ordering::Relaxed) {
+                match options.connect().await {
+                    Ok(connection) => kept.push(connection),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+            kept.len()
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    wait_until("the service has no connection left", Duration::from_secs(60), || async {
+        let ended =
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'distribution'";
+        let ended = world.count(ended).await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(if ended == 0 { Ok(()) } else { Err(format!("it had {ended}")) })
+    })
+    .await?;
+    let asked = Instant::now();
+    let ready = owner.get("/health/ready").await?.expect(503)?;
+    assert!(asked.elapsed() < Duration::from_secs(6), "readiness took {:?}", asked.elapsed());
+    assert_eq!((&ready.json()["ready"], &ready.json()["postgres"]), (&Value::Bool(false), &Value::Bool(false)));
+    assert_eq!(owner.get("/health/live").await?.status, 204, "a restart would not help");
+    let refused = owner.get("/api/channels/listings").await?.expect(503)?;
+    assert!(!refused.header("retry-after").is_empty(), "{}", refused.text);
+    says(&service, "too many clients already").await?;
+    let (code, _, error) = world.run(&["queue"])?;
+    assert!(code == 3 && error.contains("too many clients already"), "{code}: {error}");
+    publish(&world, &units, 2, "During the storm.").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    storm.store(false, Ordering::Relaxed);
+    let mut taken = 0;
+    for caller in callers {
+        taken += caller.await?;
+    }
+    assert!(taken > 10, "{taken} connections are no storm");
+    wait_until("it is ready again", Duration::from_secs(30), || async {
+        let ready = owner.get("/health/ready").await?;
+        Ok(if ready.status == 200 { Ok(()) } else { Err(ready.text) })
+    })
+    .await?;
+    world.taken(20, 2).await?;
+    all_is_well(&world, 8730, 20, "During the storm.").await?;
+    says(&service, "Postgres answers again").await?;
+    assert_eq!(service.ended()?, None, "it is the same process");
+    world.close().await
+}
+
+/// A role or database with time-outs, and somebody who holds a lock for longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_time_out_behind_a_lock_lose_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8740]).await?;
+    for setting in ["statement_timeout = '400ms'", "lock_timeout = '300ms'"] {
+        sqlx::query(&format!("ALTER DATABASE {} SET {setting}", world.database())).execute(&world.pool).await?;
+    }
+    let mut service = world.serve("")?;
+    let units = names(40);
+    with_listings(&world, 8740, &units).await?;
+    for (revision, table, description) in [
+        (2, "events", "The journal was locked."),
+        (3, "dispatch_lanes", "The lanes were locked."),
+        (4, "projection_checkpoints", "The read models were locked."),
+    ] {
+        let mut holder = session(&world).await?;
+        let mut lock = holder.begin().await?;
+        sqlx::query(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).execute(&mut *lock).await?;
+        publish(&world, &units, revision, description).await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        lock.rollback().await?;
+        let released = Instant::now();
+        all_is_well(&world, 8740, 40, description).await?;
+        println!("{table}: all was well {:.1} s after the lock", released.elapsed().as_secs_f64());
+    }
+    let printed = service.printed();
+    let said = ["due to statement timeout", "due to lock timeout"].iter().any(|words| printed.contains(words));
+    assert!(said, "the log says why: {printed}");
+    assert_eq!(service.ended()?, None);
+    world.close().await
+}
+
+/// Somebody takes the locks of a window in the wrong order, and a dispatcher is the one that Postgres ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatcher_that_loses_a_deadlock_goes_on() -> anyhow::Result<()> {
+    let world = World::new(&[8750]).await?;
+    let mut service = world.serve("")?;
+    let units = names(10);
+    let target = with_listings(&world, 8750, &units).await?;
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let mut holder = session(&world).await?;
+    // Whoever looks first is ended; this one does not look.
+    sqlx::query("SET deadlock_timeout = '1min'").execute(&mut holder).await?;
+    let mut lock = holder.begin().await?;
+    let slots = "SELECT 1 FROM rate_slots WHERE scope = 'target:' || $1::uuid FOR UPDATE";
+    sqlx::query(slots).bind(target.0).execute(&mut *lock).await?;
+    publish(&world, &units, 2, "After the deadlock.").await?;
+    wait_until("a dispatcher waits for a slot", Duration::from_secs(10), || async {
+        let waiting = world.count("SELECT count(*) FROM pg_locks WHERE NOT granted").await?;
+        Ok(if waiting > 0 { Ok(()) } else { Err("nobody waits".to_owned()) })
+    })
+    .await?;
+    let lane = "SELECT 1 FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE";
+    let taken =
+        tokio::time::timeout(Duration::from_secs(20), sqlx::query(lane).bind(target.0).execute(&mut *lock)).await;
+    assert!(matches!(taken, Ok(Ok(_))), "the lane came free when the dispatcher was ended: {taken:?}");
+    lock.rollback().await?;
+    says(&service, "deadlock detected").await?;
+    all_is_well(&world, 8750, 10, "After the deadlock.").await?;
+    assert!(world.count(deadlocks).await? >= 1);
+    assert_eq!(service.ended()?, None);
+    world.close().await
+}
+
+/// Windows and the journal's fence are decided by what the last holder of a lock wrote, which a transaction of a stricter
+/// isolation would not see: the sessions of the service have their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_default_is_serializable_changes_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8760]).await?;
+    let setting = format!("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", world.database());
+    sqlx::query(&setting).execute(&world.pool).await?;
+    let service = world.serve("")?;
+    let second = world.serve("intake,dispatcher")?;
+    let units = names(60);
+    let target = world.target(8760, RateLimit::new(25, 1_000)?).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.link(target, &units).await?;
+    publish(&world, &units, 2, "Serialized by default.").await?;
+    world.taken(60, 2).await?;
+    all_is_well(&world, 8760, 60, "Serialized by default.").await?;
+    let summary = world.sandbox.get("/summary?window_ms=1000").await?;
+    assert!(summary["accounts"]["8760"]["worst_window"].as_u64() <= Some(25), "{summary}");
+    for process in [&service, &second] {
+        assert!(!process.printed().contains("could not serialize"), "{}", process.printed());
+    }
+    world.close().await
+}
