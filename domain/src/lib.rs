@@ -26,4 +26,7 @@ pub mod target;
 pub mod text;
 pub mod unit;
 pub mod upcast;
+#[cfg(test)]
+#[path = "../../fuzz/variations.rs"]
+mod variations;
 pub mod window;

@@ -5,6 +5,8 @@ mod arrival;
 mod calendar;
 mod capacity;
 mod code;
+#[cfg(any(test, fuzzing))]
+pub mod door;
 mod kind;
 mod night;
 mod photo;

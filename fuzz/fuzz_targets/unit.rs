@@ -2,7 +2,4 @@
 
 #![no_main]
 
-#[path = "../unit_promises.rs"]
-mod unit_promises;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| unit_promises::read(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| domain::unit::door::read(bytes));

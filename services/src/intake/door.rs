@@ -1,8 +1,5 @@
 //! Messages about units as anybody may publish them, for the fuzz target `unit_message`. No part of the program.
 
-#[path = "../../../fuzz/unit_promises.rs"]
-mod unit_promises;
-
 use adapters::nats::Prefix;
 use adapters::units::UnitSnapshot;
 use async_nats::{HeaderMap, HeaderName, HeaderValue, Message};
@@ -35,7 +32,6 @@ pub fn message(bytes: &[u8]) {
         description: None,
         length: bytes.len(),
     };
-    unit_promises::read(body);
     match decode(&prefix, &message).unit {
         Ok((unit, snapshot)) => {
             let again = UnitChanged::from_value(unit.raw).expect("a snapshot is read again");

@@ -1,11 +1,11 @@
 //! What holds of every body of a unit message: it is refused with reasons, or says the same whenever it is read again and
-//! can be sent to a channel. Used by the fuzz target `unit`, which needs nothing but the domain, and by the intake's door.
+//! can be sent to a channel. For the fuzz target `unit`, which needs nothing but the domain. No part of the program.
 
-use domain::canonical::canonical_json;
-use domain::channel::ChannelKind;
-use domain::ids::{ListingId, TargetId};
-use domain::mapping;
-use domain::unit::{UnitChanged, parse};
+use super::{UnitChanged, parse};
+use crate::canonical::canonical_json;
+use crate::channel::ChannelKind;
+use crate::ids::{ListingId, TargetId};
+use crate::mapping;
 
 /// Reads a body and looks at what comes out.
 pub fn read(body: &[u8]) {
@@ -35,4 +35,13 @@ fn map(unit: &UnitChanged) {
     }
     let bodies = payload.bodies();
     assert!(mapping::differences(ChannelKind::Hostaway, &bodies, &bodies).is_empty(), "nothing differs from itself");
+}
+
+#[cfg(test)]
+mod tests {
+    /// Of messages with a head the whole is a body here, which is none.
+    #[test]
+    fn whatever_comes_is_refused_or_can_be_sent() {
+        crate::variations::each("unit_message", super::read);
+    }
 }
