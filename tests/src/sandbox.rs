@@ -77,6 +77,13 @@ impl Sandbox {
         Ok(self.get(&path).await?["days"].as_array().cloned().unwrap_or_default())
     }
 
+    /// How many calls a fault rule met; none where it is gone already.
+    pub async fn hits(&self, rule: u64) -> anyhow::Result<u64> {
+        let rules = self.get("/faults").await?;
+        let rules = rules["faults"].as_array().into_iter().flatten();
+        Ok(rules.filter(|one| one["id"] == rule).filter_map(|one| one["hits"].as_u64()).sum())
+    }
+
     /// Takes one fault rule away; one that is gone already is no error.
     pub async fn mend(&self, rule: u64) -> anyhow::Result<()> {
         self.http.delete(format!("{}/_sandbox/faults/{rule}", self.url)).send().await?;

@@ -9,24 +9,29 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::fleet::Who;
 use crate::plan::{Far, Fault, FaultKind, SandboxFault};
 use crate::servers;
-use crate::world::World;
+use crate::world::{World, now_us};
 
-/// Breaks the world until every fault is over. Gives how often each came.
+/// Breaks the world until every fault is over. Gives how often each came about: one that found nothing to break is not
+/// counted.
 pub async fn run(world: &Arc<World>, faults: &[Fault], began: Instant) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
     let mut tasks = JoinSet::new();
     for fault in faults.iter().copied() {
-        *counts.entry(fault.kind.name()).or_default() += 1;
         let world = world.clone();
         tasks.spawn(async move {
             tokio::time::sleep_until(began + Duration::from_millis(fault.at_ms)).await;
-            inflict(&world, fault.kind, Duration::from_millis(fault.for_ms)).await.with_context(|| fault.to_string())
+            let broken = inflict(&world, fault.kind, Duration::from_millis(fault.for_ms)).await;
+            anyhow::Ok((fault.kind.name(), broken.with_context(|| fault.to_string())?))
         });
     }
     while let Some(ended) = tasks.join_next().await {
-        ended??;
+        let (name, broken) = ended??;
+        if broken {
+            *counts.entry(name).or_default() += 1;
+        }
     }
     Ok(counts)
 }
@@ -43,45 +48,68 @@ pub async fn heal(world: &World) -> anyhow::Result<()> {
     servers::empty(&world.nats_url).await
 }
 
-async fn inflict(world: &World, kind: FaultKind, span: Duration) -> anyhow::Result<()> {
-    match kind {
+/// Breaks one thing for a while, and mends it. Gives whether there was something to break.
+pub async fn inflict(world: &World, kind: FaultKind, span: Duration) -> anyhow::Result<bool> {
+    let began_us = now_us();
+    let broken = match kind {
         FaultKind::Kill(who) => world.fleet.member(who).kill(span).await,
         FaultKind::Stop(who) => world.fleet.member(who).stop(span).await,
         FaultKind::Roll(who) => world.fleet.member(who).roll(span).await,
         FaultKind::CrashPostgres => {
             let mut postgres = world.postgres.lock().await;
+            let ran = postgres.is_running();
             postgres.crash().await?;
             tokio::time::sleep(span).await;
             postgres.run().await?;
+            ran
         }
         FaultKind::KillNats | FaultKind::WipeNats => {
             let mut nats = world.nats.lock().await;
-            nats.kill();
+            let ran = nats.kill();
             if kind == FaultKind::WipeNats {
                 nats.wipe()?;
                 world.note_wipe();
             }
             tokio::time::sleep(span).await;
             nats.run().await?;
+            ran
         }
         FaultKind::FillNats => {
             // It may be killed meanwhile, and is emptied by the healing then.
-            let _ = servers::fill(&world.nats_url).await;
+            let filled = servers::fill(&world.nats_url).await.is_ok();
             tokio::time::sleep(span).await;
             let _ = servers::empty(&world.nats_url).await;
+            filled
         }
         FaultKind::Break(who, far, line) => {
+            let before = world.fleet.broken_connections(who, far);
             world.fleet.set_line(who, far, Some(line));
             tokio::time::sleep(span).await;
             world.fleet.set_line(who, far, None);
+            world.fleet.broken_connections(who, far) > before
         }
         FaultKind::Sandbox(fault, percent) => {
             let rule = world.sandbox.fault_rule(&rule(fault, percent)).await?;
             tokio::time::sleep(span).await;
+            let met = world.sandbox.hits(rule).await? > 0;
             world.sandbox.mend(rule).await?;
+            met
         }
+    };
+    if broken && let Some(who) = disturbed(kind) {
+        world.note_disturbance(who, began_us);
     }
-    Ok(())
+    Ok(broken)
+}
+
+/// Whom it keeps from telling of its calls, or from ending them: somebody, or with `Some(None)` everybody.
+fn disturbed(kind: FaultKind) -> Option<Option<Who>> {
+    match kind {
+        FaultKind::Stop(who) => Some(Some(who)),
+        FaultKind::Break(who, Far::Postgres | Far::Channel, _) => Some(who),
+        FaultKind::CrashPostgres => Some(None),
+        _ => None,
+    }
 }
 
 /// The fault as the sandbox is told of it.

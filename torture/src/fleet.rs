@@ -115,9 +115,16 @@ impl Fleet {
         }
     }
 
+    /// How many connections of one member, or of all, have met a broken line so far.
+    pub fn broken_connections(&self, who: Option<Who>, far: Far) -> u64 {
+        let of = self.members.iter().filter(|member| who.is_none_or(|who| who == member.who));
+        of.map(|member| member.broken_connections(far)).sum()
+    }
+
     /// Whoever had this address.
-    pub fn life_of(&self, source: Ipv4Addr) -> Option<Life> {
-        self.members.iter().flat_map(|member| member.lives()).find(|life| life.source == source)
+    pub fn life_of(&self, source: Ipv4Addr) -> Option<(Who, Life)> {
+        let lives = self.members.iter().flat_map(|member| member.lives().into_iter().map(|life| (member.who, life)));
+        lives.into_iter().find(|(_, life)| life.source == source)
     }
 
     /// The addresses of the APIs.

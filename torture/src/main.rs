@@ -8,6 +8,7 @@ mod fleet;
 mod plan;
 mod proxy;
 mod quiet;
+mod recovery;
 mod report;
 mod run;
 mod servers;
@@ -56,6 +57,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     let summary = report::summary(&reports);
     let held = summary["violations"] == 0;
+    report::recovery_lines(&summary).iter().for_each(|line| say(line));
     say(&summary.to_string());
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

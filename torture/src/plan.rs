@@ -1,12 +1,14 @@
 //! What a run does, and when: drawn from the seed alone, so that the same seed gives the same plan.
 
 mod faults;
+mod recovery;
 mod work;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 pub use faults::{Far, Fault, FaultKind, Line, SandboxFault};
+pub use recovery::Recovery;
 pub use work::{TargetPlan, TargetStep, UnitPlan, UnitStep};
 
 /// The organisations. Nothing of one may be found with another, so none of the names is part of another.
@@ -50,6 +52,13 @@ pub struct Size {
     pub only: Vec<String>,
 }
 
+impl Size {
+    /// Whether there may be such a fault.
+    fn wants(&self, kind: FaultKind) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| kind.name().starts_with(name))
+    }
+}
+
 /// All that is drawn.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -57,6 +66,8 @@ pub struct Plan {
     pub seconds: u64,
     /// What breaks, by time.
     pub faults: Vec<Fault>,
+    /// What breaks afterwards, one after the other, to see how long the recovery takes.
+    pub recoveries: Vec<Recovery>,
     /// What is done with each unit.
     pub units: Vec<UnitPlan>,
     /// What is done with each of `PLACES`.
@@ -73,6 +84,7 @@ impl Plan {
             faults: faults::draw(&mut stream(1), size),
             units: work::draw_units(&mut stream(2), size),
             targets: work::draw_targets(&mut stream(3), size),
+            recoveries: recovery::draw(&mut stream(4), size),
         }
     }
 
@@ -88,6 +100,9 @@ impl Plan {
         });
         let mut lines: Vec<(u64, String)> = faults.chain(units).chain(targets).collect();
         lines.sort();
-        lines.into_iter().map(|(at_ms, what)| format!("{:>8.3} s  {what}", at_ms as f64 / 1_000.0)).collect()
+        let timed = lines.into_iter().map(|(at_ms, what)| format!("{:>8.3} s  {what}", at_ms as f64 / 1_000.0));
+        let recoveries = self.recoveries.iter();
+        let last = recoveries.map(|one| format!("afterwards  {} for {} ms: {:?}", one.class, one.for_ms, one.kinds));
+        timed.chain(last).collect()
     }
 }

@@ -4,6 +4,7 @@ mod pump;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -38,6 +39,10 @@ struct State {
     line: watch::Sender<Option<Line>>,
     /// The address that connections to a port leave from, so that the other end can tell who calls.
     source: Mutex<Ipv4Addr>,
+    /// Connections that there are now.
+    open: AtomicU64,
+    /// Connections that have met a broken line: they were there when it broke, or came then.
+    broken: AtomicU64,
 }
 
 impl Proxy {
@@ -46,14 +51,23 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let source = Mutex::new(Ipv4Addr::LOCALHOST);
-        let state = Arc::new(State { upstream, line: watch::Sender::new(None), source });
+        let (open, broken) = (AtomicU64::new(0), AtomicU64::new(0));
+        let state = Arc::new(State { upstream, line: watch::Sender::new(None), source, open, broken });
         let task = tokio::spawn(accept(listener, state.clone())).abort_handle();
         Ok(Self { port, state, task })
     }
 
     /// Breaks the line, or mends it with `None`.
     pub fn set(&self, line: Option<Line>) {
+        if line.is_some() {
+            self.state.broken.fetch_add(self.state.open.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         self.state.line.send_replace(line);
+    }
+
+    /// How many connections have met a broken line so far.
+    pub fn broken(&self) -> u64 {
+        self.state.broken.load(Ordering::Relaxed)
     }
 
     /// Connections leave from here from now on.
@@ -84,6 +98,9 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 
 async fn serve(client: TcpStream, state: Arc<State>) {
     let mut line = state.line.subscribe();
+    if line.borrow().is_some() {
+        state.broken.fetch_add(1, Ordering::Relaxed);
+    }
     let is_cut = |line: &Option<Line>| *line == Some(Line::Cut);
     if is_cut(&line.borrow()) {
         return;
@@ -93,9 +110,26 @@ async fn serve(client: TcpStream, state: Arc<State>) {
         let _ = line.wait_for(is_cut).await;
     };
     let _ = client.set_nodelay(true);
+    let _open = Open::new(&state.open);
     tokio::select! {
         () = cut => {}
         () = connect(client, &state) => {}
+    }
+}
+
+/// Counts a connection for as long as there is one.
+struct Open<'a>(&'a AtomicU64);
+
+impl<'a> Open<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -160,6 +194,9 @@ mod tests {
     #[tokio::test]
     async fn a_line_is_slowed_silenced_cut_and_mended() -> anyhow::Result<()> {
         let proxy = Proxy::start(Upstream::Port(echo().await?)).await?;
+        proxy.set(Some(Line::Silent));
+        proxy.set(None);
+        assert_eq!(proxy.broken(), 0, "there was nothing to break");
         proxy.leave_from(Ipv4Addr::new(127, 7, 0, 9));
         let mut stream = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
         let mut greeting = [0; 10];
@@ -186,6 +223,7 @@ mod tests {
         proxy.set(None);
         let mut again = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
         again.read_exact(&mut greeting).await?;
+        assert_eq!(proxy.broken(), 4, "one was slowed, silenced and cut, one refused");
         Ok(())
     }
 }

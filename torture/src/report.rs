@@ -1,6 +1,6 @@
 //! What a run came to, for people and for machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,12 +10,16 @@ use serde_json::{Value, json};
 pub struct Report {
     /// What it was drawn from.
     pub seed: u64,
-    /// How often each fault came.
+    /// How often each fault came about.
     pub faults: BTreeMap<String, u64>,
+    /// How many there were to be.
+    pub planned: u64,
     /// What must not be.
     pub violations: Vec<String>,
-    /// From the healing until all was quiet; `None` where it never was.
-    pub recovered: Option<Duration>,
+    /// From the last healing of all that was broken at once until all was quiet; `None` where it never was.
+    pub quiet_after: Option<Duration>,
+    /// Classes of faults, each with how long the recovery took.
+    pub recoveries: Vec<(&'static str, Duration)>,
     /// Figures by name.
     pub figures: BTreeMap<&'static str, i64>,
 }
@@ -24,15 +28,22 @@ impl Report {
     /// One line for people.
     pub fn line(&self) -> String {
         let faults: u64 = self.faults.values().sum();
-        let recovered =
-            self.recovered.map_or_else(|| "never".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
+        let quiet = self.quiet_after.map_or_else(|| "never".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
+        let recovered: Vec<String> =
+            self.recoveries.iter().map(|(class, took)| format!("{class} {:.1} s", took.as_secs_f64())).collect();
         let figures: Vec<String> = self.figures.iter().map(|(name, value)| format!("{value} {name}")).collect();
         let verdict = if self.violations.is_empty() {
             "holds".to_owned()
         } else {
             format!("{} VIOLATIONS", self.violations.len())
         };
-        format!("seed {}: {faults} faults, quiet after {recovered}, {}: {verdict}", self.seed, figures.join(", "))
+        format!(
+            "seed {}: {faults} of {} faults, quiet after {quiet}, recovery from {}, {}: {verdict}",
+            self.seed,
+            self.planned,
+            recovered.join(", "),
+            figures.join(", ")
+        )
     }
 }
 
@@ -46,12 +57,12 @@ pub fn summary(reports: &[Report]) -> Value {
     for (name, value) in reports.iter().flat_map(|report| &report.figures) {
         *figures.entry(name).or_default() += value;
     }
-    let mut recovered: Vec<f64> = reports
-        .iter()
-        .filter_map(|report| report.recovered)
-        .map(|took| (took.as_secs_f64() * 10.0).round() / 10.0)
+    let recoveries = || reports.iter().flat_map(|report| report.recoveries.iter().copied());
+    let classes: BTreeSet<&str> = recoveries().map(|(class, _)| class).collect();
+    let by_class: BTreeMap<&str, Value> = classes
+        .into_iter()
+        .map(|class| (class, spread(recoveries().filter(|(other, _)| *other == class).map(|(_, took)| took))))
         .collect();
-    recovered.sort_by(f64::total_cmp);
     let details: Vec<String> = reports
         .iter()
         .flat_map(|report| report.violations.iter().map(|violation| format!("seed {}: {violation}", report.seed)))
@@ -59,13 +70,34 @@ pub fn summary(reports: &[Report]) -> Value {
     json!({
         "runs": reports.len(),
         "seed": reports.first().map(|report| report.seed),
+        "verdict": if details.is_empty() { "holds" } else { "violated" },
         "faults": by_name.values().sum::<u64>(),
+        "faults_planned": reports.iter().map(|report| report.planned).sum::<u64>(),
         "faults_by_name": by_name,
         "violations": details.len(),
         "details": details,
-        "recovery_s": { "p50": recovered.get(recovered.len() / 2), "max": recovered.last() },
+        "recovery_s": spread(recoveries().map(|(_, took)| took)),
+        "recovery_by_class_s": by_class,
+        "quiet_after_s": spread(reports.iter().filter_map(|report| report.quiet_after)),
         "figures": figures,
     })
+}
+
+/// The middle and the longest, in seconds, and how many there were.
+fn spread(times: impl Iterator<Item = Duration>) -> Value {
+    let mut seconds: Vec<f64> = times.map(|took| (took.as_secs_f64() * 10.0).round() / 10.0).collect();
+    seconds.sort_by(f64::total_cmp);
+    json!({ "count": seconds.len(), "p50": seconds.get(seconds.len() / 2), "max": seconds.last() })
+}
+
+/// How long recoveries took, class by class, for people.
+pub fn recovery_lines(summary: &Value) -> Vec<String> {
+    let classes = summary["recovery_by_class_s"].as_object().into_iter().flatten();
+    classes
+        .map(|(class, took)| {
+            format!("recovery from {class}: p50 {} s, max {} s of {}", took["p50"], took["max"], took["count"])
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -78,13 +110,19 @@ mod tests {
             seed,
             faults: BTreeMap::from([("kill-api".to_owned(), 2)]),
             violations: violations.iter().map(|text| (*text).to_owned()).collect(),
-            recovered: Some(Duration::from_secs(seconds)),
+            planned: 3,
+            quiet_after: Some(Duration::from_secs(1)),
+            recoveries: vec![("kill", Duration::from_secs(seconds)), ("wipe", Duration::from_secs(2 * seconds))],
             figures: BTreeMap::from([("events", 10)]),
         };
         let summary = summary(&[report(7, 3, &[]), report(8, 9, &["one"]), report(9, 4, &[])]);
         assert_eq!((&summary["runs"], &summary["seed"], &summary["faults"]), (&json!(3), &json!(7), &json!(6)));
         assert_eq!(summary["details"], json!(["seed 8: one"]));
-        assert_eq!(summary["recovery_s"], json!({ "p50": 4.0, "max": 9.0 }));
+        assert_eq!((&summary["verdict"], &summary["faults_planned"]), (&json!("violated"), &json!(9)));
+        assert_eq!(summary["recovery_s"], json!({ "count": 6, "p50": 8.0, "max": 18.0 }));
+        assert_eq!(summary["recovery_by_class_s"]["kill"], json!({ "count": 3, "p50": 4.0, "max": 9.0 }));
+        assert_eq!(summary["quiet_after_s"], json!({ "count": 3, "p50": 1.0, "max": 1.0 }));
+        assert_eq!(recovery_lines(&summary)[1], "recovery from wipe: p50 8.0 s, max 18.0 s of 3");
         assert_eq!(summary["figures"], json!({ "events": 30 }));
     }
 }

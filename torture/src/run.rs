@@ -14,7 +14,7 @@ use crate::say;
 use crate::servers::Tools;
 use crate::workload::Done;
 use crate::world::World;
-use crate::{chaos, checks, quiet, workload};
+use crate::{chaos, checks, quiet, recovery, workload};
 
 /// All runs, one report each.
 pub async fn all(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size) -> anyhow::Result<Vec<Report>> {
@@ -61,6 +61,7 @@ async fn one(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size, folde
 
 async fn judge(world: &Arc<World>, plan: &Plan, patience: Duration, report: &mut Report) -> anyhow::Result<()> {
     let nats = world.connect_nats().await?;
+    report.planned = (plan.faults.len() + plan.recoveries.iter().map(|one| one.kinds.len()).sum::<usize>()) as u64;
     let began = Instant::now();
     let work = async {
         let done = workload::run(world, plan, began, patience).await?;
@@ -72,11 +73,12 @@ async fn judge(world: &Arc<World>, plan: &Plan, patience: Duration, report: &mut
         chaos::heal(world).await?;
         anyhow::Ok(began.elapsed())
     };
-    let ((done, worked), healed) = tokio::try_join!(work, breaking)?;
+    let ((mut done, worked), healed) = tokio::try_join!(work, breaking)?;
     report.violations.extend(done.failures.iter().map(|failure| format!("work: {failure}")));
     settle(world, &nats, &done, patience, report).await?;
     let settled = began.elapsed();
-    report.recovered = Some(settled.saturating_sub(healed));
+    report.quiet_after = Some(settled.saturating_sub(healed));
+    recover(world, plan, &nats, &mut done, patience, report).await?;
     let found = checks::run(world, &nats, &done).await?;
     report.violations.extend(found.violations);
     let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
@@ -88,6 +90,26 @@ async fn judge(world: &Arc<World>, plan: &Plan, patience: Duration, report: &mut
         ("unknowable calls", figure(found.unknowable)),
         ("seconds of work after the healing", figure(worked.saturating_sub(healed).as_secs())),
     ]);
+    Ok(())
+}
+
+/// Breaks one thing after the other, and measures how long each takes to heal.
+async fn recover(
+    world: &Arc<World>,
+    plan: &Plan,
+    nats: &adapters::nats::Nats,
+    done: &mut Done,
+    patience: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    for recovery in &plan.recoveries {
+        let recovered = recovery::measure(world, nats, recovery, &mut done.units, patience).await?;
+        report.recoveries.push((recovery.class, recovered.took));
+        for name in recovered.injected {
+            *report.faults.entry(name).or_default() += 1;
+        }
+        settle(world, nats, done, patience, report).await?;
+    }
     Ok(())
 }
 
@@ -111,6 +133,7 @@ async fn settle(
         quiet::until_quiet(world, nats, patience).await?;
     }
     let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
-    report.figures.extend([("republished", figure(republished)), ("exhausted", figure(exhausted))]);
+    *report.figures.entry("republished").or_default() += figure(republished);
+    *report.figures.entry("exhausted").or_default() += figure(exhausted);
     Ok(())
 }

@@ -15,13 +15,24 @@ use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use crate::caller::Caller;
-use crate::fleet::{Ends, Fleet};
+use crate::fleet::{Ends, Fleet, Who};
 use crate::plan::{ACCOUNT_LIMIT, ORGS, PLACES, TARGET_LIMIT, WINDOW_MS};
 use crate::servers::{NatsServer, PostgresServer, Tools};
 
 const PREFIX: &str = "torture";
 /// The account of every organisation here, as the units name it.
 pub const ACCOUNT_ID: &str = "main";
+
+/// A time in which somebody, or with `None` everybody, was stopped, or without Postgres or the channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Disturbance {
+    /// Whose it was.
+    pub who: Option<Who>,
+    /// In microseconds since the epoch.
+    pub began_us: u64,
+    /// The same.
+    pub ended_us: u64,
+}
 
 /// Everything that a run needs.
 pub struct World {
@@ -43,6 +54,7 @@ pub struct World {
     pub callers: Vec<Caller>,
     /// When NATS was wiped, in microseconds since the epoch.
     wipes: Plain<Vec<u64>>,
+    disturbances: Plain<Vec<Disturbance>>,
     environment: Vec<(String, String)>,
     folder: PathBuf,
 }
@@ -59,7 +71,7 @@ impl World {
             Sandbox::start_with(folder, &accounts, &["--keep-bodies"]),
         )?;
         let environment = environment(folder);
-        let direct = [("DATABASE_URL".to_owned(), direct_url(&postgres)), ("NATS_URL".to_owned(), nats.url())];
+        let direct = [("DATABASE_URL".to_owned(), postgres.url()), ("NATS_URL".to_owned(), nats.url())];
         let (pool, nats_url) = (postgres.pool(), nats.url());
         let ends = Ends {
             postgres: postgres.socket(),
@@ -80,6 +92,7 @@ impl World {
             targets: Vec::new(),
             callers: callers?,
             wipes: Plain::default(),
+            disturbances: Plain::default(),
             environment: direct,
             folder: folder.to_owned(),
         };
@@ -133,6 +146,18 @@ impl World {
         self.wipes.lock().unwrap_or_else(PoisonError::into_inner).push(now_us());
     }
 
+    /// Notes that somebody, or everybody, could not go on since then, and can now.
+    pub fn note_disturbance(&self, who: Option<Who>, began_us: u64) {
+        let disturbance = Disturbance { who, began_us, ended_us: now_us() };
+        self.disturbances.lock().unwrap_or_else(PoisonError::into_inner).push(disturbance);
+    }
+
+    /// When somebody could not go on.
+    pub fn disturbances_of(&self, who: Who) -> Vec<Disturbance> {
+        let all = self.disturbances.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|one| one.who.is_none_or(|other| other == who)).copied().collect()
+    }
+
     /// When NATS was wiped last; 0 where it never was.
     pub fn last_wipe_us(&self) -> u64 {
         self.wipes.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().max().unwrap_or(0)
@@ -156,12 +181,6 @@ pub fn now_us() -> u64 {
 /// The prefix of streams and subjects.
 pub fn prefix() -> anyhow::Result<Prefix> {
     Ok(PREFIX.parse()?)
-}
-
-fn direct_url(postgres: &PostgresServer) -> String {
-    let socket = postgres.socket();
-    let folder = socket.parent().unwrap_or(&socket).display();
-    format!("postgres:///distribution?host={folder}&port=5432&user=postgres")
 }
 
 /// What every process has.

@@ -37,6 +37,13 @@ fn heavy_nothing_is_lost_or_doubled_by_faults_of_a_fixed_seed() {
         "{printed}"
     );
     assert!(summary["faults"].as_u64() > Some(10), "{printed}");
+    assert!(summary["faults"].as_u64() <= summary["faults_planned"].as_u64(), "{printed}");
+    assert_eq!(summary["verdict"], "holds", "{printed}");
+    for class in ["kill", "stop", "cut", "crash", "wipe", "fill"] {
+        let took = &summary["recovery_by_class_s"][class];
+        assert!(took["count"] == 1 && took["p50"].as_f64() > Some(0.0), "{class}: {took}\n{printed}");
+        assert!(printed.contains(&format!("recovery from {class}: p50")), "{printed}");
+    }
 }
 
 /// Only there: a new seed may find something new, which is for those who look at the pipeline.

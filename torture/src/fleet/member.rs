@@ -83,13 +83,22 @@ impl Member {
         self.now().lives.clone()
     }
 
+    fn line(&self, far: Far) -> &Proxy {
+        match far {
+            Far::Postgres => &self.postgres,
+            Far::Nats => &self.nats,
+            Far::Channel => &self.channel,
+        }
+    }
+
     /// Breaks or mends a line.
     pub(super) fn set_line(&self, far: Far, line: Option<Line>) {
-        match far {
-            Far::Postgres => self.postgres.set(line),
-            Far::Nats => self.nats.set(line),
-            Far::Channel => self.channel.set(line),
-        }
+        self.line(far).set(line);
+    }
+
+    /// How many connections have met a broken line so far.
+    pub(super) fn broken_connections(&self, far: Far) -> u64 {
+        self.line(far).broken()
     }
 
     /// Starts it.
@@ -128,25 +137,29 @@ impl Member {
         }
     }
 
-    /// kill -9; it comes back after a while.
-    pub async fn kill(&self, down: Duration) {
-        {
+    /// kill -9; it comes back after a while. Gives whether it ran.
+    pub async fn kill(&self, down: Duration) -> bool {
+        let ran = {
             let mut now = self.now();
             now.kept_down += 1;
+            let ran = now.process.is_some();
             if let Some(process) = &mut now.process {
                 process.kill();
                 now.end(Ending::Killed);
             }
-        }
+            ran
+        };
         tokio::time::sleep(down).await;
         self.now().kept_down -= 1;
+        ran
     }
 
-    /// SIGSTOP for a while.
-    pub async fn stop(&self, still: Duration) {
-        self.signal(Signal::STOP);
+    /// SIGSTOP for a while. Gives whether it ran.
+    pub async fn stop(&self, still: Duration) -> bool {
+        let ran = self.signal(Signal::STOP);
         tokio::time::sleep(still).await;
         self.signal(Signal::CONT);
+        ran
     }
 
     /// Goes on where it was stopped.
@@ -154,22 +167,21 @@ impl Member {
         self.signal(Signal::CONT);
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Some(process) = &self.now().process {
-            // It may have ended a moment ago.
-            let _ = process.signal(signal);
-        }
+    /// Gives whether somebody got it.
+    fn signal(&self, signal: Signal) -> bool {
+        // It may have ended a moment ago.
+        self.now().process.as_ref().is_some_and(|process| process.signal(signal).is_ok())
     }
 
-    /// SIGTERM, and a new one when it has ended.
-    pub async fn roll(&self, down: Duration) {
+    /// SIGTERM, and a new one when it has ended. Gives whether it ran.
+    pub async fn roll(&self, down: Duration) -> bool {
         let number = {
             let mut now = self.now();
             now.kept_down += 1;
             now.rolling = now.process.is_some();
             now.lives.len()
         };
-        self.signal(Signal::TERM);
+        let ran = self.signal(Signal::TERM);
         let asked = Instant::now();
         while self.now().is_running(number) && asked.elapsed() < TO_END {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -185,6 +197,7 @@ impl Member {
         }
         tokio::time::sleep(down).await;
         self.now().kept_down -= 1;
+        ran
     }
 }
 

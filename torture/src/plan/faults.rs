@@ -198,13 +198,12 @@ fn draw_kind(rng: &mut StdRng) -> (FaultKind, (u64, u64)) {
 /// Draws the faults of a run, in the order of their times.
 pub(super) fn draw(rng: &mut StdRng, size: &Size) -> Vec<Fault> {
     let end_ms = size.seconds * 1_000;
-    let wanted = |kind: FaultKind| size.only.is_empty() || size.only.iter().any(|name| kind.name().starts_with(name));
     let count = (size.seconds * size.faults).div_ceil(10);
     let mut faults = Vec::new();
     for _ in 0..count {
         let at_ms = rng.random_range(1_000..end_ms);
         // Bounded: names that nothing has would be drawn for ever.
-        let drawn = (0..1_000).map(|_| draw_kind(rng)).find(|(kind, _)| wanted(*kind));
+        let drawn = (0..1_000).map(|_| draw_kind(rng)).find(|(kind, _)| size.wants(*kind));
         let Some((kind, (shortest, longest))) = drawn else { break };
         // Many are short, few are long.
         let most = rng.random_range(shortest..=longest);

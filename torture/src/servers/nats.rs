@@ -69,11 +69,11 @@ impl NatsServer {
         .await
     }
 
-    /// kill -9.
-    pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill();
-        }
+    /// kill -9. Gives whether it ran.
+    pub fn kill(&mut self) -> bool {
+        let ran = self.process.take();
+        // A process that is dropped is killed.
+        ran.is_some()
     }
 
     /// Takes its store away; it must not run.
