@@ -1,14 +1,20 @@
 //! The pool and the migrations.
 
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
-/// The schema, forward only, embedded in the binary.
-pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+/// The schema, forward only, embedded in the binary. What a newer build has added is left alone: one of before starts again in
+/// the middle of an upgrade, and after a roll-back.
+pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("../migrations");
+    migrator.set_ignore_missing(true);
+    migrator
+});
 
 /// A client that is gone without a word must not hold its locks: the server ends a transaction in which nothing is
 /// asked, and a connection whose other end no longer answers, within half a minute.

@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use domain::window::RateLimit;
 use end_to_end::nats_server;
-use end_to_end::unit::described;
+use end_to_end::process::Process;
+use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
 use serde_json::Value;
@@ -93,5 +95,93 @@ async fn what_an_older_build_left_in_the_middle_is_finished_by_this_one() -> any
     }
     let (code, printed, error) = world.run(&["doctor"])?;
     assert_eq!(code, 0, "{printed} {error}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_starts_again_on_the_schema_of_a_newer_one() -> anyhow::Result<()> {
+    let world = World::new(&[8510]).await?;
+    sqlx::raw_sql(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'of a newer build', true, '\\x00', 0);
+         ALTER TABLE units ADD COLUMN of_a_newer_build text;",
+    )
+    .execute(&world.pool)
+    .await?;
+    let service = world.serve("")?;
+    let target = world.target(8510, RateLimit::new(100, 1_000)?).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await.with_context(|| service.printed())?;
+    world.link(target, &names(1)).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    assert_eq!(world.sandbox.listings(8510).await?.len(), 1);
+    let (code, said, _) = world.run(&["migrate", "--check"])?;
+    assert_eq!(code, 0, "{said}");
+    world.close().await
+}
+
+/// Only where `OLDER_DISTRIBUTION` is the program of an older build: tests/upgrade/README.md says how to have one.
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_an_older_build_and_this_one_work_side_by_side() -> anyhow::Result<()> {
+    let Some(older) = std::env::var_os("OLDER_DISTRIBUTION") else { return Ok(()) };
+    // The schema goes first.
+    let world = World::new(&[8520]).await?;
+    let start_older = |log: &str| {
+        let mut command = Command::new(&older);
+        command.args(["serve", "--no-migrate"]).envs(world.environment()?);
+        Process::spawn(command, &world.path(log))
+    };
+    let mut before = start_older("older-1.log")?;
+    let target = world.target(8520, RateLimit::new(40, 1_000)?).await?;
+    let units = names(60);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(60, 1).await.with_context(|| before.printed())?;
+    world.link(target, &units).await?;
+    let mut revision = 1;
+    let mut work = async |seconds: u32| {
+        for _ in 0..2 * seconds {
+            revision += 1;
+            let text = format!("revision {revision}");
+            world.publish(&units.iter().map(|name| described(name, revision, &text)).collect::<Vec<_>>()).await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        anyhow::Ok(revision)
+    };
+    work(3).await?;
+    let mut this = world.serve("")?;
+    work(8).await?;
+    ensure!(before.stopped().await?, "{}", before.printed());
+    work(3).await?;
+    // And back: what this build has written, the older one goes on with, and then this one again.
+    let mut again = start_older("older-2.log")?;
+    work(3).await?;
+    ensure!(this.stopped().await?, "{}", this.printed());
+    work(5).await?;
+    let _this = world.serve("")?;
+    ensure!(again.stopped().await?, "{}", again.printed());
+    let last = work(1).await?;
+    let text = format!("revision {last}");
+    wait_until("each unit's last state is at the channel", Duration::from_secs(90), || async {
+        let listings = world.sandbox.listings(8520).await?;
+        let there = listings.iter().filter(|listing| listing["description"] == text.as_str()).count();
+        Ok(if there == 60 { Ok(()) } else { Err(format!("{there} of {}", listings.len())) })
+    })
+    .await?;
+    world.drained(Duration::from_secs(60)).await?;
+    assert_eq!(world.sandbox.listings(8520).await?.len(), 60, "no listing twice");
+    assert_eq!(world.sandbox.account(8520).await?["duplicate_references"], 0);
+    let summary = world.sandbox.get("/summary?window_ms=1000").await?;
+    assert!(summary["accounts"]["8520"]["worst_window"].as_u64() <= Some(40), "{summary}");
+    world.audit_is_whole().await?;
+    let lost =
+        "SELECT count(*) FROM outbound_audit WHERE outcome NOT IN ('accepted', 'superseded', 'skipped_unchanged')";
+    assert_eq!(world.count(lost).await?, 0);
+    // As the changelog says: what older builds did not add up.
+    let (code, _, said) = world.run(&["projections", "rebuild", "outbound_audit"])?;
+    assert_eq!(code, 0, "{said}");
+    for name in READ_MODELS {
+        let (code, printed, error) = world.run(&["projections", "verify", name])?;
+        assert_eq!(code, 0, "{name} differs from its rebuild: {printed} {error}");
+    }
     world.close().await
 }
