@@ -8,13 +8,7 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().on_thread_start(give_way).enable_all().build();
-    runtime.expect("a process may have threads").block_on(services::cli::run())
-}
-
-/// What syncs by itself makes room for the API's threads, which somebody waits for, where both want one core.
-fn give_way() {
-    // Linux keeps it for each thread. One that may not change it goes on as it is.
-    let _ = rustix::process::setpriority_process(None, 5);
+#[tokio::main]
+async fn main() -> ExitCode {
+    services::cli::run().await
 }
