@@ -7,6 +7,7 @@ mod resolver;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use domain::text::cut;
 use reqwest::{ClientBuilder, Url};
 
 pub use address::is_public;
@@ -26,9 +27,23 @@ pub enum Destinations {
     Any,
 }
 
+/// The longest scheme that is shown.
+const LONGEST_SHOWN: usize = 40;
+
 /// A destination that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
+    /// No channel is called in this way.
+    #[error("a channel is called by {allowed}, not by {scheme}: give https://host[:port]/path")]
+    Scheme {
+        /// What was given.
+        scheme: String,
+        /// What is right.
+        allowed: &'static str,
+    },
+    /// It looks like a URL, and cannot be read as one.
+    #[error("is no URL: {0}; give https://host[:port]/path")]
+    Unreadable(String),
     /// It would be read on its way.
     #[error("{0} is not https; {ALLOW}")]
     Plain(String),
@@ -54,7 +69,12 @@ impl Destinations {
     /// Looks at a base URL as it is given, and at where its host is now. A text that is no URL, and a name that nobody
     /// knows, pass: others refuse the one, and the call finds out about the other.
     pub async fn check(self, base_url: &str) -> Result<(), Forbidden> {
-        let Ok(url) = Url::parse(base_url) else { return Ok(()) };
+        let url = match Url::parse(base_url) {
+            Ok(url) => url,
+            // It says what it is, and is not: a port of six digits, say.
+            Err(error) if base_url.contains("://") => return Err(Forbidden::Unreadable(error.to_string())),
+            Err(_) => return Ok(()),
+        };
         self.check_url(&url)?;
         if self == Self::Any || literal(&url).is_some() {
             return Ok(());
@@ -68,10 +88,18 @@ impl Destinations {
 
     /// Looks at a URL alone. A literal address is never looked up, so this is where it is refused.
     pub(crate) fn check_url(self, url: &Url) -> Result<(), Forbidden> {
+        let plain = match url.scheme() {
+            "https" => false,
+            "http" => true,
+            other => {
+                let allowed = if self == Self::Any { "https or http" } else { "https" };
+                return Err(Forbidden::Scheme { scheme: cut(other, LONGEST_SHOWN), allowed });
+            }
+        };
         if self == Self::Any {
             return Ok(());
         }
-        if url.scheme() != "https" {
+        if plain {
             return Err(Forbidden::Plain(url.origin().ascii_serialization()));
         }
         match literal(url) {

@@ -167,6 +167,9 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ServiceToken, Self::LocalToken, Self::Session];
+
     /// The name in the journal.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -29,6 +29,18 @@ pub enum CallPurpose {
 }
 
 impl CallPurpose {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Token,
+        Self::Lookup,
+        Self::Create,
+        Self::Content,
+        Self::Images,
+        Self::Calendar,
+        Self::ReadBack,
+        Self::Probe,
+    ];
+
     /// The name used in JSON and in rows.
     pub fn as_str(self) -> &'static str {
         match self {

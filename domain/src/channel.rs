@@ -33,10 +33,21 @@ impl ChannelKind {
         }
     }
 
+    /// The kinds that there are.
+    pub const ALL: [Self; 1] = [Self::Hostaway];
+
+    /// The most characters of the id of a listing, at whatever channel.
+    pub const LONGEST_EXTERNAL_ID: usize = 20;
+
+    /// What the id of a listing looks like at some channel, as a regular expression.
+    pub const EXTERNAL_ID_PATTERN: &str = "^[0-9]+$";
+
     /// The id of a listing as this channel gives them.
     pub fn external_id(self, text: &str) -> Result<ExternalId, InvalidExternalId> {
         let fits = match self {
-            Self::Hostaway => (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()),
+            Self::Hostaway => {
+                (1..=Self::LONGEST_EXTERNAL_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+            }
         };
         if fits { Ok(ExternalId(text.to_owned())) } else { Err(InvalidExternalId(text.chars().take(80).collect())) }
     }

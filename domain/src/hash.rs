@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::canonical_json;
 
+/// What a SHA-256 looks like as text, as a regular expression.
+pub const SHA256_PATTERN: &str = "^[0-9A-Fa-f]{64}$";
+
 /// Text that is not a SHA-256 in hex.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a SHA-256: 64 hexadecimal digits are wanted")]

@@ -25,6 +25,17 @@ pub enum OutcomeClass {
 }
 
 impl OutcomeClass {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::AcceptedWithRejections,
+        Self::Transient,
+        Self::Throttled,
+        Self::Unauthorised,
+        Self::Rejected,
+        Self::Unknown,
+    ];
+
     /// The name used in JSON, in rows and in subjects.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,6 +96,19 @@ pub enum SyncOutcome {
 }
 
 impl SyncOutcome {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Pending,
+        Self::Accepted,
+        Self::AcceptedWithRejections,
+        Self::SkippedUnchanged,
+        Self::Superseded,
+        Self::Rejected,
+        Self::Unauthorised,
+        Self::Exhausted,
+        Self::Cancelled,
+    ];
+
     /// The name used in JSON, in rows and in subjects.
     pub fn as_str(self) -> &'static str {
         match self {

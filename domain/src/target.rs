@@ -1,5 +1,6 @@
 //! `ChannelTarget`: one account at one channel, with its limits and credentials, as an aggregate.
 
+pub mod bounds;
 mod command;
 mod error;
 mod event;

@@ -10,10 +10,28 @@ pub fn cut(text: &str, longest: usize) -> String {
     kept
 }
 
+/// The most characters of a reason, and of who gives it.
+pub const LONGEST_LINE: usize = 500;
+
+/// What one line of people's words looks like, as a regular expression: something in it can be seen, and nothing in it moves a
+/// terminal's cursor.
+pub const LINE_PATTERN: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+
+/// One line of people's words, without the blanks around it, if this is one: a reason, or a name.
+pub fn line(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let fits = (1..=LONGEST_LINE).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    fits.then_some(text)
+}
+
 /// The trace that a `traceparent` names.
 pub fn trace_id(traceparent: Option<&str>) -> Option<&str> {
     traceparent.and_then(|text| text.split('-').nth(1))
 }
+
+/// What a W3C `traceparent` of version 00 looks like, as a regular expression.
+pub const TRACEPARENT_PATTERN: &str = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$";
 
 /// A W3C `traceparent` of version 00, if this is one: a header that anyone may set, and that every event carries on.
 pub fn traceparent(text: &str) -> Option<&str> {

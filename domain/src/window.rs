@@ -5,13 +5,25 @@
 //! at send time, a token bucket or a counter with a time-to-live all let more through.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::cut;
+
 /// Slots come back this much later than the window asks, in milliseconds: the window is closed at both ends and
 /// clocks have a grain.
 pub const MARGIN_MS: u32 = 50;
+
+/// How many requests a limit may allow.
+pub const REQUESTS: RangeInclusive<u32> = 1..=10_000;
+/// How long the window of a limit may be, in milliseconds.
+pub const WINDOW_MS: RangeInclusive<u32> = 100..=3_600_000;
+/// What a limit looks like as text, as a regular expression.
+pub const LIMIT_PATTERN: &str = r"^\s*[0-9]+\s*/\s*[0-9]+\s*(ms|s)?\s*$";
+/// The most characters of a limit as text.
+pub const LONGEST_LIMIT: usize = 40;
 
 /// At most `requests` in any `window_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,10 +56,10 @@ pub enum InvalidLimit {
 impl RateLimit {
     /// A limit of `requests` (1 to 10,000) in any `window_ms` (100 ms to 1 h).
     pub fn new(requests: u32, window_ms: u32) -> Result<Self, InvalidLimit> {
-        if !(1..=10_000).contains(&requests) {
+        if !REQUESTS.contains(&requests) {
             return Err(InvalidLimit::Requests(requests));
         }
-        if !(100..=3_600_000).contains(&window_ms) {
+        if !WINDOW_MS.contains(&window_ms) {
             return Err(InvalidLimit::Window(window_ms));
         }
         Ok(Self { requests, window_ms })
@@ -89,7 +101,10 @@ impl fmt::Display for RateLimit {
 impl FromStr for RateLimit {
     type Err = InvalidLimit;
     fn from_str(text: &str) -> Result<Self, InvalidLimit> {
-        let bad = || InvalidLimit::Text(text.to_owned());
+        let bad = || InvalidLimit::Text(cut(text, LONGEST_LIMIT));
+        if text.chars().count() > LONGEST_LIMIT {
+            return Err(bad());
+        }
         let (requests, window) = text.split_once('/').ok_or_else(bad)?;
         let window = window.trim();
         let (digits, unit_ms) = match window.strip_suffix("ms") {

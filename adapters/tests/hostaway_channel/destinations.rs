@@ -42,6 +42,15 @@ async fn a_base_url_is_refused_for_what_it_is_and_where_its_host_is() {
     for url in ["http://1.1.1.1/v1", "http://api.hostaway.com/v1"] {
         assert!(matches!(check(url).await, Err(Forbidden::Plain(_))), "{url}");
     }
+    for url in ["gopher://api.hostaway.com/v1", "ftp://1.1.1.1/", "localhost:8080", "javascript:alert(1)"] {
+        let error = check(url).await.unwrap_err();
+        assert!(error.to_string().contains("by https, not by"), "{error}");
+        let error = Destinations::Any.check(url).await.unwrap_err();
+        assert!(error.to_string().contains("by https or http, not by"), "{error}");
+    }
+    for url in ["https://api.hostaway.com:99999/v1", "https://", "https://[::1/v1", "https://a b/"] {
+        assert!(matches!(check(url).await, Err(Forbidden::Unreadable(_))), "{url}");
+    }
     let hidden = ["https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://127.1/", "https://0/"];
     for url in hidden.into_iter().chain(["https://10.0.0.1:8443/v1", "https://[::1]/", "https://[::ffff:a00:1]/"]) {
         assert!(matches!(check(url).await, Err(Forbidden::Address(_))), "{url}");

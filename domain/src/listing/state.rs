@@ -40,6 +40,9 @@ pub enum LinkState {
 }
 
 impl LinkState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Paused, Self::Unlinked];
+
     /// The name used in rows.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::ChannelKind;
 use crate::ids::{AccountId, OrgId, TargetId};
 use crate::secret::SecretRef;
+use crate::target::bounds::{check_account, check_base_url, check_name};
 use crate::target::{Configuration, Health, NewTarget, TargetCommand, TargetError, TargetEvent};
 use crate::window::{RateLimit, Scope};
 
@@ -21,6 +22,9 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Paused, Self::Deleted];
+
     /// The name used in rows.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,32 +83,6 @@ impl Settings {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChannelTarget {
     settings: Option<Settings>,
-}
-
-fn field(field: &'static str, reason: impl Into<String>) -> TargetError {
-    TargetError::Field { field, reason: reason.into() }
-}
-
-fn check_name(name: &str) -> Result<(), TargetError> {
-    let length = name.trim().chars().count();
-    if (1..=120).contains(&length) { Ok(()) } else { Err(field("name", "give 1 to 120 characters")) }
-}
-
-fn check_base_url(url: &str) -> Result<(), TargetError> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['@', ' ', '?', '#']) => Ok(()),
-        _ => Err(field("base_url", format!("{url:?} is not the root of an API; give https://host[:port]/path"))),
-    }
-}
-
-fn check_account(account: &str) -> Result<(), TargetError> {
-    let fits = (1..=64).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_digit());
-    if fits {
-        Ok(())
-    } else {
-        Err(field("channel_account", "give the account's id at Hostaway, a number such as 10450"))
-    }
 }
 
 impl ChannelTarget {
@@ -229,11 +207,12 @@ impl ChannelTarget {
 }
 
 fn configure(now: &Settings, change: Configuration) -> Result<Vec<TargetEvent>, TargetError> {
+    // What stays was taken once, perhaps by other rules.
+    change.name.as_deref().map_or(Ok(()), check_name)?;
+    change.base_url.as_deref().map_or(Ok(()), check_base_url)?;
     let name = change.name.unwrap_or_else(|| now.name.clone());
     let base_url = change.base_url.map_or_else(|| now.base_url.clone(), |url| url.trim_end_matches('/').to_owned());
     let account_rate_limit = change.account_rate_limit.unwrap_or(now.account_rate_limit);
-    check_name(&name)?;
-    check_base_url(&base_url)?;
     let mut events = Vec::new();
     if (&name, &base_url, account_rate_limit) != (&now.name, &now.base_url, now.account_rate_limit) {
         events.push(TargetEvent::TargetConfigured { name, base_url, account_rate_limit });
