@@ -1,6 +1,8 @@
 //! The HTTP API: the same commands and read models as the command line, for admins, other services and the dashboard.
 //! Who may do what is decided in [`policy`] and `domain::access`, and by Postgres once more in [`reader`].
 //!
+//! It knows no dashboard: [`crate::http`] serves the two together.
+//!
 //! Reading order: [`policy`], [`router`], [`admission`] (what every request passes), [`targets`], [`listings`].
 
 pub mod admission;
@@ -26,12 +28,10 @@ mod probes;
 pub mod problem;
 mod queue;
 pub mod reader;
-mod refusals;
 mod router;
-mod server;
 mod service_levels;
-mod sign_in;
 pub(crate) mod targets;
+pub(crate) mod ties;
 pub mod vault;
 
 use std::sync::Arc;
@@ -41,11 +41,8 @@ use adapters::destinations::Destinations;
 use adapters::identity::Sessions;
 use adapters::nats::Nats;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::TraceUrl;
-use crate::dashboard::Live;
 use crate::drift::DriftReader;
 use crate::syncing::Syncing;
 use identity::Identity;
@@ -53,7 +50,6 @@ use limiter::Limiter;
 use vault::Vault;
 
 pub use openapi::document;
-pub use router::router;
 
 /// How often what has expired is taken away.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -65,12 +61,8 @@ pub struct ApiOptions {
     pub requests_per_second: u32,
     /// Where targets may lead.
     pub destinations: Destinations,
-    /// Where traces can be looked at.
-    pub trace_url: Option<TraceUrl>,
     /// When the process is to stop.
     pub stop: CancellationToken,
-    /// How long those who come after the stop are served, until others know of it.
-    pub drain: Duration,
 }
 
 /// What handlers work with. Clones share everything.
@@ -89,11 +81,8 @@ struct Inner {
     drift: DriftReader,
     limiter: Limiter,
     destinations: Destinations,
-    trace_url: Option<TraceUrl>,
-    live: Live,
     /// The process is to stop.
     stop: CancellationToken,
-    drain: Duration,
 }
 
 impl Api {
@@ -108,23 +97,8 @@ impl Api {
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
-        let ApiOptions { destinations, trace_url, stop, drain, .. } = options;
-        Self {
-            inner: Arc::new(Inner {
-                pool,
-                nats,
-                syncing,
-                identity,
-                vault,
-                drift,
-                limiter,
-                destinations,
-                trace_url,
-                live: Live::until(stop.clone()),
-                stop,
-                drain,
-            }),
-        }
+        let ApiOptions { destinations, stop, .. } = options;
+        Self { inner: Arc::new(Inner { pool, nats, syncing, identity, vault, drift, limiter, destinations, stop }) }
     }
 
     /// The database.
@@ -137,9 +111,9 @@ impl Api {
         &self.inner.syncing
     }
 
-    /// Where traces can be looked at.
-    pub(crate) fn trace_url(&self) -> Option<&TraceUrl> {
-        self.inner.trace_url.as_ref()
+    /// The credentials that are taken.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.inner.identity
     }
 
     /// Who is signed in.
@@ -147,38 +121,33 @@ impl Api {
         &self.inner.identity.sessions
     }
 
-    /// Pages that are kept up to date.
-    pub(crate) fn live(&self) -> &Live {
-        &self.inner.live
+    /// Whether the process is to stop.
+    pub(crate) fn stops(&self) -> bool {
+        self.inner.stop.is_cancelled()
     }
 
-    /// Serves until the stop; requests under way end first.
-    pub async fn run(self, listener: TcpListener) {
-        let sessions = self.inner.identity.sessions.clone();
-        if self.inner.identity.local.is_none() {
-            match sessions.end_links().await {
-                Ok(0) => {}
-                Ok(ended) => tracing::info!(
-                    ended,
-                    "there is a provider now: links, and sessions that began with one, have ended"
-                ),
-                Err(error) => tracing::warn!(%error, "sessions that began with a link could not be ended"),
-            }
+    /// Where there is a provider, links and the sessions that began with one are over.
+    pub(crate) async fn end_what_a_provider_ends(&self) {
+        if self.inner.identity.local.is_some() {
+            return;
         }
-        let (stop, drain) = (self.inner.stop.clone(), self.inner.drain);
-        let swept = stop.child_token();
-        tokio::spawn(swept.run_until_cancelled_owned(async move { sweep(&sessions).await }));
-        server::serve(listener, router(self), stop, drain).await;
+        match self.sessions().end_links().await {
+            Ok(0) => {}
+            Ok(ended) => {
+                tracing::info!(ended, "there is a provider now: links, and sessions that began with one, have ended");
+            }
+            Err(error) => tracing::warn!(%error, "sessions that began with a link could not be ended"),
+        }
     }
-}
 
-/// Forgets sessions, links and logins that have expired.
-async fn sweep(sessions: &Sessions) {
-    let mut turns = tokio::time::interval(SWEEP);
-    loop {
-        turns.tick().await;
-        if let Err(error) = sessions.sweep().await {
-            tracing::warn!(error = %error, "failed to sweep what has expired");
+    /// Forgets sessions, links and logins that have expired, again and again.
+    pub(crate) async fn sweep(&self) {
+        let mut turns = tokio::time::interval(SWEEP);
+        loop {
+            turns.tick().await;
+            if let Err(error) = self.sessions().sweep().await {
+                tracing::warn!(error = %error, "failed to sweep what has expired");
+            }
         }
     }
 }

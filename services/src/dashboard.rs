@@ -19,23 +19,47 @@ mod pieces;
 mod plots;
 mod readable;
 mod search;
+mod sign_in;
 mod sync;
 mod target;
 mod targets;
 mod traces;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::api::{Api, admission as who};
+use crate::config::TraceUrl;
+use live::Live;
 
 pub(crate) use admission::for_people;
-pub(crate) use layout::public;
-pub use live::Live;
+
+/// What the pages work with: the API, and what is theirs alone. Clones share everything.
+#[derive(Debug, Clone, FromRef)]
+pub struct Dashboard {
+    api: Api,
+    live: Live,
+    trace_url: Option<TraceUrl>,
+}
+
+impl Dashboard {
+    /// Pages over an API. `trace_url` is where traces can be looked at; live pages end with `stop`.
+    pub fn new(api: Api, trace_url: Option<TraceUrl>, stop: CancellationToken) -> Self {
+        Self { api, live: Live::until(stop), trace_url }
+    }
+}
+
+/// How people come in and go.
+pub(crate) fn sign_in(dashboard: Dashboard) -> Router {
+    sign_in::router().with_state(dashboard)
+}
 
 /// The pages. What each needs stands in `api::policy`.
-pub(crate) fn router(api: Api) -> Router {
+pub(crate) fn router(dashboard: Dashboard) -> Router {
     let pages = Router::new()
         .route("/", get(overview::page))
         .route("/live", get(live::stream))
@@ -59,8 +83,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/dead-letters", get(dead_letters::page))
         .route("/dead-letters/{number}/replay", post(dead_letters::replay))
         .route("/dead-letters/{number}/discard", post(dead_letters::discard))
-        .route_layer(from_fn_with_state(api.clone(), who::admit))
+        .route_layer(from_fn_with_state(dashboard.api.clone(), who::admit))
         .route_layer(from_fn(admission::as_page))
-        .with_state(api);
+        .with_state(dashboard);
     Router::new().merge(pages).route("/assets/{file}", get(assets::serve))
 }

@@ -15,6 +15,7 @@ pub mod dispatcher;
 pub mod drift;
 pub mod health;
 mod holders;
+pub mod http;
 pub mod intake;
 pub mod linking;
 pub mod payloads;

@@ -1,7 +1,9 @@
 //! The HTTP API of the real binary.
 
 mod aws;
+mod bounds;
 mod changes;
+mod conventions;
 mod dead_letters;
 mod document;
 mod given_up;

@@ -1,6 +1,7 @@
 //! The architecture's rules as ordinary tests: they read the sources, and need no server.
 
 mod api;
+mod bounds;
 mod commands;
 mod contracts;
 mod deploy;

@@ -59,7 +59,7 @@ pub struct ChannelCall<'a> {
 pub struct ServedRequest<'a> {
     /// HTTP method.
     pub method: &'a str,
-    /// The route as the router knows it, with its parameters' names.
+    /// The route as the router knows it, with its parameters' names; empty where none was meant for callers of the API or pages.
     pub route: &'a str,
     /// HTTP status.
     pub status: u16,

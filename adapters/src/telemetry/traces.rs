@@ -114,6 +114,13 @@ impl Stage {
         }
     }
 
+    /// Calls it otherwise, once more is known.
+    pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
+        if let Some(span) = &mut self.span {
+            span.update_name(name);
+        }
+    }
+
     /// Adds what is known of it.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         if let Some(span) = &mut self.span {

@@ -2,81 +2,56 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
-use adapters::telemetry::{Kind, ServedRequest, Stage, request_served};
+use axum::Extension;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::access::Caller;
-use domain::text::{trace_id, traceparent};
+use domain::text::trace_id;
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 use super::Api;
 use super::by::By;
 use super::limiter::{Left, RATE_LIMIT};
 use super::policy::{PAGES, ROUTES, Rule, rule};
 use super::problem::{Problem, ProblemKind};
-use super::refusals::REQUEST_ID;
-
-const TRACEPARENT: &str = "traceparent";
+use super::ties::Ties;
 
 /// The middleware.
-pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    let correlation_id = id.map_or_else(Uuid::now_v7, correlation_id);
-    let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok());
-    let trace = trace.and_then(traceparent).map(str::to_owned);
+pub(crate) async fn admit(
+    State(api): State<Api>,
+    Extension(ties): Extension<Ties>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    ties.taken_by(&path);
     let (rule, method, headers) = (rule(request.method(), &path), request.method().clone(), request.headers().clone());
-    let mut stage = Stage::begin(format!("{} {path}", request.method()), Kind::Server, trace.as_deref());
-    stage.set("http.request.method", request.method().to_string());
-    stage.set("http.route", path.clone());
-    let trace = stage.traceparent().or(trace);
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
     let mut left = None;
     let mut response = match check(&api, &method, &headers, rule, &path, from, &mut left).await {
+        Err(problem) if problem.status == StatusCode::METHOD_NOT_ALLOWED.as_u16() => not_allowed(problem, &path),
         Err(problem) => problem.into_response(),
         Ok(caller) => {
+            let Ties { correlation_id, traceparent, .. } = ties;
             let span = tracing::info_span!(
                 "request",
                 %correlation_id,
-                trace_id = trace_id(trace.as_deref()),
+                trace_id = trace_id(traceparent.as_deref()),
                 org_id = caller.as_ref().map(|caller| caller.org_id.as_str()),
             );
             if let Some(caller) = caller {
-                request.extensions_mut().insert(By {
-                    caller,
-                    correlation_id,
-                    causation_id: None,
-                    traceparent: trace.clone(),
-                });
+                request.extensions_mut().insert(By { caller, correlation_id, causation_id: None, traceparent });
             }
             next.run(request).instrument(span).await
         }
     };
-    let (method, route, status) = (method.as_str(), path.as_str(), response.status().as_u16());
-    request_served(ServedRequest { method, route, status, seconds: began.elapsed().as_secs_f64() });
-    stage.set("http.response.status_code", i64::from(status));
-    if response.status().is_server_error() {
-        stage.fail(response.status().to_string());
-    }
-    let headers = response.headers_mut();
-    if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(&trace).ok()) {
-        headers.insert(TRACEPARENT, trace);
-    }
     if let Some(left) = left {
-        left.tell(headers);
+        left.tell(response.headers_mut());
     }
     response
-}
-
-/// What a request's id is in the journal: itself where it is a UUID, otherwise the UUIDv5 of its text.
-fn correlation_id(given: &str) -> Uuid {
-    Uuid::parse_str(given).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("request:{given}").as_bytes()))
 }
 
 async fn check(
@@ -112,12 +87,20 @@ async fn check(
 }
 
 /// The middleware of what is open to everybody and costs something: signing in and out, the document.
-pub(super) async fn by_address(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn by_address(State(api): State<Api>, request: Request, next: Next) -> Response {
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
-    match from.map(|from| api.inner.limiter.take(&from.to_string())) {
+    match from.map(|from| api.inner.limiter.take(&place(from))) {
         Some(Err(limited)) => told(limited.into_response(), api.inner.limiter.empty()),
         Some(Ok(left)) => told(next.run(request).await, left),
         None => next.run(request).await,
+    }
+}
+
+/// Whose bucket an address has: of IPv6 its network of 64 bits, as a host has all of the addresses in it.
+fn place(from: IpAddr) -> String {
+    match from.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:x?}/64", &address.segments()[..4]),
     }
 }
 
@@ -128,12 +111,12 @@ fn told(mut response: Response, left: Left) -> Response {
 
 /// The middleware of what no rule has counted: unknown paths and methods, bodies that are too large. Each counts for the
 /// address that it came from.
-pub(super) async fn uncounted(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn uncounted(State(api): State<Api>, request: Request, next: Next) -> Response {
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
     let ours = request.uri().path().starts_with("/api/");
     let response = next.run(request).await;
     let counted = !ours || response.headers().contains_key(RATE_LIMIT) || response.status().is_success();
-    match from.filter(|_| !counted).map(|from| api.inner.limiter.take(&from.to_string())) {
+    match from.filter(|_| !counted).map(|from| api.inner.limiter.take(&place(from))) {
         Some(Ok(left)) => told(response, left),
         Some(Err(limited)) => told(limited.into_response(), api.inner.limiter.empty()),
         None => response,
@@ -143,7 +126,7 @@ pub(super) async fn uncounted(State(api): State<Api>, request: Request, next: Ne
 /// Whoever has no good credential is nobody, and is counted by the address that the requests come from.
 fn refused_from(api: &Api, from: Option<IpAddr>, refusal: Problem, left: &mut Option<Left>) -> Problem {
     let Some(from) = from.filter(|_| refusal.status == 401) else { return refusal };
-    match api.inner.limiter.take(&from.to_string()) {
+    match api.inner.limiter.take(&place(from)) {
         Ok(those) => {
             *left = Some(those);
             refusal
@@ -156,10 +139,23 @@ fn refused_from(api: &Api, from: Option<IpAddr>, refusal: Problem, left: &mut Op
 }
 
 fn unknown(path: &str) -> Problem {
-    let methods: Vec<&str> =
-        ROUTES.iter().chain(PAGES).filter(|route| route.path == path).map(|route| route.method).collect();
+    let methods = methods(path);
     if methods.is_empty() {
         return Problem::not_found("path");
     }
     ProblemKind::MethodNotAllowed.because(format!("this path takes {}", methods.join(", ")))
+}
+
+/// The methods that a path takes. HEAD is what GET is, without the body.
+fn methods(path: &str) -> Vec<&'static str> {
+    let routes = ROUTES.iter().chain(PAGES).filter(|route| route.path == path);
+    routes.flat_map(|route| [route.method].into_iter().chain((route.method == "GET").then_some("HEAD"))).collect()
+}
+
+fn not_allowed(problem: Problem, path: &str) -> Response {
+    let mut response = problem.into_response();
+    if let Ok(methods) = HeaderValue::from_str(&methods(path).join(", ")) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
 }

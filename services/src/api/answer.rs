@@ -76,6 +76,11 @@ fn tag(version: i64) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{version}\"")).ok()
 }
 
+/// What `If-Match` looks like, as a regular expression.
+pub(super) const IF_MATCH_PATTERN: &str = r#"^("[0-9]+"|\*)$"#;
+/// Its most characters: a number of 64 bits in quotes.
+pub(super) const LONGEST_IF_MATCH: usize = 21;
+
 /// [`IfMatch`] as the document describes it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -108,6 +113,7 @@ fn expected(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
         return Ok(None);
     }
     let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    let version = version.filter(|version| *version >= 0);
     let reason = "give back an ETag as it came, such as \"3\", or *";
     version.map(Some).ok_or_else(|| Problem::field("If-Match", reason))
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::access::Caller;
+use domain::ids::UnitId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
@@ -14,11 +15,11 @@ use uuid::Uuid;
 use super::Api;
 use super::by::By;
 use super::export;
-use super::input::{Id, Query, one_of};
+use super::input::{Id, Query, one_of, read};
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
-use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, OUTCOMES, Sync};
+use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, outcomes};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(export::export)).routes(routes!(get))
@@ -30,25 +31,31 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// On one target only
+    #[serde(default, deserialize_with = "read::optional")]
     pub target_id: Option<Uuid>,
     /// Of one listing only
+    #[serde(default, deserialize_with = "read::optional")]
     pub listing_id: Option<Uuid>,
     /// Of one unit only
-    #[param(example = "villa-0042")]
-    pub unit_id: Option<String>,
+    #[param(example = "villa-0042", value_type = Option<String>)]
+    pub unit_id: Option<UnitId>,
     /// With one outcome only, e.g. accepted, rejected, exhausted, pending
     pub outcome: Option<String>,
     /// With one cause only: unit_changed, linked, manual or replayed
     pub cause: Option<String>,
     /// Asked for at this time or later
+    #[serde(default, deserialize_with = "read::optional")]
     pub since: Option<DateTime<Utc>>,
     /// Asked for before this time
+    #[serde(default, deserialize_with = "read::optional")]
     pub until: Option<DateTime<Utc>>,
     /// Rows of a page: 1 to 500, by default 50
+    #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
-    /// Wait until the read models show this position
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }
@@ -102,8 +109,8 @@ pub(crate) async fn syncs(
 }
 
 pub(super) fn filters_are_known(outcome: Option<&str>, cause: Option<&str>) -> Result<(), Problem> {
-    one_of("outcome", outcome, OUTCOMES)?;
-    one_of("cause", cause, CAUSES)
+    one_of("outcome", outcome, &outcomes())?;
+    one_of("cause", cause, &CAUSES)
 }
 
 /// Sync jobs, the newest first.
@@ -116,7 +123,7 @@ async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) ->
     let filter = Filter {
         target_id: query.target_id,
         listing_id: query.listing_id,
-        unit_id: query.unit_id,
+        unit_id: query.unit_id.map(String::from),
         outcome: query.outcome,
         cause: query.cause,
         since: query.since,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::by::By;
-use super::input::{Id, Query};
+use super::input::{Id, Query, read};
 use super::page::{Page, decode, limit};
 use super::problem::{Problem, ProblemKind};
 use super::reader::Reader;
@@ -34,11 +34,12 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct LettersQuery {
     /// Rows of a page: 1 to 500, by default 50
+    #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
-    /// Wait until the read models show this position
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }

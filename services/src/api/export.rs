@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use domain::ids::UnitId;
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::Api;
 use super::audit::{Filter, Order, filters_are_known, syncs};
 use super::by::By;
-use super::input::Query;
+use super::input::{Query, read};
 use super::problem::Problem;
 use crate::views::audit::Sync;
 
@@ -40,19 +41,28 @@ pub(super) struct ExportQuery {
     #[param(inline)]
     format: Form,
     /// On one target only
+    #[serde(default, deserialize_with = "read::optional")]
     target_id: Option<Uuid>,
     /// Of one listing only
+    #[serde(default, deserialize_with = "read::optional")]
     listing_id: Option<Uuid>,
     /// Of one unit only
-    unit_id: Option<String>,
+    #[param(value_type = Option<String>)]
+    unit_id: Option<UnitId>,
     /// With one outcome only
     outcome: Option<String>,
     /// With one cause only
     cause: Option<String>,
     /// Asked for at this time or later
+    #[serde(default, deserialize_with = "read::optional")]
     since: Option<DateTime<Utc>>,
     /// Asked for before this time
+    #[serde(default, deserialize_with = "read::optional")]
     until: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
+    #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
+    min_position: Option<i64>,
 }
 
 /// Sync jobs from the oldest to the newest, as a stream of NDJSON or CSV.
@@ -68,7 +78,7 @@ pub(super) async fn export(
     let filter = Filter {
         target_id: query.target_id,
         listing_id: query.listing_id,
-        unit_id: query.unit_id,
+        unit_id: query.unit_id.map(String::from),
         outcome: query.outcome,
         cause: query.cause,
         since: query.since,

@@ -3,17 +3,20 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
 use super::Api;
+use super::policy::{Rule, rule};
 use super::problem::{Problem, ProblemKind};
 
 /// The header that says the same as `?min_position=`.
 const MIN_POSITION: &str = "min-position";
+/// The first position of a journal.
+pub(super) const FIRST_POSITION: i64 = 1;
 /// The longest wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,41 +26,48 @@ const LOWEST: &str = "SELECT coalesce(min(position), 0) FROM projection_checkpoi
 
 /// The middleware.
 pub(super) async fn wait_for_position(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let asked = match asked(&request) {
-        Ok(asked) => asked,
-        Err(problem) => return problem.into_response(),
-    };
-    if let Some(position) = asked.filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))
-        && let Err(problem) = wait(&api, position).await
-    {
-        return problem.into_response();
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if !waits(request.method(), path) {
+        return next.run(request).await;
     }
-    next.run(request).await
+    let waited = match asked(&request) {
+        Ok(Some((field, position))) => wait(&api, field, position).await,
+        Ok(None) => Ok(()),
+        Err(problem) => Err(problem),
+    };
+    match waited {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
-fn asked(request: &Request) -> Result<Option<i64>, Problem> {
+/// Whether a route reads what is written: every read that needs a permission.
+pub(super) fn waits(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && matches!(rule(method, path), Some(Rule::Needs(_)))
+}
+
+/// The position that is named, and where.
+fn asked(request: &Request) -> Result<Option<(&'static str, i64)>, Problem> {
     let wrong =
         |field: &str| Problem::field(field, "is the position of a change, as its answer gave it: a number from 1");
-    let number = |text: &str| text.parse::<i64>().ok().filter(|position| *position >= 1);
+    let number = |text: &str| text.parse::<i64>().ok().filter(|position| *position >= FIRST_POSITION);
     if let Some(value) = request.headers().get(MIN_POSITION) {
         let position = value.to_str().ok().and_then(number);
-        return position.map(Some).ok_or_else(|| wrong("Min-Position"));
+        return position.map(|position| Some(("Min-Position", position))).ok_or_else(|| wrong("Min-Position"));
     }
     let query = request.uri().query().unwrap_or_default();
     let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "min_position");
-    found.map(|(_, text)| number(&text).ok_or_else(|| wrong("min_position"))).transpose()
+    let found = found.map(|(_, text)| number(&text).ok_or_else(|| wrong("min_position"))).transpose()?;
+    Ok(found.map(|position| ("min_position", position)))
 }
 
-async fn wait(api: &Api, position: i64) -> Result<(), Problem> {
+async fn wait(api: &Api, field: &'static str, position: i64) -> Result<(), Problem> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(5);
     // What was answered with a position is in the journal.
     let head: i64 = sqlx::query_scalar(HEAD).fetch_one(&api.inner.pool).await?;
     if position > head {
-        return Err(Problem::field(
-            "min_position",
-            "is no position of this journal: give back that of a change's answer",
-        ));
+        return Err(Problem::field(field, "is no position of this journal: give back that of a change's answer"));
     }
     loop {
         let shown: i64 = sqlx::query_scalar(LOWEST).fetch_one(&api.inner.pool).await?;

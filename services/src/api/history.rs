@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::by::By;
+use super::input::read;
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
@@ -18,10 +19,12 @@ use super::reader::{Reader, account_filter};
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
     /// Events of a page: 1 to 500, by default 50
+    #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
-    /// Wait until the read models show this position
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }

@@ -22,7 +22,8 @@ use super::problem::{Problem, ProblemKind};
 use answers::{Begun, Key};
 
 const KEY: &str = "idempotency-key";
-const LONGEST_KEY: usize = 128;
+/// The most characters of a key.
+pub(super) const LONGEST_KEY: usize = 128;
 /// A request ends before another one may begin in its place, which is a minute after it began.
 const LONGEST: Duration = Duration::from_secs(45);
 /// On an answer that was given before.

@@ -9,7 +9,7 @@ use domain::access::Caller;
 use super::problem::{Problem, ProblemKind};
 
 /// The header that unsafe requests of a session carry; `GET /api/channels/me` gives its value.
-pub(super) const CSRF_HEADER: &str = "x-csrf-token";
+pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 
 /// The credentials that this service takes.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The value of a cookie.
-pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())

@@ -1,15 +1,22 @@
 //! The OpenAPI document, made from the code.
 
+mod bounds;
+
 use adapters::identity::SESSION_COOKIE;
+use axum::http::Method;
+use domain::text::TRACEPARENT_PATTERN;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, Ref, RefOr, Required, SecurityRequirement};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::freshness::{self, FIRST_POSITION};
+use super::idempotency::LONGEST_KEY;
 use super::policy::{ROUTES, Route, Rule};
+use super::ties::LONGEST_REQUEST_ID;
 use super::{Api, audit, dead_letters, listings, me, probes, queue, service_levels, targets};
 
 #[derive(OpenApi)]
@@ -63,7 +70,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Headers of answers: name, kind, and what they tell.
-const HEADERS: [(&str, Type, &str); 9] = [
+const HEADERS: [(&str, Type, &str); 10] = [
+    ("traceparent", Type::String, "The request's trace; absent where none was sent and none is kept"),
     ("X-Request-Id", Type::String, "The request's id: what was sent, or a new one"),
     ("RateLimit-Limit", Type::Integer, "Requests that are yours in a second"),
     ("RateLimit-Remaining", Type::Integer, "Those that are left now"),
@@ -81,7 +89,7 @@ fn tell_headers(route: &Route, operation: &mut Operation) {
     let versioned = ["/api/channels/targets", "/api/channels/listings"].iter().any(|path| route.path.starts_with(path));
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
-        let mut names = vec!["X-Request-Id"];
+        let mut names = vec!["X-Request-Id", "traceparent"];
         if route.rule != Rule::Public {
             names.extend(["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]);
         }
@@ -99,20 +107,56 @@ fn tell_headers(route: &Route, operation: &mut Operation) {
     }
 }
 
-fn header(name: &str, description: &str) -> Parameter {
-    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(128));
-    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False);
-    parameter.description(Some(description)).schema(Some(text)).build()
+/// What many requests can carry, by the names under which the document has them.
+fn parameters() -> [(&'static str, Parameter); 5] {
+    let text = |most: usize, pattern: &str| {
+        let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(most));
+        text.pattern(Some(pattern)).build()
+    };
+    let position = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(FIRST_POSITION)).build();
+    let parameter = |name: &str, place: ParameterIn, schema: Object, description: &str| {
+        let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(Required::False);
+        parameter.description(Some(description)).schema(Some(schema)).build()
+    };
+    let key = "A text of your choice, such as a UUID: the same request with the same key is done once, and answered as before";
+    let id = "Comes back with the answer, and stands with what the request made; one is made up where none is sent";
+    let trace = "W3C trace context: comes back, and goes on with what the request sets off";
+    let shown = "Wait, up to 5 s, until the read models show this position";
+    let header = ParameterIn::Header;
+    [
+        (KEY, parameter("Idempotency-Key", header.clone(), text(LONGEST_KEY, ASCII), key)),
+        (ID, parameter("X-Request-Id", header.clone(), text(LONGEST_REQUEST_ID, ASCII), id)),
+        (TRACE, parameter("traceparent", header.clone(), text(55, TRACEPARENT_PATTERN), trace)),
+        (SHOWN, parameter("min_position", ParameterIn::Query, position(), shown)),
+        (SHOWN_BY_HEADER, parameter("Min-Position", header, position(), "The same as min_position")),
+    ]
 }
+
+/// Visible ASCII and blanks.
+const ASCII: &str = "^[ -~]+$";
+const KEY: &str = "IdempotencyKey";
+const ID: &str = "RequestId";
+const TRACE: &str = "Traceparent";
+const SHOWN: &str = "MinPosition";
+const SHOWN_BY_HEADER: &str = "MinPositionHeader";
 
 /// The document. Each operation says which permission it needs.
 pub fn document() -> Document {
+    let mut document = plain();
+    bounds::tell(&mut document);
+    document
+}
+
+/// The document without what values may be.
+fn plain() -> Document {
     let mut document = routes().into_openapi();
     let headers = HEADERS.map(|(name, kind, text)| {
         let schema = ObjectBuilder::new().schema_type(kind);
         (name.to_owned(), RefOr::T(HeaderBuilder::new().description(Some(text)).schema(Some(schema)).build()))
     });
-    document.components.get_or_insert_default().headers.extend(headers);
+    let components = document.components.get_or_insert_default();
+    components.headers.extend(headers);
+    components.parameters.extend(parameters().map(|(name, parameter)| (name.to_owned(), RefOr::T(parameter))));
     for route in ROUTES {
         let Some(item) = document.paths.paths.get_mut(route.path) else { continue };
         let operation = match route.method {
@@ -127,10 +171,7 @@ pub fn document() -> Document {
             operation.responses.responses.insert("5XX".to_owned(), refused);
         }
         tell_headers(route, operation);
-        if route.method != "GET" {
-            let text = "A text of your choice, such as a UUID: the same request with the same key is done once, and answered as before";
-            operation.parameters.get_or_insert_default().push(header("Idempotency-Key", text).into());
-        }
+        tell_parameters(route, operation);
         match route.rule {
             Rule::Public => operation.security = Some(Vec::new()),
             Rule::SignedIn => {}
@@ -143,4 +184,18 @@ pub fn document() -> Document {
         }
     }
     document
+}
+
+/// What the middlewares read of every request, of every change, of every read of what is written.
+fn tell_parameters(route: &Route, operation: &mut Operation) {
+    let mut names = vec![ID, TRACE];
+    let method = Method::from_bytes(route.method.as_bytes()).unwrap_or_default();
+    if !method.is_safe() {
+        names.push(KEY);
+    }
+    if freshness::waits(&method, route.path) {
+        names.extend([SHOWN, SHOWN_BY_HEADER]);
+    }
+    let by_name = |name: &str| RefOr::Ref(Ref::new(format!("#/components/parameters/{name}")));
+    operation.parameters.get_or_insert_default().extend(names.into_iter().map(by_name));
 }

@@ -1,17 +1,24 @@
 //! Pages of lists: a cursor says where the next one begins, whatever is added meanwhile.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::input::holds_nul;
 use super::problem::Problem;
 
 /// Rows of a page where the caller does not say how many.
-const DEFAULT_LIMIT: i64 = 50;
-/// The most rows of a page.
-const MOST: i64 = 500;
+pub(super) const DEFAULT_LIMIT: i64 = 50;
+/// How many rows a page may have.
+pub(super) const LIMITS: RangeInclusive<i64> = 1..=500;
+/// The most characters of a cursor: it names a row, whose key is short.
+pub(super) const LONGEST_CURSOR: usize = 2_048;
+/// What a cursor looks like, as a regular expression.
+pub(super) const CURSOR_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
 /// A page of a list.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -38,8 +45,10 @@ impl<T> Page<T> {
 pub(crate) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     match asked {
         None => Ok(DEFAULT_LIMIT),
-        Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-        Some(other) => Err(Problem::field("limit", format!("{other}; 1 to {MOST} rows make a page"))),
+        Some(limit) if LIMITS.contains(&limit) => Ok(limit),
+        Some(other) => {
+            Err(Problem::field("limit", format!("{other}; {} to {} rows make a page", LIMITS.start(), LIMITS.end())))
+        }
     }
 }
 
@@ -50,6 +59,8 @@ pub(super) fn encode<K: Serialize>(key: &K) -> String {
 /// What a cursor says.
 pub(crate) fn decode<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
-    let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    let fits = (1..=LONGEST_CURSOR).contains(&cursor.len()).then_some(cursor);
+    let key = fits.and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok()).filter(|json| !holds_nul(json));
+    let key = key.and_then(|json| serde_json::from_slice(&json).ok());
     key.map(Some).ok_or_else(|| Problem::field("cursor", "is none of this list: give back next_cursor as it came"))
 }

@@ -61,7 +61,7 @@ pub enum ProblemKind {
     VersionMismatch,
     /// The body is too large.
     TooLarge,
-    /// The body is not JSON by its content type.
+    /// The body is not JSON by its content type, or it comes in a coding.
     UnsupportedMediaType,
     /// The key was used for another request.
     IdempotencyKeyReused,
@@ -84,6 +84,33 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::InvalidRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::VersionMismatch,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::IdempotencyKeyReused,
+        Self::IdempotencyKeyInUse,
+        Self::RateLimited,
+        Self::RequestTimedOut,
+        Self::TimedOut,
+        Self::NotYetVisible,
+        Self::ChannelFailed,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// Its stable name.
+    pub fn name(self) -> &'static str {
+        self.parts().1
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "/problems/invalid-request", "Invalid request"),

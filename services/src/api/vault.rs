@@ -21,6 +21,9 @@ const ASKED_FOR: Duration = Duration::from_secs(30);
 /// A keeper that has not answered by then is away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The most characters of a secret.
+pub(super) const LONGEST_SECRET: usize = 4_096;
+
 /// Who keeps the secrets that the API takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Keeper {
@@ -127,11 +130,12 @@ impl Vault {
 }
 
 fn check(value: &SecretString) -> Result<(), Problem> {
-    let bytes = value.expose_secret().len();
-    if (1..=4096).contains(&bytes) && !value.expose_secret().chars().any(char::is_control) {
+    let length = value.expose_secret().chars().count();
+    if (1..=LONGEST_SECRET).contains(&length) && !value.expose_secret().chars().any(char::is_control) {
         return Ok(());
     }
-    Err(Problem::field("secret", "give 1 to 4096 bytes of text without control characters"))
+    let reason = format!("give 1 to {LONGEST_SECRET} characters without control characters");
+    Err(Problem::field("secret", reason))
 }
 
 fn problem(error: &SecretError) -> Problem {

@@ -1,23 +1,15 @@
 //! Values of flags that several commands take, checked when they are parsed.
 
 use domain::secret::SecretRef;
+use domain::text::{LONGEST_LINE, line};
 use domain::window::RateLimit;
 
 use super::failure::Failure;
 use crate::config::ChannelReach;
 
-/// The longest reason and name, in characters.
-const LONGEST: usize = 500;
-
 fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    if text.chars().count() > LONGEST || text.chars().any(char::is_control) {
-        return Err(format!("use one line of at most {LONGEST} characters"));
-    }
-    Ok(text.to_owned())
+    let refused = || format!("use one line of 1 to {LONGEST_LINE} characters");
+    line(text).map(str::to_owned).ok_or_else(refused)
 }
 
 /// Why something is done; it stands in the journal.

@@ -13,7 +13,7 @@ use crate::api::audit::{Filter, Order, syncs};
 use crate::api::input::Query;
 use crate::api::page::{Page as Rows, decode};
 use crate::api::problem::Problem;
-use crate::views::audit::{CAUSES, OUTCOMES, Sync};
+use crate::views::audit::{CAUSES, Sync, outcomes};
 
 /// Rows of a page.
 const SHOWN: i64 = 50;
@@ -74,8 +74,8 @@ pub(super) async fn page(
 
 fn filters(shown: &Shown) -> Markup {
     html! { form.filter method="get" action="/audit" {
-        label { "Outcome " select name="outcome" { (options(OUTCOMES, given(&shown.outcome), "any")) } }
-        label { "Cause " select name="cause" { (options(CAUSES, given(&shown.cause), "any")) } }
+        label { "Outcome " select name="outcome" { (options(&outcomes(), given(&shown.outcome), "any")) } }
+        label { "Cause " select name="cause" { (options(&CAUSES, given(&shown.cause), "any")) } }
         label { "Unit " input name="unit_id" value=[given(&shown.unit_id)] size="14"; }
         @for (name, value) in [("target_id", &shown.target_id), ("listing_id", &shown.listing_id)] {
             @if let Some(value) = given(value) {

@@ -13,10 +13,10 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::Dashboard;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{moment_or, state, sync_link, words};
-use crate::api::Api;
 use crate::api::by::By;
 use crate::api::input::{Id, Query};
 use crate::api::listings::get;
@@ -40,17 +40,17 @@ pub(super) struct Shown {
 
 /// The page. Only its newest events are live.
 pub(super) async fn page(
-    State(api): State<Api>,
+    State(dashboard): State<Dashboard>,
     viewer: Viewer,
     Id(id): Id<Uuid>,
     Query(shown): Query<Shown>,
 ) -> Result<Response, Problem> {
-    let listing = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.1;
+    let listing = get(State(dashboard.api.clone()), viewer.by.clone(), Id(id)).await?.1;
     let target = listing.target_name.as_deref().unwrap_or("target");
     let older = shown.before.is_some();
     let parts = match shown.before {
-        Some(before) => vec![timeline(&api, &viewer.by, id, Some(before)).await?],
-        None => parts(&api, &viewer.by, id).await?,
+        Some(before) => vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?],
+        None => parts(&dashboard, &viewer.by, id).await?,
     };
     let body = html! {
         p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
@@ -64,7 +64,8 @@ pub(super) async fn page(
 }
 
 /// What of it is live.
-pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+pub(super) async fn parts(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+    let api = &dashboard.api;
     let listing = get(State(api.clone()), by.clone(), Id(id)).await?.1;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let next = next::show(&mut reader, &listing).await?;
@@ -72,14 +73,15 @@ pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Pro
     Ok(vec![
         Part::new("now", "Now", now(&listing)),
         Part::new("next", "What happens next", next),
-        timeline(api, by, id, None).await?,
+        timeline(dashboard, by, id, None).await?,
     ])
 }
 
-async fn timeline(api: &Api, by: &By, id: Uuid, before: Option<i64>) -> Result<Part, Problem> {
-    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>) -> Result<Part, Problem> {
+    let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let stored = events(&mut reader, LISTING, id, before, SHOWN).await?;
-    Ok(Part::new("timeline", "What happened, newest first", timeline::show(id, &stored, SHOWN, api.trace_url())))
+    let shown = timeline::show(id, &stored, SHOWN, dashboard.trace_url.as_ref());
+    Ok(Part::new("timeline", "What happened, newest first", shown))
 }
 
 fn now(listing: &Listing) -> Markup {

@@ -11,8 +11,7 @@ use uuid::Uuid;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{age, empty, moment, number, state, words};
-use super::{audit, levels, plots};
-use crate::api::Api;
+use super::{Dashboard, audit, levels, plots};
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::by::By;
 use crate::api::problem::Problem;
@@ -28,11 +27,11 @@ const TARGETS: i64 = 8;
 const COUNTED: i64 = 10_000;
 
 /// The page; an Analyst, who sees the audit alone, is led there.
-pub(super) async fn page(State(api): State<Api>, viewer: Viewer) -> Result<Response, Problem> {
+pub(super) async fn page(State(dashboard): State<Dashboard>, viewer: Viewer) -> Result<Response, Problem> {
     if !viewer.may(Permission::ReadTargets) {
         return Ok(Redirect::to("/audit").into_response());
     }
-    let parts = parts(&api, &viewer.by).await?;
+    let parts = parts(&dashboard, &viewer.by).await?;
     let body = html! {
         h1 { "Overview " span.quiet { (viewer.by.caller.org_id) } }
         @for part in &parts { (part.section()) }
@@ -41,13 +40,14 @@ pub(super) async fn page(State(api): State<Api>, viewer: Viewer) -> Result<Respo
 }
 
 /// What of it is live.
-pub(super) async fn parts(api: &Api, by: &By) -> Result<Vec<Part>, Problem> {
+pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, Problem> {
+    let api = &dashboard.api;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let health = by_health(&mut reader).await?;
     let queue = queue(&mut reader).await?;
     let attention = attention(&mut reader).await?;
     let minutes = plots::minutes(&mut reader, by, Utc::now()).await?;
-    let levels = api.live().levels.of(&mut reader, by).await?;
+    let levels = dashboard.live.levels.of(&mut reader, by).await?;
     drop(reader);
     let recent = syncs(api.pool(), &by.caller, &Filter::default(), Order::NewestFirst, None, SYNCS).await?;
     let recent = if recent.is_empty() {

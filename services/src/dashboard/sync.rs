@@ -11,7 +11,7 @@ use super::calls::{Carried, Shown, whole};
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, span, state, sync_link, words};
-use super::{difference, listing, pieces, traces};
+use super::{Dashboard, difference, listing, pieces, traces};
 use crate::api::Api;
 use crate::api::audit::{SyncWithCalls, get};
 use crate::api::by::By;
@@ -29,11 +29,16 @@ const OTHER_BUILD: &str =
     "Its body cannot be made again: this build makes other calls of the snapshot than the one that sent it.";
 
 /// The page.
-pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid>) -> Result<Response, Problem> {
+pub(super) async fn page(
+    State(dashboard): State<Dashboard>,
+    viewer: Viewer,
+    Id(id): Id<Uuid>,
+) -> Result<Response, Problem> {
+    let api = &dashboard.api;
     let found = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.0;
     let sync = &found.sync;
-    let parts = parts(&api, &viewer.by, &found).await?;
-    let again = sends_again(&api, &viewer, sync).await?;
+    let parts = parts(&dashboard, &viewer.by, &found).await?;
+    let again = sends_again(api, &viewer, sync).await?;
     let unit = sync.unit_id.as_deref().unwrap_or("listing");
     let body = html! {
         p.trail { a href=(format!("/listings/{}", sync.listing_id)) { (unit) } " / " a href="/audit" { "Audit" } }
@@ -57,7 +62,8 @@ async fn sends_again(api: &Api, viewer: &Viewer, sync: &Sync) -> Result<bool, Pr
 }
 
 /// What of it is live.
-pub(super) async fn parts(api: &Api, by: &By, found: &SyncWithCalls) -> Result<Vec<Part>, Problem> {
+pub(super) async fn parts(dashboard: &Dashboard, by: &By, found: &SyncWithCalls) -> Result<Vec<Part>, Problem> {
+    let api = &dashboard.api;
     let (listing, sync) = (ListingId(found.sync.listing_id), SyncId(found.sync.sync_id));
     // The audit is for more people than the listings are.
     let told = if by.caller.may(Permission::ReadListings) {
@@ -65,7 +71,7 @@ pub(super) async fn parts(api: &Api, by: &By, found: &SyncWithCalls) -> Result<V
     } else {
         None
     };
-    let mut parts = vec![Part::new("facts", "What and why", facts(&found.sync, api.trace_url()))];
+    let mut parts = vec![Part::new("facts", "What and why", facts(&found.sync, dashboard.trace_url.as_ref()))];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
         let lines = explained.words.iter().filter(|line| !line.starts_with(' '));

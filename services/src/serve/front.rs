@@ -1,4 +1,4 @@
-//! The API on threads and connections of its own, in whatever process it runs: a request waits neither behind the mapping
+//! The API and the dashboard on threads and connections of its own, in whatever process it runs: a request waits neither behind the mapping
 //! of a thousand units nor behind the journal's next batch of them.
 
 use std::sync::Arc;
@@ -18,7 +18,9 @@ use super::{Channels, identity};
 use crate::api::vault::Vault;
 use crate::api::{Api, ApiOptions};
 use crate::config::{Connections, ServeOptions};
+use crate::dashboard::Dashboard;
 use crate::drift::DriftReader;
+use crate::http;
 use crate::syncing::Syncing;
 
 /// Requests mostly wait for Postgres.
@@ -69,14 +71,14 @@ impl Front {
         let api_options = ApiOptions {
             requests_per_second: options.api_rate,
             destinations: options.reach.destinations(),
-            trace_url: options.trace_url.clone(),
             stop: stop.clone(),
-            drain: Duration::from_secs(options.drain_s),
         };
         let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());
         let identity = identity(&pool, options)?;
         let api = Api::new(pool, nats.clone(), syncing, identity, vault, drift, api_options);
-        let served = self.handle.spawn(api.run(self.listener));
+        let dashboard = Dashboard::new(api.clone(), options.trace_url.clone(), stop.clone());
+        let drain = Duration::from_secs(options.drain_s);
+        let served = self.handle.spawn(http::run(api, dashboard, self.listener, stop.clone(), drain));
         roles.spawn(async move {
             // A panic has ended the process already.
             let _ = served.await;

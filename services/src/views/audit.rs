@@ -1,6 +1,7 @@
 //! A row of the audit, and the calls under it.
 
 use chrono::{DateTime, Utc};
+use domain::outcome::SyncOutcome;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -8,20 +9,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// How a sync may stand, as the read model has it.
-pub const OUTCOMES: &[&str] = &[
-    "pending",
-    "accepted",
-    "accepted_with_rejections",
-    "skipped_unchanged",
-    "superseded",
-    "rejected",
-    "unauthorised",
-    "exhausted",
-    "cancelled",
-];
+pub fn outcomes() -> [&'static str; 9] {
+    SyncOutcome::ALL.map(SyncOutcome::as_str)
+}
 
 /// Why a sync may have been asked for.
-pub const CAUSES: &[&str] = &["unit_changed", "linked", "manual", "replayed"];
+pub const CAUSES: [&str; 4] = ["unit_changed", "linked", "manual", "replayed"];
 
 /// A sync job.
 #[derive(Debug, FromRow, Serialize, ToSchema)]

@@ -1,6 +1,7 @@
 //! A listing as every answer shows it, read from the read models.
 
 use chrono::{DateTime, Utc};
+use domain::listing::LinkState;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -42,6 +43,12 @@ pub struct Listing {
 
 /// The state of a listing whose target was deleted under it: nothing is sent any more.
 pub const TARGET_DELETED: &str = "target_deleted";
+
+/// The states of a listing.
+pub fn states() -> [&'static str; 4] {
+    let [active, paused, unlinked] = LinkState::ALL.map(LinkState::as_str);
+    [active, paused, TARGET_DELETED, unlinked]
+}
 
 /// Every listing, as a [`Listing`].
 pub const LISTINGS: &str = "

@@ -201,7 +201,7 @@ async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Re
     let path = format!("/api/channels/targets/{target}/pause");
     let json = [("content-type", "application/json")];
     let nul = api.send_text(Method::POST, &path, &json, r#"{"reason":"a\u0000"}"#.to_owned()).await?.expect(400)?;
-    assert_eq!(nul.json()["field"], json!("body"));
+    assert_eq!(nul.json()["field"], json!("reason"));
     let large = json!({ "reason": "x".repeat(300_000) });
     let large = api.post(&format!("/api/channels/targets/{target}/pause"), &large).await?.expect(413)?;
     assert_eq!(large.json()["type"], json!("/problems/too-large"));

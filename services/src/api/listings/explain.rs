@@ -13,7 +13,7 @@ use super::read::visible;
 use super::resend::{Named, resolve};
 use crate::api::Api;
 use crate::api::by::By;
-use crate::api::input::{Id, Query};
+use crate::api::input::{Id, Query, read};
 use crate::api::problem::{Problem, ProblemKind};
 use crate::views::explain::{Explanation, Unexplained, explain as explained};
 use crate::views::preview::{NoPreview, Preview, Wanted, preview as previewed};
@@ -23,8 +23,10 @@ use crate::views::preview::{NoPreview, Preview, Wanted, preview as previewed};
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ExplainQuery {
     /// This sync of the listing; the one that waits, or else the newest, by default
+    #[serde(default, deserialize_with = "read::optional")]
     sync_id: Option<Uuid>,
-    /// Wait until the read models show this position
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }
@@ -53,15 +55,19 @@ pub(in crate::api) struct PreviewQuery {
     /// The snapshot with this SHA-256
     snapshot: Option<String>,
     /// The snapshot of this sync of the listing
+    #[serde(default, deserialize_with = "read::optional")]
     sync_id: Option<Uuid>,
     /// The snapshot that was the newest at this time
+    #[serde(default, deserialize_with = "read::optional")]
     as_of: Option<DateTime<Utc>>,
     /// The snapshot that was the newest at this position of the journal
+    #[serde(default, deserialize_with = "read::optional")]
     position: Option<i64>,
     /// Every section, whatever the channel has, as a sync that somebody asks for sends it; a state of the past always is
     #[serde(default)]
     force: bool,
-    /// Wait until the read models show this position
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }

@@ -12,7 +12,7 @@ use super::read::visible;
 use crate::api::Api;
 use crate::api::answer::Changed;
 use crate::api::by::By;
-use crate::api::input::Body;
+use crate::api::input::{Body, read};
 use crate::api::problem::Problem;
 use crate::api::targets::visible_target;
 use crate::linking::AtChannel;
@@ -22,6 +22,7 @@ use crate::linking::AtChannel;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"target_id": "0199f0f0-0000-7000-8000-000000000000", "unit_id": "villa-0042"}))]
 pub(in crate::api) struct LinkListing {
+    #[serde(deserialize_with = "read::required")]
     target_id: Uuid,
     /// A unit of the caller's organisation, published or not.
     #[schema(value_type = String)]

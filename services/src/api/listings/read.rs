@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::ids::ListingId;
+use domain::ids::{ListingId, UnitId};
 use domain::listing::{ChannelListing, Link, ListingError};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -12,28 +12,31 @@ use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
 use crate::api::history::{self, Event, HistoryQuery};
-use crate::api::input::{Id, Query, one_of};
+use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
-use crate::views::listings::{LISTINGS, Listing};
+use crate::views::listings::{LISTINGS, Listing, states};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// On one target only
+    #[serde(default, deserialize_with = "read::optional")]
     target_id: Option<Uuid>,
     /// Of one unit only
-    #[param(example = "villa-0042")]
-    unit_id: Option<String>,
+    #[param(example = "villa-0042", value_type = Option<String>)]
+    unit_id: Option<UnitId>,
     /// In one state only: active, paused, target_deleted or unlinked; all but the unlinked ones by default
     state: Option<String>,
     /// Rows of a page: 1 to 500, by default 50
+    #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
-    /// Wait until the read models show this position
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }
@@ -61,7 +64,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<Listing>>, Problem> {
     let limit = limit(query.limit)?;
     let after: Option<After> = decode(query.cursor.as_deref())?;
-    one_of("state", query.state.as_deref(), &["active", "paused", "target_deleted", "unlinked"])?;
+    one_of("state", query.state.as_deref(), &states())?;
     let statement = format!(
         "SELECT * FROM ({LISTINGS} WHERE l.org_id = $1 AND ($2::text[] IS NULL OR l.account_id = ANY ($2))) AS l
          WHERE ($3::uuid IS NULL OR target_id = $3) AND ($4::text IS NULL OR unit_id = $4)
@@ -71,7 +74,7 @@ pub(crate) async fn list(
     );
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let rows = sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
-    let rows = rows.bind(query.target_id).bind(query.unit_id).bind(query.state);
+    let rows = rows.bind(query.target_id).bind(query.unit_id.as_ref().map(UnitId::as_str)).bind(query.state);
     let rows = rows.bind(after.as_ref().map(|after| after.unit_id.clone()));
     let rows = rows.bind(after.as_ref().map(|after| after.listing_id)).bind(limit);
     let rows: Vec<Listing> = rows.fetch_all(&mut *reader).await?;

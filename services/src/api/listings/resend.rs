@@ -14,7 +14,7 @@ use super::read::visible;
 use crate::api::Api;
 use crate::api::answer::Changed;
 use crate::api::by::By;
-use crate::api::input::{Body, Id};
+use crate::api::input::{Body, Id, read};
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::api::targets::Reason;
@@ -30,8 +30,10 @@ pub(crate) struct Retry {
     /// The snapshot with this SHA-256.
     snapshot: Option<String>,
     /// The snapshot of this sync of the listing.
+    #[serde(default, deserialize_with = "read::optional")]
     sync_id: Option<Uuid>,
     /// The snapshot that was the newest at this time.
+    #[serde(default, deserialize_with = "read::optional")]
     as_of: Option<DateTime<Utc>>,
     /// The snapshot that was the newest at this position of the journal.
     position: Option<i64>,

@@ -6,6 +6,7 @@ use domain::channel::ChannelKind;
 use domain::ids::{AccountId, TargetId};
 use domain::recorded::Position;
 use domain::target::{Configuration, Lifecycle, NewTarget, TargetCommand, TargetError};
+use domain::text::{LONGEST_LINE, line};
 use domain::window::RateLimit;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
@@ -98,11 +99,8 @@ impl Reason {
     }
 
     pub(crate) fn checked(self) -> Result<String, Problem> {
-        let length = self.reason.trim().chars().count();
-        if (1..=500).contains(&length) && !self.reason.contains('\0') {
-            return Ok(self.reason.trim().to_owned());
-        }
-        Err(Problem::field("reason", "say why, in 1 to 500 characters; it stands in the journal"))
+        let refused = || format!("say why, in one line of 1 to {LONGEST_LINE} characters; it stands in the journal");
+        line(&self.reason).map(str::to_owned).ok_or_else(|| Problem::field("reason", refused()))
     }
 }
 

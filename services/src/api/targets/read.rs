@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
 use crate::api::history::{self, Event, HistoryQuery};
-use crate::api::input::{Id, Query, one_of};
+use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
@@ -33,11 +33,12 @@ pub(crate) struct ListQuery {
     #[param(example = "unauthorised")]
     health: Option<String>,
     /// Rows of a page: 1 to 500, by default 50
+    #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
-    /// Wait until the read models show this position
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::topic::Topic;
 use super::{Sent, watch as watching};
-use crate::api::Api;
 use crate::api::by::By;
 use crate::api::problem::{Problem, ProblemKind};
+use crate::dashboard::Dashboard;
 use crate::dashboard::levels::Levels;
 
 /// Streams of one process at the same time.
@@ -67,13 +67,13 @@ impl Live {
     }
 
     /// Begins to look at a topic.
-    pub(super) fn look(&self, api: &Api, topic: Topic, by: By) -> Result<Look, Problem> {
+    pub(super) fn look(&self, dashboard: &Dashboard, topic: Topic, by: By) -> Result<Look, Problem> {
         let full = |_| ProblemKind::Unavailable.because("too many look live; reload the page instead").retry_after(30);
         let place = self.viewers.clone().try_acquire_owned().map_err(full)?;
         let mut parts = self.with_topics(|topics| {
             if !topics.running {
                 topics.running = true;
-                tokio::spawn(watching::run(api.clone()));
+                tokio::spawn(watching::run(dashboard.clone()));
             }
             let fresh = || Watched { by, parts: watch::Sender::new(Parts::default()), made_at: None, touched: true };
             topics.watched.entry(topic).or_insert_with(fresh).parts.subscribe()

@@ -18,6 +18,7 @@ use crate::api::Api;
 use crate::api::identity::session_cookie;
 use crate::api::input::Query;
 use crate::api::problem::Problem;
+use crate::dashboard::Dashboard;
 use crate::dashboard::layout::Viewer;
 
 /// Something is sent at least this often, so that a dead connection is noticed; the session is looked at then.
@@ -38,7 +39,7 @@ struct Viewing {
 
 /// The stream of a topic.
 pub(in crate::dashboard) async fn stream(
-    State(api): State<Api>,
+    State(dashboard): State<Dashboard>,
     viewer: Viewer,
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
@@ -47,12 +48,12 @@ pub(in crate::dashboard) async fn stream(
     let topic = Topic::of(subject, &viewer.by.caller)?;
     if subject.is_of_one() {
         // What the viewer does not see looks like what is not there.
-        parts(&api, &viewer.by, subject).await?;
+        parts(&dashboard, &viewer.by, subject).await?;
     }
-    let look = api.live().look(&api, topic, viewer.by)?;
+    let look = dashboard.live.look(&dashboard, topic, viewer.by)?;
     let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let viewing = Viewing { api, look, sent: HashMap::new(), beat, session: session_cookie(&headers) };
+    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), beat, session: session_cookie(&headers) };
     let greeting = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n")) });
     let changes = stream::unfold(viewing, |mut viewing| async move {
         let bytes = viewing.next().await?;

@@ -8,13 +8,12 @@ use domain::access::{Accounts, Caller, Permission};
 use domain::ids::OrgId;
 use uuid::Uuid;
 
-use crate::api::Api;
 use crate::api::audit;
 use crate::api::by::By;
 use crate::api::input::Id;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::dashboard::live::Part;
-use crate::dashboard::{dead_letters, listing, overview, sync, target};
+use crate::dashboard::{Dashboard, dead_letters, listing, overview, sync, target};
 use axum::extract::State;
 
 /// A page with live parts.
@@ -104,15 +103,16 @@ impl Topic {
 }
 
 /// The parts of a subject, as its page makes them.
-pub(super) async fn parts(api: &Api, by: &By, subject: Subject) -> Result<Vec<Part>, Problem> {
+pub(super) async fn parts(dashboard: &Dashboard, by: &By, subject: Subject) -> Result<Vec<Part>, Problem> {
+    let api = &dashboard.api;
     match subject {
-        Subject::Overview => overview::parts(api, by).await,
+        Subject::Overview => overview::parts(dashboard, by).await,
         Subject::DeadLetters => dead_letters::parts(api, by).await,
         Subject::Target(id) => target::parts(api, by, id).await,
-        Subject::Listing(id) => listing::parts(api, by, id).await,
+        Subject::Listing(id) => listing::parts(dashboard, by, id).await,
         Subject::Sync(id) => {
             let found = audit::get(State(api.clone()), by.clone(), Id(id)).await?.0;
-            sync::parts(api, by, &found).await
+            sync::parts(dashboard, by, &found).await
         }
     }
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::topic::{Subject, Topic, parts};
 use super::{Part, Sent};
-use crate::api::Api;
 use crate::api::by::By;
+use crate::dashboard::Dashboard;
 
 /// How often it looks.
 const TURN: Duration = Duration::from_millis(500);
@@ -37,13 +37,13 @@ struct Change {
 }
 
 /// Looks until nobody does.
-pub(super) async fn run(api: Api) {
+pub(super) async fn run(dashboard: Dashboard) {
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shown = None;
     loop {
         turns.tick().await;
-        let live = api.live();
+        let live = &dashboard.live;
         let looked_at = live.with_topics(|topics| {
             topics.watched.retain(|_, watched| watched.parts.receiver_count() > 0);
             topics.running = !topics.watched.is_empty() && !live.is_over();
@@ -52,28 +52,28 @@ pub(super) async fn run(api: Api) {
         if !looked_at {
             return;
         }
-        match touched(&api, shown).await {
+        match touched(&dashboard, shown).await {
             Ok(position) => shown = Some(position),
             Err(error) => tracing::warn!(error = %error, "live pages stand still"),
         }
-        for (topic, by) in due(&api) {
-            make(&api, topic, &by).await;
+        for (topic, by) in due(&dashboard) {
+            make(&dashboard, topic, &by).await;
         }
     }
 }
 
 /// Marks the topics that changed. Gives the position up to which they were looked through.
-async fn touched(api: &Api, before: Option<i64>) -> Result<i64, sqlx::Error> {
-    let shown: i64 = sqlx::query_scalar(SHOWN).fetch_one(api.pool()).await?;
+async fn touched(dashboard: &Dashboard, before: Option<i64>) -> Result<i64, sqlx::Error> {
+    let shown: i64 = sqlx::query_scalar(SHOWN).fetch_one(dashboard.api.pool()).await?;
     let Some(before) = before.filter(|before| *before != shown) else { return Ok(shown) };
     // A rebuilt database begins anew; of very many changes everything is a part.
     let all = shown < before || shown - before > MOST;
     let changes: Vec<Change> = if all {
         Vec::new()
     } else {
-        sqlx::query_as(CHANGES).bind(before).bind(shown).bind(MOST).fetch_all(api.pool()).await?
+        sqlx::query_as(CHANGES).bind(before).bind(shown).bind(MOST).fetch_all(dashboard.api.pool()).await?
     };
-    api.live().with_topics(|topics| {
+    dashboard.live.with_topics(|topics| {
         for (topic, watched) in &mut topics.watched {
             watched.touched |= all || changes.iter().any(|change| touches(topic, change));
         }
@@ -93,9 +93,9 @@ fn touches(topic: &Topic, change: &Change) -> bool {
 }
 
 /// The topics to be made now.
-fn due(api: &Api) -> Vec<(Topic, By)> {
+fn due(dashboard: &Dashboard) -> Vec<(Topic, By)> {
     let now = Instant::now();
-    api.live().with_topics(|topics| {
+    dashboard.live.with_topics(|topics| {
         let mut due = Vec::new();
         for (topic, watched) in &mut topics.watched {
             let age = watched.made_at.map(|at| now.duration_since(at));
@@ -110,15 +110,15 @@ fn due(api: &Api) -> Vec<(Topic, By)> {
     })
 }
 
-async fn make(api: &Api, topic: Topic, by: &By) {
-    let made = match parts(api, by, topic.subject).await {
+async fn make(dashboard: &Dashboard, topic: Topic, by: &By) {
+    let made = match parts(dashboard, by, topic.subject).await {
         Ok(made) => made.iter().map(Part::event).collect::<Vec<Sent>>(),
         Err(problem) => {
             tracing::debug!(detail = problem.detail, "a live page cannot be made");
             return;
         }
     };
-    api.live().with_topics(|topics| {
+    dashboard.live.with_topics(|topics| {
         if let Some(watched) = topics.watched.get(&topic) {
             watched.parts.send_if_modified(|now| {
                 let marks = |parts: &[Sent]| parts.iter().map(|part| part.mark).collect::<HashSet<_>>();

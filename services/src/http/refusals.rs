@@ -1,34 +1,12 @@
-//! What the framework refuses by itself, told as a problem like everything else; and the request's id on every answer.
+//! What the framework refuses by itself, told as a problem like everything else; and codings that are not taken.
 
+use axum::body::HttpBody as _;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use uuid::Uuid;
 
-use super::problem::{PROBLEM_JSON, Problem, ProblemKind};
-
-/// The header with the request's id, in and out.
-pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST_REQUEST_ID: usize = 128;
-
-/// The outermost middleware: gives a request without an id one, and answers with it.
-pub(super) async fn with_request_id(mut request: Request, next: Next) -> Response {
-    let id = given(request.headers()).unwrap_or_else(|| {
-        let id = Uuid::now_v7().to_string();
-        HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
-    });
-    request.headers_mut().insert(REQUEST_ID.clone(), id.clone());
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(REQUEST_ID.clone(), id);
-    response
-}
-
-fn given(headers: &HeaderMap) -> Option<HeaderValue> {
-    let id = headers.get(&REQUEST_ID)?;
-    let fits = (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.to_str().is_ok();
-    fits.then(|| id.clone())
-}
+use crate::api::problem::{PROBLEM_JSON, Problem, ProblemKind};
 
 /// The middleware that tells a refusal of the framework as a problem.
 pub(super) async fn as_problems(request: Request, next: Next) -> Response {
@@ -44,6 +22,21 @@ pub(super) async fn as_problems(request: Request, next: Next) -> Response {
         problem.headers_mut().insert(header::ALLOW, allow.clone());
     }
     problem
+}
+
+/// The middleware that refuses bodies in a coding (RFC 9110, 15.5.16). Bodies are small here, so a coding would save nothing, and a
+/// body that grows while it is read is a way to fill the memory.
+pub(super) async fn coded(request: Request, next: Next) -> Response {
+    let lines = request.headers().get_all(header::CONTENT_ENCODING).into_iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    if plain || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let problem = ProblemKind::UnsupportedMediaType.because("send the body as it is, without a Content-Encoding");
+    let mut response = Problem { field: Some("Content-Encoding".to_owned()), ..problem }.into_response();
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
 }
 
 fn problem(status: StatusCode) -> Problem {

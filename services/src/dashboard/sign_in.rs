@@ -11,16 +11,17 @@ use axum::{Form, Router};
 use maud::html;
 use serde::Deserialize;
 
-use super::Api;
-use super::identity::{CSRF_HEADER, cookie, session_cookie};
-use super::input::Query;
-use super::problem::{Problem, ProblemKind};
-use crate::dashboard::public;
+use super::Dashboard;
+use super::layout::public;
+use crate::api::Api;
+use crate::api::identity::{CSRF_HEADER, cookie, session_cookie};
+use crate::api::input::Query;
+use crate::api::problem::{Problem, ProblemKind};
 
 /// Where one is after the sign-in, unless one came from somewhere.
 const HOME: &str = "/";
 
-pub(super) fn router() -> Router<Api> {
+pub(super) fn router() -> Router<Dashboard> {
     Router::new()
         .route("/sign-in", get(begin).post(redeem))
         .route("/sign-in/callback", get(finish))
@@ -54,7 +55,7 @@ struct EndForm {
 
 /// A link is not used up by being looked at, as mail programs do: that takes a press of the button.
 async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Result<Response, Problem> {
-    if let Some(oidc) = &api.inner.identity.oidc {
+    if let Some(oidc) = &api.identity().oidc {
         let start = oidc.begin(query.return_to.as_deref().unwrap_or(HOME)).await.map_err(|error| problem(&error))?;
         let mut response = Redirect::to(start.redirect.as_str()).into_response();
         set_cookie(&mut response, &start.cookie.to_string());
@@ -63,7 +64,7 @@ async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Resul
     // What stands in the page is of these characters alone.
     let code: String =
         query.code.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-    let page = if code.is_empty() || api.inner.identity.services.is_some() {
+    let page = if code.is_empty() || api.identity().services.is_some() {
         html! {
             h1 { "Sign in" }
             p { "Ask the operator for a sign-in link: " code { "distribution sign-in --help" } " says how one is made." }
@@ -84,7 +85,7 @@ async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Resul
 
 async fn redeem(State(api): State<Api>, headers: HeaderMap, Form(form): Form<RedeemForm>) -> Result<Response, Problem> {
     from_this_site(&headers)?;
-    let identity = &api.inner.identity;
+    let identity = api.identity();
     if identity.oidc.is_some() || identity.services.is_some() {
         return Err(ProblemKind::Forbidden.because("links are not taken here: sign in at the identity provider"));
     }
@@ -110,7 +111,7 @@ async fn finish(
     headers: HeaderMap,
     Query(query): Query<FinishQuery>,
 ) -> Result<Response, Problem> {
-    let oidc = api.inner.identity.oidc.as_ref().ok_or_else(|| Problem::not_found("path"))?;
+    let oidc = api.identity().oidc.as_ref().ok_or_else(|| Problem::not_found("path"))?;
     if let Some(error) = query.error {
         let error: String = error.chars().filter(char::is_ascii_graphic).take(80).collect();
         return Err(ProblemKind::Forbidden.because(format!("the identity provider refused: {error}")));
@@ -126,7 +127,7 @@ async fn finish(
 }
 
 async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &str) -> Result<Response, Problem> {
-    let begun = api.inner.identity.sessions.begin(grant, way, session_cookie(headers).as_deref()).await?;
+    let begun = api.sessions().begin(grant, way, session_cookie(headers).as_deref()).await?;
     tracing::info!(subject = begun.caller.subject, org = %begun.caller.org_id, "signed in");
     let mut response = Redirect::to(to).into_response();
     set_cookie(&mut response, &begun.cookie.to_string());
@@ -143,7 +144,7 @@ async fn end(State(api): State<Api>, headers: HeaderMap, body: String) -> Result
             let problem = ProblemKind::Forbidden.because(reason);
             return Err(Problem { field: Some("csrf_token".to_owned()), ..problem });
         }
-        api.inner.identity.sessions.end(&cookie).await?;
+        api.sessions().end(&cookie).await?;
     }
     let out = html! { h1 { "You are signed out" } p { a.button href="/sign-in" { "Sign in again" } } };
     let mut response = public("Signed out", &out);

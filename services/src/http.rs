@@ -1,0 +1,25 @@
+//! What is served over HTTP, on one listener: the API, and the dashboard, which works through it. What every request passes,
+//! wherever it goes, is put together in [`router`].
+
+mod refusals;
+mod router;
+mod server;
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Api;
+use crate::dashboard::Dashboard;
+
+pub use router::router;
+
+/// Serves until `stop`; for at most `drain` after it whoever still comes is served, until others know of the stop. Requests under
+/// way end first.
+pub async fn run(api: Api, dashboard: Dashboard, listener: TcpListener, stop: CancellationToken, drain: Duration) {
+    api.end_what_a_provider_ends().await;
+    let served = router(&api, dashboard);
+    tokio::spawn(stop.child_token().run_until_cancelled_owned(async move { api.sweep().await }));
+    server::serve(listener, served, stop, drain).await;
+}

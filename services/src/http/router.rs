@@ -1,0 +1,67 @@
+//! Everything that is served, and what every request passes.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::refusals;
+use crate::api::problem::{Problem, ProblemKind};
+use crate::api::{Api, admission, ties};
+use crate::dashboard::{self, Dashboard};
+
+/// The longest that a request may take until its answer begins.
+const LONGEST: Duration = Duration::from_secs(30);
+/// The largest body, in bytes.
+const LARGEST_BODY: usize = 256 * 1024;
+
+/// All of it as one service.
+pub fn router(api: &Api, dashboard: Dashboard) -> Router {
+    let open = from_fn_with_state(api.clone(), admission::by_address);
+    Router::new()
+        .merge(api.router())
+        .merge(dashboard::sign_in(dashboard.clone()).merge(api.docs()).layer(open))
+        .merge(dashboard::router(dashboard))
+        .fallback(unknown)
+        .layer(from_fn(dashboard::for_people))
+        .layer(from_fn(in_time))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
+        .layer(from_fn(refusals::coded))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(refusals::as_problems))
+        .layer(from_fn_with_state(api.clone(), admission::uncounted))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(from_fn(ties::tie))
+        .layer(from_fn_with_state(api.clone(), last))
+}
+
+/// After the stop an answer is the last one of its connection, so that the caller's next request goes elsewhere.
+async fn last(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if api.stops() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Bodies that do not arrive count as well.
+async fn in_time(request: Request, next: Next) -> Response {
+    let late = |_| ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response();
+    tokio::time::timeout(LONGEST, next.run(request)).await.unwrap_or_else(late)
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    ProblemKind::NotFound.because(format!("there is nothing at {path}; see /api/docs"))
+}

@@ -1,0 +1,154 @@
+//! What holds for every answer of the server, whoever gives it, and for what no route would take.
+
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::world::{ACCOUNT, ORG, World};
+use reqwest::Method;
+use serde_json::json;
+
+const ID: &str = "of-whatever";
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_has_the_id_and_the_trace_of_its_request() -> anyhow::Result<()> {
+    let world = World::new(&[8171]).await?;
+    let target = world.target(8171, RateLimit::default()).await?;
+    let service = world.serve_with("api", &["--api-rate", "100000"])?;
+    let nobody = Api::of(&service).await?;
+    let owner = nobody.as_caller(&world, ORG, None, "owner")?;
+    let pause = format!("/api/channels/targets/{target}/pause");
+    let mut cases = 0;
+    for (method, path, status) in [
+        ("GET", "/api/channels/targets", 200),
+        ("HEAD", "/api/channels/targets", 200),
+        ("GET", "/api/channels/targets?limit=0", 400),
+        ("GET", "/api/channels/nothing", 404),
+        ("GET", "/nothing", 404),
+        ("GET", "/assets/nothing.js", 404),
+        ("GET", "/api/docs/", 200),
+        ("GET", "/api/docs/nothing", 404),
+        ("GET", "/api/openapi.json", 200),
+        ("POST", "/api/openapi.json", 405),
+        ("PUT", "/api/channels/targets", 405),
+        ("OPTIONS", "/api/channels/targets", 405),
+        ("BREW", "/api/channels/targets", 405),
+        ("GET", "/", 200),
+        ("GET", "/targets", 200),
+        ("GET", "/targets/not-an-id", 400),
+        ("DELETE", "/targets", 405),
+        ("GET", "/sign-in", 200),
+        ("POST", "/sign-in", 415),
+        ("GET", "/sign-in/callback", 404),
+        ("GET", "/health/live", 204),
+        ("GET", "/version", 200),
+        ("POST", pause.as_str(), 415),
+    ] {
+        for (api, is_owner) in [(&owner, true), (&nobody, false)] {
+            let headers = [("x-request-id", ID), ("traceparent", TRACE)];
+            let answer = api.send_text(method.parse()?, path, &headers, String::new()).await?;
+            let told = (answer.header("x-request-id"), answer.header("traceparent"));
+            assert_eq!(told, (ID.to_owned(), TRACE.to_owned()), "{method} {path}: {answer:?}");
+            assert!(!is_owner || answer.status.as_u16() == status, "{method} {path}: {answer:?}");
+            // RFC 9110, 15.5.6: whoever refuses a method says which it takes.
+            let refused = answer.status.as_u16() == 405;
+            assert!(!refused || answer.header("allow").contains("GET"), "{method} {path}: {answer:?}");
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 46);
+    // What cannot be used is not carried on: an id is made up, and without telemetry no trace.
+    let bad = [("x-request-id", ""), ("traceparent", "00-nonsense")];
+    let answer = nobody.send_text(Method::GET, "/nothing", &bad, String::new()).await?;
+    assert!(answer.header("x-request-id").parse::<uuid::Uuid>().is_ok(), "{answer:?}");
+    assert_eq!(answer.header("traceparent"), "");
+    // The last one: its connection is closed with its answer.
+    let ties = [("x-request-id", ID), ("traceparent", TRACE)];
+    let large = owner.send_text(Method::POST, &pause, &ties, "x".repeat(300_000)).await?.expect(413)?;
+    assert_eq!((large.header("x-request-id"), large.header("traceparent")), (ID.to_owned(), TRACE.to_owned()));
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Result<()> {
+    let world = World::new(&[8172]).await?;
+    let target = world.target(8172, RateLimit::default()).await?;
+    let service = world.serve("api,projector,relay")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let pause = format!("/api/channels/targets/{target}/pause");
+    let json = ("content-type", "application/json");
+    // A body in a coding; one that says it has none is taken.
+    for coding in ["gzip", "identity, GZIP", "br", "x-unknown"] {
+        let coded = [json, ("content-encoding", coding)];
+        let answer = api.send_text(Method::POST, &pause, &coded, "\u{1f}\u{8b}".to_owned()).await?.expect(415)?;
+        assert_eq!(
+            (answer.header("accept-encoding"), &answer.json()["field"]),
+            ("identity".to_owned(), &json!("Content-Encoding"))
+        );
+    }
+    api.send_text(Method::POST, &pause, &[json, ("content-encoding", "identity")], r#"{"reason":"x"}"#.to_owned())
+        .await?
+        .expect(200)?;
+    api.send(Method::GET, "/api/channels/targets", &[("content-encoding", "gzip")], None).await?.expect(200)?;
+    // Whatever stands in a body, its field is named.
+    let listings = "/api/channels/listings";
+    let whole = r#""account_id":"a","base_url":"https://api.hostaway.com/v1","channel_account":"1","secret":"s""#;
+    for (path, body, field) in [
+        ("/api/channels/targets", format!(r#"{{{whole},"name":"a\u0000"}}"#), "name"),
+        ("/api/channels/targets", format!(r#"{{{whole},"name":"a","name":"b"}}"#), "name"),
+        ("/api/channels/targets", format!(r#"{{{whole},"name":"a\u0000","name":"b"}}"#), "body"),
+        ("/api/channels/targets", format!(r#"{{{whole},"na\u0000me":"b"}}"#), "body"),
+        ("/api/channels/targets", format!(r#"{{{whole},"name":["\u0000"]}}"#), "name[0]"),
+        ("/api/channels/targets", format!(r#"{{{whole},"name":{{"a":1}}}}"#), "name"),
+        ("/api/channels/targets", format!(r#"{{{whole}}}"#), "name"),
+        ("/api/channels/targets", r#"{"name": "a"#.to_owned(), "body"),
+        ("/api/channels/targets", "\u{feff}{}".to_owned(), "body"),
+        ("/api/channels/targets", "null".to_owned(), "body"),
+        ("/api/channels/targets", "{} {}".to_owned(), "account_id"),
+        (listings, r#"{"target_id":"seven","unit_id":"a"}"#.to_owned(), "target_id"),
+        (listings, r#"{"target_id":7,"unit_id":"a"}"#.to_owned(), "target_id"),
+        (listings, r#"{"unit_id":"a"}"#.to_owned(), "target_id"),
+        (pause.as_str(), r#"{"reason":"x"} {"reason":"y"}"#.to_owned(), "body"),
+        (pause.as_str(), format!(r#"{{"reason":{}"#, "[".repeat(100_000)), "reason"),
+    ] {
+        let answer = api.send_text(Method::POST, path, &[json], body.clone()).await?;
+        let shown: String = body.chars().take(200).collect();
+        assert_eq!((answer.status.as_u16(), &answer.json()["field"]), (400, &json!(field)), "{shown}: {}", answer.text);
+        assert!(!answer.text.contains(" at line 1 column 1 at line"), "{}", answer.text);
+    }
+    // However long a name is that a caller makes up, the answer is short.
+    let name = "x".repeat(100_000);
+    let answer = api.post(listings, &json!({ name.clone(): 1 })).await?.expect(400)?;
+    assert!(answer.text.len() < 2_000, "{}", answer.text.len());
+    let answer = api.get(&format!("/api/channels/targets?{}=1", &name[..5_000])).await?.expect(400)?;
+    assert!(answer.text.len() < 2_000, "{}", answer.text.len());
+    let nameless = api.get("/api/channels/targets?=1").await?.expect(400)?;
+    assert_eq!(nameless.json()["field"], json!("query"));
+    // A value that stands where it should not is not shown, whatever is in it.
+    let secret = json!({ "target_id": uuid::Uuid::nil(), "unit_id": "a", "afresh": "my, expected secret" });
+    let answer = api.post(listings, &secret).await?.expect(400)?;
+    assert!(!answer.text.contains("my"), "{}", answer.text);
+    // An address that no channel has.
+    let mut target = json!({ "account_id": ACCOUNT, "name": "x", "channel_account": "1", "secret": "s" });
+    for (base_url, fix) in
+        [("gopher://x/1", "https or http"), ("localhost:80", "https"), ("x", "https://host[:port]/path")]
+    {
+        target["base_url"] = json!(base_url);
+        let answer = api.post("/api/channels/targets", &target).await?.expect(400)?;
+        assert_eq!(answer.json()["field"], json!("base_url"));
+        assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(fix)), "{}", answer.text);
+    }
+    // Every read of what is written waits for a position, and no other does.
+    let audit = "/api/channels/audit/00000000-0000-0000-0000-000000000000";
+    for path in ["/api/channels/audit/export", "/api/channels/service-levels", audit] {
+        let far = api.get(&format!("{path}?min_position=999999999")).await?.expect(400)?;
+        assert_eq!(far.json()["field"], json!("min_position"), "{path}");
+    }
+    let far =
+        api.send(Method::GET, "/api/channels/queue", &[("min-position", "999999999")], None).await?.expect(400)?;
+    assert_eq!(far.json()["field"], json!("Min-Position"));
+    api.get("/api/channels/audit/export?min_position=1").await?.expect(200)?;
+    api.get("/health/ready?min_position=x").await?.expect(200)?;
+    drop(service);
+    world.close().await
+}
