@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sqlx::PgPool;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::FENCE;
@@ -15,7 +16,7 @@ pub(super) struct NewEvent {
     pub event_id: Uuid,
     pub event_type: String,
     pub event_version: String,
-    pub payload: Value,
+    pub payload: Box<RawValue>,
 }
 
 /// The events of one command.
@@ -27,7 +28,7 @@ pub(super) struct Commit {
     pub expected: i64,
     pub org_id: String,
     pub account_id: String,
-    pub metadata: Arc<Value>,
+    pub metadata: Arc<RawValue>,
     pub events: Vec<NewEvent>,
 }
 
@@ -35,13 +36,13 @@ pub(super) struct Commit {
 pub(super) type Written = Option<Vec<i64>>;
 
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     commit: Vec<i32>,
     event_id: Vec<Uuid>,
     sequence: Vec<i64>,
-    event_type: Vec<String>,
-    event_version: Vec<String>,
-    payload: Vec<Value>,
+    event_type: Vec<&'a str>,
+    event_version: Vec<&'a str>,
+    payload: Vec<Json<&'a RawValue>>,
 }
 
 /// Appends commits of distinct aggregates in one autocommit statement; each gets an answer of its own.
@@ -102,17 +103,17 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
             columns.commit.push(index);
             columns.event_id.push(event.event_id);
             columns.sequence.push(commit.expected + offset);
-            columns.event_type.push(event.event_type.clone());
-            columns.event_version.push(event.event_version.clone());
-            columns.payload.push(event.payload.clone());
+            columns.event_type.push(&event.event_type);
+            columns.event_version.push(&event.event_version);
+            columns.payload.push(Json(&event.payload));
         }
     }
-    let types: Vec<String> = commits.iter().map(|c| c.aggregate_type.to_owned()).collect();
-    let ids: Vec<String> = commits.iter().map(|c| c.aggregate_id.clone()).collect();
+    let types: Vec<&str> = commits.iter().map(|c| c.aggregate_type).collect();
+    let ids: Vec<&str> = commits.iter().map(|c| c.aggregate_id.as_str()).collect();
     let expected: Vec<i64> = commits.iter().map(|c| c.expected).collect();
-    let orgs: Vec<String> = commits.iter().map(|c| c.org_id.clone()).collect();
-    let accounts: Vec<String> = commits.iter().map(|c| c.account_id.clone()).collect();
-    let metadata: Vec<Value> = commits.iter().map(|c| c.metadata.as_ref().clone()).collect();
+    let orgs: Vec<&str> = commits.iter().map(|c| c.org_id.as_str()).collect();
+    let accounts: Vec<&str> = commits.iter().map(|c| c.account_id.as_str()).collect();
+    let metadata: Vec<Json<&RawValue>> = commits.iter().map(|c| Json(c.metadata.as_ref())).collect();
     let rows = sqlx::query!(
         r#"
         WITH fence AS MATERIALIZED (
@@ -139,18 +140,18 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
         RETURNING position, event_id
         "#,
         FENCE,
-        &types,
-        &ids,
+        &types as &[&str],
+        &ids as &[&str],
         &expected,
-        &orgs,
-        &accounts,
-        &metadata,
+        &orgs as &[&str],
+        &accounts as &[&str],
+        &metadata as &[Json<&RawValue>],
         &columns.commit,
         &columns.event_id,
         &columns.sequence,
-        &columns.event_type,
-        &columns.event_version,
-        &columns.payload,
+        &columns.event_type as &[&str],
+        &columns.event_version as &[&str],
+        &columns.payload as &[Json<&RawValue>],
     )
     .fetch_all(pool)
     .await?;

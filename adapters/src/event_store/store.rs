@@ -8,6 +8,7 @@ use cqrs_es::{Aggregate, AggregateContext, AggregateError, DomainEvent, EventEnv
 use domain::upcast::upcasters;
 use postgres_es::PostgresEventRepository;
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -304,7 +305,7 @@ fn prepare<A: Aggregate>(
                 event_id: Uuid::now_v7(),
                 event_type: event.event_type(),
                 event_version: event.event_version(),
-                payload: serde_json::to_value(event)?,
+                payload: to_raw_value(event)?,
             })
         })
         .collect::<Result<Vec<_>, serde_json::Error>>()
@@ -315,7 +316,7 @@ fn prepare<A: Aggregate>(
         expected: context.sequence,
         org_id: get("org_id")?,
         account_id: get("account_id")?,
-        metadata: Arc::new(serde_json::to_value(metadata).map_err(broken)?),
+        metadata: to_raw_value(metadata).map_err(broken)?.into(),
         events,
     };
     Ok((commit.events.iter().map(|event| event.event_id).collect(), commit))
