@@ -78,4 +78,8 @@ pub struct CallRecord {
     /// The channel's words or the transport's error, shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The beginning of the answer's body, of a call that failed: without what looks like a credential or belongs to a
+    /// guest, at most 1,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }

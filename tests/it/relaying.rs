@@ -110,6 +110,7 @@ async fn many_calls(world: &World, target: TargetId, listing: ListingId, calls: 
         status: Some(200),
         class: OutcomeClass::Accepted,
         detail: None,
+        answer: None,
     };
     let report = SyncReport {
         sync_id: job,

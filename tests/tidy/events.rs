@@ -125,7 +125,13 @@ fn call(purpose: CallPurpose, status: Option<u16>, class: OutcomeClass) -> CallR
         status,
         class,
         detail: (!class.succeeded()).then(|| "HTTP 503 without a reason".to_owned()),
+        answer: None,
     }
+}
+
+/// One that failed, with the beginning of its answer.
+fn answered(call: CallRecord) -> CallRecord {
+    CallRecord { answer: Some("{\"status\":\"fail\",\"result\":\"try later\"}".to_owned()), ..call }
 }
 
 fn attempt(number: u64, calls: Vec<CallRecord>) -> SyncAttempt {
@@ -158,6 +164,10 @@ fn ends() -> Vec<ListingEvent> {
         detail: Some("HTTP 503 without a reason".to_owned()),
         ..attempt(2, vec![call(CallPurpose::Content, status, class)])
     };
+    let told = |class: OutcomeClass, status: Option<u16>| SyncAttempt {
+        calls: vec![answered(call(CallPurpose::Content, status, class))],
+        ..failed(class, status)
+    };
     let late = |class: Option<OutcomeClass>| ListingEvent::LateAttemptRecorded {
         attempt: attempt(1, vec![call(CallPurpose::Create, None, Unknown)]),
         class,
@@ -170,6 +180,7 @@ fn ends() -> Vec<ListingEvent> {
         ListingEvent::SyncFoundUnchanged { attempt: attempt(3, Vec::new()) },
         ListingEvent::SyncDeferred { attempt: failed(Transient, Some(503)), class: Transient, due_at: at(9) },
         ListingEvent::SyncDeferred { attempt: failed(Throttled, Some(429)), class: Throttled, due_at: at(12) },
+        ListingEvent::SyncDeferred { attempt: told(Transient, Some(503)), class: Transient, due_at: at(9) },
         ended(Rejected, Some(400)),
         ended(Unauthorised, Some(403)),
         ended(Unknown, None),

@@ -54,6 +54,8 @@ fn reply(bytes: &[u8]) -> Reply {
 fn check(failure: &Failure) {
     assert!(!failure.detail.is_empty() && failure.detail.chars().count() <= 401, "{:?}", failure.detail);
     assert!(!failure.detail.contains('\0'), "the journal cannot keep it");
+    let kept = failure.answer.as_deref().unwrap_or("x");
+    assert!(!kept.is_empty() && kept.chars().count() <= 1_001 && !kept.contains('\0'), "{kept:?}");
     let most = Utc::now() + TimeDelta::minutes(10);
     assert!(failure.retry_at.is_none_or(|at| at <= most), "a channel holds us for longer than it may");
 }

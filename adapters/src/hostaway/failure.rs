@@ -4,11 +4,18 @@ use chrono::{DateTime, Utc};
 use domain::outcome::OutcomeClass;
 use domain::port::ThrottledScope;
 use domain::text::cut;
+use serde_json::Value;
 
-use crate::masking::masked;
+use crate::masking::{masked, masked_document};
 
 /// Reasons are kept in the journal, so they are short.
 const LONGEST_CHARS: usize = 400;
+/// And so are the beginnings of answers.
+const LONGEST_ANSWER_CHARS: usize = 1_000;
+/// So much of a body that is no JSON is looked at.
+const LOOKED_AT_BYTES: usize = 16 * 1_024;
+/// What is left out at the end of what was looked at: half a credential or address looks like none.
+const UNSURE_CHARS: usize = 200;
 
 /// How far a failure reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +46,8 @@ pub(super) struct Failure {
     pub class: OutcomeClass,
     pub reach: Reach,
     pub detail: String,
+    /// The beginning of the answer's body, fit to be kept.
+    pub answer: Option<String>,
     /// Not before this, UTC, where somebody said so.
     pub retry_at: Option<DateTime<Utc>>,
     pub throttle: Option<Throttle>,
@@ -49,7 +58,7 @@ pub(super) struct Failure {
 impl Failure {
     pub fn new(class: OutcomeClass, detail: impl Into<String>) -> Self {
         let detail = shortened(&detail.into());
-        Self { class, reach: Reach::Call, detail, retry_at: None, throttle: None, server_fault: false }
+        Self { class, reach: Reach::Call, detail, answer: None, retry_at: None, throttle: None, server_fault: false }
     }
 
     /// A creation that a server fault answered may have been applied, or be applied yet: a gateway gives up earlier
@@ -61,6 +70,11 @@ impl Failure {
 
     pub fn reaching(self, reach: Reach) -> Self {
         Self { reach, ..self }
+    }
+
+    /// With the body that was answered.
+    pub fn answered(self, body: &[u8]) -> Self {
+        Self { answer: excerpt(body), ..self }
     }
 
     pub fn not_before(self, retry_at: Option<DateTime<Utc>>) -> Self {
@@ -86,4 +100,38 @@ impl Failure {
 /// One line without what looks like a credential or somebody's address, cut where it is long, in characters that the journal can store.
 pub(super) fn shortened(text: &str) -> String {
     cut(&masked(&text.split_whitespace().collect::<Vec<_>>().join(" ")), LONGEST_CHARS)
+}
+
+/// The beginning of a body, one line, without what is a secret or a guest's; `None` where there is nothing in it.
+fn excerpt(body: &[u8]) -> Option<String> {
+    let text = match serde_json::from_slice::<Value>(body) {
+        Ok(document) => masked_document(&document).to_string(),
+        Err(_) => {
+            let looked_at = &body[..body.len().min(LOOKED_AT_BYTES)];
+            let text = String::from_utf8_lossy(looked_at).split_whitespace().collect::<Vec<_>>().join(" ");
+            let unsure = if looked_at.len() < body.len() { UNSURE_CHARS } else { 0 };
+            masked(&text.chars().take(text.chars().count().saturating_sub(unsure)).collect::<String>())
+        }
+    };
+    (!text.is_empty()).then(|| cut(&text, LONGEST_ANSWER_CHARS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_kept_short_and_without_what_is_private() {
+        let body = br#"{"status": "fail", "guestName": "Jane Doe", "message": "held by jane@example.com"}"#;
+        let kept = r#"{"guestName":"•••","message":"held by •••","status":"fail"}"#;
+        assert_eq!(excerpt(body).as_deref(), Some(kept));
+        assert_eq!(excerpt(b"<html>\n  Bad\0 gateway </html>").as_deref(), Some("<html> Bad gateway </html>"));
+        assert_eq!(excerpt(b""), None);
+        // An address that is cut off where one stops to look.
+        let mut long = format!("x{}", " ".repeat(40)).repeat(400).into_bytes();
+        long.resize(LOOKED_AT_BYTES - 9, b' ');
+        long.extend_from_slice(b" jane.doe@example.com");
+        assert!(!excerpt(&long).unwrap_or_default().contains("jane"));
+        assert_eq!(excerpt(&[b'x'; 100_000]).map(|kept| kept.chars().count()), Some(LONGEST_ANSWER_CHARS + 1));
+    }
 }

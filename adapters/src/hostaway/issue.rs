@@ -39,8 +39,9 @@ pub(super) fn issued(reply: Result<Reply, NoReply>) -> Result<Issued, Failure> {
     let status = reply.as_ref().ok().map(|reply| reply.status);
     let body = verdict::successful(reply, Effect::Read, Utc::now()).map_err(|failure| {
         let refused = failure.reach == Reach::Denied || failure.class == OutcomeClass::Rejected && is_400(status);
-        if refused { Failure::credentials(failure.detail) } else { failure }
+        if refused { Failure { answer: failure.answer, ..Failure::credentials(failure.detail) } } else { failure }
     })?;
+    // What is answered with success and cannot be used is not kept: it could be half a token.
     let body = answer::json(&body).map_err(|why| verdict::malformed(Effect::Read, &why))?;
     let token = body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
     let header = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());

@@ -277,7 +277,8 @@ impl<'a> Session<'a> {
         }
         let class = end.as_ref().map_or_else(|failure| failure.class, |_| OutcomeClass::Accepted);
         tracing::debug!(%request_id, purpose = purpose.as_str(), method, path, status, duration_ms, %class, "hostaway call");
-        let detail = end.as_ref().err().map(|failure| failure.detail.clone());
+        let (detail, answer) =
+            end.as_ref().err().map(|failure| (failure.detail.clone(), failure.answer.clone())).unzip();
         self.calls.push(CallRecord {
             request_id,
             purpose,
@@ -288,6 +289,7 @@ impl<'a> Session<'a> {
             status,
             class,
             detail,
+            answer: answer.flatten(),
         });
         end
     }

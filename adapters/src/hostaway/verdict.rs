@@ -33,9 +33,12 @@ impl Effect {
 /// Judges a call to the API.
 pub(super) fn of(reply: Result<Reply, NoReply>, effect: Effect, now: DateTime<Utc>) -> Result<Answer, Failure> {
     let body = successful(reply, effect, now)?;
-    answer::read(&body).map_err(|reason| match reason {
-        NoSuccess::Failed(words) => Failure::new(OutcomeClass::Rejected, words),
-        NoSuccess::Malformed(why) => malformed(effect, &why),
+    answer::read(&body).map_err(|reason| {
+        let failure = match reason {
+            NoSuccess::Failed(words) => Failure::new(OutcomeClass::Rejected, words),
+            NoSuccess::Malformed(why) => malformed(effect, &why),
+        };
+        failure.answered(&body)
     })
 }
 
@@ -50,7 +53,11 @@ pub(super) fn successful(
         NoReply::Lost(why) => Failure::new(effect.without_answer(), format!("no answer: {why}")),
     })?;
     if !reply.status.is_success() {
-        return Err(refused(&reply, now));
+        let failure = refused(&reply, now);
+        return Err(match &reply.body {
+            Ok(body) => failure.answered(body),
+            Err(_) => failure,
+        });
     }
     reply.body.map_err(|why| malformed(effect, &why))
 }

@@ -105,6 +105,7 @@ impl Sample {
             status: Some(200),
             class: OutcomeClass::Accepted,
             detail: None,
+            answer: None,
         };
         let progress = Progress { external_id: Some(ExternalId(EXTERNAL.to_owned())), sections: self.sections.clone() };
         let attempt = SyncAttempt {

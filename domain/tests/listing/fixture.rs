@@ -150,6 +150,7 @@ pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
         status: Some(200),
         class: class.unwrap_or(OutcomeClass::Accepted),
         detail: None,
+        answer: None,
     };
     SyncReport {
         sync_id: SyncId(Uuid::from_u128(u128::from(ordinal))),

@@ -157,6 +157,7 @@ fn report(worker: &Worker) -> ListingCommand {
         status: None,
         class: *class,
         detail: None,
+        answer: None,
     };
     ListingCommand::RecordOutcome(SyncReport {
         sync_id: sync_id(worker.ordinal),

@@ -212,6 +212,7 @@ impl Story {
             status: (class != Some(OutcomeClass::Unknown)).then_some(200),
             class: class.unwrap_or(OutcomeClass::Accepted),
             detail: None,
+            answer: None,
         };
         let records = (self.calls..self.calls + calls).map(call).collect();
         self.calls += calls;

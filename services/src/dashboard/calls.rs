@@ -21,6 +21,7 @@ pub(super) struct Shown<'a> {
     started_at: DateTime<Utc>,
     duration_ms: i64,
     detail: Option<&'a str>,
+    answer: Option<&'a str>,
 }
 
 impl<'a> From<&'a Call> for Shown<'a> {
@@ -35,6 +36,7 @@ impl<'a> From<&'a Call> for Shown<'a> {
             started_at: call.started_at,
             duration_ms: call.duration_ms,
             detail: call.detail.as_deref(),
+            answer: call.answer.as_deref(),
         }
     }
 }
@@ -51,6 +53,7 @@ impl<'a> From<&'a CallRecord> for Shown<'a> {
             started_at: call.started_at,
             duration_ms: i64::try_from(call.duration_ms).unwrap_or(i64::MAX),
             detail: call.detail.as_deref(),
+            answer: call.answer.as_deref(),
         }
     }
 }
@@ -108,7 +111,7 @@ fn request(call: &Shown<'_>, carried: Carried<'_>) -> Markup {
             Carried::Secret => p.quiet { "Its body is the account's id and secret at the channel, which is shown to nobody." },
             Carried::Body { body, exact } => {
                 (json(body))
-                p.quiet { "Bodies are not stored: this one was made again from the snapshot." }
+                p.quiet { "Bodies of requests are not stored: this one was made again from the snapshot." }
                 @if !exact { p.warn { "This build makes something else of the snapshot than the one that sent it: the body was another." } }
             },
             Carried::Unknown(why) => p.quiet { (why) },
@@ -127,6 +130,10 @@ fn answer(call: &Shown<'_>) -> Markup {
                 @if let Some(detail) = call.detail { (told(detail)) } @else { span.quiet { "nothing: it was taken" } }
             } }
         }
-        p.quiet { "Of an answer these are kept, and not its body." }
+        @match call.answer {
+            Some(body) => { pre.head tabindex="0" { code { (body) } }
+                p.quiet { "The beginning of its body, without what is a secret or a guest's." } },
+            None => p.quiet { "Its body is not kept." },
+        }
     } }
 }

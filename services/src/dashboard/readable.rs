@@ -1,6 +1,6 @@
 //! A JSON document as people read it: names with their values, rows as tables.
 
-use adapters::masking::{MASK, masked};
+use adapters::masking::{MASK, is_private, masked};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -65,11 +65,7 @@ fn list(name: &str, rows: &[Value]) -> Markup {
 
 /// What belongs to nobody who looks: a unit may have fields that the contract does not know.
 fn named(name: &str, value: &Value) -> String {
-    let name = name.to_lowercase();
-    let secret = ["secret", "password", "token", "api_key", "apikey"].iter().any(|part| name.contains(part));
-    // How many guests a unit takes is a number.
-    let guest = name.contains("guest") && (value.is_object() || value.is_array() || value.is_string());
-    if secret || guest { MASK.to_owned() } else { inline(value) }
+    if is_private(name, value) { MASK.to_owned() } else { inline(value) }
 }
 
 /// In one line.

@@ -52,10 +52,18 @@ pub struct Sync {
     pub traceparent: Option<String>,
     pub requested_at: DateTime<Utc>,
     pub first_attempt_at: Option<DateTime<Utc>>,
+    /// Not before; absent also where it waits for the target to have credentials that the channel takes.
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub position: i64,
     pub updated_position: i64,
+}
+
+impl Sync {
+    /// It is tried again when the target has other credentials, is resumed, or a check succeeds; at no time that is known.
+    pub fn waits_for_credentials(&self) -> bool {
+        self.finished_at.is_none() && self.class.as_deref() == Some("unauthorised")
+    }
 }
 
 /// The columns of a [`Sync`], of `outbound_audit AS a` and `channel_targets AS t`.
@@ -63,7 +71,8 @@ pub const COLUMNS: &str = "
 a.sync_id, a.listing_id, encode(a.idempotency_key, 'hex') AS idempotency_key, a.org_id, a.account_id, a.target_id,
 t.name AS target_name, a.unit_id, a.ordinal, a.cause, a.reason, a.revision, encode(a.snapshot, 'hex') AS snapshot,
 a.needs, a.outcome, a.class, a.attempts, a.rejected, a.detail, a.superseded_by, a.created_by, a.credential,
-a.correlation_id, a.traceparent, a.requested_at, a.first_attempt_at, a.next_attempt_at, a.finished_at, a.position,
+a.correlation_id, a.traceparent, a.requested_at, a.first_attempt_at,
+CASE WHEN a.class IS DISTINCT FROM 'unauthorised' THEN a.next_attempt_at END AS next_attempt_at, a.finished_at, a.position,
 a.updated_position,
 (SELECT e.metadata ->> 'credential_id' FROM events AS e WHERE e.position = a.position) AS credential_id,
 (SELECT count(*) FROM outbound_attempts AS c WHERE c.sync_id = a.sync_id) AS calls";
@@ -83,12 +92,17 @@ pub struct Call {
     pub started_at: DateTime<Utc>,
     pub duration_ms: i64,
     pub detail: Option<String>,
+    /// The beginning of the answer's body, of a call that failed: without what looks like a credential or belongs to a guest.
+    pub answer: Option<String>,
     pub late: bool,
     pub position: i64,
 }
 
-/// The calls of a sync, as [`Call`]s.
+/// The calls of a sync, as [`Call`]s. What was answered to those that failed stands in the journal alone.
 pub const CALLS: &str = "
-SELECT request_id, attempt, call_index, purpose, method, path, status, class, started_at, duration_ms, detail, late,
-    position
-FROM outbound_attempts WHERE sync_id = $1 ORDER BY position, call_index";
+SELECT c.request_id, c.attempt, c.call_index, c.purpose, c.method, c.path, c.status, c.class, c.started_at, c.duration_ms,
+    c.detail, c.late, c.position,
+    CASE WHEN c.class NOT IN ('accepted', 'accepted_with_rejections') THEN
+        (SELECT e.payload #>> ARRAY[e.event_type, 'attempt', 'calls', c.call_index::text, 'answer']
+         FROM events AS e WHERE e.position = c.position) END AS answer
+FROM outbound_attempts AS c WHERE c.sync_id = $1 ORDER BY c.position, c.call_index";

@@ -62,7 +62,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("burned attempts", sync.attempts.to_string()),
         ("requested", moment(sync.requested_at)),
         ("first attempt", optional_moment(sync.first_attempt_at)),
-        ("next attempt", optional_moment(sync.next_attempt_at)),
+        ("next attempt", next_attempt(sync)),
         ("finished", optional_moment(sync.finished_at)),
         ("correlation", sync.correlation_id.to_string()),
         ("trace", sync.traceparent.clone().unwrap_or_default()),
@@ -76,7 +76,20 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     }
     out.line("")?;
     let rows = shown.attempts_made.iter().map(cells).collect();
-    out.table(&["at", "for", "call", "status", "ended", "ms", "detail"], rows, "")
+    out.table(&["at", "for", "call", "status", "ended", "ms", "detail"], rows, "")?;
+    for call in &shown.attempts_made {
+        if let Some(answer) = &call.answer {
+            out.line(&format!("answered  {} {}: {answer}", call.started_at.format("%H:%M:%S%.3fZ"), call.path))?;
+        }
+    }
+    Ok(())
+}
+
+fn next_attempt(sync: &Sync) -> String {
+    if sync.waits_for_credentials() {
+        return "when the target has credentials that the channel takes".to_owned();
+    }
+    optional_moment(sync.next_attempt_at)
 }
 
 fn cells(call: &Call) -> Vec<Cell> {
