@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::views::circuit;
+
 /// From one try to take the role to the next.
 const STAND_BY: Duration = Duration::from_millis(500);
 /// Checks are kept for so long.
@@ -67,6 +69,7 @@ impl Scheduler {
             if swept_at.is_none_or(|at| at.elapsed() > SWEEP) {
                 swept_at = Some(Instant::now());
                 self.store.forget_checks(KEPT).await?;
+                self.store.forget_openings(circuit::KNOWN_FOR).await?;
             }
             tokio::select! {
                 () = stop.cancelled() => {}

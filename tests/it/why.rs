@@ -74,7 +74,9 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     let service = world.serve("")?;
     let listing = listed(&world, target, "villa-000").await?.to_string();
     // What would be sent is what is sent then, and to ask costs nothing.
-    world.sandbox.fault(json!({"kind": "status", "code": 503, "account": 7800, "method": "PUT", "count": 1})).await?;
+    let said = json!({ "status": "fail", "result": "held by jane@example.com", "guestName": "Jane Doe", "guests": 2 });
+    let fault = json!({"kind": "status", "code": 503, "account": 7800, "method": "PUT", "count": 1, "body": said});
+    world.sandbox.fault(fault).await?;
     published(&world, priced("villa-000", 2, 5_500)).await?;
     let (_, told) = json_of(&world, &["explain", &listing])?;
     let sync = &told["sync"];
@@ -92,6 +94,18 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     assert!(["unknown", "transient"].map(|class| json!(class)).contains(&ends[0]), "{ends:?}");
     let call = &sync["attempts"][0]["calls"][0];
     assert_eq!((&call["method"], &call["status"], &call["purpose"]), (&json!("PUT"), &json!(503), &json!("content")));
+    // What the channel answered is kept of the call that failed, in the journal alone and without whose it was.
+    let answer = json!(r#"{"guestName":"•••","guests":2,"result":"held by •••","status":"fail"}"#);
+    assert_eq!((&call["answer"], &sync["attempts"][1]["calls"][0]["answer"]), (&answer, &Value::Null), "{sync}");
+    let id = sync["sync_id"].as_str().context("a sync")?;
+    let (_, audited) = json_of(&world, &["audit", "show", id])?;
+    let answers = |of: &Value| {
+        of["attempts_made"].as_array().map(|all| all.iter().map(|one| one["answer"].clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(answers(&audited).as_deref().and_then(<[Value]>::first), Some(&answer), "{audited}");
+    let (_, printed, _) = world.run(&["audit", "show", id])?;
+    assert!(printed.contains("answered") && printed.contains("guestName") && !printed.contains("Jane"), "{printed}");
+    assert_eq!(world.count("SELECT count(*) FROM events WHERE payload::text LIKE '%Jane%'").await?, 0);
     let rules: Vec<_> = told["rules"].as_array().context("rules")?.iter().map(|rule| rule["rule"].clone()).collect();
     assert_eq!(rules, [json!("waited"), json!("retried")]);
     assert_eq!((&told["rules"][1]["attempt"], &told["rules"][1]["of"]), (&json!(1), &json!(5)));
@@ -108,6 +122,8 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     assert_eq!(skipped["rules"], json!([{ "rule": "skipped_unchanged", "at_attempt": false }]));
     assert_eq!(skipped["sync"]["differences"], json!([]));
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let shown = api.get(&format!("/api/channels/audit/{id}")).await?.expect(200)?.json();
+    assert_eq!(answers(&shown), answers(&audited));
     let path = format!("/api/channels/listings/{listing}/explain");
     let same = format!("{path}?sync_id={}", sync["sync_id"].as_str().context("a sync")?);
     let same = api.get(&same).await?.expect(200)?.json();
@@ -115,6 +131,50 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     let refused = api.get(&format!("{path}?sync_id={}", uuid::Uuid::now_v7())).await?.expect(400)?;
     assert_eq!(refused.json()["field"], json!("sync_id"));
     drop(service);
+    world.close().await
+}
+
+/// A wait that is over is explained by what held it then, whoever let it go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_wait_is_explained_by_the_pauses_that_held_it() -> anyhow::Result<()> {
+    let world = World::new(&[7804]).await?;
+    let target = world.target(7804, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let target = target.to_string();
+    let (_, first) = json_of(&world, &["explain", &listing])?;
+    let holders = |told: &Value| -> Vec<String> {
+        let rules = told["rules"].as_array().cloned().unwrap_or_default();
+        let held = rules.iter().filter(|rule| rule["rule"] == "held");
+        held.map(|rule| rule["holder"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(holders(&first), [""; 0], "nothing held it");
+    for (revision, kind, id, holder) in
+        [(2, "target", &target, "target_paused"), (3, "listing", &listing, "listing_paused")]
+    {
+        let (code, _, said) = world.run(&[kind, "pause", id, "--reason", "works on the roof"])?;
+        assert_eq!(code, 0, "{said}");
+        world.publish(&[priced("villa-000", revision, 5_000 + revision)]).await?;
+        world.taken(1, i64::try_from(revision)?).await?;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let (code, _, said) = world.run(&[kind, "resume", id])?;
+        assert_eq!(code, 0, "{said}");
+        world.drained(Duration::from_secs(30)).await?;
+        let (_, told) = json_of(&world, &["explain", &listing])?;
+        assert_eq!(holders(&told), [holder], "{told:#}");
+        let held = told["rules"].as_array().context("rules")?.iter().find(|rule| rule["rule"] == "held");
+        let held = held.context("a hold")?;
+        assert_eq!((&held["reason"], held["by"].is_string()), (&json!("works on the roof"), true), "{held}");
+        assert!(held["ms"].as_i64().is_some_and(|ms| ms >= 1_000), "{held}");
+        let waited = &told["rules"][0];
+        let part = (waited["held_ms"].as_i64(), waited["ms"].as_i64());
+        assert!(
+            part.0 == held["ms"].as_i64() && part.0 <= part.1 && waited["circuit_known"] == json!(true),
+            "{waited}"
+        );
+        let words = told["words"].to_string();
+        assert!(words.contains(&format!("The {kind} was paused by")) && words.contains("that held it for "), "{words}");
+    }
     world.close().await
 }
 

@@ -67,7 +67,9 @@ impl DispatchStore {
     /// There is nothing to check: the target is gone.
     pub async fn drop_check(&self, target: TargetId) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "WITH circuit AS (DELETE FROM dispatch_circuits WHERE target_id = $1)
+            "WITH circuit AS (DELETE FROM dispatch_circuits WHERE target_id = $1), kept AS (
+                 UPDATE circuit_openings SET closed_at = clock_timestamp() WHERE target_id = $1 AND closed_at IS NULL
+             )
              DELETE FROM dispatch_checks WHERE target_id = $1",
         )
         .bind(target.0)
@@ -91,10 +93,15 @@ impl DispatchStore {
             return Ok(0);
         }
         let failures: i32 = sqlx::query_scalar(
-            "INSERT INTO dispatch_circuits AS c (target_id, failures, opened) VALUES ($1, 1, 0)
-             ON CONFLICT (target_id) DO UPDATE SET failures = c.failures + 1,
-                 opened = CASE WHEN c.failures + 1 >= $2 THEN c.opened + 1 ELSE c.opened END
-             RETURNING failures",
+            "WITH noted AS (
+                 INSERT INTO dispatch_circuits AS c (target_id, failures, opened) VALUES ($1, 1, 0)
+                 ON CONFLICT (target_id) DO UPDATE SET failures = c.failures + 1,
+                     opened = CASE WHEN c.failures + 1 >= $2 THEN c.opened + 1 ELSE c.opened END
+                 RETURNING failures, opened
+             ), kept AS (
+                 INSERT INTO circuit_openings (target_id) SELECT $1 FROM noted WHERE opened > 0 ON CONFLICT DO NOTHING
+             )
+             SELECT failures FROM noted",
         )
         .bind(target.0)
         .bind(OPEN_AFTER)
@@ -204,6 +211,12 @@ impl DispatchStore {
         .execute(&self.pool)
         .await?;
         Ok(asked.rows_affected())
+    }
+
+    /// Takes away what is known of circuits that closed longer ago than this.
+    pub async fn forget_openings(&self, age: Duration) -> Result<u64, sqlx::Error> {
+        let old = sqlx::query("DELETE FROM circuit_openings WHERE closed_at < now() - make_interval(secs => $1)");
+        old.bind(age.as_secs_f64()).execute(&self.pool).await.map(|done| done.rows_affected())
     }
 
     /// Takes away checks that are older than this.

@@ -51,6 +51,9 @@ pub(super) async fn note(connection: &mut PgConnection, ended: &[(TargetId, bool
              ON CONFLICT (target_id) DO UPDATE SET failures = c.failures + excluded.failures,
                  opened = greatest(c.opened, (c.failures + excluded.failures >= $3)::int)
              RETURNING target_id, failures, opened
+         ), kept AS (
+             INSERT INTO circuit_openings (target_id) SELECT target_id FROM noted WHERE opened > 0 ORDER BY target_id
+             ON CONFLICT DO NOTHING
          )
          INSERT INTO dispatch_checks AS k (target_id, asked_by, due_at)
          SELECT target_id, 'service:dispatcher', clock_timestamp() + {}
@@ -78,7 +81,10 @@ pub(super) async fn close(connection: &mut PgConnection, targets: &[Uuid]) -> Re
         return Ok(());
     }
     sqlx::query(
-        "WITH closed AS (DELETE FROM dispatch_circuits WHERE target_id = ANY($1) RETURNING target_id, opened)
+        "WITH closed AS (DELETE FROM dispatch_circuits WHERE target_id = ANY($1) RETURNING target_id, opened), kept AS (
+             UPDATE circuit_openings o SET closed_at = clock_timestamp()
+             FROM closed WHERE o.target_id = closed.target_id AND closed.opened > 0 AND o.closed_at IS NULL
+         )
          UPDATE dispatch_lanes l SET wake_at = clock_timestamp()
          FROM closed WHERE l.target_id = closed.target_id AND closed.opened > 0",
     )

@@ -46,7 +46,12 @@ async fn five_failures_in_a_row_of_all_dispatchers_close_the_lane_and_an_answer_
     pushes(&one, target, &[true, true]).await;
     assert!(field::<f64>(&database, wait).await <= first);
     pushes(&other, target, &[false]).await;
+    let still = "SELECT count(*) FROM circuit_openings WHERE closed_at IS NOT NULL AND closed_at >= opened_at";
     assert_eq!(lease(&one, LONG).await.len(), 1, "an answer opens it at once");
+    assert_eq!(field::<i64>(&database, still).await, 1, "from when to when it was open is kept, once");
+    assert_eq!(field::<i64>(&database, "SELECT count(*) FROM circuit_openings").await, 1);
+    one.forget_openings(Duration::ZERO).await.unwrap();
+    assert_eq!(field::<i64>(&database, "SELECT count(*) FROM circuit_openings").await, 0);
     database.close().await;
 }
 
@@ -70,7 +75,10 @@ async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     assert_eq!(waits, [2, 3, 4, 5]);
     assert_eq!(one.note_check(target, OutcomeClass::Throttled).await.unwrap(), 0);
     assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 1, "a 429 tells nothing");
+    let openings = |closed| format!("SELECT count(*) FROM circuit_openings WHERE (closed_at IS NOT NULL) = {closed}");
+    assert_eq!(field::<i64>(&database, &openings(false)).await, 1, "a failed check opens none that is open");
     one.note_check(target, OutcomeClass::Accepted).await.unwrap();
+    assert_eq!(field::<i64>(&database, &openings(true)).await, 1);
     assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 0);
     database.close().await;
 }

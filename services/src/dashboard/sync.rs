@@ -122,6 +122,7 @@ fn facts(sync: &Sync, trace_url: Option<&TraceUrl>) -> Markup {
         div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (sync.created_by) } }
         div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, "not yet")) } }
         @if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
+        @if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }
         div { dt { "Ended" } dd {
             (moment_or(sync.finished_at, "not yet"))
             @if let Some(end) = sync.finished_at { " " span.quiet { "after " (span((end - sync.requested_at).num_milliseconds())) } }

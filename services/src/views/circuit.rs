@@ -1,5 +1,7 @@
 //! A circuit that is open: its target failed again and again, and nothing but checks is sent to it until one is answered.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use serde::Serialize;
@@ -29,6 +31,40 @@ const OPEN: &str = "
 SELECT c.failures, CASE WHEN isfinite(k.due_at) THEN k.due_at END AS next_check_at
 FROM dispatch_circuits AS c LEFT JOIN dispatch_checks AS k ON k.target_id = c.target_id
 WHERE c.target_id = $1 AND c.opened > 0";
+
+/// How long it is known when a circuit was open.
+pub const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// A time in which a circuit was open.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Opening {
+    /// UTC.
+    pub opened_at: DateTime<Utc>,
+    /// UTC; absent while it is open.
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+const OPENINGS: &str = "
+SELECT opened_at, closed_at FROM circuit_openings
+WHERE target_id = $1 AND opened_at < $3 AND (closed_at IS NULL OR closed_at > $2) ORDER BY opened_at";
+
+/// When the circuit of a target was open between two moments.
+pub async fn openings(
+    pool: &PgPool,
+    target: TargetId,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Vec<Opening>, sqlx::Error> {
+    sqlx::query_as(OPENINGS).bind(target.0).bind(from).bind(to).fetch_all(pool).await
+}
+
+/// Openings are written down since the migration that made their table.
+const KNOWN_SINCE: &str = "
+SELECT greatest(now() - make_interval(secs => $1), min(installed_on)) FROM _sqlx_migrations WHERE version = 17";
+
+/// Since when all openings are known.
+pub async fn known_since(pool: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar(KNOWN_SINCE).bind(KNOWN_FOR.as_secs_f64()).fetch_one(pool).await
+}
 
 /// The circuit of a target, if it is open.
 pub async fn open(pool: &PgPool, target: TargetId) -> Result<Option<OpenCircuit>, sqlx::Error> {

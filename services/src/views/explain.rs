@@ -2,6 +2,7 @@
 //! and what is next. One structure, from recorded facts alone; [`words`] tells it in plain words.
 
 pub mod find;
+mod held;
 pub mod history;
 pub mod now;
 mod rules;
@@ -23,6 +24,7 @@ use crate::views::listings::TARGET_DELETED;
 use history::{History, NoHistory, SyncStory};
 use now::Waiting;
 
+pub use held::{Held, Holder};
 pub use rules::{Next, Rule};
 pub use sync::{ExplainedAttempt, ExplainedCall, ExplainedSync, Who};
 
@@ -147,7 +149,8 @@ pub async fn tell(
     let rules = match (story, &explained) {
         (Some(story), Some(explained)) => {
             let before = calls_before(pool, story, &target).await?;
-            rules::rules(story, explained, &target, before)
+            let holds = held::holds(pool, target.target_id, story, &history.pauses).await?;
+            rules::rules(story, explained, &target, before, holds)
         }
         _ => Vec::new(),
     };

@@ -2,6 +2,7 @@
 
 use adapters::event_store::StoredEvent;
 use domain::listing::{ListingEvent, SyncAttempt, SyncRequest};
+use domain::outcome::OutcomeClass;
 use domain::recorded::ChannelEvent;
 use maud::{Markup, html};
 use uuid::Uuid;
@@ -18,6 +19,8 @@ pub(super) fn show(listing: Uuid, stored: &[StoredEvent], most: i64, traces: Opt
         return empty("Nothing before this", "This is where its history begins.");
     }
     html! {
+        // What comes live is announced here: it would push down what one reads.
+        p.news role="status" {}
         ol.timeline { @for event in stored { (entry(listing, event, traces)) } }
         @if let Some(last) = more {
             p.pager { a.button href=(format!("/listings/{listing}?before={}", last.sequence)) rel="next" { "Older events" } }
@@ -67,7 +70,11 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
         ListingEvent::SyncFoundUnchanged { attempt } => attempt_told("skipped_unchanged", attempt),
         ListingEvent::SyncDeferred { attempt, class, due_at } => html! {
             (attempt_told(class.as_str(), attempt))
-            p { "Tried again at " (moment(*due_at)) ", " (attempt.attempt) " of 5 attempts are used." }
+            @if *class == OutcomeClass::Unauthorised {
+                p { "It is tried again when the target has credentials that the channel takes; no attempt was used." }
+            } @else {
+                p { "Tried again at " (moment(*due_at)) ", " (attempt.attempt) " of 5 attempts are used." }
+            }
         },
         ListingEvent::SyncFailed { attempt, class } | ListingEvent::SupersededSyncFailed { attempt, class } => html! {
             (attempt_told(class.as_str(), attempt))

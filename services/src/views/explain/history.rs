@@ -55,6 +55,13 @@ pub struct Attempt {
     pub verified: bool,
 }
 
+impl Attempt {
+    /// The next one comes when the target has credentials that the channel takes, and not at a time.
+    pub fn waits_for_credentials(&self) -> bool {
+        self.class == Some(OutcomeClass::Unauthorised) && self.due_at.is_some()
+    }
+}
+
 /// How a sync ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
@@ -115,6 +122,8 @@ pub struct History {
     pub syncs: VecDeque<SyncStory>,
     /// What holds it.
     pub hold: Option<Hold>,
+    /// Its pauses that are over, each with its end.
+    pub pauses: Vec<(Hold, DateTime<Utc>)>,
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
     wanted: Option<SyncId>,
 }
@@ -223,6 +232,7 @@ impl History {
             }
             ListingEvent::ListingPaused { reason } => self.hold = held(reason),
             ListingEvent::ListingUnlinked { reason, cancels } => {
+                self.resumed(at);
                 self.hold = held(reason);
                 let known = self.known.clone();
                 if let Some(story) = cancels.and_then(|id| self.story(id)) {
@@ -230,8 +240,13 @@ impl History {
                     story.end = Some(End { outcome: SyncOutcome::Cancelled, at, reason: Some(reason.clone()) });
                 }
             }
-            ListingEvent::ListingResumed {} | ListingEvent::ListingLinked { .. } => self.hold = None,
+            ListingEvent::ListingResumed {} => self.resumed(at),
+            ListingEvent::ListingLinked { .. } => self.hold = None,
         }
+    }
+
+    fn resumed(&mut self, at: DateTime<Utc>) {
+        self.pauses.extend(self.hold.take().map(|hold| (hold, at)));
     }
 
     fn story(&mut self, id: SyncId) -> Option<&mut SyncStory> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::held::{Held, Holds};
 use super::history::{History, SyncStory};
 use super::now::Waiting;
 use super::sync::ExplainedSync;
@@ -40,11 +41,17 @@ pub enum Rule {
     Waited {
         /// How long.
         ms: i64,
+        /// For how much of that something held it: see `held`.
+        held_ms: i64,
+        /// It is known when the target's circuit was open in that time.
+        circuit_known: bool,
         /// Recorded calls of the target that held a slot of its window when the first attempt began.
         calls_before: i64,
         /// How many the window admits.
         window: u32,
     },
+    /// Something held it while it waited; what holds it now is told by `next`.
+    Held(Held),
     /// An attempt failed in a way that can heal, and another one was planned.
     Retried {
         /// Which attempt it was, of those that burn one.
@@ -53,8 +60,9 @@ pub enum Rule {
         of: u32,
         /// How it ended.
         class: &'static str,
-        /// When the next one was due.
-        due_at: DateTime<Utc>,
+        /// When the next one was due; `null` where the channel refused the credentials, so that it waits until there are
+        /// others, the target is resumed, or a check succeeds.
+        due_at: Option<DateTime<Utc>>,
         /// It did not burn an attempt: a rate limit, or refused credentials.
         free: bool,
     },
@@ -81,6 +89,7 @@ pub(super) fn rules(
     explained: &ExplainedSync,
     target: &Settings,
     calls_before: Option<i64>,
+    holds: Holds,
 ) -> Vec<Rule> {
     let most = RetryPolicy::default().max_attempts;
     let mut rules = Vec::new();
@@ -94,8 +103,10 @@ pub(super) fn rules(
     }
     if let (Some(first), Some(calls_before)) = (story.attempts.first(), calls_before) {
         let ms = (first.attempt.started_at - story.requested_at).num_milliseconds().max(0);
-        rules.push(Rule::Waited { ms, calls_before, window: target.rate_limit.requests() });
+        let (held_ms, circuit_known) = (holds.first_ms, holds.circuit_known);
+        rules.push(Rule::Waited { ms, held_ms, circuit_known, calls_before, window: target.rate_limit.requests() });
     }
+    rules.extend(holds.held.into_iter().map(Rule::Held));
     if let Some(at) = story.creation_at {
         rules.push(Rule::Created { at });
     }
@@ -106,7 +117,7 @@ pub(super) fn rules(
                 attempt: told.attempt.attempt,
                 of: most,
                 class: class.as_str(),
-                due_at,
+                due_at: Some(due_at).filter(|_| !told.waits_for_credentials()),
                 free: !class.burns_attempt(),
             }),
             (Some(_), None) => {}

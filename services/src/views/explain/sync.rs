@@ -53,6 +53,8 @@ pub struct ExplainedCall {
     pub started_at: DateTime<Utc>,
     pub duration_ms: u64,
     pub detail: Option<String>,
+    /// The beginning of the answer's body, of a call that failed.
+    pub answer: Option<String>,
 }
 
 impl From<&CallRecord> for ExplainedCall {
@@ -67,6 +69,7 @@ impl From<&CallRecord> for ExplainedCall {
             started_at: call.started_at,
             duration_ms: call.duration_ms,
             detail: call.detail.clone(),
+            answer: call.answer.clone(),
         }
     }
 }
@@ -84,7 +87,7 @@ pub struct ExplainedAttempt {
     pub class: Option<&'static str>,
     /// Why, in words.
     pub detail: Option<String>,
-    /// When the next one was due.
+    /// When the next one was due; `null` where it waited for other credentials.
     pub due_at: Option<DateTime<Utc>>,
     /// The sync had ended by another attempt.
     pub late: bool,
@@ -103,7 +106,7 @@ impl From<&Attempt> for ExplainedAttempt {
             finished_at: attempt.finished_at,
             class: told.class.map(OutcomeClass::as_str),
             detail: attempt.detail.clone(),
-            due_at: told.due_at,
+            due_at: told.due_at.filter(|_| !told.waits_for_credentials()),
             late: told.late,
             took: attempt.progress.sections.keys().map(|section| section.as_str()).collect(),
             calls: attempt.calls.iter().map(Into::into).collect(),

@@ -1,14 +1,18 @@
 //! An explanation in plain words, line by line. It says what the structure says, and nothing else.
 
+use super::held::{Held, Holder};
 use super::rules::{Next, Rule, Step};
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::moment::moment;
 
 /// A wait of less is not worth a reason.
-const SHORT_MS: i64 = 1_000;
+pub(super) const SHORT_MS: i64 = 1_000;
 
 fn seconds(ms: i64) -> String {
+    if ms < 1_000 {
+        return format!("{ms} ms");
+    }
     format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 
@@ -88,8 +92,8 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
         format!("The channel had taken nothing of it before: all {} fields are new.", found.count())
     } else {
         format!(
-            "{} differ from what the channel took last (snapshot {}):",
-            fields(found.count()),
+            "{} from what the channel took last (snapshot {}):",
+            differing(found.count()),
             with.snapshots.join(", ")
         )
     }];
@@ -103,8 +107,8 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     lines
 }
 
-fn fields(count: usize) -> String {
-    if count == 1 { "1 field".to_owned() } else { format!("{count} fields") }
+fn differing(count: usize) -> String {
+    if count == 1 { "1 field differs".to_owned() } else { format!("{count} fields differ") }
 }
 
 fn rule(rule: &Rule) -> String {
@@ -124,21 +128,19 @@ fn rule(rule: &Rule) -> String {
             format!("Sync {sync_id} took its place while it was tried.")
         }
         Rule::TookPlaceOf { sync_id } => format!("It took the place of sync {sync_id}, which had not ended."),
-        Rule::Waited { ms, .. } if *ms < SHORT_MS => format!("It waited {} for its first attempt.", seconds(*ms)),
-        Rule::Waited { ms, calls_before, window } if *calls_before >= i64::from(*window) => format!(
-            "It waited {} for its first attempt; the target's window was full: {calls_before} recorded calls held its \
-             {window} slots.",
-            seconds(*ms)
+        Rule::Waited { ms, held_ms, circuit_known, calls_before, window } => {
+            let began = format!("It waited {} for its first attempt", seconds(*ms));
+            waited(&began, *held_ms, *circuit_known, *calls_before, *window, *ms)
+        }
+        Rule::Held(held) => held_by(held),
+        Rule::Retried { class, due_at: None, .. } => format!(
+            "An attempt ended {class}, and none was burned: the next comes when the target has credentials that the channel \
+             takes, not at a time."
         ),
-        Rule::Waited { ms, calls_before, window } => format!(
-            "It waited {} for its first attempt. The target's window had room, with {calls_before} of {window} slots held by \
-             recorded calls: a pause, an open circuit, its place in the queue, or that no dispatcher ran, took the time.",
-            seconds(*ms)
-        ),
-        Rule::Retried { class, due_at, free: true, .. } => {
+        Rule::Retried { class, due_at: Some(due_at), free: true, .. } => {
             format!("An attempt ended {class}; the next was due {}, and none was burned.", moment(*due_at))
         }
-        Rule::Retried { attempt, of, class, due_at, free: false } => {
+        Rule::Retried { attempt, of, class, due_at: Some(due_at), free: false } => {
             let (next, due) = (attempt + 1, moment(*due_at));
             format!("Attempt {attempt} of {of} ended {class}: retry {next} of {of} was due {due}.")
         }
@@ -147,6 +149,42 @@ fn rule(rule: &Rule) -> String {
         Rule::LeftOut { parts: 1 } => "1 part was left out.".to_owned(),
         Rule::LeftOut { parts } => format!("{parts} parts were left out."),
     }
+}
+
+fn waited(began: &str, held_ms: i64, circuit_known: bool, calls_before: i64, window: u32, ms: i64) -> String {
+    let full = calls_before >= i64::from(window);
+    let slots = format!("; the target's window was full: {calls_before} recorded calls held its {window} slots");
+    if ms < SHORT_MS {
+        return format!("{began}.");
+    }
+    if held_ms > 0 {
+        let slots = if full { slots } else { String::new() };
+        return format!("{began}; for {} of that it was held{slots}.", seconds(held_ms));
+    }
+    if full {
+        return format!("{began}{slots}.");
+    }
+    let none = if circuit_known {
+        "no pause and no open circuit is recorded of that time, so"
+    } else {
+        "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
+    };
+    format!(
+        "{began}. The target's window had room, with {calls_before} of {window} slots held by recorded calls; {none} its place \
+         in the queue, or that no dispatcher ran, took the time."
+    )
+}
+
+fn held_by(held: &Held) -> String {
+    let by = held.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let what = match held.holder {
+        Holder::ListingPaused => format!("The listing was paused{by}"),
+        Holder::TargetPaused => format!("The target was paused{by}"),
+        Holder::TargetUnauthorised => "The channel refused the target's credentials".to_owned(),
+        Holder::CircuitOpen => "The target failed again and again, and its circuit was open".to_owned(),
+    };
+    let (from, until) = (moment(held.from), moment(held.until));
+    format!("{what} from {from} to {until}{}; that held it for {}.", detail(held.reason.as_ref()), seconds(held.ms))
 }
 
 fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
@@ -161,9 +199,9 @@ fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
         seconds(took),
         detail(attempt.detail.as_ref())
     )];
-    lines.extend(attempt.calls.iter().map(|call| {
+    for call in &attempt.calls {
         let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-        format!(
+        lines.push(format!(
             "  {} {} {} for {}: {status}, {}, {} ms{}",
             moment(call.started_at),
             call.method,
@@ -172,8 +210,9 @@ fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
             call.class.replace('_', " "),
             call.duration_ms,
             detail(call.detail.as_ref())
-        )
-    }));
+        ));
+        lines.extend(call.answer.iter().map(|answer| format!("    answered: {answer}")));
+    }
     lines
 }
 
@@ -192,5 +231,21 @@ fn next(next: &Next) -> String {
         Step::Later => format!("Next: {attempt}{at} ({because})."),
         Step::Held => format!("Next: {attempt} is held{at}: {because}."),
         Step::NotQueuedYet => format!("Next: {attempt}: {because}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_without_a_known_reason_says_what_is_not_known() {
+        let told = |held_ms, circuit_known, calls_before| {
+            rule(&Rule::Waited { ms: 9_000, held_ms, circuit_known, calls_before, window: 12 })
+        };
+        assert_eq!(told(4_500, true, 0), "It waited 9.0 s for its first attempt; for 4.5 s of that it was held.");
+        assert!(told(0, true, 12).contains("the target's window was full"));
+        assert!(told(0, true, 3).contains("no pause and no open circuit is recorded of that time"));
+        assert!(told(0, false, 3).contains("whether the target's circuit was open is not known"));
     }
 }
