@@ -183,10 +183,14 @@ fn pauses_and_resumes_go_in_turns() {
 #[test]
 fn a_resume_also_says_that_refused_credentials_are_good_again() {
     let mut target = created();
+    let state = |target: &ChannelTarget| target.live().expect("it lives").state();
     run(&mut target, health(Health::Unauthorised));
+    assert_eq!(state(&target), "needs_credentials", "active, and yet nothing is sent");
     assert_eq!(run(&mut target, TargetCommand::Resume), ["HealthChanged"]);
+    assert_eq!(state(&target), "active");
     run(&mut target, seen(Health::Unauthorised, 1));
     run(&mut target, pause());
+    assert_eq!(state(&target), "paused", "somebody holds it anyway");
     assert_eq!(run(&mut target, TargetCommand::Resume), ["TargetResumed", "HealthChanged"]);
     let settings = target.live().expect("it lives");
     assert_eq!((settings.lifecycle, settings.health), (Lifecycle::Active, Health::Unknown));

@@ -80,6 +80,14 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     }
     assert_eq!(world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'exhausted'").await?, 0);
     assert_eq!(world.count("SELECT count(*) FROM dispatch_circuits").await?, 0);
+    // Afterwards the wait is explained by the circuit.
+    let waited =
+        "SELECT listing_id FROM outbound_audit WHERE attempts = 0 OR attempts = 1 ORDER BY position DESC LIMIT 1";
+    let waited: uuid::Uuid = sqlx::query_scalar(waited).fetch_one(&world.pool).await?;
+    let explained = api.get(&format!("/api/channels/listings/{waited}/explain")).await?.expect(200)?.json();
+    let held = explained["rules"].as_array().into_iter().flatten().find(|rule| rule["rule"] == "held");
+    assert!(held.is_some_and(|held| held["holder"] == "circuit_open"), "{explained:#}");
+    assert!(explained["words"].to_string().contains("its circuit was open from"), "{explained:#}");
     drop(service);
     world.close().await
 }
@@ -108,6 +116,7 @@ async fn a_target_that_refuses_the_credentials_waits_and_a_check_that_succeeds_h
     assert_eq!((&refused["health"], &refused["check"]["class"]), (&json!("unauthorised"), &json!("unauthorised")));
     let waits = statuses(&world)?;
     assert_eq!((waits.len(), waits.iter().all(|status| status == "target unauthorised")), (4, true), "{waits:?}");
+    needs_somebody(&world, &api, &target.to_string()).await?;
     assert_eq!(world.count("SELECT coalesce(max(attempts), 0)::bigint FROM outbound_audit").await?, 0);
 
     std::fs::write(world.path("secrets/hostaway-8171"), "secret-8171")?;
@@ -126,6 +135,33 @@ async fn a_target_that_refuses_the_credentials_waits_and_a_check_that_succeeds_h
     assert_eq!(code, 0, "{printed}{said}");
     drop(service);
     world.close().await
+}
+
+/// What is told of a target whose credentials are refused, and of a sync that waits for it.
+async fn needs_somebody(world: &World, api: &Api, target: &str) -> anyhow::Result<()> {
+    let shown = api.get(&format!("/api/channels/targets/{target}")).await?.expect(200)?.json();
+    assert_eq!((&shown["state"], &shown["lifecycle"]), (&json!("needs_credentials"), &json!("active")), "{shown}");
+    let listed = api.get("/api/channels/targets").await?.expect(200)?.json();
+    assert_eq!(listed["items"][0]["state"], "needs_credentials", "{listed}");
+    let (_, printed, _) = world.run(&["target", "list"])?;
+    assert!(printed.contains("needs_credentials"), "{printed}");
+    let health = api.get(&format!("/api/channels/targets/{target}/health")).await?.expect(200)?.json();
+    assert_eq!(
+        (&health["now"]["last_failure_of"], &health["now"]["last_failure_at"]),
+        (&json!("check"), &health["checks"][0]["at"])
+    );
+    let tried = "SELECT listing_id, sync_id FROM outbound_audit WHERE class = 'unauthorised' LIMIT 1";
+    let (listing, sync): (uuid::Uuid, uuid::Uuid) = sqlx::query_as(tried).fetch_one(&world.pool).await?;
+    let explained = api.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+    let retried = explained["rules"].as_array().into_iter().flatten().find(|rule| rule["rule"] == "retried");
+    assert_eq!(retried.map(|rule| &rule["due_at"]), Some(&Value::Null), "{explained:#}");
+    assert!(
+        explained["words"].to_string().contains("credentials that the channel takes, not at a time"),
+        "{explained:#}"
+    );
+    let audited = api.get(&format!("/api/channels/audit/{sync}")).await?.expect(200)?.json();
+    assert_eq!((&audited["outcome"], &audited["next_attempt_at"]), (&json!("pending"), &Value::Null), "{audited}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

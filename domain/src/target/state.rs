@@ -67,7 +67,19 @@ pub struct Settings {
     pub credential_epoch: u32,
 }
 
+/// The state of an active target whose credentials the channel refuses: nothing is sent until somebody does something.
+pub const NEEDS_CREDENTIALS: &str = "needs_credentials";
+
 impl Settings {
+    /// Whether it sends, and if not, why: its lifecycle, or `needs_credentials` where it is active and yet nothing is sent
+    /// until a person does something.
+    pub fn state(&self) -> &'static str {
+        match (self.lifecycle, self.health) {
+            (Lifecycle::Active, Health::Unauthorised) => NEEDS_CREDENTIALS,
+            (lifecycle, _) => lifecycle.as_str(),
+        }
+    }
+
     /// The scope of the target's own limit.
     pub fn target_scope(&self) -> Scope {
         Scope::Target(self.target_id.to_string())

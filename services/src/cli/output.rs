@@ -112,7 +112,9 @@ pub(super) fn state(word: &str) -> Cell {
         "paused" | "degraded" | "accepted_with_rejections" | "warn" | "held" | "transient" | "throttled" => {
             cell.fg(Color::Yellow)
         }
-        "unreachable" | "unauthorised" | "rejected" | "exhausted" | "FAIL" | "error" | "NO" => cell.fg(Color::Red),
+        "unreachable" | "unauthorised" | "needs_credentials" | "rejected" | "exhausted" | "FAIL" | "error" | "NO" => {
+            cell.fg(Color::Red)
+        }
         _ => cell,
     }
 }

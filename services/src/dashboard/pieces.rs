@@ -101,7 +101,13 @@ fn tone(name: &str) -> &'static str {
         | "target paused"
         | "listing paused"
         | "stale" => "warn",
-        "unreachable" | "unauthorised" | "rejected" | "exhausted" | "target unauthorised" | "failed" => "bad",
+        "unreachable"
+        | "unauthorised"
+        | "needs_credentials"
+        | "rejected"
+        | "exhausted"
+        | "target unauthorised"
+        | "failed" => "bad",
         _ => "idle",
     }
 }

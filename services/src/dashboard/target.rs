@@ -1,6 +1,7 @@
 //! One target: its window, its queue, its errors, its health, its settings and what became of them.
 
 mod actions;
+mod errors;
 mod history;
 mod window;
 mod work;
@@ -10,6 +11,7 @@ use axum::response::Response;
 use chrono::Utc;
 use domain::access::Permission;
 use domain::ids::TargetId;
+use domain::target::NEEDS_CREDENTIALS;
 use maud::{Markup, html};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -57,13 +59,13 @@ pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Pro
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let windows = window::of(&mut reader, &target).await?;
     let queue = work::queue(&mut reader, id).await?;
-    let errors = work::errors(&mut reader, id).await?;
+    let errors = errors::show(&mut reader, id).await?;
     let health = health_part(&mut reader, by, &target).await?;
     Ok(vec![
         Part::new("now", "Now", now(&target)),
         Part::new("window", "Windows, as the limiter sees them", window::show(&windows)),
         Part::new("queue", "Queue", queue),
-        Part::new("errors", "Last 200 syncs", errors),
+        Part::new("errors", "Last 200 syncs: attempts that failed, and how syncs ended", errors),
         Part::new("health", "Health", health),
     ])
 }
@@ -71,7 +73,10 @@ pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Pro
 fn now(target: &Target) -> Markup {
     html! { dl.facts {
         div { dt { "Health" } dd { (state(&target.health)) } }
-        div { dt { "State" } dd { (state(&target.lifecycle)) } }
+        div { dt { "State" } dd { (state(&target.state)) } }
+        @if target.state == NEEDS_CREDENTIALS { div.whole { dt { "Somebody has to" } dd {
+            "rotate its secret, resume it, or check it once the channel takes the one that it has: nothing is sent until then"
+        } } }
         @if let Some(reason) = &target.lifecycle_reason { div { dt { "Because" } dd { (reason) } } }
         div { dt { "Account" } dd { (target.account_id) } }
         div { dt { "Channel" } dd { (target.channel) } }
@@ -85,9 +90,9 @@ async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Res
     let checks = health::checks(reader, id, org, CHECKS).await?;
     Ok(html! {
         @if let Some(now) = now { dl.facts {
-            div { dt { "Last success" } dd { (moment_or(now.last_success_at, "none yet")) } }
-            div { dt { "Last failure" } dd { (moment_or(now.last_failure_at, "none")) } }
-            @if now.consecutive_failures > 0 { div { dt { "Failures in a row" } dd { (now.consecutive_failures) } } }
+            div { dt { "Last success" } dd { (moment_or(now.last_success_at, "none yet")) (of(now.last_success_of.as_deref())) } }
+            div { dt { "Last failure" } dd { (moment_or(now.last_failure_at, "none")) (of(now.last_failure_of.as_deref())) } }
+            @if now.consecutive_failures > 0 { div { dt { "Syncs failed in a row" } dd { (now.consecutive_failures) } } }
             @if let Some(error) = &now.last_error { div.whole { dt { "Last error" } dd { (error) } } }
         } }
         @if changes.is_empty() { (empty("Its health has not changed", "The first call shows how it answers.")) }
@@ -102,6 +107,11 @@ async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Res
             " " span.quiet { "asked for by " (check.asked_by) @if let Some(detail) = &check.detail { ": " (detail) } }
         } } } } }
     })
+}
+
+/// What a last success or failure was one of.
+fn of(what: Option<&str>) -> Markup {
+    html! { @if let Some(what) = what { " " span.quiet { "(" (what) ")" } } }
 }
 
 fn settings(target: &Target) -> Markup {

@@ -54,7 +54,7 @@ fn table(targets: &[Target]) -> Markup {
                 td { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
                 td.wide { (target.account_id) }
                 td { (state(&target.health)) }
-                td { (state(&target.lifecycle)) }
+                td { (state(&target.state)) }
                 td.wide { (target.rate_limit) }
                 td.wide { (moment_or(target.health_since, "not seen yet")) }
             } } }

@@ -18,9 +18,17 @@ pub struct Health {
     pub health: String,
     pub since: DateTime<Utc>,
     pub reason: Option<String>,
+    /// Of a sync, or of a check.
     pub last_success_at: Option<DateTime<Utc>>,
+    /// `sync` or `check`.
+    pub last_success_of: Option<String>,
+    /// Of a sync, or of a check.
     pub last_failure_at: Option<DateTime<Utc>>,
+    /// `sync` or `check`.
+    pub last_failure_of: Option<String>,
+    /// What was said at the last failure.
     pub last_error: Option<String>,
+    /// Of syncs alone.
     pub consecutive_failures: i32,
 }
 
@@ -35,9 +43,27 @@ pub struct HealthChange {
     pub reason: String,
 }
 
+/// Syncs are events, and the read model has their last end; checks are rows, and as far as they are kept.
 const NOW: &str = "
-SELECT health, since, reason, last_success_at, last_failure_at, last_error, consecutive_failures
-FROM target_health WHERE target_id = $1 AND ($2::text IS NULL OR org_id = $2)";
+SELECT h.health, h.since, h.reason, h.consecutive_failures,
+    greatest(h.last_success_at, answered.at) AS last_success_at,
+    CASE WHEN answered.at > h.last_success_at OR h.last_success_at IS NULL AND answered.at IS NOT NULL THEN 'check'
+        WHEN h.last_success_at IS NOT NULL THEN 'sync' END AS last_success_of,
+    greatest(h.last_failure_at, failed.at) AS last_failure_at,
+    CASE WHEN failed.later THEN 'check' WHEN h.last_failure_at IS NOT NULL THEN 'sync' END AS last_failure_of,
+    CASE WHEN failed.later THEN failed.detail ELSE h.last_error END AS last_error
+FROM target_health AS h
+LEFT JOIN LATERAL (
+    SELECT at FROM health_checks AS c WHERE c.target_id = h.target_id AND c.class IN ('accepted', 'accepted_with_rejections')
+    ORDER BY at DESC LIMIT 1
+) AS answered ON true
+LEFT JOIN LATERAL (
+    SELECT at, coalesce(detail, class) AS detail, at > h.last_failure_at OR h.last_failure_at IS NULL AS later
+    FROM health_checks AS c
+    WHERE c.target_id = h.target_id AND c.class IN ('transient', 'unauthorised', 'rejected', 'unknown')
+    ORDER BY at DESC LIMIT 1
+) AS failed ON true
+WHERE h.target_id = $1 AND ($2::text IS NULL OR h.org_id = $2)";
 
 const CHANGES: &str = "
 SELECT position, at, from_health, to_health, reason FROM target_health_changes

@@ -1,7 +1,7 @@
 //! A target as the API shows it.
 
 use chrono::{DateTime, Utc};
-use domain::target::Settings;
+use domain::target::{Health, Lifecycle, NEEDS_CREDENTIALS, Settings};
 use domain::window::RateLimit;
 use serde::Serialize;
 use sqlx::FromRow;
@@ -31,6 +31,9 @@ pub(crate) struct Target {
     pub account_rate_limit: Option<String>,
     /// `active`, `paused` or `deleted`.
     pub lifecycle: String,
+    /// Whether it sends: its lifecycle, or `needs_credentials` where it is active and the channel refuses its credentials, so
+    /// that nothing is sent until somebody rotates them, resumes it, or a check succeeds.
+    pub state: String,
     /// `unknown`, `healthy`, `degraded`, `unreachable` or `unauthorised`.
     pub health: String,
     /// Sequence of its last event; the ETag.
@@ -63,6 +66,7 @@ impl Target {
             rate_limit: settings.rate_limit.to_string(),
             account_rate_limit: settings.account_rate_limit.map(|limit| limit.to_string()),
             lifecycle: settings.lifecycle.as_str().to_owned(),
+            state: settings.state().to_owned(),
             health: settings.health.as_str().to_owned(),
             version,
             lifecycle_reason: None,
@@ -105,6 +109,12 @@ target_id, org_id, account_id, name, channel, base_url, channel_account, credent
 account_requests, account_window_ms, lifecycle, lifecycle_reason, health, health_since, version, created_by, created_at,
 updated_at";
 
+/// The same as [`Settings::state`], by the names in the row.
+fn state(lifecycle: &str, health: &str) -> String {
+    let needs = lifecycle == Lifecycle::Active.as_str() && health == Health::Unauthorised.as_str();
+    if needs { NEEDS_CREDENTIALS } else { lifecycle }.to_owned()
+}
+
 fn limit(requests: i32, window_ms: i32) -> String {
     let limit = u32::try_from(requests).ok().zip(u32::try_from(window_ms).ok());
     let limit = limit.and_then(|(requests, window)| RateLimit::new(requests, window).ok());
@@ -138,6 +148,7 @@ impl From<Row> for Target {
             credential: row.credential,
             rate_limit: limit(row.requests, row.window_ms),
             account_rate_limit: row.account_requests.zip(row.account_window_ms).map(|(n, window)| limit(n, window)),
+            state: state(&row.lifecycle, &row.health),
             lifecycle: row.lifecycle,
             health: row.health,
             version: row.version,

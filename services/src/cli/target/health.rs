@@ -1,12 +1,13 @@
 //! `target health`: how the channel answers now, and every change before.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::ids::TargetId;
 use serde_json::json;
 
 use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::{Session, target_settings};
-use crate::cli::span::{moment, optional_moment};
+use crate::cli::span::moment;
 use crate::views::health::{self, HealthChange, HealthCheck};
 
 #[derive(Debug, Args)]
@@ -38,10 +39,10 @@ impl HealthArgs {
             fields.extend([
                 ("since", moment(now.since)),
                 ("reason", now.reason.unwrap_or_default()),
-                ("last success", optional_moment(now.last_success_at)),
-                ("last failure", optional_moment(now.last_failure_at)),
+                ("last success", last(now.last_success_at, now.last_success_of.as_deref())),
+                ("last failure", last(now.last_failure_at, now.last_failure_of.as_deref())),
                 ("last error", now.last_error.unwrap_or_default()),
-                ("failures in a row", optional_count(now.consecutive_failures)),
+                ("syncs failed in a row", optional_count(now.consecutive_failures)),
             ]);
         }
         session.out.record(&fields)?;
@@ -57,6 +58,12 @@ impl HealthArgs {
         let header = ["checked at", "asked by", "class", "status", "took ms", "detail"];
         session.out.table(&header, checks.iter().map(check_cells).collect(), "")
     }
+}
+
+/// A last success or failure, and what it was one of.
+pub(super) fn last(at: Option<DateTime<Utc>>, of: Option<&str>) -> String {
+    let of = of.map(|of| format!(" (a {of})")).unwrap_or_default();
+    at.map(|at| format!("{}{of}", moment(at))).unwrap_or_default()
 }
 
 fn optional_count(count: i32) -> String {

@@ -50,7 +50,7 @@ fn cells(target: &Target) -> Vec<Cell> {
         text(&settings.org_id),
         text(&settings.name),
         text(settings.rate_limit),
-        state(settings.lifecycle.as_str()),
+        state(settings.state()),
         state(settings.health.as_str()),
         text(listings.active + listings.paused + listings.target_deleted),
         optional((known.queue.waiting > 0).then_some(known.queue.waiting)),

@@ -18,6 +18,8 @@ const AT_ONCE: usize = 64;
 pub(super) struct Target {
     #[serde(flatten)]
     pub(super) settings: Settings,
+    /// `active`, `needs_credentials`, `paused` or `deleted`.
+    state: &'static str,
     #[serde(flatten)]
     pub(super) known: Known,
 }
@@ -79,5 +81,9 @@ pub(super) async fn look(pool: &PgPool, commands: &Commands, ids: &[TargetId]) -
     let known: Vec<Known> = sqlx::query_as(KNOWN).bind(&uuids).fetch_all(pool).await?;
     let settings: Vec<Settings> =
         futures::stream::iter(ids).map(|id| target_settings(commands, *id)).buffered(AT_ONCE).try_collect().await?;
-    Ok(settings.into_iter().zip(known).map(|(settings, known)| Target { settings, known }).collect())
+    Ok(settings
+        .into_iter()
+        .zip(known)
+        .map(|(settings, known)| Target { state: settings.state(), settings, known })
+        .collect())
 }

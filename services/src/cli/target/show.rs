@@ -4,8 +4,9 @@ use anyhow::Context;
 use domain::ids::TargetId;
 use serde::Serialize;
 
+use super::health::last;
 use super::shape::{Listings, Target, look};
-use crate::cli::output::{Cell, Out, text};
+use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
 use crate::views::health::{self, Health};
@@ -46,10 +47,10 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("credential", s.credential.to_string()),
         ("limit", s.rate_limit.to_string()),
         ("account limit", s.account_rate_limit.map(|limit| limit.to_string()).unwrap_or_default()),
-        ("state", format!("{}{}", s.lifecycle.as_str(), because(&known.lifecycle_reason))),
+        ("state", format!("{}{}", words(s.state()), because(&known.lifecycle_reason))),
         ("health", format!("{}{}", s.health.as_str(), health.map(|h| because(&h.reason)).unwrap_or_default())),
-        ("last success", optional_moment(health.and_then(|h| h.last_success_at))),
-        ("last failure", optional_moment(health.and_then(|h| h.last_failure_at))),
+        ("last success", health.map(|h| last(h.last_success_at, h.last_success_of.as_deref())).unwrap_or_default()),
+        ("last failure", health.map(|h| last(h.last_failure_at, h.last_failure_of.as_deref())).unwrap_or_default()),
         ("last error", health.and_then(|h| h.last_error.clone()).unwrap_or_default()),
         ("listings", counts(listings)),
         ("queue", format!("{} waiting, {} due, {} under way", queue.waiting, queue.due, queue.under_way)),

@@ -1,11 +1,11 @@
-//! What a target has to do, and what went wrong of late.
+//! What a target has to do.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use crate::dashboard::pieces::{age, empty, moment, number, state, words};
+use crate::dashboard::pieces::{age, empty, moment, number, state};
 use crate::views::queue::{STATUS, WAITING};
 
 /// Rows of the queue that are shown.
@@ -21,6 +21,13 @@ struct Waiting {
     needs: Vec<String>,
     tries: i32,
     due_at: DateTime<Utc>,
+}
+
+impl Waiting {
+    /// Something other than its time and its turn keeps it: when it was due says nothing of when it is sent.
+    fn is_held(&self) -> bool {
+        !["under way", "due", "later"].contains(&self.status.as_str())
+    }
 }
 
 const COUNT: &str = "
@@ -40,49 +47,16 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid) -> Result<Markup,
     };
     let more = if count == COUNTED { "+" } else { "" };
     Ok(html! {
-        p { strong { (number(count)) (more) } " wait, the oldest for " (age(oldest, Utc::now())) ", since " (moment(oldest)) }
-        div.scroll { table {
-            thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide { "Tries" } } }
+        p { strong { (number(count)) (more) } @if count == 1 { " waits" } @else { " wait" } ", the oldest for " (age(oldest, Utc::now())) ", since " (moment(oldest)) }
+        div.scroll tabindex="0" role="region" aria-label="Table of what waits" { table {
+            thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide.number { "Tries" } } }
             tbody { @for row in &rows { tr {
                 td { a href=(format!("/listings/{}", row.listing_id)) { (row.unit_id.as_deref().unwrap_or("listing")) } }
                 td { (state(&row.status)) }
-                td { (moment(row.due_at)) }
+                td { @if row.is_held() { span.quiet { "when it is let go" } } @else { (moment(row.due_at)) } }
                 td.wide { (row.needs.join(", ")) }
                 td.wide.number { (row.tries) }
             } } }
         } }
     })
-}
-
-#[derive(Debug, FromRow)]
-struct Tally {
-    outcome: String,
-    class: Option<String>,
-    count: i64,
-    last_at: DateTime<Utc>,
-    detail: Option<String>,
-}
-
-const ERRORS: &str = "
-SELECT outcome, class, count(*) AS count, max(coalesce(finished_at, first_attempt_at, requested_at)) AS last_at,
-    (array_agg(detail ORDER BY position DESC) FILTER (WHERE detail IS NOT NULL))[1] AS detail
-FROM (SELECT * FROM outbound_audit WHERE target_id = $1 ORDER BY position DESC LIMIT 200) AS a
-GROUP BY outcome, class ORDER BY count(*) DESC";
-
-/// How the last syncs ended, by class.
-pub(super) async fn errors(reader: &mut PgConnection, id: Uuid) -> Result<Markup, sqlx::Error> {
-    let rows: Vec<Tally> = sqlx::query_as(ERRORS).bind(id).fetch_all(reader).await?;
-    if rows.is_empty() {
-        return Ok(empty("No sync yet", "Link a unit, and its first sync is asked for."));
-    }
-    Ok(html! { div.scroll { table {
-        thead { tr { th { "Outcome" } th { "Last attempt" } th.number { "Syncs" } th.wide { "Last at" } th.wide { "In its words" } } }
-        tbody { @for row in &rows { tr {
-            td { (state(&row.outcome)) }
-            td { (row.class.as_deref().map(words).unwrap_or_default()) }
-            td.number { (number(row.count)) }
-            td.wide { (moment(row.last_at)) }
-            td.wide { (row.detail.as_deref().unwrap_or_default()) }
-        } } }
-    } } })
 }

@@ -1,0 +1,82 @@
+//! What went wrong of late at a target: every attempt that failed, by its class, and how the syncs ended.
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use crate::dashboard::pieces::{empty, moment, number, state};
+
+/// Attempts that failed, or syncs that ended, in one way.
+#[derive(Debug, FromRow)]
+struct Tally {
+    name: String,
+    count: i64,
+    syncs: i64,
+    last_at: DateTime<Utc>,
+    detail: Option<String>,
+}
+
+/// The journal knows how each attempt ended; its events are found by the calls that failed. An attempt that came to no call
+/// has none, so of syncs without any call those are counted that were used up.
+const ATTEMPTS: &str = "
+WITH syncs AS MATERIALIZED (
+    SELECT sync_id, class, attempts, detail, coalesce(finished_at, first_attempt_at) AS at
+    FROM outbound_audit WHERE target_id = $1 ORDER BY position DESC LIMIT 200
+), failed AS (
+    SELECT e.payload #>> ARRAY[e.event_type, 'class'] AS class, p.sync_id, 1::bigint AS attempts, e.recorded_at AS at,
+        e.payload #>> ARRAY[e.event_type, 'attempt', 'detail'] AS detail
+    FROM (SELECT DISTINCT c.sync_id, c.position FROM syncs JOIN outbound_attempts AS c USING (sync_id)
+          WHERE c.class NOT IN ('accepted', 'accepted_with_rejections')) AS p
+    JOIN events AS e ON e.position = p.position
+    WHERE e.event_type IN ('SyncDeferred', 'SyncFailed', 'SupersededSyncFailed', 'LateAttemptRecorded')
+    UNION ALL
+    SELECT s.class, s.sync_id, greatest(s.attempts, 1), s.at, s.detail FROM syncs AS s
+    WHERE s.class NOT IN ('accepted', 'accepted_with_rejections')
+        AND NOT EXISTS (SELECT FROM outbound_attempts AS c WHERE c.sync_id = s.sync_id)
+)
+SELECT class AS name, sum(attempts)::bigint AS count, count(DISTINCT sync_id) AS syncs, max(at) AS last_at,
+    (array_agg(detail ORDER BY at DESC) FILTER (WHERE detail IS NOT NULL))[1] AS detail
+FROM failed WHERE class NOT IN ('accepted', 'accepted_with_rejections') AND at IS NOT NULL GROUP BY class ORDER BY count DESC, class";
+
+const ENDS: &str = "
+SELECT outcome AS name, count(*) AS count, count(*) AS syncs,
+    max(coalesce(finished_at, first_attempt_at, requested_at)) AS last_at,
+    (array_agg(detail ORDER BY position DESC) FILTER (WHERE detail IS NOT NULL))[1] AS detail
+FROM (SELECT * FROM outbound_audit WHERE target_id = $1 ORDER BY position DESC LIMIT 200) AS a
+GROUP BY outcome ORDER BY count(*) DESC, outcome";
+
+/// Both, as tables.
+pub(super) async fn show(reader: &mut PgConnection, id: Uuid) -> Result<Markup, sqlx::Error> {
+    let ends: Vec<Tally> = sqlx::query_as(ENDS).bind(id).fetch_all(&mut *reader).await?;
+    if ends.is_empty() {
+        return Ok(empty("No sync yet", "Link a unit, and its first sync is asked for."));
+    }
+    let attempts: Vec<Tally> = sqlx::query_as(ATTEMPTS).bind(id).fetch_all(reader).await?;
+    Ok(html! {
+        @if attempts.is_empty() { p.quiet { "No attempt at them failed." } } @else {
+            (table(&attempts, "Failed as", "Attempts", true))
+        }
+        (table(&ends, "Syncs stand as", "Syncs", false))
+    })
+}
+
+/// What was said stands below its row where there is no room beside it.
+fn table(rows: &[Tally], name: &str, count: &str, of_attempts: bool) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label=(format!("Table: {name}")) { table.tally {
+        thead { tr {
+            th.name { (name) } th.number { (count) } @if of_attempts { th.number { "Of syncs" } }
+            th.at { "Last at" } th.wide { "In its words" }
+        } }
+        tbody { @for row in rows {
+            tr {
+                td { (state(&row.name)) }
+                td.number { (number(row.count)) }
+                @if of_attempts { td.number { (number(row.syncs)) } }
+                td { (moment(row.last_at)) }
+                td.wide { (row.detail.as_deref().unwrap_or_default()) }
+            }
+            @if let Some(detail) = &row.detail { tr.below { td colspan=(if of_attempts { 4 } else { 3 }) { (detail) } } }
+        } }
+    } } }
+}
