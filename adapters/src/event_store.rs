@@ -6,6 +6,7 @@
 //! Invariant: every append goes through [`append`], so none forgets the fence lock.
 
 mod append;
+mod asked;
 mod cache;
 mod group;
 mod links;

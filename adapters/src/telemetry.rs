@@ -22,7 +22,7 @@ pub use metrics::{
     sync_tried,
 };
 pub use otlp::{OtlpOptions, Protocol};
-pub use traces::{Happened, Kind, Stage, happened, is_sampled};
+pub use traces::{Happened, Kind, Stage, happened, is_sampled, is_traced};
 
 /// What the service calls itself.
 const SERVICE: &str = "distribution";

@@ -78,6 +78,8 @@ async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> 
     assert!(receiver.received.spans_of(&quiet).is_empty(), "{:#?}", tree(&receiver, &quiet));
     let failed = tree(&receiver, &failing);
     assert!(failed.contains_key("sync") && failed.contains_key("publish to AUDIT"), "{failed:#?}");
+    // What came before it is told from the journal.
+    assert!(failed["sync"].contains("asked for") && failed["asked for"].contains("the message"), "{failed:#?}");
     let sync = receiver.received.spans_of(&failing).into_iter().find(|span| span.name == "sync");
     assert!(sync.and_then(|span| span.status).is_some_and(|status| status.code == 2), "its status is an error");
     let metrics = receiver.received.metrics();

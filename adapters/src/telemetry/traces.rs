@@ -47,6 +47,11 @@ impl From<Kind> for SpanKind {
     }
 }
 
+/// Whether traces are sent anywhere.
+pub fn is_traced() -> bool {
+    TRACER.get().is_some()
+}
+
 /// Whether the trace of a `traceparent` is kept.
 pub fn is_sampled(traceparent: Option<&str>) -> bool {
     TRACER.get().is_some() && traceparent.is_some_and(|text| context(text).is_some_and(|context| context.is_sampled()))
@@ -84,8 +89,8 @@ impl Stage {
         Self { span: Some(begin(tracer, builder, given)), passed: None }
     }
 
-    /// A stage that has begun a while ago and failed: it is kept whatever its trace was meant to be, and so is what
-    /// follows from it.
+    /// A stage that has begun a while ago and failed, or that leads to one that has: it is kept whatever its trace was meant
+    /// to be, and so is what follows from it.
     pub fn failed_since(name: impl Into<Cow<'static, str>>, parent: Option<&str>, since: SystemTime) -> Self {
         let Some((tracer, _)) = TRACER.get() else {
             return Self { span: None, passed: parent.map(str::to_owned) };
@@ -100,6 +105,13 @@ impl Stage {
             Self::failed_since(name, parent, since)
         } else {
             Self { span: None, passed: parent.map(str::to_owned) }
+        }
+    }
+
+    /// Ends at a moment that is over.
+    pub fn ended_at(mut self, at: SystemTime) {
+        if let Some(mut span) = self.span.take() {
+            span.end_with_timestamp(at);
         }
     }
 

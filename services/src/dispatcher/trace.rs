@@ -1,9 +1,9 @@
 //! A try at a listing as a part of its trace: the try, the calls under it, and what it carries on. Told when the try is
 //! over, because a failure is kept whatever was decided about its trace.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use adapters::telemetry::{ChannelCall, Happened, Kind, Stage, call_made, happened, sync_tried};
+use adapters::telemetry::{ChannelCall, Happened, Kind, Stage, call_made, happened, is_sampled, is_traced, sync_tried};
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::outcome::OutcomeClass;
@@ -11,6 +11,7 @@ use domain::port::PushReport;
 use domain::target::Settings;
 use url::Url;
 
+use super::Shared;
 use super::job::Job;
 
 /// The moments of a try, UTC.
@@ -23,7 +24,7 @@ pub(super) struct Moments {
 }
 
 /// Tells of a try, with its calls. What is recorded next belongs under the stage.
-pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> Stage {
+pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: Option<&PushReport>) -> Stage {
     let class = report.map_or("unchanged", |report| report.class.as_str());
     sync_tried(class);
     let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
@@ -32,14 +33,13 @@ pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> 
     let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
     let parent = job.metadata.traceparent.as_deref();
     let mut stage = match failed {
-        Some(_) => Stage::failed_since("sync", parent, moments.claimed_at.into()),
+        Some(_) => {
+            let under = asked_for(shared, job, moments).await;
+            Stage::failed_since("sync", under.as_deref(), moments.claimed_at.into())
+        }
         None => Stage::since("sync", parent, moments.claimed_at.into()),
     };
-    stage.set("distribution.org.id", job.link.org_id.to_string());
-    stage.set("distribution.target.id", job.link.target_id.to_string());
-    stage.set("distribution.listing.id", job.link.listing_id.to_string());
-    stage.set("distribution.unit.id", job.link.unit_id.to_string());
-    stage.set("distribution.sync.id", job.pending.sync_id.to_string());
+    name(&mut stage, job);
     stage.set("distribution.sync.class", class);
     if let Some(report) = failed {
         stage.fail(report.detail.clone().unwrap_or_else(|| class.to_owned()));
@@ -60,8 +60,42 @@ pub(super) fn tell(job: &Job, moments: Moments, report: Option<&PushReport>) -> 
     stage
 }
 
+fn name(stage: &mut Stage, job: &Job) {
+    stage.set("distribution.org.id", job.link.org_id.to_string());
+    stage.set("distribution.target.id", job.link.target_id.to_string());
+    stage.set("distribution.listing.id", job.link.listing_id.to_string());
+    stage.set("distribution.unit.id", job.link.unit_id.to_string());
+    stage.set("distribution.sync.id", job.pending.sync_id.to_string());
+}
+
+/// What led to a first try that failed, where its trace is not kept: spans of before were never made, so what the journal
+/// knows is told afterwards, from when the sync was asked for to its turn. Gives what the try stands under.
+async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<String> {
+    let parent = job.metadata.traceparent.as_deref();
+    if !is_traced() || is_sampled(parent) || job.pending.attempts > 0 {
+        return parent.map(str::to_owned);
+    }
+    let asked_at = shared.commands.journal().asked_for_at(job.link.listing_id, job.pending.sync_id).await;
+    let asked_at = match asked_at {
+        Ok(Some(asked_at)) => asked_at,
+        Ok(None) => return parent.map(str::to_owned),
+        Err(error) => {
+            tracing::debug!(%error, "when a sync was asked for is missing in its trace");
+            return parent.map(str::to_owned);
+        }
+    };
+    let mut stage = Stage::failed_since("asked for", parent, asked_at.into());
+    name(&mut stage, job);
+    stage.set("distribution.asked_for.by", job.pending.origin.requested_by.clone());
+    stage.set("distribution.unit.revision", i64::try_from(job.pending.revision).unwrap_or(i64::MAX));
+    stage.set("distribution.told_afterwards", true);
+    let under = stage.traceparent();
+    stage.ended_at(moments.claimed_at.into());
+    under
+}
+
 fn ended(call: &CallRecord) -> SystemTime {
-    SystemTime::from(call.started_at) + std::time::Duration::from_millis(call.duration_ms)
+    SystemTime::from(call.started_at) + Duration::from_millis(call.duration_ms)
 }
 
 fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {

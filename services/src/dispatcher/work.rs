@@ -102,7 +102,7 @@ async fn work_on(
             let _ = gate.send(Message::Ended(job.target.target_id, failed));
         }
     }
-    let stage = trace::tell(job, Moments { claimed_at, started_at }, ended.as_ref());
+    let stage = trace::tell(shared, job, Moments { claimed_at, started_at }, ended.as_ref()).await;
     job.metadata.traceparent = stage.traceparent();
     let report = sync_report(shared, job, started_at, ended);
     let told = record(shared, job, report, stopping).await;
