@@ -45,6 +45,7 @@
 
   // Plots. Their data is in data-plot; the canvas stays when the data changes.
   const plots = new WeakMap();
+  const HEIGHT = 180;
 
   // A canvas does not know light-dark(): an element is asked what it comes to.
   function computed(name) {
@@ -56,17 +57,27 @@
     return value;
   }
 
+  // Ticks as people read them: whole numbers of what is counted, in groups of three digits.
+  const STEPS = [1, 2, 5].flatMap((step) => [...Array(9)].map((_, power) => step * 10 ** power)).sort((a, b) => a - b);
+  const PARTS = [0.1, 0.2, 0.5];
+  const grouped = (value) => `${value}`.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
   function draw(holder) {
-    const { unit, series, data } = JSON.parse(holder.dataset.plot);
+    const { axis: counted, unit, whole, series, data } = JSON.parse(holder.dataset.plot);
     const before = plots.get(holder);
     if (before) return before.setData(data);
     const canvas = holder.querySelector(".canvas");
-    const axis = { stroke: computed("--quiet"), grid: { stroke: computed("--line"), width: 1 }, ticks: { show: false }, font: `12px ${getComputedStyle(document.body).fontFamily}` };
+    const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    const axis = { stroke: computed("--quiet"), grid: { stroke: computed("--line"), width: 1 }, ticks: { show: false }, font, labelFont: font, labelSize: 18, labelGap: 2 };
+    const clock = (_, at) => at.map((s) => local(new Date(s * 1e3)).slice(-8, -3));
     const made = new uPlot({
-      width: canvas.clientWidth, height: 150, pxAlign: false,
+      width: canvas.clientWidth, height: HEIGHT, pxAlign: false,
       cursor: { y: false, points: { size: 5 } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.1)] } },
-      axes: [{ ...axis, size: 26, values: (_, at) => at.map((s) => local(new Date(s * 1e3)).slice(-8, -3)) }, { ...axis, size: 44 }],
+      axes: [
+        { ...axis, size: 24, space: 56, values: clock, label: `time, ${zone}` },
+        { ...axis, size: 44, space: 28, incrs: whole ? STEPS : [...PARTS, ...STEPS], values: (_, at) => at.map(grouped), label: counted },
+      ],
       series: [
         { value: (_, s) => (s == null ? "–" : local(new Date(s * 1e3)).slice(0, -3)) },
         ...series.map(({ name, colour: its }) => ({
@@ -78,7 +89,7 @@
       ],
     }, data, canvas);
     plots.set(holder, made);
-    new ResizeObserver(() => made.setSize({ width: canvas.clientWidth, height: 150 })).observe(canvas);
+    new ResizeObserver(() => made.setSize({ width: canvas.clientWidth, height: HEIGHT })).observe(canvas);
   }
 
   function redraw() {
@@ -116,14 +127,59 @@
   }
   addEventListener("resize", () => document.querySelectorAll("section > [id]").forEach((part) => { part.style.minHeight = ""; }));
 
-  function change({ id, html }) {
-    const part = document.getElementById(id);
-    if (!part) return;
+  // What one has chosen, open or in focus, and else what stands first in the window, stays where it is, whatever becomes
+  // longer above it. What is in focus inside of the part itself goes with its row.
+  function anchor(part) {
+    const main = document.getElementById("main");
+    const { isCollapsed, anchorNode } = getSelection();
+    const focused = document.activeElement;
+    const seen = (element) => {
+      const { top, bottom } = element.getBoundingClientRect();
+      return bottom > 0 && top < innerHeight;
+    };
+    const held = [
+      isCollapsed ? null : anchorNode?.parentElement,
+      ...main.querySelectorAll("details[open]"),
+      part.contains(focused) || focused === main ? null : focused,
+      ...(scrollY > 0 ? main.querySelectorAll("section h2, section li, section tr") : []),
+    ];
+    return held.find((element) => element && element !== main && main.contains(element) && seen(element));
+  }
+
+  // Events that come on top of a list would push down what one reads there: they wait until they are asked for, unless the
+  // list is not in the window.
+  function waits(part, html) {
+    const list = part.querySelector(".timeline");
+    const line = part.querySelector(".news");
+    if (!list || !line || list.getBoundingClientRect().top >= innerHeight) return false;
+    const fresh = new DOMParser().parseFromString(html, "text/html").querySelectorAll(".timeline > li");
+    const news = [...fresh].filter((event) => !document.getElementById(event.id)).length;
+    if (!news) return false;
+    const button = line.querySelector("button") ?? line.appendChild(document.createElement("button"));
+    button.textContent = news === 1 ? "Show 1 new event" : `Show ${news} new events`;
+    button.onclick = () => {
+      put(part, html);
+      const first = part.querySelector(".timeline > li");
+      first?.setAttribute("tabindex", "-1");
+      first?.focus({ preventScroll: true });
+    };
+    return true;
+  }
+
+  function put(part, html) {
+    const still = anchor(part);
+    const top = still?.getBoundingClientRect().top;
     keepHeight(part, part.offsetHeight);
     Idiomorph.morph(part, html, { morphStyle: "innerHTML", callbacks });
     times(part);
     part.querySelectorAll("[data-plot]").forEach((holder) => { if (!plots.has(holder)) draw(holder); });
     htmx.process(part);
+    if (still?.isConnected) scrollBy({ top: still.getBoundingClientRect().top - top, behavior: "instant" });
+  }
+
+  function change({ id, html }) {
+    const part = document.getElementById(id);
+    if (part && !waits(part, html)) put(part, html);
   }
 
   // The stream. A hidden page gives it up: a browser has few connections to one host.

@@ -2,6 +2,17 @@
 import { expect } from "@playwright/test";
 import { publish, signIn, test, things } from "./service.js";
 
+/** Waits until the newest sync of a listing, asked for in these words, has been accepted, and shows what came meanwhile. */
+async function shown(page, words) {
+  const newest = page.locator("#timeline li").first();
+  await expect(async () => {
+    const show = page.getByRole("button", { name: /^Show \d+ new events?$/ });
+    if (await show.count()) await show.click();
+    await expect(newest).toContainText("accepted", { timeout: 500 });
+    await expect(page.locator("#timeline")).toContainText(words, { timeout: 500 });
+  }).toPass({ timeout: 15_000 });
+}
+
 test("a person signs in with a link, which works once", async ({ page }) => {
   await signIn(page, "owner");
   await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
@@ -43,15 +54,13 @@ test("a sync shows what it sent, field by field and as the body of its call", as
 test("a person replays a state of the past after a look at what it changes", async ({ as }) => {
   const page = await as("channel-publisher");
   await page.goto(`/listings/${things.listing}/at/2`);
-  await page.getByText("What sending it again would change").click();
-  await expect(page.locator("main")).toContainText("A new terrace.");
-  await expect(page.locator("main").getByText("A new terrace.")).toHaveCount(1);
   await page.getByText("Send this state again…").click();
+  await expect(page.locator(".preview")).toContainText("A new terrace.");
+  await expect(page.locator("main").getByText("A new terrace.")).toHaveCount(1);
   await page.getByLabel("Why?").fill("the terrace is not ready");
   await page.getByRole("button", { name: "Send this state" }).click();
   await expect(page).toHaveURL(`/listings/${things.listing}`);
-  await expect(page.locator("#timeline li").first()).toContainText("accepted", { timeout: 15_000 });
-  await expect(page.locator("#timeline")).toContainText("the terrace is not ready");
+  await shown(page, "the terrace is not ready");
 });
 
 test("what would be sent is shown before it is, and a sync is sent again from its own page", async ({ as }) => {
@@ -69,8 +78,7 @@ test("what would be sent is shown before it is, and a sync is sent again from it
   await page.getByLabel("Why?").fill("the terrace is ready");
   await page.getByRole("button", { name: "Send this state" }).click();
   await expect(page).toHaveURL(`/listings/${things.listing}`);
-  await expect(page.locator("#timeline li").first()).toContainText("accepted", { timeout: 15_000 });
-  await expect(page.locator("#timeline")).toContainText("the terrace is ready");
+  await shown(page, "the terrace is ready");
 });
 
 test("a Viewer is offered nothing that a Viewer may not do, and is refused it", async ({ as }) => {
@@ -162,4 +170,110 @@ test("what one decides about a dead letter, another sees", async ({ as }) => {
   await expect(page.locator("#decisions")).toContainText("letter 3 was thrown away", { timeout: 10_000 });
   await expect(page.locator("#letters > *")).toHaveCount(1);
   await expect(page.locator("#letter-3")).toHaveCount(0);
+});
+
+test("a target that needs credentials says so, and shows every attempt and check that failed", async ({ as }) => {
+  const page = await as("owner");
+  await page.goto("/targets");
+  const row = page.getByRole("row").filter({ has: page.locator(`a[href="/targets/${things.refused}"]`) });
+  await expect(row.locator(".state.bad").filter({ hasText: "needs credentials" })).toBeVisible();
+  await expect(row.locator(".state.good")).toHaveCount(0);
+  await page.goto(`/targets/${things.refused}`);
+  await expect(page.locator("#now")).toContainText("rotate its secret");
+  await expect(page.locator("#now .state.good")).toHaveCount(0);
+  await expect(page.locator("#health div").filter({ hasText: /^Last failure/ })).toContainText("(check)");
+  // A sync that waits has ended in no way yet, and its attempt counts.
+  const attempts = page.locator("#errors table").first();
+  await expect(attempts.locator("thead")).toContainText("Failed as");
+  await expect(attempts.locator("tbody tr").first()).toContainText("unauthorised");
+  await expect(attempts.locator("tbody td.number").first()).toHaveText("1");
+  await expect(page.locator("#errors table").last()).toContainText("pending");
+  await expect(page.locator("#queue tbody tr").first()).toContainText("when it is let go");
+});
+
+test("a call that failed shows the beginning of its answer, without whose it was", async ({ as }) => {
+  const page = await as("viewer");
+  await page.goto(`/syncs/${things.failed}`);
+  const call = page.locator("#calls li").filter({ hasText: "422" }).first();
+  await call.getByText("Request and answer").click();
+  await expect(call.locator(".exchange")).toContainText('"guestName":"•••"');
+  await expect(page.locator("main")).not.toContainText("Jane");
+  await page.goto(`/syncs/${things.sync}`);
+  const taken = page.locator("#calls li").filter({ hasText: "200" }).first();
+  await taken.getByText("Request and answer").click();
+  await expect(taken.locator(".exchange")).toContainText("Its body is not kept");
+});
+
+test("both axes of every plot have a unit and ticks to read", async ({ as }) => {
+  const page = await as("viewer");
+  await page.addInitScript(() => {
+    window.drawn = [];
+    let real;
+    Object.defineProperty(window, "uPlot", {
+      configurable: true,
+      get: () => real,
+      set(its) {
+        real = function (...given) {
+          const made = new its(...given);
+          window.drawn.push(made);
+          return made;
+        };
+        Object.assign(real, its);
+      },
+    });
+  });
+  await page.goto("/");
+  await expect.poll(() => page.evaluate(() => window.drawn.length)).toBe(6);
+  await expect.poll(() => page.evaluate(() => window.drawn.every((plot) => plot.axes.every((axis) => axis._values?.length)))).toBe(true);
+  const axes = await page.evaluate(() => window.drawn.map(({ axes: [x, y] }) => [x.label, y.label, x._values, y._values]));
+  for (const [x, y, times, values] of axes) {
+    expect(x).toBe("time, Asia/Makassar");
+    expect(y).toMatch(/^(syncs|syncs \/ min|calls \/ min|failures \/ min|%|seconds)$/);
+    for (const time of times.filter((time) => time)) expect(time).toMatch(/^\d\d:\d\d$/);
+    expect(values.length).toBeGreaterThan(1);
+    expect(new Set(values).size).toBe(values.length);
+    if (!["%", "seconds"].includes(y)) for (const value of values) expect(value).toMatch(/^[\d\u202f]+$/);
+  }
+});
+
+test("on a phone the reason stands below its row", async ({ as }) => {
+  const page = await as("viewer");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.goto("/");
+  const why = page.locator("#attention").getByText(things.sold).filter({ visible: true });
+  await expect(why).toHaveCount(1);
+  const [above, below] = [await page.locator("#attention tr[id^=target-]").filter({ hasText: "paused" }).first().boundingBox(), await why.boundingBox()];
+  expect(below.y).toBeGreaterThanOrEqual(above.y + above.height - 1);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await expect(why).toHaveCount(1);
+});
+
+test("events that come while somebody reads move nothing, and are shown when they are asked for", async ({ as }) => {
+  const page = await as("owner");
+  await page.goto(`/listings/${things.listing}`);
+  await expect(page.locator("#live")).toHaveText("live");
+  const call = page.locator("#timeline details").first();
+  await call.locator("summary").click();
+  // What follows a click within half a second counts as its doing.
+  await page.waitForTimeout(700);
+  await page.evaluate(() => {
+    window.shifts = [];
+    new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((entry) => entry.value))).observe({ type: "layout-shift" });
+  });
+  const place = () => call.evaluate((details) => details.getBoundingClientRect().top);
+  const before = await place();
+  await publish(things.unit, 3, "The terrace has a roof.");
+  const show = page.getByRole("button", { name: /^Show \d+ new events?$/ });
+  await expect(show).toBeVisible({ timeout: 15_000 });
+  // Asked for, tried, accepted.
+  await expect(show).toHaveText("Show 2 new events", { timeout: 15_000 });
+  await expect(page.locator("#next")).toContainText("Nothing");
+  expect(await place()).toBe(before);
+  await expect(call).toHaveAttribute("open", "");
+  expect(await page.evaluate(() => window.shifts)).toEqual([]);
+  await page.screenshot({ path: `${process.env.SCREENSHOTS}/listing-news-light-desktop.png` });
+  await show.click();
+  await expect(page.locator("#timeline li").first()).toContainText("accepted");
+  await expect(page.locator("#timeline li").first()).toBeFocused();
+  await expect(show).toHaveCount(0);
 });

@@ -6,7 +6,7 @@ import { test, things } from "./service.js";
 const shots = process.env.SCREENSHOTS;
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const DESKTOP = { width: 1280, height: 900 };
-const PHONE = { width: 375, height: 812 };
+const PHONE = { width: 390, height: 844 };
 
 const pages = {
   "sign-in": "/sign-in",
@@ -18,6 +18,8 @@ const pages = {
   "listing-at": `/listings/${things.listing}/at/2`,
   "listing-preview": `/listings/${things.listing}/preview`,
   sync: `/syncs/${things.sync}`,
+  "sync-failed": `/syncs/${things.failed}`,
+  "target-refused": `/targets/${things.refused}`,
   audit: "/audit",
   search: "/search?q=villa",
   "search-empty": "/search?q=nowhere",
@@ -56,6 +58,8 @@ for (const [name, path] of Object.entries(pages)) {
     await judged(axe().withRules(["color-contrast"]));
     await page.setViewportSize(PHONE);
     await sees("dark-phone", true);
+    await page.emulateMedia({ colorScheme: "light" });
+    await sees("light-phone", true);
     // And on a phone only sizes.
     await judged(axe().withRules(["target-size", "scrollable-region-focusable"]));
     expect(policed).toEqual([]);

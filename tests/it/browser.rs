@@ -5,13 +5,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use domain::ids::TargetId;
+use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::process::{Process, binary};
-use end_to_end::unit::unit;
+use end_to_end::unit::{described, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use serde_json::{Value, json};
+use services::views::health::check_now;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -21,6 +24,8 @@ fn root() -> PathBuf {
 
 /// Where traces of the dashboard can be looked at.
 const TRACES: &str = "https://traces.example.org/trace/{trace_id}";
+/// Why a target is paused.
+const SOLD: &str = "its villas are being sold";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// Runs files of tests; what they saw is left in `.dev/screenshots/`.
@@ -41,10 +46,43 @@ fn local(api: &Api) -> String {
     api.base().replace("127.0.0.1", "localhost")
 }
 
+/// A sync that the channel refused, in words that name a guest.
+async fn one_that_failed(world: &World) -> anyhow::Result<uuid::Uuid> {
+    let said = json!({ "status": "fail", "message": "the description is held by a stay", "guestName": "Jane Doe" });
+    world
+        .sandbox
+        .fault(json!({ "kind": "status", "code": 422, "account": 8150, "method": "PUT", "body": said }))
+        .await?;
+    world.publish(&[described("villa-001", 3, "This is refused.")]).await?;
+    world.taken(1, 3).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    world.sandbox.heal().await?;
+    let failed = "SELECT sync_id FROM outbound_audit WHERE outcome = 'rejected'";
+    Ok(sqlx::query_scalar(failed).fetch_one(&world.pool).await?)
+}
+
+/// A target whose credentials are refused, to a sync and then to a check.
+async fn refuse(world: &World, target: TargetId) -> anyhow::Result<()> {
+    std::fs::write(world.path("secrets/hostaway-8152"), "not the secret")?;
+    world.link(target, &["villa-001".to_owned()]).await?;
+    wait_until("the credentials are refused", Duration::from_secs(30), || async {
+        let seen = "SELECT count(*) FROM channel_targets WHERE health = 'unauthorised'";
+        Ok(if world.count(seen).await? == 1 { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .await?;
+    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    ensure!(check.class == "unauthorised", "{check:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> anyhow::Result<()> {
-    let world = World::new(&[8150]).await?;
+    let world = World::new(&[8150, 8152, 8153]).await?;
     let target = world.target(8150, RateLimit::new(100, 1_000)?).await?;
+    let (refused, sold) =
+        (world.target(8152, RateLimit::default()).await?, world.target(8153, RateLimit::default()).await?);
+    let pause = TargetCommand::Pause { reason: SOLD.to_owned() };
+    world.commands().target(sold, pause, &world.metadata(sold)?).await?;
     let service = world.serve_with("", &["--api-rate", "10000", "--trace-url", TRACES])?;
     let api = Api::of(&service).await?;
     world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
@@ -67,12 +105,15 @@ async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> an
     })
     .await?;
     world.drained(Duration::from_secs(30)).await?;
+    let failed = one_that_failed(&world).await?;
+    refuse(&world, refused).await?;
     let of_listing =
         "FROM outbound_audit AS a JOIN channel_listings AS l USING (listing_id) WHERE l.unit_id = 'villa-000'";
     let (sync, external): (uuid::Uuid, String) =
         sqlx::query_as(&format!("SELECT a.sync_id, l.external_id {of_listing}")).fetch_one(&world.pool).await?;
     let things = json!({ "org": ORG, "account": ACCOUNT, "unit": "villa-000", "target": target, "listing": listing,
         "sync": sync, "external": external, "absent": uuid::Uuid::now_v7(), "traced": traced,
+        "failed": failed, "refused": refused, "sold": SOLD,
         "trace": TRACE, "traces": TRACES.replace("{trace_id}", TRACE) });
     run(&world, &local(&api), &["dashboard.spec.js", "looks.spec.js"], &things).await?;
     ensure!(!service.printed().contains("panicked"), "a page made the service panic");

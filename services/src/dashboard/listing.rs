@@ -88,7 +88,8 @@ fn now(listing: &Listing) -> Markup {
     let rejected = listing.rejected.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |part: &serde_json::Value, field: &str| part[field].as_str().unwrap_or_default().to_owned();
     html! {
-        dl.facts {
+        // Each fact has its place from the beginning, so that nothing below moves when it comes.
+        dl.facts.still {
             div { dt { "State" } dd { (state(&listing.state)) } }
             div { dt { "Last sync" } dd {
                 @if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } }
@@ -98,9 +99,10 @@ fn now(listing: &Listing) -> Markup {
             div { dt { "Revision asked for" } dd { @if let Some(revision) = listing.revision { (revision) } @else { "none" } } }
             div { dt { "Taken last" } dd { (moment_or(listing.last_accepted_at, "never")) } }
             div { dt { "Account" } dd { (listing.account_id) } }
-            @if let Some(detail) = &listing.last_detail { div.whole { dt { "In the channel's words" } dd { (detail) } } }
+            @let detail = listing.last_detail.as_deref();
+            div.whole { dt { "In the channel's words" } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
         }
-        @if !rejected.is_empty() {
+        @if rejected.is_empty() { p.quiet.line { "No part is left out" } } @else {
             details { summary { (rejected.len()) " parts are left out" }
                 ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "field")) } " " (text(part, "reason")) } } }
             }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{age, empty, moment, number, state, words};
+use super::pieces::{age, empty, moment, number, state};
 use super::{Dashboard, audit, levels, plots};
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::by::By;
@@ -138,6 +138,12 @@ struct Attention {
     reason: Option<String>,
 }
 
+impl Attention {
+    fn why(&self) -> Option<&str> {
+        self.lifecycle_reason.as_deref().or(self.reason.as_deref())
+    }
+}
+
 /// The few first, and only then what is known of each: Postgres thinks that a reader sees few rows, and would compare all
 /// targets with all of their health.
 const ATTENTION: &str = "
@@ -159,11 +165,15 @@ async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
     }
     Ok(html! { div.scroll tabindex="0" role="region" aria-label="Table of targets that need somebody" { table {
         thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
-        tbody { @for row in &rows { tr #(format!("target-{}", row.target_id)) {
-            td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
-            td { (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) } }
-            td { (moment(row.since)) }
-            td.wide { @if let Some(reason) = row.lifecycle_reason.as_ref().or(row.reason.as_ref()) { (words(reason)) } }
-        } } }
+        tbody { @for row in &rows {
+            tr #(format!("target-{}", row.target_id)) {
+                td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
+                td { (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) } }
+                td { (moment(row.since)) }
+                td.wide { @if let Some(why) = row.why() { (why) } }
+            }
+            // Where there is no room beside it.
+            @if let Some(why) = row.why() { tr.below #(format!("why-{}", row.target_id)) { td colspan="3" { (why) } } }
+        } }
     } } })
 }

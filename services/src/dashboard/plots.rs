@@ -38,6 +38,30 @@ struct Line {
     points: Vec<Option<f64>>,
 }
 
+/// What an upright axis counts in.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    /// At the axis.
+    axis: &'static str,
+    /// After a value.
+    short: &'static str,
+    /// Only whole numbers are ticks.
+    whole: bool,
+}
+
+impl Unit {
+    const SYNCS: Self = Self::count("syncs");
+    const SYNCS_A_MINUTE: Self = Self::count("syncs / min");
+    const CALLS_A_MINUTE: Self = Self::count("calls / min");
+    const A_MINUTE: Self = Self::count("failures / min");
+    const PERCENT: Self = Self { axis: "%", short: " %", whole: false };
+    const SECONDS: Self = Self { axis: "seconds", short: " s", whole: false };
+
+    const fn count(axis: &'static str) -> Self {
+        Self { axis, short: "", whole: true }
+    }
+}
+
 /// All plots. `queue` is how many wait now, `more` that there are at least so many.
 pub(super) fn show(minutes: &[Activity], queue: i64, more: bool) -> Markup {
     let line = |name, colour, of: fn(&Activity) -> Option<f64>| {
@@ -47,24 +71,24 @@ pub(super) fn show(minutes: &[Activity], queue: i64, more: bool) -> Markup {
     let depth = waiting(minutes, queue).into_iter().map(|depth| Some(count(depth))).collect();
     let depth = Line { name: if more { "at least" } else { "waiting" }, colour: "--accent", points: depth };
     html! { div.plots {
-        (plot("queue", "Queue depth", "", minutes, &[depth]))
-        (plot("throughput", "Syncs a minute", "", minutes, &[
+        (plot("queue", "Queue depth", Unit::SYNCS, minutes, &[depth]))
+        (plot("throughput", "Throughput", Unit::SYNCS_A_MINUTE, minutes, &[
             line("asked for", "--quiet", |step| Some(count(step.requested))),
             line("accepted", "--accent", |step| Some(count(step.accepted))),
         ]))
-        (plot("rate", "Error rate", " %", minutes, &[
+        (plot("rate", "Error rate", Unit::PERCENT, minutes, &[
             line("of syncs", "--bad", |step| percent(step.failed, step.finished)),
             line("of calls", "--warn", |step| percent(step.call_errors, step.calls)),
         ]))
-        (plot("failures", "Failures a minute", "", minutes, &[
+        (plot("failures", "Failures", Unit::A_MINUTE, minutes, &[
             line("syncs failed", "--bad", |step| Some(count(step.failed))),
             line("calls failed", "--warn", |step| Some(count(step.call_errors))),
         ]))
-        (plot("throttled", "Calls a minute", "", minutes, &[
+        (plot("throttled", "Calls to channels", Unit::CALLS_A_MINUTE, minutes, &[
             line("calls", "--quiet", |step| Some(count(step.calls))),
             line("answered with 429", "--warn", |step| Some(count(step.throttled))),
         ]))
-        (plot("duration", "From request to end", " s", minutes, &[
+        (plot("duration", "From request to end", Unit::SECONDS, minutes, &[
             line("mean", "--accent", |step| tenths(step.total_ms, step.finished * 1_000)),
             line("longest", "--quiet", |step| tenths(step.longest_ms, i64::from(step.finished > 0) * 1_000)),
         ]))
@@ -85,16 +109,18 @@ fn percent(part: i64, of: i64) -> Option<f64> {
     tenths(part.saturating_mul(100), of)
 }
 
-fn plot(id: &str, title: &str, unit: &str, minutes: &[Activity], lines: &[Line]) -> Markup {
+fn plot(id: &str, title: &str, unit: Unit, minutes: &[Activity], lines: &[Line]) -> Markup {
     let mut data = vec![json!(minutes.iter().map(|step| step.at.timestamp()).collect::<Vec<_>>())];
     data.extend(lines.iter().map(|line| json!(line.points)));
     let named: Vec<_> = lines.iter().map(|line| json!({ "name": line.name, "colour": line.colour })).collect();
     let described = lines.iter().map(|line| {
         let highest = line.points.iter().flatten().copied().fold(0.0, f64::max);
-        format!("{}: at most {highest}{unit}", line.name)
+        format!("{}: at most {highest}{}", line.name, unit.short)
     });
-    let described = format!("{title}, the last three hours. {}.", described.collect::<Vec<_>>().join("; "));
-    let plotted = json!({ "unit": unit, "series": named, "data": data }).to_string();
+    let described =
+        format!("{title} in {}, the last three hours. {}.", unit.axis, described.collect::<Vec<_>>().join("; "));
+    let plotted = json!({ "axis": unit.axis, "unit": unit.short, "whole": unit.whole, "series": named, "data": data })
+        .to_string();
     html! { div.plot {
         h3 #(format!("plot-{id}-title")) { (title) }
         div #(format!("plot-{id}")) role="img" aria-label=(described) data-plot=(plotted) { div.canvas {} }

@@ -11,8 +11,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::actions::reason_field;
-use super::preview::previewed;
+use super::preview::{again, previewed};
 use super::timeline::told;
 use crate::api::Api;
 use crate::api::input::Id;
@@ -40,7 +39,10 @@ pub(in crate::dashboard) async fn page(
     drop(reader);
     let last = stored.first().filter(|last| last.sequence == sequence).ok_or_else(|| Problem::not_found("event"))?;
     let (listing, asked) = applied(&stored)?;
+    // Who may send it sees what that changes in the form; the others see it here.
+    let sends = viewer.may(Permission::SyncListings) && ["active", "paused"].contains(&now.state.as_str());
     let (unit, preview) = match asked {
+        Some((hash, _)) if sends => (snapshot(&api, &viewer, hash).await?, None),
         Some((hash, _)) => (snapshot(&api, &viewer, hash).await?, Some(previewed(&api, id, Some(hash)).await)),
         None => (None, None),
     };
@@ -54,7 +56,7 @@ pub(in crate::dashboard) async fn page(
             section {
                 h2 { "What was wanted then" }
                 p { "Snapshot " code { (hash) } }
-                @if viewer.may(Permission::SyncListings) && now.state != "unlinked" { (replay(&viewer, id, position)) }
+                @if sends { div.actions { (again(&viewer, id, Some(position), ("Send this state again…", "Send this state"))) } }
                 @if let Some(preview) = &preview { details { summary { "What sending it again would change at the channel" } (preview) } }
                 @if let Some(unit) = &unit { details { summary { "The unit as it was" } (readable(unit)) } }
             }
@@ -99,13 +101,4 @@ fn shown(listing: &ChannelListing) -> Markup {
             @else { ul.plain { @for (section, hash) in &listing.accepted().sections { li { (section) " " code { (hash) } } } } }
         } }
     } }
-}
-
-fn replay(viewer: &Viewer, id: Uuid, position: i64) -> Markup {
-    let fields = html! {
-        input type="hidden" name="position" value=(position);
-        (reason_field())
-        button.strong { "Send this state" }
-    };
-    html! { div.actions { (viewer.action(&format!("/listings/{id}/retry"), "Send this state again…", &fields)) } }
 }
