@@ -15,7 +15,7 @@ use domain::retry::RetryPolicy;
 use domain::target::bounds::{
     BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN, LONGEST_BASE_URL, LONGEST_CHANNEL_ACCOUNT, LONGEST_NAME,
 };
-use domain::target::{Health, Lifecycle};
+use domain::target::{Health, Lifecycle, NEEDS_CREDENTIALS};
 use domain::text::{LINE_PATTERN, LONGEST_LINE, TRACEPARENT_PATTERN};
 use domain::window::{LIMIT_PATTERN, LONGEST_LIMIT, REQUESTS, WINDOW_MS};
 use serde_json::Value;
@@ -82,6 +82,7 @@ fn rows() -> Vec<Row> {
     let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
     let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
     let attempts = i64::from(RetryPolicy::default().max_attempts);
+    let sends = Lifecycle::ALL.map(Lifecycle::as_str).into_iter().chain([NEEDS_CREDENTIALS]).collect();
     vec![
         (Parameter, &["limit"], Bound::Within(LIMITS)),
         (Parameter, &["cursor"], text(LONGEST_CURSOR, CURSOR_PATTERN)),
@@ -105,6 +106,7 @@ fn rows() -> Vec<Row> {
         (Of("ListingState"), &["state"], Bound::OneOf(LinkState::ALL.map(LinkState::as_str).to_vec())),
         (Of("Listing"), &["state"], Bound::OneOf(states().to_vec())),
         (Of("About"), &["state"], Bound::OneOf(states().to_vec())),
+        (Of("Target"), &["state"], Bound::OneOf(sends)),
         (Of("QueuedSync"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Waiting"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Rule"), &["window"], wide(&REQUESTS)),
@@ -131,6 +133,7 @@ fn rows() -> Vec<Row> {
         (Everywhere, &["lifecycle"], Bound::OneOf(Lifecycle::ALL.map(Lifecycle::as_str).to_vec())),
         (Everywhere, &["health", "from_health", "to_health"], health()),
         (Everywhere, &["outcome", "last_outcome"], outcome()),
+        (Everywhere, &["last_success_of", "last_failure_of"], Bound::OneOf(vec!["check", "sync"])),
         (Everywhere, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Everywhere, &["class"], class()),
         (Everywhere, &["purpose"], Bound::OneOf(CallPurpose::ALL.map(CallPurpose::as_str).to_vec())),
