@@ -7,20 +7,20 @@
 
 mod check;
 mod circuit;
+mod failover;
 mod lease;
 mod round;
 mod scope;
-mod server;
 mod settlement;
 mod shared_scope;
 mod slot;
 mod wake;
 
 pub use check::{BY_CIRCUIT, BY_TURN, DueCheck};
+pub use failover::LONGEST_HOLD;
 pub use lease::{FinishedTry, Lease};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};
 pub use scope::ScopeLimit;
-pub use server::LONGEST_HOLD;
 pub use settlement::Settlement;
 pub use shared_scope::SharedScope;
 pub use slot::{Slot, SlotHold};
@@ -71,11 +71,11 @@ impl DispatchStore {
     /// A durable one in which slots can be taken.
     async fn begin_round(&self) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
         let mut transaction = self.begin(true).await?;
-        if server::is_noted(&mut transaction).await? {
+        if failover::is_where_it_was(&mut transaction).await? {
             return Ok(transaction);
         }
         // In a transaction of its own: a round that gives nothing is not written.
-        server::note(transaction).await?;
+        failover::rest(transaction).await?;
         self.begin(true).await
     }
 }

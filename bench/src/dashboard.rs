@@ -3,14 +3,16 @@
 mod seeded;
 mod viewers;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::figures::{Spread, float, percentile, rounded, sorted};
+use crate::figures::{Spread, float, machine, percentile, rounded, sorted};
 use crate::ours::create_spread;
+use crate::plot::{Bars, Group};
 use crate::say;
 use crate::side::{Ours, Revisions, Side as _};
 use crate::units::Messages;
@@ -46,7 +48,7 @@ pub struct DashboardOptions {
 }
 
 /// Measures and gives the figures.
-pub async fn run(options: &DashboardOptions) -> anyhow::Result<Value> {
+pub async fn run(options: &DashboardOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
     let world = World::new().await?;
     let messages = Messages::new()?;
     create_spread(&world, &messages, options.changes, 100.min(options.changes), crate::ours::seeding()?).await?;
@@ -65,8 +67,8 @@ pub async fn run(options: &DashboardOptions) -> anyhow::Result<Value> {
     world.close().await?;
     ensure!(options.viewers == 0 || parts > 0, "the viewers saw nothing change");
     let (alone, watched) = (Spread::of(without), Spread::of(with));
-    Ok(json!({
-        "bench": "dashboard",
+    let figures = json!({
+        "bench": "dashboard", "changes": options.changes, "runs": options.repeat, "machine": machine(),
         "targets": options.targets,
         "audit_rows": options.rows,
         "first_view_p50_ms": rounded(percentile(&first, 0.5)),
@@ -76,7 +78,15 @@ pub async fn run(options: &DashboardOptions) -> anyhow::Result<Value> {
         "syncs_per_s": alone,
         "syncs_per_s_with_viewers": watched,
         "ratio": rounded(watched.median / alone.median),
-    }))
+    });
+    let groups = [Group { name: "syncs".to_owned(), bars: vec![alone, watched] }];
+    let title = format!("Throughput without viewers, and with {} of live pages", options.viewers);
+    Bars { title: &title, unit: "syncs/s", sides: &["none", "viewers"], groups: &groups }.save(
+        folder,
+        "dashboard",
+        &figures,
+    )?;
+    Ok(figures)
 }
 
 /// The overview, again and again, by one who is signed in; in milliseconds, sorted.

@@ -107,7 +107,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Telemetry(options) => telemetry::run(options, folder).await?,
         Command::Memory(options) => memory::run(options, folder).await?,
         Command::Pressure(options) => pressure::run(options, folder).await?,
-        Command::Dashboard(options) => dashboard::run(options).await?,
+        Command::Dashboard(options) => dashboard::run(options, folder).await?,
         Command::Floor(options) => floor::run(options, folder).await?,
         Command::Smoke => smoke::run(folder).await?,
     };

@@ -74,7 +74,7 @@ async fn whole(folder: Option<&Path>) -> anyhow::Result<Figures> {
     let tiny = ["--backlog=200", "--targets=4", "--listings=3", "--changes=12", "--repeat=1"];
     note(&mut all, "fairness", fairness::run(&options(&tiny)?, folder).await?);
     let tiny = ["--targets=20", "--rows=200", "--views=3", "--viewers=2", "--changes=50", "--repeat=1"];
-    note(&mut all, "dashboard", dashboard::run(&options(&tiny)?).await?);
+    note(&mut all, "dashboard", dashboard::run(&options(&tiny)?, folder).await?);
     Ok(all)
 }
 

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn no_slot_is_held_for_longer_than_windows_rest_on_another_server() {
+    fn windows_rest_after_a_failover_for_as_long_as_a_slot_is_held_at_most() {
         assert_eq!(START_GRACE + DispatcherOptions::default().call_timeout, adapters::dispatch::LONGEST_HOLD);
     }
 }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use arguments::Arguments;
 use clap::Parser as _;
-use plan::{Plan, Size};
+use plan::{FaultKind, Plan, Size};
 use servers::Tools;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,7 +41,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         faults: arguments.faults,
         only: arguments.only.clone(),
     };
+    if let Some(unknown) = size.unknown() {
+        anyhow::bail!("--only {unknown}: no fault's name begins so; there are {}", FaultKind::names().join(", "));
+    }
     if arguments.plan {
+        say(&format!("seed {seed}"));
         Plan::draw(seed, &size).lines().iter().for_each(|line| say(line));
         return Ok(ExitCode::SUCCESS);
     }

@@ -53,6 +53,12 @@ pub struct Size {
 }
 
 impl Size {
+    /// One of the names that no fault begins with.
+    pub fn unknown(&self) -> Option<&str> {
+        let known = |name: &&String| FaultKind::names().iter().any(|fault| fault.starts_with(name.as_str()));
+        self.only.iter().find(|name| !known(name)).map(String::as_str)
+    }
+
     /// Whether there may be such a fault.
     fn wants(&self, kind: FaultKind) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| kind.name().starts_with(name))

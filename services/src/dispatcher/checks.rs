@@ -26,6 +26,8 @@ use super::{START_GRACE, Shared, health, trace};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
+/// The same while Postgres does not answer, of which the process tells by itself (`serve/database.rs`).
+const LOOK_IN_VAIN: Duration = Duration::from_secs(2);
 /// Checks that one dispatcher makes at the same time.
 const MOST: usize = 64;
 /// A check waits for its slots no longer than this.
@@ -46,6 +48,7 @@ pub(super) async fn run(
     while !stop.is_cancelled() {
         let room = i64::try_from(MOST.saturating_sub(under_way.len())).unwrap_or(0);
         let due = if room == 0 { Ok(Vec::new()) } else { store.take_checks(room, lease).await };
+        let wait = if due.is_ok() { LOOK } else { LOOK_IN_VAIN };
         match due {
             Ok(due) => due.into_iter().for_each(|due| {
                 under_way.spawn(check(store.clone(), shared.clone(), gate.clone(), due));
@@ -54,7 +57,7 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
     under_way.close();

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
 
 use super::Size;
 use crate::fleet::{NAMES, Who};
@@ -90,6 +90,18 @@ pub struct Fault {
 }
 
 impl FaultKind {
+    /// Every name that may be drawn, by a sample that is large enough to have each.
+    pub fn names() -> Vec<String> {
+        let mut rng = StdRng::seed_from_u64(0);
+        let mut names: Vec<String> = DRAWS
+            .iter()
+            .flat_map(|(_, _, draw)| (0..SAMPLE).map(|_| draw(&mut rng).name()).collect::<Vec<_>>())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// Its name, by which faults are counted and chosen.
     pub fn name(self) -> String {
         match self {
@@ -136,6 +148,9 @@ type Draw = (u32, (u64, u64), fn(&mut StdRng) -> FaultKind);
 
 /// How long after the end of the work a fault may still last.
 const AFTER_THE_END_MS: u64 = 10_000;
+
+/// Each kind comes in a few dozen forms at most.
+const SAMPLE: usize = 2_000;
 
 const DRAWS: [Draw; 13] = [
     (26, (100, 3_000), |rng| FaultKind::Kill(anybody(rng))),

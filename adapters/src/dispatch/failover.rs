@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sqlx::{Postgres, Transaction};
 
-/// The longest that a slot is held for a call of which nobody tells: its grace and the longest call there may be.
+/// For so long beside its window every slot rests after a failover: a call that the tables do not know may have begun just
+/// before it, and takes its grace and the longest call time-out at most.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(25);
 
 /// Names this database and its history: a promotion begins a new timeline, a restored backup has another oid.
@@ -16,14 +17,14 @@ const SERVER: &str = "(SELECT system_identifier FROM pg_control_system())
     || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Whether the windows are on the server that they were on before.
-pub(super) async fn is_noted(transaction: &mut Transaction<'_, Postgres>) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_where_it_was(transaction: &mut Transaction<'_, Postgres>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(&format!("SELECT (SELECT server FROM dispatch_server) IS NOT DISTINCT FROM ({SERVER})"))
         .fetch_one(&mut **transaction)
         .await
 }
 
-/// Takes note of the server that the windows are on now. On another one than before every window is used up.
-pub(super) async fn note(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+/// Takes note of the server that the windows are on now. On another one than before every slot rests.
+pub(super) async fn rest(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
     // Whoever comes second waits for the first one's row here, and finds that there is nothing to do any more.
     let noted: Option<bool> = sqlx::query_scalar(&format!(
         "INSERT INTO dispatch_server AS here (server) VALUES ({SERVER})
