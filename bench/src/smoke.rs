@@ -87,7 +87,7 @@ async fn parts(folder: Option<&Path>) -> anyhow::Result<Figures> {
     note(&mut all, "scale", scale::run(&options(&tiny)?, folder).await?);
     let tiny = ["--seconds=1", "--repeat=1", "--concurrency=32"];
     note(&mut all, "journal", journal::run(&options(&tiny)?, folder).await?);
-    note(&mut all, "rebuild", rebuild::run(&options(&["--listings=300", "--repeat=1"])?, folder).await?);
+    note(&mut all, "rebuild", rebuild::run(&options(&["--listings=300", "--repeat=2"])?, folder).await?);
     let tiny = ["--queued=300,600", "--events=2000", "--targets=4", "--repeat=2"];
     note(&mut all, "growth", growth::run(&options(&tiny)?, folder).await?);
     let tiny = ["--listings=50", "--targets=4", "--pace=20", "--seconds=2", "--repeat=1"];

@@ -17,6 +17,8 @@ const BATCHES: usize = 40;
 
 /// Messages a second. Each body is an event of the journal; the headers are those of the batch alone.
 pub async fn messages_per_s(world: &World) -> anyhow::Result<f64> {
+    // The one of a run before was taken away.
+    world.nats.ensure_streams().await?;
     let log = PgEventLog::new(world.pool.clone());
     let head = log.settled_position().await?;
     let events = log.stored(Position::default(), head, i64::try_from(MAX_BATCH)?).await?;
