@@ -3,7 +3,7 @@
 //!
 //! Reading order: `push` (what is sent, in which order), `calendar`, `listing`, `creation`, and `read`; below them
 //! `session` (one call: token, slot, record), `token`, `issue`, `client` (one HTTP exchange) and `verdict` (what an
-//! answer means).
+//! answer means); `withheld` keeps what an answer may say back out of its words.
 
 mod answer;
 mod calendar;
@@ -22,6 +22,7 @@ mod read;
 mod session;
 mod token;
 mod verdict;
+mod withheld;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,6 +10,15 @@ pub fn cut(text: &str, longest: usize) -> String {
     kept
 }
 
+/// Without what moves a terminal's cursor or turns the direction in which text is read. Ends of lines and tabs stay, the other
+/// blanks among the control characters become spaces.
+pub fn steady(text: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let seen = text.chars().filter(|c| !turns(*c) && (!c.is_control() || c.is_whitespace()));
+    seen.map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+}
+
 /// The most characters of a reason, and of who gives it.
 pub const LONGEST_LINE: usize = 500;
 

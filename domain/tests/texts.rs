@@ -1,12 +1,19 @@
 //! Texts from outside: what is cut, and what passes as a trace context.
 
-use domain::text::{cut, traceparent};
+use domain::text::{cut, steady, traceparent};
 
 #[test]
 fn a_text_is_cut_between_characters_and_loses_its_nuls() {
     assert_eq!(cut("naïve", 5), "naïve");
     assert_eq!(cut("naïve", 3), "naï…");
     assert_eq!(cut("\0a\0b\0", 2), "ab");
+}
+
+#[test]
+fn a_steady_text_moves_no_cursor_and_turns_no_line() {
+    let moving =
+        "a\u{1b}[2J\tb\r\nc\u{7}\u{7f}\u{9b}\u{85}\0 \u{200e}\u{200f}\u{61c}\u{202a}\u{202e}\u{2066}\u{2069}é\u{200d}";
+    assert_eq!(steady(moving), "a[2J\tb \nc  é\u{200d}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ async fn what_cannot_be_used_is_a_dead_letter_with_its_field_and_can_be_replayed
     let fields: Vec<&str> = letters.iter().flat_map(|letter| &letter.problems).map(|p| p.field.as_str()).collect();
     assert!(fields.contains(&"unit.capacity.guests"), "{fields:?}");
     assert!(fields.contains(&"org_id") && fields.contains(&"unit_id"), "{fields:?}");
-    assert_eq!(letters[0].body, "{ not json");
+    assert_eq!(letters[0].body(), "{ not json");
 
     // A replay after the cause is gone: the letter leaves the stream and the unit is taken in.
     let unknown = letters.iter().find(|letter| letter.subject.contains(".nobody.")).expect("it is there");

@@ -95,7 +95,7 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     let call = &sync["attempts"][0]["calls"][0];
     assert_eq!((&call["method"], &call["status"], &call["purpose"]), (&json!("PUT"), &json!(503), &json!("content")));
     // What the channel answered is kept of the call that failed, in the journal alone and without whose it was.
-    let answer = json!(r#"{"guestName":"•••","guests":2,"result":"held by •••","status":"fail"}"#);
+    let answer = json!(r#"{"status":"fail","result":"held by •••","guestName":"•••","guests":2}"#);
     assert_eq!((&call["answer"], &sync["attempts"][1]["calls"][0]["answer"]), (&answer, &Value::Null), "{sync}");
     let id = sync["sync_id"].as_str().context("a sync")?;
     let (_, audited) = json_of(&world, &["audit", "show", id])?;

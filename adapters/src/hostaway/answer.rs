@@ -3,6 +3,9 @@
 
 use serde_json::Value;
 
+/// Where the channel says that it failed, and no more.
+pub(super) const NO_REASON: &str = "no reason is given";
+
 /// What a successful call gave back.
 pub(super) struct Answer {
     /// The object or array asked for; often `[]` or absent where there is nothing to say.
@@ -27,7 +30,7 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, NoSuccess> {
             let count = body.get("count").and_then(Value::as_u64);
             Ok(Answer { result: body.get_mut("result").map(Value::take).unwrap_or_default(), count })
         }
-        Some("fail") => Err(NoSuccess::Failed(words(&body).unwrap_or_else(|| "no reason is given".to_owned()))),
+        Some("fail") => Err(NoSuccess::Failed(words(&body).unwrap_or_else(|| NO_REASON.to_owned()))),
         _ => Err(NoSuccess::Malformed("its status is neither success nor fail".to_owned())),
     }
 }

@@ -18,16 +18,19 @@ use super::failure::Failure;
 use super::issue::issued;
 use super::token::{Cell, State};
 use super::verdict::{self, Effect};
+use super::withheld::Withheld;
 
 /// An answer: its status, then headers, one a line, then an empty line and the body.
 pub fn answer(bytes: &[u8]) {
+    let mut withheld = Withheld::default();
+    withheld.add("a secret");
     for effect in [Effect::Read, Effect::Write] {
-        match verdict::of(Ok(reply(bytes)), effect, Utc::now()) {
+        match verdict::of(Ok(reply(bytes)), effect, Utc::now(), &withheld) {
             Ok(answer) => compare(&answer.result),
             Err(failure) => check(&failure),
         }
     }
-    let issued = issued(Ok(reply(bytes)));
+    let issued = issued(Ok(reply(bytes)), &withheld);
     if let Err(failure) = &issued {
         check(failure);
     }
@@ -54,6 +57,7 @@ fn reply(bytes: &[u8]) -> Reply {
 fn check(failure: &Failure) {
     assert!(!failure.detail.is_empty() && failure.detail.chars().count() <= 401, "{:?}", failure.detail);
     assert!(!failure.detail.contains('\0'), "the journal cannot keep it");
+    assert!(!failure.detail.contains("a secret"), "{:?}", failure.detail);
     let kept = failure.answer.as_deref().unwrap_or("x");
     assert!(!kept.is_empty() && kept.chars().count() <= 1_001 && !kept.contains('\0'), "{kept:?}");
     let most = Utc::now() + TimeDelta::minutes(10);

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use domain::outcome::OutcomeClass;
 use domain::port::ThrottledScope;
-use domain::text::cut;
+use domain::text::{cut, steady};
 use serde_json::Value;
 
+use super::withheld::Withheld;
 use crate::masking::{masked, masked_document};
 
 /// Reasons are kept in the journal, so they are short.
@@ -73,8 +74,8 @@ impl Failure {
     }
 
     /// With the body that was answered.
-    pub fn answered(self, body: &[u8]) -> Self {
-        Self { answer: excerpt(body), ..self }
+    pub fn answered(self, body: &[u8], withheld: &Withheld) -> Self {
+        Self { answer: excerpt(body, withheld), ..self }
     }
 
     pub fn not_before(self, retry_at: Option<DateTime<Utc>>) -> Self {
@@ -97,33 +98,111 @@ impl Failure {
     }
 }
 
-/// One line without what looks like a credential or somebody's address, cut where it is long, in characters that the journal can store.
+/// One line without what looks like a credential or somebody's address, cut where it is long, in characters that the journal
+/// can store and a terminal shows as they are.
 pub(super) fn shortened(text: &str) -> String {
-    cut(&masked(&text.split_whitespace().collect::<Vec<_>>().join(" ")), LONGEST_CHARS)
+    cut(&masked(&one_line(text)), LONGEST_CHARS)
+}
+
+/// A channel's words in one line, without what is withheld, and not yet cut: half a secret is not known again. A character
+/// that nobody sees could stand in the middle of one, so there are two looks.
+pub(super) fn concealed(text: &str, withheld: &Withheld) -> String {
+    withheld.hidden(&one_line(&withheld.hidden(text)))
+}
+
+fn one_line(text: &str) -> String {
+    steady(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The beginning of a body, one line, without what is a secret or a guest's; `None` where there is nothing in it.
-fn excerpt(body: &[u8]) -> Option<String> {
+fn excerpt(body: &[u8], withheld: &Withheld) -> Option<String> {
     let text = match serde_json::from_slice::<Value>(body) {
-        Ok(document) => masked_document(&document).to_string(),
+        Ok(document) => withheld.hidden(&reason_first(masked_document(&concealed_document(document, withheld)))),
         Err(_) => {
-            let looked_at = &body[..body.len().min(LOOKED_AT_BYTES)];
-            let text = String::from_utf8_lossy(looked_at).split_whitespace().collect::<Vec<_>>().join(" ");
-            let unsure = if looked_at.len() < body.len() { UNSURE_CHARS } else { 0 };
+            // All of it, before it is cut: a token is long.
+            let known = withheld.hidden(&String::from_utf8_lossy(body));
+            let looked_at = &known.as_bytes()[..known.len().min(LOOKED_AT_BYTES)];
+            let text = concealed(&String::from_utf8_lossy(looked_at), withheld);
+            let unsure = if looked_at.len() < known.len() { UNSURE_CHARS } else { 0 };
             masked(&text.chars().take(text.chars().count().saturating_sub(unsure)).collect::<String>())
         }
     };
     (!text.is_empty()).then(|| cut(&text, LONGEST_ANSWER_CHARS))
 }
 
+fn concealed_document(document: Value, withheld: &Withheld) -> Value {
+    match document {
+        Value::String(text) => Value::String(concealed(&text, withheld)),
+        Value::Array(rows) => rows.into_iter().map(|row| concealed_document(row, withheld)).collect(),
+        Value::Object(fields) => {
+            let field =
+                |(name, value): (String, Value)| (concealed(&name, withheld), concealed_document(value, withheld));
+            Value::Object(fields.into_iter().map(field).collect())
+        }
+        other => other,
+    }
+}
+
+/// As text, what says why before the other fields: they come sorted, and the end may be cut off.
+fn reason_first(document: Value) -> String {
+    let Value::Object(fields) = document else { return document.to_string() };
+    let mut fields: Vec<(String, Value)> = fields.into_iter().collect();
+    fields.sort_by_key(|(name, value)| match name.as_str() {
+        "status" => 0,
+        "message" | "error" | "error_description" => 1,
+        "result" if value.is_string() => 1,
+        _ => 2,
+    });
+    let field = |(name, value): &(String, Value)| format!("{}:{value}", Value::from(name.as_str()));
+    format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn excerpt(body: &[u8]) -> Option<String> {
+        super::excerpt(body, &Withheld::default())
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_no_part_of_a_channels_words() {
+        let said = "no\u{1b}[31m price\u{7}\u{202e} for\n\tnight\u{9b}2J 7\u{200f}\u{2066}";
+        assert_eq!(shortened(said), "no[31m price for night2J 7");
+        let body = serde_json::json!({ "message": said, "a\u{202e}": 1 }).to_string();
+        assert_eq!(excerpt(body.as_bytes()).as_deref(), Some(r#"{"message":"no[31m price for night2J 7","a":1}"#));
+        assert_eq!(excerpt(said.as_bytes()).as_deref(), Some("no[31m price for night2J 7"));
+    }
+
+    #[test]
+    fn a_known_secret_goes_even_where_the_answer_is_cut_or_something_unseen_stands_in_it() {
+        let secret = "5f".repeat(32);
+        let mut withheld = Withheld::default();
+        withheld.add(&secret);
+        for filler in [0, LONGEST_ANSWER_CHARS - 20, LOOKED_AT_BYTES - 230, LOOKED_AT_BYTES - 20] {
+            let text = format!("{} {secret} {}", "x".repeat(filler), "y".repeat(600));
+            let json = serde_json::json!({ "message": text, "said": [{ "back": secret }] }).to_string();
+            for body in [text, json] {
+                let kept = super::excerpt(body.as_bytes(), &withheld).unwrap_or_default();
+                assert!(!kept.contains("5f5f"), "{kept}");
+            }
+        }
+        let parted = format!("it is {}\u{200e}{}", &secret[..9], &secret[9..]);
+        assert_eq!(concealed(&parted, &withheld), "it is •••");
+    }
+
+    #[test]
+    fn the_reason_is_kept_of_a_long_answer() {
+        let body =
+            serde_json::json!({ "address": "x".repeat(2_000), "message": "no price", "status": "fail" }).to_string();
+        let kept = excerpt(body.as_bytes()).unwrap_or_default();
+        assert!(kept.starts_with(r#"{"status":"fail","message":"no price","address":"xx"#), "{kept}");
+    }
+
     #[test]
     fn an_answer_is_kept_short_and_without_what_is_private() {
         let body = br#"{"status": "fail", "guestName": "Jane Doe", "message": "held by jane@example.com"}"#;
-        let kept = r#"{"guestName":"•••","message":"held by •••","status":"fail"}"#;
+        let kept = r#"{"status":"fail","message":"held by •••","guestName":"•••"}"#;
         assert_eq!(excerpt(body).as_deref(), Some(kept));
         assert_eq!(excerpt(b"<html>\n  Bad\0 gateway </html>").as_deref(), Some("<html> Bad gateway </html>"));
         assert_eq!(excerpt(b""), None);

@@ -15,6 +15,7 @@ use super::client::{NoReply, Reply};
 use super::failure::{Failure, Reach};
 use super::token::Issued;
 use super::verdict::{self, Effect};
+use super::withheld::Withheld;
 
 /// Where the token comes from, below the base URL.
 pub(super) const PATH: &str = "/accessTokens";
@@ -35,9 +36,9 @@ pub(super) fn form(account: &str, secret: &SecretString) -> Bytes {
 }
 
 /// The token endpoint's answer, which comes without the envelope. Its refusal is of the credentials as a whole.
-pub(super) fn issued(reply: Result<Reply, NoReply>) -> Result<Issued, Failure> {
+pub(super) fn issued(reply: Result<Reply, NoReply>, withheld: &Withheld) -> Result<Issued, Failure> {
     let status = reply.as_ref().ok().map(|reply| reply.status);
-    let body = verdict::successful(reply, Effect::Read, Utc::now()).map_err(|failure| {
+    let body = verdict::successful(reply, Effect::Read, Utc::now(), withheld).map_err(|failure| {
         let refused = failure.reach == Reach::Denied || failure.class == OutcomeClass::Rejected && is_400(status);
         if refused { Failure { answer: failure.answer, ..Failure::credentials(failure.detail) } } else { failure }
     })?;

@@ -10,7 +10,7 @@ use domain::outcome::OutcomeClass;
 use domain::port::{Push, PushReport};
 use serde_json::Value;
 
-use super::failure::{Failure, Reach};
+use super::failure::{Failure, Reach, concealed};
 use super::guard::check_body;
 use super::session::Session;
 
@@ -145,11 +145,14 @@ impl<'a> Run<'a> {
         retry_at: Option<chrono::DateTime<chrono::Utc>>,
         credentials_refused: bool,
     ) -> PushReport {
+        // What the channel has in the place of what was sent are words of its own, too.
+        let withheld = &self.session.withheld;
+        let part = |part: RejectedPart| RejectedPart { reason: concealed(&part.reason, withheld), ..part };
         PushReport {
             class,
-            detail,
+            detail: detail.map(|detail| concealed(&detail, withheld)),
             progress: self.progress,
-            rejected: self.rejected,
+            rejected: self.rejected.into_iter().map(part).collect(),
             calls: self.session.calls,
             retry_at,
             credentials_refused,

@@ -12,7 +12,7 @@ use domain::port::{NoSlot, Permit, SyncHost};
 use domain::target::Settings;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ use super::failure::{Failure, Reach};
 use super::guard::check_body;
 use super::token::{Cell, Issued, Token};
 use super::verdict::{self, Effect};
+use super::withheld::Withheld;
 use super::{Hostaway, issue};
 use crate::secrets::{Secret, SecretError};
 
@@ -43,6 +44,8 @@ pub(super) struct Session<'a> {
     pub host: &'a dyn SyncHost,
     pub calls: Vec<CallRecord>,
     secret: Option<Secret>,
+    /// What no words of the channel's may say back.
+    pub withheld: Withheld,
     /// Whether a refusal was met, so that only what the keeper of the secret says now will do.
     doubted: bool,
     refreshed: bool,
@@ -62,6 +65,7 @@ impl<'a> Session<'a> {
             host,
             calls: Vec::new(),
             secret: None,
+            withheld: Withheld::default(),
             doubted: false,
             refreshed: false,
             current_alone: false,
@@ -112,7 +116,8 @@ impl<'a> Session<'a> {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let judge = |reply| verdict::of(reply, effect, Utc::now());
+        let judge = |reply, withheld: &Withheld| verdict::of(reply, effect, Utc::now(), withheld);
+        self.withheld.add(token.bearer());
         let permit = self.slot(call.purpose, call.urgency).await?;
         let end = self.exchange(call.purpose, request, permit, judge).await;
         match end {
@@ -214,6 +219,9 @@ impl<'a> Session<'a> {
                 _ => Failure::credentials(told),
             }
         })?;
+        for value in std::iter::once(&secret.current).chain(&secret.previous) {
+            self.withheld.add(value.expose_secret());
+        }
         if self.current_alone && secret.previous.take().is_some() {
             self.rotating = true;
         }
@@ -249,7 +257,7 @@ impl<'a> Session<'a> {
         purpose: CallPurpose,
         request: RequestBuilder,
         permit: Box<dyn Permit>,
-        judge: impl FnOnce(Result<Reply, NoReply>) -> Result<T, Failure> + Send,
+        judge: impl FnOnce(Result<Reply, NoReply>, &Withheld) -> Result<T, Failure> + Send,
     ) -> Result<T, Failure> {
         let request_id = Uuid::now_v7();
         let built = request.header("X-Request-Id", request_id.to_string()).build();
@@ -270,7 +278,7 @@ impl<'a> Session<'a> {
         let reply = self.hostaway.client.exchange(request).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = reply.as_ref().ok().map(|reply| reply.status.as_u16());
-        let end = judge(reply);
+        let end = judge(reply, &self.withheld);
         match end.as_ref().err().and_then(|failure| failure.throttle) {
             Some(throttle) => permit.throttled(throttle.scope, throttle.until),
             None => permit.answered(),

@@ -33,6 +33,12 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// The token itself.
+    pub fn bearer(&self) -> &str {
+        let text = std::str::from_utf8(self.authorization.as_bytes()).unwrap_or_default();
+        text.strip_prefix("Bearer ").unwrap_or_default()
+    }
+
     /// Waits until the channel knows the token.
     pub async fn settled(self) -> Self {
         tokio::time::sleep_until(self.usable_at).await;

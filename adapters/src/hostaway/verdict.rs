@@ -8,8 +8,9 @@ use reqwest::header::LOCATION;
 
 use super::answer::{self, Answer, NoSuccess};
 use super::client::{NoReply, Reply};
-use super::failure::{Failure, Reach};
+use super::failure::{Failure, Reach, concealed};
 use super::limits;
+use super::withheld::Withheld;
 
 /// What a call does at the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +32,24 @@ impl Effect {
 }
 
 /// Judges a call to the API.
-pub(super) fn of(reply: Result<Reply, NoReply>, effect: Effect, now: DateTime<Utc>) -> Result<Answer, Failure> {
-    let body = successful(reply, effect, now)?;
+pub(super) fn of(
+    reply: Result<Reply, NoReply>,
+    effect: Effect,
+    now: DateTime<Utc>,
+    withheld: &Withheld,
+) -> Result<Answer, Failure> {
+    let body = successful(reply, effect, now, withheld)?;
     answer::read(&body).map_err(|reason| {
         let failure = match reason {
-            NoSuccess::Failed(words) => Failure::new(OutcomeClass::Rejected, words),
+            NoSuccess::Failed(words) => {
+                let words = concealed(&words, withheld);
+                // Nothing in them can be seen.
+                let words = if words.is_empty() { answer::NO_REASON.to_owned() } else { words };
+                Failure::new(OutcomeClass::Rejected, words)
+            }
             NoSuccess::Malformed(why) => malformed(effect, &why),
         };
-        failure.answered(&body)
+        failure.answered(&body, withheld)
     })
 }
 
@@ -47,15 +58,16 @@ pub(super) fn successful(
     reply: Result<Reply, NoReply>,
     effect: Effect,
     now: DateTime<Utc>,
+    withheld: &Withheld,
 ) -> Result<Vec<u8>, Failure> {
     let reply = reply.map_err(|reason| match reason {
         NoReply::NotSent(why) => Failure::new(OutcomeClass::Transient, format!("no connection: {why}")),
         NoReply::Lost(why) => Failure::new(effect.without_answer(), format!("no answer: {why}")),
     })?;
     if !reply.status.is_success() {
-        let failure = refused(&reply, now);
+        let failure = refused(&reply, now, withheld);
         return Err(match &reply.body {
-            Ok(body) => failure.answered(body),
+            Ok(body) => failure.answered(body, withheld),
             Err(_) => failure,
         });
     }
@@ -67,9 +79,9 @@ pub(super) fn malformed(effect: Effect, why: &str) -> Failure {
     Failure::new(effect.without_answer(), format!("the answer cannot be read: {why}"))
 }
 
-fn refused(reply: &Reply, now: DateTime<Utc>) -> Failure {
+fn refused(reply: &Reply, now: DateTime<Utc>, withheld: &Withheld) -> Failure {
     let status = reply.status;
-    let detail = described(reply);
+    let detail = concealed(&described(reply), withheld);
     match status {
         StatusCode::TOO_MANY_REQUESTS => {
             let throttle = limits::throttle(&reply.headers, now);

@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use domain::ids::OrgId;
 use domain::text::cut;
 use domain::unit::Problem;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Nats;
 use super::size::headers_len;
 use super::subject::parse_unit_changed;
 use super::topology::{StreamKind, TopologyError};
+use crate::masking::masked;
 
 const SUBJECT: &str = "Dead-Letter-Subject";
 const PROBLEMS: &str = "Dead-Letter-Problems";
@@ -39,11 +40,10 @@ pub struct DeadLetter {
     pub at: Option<DateTime<Utc>>,
     /// Which fields, and why.
     pub problems: Vec<Problem>,
-    /// Its body as text.
-    pub body: String,
     #[serde(skip)]
     headers: HeaderMap,
-    #[serde(skip)]
+    /// Shown as [`DeadLetter::body`].
+    #[serde(rename = "body", serialize_with = "shown")]
     payload: Bytes,
 }
 
@@ -58,10 +58,23 @@ impl DeadLetter {
         self.headers.get(CUT).is_none()
     }
 
+    /// Its body as text, without what looks like a secret or a guest's. What is sent again is the payload.
+    pub fn body(&self) -> String {
+        readable(&self.payload)
+    }
+
     /// Its body as it came.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
+}
+
+fn readable(payload: &[u8]) -> String {
+    masked(&String::from_utf8_lossy(payload))
+}
+
+fn shown<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&readable(payload))
 }
 
 /// The dead letters could not be reached, or there is no such letter.
@@ -221,7 +234,6 @@ fn letter(message: StreamMessage) -> DeadLetter {
         subject: header(SUBJECT).unwrap_or_default(),
         at: header(AT).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.to_utc()),
         problems: header(PROBLEMS).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
-        body: String::from_utf8_lossy(&message.payload).into_owned(),
         headers: message.headers,
         payload: message.payload,
     }

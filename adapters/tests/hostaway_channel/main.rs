@@ -9,6 +9,7 @@ mod faults;
 mod fixture;
 mod host;
 mod nights;
+mod parrot;
 mod rejections;
 mod requests;
 mod sandbox;

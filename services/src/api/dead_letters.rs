@@ -59,7 +59,7 @@ pub(crate) struct Letter {
     pub subject: String,
     pub at: Option<DateTime<Utc>>,
     pub problems: Vec<LetterProblem>,
-    /// Its body as text.
+    /// Its body as text, without what looks like a secret or a guest's; a replay sends it as it came.
     pub body: String,
 }
 
@@ -73,12 +73,13 @@ pub(crate) struct LetterProblem {
 impl From<DeadLetter> for Letter {
     fn from(letter: DeadLetter) -> Self {
         let problem = |problem: domain::unit::Problem| LetterProblem { field: problem.field, reason: problem.reason };
+        let body = letter.body();
         Self {
             number: letter.number,
             subject: letter.subject,
             at: letter.at,
             problems: letter.problems.into_iter().map(problem).collect(),
-            body: letter.body,
+            body,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Messages that could not be used, what may be done about them, and what was.
 
-use adapters::masking::masked;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -99,7 +98,7 @@ fn one(viewer: &Viewer, letter: &Letter) -> Markup {
         h3 { "Letter " (letter.number) " " span.quiet { (moment_or(letter.at, "at an unknown time")) } }
         p { code { (letter.subject) } }
         ul { @for problem in &letter.problems { li { code { (problem.field) } " " (problem.reason) } } }
-        details { summary { "Its body" } pre tabindex="0" { code { (masked(&letter.body)) } } }
+        details { summary { "Its body" } pre tabindex="0" { code { (letter.body) } } }
         @if viewer.may(Permission::WriteDeadLetters) { div.actions {
             (viewer.form(&path("replay"), &html! { button { "Send again" } }))
             (viewer.action(&path("discard"), "Throw away…", &html! { p { "It is gone for good." } button.strong { "Throw away" } }))

@@ -14,10 +14,12 @@ async fn each_organisation_pages_through_its_own_and_every_decision_has_its_acto
     let service = world.serve("api,intake")?;
     let anybody = Api::of(&service).await?;
     let api = anybody.as_caller(&world, ORG, None, "owner")?;
+    let sent =
+        r#"{ "guestName": "Jane Doe", "guest": { "email": "jane.doe@example.com" }, "phone": "+62 812 3456 7890" }"#;
     for number in 0..6 {
         let org = if number % 2 == 0 { ORG } else { "elsewhere" };
         let subject = world.nats.prefix.unit_changed(&org.parse()?, &format!("villa-{number}").parse()?);
-        world.publish_raw(subject, b"no JSON".to_vec()).await?;
+        world.publish_raw(subject, sent.into()).await?;
     }
     wait_until("all are dead letters", Duration::from_secs(20), || async {
         let letters = world.nats.dead_letter_count().await?;
@@ -35,7 +37,13 @@ async fn each_organisation_pages_through_its_own_and_every_decision_has_its_acto
     assert_eq!((subjects(&second).len(), &second["next_cursor"]), (1, &json!(null)));
     assert!(subjects(&first).iter().chain(&subjects(&second)).all(|subject| subject.contains(ORG)));
 
+    let told = [first.to_string(), second.to_string()].concat();
+    assert!(["Jane", "jane.doe", "812 3456"].iter().all(|guest| !told.contains(guest)), "{told}");
+    assert!(first["items"][0]["body"].as_str().is_some_and(|body| body.contains("guestName")), "{first}");
+
     let number = first["items"][0]["number"].as_u64().unwrap_or_default();
+    // What is sent again is what came.
+    assert_eq!(world.nats.dead_letter(number).await?.payload(), sent.as_bytes());
     let path = format!("/api/channels/dead-letters/{number}");
     let foreign = anybody.as_caller(&world, "elsewhere", None, "owner")?;
     foreign.send(Method::DELETE, &path, &[], None).await?.expect(404)?;
