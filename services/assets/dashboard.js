@@ -110,11 +110,15 @@
         draw(old);
         return false;
       }
+      // A form of the page's own buttons, with what was typed or loaded into it, is as good as its fresh one.
+      if (old.matches("#actions details")) return false;
       if (old.tagName === "DETAILS" && fresh.tagName === "DETAILS") fresh.open = old.open;
       if (old.tagName === "TIME" && fresh.tagName === "TIME" && old.dateTime === fresh.dateTime) return false;
       if (old.tagName === "TIME") delete old.dataset.told;
       return true;
     },
+    // An open form stays until it is closed, whatever has become of what it is about.
+    beforeNodeRemoved: (node) => !(node.nodeType === Node.ELEMENT_NODE && node.matches("#actions .one:has(> details[open])")),
     afterNodeAdded(node) {
       if (node.nodeType === Node.ELEMENT_NODE && node.matches("tr[id], li[id]")) node.classList.add("fresh");
     },
@@ -177,8 +181,15 @@
     if (still?.isConnected) scrollBy({ top: still.getBoundingClientRect().top - top, behavior: "instant" });
   }
 
+  let actions;
+  document.addEventListener("toggle", (event) => {
+    const part = event.target.closest("#actions");
+    if (part && actions && !event.target.open) put(part, actions);
+  }, true);
+
   function change({ id, html }) {
     const part = document.getElementById(id);
+    if (id === "actions") actions = html;
     if (part && !waits(part, html)) put(part, html);
   }
 

@@ -118,6 +118,38 @@ test("an Owner pauses a target and lets it go on, by keyboard alone", async ({ a
   await expect(page.locator("#now")).toContainText("active", { timeout: 10_000 });
 });
 
+test("buttons follow what another does, and a form that is open stays", async ({ as }) => {
+  const [page, other] = [await as("owner"), await as("owner")];
+  for (const each of [page, other]) {
+    await each.goto(`/targets/${things.target}`);
+    await expect(each.locator("#live")).toHaveText("live");
+  }
+  await other.locator("summary", { hasText: "Rotate secret…" }).click();
+  const secret = other.locator('input[name="secret"]');
+  await secret.fill("half of a");
+  await page.locator("summary", { hasText: "Pause…" }).click();
+  await page.locator('input[name="reason"]').fill("the roof is mended");
+  await page.getByRole("button", { name: "Pause", exact: true }).click();
+  await expect(other.getByRole("button", { name: "Resume" })).toBeVisible({ timeout: 10_000 });
+  await expect(other.locator("summary", { hasText: "Pause…" })).toHaveCount(0);
+  await expect(secret).toHaveValue("half of a");
+  await expect(secret).toBeFocused();
+  // A button that came live is as good as one of the page; an open form waits until it is closed.
+  await page.locator("summary", { hasText: "Rotate secret…" }).click();
+  await other.getByRole("button", { name: "Resume" }).click();
+  await expect(page.locator("summary", { hasText: "Pause…" })).toBeVisible({ timeout: 10_000 });
+  await expect(page.getByRole("button", { name: "Resume" })).toHaveCount(0);
+  await page.locator("summary", { hasText: "Pause…" }).click();
+  await other.locator("summary", { hasText: "Pause…" }).click();
+  await other.locator('input[name="reason"]').fill("once more");
+  await other.getByRole("button", { name: "Pause", exact: true }).click();
+  await expect(page.getByRole("button", { name: "Resume" })).toBeVisible({ timeout: 10_000 });
+  await page.locator("summary", { hasText: "Pause…" }).click();
+  await expect(page.locator("summary", { hasText: "Pause…" })).toHaveCount(0);
+  await page.getByRole("button", { name: "Resume" }).click();
+  await expect(page.locator("#now")).toContainText("active", { timeout: 10_000 });
+});
+
 test("search finds a listing by the id that the channel gave it, a sync by its end and by its trace", async ({ as }) => {
   const page = await as("viewer");
   await page.goto("/");

@@ -154,6 +154,13 @@ async fn a_past_wait_is_explained_by_the_pauses_that_held_it() -> anyhow::Result
     {
         let (code, _, said) = world.run(&[kind, "pause", id, "--reason", "works on the roof"])?;
         assert_eq!(code, 0, "{said}");
+        let (_, told) = json_of(&world, &["explain", &listing])?;
+        let because = told["next"]["because"][1].as_str().unwrap_or_default().to_owned();
+        assert!(
+            because.starts_with(&format!("the next change of the unit waits, as the {kind} is paused by ")),
+            "{told:#}"
+        );
+        assert!(because.ends_with(": works on the roof"), "{because}");
         world.publish(&[priced("villa-000", revision, 5_000 + revision)]).await?;
         world.taken(1, i64::try_from(revision)?).await?;
         tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -175,6 +182,30 @@ async fn a_past_wait_is_explained_by_the_pauses_that_held_it() -> anyhow::Result
         let words = told["words"].to_string();
         assert!(words.contains(&format!("The {kind} was paused by")) && words.contains("that held it for "), "{words}");
     }
+    world.close().await
+}
+
+/// A wait for the window ends when slots come back, so what counts is how the window stood meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_wait_is_explained_by_the_window_that_was_full_meanwhile() -> anyhow::Result<()> {
+    let world = World::new(&[7805]).await?;
+    let target = world.target(7805, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "1/4s"])?;
+    assert_eq!(code, 0, "{said}");
+    published(&world, priced("villa-000", 2, 5_002)).await?;
+    published(&world, priced("villa-000", 3, 5_003)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let waited = &told["rules"][0];
+    assert_eq!((&waited["rule"], &waited["calls_before"]), (&json!("waited"), &json!(1)), "{told:#}");
+    let (ms, full_ms) = (waited["ms"].as_i64().unwrap_or(0), waited["full_ms"].as_i64().unwrap_or(0));
+    assert!(full_ms >= 1_000 && full_ms <= ms && ms - full_ms < 1_000, "{waited}");
+    let words = told["words"].to_string();
+    assert!(
+        words.contains("of that the target's window (1 in 4 s) was full") && !words.contains("had room"),
+        "{words}"
+    );
     world.close().await
 }
 

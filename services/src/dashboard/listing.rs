@@ -8,7 +8,6 @@ mod timeline;
 
 use axum::extract::State;
 use axum::response::Response;
-use domain::access::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -56,15 +55,22 @@ pub(super) async fn page(
         p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
         h1 { (listing.unit_id) " " span.quiet { "on " (target) } }
         @if older { p { a href=(format!("/listings/{id}")) { "To the newest events" } } }
-        @else if viewer.may(Permission::SyncListings) { (actions::bar(&viewer, &listing)) }
+        @else { (actions::part(&viewer, &listing).alone()) }
         @for part in &parts { (part.section()) }
     };
     let topic = (!older).then(|| format!("listing:{id}"));
     Ok(Page { title: &listing.unit_id, place: "/listings", topic, body }.show(&viewer))
 }
 
-/// What of it is live.
-pub(super) async fn parts(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+/// What of it is live: what one may do, and the parts.
+pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+    let listing = get(State(dashboard.api.clone()), by.clone(), Id(id)).await?.1;
+    let mut live = vec![actions::part(&Viewer::shared(by.clone()), &listing)];
+    live.extend(parts(dashboard, by, id).await?);
+    Ok(live)
+}
+
+async fn parts(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
     let api = &dashboard.api;
     let listing = get(State(api.clone()), by.clone(), Id(id)).await?.1;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;

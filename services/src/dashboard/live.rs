@@ -39,6 +39,11 @@ impl Part {
         }
     }
 
+    /// Without a heading: what it is speaks for itself.
+    pub(super) fn alone(&self) -> Markup {
+        html! { div #(self.id) role="group" aria-label=(self.title) { (self.content) } }
+    }
+
     /// As an event of the stream, with a mark that changes when its content does.
     fn event(&self) -> Sent {
         let data = serde_json::json!({ "id": self.id, "html": self.content.0 });

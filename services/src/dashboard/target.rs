@@ -9,7 +9,6 @@ mod work;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::Utc;
-use domain::access::Permission;
 use domain::ids::TargetId;
 use domain::target::NEEDS_CREDENTIALS;
 use maud::{Markup, html};
@@ -18,7 +17,7 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{ago, empty, moment, moment_or, span, state};
+use super::pieces::{ago, empty, moment, moment_or, span, state, words};
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::input::Id;
@@ -44,7 +43,7 @@ pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid
     let body = html! {
         p.trail { a href="/targets" { "Targets" } }
         h1 { (target.name) }
-        @if viewer.may(Permission::WriteTargets) && target.lifecycle != "deleted" { (actions::bar(&viewer, &target)) }
+        (actions::part(&viewer, &target).alone())
         @for part in &parts { (part.section()) }
         section { h2 { "Settings" } (settings(&target)) }
         section { h2 { "What was changed" } (history::list(&changes)) }
@@ -53,8 +52,15 @@ pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid
     Ok(Page { title: &target.name, place: "/targets", topic: Some(format!("target:{id}")), body }.show(&viewer))
 }
 
-/// What of it is live.
-pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+/// What of it is live: what one may do, and the parts.
+pub(super) async fn live(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
+    let target = get(State(api.clone()), by.clone(), Id(id)).await?.1;
+    let mut live = vec![actions::part(&Viewer::shared(by.clone()), &target)];
+    live.extend(parts(api, by, id).await?);
+    Ok(live)
+}
+
+async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
     let target = get(State(api.clone()), by.clone(), Id(id)).await?.1;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let windows = window::of(&mut reader, &target).await?;
@@ -71,16 +77,21 @@ pub(super) async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Pro
 }
 
 fn now(target: &Target) -> Markup {
-    html! { dl.facts {
-        div { dt { "Health" } dd { (state(&target.health)) } }
-        div { dt { "State" } dd { (state(&target.state)) } }
-        @if target.state == NEEDS_CREDENTIALS { div.whole { dt { "Somebody has to" } dd {
-            "rotate its secret, resume it, or check it once the channel takes the one that it has: nothing is sent until then"
-        } } }
-        @if let Some(reason) = &target.lifecycle_reason { div { dt { "Because" } dd { (reason) } } }
-        div { dt { "Account" } dd { (target.account_id) } }
-        div { dt { "Channel" } dd { (target.channel) } }
-    } }
+    let why = target.lifecycle_reason.as_deref();
+    html! {
+        // Each fact has its place from the beginning, so that nothing below moves when it comes.
+        dl.facts.still {
+            div { dt { "Health" } dd { (state(&target.health)) } }
+            div { dt { "State" } dd { (state(&target.state)) } }
+            div { dt { "Account" } dd { (target.account_id) } }
+            div { dt { "Channel" } dd { (target.channel) } }
+            div.whole { dt { "What holds it" } dd.room { @match target.state.as_str() {
+                NEEDS_CREDENTIALS => { "Nothing is sent until somebody rotates its secret, resumes it, or checks it with success" }
+                "active" => { span.quiet { "nothing" } }
+                other => { (words(other)) @if let Some(why) = why { ": " (why) } }
+            } } }
+        }
+    }
 }
 
 async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Result<Markup, Problem> {
@@ -92,8 +103,8 @@ async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Res
         @if let Some(now) = now { dl.facts {
             div { dt { "Last success" } dd { (moment_or(now.last_success_at, "none yet")) (of(now.last_success_of.as_deref())) } }
             div { dt { "Last failure" } dd { (moment_or(now.last_failure_at, "none")) (of(now.last_failure_of.as_deref())) } }
-            @if now.consecutive_failures > 0 { div { dt { "Syncs failed in a row" } dd { (now.consecutive_failures) } } }
-            @if let Some(error) = &now.last_error { div.whole { dt { "Last error" } dd { (error) } } }
+            div { dt { "Syncs failed in a row" } dd { (now.consecutive_failures) } }
+            div.whole { dt { "Last error" } dd.room { (now.last_error.as_deref().unwrap_or("none")) } }
         } }
         @if changes.is_empty() { (empty("Its health has not changed", "The first call shows how it answers.")) }
         @else { ol.rows { @for change in &changes { li {

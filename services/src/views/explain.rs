@@ -22,7 +22,7 @@ use crate::commands::CommandError;
 use crate::syncing::Syncing;
 use crate::views::listings::TARGET_DELETED;
 use history::{History, NoHistory, SyncStory};
-use now::Waiting;
+use now::{Crowd, Waiting};
 
 pub use held::{Held, Holder};
 pub use rules::{Next, Rule};
@@ -148,13 +148,14 @@ pub async fn tell(
     };
     let rules = match (story, &explained) {
         (Some(story), Some(explained)) => {
-            let before = calls_before(pool, story, &target).await?;
+            let crowd = crowd(pool, story, &target).await?;
             let holds = held::holds(pool, target.target_id, story, &history.pauses).await?;
-            rules::rules(story, explained, &target, before, holds)
+            rules::rules(story, explained, &target, crowd, holds)
         }
         _ => Vec::new(),
     };
-    let next = rules::next(&history, &target, waiting.as_ref());
+    let target_holds = held::of_target_now(pool, &target).await?;
+    let next = rules::next(&history, &target, &target_holds, waiting.as_ref());
     let listing = about(id, &history, &target)?;
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
     let mut explanation = Explanation { listing, sync: explained, rules, next, waiting, recent, words: Vec::new() };
@@ -169,9 +170,11 @@ async fn target_of(syncing: &Syncing, history: &History) -> Result<Settings, Une
     target.settings().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
 
-async fn calls_before(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Option<i64>, sqlx::Error> {
+/// How the target's window stood while a sync waited for its first attempt.
+async fn crowd(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Option<Crowd>, sqlx::Error> {
     let Some(first) = story.attempts.first() else { return Ok(None) };
-    now::calls_before(pool, target, first.attempt.started_at, first.position).await.map(Some)
+    let wait = (story.requested_at, first.attempt.started_at);
+    now::crowd(pool, target, wait, (story.position, first.position)).await.map(Some)
 }
 
 fn about(id: ListingId, history: &History, target: &Settings) -> Result<About, ListingError> {

@@ -107,18 +107,64 @@ async fn every_page_is_kept_from_every_role_that_may_not_and_from_everybody_else
     world.close().await
 }
 
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+/// The cookie of an Owner who has signed in.
+async fn owner_session(world: &World, api: &Api) -> anyhow::Result<String> {
+    let (_, printed, _) = world.run(&["sign-in", "--org", ORG, "--role", "owner", "--url", api.base()])?;
+    let code = printed.trim().split_once("code=").map(|(_, code)| code.to_owned()).unwrap_or_default();
+    let redeemed = api.send_text(Method::POST, "/sign-in", &[FORM], format!("code={code}")).await?.expect(303)?;
+    Ok(redeemed.header("set-cookie").split(';').next().unwrap_or_default().to_owned())
+}
+
+/// What a stream brings until it brings these words, or else until it ends.
+async fn told(stream: &mut reqwest::Response, words: &str) -> anyhow::Result<String> {
+    let mut seen = String::new();
+    let reading = async {
+        while !seen.contains(words) {
+            let Some(chunk) = stream.chunk().await? else { break };
+            seen.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(10), reading).await??;
+    Ok(seen)
+}
+
+/// The buttons follow what is done elsewhere; and whoever signed out sees nothing new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_page_brings_its_buttons_and_ends_with_its_session() -> anyhow::Result<()> {
+    let world = World::new(&[8125]).await?;
+    let target = world.target(8125, RateLimit::new(100, 1_000)?).await?.to_string();
+    let service = world.serve("")?;
+    let api = Api::of(&service).await?;
+    let cookie = owner_session(&world, &api).await?;
+    let url = format!("{}/live?topic=target:{target}", api.base());
+    let mut stream = reqwest::Client::new().get(url).header("cookie", &cookie).send().await?.error_for_status()?;
+    assert!(told(&mut stream, "do-pause").await?.contains("actions"));
+    world.run(&["target", "pause", &target, "--reason", "works on the roof"])?;
+    assert!(told(&mut stream, "do-resume").await?.contains("do-resume"));
+
+    let session = [FORM, ("cookie", cookie.as_str())];
+    let me = api.send(Method::GET, "/api/channels/me", &session, None).await?.expect(200)?.json();
+    let token = format!("csrf_token={}", me["csrf_token"].as_str().unwrap_or_default());
+    api.send_text(Method::POST, "/sign-out", &session, token).await?.expect(200)?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.run(&["target", "resume", &target])?;
+    let after = told(&mut stream, "do-pause").await?;
+    assert!(!after.contains("do-pause"), "{after}");
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_without_the_token_of_its_session_changes_nothing() -> anyhow::Result<()> {
     let world = World::new(&[8124]).await?;
     let target = world.target(8124, RateLimit::new(100, 1_000)?).await?;
     let service = world.serve("api")?;
     let api = Api::of(&service).await?;
-    let (_, printed, _) = world.run(&["sign-in", "--org", ORG, "--role", "owner", "--url", api.base()])?;
-    let code = printed.trim().split_once("code=").map(|(_, code)| code.to_owned()).unwrap_or_default();
-    let kind = ("content-type", "application/x-www-form-urlencoded");
-    let redeemed = api.send_text(Method::POST, "/sign-in", &[kind], format!("code={code}")).await?.expect(303)?;
-    let cookie = redeemed.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
-    let session = [kind, ("cookie", cookie.as_str())];
+    let cookie = owner_session(&world, &api).await?;
+    let session = [FORM, ("cookie", cookie.as_str())];
     let path = format!("/targets/{target}/pause");
     api.send_text(Method::POST, &path, &session, "reason=x".to_owned()).await?.expect(403)?;
     api.send_text(Method::POST, &path, &session, "reason=x&csrf_token=wrong".to_owned()).await?.expect(403)?;

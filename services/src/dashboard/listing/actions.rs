@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use domain::access::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use crate::api::listings::{self, Retry};
 use crate::api::problem::Problem;
 use crate::api::targets::Reason;
 use crate::dashboard::layout::Viewer;
+use crate::dashboard::live::Part;
 use crate::views::listings::Listing;
 
 /// A state of the past, and why it is sent once more.
@@ -27,16 +29,25 @@ pub(super) fn reason_field() -> Markup {
     html! { label { "Why? It stands in the journal." input name="reason" required maxlength="500" autocomplete="off"; } }
 }
 
-/// Buttons for what the listing can do now.
-pub(super) fn bar(viewer: &Viewer, listing: &Listing) -> Markup {
+/// What the viewer may do to the listing now.
+pub(super) fn part(viewer: &Viewer, listing: &Listing) -> Part {
+    let may = viewer.may(Permission::SyncListings);
+    let content = if may { bar(viewer, listing) } else { Markup::default() };
+    Part::new("actions", "What one may do", content)
+}
+
+/// Each has its id, so that what is open or in focus stays itself when others come and go.
+fn bar(viewer: &Viewer, listing: &Listing) -> Markup {
     let path = |verb: &str| format!("/listings/{}/{verb}", listing.listing_id);
     let with = |label: &str| html! { (reason_field()) button.strong { (label) } };
     html! { div.actions {
         @if ["active", "paused"].contains(&listing.state.as_str()) {
-            (again(viewer, listing.listing_id, None, ("Send all of it again…", "Send the latest state")))
+            div.one #do-sync { (again(viewer, listing.listing_id, None, ("Send all of it again…", "Send the latest state"))) }
         }
-        @if listing.state == "active" { (viewer.action(&path("pause"), "Pause…", &with("Pause"))) }
-        @if listing.state == "paused" { (viewer.form(&path("resume"), &html! { button { "Resume" } })) }
+        @if listing.state == "active" { div.one #do-pause { (viewer.action(&path("pause"), "Pause…", &with("Pause"))) } }
+        @if listing.state == "paused" {
+            div.one #do-resume { (viewer.form(&path("resume"), &html! { button { "Resume" } })) }
+        }
     } }
 }
 

@@ -21,8 +21,11 @@ use crate::api::problem::Problem;
 use crate::dashboard::Dashboard;
 use crate::dashboard::layout::Viewer;
 
-/// Something is sent at least this often, so that a dead connection is noticed; the session is looked at then.
+/// Something is sent at least this often, so that a dead connection is noticed.
 const BEAT: Duration = Duration::from_secs(15);
+/// The session is looked at before something is sent, if the last look is older: nothing new is shown for longer than this
+/// to a browser that was signed out.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Deserialize)]
 pub(in crate::dashboard) struct Wanted {
@@ -35,6 +38,7 @@ struct Viewing {
     sent: HashMap<&'static str, [u8; 32]>,
     beat: Interval,
     session: Option<String>,
+    looked_at: Instant,
 }
 
 /// The stream of a topic.
@@ -53,7 +57,8 @@ pub(in crate::dashboard) async fn stream(
     let look = dashboard.live.look(&dashboard, topic, viewer.by)?;
     let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), beat, session: session_cookie(&headers) };
+    let (session, looked_at) = (session_cookie(&headers), Instant::now());
+    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), beat, session, looked_at };
     let greeting = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n")) });
     let changes = stream::unfold(viewing, |mut viewing| async move {
         let bytes = viewing.next().await?;
@@ -75,10 +80,10 @@ impl Viewing {
                     changed.ok()?;
                     let changed = self.changed();
                     if !changed.is_empty() {
-                        return Some(changed);
+                        return self.lives().await.then_some(changed);
                     }
                 }
-                _ = self.beat.tick() => return self.beat().await,
+                _ = self.beat.tick() => return self.lives().await.then(|| Bytes::from_static(b": beat\n\n")),
             }
         }
     }
@@ -95,12 +100,12 @@ impl Viewing {
         bytes.into()
     }
 
-    async fn beat(&self) -> Option<Bytes> {
-        let Some(session) = &self.session else { return Some(Bytes::from_static(b": beat\n\n")) };
-        match self.api.sessions().lives(session).await {
-            Ok(false) => None,
-            // While the database is away nobody sees anything anyway.
-            Ok(true) | Err(_) => Some(Bytes::from_static(b": beat\n\n")),
-        }
+    /// Whether the session still was a moment ago.
+    async fn lives(&mut self) -> bool {
+        let Some(session) = self.session.as_ref().filter(|_| self.looked_at.elapsed() >= LOOK) else { return true };
+        // While the database is away nobody sees anything anyway.
+        let lives = self.api.sessions().lives(session).await.unwrap_or(true);
+        self.looked_at = Instant::now();
+        lives
     }
 }

@@ -108,8 +108,8 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By, subject: Subject) -> R
     match subject {
         Subject::Overview => overview::parts(dashboard, by).await,
         Subject::DeadLetters => dead_letters::parts(api, by).await,
-        Subject::Target(id) => target::parts(api, by, id).await,
-        Subject::Listing(id) => listing::parts(dashboard, by, id).await,
+        Subject::Target(id) => target::live(api, by, id).await,
+        Subject::Listing(id) => listing::live(dashboard, by, id).await,
         Subject::Sync(id) => {
             let found = audit::get(State(api.clone()), by.clone(), Id(id)).await?.0;
             sync::parts(dashboard, by, &found).await

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use domain::access::Permission;
 use maud::{Markup, html};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -13,14 +14,22 @@ use crate::api::input::{Body, Form, Id};
 use crate::api::problem::Problem;
 use crate::api::targets::{self, Reason, RotateCredential, Target};
 use crate::dashboard::layout::Viewer;
+use crate::dashboard::live::Part;
 
 #[derive(Debug, Deserialize)]
 pub(in crate::dashboard) struct Rotation {
     secret: SecretString,
 }
 
-/// Buttons for what the target can do now.
-pub(super) fn bar(viewer: &Viewer, target: &Target) -> Markup {
+/// What the viewer may do to the target now.
+pub(super) fn part(viewer: &Viewer, target: &Target) -> Part {
+    let may = viewer.may(Permission::WriteTargets) && target.lifecycle != "deleted";
+    let content = if may { bar(viewer, target) } else { Markup::default() };
+    Part::new("actions", "What one may do", content)
+}
+
+/// Each has its id, so that what is open or in focus stays itself when others come and go.
+fn bar(viewer: &Viewer, target: &Target) -> Markup {
     let path = |verb: &str| format!("/targets/{}/{verb}", target.target_id);
     let reason = html! {
         label { "Why? It stands in the journal." input name="reason" required maxlength="500" autocomplete="off"; }
@@ -32,12 +41,12 @@ pub(super) fn bar(viewer: &Viewer, target: &Target) -> Markup {
         button.strong { "Rotate" }
     };
     html! { div.actions {
-        @if target.lifecycle == "active" { (viewer.action(&path("pause"), "Pause…", &reason)) }
+        @if target.lifecycle == "active" { div.one #do-pause { (viewer.action(&path("pause"), "Pause…", &reason)) } }
         @if target.lifecycle == "paused" || target.health == "unauthorised" {
-            (viewer.form(&path("resume"), &html! { button { "Resume" } }))
+            div.one #do-resume { (viewer.form(&path("resume"), &html! { button { "Resume" } })) }
         }
-        (viewer.form(&path("check"), &html! { button { "Check now" } }))
-        (viewer.action(&path("credential"), "Rotate secret…", &secret))
+        div.one #do-check { (viewer.form(&path("check"), &html! { button { "Check now" } })) }
+        div.one #do-rotate { (viewer.action(&path("credential"), "Rotate secret…", &secret)) }
     } }
 }
 

@@ -5,7 +5,7 @@ use adapters::event_store::PgEventLog;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::TargetId;
 use domain::recorded::{ChannelEvent, Recorded};
-use domain::target::{Health, TargetEvent};
+use domain::target::{Health, Lifecycle, Settings, TargetEvent};
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -102,7 +102,7 @@ pub(super) async fn holds(
         return Ok(Holds { circuit_known: true, ..Holds::default() });
     };
     let mut held: Vec<Held> = pauses.iter().map(|(hold, until)| over(Holder::ListingPaused, hold, *until)).collect();
-    held.extend(of_target(pool, target).await?);
+    held.extend(of_target(pool, target).await?.over);
     held.extend(circuit::openings(pool, target, all).await?.into_iter().filter_map(|opening| {
         let (holder, from, until) = (Holder::CircuitOpen, opening.opened_at, opening.closed_at?);
         Some(Held { holder, from, until, ms: 0, by: None, reason: None })
@@ -124,14 +124,20 @@ fn over(holder: Holder, hold: &Hold, until: DateTime<Utc>) -> Held {
     Held { holder, from: hold.at, until, ms: 0, by, reason: Some(hold.reason.clone()) }
 }
 
-/// When a target was paused or its credentials refused, as far as that is over.
-async fn of_target(pool: &PgPool, target: TargetId) -> Result<Vec<Held>, NoHistory> {
+/// What keeps a target from sending now.
+pub(super) async fn of_target_now(pool: &PgPool, target: &Settings) -> Result<TargetHolds, NoHistory> {
+    let sends = target.lifecycle != Lifecycle::Paused && target.health != Health::Unauthorised;
+    if sends { Ok(TargetHolds::default()) } else { of_target(pool, target.target_id).await }
+}
+
+/// When a target was paused or its credentials refused.
+async fn of_target(pool: &PgPool, target: TargetId) -> Result<TargetHolds, NoHistory> {
     let log = PgEventLog::new(pool.clone());
     let (id, mut after) = (target.to_string(), 0);
-    let mut told = OfTarget::default();
+    let mut told = TargetHolds::default();
     loop {
         let batch = log.of_aggregate("ChannelTarget", &id, after, BATCH).await?;
-        let Some(last) = batch.last() else { return Ok(told.over) };
+        let Some(last) = batch.last() else { return Ok(told) };
         after = last.sequence;
         for stored in batch {
             told.take(&stored.into_recorded()?);
@@ -139,14 +145,17 @@ async fn of_target(pool: &PgPool, target: TargetId) -> Result<Vec<Held>, NoHisto
     }
 }
 
-#[derive(Default)]
-struct OfTarget {
-    paused: Option<Hold>,
-    refused: Option<Hold>,
+/// What held a target and what holds it now.
+#[derive(Debug, Default)]
+pub(super) struct TargetHolds {
+    /// Somebody has it paused.
+    pub paused: Option<Hold>,
+    /// The channel refuses its credentials.
+    pub refused: Option<Hold>,
     over: Vec<Held>,
 }
 
-impl OfTarget {
+impl TargetHolds {
     fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Target(event) = &recorded.event else { return };
         let at = recorded.recorded_at;

@@ -108,23 +108,45 @@ pub async fn windows(pool: &PgPool, target: &Settings) -> Result<Vec<ScopeWindow
     windows.bind(target.account_scope().to_string()).fetch_all(pool).await
 }
 
-/// Positions around an event among which the calls of the window before it are looked for.
+/// How a target's window stood while something waited, as the recorded calls tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Crowd {
+    /// The most calls that held slots at one moment.
+    pub most: i64,
+    /// For how long they held all of them, in milliseconds.
+    pub full_ms: i64,
+}
+
+/// Positions around a wait among which its calls are looked for.
 const NEARBY: i64 = 5_000;
+/// Of a wait with more positions, the last ones are looked through.
+const MOST: i64 = 50_000;
 
-const CALLS_BEFORE: &str = "
-SELECT count(*) FROM outbound_attempts
-WHERE org_id = $1 AND position BETWEEN $2 - $5 AND $2 + $5 AND target_id = $3
-    AND started_at < $4 AND started_at + make_interval(secs => duration_ms / 1000.0 + $6) > $4";
+const CROWD: &str = "
+WITH held AS (
+    SELECT greatest(started_at, $4) AS taken_at, least(started_at + make_interval(secs => duration_ms / 1000.0 + $6), $5) AS free_at
+    FROM outbound_attempts
+    WHERE org_id = $1 AND target_id = $2 AND position BETWEEN $7 AND $8
+        AND started_at < $5 AND started_at + make_interval(secs => duration_ms / 1000.0 + $6) > $4),
+steps AS (SELECT taken_at AS at, 1 AS step FROM held UNION ALL SELECT free_at, -1 FROM held),
+counted AS (
+    SELECT sum(step) OVER (ORDER BY at, step ROWS UNBOUNDED PRECEDING) AS taken, lead(at) OVER (ORDER BY at, step) - at AS span
+    FROM steps)
+SELECT coalesce(max(taken), 0)::bigint AS most,
+    coalesce(1000 * sum(extract(epoch FROM span)) FILTER (WHERE taken >= $3), 0)::bigint AS full_ms
+FROM counted";
 
-/// How many calls of the target were under way or had been answered within its window when something began; the recorded
-/// ones.
-pub async fn calls_before(
+/// How many calls of a target held slots of its window between two times, and for how long all of its slots: a call holds
+/// one from its start until a window and a margin after its end. By the limit that the target has now. The positions are
+/// those of the two times in the journal.
+pub async fn crowd(
     pool: &PgPool,
     target: &Settings,
-    began_at: DateTime<Utc>,
-    position: i64,
-) -> Result<i64, sqlx::Error> {
-    let calls = sqlx::query_scalar(CALLS_BEFORE).bind(target.org_id.as_str()).bind(position).bind(target.target_id.0);
-    let window_s = f64::from(target.rate_limit.window_ms()) / 1_000.0;
-    calls.bind(began_at).bind(NEARBY).bind(window_s).fetch_one(pool).await
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    (first, last): (i64, i64),
+) -> Result<Crowd, sqlx::Error> {
+    let limit = target.rate_limit;
+    let crowd = sqlx::query_as(CROWD).bind(target.org_id.as_str()).bind(target.target_id.0);
+    let crowd = crowd.bind(i64::from(limit.requests())).bind(from).bind(to).bind(f64::from(limit.rest_ms()) / 1_000.0);
+    crowd.bind(first.max(last - MOST) - NEARBY).bind(last + NEARBY).fetch_one(pool).await
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::held::{Held, Holds};
-use super::history::{History, SyncStory};
-use super::now::Waiting;
+use super::held::{Held, Holds, TargetHolds};
+use super::history::{History, Hold, SyncStory};
+use super::now::{Crowd, Waiting};
 use super::sync::ExplainedSync;
 
 /// A rule that applied to a sync.
@@ -45,10 +45,14 @@ pub enum Rule {
         held_ms: i64,
         /// It is known when the target's circuit was open in that time.
         circuit_known: bool,
-        /// Recorded calls of the target that held a slot of its window when the first attempt began.
+        /// The most recorded calls of the target that held slots of its window at one moment of the wait.
         calls_before: i64,
+        /// For how much of the wait they held all of its slots, by the limit that the target has now.
+        full_ms: i64,
         /// How many the window admits.
         window: u32,
+        /// How long the window is, in milliseconds.
+        window_ms: u32,
     },
     /// Something held it while it waited; what holds it now is told by `next`.
     Held(Held),
@@ -88,7 +92,7 @@ pub(super) fn rules(
     story: &SyncStory,
     explained: &ExplainedSync,
     target: &Settings,
-    calls_before: Option<i64>,
+    crowd: Option<Crowd>,
     holds: Holds,
 ) -> Vec<Rule> {
     let most = RetryPolicy::default().max_attempts;
@@ -101,10 +105,11 @@ pub(super) fn rules(
     if let Some(earlier) = story.supersedes {
         rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
     }
-    if let (Some(first), Some(calls_before)) = (story.attempts.first(), calls_before) {
+    if let (Some(first), Some(Crowd { most: calls_before, full_ms })) = (story.attempts.first(), crowd) {
         let ms = (first.attempt.started_at - story.requested_at).num_milliseconds().max(0);
         let (held_ms, circuit_known) = (holds.first_ms, holds.circuit_known);
-        rules.push(Rule::Waited { ms, held_ms, circuit_known, calls_before, window: target.rate_limit.requests() });
+        let (window, window_ms) = (target.rate_limit.requests(), target.rate_limit.window_ms());
+        rules.push(Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms });
     }
     rules.extend(holds.held.into_iter().map(Rule::Held));
     if let Some(at) = story.creation_at {
@@ -169,46 +174,57 @@ pub struct Next {
     pub because: Vec<String>,
 }
 
-pub(super) fn next(history: &History, target: &Settings, waiting: Option<&Waiting>) -> Next {
+/// Who did it, and why.
+fn by(hold: Option<&Hold>) -> String {
+    hold.map(|hold| format!(" by {}: {}", hold.by, hold.reason)).unwrap_or_default()
+}
+
+/// What keeps the listing from being sent until somebody lets it go.
+fn held(history: &History, target: &Settings, of_target: &TargetHolds) -> Vec<String> {
+    let mut because = Vec::new();
+    if history.listing.state() == Some(LinkState::Paused) {
+        because.push(format!("the listing is paused{}", by(history.hold.as_ref())));
+    }
+    if target.lifecycle == Lifecycle::Paused {
+        because.push(format!("the target is paused{}", by(of_target.paused.as_ref())));
+    }
+    if target.health == Health::Unauthorised {
+        let reason = of_target.refused.as_ref().map(|hold| format!(": {}", hold.reason)).unwrap_or_default();
+        because.push(format!("the channel refuses the target's credentials{reason}"));
+    }
+    because
+}
+
+pub(super) fn next(history: &History, target: &Settings, of_target: &TargetHolds, waiting: Option<&Waiting>) -> Next {
     let listing = &history.listing;
     let nothing =
         |because: String| Next { step: Step::Nothing, sync_id: None, attempt: None, at: None, because: vec![because] };
-    let hold = history.hold.as_ref().map(|hold| format!(" by {}: {}", hold.by, hold.reason)).unwrap_or_default();
     if target.lifecycle == Lifecycle::Deleted {
         return nothing("its target is deleted".to_owned());
     }
     if listing.state() == Some(LinkState::Unlinked) {
-        return nothing(format!("it was unlinked{hold}"));
+        return nothing(format!("it was unlinked{}", by(history.hold.as_ref())));
     }
+    let held = held(history, target, of_target);
     let Some(pending) = listing.pending() else {
-        return nothing(match history.syncs.back().and_then(|last| last.end.as_ref()) {
+        let mut next = nothing(match history.syncs.back().and_then(|last| last.end.as_ref()) {
             Some(end) => format!("its newest sync has ended: {}", end.outcome),
             None => "it never asked for a sync".to_owned(),
         });
+        next.because.extend(held.into_iter().map(|why| format!("the next change of the unit waits, as {why}")));
+        return next;
     };
     let mut next = Next {
         step: Step::Held,
         sync_id: Some(pending.sync_id.0),
         attempt: Some(pending.attempts + 1),
         at: None,
-        because: Vec::new(),
+        because: held,
     };
-    let row = waiting.filter(|row| row.sync_id == pending.sync_id.0);
-    if listing.state() == Some(LinkState::Paused) {
-        next.because.push(format!("the listing is paused{hold}"));
-    }
-    if target.lifecycle == Lifecycle::Paused {
-        let reason = row.and_then(|row| row.target_reason.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
-        next.because.push(format!("the target is paused{reason}"));
-    }
-    if target.health == Health::Unauthorised {
-        let reason = row.and_then(|row| row.health_reason.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
-        next.because.push(format!("the channel refuses the target's credentials{reason}"));
-    }
     if !next.because.is_empty() {
         return next;
     }
-    let Some(row) = row else {
+    let Some(row) = waiting.filter(|row| row.sync_id == pending.sync_id.0) else {
         next.step = Step::NotQueuedYet;
         next.because.push("the read models do not show it yet".to_owned());
         return next;

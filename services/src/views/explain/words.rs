@@ -128,9 +128,22 @@ fn rule(rule: &Rule) -> String {
             format!("Sync {sync_id} took its place while it was tried.")
         }
         Rule::TookPlaceOf { sync_id } => format!("It took the place of sync {sync_id}, which had not ended."),
-        Rule::Waited { ms, held_ms, circuit_known, calls_before, window } => {
+        Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms } => {
             let began = format!("It waited {} for its first attempt", seconds(*ms));
-            waited(&began, *held_ms, *circuit_known, *calls_before, *window, *ms)
+            if *ms < SHORT_MS {
+                return format!("{began}.");
+            }
+            let held = (*held_ms > 0).then(|| format!("for {} of that it was held", seconds(*held_ms)));
+            let full = (*full_ms > 0).then(|| {
+                let slots = format!("{window} in {}", seconds(i64::from(*window_ms)).replace(".0 s", " s"));
+                format!("for {} of that the target's window ({slots}) was full", seconds(*full_ms))
+            });
+            let known: Vec<String> = [Some(began), held, full].into_iter().flatten().collect();
+            let known = known.join("; ");
+            if *held_ms > 0 || ms - full_ms < SHORT_MS {
+                return format!("{known}.");
+            }
+            format!("{known}. {}", unknown(*circuit_known, (*full_ms == 0).then_some((*calls_before, *window))))
         }
         Rule::Held(held) => held_by(held),
         Rule::Retried { class, due_at: None, .. } => format!(
@@ -151,28 +164,21 @@ fn rule(rule: &Rule) -> String {
     }
 }
 
-fn waited(began: &str, held_ms: i64, circuit_known: bool, calls_before: i64, window: u32, ms: i64) -> String {
-    let full = calls_before >= i64::from(window);
-    let slots = format!("; the target's window was full: {calls_before} recorded calls held its {window} slots");
-    if ms < SHORT_MS {
-        return format!("{began}.");
-    }
-    if held_ms > 0 {
-        let slots = if full { slots } else { String::new() };
-        return format!("{began}; for {} of that it was held{slots}.", seconds(held_ms));
-    }
-    if full {
-        return format!("{began}{slots}.");
-    }
+/// What may have taken the time of which nothing is recorded. `room` are the slots that were taken, of those that there are,
+/// where the window was never full.
+fn unknown(circuit_known: bool, room: Option<(i64, u32)>) -> String {
     let none = if circuit_known {
         "no pause and no open circuit is recorded of that time, so"
     } else {
         "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
     };
-    format!(
-        "{began}. The target's window had room, with {calls_before} of {window} slots held by recorded calls; {none} its place \
-         in the queue, or that no dispatcher ran, took the time."
-    )
+    let (room, time) = match room {
+        Some((taken, of)) => {
+            (format!("The target's window had room: recorded calls held at most {taken} of its {of} slots; "), "time")
+        }
+        None => ("For the rest: ".to_owned(), "rest"),
+    };
+    format!("{room}{none} its place in the queue, or that no dispatcher ran, took the {time}.")
 }
 
 fn held_by(held: &Held) -> String {
@@ -240,12 +246,22 @@ mod tests {
 
     #[test]
     fn a_wait_without_a_known_reason_says_what_is_not_known() {
-        let told = |held_ms, circuit_known, calls_before| {
-            rule(&Rule::Waited { ms: 9_000, held_ms, circuit_known, calls_before, window: 12 })
+        let told = |held_ms, circuit_known, calls_before, full_ms| {
+            let (ms, window, window_ms) = (9_000, 12, 10_000);
+            rule(&Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms })
         };
-        assert_eq!(told(4_500, true, 0), "It waited 9.0 s for its first attempt; for 4.5 s of that it was held.");
-        assert!(told(0, true, 12).contains("the target's window was full"));
-        assert!(told(0, true, 3).contains("no pause and no open circuit is recorded of that time"));
-        assert!(told(0, false, 3).contains("whether the target's circuit was open is not known"));
+        assert_eq!(told(4_500, true, 0, 0), "It waited 9.0 s for its first attempt; for 4.5 s of that it was held.");
+        let full =
+            "It waited 9.0 s for its first attempt; for 8.8 s of that the target's window (12 in 10 s) was full.";
+        assert_eq!(told(0, true, 12, 8_800), full);
+        let rest = told(0, true, 12, 3_000);
+        assert!(rest.contains("for 3.0 s of that the target's window") && rest.contains("took the rest"), "{rest}");
+        assert!(!rest.contains("had room"), "{rest}");
+        let room = told(0, true, 3, 0);
+        assert!(
+            room.contains("no pause and no open circuit is recorded of that time")
+                && room.contains("at most 3 of its 12")
+        );
+        assert!(told(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
     }
 }
