@@ -110,6 +110,7 @@ fn rows() -> Vec<Row> {
         (Of("QueuedSync"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Waiting"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Rule"), &["window"], wide(&REQUESTS)),
+        (Of("Rule"), &["window_ms"], wide(&WINDOW_MS)),
         (Of("Rule"), &["of"], Bound::Within(1..=attempts)),
         (Of("ScopeWindow"), &["requests"], wide(&REQUESTS)),
         (Of("ScopeWindow"), &["window_ms"], wide(&WINDOW_MS)),
