@@ -78,8 +78,10 @@ async fn a_secret_and_a_token_that_are_said_back_are_in_no_report() {
         let words = format!("we know you by {secret}, by {} and by {TOKEN}, too", in_a_form(secret));
         let fail = json!({ "status": "fail", "message": words, "seen": [{ "as": words }], secret: TOKEN });
         let taken = json!({ "status": "success", "result": { "description": words } });
+        // Who gets no token knows of none.
+        let refused = json!({ "status": "fail", "message": words.replace(TOKEN, secret) });
         join_all([
-            says_back(secret, (401, fail.clone()), (200, json!({})), OutcomeClass::Unauthorised),
+            says_back(secret, (401, refused), (200, json!({})), OutcomeClass::Unauthorised),
             says_back(secret, issued.clone(), (422, fail.clone()), OutcomeClass::Rejected),
             says_back(secret, issued.clone(), (200, fail), OutcomeClass::Rejected),
             says_back(secret, issued.clone(), (503, json!(words)), OutcomeClass::Transient),
