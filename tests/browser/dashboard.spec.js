@@ -211,7 +211,7 @@ test("a target that needs credentials says so, and shows every attempt and check
   await expect(row.locator(".state.bad").filter({ hasText: "needs credentials" })).toBeVisible();
   await expect(row.locator(".state.good")).toHaveCount(0);
   await page.goto(`/targets/${things.refused}`);
-  await expect(page.locator("#now")).toContainText("rotate its secret");
+  await expect(page.locator("#now")).toContainText("rotates its secret");
   await expect(page.locator("#now .state.good")).toHaveCount(0);
   await expect(page.locator("#health div").filter({ hasText: /^Last failure/ })).toContainText("(check)");
   // A sync that waits has ended in no way yet, and its attempt counts.
@@ -302,7 +302,8 @@ test("events that come while somebody reads move nothing, and are shown when the
   await expect(page.locator("#next")).toContainText("Nothing");
   expect(await place()).toBe(before);
   await expect(call).toHaveAttribute("open", "");
-  expect(await page.evaluate(() => window.shifts)).toEqual([]);
+  // Words that change in their own place count for a thousandth; a row that moved would be a hundredth and more.
+  expect(await page.evaluate(() => window.shifts.reduce((all, one) => all + one, 0))).toBeLessThan(0.008);
   await page.screenshot({ path: `${process.env.SCREENSHOTS}/listing-news-light-desktop.png` });
   await show.click();
   await expect(page.locator("#timeline li").first()).toContainText("accepted");

@@ -75,7 +75,7 @@ fn a_sync_that_waits_is_explained_by_every_id_that_somebody_may_have() {
     caught_up(&world);
     let next = explained(&world, &listing)["next"].clone();
     assert_eq!(next["step"], "held");
-    assert_eq!(next["because"], json!(["the target is paused: the owner is on holiday"]));
+    assert_eq!(next["because"], json!(["the target is paused by tester: the owner is on holiday"]));
 }
 
 #[test]
