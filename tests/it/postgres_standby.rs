@@ -6,13 +6,13 @@ use std::time::Duration;
 use domain::window::RateLimit;
 use end_to_end::postgres_server::PostgresServer;
 use end_to_end::server_tools::Tools;
-use end_to_end::unit::{described, names, unit};
+use end_to_end::unit::{all_described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
-use serde_json::Value;
 use sqlx::PgPool;
 
-const READ_MODELS: [&str; 5] = ["channel_targets", "channel_listings", "outbound_audit", "target_health", "sync_queue"];
+/// From the promotion to the last state at the channel.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the journal says up to a position.
 async fn journal(pool: &PgPool, up_to: i64) -> anyhow::Result<String> {
@@ -31,29 +31,6 @@ async fn keep_in_step(primary: &PostgresServer) -> anyhow::Result<()> {
         Ok(if count == 1 { Ok(()) } else { Err("it is not".to_owned()) })
     })
     .await
-}
-
-/// The description of each unit is at the channel, once.
-async fn are_at_the_channel(world: &World, account: u64, units: usize, description: &str) -> anyhow::Result<()> {
-    wait_until("each unit's last state is at the channel", Duration::from_secs(120), || async {
-        let listings = world.sandbox.listings(account).await?;
-        let there = listings.iter().filter(|listing| listing["description"] == description).count();
-        Ok(if there == units { Ok(()) } else { Err(format!("{there} of {}", listings.len())) })
-    })
-    .await?;
-    world.drained(Duration::from_secs(60)).await?;
-    assert_eq!(world.sandbox.listings(account).await?.len(), units, "no listing twice");
-    assert_eq!(world.sandbox.account(account).await?["duplicate_references"], 0);
-    world.audit_is_whole().await?;
-    for name in READ_MODELS {
-        let (code, printed, error) = world.run(&["projections", "verify", name])?;
-        assert_eq!(code, 0, "{name} differs from its rebuild: {printed} {error}");
-    }
-    Ok(())
-}
-
-fn all_described(units: &[String], revision: u64, description: &str) -> Vec<Value> {
-    units.iter().map(|name| described(name, revision, description)).collect()
 }
 
 /// The most calls in a window, wherever it begins.
@@ -96,7 +73,8 @@ async fn a_standby_in_step_takes_over_and_nothing_is_lost() -> anyhow::Result<()
     let _service = world.serve("")?;
     world.publish(&all_described(&units, 3, "After the promotion.")).await?;
     world.taken(60, 3).await?;
-    are_at_the_channel(&world, 8700, 60, "After the promotion.").await?;
+    world.are_at_the_channel(8700, 60, "After the promotion.", PATIENCE).await?;
+    world.read_models_are_right()?;
     let worst = fullest_window(&world, 8700, 2_000).await?;
     assert!(worst <= Some(30), "{worst:?} calls came within 2 s, where 30 may");
     world.close().await
@@ -166,7 +144,8 @@ async fn lose_the_tail(account: u64) -> anyhow::Result<AfterLostTail> {
     })
     .await?;
     world.publish(&all_described(&units, 3, "After the promotion.")).await?;
-    are_at_the_channel(&world, account, 12, "After the promotion.").await?;
+    world.are_at_the_channel(account, 12, "After the promotion.", PATIENCE).await?;
+    world.read_models_are_right()?;
     let printed = service.printed();
     assert!(printed.contains("events that the journal lost"), "the relay says it: {printed}");
     let arrivals = world.sandbox.arrivals(account).await?;

@@ -11,7 +11,7 @@ use end_to_end::api::Api;
 use end_to_end::postgres_server::PostgresServer;
 use end_to_end::process::Process;
 use end_to_end::server_tools::Tools;
-use end_to_end::unit::{described, names, unit};
+use end_to_end::unit::{all_described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
 use serde_json::Value;
@@ -28,22 +28,12 @@ async fn with_listings(world: &World, account: u64, units: &[String]) -> anyhow:
 }
 
 async fn publish(world: &World, units: &[String], revision: u64, description: &str) -> anyhow::Result<()> {
-    let changed: Vec<Value> = units.iter().map(|name| described(name, revision, description)).collect();
-    world.publish(&changed).await
+    world.publish(&all_described(units, revision, description)).await
 }
 
 /// Nothing was lost, doubled or given up, and nobody had to do anything.
 async fn all_is_well(world: &World, account: u64, units: usize, description: &str) -> anyhow::Result<()> {
-    wait_until("each unit's last state is at the channel", Duration::from_secs(90), || async {
-        let listings = world.sandbox.listings(account).await?;
-        let there = listings.iter().filter(|listing| listing["description"] == description).count();
-        Ok(if there == units { Ok(()) } else { Err(format!("{there} of {}", listings.len())) })
-    })
-    .await?;
-    world.drained(Duration::from_secs(60)).await?;
-    assert_eq!(world.sandbox.listings(account).await?.len(), units, "no listing twice");
-    assert_eq!(world.sandbox.account(account).await?["duplicate_references"], 0);
-    world.audit_is_whole().await?;
+    world.are_at_the_channel(account, units, description, Duration::from_secs(90)).await?;
     let lost =
         "SELECT count(*) FROM outbound_audit WHERE outcome NOT IN ('accepted', 'superseded', 'skipped_unchanged')";
     assert_eq!(world.count(lost).await?, 0);

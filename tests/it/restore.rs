@@ -11,8 +11,6 @@ use end_to_end::world::World;
 use services::relay::{POSITION, event_id, position_header};
 use sqlx::PgPool;
 
-const READ_MODELS: [&str; 5] = ["channel_targets", "channel_listings", "outbound_audit", "target_health", "sync_queue"];
-
 /// What the journal says up to a position.
 async fn journal(pool: &PgPool, up_to: i64) -> anyhow::Result<String> {
     let sql = "SELECT md5(string_agg(e::text, '|' ORDER BY position)) FROM events AS e WHERE position <= $1";
@@ -23,14 +21,6 @@ async fn journal(pool: &PgPool, up_to: i64) -> anyhow::Result<String> {
 async fn snapshots(pool: &PgPool) -> anyhow::Result<BTreeSet<String>> {
     let rows: Vec<String> = sqlx::query_scalar("SELECT md5(s::text) FROM unit_snapshots AS s").fetch_all(pool).await?;
     Ok(rows.into_iter().collect())
-}
-
-fn read_models_are_what_the_journal_says(world: &World) -> anyhow::Result<()> {
-    for name in READ_MODELS {
-        let (code, printed, error) = world.run(&["projections", "verify", name])?;
-        assert_eq!(code, 0, "{name} differs from its rebuild: {printed} {error}");
-    }
-    Ok(())
 }
 
 /// At the channel once each, and never more calls in a window than there may be.
@@ -97,7 +87,7 @@ async fn a_backup_taken_under_load_goes_on_beside_an_empty_nats() -> anyhow::Res
     assert_eq!(journal(&world.pool, up_to).await?, journal(&original, up_to).await?, "row for row");
     assert!(snapshots(&world.pool).await?.is_subset(&snapshots(&original).await?), "and the units that it refers to");
     original.close().await;
-    read_models_are_what_the_journal_says(&world)?;
+    world.read_models_are_right()?;
 
     let _service = world.serve("")?;
     world.nats.ensure_streams().await?;
@@ -109,7 +99,7 @@ async fn a_backup_taken_under_load_goes_on_beside_an_empty_nats() -> anyhow::Res
     world.drained(Duration::from_secs(30)).await?;
     nothing_is_doubled(&world, 8600, 60, 40).await?;
     world.audit_is_whole().await?;
-    read_models_are_what_the_journal_says(&world)?;
+    world.read_models_are_right()?;
     let (code, printed, _) = world.run(&["doctor", "--allow-private-channels"])?;
     assert_eq!(code, 0, "{printed}");
     world.close().await
@@ -151,7 +141,7 @@ async fn an_older_database_goes_on_beside_newer_streams_and_takes_in_again_what_
     world.drained(Duration::from_secs(120)).await?;
     nothing_is_doubled(&world, 8610, 30, 100).await?;
     world.audit_is_whole().await?;
-    read_models_are_what_the_journal_says(&world)?;
+    world.read_models_are_right()?;
     world.publish(&[described("villa-027", 3, "After the restore.")]).await?;
     is_at_the_channel(&world, 8610, "After the restore.").await?;
     world.drained(Duration::from_secs(30)).await?;

@@ -23,6 +23,11 @@ pub fn described(name: &str, revision: u64, description: &str) -> Value {
     message
 }
 
+/// The same of many.
+pub fn all_described(names: &[String], revision: u64, description: &str) -> Vec<Value> {
+    names.iter().map(|name| described(name, revision, description)).collect()
+}
+
 /// The same with the first range of its calendar taken or free: availability changes, nothing else.
 pub fn first_range(name: &str, revision: u64, available: bool) -> Value {
     let mut message = unit(name, revision);

@@ -402,6 +402,40 @@ impl World {
         Ok(rows)
     }
 
+    /// Every read model is what the journal says.
+    pub fn read_models_are_right(&self) -> anyhow::Result<()> {
+        for model in projections::all() {
+            let name = model.name();
+            let (code, printed, error) = self.run(&["projections", "verify", name])?;
+            ensure!(code == 0, "{name} differs from its rebuild: {printed} {error}");
+        }
+        Ok(())
+    }
+
+    /// So many listings of an account, once each and all with this description, by the end of `patience`; nothing waits any
+    /// more, and the audit is whole.
+    pub async fn are_at_the_channel(
+        &self,
+        account: u64,
+        listings: usize,
+        description: &str,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
+        wait_until("each unit's last state is at the channel", patience, || async {
+            let all = self.sandbox.listings(account).await?;
+            let there = all.iter().filter(|listing| listing["description"] == description).count();
+            Ok(if there == listings { Ok(()) } else { Err(format!("{there} of {}", all.len())) })
+        })
+        .await?;
+        self.drained(Duration::from_secs(60)).await?;
+        let all = self.sandbox.listings(account).await?.len();
+        ensure!(all == listings, "{all} listings where {listings} should be: none twice, none missing");
+        let doubled = self.sandbox.account(account).await?["duplicate_references"].clone();
+        ensure!(doubled == 0, "{doubled} references twice");
+        self.audit_is_whole().await?;
+        Ok(())
+    }
+
     /// Deletes a stream behind the service's back.
     pub async fn delete_stream(&self, kind: StreamKind) -> anyhow::Result<()> {
         let name = self.nats.stream_config(kind)?.name;

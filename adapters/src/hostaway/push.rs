@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::channel::{RejectedPart, Section};
+use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::ids::ExternalId;
 use domain::listing::Progress;
 use domain::outcome::OutcomeClass;
@@ -162,9 +162,9 @@ impl<'a> Run<'a> {
 
 /// Listing ids are numbers at Hostaway; anything else would change the path that it is written into.
 pub(super) fn checked_id(id: &ExternalId) -> Result<String, Failure> {
-    if !id.0.is_empty() && id.0.len() <= 20 && id.0.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(id.0.clone());
-    }
-    let why = format!("{:?} is not the id of a listing at Hostaway, which is a number", id.0);
-    Err(Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing))
+    let given = ChannelKind::Hostaway.external_id(&id.0);
+    given.map(|ExternalId(id)| id).map_err(|_| {
+        let why = format!("{:?} is not the id of a listing at Hostaway, which is a number", id.0);
+        Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing)
+    })
 }

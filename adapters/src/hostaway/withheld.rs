@@ -1,6 +1,6 @@
 //! The secret and the tokens of a session: a channel may say them back in an answer, and no pattern knows what they look like.
 
-use std::cmp::Reverse;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -12,33 +12,40 @@ const SHORTEST_CHARS: usize = 4;
 
 /// Values that no word of a channel's may show, as they are and as JSON and URLs write them.
 #[derive(Default)]
-pub(super) struct Withheld(Vec<Zeroizing<String>>);
+pub(super) struct Withheld {
+    values: Vec<Zeroizing<String>>,
+    /// What each value may look like, made where a channel's words are kept: most calls need none of it.
+    forms: OnceLock<Vec<Zeroizing<String>>>,
+}
 
 impl Withheld {
     /// Withholds a value from now on.
     pub fn add(&mut self, value: &str) {
-        if value.chars().count() < SHORTEST_CHARS || self.0.iter().any(|known| known.as_str() == value) {
-            return;
+        if value.chars().count() >= SHORTEST_CHARS && !self.values.iter().any(|known| known.as_str() == value) {
+            self.values.push(Zeroizing::new(value.to_owned()));
+            self.forms.take();
         }
-        for form in forms(value) {
-            if form.chars().count() >= SHORTEST_CHARS && !self.0.contains(&form) {
-                self.0.push(form);
-            }
-        }
-        // A value may stand in another one: the longest goes first, or the rest of it would stay.
-        self.0.sort_by_key(|form| Reverse(form.len()));
     }
 
     /// The text with a mask wherever one of the values stands.
     pub fn hidden(&self, text: &str) -> String {
         let mut told = text.to_owned();
-        for form in &self.0 {
+        for form in self.forms.get_or_init(|| all_forms(&self.values)) {
             if told.contains(form.as_str()) {
                 told = told.replace(form.as_str(), MASK);
             }
         }
         told
     }
+}
+
+fn all_forms(values: &[Zeroizing<String>]) -> Vec<Zeroizing<String>> {
+    let mut all: Vec<_> = values.iter().flat_map(|value| forms(value)).collect();
+    all.retain(|form| form.chars().count() >= SHORTEST_CHARS);
+    // A value may stand in another one: the longest goes first, or the rest of it would stay.
+    all.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.as_str().cmp(other.as_str())));
+    all.dedup();
+    all
 }
 
 /// The value itself, without blanks around it, in JSON (some escape slashes), in a form and in a path.

@@ -49,7 +49,7 @@ pub(super) async fn page(
     let older = shown.before.is_some();
     let parts = match shown.before {
         Some(before) => vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?],
-        None => parts(&dashboard, &viewer.by, id).await?,
+        None => parts(&dashboard, &viewer.by, &listing).await?,
     };
     let body = html! {
         p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
@@ -66,20 +66,18 @@ pub(super) async fn page(
 pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
     let listing = get(State(dashboard.api.clone()), by.clone(), Id(id)).await?.1;
     let mut live = vec![actions::part(&Viewer::shared(by.clone()), &listing)];
-    live.extend(parts(dashboard, by, id).await?);
+    live.extend(parts(dashboard, by, &listing).await?);
     Ok(live)
 }
 
-async fn parts(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
-    let api = &dashboard.api;
-    let listing = get(State(api.clone()), by.clone(), Id(id)).await?.1;
-    let mut reader = Reader::open(api.pool(), &by.caller).await?;
-    let next = next::show(&mut reader, &listing).await?;
+async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
+    let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
+    let next = next::show(&mut reader, listing).await?;
     drop(reader);
     Ok(vec![
-        Part::new("now", "Now", now(&listing)),
+        Part::new("now", "Now", now(listing)),
         Part::new("next", "What happens next", next),
-        timeline(dashboard, by, id, None).await?,
+        timeline(dashboard, by, listing.listing_id, None).await?,
     ])
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid
     let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
     let changes = history::changes(&mut reader, id).await?;
     drop(reader);
-    let parts = parts(&api, &viewer.by, id).await?;
+    let parts = parts(&api, &viewer.by, &target).await?;
     let body = html! {
         p.trail { a href="/targets" { "Targets" } }
         h1 { (target.name) }
@@ -56,19 +56,18 @@ pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid
 pub(super) async fn live(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
     let target = get(State(api.clone()), by.clone(), Id(id)).await?.1;
     let mut live = vec![actions::part(&Viewer::shared(by.clone()), &target)];
-    live.extend(parts(api, by, id).await?);
+    live.extend(parts(api, by, &target).await?);
     Ok(live)
 }
 
-async fn parts(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
-    let target = get(State(api.clone()), by.clone(), Id(id)).await?.1;
+async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem> {
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
-    let windows = window::of(&mut reader, &target).await?;
-    let queue = work::queue(&mut reader, id).await?;
-    let errors = errors::show(&mut reader, id).await?;
-    let health = health_part(&mut reader, by, &target).await?;
+    let windows = window::of(&mut reader, target).await?;
+    let queue = work::queue(&mut reader, target.target_id).await?;
+    let errors = errors::show(&mut reader, target.target_id).await?;
+    let health = health_part(&mut reader, by, target).await?;
     Ok(vec![
-        Part::new("now", "Now", now(&target)),
+        Part::new("now", "Now", now(target)),
         Part::new("window", "Windows, as the limiter sees them", window::show(&windows)),
         Part::new("queue", "Queue", queue),
         Part::new("errors", "Last 200 syncs: attempts that failed, and how syncs ended", errors),
