@@ -12,8 +12,6 @@ use domain::ids::{AccountId, OrgId, UnitId};
 use domain::unit::UnitChanged;
 use sqlx::PgPool;
 
-use crate::postgres::begin;
-
 pub use loader::SnapshotLoader;
 
 /// A unit as a message showed it.
@@ -77,7 +75,7 @@ impl UnitStore {
         Self { pool }
     }
 
-    /// Keeps snapshots and moves each unit to its newest revision. One transaction, idempotent, any order.
+    /// Keeps snapshots and moves each unit to its newest revision. One statement, idempotent, any order.
     ///
     /// The commit does not wait for the disk. Whoever tells others that a unit is kept commits something after it, such
     /// as the tally: the log is written in order.
@@ -91,27 +89,17 @@ impl UnitStore {
         let units: Vec<String> = sorted.iter().map(|s| s.unit_id.to_string()).collect();
         let revisions: Vec<i64> = sorted.iter().map(|s| db_revision(s.revision)).collect();
         let bodies: Vec<&str> = sorted.iter().map(|s| s.body.as_str()).collect();
-        let mut transaction = begin(&self.pool).await?;
-        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
         sqlx::query!(
             r#"
-            INSERT INTO unit_snapshots (hash, org_id, account_id, unit_id, revision, body)
-            SELECT hash, org_id, account_id, unit_id, revision, body::json
-            FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
-                AS u (hash, org_id, account_id, unit_id, revision, body)
-            ON CONFLICT (hash) DO NOTHING
-            "#,
-            &hashes,
-            &orgs,
-            &accounts,
-            &units,
-            &revisions,
-            &bodies as &[&str]
-        )
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query!(
-            r#"
+            WITH setting AS MATERIALIZED (
+                SELECT set_config('synchronous_commit', 'off', true)
+            ), kept AS (
+                INSERT INTO unit_snapshots (hash, org_id, account_id, unit_id, revision, body)
+                SELECT hash, org_id, account_id, unit_id, revision, body::json
+                FROM setting CROSS JOIN unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+                    AS u (hash, org_id, account_id, unit_id, revision, body)
+                ON CONFLICT (hash) DO NOTHING
+            )
             INSERT INTO units (org_id, unit_id, account_id, revision, hash)
             SELECT DISTINCT ON (org_id, unit_id) org_id, unit_id, account_id, revision, hash
             FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[])
@@ -126,11 +114,12 @@ impl UnitStore {
             &orgs,
             &accounts,
             &units,
-            &revisions
+            &revisions,
+            &bodies as &[&str]
         )
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
     }
 
     /// The newest snapshot of a unit.

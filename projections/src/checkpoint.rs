@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::column::column;
 use crate::error::Error;
@@ -16,10 +16,14 @@ pub(crate) struct Advance {
 
 // A plan made while a table is small must not scan it when it is big: keys are always looked up by index.
 // Commits need not wait for the disk: rows and checkpoint are lost together, and the journal still has the events.
-const TUNE: &str = "
-SELECT set_config(setting, value, $1) FROM (VALUES
-    ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'),
-    ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')) AS settings (setting, value)";
+const SETTINGS: [&str; 6] = [
+    "synchronous_commit = off",
+    "plan_cache_mode = force_generic_plan",
+    "jit = off",
+    "enable_seqscan = off",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+];
 
 const LOCK: &str = "
 SELECT name, position FROM public.projection_checkpoints WHERE name = ANY($1) ORDER BY name FOR UPDATE";
@@ -33,9 +37,17 @@ UPDATE public.projection_checkpoints AS checkpoint SET
 FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS new (name, position, events)
 WHERE checkpoint.name = new.name";
 
-/// Sets how statements of projections run, for this transaction or for the whole connection.
-pub(crate) async fn tune(connection: &mut PgConnection, transaction_only: bool) -> Result<(), Error> {
-    sqlx::query(TUNE).bind(transaction_only).execute(connection).await?;
+/// Begins a transaction in which statements of projections run, settings and all in one round trip.
+pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
+    let settings: String = SETTINGS.iter().map(|setting| format!("; SET LOCAL {setting}")).collect();
+    Ok(pool.begin_with(format!("BEGIN{settings}")).await?)
+}
+
+/// Sets how statements of projections run on this connection from now on.
+pub(crate) async fn tune(connection: &mut PgConnection) -> Result<(), Error> {
+    for setting in SETTINGS {
+        sqlx::query(&format!("SET {setting}")).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -64,7 +64,7 @@ impl Runner {
         if !locked {
             return Err(Error::RebuildRunning(name.to_owned()));
         }
-        checkpoint::tune(&mut connection, false).await?;
+        checkpoint::tune(&mut connection).await?;
         let mirror = Mirror::of(projection.as_ref());
         Ok(Site { projection, connection, mirror, done: Rebuilt { position: Position(0), events: 0 } })
     }

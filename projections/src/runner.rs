@@ -61,8 +61,7 @@ impl Runner {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.pool.begin().await?;
-        checkpoint::tune(&mut transaction, true).await?;
+        let mut transaction = checkpoint::begin(&self.pool).await?;
         let checkpoints = checkpoint::lock(&mut transaction, &self.names()).await?;
         let mut advances = Vec::new();
         for (projection, checkpoint) in self.projections.iter().zip(checkpoints) {

@@ -79,7 +79,9 @@ impl Relay {
         loop {
             // Once more after the stop, and no further: what other processes append meanwhile is the next relay's.
             let last_pass = stop.is_cancelled();
-            if self.log.head().await? > settled {
+            // What this process has appended needs no look.
+            let appended = Position(*self.appended.borrow());
+            if appended > settled || self.log.head().await? > settled {
                 settled = self.log.settled_position().await?;
             }
             let mut ahead = None;

@@ -12,16 +12,18 @@ use sqlx::{Postgres, Transaction};
 pub const LONGEST_HOLD: Duration = Duration::from_secs(25);
 
 /// Names this database and its history: a promotion begins a new timeline, a restored backup has another oid.
-const SERVER: &str = "(SELECT system_identifier FROM pg_control_system())
-    || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
-    || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())";
-
-/// Whether the windows are on the server that they were on before.
-pub(super) async fn is_where_it_was(transaction: &mut Transaction<'_, Postgres>) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(&format!("SELECT (SELECT server FROM dispatch_server) IS NOT DISTINCT FROM ({SERVER})"))
-        .fetch_one(&mut **transaction)
-        .await
+macro_rules! server {
+    () => {
+        "(SELECT system_identifier FROM pg_control_system())
+            || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+            || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"
+    };
 }
+const SERVER: &str = server!();
+
+/// Whether the windows are on the server that they were on before: for the statement that locks lanes, once in each.
+pub(super) const IS_WHERE_IT_WAS: &str =
+    concat!("(SELECT (SELECT server FROM dispatch_server) IS NOT DISTINCT FROM (", server!(), "))");
 
 /// Takes note of the server that the windows are on now. On another one than before every slot rests.
 pub(super) async fn rest(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {

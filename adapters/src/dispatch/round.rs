@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use domain::ids::{ListingId, OrgId, TargetId};
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
 use sqlx::{FromRow, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::failover::{self, IS_WHERE_IT_WAS};
 use super::scope::ACCOUNT_SCOPE;
 use super::wake::{self, PlannedLane};
 use super::{CALLABLE, CLAIMABLE, DispatchStore, Lease, SlotHold};
@@ -117,18 +120,14 @@ impl DispatchStore {
     /// Two statements, because a lock that another dispatcher has just let go is granted under a snapshot that does
     /// not show what that dispatcher took: read together, both would take the same slots.
     pub async fn open_round(&self, request: &RoundRequest) -> Result<Round<'_>, sqlx::Error> {
-        let mut transaction = self.begin_round().await?;
         let waiting: Vec<Uuid> = request.waiting.iter().map(|target| target.0).collect();
-        let locked: Vec<Uuid> = sqlx::query_scalar(&format!(
-            "SELECT l.target_id FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
+        let lock = format!(
+            "SELECT l.target_id, {IS_WHERE_IT_WAS} FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
              WHERE (l.target_id = ANY($1) OR ($3 AND l.wake_at <= now())) AND {CALLABLE}
              ORDER BY (l.target_id = ANY($1)) DESC, l.wake_at LIMIT $2 FOR UPDATE OF l SKIP LOCKED"
-        ))
-        .bind(&waiting)
-        .bind(request.lanes)
-        .bind(request.due)
-        .fetch_all(&mut *transaction)
-        .await?;
+        );
+        let lock = || sqlx::query_as(&lock).bind(&waiting).bind(request.lanes).bind(request.due);
+        let (mut transaction, locked) = self.lock(lock).await?;
         let mut closed = Vec::new();
         if waiting.iter().any(|target| !locked.contains(target)) {
             closed = sqlx::query_scalar(&format!(
@@ -150,13 +149,34 @@ impl DispatchStore {
 
     /// Opens a round over one lane, for a slot of a check: whatever state its target is in, and without its work.
     pub async fn open_check(&self, target: TargetId) -> Result<Round<'_>, sqlx::Error> {
-        let mut transaction = self.begin_round().await?;
-        let lock = "SELECT target_id FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE SKIP LOCKED";
-        let locked: Vec<Uuid> = sqlx::query_scalar(lock).bind(target.0).fetch_all(&mut *transaction).await?;
+        let lock = format!(
+            "SELECT target_id, {IS_WHERE_IT_WAS} FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE SKIP LOCKED"
+        );
+        let (mut transaction, locked) = self.lock(|| sqlx::query_as(&lock).bind(target.0)).await?;
         let rows = look(&mut transaction, &locked, 0, true).await?;
         Ok(Round { store: self, transaction, locked, lanes: lanes(rows), closed: Vec::new() })
     }
+
+    /// A durable transaction with lanes locked in which slots can be taken. On another server than before all slots rest
+    /// first, in a transaction of its own: a round that gives nothing is not written.
+    async fn lock<'q>(
+        &self,
+        lock: impl Fn() -> Lock<'q>,
+    ) -> Result<(Transaction<'static, Postgres>, Vec<Uuid>), sqlx::Error> {
+        loop {
+            let mut transaction = self.begin(true).await?;
+            let locked = lock().fetch_all(&mut *transaction).await?;
+            if locked.iter().all(|(_, is_where_it_was)| *is_where_it_was) {
+                return Ok((transaction, locked.into_iter().map(|(target, _)| target).collect()));
+            }
+            transaction.rollback().await?;
+            failover::rest(self.begin(true).await?).await?;
+        }
+    }
 }
+
+/// A statement that locks lanes and says of each whether the windows are where they were.
+type Lock<'q> = QueryAs<'q, Postgres, (Uuid, bool), PgArguments>;
 
 /// The slots of lanes that are locked, and so many listings with work that is due in each. A check under way has one
 /// slot of its lane to itself, or a busy lane would never have one for it.

@@ -3,6 +3,8 @@
 //! The intake stores a unit's revision first and asks this second; a link reads the unit's revision after its own
 //! commit. Whatever the order, one of the two sees the other, which no lagging read model could promise.
 
+use std::collections::HashSet;
+
 use domain::ids::{ListingId, OrgId, TargetId, UnitId};
 use uuid::Uuid;
 
@@ -54,16 +56,30 @@ impl Journal {
         Ok(listings.collect())
     }
 
-    /// Which of these organisations ever had a target.
-    pub async fn known_orgs(&self, orgs: &[String]) -> Result<Vec<String>, sqlx::Error> {
-        sqlx::query_scalar!(
+    /// Which of these organisations ever had a target. One that had stays known, so that it is asked for once.
+    pub async fn known_orgs(&self, mut orgs: Vec<String>) -> Result<HashSet<String>, sqlx::Error> {
+        let mut known = HashSet::new();
+        orgs.retain(|org| {
+            let is_new = self.known().get(org).is_none();
+            if !is_new {
+                known.insert(org.clone());
+            }
+            is_new
+        });
+        if orgs.is_empty() {
+            return Ok(known);
+        }
+        let found = sqlx::query_scalar!(
             r#"
             SELECT o.org_id AS "org_id!" FROM unnest($1::text[]) AS o (org_id)
             WHERE EXISTS (SELECT 1 FROM events e WHERE e.event_type = 'TargetCreated' AND e.org_id = o.org_id)
             "#,
-            orgs
-        )
-        .fetch_all(self.pool())
-        .await
+            &orgs
+        );
+        for org in found.fetch_all(self.pool()).await? {
+            self.known().insert(org.clone(), ());
+            known.insert(org);
+        }
+        Ok(known)
     }
 }

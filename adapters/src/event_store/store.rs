@@ -7,6 +7,7 @@ use cqrs_es::persist::{EventUpcaster, PersistedEventRepository, SerializedEvent}
 use cqrs_es::{Aggregate, AggregateContext, AggregateError, DomainEvent, EventEnvelope, EventStore};
 use domain::upcast::upcasters;
 use postgres_es::PostgresEventRepository;
+use quick_cache::sync::Cache;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use sqlx::PgPool;
@@ -42,6 +43,9 @@ pub struct Moved {
     pub version: i64,
 }
 
+/// Organisations whose being known is remembered.
+const KNOWN_ORGS: usize = 10_000;
+
 /// How the journal is tuned.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOptions {
@@ -63,6 +67,7 @@ struct Inner {
     commits: mpsc::Sender<CommitRequest>,
     loads: GroupedLoads<StreamRequest, Loaded>,
     cache: AggregateCache,
+    known_orgs: Cache<String, ()>,
     upcasters: Vec<Box<dyn EventUpcaster>>,
     head: watch::Receiver<i64>,
     options: JournalOptions,
@@ -112,6 +117,7 @@ impl Journal {
         let inner = Inner {
             repository: PostgresEventRepository::new(pool.clone()),
             cache: AggregateCache::new(options.cached_aggregates),
+            known_orgs: Cache::new(KNOWN_ORGS),
             upcasters: upcasters(),
             loads: grouped_loads(&pool),
             pool,
@@ -134,6 +140,11 @@ impl Journal {
     #[must_use]
     pub fn expecting(&self, version: i64) -> Self {
         Self { expected: Some(version), ..self.clone() }
+    }
+
+    /// Organisations that ever had a target, as far as they were asked for.
+    pub(super) fn known(&self) -> &Cache<String, ()> {
+        &self.inner.known_orgs
     }
 
     /// The pool that the journal works on.

@@ -78,9 +78,13 @@ impl Nats {
         let unknown = |error: &dyn std::fmt::Display| BatchError::Unknown(error.to_string());
         let batch_id = Uuid::now_v7().simple().to_string();
         let count = messages.len();
+        // For a batch the server opens files of its own first, for one message as for a thousand.
+        let alone = count == 1;
         for (index, mut message) in messages.into_iter().enumerate() {
-            message.headers.insert(NATS_BATCH_ID, batch_id.as_str());
-            message.headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
+            if !alone {
+                message.headers.insert(NATS_BATCH_ID, batch_id.as_str());
+                message.headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
+            }
             if let (0, Some(after)) = (index, after) {
                 message.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, after.to_string());
             }
@@ -90,7 +94,9 @@ impl Nats {
                 published.map_err(|e| unknown(&e))?;
                 continue;
             }
-            message.headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
+            if !alone {
+                message.headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
+            }
             let answer = self.client.request_with_headers(message.subject, message.headers, message.payload).await;
             let answer = answer.map_err(|e| unknown(&e))?;
             let answer: Answer = serde_json::from_slice(&answer.payload).map_err(|e| unknown(&e))?;

@@ -43,14 +43,19 @@ impl<E: fmt::Display> From<CommandError<E>> for NoJob {
 }
 
 pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
-    let listing = shared.commands.load_listing(lease.listing_id).await?;
+    // Together, as one statement loads both.
+    let (listing, target) =
+        tokio::join!(shared.commands.load_listing(lease.listing_id), shared.commands.load_target(lease.target_id));
+    let listing = listing?;
     let (Some(link), Some(state), Some(pending)) = (listing.link(), listing.state(), listing.pending()) else {
         return Err(NoJob::Nothing);
     };
     if state != LinkState::Active {
         return Err(NoJob::Held);
     }
-    let target = shared.commands.load_target(link.target_id).await?;
+    let target =
+        if link.target_id == lease.target_id { target } else { shared.commands.load_target(link.target_id).await };
+    let target = target?;
     let Ok(settings) = target.live() else { return Err(NoJob::Nothing) };
     if settings.lifecycle != Lifecycle::Active || settings.health == Health::Unauthorised {
         return Err(NoJob::Held);

@@ -31,8 +31,7 @@ impl Taken {
         let orgs = incoming.iter().map(|m| m.org.clone().unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>();
         let known: HashSet<String> = {
             let wanted: HashSet<String> = orgs.iter().cloned().collect();
-            let wanted: Vec<String> = wanted.into_iter().collect();
-            syncing.commands().journal().known_orgs(&wanted).await?.into_iter().collect()
+            syncing.commands().journal().known_orgs(wanted.into_iter().collect()).await?
         };
         let mut verdicts = Vec::with_capacity(incoming.len());
         let mut changes: Vec<Change> = Vec::new();
