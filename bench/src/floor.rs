@@ -50,6 +50,7 @@ pub async fn run(options: &FloorOptions, folder: Option<&Path>) -> anyhow::Resul
     let mut revisions = Revisions::new();
     let all: Vec<usize> = (0..options.changes).collect();
     let mut floor = PARTS.map(|_| Vec::new());
+    let mut read_models = Vec::new();
     let mut theirs = Vec::new();
     let mut their_rates = Vec::new();
     for round in 1..=options.set_up.repeat {
@@ -63,11 +64,12 @@ pub async fn run(options: &FloorOptions, folder: Option<&Path>) -> anyhow::Resul
         let batches = messages::Batches::of(&world, &messages, since, &all, revision).await?;
         let calls = calls::Calls::of(&world, &messages, &all, revision).await?;
         sqlx::raw_sql("CHECKPOINT").execute(&world.pool).await?;
-        let spent = [
-            cpu_ms(part("postgres")?, rows.write(&world)).await?,
-            cpu_ms(part("nats")?, batches.publish()).await?,
-            cpu_ms(&Part { name: "work", pid: std::process::id() }, calls.make()).await?,
-        ];
+        let (postgres, rate) = cpu_ms(part("postgres")?, rows.write(&world)).await?;
+        let (nats, ()) = cpu_ms(part("nats")?, batches.publish()).await?;
+        let (work, ()) = cpu_ms(&Part { name: "work", pid: std::process::id() }, calls.make()).await?;
+        say(&format!("{round}: one connection writes the read models of {rate:.0} events/s"));
+        read_models.push(rate);
+        let spent = [postgres, nats, work];
         for ((name, spent), of_runs) in PARTS.iter().zip(spent).zip(&mut floor) {
             let each = spent / float(options.changes);
             say(&format!("{round}: {name} {each:.3} ms CPU a sync"));
@@ -83,28 +85,31 @@ pub async fn run(options: &FloorOptions, folder: Option<&Path>) -> anyhow::Resul
     }
     drop(peer);
     world.close().await?;
-    report(options, folder, &floor, &theirs, &their_rates)
+    report(options, folder, &Runs { floor, read_models, theirs, their_rates })
 }
 
-/// What a part spends on something, in milliseconds.
-async fn cpu_ms(part: &Part, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<f64> {
+/// What a part spends on something, in milliseconds, and what that gives.
+async fn cpu_ms<T>(part: &Part, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(f64, T)> {
     let now = || cpu_seconds(std::slice::from_ref(part)).into_values().sum::<f64>();
     let before = now();
-    work.await?;
-    Ok((now() - before) * 1_000.0)
+    let given = work.await?;
+    Ok(((now() - before) * 1_000.0, given))
 }
 
-fn report(
-    options: &FloorOptions,
-    folder: Option<&Path>,
-    floor: &[Vec<f64>; 3],
-    theirs: &[f64],
-    their_rates: &[f64],
-) -> anyhow::Result<Value> {
-    let spreads: Vec<Spread> = floor.iter().map(|costs| Spread::of(costs.iter().copied())).collect();
+/// What each run gave.
+struct Runs {
+    /// In the order of [`PARTS`].
+    floor: [Vec<f64>; 3],
+    read_models: Vec<f64>,
+    theirs: Vec<f64>,
+    their_rates: Vec<f64>,
+}
+
+fn report(options: &FloorOptions, folder: Option<&Path>, runs: &Runs) -> anyhow::Result<Value> {
+    let spreads: Vec<Spread> = runs.floor.iter().map(|costs| Spread::of(costs.iter().copied())).collect();
     let sum: f64 = spreads.iter().map(|spread| spread.median).sum();
-    let peer = Spread::of(theirs.iter().copied());
-    let rate = Spread::of(their_rates.iter().copied());
+    let peer = Spread::of(runs.theirs.iter().copied());
+    let rate = Spread::of(runs.their_rates.iter().copied());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // With every core at work on nothing but the floor.
     let most = float(cores) * 1_000.0 / sum;
@@ -114,6 +119,7 @@ fn report(
         "cpu_ms_per_sync": {PARTS[0]: spreads[0], PARTS[1]: spreads[1], PARTS[2]: spreads[2], "sum": rounded(sum)},
         "peer_cpu_ms_per_sync": peer, "peer_syncs_per_s": rate,
         "ratio_cpu": rounded(sum / peer.median),
+        "read_models_events_per_s": Spread::of(runs.read_models.iter().copied()),
         "most_syncs_per_s": rounded(most), "ratio_throughput": rounded(most / rate.median),
     });
     let bar = |name: &str, spread: Spread| Group { name: name.to_owned(), bars: vec![spread] };

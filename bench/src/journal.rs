@@ -32,6 +32,8 @@ pub struct JournalOptions {
     pub concurrency: Vec<usize>,
 }
 
+/// Statements that the journal has under way.
+const STATEMENTS: usize = 2;
 /// What pgbench is measured with: as many clients as the goal names.
 const PGBENCH_CLIENTS: usize = 32;
 
@@ -42,7 +44,7 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
     let (payload, metadata) = sample()?;
     let table = pgbench::Table::make(&world, payload, metadata).await?;
     let (mut appends, mut commands) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
-    let mut inserts = BTreeMap::<usize, Vec<f64>>::new();
+    let (mut inserts, mut most) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
     for round in 1..=options.repeat {
         for clients in [1, PGBENCH_CLIENTS] {
             let rate = table.inserts_per_s(clients, options.seconds).await?;
@@ -54,6 +56,15 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
             let rate = ours::appends_per_s(&world, *concurrent, time).await?;
             let whole = ours::commands_per_s(&world, *concurrent, time).await?;
             say(&format!("ours {round}: {concurrent} at a time, {rate:.0} appends/s, {whole:.0} whole commands/s"));
+            if *concurrent >= PGBENCH_CLIENTS {
+                sqlx::query("CHECKPOINT").execute(&world.pool).await?;
+                let rate = table.rows_per_s(STATEMENTS, concurrent / STATEMENTS, options.seconds).await?;
+                say(&format!(
+                    "pgbench {round}: {STATEMENTS} clients with {} rows each, {rate:.0} rows/s",
+                    concurrent / STATEMENTS
+                ));
+                most.entry(*concurrent).or_default().push(rate);
+            }
             appends.entry(*concurrent).or_default().push(rate);
             commands.entry(*concurrent).or_default().push(whole);
         }
@@ -62,15 +73,21 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
     let spread = |runs: &BTreeMap<usize, Vec<f64>>| -> BTreeMap<usize, Spread> {
         runs.iter().map(|(count, runs)| (*count, Spread::of(runs.iter().copied()))).collect()
     };
-    figures(&spread(&appends), &spread(&commands), &spread(&inserts), folder)
+    let runs =
+        Runs { appends: spread(&appends), commands: spread(&commands), inserts: spread(&inserts), most: spread(&most) };
+    figures(&runs, folder)
 }
 
-fn figures(
-    appends: &BTreeMap<usize, Spread>,
-    commands: &BTreeMap<usize, Spread>,
-    inserts: &BTreeMap<usize, Spread>,
-    folder: Option<&Path>,
-) -> anyhow::Result<Value> {
+/// What each gave, by how many are under way.
+struct Runs {
+    appends: BTreeMap<usize, Spread>,
+    commands: BTreeMap<usize, Spread>,
+    inserts: BTreeMap<usize, Spread>,
+    most: BTreeMap<usize, Spread>,
+}
+
+fn figures(runs: &Runs, folder: Option<&Path>) -> anyhow::Result<Value> {
+    let Runs { appends, commands, inserts, most } = runs;
     let single = inserts.get(&PGBENCH_CLIENTS).map_or(f64::NAN, |spread| spread.median);
     let many = |runs: &BTreeMap<usize, Spread>| -> BTreeMap<usize, f64> {
         let many = runs.iter().filter(|(count, _)| **count >= PGBENCH_CLIENTS);
@@ -81,7 +98,7 @@ fn figures(
     let figures = json!({
         "bench": "journal", "machine": machine(), "ratio": least(&ratios), "ratio_by_concurrency": ratios,
         "ratio_of_commands": least(&command_ratios), "appends_per_s": appends, "commands_per_s": commands,
-        "pgbench_inserts_per_s": inserts,
+        "pgbench_inserts_per_s": inserts, "most_rows_per_s": most, "most_ratio_by_concurrency": many(most),
     });
     let nothing = Spread::exactly(0.0);
     let group = |(count, spread): (&usize, &Spread)| Group {
@@ -90,10 +107,11 @@ fn figures(
             *spread,
             commands.get(count).copied().unwrap_or(nothing),
             inserts.get(count).copied().unwrap_or(nothing),
+            most.get(count).copied().unwrap_or(nothing),
         ],
     };
     let groups: Vec<Group> = appends.iter().map(group).collect();
-    let sides = ["appends", "commands (load, decide, append)", "pgbench, one row each"];
+    let sides = ["appends", "commands (load, decide, append)", "pgbench, one row each", "pgbench, statements as large"];
     Bars { title: "Appends to the journal", unit: "per second", sides: &sides, groups: &groups }
         .save(folder, "journal", &figures)?;
     Ok(figures)

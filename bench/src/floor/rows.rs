@@ -2,8 +2,11 @@
 //! over whole batches, from copies that lie there in the right order. Nothing is parsed, looked for or locked but what the
 //! rows themselves ask for.
 
+use std::time::{Duration, Instant};
+
 use sqlx::PgConnection;
 
+use crate::figures::float;
 use crate::world::World;
 
 /// Tables that get rows, and tables whose rows change.
@@ -53,6 +56,16 @@ enum Step {
 }
 use Step::{Change, Insert};
 
+/// Whose rows they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The intake, the journal and the dispatchers.
+    Others,
+    /// The projector.
+    Projector,
+}
+use Owner::{Others, Projector};
+
 const LISTING: Step = Change(
     "UPDATE floor.channel_listings l SET version = l.version + 1, position = l.position + 1, updated_at = clock_timestamp()
      FROM floor.from_listings c WHERE c.n BETWEEN $1 AND $2 AND l.listing_id = c.listing_id",
@@ -67,34 +80,44 @@ const SLOT: Step = Change(
 );
 
 /// What a request leaves behind at the intake, in the read models and in the tables of the dispatchers.
-const ASKED: [Step; 8] = [
-    Insert("unit_snapshots", "snapshots"),
-    Change(
-        "UPDATE floor.units u SET revision = u.revision + 1, hash = c.hash, recorded_at = clock_timestamp()
-         FROM floor.from_snapshots c WHERE c.n BETWEEN $1 AND $2 AND u.org_id = c.org_id AND u.unit_id = c.unit_id",
+const ASKED: [(Owner, Step); 8] = [
+    (Others, Insert("unit_snapshots", "snapshots")),
+    (
+        Others,
+        Change(
+            "UPDATE floor.units u SET revision = u.revision + 1, hash = c.hash, recorded_at = clock_timestamp()
+             FROM floor.from_snapshots c WHERE c.n BETWEEN $1 AND $2 AND u.org_id = c.org_id AND u.unit_id = c.unit_id",
+        ),
     ),
-    Insert("events", "asked"),
-    Insert("sync_queue", "queued"),
-    LISTING,
-    Insert("outbound_audit", "jobs"),
-    LEASE,
-    SLOT,
+    (Others, Insert("events", "asked")),
+    (Projector, Insert("sync_queue", "queued")),
+    (Projector, LISTING),
+    (Projector, Insert("outbound_audit", "jobs")),
+    (Others, LEASE),
+    (Others, SLOT),
 ];
 
 /// The same of an outcome.
-const ENDED: [Step; 7] = [
-    Insert("events", "ended"),
-    Change(
-        "DELETE FROM floor.sync_queue q USING floor.from_queued c WHERE c.n BETWEEN $1 AND $2 AND q.listing_id = c.listing_id",
+const ENDED: [(Owner, Step); 7] = [
+    (Others, Insert("events", "ended")),
+    (
+        Projector,
+        Change(
+            "DELETE FROM floor.sync_queue q USING floor.from_queued c
+             WHERE c.n BETWEEN $1 AND $2 AND q.listing_id = c.listing_id",
+        ),
     ),
-    LISTING,
-    Change(
-        "UPDATE floor.outbound_audit a SET finished_at = clock_timestamp(), updated_position = a.updated_position + 1
-         FROM floor.from_jobs c WHERE c.n BETWEEN $1 AND $2 AND a.sync_id = c.sync_id",
+    (Projector, LISTING),
+    (
+        Projector,
+        Change(
+            "UPDATE floor.outbound_audit a SET finished_at = clock_timestamp(), updated_position = a.updated_position + 1
+             FROM floor.from_jobs c WHERE c.n BETWEEN $1 AND $2 AND a.sync_id = c.sync_id",
+        ),
     ),
-    Insert("outbound_attempts", "calls"),
-    SLOT,
-    LEASE,
+    (Projector, Insert("outbound_attempts", "calls")),
+    (Others, SLOT),
+    (Others, LEASE),
 ];
 
 /// As the product's own statements are planned: keys are looked up.
@@ -105,8 +128,8 @@ const TUNE: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan
 pub struct Rows {
     syncs: i64,
     batch: i64,
-    asked: Vec<String>,
-    ended: Vec<String>,
+    asked: Vec<(Owner, String)>,
+    ended: Vec<(Owner, String)>,
 }
 
 impl Rows {
@@ -137,8 +160,8 @@ impl Rows {
             sqlx::raw_sql(&sql).execute(&mut *connection).await?;
         }
         let mut statements = Vec::new();
-        for step in ASKED.iter().chain(&ENDED) {
-            statements.push(step.statement(&mut connection).await?);
+        for (owner, step) in ASKED.iter().chain(&ENDED) {
+            statements.push((*owner, step.statement(&mut connection).await?));
         }
         let ended = statements.split_off(ASKED.len());
         sqlx::raw_sql("VACUUM ANALYZE").execute(&mut *connection).await?;
@@ -146,22 +169,28 @@ impl Rows {
         Ok(Self { syncs, batch: i64::try_from(batch.max(1))?, asked: statements, ended })
     }
 
-    /// Writes them, a batch of requests and its outcomes after the other, each in a transaction.
-    pub async fn write(self, world: &World) -> anyhow::Result<()> {
+    /// Writes them, a batch of requests and its outcomes after the other, each in a transaction. Gives the events a second of
+    /// which one connection writes the read models and does nothing else.
+    pub async fn write(self, world: &World) -> anyhow::Result<f64> {
         let mut connection = world.pool.acquire().await?.detach();
         sqlx::raw_sql(TUNE).execute(&mut connection).await?;
         let mut first = 1;
+        let mut of_read_models = Duration::ZERO;
         while first <= self.syncs {
             for statements in [&self.asked, &self.ended] {
                 let mut transaction = sqlx::Connection::begin(&mut connection).await?;
-                for sql in statements {
+                for (owner, sql) in statements {
+                    let began = Instant::now();
                     sqlx::query(sql).bind(first).bind(first + self.batch - 1).execute(&mut *transaction).await?;
+                    if *owner == Projector {
+                        of_read_models += began.elapsed();
+                    }
                 }
                 transaction.commit().await?;
             }
             first += self.batch;
         }
-        Ok(())
+        Ok(2.0 * float(usize::try_from(self.syncs)?) / of_read_models.as_secs_f64())
     }
 }
 
