@@ -1,4 +1,19 @@
-//! Texts from outside, made fit to be kept: short, and without the one character that Postgres cannot store.
+//! Texts from outside, made fit to be kept: short, and without the one character that Postgres cannot store; and what people
+//! may type in one line.
+
+use std::ops::RangeInclusive;
+
+/// [`UNSEEN`] inside of a class of a regular expression.
+macro_rules! unseen {
+    () => {
+        concat!(
+            r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f",
+            r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb",
+            "\u{e0000}-\u{e007f}"
+        )
+    };
+}
+pub(crate) use unseen;
 
 /// Up to `longest` characters, and a mark where there were more. U+0000 is left out: jsonb refuses it.
 pub fn cut(text: &str, longest: usize) -> String {
@@ -10,28 +25,74 @@ pub fn cut(text: &str, longest: usize) -> String {
     kept
 }
 
-/// Without what moves a terminal's cursor or turns the direction in which text is read. Ends of lines and tabs stay, the other
-/// blanks among the control characters become spaces.
+/// What nobody sees and what changes how the rest is read: controls of a terminal, of the direction and the layout of text, and
+/// what Unicode has displays ignore. Those that scripts and emoji need in a word are not among it.
+const UNSEEN: [RangeInclusive<char>; 17] = [
+    '\0'..='\u{1f}',
+    '\u{7f}'..='\u{9f}',
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180e}'..='\u{180e}',
+    '\u{200b}'..='\u{200b}',
+    '\u{200e}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{3164}'..='\u{3164}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fffb}',
+    '\u{e0000}'..='\u{e007f}',
+];
+/// What only shows together with others: what joins and parts letters, and what chooses their form.
+const BESIDE: [RangeInclusive<char>; 2] = ['\u{200c}'..='\u{200d}', '\u{fe00}'..='\u{fe0f}'];
+
+/// Whether nobody sees it.
+pub(crate) fn is_unseen(character: char) -> bool {
+    UNSEEN.iter().any(|range| range.contains(&character))
+}
+
+/// Without what nobody sees, or what moves a terminal's cursor or turns the direction in which text is read. Ends of lines and
+/// tabs stay, the other blanks among it become spaces.
 pub fn steady(text: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let seen = text.chars().filter(|c| !turns(*c) && (!c.is_control() || c.is_whitespace()));
-    seen.map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+    let seen = text.chars().filter(|c| c.is_whitespace() || !is_unseen(*c));
+    seen.map(|c| if is_unseen(c) && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
 }
 
 /// The most characters of a reason, and of who gives it.
 pub const LONGEST_LINE: usize = 500;
 
-/// What one line of people's words looks like, as a regular expression: something in it can be seen, and nothing in it moves a
-/// terminal's cursor.
+/// What one line of people's words looks like, as a regular expression: something in it can be seen, and it has nothing that
+/// cannot. Two of its characters stand there as they are: the regular expressions of different languages have no common way to
+/// write them otherwise.
 pub const LINE_PATTERN: &str =
-    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+    concat!(r"^[^", unseen!(), r"]*[^\s\u200c\u200d\ufe00-\ufe0f", unseen!(), r"][^", unseen!(), r"]*$");
 
-/// One line of people's words, without the blanks around it, if this is one: a reason, or a name.
-pub fn line(text: &str) -> Option<&str> {
+/// Why a text is no line of people's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoLine {
+    /// Nothing in it can be seen, it is too long, or it is several lines.
+    #[error("give one line of 1 to {longest} characters")]
+    Form {
+        /// The most characters.
+        longest: usize,
+    },
+    /// It has something that nobody sees.
+    #[error("the character U+{:04X} cannot be seen; leave it out", u32::from(*.0))]
+    Unseen(char),
+}
+
+/// One line of people's words, without the blanks around it: a reason, a name, or who gives it.
+pub fn line(text: &str, longest: usize) -> Result<&str, NoLine> {
     let text = text.trim();
-    let fits = (1..=LONGEST_LINE).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    fits.then_some(text)
+    if let Some(unseen) = text.chars().find(|c| is_unseen(*c) && !c.is_whitespace()) {
+        return Err(NoLine::Unseen(unseen));
+    }
+    let is_seen = |c: char| !c.is_whitespace() && !BESIDE.iter().any(|range| range.contains(&c));
+    let is_one = !text.chars().any(is_unseen) && text.chars().any(is_seen);
+    if is_one && text.chars().count() <= longest { Ok(text) } else { Err(NoLine::Form { longest }) }
 }
 
 /// The trace that a `traceparent` names.

@@ -88,6 +88,8 @@ fn every_bad_field_is_named() {
     };
     assert_eq!(field_of(|new| new.name = "  ".to_owned()), "name");
     assert_eq!(field_of(|new| new.name = "x".repeat(121)), "name");
+    assert_eq!(field_of(|new| new.name = "Bali\u{202e}ilaB".to_owned()), "name");
+    assert_eq!(field_of(|new| new.base_url = "https://host/\u{200b}v1".to_owned()), "base_url");
     for url in ["", "ftp://host", "https://", "https:///v1", "https://user@host", "https://host/?q=1", "https://host#f"]
     {
         let bad = NewTarget { base_url: url.to_owned(), ..new() };

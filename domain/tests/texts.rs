@@ -1,6 +1,6 @@
 //! Texts from outside: what is cut, and what passes as a trace context.
 
-use domain::text::{cut, steady, traceparent};
+use domain::text::{LONGEST_LINE, NoLine, cut, line, steady, traceparent};
 
 #[test]
 fn a_text_is_cut_between_characters_and_loses_its_nuls() {
@@ -14,6 +14,36 @@ fn a_steady_text_moves_no_cursor_and_turns_no_line() {
     let moving =
         "a\u{1b}[2J\tb\r\nc\u{7}\u{7f}\u{9b}\u{85}\0 \u{200e}\u{200f}\u{61c}\u{202a}\u{202e}\u{2066}\u{2069}é\u{200d}";
     assert_eq!(steady(moving), "a[2J\tb \nc  é\u{200d}");
+    assert_eq!(steady("a\u{200b}b\u{2060}c\u{feff}d\u{ad}e\u{2028}f\u{e0041}g\u{3164}h"), "abcde fgh");
+}
+
+#[test]
+fn a_line_of_peoples_words_has_nothing_that_nobody_sees_and_something_that_everybody_does() {
+    assert_eq!(line("  roof works \n", LONGEST_LINE), Ok("roof works"));
+    // Words of scripts that join letters, and emoji, are words.
+    for word in ["می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}🔧", "✔\u{fe0f}", "Ünïcode 東京"] {
+        assert_eq!(line(word, LONGEST_LINE), Ok(word));
+    }
+    for unseen in [
+        '\u{202e}',
+        '\u{2066}',
+        '\u{200e}',
+        '\u{61c}',
+        '\u{200b}',
+        '\u{2060}',
+        '\u{feff}',
+        '\u{ad}',
+        '\u{e0041}',
+        '\0',
+        '\u{1b}',
+        '\u{9b}',
+    ] {
+        assert_eq!(line(&format!("a{unseen}b"), LONGEST_LINE), Err(NoLine::Unseen(unseen)));
+    }
+    assert_eq!(NoLine::Unseen('\u{202e}').to_string(), "the character U+202E cannot be seen; leave it out");
+    for none in ["", "  ", "\u{200d}\u{fe0f}", "a\nb", "a\u{2028}b", "abcd"] {
+        assert_eq!(line(none, 3), Err(NoLine::Form { longest: 3 }), "{none:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use domain::hash::{SHA256_PATTERN, SnapshotHash};
 use domain::ids::{NAME_PATTERN, TargetId, UnitId};
 use domain::target::bounds::{BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN};
 use domain::target::{ChannelTarget, NewTarget, TargetCommand};
-use domain::text::{LINE_PATTERN, TRACEPARENT_PATTERN, line, traceparent};
+use domain::text::{LINE_PATTERN, LONGEST_LINE, TRACEPARENT_PATTERN, line, traceparent};
 use domain::window::{LIMIT_PATTERN, RateLimit};
 use serde_json::{Value, json};
 use services::api::document;
@@ -67,7 +67,7 @@ fn nothing_that_a_request_gives_is_without_bounds() {
 }
 
 /// What a field of an answer is called that has one of a few values.
-const CLOSED: [&str; 21] = [
+const CLOSED: [&str; 22] = [
     "last_success_of",
     "last_failure_of",
     "state",
@@ -89,6 +89,7 @@ const CLOSED: [&str; 21] = [
     "channel",
     "unit",
     "step",
+    "scope",
 ];
 
 fn closed(place: &str, schema: &Value, open: &mut String) {
@@ -183,10 +184,25 @@ fn the_patterns_take_what_the_code_takes() {
         assert_eq!(taken(LIMIT_PATTERN, text), text.parse::<RateLimit>().is_ok(), "{text:?}");
         assert_eq!(taken(SHA256_PATTERN, text), text.parse::<SnapshotHash>().is_ok(), "{text:?}");
         assert_eq!(taken(TRACEPARENT_PATTERN, text), traceparent(text).is_some(), "{text:?}");
-        assert_eq!(taken(LINE_PATTERN, text), line(text).is_some(), "{text:?}");
+        assert_eq!(taken(LINE_PATTERN, text), line(text, LONGEST_LINE).is_ok(), "{text:?}");
         let external = ChannelKind::Hostaway.external_id(text).is_ok();
         assert_eq!(taken(ChannelKind::EXTERNAL_ID_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(CHANNEL_ACCOUNT_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(BASE_URL_PATTERN, text), base_url(text), "{text:?}");
     }
+}
+
+#[test]
+fn the_pattern_of_a_line_knows_every_character_as_the_code_does() {
+    let pattern = jsonschema::validator_for(&json!({ "pattern": LINE_PATTERN })).expect("it is a pattern");
+    let (basic, tags) = ('\0'..='\u{ffff}', '\u{e0000}'..='\u{e01ff}');
+    let mut refused = 0;
+    for character in basic.chain(tags).chain(['👩', '\u{10ffff}']) {
+        for text in [format!("a{character}b"), character.to_string()] {
+            let taken = line(&text, LONGEST_LINE).is_ok();
+            assert_eq!(pattern.is_valid(&json!(text)), taken, "{text:?}");
+            refused += usize::from(!taken);
+        }
+    }
+    assert!(refused > 400, "{refused}");
 }

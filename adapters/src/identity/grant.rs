@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::access::{AccessRole, Accounts, Caller, CredentialKind};
 use domain::ids::{AccountId, OrgId};
+use domain::text::line;
 
 /// The longest subject, in characters.
 const LONGEST_SUBJECT: usize = 200;
@@ -69,8 +70,5 @@ impl StoredGrant {
 
 /// Whether a text can stand for somebody in the journal and in logs. `service:` is how parts of this service are named.
 pub(super) fn is_subject(text: &str) -> bool {
-    !text.starts_with("service:")
-        && !text.trim().is_empty()
-        && text.chars().count() <= LONGEST_SUBJECT
-        && !text.chars().any(char::is_control)
+    !text.starts_with("service:") && line(text, LONGEST_SUBJECT) == Ok(text)
 }

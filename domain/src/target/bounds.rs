@@ -1,15 +1,14 @@
 //! What a target's settings may be, given as texts. The numbers and patterns are told to callers, too.
 
 use crate::target::TargetError;
-use crate::text::cut;
+use crate::text::{cut, is_unseen, line, unseen};
 
 /// The most characters of a name.
 pub const LONGEST_NAME: usize = 120;
 /// The most characters of a base URL.
 pub const LONGEST_BASE_URL: usize = 2_048;
 /// What a base URL looks like, as a regular expression.
-pub const BASE_URL_PATTERN: &str =
-    r"^https?://[^/@?#\\\s\u0000-\u0020\u007f-\u009f][^@?#\\\s\u0000-\u0020\u007f-\u009f]*$";
+pub const BASE_URL_PATTERN: &str = concat!(r"^https?://[^/@?#\\\s", unseen!(), r"][^@?#\\\s", unseen!(), r"]*$");
 /// The most digits of an account's id at a channel.
 pub const LONGEST_CHANNEL_ACCOUNT: usize = 64;
 /// What an account's id at a channel looks like, as a regular expression.
@@ -19,10 +18,9 @@ fn field(field: &'static str, reason: impl Into<String>) -> TargetError {
     TargetError::Field { field, reason: reason.into() }
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), TargetError> {
-    let fits = name.chars().count() <= LONGEST_NAME && !name.trim().is_empty() && !name.chars().any(char::is_control);
-    let reason = || format!("give 1 to {LONGEST_NAME} characters, not blanks alone, and no control characters");
-    if fits { Ok(()) } else { Err(field("name", reason())) }
+/// The name without the blanks around it.
+pub(super) fn checked_name(name: &str) -> Result<String, TargetError> {
+    line(name, LONGEST_NAME).map(str::to_owned).map_err(|wrong| field("name", wrong.to_string()))
 }
 
 pub(super) fn check_base_url(url: &str) -> Result<(), TargetError> {
@@ -41,7 +39,7 @@ pub(super) fn check_base_url(url: &str) -> Result<(), TargetError> {
 
 /// What stands in no root of an API: a user, a query, a fragment, and what one program reads so and another otherwise.
 fn is_foreign(character: char) -> bool {
-    matches!(character, '@' | '?' | '#' | '\\') || character.is_whitespace() || character.is_control()
+    matches!(character, '@' | '?' | '#' | '\\') || character.is_whitespace() || is_unseen(character)
 }
 
 pub(super) fn check_account(account: &str) -> Result<(), TargetError> {

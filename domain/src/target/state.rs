@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::ChannelKind;
 use crate::ids::{AccountId, OrgId, TargetId};
 use crate::secret::SecretRef;
-use crate::target::bounds::{check_account, check_base_url, check_name};
+use crate::target::bounds::{check_account, check_base_url, checked_name};
 use crate::target::{Configuration, Health, NewTarget, TargetCommand, TargetError, TargetEvent};
 use crate::window::{RateLimit, Scope};
 
@@ -142,14 +142,14 @@ impl ChannelTarget {
         if self.settings.is_some() {
             return Err(TargetError::AlreadyExists);
         }
-        check_name(&new.name)?;
+        let name = checked_name(&new.name)?;
         check_base_url(&new.base_url)?;
         check_account(&new.channel_account)?;
         Ok(vec![TargetEvent::TargetCreated {
             target_id: new.target_id,
             org_id: new.org_id,
             account_id: new.account_id,
-            name: new.name,
+            name,
             channel: new.channel,
             base_url: new.base_url.trim_end_matches('/').to_owned(),
             channel_account: new.channel_account,
@@ -220,9 +220,8 @@ impl ChannelTarget {
 
 fn configure(now: &Settings, change: Configuration) -> Result<Vec<TargetEvent>, TargetError> {
     // What stays was taken once, perhaps by other rules.
-    change.name.as_deref().map_or(Ok(()), check_name)?;
+    let name = change.name.map_or_else(|| Ok(now.name.clone()), |name| checked_name(&name))?;
     change.base_url.as_deref().map_or(Ok(()), check_base_url)?;
-    let name = change.name.unwrap_or_else(|| now.name.clone());
     let base_url = change.base_url.map_or_else(|| now.base_url.clone(), |url| url.trim_end_matches('/').to_owned());
     let account_rate_limit = change.account_rate_limit.unwrap_or(now.account_rate_limit);
     let mut events = Vec::new();

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use domain::ids::UnitId;
+use domain::text::steady;
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -183,6 +184,6 @@ fn moment(at: Option<DateTime<Utc>>) -> String {
 
 /// People's texts may begin like a formula, which a spreadsheet would run, or move a terminal's cursor.
 fn plain(text: Option<&str>) -> String {
-    let text: String = text.unwrap_or_default().chars().filter(|c| !c.is_control() || *c == '\n').collect();
+    let text = steady(text.unwrap_or_default()).replace('\t', " ");
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }

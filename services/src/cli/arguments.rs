@@ -8,8 +8,7 @@ use super::failure::Failure;
 use crate::config::ChannelReach;
 
 fn words(text: &str) -> Result<String, String> {
-    let refused = || format!("use one line of 1 to {LONGEST_LINE} characters");
-    line(text).map(str::to_owned).ok_or_else(refused)
+    line(text, LONGEST_LINE).map(str::to_owned).map_err(|wrong| wrong.to_string())
 }
 
 /// Why something is done; it stands in the journal.

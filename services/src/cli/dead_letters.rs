@@ -3,7 +3,6 @@
 use adapters::nats::Nats;
 use adapters::nats::dead_letters::DeadLetter;
 use clap::{ArgGroup, Args, Subcommand};
-use domain::text::steady;
 use serde::Serialize;
 
 use super::failure::{Failure, message};
@@ -144,7 +143,7 @@ fn cells(letter: &DeadLetter) -> Vec<Cell> {
     let more = letter.problems.len().saturating_sub(1);
     let first = letter.problems.first().map(ToString::to_string).unwrap_or_default();
     let what = if more > 0 { format!("{first} (and {more} more)") } else { first };
-    vec![text(letter.number), text(optional_moment(letter.at)), text(&letter.subject), text(steady(&what))]
+    vec![text(letter.number), text(optional_moment(letter.at)), text(&letter.subject), text(what)]
 }
 
 fn show(session: &Session, letter: &DeadLetter) -> anyhow::Result<()> {
@@ -157,10 +156,10 @@ fn show(session: &Session, letter: &DeadLetter) -> anyhow::Result<()> {
         ("subject", letter.subject.clone()),
     ])?;
     for problem in &letter.problems {
-        session.out.line(&steady(&format!("wrong    {problem}")))?;
+        session.out.line(&format!("wrong    {problem}"))?;
     }
     session.out.line("")?;
-    session.out.line(&steady(&letter.body()))
+    session.out.line(&letter.body())
 }
 
 async fn decisions(session: &Session, limit: u32) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use domain::listing::ListingError;
 use domain::target::TargetError;
+use domain::text::steady;
 use serde_json::json;
 
 use super::format::Format;
@@ -106,7 +107,7 @@ pub(super) fn report(error: &anyhow::Error, format: Format) -> ExitCode {
 
 fn say(message: &str, field: Option<&str>, format: Format) {
     let line = match format {
-        Format::Table => format!("error: {message}"),
+        Format::Table => format!("error: {}", steady(message)),
         Format::Json => {
             let mut error = json!({ "message": message });
             if let Some(field) = field {

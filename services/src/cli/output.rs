@@ -7,6 +7,7 @@ use comfy_table::{Color, ContentArrangement, Table};
 use serde::Serialize;
 
 pub(super) use comfy_table::Cell;
+use domain::text::steady;
 
 use super::failure::Failure;
 use super::format::Format;
@@ -29,8 +30,12 @@ impl Out {
         self.format == Format::Json
     }
 
-    /// Text and a line's end.
+    /// Text that no terminal obeys, and a line's end.
     pub(super) fn line(self, text: &str) -> anyhow::Result<()> {
+        self.as_it_is(&steady(text))
+    }
+
+    fn as_it_is(self, text: &str) -> anyhow::Result<()> {
         self.bytes(format!("{text}\n").as_bytes())
     }
 
@@ -45,12 +50,12 @@ impl Out {
 
     /// A JSON document.
     pub(super) fn json(self, value: &impl Serialize) -> anyhow::Result<()> {
-        self.line(&serde_json::to_string_pretty(value)?)
+        self.as_it_is(&serde_json::to_string_pretty(value)?)
     }
 
     /// A JSON document on one line, for streams of them.
     pub(super) fn json_line(self, value: &impl Serialize) -> anyhow::Result<()> {
-        self.line(&serde_json::to_string(value)?)
+        self.as_it_is(&serde_json::to_string(value)?)
     }
 
     /// A table. Without rows it says `none` on stderr, so that a pipe stays empty.
@@ -76,7 +81,8 @@ impl Out {
         let padding = if self.terminal { "" } else { " " };
         let bare = |line: String| line.strip_prefix(padding).unwrap_or(&line).trim_end().to_owned();
         let lines: Vec<String> = table.lines().map(bare).collect();
-        self.line(&lines.join("\n"))
+        // Its colours are ours; the cells are steady.
+        self.as_it_is(&lines.join("\n"))
     }
 
     /// One thing, field by field; empty values are left out.
@@ -91,17 +97,17 @@ impl Out {
 /// A remark for people, on stderr.
 pub(super) fn note(text: &str) {
     // Nothing depends on its being read.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", steady(text));
 }
 
 /// A cell.
 pub(super) fn text(value: impl ToString) -> Cell {
-    Cell::new(value)
+    Cell::new(steady(&value.to_string()))
 }
 
 /// A cell that may be empty.
 pub(super) fn optional(value: Option<impl ToString>) -> Cell {
-    Cell::new(value.map_or_else(|| "-".to_owned(), |value| value.to_string()))
+    Cell::new(value.map_or_else(|| "-".to_owned(), |value| steady(&value.to_string())))
 }
 
 /// A cell with a state, in the colour of how good it is.

@@ -143,6 +143,14 @@ fn a_preview_tells_what_would_be_sent_and_leaves_no_trace() {
     let people = world.run(&["listing", "preview", &listing]).ok().stdout;
     assert!(people.contains("Revision 2") && people.contains("in at least 4 calls"), "{people}");
 
+    // Nothing in a unit's texts is obeyed by a terminal; machines get them as they are.
+    let mut turned = priced("villa-1", 3, 5500);
+    turned["unit"]["name"]["en"] = "Villa \u{9b}2J\u{202e}illaV".into();
+    world.keep(turned);
+    let people = world.run(&["listing", "preview", &listing]).ok().stdout;
+    assert!(people.contains("Villa 2JillaV") && !people.contains(['\u{9b}', '\u{202e}']), "{people}");
+    assert!(preview(&[]).ok().stdout.contains('\u{202e}'));
+
     let other = world.keep(unit("villa-2", 1));
     let refused = preview(&["--snapshot", &other]);
     assert_eq!((refused.code, refused.error_message().contains("shows unit villa-2")), (1, true), "{refused:?}");

@@ -66,6 +66,18 @@ fn what_the_domain_refuses_carries_its_field() {
     assert_eq!(ran.code, 2, "{ran:?}");
     let ran = world.json(&["target", "pause", &target, "--reason", "  "]);
     assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("reason")), "{ran:?}");
+    // Nobody would see what these do to a line.
+    for unseen in ['\u{202e}', '\u{200b}', '\u{2028}'] {
+        let words = format!("a{unseen}b");
+        for (arguments, field) in [
+            (["target", "configure", target.as_str(), "--name", words.as_str()], "name"),
+            (["target", "pause", target.as_str(), "--reason", words.as_str()], "reason"),
+            (["--as", words.as_str(), "target", "show", target.as_str()], "as"),
+        ] {
+            let ran = world.json(&arguments);
+            assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some(field)), "{ran:?}");
+        }
+    }
 }
 
 #[test]

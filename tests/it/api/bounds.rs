@@ -36,7 +36,11 @@ fn wrong(schema: &Value) -> Vec<Value> {
             values.push(json!(""));
         }
         match schema["pattern"].as_str() {
-            Some(LINE_PATTERN) => values.extend([json!("   "), json!("a\u{1b}b"), json!("a\nb")]),
+            Some(LINE_PATTERN) => {
+                values.extend(
+                    ["   ", "a\u{1b}b", "a\nb", "a\u{202e}b", "a\u{200b}b", "\u{200d}"].map(|text| json!(text)),
+                );
+            }
             Some(pattern) if pattern.starts_with("^[^") => values.push(json!("a\u{1}b")),
             // Neither a digit nor a name nor an address begins so.
             Some(_) => values.push(json!("!?")),

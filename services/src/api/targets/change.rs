@@ -99,8 +99,8 @@ impl Reason {
     }
 
     pub(crate) fn checked(self) -> Result<String, Problem> {
-        let refused = || format!("say why, in one line of 1 to {LONGEST_LINE} characters; it stands in the journal");
-        line(&self.reason).map(str::to_owned).ok_or_else(|| Problem::field("reason", refused()))
+        let refused = |wrong| Problem::field("reason", format!("{wrong}; it stands in the journal"));
+        line(&self.reason, LONGEST_LINE).map(str::to_owned).map_err(refused)
     }
 }
 
