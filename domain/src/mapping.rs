@@ -11,7 +11,7 @@ use crate::call::CallRecord;
 use crate::channel::{ChannelKind, ListingPayload, Section};
 use crate::difference::{Bodies, Differences};
 use crate::ids::ListingId;
-use crate::unit::{Night, UnitChanged};
+use crate::unit::UnitChanged;
 
 /// The payload of a unit for one listing at a channel of this kind.
 ///
@@ -30,21 +30,6 @@ pub fn differences(kind: ChannelKind, has: &Bodies<'_>, wanted: &Bodies<'_>) -> 
         let before = has.get(section).copied();
         let fields = match kind {
             ChannelKind::Hostaway => hostaway::section_differences(*section, before, body),
-        };
-        found.add(*section, fields);
-    }
-    found
-}
-
-/// Where a listing at the channel is not what was sent: only in fields that are ours, and none where two spellings mean
-/// the same there. `answers` is what the channel says to a read of each section; nights before `from` are past and do not
-/// count.
-pub fn drift(kind: ChannelKind, sent: &Bodies<'_>, answers: &BTreeMap<Section, Value>, from: Night) -> Differences {
-    let mut found = Differences::default();
-    for (section, body) in sent {
-        let Some(answer) = answers.get(section) else { continue };
-        let fields = match kind {
-            ChannelKind::Hostaway => hostaway::drift(*section, body, answer, from),
         };
         found.add(*section, fields);
     }

@@ -1,19 +1,17 @@
 //! The port behind which every channel stands. The dispatcher knows nothing but this; a channel's adapter is given the
 //! sections to push, a source of slots for its calls, and a place to note that it is about to create.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use crate::call::{CallPurpose, CallRecord};
 use crate::channel::{ListingPayload, RejectedPart, Section};
-use crate::difference::Bodies;
+use crate::difference::{Bodies, Differences};
 use crate::ids::{ExternalId, ListingId, UnitId};
 use crate::listing::Progress;
 use crate::outcome::OutcomeClass;
 use crate::target::Settings;
+use crate::unit::Night;
 use crate::window::Scope;
 
 /// A listing to be brought to a payload.
@@ -63,6 +61,8 @@ pub struct Reading<'a> {
     pub external_id: &'a ExternalId,
     /// The sections that were sent: what is read is what tells of them.
     pub sent: &'a Bodies<'a>,
+    /// Nights before this one are past and do not count.
+    pub from: Night,
 }
 
 /// What a channel says of a listing.
@@ -72,8 +72,9 @@ pub struct ReadReport {
     pub class: OutcomeClass,
     /// Why not, in words.
     pub detail: Option<String>,
-    /// The channel's answer that tells of each section; see `mapping::drift`.
-    pub answers: BTreeMap<Section, Value>,
+    /// Where the channel has something else than what was sent: only in fields that are ours, and none where two spellings mean
+    /// the same there. What the channel may not say back is not in it.
+    pub differences: Differences,
     /// Every call that was made.
     pub calls: Vec<CallRecord>,
     /// What keeps the listing from being what was sent, whatever its fields are.

@@ -6,7 +6,7 @@ use domain::channel::{ChannelKind, Section};
 use domain::difference::{Bodies, Differences, MOST_FIELDS};
 use domain::ids::ListingId;
 use domain::mapping;
-use domain::unit::UnitChanged;
+use domain::unit::{Night, UnitChanged};
 use serde_json::{Value, json};
 
 fn differences(section: Section, before: Option<&Value>, after: &Value) -> Differences {
@@ -115,6 +115,14 @@ fn the_first_time_all_of_it_is_new_and_a_long_list_is_counted() {
     assert!(serde_json::to_string(&many).unwrap().len() < 64 * 1024);
 }
 
+fn drift(sent: &Bodies<'_>, answers: &BTreeMap<Section, Value>, from: Night) -> Differences {
+    let mut found = Differences::default();
+    for (section, body) in sent {
+        found.add(*section, mapping::hostaway::drift(*section, body, &answers[section], from));
+    }
+    found
+}
+
 #[test]
 fn drift_is_only_of_what_is_ours_and_a_reservation_explains_itself() {
     let sent = json!({"name": "Villa", "cleaningFee": 40.0, "listingAmenities": [{"amenityId": 4}]});
@@ -137,7 +145,7 @@ fn drift_is_only_of_what_is_ours_and_a_reservation_explains_itself() {
         ])
     };
     let from = "2030-01-01".parse().unwrap();
-    let found = mapping::drift(ChannelKind::Hostaway, &bodies, &answers(&listing, &days), from);
+    let found = drift(&bodies, &answers(&listing, &days), from);
     assert_eq!(
         found.words(),
         ["availability: calendar[2030-01-02..2030-01-02].isAvailable: 1 -> 0 (reserved at the channel)"]
@@ -145,7 +153,7 @@ fn drift_is_only_of_what_is_ours_and_a_reservation_explains_itself() {
     assert!(found.sections[0].fields[0].expected && found.unexpected() == 0);
 
     let edited = json!({"name": "Another", "cleaningFee": 40, "listingAmenities": [], "listingImages": []});
-    let found = mapping::drift(ChannelKind::Hostaway, &bodies, &answers(&edited, &json!([])), from);
+    let found = drift(&bodies, &answers(&edited, &json!([])), from);
     let told = [
         "availability: calendar[2030-01-01..2030-01-03].isAvailable, 3 nights: 1 -> nothing",
         "content: listing.listingAmenities (Air conditioning): gone, was {\"amenityId\":4}",
@@ -153,7 +161,7 @@ fn drift_is_only_of_what_is_ours_and_a_reservation_explains_itself() {
         "images: listing.listingImages: gone, was {\"caption\":\"Pool\",\"sortOrder\":1}",
     ];
     let later = "2030-01-04".parse().unwrap();
-    let past = mapping::drift(ChannelKind::Hostaway, &bodies, &answers(&edited, &json!([])), later);
+    let past = drift(&bodies, &answers(&edited, &json!([])), later);
     assert_eq!(past.words(), told[1..], "nights that are past do not count");
     assert_eq!((found.words(), found.unexpected()), (told.map(str::to_owned).to_vec(), 4));
 }

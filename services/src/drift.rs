@@ -1,18 +1,15 @@
 //! Where a listing at its channel is not what was sent last. It reads the channel, inside the windows that every call keeps
 //! to, and changes nothing: a sync that somebody asks for heals what it finds.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::call::CallRecord;
-use domain::channel::{RejectedPart, Section};
+use domain::channel::RejectedPart;
 use domain::difference::{Bodies, Differences, FieldDifference};
 use domain::ids::ListingId;
 use domain::listing::{Link, LinkState, ListingError};
-use domain::mapping;
 use domain::outcome::OutcomeClass;
-use domain::port::{Reading, Standing};
+use domain::port::{ReadReport, Reading, Standing};
 use domain::target::{Health, Lifecycle, Settings};
 use serde::Serialize;
 use serde_json::Value;
@@ -138,17 +135,14 @@ impl DriftReader {
         if sent.is_empty() {
             return Err(NoDrift::NotNow("nothing was sent since it was linked, so nothing can differ".to_owned()));
         }
-        let (standing, answers, calls) = self.ask(target, Reading { target, external_id, sent: &sent }).await?;
+        let today = Utc::now().date_naive().to_string();
+        let from = today.parse().map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
+        let report = self.ask(target, Reading { target, external_id, sent: &sent, from }).await?;
         let read_at = Utc::now();
-        let today = read_at
-            .date_naive()
-            .to_string()
-            .parse()
-            .map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
+        let (standing, calls) = (report.standing, report.calls);
         let gone = standing == Standing::Gone;
         let archived = standing == Standing::Archived;
-        let mut differences =
-            if gone { Differences::default() } else { mapping::drift(target.channel, &sent, &answers, today) };
+        let mut differences = report.differences;
         let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(&self.pool).await?;
         let refused: Vec<RejectedPart> =
             refused.and_then(|parts| serde_json::from_value(parts).ok()).unwrap_or_default();
@@ -171,11 +165,7 @@ impl DriftReader {
         Ok(drift)
     }
 
-    async fn ask(
-        &self,
-        target: &Settings,
-        reading: Reading<'_>,
-    ) -> Result<(Standing, BTreeMap<Section, Value>, Vec<CallRecord>), NoDrift> {
+    async fn ask(&self, target: &Settings, reading: Reading<'_>) -> Result<ReadReport, NoDrift> {
         if let Some(circuit) = circuit::open(&self.pool, target.target_id).await? {
             return Err(NoDrift::NotNow(circuit.words()));
         }
@@ -194,8 +184,8 @@ impl DriftReader {
             return Err(NoDrift::NoSlot(if closed.is_empty() { why } else { format!("{why}: {}", closed.join("; ")) }));
         }
         match report.class {
-            _ if report.standing == Standing::Gone => Ok((Standing::Gone, BTreeMap::new(), report.calls)),
-            OutcomeClass::Accepted => Ok((report.standing, report.answers, report.calls)),
+            _ if report.standing == Standing::Gone => Ok(report),
+            OutcomeClass::Accepted => Ok(report),
             class => Err(NoDrift::Channel { class, detail: report.detail.unwrap_or_default() }),
         }
     }

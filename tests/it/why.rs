@@ -257,7 +257,8 @@ async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyho
     assert_eq!(drift["sections"], json!(["availability", "rates", "content", "images"]));
     let external = drift["external_id"].as_str().context("an id")?.to_owned();
 
-    let theirs = json!({ "name": "Edited by hand", "wifiUsername": "not ours" });
+    // The channel says the target's own secret back.
+    let theirs = json!({ "name": "Edited by hand with secret-7802", "wifiUsername": "not ours" });
     edit(&world, 7802, &format!("/listings/{external}"), &theirs).await?;
     let nights = json!({ "startDate": "2030-01-01", "endDate": "2030-01-02", "price": 1.0 });
     edit(&world, 7802, &format!("/listings/{external}/calendar"), &nights).await?;
@@ -269,11 +270,16 @@ async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyho
     let found = &drift["differences"][1];
     assert_eq!((&found["section"], &found["count"]), (&json!("content"), &json!(1)), "{drift}");
     let field = &found["fields"][0];
-    assert_eq!((&field["path"], &field["after"]), (&json!("listing.name"), &json!("Edited by hand")));
+    assert_eq!((&field["path"], &field["after"]), (&json!("listing.name"), &json!("Edited by hand with •••")));
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "channel-publisher")?;
     let same =
         api.send(Method::POST, &format!("/api/channels/listings/{listing}/drift"), &[], None).await?.expect(200)?;
     assert_eq!(same.json()["differences"], drift["differences"]);
+    let (_, words, _) = world.run(&["listing", "drift", &listing])?;
+    assert!(words.contains("Edited by hand with •••"), "{words}");
+    for told in [words, same.text, drift.to_string()] {
+        assert!(!told.contains("secret-7802"), "{told}");
+    }
     assert_eq!(world.count("SELECT count(*) FROM events").await?, events, "a look changes nothing");
 
     let (code, _, said) = world.run(&["listing", "sync", &listing, "--reason", "edited at the channel"])?;

@@ -1,8 +1,10 @@
-//! Reading a listing for a comparison: its nights in one call, itself with photos in another.
+//! Reading a listing and comparing it with what was sent: its nights in one call, itself with photos in another.
 
 use std::collections::BTreeMap;
 
 use domain::channel::Section;
+use domain::difference::{Differences, FieldDifference};
+use domain::mapping::hostaway::drift;
 use domain::outcome::OutcomeClass;
 use domain::port::{ReadReport, Reading, Standing};
 use serde_json::Value;
@@ -12,6 +14,7 @@ use super::failure::{Failure, Reach};
 use super::listing::read_listing;
 use super::push::checked_id;
 use super::session::Session;
+use super::withheld::Withheld;
 
 pub(super) async fn read(mut session: Session<'_>, reading: Reading<'_>) -> ReadReport {
     let mut answers = BTreeMap::new();
@@ -22,7 +25,27 @@ pub(super) async fn read(mut session: Session<'_>, reading: Reading<'_>) -> Read
         Err(failure) if failure.reach == Reach::Listing => (failure.class, Some(failure.detail), Standing::Gone),
         Err(failure) => (failure.class, Some(failure.detail), Standing::There),
     };
-    ReadReport { class, detail, answers, calls: session.calls, standing }
+    let differences = if class == OutcomeClass::Accepted {
+        differences(reading, &answers, &session.withheld)
+    } else {
+        Differences::default()
+    };
+    ReadReport { class, detail, differences, calls: session.calls, standing }
+}
+
+/// Compared as it came and told without what is withheld, before anything of it is cut: half a secret is not known again.
+fn differences(reading: Reading<'_>, answers: &BTreeMap<Section, Value>, withheld: &Withheld) -> Differences {
+    let told = |found: FieldDifference| FieldDifference {
+        path: withheld.shown(&found.path),
+        after: found.after.map(|value| withheld.shown_document(value)),
+        ..found
+    };
+    let mut all = Differences::default();
+    for (section, sent) in reading.sent {
+        let Some(answer) = answers.get(section) else { continue };
+        all.add(*section, drift(*section, sent, answer, reading.from).into_iter().map(told).collect());
+    }
+    all
 }
 
 /// What Hostaway says of a listing in its archive.

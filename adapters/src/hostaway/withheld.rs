@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use domain::text::steady;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -37,6 +38,32 @@ impl Withheld {
         }
         told
     }
+
+    /// The same, also where something that nobody sees stands in the middle of a value; other texts stay as they are.
+    pub fn shown(&self, text: &str) -> String {
+        let told = self.hidden(text);
+        let seen = steady(&told);
+        let again = self.hidden(&seen);
+        if again == seen { told } else { again }
+    }
+
+    /// A document whose names and values are shown so, numbers too.
+    pub fn shown_document(&self, document: Value) -> Value {
+        match document {
+            Value::String(text) => Value::String(self.shown(&text)),
+            Value::Array(rows) => rows.into_iter().map(|row| self.shown_document(row)).collect(),
+            Value::Object(fields) => {
+                let field = |(name, value): (String, Value)| (self.shown(&name), self.shown_document(value));
+                Value::Object(fields.into_iter().map(field).collect())
+            }
+            Value::Number(number) => {
+                let digits = number.to_string();
+                let told = self.hidden(&digits);
+                if told == digits { Value::Number(number) } else { Value::String(told) }
+            }
+            other => other,
+        }
+    }
 }
 
 fn all_forms(values: &[Zeroizing<String>]) -> Vec<Zeroizing<String>> {
@@ -59,6 +86,8 @@ fn forms(value: &str) -> [Zeroizing<String>; 6] {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -71,5 +100,16 @@ mod tests {
         let said = r#"raw a/b "c"&é, json a/b \"c\"&é, php a\/b \"c\"&é, form a%2Fb+%22c%22%26%C3%A9, url a%2Fb%20%22c%22%26%C3%A9"#;
         assert_eq!(withheld.hidden(said), "raw •••, json •••, php •••, form •••, url •••");
         assert_eq!(withheld.hidden("hunter2, hunter2-and-more, abc"), "•••, •••, abc");
+    }
+
+    #[test]
+    fn a_document_is_shown_without_values_in_texts_names_and_numbers() {
+        let mut withheld = Withheld::default();
+        withheld.add("hunter2");
+        withheld.add("20300101");
+        let there =
+            json!({ "name": "a\r\nhun\u{200b}ter2", "hunter2": [20_300_101, 7, null], "kept": "a\r\nb\u{200b}" });
+        let shown = json!({ "name": "a \n•••", "•••": ["•••", 7, null], "kept": "a\r\nb\u{200b}" });
+        assert_eq!(withheld.shown_document(there), shown);
     }
 }
