@@ -142,6 +142,11 @@ pub enum Scope {
     Egress(String),
 }
 
+impl Scope {
+    /// What a scope is called without its key.
+    pub const KINDS: [&'static str; 3] = ["target", "account", "egress"];
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

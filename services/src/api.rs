@@ -9,6 +9,7 @@ pub mod admission;
 pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod by;
+mod conditional;
 pub(crate) mod dead_letters;
 #[cfg(any(test, fuzzing))]
 pub mod door;

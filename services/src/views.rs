@@ -13,4 +13,5 @@ pub mod preview;
 pub mod queue;
 pub mod requests;
 pub mod service_levels;
+pub mod targets;
 pub mod windows;

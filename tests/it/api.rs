@@ -9,6 +9,7 @@ mod document;
 mod given_up;
 mod idempotency;
 mod isolation;
+mod lists;
 mod pages;
 mod pressure;
 mod secrets;

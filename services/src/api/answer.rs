@@ -1,4 +1,5 @@
-//! What a change is answered with: where it stands in the journal, and the version that it left.
+//! What a change is answered with: where it stands in the journal, and the version that it left; and how a thing is read with
+//! its version.
 
 use axum::Json;
 use axum::extract::FromRequestParts;
@@ -7,9 +8,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::recorded::Position;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use utoipa::IntoParams;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 
 /// The position of a change in the journal: `?min_position=` waits until the read models show it.
 pub(crate) static POSITION: HeaderName = HeaderName::from_static("distribution-position");
@@ -58,28 +60,41 @@ impl<T: Serialize> IntoResponse for Changed<T> {
     }
 }
 
-/// A thing with its version.
+/// A thing with its version. Its ETag tells this answer from others of the same version, too: a read model may add to a
+/// thing what its version says nothing of, such as the new name of a listing's target.
 #[derive(Debug)]
 pub(crate) struct Versioned<T>(pub i64, pub T);
 
 impl<T: Serialize> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
-        let mut response = Json(self.1).into_response();
-        if let Some(tag) = tag(self.0) {
+        let body = match serde_json::to_vec(&self.1) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::error!(error = %error, "an answer is no JSON");
+                return ProblemKind::Internal.because("ask the operator, with the X-Request-Id").into_response();
+            }
+        };
+        let print =
+            Sha256::digest(&body).iter().take(PRINT_DIGITS / 2).fold(0, |n: u64, byte| (n << 8) | u64::from(*byte));
+        let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}.{print:0PRINT_DIGITS$x}\"", self.0)) {
             response.headers_mut().insert(header::ETAG, tag);
         }
         response
     }
 }
 
+/// Hexadecimal digits of an answer's print.
+const PRINT_DIGITS: usize = 16;
+
 fn tag(version: i64) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{version}\"")).ok()
 }
 
 /// What `If-Match` looks like, as a regular expression.
-pub(super) const IF_MATCH_PATTERN: &str = r#"^("[0-9]+"|\*)$"#;
-/// Its most characters: a number of 64 bits in quotes.
-pub(super) const LONGEST_IF_MATCH: usize = 21;
+pub(super) const IF_MATCH_PATTERN: &str = r#"^("[0-9]+(\.[0-9a-f]{16})?"|\*)$"#;
+/// Its most characters: a number of 64 bits and a print, in quotes.
+pub(super) const LONGEST_IF_MATCH: usize = 21 + 1 + PRINT_DIGITS;
 
 /// [`IfMatch`] as the document describes it.
 #[derive(IntoParams)]
@@ -112,8 +127,18 @@ fn expected(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     if text == "*" {
         return Ok(None);
     }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-    let version = version.filter(|version| *version >= 0);
     let reason = "give back an ETag as it came, such as \"3\", or *";
-    version.map(Some).ok_or_else(|| Problem::field("If-Match", reason))
+    version_of(text).map(Some).ok_or_else(|| Problem::field("If-Match", reason))
+}
+
+/// The version in an ETag. What the read models add to a thing is no part of what a change changes.
+fn version_of(tag: &str) -> Option<i64> {
+    let tag = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let (version, print) = tag.split_once('.').unzip();
+    let is_print = |print: &str| {
+        print.len() == PRINT_DIGITS && print.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let version = version.unwrap_or(tag);
+    let fits = print.is_none_or(is_print) && version.bytes().all(|byte| byte.is_ascii_digit());
+    version.parse().ok().filter(|_| fits)
 }

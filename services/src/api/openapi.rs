@@ -79,7 +79,11 @@ const HEADERS: [(&str, Type, &str); 10] = [
     ("Retry-After", Type::Integer, "When to try again, in seconds, where that helps"),
     ("Idempotency-Replayed", Type::String, "`true` where the answer was given before to the same Idempotency-Key"),
     ("Distribution-Position", Type::Integer, "Where the change stands in the journal; absent where nothing changed"),
-    ("ETag", Type::String, "The version, for If-Match"),
+    (
+        "ETag",
+        Type::String,
+        "The version, for If-Match; of a read, and what tells its answer from others, for If-None-Match",
+    ),
     ("Location", Type::String, "The path of what was made"),
 ];
 
@@ -94,6 +98,7 @@ fn tell_headers(route: &Route, operation: &mut Operation) {
             names.extend(["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]);
         }
         match (status.starts_with('2'), changes) {
+            (false, _) if status == "304" => names.push("ETag"),
             (false, _) => names.push("Retry-After"),
             (true, true) if versioned => names.extend(["Idempotency-Replayed", "Distribution-Position", "ETag"]),
             (true, true) => names.push("Idempotency-Replayed"),

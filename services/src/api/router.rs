@@ -2,13 +2,13 @@
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tower::ServiceBuilder;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::ProblemKind;
-use super::{Api, admission, freshness, idempotency, openapi};
+use super::{Api, admission, conditional, freshness, idempotency, openapi};
 
 impl Api {
     /// The routes.
@@ -17,7 +17,8 @@ impl Api {
         let admitted = ServiceBuilder::new()
             .layer(from_fn_with_state(self.clone(), admission::admit))
             .layer(from_fn_with_state(self.clone(), idempotency::once))
-            .layer(from_fn_with_state(self.clone(), freshness::wait_for_position));
+            .layer(from_fn_with_state(self.clone(), freshness::wait_for_position))
+            .layer(from_fn(conditional::only_if_new));
         routes
             .method_not_allowed_fallback(|| async {
                 ProblemKind::MethodNotAllowed.because("this path has no such method; see /api/docs")

@@ -12,12 +12,14 @@ use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::api::targets::{Target, TargetsQuery, list};
+use crate::views::targets::states;
 
 const HEALTHS: [&str; 5] = ["healthy", "degraded", "unreachable", "unauthorised", "unknown"];
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
     health: Option<String>,
+    state: Option<String>,
     cursor: Option<String>,
 }
 
@@ -28,18 +30,20 @@ pub(super) async fn page(
     Query(shown): Query<Shown>,
 ) -> Result<Response, Problem> {
     let health = shown.health.filter(|health| !health.is_empty());
-    let query = TargetsQuery::page(health.clone(), shown.cursor);
+    let of_state = shown.state.filter(|state| !state.is_empty());
+    let query = TargetsQuery::page(health.clone(), of_state.clone(), shown.cursor);
     let Json(found) = list(State(api), viewer.by.clone(), Query(query)).await?;
     let body = html! {
         h1 { "Targets" }
         form.filter method="get" action="/targets" {
             label { "Health " select name="health" { (options(&HEALTHS, health.as_deref(), "any")) } }
+            label { "State " select name="state" { (options(&states(), of_state.as_deref(), "all but deleted")) } }
             button { "Show" }
         }
         @if found.items.is_empty() {
             (empty("No targets here", "A target is one account at one channel. Make one with POST /api/channels/targets or distribution target create."))
         } @else { (table(&found.items)) }
-        (next_page("/targets", &[("health", health.as_deref())], found.next_cursor.as_deref()))
+        (next_page("/targets", &[("health", health.as_deref()), ("state", of_state.as_deref())], found.next_cursor.as_deref()))
     };
     Ok(Page { title: "Targets", place: "/targets", topic: None, body }.show(&viewer))
 }

@@ -64,7 +64,11 @@ async fn a_unit_is_linked_sent_retried_and_found_in_the_audit() -> anyhow::Resul
     assert_eq!(told["snapshot"], first["items"][0]["snapshot"]);
 
     let both = json!({ "sync_id": sync, "position": 3, "reason": "two points" });
-    assert_eq!(api.post(&path, &both).await?.expect(400)?.json()["field"], json!("body"));
+    assert_eq!(api.post(&path, &both).await?.expect(400)?.json()["field"], json!("position"));
+    let both = format!("/api/channels/listings/{listing}/preview?position=3&as_of=2026-11-24T03:00:00Z");
+    let both = api.get(&both).await?.expect(400)?.json();
+    assert_eq!(both["field"], json!("position"));
+    assert!(both["detail"].as_str().is_some_and(|detail| detail.starts_with("as_of and position are given")), "{both}");
     let elsewhere = json!({ "sync_id": uuid::Uuid::now_v7(), "reason": "no such sync" });
     assert_eq!(api.post(&path, &elsewhere).await?.expect(400)?.json()["field"], json!("sync_id"));
 
@@ -129,6 +133,10 @@ async fn two_admins_do_not_overwrite_each_other() -> anyhow::Result<()> {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 412]);
     api.send(Method::PATCH, &path, &[("if-match", "seven")], Some(&change("x"))).await?.expect(400)?;
+    // A version alone is an ETag, too, as a change is answered with; what is no version is none.
+    for (tag, status) in [("\"999\"", 412), ("\"999.0123456789abcdef\"", 412), ("\"3.0123\"", 400), ("\"+3\"", 400)] {
+        api.send(Method::PATCH, &path, &[("if-match", tag)], Some(&change("x"))).await?.expect(status)?;
+    }
     // A limit goes as it came: by what is given for it, null too.
     for (given, limit) in [(json!("50/10s"), json!("50/10s")), (json!(null), json!(null))] {
         let given = json!({ "account_rate_limit": given });

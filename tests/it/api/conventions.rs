@@ -124,6 +124,28 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
     assert!(answer.text.len() < 2_000, "{}", answer.text.len());
     let nameless = api.get("/api/channels/targets?=1").await?.expect(400)?;
     assert_eq!(nameless.json()["field"], json!("query"));
+    // What nobody sees in people's words is named, and they are kept without the blanks around them.
+    for unseen in ["\u{202e}", "\u{2066}", "\u{200f}", "\u{61c}", "\u{200b}", "\u{feff}", "\u{ad}", "\u{e0041}"] {
+        let code = format!("U+{:04X}", unseen.chars().next().map_or(0, u32::from));
+        let name = format!(r#"{{{whole},"name":"Bali{unseen}1"}}"#);
+        let reason = json!({ "reason": format!("roof{unseen}works") }).to_string();
+        let rename = json!({ "name": format!("{unseen}Bali") }).to_string();
+        let of_target = format!("/api/channels/targets/{target}");
+        for (method, path, body, field) in [
+            (Method::POST, "/api/channels/targets", name, "name"),
+            (Method::PATCH, &of_target, rename, "name"),
+            (Method::POST, &pause, reason.clone(), "reason"),
+            (Method::DELETE, &of_target, reason, "reason"),
+        ] {
+            let answer = api.send_text(method, path, &[json], body).await?.expect(400)?.json();
+            assert_eq!(answer["field"], json!(field), "{answer}");
+            assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains(&code)), "{code}: {answer}");
+        }
+    }
+    let named = json!({ "name": "  Bali, می\u{200c}خواهم " });
+    let named =
+        api.send(Method::PATCH, &format!("/api/channels/targets/{target}"), &[], Some(&named)).await?.expect(200)?;
+    assert_eq!(named.json()["name"], json!("Bali, می\u{200c}خواهم"));
     // A value that stands where it should not is not shown, whatever is in it.
     let secret = json!({ "target_id": uuid::Uuid::nil(), "unit_id": "a", "afresh": "my, expected secret" });
     let answer = api.post(listings, &secret).await?.expect(400)?;
@@ -149,6 +171,55 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
     assert_eq!(far.json()["field"], json!("Min-Position"));
     api.get("/api/channels/audit/export?min_position=1").await?.expect(200)?;
     api.get("/health/ready?min_position=x").await?.expect(200)?;
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_caller_has_already_is_not_sent_again() -> anyhow::Result<()> {
+    let world = World::new(&[8173]).await?;
+    let target = world.target(8173, RateLimit::default()).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    let service = world.serve("api,projector,relay")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let (target, listing) = (format!("/api/channels/targets/{target}"), format!("/api/channels/listings/{listing}"));
+    let head = world.count("SELECT max(position) FROM events").await?;
+    for path in [&target, &listing] {
+        let read = api.get(&format!("{path}?min_position={head}")).await?.expect(200)?;
+        let tag = read.header("etag");
+        let version = read.json()["version"].as_i64().unwrap_or_default();
+        assert!(tag.starts_with(&format!("\"{version}.")), "{tag}");
+        let lists = [format!("W/{tag}"), format!("\"1\", W/\"a,b\" ,{tag}"), "*".to_owned(), tag.clone()];
+        for (method, known) in
+            [Method::GET, Method::HEAD].into_iter().flat_map(|m| lists.iter().map(move |l| (m.clone(), l)))
+        {
+            let answer = api.send(method, path, &[("if-none-match", known)], None).await?.expect(304)?;
+            assert_eq!((answer.text.as_str(), answer.header("etag")), ("", tag.clone()), "{known}");
+            assert!(!answer.header("x-request-id").is_empty() && !answer.header("ratelimit-limit").is_empty());
+            assert_eq!(answer.header("content-type"), "");
+        }
+        // Another one, a version alone, and what is no ETag.
+        for other in ["\"0123\"".to_owned(), format!("\"{version}\""), "seven".to_owned(), String::new()] {
+            let answer = api.send(Method::GET, path, &[("if-none-match", &other)], None).await?.expect(200)?;
+            assert_eq!((answer.header("etag"), answer.json()), (tag.clone(), read.json()), "{other}");
+        }
+    }
+    // A problem stays one, whatever is known.
+    let nowhere = format!("/api/channels/targets/{}", uuid::Uuid::now_v7());
+    api.send(Method::GET, &nowhere, &[("if-none-match", "*")], None).await?.expect(404)?;
+    // The listing's own version stays where its target gets another name, and what is read is new all the same.
+    let tag = api.get(&listing).await?.header("etag");
+    let named = api.send(Method::PATCH, &target, &[], Some(&json!({ "name": "Another" }))).await?.expect(200)?;
+    let shown = format!("{listing}?min_position={}", named.header("distribution-position"));
+    let read = api.send(Method::GET, &shown, &[("if-none-match", &tag)], None).await?.expect(200)?;
+    assert_eq!(read.json()["target_name"], json!("Another"));
+    assert_eq!(tag.split('.').next(), read.header("etag").split('.').next());
+    // A change under a condition that it cannot have is not made.
+    let events = world.count("SELECT count(*) FROM events").await?;
+    let body = json!({ "name": "A third" });
+    let refused = api.send(Method::PATCH, &target, &[("if-none-match", "*")], Some(&body)).await?.expect(400)?;
+    assert_eq!(refused.json()["field"], json!("If-None-Match"));
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, events);
     drop(service);
     world.close().await
 }

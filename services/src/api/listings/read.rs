@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
+use crate::api::conditional::IfNoneMatchHeader;
 use crate::api::history::{self, Event, HistoryQuery};
 use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{Page, decode, limit};
@@ -84,8 +85,8 @@ pub(crate) async fn list(
 
 /// One listing, as the read model has it.
 #[utoipa::path(get, path = "/api/channels/listings/{listing_id}", tag = "listings",
-    params(("listing_id" = Uuid, Path, description = "The listing")),
-    responses((status = 200, body = Listing, headers(("etag" = String))), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    params(("listing_id" = Uuid, Path, description = "The listing"), IfNoneMatchHeader),
+    responses((status = 200, body = Listing, headers(("etag" = String))), (status = 304, description = "One of If-None-Match still holds"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Versioned<Listing>, Problem> {
     let statement = format!(
         "SELECT * FROM ({LISTINGS}) AS l

@@ -111,7 +111,7 @@ pub(super) struct Named<'a> {
 /// The snapshot that is named; `None` where none is.
 pub(super) async fn resolve(api: &Api, id: ListingId, named: &Named<'_>) -> Result<Option<SnapshotHash>, Problem> {
     let Some(point) = point(named)? else { return Ok(None) };
-    point.snapshot(&api.inner.pool, id).await.map(Some).map_err(|error| refusal(&retry_field(point), error))
+    point.snapshot(&api.inner.pool, id).await.map(Some).map_err(|error| refusal(field(point), error))
 }
 
 fn point(named: &Named<'_>) -> Result<Option<ReplayPoint>, Problem> {
@@ -119,27 +119,33 @@ fn point(named: &Named<'_>) -> Result<Option<ReplayPoint>, Problem> {
         let wrong = |_| Problem::field("snapshot", "is no SHA-256 in hexadecimal; the history and the audit show them");
         hash.parse::<SnapshotHash>().map_err(wrong)
     });
-    let points = [
+    let given: Vec<ReplayPoint> = [
         snapshot.transpose()?.map(ReplayPoint::Snapshot),
         named.sync_id.map(|id| ReplayPoint::Sync(SyncId(id))),
         named.as_of.map(ReplayPoint::AsOf),
         named.position.map(ReplayPoint::Position),
-    ];
-    let mut given = points.into_iter().flatten();
-    match (given.next(), given.next()) {
-        (point, None) => Ok(point),
-        _ => Err(Problem::field("body", "give one of snapshot, sync_id, as_of and position")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let names: Vec<&str> = given.iter().map(|point| field(*point)).collect();
+    match names.as_slice() {
+        [] | [_] => Ok(given.first().copied()),
+        [.., last] => {
+            let reason = "one of snapshot, sync_id, as_of and position says which state";
+            Err(Problem::field(*last, format!("{} are given; {reason}", names.join(" and "))))
+        }
     }
 }
 
-fn retry_field(point: ReplayPoint) -> String {
-    let field = match point {
+/// What a caller names it by.
+fn field(point: ReplayPoint) -> &'static str {
+    match point {
         ReplayPoint::Snapshot(_) => "snapshot",
         ReplayPoint::Sync(_) => "sync_id",
         ReplayPoint::Position(_) => "position",
         ReplayPoint::AsOf(_) => "as_of",
-    };
-    field.to_owned()
+    }
 }
 
 fn refusal(field: &str, error: NoSnapshot) -> Problem {

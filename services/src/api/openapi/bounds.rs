@@ -15,9 +15,9 @@ use domain::retry::RetryPolicy;
 use domain::target::bounds::{
     BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN, LONGEST_BASE_URL, LONGEST_CHANNEL_ACCOUNT, LONGEST_NAME,
 };
-use domain::target::{Health, Lifecycle, NEEDS_CREDENTIALS};
+use domain::target::{Health, Lifecycle};
 use domain::text::{LINE_PATTERN, LONGEST_LINE, TRACEPARENT_PATTERN};
-use domain::window::{LIMIT_PATTERN, LONGEST_LIMIT, REQUESTS, WINDOW_MS};
+use domain::window::{LIMIT_PATTERN, LONGEST_LIMIT, REQUESTS, Scope, WINDOW_MS};
 use serde_json::Value;
 use utoipa::Number;
 use utoipa::openapi::path::{Parameter, PathItem};
@@ -25,13 +25,14 @@ use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 
 use crate::api::answer::{IF_MATCH_PATTERN, LONGEST_IF_MATCH};
+use crate::api::conditional::{IF_NONE_MATCH_PATTERN, LONGEST_IF_NONE_MATCH};
 use crate::api::freshness::FIRST_POSITION;
 use crate::api::page::{CURSOR_PATTERN, DEFAULT_LIMIT, LIMITS, LONGEST_CURSOR};
 use crate::api::problem::ProblemKind;
 use crate::api::vault::LONGEST_SECRET;
 use crate::views::audit::{CAUSES, outcomes};
-use crate::views::listings::states;
 use crate::views::queue::STATUSES;
+use crate::views::{listings, targets};
 
 /// No control characters.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -51,10 +52,11 @@ enum Bound {
     OneOf(Vec<&'static str>),
 }
 
-/// Where a row holds: for parameters of this name, for a property of this schema, for that of every schema without a row of
-/// its own.
+/// Where a row holds: for a parameter of this path, for parameters of this name, for a property of this schema, for that of every
+/// schema without a row of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
+    At(&'static str),
     Parameter,
     Of(&'static str),
     Everywhere,
@@ -71,7 +73,7 @@ fn wide(range: &RangeInclusive<u32>) -> Bound {
 }
 
 fn rows() -> Vec<Row> {
-    use Place::{Everywhere, Of, Parameter};
+    use Place::{At, Everywhere, Of, Parameter};
     let name = || text(LONGEST_ID, NAME_PATTERN);
     let sha256 = || Bound::Text(DIGITS..=DIGITS, SHA256_PATTERN.to_owned());
     let reason = || text(LONGEST_LINE, LINE_PATTERN);
@@ -82,18 +84,21 @@ fn rows() -> Vec<Row> {
     let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
     let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
     let attempts = i64::from(RetryPolicy::default().max_attempts);
-    let sends = Lifecycle::ALL.map(Lifecycle::as_str).into_iter().chain([NEEDS_CREDENTIALS]).collect();
+    let sends = || Bound::OneOf(targets::states().to_vec());
+    let listed = || Bound::OneOf(listings::states().to_vec());
     vec![
         (Parameter, &["limit"], Bound::Within(LIMITS)),
         (Parameter, &["cursor"], text(LONGEST_CURSOR, CURSOR_PATTERN)),
         (Parameter, &["unit_id"], name()),
         (Parameter, &["health"], health()),
-        (Parameter, &["state"], Bound::OneOf(states().to_vec())),
+        (At("/api/channels/targets"), &["state"], sends()),
+        (At("/api/channels/listings"), &["state"], listed()),
         (Parameter, &["outcome"], outcome()),
         (Parameter, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Parameter, &["snapshot"], sha256()),
         (Parameter, &["position"], Bound::From(FIRST_POSITION)),
         (Parameter, &["if-match"], text(LONGEST_IF_MATCH, IF_MATCH_PATTERN)),
+        (Parameter, &["if-none-match"], text(LONGEST_IF_NONE_MATCH, IF_NONE_MATCH_PATTERN)),
         (Of("CreateTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
         (Of("CreateTarget"), &["secret"], secret()),
         (Of("ConfigureTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
@@ -104,14 +109,15 @@ fn rows() -> Vec<Row> {
         (Of("Retry"), &["position"], Bound::From(FIRST_POSITION)),
         (Of("LinkListing"), &["external_id"], text(ChannelKind::LONGEST_EXTERNAL_ID, ChannelKind::EXTERNAL_ID_PATTERN)),
         (Of("ListingState"), &["state"], Bound::OneOf(LinkState::ALL.map(LinkState::as_str).to_vec())),
-        (Of("Listing"), &["state"], Bound::OneOf(states().to_vec())),
-        (Of("About"), &["state"], Bound::OneOf(states().to_vec())),
-        (Of("Target"), &["state"], Bound::OneOf(sends)),
+        (Of("Listing"), &["state"], listed()),
+        (Of("About"), &["state"], listed()),
+        (Of("Target"), &["state"], sends()),
         (Of("QueuedSync"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Waiting"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Rule"), &["window"], wide(&REQUESTS)),
         (Of("Rule"), &["window_ms"], wide(&WINDOW_MS)),
         (Of("Rule"), &["of"], Bound::Within(1..=attempts)),
+        (Of("ScopeWindow"), &["scope"], Bound::OneOf(Scope::KINDS.to_vec())),
         (Of("ScopeWindow"), &["requests"], wide(&REQUESTS)),
         (Of("ScopeWindow"), &["window_ms"], wide(&WINDOW_MS)),
         (Of("Me"), &["credential"], Bound::OneOf(kinds().to_vec())),
@@ -154,9 +160,11 @@ pub(super) fn tell(document: &mut Document) -> BTreeSet<String> {
             Some(row.2.clone())
         })
     };
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
+        let own = rows.iter().map(|(place, ..)| *place).find(|place| matches!(place, Place::At(at) if at == path));
+        let places: Vec<Place> = own.into_iter().chain([Place::Parameter]).collect();
         for parameter in parameters(item) {
-            let Some(bound) = find(&[Place::Parameter], &parameter.name) else { continue };
+            let Some(bound) = find(&places, &parameter.name) else { continue };
             if let Some(schema) = &mut parameter.schema {
                 each(schema, &mut |value| value.hold(&bound));
                 if parameter.name == "limit" {

@@ -8,16 +8,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::shape::{COLUMNS, Row, Target};
+use super::shape::{Row, Target, targets};
 use crate::api::Api;
 use crate::api::answer::Versioned;
 use crate::api::by::By;
+use crate::api::conditional::IfNoneMatchHeader;
 use crate::api::history::{self, Event, HistoryQuery};
 use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::health::{self, HealthChange, HealthCheck};
+use crate::views::targets::states;
 
 /// Changes and checks that are shown.
 const CHANGES: i64 = 50;
@@ -29,6 +31,9 @@ pub(crate) struct ListQuery {
     /// Deleted ones too
     #[serde(default)]
     deleted: bool,
+    /// In one state only: active, needs_credentials, paused or deleted; all but the deleted ones by default
+    #[param(example = "needs_credentials")]
+    state: Option<String>,
     /// Of one health only
     #[param(example = "unauthorised")]
     health: Option<String>,
@@ -44,9 +49,9 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// A page of the targets of a health.
-    pub(crate) fn page(health: Option<String>, cursor: Option<String>) -> Self {
-        Self { health, cursor, ..Self::default() }
+    /// A page of the targets of a health, in a state.
+    pub(crate) fn page(health: Option<String>, state: Option<String>, cursor: Option<String>) -> Self {
+        Self { health, state, cursor, ..Self::default() }
     }
 }
 
@@ -68,15 +73,17 @@ pub(crate) async fn list(
     let limit = limit(query.limit)?;
     let after: Option<After> = decode(query.cursor.as_deref())?;
     one_of("health", query.health.as_deref(), &Health::ALL.map(Health::as_str))?;
+    one_of("state", query.state.as_deref(), &states())?;
     let statement = format!(
-        "SELECT {COLUMNS} FROM channel_targets
-         WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) AND ($3 OR lifecycle <> 'deleted')
-            AND ($4::text IS NULL OR health = $4) AND ($5::text IS NULL OR (name, target_id) > ($5, $6))
-         ORDER BY name, target_id LIMIT $7 + 1"
+        "SELECT * FROM ({} WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2))) AS t
+         WHERE CASE WHEN $3::text IS NULL THEN $4 OR lifecycle <> 'deleted' ELSE state = $3 END
+            AND ($5::text IS NULL OR health = $5) AND ($6::text IS NULL OR (name, target_id) > ($6, $7))
+         ORDER BY name, target_id LIMIT $8 + 1",
+        targets()
     );
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let rows = sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
-    let rows = rows.bind(query.deleted).bind(query.health);
+    let rows = rows.bind(query.state).bind(query.deleted).bind(query.health);
     let rows =
         rows.bind(after.as_ref().map(|after| after.name.clone())).bind(after.as_ref().map(|after| after.target_id));
     let rows: Vec<Row> = rows.bind(limit).fetch_all(&mut *reader).await?;
@@ -87,11 +94,11 @@ pub(crate) async fn list(
 
 /// One target as the journal has it, deleted ones too.
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}", tag = "targets",
-    params(("target_id" = Uuid, Path, description = "The target")),
-    responses((status = 200, body = Target, headers(("etag" = String))), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    params(("target_id" = Uuid, Path, description = "The target"), IfNoneMatchHeader),
+    responses((status = 200, body = Target, headers(("etag" = String))), (status = 304, description = "One of If-None-Match still holds"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Versioned<Target>, Problem> {
     let (settings, version) = visible(&api, &by, TargetId(id)).await?;
-    let statement = format!("SELECT {COLUMNS} FROM channel_targets WHERE target_id = $1");
+    let statement = format!("{} WHERE target_id = $1", targets());
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let row: Option<Row> = sqlx::query_as(&statement).bind(id).fetch_optional(&mut *reader).await?;
     let target = Target::of(&settings, version);

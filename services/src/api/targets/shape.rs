@@ -1,12 +1,14 @@
 //! A target as the API shows it.
 
 use chrono::{DateTime, Utc};
-use domain::target::{Health, Lifecycle, NEEDS_CREDENTIALS, Settings};
+use domain::target::Settings;
 use domain::window::RateLimit;
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::views::targets::STATE;
 
 /// A target: one account at one channel.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,6 +96,7 @@ pub(super) struct Row {
     account_requests: Option<i32>,
     account_window_ms: Option<i32>,
     lifecycle: String,
+    state: String,
     lifecycle_reason: Option<String>,
     health: String,
     health_since: DateTime<Utc>,
@@ -103,16 +106,14 @@ pub(super) struct Row {
     updated_at: DateTime<Utc>,
 }
 
-/// The columns of a [`Row`].
-pub(super) const COLUMNS: &str = "
-target_id, org_id, account_id, name, channel, base_url, channel_account, credential, requests, window_ms,
-account_requests, account_window_ms, lifecycle, lifecycle_reason, health, health_since, version, created_by, created_at,
-updated_at";
-
-/// The same as [`Settings::state`], by the names in the row.
-fn state(lifecycle: &str, health: &str) -> String {
-    let needs = lifecycle == Lifecycle::Active.as_str() && health == Health::Unauthorised.as_str();
-    if needs { NEEDS_CREDENTIALS } else { lifecycle }.to_owned()
+/// Every target, as a [`Row`].
+pub(super) fn targets() -> String {
+    format!(
+        "SELECT target_id, org_id, account_id, name, channel, base_url, channel_account, credential, requests, window_ms,
+            account_requests, account_window_ms, lifecycle, {STATE} AS state, lifecycle_reason, health, health_since, version,
+            created_by, created_at, updated_at
+         FROM channel_targets"
+    )
 }
 
 fn limit(requests: i32, window_ms: i32) -> String {
@@ -148,8 +149,8 @@ impl From<Row> for Target {
             credential: row.credential,
             rate_limit: limit(row.requests, row.window_ms),
             account_rate_limit: row.account_requests.zip(row.account_window_ms).map(|(n, window)| limit(n, window)),
-            state: state(&row.lifecycle, &row.health),
             lifecycle: row.lifecycle,
+            state: row.state,
             health: row.health,
             version: row.version,
             lifecycle_reason: row.lifecycle_reason,

@@ -1,0 +1,13 @@
+//! How targets stand, by their rows in the read model.
+
+use domain::target::{Lifecycle, NEEDS_CREDENTIALS};
+
+/// What a target can be, as [`domain::target::Settings::state`] says it.
+pub fn states() -> [&'static str; 4] {
+    let [active, paused, deleted] = Lifecycle::ALL.map(Lifecycle::as_str);
+    [active, NEEDS_CREDENTIALS, paused, deleted]
+}
+
+/// The same of a row of `channel_targets`.
+pub const STATE: &str =
+    "CASE WHEN lifecycle = 'active' AND health = 'unauthorised' THEN 'needs_credentials' ELSE lifecycle END";
