@@ -58,6 +58,9 @@ pub enum Forbidden {
         /// One of its addresses.
         address: IpAddr,
     },
+    /// It is a name that no public host has.
+    #[error("{0} is a name for one's own network; {ALLOW}")]
+    Name(String),
 }
 
 impl Destinations {
@@ -82,6 +85,8 @@ impl Destinations {
         let Some(host) = url.host_str() else { return Ok(()) };
         match tokio::time::timeout(LOOK_UP, resolver::public_addresses(host)).await {
             Ok(Ok(Err(forbidden))) => Err(forbidden),
+            // Where nobody knows it here, the machine that calls may.
+            Ok(Err(_)) | Err(_) if is_of_ones_own_network(host) => Err(Forbidden::Name(host.to_owned())),
             _ => Ok(()),
         }
     }
@@ -115,6 +120,13 @@ impl Destinations {
             Self::Any => client,
         }
     }
+}
+
+/// Names that are set apart for oneself or one's own network (RFC 6761, 6762, 8375; and `internal`).
+fn is_of_ones_own_network(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let reserved = ["localhost", "local", "internal", "home.arpa"];
+    reserved.iter().any(|name| host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 /// The address that stands in the URL itself. The parser has brought `0x7f.1` and its like into shape.

@@ -4,6 +4,7 @@
 mod refusals;
 mod router;
 mod server;
+mod unread;
 
 use std::time::Duration;
 

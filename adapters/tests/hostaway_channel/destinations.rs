@@ -57,6 +57,17 @@ async fn a_base_url_is_refused_for_what_it_is_and_where_its_host_is() {
     }
     let error = check("https://localhost/v1").await.unwrap_err();
     assert!(matches!(error, Forbidden::Host { .. }), "{error}");
+    for url in [
+        "https://localhost./v1",
+        "https://nobody-knows.localhost/",
+        "https://nas.local",
+        "https://a.internal.",
+        "https://x.home.arpa",
+    ] {
+        let error = check(url).await.unwrap_err();
+        assert!(matches!(error, Forbidden::Name(_) | Forbidden::Host { .. }), "{url}: {error}");
+    }
+    assert_eq!(check("https://notlocalhost.example/").await, Ok(()));
     assert!(error.to_string().contains("--allow-private-channels"), "{error}");
     assert_eq!(Destinations::Any.check("http://localhost/v1").await, Ok(()));
 }

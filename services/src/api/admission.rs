@@ -80,7 +80,7 @@ async fn check(
     taken?;
     if let Some(permission) = needed.filter(|permission| !caller.may(*permission)) {
         let roles: Vec<&str> = permission.roles().iter().map(|role| role.as_str()).collect();
-        let reason = format!("this needs {permission}, which {} have", roles.join(", "));
+        let reason = format!("this needs {permission}; roles with it: {}", roles.join(", "));
         return Err(ProblemKind::Forbidden.because(reason));
     }
     Ok(Some(Arc::new(caller)))

@@ -1,8 +1,9 @@
 //! Reading only what is new (RFC 9110, 13.1.2): a read whose ETag the caller names in `If-None-Match` is answered with 304 and
 //! no body.
 
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
@@ -46,11 +47,13 @@ pub(super) async fn only_if_new(request: Request, next: Next) -> Response {
     }
 }
 
-/// The headers of the answer, but for those of its body.
+/// The headers of the answer, but for those of its body. Without one nothing is compressed, so the header that says that the whole
+/// answer would have been comes from here (RFC 9110, 15.4.5).
 fn unchanged(answer: Response) -> Response {
     let (mut parts, _) = answer.into_parts();
+    parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     parts.status = StatusCode::NOT_MODIFIED;
     parts.headers.remove(header::CONTENT_TYPE);
     parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, axum::body::Body::empty())
+    Response::from_parts(parts, Body::empty())
 }

@@ -29,7 +29,12 @@ pub struct Identity {
 impl Identity {
     /// Who sends these headers.
     pub(crate) async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let mut given = headers.get_all(header::AUTHORIZATION).into_iter();
+        if let Some(value) = given.next() {
+            // Whoever stands in between may have looked at the other one.
+            if given.next().is_some() {
+                return Err(refused("give one Authorization"));
+            }
             let bearer = value.to_str().ok().and_then(|text| text.split_once(' '));
             return match bearer {
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => self.bearer(token.trim()).await,

@@ -101,6 +101,7 @@ pub(super) fn note(text: &str) {
 }
 
 /// A cell.
+#[expect(clippy::needless_pass_by_value, reason = "most cells are made of what is there for them alone")]
 pub(super) fn text(value: impl ToString) -> Cell {
     Cell::new(steady(&value.to_string()))
 }

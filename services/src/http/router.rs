@@ -11,7 +11,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::refusals;
+use super::{refusals, unread};
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::{Api, admission, ties};
 use crate::dashboard::{self, Dashboard};
@@ -19,7 +19,7 @@ use crate::dashboard::{self, Dashboard};
 /// The longest that a request may take until its answer begins.
 const LONGEST: Duration = Duration::from_secs(30);
 /// The largest body, in bytes.
-const LARGEST_BODY: usize = 256 * 1024;
+pub(super) const LARGEST_BODY: usize = 256 * 1024;
 
 /// All of it as one service.
 pub fn router(api: &Api, dashboard: Dashboard) -> Router {
@@ -44,6 +44,7 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(from_fn(ties::tie))
         .layer(from_fn_with_state(api.clone(), last))
+        .layer(from_fn(unread::thrown_away))
 }
 
 /// After the stop an answer is the last one of its connection, so that the caller's next request goes elsewhere.

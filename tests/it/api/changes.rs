@@ -267,6 +267,46 @@ async fn a_body_that_does_not_arrive_is_the_callers_fault() -> anyhow::Result<()
     world.close().await
 }
 
+/// What comes until there is an end of a document of JSON.
+async fn answered(connection: &mut TcpStream) -> anyhow::Result<String> {
+    let mut answer = Vec::new();
+    let reading = async {
+        while !answer.ends_with(b"}") && connection.read_buf(&mut answer).await? > 0 {}
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(10), reading).await??;
+    Ok(String::from_utf8_lossy(&answer).to_lowercase())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_outlives_a_refusal_that_comes_before_the_body_or_its_end_is_told() -> anyhow::Result<()> {
+    let world = World::new(&[8106]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let address = api.base().trim_start_matches("http://");
+    let head = "POST /api/channels/targets HTTP/1.1\r\nhost: x\r\nauthorization: Bearer x\r\n\
+        content-type: application/json\r\ncontent-length: 2\r\n";
+    let mut connection = TcpStream::connect(address).await?;
+    for _ in 0..3 {
+        connection.write_all(format!("{head}\r\n").as_bytes()).await?;
+        // The refusal is there by now; its body is still on the way.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        connection.write_all(b"{}").await?;
+        let answer = answered(&mut connection).await?;
+        assert!(answer.starts_with("http/1.1 401") && !answer.contains("connection: close"), "{answer}");
+    }
+    // A body that does not come, and one that waits for leave.
+    for more in ["", "expect: 100-continue\r\n"] {
+        let mut connection = TcpStream::connect(address).await?;
+        connection.write_all(format!("{head}{more}\r\n").as_bytes()).await?;
+        let answer = answered(&mut connection).await?;
+        assert!(answer.starts_with("http/1.1 401") && answer.contains("connection: close"), "{more}{answer}");
+        assert_eq!(connection.read(&mut [0; 64]).await?, 0, "it has ended");
+    }
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_key_is_told_by_readiness_and_its_place_to_nobody() -> anyhow::Result<()> {
     let world = World::new(&[8105]).await?;

@@ -160,6 +160,9 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
         assert_eq!(answer.json()["field"], json!("base_url"));
         assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(fix)), "{}", answer.text);
     }
+    // Of two credentials nobody can say whose request it is.
+    let two = api.send(Method::GET, "/api/channels/me", &[("authorization", "Bearer x")], None).await?.expect(401)?;
+    assert_eq!(two.json()["field"], json!("Authorization"));
     // Every read of what is written waits for a position, and no other does.
     let audit = "/api/channels/audit/00000000-0000-0000-0000-000000000000";
     for path in ["/api/channels/audit/export", "/api/channels/service-levels", audit] {
@@ -196,7 +199,10 @@ async fn what_the_caller_has_already_is_not_sent_again() -> anyhow::Result<()> {
             let answer = api.send(method, path, &[("if-none-match", known)], None).await?.expect(304)?;
             assert_eq!((answer.text.as_str(), answer.header("etag")), ("", tag.clone()), "{known}");
             assert!(!answer.header("x-request-id").is_empty() && !answer.header("ratelimit-limit").is_empty());
-            assert_eq!(answer.header("content-type"), "");
+            assert_eq!(
+                (answer.header("content-type").as_str(), answer.header("vary").as_str()),
+                ("", "accept-encoding")
+            );
         }
         // Another one, a version alone, and what is no ETag.
         for other in ["\"0123\"".to_owned(), format!("\"{version}\""), "seven".to_owned(), String::new()] {
