@@ -3,13 +3,13 @@
 
 use std::ops::RangeInclusive;
 
-/// [`UNSEEN`] inside of a class of a regular expression.
+/// [`UNSEEN`] inside of a class of a regular expression, but for tags: languages have no common way to write what is beyond
+/// U+FFFF, and some refuse the whole expression.
 macro_rules! unseen {
     () => {
         concat!(
             r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f",
-            r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb",
-            "\u{e0000}-\u{e007f}"
+            r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
         )
     };
 }
@@ -65,8 +65,7 @@ pub fn steady(text: &str) -> String {
 pub const LONGEST_LINE: usize = 500;
 
 /// What one line of people's words looks like, as a regular expression: something in it can be seen, and it has nothing that
-/// cannot. Two of its characters stand there as they are: the regular expressions of different languages have no common way to
-/// write them otherwise.
+/// cannot. Tags (U+E0000 to U+E007F) are refused beside it.
 pub const LINE_PATTERN: &str =
     concat!(r"^[^", unseen!(), r"]*[^\s\u200c\u200d\ufe00-\ufe0f", unseen!(), r"][^", unseen!(), r"]*$");
 

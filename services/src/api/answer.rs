@@ -101,8 +101,8 @@ pub(super) const LONGEST_IF_MATCH: usize = 21 + 1 + PRINT_DIGITS;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "a description alone")]
 pub(super) struct IfMatchHeader {
-    /// The ETag that was read; 412 if it was changed since
-    #[param(rename = "if-match", example = "\"3\"")]
+    /// The ETag that was read, such as "3"; 412 if it was changed since. * is any
+    #[param(rename = "if-match", example = "*")]
     if_match: Option<String>,
 }
 

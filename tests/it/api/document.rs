@@ -1,18 +1,83 @@
 //! The API against its own document: generated requests, good ones and bad ones.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::unit;
 use end_to_end::world::{ORG, World};
+use reqwest::Method;
+use serde_json::json;
+use services::api::document;
 
 /// Requests of each operation that are made up.
 const EXAMPLES: &str = "25";
 
 /// What every answer has to be: nothing fails inside, and what comes is described.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+
+/// Whoever pastes an example has a target and a listing of other ids; the rest of it is taken as it stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_of_requests_are_taken() -> anyhow::Result<()> {
+    let world = World::new(&[8141]).await?;
+    let target = world.target(8141, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve_with("", &["--api-rate", "100000"])?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    world.drained(Duration::from_secs(30)).await?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let document = serde_json::to_value(document())?;
+    let (mut bodies, mut parameters) = (0, 0);
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
+        let path = path.replace("{target_id}", &target.to_string()).replace("{listing_id}", &listing.to_string());
+        let mut operations: Vec<_> = item.as_object().into_iter().flatten().collect();
+        // What takes something away would leave nothing for the others.
+        operations.retain(|(method, _)| *method != "delete" && !path.contains('{'));
+        for (method, operation) in operations {
+            let method: Method = method.to_uppercase().parse()?;
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let name = schema.as_str().and_then(|at| at.rsplit('/').next()).unwrap_or_default();
+            let mut body = document["components"]["schemas"][name]["example"].clone();
+            assert!(name.is_empty() || body.is_object(), "{method} {path}: {name} has no example");
+            bodies += usize::from(body.is_object());
+            if body.get("target_id").is_some() {
+                (body["target_id"], body["unit_id"]) = (json!(target), json!("villa-001"));
+            }
+            if body.get("base_url").is_some() {
+                // Nobody calls the real one from here.
+                body["base_url"] = json!(format!("{}/v1", world.sandbox.url));
+            }
+            let body = Some(&body).filter(|body| body.is_object());
+            let mut requests = vec![(path.clone(), None)];
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let Some(example) = parameter["example"].as_str() else { continue };
+                let name = parameter["name"].as_str().unwrap_or_default();
+                parameters += 1;
+                requests.push(match parameter["in"].as_str() {
+                    Some("header") => (path.clone(), Some((name, example))),
+                    _ => (format!("{path}?{name}={example}"), None),
+                });
+            }
+            for (path, header) in requests {
+                let headers: Vec<_> = header.into_iter().collect();
+                let answer = api.send(method.clone(), &path, &headers, body).await?;
+                // A second pause is a conflict.
+                let status = answer.status.as_u16();
+                assert!(
+                    status < 400 || status == 409,
+                    "{method} {path} {headers:?} {body:?}: {status} {}",
+                    answer.text
+                );
+            }
+        }
+    }
+    assert!(bodies >= 8 && parameters >= 10, "{bodies} bodies, {parameters} parameters");
+    drop(service);
+    world.close().await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heavy_generated_requests_find_no_failure_and_no_answer_that_is_not_described() -> anyhow::Result<()> {

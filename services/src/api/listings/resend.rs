@@ -23,7 +23,7 @@ use crate::replay_point::{NoSnapshot, ReplayPoint};
 /// Which state to send, and why. Without a point the latest one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"reason": "wrong prices since 10:00", "as_of": "2026-11-25T09:59:00Z"}))]
+#[schema(example = json!({"reason": "prices were edited at the channel"}))]
 pub(crate) struct Retry {
     /// It stands in the journal and in the audit.
     reason: String,
