@@ -208,6 +208,18 @@ fn only_a_change_of_health_is_an_event() {
 }
 
 #[test]
+fn refused_credentials_are_lifted_by_a_success_and_by_no_other_failure() {
+    let mut target = created();
+    assert_eq!(run(&mut target, health(Health::Unauthorised)), ["HealthChanged"]);
+    for other in [Health::Unauthorised, Health::Degraded, Health::Unreachable] {
+        assert!(run(&mut target, health(other)).is_empty(), "{other:?}");
+    }
+    assert_eq!(target.live().expect("it lives").health, Health::Unauthorised);
+    assert_eq!(run(&mut target, health(Health::Healthy)), ["HealthChanged"]);
+    assert_eq!(run(&mut target, seen(Health::Degraded, 1)), ["HealthChanged"], "what works may fail");
+}
+
+#[test]
 fn a_deleted_target_refuses_everything_and_keeps_its_settings() {
     let mut target = created();
     let delete = TargetCommand::Delete { reason: "sold".to_owned() };

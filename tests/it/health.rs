@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use domain::ids::TargetId;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::{ORG, World};
+use end_to_end::world::{ACCOUNT, ORG, World};
+use reqwest::Method;
 use serde_json::{Value, json};
 use services::views::health::check_now;
 
@@ -162,6 +164,56 @@ async fn needs_somebody(world: &World, api: &Api, target: &str) -> anyhow::Resul
     let audited = api.get(&format!("/api/channels/audit/{sync}")).await?.expect(200)?.json();
     assert_eq!((&audited["outcome"], &audited["next_attempt_at"]), (&json!("pending"), &Value::Null), "{audited}");
     Ok(())
+}
+
+/// After a rotation a check knows the new secret alone. Where both are refused, it must not let the target go that the pushes
+/// saw refused: the next push would only hold it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_whose_new_and_old_secret_are_refused_is_held_until_one_is_taken() -> anyhow::Result<()> {
+    let world = World::new(&[8175]).await?;
+    let service = world.serve("")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let wanted = json!({
+        "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
+        "channel_account": "8175", "secret": "secret-8175", "rate_limit": "100/1s",
+    });
+    let made = api.send(Method::POST, "/api/channels/targets", &[("idempotency-key", "one")], Some(&wanted)).await?;
+    let target = made.expect(201)?.json()["target_id"].as_str().unwrap_or_default().to_owned();
+    world.link(target.parse::<uuid::Uuid>().map(TargetId)?, &names(1)).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    is(&world, "healthy").await?;
+
+    let account = |secret: &str| json!({ "account_id": 8175, "secret": secret });
+    world.sandbox.send(Method::POST, "/accounts", &account("another")).await?;
+    world.sandbox.fault(json!({ "kind": "expired_token", "path_prefix": "/v1/listings", "count": 1 })).await?;
+    let path = format!("/api/channels/targets/{target}");
+    api.post(&format!("{path}/credential"), &json!({ "secret": "mistyped" })).await?.expect(200)?;
+    world.publish(&[described("villa-000", 2, "Nobody takes this.")]).await?;
+    is(&world, "unauthorised").await?;
+    for _ in 0..2 {
+        let told = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
+        assert_eq!((&told["health"], &told["check"]["class"]), (&json!("unauthorised"), &json!("unauthorised")));
+        let detail = told["check"]["detail"].as_str().unwrap_or_default();
+        assert!(!detail.contains("the one of before serves"), "{detail}");
+    }
+    // Nor does a target that cannot be reached have other credentials.
+    world.sandbox.fault(json!({ "kind": "cut_before", "account": 8175 })).await?;
+    for _ in 0..4 {
+        api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?;
+    }
+    world.sandbox.heal().await?;
+    world.sandbox.send(Method::POST, "/accounts", &account("mistyped")).await?;
+    let told = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
+    assert_eq!(told["health"], json!("healthy"), "{told}");
+    world.drained(Duration::from_secs(60)).await?;
+    let changes: Vec<String> = sqlx::query_scalar("SELECT to_health FROM target_health_changes ORDER BY position")
+        .fetch_all(&world.pool)
+        .await?;
+    assert_eq!(changes, ["healthy", "unknown", "unauthorised", "healthy"]);
+    drop(service);
+    world.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,7 +39,7 @@ pub(super) struct Call {
 /// One push's dealings with the channel.
 pub(super) struct Session<'a> {
     hostaway: &'a Hostaway,
-    target: &'a Settings,
+    pub target: &'a Settings,
     cell: Arc<Cell>,
     pub host: &'a dyn SyncHost,
     pub calls: Vec<CallRecord>,

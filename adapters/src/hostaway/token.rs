@@ -144,6 +144,8 @@ impl Cell {
         let now = Instant::now();
         state.generation += 1;
         state.failure = None;
+        // It is known by now.
+        state.refused.take_if(|(refused, _)| same(refused, secret));
         let token = Token {
             authorization: issued.authorization,
             generation: state.generation,

@@ -131,6 +131,12 @@ impl ChannelTarget {
             TargetCommand::Resume => return resume(now),
             TargetCommand::Delete { reason } => Some(TargetEvent::TargetDeleted { reason }),
             TargetCommand::ReportHealth { credential_epoch, .. } if credential_epoch != now.credential_epoch => None,
+            // Who refuses the credentials holds everything back: another failure says nothing of them, a success does.
+            TargetCommand::ReportHealth { health, .. }
+                if now.health == Health::Unauthorised && health != Health::Healthy =>
+            {
+                None
+            }
             TargetCommand::ReportHealth { health, reason, .. } => {
                 (health != now.health).then_some(TargetEvent::HealthChanged { from: now.health, to: health, reason })
             }

@@ -148,6 +148,9 @@ impl Target {
                 Answer::Events(vec!["TargetDeleted"])
             }
             Ask::Saw(health, epoch) if *epoch != self.epoch || *health == self.health => Answer::Events(Vec::new()),
+            Ask::Saw(health, _) if self.health == Health::Unauthorised && *health != Health::Healthy => {
+                Answer::Events(Vec::new())
+            }
             Ask::Saw(health, _) => {
                 self.becomes(*health);
                 Answer::Events(vec!["HealthChanged"])

@@ -104,14 +104,15 @@ async fn change(shared: &Shared, target: &Settings, metadata: &Metadata, health:
     let reason = detail.unwrap_or("it answers").to_owned();
     let (from, to) = (target.health.as_str(), health.as_str());
     let (org_id, target_id, target_name) = (&target.org_id, target.target_id, &target.name);
-    if health == Health::Healthy {
-        tracing::info!(%org_id, %target_id, target_name, from, to, reason, "a target's health changed");
-    } else {
-        tracing::warn!(%org_id, %target_id, target_name, from, to, reason, "a target's health changed");
-    }
     let credential_epoch = target.credential_epoch;
-    let command = TargetCommand::ReportHealth { health, reason, credential_epoch };
-    if let Err(error) = shared.commands.target(target.target_id, command, metadata).await {
-        tracing::warn!(target_id = %target.target_id, error = %error, "failed to report a target's health");
+    let command = TargetCommand::ReportHealth { health, reason: reason.clone(), credential_epoch };
+    match shared.commands.target(target_id, command, metadata).await {
+        Ok(Some(_)) if health == Health::Healthy => {
+            tracing::info!(%org_id, %target_id, target_name, from, to, reason, "a target's health changed");
+        }
+        Ok(Some(_)) => tracing::warn!(%org_id, %target_id, target_name, from, to, reason, "a target's health changed"),
+        // What was seen changes nothing, or another has told it.
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%target_id, %error, "failed to report a target's health"),
     }
 }
