@@ -10,11 +10,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::difference::Bodies;
 use crate::hash::PayloadHash;
 use crate::ids::ExternalId;
 
 pub use rejected::RejectedPart;
+
+/// The bodies of sections, as a channel wants them.
+pub type Bodies<'a> = BTreeMap<Section, &'a Value>;
 
 /// A kind of channel that this service can push to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]

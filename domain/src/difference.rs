@@ -1,7 +1,6 @@
 //! What differs between two states of a listing at its channel, field by field: few enough and short enough to be shown,
 //! as JSON and in plain words.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -10,9 +9,6 @@ use serde_json::Value;
 use crate::channel::Section;
 use crate::text::cut;
 use crate::unit::{Night, NightRange};
-
-/// The bodies of sections, as a channel wants them.
-pub type Bodies<'a> = BTreeMap<Section, &'a Value>;
 
 /// Fields of one section beyond this are counted, not listed.
 pub const MOST_FIELDS: usize = 50;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::call::CallRecord;
-use crate::channel::{ChannelKind, ListingPayload, Section};
-use crate::difference::{Bodies, Differences};
+use crate::channel::{Bodies, ChannelKind, ListingPayload, Section};
+use crate::difference::Differences;
 use crate::ids::ListingId;
 use crate::unit::UnitChanged;
 

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::call::{CallPurpose, CallRecord};
-use crate::channel::{ListingPayload, RejectedPart, Section};
-use crate::difference::{Bodies, Differences};
+use crate::channel::{Bodies, ListingPayload, RejectedPart, Section};
+use crate::difference::Differences;
 use crate::ids::{ExternalId, ListingId, UnitId};
 use crate::listing::Progress;
 use crate::outcome::OutcomeClass;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use domain::channel::{ChannelKind, Section};
-use domain::difference::{Bodies, Differences, MOST_FIELDS};
+use domain::channel::{Bodies, ChannelKind, Section};
+use domain::difference::{Differences, MOST_FIELDS};
 use domain::ids::ListingId;
 use domain::mapping;
 use domain::unit::{Night, UnitChanged};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::channel::RejectedPart;
-use domain::difference::{Bodies, Differences, FieldDifference};
+use domain::channel::{Bodies, RejectedPart};
+use domain::difference::{Differences, FieldDifference};
 use domain::ids::ListingId;
 use domain::listing::{Link, LinkState, ListingError};
 use domain::outcome::OutcomeClass;
@@ -23,8 +23,9 @@ use crate::payloads::PayloadError;
 use crate::syncing::{SyncError, Syncing};
 use crate::views::circuit;
 use crate::views::explain::ExplainedCall;
-use crate::views::explain::history::{History, NoHistory};
+use crate::views::explain::history::History;
 use crate::views::explain::now::{ScopeWindow, windows};
+use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
 
 /// Slots are waited for so long in all: a request of the API has to be answered in 30 s.

@@ -6,6 +6,7 @@ pub mod circuit;
 pub mod explain;
 pub mod health;
 pub mod history;
+pub mod holds;
 pub mod known;
 pub mod listings;
 pub mod moment;

@@ -106,9 +106,11 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     let (_, printed, _) = world.run(&["audit", "show", id])?;
     assert!(printed.contains("answered") && printed.contains("guestName") && !printed.contains("Jane"), "{printed}");
     assert_eq!(world.count("SELECT count(*) FROM events WHERE payload::text LIKE '%Jane%'").await?, 0);
-    let rules: Vec<_> = told["rules"].as_array().context("rules")?.iter().map(|rule| rule["rule"].clone()).collect();
-    assert_eq!(rules, [json!("waited"), json!("retried")]);
-    assert_eq!((&told["rules"][1]["attempt"], &told["rules"][1]["of"]), (&json!(1), &json!(5)));
+    // On a busy machine the second attempt waits for more than the second that is worth a reason.
+    let rules = told["rules"].as_array().context("rules")?.iter().filter(|rule| rule["rule"] != "waited_again");
+    let rules: Vec<_> = rules.collect();
+    assert_eq!(rules.iter().map(|rule| &rule["rule"]).collect::<Vec<_>>(), [&json!("waited"), &json!("retried")]);
+    assert_eq!((&rules[1]["attempt"], &rules[1]["of"]), (&json!(1), &json!(5)));
     assert_eq!(told["next"]["step"], "nothing");
     let people =
         told["words"].as_array().context("words")?.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n");
@@ -185,6 +187,11 @@ async fn a_past_wait_is_explained_by_the_pauses_that_held_it() -> anyhow::Result
     world.close().await
 }
 
+fn waits_for_calls(told: &Value) -> Vec<Value> {
+    let rules = told["rules"].as_array().cloned().unwrap_or_default();
+    rules.into_iter().filter(|rule| rule["rule"] == "waited_again" && rule["purpose"].is_string()).collect()
+}
+
 /// A wait for the window ends when slots come back, so what counts is how the window stood meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_past_wait_is_explained_by_the_window_that_was_full_meanwhile() -> anyhow::Result<()> {
@@ -206,6 +213,33 @@ async fn a_past_wait_is_explained_by_the_window_that_was_full_meanwhile() -> any
         words.contains("of that the target's window (1 in 4 s) was full") && !words.contains("had room"),
         "{words}"
     );
+
+    // Inside of an attempt as before it: two sections are several calls, and each waits for its slot.
+    let mut both = priced("villa-000", 4, 5_004);
+    both["unit"]["calendar"][0]["available"] = json!(false);
+    published(&world, both).await?;
+    let first = told["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
+    let (_, inside) = json_of(&world, &["explain", &listing])?;
+    let second = inside["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
+    let again = waits_for_calls(&inside);
+    assert!(!again.is_empty(), "{inside:#}");
+    for wait in &again {
+        let (ms, full_ms) = (wait["ms"].as_i64().unwrap_or(0), wait["full_ms"].as_i64().unwrap_or(0));
+        assert!(full_ms >= 1_000 && full_ms <= ms && ms - full_ms < 1_000, "{wait}");
+        let calls = inside["sync"]["attempts"][0]["calls"].as_array().context("calls")?;
+        let call = calls.iter().find(|call| call["request_id"] == wait["request_id"]).context("its call")?;
+        assert_eq!((&call["purpose"], &wait["window"]), (&wait["purpose"], &json!(1)), "{wait}");
+    }
+    let words = inside["words"].to_string();
+    assert!(words.contains("s for its call for ") && words.contains("(1 in 4 s) was full"), "{words}");
+
+    // A limit of later is none of then.
+    let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "100/1s"])?;
+    assert_eq!(code, 0, "{said}");
+    let (_, later) = json_of(&world, &["explain", &first])?;
+    assert_eq!(later["rules"], told["rules"], "{later:#}");
+    let (_, later) = json_of(&world, &["explain", &second])?;
+    assert_eq!(waits_for_calls(&later), again, "{later:#}");
     world.close().await
 }
 

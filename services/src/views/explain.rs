@@ -1,12 +1,14 @@
 //! The answer to "why": a sync of a listing, from the change that asked for it to the channel's answer, which rules applied,
 //! and what is next. One structure, from recorded facts alone; [`words`] tells it in plain words.
 
+mod crowd;
 pub mod find;
 mod held;
 pub mod history;
 pub mod now;
 mod rules;
 mod sync;
+mod waits;
 pub mod words;
 
 use chrono::{DateTime, Utc};
@@ -20,12 +22,16 @@ use uuid::Uuid;
 
 use crate::commands::CommandError;
 use crate::syncing::Syncing;
+use crate::views::history::NoHistory;
+use crate::views::holds;
 use crate::views::listings::TARGET_DELETED;
-use history::{History, NoHistory, SyncStory};
-use now::{Crowd, Waiting};
+use history::{History, SyncStory};
+use now::Waiting;
 
-pub use held::{Held, Holder};
-pub use rules::{Next, Rule};
+use crowd::{Limits, crowd};
+pub use held::Held;
+use rules::Waited;
+pub use rules::{Next, Rule, WaitedAgain};
 pub use sync::{ExplainedAttempt, ExplainedCall, ExplainedSync, Who};
 
 /// Syncs that are listed beside the one that is explained.
@@ -146,16 +152,16 @@ pub async fn tell(
         Some(story) => Some(sync::explained(story, &history.known, &target, syncing.payloads()).await),
         None => None,
     };
+    let holds = holds::of(&mut *pool.acquire().await?, id, target.target_id).await?;
     let rules = match (story, &explained) {
         (Some(story), Some(explained)) => {
-            let crowd = crowd(pool, story, &target).await?;
-            let holds = held::holds(pool, target.target_id, story, &history.pauses).await?;
-            rules::rules(story, explained, &target, crowd, holds)
+            let held = held::held_by(pool, target.target_id, story, &holds).await?;
+            let waited = waited(pool, story, &target).await?;
+            rules::rules(story, explained, &waited, held)
         }
         _ => Vec::new(),
     };
-    let target_holds = held::of_target_now(pool, &target).await?;
-    let next = rules::next(&history, &target, &target_holds, waiting.as_ref());
+    let next = rules::next(&history, &target, &holds, waiting.as_ref());
     let listing = about(id, &history, &target)?;
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
     let mut explanation = Explanation { listing, sync: explained, rules, next, waiting, recent, words: Vec::new() };
@@ -170,11 +176,18 @@ async fn target_of(syncing: &Syncing, history: &History) -> Result<Settings, Une
     target.settings().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
 
-/// How the target's window stood while a sync waited for its first attempt.
-async fn crowd(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Option<Crowd>, sqlx::Error> {
-    let Some(first) = story.attempts.first() else { return Ok(None) };
-    let wait = (story.requested_at, first.attempt.started_at);
-    now::crowd(pool, target, wait, (story.position, first.position)).await.map(Some)
+/// How the target's window stood while a sync waited.
+async fn waited(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Waited, Unexplained> {
+    let Some(first) = story.attempts.first() else { return Ok(Waited::default()) };
+    let mut connection = pool.acquire().await?;
+    let limits = Limits::read(&mut connection, target).await?;
+    let (time, positions) = ((story.requested_at, first.attempt.started_at), (story.position, first.position));
+    let first = crowd(&mut connection, target, &limits, time, positions).await?;
+    let mut again = Vec::new();
+    for wait in waits::again(story) {
+        again.push((wait, crowd(&mut connection, target, &limits, wait.time, wait.positions).await?));
+    }
+    Ok(Waited { first: Some(first), again })
 }
 
 fn about(id: ListingId, history: &History, target: &Settings) -> Result<About, ListingError> {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use adapters::event_store::StoredEvent;
+use adapters::event_store::{StoredEvent, Unreadable};
 use chrono::{DateTime, Utc};
+use domain::recorded::Recorded;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
@@ -28,6 +29,25 @@ struct Row {
     recorded_at: DateTime<Utc>,
 }
 
+impl Row {
+    fn of(self, aggregate_type: &str, id: Uuid) -> StoredEvent {
+        StoredEvent {
+            position: self.position,
+            event_id: self.event_id,
+            org_id: self.org_id,
+            account_id: self.account_id,
+            aggregate_type: aggregate_type.to_owned(),
+            aggregate_id: id.to_string(),
+            sequence: self.sequence,
+            event_type: self.event_type,
+            event_version: self.event_version,
+            payload: self.payload.0,
+            metadata: self.metadata.0,
+            recorded_at: self.recorded_at,
+        }
+    }
+}
+
 const EVENTS: &str = "
 SELECT position, event_id, org_id, account_id, sequence, event_type, event_version, payload, metadata, recorded_at
 FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND ($3::bigint IS NULL OR sequence < $3)
@@ -43,19 +63,32 @@ pub async fn events(
 ) -> Result<Vec<StoredEvent>, sqlx::Error> {
     let rows = sqlx::query_as(EVENTS).bind(aggregate_type).bind(id.to_string()).bind(before).bind(limit);
     let rows: Vec<Row> = rows.fetch_all(connection).await?;
-    let stored = |row: Row| StoredEvent {
-        position: row.position,
-        event_id: row.event_id,
-        org_id: row.org_id,
-        account_id: row.account_id,
-        aggregate_type: aggregate_type.to_owned(),
-        aggregate_id: id.to_string(),
-        sequence: row.sequence,
-        event_type: row.event_type,
-        event_version: row.event_version,
-        payload: row.payload.0,
-        metadata: row.metadata.0,
-        recorded_at: row.recorded_at,
-    };
-    Ok(rows.into_iter().map(stored).collect())
+    Ok(rows.into_iter().map(|row| row.of(aggregate_type, id)).collect())
+}
+
+const OF_TYPES: &str = "
+SELECT position, event_id, org_id, account_id, sequence, event_type, event_version, payload, metadata, recorded_at
+FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = ANY ($3) ORDER BY sequence";
+
+/// The events of some types, in order: only of those that are few.
+pub async fn of_types(
+    connection: &mut PgConnection,
+    aggregate_type: &str,
+    id: Uuid,
+    types: &[&str],
+) -> Result<Vec<Recorded>, NoHistory> {
+    let rows = sqlx::query_as(OF_TYPES).bind(aggregate_type).bind(id.to_string()).bind(types);
+    let rows: Vec<Row> = rows.fetch_all(connection).await?;
+    rows.into_iter().map(|row| Ok(row.of(aggregate_type, id).into_recorded()?)).collect()
+}
+
+/// Why a history cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum NoHistory {
+    /// Postgres failed.
+    #[error("failed to read the journal: {0}")]
+    Database(#[from] sqlx::Error),
+    /// An event of another build.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }

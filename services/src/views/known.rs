@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use domain::channel::{ChannelKind, ListingPayload, Section};
-use domain::difference::Bodies;
+use domain::channel::{Bodies, ChannelKind, ListingPayload, Section};
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use serde::Serialize;

@@ -5,16 +5,18 @@ use chrono::Utc;
 use domain::channel::{RejectedPart, Section};
 use domain::difference::Differences;
 use domain::hash::SnapshotHash;
-use domain::ids::ListingId;
+use domain::ids::{ListingId, TargetId};
 use domain::listing::{Cause, ChannelListing, LinkState, ListingCommand, ListingError, Origin};
 use domain::mapping;
-use domain::target::{Health, Lifecycle, Settings};
+use domain::target::Settings;
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::explain::history::{History, NoHistory};
+use super::explain::history::History;
+use super::history::NoHistory;
+use super::holds;
 use super::known::{ComparedWith, KnownPayload};
 use crate::payloads::PayloadError;
 use crate::syncing::{Snapshot, SyncError, Syncing, read};
@@ -108,7 +110,7 @@ pub async fn preview(syncing: &Syncing, pool: &PgPool, id: ListingId, wanted: Wa
         creates,
         calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, !creates),
         sections: sections.iter().map(|section: &Section| section.as_str()).collect(),
-        held: held(listing, settings),
+        held: held(pool, listing, id, settings.target_id).await?,
         compared_with: known.described(),
         differences: mapping::differences(settings.channel, &known.bodies(), &bodies),
         left_out: RejectedPart::bounded(payload.rejected.clone()),
@@ -133,15 +135,17 @@ fn would_be_taken(
     Ok(())
 }
 
-fn held(listing: &ChannelListing, target: &Settings) -> Vec<String> {
+/// What would keep a sync of the listing waiting.
+async fn held(
+    pool: &PgPool,
+    listing: &ChannelListing,
+    id: ListingId,
+    target: TargetId,
+) -> Result<Vec<String>, NoHistory> {
+    let mut held = holds::of(&mut *pool.acquire().await?, id, target).await?.words();
     let creation = listing.creation().filter(|creation| creation.settles_at() > Utc::now());
-    let reasons = [
-        (listing.state() == Some(LinkState::Paused)).then_some("the listing is paused"),
-        (target.lifecycle == Lifecycle::Paused).then_some("the target is paused"),
-        (target.health == Health::Unauthorised).then_some("the channel refuses the target's credentials"),
-        creation.map(|_| "a creation of it may still be on its way"),
-    ];
-    reasons.into_iter().flatten().map(str::to_owned).collect()
+    held.extend(creation.map(|_| "a creation of it may still be on its way".to_owned()));
+    Ok(held)
 }
 
 fn words(preview: &Preview) -> Vec<String> {

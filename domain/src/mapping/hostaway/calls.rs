@@ -4,8 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::intervals::{nights_of, set_dates};
-use crate::channel::Section;
-use crate::difference::Bodies;
+use crate::channel::{Bodies, Section};
 use crate::unit::NightRange;
 
 /// The most intervals that Hostaway takes in one call.

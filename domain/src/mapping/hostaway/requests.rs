@@ -7,8 +7,7 @@ use serde_json::{Map, Value};
 
 use super::calls::{CalendarCall, calendar_calls};
 use crate::call::{CallPurpose, CallRecord};
-use crate::channel::Section;
-use crate::difference::Bodies;
+use crate::channel::{Bodies, Section};
 use crate::mapping::Sent;
 use crate::outcome::OutcomeClass;
 

@@ -107,9 +107,9 @@ impl From<Unexplained> for Problem {
     }
 }
 
-impl From<crate::views::explain::history::NoHistory> for Problem {
-    fn from(error: crate::views::explain::history::NoHistory) -> Self {
-        use crate::views::explain::history::NoHistory;
+impl From<crate::views::history::NoHistory> for Problem {
+    fn from(error: crate::views::history::NoHistory) -> Self {
+        use crate::views::history::NoHistory;
         match error {
             NoHistory::Database(error) => error.into(),
             NoHistory::Unreadable(error) => {

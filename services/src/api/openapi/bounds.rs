@@ -52,8 +52,8 @@ enum Bound {
     OneOf(Vec<&'static str>),
 }
 
-/// Where a row holds: for a parameter of this path, for parameters of this name, for a property of this schema, for that of every
-/// schema without a row of its own.
+/// What a row is about: a parameter of this path, parameters of its name, the property of this schema, or that of every schema
+/// without a row of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     At(&'static str),
@@ -116,6 +116,8 @@ fn rows() -> Vec<Row> {
         (Of("Waiting"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Rule"), &["window"], wide(&REQUESTS)),
         (Of("Rule"), &["window_ms"], wide(&WINDOW_MS)),
+        (Of("WaitedAgain"), &["window"], wide(&REQUESTS)),
+        (Of("WaitedAgain"), &["window_ms"], wide(&WINDOW_MS)),
         (Of("Rule"), &["of"], Bound::Within(1..=attempts)),
         (Of("ScopeWindow"), &["scope"], Bound::OneOf(Scope::KINDS.to_vec())),
         (Of("ScopeWindow"), &["requests"], wide(&REQUESTS)),
@@ -149,14 +151,14 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Tells them. Gives the rows that hold nowhere.
+/// Tells them. Gives the rows that are about nothing in the document.
 pub(super) fn tell(document: &mut Document) -> BTreeSet<String> {
     let rows = rows();
-    let mut held = BTreeSet::new();
+    let mut used = BTreeSet::new();
     let mut find = |places: &[Place], name: &str| {
         places.iter().find_map(|place| {
             let row = rows.iter().find(|(at, names, _)| at == place && names.contains(&name))?;
-            held.insert((*place, name.to_owned()));
+            used.insert((*place, name.to_owned()));
             Some(row.2.clone())
         })
     };
@@ -166,7 +168,7 @@ pub(super) fn tell(document: &mut Document) -> BTreeSet<String> {
         for parameter in parameters(item) {
             let Some(bound) = find(&places, &parameter.name) else { continue };
             if let Some(schema) = &mut parameter.schema {
-                each(schema, &mut |value| value.hold(&bound));
+                each(schema, &mut |value| value.bind(&bound));
                 if parameter.name == "limit" {
                     each(schema, &mut |value| value.default = Some(DEFAULT_LIMIT.into()));
                 }
@@ -182,7 +184,7 @@ pub(super) fn tell(document: &mut Document) -> BTreeSet<String> {
         objects(schema, &mut |object| {
             for (name, property) in &mut object.properties {
                 if let Some(bound) = find(&places, name) {
-                    each(property, &mut |value| value.hold(&bound));
+                    each(property, &mut |value| value.bind(&bound));
                 }
                 // No number of ours is less than nothing.
                 each(property, &mut Object::not_negative);
@@ -190,7 +192,7 @@ pub(super) fn tell(document: &mut Document) -> BTreeSet<String> {
         });
     }
     let of_row = |(place, names, _): &Row| names.iter().map(|name| (*place, (*name).to_owned())).collect::<Vec<_>>();
-    rows.iter().flat_map(of_row).filter(|row| !held.contains(row)).map(|row| format!("{row:?}")).collect()
+    rows.iter().flat_map(of_row).filter(|row| !used.contains(row)).map(|row| format!("{row:?}")).collect()
 }
 
 fn parameters(item: &mut PathItem) -> impl Iterator<Item = &mut Parameter> {
@@ -235,14 +237,14 @@ fn each(schema: &mut RefOr<Schema>, tell: &mut impl FnMut(&mut Object)) {
     }
 }
 
-trait Hold {
-    fn hold(&mut self, bound: &Bound);
+trait Bounded {
+    fn bind(&mut self, bound: &Bound);
     fn not_negative(&mut self);
     fn is(&self, kind: &Type) -> bool;
 }
 
-impl Hold for Object {
-    fn hold(&mut self, bound: &Bound) {
+impl Bounded for Object {
+    fn bind(&mut self, bound: &Bound) {
         let number = |number: i64| Some(Number::Int(isize::try_from(number).unwrap_or(isize::MAX)));
         match bound {
             Bound::From(least) => self.minimum = number(*least),
@@ -276,7 +278,7 @@ impl Hold for Object {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn every_row_holds_somewhere() {
+    fn every_row_is_about_something() {
         let mut document = crate::api::openapi::plain();
         assert_eq!(super::tell(&mut document), std::collections::BTreeSet::new());
     }

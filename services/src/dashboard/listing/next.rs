@@ -1,11 +1,13 @@
 //! What happens next to a listing, and when.
 
 use chrono::{DateTime, Utc};
+use domain::ids::{ListingId, TargetId};
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 
+use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link};
-use crate::views::history::{self, LISTING};
+use crate::views::holds;
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::queue::{STATUS, WAITING};
 
@@ -19,7 +21,7 @@ struct Waiting {
     due_at: DateTime<Utc>,
 }
 
-pub(super) async fn show(reader: &mut PgConnection, listing: &Listing) -> Result<Markup, sqlx::Error> {
+pub(super) async fn show(reader: &mut PgConnection, listing: &Listing) -> Result<Markup, Problem> {
     let statement = format!(
         "SELECT {STATUS}, q.sync_id, q.revision, q.needs, q.tries, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
     );
@@ -33,8 +35,9 @@ pub(super) async fn show(reader: &mut PgConnection, listing: &Listing) -> Result
             }
         },
         None => {
-            let held = held(reader, listing).await?;
-            html! { p.quiet { (rest(listing, held.as_deref())) } }
+            let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
+            let held = holds::of(reader, id, target).await?.words();
+            html! { p.quiet { (rest(listing, &held)) } }
         }
     })
 }
@@ -52,46 +55,8 @@ fn sentence(waiting: &Waiting) -> Markup {
     }
 }
 
-#[derive(Debug, FromRow)]
-struct Target {
-    lifecycle: String,
-    health: String,
-    refused: Option<String>,
-}
-
-const TARGET: &str = "
-SELECT t.lifecycle, t.health, h.reason AS refused
-FROM channel_targets AS t LEFT JOIN target_health AS h ON h.target_id = t.target_id WHERE t.target_id = $1";
-
-/// Who paused a target or a listing last, and why.
-const PAUSED: &str = "
-SELECT metadata ->> 'actor', payload #>> ARRAY[event_type, 'reason'] FROM events
-WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = $3 ORDER BY sequence DESC LIMIT 1";
-
-/// What a next change would wait for, if it would.
-async fn held(reader: &mut PgConnection, listing: &Listing) -> Result<Option<String>, sqlx::Error> {
-    let target: Option<Target> = sqlx::query_as(TARGET).bind(listing.target_id).fetch_optional(&mut *reader).await?;
-    let of_target = target.as_ref().map(|target| (target.lifecycle.as_str(), target.health.as_str()));
-    let (what, kind, id, event) = match (listing.state.as_str(), of_target) {
-        ("paused", _) => ("this listing is paused", LISTING, listing.listing_id, "ListingPaused"),
-        (_, Some(("paused", _))) => ("the target is paused", history::TARGET, listing.target_id, "TargetPaused"),
-        (_, Some(("active", "unauthorised"))) => {
-            let reason = target.as_ref().and_then(|target| target.refused.as_ref());
-            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            return Ok(Some(format!("the channel refuses the target's credentials{reason}")));
-        }
-        _ => return Ok(None),
-    };
-    let paused = sqlx::query_as(PAUSED).bind(kind).bind(id.to_string()).bind(event).fetch_optional(reader).await?;
-    let by = |(who, why): (Option<String>, Option<String>)| {
-        let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
-        who + &why.map(|why| format!(": {why}")).unwrap_or_default()
-    };
-    Ok(Some(format!("{what}{}", paused.map(by).unwrap_or_default())))
-}
-
 /// What comes next to a listing of which nothing waits. `held` is what the next change would wait for.
-fn rest(listing: &Listing, held: Option<&str>) -> String {
+fn rest(listing: &Listing, held: &[String]) -> String {
     let now = match (listing.state.as_str(), listing.last_outcome.as_deref()) {
         ("unlinked", _) => return "Nothing: it is not linked any more.".to_owned(),
         (state, _) if state == TARGET_DELETED => return "Nothing: its target was deleted.".to_owned(),
@@ -99,12 +64,14 @@ fn rest(listing: &Listing, held: Option<&str>) -> String {
         (_, Some("rejected" | "exhausted" | "unauthorised")) => "Nothing by itself: the last sync failed for good.",
         _ => "Nothing: the channel has what was asked for.",
     };
-    match (held, listing.last_outcome.as_deref()) {
-        (Some(held), _) => format!("{now} The next change of the unit waits, as {}.", held.trim_end_matches('.')),
-        (None, None) => now.to_owned(),
-        (None, Some("rejected" | "exhausted" | "unauthorised")) => {
+    if !held.is_empty() {
+        return format!("{now} The next change of the unit waits, as {}.", held.join("; ").trim_end_matches('.'));
+    }
+    match listing.last_outcome.as_deref() {
+        None => now.to_owned(),
+        Some("rejected" | "exhausted" | "unauthorised") => {
             format!("{now} The next change of the unit is sent, or send it again now.")
         }
-        (None, Some(_)) => format!("{now} The next change of the unit is sent."),
+        Some(_) => format!("{now} The next change of the unit is sent."),
     }
 }

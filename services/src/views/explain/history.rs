@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use adapters::event_store::{PgEventLog, Unreadable};
+use adapters::event_store::PgEventLog;
 use chrono::{DateTime, Utc};
 use domain::audit::{accepted_outcome, final_outcome};
 use domain::channel::Section;
@@ -14,6 +14,8 @@ use domain::metadata::Metadata;
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Recorded};
 use sqlx::PgPool;
+
+use crate::views::history::NoHistory;
 
 /// Syncs that are kept beside the one that is asked for.
 const KEPT: usize = 20;
@@ -100,17 +102,6 @@ pub struct SyncStory {
     pub known: Option<KnownSections>,
 }
 
-/// A pause of the listing, or that it was taken off.
-#[derive(Debug, Clone)]
-pub struct Hold {
-    /// Why.
-    pub reason: String,
-    /// Who did it.
-    pub by: String,
-    /// When, UTC.
-    pub at: DateTime<Utc>,
-}
-
 /// What became of a listing.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -120,23 +111,8 @@ pub struct History {
     pub known: KnownSections,
     /// The newest syncs in order, and the one that is asked for.
     pub syncs: VecDeque<SyncStory>,
-    /// What holds it.
-    pub hold: Option<Hold>,
-    /// Its pauses that are over, each with its end.
-    pub pauses: Vec<(Hold, DateTime<Utc>)>,
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
     wanted: Option<SyncId>,
-}
-
-/// Why a history cannot be told.
-#[derive(Debug, thiserror::Error)]
-pub enum NoHistory {
-    /// Postgres failed.
-    #[error("failed to read the journal: {0}")]
-    Database(#[from] sqlx::Error),
-    /// An event of another build.
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
 }
 
 impl History {
@@ -188,8 +164,6 @@ impl History {
 
     fn tell(&mut self, event: &ListingEvent, recorded: &Recorded) {
         let at = recorded.recorded_at;
-        let held =
-            |reason: &String| Some(Hold { reason: reason.clone(), by: recorded.metadata.actor.name.clone(), at });
         match event {
             ListingEvent::SyncRequested { request, supersedes } => {
                 let known = self.known.clone();
@@ -230,23 +204,18 @@ impl History {
                     last.late = true;
                 }
             }
-            ListingEvent::ListingPaused { reason } => self.hold = held(reason),
             ListingEvent::ListingUnlinked { reason, cancels } => {
-                self.resumed(at);
-                self.hold = held(reason);
                 let known = self.known.clone();
                 if let Some(story) = cancels.and_then(|id| self.story(id)) {
                     story.known.get_or_insert(known);
                     story.end = Some(End { outcome: SyncOutcome::Cancelled, at, reason: Some(reason.clone()) });
                 }
             }
-            ListingEvent::ListingResumed {} => self.resumed(at),
-            ListingEvent::ListingLinked { .. } => self.hold = None,
+            // What holds it is told by the holds.
+            ListingEvent::ListingPaused { .. }
+            | ListingEvent::ListingResumed {}
+            | ListingEvent::ListingLinked { .. } => {}
         }
-    }
-
-    fn resumed(&mut self, at: DateTime<Utc>) {
-        self.pauses.extend(self.hold.take().map(|hold| (hold, at)));
     }
 
     fn story(&mut self, id: SyncId) -> Option<&mut SyncStory> {

@@ -4,15 +4,18 @@ use chrono::{DateTime, Utc};
 use domain::listing::LinkState;
 use domain::outcome::OutcomeClass;
 use domain::retry::RetryPolicy;
-use domain::target::{Health, Lifecycle, Settings};
+use domain::target::{Lifecycle, Settings};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::held::{Held, Holds, TargetHolds};
-use super::history::{History, Hold, SyncStory};
-use super::now::{Crowd, Waiting};
+use super::crowd::Crowd;
+use super::held::{Held, HeldBy, covered};
+use super::history::{History, SyncStory};
+use super::now::Waiting;
 use super::sync::ExplainedSync;
+use super::waits::{Again, ms};
+use crate::views::holds::{Hold, Holds};
 
 /// A rule that applied to a sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -47,13 +50,15 @@ pub enum Rule {
         circuit_known: bool,
         /// The most recorded calls of the target that held slots of its window at one moment of the wait.
         calls_before: i64,
-        /// For how much of the wait they held all of its slots, by the limit that the target has now.
+        /// For how much of the wait they held all of its slots, by the limits that were in force then.
         full_ms: i64,
-        /// How many the window admits.
+        /// How many the window admitted; where the limit changed meanwhile, the one under which it was full for longest.
         window: u32,
-        /// How long the window is, in milliseconds.
+        /// How long the window was, in milliseconds.
         window_ms: u32,
     },
+    /// It waited once more: for a call inside of an attempt, or for its next attempt.
+    WaitedAgain(WaitedAgain),
     /// Something held it while it waited; what holds it now is told by `next`.
     Held(Held),
     /// An attempt failed in a way that can heal, and another one was planned.
@@ -87,14 +92,56 @@ pub enum Rule {
     },
 }
 
+/// A wait after the first attempt had begun: for a call inside of an attempt, or for the next attempt from when that was due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WaitedAgain {
+    /// The call that it waited to make; `null` where it was the next attempt.
+    pub request_id: Option<Uuid>,
+    /// What that call was for.
+    pub purpose: Option<&'static str>,
+    /// From when.
+    pub from: DateTime<Utc>,
+    /// How long.
+    pub ms: i64,
+    /// For how much of that something held it: see `held`.
+    pub held_ms: i64,
+    /// The call before brought a new token, which channels take only after a moment.
+    pub new_token: bool,
+    /// The most recorded calls of the target that held slots of its window at one moment of the wait.
+    pub calls_before: i64,
+    /// For how much of the wait they held all of its slots, by the limits that were in force then.
+    pub full_ms: i64,
+    /// How many the window admitted.
+    pub window: u32,
+    /// How long the window was, in milliseconds.
+    pub window_ms: u32,
+}
+
+/// How the target's window stood while a sync waited: for its first attempt, where there was one, and after that.
+#[derive(Debug, Default)]
+pub(super) struct Waited {
+    pub first: Option<Crowd>,
+    pub again: Vec<(Again, Crowd)>,
+}
+
+fn again((wait, crowd): &(Again, Crowd), held: &[Held]) -> Rule {
+    let (request_id, purpose) = wait.call.map(|(id, purpose)| (id, purpose.as_str())).unzip();
+    Rule::WaitedAgain(WaitedAgain {
+        request_id,
+        purpose,
+        from: wait.time.0,
+        ms: ms(wait.time),
+        held_ms: covered(wait.time, held),
+        new_token: wait.new_token,
+        calls_before: crowd.most,
+        full_ms: crowd.full_ms,
+        window: crowd.limit.requests(),
+        window_ms: crowd.limit.window_ms(),
+    })
+}
+
 /// The rules that applied, in the order in which they did.
-pub(super) fn rules(
-    story: &SyncStory,
-    explained: &ExplainedSync,
-    target: &Settings,
-    crowd: Option<Crowd>,
-    holds: Holds,
-) -> Vec<Rule> {
+pub(super) fn rules(story: &SyncStory, explained: &ExplainedSync, waited: &Waited, held: HeldBy) -> Vec<Rule> {
     let most = RetryPolicy::default().max_attempts;
     let mut rules = Vec::new();
     if story.skipped {
@@ -105,13 +152,14 @@ pub(super) fn rules(
     if let Some(earlier) = story.supersedes {
         rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
     }
-    if let (Some(first), Some(Crowd { most: calls_before, full_ms })) = (story.attempts.first(), crowd) {
-        let ms = (first.attempt.started_at - story.requested_at).num_milliseconds().max(0);
-        let (held_ms, circuit_known) = (holds.first_ms, holds.circuit_known);
-        let (window, window_ms) = (target.rate_limit.requests(), target.rate_limit.window_ms());
+    if let (Some(first), Some(Crowd { most: calls_before, full_ms, limit })) = (story.attempts.first(), waited.first) {
+        let ms = ms((story.requested_at, first.attempt.started_at));
+        let (held_ms, circuit_known) = (held.first_ms, held.circuit_known);
+        let (window, window_ms) = (limit.requests(), limit.window_ms());
         rules.push(Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms });
     }
-    rules.extend(holds.held.into_iter().map(Rule::Held));
+    rules.extend(waited.again.iter().map(|waited| again(waited, &held.held)));
+    rules.extend(held.held.into_iter().map(Rule::Held));
     if let Some(at) = story.creation_at {
         rules.push(Rule::Created { at });
     }
@@ -174,28 +222,7 @@ pub struct Next {
     pub because: Vec<String>,
 }
 
-/// Who did it, and why.
-fn by(hold: Option<&Hold>) -> String {
-    hold.map(|hold| format!(" by {}: {}", hold.by, hold.reason)).unwrap_or_default()
-}
-
-/// What keeps the listing from being sent until somebody lets it go.
-fn held(history: &History, target: &Settings, of_target: &TargetHolds) -> Vec<String> {
-    let mut because = Vec::new();
-    if history.listing.state() == Some(LinkState::Paused) {
-        because.push(format!("the listing is paused{}", by(history.hold.as_ref())));
-    }
-    if target.lifecycle == Lifecycle::Paused {
-        because.push(format!("the target is paused{}", by(of_target.paused.as_ref())));
-    }
-    if target.health == Health::Unauthorised {
-        let reason = of_target.refused.as_ref().map(|hold| format!(": {}", hold.reason)).unwrap_or_default();
-        because.push(format!("the channel refuses the target's credentials{reason}"));
-    }
-    because
-}
-
-pub(super) fn next(history: &History, target: &Settings, of_target: &TargetHolds, waiting: Option<&Waiting>) -> Next {
+pub(super) fn next(history: &History, target: &Settings, holds: &Holds, waiting: Option<&Waiting>) -> Next {
     let listing = &history.listing;
     let nothing =
         |because: String| Next { step: Step::Nothing, sync_id: None, attempt: None, at: None, because: vec![because] };
@@ -203,9 +230,9 @@ pub(super) fn next(history: &History, target: &Settings, of_target: &TargetHolds
         return nothing("its target is deleted".to_owned());
     }
     if listing.state() == Some(LinkState::Unlinked) {
-        return nothing(format!("it was unlinked{}", by(history.hold.as_ref())));
+        return nothing(format!("it was unlinked{}", holds.unlinked.as_ref().map(Hold::words).unwrap_or_default()));
     }
-    let held = held(history, target, of_target);
+    let held = holds.words();
     let Some(pending) = listing.pending() else {
         let mut next = nothing(match history.syncs.back().and_then(|last| last.end.as_ref()) {
             Some(end) => format!("its newest sync has ended: {}", end.outcome),

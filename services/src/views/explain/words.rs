@@ -1,13 +1,12 @@
 //! An explanation in plain words, line by line. It says what the structure says, and nothing else.
 
-use super::held::{Held, Holder};
-use super::rules::{Next, Rule, Step};
+use super::held::Held;
+use super::rules::{Next, Rule, Step, WaitedAgain};
 use super::sync::{ExplainedAttempt, ExplainedSync};
+use super::waits::SHORT_MS;
 use super::{About, Explanation};
+use crate::views::holds::Holder;
 use crate::views::moment::moment;
-
-/// A wait of less is not worth a reason.
-pub(super) const SHORT_MS: i64 = 1_000;
 
 fn seconds(ms: i64) -> String {
     if ms < 1_000 {
@@ -133,18 +132,17 @@ fn rule(rule: &Rule) -> String {
             if *ms < SHORT_MS {
                 return format!("{began}.");
             }
-            let held = (*held_ms > 0).then(|| format!("for {} of that it was held", seconds(*held_ms)));
-            let full = (*full_ms > 0).then(|| {
-                let slots = format!("{window} in {}", seconds(i64::from(*window_ms)).replace(".0 s", " s"));
-                format!("for {} of that the target's window ({slots}) was full", seconds(*full_ms))
-            });
-            let known: Vec<String> = [Some(began), held, full].into_iter().flatten().collect();
+            let known: Vec<String> = [Some(began), was_held(*held_ms), was_full(*full_ms, (*window, *window_ms))]
+                .into_iter()
+                .flatten()
+                .collect();
             let known = known.join("; ");
             if *held_ms > 0 || ms - full_ms < SHORT_MS {
                 return format!("{known}.");
             }
             format!("{known}. {}", unknown(*circuit_known, (*full_ms == 0).then_some((*calls_before, *window))))
         }
+        Rule::WaitedAgain(wait) => waited_again(wait),
         Rule::Held(held) => held_by(held),
         Rule::Retried { class, due_at: None, .. } => format!(
             "An attempt ended {class}, and none was burned: the next comes when the target has credentials that the channel \
@@ -162,6 +160,42 @@ fn rule(rule: &Rule) -> String {
         Rule::LeftOut { parts: 1 } => "1 part was left out.".to_owned(),
         Rule::LeftOut { parts } => format!("{parts} parts were left out."),
     }
+}
+
+/// A wait after the first attempt had begun. A channel takes a new token after about a second.
+fn waited_again(wait: &WaitedAgain) -> String {
+    let (calls_before, full_ms, window) = (wait.calls_before, wait.full_ms, wait.window);
+    let what = match wait.purpose {
+        Some(purpose) => format!("its call for {}, from {} on", purpose.replace('_', " "), moment(wait.from)),
+        None => format!("its next attempt, which was due {}", moment(wait.from)),
+    };
+    let began = format!("It waited {} for {what}", seconds(wait.ms));
+    let token = wait.new_token.then(|| "the token was new, and the channel takes one only after a moment".to_owned());
+    let token_ms = if wait.new_token { SHORT_MS } else { 0 };
+    let known = [Some(began), was_held(wait.held_ms), was_full(full_ms, (window, wait.window_ms)), token];
+    let known = known.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if wait.held_ms > 0 || wait.ms - full_ms - token_ms < SHORT_MS {
+        return format!("{known}.");
+    }
+    let rest = "is not recorded: its place among others, or a window that its target shares with others";
+    match full_ms {
+        0 => {
+            format!("{known}. Recorded calls held at most {calls_before} of {window} slots; what took the time {rest}.")
+        }
+        _ => format!("{known}. What took the rest {rest}."),
+    }
+}
+
+fn was_held(held_ms: i64) -> Option<String> {
+    (held_ms > 0).then(|| format!("for {} of that it was held", seconds(held_ms)))
+}
+
+/// For how much of a wait a window was full.
+fn was_full(full_ms: i64, (window, window_ms): (u32, u32)) -> Option<String> {
+    (full_ms > 0).then(|| {
+        let slots = format!("{window} in {}", seconds(i64::from(window_ms)).replace(".0 s", " s"));
+        format!("for {} of that the target's window ({slots}) was full", seconds(full_ms))
+    })
 }
 
 /// What may have taken the time of which nothing is recorded. `room` are the slots that were taken, of those that there are,
@@ -263,5 +297,31 @@ mod tests {
                 && room.contains("at most 3 of its 12")
         );
         assert!(told(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
+    }
+
+    #[test]
+    fn a_wait_for_a_call_tells_of_the_window_and_of_a_new_token() {
+        let told = |ms, new_token, full_ms| {
+            waited_again(&WaitedAgain {
+                request_id: Some(uuid::Uuid::nil()),
+                purpose: Some("read_back"),
+                from: chrono::DateTime::UNIX_EPOCH,
+                ms,
+                held_ms: 0,
+                new_token,
+                calls_before: 1,
+                full_ms,
+                window: 1,
+                window_ms: 4_000,
+            })
+        };
+        let began = |s: &str| format!("It waited {s} for its call for read back, from 1970-01-01T00:00:00.000Z on");
+        let full = "; for 4.0 s of that the target's window (1 in 4 s) was full";
+        let token = "; the token was new, and the channel takes one only after a moment";
+        assert_eq!(told(4_100, false, 4_000), format!("{}{full}.", began("4.1 s")));
+        assert_eq!(told(1_050, true, 0), format!("{}{token}.", began("1.0 s")));
+        assert!(told(6_000, true, 4_000).starts_with(&format!("{}{full}{token}.", began("6.0 s"))));
+        assert!(told(9_000, false, 0).contains("held at most 1 of 1 slots; what took the time is not recorded"));
+        assert!(told(9_000, false, 4_000).contains("What took the rest is not recorded"));
     }
 }
