@@ -14,6 +14,9 @@ use super::session::Session;
 use crate::config::{ChannelReach, SecretsOptions};
 use report::Report;
 
+/// What Postgres alone tells.
+const OF_THE_JOURNAL: [&str; 7] = ["relay", "read models", "leases", "targets", "queue", "channels", "secrets"];
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Each line is ok, warn or FAIL; FAIL means that the service does not work like this, and makes \
@@ -31,7 +34,7 @@ impl DoctorArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let mut report = Report::new(session.out);
         let pool = postgres::check(&session.connections, &mut report).await?;
-        let nats = nats::check(&session.connections, &mut report).await?;
+        let nats = nats::check(&session.connections, pool.is_some(), &mut report).await?;
         if let Some(pool) = &pool {
             if let Some(nats) = &nats {
                 nats::check_relay(pool, nats, &mut report).await?;
@@ -39,6 +42,9 @@ impl DoctorArgs {
             work::check(pool, &mut report).await?;
             channels::check(pool, self.reach, &mut report).await?;
             secrets::check(pool, &self.secrets, &mut report).await?;
+        } else {
+            let detail = format!("not known without the journal: {}", OF_THE_JOURNAL.join(", "));
+            report.warn("the rest", detail, "mend that first, then run this again")?;
         }
         if report.finish()? { Ok(()) } else { Err(Failure::CheckFailed.into()) }
     }

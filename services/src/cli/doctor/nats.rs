@@ -21,8 +21,12 @@ const LOOK: Duration = Duration::from_millis(150);
 /// The oldest version with atomic batches.
 const OLDEST: (u64, u64) = (2, 12);
 
-/// Gives a connection when there is JetStream.
-pub(super) async fn check(connections: &Connections, report: &mut Report) -> anyhow::Result<Option<Nats>> {
+/// Gives a connection when there is JetStream. `journal` says whether there is one to take anything in to.
+pub(super) async fn check(
+    connections: &Connections,
+    journal: bool,
+    report: &mut Report,
+) -> anyhow::Result<Option<Nats>> {
     let place = match connections.nats_address() {
         Ok(address) => format!("{}, port {}", address.host(), address.port()),
         Err(invalid) => {
@@ -55,7 +59,7 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
     let differences = nats.differences().await?;
     if differences.is_empty() {
         report.ok("streams", "as defined")?;
-        check_intake(&nats, report).await?;
+        check_intake(&nats, journal, report).await?;
         check_dead_letters(&nats, report).await?;
     } else {
         let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
@@ -70,7 +74,7 @@ fn major_minor(version: &str) -> (u64, u64) {
 }
 
 /// An intake asks for messages all the time, but for the moments in which it is at work.
-async fn check_intake(nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
+async fn check_intake(nats: &Nats, journal: bool, report: &mut Report) -> anyhow::Result<()> {
     let advice = "start `distribution serve` (role intake); if one runs, its log says what stops it";
     let mut waiting = 0;
     for _ in 0..LOOKS {
@@ -82,6 +86,12 @@ async fn check_intake(nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
             let advice =
                 "have their units published again; the stream UNITS was full, or they waited for a week: ON_CALL.md";
             return report.fail("intake", dropped, advice);
+        }
+        if state.attended && !journal {
+            // It asks all the same: what it asked for waits in it until there is a journal.
+            let asks = if waiting == 0 { "asks for unit changes".to_owned() } else { waits(waiting) };
+            let advice = "unit changes wait in NATS until there is a journal; nothing of them is lost";
+            return report.warn("intake", format!("{asks}; without the journal it takes nothing in"), advice);
         }
         if state.attended {
             let detail = if waiting == 0 { "takes unit changes in".to_owned() } else { waits(waiting) };
