@@ -5,6 +5,7 @@ mod gauges;
 mod levels;
 mod logs;
 mod page;
+mod repeats;
 mod untold;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub async fn serve(
     let options =
         TelemetryOptions { otlp, prometheus: settings.metrics_listen.is_some(), sample_ratio: settings.trace_ratio };
     let telemetry = Arc::new(Telemetry::start(&options)?);
+    tasks.spawn(logs.repeats.clone().watch(stop.clone()));
     tasks.spawn(levels::follow(logs, pool.clone(), stop.clone()));
     if measured {
         tasks.spawn(gauges::watch(pool.clone(), nats.clone(), stop.clone()));

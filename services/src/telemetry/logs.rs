@@ -6,6 +6,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
+use super::repeats::Repeats;
+
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -20,6 +22,7 @@ pub enum LogFormat {
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     at_start: String,
+    pub(super) repeats: Repeats,
 }
 
 impl Logs {
@@ -55,7 +58,8 @@ pub fn start(format: LogFormat, default: &str) -> anyhow::Result<Logs> {
         // What a line belongs to, its trace among it, stands under `span`.
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
     };
-    let started = tracing_subscriber::registry().with(wanted).with(lines).try_init();
+    let repeats = Repeats::default();
+    let started = tracing_subscriber::registry().with(wanted).with(repeats.clone()).with(lines).try_init();
     started.map_err(|error| anyhow::anyhow!("failed to start logging: {error}"))?;
-    Ok(Logs { filter, at_start })
+    Ok(Logs { filter, at_start, repeats })
 }
