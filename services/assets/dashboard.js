@@ -69,6 +69,8 @@
     const canvas = holder.querySelector(".canvas");
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { stroke: computed("--quiet"), grid: { stroke: computed("--line"), width: 1 }, ticks: { show: false }, font, labelFont: font, labelSize: 18, labelGap: 2 };
+    // Where nobody points into the plot, the legend tells of the newest minute.
+    const told = (plot, line, at) => plot.data[line][at ?? plot.data[line].length - 1];
     const clock = (_, at) => at.map((s) => local(new Date(s * 1e3)).slice(-8, -3));
     const made = new uPlot({
       width: canvas.clientWidth, height: HEIGHT, pxAlign: false,
@@ -79,12 +81,12 @@
         { ...axis, size: 44, space: 28, incrs: whole ? STEPS : [...PARTS, ...STEPS], values: (_, at) => at.map(grouped), label: counted },
       ],
       series: [
-        { value: (_, s) => (s == null ? "–" : local(new Date(s * 1e3)).slice(0, -3)) },
+        { label: "at", value: (plot, _, line, at) => local(new Date(told(plot, line, at) * 1e3)).slice(-8, -3) },
         ...series.map(({ name, colour: its }) => ({
           label: name, stroke: computed(its), width: 1.5,
           // Minutes without anything leave gaps: what stands alone between two of them is a point.
           points: { show: data.some((line) => line.includes(null)), size: 4 },
-          value: (_, v) => (v == null ? "–" : `${v}${unit}`),
+          value: (plot, _, line, at) => (told(plot, line, at) == null ? "–" : `${grouped(told(plot, line, at))}${unit}`),
         })),
       ],
     }, data, canvas);
@@ -170,11 +172,30 @@
     return true;
   }
 
+  // Rows that have fixed places get other words: what was in focus goes with its row, and a row that is new is shown.
+  function rows(part) {
+    const known = new Set([...part.querySelectorAll("tr[data-sync]")].map((row) => row.dataset.sync));
+    const focused = part.contains(document.activeElement) && document.activeElement.closest("tr[data-sync]");
+    const sync = focused && focused.dataset.sync;
+    const nth = focused && [...focused.querySelectorAll("a")].indexOf(document.activeElement);
+    return () => {
+      for (const row of part.querySelectorAll("tr[data-sync]")) {
+        if (known.size && !known.has(row.dataset.sync)) {
+          row.getBoundingClientRect(); // So that the animation begins anew.
+          row.classList.add("fresh");
+        }
+        if (row.dataset.sync === sync) row.querySelectorAll("a")[nth]?.focus({ preventScroll: true });
+      }
+    };
+  }
+
   function put(part, html) {
     const still = anchor(part);
+    const settled = rows(part);
     const top = still?.getBoundingClientRect().top;
     keepHeight(part, part.offsetHeight);
     Idiomorph.morph(part, html, { morphStyle: "innerHTML", callbacks });
+    settled();
     times(part);
     part.querySelectorAll("[data-plot]").forEach((holder) => { if (!plots.has(holder)) draw(holder); });
     htmx.process(part);

@@ -28,14 +28,29 @@ test("a sync arrives without a reload, keeps what has the focus and moves nothin
   await expect(page.locator("#live")).toHaveText("live");
   const row = page.locator("#recent tbody tr").first();
   await row.getByRole("link").first().focus();
-  const places = () => page.evaluate(() => [...document.querySelectorAll("section h2")].map((heading) => heading.getBoundingClientRect().top + scrollY));
-  const [before, places_before] = [await page.locator("#recent tbody tr").count(), await places()];
+  // Headings, and every row of the latest syncs, those that are empty too.
+  const places = () => page.evaluate(() => [...document.querySelectorAll("section h2, #recent tr")].map((one) => one.getBoundingClientRect().top + scrollY));
+  await page.evaluate(() => {
+    window.moved = [];
+    // Without a node it is the mark of a state, whose shape is another with each.
+    const tell = ({ node, previousRect, currentRect }) => {
+      if (node && previousRect.height && currentRect.height && previousRect.top !== currentRect.top) window.moved.push(`${node.nodeName} ${node.textContent}: ${previousRect.top} to ${currentRect.top}`);
+    };
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => entry.sources.forEach(tell))).observe({ type: "layout-shift" });
+  });
+  const syncs = page.locator("#recent tr[data-sync]");
+  const focused = await syncs.first().getAttribute("data-sync");
+  const [before, places_before] = [await syncs.count(), await places()];
+  expect(before).toBeLessThan(12);
   await publish(things.unit, 2, "A new terrace.");
   // From the publishing to the page, through intake, relay, projector, dispatcher and channel.
-  await expect(page.locator("#recent tbody tr")).toHaveCount(before + 1, { timeout: 15_000 });
-  await expect(page.locator("#recent tbody tr").first()).toContainText("accepted");
-  await expect(page.locator("#recent a:focus")).toHaveCount(1);
+  await expect(syncs).toHaveCount(before + 1, { timeout: 15_000 });
+  await expect(syncs.first()).toContainText("accepted");
   expect(await places()).toEqual(places_before);
+  expect(await page.evaluate(() => window.moved)).toEqual([]);
+  // What has the focus has gone with its sync.
+  await expect(page.locator(`#recent tr[data-sync="${focused}"] a:focus`)).toHaveCount(1);
+  await expect(syncs.nth(1)).toHaveAttribute("data-sync", focused);
 });
 
 test("a sync shows what it sent, field by field and as the body of its call", async ({ as }) => {

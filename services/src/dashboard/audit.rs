@@ -97,21 +97,46 @@ fn export(format: &str, query: &[(&str, Option<&str>)]) -> String {
 
 /// Syncs as rows.
 pub(super) fn table(syncs: &[Sync]) -> Markup {
+    rows(syncs, syncs.len())
+}
+
+/// The same with so many rows, those that are empty too: where others come, nothing moves. Rows have no id, so that a row of
+/// the page stays where it is and gets other words.
+pub(super) fn places(syncs: &[Sync], places: usize) -> Markup {
+    rows(syncs, places)
+}
+
+fn rows(syncs: &[Sync], places: usize) -> Markup {
     html! { div.scroll { table.syncs {
         thead { tr {
             th.at { "Asked for" } th.unit { "Unit" } th.outcome { "Outcome" } th.wide { "Target" } th.cause.wide { "Because" }
             th.wide { "Sections" } th.calls.number.wide { "Calls" } th.took.number { "Took" } th.id.wide { "Sync" }
         } }
-        tbody { @for sync in syncs { tr #(format!("sync-{}", sync.sync_id)) {
-            td { (moment(sync.requested_at)) }
-            td { a href=(format!("/syncs/{}", sync.sync_id)) { (sync.unit_id.as_deref().unwrap_or("listing")) } }
-            td { (state(&sync.outcome)) }
-            td.wide { (sync.target_name.as_deref().unwrap_or("target")) }
-            td.wide { (words(&sync.cause)) }
-            td.wide { (sync.needs.join(", ")) }
-            td.number.wide { (sync.calls) }
-            td.number { @if let Some(end) = sync.finished_at { (span((end - sync.requested_at).num_milliseconds())) } @else { span.quiet { "…" } } }
-            td.wide { (sync_link(sync.sync_id)) }
-        } } }
+        tbody {
+            @for sync in syncs {
+                (row(sync))
+                // Where there is no room beside it.
+                tr.below { td colspan="4" { (target(sync)) " · " (words(&sync.cause)) } }
+            }
+            @for _ in syncs.len()..places { tr.blank aria-hidden="true" { td {} } tr.below.blank aria-hidden="true" { td {} } }
+        }
     } } }
+}
+
+fn target(sync: &Sync) -> &str {
+    sync.target_name.as_deref().unwrap_or("target")
+}
+
+fn row(sync: &Sync) -> Markup {
+    html! { tr data-sync=(sync.sync_id) {
+        td { (moment(sync.requested_at)) }
+        td { a href=(format!("/syncs/{}", sync.sync_id)) { (sync.unit_id.as_deref().unwrap_or("listing")) } }
+        td { (state(&sync.outcome)) }
+        td.wide { (target(sync)) }
+        td.wide { (words(&sync.cause)) }
+        td.wide { (sync.needs.join(", ")) }
+        td.number.wide { (sync.calls) }
+        td.number { @if let Some(end) = sync.finished_at { (span((end - sync.requested_at).num_milliseconds())) } @else { span.quiet { "…" } } }
+        td.wide { (sync_link(sync.sync_id)) }
+    } }
 }

@@ -67,7 +67,7 @@ fn one(level: &Level) -> Markup {
     };
     html! { li title=(level.window) {
         p.promise { (level.promise) }
-        p { strong { (level.shown().unwrap_or_else(|| "–".to_owned())) } " " span.state.(tone) { (verdict) } }
+        p.now { @if let Some(shown) = level.shown() { strong { (shown) } " " } span.state.(tone) { (verdict) } }
         p.quiet { (level.window) @if level.observed > 0 { ", " (number(level.observed)) " seen" } }
     } }
 }

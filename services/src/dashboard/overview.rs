@@ -20,7 +20,7 @@ use crate::views::activity::Activity;
 use crate::views::service_levels::ServiceLevels;
 
 /// Syncs that are shown.
-const SYNCS: i64 = 12;
+const SYNCS: u8 = 12;
 /// Targets that are shown with what is wrong.
 const TARGETS: i64 = 8;
 /// Rows of the queue that are counted at the most.
@@ -49,11 +49,11 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
     let minutes = plots::minutes(&mut reader, by, Utc::now()).await?;
     let levels = dashboard.live.levels.of(&mut reader, by).await?;
     drop(reader);
-    let recent = syncs(api.pool(), &by.caller, &Filter::default(), Order::NewestFirst, None, SYNCS).await?;
+    let recent = syncs(api.pool(), &by.caller, &Filter::default(), Order::NewestFirst, None, SYNCS.into()).await?;
     let recent = if recent.is_empty() {
         empty("No sync yet", "Make a target, link a unit, publish it: its first sync shows here within two seconds.")
     } else {
-        audit::table(&recent)
+        audit::places(&recent, SYNCS.into())
     };
     Ok(vec![
         Part::new("figures", "Now", figures(&health, &queue, &minutes, &levels)),

@@ -123,6 +123,11 @@ pub(super) fn sync_link(id: Uuid) -> Markup {
     html! { a href=(format!("/syncs/{id}")) aria-label=(format!("sync {id}")) { (short(id)) } }
 }
 
+/// The field in which one says why, of a form.
+pub(super) fn reason_field() -> Markup {
+    html! { label { "Why? It stands in the journal." input name="reason" required maxlength="500" autocomplete="off"; } }
+}
+
 /// What stands where a list has nothing.
 pub(super) fn empty(title: &str, hint: &str) -> Markup {
     html! { div.empty { p { strong { (title) } } p { (hint) } } }
@@ -162,7 +167,7 @@ fn write(value: &Value, depth: usize, text: &mut String) {
         _ => true,
     };
     let (open, close, rows): (_, _, Vec<(Option<&String>, &Value)>) = match value {
-        value if flat(value) => return text.push_str(&value.to_string()),
+        value if flat(value) => return text.push_str(&in_a_line(value)),
         Value::Array(rows) => ('[', ']', rows.iter().map(|row| (None, row)).collect()),
         Value::Object(fields) => ('{', '}', fields.iter().map(|(name, field)| (Some(name), field)).collect()),
         other => return text.push_str(&other.to_string()),
@@ -182,6 +187,13 @@ fn write(value: &Value, depth: usize, text: &mut String) {
         text.push_str(&"  ".repeat(depth));
     }
     text.push(close);
+}
+
+/// With blanks, at which a narrow window breaks it.
+fn in_a_line(value: &Value) -> String {
+    let Value::Object(fields) = value else { return value.to_string() };
+    let field = |(name, value): (&String, &Value)| format!("{}: {value}", Value::from(name.as_str()));
+    format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -213,8 +225,8 @@ mod tests {
     fn rows_of_json_stand_in_a_line_each() {
         let body = serde_json::json!({ "a": [{ "b": 1, "c": "x" }, { "b": 2 }], "d": [] });
         let shown = json(&body).0;
-        let wanted = "{\n  &quot;a&quot;: [\n    {&quot;b&quot;:1,&quot;c&quot;:&quot;x&quot;},\n    {&quot;b&quot;:2}\n  ],\n  &quot;d&quot;: []\n}";
+        let wanted = "{\n  &quot;a&quot;: [\n    {&quot;b&quot;: 1, &quot;c&quot;: &quot;x&quot;},\n    {&quot;b&quot;: 2}\n  ],\n  &quot;d&quot;: []\n}";
         assert!(shown.contains(wanted), "{shown}");
-        assert!(json(&serde_json::json!([{ "b": 1 }])).0.contains(">[\n  {&quot;b&quot;:1}\n]<"));
+        assert!(json(&serde_json::json!([{ "b": 1 }])).0.contains(">[\n  {&quot;b&quot;: 1}\n]<"));
     }
 }

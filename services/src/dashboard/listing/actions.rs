@@ -16,6 +16,7 @@ use crate::api::problem::Problem;
 use crate::api::targets::Reason;
 use crate::dashboard::layout::Viewer;
 use crate::dashboard::live::Part;
+use crate::dashboard::pieces::reason_field;
 use crate::views::listings::Listing;
 
 /// A state of the past, and why it is sent once more.
@@ -23,10 +24,6 @@ use crate::views::listings::Listing;
 pub(in crate::dashboard) struct Replay {
     reason: String,
     position: i64,
-}
-
-pub(super) fn reason_field() -> Markup {
-    html! { label { "Why? It stands in the journal." input name="reason" required maxlength="500" autocomplete="off"; } }
 }
 
 /// What the viewer may do to the listing now.

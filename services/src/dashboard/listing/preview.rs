@@ -9,13 +9,13 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::actions::reason_field;
 use crate::api::Api;
 use crate::api::input::{Id, Query};
 use crate::api::listings::get;
 use crate::api::problem::Problem;
 use crate::dashboard::difference;
 use crate::dashboard::layout::{Page, Viewer};
+use crate::dashboard::pieces::reason_field;
 use crate::replay_point::ReplayPoint;
 use crate::views::preview::{Wanted, preview};
 

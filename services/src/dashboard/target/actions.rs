@@ -15,6 +15,7 @@ use crate::api::problem::Problem;
 use crate::api::targets::{self, Reason, RotateCredential, Target};
 use crate::dashboard::layout::Viewer;
 use crate::dashboard::live::Part;
+use crate::dashboard::pieces::reason_field;
 
 #[derive(Debug, Deserialize)]
 pub(in crate::dashboard) struct Rotation {
@@ -32,7 +33,7 @@ pub(super) fn part(viewer: &Viewer, target: &Target) -> Part {
 fn bar(viewer: &Viewer, target: &Target) -> Markup {
     let path = |verb: &str| format!("/targets/{}/{verb}", target.target_id);
     let reason = html! {
-        label { "Why? It stands in the journal." input name="reason" required maxlength="500" autocomplete="off"; }
+        (reason_field())
         button.strong { "Pause" }
     };
     let secret = html! {
