@@ -18,17 +18,17 @@ WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints 
         payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id'])";
 
 /// From here until the end of the transaction nobody else links the same listing of this target.
-pub(crate) async fn hold(
+pub(crate) async fn lock(
     pool: &PgPool,
     target: TargetId,
     external: &ExternalId,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut held = begin(pool).await?;
+    let mut lock = begin(pool).await?;
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(format!("link/{target}/{external}"))
-        .execute(&mut *held)
+        .execute(&mut *lock)
         .await?;
-    Ok(held)
+    Ok(lock)
 }
 
 impl Syncing {

@@ -7,7 +7,7 @@ use domain::recorded::Position;
 use domain::target::Settings;
 
 use crate::commands::{AskedBy, CommandError};
-use crate::holders::hold;
+use crate::holders::lock;
 use crate::syncing::{Snapshot, SyncError, Syncing, read};
 
 /// What is at the channel already.
@@ -121,10 +121,10 @@ impl Syncing {
         match link.external_id.clone().or(kept) {
             Some(external) if !linked => {
                 let _one_at_a_time = self.linking().lock().await;
-                let mut held = hold(self.commands().journal().pool(), link.target_id, &external).await?;
-                self.must_be_free(&mut held, (link.target_id, listing_id), &external).await?;
+                let mut locked = lock(self.commands().journal().pool(), link.target_id, &external).await?;
+                self.must_be_free(&mut locked, (link.target_id, listing_id), &external).await?;
                 let position = self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
-                held.commit().await?;
+                locked.commit().await?;
                 Ok(position)
             }
             _ => Ok(self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?),

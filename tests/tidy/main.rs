@@ -2,6 +2,7 @@
 
 mod api;
 mod bounds;
+mod circles;
 mod commands;
 mod contracts;
 mod deploy;

@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::Api;
 use super::by::By;
-use super::export;
 use super::input::{Id, Query, one_of, read};
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
@@ -22,7 +21,7 @@ use super::reader::{Reader, account_filter};
 use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, outcomes};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(export::export)).routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
 }
 
 /// Which syncs, and which page of them.

@@ -10,6 +10,8 @@ use domain::text::steady;
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Api;
@@ -18,6 +20,10 @@ use super::by::By;
 use super::input::{Query, read};
 use super::problem::Problem;
 use crate::views::audit::Sync;
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(export))
+}
 
 /// Rows that are read at once.
 const ROWS: i64 = 500;
@@ -36,7 +42,7 @@ enum Form {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExportQuery {
+struct ExportQuery {
     /// `ndjson` (by default) or `csv`
     #[serde(default)]
     #[param(inline)]
@@ -70,11 +76,7 @@ pub(super) struct ExportQuery {
 #[utoipa::path(get, path = "/api/channels/audit/export", tag = "audit", params(ExportQuery),
     responses((status = 200, content((String = "application/x-ndjson"), (String = "text/csv"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn export(
-    State(api): State<Api>,
-    by: By,
-    Query(query): Query<ExportQuery>,
-) -> Result<Response, Problem> {
+async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>) -> Result<Response, Problem> {
     filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
         target_id: query.target_id,

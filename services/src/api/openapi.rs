@@ -17,7 +17,7 @@ use super::freshness::{self, FIRST_POSITION};
 use super::idempotency::LONGEST_KEY;
 use super::policy::{ROUTES, Route, Rule};
 use super::ties::LONGEST_REQUEST_ID;
-use super::{Api, audit, dead_letters, listings, me, probes, queue, service_levels, targets};
+use super::{Api, audit, dead_letters, export, listings, me, probes, queue, service_levels, targets};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -64,6 +64,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .merge(queue::router())
         .merge(service_levels::router())
         .merge(audit::router())
+        .merge(export::router())
         .merge(dead_letters::router())
         .merge(me::router())
         .merge(probes::router())
