@@ -173,7 +173,7 @@ impl Intake {
             match verdict {
                 Verdict::DeadLetter(problems) => self.bury(message, problems).await?,
                 Verdict::Failed(failed) => {
-                    tracing::warn!(subject = %message.subject, reason = failed.reason, "a unit change comes again later");
+                    tracing::warn!(subject = %message.subject, error = failed.reason, "a unit change comes again later");
                 }
                 _ => {}
             }

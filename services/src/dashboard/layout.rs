@@ -30,6 +30,12 @@ const PLACES: [(&str, &str, Permission); 6] = [
     ("/api/docs", "API", Permission::ReadTargets),
 ];
 
+/// The keys that lead to a place, as the script has them: g, and the letter that its name begins with.
+fn shortcut(path: &str, name: &str) -> Option<String> {
+    let letter = name.chars().next().filter(|_| !path.starts_with("/api"))?;
+    Some(format!("Keys: g, then {}", letter.to_ascii_lowercase()))
+}
+
 /// Who looks, and where from.
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
@@ -107,7 +113,7 @@ impl Page<'_> {
                 nav aria-label="Main" {
                     @for (path, name, permission) in PLACES {
                         @if viewer.may(permission) {
-                            a href=(path) aria-current=[(path == self.place).then_some("page")] { (name) }
+                            a href=(path) title=[shortcut(path, name)] aria-current=[(path == self.place).then_some("page")] { (name) }
                         }
                     }
                 }

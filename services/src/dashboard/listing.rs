@@ -72,7 +72,7 @@ pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec
 
 async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
-    let next = next::show(&mut reader, listing).await?;
+    let next = next::show(&dashboard.api, &mut reader, listing).await?;
     drop(reader);
     Ok(vec![
         Part::new("now", "Now", now(listing)),

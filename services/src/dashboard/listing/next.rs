@@ -5,8 +5,10 @@ use domain::ids::{ListingId, TargetId};
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 
+use crate::api::Api;
 use crate::api::problem::Problem;
-use crate::dashboard::pieces::{moment, state, sync_link};
+use crate::dashboard::pieces::{moment, state, sync_link, told};
+use crate::views::explain::now::now;
 use crate::views::holds;
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::queue::{STATUS, WAITING};
@@ -21,15 +23,16 @@ struct Waiting {
     due_at: DateTime<Utc>,
 }
 
-pub(super) async fn show(reader: &mut PgConnection, listing: &Listing) -> Result<Markup, Problem> {
+pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Markup, Problem> {
     let statement = format!(
         "SELECT {STATUS}, q.sync_id, q.revision, q.needs, q.tries, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
     );
     let waiting: Option<Waiting> =
         sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
+    let delays = if waiting.is_some() { delays(api, listing).await? } else { Vec::new() };
     Ok(match waiting {
         Some(waiting) => html! {
-            p { (state(&waiting.status)) " " (sentence(&waiting)) }
+            p { (state(&waiting.status)) " " (sentence(&waiting)) @for why in &delays { " " (told(why)) } }
             p.quiet {
                 "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
             }
@@ -42,16 +45,26 @@ pub(super) async fn show(reader: &mut PgConnection, listing: &Listing) -> Result
     })
 }
 
+/// What it waits for beside its time, and until when where that is known.
+async fn delays(api: &Api, listing: &Listing) -> Result<Vec<String>, Problem> {
+    let target = api.syncing().commands().load_target(TargetId(listing.target_id)).await?;
+    let Some(target) = target.settings() else { return Ok(Vec::new()) };
+    let Some(now) = now(api.pool(), ListingId(listing.listing_id), target).await? else { return Ok(Vec::new()) };
+    Ok(now.delays())
+}
+
 fn sentence(waiting: &Waiting) -> Markup {
     let attempt = waiting.tries + 1;
     match waiting.status.as_str() {
         "under way" => html! { "Attempt " (attempt) " is being made now." },
-        "due" => html! { "Attempt " (attempt) " waits for a slot of the window." },
+        "due" => {
+            html! { "Attempt " (attempt) " is due, and starts as soon as it has its turn and a slot of the window." }
+        }
         "later" => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
         "listing paused" => html! { "It waits until somebody resumes this listing." },
         "target paused" => html! { "It waits until somebody resumes the target." },
         "target unauthorised" => html! { "It waits until the target has credentials that the channel takes." },
-        _ => html! { "It waits." },
+        _ => html! { "It waits until its target answers a check." },
     }
 }
 

@@ -37,6 +37,34 @@ pub struct Waiting {
     pub windows: Vec<ScopeWindow>,
 }
 
+impl Waiting {
+    /// What it waits for beside its time, each in a sentence, with the moment before which nothing comes of it.
+    pub fn delays(&self) -> Vec<String> {
+        match self.status.as_str() {
+            "circuit open" => self.circuit.iter().map(|circuit| sentence(&circuit.words(), None)).collect(),
+            "due" | "under way" => {
+                let turn = (self.ahead > 0 && self.status == "due").then(|| {
+                    let listings = if self.ahead == 1 { "listing has" } else { "listings have" };
+                    format!("{} {listings} a turn before it on its target.", self.ahead)
+                });
+                let closed = self.windows.iter().filter(|window| window.is_closed());
+                // Of one that the channel has paused, the words say until when.
+                let next = |window: &ScopeWindow| window.next_free_at.filter(|_| window.paused_until.is_none());
+                let closed = closed.map(|window| sentence(&window.words(), next(window)));
+                turn.into_iter().chain(closed).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn sentence(words: &str, not_before: Option<DateTime<Utc>>) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let until = not_before.map(|at| format!("; the next one comes back {}", moment(at))).unwrap_or_default();
+    format!("{first}{}{until}.", letters.as_str())
+}
+
 /// A window, as the limiter sees it.
 #[derive(Debug, Clone, FromRow, Serialize, ToSchema)]
 pub struct ScopeWindow {
