@@ -14,10 +14,10 @@ use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
 use super::input::{Body, Query};
-use super::listings::{LinkListing, ListingsQuery};
+use super::listings::{LinkListing, ListingsQuery, Retry};
 use super::page::{decode, encode};
 use super::problem::Problem;
-use super::targets::{CreateTarget, Reason, RotateCredential};
+use super::targets::{ConfigureTarget, CreateTarget, Reason, RotateCredential};
 
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -27,11 +27,13 @@ fn runtime() -> &'static Runtime {
 /// A body; its first byte says of what.
 pub fn body(bytes: &[u8]) {
     let Some((what, json)) = bytes.split_first() else { return };
-    match what % 4 {
+    match what % 6 {
         0 => read::<CreateTarget>(json),
         1 => read::<LinkListing>(json),
         2 => read::<RotateCredential>(json),
-        _ => read::<Reason>(json),
+        3 => read::<Reason>(json),
+        4 => read::<ConfigureTarget>(json),
+        _ => read::<Retry>(json),
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::Api;
 
 #[cfg(any(test, fuzzing))]
-pub(super) use change::CreateTarget;
+pub(super) use change::{ConfigureTarget, CreateTarget};
 pub(crate) use change::{Reason, RotateCredential, pause, resume, rotate};
 pub(super) use change::{changed, path};
 pub(crate) use check::check;
