@@ -17,6 +17,8 @@ pub struct Tools {
     pub folder: PathBuf,
     /// User and group of the servers, where they are not our own.
     account: Option<(u32, u32)>,
+    /// The mount namespace that `dev/torture` was called in.
+    outside: PathBuf,
 }
 
 impl Tools {
@@ -33,7 +35,14 @@ impl Tools {
             nats: variable("TORTURE_NATS_SERVER")?.into(),
             folder: variable("TORTURE_FOLDER")?.into(),
             account,
+            outside: variable("TORTURE_OUTSIDE")?.into(),
         })
+    }
+
+    /// Whether this process is in a mount namespace that `dev/torture` made for it: what it mounts is seen by nobody else, and
+    /// gone with it.
+    pub fn is_apart(&self) -> bool {
+        std::fs::read_link("/proc/self/ns/mnt").is_ok_and(|here| here != self.outside)
     }
 
     /// A command that runs as the servers do.

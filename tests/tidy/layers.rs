@@ -146,12 +146,11 @@ fn sources_keep_to_the_layers() {
     none("an import against the layers", &found);
 }
 
-/// A circle would be one module under several names. So the API knows nothing of the dashboard that works through it.
-#[test]
-fn the_modules_of_the_services_import_each_other_one_way() {
+/// The modules at the top of a package, each with those that it uses.
+fn imports(sources: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in texts(".rs") {
-        let Some(inside) = path.strip_prefix("services/src/") else { continue };
+        let Some(inside) = path.strip_prefix(sources) else { continue };
         let module = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
         for (number, line) in code(&text) {
             assert!(!line.contains("crate::{"), "{path}:{number}: name each module with a path of its own");
@@ -162,14 +161,29 @@ fn the_modules_of_the_services_import_each_other_one_way() {
     // What is named and has no file there is a folder of the fuzzer's, for tests.
     let modules: BTreeSet<String> = uses.keys().cloned().collect();
     uses.values_mut().for_each(|used| used.retain(|named| modules.contains(named)));
-    assert!(uses["dashboard"].contains("api") && uses["http"].contains("dashboard"), "imports are found");
-    // Whoever uses nothing that is left is in no circle.
-    while let Some(free) = uses.iter().find(|(_, used)| used.is_empty()).map(|(module, _)| module.clone()) {
-        uses.remove(&free);
-        uses.values_mut().for_each(|used| _ = used.remove(&free));
+    uses
+}
+
+/// A circle would be one module under several names. So the API knows nothing of the dashboard that works through it, and
+/// the proxies of a torture nothing of its plan.
+#[test]
+fn the_modules_of_a_package_import_each_other_one_way() {
+    let known = [
+        ("services/src/", [("dashboard", "api"), ("http", "dashboard")]),
+        ("torture/src/", [("fleet", "proxy"), ("chaos", "plan")]),
+    ];
+    for (sources, known) in known {
+        let mut uses = imports(sources);
+        assert!(known.iter().all(|(module, used)| uses[*module].contains(*used)), "imports of {sources} are found");
+        // Whoever uses nothing that is left is in no circle.
+        while let Some(free) = uses.iter().find(|(_, used)| used.is_empty()).map(|(module, _)| module.clone()) {
+            uses.remove(&free);
+            uses.values_mut().for_each(|used| _ = used.remove(&free));
+        }
+        let circle: Vec<String> =
+            uses.iter().map(|(module, used)| format!("{sources}{module} uses {used:?}")).collect();
+        none("modules that import each other in a circle, or follow from one", &circle);
     }
-    let circle: Vec<String> = uses.iter().map(|(module, used)| format!("{module} uses {used:?}")).collect();
-    none("modules that import each other in a circle, or follow from one", &circle);
 }
 
 /// Time, randomness, ids and the environment come in as arguments, or a replay would not give what was.

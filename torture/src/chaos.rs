@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::fleet::Who;
-use crate::plan::{Far, Fault, FaultKind, SandboxFault};
+use crate::clock::now_us;
+use crate::line::Far;
+use crate::plan::{Fault, FaultKind, SandboxFault};
 use crate::servers;
-use crate::world::{World, now_us};
+use crate::who::Who;
+use crate::world::World;
 
 /// Breaks the world until every fault is over. Gives how often each came about: one that found nothing to break is not
 /// counted.
@@ -44,7 +46,10 @@ pub async fn heal(world: &World) -> anyhow::Result<()> {
     world.fleet.members().iter().for_each(|member| member.go_on());
     world.sandbox.heal().await?;
     world.postgres.lock().await.run().await?;
-    world.nats.lock().await.run().await?;
+    let mut nats = world.nats.lock().await;
+    nats.empty_disk()?;
+    nats.run().await?;
+    drop(nats);
     servers::empty(&world.nats_url).await
 }
 
@@ -81,6 +86,8 @@ pub async fn inflict(world: &World, kind: FaultKind, span: Duration) -> anyhow::
             let _ = servers::empty(&world.nats_url).await;
             filled
         }
+        // Nobody starts it meanwhile: it could not.
+        FaultKind::FillDisk => world.nats.lock().await.fill_disk(span).await?,
         FaultKind::Break(who, far, line) => {
             let before = world.fleet.broken_connections(who, far);
             world.fleet.set_line(who, far, Some(line));

@@ -4,7 +4,9 @@ mod arguments;
 mod caller;
 mod chaos;
 mod checks;
+mod clock;
 mod fleet;
+mod line;
 mod plan;
 mod proxy;
 mod quiet;
@@ -13,23 +15,18 @@ mod report;
 mod run;
 mod servers;
 mod unit;
+mod who;
 mod workload;
 mod world;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use arguments::Arguments;
 use clap::Parser as _;
 use plan::{FaultKind, Plan, Size};
+use report::say;
 use servers::Tools;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// A line for people, on stdout.
-fn say(line: &str) {
-    // Nobody reads it any more where this fails.
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {

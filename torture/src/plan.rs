@@ -7,7 +7,7 @@ mod work;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-pub use faults::{Far, Fault, FaultKind, Line, SandboxFault};
+pub use faults::{Fault, FaultKind, SandboxFault};
 pub use recovery::Recovery;
 pub use work::{TargetPlan, TargetStep, UnitPlan, UnitStep};
 

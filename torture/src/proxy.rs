@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::plan::Line;
+use crate::line::Line;
 
 /// Where a proxy leads.
 #[derive(Debug, Clone)]

@@ -1,9 +1,16 @@
 //! What a run came to, for people and for machines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+/// A line for people, on stdout.
+pub fn say(line: &str) {
+    // Nobody reads it any more where this fails.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
 
 /// One run.
 #[derive(Debug, Clone, Default)]

@@ -8,13 +8,16 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::arguments::Arguments;
+use crate::chaos;
+use crate::checks;
 use crate::plan::{Plan, Size};
-use crate::report::Report;
-use crate::say;
+use crate::quiet;
+use crate::recovery;
+use crate::report::{Report, say};
 use crate::servers::Tools;
+use crate::workload;
 use crate::workload::Done;
 use crate::world::World;
-use crate::{chaos, checks, quiet, recovery, workload};
 
 /// All runs, one report each.
 pub async fn all(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size) -> anyhow::Result<Vec<Report>> {
@@ -42,6 +45,9 @@ async fn one(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size, folde
     let plan = Plan::draw(seed, size);
     std::fs::write(folder.join("plan.txt"), plan.lines().join("\n"))?;
     let world = Arc::new(World::start(tools, folder).await?);
+    if let Some(why) = world.nats.lock().await.lacks_a_disk() {
+        say(&format!("fill-disk is left out, as NATS has no disk of its own: {why}"));
+    }
     let mut supervisors = JoinSet::new();
     world.fleet.supervise(&mut supervisors);
     let patience = Duration::from_secs(arguments.patience);

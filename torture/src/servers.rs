@@ -1,5 +1,6 @@
 //! Postgres and NATS of a run, started here so that they can be killed.
 
+mod disk;
 mod nats;
 
 pub use end_to_end::postgres_server::PostgresServer;

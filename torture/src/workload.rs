@@ -12,9 +12,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::clock::now_us;
 use crate::plan::{ORGS, PLACES, Plan, TargetPlan, TargetStep, UnitPlan, UnitStep};
 use crate::unit::Unit;
-use crate::world::{World, now_us, prefix};
+use crate::world::{World, prefix};
 
 /// From one look whether NATS has lost what was published to the next. Each asks with a key of its own: a sync may come
 /// twice.

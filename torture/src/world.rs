@@ -15,9 +15,11 @@ use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use crate::caller::Caller;
-use crate::fleet::{Ends, Fleet, Who};
+use crate::clock::now_us;
+use crate::fleet::{Ends, Fleet};
 use crate::plan::{ACCOUNT_LIMIT, ORGS, PLACES, TARGET_LIMIT, WINDOW_MS};
 use crate::servers::{NatsServer, PostgresServer, Tools};
+use crate::who::Who;
 
 const PREFIX: &str = "torture";
 /// The account of every organisation here, as the units name it.
@@ -171,11 +173,6 @@ impl World {
         postgres.run().await?;
         postgres.dump(&self.folder.join("database.sql"))
     }
-}
-
-/// Microseconds since the epoch.
-pub fn now_us() -> u64 {
-    u64::try_from(chrono::Utc::now().timestamp_micros()).unwrap_or_default()
 }
 
 /// The prefix of streams and subjects.

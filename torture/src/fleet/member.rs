@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use end_to_end::process::{Process, binary};
 use rustix::process::Signal;
 
-use super::Who;
 use super::life::{Ending, Life};
-use crate::plan::{Far, Line};
+use crate::clock::now_us;
+use crate::line::{Far, Line};
 use crate::proxy::Proxy;
 use crate::servers::free_port;
-use crate::world::now_us;
+use crate::who::Who;
 
 /// As a supervisor waits before it starts something again.
 const REST: Duration = Duration::from_millis(300);

@@ -7,32 +7,8 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::Size;
-use crate::fleet::{NAMES, Who};
-
-/// Where a process's connection leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Far {
-    /// Postgres.
-    Postgres,
-    /// NATS.
-    Nats,
-    /// The sandbox.
-    Channel,
-}
-
-/// What becomes of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
-    /// Open ones are cut, new ones refused.
-    Cut,
-    /// Each direction takes so much longer.
-    Slow {
-        /// Milliseconds.
-        ms: u64,
-    },
-    /// Nothing gets through, and nobody is told.
-    Silent,
-}
+use crate::line::{Far, Line};
+use crate::who::{NAMES, Who};
 
 /// How the sandbox fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +48,8 @@ pub enum FaultKind {
     WipeNats,
     /// There is no room left in NATS's store.
     FillNats,
+    /// There is no room left on NATS's disk.
+    FillDisk,
     /// The connections of one process to one server; of all processes without one.
     Break(Option<Who>, Far, Line),
     /// The sandbox, for so many of a hundred calls.
@@ -112,6 +90,7 @@ impl FaultKind {
             Self::KillNats => "kill-nats".to_owned(),
             Self::WipeNats => "wipe-nats".to_owned(),
             Self::FillNats => "fill-nats".to_owned(),
+            Self::FillDisk => "fill-disk".to_owned(),
             Self::Break(_, far, line) => {
                 let line = match line {
                     Line::Cut => "cut",
@@ -152,7 +131,7 @@ const AFTER_THE_END_MS: u64 = 10_000;
 /// Each kind comes in a few dozen forms at most.
 const SAMPLE: usize = 2_000;
 
-const DRAWS: [Draw; 13] = [
+const DRAWS: [Draw; 14] = [
     (26, (100, 3_000), |rng| FaultKind::Kill(anybody(rng))),
     (14, (500, 14_000), |rng| FaultKind::Stop(anybody(rng))),
     (8, (100, 1_000), |rng| FaultKind::Roll(anybody(rng))),
@@ -160,6 +139,7 @@ const DRAWS: [Draw; 13] = [
     (6, (100, 2_500), |_| FaultKind::KillNats),
     (3, (100, 1_500), |_| FaultKind::WipeNats),
     (3, (1_000, 4_000), |_| FaultKind::FillNats),
+    (3, (1_000, 4_000), |_| FaultKind::FillDisk),
     (18, (200, 8_000), |rng| FaultKind::Break(Some(anybody(rng)), far(rng), line(rng))),
     (6, (200, 4_000), |rng| FaultKind::Break(None, far(rng), line(rng))),
     (8, (200, 6_000), |rng| FaultKind::Break(Some(dispatcher(rng)), Far::Channel, line(rng))),

@@ -5,8 +5,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
 use super::Size;
-use super::faults::{Far, FaultKind, Line};
-use crate::fleet::Who;
+use super::faults::FaultKind;
+use crate::line::{Far, Line};
+use crate::who::Who;
 
 /// Faults that come together.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A NATS with a small store; killed, wiped, filled and started again while a run lasts.
+//! A NATS with a small store on a small disk; killed, wiped, filled and started again while a run lasts.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,12 @@ use end_to_end::process::Process;
 use end_to_end::wait::wait_until;
 
 use super::Tools;
+use super::disk::Disk;
 
 /// What its store holds at most. Streams with a prefix reserve nothing, so this is met when it is full.
 const STORE_MB: usize = 192;
+/// What its disk holds: more than the store may.
+const DISK_MB: usize = 256;
 const FILLER: &str = "FILLER";
 const PIECE: usize = 900 * 1024;
 const TO_START: Duration = Duration::from_secs(60);
@@ -26,6 +29,8 @@ pub struct NatsServer {
     /// The same for the whole run.
     pub port: u16,
     process: Option<Process>,
+    /// Where the store is, alone; or why there is no disk of its own. Dropped last, when nobody uses it.
+    disk: Result<Disk, String>,
 }
 
 impl NatsServer {
@@ -33,16 +38,20 @@ impl NatsServer {
     pub async fn start(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
         let data = folder.join("nats");
         tools.own_folder(&data)?;
+        let place = data.join("disk");
+        std::fs::create_dir(&place)?;
+        let disk = Disk::mount(tools, &place, DISK_MB).map_err(|error| format!("{error:#}"));
+        tools.own_folder(&place)?;
         let port = free_port()?;
         // A write is acknowledged after its fsync, as in production.
         let settings = format!(
             "server_name: torture\nhost: 127.0.0.1\nport: {port}\nmax_payload: 1MB\n\
              jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: {STORE_MB}MB, sync_interval: always }}\n",
-            data.join("store").display()
+            place.join("store").display()
         );
         std::fs::write(data.join("nats.conf"), settings)?;
         let log = folder.join("nats.log");
-        let mut server = Self { tools: tools.clone(), folder: data, log, port, process: None };
+        let mut server = Self { tools: tools.clone(), folder: data, log, port, process: None, disk };
         server.run().await?;
         Ok(server)
     }
@@ -78,8 +87,34 @@ impl NatsServer {
 
     /// Takes its store away; it must not run.
     pub fn wipe(&self) -> anyhow::Result<()> {
-        let store = self.folder.join("store");
+        let store = self.folder.join("disk/store");
         if store.exists() { std::fs::remove_dir_all(store).context("NATS's store cannot be removed") } else { Ok(()) }
+    }
+}
+
+impl NatsServer {
+    /// Why its disk cannot be full; `None` where it can.
+    pub fn lacks_a_disk(&self) -> Option<&str> {
+        self.disk.as_ref().err().map(String::as_str)
+    }
+
+    /// Leaves no room on its disk for a while. Gives whether there was a disk to fill and it ran.
+    pub async fn fill_disk(&mut self, span: Duration) -> anyhow::Result<bool> {
+        let Ok(disk) = &self.disk else { return Ok(false) };
+        let ran = self.process.is_some();
+        disk.fill()?;
+        tokio::time::sleep(span).await;
+        self.empty_disk()?;
+        // A stream whose write found no room refuses every further one until the server is started again (2.15), so whoever
+        // makes room does that.
+        self.kill();
+        self.run().await?;
+        Ok(ran)
+    }
+
+    /// Makes room on its disk.
+    pub fn empty_disk(&self) -> anyhow::Result<()> {
+        self.disk.as_ref().map_or(Ok(()), Disk::empty)
     }
 }
 
