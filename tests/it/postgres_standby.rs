@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::window::RateLimit;
 use end_to_end::postgres_server::PostgresServer;
 use end_to_end::server_tools::Tools;
+use end_to_end::under_load;
 use end_to_end::unit::{all_described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
@@ -52,14 +53,7 @@ async fn a_standby_in_step_takes_over_and_nothing_is_lost() -> anyhow::Result<()
     let target = world.target(8700, RateLimit::new(30, 2_000)?).await?;
     let mut service = world.serve("")?;
     let units = names(60);
-    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
-    world.taken(60, 1).await?;
-    world.link(target, &units).await?;
-    wait_until("a third is at the channel", Duration::from_secs(60), || async {
-        let have = world.sandbox.listings(8700).await?.len();
-        Ok(if have >= 20 { Ok(()) } else { Err(format!("{have}")) })
-    })
-    .await?;
+    under_load::begin(&world, 8700, target, &units).await?;
 
     // Whoever saw an event before the loss has to find it afterwards.
     let seen = world.count("SELECT max(position) FROM events").await?;

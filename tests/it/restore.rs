@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use adapters::nats::topology::StreamKind;
 use domain::window::RateLimit;
+use end_to_end::process::Process;
+use end_to_end::under_load;
 use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::World;
 use services::relay::{POSITION, event_id, position_header};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 /// What the journal says up to a position.
 async fn journal(pool: &PgPool, up_to: i64) -> anyhow::Result<String> {
@@ -32,6 +35,25 @@ async fn nothing_is_doubled(world: &World, account: u64, listings: usize, limit:
     Ok(())
 }
 
+/// Starts the service on a database that was just restored, and has it take in what NATS still has.
+async fn take_in_again(world: &World) -> anyhow::Result<Process> {
+    let service = world.serve("")?;
+    let (code, printed, error) = world.run(&["unit", "reread"])?;
+    assert_eq!((code, printed.as_str()), (0, "60 unit changes to be taken in again\n"), "{error}");
+    wait_until("what was lost is taken in again", Duration::from_secs(60), || async {
+        let have = world.count("SELECT count(*) FROM channel_listings WHERE revision = 2").await?;
+        Ok(if have == 25 { Ok(()) } else { Err(format!("{have} of 25")) })
+    })
+    .await?;
+    Ok(service)
+}
+
+/// Ids of the events beyond a position.
+async fn events_after(pool: &PgPool, position: i64) -> anyhow::Result<BTreeSet<Uuid>> {
+    let sql = "SELECT event_id FROM events WHERE position > $1";
+    Ok(sqlx::query_scalar(sql).bind(position).fetch_all(pool).await?.into_iter().collect())
+}
+
 /// The unit's description is at the channel.
 async fn is_at_the_channel(world: &World, account: u64, description: &str) -> anyhow::Result<()> {
     wait_until("the change is at the channel", Duration::from_secs(30), || async {
@@ -48,14 +70,7 @@ async fn a_backup_taken_under_load_goes_on_beside_an_empty_nats() -> anyhow::Res
     let target = world.target(8600, RateLimit::new(40, 1_000)?).await?;
     let mut service = world.serve("")?;
     let units = names(60);
-    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
-    world.taken(60, 1).await?;
-    world.link(target, &units).await?;
-    wait_until("a third is at the channel", Duration::from_secs(60), || async {
-        let have = world.sandbox.listings(8600).await?.len();
-        Ok(if have >= 20 { Ok(()) } else { Err(format!("{have}")) })
-    })
-    .await?;
+    under_load::begin(&world, 8600, target, &units).await?;
     let file = world.path("under-load.dump").display().to_string();
     let report = world.script("backup", &[&file])?;
     assert!(report.contains("DISTRIBUTION_SECRETS_KEY"), "it says what else is to be kept: {report}");
@@ -126,16 +141,28 @@ async fn an_older_database_goes_on_beside_newer_streams_and_takes_in_again_what_
     let known = world.count("SELECT max(position) FROM events").await?;
     assert!(service.stop()?);
 
+    // Twice: what is written after the first restore is lost as well, and readers of the streams have seen it.
     world.restore(&file).await?;
     assert!(world.count("SELECT max(position) FROM events").await? < known);
-    let _service = world.serve("")?;
-    let (code, printed, error) = world.run(&["unit", "reread"])?;
-    assert_eq!((code, printed.as_str()), (0, "60 unit changes to be taken in again\n"), "{error}");
-    wait_until("what was lost is taken in again", Duration::from_secs(60), || async {
-        let have = world.count("SELECT count(*) FROM channel_listings WHERE revision = 2").await?;
-        Ok(if have == 25 { Ok(()) } else { Err(format!("{have} of 25")) })
+    let mut service = take_in_again(&world).await?;
+    let told = world.count("SELECT max(position) FROM events").await?;
+    wait_until("the streams have the journal of the first restore", Duration::from_secs(30), || async {
+        let last = world.messages(StreamKind::Channels).await?.pop();
+        let at = last.and_then(|last| position_header(Some(&last.headers), POSITION)).unwrap_or_default();
+        Ok(if at.0 >= told { Ok(()) } else { Err(format!("at {} of {told}", at.0)) })
     })
     .await?;
+    let lost = events_after(&world.pool, known).await?;
+    assert!(lost.len() >= 25, "changes were taken in again: {lost:?}");
+    assert!(service.stop()?);
+    world.restore(&file).await?;
+    assert!(world.count("SELECT max(position) FROM events").await? < known);
+    let _service = take_in_again(&world).await?;
+    let first_again: i64 = sqlx::query_scalar("SELECT min(position) FROM events WHERE position > $1")
+        .bind(known)
+        .fetch_one(&world.pool)
+        .await?;
+    assert!(first_again > told, "{first_again} was given before: the first restore came to {told}");
     // The links of that time are lost, and made again: what stands at the channel is found and taken up.
     world.link(target, &units[25..]).await?;
     world.drained(Duration::from_secs(120)).await?;
@@ -149,15 +176,16 @@ async fn an_older_database_goes_on_beside_newer_streams_and_takes_in_again_what_
     // Whoever reads the streams sees all that the journal has, and never a position that is not beyond the one before.
     let (code, printed, _) = world.run(&["doctor", "--allow-private-channels"])?;
     assert!(code == 0 && printed.contains("at the journal's end"), "{printed}");
-    let ids: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT event_id FROM events").fetch_all(&world.pool).await?;
+    let ids: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM events").fetch_all(&world.pool).await?;
     let channels = world.messages(StreamKind::Channels).await?;
     let published: BTreeSet<_> = channels.iter().filter_map(|message| event_id(&message.headers)).collect();
     assert!(ids.iter().all(|id| published.contains(id)), "events are missing on CHANNELS");
+    assert!(lost.iter().all(|id| published.contains(id)), "what the second restore lost had been told");
     let positions: Vec<_> =
         channels.iter().filter_map(|message| position_header(Some(&message.headers), POSITION)).collect();
     assert!(positions.is_sorted_by(|one, next| one < next), "a position comes twice");
     let told = "SELECT event_id FROM events WHERE event_type IN ('SyncAccepted', 'SyncSkipped')";
-    let told: Vec<uuid::Uuid> = sqlx::query_scalar(told).fetch_all(&world.pool).await?;
+    let told: Vec<Uuid> = sqlx::query_scalar(told).fetch_all(&world.pool).await?;
     let audit = world.messages(StreamKind::Audit).await?;
     let audited: BTreeSet<_> = audit.iter().filter_map(|message| event_id(&message.headers)).collect();
     assert!(told.len() > 30 && told.iter().all(|id| audited.contains(id)), "ends of syncs are missing on AUDIT");

@@ -79,7 +79,8 @@ async fn a_stop_without_postgres_ends_soon_and_the_next_process_goes_on() -> any
     let mut postgres = PostgresServer::start(&tools, folder.path()).await?;
     let world = World::begin(Beginning { database_url: Some(postgres.url()), ..Beginning::default() }, &[8320]).await?;
     let target = world.target(8320, RateLimit::new(30, 1_000)?).await?;
-    let mut service = world.serve_with("", &["--drain-s", "1"])?;
+    // Longer than the stop waits, and no longer: leases, which the next process waits for, outlast the longest call.
+    let mut service = world.serve_with("", &["--drain-s", "1", "--call-timeout-s", "10"])?;
     let units = names(20);
     world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
     world.taken(20, 1).await?;

@@ -21,7 +21,8 @@ async fn what_a_dead_dispatcher_sent_does_not_stay() -> anyhow::Result<()> {
     let world = World::new(&[ACCOUNT]).await?;
     let target = world.target(ACCOUNT, RateLimit::new(50, 1_000)?).await?;
     let _others = world.serve("intake,relay,projector")?;
-    let mut dies = world.serve("dispatcher")?;
+    // A lease outlasts the longest call: with shorter calls the heir waits for less.
+    let mut dies = world.serve_with("dispatcher", &["--call-timeout-s", "5"])?;
     let units = names(1);
     world.link(target, &units).await?;
     world.publish(&[described(&units[0], 1, "The first words.")]).await?;

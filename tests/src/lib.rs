@@ -8,6 +8,7 @@ pub mod postgres_server;
 pub mod process;
 pub mod sandbox;
 pub mod server_tools;
+pub mod under_load;
 pub mod unit;
 pub mod wait;
 pub mod world;
