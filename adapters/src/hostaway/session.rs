@@ -1,5 +1,5 @@
 //! The calls of one push: each takes a slot, carries the token and an id of its own, and is recorded. A 403 brings one
-//! new token and one more try, then it is a matter of rights.
+//! new token and one more try; where that is refused, too, the next push tells whether it is a matter of rights.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +34,14 @@ pub(super) struct Call {
     /// Path and query below the base URL.
     pub path: String,
     pub body: Option<Value>,
+}
+
+impl Call {
+    /// What it does to what, without its values.
+    fn name(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{} {path}", self.method)
+    }
 }
 
 /// One push's dealings with the channel.
@@ -90,8 +98,11 @@ impl<'a> Session<'a> {
         if denied.reach != Reach::Denied {
             return first;
         }
-        if self.refreshed || self.cell.in_vain(&token).await {
+        if self.cell.in_vain(&token, &call.name()) {
             return first.map_err(|denied| no_rights(&denied));
+        }
+        if self.refreshed {
+            return first.map_err(|denied| self.refused_again(call, &denied));
         }
         self.refreshed = true;
         self.secret = None;
@@ -99,12 +110,17 @@ impl<'a> Session<'a> {
         let fresh = self.token(Some(token.generation), call.urgency).await?;
         let second = self.with_token(call, &fresh).await;
         match second {
-            Err(denied) if denied.reach == Reach::Denied => {
-                self.cell.note_vain(&fresh).await;
-                Err(no_rights(&denied))
-            }
+            Err(denied) if denied.reach == Reach::Denied => Err(self.refused_again(call, &denied)),
             other => other,
         }
+    }
+
+    /// A new token was refused, too. The channel may have forgotten that one as well, so the job does not end here: it ends
+    /// where the next attempt is refused with a token that others are accepted with.
+    fn refused_again(&self, call: &Call, denied: &Failure) -> Failure {
+        self.cell.note_vain(call.name());
+        let detail = format!("a new token was refused, too: {}", denied.detail);
+        Failure::new(OutcomeClass::Transient, detail).reaching(Reach::Denied)
     }
 
     async fn with_token(&mut self, call: &Call, token: &Token) -> Result<Answer, Failure> {
@@ -122,7 +138,7 @@ impl<'a> Session<'a> {
         let end = self.exchange(call.purpose, request, permit, judge).await;
         match end {
             Ok(answer) => {
-                self.cell.note_proven(token);
+                self.cell.note_proven(token, &call.name());
                 Ok(answer)
             }
             Err(failure) if failure.reach == Reach::Listing && call.path.starts_with("/listings/") => {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::target::Settings;
@@ -16,7 +16,8 @@ use crate::secrets::Secret;
 
 /// Hostaway accepts a token about one second after its issue; a call before that gets a 403.
 const USABLE_AFTER: Duration = Duration::from_millis(1_050);
-/// After a new token did not lift a 403, a 403 is a matter of rights: for this long it asks for no further token.
+/// After a new token did not lift a call's 403, that of the same call is a matter of rights for this long, and asks for no
+/// further token.
 const VAIN_FOR: Duration = Duration::from_secs(300);
 /// After the channel refused a new secret, the one of before is used, where it is still there, for this long.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
@@ -81,6 +82,9 @@ pub(super) struct Cell {
     ended: AtomicU64,
     /// The newest generation that the channel accepted.
     proven: AtomicU64,
+    /// Calls whose 403 a new token did not lift, and when that was seen. By call and not by token: a token may be refused
+    /// to one listing, and forgotten by the channel a moment later.
+    vain: Mutex<HashMap<String, Instant>>,
     state: tokio::sync::Mutex<State>,
 }
 
@@ -92,8 +96,6 @@ pub(super) struct State {
     generation: u64,
     /// The last request's failure, and which request it was.
     failure: Option<(u64, Failure)>,
-    /// A generation that did not lift a 403, and when that was seen.
-    vain: Option<(u64, Instant)>,
     /// A secret that the channel does not know yet, and when it said so.
     refused: Option<(SecretString, Instant)>,
 }
@@ -109,22 +111,28 @@ impl Cell {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// The channel accepted this token.
-    pub fn note_proven(&self, token: &Token) {
+    /// The channel accepted this token for this call.
+    pub fn note_proven(&self, token: &Token, call: &str) {
         self.proven.fetch_max(token.generation, Ordering::AcqRel);
+        self.vain().remove(call);
     }
 
-    /// Whether a new token is known not to help against a 403 on this one: it was itself got to lift such a 403, did
-    /// not, and is good, because other calls were accepted with it.
-    pub async fn in_vain(&self, token: &Token) -> bool {
-        let vain = self.state.lock().await.vain;
-        vain.is_some_and(|(known, at)| known == token.generation && at.elapsed() < VAIN_FOR)
+    /// Whether a new token is known not to help against a 403 of this call: one was got to lift it and did not, and this
+    /// one is good, because other calls were accepted with it.
+    pub fn in_vain(&self, token: &Token, call: &str) -> bool {
+        self.vain().get(call).is_some_and(|at| at.elapsed() < VAIN_FOR)
             && self.proven.load(Ordering::Acquire) >= token.generation
     }
 
     /// A token got for this very 403 was refused as well.
-    pub async fn note_vain(&self, token: &Token) {
-        self.state.lock().await.vain = Some((token.generation, Instant::now()));
+    pub fn note_vain(&self, call: String) {
+        let mut vain = self.vain();
+        vain.retain(|_, at| at.elapsed() < VAIN_FOR);
+        vain.insert(call, Instant::now());
+    }
+
+    fn vain(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.vain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Held over the request for a token: one at a time.
