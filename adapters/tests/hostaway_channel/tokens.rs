@@ -94,7 +94,7 @@ async fn a_token_that_was_revoked_twice_in_a_row_heals_with_the_next_push() {
     let sandbox = Sandbox::start().await;
     let bench = Bench::new(&sandbox);
     let listing = Listing::created("villa-1", &bench).await;
-    sandbox.fault(json!({ "kind": "expired_token", "count": 2 })).await;
+    sandbox.fault(json!({ "method": "PUT", "kind": "expired_token", "count": 2 })).await;
     assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Transient);
     let report = bench.push(&listing, &CONTENT).await;
     assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
