@@ -49,10 +49,14 @@ fn read<T: DeserializeOwned>(json: &[u8]) {
         }
         Err(problem) => {
             refused(&problem);
-            let secret = value.ok().and_then(|value| Some(value.get("secret")?.as_str()?.to_owned()));
-            if let Some(secret) = secret.filter(|secret| secret.len() > 8) {
+            let secret = value.as_ref().ok().and_then(|value| value.get("secret")?.as_str());
+            // Whoever writes it into another field as well may be shown that one.
+            let once = |secret: &&str| {
+                secret.len() > 8 && str::from_utf8(json).is_ok_and(|text| text.matches(*secret).count() < 2)
+            };
+            if let Some(secret) = secret.filter(once) {
                 let field = problem.field.unwrap_or_default();
-                assert!(!problem.detail.contains(&secret) && !field.contains(&secret), "a secret is shown");
+                assert!(!problem.detail.contains(secret) && !field.contains(secret), "a secret is shown");
             }
         }
     }
