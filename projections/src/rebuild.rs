@@ -71,12 +71,15 @@ impl Runner {
 
     async fn build(&self, site: &mut Site) -> Result<(), Error> {
         site.mirror.create(&mut site.connection).await?;
+        let mut put_off = Some(site.mirror.put_off_indexes(&mut site.connection).await?);
         // The live checkpoint moves on meanwhile: come so near that the locked rest is short.
         loop {
             let live = checkpoint::read(&mut site.connection, site.projection.name()).await?;
             let before = site.done.events;
             replay(self, &site.projection, &mut site.connection, &mut site.done, live).await?;
-            if site.done.events - before < BATCH as u64 {
+            if let Some(indexes) = put_off.take() {
+                mirror::run(&mut site.connection, &indexes).await?;
+            } else if site.done.events - before < BATCH as u64 {
                 return Ok(());
             }
         }

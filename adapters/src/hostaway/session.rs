@@ -116,9 +116,11 @@ impl<'a> Session<'a> {
     }
 
     /// A new token was refused, too. The channel may have forgotten that one as well, so the job does not end here: it ends
-    /// where the next attempt is refused with a token that others are accepted with.
+    /// where the next attempt finds the same.
     fn refused_again(&self, call: &Call, denied: &Failure) -> Failure {
-        self.cell.note_vain(call.name());
+        if self.cell.note_vain(call.name()) {
+            return no_rights(denied);
+        }
         let detail = format!("a new token was refused, too: {}", denied.detail);
         Failure::new(OutcomeClass::Transient, detail).reaching(Reach::Denied)
     }

@@ -124,11 +124,11 @@ impl Cell {
             && self.proven.load(Ordering::Acquire) >= token.generation
     }
 
-    /// A token got for this very 403 was refused as well.
-    pub fn note_vain(&self, call: String) {
+    /// A token got for this very 403 was refused as well. Says whether that was so before.
+    pub fn note_vain(&self, call: String) -> bool {
         let mut vain = self.vain();
         vain.retain(|_, at| at.elapsed() < VAIN_FOR);
-        vain.insert(call, Instant::now());
+        vain.insert(call, Instant::now()).is_some()
     }
 
     fn vain(&self) -> MutexGuard<'_, HashMap<String, Instant>> {

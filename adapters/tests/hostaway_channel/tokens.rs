@@ -73,6 +73,17 @@ async fn a_second_403_is_a_matter_of_rights_and_asks_for_no_more_tokens() {
     assert_eq!(sandbox.token_calls().await, 2);
 }
 
+#[tokio::test]
+async fn an_account_without_any_rights_ends_as_unauthorised_in_the_second_attempt() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let listing = Listing::created("villa-1", &bench).await;
+    sandbox.fault(json!({ "path_prefix": "/v1/listings", "kind": "status", "code": 403 })).await;
+    assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Transient);
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, false), "{report:?}");
+}
+
 /// Torture found that it did, for five minutes: every push of the account ended as unauthorised.
 #[tokio::test]
 async fn a_listing_without_rights_keeps_no_other_from_a_new_token() {

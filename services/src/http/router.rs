@@ -11,15 +11,13 @@ use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{refusals, unread};
+use super::{LARGEST_BODY, refusals, unread};
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::{Api, admission, ties};
 use crate::dashboard::{self, Dashboard};
 
 /// The longest that a request may take until its answer begins.
 const LONGEST: Duration = Duration::from_secs(30);
-/// The largest body, in bytes.
-pub(super) const LARGEST_BODY: usize = 256 * 1024;
 
 /// All of it as one service.
 pub fn router(api: &Api, dashboard: Dashboard) -> Router {

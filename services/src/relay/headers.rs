@@ -10,7 +10,7 @@ pub const POSITION: &str = "Position";
 pub const PREVIOUS_POSITION: &str = "Previous-Position";
 /// The header of CHANNELS that tells which event it is; on AUDIT `ce-id` begins with it.
 pub(super) const EVENT_ID: &str = "Event-Id";
-/// On the last message of a batch that ends in the middle of an event: how many messages of the event are out.
+/// On each message of an event but its last one: how many messages of the event are out with it.
 pub(super) const CONTINUES: &str = "Event-Continues-After";
 
 /// A position in a message's header.

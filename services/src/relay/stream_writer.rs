@@ -15,6 +15,8 @@ use super::{POSITION, event_id, position_header};
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// So many messages go one after the other: for a batch the server opens files of its own first, which takes it longer.
+const FEW: usize = 16;
 /// How far back a last message of ours is looked for. Behind so many foreign ones the retention is published again.
 const FURTHEST_BACK: usize = 10_000;
 
@@ -98,7 +100,10 @@ impl<'a> StreamWriter<'a> {
                     return Err(error);
                 }
             };
-            let mut out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
+            let out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
+            for (before, message) in messages.iter_mut().rev().skip(1).rev().enumerate() {
+                message.headers.insert(CONTINUES, (before + 1).to_string());
+            }
             messages.drain(..out.min(messages.len()));
             let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
             if batch.len() + messages.len() > MAX_BATCH || batch_bytes + bytes > MOST_BYTES {
@@ -107,10 +112,6 @@ impl<'a> StreamWriter<'a> {
             }
             while messages.len() > MAX_BATCH {
                 let rest = messages.split_off(MAX_BATCH);
-                out += MAX_BATCH;
-                if let Some(last) = messages.last_mut() {
-                    last.headers.insert(CONTINUES, out.to_string());
-                }
                 self.publish(std::mem::replace(&mut messages, rest), previous).await?;
             }
             batch_bytes += bytes;
@@ -122,7 +123,13 @@ impl<'a> StreamWriter<'a> {
 
     async fn publish(&mut self, batch: Vec<BatchMessage>, up_to: Position) -> anyhow::Result<()> {
         if !batch.is_empty() {
-            match self.nats.publish_batch(Some(self.last_sequence), batch).await {
+            let after = self.last_sequence;
+            // Wherever one after the other ends, its last message says how to go on.
+            let published = match batch.len() {
+                ..=FEW => self.nats.publish_in_turn(after, batch).await,
+                _ => self.nats.publish_batch(Some(after), batch).await,
+            };
+            match published {
                 Ok(sequence) => self.last_sequence = sequence,
                 Err(error @ (BatchError::Fenced { .. } | BatchError::Unknown(_))) => {
                     tracing::warn!(error = %error, "the relay reads the tail of its stream again");
