@@ -85,7 +85,7 @@ impl Hostaway {
 #[async_trait]
 impl Channel for Hostaway {
     async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport {
-        push::Run::new(session::Session::new(self, push.target, host), push).finish().await
+        push::Run::new(session::Session::new(self, push.target, host).of(push.listing_id), push).finish().await
     }
 
     async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport {

@@ -51,7 +51,10 @@ impl Runner {
         let mut batch = self.log.read(after, up_to, BATCH).await?;
         while let Some(last) = batch.last().map(|event| event.position) {
             let next = async { Ok(self.log.read(last, up_to, BATCH).await?) };
-            ((), batch) = futures::try_join!(self.apply(&batch, after), next)?;
+            // Both to their ends: an application that is dropped on the way would leave its transaction to the pool.
+            let (applied, following): (_, Result<_, Error>) = futures::join!(self.apply(&batch, after), next);
+            applied?;
+            batch = following?;
             after = last;
         }
         Ok(after)

@@ -76,12 +76,15 @@ impl Relay {
         ];
         let mut checked_at = tokio::time::Instant::now();
         let mut settled = Position::default();
+        let mut known = Position::default();
         loop {
             // Once more after the stop, and no further: what other processes append meanwhile is the next relay's.
             let last_pass = stop.is_cancelled();
             // What this process has appended needs no look.
             let appended = Position(*self.appended.borrow());
-            if appended > settled || self.log.head().await? > settled {
+            let is_news = appended > known.max(settled);
+            known = appended;
+            if is_news || self.log.head().await? > settled {
                 settled = self.log.settled_position().await?;
             }
             let mut ahead = None;

@@ -163,14 +163,16 @@ impl DispatchStore {
         &self,
         lock: impl Fn() -> Lock<'q>,
     ) -> Result<(Transaction<'static, Postgres>, Vec<Uuid>), sqlx::Error> {
+        let mut has_rested = false;
         loop {
             let mut transaction = self.begin(true).await?;
             let locked = lock().fetch_all(&mut *transaction).await?;
-            if locked.iter().all(|(_, is_where_it_was)| *is_where_it_was) {
+            if has_rested || locked.iter().all(|(_, is_where_it_was)| *is_where_it_was) {
                 return Ok((transaction, locked.into_iter().map(|(target, _)| target).collect()));
             }
             transaction.rollback().await?;
             failover::rest(self.begin(true).await?).await?;
+            has_rested = true;
         }
     }
 }

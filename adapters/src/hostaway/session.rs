@@ -7,6 +7,7 @@ use std::time::Instant;
 use chrono::Utc;
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
+use domain::ids::ListingId;
 use domain::outcome::OutcomeClass;
 use domain::port::{NoSlot, Permit, SyncHost};
 use domain::target::Settings;
@@ -20,7 +21,7 @@ use super::answer::Answer;
 use super::client::{NoReply, Reply};
 use super::failure::{Failure, Reach};
 use super::guard::check_body;
-use super::token::{Cell, Issued, Token};
+use super::token::{Cell, Issued, Token, VainCall};
 use super::verdict::{self, Effect};
 use super::withheld::Withheld;
 use super::{Hostaway, issue};
@@ -59,6 +60,8 @@ pub(super) struct Session<'a> {
     refreshed: bool,
     /// Whether the value that holds now is the only one that counts.
     current_alone: bool,
+    /// Whose push it is, if it is one.
+    listing: Option<ListingId>,
     /// Whether the one of before still serves the pushes.
     pub rotating: bool,
 }
@@ -77,8 +80,14 @@ impl<'a> Session<'a> {
             doubted: false,
             refreshed: false,
             current_alone: false,
+            listing: None,
             rotating: false,
         }
+    }
+
+    /// For a push of this listing.
+    pub fn of(self, listing: ListingId) -> Self {
+        Self { listing: Some(listing), ..self }
     }
 
     /// With the secret that its keeper has now, and no other: whoever has just rotated it wants to know of that one.
@@ -98,11 +107,12 @@ impl<'a> Session<'a> {
         if denied.reach != Reach::Denied {
             return first;
         }
-        if self.cell.in_vain(&token, &call.name()) {
+        if self.cell.in_vain(&token, &self.vain(call)) {
             return first.map_err(|denied| no_rights(&denied));
         }
         if self.refreshed {
-            return first.map_err(|denied| self.refused_again(call, &denied));
+            // The new token was got for another call of this push.
+            return first.map_err(|denied| if self.listing.is_some() { perhaps(&denied) } else { no_rights(&denied) });
         }
         self.refreshed = true;
         self.secret = None;
@@ -115,14 +125,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A new token was refused, too. The channel may have forgotten that one as well, so the job does not end here: it ends
-    /// where the next attempt finds the same.
+    /// A new token was refused, too. The channel may have forgotten that one as well, so a push does not end its job here: that
+    /// ends where the next attempt finds the same. A check has no next attempt.
     fn refused_again(&self, call: &Call, denied: &Failure) -> Failure {
-        if self.cell.note_vain(call.name()) {
-            return no_rights(denied);
-        }
-        let detail = format!("a new token was refused, too: {}", denied.detail);
-        Failure::new(OutcomeClass::Transient, detail).reaching(Reach::Denied)
+        let again = self.cell.note_vain(self.vain(call));
+        if again || self.listing.is_none() { no_rights(denied) } else { perhaps(denied) }
+    }
+
+    fn vain(&self, call: &Call) -> VainCall {
+        (self.listing, call.name())
     }
 
     async fn with_token(&mut self, call: &Call, token: &Token) -> Result<Answer, Failure> {
@@ -140,7 +151,7 @@ impl<'a> Session<'a> {
         let end = self.exchange(call.purpose, request, permit, judge).await;
         match end {
             Ok(answer) => {
-                self.cell.note_proven(token, &call.name());
+                self.cell.note_proven(token, &self.vain(call));
                 Ok(answer)
             }
             Err(failure) if failure.reach == Reach::Listing && call.path.starts_with("/listings/") => {
@@ -327,6 +338,11 @@ fn shown_path(url: &reqwest::Url) -> String {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     }
+}
+
+fn perhaps(denied: &Failure) -> Failure {
+    let detail = format!("a new token was refused, too: {}", denied.detail);
+    Failure::new(OutcomeClass::Transient, detail).reaching(Reach::Denied)
 }
 
 fn no_rights(denied: &Failure) -> Failure {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::ids::ListingId;
 use domain::target::Settings;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,6 +14,9 @@ use tokio::time::Instant;
 
 use super::failure::Failure;
 use crate::secrets::Secret;
+
+/// A call by what it does to what, and for which listing: those of two listings have the same path where one is created.
+pub(super) type VainCall = (Option<ListingId>, String);
 
 /// Hostaway accepts a token about one second after its issue; a call before that gets a 403.
 const USABLE_AFTER: Duration = Duration::from_millis(1_050);
@@ -84,7 +88,7 @@ pub(super) struct Cell {
     proven: AtomicU64,
     /// Calls whose 403 a new token did not lift, and when that was seen. By call and not by token: a token may be refused
     /// to one listing, and forgotten by the channel a moment later.
-    vain: Mutex<HashMap<String, Instant>>,
+    vain: Mutex<HashMap<VainCall, Instant>>,
     state: tokio::sync::Mutex<State>,
 }
 
@@ -112,26 +116,26 @@ impl Cell {
     }
 
     /// The channel accepted this token for this call.
-    pub fn note_proven(&self, token: &Token, call: &str) {
+    pub fn note_proven(&self, token: &Token, call: &VainCall) {
         self.proven.fetch_max(token.generation, Ordering::AcqRel);
         self.vain().remove(call);
     }
 
     /// Whether a new token is known not to help against a 403 of this call: one was got to lift it and did not, and this
     /// one is good, because other calls were accepted with it.
-    pub fn in_vain(&self, token: &Token, call: &str) -> bool {
+    pub fn in_vain(&self, token: &Token, call: &VainCall) -> bool {
         self.vain().get(call).is_some_and(|at| at.elapsed() < VAIN_FOR)
             && self.proven.load(Ordering::Acquire) >= token.generation
     }
 
     /// A token got for this very 403 was refused as well. Says whether that was so before.
-    pub fn note_vain(&self, call: String) -> bool {
+    pub fn note_vain(&self, call: VainCall) -> bool {
         let mut vain = self.vain();
         vain.retain(|_, at| at.elapsed() < VAIN_FOR);
         vain.insert(call, Instant::now()).is_some()
     }
 
-    fn vain(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    fn vain(&self) -> MutexGuard<'_, HashMap<VainCall, Instant>> {
         self.vain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

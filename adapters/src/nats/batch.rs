@@ -72,16 +72,16 @@ struct Refusal {
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
 
 impl Nats {
-    /// Publishes messages one after the other without waiting in between, where the first is given only if the stream ends at
-    /// the sequence `after` and each other one only behind the one before it. Gives the sequence of the last one. After an
-    /// error the first ones may be stored.
+    /// Publishes messages one after the other, where the first is given only if the stream ends at the sequence `after` and each
+    /// other one only behind the one before it. Gives the sequence of the last one. After an error the first ones may be
+    /// stored, and none behind the one that failed: each waits for the answer of the one before it.
     pub async fn publish_in_turn(&self, after: u64, messages: Vec<BatchMessage>) -> Result<u64, BatchError> {
-        let requests = messages.into_iter().zip(after..).map(|(mut message, after)| {
-            message.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, after.to_string());
-            async move { self.ask(message, Some(after)).await }
-        });
-        let sequences = futures::future::join_all(requests).await;
-        sequences.into_iter().try_fold(after, |_, sequence| sequence)
+        let mut last = after;
+        for mut message in messages {
+            message.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, last.to_string());
+            last = self.ask(message, Some(last)).await?;
+        }
+        Ok(last)
     }
 
     /// Publishes up to [`MAX_BATCH`] messages as one batch, where `after` is given only if the stream ends at that

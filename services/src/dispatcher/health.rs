@@ -16,6 +16,8 @@ use super::Shared;
 /// Failures in a row after which a target counts as degraded, and as unreachable if it never answered.
 const DEGRADED_AFTER: u32 = 3;
 
+const FORBIDDEN: u16 = 403;
+
 /// How many pushes in a row failed, per target, in this process.
 #[derive(Debug, Default)]
 pub(super) struct FailureCounts(Mutex<HashMap<TargetId, u32>>);
@@ -36,7 +38,7 @@ impl FailureCounts {
 
 /// What a push tells about its target. Only a change becomes an event.
 pub(super) async fn report(shared: &Shared, target: &Settings, metadata: &Metadata, report: &PushReport) {
-    let failed = matches!(report.class, OutcomeClass::Transient | OutcomeClass::Unknown);
+    let failed = failed(report) == Some(true);
     let failures = shared.failures.note(target.target_id, failed);
     let answered = report.calls.iter().any(|call| call.status.is_some());
     let health = match report.class {
@@ -55,6 +57,8 @@ pub(super) async fn report(shared: &Shared, target: &Settings, metadata: &Metada
 /// Whether a push failed in a way that more of the same may do as well; `None` where it tells nothing of its target.
 pub(super) fn failed(report: &PushReport) -> Option<bool> {
     match report.class {
+        // Refused, with a token that may have been forgotten: the target itself answers.
+        OutcomeClass::Transient if report.calls.last().is_some_and(|call| call.status == Some(FORBIDDEN)) => None,
         OutcomeClass::Transient | OutcomeClass::Unknown => Some(true),
         OutcomeClass::Throttled | OutcomeClass::Unauthorised => None,
         _ if report.calls.is_empty() => None,

@@ -29,7 +29,7 @@ pub(super) async fn thrown_away(request: Request, next: Next) -> Response {
     let waits = request.headers().contains_key(header::EXPECT);
     let left = Arc::<Mutex<Option<Body>>>::default();
     let kept = left.clone();
-    let mut answer = next.run(request.map(|body| Body::new(Passed { body, left: kept }))).await;
+    let mut answer = next.run(request.map(|body| Body::new(Passed { body, read: false, left: kept }))).await;
     let rest = left.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(rest) = rest
         && (waits || !tokio::time::timeout(PATIENCE, read(rest)).await.unwrap_or(false))
@@ -55,13 +55,15 @@ async fn read(mut body: Body) -> bool {
 /// A body that leaves behind what nobody has read of it.
 struct Passed {
     body: Body,
+    /// It was read to its end.
+    read: bool,
     left: Arc<Mutex<Option<Body>>>,
 }
 
 impl Drop for Passed {
     fn drop(&mut self) {
         let body = std::mem::take(&mut self.body);
-        if !body.is_end_stream() {
+        if !self.read && !body.is_end_stream() {
             *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         }
     }
@@ -75,7 +77,9 @@ impl HttpBody for Passed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.read |= matches!(frame, Poll::Ready(None));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

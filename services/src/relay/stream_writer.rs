@@ -16,7 +16,7 @@ use super::{POSITION, event_id, position_header};
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// So many messages go one after the other: for a batch the server opens files of its own first, which takes it longer.
-const FEW: usize = 16;
+const FEW: usize = 4;
 /// How far back a last message of ours is looked for. Behind so many foreign ones the retention is published again.
 const FURTHEST_BACK: usize = 10_000;
 
