@@ -84,7 +84,9 @@ async fn a_stop_without_postgres_ends_soon_and_the_next_process_goes_on() -> any
     let units = names(20);
     world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
     world.taken(20, 1).await?;
-    world.sandbox.fault(json!({ "kind": "latency", "min_ms": 4000, "max_ms": 15_000 })).await?;
+    // The token comes at once: nothing would be under way while it is waited for.
+    let slow = json!({ "path_prefix": "/v1/listings", "kind": "latency", "min_ms": 9_000, "max_ms": 9_500 });
+    world.sandbox.fault(slow).await?;
     world.link(target, &units).await?;
     wait_until("calls are under way", Duration::from_secs(30), || async {
         let waiting = world.sandbox.arrivals(8320).await?.iter().filter(|call| call["status"].is_null()).count();
