@@ -69,24 +69,23 @@ impl Runner {
         Ok(Site { projection, connection, mirror, done: Rebuilt { position: Position(0), events: 0 } })
     }
 
-    async fn build(&self, site: &mut Site) -> Result<(), Error> {
-        site.mirror.create(&mut site.connection).await?;
-        let mut put_off = Some(site.mirror.put_off_indexes(&mut site.connection).await?);
-        // The live checkpoint moves on meanwhile: come so near that the locked rest is short.
+    /// Follows the live checkpoint, which moves on meanwhile, until the locked rest is short.
+    async fn come_near(&self, site: &mut Site) -> Result<(), Error> {
         loop {
             let live = checkpoint::read(&mut site.connection, site.projection.name()).await?;
             let before = site.done.events;
             replay(self, &site.projection, &mut site.connection, &mut site.done, live).await?;
-            if let Some(indexes) = put_off.take() {
-                mirror::run(&mut site.connection, &indexes).await?;
-            } else if site.done.events - before < BATCH as u64 {
+            if site.done.events - before < BATCH as u64 {
                 return Ok(());
             }
         }
     }
 
     async fn build_and_swap(&self, site: &mut Site) -> Result<Rebuilt, Error> {
-        self.build(site).await?;
+        let for_readers = site.mirror.create(&mut site.connection).await?;
+        self.come_near(site).await?;
+        mirror::run(&mut site.connection, &for_readers).await?;
+        self.come_near(site).await?;
         let mut transaction = site.connection.begin().await?;
         // A reader that holds a table for long must not hold up everything else behind this lock.
         sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *transaction).await?;
@@ -100,7 +99,8 @@ impl Runner {
     }
 
     async fn build_and_compare(&self, site: &mut Site) -> Result<Vec<TableDifference>, Error> {
-        self.build(site).await?;
+        site.mirror.create(&mut site.connection).await?;
+        self.come_near(site).await?;
         let mut transaction = site.connection.begin().await?;
         // One snapshot of the live rows and their checkpoint: nobody has to wait for the comparison.
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;

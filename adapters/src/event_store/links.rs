@@ -57,24 +57,19 @@ impl Journal {
     }
 
     /// Which of these organisations ever had a target. One that had stays known, so that it is asked for once.
-    pub async fn known_orgs(&self, mut orgs: Vec<String>) -> Result<HashSet<String>, sqlx::Error> {
-        let mut known = HashSet::new();
-        orgs.retain(|org| {
-            let is_new = self.known().get(org).is_none();
-            if !is_new {
-                known.insert(org.clone());
-            }
-            is_new
-        });
-        if orgs.is_empty() {
+    pub async fn known_orgs(&self, orgs: HashSet<String>) -> Result<HashSet<String>, sqlx::Error> {
+        let (mut known, asked): (HashSet<String>, HashSet<String>) =
+            orgs.into_iter().partition(|org| self.known().get(org).is_some());
+        if asked.is_empty() {
             return Ok(known);
         }
+        let asked: Vec<String> = asked.into_iter().collect();
         let found = sqlx::query_scalar!(
             r#"
             SELECT o.org_id AS "org_id!" FROM unnest($1::text[]) AS o (org_id)
             WHERE EXISTS (SELECT 1 FROM events e WHERE e.event_type = 'TargetCreated' AND e.org_id = o.org_id)
             "#,
-            &orgs
+            &asked
         );
         for org in found.fetch_all(self.pool()).await? {
             self.known().insert(org.clone(), ());

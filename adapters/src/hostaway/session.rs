@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
         }
         if self.refreshed {
             // The new token was got for another call of this push.
-            return first.map_err(|denied| if self.listing.is_some() { perhaps(&denied) } else { no_rights(&denied) });
+            return first.map_err(|denied| self.refused_again(&denied, false));
         }
         self.refreshed = true;
         self.secret = None;
@@ -120,16 +120,22 @@ impl<'a> Session<'a> {
         let fresh = self.token(Some(token.generation), call.urgency).await?;
         let second = self.with_token(call, &fresh).await;
         match second {
-            Err(denied) if denied.reach == Reach::Denied => Err(self.refused_again(call, &denied)),
+            Err(denied) if denied.reach == Reach::Denied => {
+                let before = self.cell.note_vain(self.vain(call));
+                Err(self.refused_again(&denied, before))
+            }
             other => other,
         }
     }
 
     /// A new token was refused, too. The channel may have forgotten that one as well, so a push does not end its job here: that
-    /// ends where the next attempt finds the same. A check has no next attempt.
-    fn refused_again(&self, call: &Call, denied: &Failure) -> Failure {
-        let again = self.cell.note_vain(self.vain(call));
-        if again || self.listing.is_none() { no_rights(denied) } else { perhaps(denied) }
+    /// ends where it was so `before`. A check has no next attempt.
+    fn refused_again(&self, denied: &Failure, before: bool) -> Failure {
+        if before || self.listing.is_none() {
+            return no_rights(denied);
+        }
+        let detail = format!("a new token was refused, too: {}", denied.detail);
+        Failure::new(OutcomeClass::Transient, detail).reaching(Reach::Denied)
     }
 
     fn vain(&self, call: &Call) -> VainCall {
@@ -338,11 +344,6 @@ fn shown_path(url: &reqwest::Url) -> String {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     }
-}
-
-fn perhaps(denied: &Failure) -> Failure {
-    let detail = format!("a new token was refused, too: {}", denied.detail);
-    Failure::new(OutcomeClass::Transient, detail).reaching(Reach::Denied)
 }
 
 fn no_rights(denied: &Failure) -> Failure {

@@ -50,14 +50,20 @@ async fn a_403_is_tried_once_more_with_a_new_token() {
     assert_eq!(statuses, [(Content, Some(403)), (Token, Some(200)), (Content, Some(200))]);
 }
 
+/// Two listings at the channel; the first is refused to whatever token.
+async fn one_without_rights(sandbox: &Sandbox, bench: &Bench) -> (Listing, Listing) {
+    let held = Listing::created("villa-1", bench).await;
+    let other = Listing::created("villa-2", bench).await;
+    let path = format!("/v1/listings/{}", held.external());
+    sandbox.fault(json!({ "path_prefix": path, "kind": "status", "code": 403 })).await;
+    (held, other)
+}
+
 #[tokio::test]
 async fn a_second_403_is_a_matter_of_rights_and_asks_for_no_more_tokens() {
     let sandbox = Sandbox::start().await;
     let bench = Bench::new(&sandbox);
-    let held = Listing::created("villa-1", &bench).await;
-    let other = Listing::created("villa-2", &bench).await;
-    let path = format!("/v1/listings/{}", held.external());
-    sandbox.fault(json!({ "path_prefix": path, "kind": "status", "code": 403 })).await;
+    let (held, other) = one_without_rights(&sandbox, &bench).await;
 
     // The channel may have forgotten both.
     let report = bench.push(&held, &CONTENT).await;
@@ -89,10 +95,7 @@ async fn an_account_without_any_rights_ends_as_unauthorised_in_the_second_attemp
 async fn a_listing_without_rights_keeps_no_other_from_a_new_token() {
     let sandbox = Sandbox::start().await;
     let bench = Bench::new(&sandbox);
-    let held = Listing::created("villa-1", &bench).await;
-    let other = Listing::created("villa-2", &bench).await;
-    let path = format!("/v1/listings/{}", held.external());
-    sandbox.fault(json!({ "path_prefix": path, "kind": "status", "code": 403 })).await;
+    let (held, other) = one_without_rights(&sandbox, &bench).await;
     bench.push(&held, &CONTENT).await;
     assert_eq!(bench.push(&other, &CONTENT).await.class, OutcomeClass::Accepted);
     sandbox.fault(json!({ "kind": "expired_token", "count": 1 })).await;

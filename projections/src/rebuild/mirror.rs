@@ -79,7 +79,8 @@ impl Mirror {
     }
 
     /// Makes the copies and makes the connection use them. Foreign keys are not copied: no read model has one.
-    pub(super) async fn create(&self, connection: &mut PgConnection) -> Result<(), Error> {
+    /// Gives the statements that make the indexes for readers, which the copies lack: see [`Self::put_off_indexes`].
+    pub(super) async fn create(&self, connection: &mut PgConnection) -> Result<Vec<String>, Error> {
         let schema = &self.schema;
         self.drop(connection).await?;
         sqlx::query("SET search_path = public").execute(&mut *connection).await?;
@@ -89,12 +90,13 @@ impl Mirror {
         statements.extend(self.tables.iter().map(copy));
         statements.extend(carried);
         run(connection, &statements).await?;
-        self.rename_indexes(connection).await
+        self.rename_indexes(connection).await?;
+        self.put_off_indexes(connection).await
     }
 
     /// Takes away the indexes that only readers use, and gives the statements that make them: over all rows at once that costs
     /// a part of what it costs row by row.
-    pub(super) async fn put_off_indexes(&self, connection: &mut PgConnection) -> Result<Vec<String>, Error> {
+    async fn put_off_indexes(&self, connection: &mut PgConnection) -> Result<Vec<String>, Error> {
         let indexes: Vec<(String, String)> =
             sqlx::query_as(FOR_READERS).bind(&self.schema).fetch_all(&mut *connection).await?;
         let drops = indexes.iter().map(|(name, _)| format!("DROP INDEX {}.{name}", self.schema));

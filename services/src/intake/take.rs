@@ -1,7 +1,7 @@
 //! Taking a batch in: keep the snapshots, find the listings, ask each for a sync, and say what became of each message.
 //! What fails, fails for the messages that it concerns.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use adapters::telemetry::Stage;
 use domain::ids::{OrgId, UnitId};
@@ -29,10 +29,7 @@ pub(super) struct Taken {
 impl Taken {
     pub(super) async fn take(syncing: &Syncing, incoming: Vec<Incoming>, concurrent: usize) -> anyhow::Result<Self> {
         let orgs = incoming.iter().map(|m| m.org.clone().unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>();
-        let known: HashSet<String> = {
-            let wanted: HashSet<String> = orgs.iter().cloned().collect();
-            syncing.commands().journal().known_orgs(wanted.into_iter().collect()).await?
-        };
+        let known = syncing.commands().journal().known_orgs(orgs.iter().cloned().collect()).await?;
         let mut verdicts = Vec::with_capacity(incoming.len());
         let mut changes: Vec<Change> = Vec::new();
         let mut stages = Vec::with_capacity(incoming.len());

@@ -101,8 +101,10 @@ impl<'a> StreamWriter<'a> {
                 }
             };
             let out = self.begun.take().filter(|(begun, _)| *begun == at).map_or(0, |(_, out)| out);
-            for (before, message) in messages.iter_mut().rev().skip(1).rev().enumerate() {
-                message.headers.insert(CONTINUES, (before + 1).to_string());
+            if let Some((_, not_last)) = messages.split_last_mut() {
+                for (so_far, message) in (1_usize..).zip(not_last) {
+                    message.headers.insert(CONTINUES, so_far.to_string());
+                }
             }
             messages.drain(..out.min(messages.len()));
             let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
