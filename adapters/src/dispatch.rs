@@ -20,7 +20,7 @@ pub use check::{BY_CIRCUIT, BY_TURN, DueCheck};
 pub use failover::LONGEST_HOLD;
 pub use lease::{FinishedTry, Lease};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};
-pub use scope::ScopeLimit;
+pub use scope::{ACCOUNT_SCOPE, ScopeLimit};
 pub use settlement::Settlement;
 pub use shared_scope::SharedScope;
 pub use slot::{Slot, SlotHold};

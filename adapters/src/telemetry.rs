@@ -18,8 +18,8 @@ use prometheus::{Registry, TextEncoder};
 
 pub use error::TelemetryError;
 pub use metrics::{
-    ChannelCall, Gauges, MostTargets, ServedRequest, call_made, commits_written, observe, request_served, sync_done,
-    sync_tried,
+    ChannelCall, Gauges, MostTargets, ServedRequest, Untaken, call_made, commits_written, intake_done, observe,
+    request_served, sync_done, sync_tried,
 };
 pub use otlp::{OtlpOptions, Protocol};
 pub use traces::{Happened, Kind, Stage, happened, is_sampled, is_traced};

@@ -88,15 +88,18 @@ pub async fn run(options: &RebuildOptions, folder: Option<&Path>) -> anyhow::Res
 
 async fn rebuild(world: &World, rates: &mut Rates) -> anyhow::Result<()> {
     let runner = runner(world);
+    // What a read model does not read is behind it all the same.
+    let journal = float(usize::try_from(world.count("SELECT count(*) FROM events").await?)?);
     let (mut events, mut seconds) = (0.0, 0.0);
     for projection in projections::all() {
         sqlx::raw_sql("CHECKPOINT").execute(&world.pool).await?;
         let started = Instant::now();
         let rebuilt = runner.rebuild(projection.name()).await?;
-        let (applied, took) = (float(usize::try_from(rebuilt.events)?), started.elapsed().as_secs_f64());
-        say(&format!("{} anew: {:.0} events/s", projection.name(), applied / took));
-        rates.rebuild.entry(projection.name()).or_default().push(applied / took);
-        events += applied;
+        let took = started.elapsed().as_secs_f64();
+        let (name, read) = (projection.name(), rebuilt.events);
+        say(&format!("{name} anew: {:.0} events/s, {read} of {journal:.0} read", journal / took));
+        rates.rebuild.entry(name).or_default().push(journal / took);
+        events += journal;
         seconds += took;
     }
     rates.rebuild_all.push(events / seconds);

@@ -19,4 +19,13 @@ pub trait EventLog: Send + Sync {
 
     /// Up to `limit` events after `after` and up to `up_to`, in order of position. `up_to` is a settled position.
     async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Recorded>, JournalUnreadable>;
+
+    /// The same of events of these types alone.
+    async fn read_of(
+        &self,
+        types: &[&str],
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, JournalUnreadable>;
 }

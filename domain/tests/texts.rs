@@ -1,5 +1,6 @@
 //! Texts from outside: what is cut, and what passes as a trace context.
 
+use domain::channel::ChannelKind;
 use domain::text::{LONGEST_LINE, NoLine, cut, line, steady, traceparent};
 
 #[test]
@@ -69,4 +70,14 @@ fn only_a_well_formed_traceparent_passes() {
     for text in bad {
         assert_eq!(traceparent(text), None, "{text:.60}");
     }
+}
+
+/// Of a kind that is added, no compiler asks for its way back.
+#[test]
+fn every_kind_of_channel_is_read_back_from_its_text() {
+    for kind in ChannelKind::ALL {
+        assert_eq!(kind.as_str().parse(), Ok(kind));
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str(), "events name it as rows do");
+    }
+    assert!("nowhere".parse::<ChannelKind>().is_err());
 }

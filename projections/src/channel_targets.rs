@@ -23,6 +23,19 @@ impl Projection for ChannelTargets {
         &["channel_targets"]
     }
 
+    fn reads(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "TargetCreated",
+            "TargetConfigured",
+            "RateLimitChanged",
+            "CredentialRotated",
+            "TargetPaused",
+            "TargetResumed",
+            "TargetDeleted",
+            "HealthChanged",
+        ])
+    }
+
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
         let of_targets = |event: &&Recorded| matches!(event.event, ChannelEvent::Target(_));
         let events: Vec<&Recorded> = batch.iter().filter(of_targets).collect();

@@ -1,4 +1,4 @@
-//! What every read model is to the runner, and which ones there are.
+//! What every read model is to the runner.
 
 use async_trait::async_trait;
 use domain::recorded::Recorded;
@@ -16,6 +16,13 @@ pub trait Projection: Send + Sync {
 
     /// The tables that it alone writes.
     fn tables(&self) -> &'static [&'static str];
+
+    /// The types of the events that can change something here, `None` for all: a rebuild reads no others.
+    ///
+    /// Invariant: with any other event [`Self::apply`] changes nothing.
+    fn reads(&self) -> Option<&'static [&'static str]> {
+        None
+    }
 
     /// Applies events in order of position, inside the caller's transaction.
     ///

@@ -8,7 +8,7 @@ mod mirror;
 
 use std::sync::Arc;
 
-use domain::recorded::Position;
+use domain::recorded::{Position, Recorded};
 use sqlx::{Connection, PgConnection};
 
 pub use compare::TableDifference;
@@ -121,7 +121,13 @@ async fn replay(
     live: i64,
 ) -> Result<(), Error> {
     let up_to = Position(live);
-    let mut batch = runner.log.read(done.position, up_to, BATCH).await?;
+    let read = async |after| -> Result<Vec<Recorded>, Error> {
+        Ok(match projection.reads() {
+            Some(types) => runner.log.read_of(types, after, up_to, BATCH).await?,
+            None => runner.log.read(after, up_to, BATCH).await?,
+        })
+    };
+    let mut batch = read(done.position).await?;
     while let Some(last) = batch.last().map(|event| event.position) {
         let apply = async {
             let mut transaction = connection.begin().await?;
@@ -129,12 +135,13 @@ async fn replay(
             transaction.commit().await?;
             Ok::<_, Error>(())
         };
-        let next = async { Ok(runner.log.read(last, up_to, BATCH).await?) };
-        let ((), following) = futures::try_join!(apply, next)?;
+        let ((), following) = futures::try_join!(apply, read(last))?;
         done.events += batch.len() as u64;
         done.position = last;
         batch = following;
     }
+    // What lies between is none of its events.
+    done.position = done.position.max(up_to);
     Ok(())
 }
 

@@ -16,18 +16,29 @@ use crate::projection::Projection;
 /// How many events are read from the journal at a time.
 pub(crate) const BATCH: usize = 1000;
 
+/// Is told of events once they are in every read model.
+pub type Observer = Arc<dyn Fn(&[Recorded]) + Send + Sync>;
+
 /// Drives projections. Any number may run at once: the checkpoints' locks make them take turns.
 #[derive(Clone)]
 pub struct Runner {
     pub(crate) pool: PgPool,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) projections: Vec<Arc<dyn Projection>>,
+    observer: Option<Observer>,
 }
 
 impl Runner {
     /// A runner of these projections, usually [`all`](crate::all).
     pub fn new(pool: PgPool, log: Arc<dyn EventLog>, projections: Vec<Arc<dyn Projection>>) -> Self {
-        Self { pool, log, projections }
+        Self { pool, log, projections, observer: None }
+    }
+
+    /// Tells `observer` of the events that no read model had before, live or caught up, once each in this process. Those of a
+    /// commit whose end stayed unknown are left out.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Applies a live batch: events in order of position, of which the first follows the event at `previous` (0 where
@@ -66,6 +77,7 @@ impl Runner {
         }
         let mut transaction = checkpoint::begin(&self.pool).await?;
         let checkpoints = checkpoint::lock(&mut transaction, &self.names()).await?;
+        let reached = checkpoints.iter().copied().max().unwrap_or_default();
         let mut advances = Vec::new();
         for (projection, checkpoint) in self.projections.iter().zip(checkpoints) {
             if checkpoint < previous.0 {
@@ -79,6 +91,9 @@ impl Runner {
         }
         checkpoint::store(&mut transaction, &advances).await?;
         transaction.commit().await?;
+        if let Some(observer) = &self.observer {
+            observer(&batch[batch.partition_point(|event| event.position.0 <= reached)..]);
+        }
         Ok(())
     }
 

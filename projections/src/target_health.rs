@@ -23,6 +23,18 @@ impl Projection for TargetHealth {
         &["target_health", "target_health_changes"]
     }
 
+    fn reads(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "TargetCreated",
+            "HealthChanged",
+            "CredentialRotated",
+            "SyncAccepted",
+            "SyncDeferred",
+            "SyncFailed",
+            "SupersededSyncFailed",
+        ])
+    }
+
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
         let rows = rows::load(connection, batch).await?;
         let folded = fold::fold(rows, batch);

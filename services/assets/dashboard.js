@@ -220,7 +220,7 @@
   let source;
 
   function say(state, text) {
-    if (!light || light.dataset.state === state) return;
+    if (!light || (light.dataset.state === state && light.textContent === text)) return;
     light.dataset.state = state;
     light.textContent = text;
   }
@@ -230,6 +230,9 @@
     source = new EventSource(`/live?topic=${encodeURIComponent(topic)}`);
     source.addEventListener("open", () => say("on", "live"));
     source.addEventListener("part", (event) => change(JSON.parse(event.data)));
+    // The stream goes on while the service itself cannot read: then nothing that is shown can be trusted to be the newest.
+    source.addEventListener("stale", (event) => say("off", `not live since ${local(new Date(event.data)).slice(-8)}`));
+    source.addEventListener("current", () => say("on", "live"));
     source.addEventListener("error", () => {
       say("off", source?.readyState === EventSource.CLOSED ? "not live" : "reconnecting");
       // Closed for good: the session has ended, or there are too many. A while later it is tried once more.

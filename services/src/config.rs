@@ -1,4 +1,5 @@
-//! What every command needs to know, from flags or environment variables. Nothing else reads the environment.
+//! What every command needs to know, from flags or environment variables. The environment is read elsewhere for `RUST_LOG`, for
+//! `NO_COLOR`, for who asks (`USER`), and for the secrets that targets name.
 
 mod identity;
 mod telemetry;

@@ -1,5 +1,6 @@
 //! The role health: sees to it that every active target is checked now and then. It only asks; the dispatchers make the
-//! checks, inside the windows (`dispatcher/checks.rs`). One is active, others stand by.
+//! checks, inside the windows (`dispatcher/checks.rs`). It takes away old checks and openings of circuits, too. One is active,
+//! others stand by.
 
 use std::time::Duration;
 

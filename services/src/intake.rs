@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use adapters::nats::Nats;
 use adapters::nats::subject::parse_unit_changed;
 use adapters::nats::topology::{IntakeState, StreamKind, TopologyError};
+use adapters::telemetry::intake_done;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use domain::text::trace_id;
@@ -188,6 +189,9 @@ impl Intake {
             taken_in.iter().map(|(verdict, count)| format!("{verdict} {count}")).collect::<Vec<_>>().join(", ");
         tracing::info!(messages = arrived.len(), verdicts, "took unit changes in");
         self.syncing.units().count(&counts).await?;
+        for (verdict, count) in taken_in {
+            intake_done(verdict, u64::try_from(count).unwrap_or_default());
+        }
         for (message, verdict) in arrived.iter().zip(&taken.verdicts) {
             let kind = match verdict {
                 Verdict::Failed(_) => AckKind::Nak(Some(wait_after(deliveries(message)))),

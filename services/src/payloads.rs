@@ -8,10 +8,15 @@ use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use domain::mapping;
 use domain::unit::UnitChanged;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use serde_json::Value;
 
-/// Payloads that are kept; one of a year's calendar takes some 50 KB.
-const KEPT: usize = 256;
+/// Bytes of payloads that are kept, about: what the intake has mapped is still there when the dispatcher comes to it, as
+/// long as some thousand listings wait at most.
+const KEPT_BYTES: u64 = 16 * 1024 * 1024;
+/// The payload of a unit without a calendar, about; one of a year's calendar takes ten times as much.
+const USUAL_BYTES: u64 = 8 * 1024;
 
 /// A snapshot that cannot be mapped.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +40,44 @@ pub enum PayloadError {
 /// Maps snapshots.
 pub struct Payloads {
     snapshots: SnapshotLoader,
-    mapped: Cache<(SnapshotHash, ListingId), Arc<ListingPayload>>,
+    mapped: Cache<Address, Mapped, ByBytes>,
+}
+
+/// Which snapshot, for which listing.
+type Address = (SnapshotHash, ListingId);
+
+/// A payload, and what it takes in memory, about.
+#[derive(Clone)]
+struct Mapped {
+    payload: Arc<ListingPayload>,
+    bytes: u64,
+}
+
+impl Mapped {
+    fn new(payload: ListingPayload) -> Self {
+        let bytes = 512 + payload.sections.values().map(|section| bytes_of(&section.body)).sum::<u64>();
+        Self { payload: Arc::new(payload), bytes }
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Address, Mapped> for ByBytes {
+    fn weight(&self, _: &Address, mapped: &Mapped) -> u64 {
+        mapped.bytes
+    }
+}
+
+/// What a value takes, about: the value itself, its text, and for a field its name and its place in the tree.
+fn bytes_of(value: &Value) -> u64 {
+    let inside = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(bytes_of).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, field)| 48 + name.len() as u64 + bytes_of(field)).sum(),
+    };
+    size_of::<Value>() as u64 + inside
 }
 
 impl std::fmt::Debug for Payloads {
@@ -47,7 +89,9 @@ impl std::fmt::Debug for Payloads {
 impl Payloads {
     /// Payloads of the snapshots in `units`.
     pub fn new(units: UnitStore) -> Self {
-        Self { snapshots: SnapshotLoader::new(units), mapped: Cache::new(KEPT) }
+        let usual = usize::try_from(KEPT_BYTES / USUAL_BYTES).unwrap_or(usize::MAX);
+        let mapped = Cache::with_weighter(usual, KEPT_BYTES, ByBytes);
+        Self { snapshots: SnapshotLoader::new(units), mapped }
     }
 
     /// Maps a unit that is at hand.
@@ -58,12 +102,12 @@ impl Payloads {
         hash: SnapshotHash,
         listing: ListingId,
     ) -> Arc<ListingPayload> {
-        if let Some(payload) = self.mapped.get(&(hash, listing)) {
-            return payload;
+        if let Some(mapped) = self.mapped.get(&(hash, listing)) {
+            return mapped.payload;
         }
-        let payload = Arc::new(mapping::map(kind, unit, &listing));
-        self.mapped.insert((hash, listing), payload.clone());
-        payload
+        let mapped = Mapped::new(mapping::map(kind, unit, &listing));
+        self.mapped.insert((hash, listing), mapped.clone());
+        mapped.payload
     }
 
     /// The payload of a stored snapshot.
@@ -73,8 +117,8 @@ impl Payloads {
         hash: SnapshotHash,
         listing: ListingId,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
-        if let Some(payload) = self.mapped.get(&(hash, listing)) {
-            return Ok(payload);
+        if let Some(mapped) = self.mapped.get(&(hash, listing)) {
+            return Ok(mapped.payload);
         }
         let snapshot = self.snapshots.load(hash).await.map_err(PayloadError::Store)?;
         let snapshot = snapshot.ok_or(PayloadError::NotFound(hash))?;

@@ -13,8 +13,9 @@ use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
 use adapters::telemetry::{Happened, Kind, happened, is_sampled, sync_done};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use domain::audit::{accepted_outcome, final_outcome};
 use domain::listing::ListingEvent;
-use domain::outcome::{OutcomeClass, SyncOutcome};
+use domain::outcome::SyncOutcome;
 use domain::recorded::{ChannelEvent, Position, Recorded};
 use futures::StreamExt;
 use projections::Runner;
@@ -57,6 +58,7 @@ impl Projector {
     pub fn new(pool: PgPool, nats: Nats) -> Self {
         let log = PgEventLog::new(pool.clone());
         let runner = Runner::new(pool.clone(), Arc::new(log.clone()), projections::all());
+        let runner = runner.observed_by(Arc::new(|events| events.iter().for_each(count_ended)));
         Self { pool, nats, log, runner }
     }
 
@@ -124,7 +126,6 @@ impl Projector {
                         let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
                         if follows && events.len() == count {
                             self.runner.apply_batch(&events, previous).await?;
-                            events.iter().for_each(count_ended);
                         } else {
                             tracing::warn!("the stream has a hole; the journal fills it");
                             self.runner.catch_up().await?;
@@ -163,18 +164,16 @@ fn tell(trace: &str, began: SystemTime) {
     });
 }
 
-/// A sync job that an event ends, for the metrics.
+/// A sync job that an event ends, for the metrics. Those that the deletion of a target cancels are not told one by one.
 fn count_ended(event: &Recorded) {
     let ChannelEvent::Listing(listing) = &event.event else { return };
     let outcome = match &**listing {
         ListingEvent::SyncSkipped { .. } => SyncOutcome::SkippedUnchanged,
         ListingEvent::SyncRequested { supersedes: Some(_), .. } => SyncOutcome::Superseded,
-        ListingEvent::SyncAccepted { attempt } if attempt.rejected.is_empty() => SyncOutcome::Accepted,
-        ListingEvent::SyncAccepted { .. } => SyncOutcome::AcceptedWithRejections,
+        ListingEvent::SyncAccepted { attempt } => accepted_outcome(attempt),
         ListingEvent::SyncFoundUnchanged { .. } => SyncOutcome::SkippedUnchanged,
-        ListingEvent::SyncFailed { class: OutcomeClass::Rejected, .. } => SyncOutcome::Rejected,
-        ListingEvent::SyncFailed { class: OutcomeClass::Unauthorised, .. } => SyncOutcome::Unauthorised,
-        ListingEvent::SyncFailed { .. } => SyncOutcome::Exhausted,
+        ListingEvent::SyncFailed { class, .. } => final_outcome(*class),
+        ListingEvent::ListingUnlinked { cancels: Some(_), .. } => SyncOutcome::Cancelled,
         _ => return,
     };
     sync_done(outcome.as_str());

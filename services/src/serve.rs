@@ -28,7 +28,7 @@ use crate::projector::Projector;
 use crate::relay::Relay;
 use crate::stopping::Stopping;
 use crate::syncing::Syncing;
-use crate::telemetry::{self, Logs};
+use crate::telemetry::{self, Logs, Pools};
 use front::{Front, Threads};
 
 /// A stop waits for a Postgres that is away for so much longer than it drains.
@@ -52,7 +52,8 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     nats.ensure_streams().await?;
     let front = if options.runs(Role::Api) { Some(Front::open(connections, options).await?) } else { None };
     let mut watchers = JoinSet::new();
-    let told = telemetry::serve(&options.telemetry, logs, &pool, &nats, &mut watchers, stop).await?;
+    let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
+    let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &mut watchers, stop).await?;
     watchers.spawn(database::watch(pool.clone(), stop.clone()));
     let (mut roles, _threads) = start(&pool, &nats, options, front, &stopping)?;
     tracing::info!(roles = ?options.roles(), "serving");

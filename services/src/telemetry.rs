@@ -5,7 +5,9 @@ mod gauges;
 mod levels;
 mod logs;
 mod page;
+mod pools;
 mod repeats;
+mod streams;
 mod untold;
 
 use std::sync::Arc;
@@ -13,13 +15,13 @@ use std::sync::Arc;
 use adapters::nats::Nats;
 use adapters::telemetry::{OtlpOptions, Telemetry, TelemetryOptions};
 use anyhow::Context as _;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use levels::{LogLevel, change_level, checked_level, level};
 pub use logs::{LogFormat, Logs, start};
+pub use pools::Pools;
 
 use crate::config::TelemetrySettings;
 
@@ -27,7 +29,7 @@ use crate::config::TelemetrySettings;
 pub async fn serve(
     settings: &TelemetrySettings,
     logs: Logs,
-    pool: &PgPool,
+    pools: Pools,
     nats: &Nats,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
@@ -41,9 +43,9 @@ pub async fn serve(
         TelemetryOptions { otlp, prometheus: settings.metrics_listen.is_some(), sample_ratio: settings.trace_ratio };
     let telemetry = Arc::new(Telemetry::start(&options)?);
     tasks.spawn(logs.repeats.clone().watch(stop.clone()));
-    tasks.spawn(levels::follow(logs, pool.clone(), stop.clone()));
+    tasks.spawn(levels::follow(logs, pools.work.clone(), stop.clone()));
     if measured {
-        tasks.spawn(gauges::watch(pool.clone(), nats.clone(), stop.clone()));
+        tasks.spawn(gauges::watch(pools, nats.clone(), stop.clone()));
     }
     if let Some(address) = settings.metrics_listen {
         let refused = || format!("metrics cannot be shown at {address}: give another --metrics-listen");

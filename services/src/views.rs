@@ -2,8 +2,10 @@
 
 pub mod activity;
 pub mod audit;
+pub mod behind;
 pub mod circuit;
 pub mod explain;
+pub mod fleet;
 pub mod health;
 pub mod history;
 pub mod holds;

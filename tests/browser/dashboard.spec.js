@@ -165,6 +165,26 @@ test("buttons follow what another does, and a form that is open stays", async ({
   await expect(page.locator("#now")).toContainText("active", { timeout: 10_000 });
 });
 
+test("a page that the service cannot keep up to date says since when, and is live again by itself", async ({ as }) => {
+  const page = await as("viewer");
+  await page.addInitScript(() => {
+    window.EventSource = class extends EventTarget {
+      constructor() { super(); window.stream = this; }
+      close() {}
+    };
+  });
+  await page.goto("/");
+  const tell = (type, data) => page.evaluate(([type, data]) => window.stream.dispatchEvent(new MessageEvent(type, { data })), [type, data]);
+  const light = page.locator("#live");
+  await tell("open");
+  await expect(light).toHaveText("live");
+  await tell("stale", "2030-01-02T03:04:05.678Z");
+  await expect(light).toHaveText("not live since 11:04:05");
+  await expect(light).toHaveAttribute("data-state", "off");
+  await tell("current", "live");
+  await expect(light).toHaveText("live");
+});
+
 test("search finds a listing by the id that the channel gave it, a sync by its end and by its trace", async ({ as }) => {
   const page = await as("viewer");
   await page.goto("/");
@@ -270,12 +290,12 @@ test("both axes of every plot have a unit and ticks to read", async ({ as }) => 
     });
   });
   await page.goto("/");
-  await expect.poll(() => page.evaluate(() => window.drawn.length)).toBe(6);
+  await expect.poll(() => page.evaluate(() => window.drawn.length)).toBe(9);
   await expect.poll(() => page.evaluate(() => window.drawn.every((plot) => plot.axes.every((axis) => axis._values?.length)))).toBe(true);
   const axes = await page.evaluate(() => window.drawn.map(({ axes: [x, y] }) => [x.label, y.label, x._values, y._values]));
   for (const [x, y, times, values] of axes) {
     expect(x).toBe("time, Asia/Makassar");
-    expect(y).toMatch(/^(syncs|syncs \/ min|calls \/ min|failures \/ min|%|seconds)$/);
+    expect(y).toMatch(/^(targets|syncs|syncs \/ min|calls \/ min|failures \/ min|%|seconds)$/);
     for (const time of times.filter((time) => time)) expect(time).toMatch(/^\d\d:\d\d$/);
     expect(values.length).toBeGreaterThan(1);
     expect(new Set(values).size).toBe(values.length);

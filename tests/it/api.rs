@@ -1,5 +1,6 @@
 //! The HTTP API of the real binary.
 
+mod audit;
 mod aws;
 mod bounds;
 mod changes;
@@ -7,6 +8,7 @@ mod conventions;
 mod dead_letters;
 mod document;
 mod given_up;
+mod histories;
 mod idempotency;
 mod isolation;
 mod lists;

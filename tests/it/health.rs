@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use adapters::postgres::MIGRATOR;
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
@@ -12,6 +15,7 @@ use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
+use services::views::circuit::known_since;
 use services::views::health::check_now;
 
 async fn until(world: &World, what: &str, limit_s: u64, sql: &str) -> anyhow::Result<()> {
@@ -73,6 +77,15 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
     assert_eq!(queue["items"][0]["status"], "circuit open");
+    let told = "times in a row and is left alone until a check is answered";
+    let page = api.get(&format!("/targets/{target}")).await?.expect(200)?.text;
+    assert!(page.contains(told) && page.contains("state bad\">circuit open"), "{page}");
+    let answers = api.get(&format!("/api/channels/targets/{target}/health")).await?.expect(200)?.json();
+    assert!(answers["circuit"]["failures"].as_i64() >= Some(5), "{answers}");
+    for verb in ["show", "health"] {
+        let (_, printed, _) = world.run(&["target", verb, &target.to_string()])?;
+        assert!(printed.contains(told), "target {verb}: {printed}");
+    }
 
     world.sandbox.heal().await?;
     world.drained(Duration::from_secs(150)).await?;
@@ -82,6 +95,8 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     }
     assert_eq!(world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'exhausted'").await?, 0);
     assert_eq!(world.count("SELECT count(*) FROM dispatch_circuits").await?, 0);
+    let page = api.get(&format!("/targets/{target}")).await?.expect(200)?.text;
+    assert!(!page.contains(told), "{page}");
     // Afterwards the wait is explained by the circuit.
     let waited =
         "SELECT listing_id FROM outbound_audit WHERE attempts = 0 OR attempts = 1 ORDER BY position DESC LIMIT 1";
@@ -91,6 +106,22 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     assert!(held.is_some_and(|held| held["holder"] == "circuit_open"), "{explained:#}");
     assert!(explained["words"].to_string().contains("its circuit was open from"), "{explained:#}");
     drop(service);
+    world.close().await
+}
+
+/// Of what was before, it is not said that no circuit was open.
+#[tokio::test]
+async fn openings_are_known_since_their_table_was_made() -> anyhow::Result<()> {
+    let world = World::new(&[8176]).await?;
+    let made = MIGRATOR.iter().find(|migration| migration.sql.contains("CREATE TABLE circuit_openings"));
+    let made = made.context("a migration makes it")?.version;
+    // A database that was brought forward by a step a day.
+    sqlx::query("UPDATE _sqlx_migrations SET installed_on = now() - make_interval(days => 40 - version::int)")
+        .execute(&world.pool)
+        .await?;
+    let installed = sqlx::query_scalar("SELECT installed_on FROM _sqlx_migrations WHERE version = $1").bind(made);
+    let installed: DateTime<Utc> = installed.fetch_one(&world.pool).await?;
+    assert_eq!(known_since(&world.pool).await?, installed);
     world.close().await
 }
 

@@ -10,6 +10,7 @@ mod inputs;
 mod intake;
 mod levels;
 mod main_job;
+mod metrics;
 mod nats_cluster;
 mod postgres_standby;
 mod postgres_trouble;

@@ -42,5 +42,9 @@ async fn what_a_dead_dispatcher_sent_does_not_stay() -> anyhow::Result<()> {
     shows(&world, "The first words.").await?.map_err(anyhow::Error::msg)?;
     let told = "SELECT count(*) FROM events WHERE event_type = 'SyncAccepted' AND payload::text LIKE '%takes_over%'";
     assert_eq!(world.count(told).await?, 1, "the journal says why all of it was sent");
+    let (_, told, said) = world.run(&["--output", "json", "explain", &units[0]])?;
+    for wanted in ["\"took_over\"", "ended without a word, so everything was to be sent"] {
+        assert!(told.contains(wanted), "{wanted}: {told}{said}");
+    }
     world.close().await
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
+use end_to_end::api::Api;
 use end_to_end::otlp::Receiver;
 use end_to_end::process::Process;
 use end_to_end::unit::{described, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -56,8 +58,18 @@ async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> 
     publish_traced(&world, &described("villa-000", 3, "This is refused."), &failing, "00").await?;
     world.taken(1, 3).await?;
     world.drained(Duration::from_secs(30)).await?;
+    // Nor for this one, which the service cannot answer.
+    let unanswered = TRACE.replace('4', "7");
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    sqlx::query("REVOKE SELECT ON channel_listings FROM distribution_reader").execute(&world.pool).await?;
+    let trace = format!("00-{unanswered}-00f067aa0ba902b7-00");
+    let answer = api.send(Method::GET, "/api/channels/listings", &[("traceparent", &trace)], None).await?;
+    assert!(answer.status.is_server_error(), "{}: {}", answer.status, answer.text);
     assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
 
+    let request = receiver.received.spans_of(&unanswered);
+    let names: Vec<_> = request.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["GET /api/channels/listings"], "what fails is kept");
     let told = tree(&receiver, TRACE);
     let under = |name: &str, parent: &str| {
         assert!(
@@ -119,7 +131,7 @@ async fn a_receiver_that_is_away_stops_nothing() -> anyhow::Result<()> {
 }
 
 /// Where a process shows its metrics.
-async fn metrics_of(service: &Process) -> anyhow::Result<String> {
+pub(crate) async fn metrics_of(service: &Process) -> anyhow::Result<String> {
     wait_until("metrics are served", Duration::from_secs(10), || async {
         let log = service.printed();
         let address = log.rsplit("metrics are at ").next().and_then(|rest| rest.split_whitespace().next());

@@ -187,6 +187,38 @@ async fn a_past_wait_is_explained_by_the_pauses_that_held_it() -> anyhow::Result
     world.close().await
 }
 
+/// What somebody asked for is sent in full, also where a change of the unit takes its place, and that is how it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::Result<()> {
+    let world = World::new(&[7806]).await?;
+    let target = world.target(7806, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let pause = ["listing", "pause", &listing, "--reason", "works on the roof"];
+    let sync = ["listing", "sync", &listing, "--reason", "edited by hand"];
+    for arguments in [&pause, &sync] {
+        let (code, _, said) = world.run(arguments)?;
+        assert_eq!(code, 0, "{said}");
+    }
+    world.publish(&[priced("villa-000", 2, 5_500)]).await?;
+    world.taken(1, 2).await?;
+    let (code, _, said) = world.run(&["listing", "resume", &listing])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let sync = &told["sync"];
+    assert_eq!((&sync["cause"], &sync["forced"]), (&json!("unit_changed"), &json!(true)), "{told:#}");
+    assert_eq!(sync["needs"], json!(["availability", "rates", "content", "images"]));
+    assert_eq!(
+        (&told["rules"][0], &told["rules"][1]["rule"]),
+        (&json!({ "rule": "stays_forced" }), &json!("took_place_of"))
+    );
+    let took = sync["attempts"][0]["took"].as_array().map(Vec::len);
+    assert_eq!(took, Some(4), "all of it was sent: {sync:#}");
+    assert!(told["words"].to_string().contains("somebody asked for an earlier sync that had not ended"), "{told:#}");
+    world.close().await
+}
+
 fn waits_for_calls(told: &Value) -> Vec<Value> {
     let rules = told["rules"].as_array().cloned().unwrap_or_default();
     rules.into_iter().filter(|rule| rule["rule"] == "waited_again" && rule["purpose"].is_string()).collect()

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use domain::window::RateLimit;
+use end_to_end::api::Api;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::World;
+use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
 const WINDOW_US: u64 = 10_000_000;
@@ -92,7 +93,7 @@ async fn the_egress_limit_holds_over_all_targets() -> anyhow::Result<()> {
     for account in accounts {
         targets.push(world.target(account, RateLimit::new(100, 1_000)?).await?);
     }
-    let _service = world.serve_with("", &["--egress-limit", "20/4s"])?;
+    let service = world.serve_with("", &["--egress-limit", "20/4s"])?;
     world.taken(15, 1).await?;
     for (target, units) in targets.iter().zip(units.chunks(5)) {
         world.link(*target, units).await?;
@@ -102,6 +103,11 @@ async fn the_egress_limit_holds_over_all_targets() -> anyhow::Result<()> {
     let worst = summary["ips"]["127.0.0.1"]["worst_window"].as_i64();
     assert!(worst <= Some(20), "{summary}");
     assert!(worst >= Some(15), "the budget is used: {summary}");
+    // Of the account, which has no limit, nothing is counted.
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let page = viewer.get(&format!("/targets/{}", targets[0])).await?.expect(200)?.text;
+    assert!(page.contains("<h3>Address that calls leave from</h3>") && page.contains(" of 20</strong>"), "{page}");
+    assert!(page.contains("<h3>Account at the channel</h3><p>No limit is set</p></div>"), "{page}");
     world.close().await
 }
 

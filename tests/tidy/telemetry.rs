@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::time::Instant;
 
 use adapters::telemetry::{
-    ChannelCall, Gauges, ServedRequest, Telemetry, TelemetryOptions, call_made, commits_written, observe,
-    request_served, sync_done, sync_tried,
+    ChannelCall, Gauges, ServedRequest, Telemetry, TelemetryOptions, Untaken, call_made, commits_written, intake_done,
+    observe, request_served, sync_done, sync_tried,
 };
 use serde_json::Value;
 
@@ -55,10 +56,12 @@ fn shown() -> Metrics {
         queues: BTreeMap::from([(of("healthy"), (1, 1.0))]),
         longest_queues: BTreeMap::from([(of("a target"), 1)]),
         targets: BTreeMap::from([(of("healthy"), 1)]),
-        window_use: BTreeMap::from([(of("healthy"), 1.0)]),
+        window_use: BTreeMap::from([((of("target"), Some(of("healthy"))), 1.0), ((of("egress"), None), 1.0)]),
         lags: BTreeMap::from([(of("sync_queue"), (1, 1.0))]),
         dead_letters: 1,
-        connections: (1, 1),
+        untaken: Untaken::default(),
+        connections: BTreeMap::from([("work", (1, 1))]),
+        read_at: BTreeMap::from([("postgres", Instant::now())]),
     });
     for status in [Some(200), Some(429), None] {
         call_made(ChannelCall {
@@ -74,6 +77,7 @@ fn shown() -> Metrics {
     sync_tried("accepted");
     sync_done("accepted");
     commits_written(1);
+    intake_done("taken", 1);
     let text = telemetry.prometheus_text().expect("metrics can be shown");
     let mut shown = Metrics::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

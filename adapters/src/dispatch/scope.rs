@@ -6,7 +6,7 @@ use super::DispatchStore;
 use crate::postgres::begin;
 
 /// The scope of a target's (`t`) account at its channel: the text of `Settings::account_scope`.
-pub(super) const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
+pub const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
 
 /// A scope and what it may do; `None` leaves it unlimited, yet a channel can pause it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,30 +17,51 @@ pub struct ScopeLimit {
     pub limit: Option<RateLimit>,
 }
 
-impl DispatchStore {
-    /// The limits of accounts that the tables do not have as the targets say now: of several targets that name one, the
-    /// strictest counts, whichever it is. Accounts that the tables do not know yet are among them if they are `seen`.
-    pub async fn changed_account_limits(&self, seen: &[Scope]) -> Result<Vec<ScopeLimit>, sqlx::Error> {
-        let changed: Vec<(String, Option<i32>, Option<i32>)> = sqlx::query_as(&format!(
-            "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
-             FROM (SELECT DISTINCT ON (scope) {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms
-                   FROM channel_targets t WHERE lifecycle <> 'deleted'
-                   ORDER BY scope, account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted
-             LEFT JOIN rate_scopes r ON r.scope = wanted.scope
-             WHERE CASE WHEN r.scope IS NULL THEN wanted.scope = ANY($1)
-                   ELSE (r.requests, r.window_ms) IS DISTINCT FROM (wanted.account_requests, wanted.account_window_ms)
-                   END"
-        ))
-        .bind(seen.iter().map(ToString::to_string).collect::<Vec<_>>())
-        .fetch_all(&self.pool)
-        .await?;
-        let limits = changed.into_iter().filter_map(|(scope, requests, window_ms)| {
-            let limit = requests.zip(window_ms).and_then(|(requests, window_ms)| {
-                RateLimit::new(u32::try_from(requests).ok()?, u32::try_from(window_ms).ok()?).ok()
-            });
-            Some(ScopeLimit { scope: Scope::Account(scope.strip_prefix("account:")?.to_owned()), limit })
+/// Scope, requests, length of the window in milliseconds.
+type LimitRow = (String, Option<i32>, Option<i32>);
+
+/// What the targets say of their accounts.
+fn wanted(of: &str) -> String {
+    format!(
+        "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
+         FROM (SELECT DISTINCT ON (scope) {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms
+               FROM channel_targets t WHERE lifecycle <> 'deleted' {of}
+               ORDER BY scope, account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted"
+    )
+}
+
+fn limits(rows: Vec<LimitRow>) -> Vec<ScopeLimit> {
+    let limits = rows.into_iter().filter_map(|(scope, requests, window_ms)| {
+        let limit = requests.zip(window_ms).and_then(|(requests, window_ms)| {
+            RateLimit::new(u32::try_from(requests).ok()?, u32::try_from(window_ms).ok()?).ok()
         });
-        Ok(limits.collect())
+        Some(ScopeLimit { scope: Scope::Account(scope.strip_prefix("account:")?.to_owned()), limit })
+    });
+    limits.collect()
+}
+
+impl DispatchStore {
+    /// The limits of accounts that the tables know and do not have as the targets say now: of several targets that name one,
+    /// the strictest counts, whichever it is. Reads all targets.
+    pub async fn changed_account_limits(&self) -> Result<Vec<ScopeLimit>, sqlx::Error> {
+        let changed = format!(
+            "{} JOIN rate_scopes r ON r.scope = wanted.scope
+             WHERE (r.requests, r.window_ms) IS DISTINCT FROM (wanted.account_requests, wanted.account_window_ms)",
+            wanted("")
+        );
+        Ok(limits(sqlx::query_as(&changed).fetch_all(&self.pool).await?))
+    }
+
+    /// The limits of these accounts, where the tables do not have them as the targets say now, or do not know them yet.
+    pub async fn account_limits_of(&self, accounts: &[Scope]) -> Result<Vec<ScopeLimit>, sqlx::Error> {
+        let changed = format!(
+            "{} LEFT JOIN rate_scopes r ON r.scope = wanted.scope
+             WHERE r.scope IS NULL
+                 OR (r.requests, r.window_ms) IS DISTINCT FROM (wanted.account_requests, wanted.account_window_ms)",
+            wanted(&format!("AND {ACCOUNT_SCOPE} = ANY($1)"))
+        );
+        let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+        Ok(limits(sqlx::query_as(&changed).bind(accounts).fetch_all(&self.pool).await?))
     }
 
     /// Makes a scope known without a limit. One that others gave it stays.

@@ -13,22 +13,27 @@ impl DispatchStore {
     /// The wakes of a lane that is in somebody's hands stay for the next time: the plan that ends a round must not undo
     /// them, and a dispatcher that froze in its round must not hold up the others. A crash that takes the commit back leaves
     /// the wakes where they were.
+    ///
+    /// It looks at the first 10,000 of them: where nobody dispatched for a while, there are as many as there were changes.
+    /// Those of lanes in a frozen round's hands are far fewer, as the server ends its session after 30 s.
     pub async fn take_wakes(&self) -> Result<bool, sqlx::Error> {
         let mut transaction = self.begin(false).await?;
         let woken = sqlx::query(
             // One look for each lane that was woken, however many lanes there are.
-            "WITH woken AS MATERIALIZED (
-                 SELECT DISTINCT target_id FROM dispatch_wakes ORDER BY target_id
+            "WITH first AS MATERIALIZED (
+                 SELECT ctid AS wake, target_id FROM dispatch_wakes LIMIT 10000
+             ), woken AS MATERIALIZED (
+                 SELECT target_id, array_agg(wake) AS wakes FROM first GROUP BY target_id ORDER BY target_id
              ), free AS MATERIALIZED (
-                 SELECT w.target_id FROM woken w
+                 SELECT w.wakes FROM woken w
                  CROSS JOIN LATERAL (
                      SELECT 1 FROM dispatch_lanes l WHERE l.target_id = w.target_id FOR UPDATE SKIP LOCKED) lane
                  UNION ALL
-                 SELECT w.target_id FROM woken w
+                 SELECT w.wakes FROM woken w
                  WHERE (SELECT l.target_id FROM dispatch_lanes l WHERE l.target_id = w.target_id) IS NULL
              ), wakes AS MATERIALIZED (
-                 SELECT w.ctid FROM dispatch_wakes w WHERE w.target_id IN (SELECT f.target_id FROM free f)
-                 LIMIT 10000 FOR UPDATE OF w SKIP LOCKED
+                 SELECT ctid FROM dispatch_wakes WHERE ctid = ANY(ARRAY(SELECT unnest(wakes) FROM free))
+                 FOR UPDATE SKIP LOCKED
              ), taken AS (
                  DELETE FROM dispatch_wakes WHERE ctid = ANY(ARRAY(SELECT ctid FROM wakes)) RETURNING target_id, wake_at
              )
@@ -74,6 +79,22 @@ impl DispatchStore {
              ORDER BY target_id
              ON CONFLICT (target_id) DO UPDATE SET wake_at = least(dispatch_lanes.wake_at, excluded.wake_at)",
         )
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+    }
+
+    /// Lets due lanes rest whose targets may not be called: each round would look at them. What makes a target callable again
+    /// wakes its lane; a wake that is lost to a race costs the rest. A deleted target's lane has no work ever again.
+    pub async fn rest_closed_lanes(&self) -> Result<(), sqlx::Error> {
+        sqlx::query(&format!(
+            "UPDATE dispatch_lanes lane
+             SET wake_at = CASE WHEN closed.lifecycle = 'deleted' THEN 'infinity' ELSE now() + interval '30 s' END
+             FROM (SELECT l.target_id, t.lifecycle FROM dispatch_lanes l JOIN channel_targets t USING (target_id)
+                   WHERE l.wake_at <= now() AND NOT ({CALLABLE})
+                   ORDER BY l.target_id FOR UPDATE OF l SKIP LOCKED) closed
+             WHERE lane.target_id = closed.target_id"
+        ))
         .execute(&self.pool)
         .await
         .map(|_| ())

@@ -1,5 +1,6 @@
-//! A bounded cache of hot aggregates. What comes out of it is brought up to date from the journal before it is used,
-//! so a stale entry costs a few events, never a wrong decision.
+//! A bounded cache of hot aggregates. What comes out of it is brought up to date from the journal before it is used, or, by a
+//! hasty journal, used as it is: then the append checks the version, and who is not served so is served in the first way. So a
+//! stale entry costs a few events or a second run, never a wrong decision.
 
 use std::any::Any;
 use std::sync::Arc;

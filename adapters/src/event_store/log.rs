@@ -64,6 +64,23 @@ impl PgEventLog {
         Ok(rows.fetch_all(&self.pool).await?.into_iter().map(StoredEvent::from).collect())
     }
 
+    /// The same of events of these types alone.
+    pub async fn stored_of(
+        &self,
+        types: &[&str],
+        after: Position,
+        up_to: Position,
+        limit: i64,
+    ) -> Result<Vec<StoredEvent>, sqlx::Error> {
+        let rows = sqlx::query_as::<_, StoredRow>(
+            "SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                    event_version, payload, metadata, recorded_at
+             FROM events WHERE event_type = ANY($1) AND position > $2 AND position <= $3 ORDER BY position LIMIT $4",
+        );
+        let rows = rows.bind(types).bind(after.0).bind(up_to.0).bind(limit).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(StoredEvent::from).collect())
+    }
+
     /// The newest events of one aggregate, up to `limit`, in order.
     pub async fn newest_of(
         &self,
@@ -144,6 +161,7 @@ impl PgEventLog {
     }
 }
 
+#[derive(sqlx::FromRow)]
 struct StoredRow {
     position: i64,
     event_id: Uuid,
@@ -189,8 +207,26 @@ impl EventLog for PgEventLog {
     }
 
     async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Recorded>, JournalUnreadable> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let stored = self.stored(after, up_to, limit).await.map_err(unreadable)?;
-        stored.into_iter().map(|event| event.into_recorded().map_err(unreadable)).collect()
+        let stored = self.stored(after, up_to, whole(limit)).await.map_err(unreadable)?;
+        recorded(stored)
     }
+
+    async fn read_of(
+        &self,
+        types: &[&str],
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, JournalUnreadable> {
+        let stored = self.stored_of(types, after, up_to, whole(limit)).await.map_err(unreadable)?;
+        recorded(stored)
+    }
+}
+
+fn whole(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn recorded(stored: Vec<StoredEvent>) -> Result<Vec<Recorded>, JournalUnreadable> {
+    stored.into_iter().map(|event| event.into_recorded().map_err(unreadable)).collect()
 }

@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, PullConsumer};
-use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
 
 use super::{Nats, Prefix};
@@ -63,6 +63,8 @@ impl StreamKind {
 pub struct IntakeState {
     /// Unit changes that no intake has been given yet.
     pub waiting: u64,
+    /// Unit changes that an intake was given and has not answered: it is at work on them, or was when it ended.
+    pub unanswered: u64,
     /// Some intake asks for messages, or is at work on some.
     pub attended: bool,
     /// Unit changes that the stream has dropped, being full or a week old, before an intake was given them; those since the
@@ -166,15 +168,16 @@ impl Nats {
     /// How the intake's consumer stands; nothing is made. `None` where no intake ever ran.
     pub async fn intake_state(&self) -> Result<Option<IntakeState>, TopologyError> {
         let stream = self.stream(StreamKind::Units).await?;
-        match stream.get_consumer::<consumer::pull::Config>("intake").await {
-            Ok(consumer) => {
-                let info = consumer.cached_info();
+        match stream.consumer_info("intake").await {
+            Ok(info) => {
                 let attended = info.num_waiting > 0 || info.num_ack_pending > 0;
                 let first = stream.cached_info().state.first_sequence;
                 let dropped = first.saturating_sub(info.delivered.stream_sequence + 1);
-                Ok(Some(IntakeState { waiting: info.num_pending, attended, dropped }))
+                let unanswered = u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);
+                Ok(Some(IntakeState { waiting: info.num_pending, unanswered, attended, dropped }))
             }
-            Err(_) => Ok(None),
+            Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(None),
+            Err(error) => Err(TopologyError::Server { name: "consumer intake".to_owned(), reason: error.to_string() }),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
@@ -17,7 +18,7 @@ impl MostTargets {
     pub const NUMBER: i64 = 20;
 }
 
-/// What the tables say at a moment; asked for every few seconds.
+/// What the tables and streams say; asked for every few seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
     /// Listings with something to send, and the age of the oldest in seconds, by the class of their target: its health,
@@ -27,14 +28,30 @@ pub struct Gauges {
     pub longest_queues: BTreeMap<String, u64>,
     /// Targets by health.
     pub targets: BTreeMap<String, u64>,
-    /// The share of its slots that a class's targets use now, 0 to 1.
-    pub window_use: BTreeMap<String, f64>,
+    /// The share of their slots that windows use now, 0 to 1, by the kind of their scope (`target`, `account`,
+    /// `egress`); those of targets by the target's class, too.
+    pub window_use: BTreeMap<(String, Option<String>), f64>,
     /// How many events each read model, and each stream of the relay, is behind, and for how many seconds.
     pub lags: BTreeMap<String, (u64, f64)>,
     /// Messages that could not be used.
     pub dead_letters: u64,
-    /// Connections to Postgres that are used, and idle.
-    pub connections: (u64, u64),
+    /// Unit changes that are not taken in.
+    pub untaken: Untaken,
+    /// Connections to Postgres that are used, and idle, by pool.
+    pub connections: BTreeMap<&'static str, (u64, u64)>,
+    /// When whom these figures are from was asked last with success.
+    pub read_at: BTreeMap<&'static str, Instant>,
+}
+
+/// Unit changes that are published and not taken in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Untaken {
+    /// No intake was given them.
+    pub waiting: u64,
+    /// An intake was, and has not answered.
+    pub unanswered: u64,
+    /// The stream has dropped them before an intake was given them; those since the last that was given.
+    pub dropped: u64,
 }
 
 /// A call to a channel that has ended.
@@ -74,6 +91,7 @@ struct Instruments {
     attempts: Counter<u64>,
     syncs: Counter<u64>,
     commits: Histogram<u64>,
+    verdicts: Counter<u64>,
     gauges: Arc<Mutex<Gauges>>,
 }
 
@@ -119,6 +137,10 @@ fn instruments(meter: &Meter) -> Instruments {
             .with_description("Commits that one statement of the journal wrote")
             .with_boundaries(COMMITS.to_vec())
             .build(),
+        verdicts: meter
+            .u64_counter("distribution.intake.verdicts")
+            .with_description("Unit changes that the intake is done with, by what became of them")
+            .build(),
         gauges: gauges.clone(),
     };
     observe_tables(meter, &gauges);
@@ -132,7 +154,7 @@ fn started() -> impl Iterator<Item = &'static Instruments> {
 /// What of the tables' figures a gauge shows, a value for each series.
 type Of<T> = fn(&Gauges) -> Vec<(T, Vec<KeyValue>)>;
 
-/// Gauges that show what was observed last.
+/// Gauges that show what was observed last; the age of that grows while nobody can be asked.
 fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     let counts = |name: &'static str, description: &'static str, of: Of<u64>| {
         let gauges = gauges.clone();
@@ -156,9 +178,20 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     counts("distribution.dead_letters", "Messages that could not be used", |gauges| {
         vec![(gauges.dead_letters, vec![])]
     });
-    counts("db.client.connection.count", "Connections of the pool", |gauges| {
-        let state = |state| labels("db.client.connection.state", state);
-        vec![(gauges.connections.0, state("used")), (gauges.connections.1, state("idle"))]
+    counts("distribution.intake.waiting", "Unit changes that are not taken in, given to an intake or not", |gauges| {
+        let state = |state| labels("intake.state", state);
+        vec![(gauges.untaken.waiting, state("waiting")), (gauges.untaken.unanswered, state("unanswered"))]
+    });
+    counts("distribution.intake.dropped", "Unit changes that NATS dropped before they were taken in", |gauges| {
+        vec![(gauges.untaken.dropped, vec![])]
+    });
+    counts("db.client.connection.count", "Connections to Postgres, by pool", |gauges| {
+        let of = |pool: &'static str, state: &'static str| {
+            let state = KeyValue::new("db.client.connection.state", state);
+            vec![KeyValue::new("db.client.connection.pool.name", pool), state]
+        };
+        let pools = gauges.connections.iter();
+        pools.flat_map(|(&pool, &(used, idle))| [(used, of(pool, "used")), (idle, of(pool, "idle"))]).collect()
     });
     let measures = |name: &'static str, unit: &'static str, description: &'static str, of: Of<f64>| {
         let gauges = gauges.clone();
@@ -173,8 +206,15 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     measures("distribution.lag.time", "s", "How long a reader of the journal has been behind", |gauges| {
         gauges.lags.iter().map(|(reader, (_, seconds))| (*seconds, labels("reader", reader))).collect()
     });
-    measures("distribution.window.use", "1", "The share of their slots that targets use, by class", |gauges| {
-        gauges.window_use.iter().map(|(class, share)| (*share, labels("target.class", class))).collect()
+    measures("distribution.window.use", "1", "The share of their slots that windows use, by kind of scope", |gauges| {
+        let of = |(scope, class): &(String, Option<String>)| {
+            let class = class.iter().flat_map(|class| labels("target.class", class));
+            labels("window.scope", scope).into_iter().chain(class).collect::<Vec<_>>()
+        };
+        gauges.window_use.iter().map(|(window, share)| (*share, of(window))).collect()
+    });
+    measures("distribution.figures.age", "s", "How long ago Postgres or NATS was asked for what is shown", |gauges| {
+        gauges.read_at.iter().map(|(source, at)| (at.elapsed().as_secs_f64(), labels("source", source))).collect()
     });
 }
 
@@ -242,5 +282,12 @@ pub fn sync_done(outcome: &str) {
 pub fn commits_written(commits: usize) {
     for instruments in started() {
         instruments.commits.record(u64::try_from(commits).unwrap_or(u64::MAX), &[]);
+    }
+}
+
+/// The intake is done with so many unit changes, of which this became.
+pub fn intake_done(verdict: &str, changes: u64) {
+    for instruments in started() {
+        instruments.verdicts.add(changes, &labels("verdict", verdict));
     }
 }

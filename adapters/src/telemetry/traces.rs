@@ -71,41 +71,52 @@ pub struct Stage {
     span: Option<Span>,
     /// What is handed on where there is no span.
     passed: Option<String>,
+    /// What a span is made of if it fails, where its trace is not kept.
+    unkept: Option<Unkept>,
+}
+
+#[derive(Debug)]
+struct Unkept {
+    name: Cow<'static, str>,
+    kind: Kind,
+    began: SystemTime,
 }
 
 impl Stage {
     /// A stage under a `traceparent`; without one a trace begins, and is kept by the configured share.
     pub fn begin(name: impl Into<Cow<'static, str>>, kind: Kind, parent: Option<&str>) -> Self {
         let Some((tracer, ratio)) = TRACER.get() else {
-            return Self { span: None, passed: parent.map(str::to_owned) };
+            return Self::handing_on(parent);
         };
+        let name = name.into();
         let given = parent.and_then(context);
         let kept = given.as_ref().map_or_else(|| rand::random::<f64>() < *ratio, SpanContext::is_sampled);
         if !kept {
             let passed = parent.map_or_else(unkept, str::to_owned);
-            return Self { span: None, passed: Some(passed) };
+            let unkept = Unkept { name, kind, began: SystemTime::now() };
+            return Self { span: None, passed: Some(passed), unkept: Some(unkept) };
         }
         let builder = SpanBuilder::from_name(name).with_kind(kind.into());
-        Self { span: Some(begin(tracer, builder, given)), passed: None }
+        Self { span: Some(begin(tracer, builder, given)), passed: None, unkept: None }
+    }
+
+    fn handing_on(parent: Option<&str>) -> Self {
+        Self { span: None, passed: parent.map(str::to_owned), unkept: None }
     }
 
     /// A stage that has begun a while ago and failed, or that leads to one that has: it is kept whatever its trace was meant
     /// to be, and so is what follows from it.
     pub fn failed_since(name: impl Into<Cow<'static, str>>, parent: Option<&str>, since: SystemTime) -> Self {
         let Some((tracer, _)) = TRACER.get() else {
-            return Self { span: None, passed: parent.map(str::to_owned) };
+            return Self::handing_on(parent);
         };
         let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Internal).with_start_time(since);
-        Self { span: Some(begin(tracer, builder, parent.and_then(context))), passed: None }
+        Self { span: Some(begin(tracer, builder, parent.and_then(context))), passed: None, unkept: None }
     }
 
     /// The same for one that went well: it is kept if its trace is.
     pub fn since(name: impl Into<Cow<'static, str>>, parent: Option<&str>, since: SystemTime) -> Self {
-        if is_sampled(parent) {
-            Self::failed_since(name, parent, since)
-        } else {
-            Self { span: None, passed: parent.map(str::to_owned) }
-        }
+        if is_sampled(parent) { Self::failed_since(name, parent, since) } else { Self::handing_on(parent) }
     }
 
     /// Ends at a moment that is over.
@@ -130,6 +141,8 @@ impl Stage {
     pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
         if let Some(span) = &mut self.span {
             span.update_name(name);
+        } else if let Some(unkept) = &mut self.unkept {
+            unkept.name = name.into();
         }
     }
 
@@ -140,8 +153,13 @@ impl Stage {
         }
     }
 
-    /// Says that it failed, and how.
+    /// Says that it failed, and how: from here on it is kept. What was set before on one that was not is lost.
     pub fn fail(&mut self, why: impl Into<Cow<'static, str>>) {
+        if let (Some(unkept), Some((tracer, _))) = (self.unkept.take(), TRACER.get()) {
+            let builder =
+                SpanBuilder::from_name(unkept.name).with_kind(unkept.kind.into()).with_start_time(unkept.began);
+            self.span = Some(begin(tracer, builder, self.passed.as_deref().and_then(context)));
+        }
         if let Some(span) = &mut self.span {
             span.set_status(Status::error(why));
         }
@@ -201,7 +219,7 @@ pub fn happened(what: Happened<'_>) -> Option<String> {
         .with_kind(what.kind.into())
         .with_start_time(what.began)
         .with_attributes(attributes);
-    let mut stage = Stage { span: Some(begin(tracer, builder, Some(context))), passed: None };
+    let mut stage = Stage { span: Some(begin(tracer, builder, Some(context))), passed: None, unkept: None };
     if let Some(why) = what.failed {
         stage.fail(why);
     }

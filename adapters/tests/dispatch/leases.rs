@@ -182,6 +182,52 @@ async fn a_wake_that_comes_during_a_round_is_not_lost() {
 }
 
 #[tokio::test]
+async fn the_lane_of_a_held_target_rests_until_it_is_woken() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    let store = database.dispatcher();
+    database.due(target).await;
+    store.rest_closed_lanes().await.unwrap();
+    assert!(store.next_wake_ms().await.unwrap().unwrap() <= 0, "nothing holds it");
+    database.run(&format!("UPDATE channel_targets SET lifecycle = 'paused' WHERE target_id = '{target}'")).await;
+    store.rest_closed_lanes().await.unwrap();
+    database.run(&format!("UPDATE channel_targets SET lifecycle = 'active' WHERE target_id = '{target}'")).await;
+    assert!(store.next_wake_ms().await.unwrap().unwrap() > 20_000, "it rests");
+    database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{target}', now())")).await;
+    assert!(store.take_wakes().await.unwrap());
+    assert!(store.next_wake_ms().await.unwrap().unwrap() <= 0, "it is due");
+    database.run(&format!("UPDATE channel_targets SET lifecycle = 'deleted' WHERE target_id = '{target}'")).await;
+    store.rest_closed_lanes().await.unwrap();
+    database.run(&format!("UPDATE channel_targets SET lifecycle = 'active' WHERE target_id = '{target}'")).await;
+    assert!(store.next_wake_ms().await.unwrap().is_none(), "that of a deleted one is never looked at again");
+    database.close().await;
+}
+
+/// As after hours in which nobody dispatched.
+#[tokio::test]
+async fn wakes_that_piled_up_are_taken_in_turns_and_none_is_lost() {
+    let database = Database::new().await;
+    let (first, last) = (database.target(1, wide()).await, database.target(2, wide()).await);
+    let store = database.dispatcher();
+    let round = store.open_round(&request(&[], true)).await.unwrap();
+    round.write(&Claims::default(), LONG, LONG).await.unwrap();
+    assert!(store.next_wake_ms().await.unwrap().is_none(), "there is nothing to do yet");
+    database.run(&format!("INSERT INTO dispatch_wakes SELECT '{first}', now() FROM generate_series(1, 25000)")).await;
+    database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{last}', now())")).await;
+    let mut turns = 0;
+    while store.take_wakes().await.unwrap() {
+        turns += 1;
+    }
+    assert_eq!(turns, 3, "ten thousand at a time");
+    let round = store.open_round(&request(&[], true)).await.unwrap();
+    let mut due: Vec<_> = round.lanes.iter().map(|lane| lane.target_id).collect();
+    due.sort();
+    assert_eq!(due, [first, last]);
+    drop(round);
+    database.close().await;
+}
+
+#[tokio::test]
 async fn a_lane_with_more_due_work_is_due_again_at_once() {
     let database = Database::new().await;
     let target = database.target(1, wide()).await;

@@ -156,20 +156,20 @@ async fn an_account_limit_counts_whichever_target_gave_it() {
     database.target(1, limit(3, 100)).await;
     let store = database.dispatcher();
     let account = Scope::Account("hostaway/http://h/1".to_owned());
-    assert_eq!(store.changed_account_limits(&[]).await.unwrap(), [], "nobody has seen it");
-    let seen = store.changed_account_limits(std::slice::from_ref(&account)).await.unwrap();
+    assert_eq!(store.changed_account_limits().await.unwrap(), [], "nobody has seen it");
+    let seen = store.account_limits_of(std::slice::from_ref(&account)).await.unwrap();
     assert_eq!(seen, [ScopeLimit { scope: account.clone(), limit: None }]);
     store.ensure_scopes(&seen).await.unwrap();
-    assert_eq!(store.changed_account_limits(&[]).await.unwrap(), []);
+    assert_eq!(store.changed_account_limits().await.unwrap(), []);
     database
         .run("UPDATE channel_targets SET lifecycle = 'paused', account_requests = 2, account_window_ms = 500")
         .await;
-    let changed = store.changed_account_limits(&[]).await.unwrap();
+    let changed = store.changed_account_limits().await.unwrap();
     assert_eq!(changed, [ScopeLimit { scope: account, limit: Some(limit(2, 500)) }]);
     store.ensure_scopes(&changed).await.unwrap();
-    assert_eq!(store.changed_account_limits(&[]).await.unwrap(), []);
+    assert_eq!(store.changed_account_limits().await.unwrap(), []);
     database.run("UPDATE channel_targets SET lifecycle = 'deleted'").await;
-    assert_eq!(store.changed_account_limits(&[]).await.unwrap(), [], "nobody is left whom it concerns");
+    assert_eq!(store.changed_account_limits().await.unwrap(), [], "nobody is left whom it concerns");
     database.close().await;
 }
 

@@ -25,8 +25,7 @@ SELECT gen_random_uuid(), md5('listing ' || n % 100000)::uuid, decode(md5(n::tex
     'seeded-' || n % 100000, n, 'unit_changed', n, '\\x00', '{availability}', 'accepted', 1, 'bench', 'cli',
     gen_random_uuid(), now() - make_interval(secs => n), now() - make_interval(secs => n - 1), -n, -n
 FROM generate_series(1, $3::int) AS n
-JOIN (SELECT target_id, row_number() OVER () AS k, count(*) OVER () AS all_of FROM channel_targets WHERE name LIKE 'seeded %') AS t
-    ON t.k = 1 + n % t.all_of";
+JOIN (SELECT target_id, row_number() OVER () AS k FROM channel_targets WHERE name LIKE 'seeded %') AS t ON t.k = 1 + n % $4";
 
 /// A day of minutes.
 const ACTIVITY: &str = "
@@ -39,7 +38,8 @@ pub(super) async fn put(world: &World, targets: i64, rows: i64) -> anyhow::Resul
     let pool = &world.pool;
     sqlx::query(TARGETS).bind(ORG).bind(ACCOUNT).bind(i32::try_from(targets)?).execute(pool).await?;
     sqlx::query(HEALTH).execute(pool).await?;
-    sqlx::query(AUDIT).bind(ORG).bind(ACCOUNT).bind(i32::try_from(rows)?).execute(pool).await?;
+    let audit = sqlx::query(AUDIT).bind(ORG).bind(ACCOUNT).bind(i32::try_from(rows)?).bind(targets);
+    audit.execute(pool).await?;
     sqlx::query(ACTIVITY).bind(ORG).bind(ACCOUNT).execute(pool).await?;
     sqlx::raw_sql("VACUUM ANALYZE").execute(pool).await?;
     Ok(())

@@ -86,6 +86,30 @@ impl EventsTable {
     }
 }
 
+impl EventsTable {
+    async fn some(
+        &self,
+        types: Option<&[&str]>,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, JournalUnreadable> {
+        let rows: Vec<Stored> = sqlx::query_as(
+            "SELECT position, event_id, recorded_at, aggregate_type, aggregate_id, sequence, event_type, payload, metadata
+             FROM events WHERE position > $1 AND position <= $2 AND ($4::text[] IS NULL OR event_type = ANY($4))
+             ORDER BY position LIMIT $3",
+        )
+        .bind(after.0)
+        .bind(up_to.0)
+        .bind(i64::try_from(limit).unwrap())
+        .bind(types)
+        .fetch_all(&self.0)
+        .await
+        .map_err(unreadable)?;
+        Ok(rows.into_iter().map(Stored::recorded).collect())
+    }
+}
+
 fn unreadable(error: sqlx::Error) -> JournalUnreadable {
     JournalUnreadable(Box::new(error))
 }
@@ -99,16 +123,16 @@ impl EventLog for EventsTable {
     }
 
     async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Recorded>, JournalUnreadable> {
-        let rows: Vec<Stored> = sqlx::query_as(
-            "SELECT position, event_id, recorded_at, aggregate_type, aggregate_id, sequence, event_type, payload, metadata
-             FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3",
-        )
-        .bind(after.0)
-        .bind(up_to.0)
-        .bind(i64::try_from(limit).unwrap())
-        .fetch_all(&self.0)
-        .await
-        .map_err(unreadable)?;
-        Ok(rows.into_iter().map(Stored::recorded).collect())
+        self.some(None, after, up_to, limit).await
+    }
+
+    async fn read_of(
+        &self,
+        types: &[&str],
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, JournalUnreadable> {
+        self.some(Some(types), after, up_to, limit).await
     }
 }

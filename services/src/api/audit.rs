@@ -1,12 +1,12 @@
 //! `/audit`: every sync job and every call.
 
+mod walk;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use domain::access::Caller;
 use domain::ids::UnitId;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,6 +19,8 @@ use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
 use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, outcomes};
+
+pub(crate) use walk::{Filter, Order, syncs};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
@@ -59,60 +61,14 @@ pub(crate) struct ListQuery {
     min_position: Option<i64>,
 }
 
-/// Which syncs.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Filter {
-    pub target_id: Option<Uuid>,
-    pub listing_id: Option<Uuid>,
-    pub unit_id: Option<String>,
-    pub outcome: Option<String>,
-    pub cause: Option<String>,
-    pub since: Option<DateTime<Utc>>,
-    pub until: Option<DateTime<Utc>>,
-}
-
-/// The way through the audit.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Order {
-    NewestFirst,
-    OldestFirst,
-}
-
-/// Up to `limit` syncs beyond a position.
-pub(crate) async fn syncs(
-    pool: &PgPool,
-    caller: &Caller,
-    filter: &Filter,
-    order: Order,
-    beyond: Option<i64>,
-    limit: i64,
-) -> Result<Vec<Sync>, sqlx::Error> {
-    let (side, direction) = match order {
-        Order::NewestFirst => ("<", "DESC"),
-        Order::OldestFirst => (">", "ASC"),
-    };
-    let statement = format!(
-        "SELECT {COLUMNS} FROM outbound_audit AS a LEFT JOIN channel_targets AS t ON t.target_id = a.target_id
-         WHERE a.org_id = $1 AND ($2::text[] IS NULL OR a.account_id = ANY ($2))
-            AND ($3::uuid IS NULL OR a.target_id = $3) AND ($4::uuid IS NULL OR a.listing_id = $4)
-            AND ($5::text IS NULL OR a.unit_id = $5) AND ($6::text IS NULL OR a.outcome = $6)
-            AND ($7::text IS NULL OR a.cause = $7) AND ($8::timestamptz IS NULL OR a.requested_at >= $8)
-            AND ($9::timestamptz IS NULL OR a.requested_at < $9) AND ($10::bigint IS NULL OR a.position {side} $10)
-         ORDER BY a.position {direction}, a.sync_id LIMIT $11"
-    );
-    let mut reader = Reader::open(pool, caller).await?;
-    let rows = sqlx::query_as(&statement).bind(caller.org_id.as_str()).bind(account_filter(caller));
-    let rows = rows.bind(filter.target_id).bind(filter.listing_id).bind(&filter.unit_id).bind(&filter.outcome);
-    let rows = rows.bind(&filter.cause).bind(filter.since).bind(filter.until).bind(beyond).bind(limit);
-    rows.fetch_all(&mut *reader).await
-}
-
 pub(super) fn filters_are_known(outcome: Option<&str>, cause: Option<&str>) -> Result<(), Problem> {
     one_of("outcome", outcome, &outcomes())?;
     one_of("cause", cause, &CAUSES)
 }
 
 /// Sync jobs, the newest first.
+///
+/// A page may be short or empty and yet have a `next_cursor`: no more than 20,000 rows are looked through for one.
 #[utoipa::path(get, path = "/api/channels/audit", tag = "audit", params(ListQuery),
     responses((status = 200, body = Page<Sync>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) -> Result<Json<Page<Sync>>, Problem> {
@@ -128,8 +84,8 @@ async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) ->
         since: query.since,
         until: query.until,
     };
-    let rows = syncs(&api.inner.pool, &by.caller, &filter, Order::NewestFirst, before, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |sync| sync.position)))
+    let found = syncs(&api.inner.pool, &by.caller, &filter, Order::NewestFirst, before, limit).await?;
+    Ok(Json(found.page()))
 }
 
 /// One sync job with every call that it made.

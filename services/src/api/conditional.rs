@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
@@ -47,11 +47,9 @@ pub(super) async fn only_if_new(request: Request, next: Next) -> Response {
     }
 }
 
-/// The headers of the answer, but for those of its body. Without one nothing is compressed, so the header that says that the whole
-/// answer would have been comes from here (RFC 9110, 15.4.5).
+/// The headers of the answer, but for those of its body (RFC 9110, 15.4.5).
 fn unchanged(answer: Response) -> Response {
     let (mut parts, _) = answer.into_parts();
-    parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     parts.status = StatusCode::NOT_MODIFIED;
     parts.headers.remove(header::CONTENT_TYPE);
     parts.headers.remove(header::CONTENT_LENGTH);

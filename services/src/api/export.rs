@@ -90,15 +90,14 @@ async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>
     let form = query.format;
     // The first rows come before the status is sent: what fails at once is told as a problem.
     let first = syncs(&api.inner.pool, &by.caller, &filter, Order::OldestFirst, None, ROWS).await?;
-    let head = written(form, &first, true);
-    let beyond = last(&first);
-    let rest = stream::try_unfold(beyond, move |beyond| {
+    let head = written(form, &first.syncs, true);
+    let rest = stream::try_unfold(first.next, move |beyond| {
         let (api, by, filter) = (api.clone(), by.clone(), filter.clone());
         async move {
             let Some(beyond) = beyond else { return Ok::<_, std::io::Error>(None) };
-            let rows = syncs(&api.inner.pool, &by.caller, &filter, Order::OldestFirst, Some(beyond), ROWS).await;
-            let rows = rows.map_err(std::io::Error::other)?;
-            Ok(Some((written(form, &rows, false)?, last(&rows))))
+            let found = syncs(&api.inner.pool, &by.caller, &filter, Order::OldestFirst, Some(beyond), ROWS).await;
+            let found = found.map_err(std::io::Error::other)?;
+            Ok(Some((written(form, &found.syncs, false)?, found.next)))
         }
     });
     let body = stream::iter([head]).chain(rest);
@@ -110,12 +109,6 @@ async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
     Ok(response)
-}
-
-/// The last position of a full read; `None` when there is no more.
-fn last(rows: &[Sync]) -> Option<i64> {
-    let full = i64::try_from(rows.len()).is_ok_and(|read| read == ROWS);
-    rows.last().filter(|_| full).map(|sync| sync.position)
 }
 
 fn written(form: Form, rows: &[Sync], header: bool) -> std::io::Result<Vec<u8>> {

@@ -29,9 +29,10 @@ async fn live() -> StatusCode {
 /// What the API depends on, and whether each answers.
 #[derive(Debug, Serialize, ToSchema)]
 struct Readiness {
-    /// Whether requests can be served: Postgres and NATS answer, and the process is not about to stop.
+    /// Whether requests can be served: Postgres answers, and the process is not about to stop.
     ready: bool,
     postgres: bool,
+    /// Without it syncs stand still and dead letters cannot be read; all else is served.
     nats: bool,
     /// Where the secrets of targets are kept; without it no target is made or gets another secret.
     secret_store: bool,
@@ -63,7 +64,8 @@ async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
     };
     let (postgres, secret_store, identity_provider) = tokio::join!(postgres, api.inner.vault.answers(), provider);
     let nats = api.inner.nats.client.connection_state() == Connection::Connected;
-    let ready = postgres && nats && !api.inner.stop.is_cancelled();
+    // Without NATS all but dead letters is served: to send everybody away would make an outage of it.
+    let ready = postgres && !api.inner.stop.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, postgres, nats, secret_store, identity_provider }))
 }

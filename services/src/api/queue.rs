@@ -61,15 +61,18 @@ struct QueuedSync {
     due_at: DateTime<Utc>,
 }
 
+// The page first, by the index that has the order, and only then what is known of each row.
 fn work() -> String {
     format!(
-        "SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
+        "WITH page AS MATERIALIZED (
+            SELECT listing_id FROM sync_queue
+            WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) AND ($3::uuid IS NULL OR target_id = $3)
+                AND ($4::timestamptz IS NULL OR (due_at, listing_id) > ($4, $5))
+            ORDER BY due_at, listing_id LIMIT $6 + 1
+         )
+         SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
             q.tries, {STATUS}, q.requested_at, q.due_at
-         FROM {WAITING}
-         WHERE q.org_id = $1 AND ($2::text[] IS NULL OR q.account_id = ANY ($2))
-            AND ($3::uuid IS NULL OR q.target_id = $3)
-            AND ($4::timestamptz IS NULL OR (q.due_at, q.listing_id) > ($4, $5))
-         ORDER BY q.due_at, q.listing_id LIMIT $6 + 1"
+         FROM page, {WAITING} WHERE q.listing_id = page.listing_id ORDER BY q.due_at, q.listing_id"
     )
 }
 

@@ -44,7 +44,6 @@ pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
     let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok()).and_then(traceparent);
     let trace = trace.map(str::to_owned);
     let mut stage = Stage::begin(method, Kind::Server, trace.as_deref());
-    stage.set("http.request.method", method);
     let trace = stage.traceparent().or(trace);
     let correlation_id = correlation_id(id.to_str().unwrap_or_default());
     let route = Arc::<OnceLock<String>>::default();
@@ -53,13 +52,17 @@ pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
     let (route, status) = (route.get().map_or("", String::as_str), response.status().as_u16());
     if !route.is_empty() {
         stage.rename(format!("{method} {route}"));
-        stage.set("http.route", route.to_owned());
     }
-    request_served(ServedRequest { method, route, status, seconds: began.elapsed().as_secs_f64() });
-    stage.set("http.response.status_code", i64::from(status));
+    // First, as a failure is kept whatever was decided about its trace.
     if response.status().is_server_error() {
         stage.fail(response.status().to_string());
     }
+    if !route.is_empty() {
+        stage.set("http.route", route.to_owned());
+    }
+    request_served(ServedRequest { method, route, status, seconds: began.elapsed().as_secs_f64() });
+    stage.set("http.request.method", method);
+    stage.set("http.response.status_code", i64::from(status));
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID.clone(), id);
     if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(&trace).ok()) {

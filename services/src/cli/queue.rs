@@ -13,12 +13,12 @@ use super::counted::counted;
 use super::lag::note_lag;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;
-use super::span::{since, span};
-use crate::views::queue::{STATUS, WAITING};
+use super::span::{moment, since, span};
+use crate::views::queue::{STATUS, WAITING, channel_pauses};
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
-    tried again at its time), or what holds it.\n\n\
+    tried again at its time), paused by the channel (it answered 429), or what holds it.\n\n\
     Example:\n  watch -n 2 distribution queue --limit 10")]
 pub(super) struct QueueArgs {
     /// Of one target only
@@ -40,6 +40,8 @@ struct TargetQueue {
     slots: Option<i32>,
     slots_in_use: i64,
     held: Option<String>,
+    /// `account` or `egress`, where the channel has its calls paused.
+    paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
     /// When the target is checked next, where somebody asked for it.
     check_at: Option<DateTime<Utc>>,
@@ -58,36 +60,45 @@ struct Work {
     needs: Vec<String>,
     tries: i32,
     status: String,
+    paused_scope: Option<String>,
+    paused_until: Option<DateTime<Utc>>,
     requested_at: DateTime<Utc>,
     due_at: DateTime<Utc>,
 }
 
-const TARGETS: &str = "
-SELECT q.target_id, min(q.org_id) AS org_id, t.name, count(*) AS waiting,
-    count(*) FILTER (WHERE q.due_at <= now()) AS due, count(d.listing_id) AS under_way, r.requests AS slots,
-    (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND s.slot <= r.requests)
-        AS slots_in_use,
-    CASE WHEN t.lifecycle = 'paused' THEN 'target paused' WHEN t.health = 'unauthorised' THEN 'target unauthorised'
-        WHEN o.target_id IS NOT NULL THEN 'circuit open' END AS held,
-    CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until,
-    CASE WHEN isfinite(k.due_at) THEN k.due_at END AS check_at,
-    min(q.requested_at) AS oldest_requested_at
-FROM sync_queue AS q
-LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
-LEFT JOIN rate_scopes AS r ON r.scope = 'target:' || q.target_id
-LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
-LEFT JOIN dispatch_checks AS k ON k.target_id = q.target_id
-LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
-WHERE $1::uuid IS NULL OR q.target_id = $1
-GROUP BY q.target_id, t.name, t.lifecycle, t.health, o.target_id, k.due_at, r.scope, r.requests, r.paused_until
-ORDER BY min(q.requested_at)";
+fn targets() -> String {
+    format!(
+        "SELECT q.target_id, min(q.org_id) AS org_id, t.name, count(*) AS waiting,
+            count(*) FILTER (WHERE q.due_at <= now()) AS due, count(d.listing_id) AS under_way, r.requests AS slots,
+            (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND s.slot <= r.requests)
+                AS slots_in_use,
+            CASE WHEN t.lifecycle = 'paused' THEN 'target paused' WHEN t.health = 'unauthorised' THEN 'target unauthorised'
+                WHEN o.target_id IS NOT NULL THEN 'circuit open' END AS held,
+            p.paused_scope, p.paused_until,
+            CASE WHEN isfinite(k.due_at) THEN k.due_at END AS check_at,
+            min(q.requested_at) AS oldest_requested_at
+         FROM sync_queue AS q
+         LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
+         LEFT JOIN rate_scopes AS r ON r.scope = 'target:' || q.target_id
+         LEFT JOIN ({}) AS p ON p.target_id = q.target_id
+         LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
+         LEFT JOIN dispatch_checks AS k ON k.target_id = q.target_id
+         LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
+         WHERE $1::uuid IS NULL OR q.target_id = $1
+         GROUP BY q.target_id, t.name, t.lifecycle, t.health, o.target_id, k.due_at, r.scope, r.requests,
+            p.paused_scope, p.paused_until
+         ORDER BY min(q.requested_at)",
+        channel_pauses()
+    )
+}
 
 fn work() -> String {
     format!(
         "SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {STATUS}, q.requested_at, q.due_at
-         FROM {WAITING} WHERE $1::uuid IS NULL OR q.target_id = $1
-         ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2"
+            q.tries, {STATUS}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
+         FROM {WAITING} LEFT JOIN ({}) AS p ON p.target_id = q.target_id WHERE $1::uuid IS NULL OR q.target_id = $1
+         ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2",
+        channel_pauses()
     )
 }
 
@@ -97,7 +108,7 @@ impl QueueArgs {
         session.must_exist(&pool, self.target).await?;
         note_lag(&pool, "sync_queue").await?;
         let target = self.target.map(|id| id.0);
-        let targets: Vec<TargetQueue> = sqlx::query_as(TARGETS).bind(target).fetch_all(&pool).await?;
+        let targets: Vec<TargetQueue> = sqlx::query_as(&targets()).bind(target).fetch_all(&pool).await?;
         let work: Vec<Work> = sqlx::query_as(&work()).bind(target).bind(self.limit).fetch_all(&pool).await?;
         if session.out.is_json() {
             return session.out.json(&json!({ "targets": targets, "work": work }));
@@ -123,8 +134,12 @@ impl TargetQueue {
         Some(format!("{held}{check}"))
     }
 
+    fn paused(&self) -> Option<String> {
+        let (scope, until) = (self.paused_scope.as_ref()?, self.paused_until?);
+        Some(format!("{scope} paused by the channel until {}", moment(until)))
+    }
+
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
-        let paused = self.paused_until.map(|until| format!("channel, for {}", since(now, until)));
         vec![
             text(self.target_id),
             optional(self.name.as_ref()),
@@ -133,7 +148,7 @@ impl TargetQueue {
             text(self.under_way),
             text(self.slots.map_or_else(|| "-".to_owned(), |slots| format!("{}/{slots}", self.slots_in_use))),
             text(since(self.oldest_requested_at, now)),
-            optional(self.held(now).or(paused)),
+            optional(self.held(now).or_else(|| self.paused())),
         ]
     }
 }
@@ -149,6 +164,7 @@ fn short(need: &str) -> &str {
 impl Work {
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
         let left = (self.due_at - now).num_seconds();
+        let paused = self.status == "due" && self.paused_until.is_some();
         let needs: Vec<&str> = self.needs.iter().map(|need| short(need)).collect();
         let needs = if needs.len() == Section::ALL.len() { "all".to_owned() } else { needs.join("+") };
         vec![
@@ -157,7 +173,7 @@ impl Work {
             optional(self.target_name.as_ref()),
             text(needs),
             text(self.tries),
-            state(&self.status),
+            state(if paused { "paused by the channel" } else { &self.status }),
             text(if left > 0 { span(left) } else { "now".to_owned() }),
             text(since(self.requested_at, now)),
         ]

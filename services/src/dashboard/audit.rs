@@ -11,7 +11,7 @@ use super::pieces::{empty, moment, next_page, options, span, state, sync_link, w
 use crate::api::Api;
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::input::Query;
-use crate::api::page::{Page as Rows, decode};
+use crate::api::page::decode;
 use crate::api::problem::Problem;
 use crate::views::audit::{CAUSES, Sync, outcomes};
 
@@ -51,8 +51,7 @@ pub(super) async fn page(
         ..Filter::default()
     };
     let before: Option<i64> = decode(shown.cursor.as_deref())?;
-    let rows = syncs(api.pool(), &viewer.by.caller, &filter, Order::NewestFirst, before, SHOWN + 1).await?;
-    let rows = Rows::of(rows, SHOWN, |sync| sync.position);
+    let rows = syncs(api.pool(), &viewer.by.caller, &filter, Order::NewestFirst, before, SHOWN).await?.page();
     let query = [
         ("target_id", given(&shown.target_id)),
         ("listing_id", given(&shown.listing_id)),
@@ -63,7 +62,8 @@ pub(super) async fn page(
     let body = html! {
         h1 { "Audit" }
         (filters(&shown))
-        @if rows.items.is_empty() { (empty("No sync like that", "Every sync that is asked for has its row here, also those that had nothing to send.")) }
+        @if rows.items.is_empty() && rows.next_cursor.is_some() { (empty("No sync like that among the newest", "Older ones are on the next pages: so many are looked through for each.")) }
+        @else if rows.items.is_empty() { (empty("No sync like that", "Every sync that is asked for has its row here, also those that had nothing to send.")) }
         @else { (table(&rows.items)) }
         (next_page("/audit", &query, rows.next_cursor.as_deref()))
         p.quiet { "All that matches, as a file: " a href=(export("csv", &query)) download="audit.csv" { "CSV" } ", "

@@ -1,17 +1,20 @@
 //! What every page stands in: head, navigation, and what the viewer may do.
 
 use adapters::identity::csrf_token;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{Html, IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use domain::access::{CredentialKind, Permission};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::assets;
+use super::{assets, late};
+use crate::api::Api;
 use crate::api::by::By;
 use crate::api::identity::session_cookie;
 use crate::api::problem::Problem;
+use crate::views::behind;
 
 /// Scripts and styles come from here and nowhere else.
 const POLICY: &str =
@@ -42,22 +45,29 @@ pub(super) struct Viewer {
     /// The request's caller.
     pub by: By,
     csrf: Option<String>,
+    /// Since when the read models do not show all.
+    behind: Option<DateTime<Utc>>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Viewer {
+impl<S: Send + Sync> FromRequestParts<S> for Viewer
+where
+    Api: FromRef<S>,
+{
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let by = By::from_request_parts(parts, state).await?;
         let session = by.caller.credential == CredentialKind::Session;
         let csrf = session_cookie(&parts.headers).filter(|_| session).map(|cookie| csrf_token(&cookie));
-        Ok(Self { by, csrf })
+        let shows = parts.method == Method::GET;
+        let behind = if shows { behind::since(Api::from_ref(state).pool()).await? } else { None };
+        Ok(Self { by, csrf, behind })
     }
 }
 
 impl Viewer {
     /// Whoever looks at a live part: its forms have a place for the token, which the script fills with that of the session.
     pub(super) fn shared(by: By) -> Self {
-        Self { by, csrf: Some(String::new()) }
+        Self { by, csrf: Some(String::new()), behind: None }
     }
 
     /// Whether the viewer may do this. What one may not do is not offered.
@@ -102,8 +112,8 @@ impl Page<'_> {
         let caller = &viewer.by.caller;
         let search = html! {
             form.search role="search" method="get" action="/search" {
-                label.unseen for="search" { "Search by unit, external id, sync id or trace id" }
-                input #search type="search" name="q" placeholder="Unit, external id, sync, trace" autocomplete="off" required;
+                label.unseen for="search" { "Search by unit, target, external id, sync id or trace id" }
+                input #search type="search" name="q" placeholder="Unit, target, external id, sync, trace" autocomplete="off" required;
                 kbd aria-hidden="true" { "/" }
             }
         };
@@ -125,7 +135,8 @@ impl Page<'_> {
                 }
             }
         };
-        let main = html! { main #main tabindex="-1" data-live=[self.topic.as_deref()] { (self.body) } };
+        let late = late::part(viewer.behind).alone();
+        let main = html! { main #main tabindex="-1" data-live=[self.topic.as_deref()] { (late) (self.body) } };
         answer(&document(self.title, &html! { (top) (main) }))
     }
 }

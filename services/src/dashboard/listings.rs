@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::listings::{ListingsQuery, list};
 use crate::api::problem::Problem;
-use crate::views::listings::Listing;
+use crate::views::listings::{Listing, last_outcomes};
 
 const STATES: [&str; 4] = ["active", "paused", "target_deleted", "unlinked"];
 
@@ -21,6 +21,7 @@ const STATES: [&str; 4] = ["active", "paused", "target_deleted", "unlinked"];
 pub(super) struct Shown {
     target_id: Option<String>,
     state: Option<String>,
+    outcome: Option<String>,
     cursor: Option<String>,
 }
 
@@ -34,19 +35,22 @@ pub(super) async fn page(
     let no_id = |_| Problem::field("target_id", "is no id of a target");
     let target_id = target.as_deref().map(|id| id.parse::<Uuid>().map_err(no_id)).transpose()?;
     let of_state = shown.state.filter(|state| !state.is_empty());
-    let query = ListingsQuery::page(target_id, of_state.clone(), shown.cursor);
+    let outcome = shown.outcome.filter(|outcome| !outcome.is_empty());
+    let query = ListingsQuery::page(target_id, of_state.clone(), outcome.clone(), shown.cursor);
     let Json(found) = list(State(api), viewer.by.clone(), Query(query)).await?;
+    let asked = [("state", of_state.as_deref()), ("outcome", outcome.as_deref()), ("target_id", target.as_deref())];
     let body = html! {
         h1 { "Listings" }
         form.filter method="get" action="/listings" {
             label { "State " select name="state" { (options(&STATES, of_state.as_deref(), "all that are linked")) } }
+            label { "Last sync " select name="outcome" { (options(&last_outcomes(), outcome.as_deref(), "any")) } }
             label { "Target " input name="target_id" value=[target.as_deref()] placeholder="id of a target" size="36"; }
             button { "Show" }
         }
         @if found.items.is_empty() {
             (empty("No listings here", "A listing is a unit on a target: distribution listing link, or POST /api/channels/listings."))
         } @else { (table(&found.items)) }
-        (next_page("/listings", &[("state", of_state.as_deref()), ("target_id", target.as_deref())], found.next_cursor.as_deref()))
+        (next_page("/listings", &asked, found.next_cursor.as_deref()))
     };
     Ok(Page { title: "Listings", place: "/listings", topic: None, body }.show(&viewer))
 }

@@ -1,14 +1,18 @@
 //! Pages that stay up to date. `GET /live?topic=…` is a stream of the parts of a page that changed.
 //!
 //! However many look, the work is done once: one [`watch`] of the process sees what is new in the journal and makes each
-//! [`Topic`] that is looked at and touched anew, and all its viewers get the same bytes.
+//! [`Topic`] that is looked at and touched anew, and all its viewers get the same bytes. While it cannot, they are told that what
+//! they see stands still, and since when.
 
 mod hub;
 mod stream;
 mod topic;
 mod watch;
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use sha2::{Digest as _, Sha256};
 
@@ -58,4 +62,13 @@ struct Sent {
     id: &'static str,
     mark: [u8; 32],
     bytes: Bytes,
+}
+
+/// A topic as it is now.
+#[derive(Debug, Clone, Default)]
+struct Now {
+    /// Its parts as they were made last.
+    parts: Arc<Vec<Sent>>,
+    /// Since when they are not kept up to date, UTC; `None` while they are.
+    stale_since: Option<DateTime<Utc>>,
 }

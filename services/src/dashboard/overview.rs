@@ -1,5 +1,7 @@
 //! The overview: whether all is well, at a glance, and what is going on.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
@@ -17,6 +19,7 @@ use crate::api::by::By;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::views::activity::Activity;
+use crate::views::fleet;
 use crate::views::service_levels::ServiceLevels;
 
 /// Syncs that are shown.
@@ -44,12 +47,18 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
     let api = &dashboard.api;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let health = by_health(&mut reader).await?;
-    let queue = queue(&mut reader).await?;
+    let queue = queue(&mut reader, by).await?;
     let attention = attention(&mut reader).await?;
-    let minutes = plots::minutes(&mut reader, by, Utc::now()).await?;
+    let now = Utc::now();
+    let minutes = plots::minutes(&mut reader, by, now).await?;
+    let moves = match minutes.first() {
+        Some(first) => fleet::moves(&mut reader, &by.caller.org_id, first.at).await?,
+        None => Vec::new(),
+    };
+    let healths = fleet::told_back(minutes.iter().map(|minute| minute.at), sums(&health), &moves);
     let levels = dashboard.live.levels.of(&mut reader, by).await?;
     drop(reader);
-    let recent = syncs(api.pool(), &by.caller, &Filter::default(), Order::NewestFirst, None, SYNCS.into()).await?;
+    let recent = syncs(api.pool(), &by.caller, &Filter::default(), Order::NewestFirst, None, SYNCS.into()).await?.syncs;
     let recent = if recent.is_empty() {
         empty("No sync yet", "Make a target, link a unit, publish it: its first sync shows here within two seconds.")
     } else {
@@ -60,7 +69,7 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
         Part::new("levels", "Service levels", levels::show(&levels)),
         Part::new("attention", "Targets that need somebody", attention),
         Part::new("recent", "Latest syncs", recent),
-        Part::new("plots", "The last three hours", plots::show(&minutes, queue.count, queue.count == COUNTED)),
+        Part::new("plots", "The last three hours", plots::show(&minutes, queue.waiting(), &healths, now)),
     ])
 }
 
@@ -79,19 +88,33 @@ async fn by_health(reader: &mut PgConnection) -> Result<Vec<HealthCount>, sqlx::
     sqlx::query_as(BY_HEALTH).fetch_all(reader).await
 }
 
+fn sums(health: &[HealthCount]) -> BTreeMap<String, i64> {
+    health.iter().fold(BTreeMap::new(), |mut sums, row| {
+        *sums.entry(row.health.clone()).or_default() += row.count;
+        sums
+    })
+}
+
 #[derive(Debug, FromRow)]
 struct QueueDepth {
     count: i64,
     oldest: Option<DateTime<Utc>>,
 }
 
-/// Counted up to a bound: how many more there are than that makes no difference to anybody.
+impl QueueDepth {
+    fn waiting(&self) -> plots::Waiting {
+        plots::Waiting { count: self.count, more: self.count == COUNTED, since: self.oldest }
+    }
+}
+
+/// Counted up to a bound: how many more there are than that makes no difference to anybody. Those that are due first are
+/// counted, so that the oldest is among them unless it was put off.
 const QUEUE: &str = "
 SELECT count(*) AS count, min(requested_at) AS oldest
-FROM (SELECT requested_at FROM sync_queue LIMIT $1) AS q";
+FROM (SELECT requested_at FROM sync_queue WHERE org_id = $1 ORDER BY due_at LIMIT $2) AS q";
 
-async fn queue(reader: &mut PgConnection) -> Result<QueueDepth, sqlx::Error> {
-    sqlx::query_as(QUEUE).bind(COUNTED).fetch_one(reader).await
+async fn queue(reader: &mut PgConnection, by: &By) -> Result<QueueDepth, sqlx::Error> {
+    sqlx::query_as(QUEUE).bind(by.caller.org_id.as_str()).bind(COUNTED).fetch_one(reader).await
 }
 
 fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], levels: &ServiceLevels) -> Markup {
@@ -100,7 +123,7 @@ fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], lev
     let ten = Activity::sum(&minutes[minutes.len().saturating_sub(10)..]);
     let of = |name: &str| health.iter().filter(|row| row.health == name).map(|row| row.count).sum::<i64>();
     let paused: i64 = health.iter().filter(|row| row.lifecycle == "paused").map(|row| row.count).sum();
-    let more = if queue.count == COUNTED { "+" } else { "" };
+    let more = if queue.waiting().more { "+" } else { "" };
     let quiet = |count: i64| if count == 0 { "none" } else { "some" };
     html! {
         dl.figures {
@@ -115,7 +138,7 @@ fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], lev
         }
         dl.figures {
             div { dt { "Queue" } dd { (number(queue.count)) (more) } }
-            div { dt { "Oldest has waited" } dd { @match queue.oldest { Some(at) => (age(at, Utc::now())), None => "–" } } }
+            div { dt { "Oldest has waited" } dd { @match queue.oldest { Some(at) => { (age(at, Utc::now())) (more) }, None => "–" } } }
             div { dt { "Accepted in 10 min" } dd { (number(ten.accepted)) } }
             div.(quiet(ten.failed)) { dt { "Failed in 10 min" } dd { (number(ten.failed)) (part_of(ten.finished, "")) } }
             div.(quiet(throttled)) { dt { "429s in 10 min" } dd { (number(throttled)) (part_of(calls, " calls")) } }

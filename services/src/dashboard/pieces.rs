@@ -107,6 +107,7 @@ fn tone(name: &str) -> &'static str {
         | "rejected"
         | "exhausted"
         | "target unauthorised"
+        | "circuit open"
         | "failed" => "bad",
         _ => "idle",
     }

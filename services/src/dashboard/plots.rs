@@ -1,4 +1,7 @@
-//! The last hours as plots: what waits, throughput, what failed, how long it took, and what the channel refused as too much.
+//! The last hours as plots: what waits, throughput, what failed, how long it took, how targets were, and what the channel
+//! refused as too much.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
@@ -7,7 +10,7 @@ use sqlx::PgConnection;
 
 use crate::api::by::By;
 use crate::api::reader::account_filter;
-use crate::views::activity::{Activity, Span, read, waiting};
+use crate::views::activity::{Activity, Span, oldest_ms, read, waiting};
 
 /// Minutes that are shown.
 const MINUTES: i64 = 180;
@@ -50,6 +53,7 @@ struct Unit {
 }
 
 impl Unit {
+    const TARGETS: Self = Self::count("targets");
     const SYNCS: Self = Self::count("syncs");
     const SYNCS_A_MINUTE: Self = Self::count("syncs / min");
     const CALLS_A_MINUTE: Self = Self::count("calls / min");
@@ -62,16 +66,38 @@ impl Unit {
     }
 }
 
-/// All plots. `queue` is how many wait now, `more` that there are at least so many.
-pub(super) fn show(minutes: &[Activity], queue: i64, more: bool) -> Markup {
+/// What waits now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    pub count: i64,
+    /// There are at least so many.
+    pub more: bool,
+    /// Since when the oldest waits.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// All plots.
+pub(super) fn show(
+    minutes: &[Activity],
+    queue: Waiting,
+    healths: &[BTreeMap<String, i64>],
+    now: DateTime<Utc>,
+) -> Markup {
     let line = |name, colour, of: fn(&Activity) -> Option<f64>| {
         let points = minutes.iter().map(of).collect();
         Line { name, colour, points }
     };
-    let depth = waiting(minutes, queue).into_iter().map(|depth| Some(count(depth))).collect();
-    let depth = Line { name: if more { "at least" } else { "waiting" }, colour: "--accent", points: depth };
+    let depth = waiting(minutes, queue.count).into_iter().map(|depth| Some(count(depth))).collect();
+    let depth = Line { name: if queue.more { "at least" } else { "waiting" }, colour: "--accent", points: depth };
+    let ages = oldest_ms(minutes, queue.since, now).into_iter().map(|age| tenths(age, 1_000)).collect();
+    let ages = Line { name: "the oldest", colour: "--accent", points: ages };
+    let health = |name: &'static str, colour| {
+        let points = healths.iter().map(|counts| Some(count(counts.get(name).copied().unwrap_or(0))));
+        Line { name, colour, points: points.collect() }
+    };
     html! { div.plots {
         (plot("queue", "Queue depth", Unit::SYNCS, minutes, &[depth]))
+        (plot("age", "Queue age", Unit::SECONDS, minutes, &[ages]))
         (plot("throughput", "Throughput", Unit::SYNCS_A_MINUTE, minutes, &[
             line("asked for", "--quiet", |step| Some(count(step.requested))),
             line("accepted", "--accent", |step| Some(count(step.accepted))),
@@ -83,6 +109,16 @@ pub(super) fn show(minutes: &[Activity], queue: i64, more: bool) -> Markup {
         (plot("failures", "Failures", Unit::A_MINUTE, minutes, &[
             line("syncs failed", "--bad", |step| Some(count(step.failed))),
             line("calls failed", "--warn", |step| Some(count(step.call_errors))),
+        ]))
+        (plot("soon", "Taken within five minutes", Unit::PERCENT, minutes, &[
+            line("of finished syncs", "--accent", |step| percent(step.within_5_min, step.finished)),
+        ]))
+        (plot("health", "Targets by health", Unit::TARGETS, minutes, &[
+            health("healthy", "--good"),
+            health("degraded", "--warn"),
+            health("unreachable", "--bad"),
+            health("unauthorised", "--accent"),
+            health("unknown", "--quiet"),
         ]))
         (plot("throttled", "Calls to channels", Unit::CALLS_A_MINUTE, minutes, &[
             line("calls", "--quiet", |step| Some(count(step.calls))),

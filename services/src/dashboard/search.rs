@@ -1,4 +1,7 @@
-//! Finding a listing or a sync by what somebody has in hand: a unit, an id at the channel, a sync, a request, a trace.
+//! Finding a target, a listing or a sync by what somebody has in hand: a name, a unit, an id at the channel, a sync, a request, a
+//! trace.
+
+mod targets;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -31,6 +34,7 @@ pub(super) struct Wanted {
 
 #[derive(Debug, Default)]
 struct Found {
+    targets: Vec<targets::Found>,
     listings: Vec<Listing>,
     syncs: Vec<Sync>,
 }
@@ -43,16 +47,18 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let text = wanted.q.trim();
     let found = if text.is_empty() { Found::default() } else { find(&api, &viewer, text).await? };
-    match (found.listings.as_slice(), found.syncs.as_slice()) {
-        ([one], []) => return Ok(Redirect::to(&format!("/listings/{}", one.listing_id)).into_response()),
-        ([], [one]) => return Ok(Redirect::to(&format!("/syncs/{}", one.sync_id)).into_response()),
+    match (found.targets.as_slice(), found.listings.as_slice(), found.syncs.as_slice()) {
+        ([one], [], []) => return Ok(Redirect::to(&format!("/targets/{}", one.target_id)).into_response()),
+        ([], [one], []) => return Ok(Redirect::to(&format!("/listings/{}", one.listing_id)).into_response()),
+        ([], [], [one]) => return Ok(Redirect::to(&format!("/syncs/{}", one.sync_id)).into_response()),
         _ => {}
     }
     let body = html! {
         h1 { "Search " span.quiet { "“" (text) "”" } }
-        @if found.listings.is_empty() && found.syncs.is_empty() {
-            (empty("Nothing found", "Give the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace."))
+        @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() {
+            (empty("Nothing found", "Give a part of a target's name, its id, the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace."))
         }
+        @if !found.targets.is_empty() { section { h2 { "Targets" } (targets::table(&found.targets)) } }
         @if !found.listings.is_empty() { section { h2 { "Listings" } (listings::table(&found.listings)) } }
         @if !found.syncs.is_empty() { section { h2 { "Syncs" } (audit::table(&found.syncs)) } }
     };
@@ -68,7 +74,12 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     };
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
-    Ok(Found { listings, syncs })
+    let targets = if viewer.may(Permission::ReadTargets) {
+        targets::find(&mut reader, &viewer.by, text, SHOWN).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Found { targets, listings, syncs })
 }
 
 /// The trace id in a text: 32 hexadecimal digits, or a whole traceparent.

@@ -17,14 +17,15 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{ago, empty, moment, moment_or, span, state, words};
+use super::pieces::{ago, empty, moment, moment_or, span, state, told, words};
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::input::Id;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::api::targets::{Target, get};
-use crate::views::health;
+use crate::views::circuit::{self, OpenCircuit};
+use crate::views::{health, windows};
 
 pub(super) use actions::{check, pause, resume, rotate};
 
@@ -61,13 +62,17 @@ pub(super) async fn live(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Prob
 }
 
 async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem> {
+    // No row of these is a reader's: checks that are due, and addresses that everybody's calls leave from.
+    let circuit = circuit::open(api.pool(), TargetId(target.target_id)).await?;
+    let egress = windows::of_egress(api.pool()).await?;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
-    let windows = window::of(&mut reader, target).await?;
+    let mut windows = window::of(&mut reader, target).await?;
+    windows.extend(egress);
     let queue = work::queue(&mut reader, target.target_id).await?;
     let errors = errors::show(&mut reader, target.target_id).await?;
     let health = health_part(&mut reader, by, target).await?;
     Ok(vec![
-        Part::new("now", "Now", now(target)),
+        Part::new("now", "Now", now(target, circuit.as_ref())),
         Part::new("window", "Windows, as the limiter sees them", window::show(&windows)),
         Part::new("queue", "Queue", queue),
         Part::new("errors", "Last 200 syncs: attempts that failed, and how syncs ended", errors),
@@ -75,8 +80,7 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     ])
 }
 
-fn now(target: &Target) -> Markup {
-    let why = target.lifecycle_reason.as_deref();
+fn now(target: &Target, circuit: Option<&OpenCircuit>) -> Markup {
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
         dl.facts.still {
@@ -84,12 +88,19 @@ fn now(target: &Target) -> Markup {
             div { dt { "State" } dd { (state(&target.state)) } }
             div { dt { "Account" } dd { (target.account_id) } }
             div { dt { "Channel" } dd { (target.channel) } }
-            div.whole { dt { "What holds it" } dd.room { @match target.state.as_str() {
-                NEEDS_CREDENTIALS => { "Nothing is sent until somebody rotates its secret, resumes it, or checks it with success" }
-                "active" => { span.quiet { "nothing" } }
-                other => { (words(other)) @if let Some(why) = why { ": " (why) } }
-            } } }
+            div.whole { dt { "What holds it" } dd.room { (held(target, circuit)) } }
         }
+    }
+}
+
+fn held(target: &Target, circuit: Option<&OpenCircuit>) -> Markup {
+    match (target.state.as_str(), circuit) {
+        (NEEDS_CREDENTIALS, _) => {
+            html! { "Nothing is sent until somebody rotates its secret, resumes it, or checks it with success" }
+        }
+        ("active", Some(circuit)) => html! { (state("circuit open")) ": " (told(&circuit.words())) },
+        ("active", None) => html! { span.quiet { "nothing" } },
+        (other, _) => html! { (words(other)) @if let Some(why) = &target.lifecycle_reason { ": " (why) } },
     }
 }
 

@@ -87,7 +87,7 @@ async fn made(
     target: &Settings,
 ) -> Result<(), sqlx::Error> {
     let mut limits = vec![ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) }];
-    limits.extend(store.changed_account_limits(&[target.account_scope()]).await?);
+    limits.extend(store.account_limits_of(&[target.account_scope()]).await?);
     store.ensure_scopes(&limits).await?;
     let host = CheckHost { store, shared, gate, target, until: Instant::now() + PATIENCE };
     let mut report = shared.channels.of(target.channel).check(target, &host).await;

@@ -134,6 +134,9 @@ impl Gate {
         if let Err(error) = self.ensure_account_limits().await {
             tracing::warn!(error = %error, "failed to bring the accounts' limits up to date");
         }
+        if let Err(error) = self.store.rest_closed_lanes().await {
+            tracing::warn!(error = %error, "failed to let the lanes of held targets rest");
+        }
         if self.swept_at.is_none_or(|at| at.elapsed() > Duration::from_secs(30)) {
             self.swept_at = Some(Instant::now());
             if let Err(error) = self.store.wake_all().await {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use adapters::dispatch::{Claims, Lane, Lease, RoundRequest, ScopeLimit};
 use domain::ids::TargetId;
 use domain::window::Scope;
+use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::START_GRACE;
@@ -122,7 +123,7 @@ impl Gate {
     /// Brings the limits of accounts up to date that a target changed whose own lane is not looked at: a paused one,
     /// a deleted one, or one without work.
     pub(super) async fn ensure_account_limits(&self) -> Result<(), sqlx::Error> {
-        let changed = self.store.changed_account_limits(&[]).await?;
+        let changed = self.store.changed_account_limits().await?;
         if changed.is_empty() { Ok(()) } else { self.store.ensure_scopes(&changed).await }
     }
 
@@ -133,8 +134,10 @@ impl Gate {
             return Ok(false);
         }
         let (mut limits, mut accounts, mut known) = (Vec::new(), Vec::new(), Vec::new());
-        for lane in stale {
-            let target = match self.shared.commands.load_target(lane.target_id).await {
+        // Together, as one statement loads many.
+        let loaded = join_all(stale.iter().map(|lane| self.shared.commands.load_target(lane.target_id))).await;
+        for (lane, target) in stale.into_iter().zip(loaded) {
+            let target = match target {
                 Ok(target) => target,
                 Err(error) => {
                     tracing::warn!(target_id = %lane.target_id, error = %error, "a target could not be read");
@@ -149,7 +152,7 @@ impl Gate {
             self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }
-        limits.extend(self.store.changed_account_limits(&accounts).await?);
+        limits.extend(self.store.account_limits_of(&accounts).await?);
         self.store.ensure_scopes(&limits).await?;
         let any = !known.is_empty();
         self.ensured.extend(known);

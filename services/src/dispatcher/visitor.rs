@@ -116,7 +116,7 @@ impl<'a> Visitor<'a> {
         let now = self.commands.load_target(target).await.ok();
         let settings = now.as_ref().and_then(|now| now.settings()).unwrap_or(self.target);
         let mut limits = vec![ScopeLimit { scope: settings.target_scope(), limit: Some(settings.rate_limit) }];
-        limits.extend(self.store.changed_account_limits(&[settings.account_scope()]).await?);
+        limits.extend(self.store.account_limits_of(&[settings.account_scope()]).await?);
         self.store.ensure_scopes(&limits).await?;
         *self.ensured.lock().expect("nobody panics while holding this lock") = Some(version);
         Ok(())

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -32,7 +33,7 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(from_fn(refusals::coded))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(has_no_etag)))
         .layer(from_fn(refusals::as_problems))
         .layer(from_fn_with_state(api.clone(), admission::uncounted))
         .layer(SetResponseHeaderLayer::if_not_present(
@@ -43,6 +44,11 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .layer(from_fn(ties::tie))
         .layer(from_fn_with_state(api.clone(), last))
         .layer(from_fn(unread::thrown_away))
+}
+
+/// A strong ETag stands for bytes: the compressed ones would need another (RFC 9110, 8.8.3.3). Answers that have one are short.
+fn has_no_etag(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    !headers.contains_key(header::ETAG)
 }
 
 /// After the stop an answer is the last one of its connection, so that the caller's next request goes elsewhere.

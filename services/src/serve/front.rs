@@ -52,6 +52,11 @@ impl Front {
         Ok(Self { threads, handle, pool, listener })
     }
 
+    /// Its connections.
+    pub(super) fn pool(&self) -> PgPool {
+        self.pool.clone()
+    }
+
     /// Serves until `stop`. The threads stay until what is returned goes: connections to channels that a request opened
     /// are used by others too. `appended` is told what requests wrote.
     pub(super) fn serve(

@@ -1,16 +1,21 @@
 //! What the tables and streams say about the work, for the metrics: queues, windows, lags, dead letters.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
-use adapters::nats::topology::StreamKind;
 use adapters::telemetry::{Gauges, MostTargets, observe};
 use sqlx::{FromRow, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use super::pools::Pools;
+use super::streams::Streams;
 use super::untold::Untold;
-use crate::relay::{POSITION, position_header};
+
+/// Whom the figures are from.
+const POSTGRES: &str = "postgres";
+const NATS: &str = "nats";
 
 /// How often they are asked: as often as metrics are scraped by custom.
 const LOOK: Duration = Duration::from_secs(15);
@@ -29,11 +34,17 @@ SELECT target_id::text, count(*) FROM sync_queue GROUP BY target_id ORDER BY cou
 
 const TARGETS: &str = "SELECT health, count(*) FROM channel_targets WHERE lifecycle <> 'deleted' GROUP BY health";
 
+/// A lowered limit leaves the slots above it in the table.
 const WINDOWS: &str = "
-SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END,
-    (count(*) FILTER (WHERE s.free_at > now()))::float8 / greatest(count(*), 1)
-FROM channel_targets AS t JOIN rate_slots AS s ON s.scope = 'target:' || t.target_id
-WHERE t.lifecycle <> 'deleted' GROUP BY 1";
+SELECT 'target', CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END,
+    avg(CASE WHEN s.free_at > now() THEN 1 ELSE 0 END)::float8
+FROM channel_targets AS t JOIN rate_scopes AS r ON r.scope = 'target:' || t.target_id
+JOIN rate_slots AS s ON s.scope = r.scope AND s.slot <= r.requests
+WHERE t.lifecycle <> 'deleted' GROUP BY 2
+UNION ALL
+SELECT split_part(r.scope, ':', 1), NULL, avg(CASE WHEN s.free_at > now() THEN 1 ELSE 0 END)::float8
+FROM rate_scopes AS r JOIN rate_slots AS s ON s.scope = r.scope AND s.slot <= r.requests
+WHERE r.scope NOT LIKE 'target:%' GROUP BY 1";
 
 const PROJECTIONS: &str = "SELECT name, position FROM projection_checkpoints";
 
@@ -49,12 +60,28 @@ struct Queue {
     age_s: f64,
 }
 
-/// Asks until `stop`. What cannot be asked keeps its last value.
-pub(super) async fn watch(pool: PgPool, nats: Nats, stop: CancellationToken) {
-    let mut untold = Untold::new(pool.clone());
+/// Asks until `stop`. What cannot be asked keeps its last value, which tells its age.
+pub(super) async fn watch(pools: Pools, nats: Nats, stop: CancellationToken) {
+    let mut untold = Untold::new(pools.work.clone());
+    let mut streams = Streams::default();
+    let began = Instant::now();
+    let read_at = BTreeMap::from([(POSTGRES, began), (NATS, began)]);
+    let mut shown = Gauges { read_at, ..Gauges::default() };
     loop {
-        match look(&pool, &nats, &mut untold).await {
-            Ok(now) => observe(&now),
+        let asked_at = Instant::now();
+        if streams.look(&nats).await {
+            shown.read_at.insert(NATS, asked_at);
+        }
+        shown.dead_letters = streams.dead_letters;
+        shown.untaken = streams.untaken;
+        shown.connections = pools.connections();
+        observe(&shown);
+        let asked_at = Instant::now();
+        match look(&pools.work, &streams, &mut untold, &mut shown).await {
+            Ok(()) => {
+                shown.read_at.insert(POSTGRES, asked_at);
+                observe(&shown);
+            }
             Err(error) => tracing::debug!(error = %error, "the figures of the tables cannot be had now"),
         }
         tokio::select! {
@@ -68,46 +95,33 @@ fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
-async fn look(pool: &PgPool, nats: &Nats, untold: &mut Untold) -> anyhow::Result<Gauges> {
+/// What Postgres says comes into `shown`, all of it or nothing. The relay is judged by the last tails that are known.
+async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut Gauges) -> anyhow::Result<()> {
     let queues: Vec<Queue> = sqlx::query_as(QUEUES).fetch_all(pool).await?;
     let longest: Vec<(String, i64)> = sqlx::query_as(LONGEST).bind(MostTargets::NUMBER).fetch_all(pool).await?;
     let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
-    let window_use: Vec<(String, f64)> = sqlx::query_as(WINDOWS).fetch_all(pool).await?;
+    let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(WINDOWS).fetch_all(pool).await?;
     let mut lags = BTreeMap::new();
     let checkpoints: Vec<(String, i64)> = sqlx::query_as(PROJECTIONS).fetch_all(pool).await?;
     for (name, position) in checkpoints {
         lags.insert(name, behind(pool, position).await?);
     }
-    if let Some(position) = tail(nats, StreamKind::Channels).await? {
-        lags.insert("relay channels".to_owned(), behind(pool, position).await?);
+    let log = PgEventLog::new(pool.clone());
+    if let Some(tail) = streams.channels.position(&log).await? {
+        lags.insert("relay channels".to_owned(), behind(pool, tail.0).await?);
     }
-    if let Some(position) = tail(nats, StreamKind::Audit).await? {
-        lags.insert("relay audit".to_owned(), behind(pool, untold.before_first(position).await?).await?);
+    if let Some(tail) = streams.audit.position(&log).await? {
+        lags.insert("relay audit".to_owned(), behind(pool, untold.before_first(tail.0).await?).await?);
     }
-    let idle = u64::try_from(pool.num_idle()).unwrap_or_default();
-    Ok(Gauges {
-        queues: queues.into_iter().map(|queue| (queue.class, (count(queue.depth), queue.age_s))).collect(),
-        longest_queues: longest.into_iter().map(|(target, depth)| (target, count(depth))).collect(),
-        targets: targets.into_iter().map(|(health, targets)| (health, count(targets))).collect(),
-        window_use: window_use.into_iter().collect(),
-        lags,
-        dead_letters: nats.dead_letter_count().await?,
-        connections: (u64::from(pool.size()).saturating_sub(idle), idle),
-    })
+    shown.queues = queues.into_iter().map(|queue| (queue.class, (count(queue.depth), queue.age_s))).collect();
+    shown.longest_queues = longest.into_iter().map(|(target, depth)| (target, count(depth))).collect();
+    shown.targets = targets.into_iter().map(|(health, targets)| (health, count(targets))).collect();
+    shown.window_use = windows.into_iter().map(|(scope, class, share)| ((scope, class), share)).collect();
+    shown.lags = lags;
+    Ok(())
 }
 
 async fn behind(pool: &PgPool, position: i64) -> Result<(u64, f64), sqlx::Error> {
     let (events, seconds): (i64, f64) = sqlx::query_as(BEHIND).bind(position).fetch_one(pool).await?;
     Ok((count(events), if events > 0 { seconds } else { 0.0 }))
-}
-
-/// Where the last message of a stream stands in the journal; `None` while it is empty.
-async fn tail(nats: &Nats, kind: StreamKind) -> anyhow::Result<Option<i64>> {
-    let stream = nats.stream(kind).await?;
-    let state = &stream.cached_info().state;
-    if state.messages == 0 {
-        return Ok(None);
-    }
-    let last = stream.get_raw_message(state.last_sequence).await?;
-    Ok(position_header(Some(&last.headers), POSITION).map(|position| position.0))
 }

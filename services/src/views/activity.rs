@@ -1,6 +1,6 @@
 //! What happened over a span of time, in steps of a minute or more: for plots and service levels.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::OrgId;
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
@@ -123,9 +123,44 @@ pub fn waiting(steps: &[Activity], now: i64) -> Vec<i64> {
     told
 }
 
+/// How long the oldest had waited at the end of each minute, in milliseconds, told back from since when the oldest waits now. What
+/// ended within a minute counts as if it had ended at the start of it: up to a minute too much, and never more than it waited in
+/// all. Of those that ended, the finished ones count.
+pub fn oldest_ms(minutes: &[Activity], since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<i64> {
+    let mut since = since;
+    let mut told = Vec::with_capacity(minutes.len());
+    for minute in minutes.iter().rev() {
+        let end = now.min(minute.at + TimeDelta::minutes(1));
+        told.push(since.map_or(0, |since| (end - since).num_milliseconds().max(0)));
+        if minute.finished > 0 {
+            let began = minute.at - TimeDelta::milliseconds(minute.longest_ms);
+            since = Some(since.map_or(began, |since| since.min(began)));
+        }
+    }
+    told.reverse();
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_long_the_oldest_waited_is_told_back_from_the_one_that_waits_now() {
+        let start = DateTime::from_timestamp(6_000, 0).unwrap_or_default();
+        let minute = |n: i64, longest_s: i64| Activity {
+            at: start + TimeDelta::minutes(n),
+            finished: i64::from(longest_s > 0),
+            longest_ms: longest_s * 1_000,
+            ..Activity::default()
+        };
+        // Of the fourth minute one took 150 s: it waited at the ends of the three before. Another waits for 10 s now.
+        let minutes = [minute(0, 0), minute(1, 1), minute(2, 0), minute(3, 150), minute(4, 0)];
+        let now = start + TimeDelta::seconds(4 * 60 + 30);
+        let told = oldest_ms(&minutes, Some(now - TimeDelta::seconds(10)), now);
+        assert_eq!(told, [30_000, 90_000, 150_000, 0, 10_000]);
+        assert_eq!(oldest_ms(&minutes[4..], None, now), [0]);
+    }
 
     #[test]
     fn what_waited_is_told_back_from_what_waits_now() {

@@ -59,7 +59,7 @@ pub async fn openings(
 
 /// Openings are written down since the migration that made their table.
 const KNOWN_SINCE: &str = "
-SELECT greatest(now() - make_interval(secs => $1), min(installed_on)) FROM _sqlx_migrations WHERE version = 17";
+SELECT greatest(now() - make_interval(secs => $1), min(installed_on)) FROM _sqlx_migrations WHERE version = 18";
 
 /// Since when all openings are known.
 pub async fn known_since(pool: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {

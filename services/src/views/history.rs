@@ -66,6 +66,41 @@ pub async fn events(
     Ok(rows.into_iter().map(|row| row.of(aggregate_type, id)).collect())
 }
 
+const BUT: &str = "
+SELECT position, event_id, org_id, account_id, sequence, event_type, event_version, payload, metadata, recorded_at
+FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type <> $3 ORDER BY sequence DESC LIMIT $4";
+
+/// The newest first, of those that are not of a type.
+pub async fn events_but(
+    connection: &mut PgConnection,
+    aggregate_type: &str,
+    id: Uuid,
+    event_type: &str,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    let rows = sqlx::query_as(BUT).bind(aggregate_type).bind(id.to_string()).bind(event_type).bind(limit);
+    let rows: Vec<Row> = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.of(aggregate_type, id)).collect())
+}
+
+const WITHIN: &str = "
+SELECT position, event_id, org_id, account_id, sequence, event_type, event_version, payload, metadata, recorded_at
+FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3 AND sequence <= $4
+ORDER BY sequence LIMIT $5";
+
+/// In order, those after a sequence and up to another: for whoever folds them, some at a time.
+pub async fn events_within(
+    connection: &mut PgConnection,
+    aggregate_type: &str,
+    id: Uuid,
+    (after, up_to): (i64, i64),
+    limit: i64,
+) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    let rows = sqlx::query_as(WITHIN).bind(aggregate_type).bind(id.to_string()).bind(after).bind(up_to).bind(limit);
+    let rows: Vec<Row> = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| row.of(aggregate_type, id)).collect())
+}
+
 const OF_TYPES: &str = "
 SELECT position, event_id, org_id, account_id, sequence, event_type, event_version, payload, metadata, recorded_at
 FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = ANY ($3) ORDER BY sequence";

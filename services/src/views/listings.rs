@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::listing::LinkState;
+use domain::outcome::SyncOutcome;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -48,6 +49,14 @@ pub const TARGET_DELETED: &str = "target_deleted";
 pub fn states() -> [&'static str; 4] {
     let [active, paused, unlinked] = LinkState::ALL.map(LinkState::as_str);
     [active, paused, TARGET_DELETED, unlinked]
+}
+
+/// Any of the ways in which a last sync ends without success.
+pub const FAILED: &str = "failed";
+
+/// How the last sync of a listing can stand: `pending` where one waits, and [`FAILED`].
+pub fn last_outcomes() -> Vec<&'static str> {
+    [FAILED].into_iter().chain(SyncOutcome::ALL.map(SyncOutcome::as_str)).collect()
 }
 
 /// Every listing, as a [`Listing`].

@@ -1,5 +1,7 @@
 //! Why work waits.
 
+use adapters::dispatch::ACCOUNT_SCOPE;
+
 /// What the queue joins to say so; [`STATUS`] stands on it.
 pub const WAITING: &str = "
 sync_queue AS q
@@ -18,3 +20,14 @@ CASE WHEN d.listing_id IS NOT NULL THEN 'under way' WHEN t.lifecycle = 'paused' 
     WHEN t.health = 'unauthorised' THEN 'target unauthorised' WHEN o.target_id IS NOT NULL THEN 'circuit open'
     WHEN l.state = 'paused' THEN 'listing paused'
     WHEN q.due_at > now() THEN 'later' ELSE 'due' END AS status";
+
+/// The targets whose calls a channel has paused, by a 429: with the scope that it named, the account or an address that calls
+/// leave from, and until when; of several pauses the longest.
+pub fn channel_pauses() -> String {
+    format!(
+        "SELECT DISTINCT ON (t.target_id) t.target_id, split_part(p.scope, ':', 1) AS paused_scope, p.paused_until
+         FROM rate_scopes AS p JOIN channel_targets AS t ON p.scope = {ACCOUNT_SCOPE} OR p.scope LIKE 'egress:%'
+         WHERE p.paused_until > now() AND isfinite(p.paused_until) AND t.lifecycle <> 'deleted'
+         ORDER BY t.target_id, p.paused_until DESC"
+    )
+}

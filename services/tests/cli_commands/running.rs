@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::service::{Service, eventually};
-use crate::world::{World, unit};
+use crate::world::{NOWHERE, World, unit};
 
 /// Writes changes to a file and publishes it.
 fn publish(world: &World, bodies: &[Value], more: &[&str]) {
@@ -209,4 +210,48 @@ fn doctor_sees_secrets_that_are_missing_or_open_to_others() {
         let ran = world.json(&["doctor"]);
         (ran.code == 0 && ran.json()["ok"] == true).then_some(())
     });
+}
+
+fn execute(world: &World, statement: &str) {
+    world.block_on(async {
+        let mut connection = PgConnection::connect(&world.database_url).await.unwrap();
+        connection.execute(statement).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+/// A 429 pauses an account or an address, never a target alone: who looks at the queue sees it, and no dispatcher is missed.
+#[test]
+fn a_pause_by_the_channel_is_seen_in_the_queue_and_by_the_doctor() {
+    let world = World::new();
+    let target = world.target("Bali");
+    world.keep(unit("villa-1", 1));
+    world.link(&target, "villa-1");
+    let _service = Service::start(&world, "relay,projector");
+    caught_up(&world);
+    execute(&world, "UPDATE sync_queue SET due_at = now() - interval '1 minute'");
+    let doctor = || {
+        let report = world.json(&["doctor"]).json();
+        let queue =
+            report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "queue").cloned().unwrap();
+        (queue["status"].as_str().unwrap().to_owned(), queue["detail"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(doctor().0, "warn", "nobody takes what is due");
+    assert!(world.json(&["queue"]).ok().json()["work"][0]["paused_scope"].is_null());
+    for (word, scope) in
+        [("account", format!("account:hostaway/{NOWHERE}/10450")), ("egress", "egress:here".to_owned())]
+    {
+        let until = "now() + interval '1 hour'";
+        execute(&world, &format!("INSERT INTO rate_scopes (scope, paused_until) VALUES ('{scope}', {until})"));
+        let queue = world.json(&["queue"]).ok().json();
+        for row in [&queue["targets"][0], &queue["work"][0]] {
+            assert_eq!((&row["paused_scope"], row["paused_until"].is_string()), (&json!(word), true), "{row}");
+        }
+        let people = world.run(&["queue"]).ok().stdout;
+        assert!(people.contains(&format!("{word} paused by the channel until ")), "{people}");
+        let (status, detail) = doctor();
+        assert_eq!(status, "ok", "{detail}");
+        assert!(detail.contains("1 target paused by the channel until "), "{detail}");
+        execute(&world, &format!("DELETE FROM rate_scopes WHERE scope = '{scope}'"));
+    }
 }

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use domain::access::AccessRole;
 use domain::window::RateLimit;
 use end_to_end::api::{Answer, Api};
-use end_to_end::unit::unit;
+use end_to_end::unit::{described, unit};
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
+use serde_json::json;
 use services::api::policy::{PAGES, Route, Rule};
 
 /// Ids, all of them `ORG`'s and `ACCOUNT`'s, or of nobody.
@@ -153,6 +157,123 @@ async fn a_live_page_brings_its_buttons_and_ends_with_its_session() -> anyhow::R
     world.run(&["target", "resume", &target])?;
     let after = told(&mut stream, "do-pause").await?;
     assert!(!after.contains("do-pause"), "{after}");
+    drop(service);
+    world.close().await
+}
+
+/// While the service cannot read what is new, "live" would be a lie.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_page_is_told_since_when_it_stands_still_and_when_it_goes_on() -> anyhow::Result<()> {
+    let world = World::new(&[8126]).await?;
+    let target = world.target(8126, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let cookie = owner_session(&world, &api).await?;
+    let url = format!("{}/live?topic=target:{target}", api.base());
+    let mut stream = reqwest::Client::new().get(url).header("cookie", &cookie).send().await?.error_for_status()?;
+    assert!(told(&mut stream, "do-pause").await?.contains("event: part"));
+    let began = Utc::now();
+    sqlx::query("ALTER TABLE projection_checkpoints RENAME TO away").execute(&world.pool).await?;
+    let seen = told(&mut stream, "event: stale").await?;
+    let since = seen.split("event: stale\ndata: ").nth(1).and_then(|rest| rest.lines().next()).context("it is told")?;
+    let since: DateTime<Utc> = since.parse()?;
+    assert!((began - chrono::TimeDelta::seconds(6)..=Utc::now()).contains(&since), "{since} after {began}");
+    sqlx::query("ALTER TABLE away RENAME TO projection_checkpoints").execute(&world.pool).await?;
+    assert!(told(&mut stream, "event: current").await?.contains("event: current"));
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_say_how_far_the_read_models_are_behind() -> anyhow::Result<()> {
+    let world = World::new(&[8127]).await?;
+    let target = world.target(8127, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("api")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let says = async |path: &str| {
+        let page = viewer.get(path).await?.expect(200)?.text;
+        anyhow::Ok(page.contains("Read models are") && page.contains("behind the journal"))
+    };
+    let paths = ["/targets".to_owned(), "/listings".to_owned(), format!("/targets/{target}")];
+    for path in &paths {
+        wait_until("the page says so", Duration::from_secs(20), || async {
+            Ok(if says(path.as_str()).await? { Ok(()) } else { Err(path.clone()) })
+        })
+        .await?;
+    }
+    let _projector = world.serve("relay,projector")?;
+    for path in &paths {
+        wait_until("the page says so no more", Duration::from_secs(30), || async {
+            Ok(if says(path.as_str()).await? { Err(path.clone()) } else { Ok(()) })
+        })
+        .await?;
+    }
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_finds_targets_by_their_id_and_a_part_of_their_name_and_nobody_elses() -> anyhow::Result<()> {
+    let world = World::new(&[8128, 8129]).await?;
+    let target = world.target(8128, RateLimit::new(100, 1_000)?).await?.to_string();
+    let other = world.target(8129, RateLimit::new(100, 1_000)?).await?.to_string();
+    let service = world.serve("api,relay,projector")?;
+    let api = Api::of(&service).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let owner = api.as_caller(&world, ORG, None, "owner")?;
+    for text in ["8128", "WAY%208128", &target] {
+        let found = owner.get(&format!("/search?q={text}")).await?.expect(303)?;
+        assert_eq!(found.header("location"), format!("/targets/{target}"), "{text}");
+    }
+    let both = owner.get("/search?q=hostaway").await?.expect(200)?.text;
+    assert!(both.contains(&target) && both.contains(&other), "{both}");
+    // What is searched for is no pattern.
+    let none = owner.get("/search?q=%25").await?.expect(200)?.text;
+    assert!(none.contains("Nothing found"), "{none}");
+    let elsewhere =
+        [api.as_caller(&world, "elsewhere", None, "owner")?, api.as_caller(&world, ORG, Some("another"), "owner")?];
+    for foreign in &elsewhere {
+        for text in ["8128", &target] {
+            let none = foreign.get(&format!("/search?q={text}")).await?.expect(200)?.text;
+            assert!(none.contains("Nothing found"), "{none}");
+        }
+    }
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_whose_last_sync_failed_are_found() -> anyhow::Result<()> {
+    let world = World::new(&[8130]).await?;
+    let target = world.target(8130, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let units = ["villa-000".to_owned(), "villa-001".to_owned()];
+    world.publish(&units.each_ref().map(|name| unit(name, 1))).await?;
+    world.taken(2, 1).await?;
+    let listings = world.link(target, &units).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    world.sandbox.fault(json!({ "kind": "status", "code": 422, "account": 8130, "method": "PUT" })).await?;
+    world.publish(&[described("villa-001", 2, "This is refused.")]).await?;
+    world.taken(1, 2).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, Some(ACCOUNT), "viewer")?;
+    for (outcome, wanted) in [
+        ("failed", &listings[1..]),
+        ("rejected", &listings[1..]),
+        ("accepted", &listings[..1]),
+        ("pending", &listings[..0]),
+    ] {
+        let found = api.get(&format!("/api/channels/listings?outcome={outcome}")).await?.expect(200)?.json();
+        let found: Vec<&str> =
+            found["items"].as_array().into_iter().flatten().filter_map(|one| one["listing_id"].as_str()).collect();
+        assert_eq!(found, wanted.iter().map(ToString::to_string).collect::<Vec<_>>(), "{outcome}");
+        let page = api.get(&format!("/listings?outcome={outcome}")).await?.expect(200)?.text;
+        for listing in &listings {
+            assert_eq!(page.contains(&listing.to_string()), wanted.contains(listing), "{outcome}: {page}");
+        }
+    }
+    let refused = api.get("/api/channels/listings?outcome=bad").await?.expect(400)?.json();
+    assert_eq!(refused["field"], "outcome");
     drop(service);
     world.close().await
 }

@@ -17,7 +17,7 @@ use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
-use crate::views::listings::{LISTINGS, Listing, states};
+use crate::views::listings::{FAILED, LISTINGS, Listing, last_outcomes, states};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -31,6 +31,8 @@ pub(crate) struct ListQuery {
     unit_id: Option<UnitId>,
     /// In one state only: active, paused, target_deleted or unlinked; all but the unlinked ones by default
     state: Option<String>,
+    /// Whose last sync stands so: an outcome, pending where one waits, or failed for rejected, unauthorised and exhausted
+    outcome: Option<String>,
     /// Rows of a page: 1 to 500, by default 50
     #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
@@ -43,9 +45,14 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// A page of listings on a target, in a state.
-    pub(crate) fn page(target_id: Option<Uuid>, state: Option<String>, cursor: Option<String>) -> Self {
-        Self { target_id, state, cursor, ..Self::default() }
+    /// A page of listings on a target, in a state, whose last sync stands so.
+    pub(crate) fn page(
+        target_id: Option<Uuid>,
+        state: Option<String>,
+        outcome: Option<String>,
+        cursor: Option<String>,
+    ) -> Self {
+        Self { target_id, state, outcome, cursor, ..Self::default() }
     }
 }
 
@@ -53,6 +60,26 @@ impl ListQuery {
 struct After {
     unit_id: String,
     listing_id: Uuid,
+}
+
+/// The first listings of some accounts, one more than are wanted. A state that few are in is told in words, too: so Postgres
+/// knows that it may use the index of those.
+fn page(accounts: &str, state: Option<&str>) -> String {
+    let few = match state {
+        Some("paused") => "AND l.state = 'paused'",
+        Some("unlinked") => "AND l.state = 'unlinked'",
+        _ => "",
+    };
+    format!(
+        "SELECT * FROM ({LISTINGS} WHERE l.org_id = $1 AND {accounts} {few}) AS l
+         WHERE ($3::uuid IS NULL OR target_id = $3) AND ($4::text IS NULL OR unit_id = $4)
+            AND CASE WHEN $5::text IS NULL THEN state <> 'unlinked' ELSE state = $5 END
+            AND ($6::text IS NULL OR (unit_id, listing_id) > ($6, $7))
+            AND ($9::text IS NULL OR $9 = CASE WHEN pending_sync_id IS NOT NULL THEN 'pending'
+                WHEN $9 = '{FAILED}' AND last_outcome IN ('rejected', 'unauthorised', 'exhausted') THEN $9
+                ELSE last_outcome END)
+         ORDER BY unit_id, listing_id LIMIT $8 + 1"
+    )
 }
 
 /// The listings of the caller's organisation and accounts, by unit.
@@ -66,18 +93,22 @@ pub(crate) async fn list(
     let limit = limit(query.limit)?;
     let after: Option<After> = decode(query.cursor.as_deref())?;
     one_of("state", query.state.as_deref(), &states())?;
-    let statement = format!(
-        "SELECT * FROM ({LISTINGS} WHERE l.org_id = $1 AND ($2::text[] IS NULL OR l.account_id = ANY ($2))) AS l
-         WHERE ($3::uuid IS NULL OR target_id = $3) AND ($4::text IS NULL OR unit_id = $4)
-            AND CASE WHEN $5::text IS NULL THEN state <> 'unlinked' ELSE state = $5 END
-            AND ($6::text IS NULL OR (unit_id, listing_id) > ($6, $7))
-         ORDER BY unit_id, listing_id LIMIT $8 + 1"
-    );
+    one_of("outcome", query.outcome.as_deref(), &last_outcomes())?;
+    let accounts = account_filter(&by.caller);
+    let statement = if accounts.is_none() || query.target_id.is_some() || query.unit_id.is_some() {
+        page("($2::text[] IS NULL OR l.account_id = ANY ($2))", query.state.as_deref())
+    } else {
+        format!(
+            "SELECT l.* FROM unnest($2::text[]) AS mine (account_id) CROSS JOIN LATERAL ({}) AS l
+             ORDER BY l.unit_id, l.listing_id LIMIT $8 + 1",
+            page("l.account_id = mine.account_id", query.state.as_deref())
+        )
+    };
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
-    let rows = sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
+    let rows = sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(accounts);
     let rows = rows.bind(query.target_id).bind(query.unit_id.as_ref().map(UnitId::as_str)).bind(query.state);
     let rows = rows.bind(after.as_ref().map(|after| after.unit_id.clone()));
-    let rows = rows.bind(after.as_ref().map(|after| after.listing_id)).bind(limit);
+    let rows = rows.bind(after.as_ref().map(|after| after.listing_id)).bind(limit).bind(query.outcome);
     let rows: Vec<Listing> = rows.fetch_all(&mut *reader).await?;
     let key = |row: &Listing| After { unit_id: row.unit_id.clone(), listing_id: row.listing_id };
     Ok(Json(Page::of(rows, limit, key)))

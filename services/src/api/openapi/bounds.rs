@@ -93,6 +93,7 @@ fn rows() -> Vec<Row> {
         (Parameter, &["health"], health()),
         (At("/api/channels/targets"), &["state"], sends()),
         (At("/api/channels/listings"), &["state"], listed()),
+        (At("/api/channels/listings"), &["outcome"], Bound::OneOf(listings::last_outcomes())),
         (Parameter, &["outcome"], outcome()),
         (Parameter, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Parameter, &["snapshot"], sha256()),

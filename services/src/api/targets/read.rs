@@ -18,6 +18,7 @@ use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{Page, decode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
+use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health::{self, HealthChange, HealthCheck};
 use crate::views::targets::states;
 
@@ -125,24 +126,27 @@ pub(crate) struct HealthHistory {
     health: String,
     /// Details; absent until the read model has seen the target.
     now: Option<health::Health>,
+    /// Where it failed again and again, so that nothing but checks is sent to it; `null` where nothing holds it back so.
+    circuit: Option<OpenCircuit>,
     /// The newest changes first.
     changes: Vec<HealthChange>,
     /// The newest single checks first.
     checks: Vec<HealthCheck>,
 }
 
-/// How the channel answers for a target: now, the last 50 changes, and the last 50 checks.
+/// How the channel answers for a target: now, its circuit where that is open, the last 50 changes, and the last 50 checks.
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}/health", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target")),
     responses((status = 200, body = HealthHistory), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn health(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<HealthHistory>, Problem> {
     let (settings, _) = visible(&api, &by, TargetId(id)).await?;
     let (id, org) = (TargetId(id), Some(&by.caller.org_id));
+    let circuit = circuit::open(&api.inner.pool, id).await?;
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let now = health::now(&mut reader, id, org).await?;
     let changes = health::changes(&mut reader, id, org, CHANGES).await?;
     let checks = health::checks(&mut reader, id, org, CHANGES).await?;
-    Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, changes, checks }))
+    Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, circuit, changes, checks }))
 }
 
 /// Everything that happened to a target, the newest first, from the journal itself: who did it, and by which credential.

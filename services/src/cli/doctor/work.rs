@@ -8,7 +8,8 @@ use super::nats::check_lag;
 use super::report::Report;
 use crate::cli::counted::counted;
 use crate::cli::projections::runner;
-use crate::cli::span::span;
+use crate::cli::span::{moment, span};
+use crate::views::queue::channel_pauses;
 
 #[derive(FromRow)]
 struct Ill {
@@ -26,16 +27,20 @@ SELECT t.target_id, t.name, t.health, h.reason FROM channel_targets AS t
 LEFT JOIN target_health AS h ON h.target_id = t.target_id
 WHERE t.lifecycle <> 'deleted' AND t.health IN ('unauthorised', 'unreachable') ORDER BY t.org_id, t.name";
 
-// Work of targets that nothing holds and that nobody has called for a whole window: a dispatcher would have taken it.
-const OVERDUE: &str = "
-SELECT count(*), min(q.due_at) FROM sync_queue AS q
-JOIN channel_targets AS t ON t.target_id = q.target_id AND t.lifecycle = 'active' AND t.health <> 'unauthorised'
-JOIN channel_listings AS l ON l.listing_id = q.listing_id AND l.state = 'active'
-WHERE q.due_at < now() - interval '30 seconds'
-    AND NOT EXISTS (SELECT 1 FROM rate_scopes AS r WHERE r.scope = 'target:' || t.target_id AND r.paused_until > now())
-    AND NOT EXISTS (SELECT 1 FROM dispatch_circuits AS o WHERE o.target_id = t.target_id AND o.opened > 0)
-    AND NOT EXISTS (SELECT 1 FROM dispatch_leases AS d WHERE d.listing_id = q.listing_id AND d.lease_until > now())
-    AND NOT EXISTS (SELECT 1 FROM rate_slots AS s WHERE s.scope = 'target:' || t.target_id AND s.free_at > now())";
+/// Work of targets that nothing holds and that nobody has called for a whole window: a dispatcher would have taken it.
+fn overdue() -> String {
+    format!(
+        "SELECT count(*), min(q.due_at) FROM sync_queue AS q
+         JOIN channel_targets AS t ON t.target_id = q.target_id AND t.lifecycle = 'active' AND t.health <> 'unauthorised'
+         JOIN channel_listings AS l ON l.listing_id = q.listing_id AND l.state = 'active'
+         WHERE q.due_at < now() - interval '30 seconds'
+            AND q.target_id NOT IN (SELECT p.target_id FROM ({}) AS p)
+            AND NOT EXISTS (SELECT 1 FROM dispatch_circuits AS o WHERE o.target_id = t.target_id AND o.opened > 0)
+            AND NOT EXISTS (SELECT 1 FROM dispatch_leases AS d WHERE d.listing_id = q.listing_id AND d.lease_until > now())
+            AND NOT EXISTS (SELECT 1 FROM rate_slots AS s WHERE s.scope = 'target:' || t.target_id AND s.free_at > now())",
+        channel_pauses()
+    )
+}
 
 pub(super) async fn check(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
     check_projections(pool, report).await?;
@@ -91,12 +96,22 @@ async fn check_targets(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
 }
 
 async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
-    let (count, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(OVERDUE).fetch_one(pool).await?;
-    let Some(oldest) = oldest else { return report.ok("queue", "no due work is left lying") };
+    let (count, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(&overdue()).fetch_one(pool).await?;
+    let Some(oldest) = oldest else {
+        return report.ok("queue", format!("no due work is left lying{}", paused(pool).await?));
+    };
     let age = span((Utc::now() - oldest).num_seconds());
     report.warn(
         "queue",
         format!("{} due that nobody takes, the oldest for {age}", counted(count, "sync job")),
         "start `distribution serve` (role dispatcher); if one runs, `distribution queue` says what waits",
     )
+}
+
+/// What waits for a channel to let it go on.
+async fn paused(pool: &PgPool) -> anyhow::Result<String> {
+    let pauses = format!("SELECT count(*), max(p.paused_until) FROM ({}) AS p", channel_pauses());
+    let (count, until): (i64, Option<DateTime<Utc>>) = sqlx::query_as(&pauses).fetch_one(pool).await?;
+    let words = |until| format!("; {} paused by the channel until {}", counted(count, "target"), moment(until));
+    Ok(until.map(words).unwrap_or_default())
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::{Session, target_settings};
 use crate::cli::span::moment;
+use crate::views::circuit;
 use crate::views::health::{self, HealthChange, HealthCheck};
 
 #[derive(Debug, Args)]
@@ -25,14 +26,16 @@ impl HealthArgs {
         let pool = session.postgres().await?;
         let id = self.target_id;
         let settings = target_settings(session.syncing(&pool).commands(), id).await?;
+        let circuit = circuit::open(&pool, id).await?;
         let mut connection = pool.acquire().await?;
         let now = health::now(&mut connection, id, None).await?;
         let changes = health::changes(&mut connection, id, None, self.limit).await?;
         let checks = health::checks(&mut connection, id, None, self.limit).await?;
         if session.out.is_json() {
             let health = settings.health;
-            let shown = json!({ "target_id": id, "health": health, "now": now, "changes": changes, "checks": checks });
-            return session.out.json(&shown);
+            return session.out.json(&json!({
+                "target_id": id, "health": health, "now": now, "circuit": circuit, "changes": changes, "checks": checks,
+            }));
         }
         let mut fields = vec![("target", id.to_string()), ("health", settings.health.as_str().to_owned())];
         if let Some(now) = now {
@@ -44,6 +47,9 @@ impl HealthArgs {
                 ("last error", now.last_error.unwrap_or_default()),
                 ("syncs failed in a row", optional_count(now.consecutive_failures)),
             ]);
+        }
+        if let Some(circuit) = circuit {
+            fields.push(("circuit", format!("open: {}", circuit.words())));
         }
         session.out.record(&fields)?;
         if !changes.is_empty() {

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::health::last;
 use super::shape::{Listings, Target, look};
-use crate::cli::output::{Cell, Out, text, words};
+use crate::cli::output::{Cell, Out, optional, text, words};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
+use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health::{self, Health};
 use crate::views::windows::{self, Window};
 
@@ -17,6 +18,7 @@ struct Shown {
     #[serde(flatten)]
     target: Target,
     health_detail: Option<Health>,
+    circuit: Option<OpenCircuit>,
     windows: Vec<Window>,
 }
 
@@ -27,9 +29,11 @@ pub(super) async fn show(session: &Session, target_id: TargetId) -> anyhow::Resu
     let mut found = found.with_context(|| format!("target {target_id}"))?;
     let target = found.pop().context("one target is one answer")?;
     let scopes = [target.settings.target_scope().to_string(), target.settings.account_scope().to_string()];
-    let windows = windows::of(&mut *pool.acquire().await?, &scopes).await?;
-    let shown =
-        Shown { target, health_detail: health::now(&mut *pool.acquire().await?, target_id, None).await?, windows };
+    let mut windows = windows::of(&mut *pool.acquire().await?, &scopes).await?;
+    windows.extend(windows::of_egress(&pool).await?);
+    let circuit = circuit::open(&pool, target_id).await?;
+    let health_detail = health::now(&mut *pool.acquire().await?, target_id, None).await?;
+    let shown = Shown { target, health_detail, circuit, windows };
     if session.out.is_json() { session.out.json(&shown) } else { print(session.out, &shown) }
 }
 
@@ -49,6 +53,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("account limit", s.account_rate_limit.map(|limit| limit.to_string()).unwrap_or_default()),
         ("state", format!("{}{}", words(s.state()), because(&known.lifecycle_reason))),
         ("health", format!("{}{}", s.health.as_str(), health.map(|h| because(&h.reason)).unwrap_or_default())),
+        ("circuit", shown.circuit.as_ref().map(|open| format!("open: {}", open.words())).unwrap_or_default()),
         ("last success", health.map(|h| last(h.last_success_at, h.last_success_of.as_deref())).unwrap_or_default()),
         ("last failure", health.map(|h| last(h.last_failure_at, h.last_failure_of.as_deref())).unwrap_or_default()),
         ("last error", health.and_then(|h| h.last_error.clone()).unwrap_or_default()),
@@ -75,7 +80,7 @@ fn counts(listings: &Listings) -> String {
 fn cells(window: &Window) -> Vec<Cell> {
     vec![
         text(&window.scope),
-        text(window.in_use),
+        optional(window.requests.map(|_| window.in_use)),
         text(window.requests.map_or_else(|| "no limit".to_owned(), |n| n.to_string())),
         text(window.window_ms.map_or_else(String::new, |ms| format!("{}s", f64::from(ms) / 1000.0))),
         text(window.next_free_at.map_or_else(|| "now".to_owned(), moment)),

@@ -1,14 +1,14 @@
 //! Travelling in time: a listing as it was after an event, made by applying the events up to it, and the way back there.
 
-use adapters::event_store::StoredEvent;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use domain::access::Permission;
 use domain::hash::SnapshotHash;
 use domain::listing::{ChannelListing, ListingEvent};
-use domain::recorded::ChannelEvent;
+use domain::recorded::{ChannelEvent, Recorded};
 use maud::{Markup, html};
 use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::preview::{again, previewed};
@@ -21,10 +21,10 @@ use crate::api::reader::Reader;
 use crate::dashboard::layout::{Page, Viewer};
 use crate::dashboard::pieces::{moment, state, sync_link};
 use crate::dashboard::readable::readable;
-use crate::views::history::{LISTING, events};
+use crate::views::history::{LISTING, events, events_within};
 
-/// Events that are applied at most.
-const MOST: i64 = 20_000;
+/// Events that are in memory at a time: a listing may have any number of them.
+const BATCH: i64 = 2_000;
 
 /// The page.
 pub(in crate::dashboard) async fn page(
@@ -35,10 +35,10 @@ pub(in crate::dashboard) async fn page(
     let now = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.1;
     let before = sequence.checked_add(1).ok_or_else(|| Problem::not_found("event"))?;
     let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
-    let stored = events(&mut reader, LISTING, id, Some(before), MOST).await?;
+    let newest = events(&mut reader, LISTING, id, Some(before), 1).await?;
+    let last = newest.first().filter(|last| last.sequence == sequence).ok_or_else(|| Problem::not_found("event"))?;
+    let (listing, asked) = applied(&mut reader, id, sequence).await?;
     drop(reader);
-    let last = stored.first().filter(|last| last.sequence == sequence).ok_or_else(|| Problem::not_found("event"))?;
-    let (listing, asked) = applied(&stored)?;
     // Who may send it sees what that changes in the form; the others see it here.
     let sends = viewer.may(Permission::SyncListings) && ["active", "paused"].contains(&now.state.as_str());
     let (unit, preview) = match asked {
@@ -66,19 +66,29 @@ pub(in crate::dashboard) async fn page(
         .show(&viewer))
 }
 
-/// The state, and the newest snapshot that was asked for with its place in the journal.
-fn applied(newest_first: &[StoredEvent]) -> Result<(ChannelListing, Option<(SnapshotHash, i64)>), Problem> {
+/// The state after an event, and the newest snapshot that was asked for by then, with its place in the journal.
+async fn applied(
+    reader: &mut PgConnection,
+    id: Uuid,
+    sequence: i64,
+) -> Result<(ChannelListing, Option<(SnapshotHash, i64)>), Problem> {
     let mut listing = ChannelListing::default();
     let mut asked = None;
-    for stored in newest_first.iter().rev() {
-        let event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
-        let Ok(ChannelEvent::Listing(event)) = event else {
-            return Err(ProblemKind::Internal.because("its history cannot be read by this build; ask the operator"));
-        };
-        if let ListingEvent::SyncRequested { request, .. } | ListingEvent::SyncSkipped { request } = event.as_ref() {
-            asked = Some((request.snapshot, stored.position));
+    let mut after = 0;
+    while after < sequence {
+        let batch = events_within(&mut *reader, LISTING, id, (after, sequence), BATCH).await?;
+        let Some(newest) = batch.last() else { return Err(Problem::not_found("event")) };
+        after = newest.sequence;
+        for stored in batch {
+            let Ok(Recorded { position, event: ChannelEvent::Listing(event), .. }) = stored.into_recorded() else {
+                return Err(ProblemKind::Internal.because("its history cannot be read by this build; ask the operator"));
+            };
+            if let ListingEvent::SyncRequested { request, .. } | ListingEvent::SyncSkipped { request } = event.as_ref()
+            {
+                asked = Some((request.snapshot, position.0));
+            }
+            listing.evolve(*event);
         }
-        listing.evolve(*event);
     }
     Ok((listing, asked))
 }

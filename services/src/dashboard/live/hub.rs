@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::topic::Topic;
-use super::{Sent, watch as watching};
+use super::{Now, watch as watching};
 use crate::api::by::By;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::dashboard::Dashboard;
@@ -17,19 +18,29 @@ use crate::dashboard::levels::Levels;
 /// Streams of one process at the same time.
 const VIEWERS: usize = 2_000;
 
-/// The parts of a topic as they are now.
-pub(super) type Parts = Arc<Vec<Sent>>;
-
 /// A topic that somebody looks at.
 #[derive(Debug)]
 pub(super) struct Watched {
     /// Whose eyes it is made for: those of whoever came first, and all who look have the same rights.
     pub by: By,
-    pub parts: watch::Sender<Parts>,
+    pub now: watch::Sender<Now>,
     /// When it was made last.
     pub made_at: Option<Instant>,
     /// Something of it has changed since.
     pub touched: bool,
+}
+
+impl Watched {
+    /// It is not kept up to date since then: those who look are told.
+    pub fn stands_still(&self, since: DateTime<Utc>) {
+        self.now.send_if_modified(|now| {
+            let news = now.stale_since.is_none();
+            if news {
+                now.stale_since = Some(since);
+            }
+            news
+        });
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +62,7 @@ pub struct Live {
 /// One who looks.
 #[derive(Debug)]
 pub(super) struct Look {
-    pub parts: watch::Receiver<Parts>,
+    pub now: watch::Receiver<Now>,
     pub ended: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
@@ -70,17 +81,27 @@ impl Live {
     pub(super) fn look(&self, dashboard: &Dashboard, topic: Topic, by: By) -> Result<Look, Problem> {
         let full = |_| ProblemKind::Unavailable.because("too many look live; reload the page instead").retry_after(30);
         let place = self.viewers.clone().try_acquire_owned().map_err(full)?;
-        let mut parts = self.with_topics(|topics| {
+        let mut now = self.with_topics(|topics| {
             if !topics.running {
                 topics.running = true;
                 tokio::spawn(watching::run(dashboard.clone()));
             }
-            let fresh = || Watched { by, parts: watch::Sender::new(Parts::default()), made_at: None, touched: true };
-            topics.watched.entry(topic).or_insert_with(fresh).parts.subscribe()
+            let fresh = || Watched { by, now: watch::Sender::new(Now::default()), made_at: None, touched: true };
+            topics.watched.entry(topic).or_insert_with(fresh).now.subscribe()
         });
         // What was made between the page and its stream is news to this viewer.
-        parts.mark_changed();
-        Ok(Look { parts, ended: self.ended.clone(), _place: place })
+        now.mark_changed();
+        Ok(Look { now, ended: self.ended.clone(), _place: place })
+    }
+
+    /// No topic is kept up to date since then; each is made anew as soon as that is possible.
+    pub(super) fn stand_still(&self, since: DateTime<Utc>) {
+        self.with_topics(|topics| {
+            for watched in topics.watched.values_mut() {
+                watched.touched = true;
+                watched.stands_still(since);
+            }
+        });
     }
 
     /// Whether it is over.

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use futures::stream;
 use serde::Deserialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -20,6 +21,7 @@ use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::dashboard::Dashboard;
 use crate::dashboard::layout::Viewer;
+use crate::views::moment::moment;
 
 /// Something is sent at least this often, so that a dead connection is noticed.
 const BEAT: Duration = Duration::from_secs(15);
@@ -36,6 +38,8 @@ struct Viewing {
     api: Api,
     look: Look,
     sent: HashMap<&'static str, [u8; 32]>,
+    /// Since when the page is not kept up to date, as it was told.
+    stale: Option<DateTime<Utc>>,
     beat: Interval,
     session: Option<String>,
     looked_at: Instant,
@@ -58,7 +62,7 @@ pub(in crate::dashboard) async fn stream(
     let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (session, looked_at) = (session_cookie(&headers), Instant::now());
-    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), beat, session, looked_at };
+    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), stale: None, beat, session, looked_at };
     let greeting = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n")) });
     let changes = stream::unfold(viewing, |mut viewing| async move {
         let bytes = viewing.next().await?;
@@ -76,23 +80,36 @@ impl Viewing {
         loop {
             tokio::select! {
                 () = self.look.ended.cancelled() => return None,
-                changed = self.look.parts.changed() => {
+                changed = self.look.now.changed() => {
                     changed.ok()?;
                     let changed = self.changed();
                     if !changed.is_empty() {
-                        return self.lives().await.then_some(changed);
+                        // That it stands still may be told to anybody, and the session may not be there to be asked for.
+                        return (self.stale.is_some() || self.lives().await).then_some(changed);
                     }
                 }
-                _ = self.beat.tick() => return self.lives().await.then(|| Bytes::from_static(b": beat\n\n")),
+                _ = self.beat.tick() => {
+                    // Nor does a beat show anything: it does not wait for a database that does not answer.
+                    let lives = tokio::time::timeout(LOOK, self.lives()).await.unwrap_or(true);
+                    return lives.then(|| Bytes::from_static(b": beat\n\n"));
+                }
             }
         }
     }
 
-    /// The parts that this viewer does not have yet.
+    /// The parts that this viewer does not have yet, or that they are not kept up to date: then they come when they are again.
     fn changed(&mut self) -> Bytes {
-        let parts = self.look.parts.borrow_and_update().clone();
+        let now = self.look.now.borrow_and_update().clone();
+        let told = std::mem::replace(&mut self.stale, now.stale_since);
+        if let Some(since) = now.stale_since {
+            let news = told != now.stale_since;
+            return if news { format!("event: stale\ndata: {}\n\n", moment(since)).into() } else { Bytes::new() };
+        }
         let mut bytes = Vec::new();
-        for part in parts.iter() {
+        if told.is_some() {
+            bytes.extend_from_slice(b"event: current\ndata: live\n\n");
+        }
+        for part in now.parts.iter() {
             if self.sent.insert(part.id, part.mark) != Some(part.mark) {
                 bytes.extend_from_slice(&part.bytes);
             }

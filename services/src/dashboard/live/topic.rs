@@ -13,7 +13,8 @@ use crate::api::by::By;
 use crate::api::input::Id;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::dashboard::live::Part;
-use crate::dashboard::{Dashboard, dead_letters, listing, overview, sync, target};
+use crate::dashboard::{Dashboard, dead_letters, late, listing, overview, sync, target};
+use crate::views::behind;
 use axum::extract::State;
 
 /// A page with live parts.
@@ -102,17 +103,19 @@ impl Topic {
     }
 }
 
-/// The parts of a subject, as its page makes them.
+/// The parts of a subject, as its page makes them, and what every page has.
 pub(super) async fn parts(dashboard: &Dashboard, by: &By, subject: Subject) -> Result<Vec<Part>, Problem> {
     let api = &dashboard.api;
-    match subject {
-        Subject::Overview => overview::parts(dashboard, by).await,
-        Subject::DeadLetters => dead_letters::parts(api, by).await,
-        Subject::Target(id) => target::live(api, by, id).await,
-        Subject::Listing(id) => listing::live(dashboard, by, id).await,
+    let mut parts = match subject {
+        Subject::Overview => overview::parts(dashboard, by).await?,
+        Subject::DeadLetters => dead_letters::parts(api, by).await?,
+        Subject::Target(id) => target::live(api, by, id).await?,
+        Subject::Listing(id) => listing::live(dashboard, by, id).await?,
         Subject::Sync(id) => {
             let found = audit::get(State(api.clone()), by.clone(), Id(id)).await?.0;
-            sync::parts(dashboard, by, &found).await
+            sync::parts(dashboard, by, &found).await?
         }
-    }
+    };
+    parts.push(late::part(behind::since(api.pool()).await?));
+    Ok(parts)
 }

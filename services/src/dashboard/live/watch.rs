@@ -1,15 +1,17 @@
 //! The watch of a process: what is new in the journal, and which topics that touches. It ends when nobody looks.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use sqlx::FromRow;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::topic::{Subject, Topic, parts};
-use super::{Part, Sent};
+use super::{Live, Now, Part, Sent};
 use crate::api::by::By;
 use crate::dashboard::Dashboard;
 
@@ -17,6 +19,8 @@ use crate::dashboard::Dashboard;
 const TURN: Duration = Duration::from_millis(500);
 /// A topic is made anew at most once in this time, however fast things change.
 const AT_FIRST: Duration = Duration::from_millis(900);
+/// What takes longer than this keeps pages from being up to date.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Events that are looked at one by one; of more, every topic of all is touched.
 const MOST: i64 = 2_000;
 
@@ -45,21 +49,38 @@ pub(super) async fn run(dashboard: Dashboard) {
         turns.tick().await;
         let live = &dashboard.live;
         let looked_at = live.with_topics(|topics| {
-            topics.watched.retain(|_, watched| watched.parts.receiver_count() > 0);
+            topics.watched.retain(|_, watched| watched.now.receiver_count() > 0);
             topics.running = !topics.watched.is_empty() && !live.is_over();
             topics.running
         });
         if !looked_at {
             return;
         }
-        match touched(&dashboard, shown).await {
+        let began = Utc::now();
+        match in_time(live, touched(&dashboard, shown)).await {
             Ok(position) => shown = Some(position),
-            Err(error) => tracing::warn!(error = %error, "live pages stand still"),
+            Err(error) => {
+                tracing::warn!(error = %error, "live pages stand still");
+                live.stand_still(began);
+                continue;
+            }
         }
         for (topic, by) in due(&dashboard) {
-            make(&dashboard, topic, &by).await;
+            in_time(live, make(&dashboard, topic, &by)).await;
         }
     }
+}
+
+/// Does it to its end: a query that is dropped on its way would keep its connection all the same. Meanwhile those who look are
+/// told that they see what was before.
+async fn in_time<T>(live: &Live, work: impl Future<Output = T>) -> T {
+    let began = Utc::now();
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(PATIENCE, work.as_mut()).await {
+        return done;
+    }
+    live.stand_still(began);
+    work.await
 }
 
 /// Marks the topics that changed. Gives the position up to which they were looked through.
@@ -111,19 +132,25 @@ fn due(dashboard: &Dashboard) -> Vec<(Topic, By)> {
 }
 
 async fn make(dashboard: &Dashboard, topic: Topic, by: &By) {
+    let began = Utc::now();
     let made = match parts(dashboard, by, topic.subject).await {
         Ok(made) => made.iter().map(Part::event).collect::<Vec<Sent>>(),
         Err(problem) => {
             tracing::debug!(detail = problem.detail, "a live page cannot be made");
+            dashboard.live.with_topics(|topics| {
+                if let Some(watched) = topics.watched.get(&topic) {
+                    watched.stands_still(began);
+                }
+            });
             return;
         }
     };
     dashboard.live.with_topics(|topics| {
         if let Some(watched) = topics.watched.get(&topic) {
-            watched.parts.send_if_modified(|now| {
+            watched.now.send_if_modified(|now| {
                 let marks = |parts: &[Sent]| parts.iter().map(|part| part.mark).collect::<HashSet<_>>();
-                let changed = marks(now) != marks(&made);
-                *now = Arc::new(made);
+                let changed = now.stale_since.is_some() || marks(&now.parts) != marks(&made);
+                *now = Now { parts: Arc::new(made), stale_since: None };
                 changed
             });
         }

@@ -8,19 +8,27 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::api::problem::Problem;
-use crate::dashboard::pieces::moment;
-use crate::views::history::{TARGET, events};
+use crate::dashboard::pieces::{empty, moment};
+use crate::views::history::{TARGET, events_but};
 
 /// Changes that are shown.
 const SHOWN: i64 = 30;
+/// How its channel answers is shown elsewhere, and may change far more often than all the rest.
+const HEALTH: &str = "HealthChanged";
 
-/// The newest first. How its channel answers is shown elsewhere.
+/// The newest first.
 pub(super) async fn changes(reader: &mut PgConnection, id: Uuid) -> Result<Vec<StoredEvent>, Problem> {
-    Ok(events(reader, TARGET, id, None, SHOWN).await?)
+    Ok(events_but(reader, TARGET, id, HEALTH, SHOWN).await?)
 }
 
 /// As a list of sentences.
 pub(super) fn list(changes: &[StoredEvent]) -> Markup {
+    if changes.is_empty() {
+        return empty(
+            "Nothing was changed",
+            "Who makes it, configures it, pauses it or rotates its secret stands here.",
+        );
+    }
     let rows = changes.iter().filter_map(|stored| {
         let event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
         let what = match event {

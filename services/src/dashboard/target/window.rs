@@ -24,7 +24,11 @@ pub(super) fn show(windows: &[Window]) -> Markup {
 }
 
 fn one(window: &Window) -> Markup {
-    let name = if window.scope.starts_with("target:") { "Target" } else { "Account at the channel" };
+    let name = match window.scope.split_once(':') {
+        Some(("target", _)) => "Target",
+        Some(("egress", _)) => "Address that calls leave from",
+        _ => "Account at the channel",
+    };
     html! { div.window {
         h3 { (name) }
         @match (window.requests, window.window_ms) {
@@ -32,10 +36,10 @@ fn one(window: &Window) -> Markup {
                 p { strong { (window.in_use) " of " (requests) } " requests in any " (span(i64::from(window_ms))) }
                 meter min="0" max=(requests) value=(window.in_use) aria-label=(format!("{name}: requests in the window")) {}
             }
-            _ => p { "No limit is set; " (window.in_use) " calls hold a slot." },
+            _ => p { "No limit is set" },
         }
         @if let Some(until) = window.paused_until { p.warn { "Paused by the channel until " (moment(until)) } }
         @else if let Some(at) = window.next_free_at { p.quiet { "The next slot comes back at " (moment(at)) } }
-        @else { p.quiet { "All slots are free" } }
+        @else if window.requests.is_some() { p.quiet { "All slots are free" } }
     } }
 }

@@ -92,6 +92,8 @@ pub struct SyncStory {
     pub supersedes: Option<SyncId>,
     /// The one that took its place.
     pub superseded_by: Option<SyncId>,
+    /// Every section is to be sent: somebody asked for it, or for one that had not ended and whose place it took.
+    pub forced: bool,
     /// When its creating call was about to be made.
     pub creation_at: Option<DateTime<Utc>>,
     /// Every attempt.
@@ -100,6 +102,14 @@ pub struct SyncStory {
     pub end: Option<End>,
     /// What the channel was known to have before its first attempt.
     pub known: Option<KnownSections>,
+}
+
+impl SyncStory {
+    /// The sections that had to be sent when it was asked for.
+    pub fn needs(&self) -> Vec<Section> {
+        let request = &self.request;
+        if self.forced { request.sections.keys().copied().collect() } else { request.needs.clone() }
+    }
 }
 
 /// What became of a listing.
@@ -227,6 +237,7 @@ impl History {
             self.bodies.insert((*section, *hash), request.snapshot);
         }
         let at = recorded.recorded_at;
+        let forced = request.cause.forces() || self.listing.pending().is_some_and(|pending| pending.forced);
         self.syncs.push_back(SyncStory {
             request: request.clone(),
             metadata: recorded.metadata.clone(),
@@ -235,6 +246,7 @@ impl History {
             skipped,
             supersedes,
             superseded_by: None,
+            forced,
             creation_at: None,
             attempts: Vec::new(),
             end: skipped.then_some(End { outcome: SyncOutcome::SkippedUnchanged, at, reason: None }),
@@ -257,10 +269,12 @@ impl History {
     ) {
         let known = self.known.clone();
         let accepted = self.listing.accepted().sections.clone();
-        let (existed, verified) = (self.listing.external_id().is_some(), self.listing.must_verify());
+        // As the dispatcher works it out: see `needs` and `verify_first` there.
+        let existed = self.listing.external_id().is_some();
+        let verified = self.listing.must_verify() || attempt.takes_over;
         let Some(story) = self.story(attempt.sync_id) else { return };
         story.known.get_or_insert(known);
-        let all = !existed || story.request.cause.forces();
+        let all = !existed || story.forced || attempt.takes_over;
         let differs = |(section, hash): (&Section, &PayloadHash)| {
             (all || accepted.get(section) != Some(hash)).then_some(*section)
         };
@@ -277,3 +291,6 @@ impl History {
 fn class_of(attempt: &SyncAttempt) -> OutcomeClass {
     if attempt.rejected.is_empty() { OutcomeClass::Accepted } else { OutcomeClass::AcceptedWithRejections }
 }
+
+#[cfg(test)]
+mod sections;

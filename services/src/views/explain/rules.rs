@@ -28,6 +28,8 @@ pub enum Rule {
     },
     /// Somebody asked for it, so every section is sent, whatever the channel has.
     Forced,
+    /// Somebody asked for an earlier one, which had not ended when its place was taken: every section is sent.
+    StaysForced,
     /// Latest wins: a later sync took its place.
     CoalescedInto {
         /// The later one.
@@ -74,6 +76,11 @@ pub enum Rule {
         due_at: Option<DateTime<Utc>>,
         /// It did not burn an attempt: a rate limit, or refused credentials.
         free: bool,
+    },
+    /// An attempt before this one ended without a word. Nobody knew what the channel had, so everything was to be sent.
+    TookOver {
+        /// When this one began.
+        at: DateTime<Utc>,
     },
     /// The attempts ran out.
     Exhausted {
@@ -147,7 +154,7 @@ pub(super) fn rules(story: &SyncStory, explained: &ExplainedSync, waited: &Waite
     if story.skipped {
         rules.push(Rule::SkippedUnchanged { at_attempt: false });
     } else if explained.forced {
-        rules.push(Rule::Forced);
+        rules.push(if story.request.cause.forces() { Rule::Forced } else { Rule::StaysForced });
     }
     if let Some(earlier) = story.supersedes {
         rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
@@ -164,6 +171,9 @@ pub(super) fn rules(story: &SyncStory, explained: &ExplainedSync, waited: &Waite
         rules.push(Rule::Created { at });
     }
     for told in &story.attempts {
+        if told.attempt.takes_over {
+            rules.push(Rule::TookOver { at: told.attempt.started_at });
+        }
         match (told.class, told.due_at) {
             (None, _) => rules.push(Rule::SkippedUnchanged { at_attempt: true }),
             (Some(class), Some(due_at)) => rules.push(Rule::Retried {

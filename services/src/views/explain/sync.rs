@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
-use domain::channel::{RejectedPart, Section};
+use domain::channel::RejectedPart;
 use domain::difference::Differences;
 use domain::mapping;
 use domain::outcome::{OutcomeClass, SyncOutcome};
@@ -165,10 +165,6 @@ pub(super) fn outcome(story: &SyncStory, target: &Settings) -> SyncOutcome {
     story.end.as_ref().map_or(open, |end| end.outcome)
 }
 
-fn names(sections: &[Section]) -> Vec<&'static str> {
-    sections.iter().map(|section| section.as_str()).collect()
-}
-
 /// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet.
 pub(super) async fn explained(
     story: &SyncStory,
@@ -205,8 +201,8 @@ pub(super) async fn explained(
             causation_id: metadata.causation_id,
             traceparent: metadata.traceparent.clone(),
         },
-        needs: names(&request.needs),
-        forced: request.cause.forces(),
+        needs: story.needs().iter().map(|section| section.as_str()).collect(),
+        forced: story.forced,
         compared_with,
         differences,
         differences_missing,

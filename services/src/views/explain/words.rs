@@ -8,6 +8,9 @@ use super::{About, Explanation};
 use crate::views::holds::Holder;
 use crate::views::moment::moment;
 
+/// What is the account's or an address's stands in no journal.
+const SHARED: &str = "a window that its target shares with others, full or paused by the channel";
+
 fn seconds(ms: i64) -> String {
     if ms < 1_000 {
         return format!("{ms} ms");
@@ -120,6 +123,10 @@ fn rule(rule: &Rule) -> String {
             "Skipped as unchanged: nothing differed any more when its turn came, so nothing was sent.".to_owned()
         }
         Rule::Forced => "Every section is sent, whatever the channel has: somebody asked for it.".to_owned(),
+        Rule::StaysForced => {
+            "Every section is sent, whatever the channel has: somebody asked for an earlier sync that had not ended."
+                .to_owned()
+        }
         Rule::CoalescedInto { sync_id, attempted: false } => {
             format!("Coalesced into sync {sync_id}, which took its place before it was sent.")
         }
@@ -155,6 +162,10 @@ fn rule(rule: &Rule) -> String {
             let (next, due) = (attempt + 1, moment(*due_at));
             format!("Attempt {attempt} of {of} ended {class}: retry {next} of {of} was due {due}.")
         }
+        Rule::TookOver { at } => {
+            let began = moment(*at);
+            format!("Before the attempt that began {began} one ended without a word, so everything was to be sent.")
+        }
         Rule::Exhausted { of } => format!("All {of} attempts failed, so it is not tried again by itself."),
         Rule::Created { at } => format!("The listing was about to be created at the channel at {}.", moment(*at)),
         Rule::LeftOut { parts: 1 } => "1 part was left out.".to_owned(),
@@ -177,7 +188,7 @@ fn waited_again(wait: &WaitedAgain) -> String {
     if wait.held_ms > 0 || wait.ms - full_ms - token_ms < SHORT_MS {
         return format!("{known}.");
     }
-    let rest = "is not recorded: its place among others, or a window that its target shares with others";
+    let rest = format!("is not recorded: its place among others, or {SHARED}");
     match full_ms {
         0 => {
             format!("{known}. Recorded calls held at most {calls_before} of {window} slots; what took the time {rest}.")
@@ -202,7 +213,7 @@ fn was_full(full_ms: i64, (window, window_ms): (u32, u32)) -> Option<String> {
 /// where the window was never full.
 fn unknown(circuit_known: bool, room: Option<(i64, u32)>) -> String {
     let none = if circuit_known {
-        "no pause and no open circuit is recorded of that time, so"
+        "no pause and no open circuit is recorded of that time;"
     } else {
         "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
     };
@@ -212,7 +223,9 @@ fn unknown(circuit_known: bool, room: Option<(i64, u32)>) -> String {
         }
         None => ("For the rest: ".to_owned(), "rest"),
     };
-    format!("{room}{none} its place in the queue, or that no dispatcher ran, took the {time}.")
+    format!(
+        "{room}{none} what took the {time} is not recorded: its place among others, {SHARED}, or that no dispatcher ran."
+    )
 }
 
 fn held_by(held: &Held) -> String {
@@ -295,6 +308,11 @@ mod tests {
         assert!(
             room.contains("no pause and no open circuit is recorded of that time")
                 && room.contains("at most 3 of its 12")
+        );
+        assert!(
+            room.contains(
+                "what took the time is not recorded: its place among others, a window that its target shares"
+            )
         );
         assert!(told(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
     }

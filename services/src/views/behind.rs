@@ -1,0 +1,24 @@
+//! Since when the read models do not show all of the journal: a projector that is late, or not there.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+/// A moment behind is how read models are.
+const LATE: Duration = Duration::from_secs(5);
+
+const SINCE: &str = "
+WITH shown AS MATERIALIZED (
+    SELECT coalesce(min(coalesce(c.position, 0)), 0) AS position
+    FROM unnest($1::text[]) AS n (name) LEFT JOIN projection_checkpoints AS c ON c.name = n.name
+), unseen AS MATERIALIZED (
+    SELECT recorded_at FROM events WHERE position > (SELECT position FROM shown) ORDER BY position LIMIT 1
+)
+SELECT recorded_at FROM unseen WHERE recorded_at < now() - make_interval(secs => $2)";
+
+/// When the first event was appended that a read model does not show; `None` where they show all but the newest seconds.
+pub async fn since(pool: &PgPool) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    let names: Vec<&'static str> = projections::all().iter().map(|projection| projection.name()).collect();
+    sqlx::query_scalar(SINCE).bind(names).bind(LATE.as_secs_f64()).fetch_optional(pool).await
+}

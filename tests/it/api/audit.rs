@@ -1,0 +1,101 @@
+//! The audit of an organisation that has had more syncs than are looked through for a page.
+
+use end_to_end::api::Api;
+use end_to_end::world::{ORG, World};
+use serde_json::Value;
+
+/// Syncs that there are: 20,000 are looked through for a page.
+const SYNCS: i64 = 20_300;
+
+/// Of ten units in three accounts, one a second; the third, fourth and fifth were rejected. The 10,000th is 15 s early, by a
+/// clock that was set. Another organisation has as many, between them.
+async fn fill(world: &World) -> anyhow::Result<()> {
+    sqlx::query(
+        "WITH written AS (
+            INSERT INTO outbound_audit (sync_id, listing_id, idempotency_key, org_id, account_id, target_id, unit_id, ordinal,
+                cause, revision, snapshot, needs, outcome, attempts, created_by, credential, correlation_id, requested_at,
+                finished_at, position, updated_position)
+            SELECT gen_random_uuid(), ('00000000-0000-7000-8000-' || lpad((n % 10)::text, 12, '0'))::uuid,
+                decode(lpad(to_hex(n * 2 + other), 64, '0'), 'hex'), CASE other WHEN 0 THEN $1 ELSE 'elsewhere' END,
+                'account-' || least(n % 10, 2), '00000000-0000-7000-8000-00000000000a'::uuid, 'villa-00' || n % 10, n,
+                'unit_changed', n, decode(lpad('', 64, '0'), 'hex'), '{rates}',
+                CASE WHEN n BETWEEN 3 AND 5 THEN 'rejected' ELSE 'accepted' END, 1, 'service:intake', 'service',
+                gen_random_uuid(), at, at, n * 2 + other, n * 2 + other
+            FROM generate_series(1, $2) AS n, generate_series(0, 1) AS other,
+                LATERAL (SELECT timestamptz '2026-01-01T00:00:00Z'
+                    + make_interval(secs => CASE n WHEN 10000 THEN 9985 ELSE n END) AS at) AS clock
+         ), linked AS (
+            INSERT INTO channel_listings (listing_id, org_id, account_id, unit_id, target_id, state, generation, linked_by,
+                linked_at, version, updated_at, position)
+            SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, $1, 'account-' || least(n, 2), 'villa-00' || n,
+                '00000000-0000-7000-8000-00000000000a'::uuid, 'active', 1, 'test', now(), 1, now(), 1
+            FROM generate_series(0, 9) AS n
+         )
+         INSERT INTO projection_checkpoints (name, position) VALUES ('outbound_audit', $2 * 2 + 1)
+         ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position",
+    )
+    .bind(ORG)
+    .bind(SYNCS)
+    .execute(&world.pool)
+    .await?;
+    sqlx::query("ANALYZE outbound_audit").execute(&world.pool).await?;
+    Ok(())
+}
+
+/// Numbers of the syncs of each page.
+async fn pages(api: &Api, filter: &str) -> anyhow::Result<Vec<Vec<i64>>> {
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("/api/channels/audit?{filter}{cursor}")).await?.expect(200)?.json();
+        let items = page["items"].as_array().into_iter().flatten();
+        pages.push(items.filter_map(|sync| sync["revision"].as_i64()).collect());
+        let Some(next) = page["next_cursor"].as_str() else { return Ok(pages) };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+/// Numbers of the syncs of an export.
+async fn exported(api: &Api, filter: &str) -> anyhow::Result<Vec<i64>> {
+    let lines = api.get(&format!("/api/channels/audit/export?{filter}")).await?.expect(200)?.text;
+    let sync = |line: &str| serde_json::from_str::<Value>(line).ok().and_then(|sync| sync["revision"].as_i64());
+    Ok(lines.lines().filter_map(sync).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sync_is_found_by_every_filter_however_many_there_are() -> anyhow::Result<()> {
+    let world = World::new(&[8126]).await?;
+    fill(&world).await?;
+    let service = world.serve_with("api", &["--api-rate", "10000"])?;
+    let anybody = Api::of(&service).await?;
+    let all = anybody.as_caller(&world, ORG, None, "viewer")?;
+
+    // The page that has none of them says where to go on; the last one does not.
+    assert_eq!(pages(&all, "outcome=rejected").await?, [vec![], vec![5, 4, 3]]);
+    assert_eq!(exported(&all, "outcome=rejected").await?, [3, 4, 5]);
+    assert_eq!(exported(&all, "").await?, (1..=SYNCS).collect::<Vec<_>>());
+
+    // A span of time is walked alone: what is before and after it makes no further page.
+    let span = "since=2026-01-01T02:46:20Z&until=2026-01-01T02:46:26Z";
+    assert_eq!(pages(&all, span).await?, [vec![10_000, 9_985, 9_984, 9_983, 9_982, 9_981, 9_980]]);
+    let in_fours = pages(&all, &format!("{span}&limit=4")).await?;
+    assert_eq!(in_fours, [vec![10_000, 9_985, 9_984, 9_983], vec![9_982, 9_981, 9_980]]);
+    assert_eq!(exported(&all, span).await?, [9_980, 9_981, 9_982, 9_983, 9_984, 9_985, 10_000]);
+    assert_eq!(exported(&all, "until=2026-01-01T00:00:04Z").await?, [1, 2, 3]);
+    assert_eq!(pages(&all, "since=2027-01-01T00:00:00Z").await?, [Vec::<i64>::new()]);
+
+    let of_unit: Vec<i64> = (1..=SYNCS).rev().filter(|n| n % 10 == 7).collect();
+    assert_eq!(pages(&all, "unit_id=villa-007&limit=500").await?.concat(), of_unit);
+    assert_eq!(pages(&all, "unit_id=villa-003&outcome=rejected").await?, [vec![3]]);
+
+    // One account, and two whose syncs are merged.
+    let one = anybody.as_caller(&world, ORG, Some("account-1"), "viewer")?;
+    assert_eq!(exported(&one, "").await?, (1..=SYNCS).filter(|n| n % 10 == 1).collect::<Vec<_>>());
+    assert_eq!(pages(&one, "outcome=rejected").await?, [Vec::<i64>::new()]);
+    let grant = format!("token --subject two --org {ORG} --role viewer --account account-0 --account account-1");
+    let two = anybody.with_token(world.run(&grant.split(' ').collect::<Vec<_>>())?.1.trim());
+    assert_eq!(exported(&two, "").await?, (1..=SYNCS).filter(|n| n % 10 < 2).collect::<Vec<_>>());
+    let of_span = "since=2026-01-01T00:00:09Z&until=2026-01-01T00:00:22Z&limit=2";
+    assert_eq!(pages(&two, of_span).await?, [vec![21, 20], vec![11, 10]]);
+    drop(service);
+    world.close().await
+}

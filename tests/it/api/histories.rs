@@ -1,0 +1,78 @@
+//! What pages tell of long histories: as much of the past as there is, and what somebody changed beside what changes by itself.
+
+use std::time::Duration;
+
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::unit::unit;
+use end_to_end::world::{ORG, World};
+use uuid::Uuid;
+
+/// Appends events to an aggregate, each by its number from 1.
+async fn append(world: &World, id: Uuid, count: i64, event_type: &str, payload: &str) -> anyhow::Result<()> {
+    sqlx::query(&format!(
+        "INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
+                             event_version, payload, metadata)
+         SELECT gen_random_uuid(), e.org_id, e.account_id, e.aggregate_type, e.aggregate_id, e.sequence + n,
+                {event_type}, '1.0', {payload}, e.metadata
+         FROM (SELECT * FROM events WHERE aggregate_id = $1 ORDER BY sequence DESC LIMIT 1) AS e,
+              generate_series(1, $2::bigint) AS n"
+    ))
+    .bind(id.to_string())
+    .bind(count)
+    .execute(&world.pool)
+    .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_the_past_is_right_however_long_the_history_is() -> anyhow::Result<()> {
+    const MORE: i64 = 20_500;
+    let world = World::new(&[8180]).await?;
+    let target = world.target(8180, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    world.drained(Duration::from_secs(30)).await?;
+    drop(service);
+    let external: String =
+        sqlx::query_scalar("SELECT external_id FROM channel_listings").fetch_one(&world.pool).await?;
+    let before = world.count("SELECT max(sequence) FROM events WHERE aggregate_type = 'ChannelListing'").await?;
+    // Paused by every odd one, resumed by every even one.
+    let event_type = "CASE n % 2 WHEN 1 THEN 'ListingPaused' ELSE 'ListingResumed' END";
+    let payload = "CASE n % 2 WHEN 1 THEN jsonb '{\"ListingPaused\": {\"reason\": \"test\"}}'
+        ELSE jsonb '{\"ListingResumed\": {}}' END";
+    append(&world, listing.0, MORE, event_type, payload).await?;
+
+    let service = world.serve("api")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    for (further, state) in [(MORE - 1, "paused"), (MORE, "active"), (0, "active")] {
+        let path = format!("/listings/{listing}/at/{}", before + further);
+        let page = owner.get(&path).await?.expect(200)?.text;
+        let then = page.split("The listing then").nth(1).unwrap_or_default();
+        assert!(then.contains(&format!("<dd>{external}</dd>")) && !then.contains("not created yet"), "{path}: {then}");
+        assert!(then.contains(&format!(">{state}</span>")), "{path}: {then}");
+        assert!(then.contains("What was wanted then"), "{path}: {then}");
+    }
+    owner.get(&format!("/listings/{listing}/at/{}", before + MORE + 1)).await?.expect(404)?;
+    owner.get(&format!("/listings/{listing}/at/0")).await?.expect(404)?;
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_whose_health_changes_all_the_time_keeps_the_history_of_its_settings() -> anyhow::Result<()> {
+    let world = World::new(&[8181]).await?;
+    let target = world.target(8181, RateLimit::new(100, 1_000)?).await?;
+    let payload = "jsonb_build_object('HealthChanged', jsonb_build_object('reason', 'test',
+        'from', CASE n % 2 WHEN 1 THEN 'unknown' ELSE 'healthy' END, 'to', CASE n % 2 WHEN 1 THEN 'healthy' ELSE 'unknown' END))";
+    append(&world, target.0, 200, "'HealthChanged'", payload).await?;
+    let service = world.serve("api")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let page = viewer.get(&format!("/targets/{target}")).await?.expect(200)?.text;
+    let changed = page.split("What was changed").nth(1).unwrap_or_default();
+    assert!(changed.contains("Made, with a limit of 100/1s"), "{changed}");
+    drop(service);
+    world.close().await
+}
