@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use domain::ids::TargetId;
+use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
-use end_to_end::unit::{described, names, unit};
+use end_to_end::process::Process;
+use end_to_end::unit::{all_described, described, names, unit};
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 fn level<'a>(levels: &'a Value, name: &str) -> &'a Value {
@@ -63,5 +68,160 @@ async fn levels_are_told_by_what_happened_and_are_silent_where_nothing_did() -> 
     let foreign = foreign.get("/api/channels/service-levels").await?.expect(200)?.json();
     assert_eq!(level(&foreign, "sync_failures")["value"], Value::Null);
     drop(service);
+    world.close().await
+}
+
+/// The promises that do not hold, of which the command line, its exit code and the API tell alike; and all that was told.
+async fn broken(world: &World, own: &Api) -> anyhow::Result<(Vec<String>, Value)> {
+    let names = |told: &Value| -> Vec<String> {
+        let levels = told["levels"].as_array().into_iter().flatten().filter(|level| level["holds"] == false);
+        levels.filter_map(|level| level["name"].as_str().map(str::to_owned)).collect()
+    };
+    let (code, printed, said) = world.run(&["--output", "json", "levels", "--org", ORG])?;
+    let told: Value = serde_json::from_str(&printed)?;
+    let by_api = own.get("/api/channels/service-levels").await?.expect(200)?.json();
+    assert_eq!(names(&told), names(&by_api), "{told}\n{by_api}");
+    assert_eq!(code, i32::from(!names(&told).is_empty()), "{said}");
+    Ok((names(&told), told))
+}
+
+async fn change(world: &World, sql: &str) -> anyhow::Result<()> {
+    let changed = sqlx::query(sql).execute(&world.pool).await?.rows_affected();
+    anyhow::ensure!(changed > 0, "it changed nothing: {sql}");
+    Ok(())
+}
+
+async fn overview(own: &Api) -> anyhow::Result<String> {
+    Ok(own.send_text(Method::GET, "/", &[("accept", "text/html")], String::new()).await?.expect(200)?.text)
+}
+
+/// A world in which every promise holds, a replay's too.
+struct Held {
+    world: World,
+    own: Api,
+    /// It answers the API and does nothing else.
+    front: Process,
+    rest: Process,
+    target: TargetId,
+    units: Vec<String>,
+    /// The first sync of the first unit, which was replayed.
+    first: String,
+}
+
+async fn where_all_hold(account: u64) -> anyhow::Result<Held> {
+    let world = World::new(&[account]).await?;
+    let front = world.serve("api")?;
+    let own = Api::of(&front).await?.as_caller(&world, ORG, None, "viewer")?;
+    let rest = world.serve("intake,relay,projector,dispatcher")?;
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    let units = names(4);
+    let listings = world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(4, 1).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let first: String = sqlx::query_scalar("SELECT sync_id::text FROM outbound_audit WHERE listing_id = $1")
+        .bind(listings[0].0)
+        .fetch_one(&world.pool)
+        .await?;
+    let replay = ["listing", "replay", &listings[0].to_string(), "--sync-id", &first, "--reason", "a test"];
+    let (code, _, said) = world.run(&replay)?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(60)).await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert!(which.is_empty(), "{told}");
+    Ok(Held { world, own, front, rest, target, units, first })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_were_refused_and_syncs_that_came_late_are_told_as_broken_each_alone() -> anyhow::Result<()> {
+    let Held { world, own, mut rest, target, units, front, .. } = where_all_hold(8161).await?;
+    // Four, of some thirty calls.
+    let refusing = json!({"kind": "rate_limited", "retry_after_s": 1, "method": "PUT", "count": 4});
+    world.sandbox.fault(refusing).await?;
+    world.publish(&all_described(&units, 2, "Other words.")).await?;
+    world.taken(4, 2).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["throttled_calls"], "{told}");
+    change(&world, "UPDATE sync_activity SET throttled = 0").await?;
+
+    anyhow::ensure!(rest.stopped().await?, "{}", rest.printed());
+    let base = world.serve("intake,relay,projector")?;
+    world.publish(&all_described(&units, 3, "Further words.")).await?;
+    world.taken(4, 3).await?;
+    wait_until("the syncs wait", Duration::from_secs(30), || async {
+        let queued = world.count("SELECT count(*) FROM sync_queue").await?;
+        let asked = world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'pending'").await?;
+        Ok(if (queued, asked) == (4, 4) { Ok(()) } else { Err(format!("{queued} queued, {asked} pending")) })
+    })
+    .await?;
+    assert_eq!(broken(&world, &own).await?.0, [""; 0]);
+    change(&world, "UPDATE sync_queue SET requested_at = requested_at - interval '6 minutes'").await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["syncs_in_time"], "{told}");
+    let waiting = level(&told, "syncs_in_time").clone();
+    let lifecycle = async |command: TargetCommand, now: &str| {
+        world.commands().target(target, command, &world.metadata(target)?).await?;
+        let sql = format!("SELECT count(*) FROM channel_targets WHERE lifecycle = '{now}'");
+        wait_until("the read model shows it", Duration::from_secs(30), || async {
+            Ok(if world.count(&sql).await? == 1 { Ok(()) } else { Err(format!("it is not {now}")) })
+        })
+        .await
+    };
+    lifecycle(TargetCommand::Pause { reason: "a test".to_owned() }, "paused").await?;
+    assert_eq!(broken(&world, &own).await?.0, [""; 0], "what an operator holds back is not late");
+    lifecycle(TargetCommand::Resume, "active").await?;
+    let late = "UPDATE outbound_audit SET requested_at = requested_at - interval '6 minutes' WHERE outcome = 'pending'";
+    change(&world, late).await?;
+    let dispatcher = world.serve("dispatcher")?;
+    world.drained(Duration::from_secs(60)).await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["syncs_in_time"], "{told}");
+    let ended = level(&told, "syncs_in_time");
+    assert_eq!((&ended["value"], &ended["observed"]), (&waiting["value"], &json!(13)), "four of them: {ended}");
+    drop((dispatcher, base, front));
+    world.close().await
+}
+
+/// By the times and rows that stand in the database: nobody waits for ten minutes here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_replay_a_late_read_model_and_a_hole_in_the_audit_are_told_as_broken_each_alone() -> anyhow::Result<()> {
+    let Held { world, own, mut rest, first, front, .. } = where_all_hold(8162).await?;
+    assert!(!overview(&own).await?.contains(">broken<"));
+    anyhow::ensure!(rest.stopped().await?, "{}", rest.printed());
+    let slow = "UPDATE outbound_audit SET finished_at = finished_at + interval '11 minutes' WHERE cause = 'replayed'";
+    change(&world, slow).await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["snapshot_replay"], "{told}");
+    change(&world, &slow.replace('+', "-")).await?;
+
+    // One read model of all has not seen the last event, which is half a minute old.
+    let older = "UPDATE events SET recorded_at = recorded_at - interval '30 seconds'
+                 WHERE position = (SELECT max(position) FROM events)";
+    change(&world, older).await?;
+    let seen_but = |unseen: u8| {
+        format!(
+            "UPDATE projection_checkpoints SET position = (SELECT max(position) - {unseen} FROM events)
+             WHERE name = 'target_health'"
+        )
+    };
+    assert_eq!(broken(&world, &own).await?.0, [""; 0], "it was seen");
+    change(&world, &seen_but(1)).await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["read_models"], "{told}");
+    // What the dashboard shows may be some seconds old.
+    wait_until("the dashboard shows it", Duration::from_secs(20), || async {
+        Ok(if overview(&own).await?.contains(">broken<") { Ok(()) } else { Err("it shows none".to_owned()) })
+    })
+    .await?;
+    change(&world, &seen_but(0)).await?;
+
+    for table in ["outbound_attempts", "outbound_audit"] {
+        change(&world, &format!("DELETE FROM {table} WHERE sync_id = '{first}'")).await?;
+    }
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["audit_coverage"], "{told}");
+    assert_eq!(level(&told, "audit_coverage")["observed"], 5, "the jobs of the journal: {told}");
+    drop(front);
     world.close().await
 }

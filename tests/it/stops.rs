@@ -139,14 +139,24 @@ async fn ask(apis: &[Api; 2], kind: usize, turn: usize, target: &str) -> anyhow:
 }
 
 const ROLES: [&str; 6] = ["api", "intake", "relay", "projector", "dispatcher", "health"];
-const WINDOW_US: u64 = 1_000_000;
+/// Long beside what a busy machine adds to each turn of it.
+const WINDOW_MS: u32 = 2_000;
+const WINDOW_US: u64 = WINDOW_MS as u64 * 1_000;
 const LIMIT: u32 = 12;
+/// After a call its slot comes back a window, the answer (60 ms at the most, below) and a margin of 50 ms later. Where all
+/// twelve are used at once, nobody may call for so long.
+const TURN_US: u64 = WINDOW_US + 110_000;
+
+/// Checks are called by a lane of their own: they go on where syncs do not.
+fn is_of_a_sync(call: &Value) -> bool {
+    !(call["method"] == "GET" && call["path"] == "/v1/listings" && call["query"] == "limit=1")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heavy_a_rolling_restart_under_load_fails_no_request_and_leaves_no_window_idle() -> anyhow::Result<()> {
     let world = World::new(&[8310]).await?;
     world.sandbox.fault(json!({ "kind": "latency", "min_ms": 5, "max_ms": 60 })).await?;
-    let target = world.target(8310, RateLimit::new(LIMIT, 1_000)?).await?;
+    let target = world.target(8310, RateLimit::new(LIMIT, WINDOW_MS)?).await?;
     let start = |role: &str| world.serve(role);
     let mut roles: Vec<[Process; 2]> =
         ROLES.iter().map(|role| Ok([start(role)?, start(role)?])).collect::<anyhow::Result<_>>()?;
@@ -197,19 +207,23 @@ async fn heavy_a_rolling_restart_under_load_fails_no_request_and_leaves_no_windo
     let ended_us = world.sandbox.arrivals(8310).await?.iter().filter_map(|call| call["at_us"].as_u64()).max();
     assert!(asked > 50, "{asked} requests");
     assert!(world.count("SELECT count(*) FROM sync_queue").await? > 0, "there was work all the time");
-    let mut times: Vec<u64> =
-        world.sandbox.arrivals(8310).await?.iter().filter_map(|call| call["at_us"].as_u64()).collect();
-    times.sort_unstable();
     let (began, ended) = began_us.zip(ended_us).expect("there were calls");
-    let during: Vec<u64> = times.into_iter().filter(|at| (began..=ended).contains(at)).collect();
-    let longest = during.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    let calls = world.sandbox.arrivals(8310).await?;
+    let at = |call: &Value| call["at_us"].as_u64().filter(|at| (began..=ended).contains(at));
+    let used_slots = calls.iter().filter_map(at).count();
+    let mut of_syncs: Vec<u64> = calls.iter().filter(|call| is_of_a_sync(call)).filter_map(at).collect();
+    of_syncs.extend([began, ended]);
+    of_syncs.sort_unstable();
+    let longest = of_syncs.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
     let windows = (ended - began) as f64 / WINDOW_US as f64;
-    let used = during.len() as f64 / windows / f64::from(LIMIT);
+    let used = used_slots as f64 / windows / f64::from(LIMIT);
     println!("{asked} requests; {windows:.0} windows, {used:.3} of the budget used, longest silence {longest} us");
-    assert!(longest < 2 * WINDOW_US, "a window was idle: no call for {longest} us");
-    // Of an idle machine it is 0.9; what else runs beside the suite may take half of it.
-    assert!(used > 0.4, "the windows were used to {used:.3}");
-    let summary = world.sandbox.get("/summary?window_ms=1000").await?;
+    // Slots that came back and lay idle for a whole window are a turn and a window without a call. Half a window of that, a
+    // second, is for a machine with more to do than it has cores.
+    assert!(longest < TURN_US + WINDOW_US / 2, "a window was idle: no sync had a call for {longest} us");
+    // Of an idle machine it is 0.9 and more; the same second in every turn leaves two thirds of that.
+    assert!(used > 0.6, "the windows were used to {used:.3}");
+    let summary = world.sandbox.get(&format!("/summary?window_ms={WINDOW_MS}")).await?;
     assert!(summary["accounts"]["8310"]["worst_window"].as_u64() <= Some(u64::from(LIMIT)), "{summary}");
     // The rest of it at another pace.
     let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "200/1s"])?;

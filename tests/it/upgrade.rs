@@ -4,15 +4,18 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use adapters::nats::Nats;
 use anyhow::{Context as _, ensure};
 use domain::window::RateLimit;
 use end_to_end::nats_server;
 use end_to_end::process::Process;
-use end_to_end::unit::{described, names, unit};
+use end_to_end::unit::{all_described, described, names, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::{Beginning, World};
+use end_to_end::world::{Beginning, ORG, World};
 use serde_json::Value;
 
 const ACCOUNT: u64 = 8500;
@@ -25,6 +28,35 @@ fn unpacked(name: &str) -> anyhow::Result<Vec<u8>> {
     let output = Command::new("gzip").arg("-dc").arg(left_behind(name)).output()?;
     ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(output.stdout)
+}
+
+/// Changes these units in turn, some twenty times a second, until it is told that the upgrade is over. Gives the last revision,
+/// which each of them has then. It is of no build: subjects and bodies are as they were.
+async fn change_steadily(nats: Nats, units: Vec<String>, first: u64, over: Arc<AtomicBool>) -> anyhow::Result<u64> {
+    let mut revision = first;
+    loop {
+        let is_last = over.load(Ordering::Relaxed);
+        for message in all_described(&units, revision, &format!("revision {revision}")) {
+            let unit = message["unit_id"].as_str().context("a message names its unit")?.parse()?;
+            let (subject, body) = (nats.prefix.unit_changed(&ORG.parse()?, &unit), serde_json::to_vec(&message)?);
+            nats.jetstream.publish(subject, body.into()).await?.await?;
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+        if is_last {
+            return Ok(revision);
+        }
+        revision += 1;
+    }
+}
+
+/// Waits until so many listings at the channel have this description.
+async fn described_so(world: &World, count: usize, description: &str, service: &Process) -> anyhow::Result<()> {
+    wait_until(&format!("{count} listings say {description:?}"), Duration::from_secs(90), || async {
+        let listings = world.sandbox.listings(ACCOUNT).await?;
+        let there = listings.iter().filter(|listing| listing["description"] == description).count();
+        Ok(if there == count { Ok(()) } else { Err(format!("{there} of {}\n{}", listings.len(), service.printed())) })
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +89,15 @@ async fn what_an_older_build_left_in_the_middle_is_finished_by_this_one() -> any
     let waiting = world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'pending'").await?;
     assert!(waiting > 0, "it was killed in the middle of its work");
 
+    // Nobody takes changes in until this build does: they wait in the older one's stream, and more of them come all the time.
+    let names: Vec<String> = (0..12).map(|index| format!("villa-{index:03}")).collect();
+    let (left, changing) = names.split_at(6);
+    world.publish(&all_described(left, 3, "left waiting")).await?;
+    let stream = world.nats.intake_state().await?.context("the older build's consumer is there")?;
+    assert!(stream.waiting >= 6, "{stream:?}");
+    let over = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn(change_steadily(world.nats.clone(), changing.to_vec(), 3, over.clone()));
+
     // The channel of then was at another address.
     let (code, _, said) = world.run(&["migrate"])?;
     assert_eq!(code, 0, "{said}");
@@ -64,15 +105,11 @@ async fn what_an_older_build_left_in_the_middle_is_finished_by_this_one() -> any
     let (code, _, said) = world.run(&["target", "configure", &target, "--base-url", &address])?;
     assert_eq!(code, 0, "{said}");
     let service = world.serve("")?;
-    let names: Vec<String> = (0..12).map(|index| format!("villa-{index:03}")).collect();
-    let last: Vec<Value> = names.iter().map(|name| described(name, 3, "of this build")).collect();
-    world.publish(&last).await?;
-    wait_until("each unit's last state is at the channel", Duration::from_secs(90), || async {
-        let listings = world.sandbox.listings(ACCOUNT).await?;
-        let there = listings.iter().filter(|listing| listing["description"] == "of this build").count();
-        Ok(if there == 12 { Ok(()) } else { Err(format!("{there} of {}\n{}", listings.len(), service.printed())) })
-    })
-    .await?;
+    described_so(&world, 6, "left waiting", &service).await?;
+    over.store(true, Ordering::Relaxed);
+    let last = load.await??;
+    assert!(last >= 10, "changes came all the time, six of each revision: {last}");
+    described_so(&world, 6, &format!("revision {last}"), &service).await?;
     world.drained(Duration::from_secs(60)).await?;
     assert_eq!(world.sandbox.listings(ACCOUNT).await?.len(), 12, "no listing twice");
     assert_eq!(world.sandbox.account(ACCOUNT).await?["duplicate_references"], 0);
@@ -119,7 +156,10 @@ async fn a_build_starts_again_on_the_schema_of_a_newer_one() -> anyhow::Result<(
 /// Only where `OLDER_DISTRIBUTION` is the program of an older build: tests/upgrade/README.md says how to have one.
 #[tokio::test(flavor = "multi_thread")]
 async fn heavy_an_older_build_and_this_one_work_side_by_side() -> anyhow::Result<()> {
-    let Some(older) = std::env::var_os("OLDER_DISTRIBUTION") else { return Ok(()) };
+    let Some(older) = std::env::var_os("OLDER_DISTRIBUTION") else {
+        eprintln!("skipped, as OLDER_DISTRIBUTION names no program of an older build: see tests/upgrade/README.md");
+        return Ok(());
+    };
     // The schema goes first.
     let world = World::new(&[8520]).await?;
     let start_older = |log: &str| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 
@@ -158,8 +158,17 @@ impl PostgresServer {
 
     /// Ends at once, with everything that was not written.
     pub async fn crash(&mut self) -> anyhow::Result<()> {
+        self.end(Signal::QUIT).await
+    }
+
+    /// A fast shutdown: it ends its sessions, which are told so, writes everything, and ends.
+    pub async fn shut_down(&mut self) -> anyhow::Result<()> {
+        self.end(Signal::INT).await
+    }
+
+    async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
-        let _ = process.signal(Signal::QUIT);
+        let _ = process.signal(signal);
         let process = std::sync::Mutex::new(&mut process);
         wait_until("Postgres has ended", TO_END, || async {
             let ended = process.lock().is_ok_and(|mut process| !matches!(process.ended(), Ok(None)));
@@ -173,6 +182,20 @@ impl PostgresServer {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// SIGSTOP of the server and of all its children for a while, then SIGCONT. Gives whether it ran.
+    pub async fn freeze(&self, span: Duration) -> anyhow::Result<bool> {
+        let Some(process) = &self.process else { return Ok(false) };
+        // The server first: it makes no more children then.
+        let mut frozen = Frozen::default();
+        frozen.freeze(process.id())?;
+        for child in process.children()? {
+            // It may have ended a moment ago.
+            let _ = frozen.freeze(child);
+        }
+        tokio::time::sleep(span).await;
+        Ok(true)
     }
 
     /// How far its log reaches, in bytes; of a standby, how much of it was replayed.
@@ -225,6 +248,28 @@ impl PostgresServer {
             .output()?;
         ensure!(dumped.status.success(), "pg_dump failed: {}", String::from_utf8_lossy(&dumped.stderr));
         Ok(())
+    }
+}
+
+/// Processes that are stopped. They go on when it is dropped, also where whoever waits is: what is stopped would outlive its
+/// server.
+#[derive(Debug, Default)]
+struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn freeze(&mut self, id: u32) -> anyhow::Result<()> {
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process has an id")?;
+        kill_process(pid, Signal::STOP)?;
+        self.0.push(pid);
+        Ok(())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let _ = kill_process(*pid, Signal::CONT);
+        }
     }
 }
 

@@ -71,6 +71,13 @@ impl Process {
         kill_process(pid, signal).context("the process is gone already")
     }
 
+    /// The ids of the processes that it has started and that run.
+    pub fn children(&self) -> anyhow::Result<Vec<u32>> {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        Ok(children.split_whitespace().filter_map(|child| child.parse().ok()).collect())
+    }
+
     /// How it ended; `None` while it runs.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

@@ -68,6 +68,16 @@ pub async fn inflict(world: &World, kind: FaultKind, span: Duration) -> anyhow::
             postgres.run().await?;
             ran
         }
+        FaultKind::RestartPostgres => {
+            let mut postgres = world.postgres.lock().await;
+            let ran = postgres.is_running();
+            postgres.shut_down().await?;
+            tokio::time::sleep(span).await;
+            postgres.run().await?;
+            ran
+        }
+        FaultKind::StopPostgres => world.postgres.lock().await.freeze(span).await?,
+        FaultKind::StopNats => world.nats.lock().await.freeze(span).await?,
         FaultKind::KillNats | FaultKind::WipeNats => {
             let mut nats = world.nats.lock().await;
             let ran = nats.kill();
@@ -106,7 +116,21 @@ pub async fn inflict(world: &World, kind: FaultKind, span: Duration) -> anyhow::
     if broken && let Some(who) = disturbed(kind) {
         world.note_disturbance(who, began_us);
     }
+    if broken && fails_calls(kind) {
+        world.note_call_fault(began_us);
+    }
     Ok(broken)
+}
+
+/// Whether a call to the channel may fail by it: at the channel, on its line, or because whoever waits for the answer is
+/// stopped and finds its time used up. A 429 is no failure: it burns no attempt.
+fn fails_calls(kind: FaultKind) -> bool {
+    match kind {
+        FaultKind::Sandbox(fault, _) => fault != SandboxFault::Throttles,
+        FaultKind::Break(_, Far::Channel, _) => true,
+        FaultKind::Stop(who) => who.role() == "dispatcher",
+        _ => false,
+    }
 }
 
 /// Whom it keeps from telling of its calls, or from ending them: somebody, or with `Some(None)` everybody.
@@ -114,7 +138,7 @@ fn disturbed(kind: FaultKind) -> Option<Option<Who>> {
     match kind {
         FaultKind::Stop(who) => Some(Some(who)),
         FaultKind::Break(who, Far::Postgres | Far::Channel, _) => Some(who),
-        FaultKind::CrashPostgres => Some(None),
+        FaultKind::CrashPostgres | FaultKind::RestartPostgres | FaultKind::StopPostgres => Some(None),
         _ => None,
     }
 }

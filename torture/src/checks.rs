@@ -5,6 +5,7 @@ mod calls;
 mod channel;
 mod isolation;
 mod journal;
+mod outcomes;
 mod processes;
 mod read_models;
 mod revisions;
@@ -48,8 +49,9 @@ pub async fn run(world: &World, nats: &Nats, done: &Done) -> anyhow::Result<Foun
     let calls = calls::check(world, &arrivals).await?;
     (found.check_calls, found.unknowable) = (calls.of_checks, calls.unknowable);
     found.add("calls", calls.wrong);
+    found.add("outcomes", outcomes::check(world).await?);
     found.add("revisions", revisions::check(&arrivals));
-    found.add("windows", windows::check(world).await?);
+    found.add("windows", windows::check(world, &arrivals).await?);
     let journal = journal::check(world).await?;
     (found.jobs, found.events) = (journal.jobs, journal.events);
     found.add("journal", journal.wrong);

@@ -107,7 +107,7 @@ SELECT org_id, listing_id, last_outcome, coalesce(last_detail, '') FROM channel_
 WHERE state = 'active' AND last_outcome IN ('exhausted', 'rejected', 'unauthorised')";
 
 /// Asks once more for syncs that failed five times while the channel was down, as an operator does. Gives how many there
-/// were, and what failed in a way that nothing here should lead to.
+/// were, and what failed in a way that nothing here should lead to; whether the channel was why, `checks/outcomes.rs` asks.
 pub async fn retry_exhausted(world: &World) -> anyhow::Result<(u64, Vec<String>)> {
     let failed: Vec<(String, uuid::Uuid, String, String)> = sqlx::query_as(ENDED_BADLY).fetch_all(&world.pool).await?;
     let (mut exhausted, mut wrong) = (0, Vec::new());

@@ -36,6 +36,15 @@ pub struct Disturbance {
     pub ended_us: u64,
 }
 
+/// A time in which calls to the channel could fail.
+#[derive(Debug, Clone, Copy)]
+pub struct CallFault {
+    /// In microseconds since the epoch.
+    pub began_us: u64,
+    /// The same.
+    pub ended_us: u64,
+}
+
 /// Everything that a run needs.
 pub struct World {
     /// Processes of the service; dropped first.
@@ -57,6 +66,7 @@ pub struct World {
     /// When NATS was wiped, in microseconds since the epoch.
     wipes: Plain<Vec<u64>>,
     disturbances: Plain<Vec<Disturbance>>,
+    call_faults: Plain<Vec<CallFault>>,
     environment: Vec<(String, String)>,
     folder: PathBuf,
 }
@@ -95,6 +105,7 @@ impl World {
             callers: callers?,
             wipes: Plain::default(),
             disturbances: Plain::default(),
+            call_faults: Plain::default(),
             environment: direct,
             folder: folder.to_owned(),
         };
@@ -158,6 +169,17 @@ impl World {
     pub fn disturbances_of(&self, who: Who) -> Vec<Disturbance> {
         let all = self.disturbances.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|one| one.who.is_none_or(|other| other == who)).copied().collect()
+    }
+
+    /// Notes that calls to the channel could fail since then, and can no more.
+    pub fn note_call_fault(&self, began_us: u64) {
+        let fault = CallFault { began_us, ended_us: now_us() };
+        self.call_faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    /// When calls to the channel could fail.
+    pub fn call_faults(&self) -> Vec<CallFault> {
+        self.call_faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// When NATS was wiped last; 0 where it never was.

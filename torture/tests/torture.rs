@@ -18,38 +18,67 @@ fn torture(arguments: &[&str]) -> (Value, String) {
     (summary, printed)
 }
 
+/// Faults by how their names begin: how many the plan has at least, and how many come about at least, those of the recoveries
+/// among them (one crash, wipe and filling each). A server is always there to be broken, since each fault of it waits
+/// for the one before. A process may be down already, and a rule may meet no call: more are planned than have to come.
+const FAULTS: [(&str, usize, u64); 14] = [
+    ("kill-", 6, 5),
+    ("kill-api", 1, 0),
+    ("kill-intake", 1, 0),
+    ("kill-dispatcher", 2, 1),
+    ("roll-", 2, 1),
+    ("crash-postgres", 1, 2),
+    ("restart-postgres", 1, 1),
+    ("stop-postgres", 1, 1),
+    ("stop-nats", 1, 1),
+    ("wipe-nats", 1, 2),
+    ("fill-nats", 1, 1),
+    ("fill-disk", 1, 1),
+    ("silent-", 2, 1),
+    ("channel-", 3, 2),
+];
+
+/// The fault that a line of a plan tells of; those of the recoveries at its end are not told by their names.
+fn planned_fault(line: &str) -> Option<&str> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    (words.get(1) == Some(&"s") && words.get(3) == Some(&"for")).then(|| words[2])
+}
+
 #[test]
 fn heavy_nothing_is_lost_or_doubled_by_faults_of_a_fixed_seed() {
-    let arguments = ["--seed", "267", "--seconds", "15", "--units", "45", "--faults", "16"];
+    let arguments = ["--seed", "159904", "--seconds", "15", "--units", "45", "--faults", "20"];
     let plan = Command::new(env!("CARGO_BIN_EXE_torture")).arg("--plan").args(arguments).output();
     let plan = String::from_utf8(plan.expect("it can be run").stdout).expect("a plan is text");
     // A seed that hits little would prove little.
-    for kind in [
-        "kill-api",
-        "kill-intake",
-        "kill-dispatcher",
-        "stop-",
-        "roll-",
-        "crash-postgres",
-        "wipe-nats",
-        "fill-nats",
-        "fill-disk",
-    ] {
-        assert!(plan.contains(kind), "{kind} is not in the plan: choose another seed");
+    for (kind, least, _) in FAULTS {
+        let planned = plan.lines().filter_map(planned_fault).filter(|name| name.starts_with(kind)).count();
+        assert!(planned >= least, "{planned} of {kind} are in the plan, not {least}: choose another seed");
     }
     let (summary, printed) = torture(&arguments);
     println!("{printed}");
     assert_eq!(
         (&summary["violations"], &summary["seed"], &summary["runs"]),
-        (&0.into(), &267.into(), &1.into()),
+        (&0.into(), &159_904.into(), &1.into()),
         "{printed}"
     );
-    assert!(summary["faults"].as_u64() > Some(10), "{printed}");
-    assert!(summary["faults"].as_u64() <= summary["faults_planned"].as_u64(), "{printed}");
+    let came = summary["faults_by_name"].as_object().expect("a run tells what came about");
+    let came = |kind: &str| {
+        came.iter().filter(|(name, _)| name.starts_with(kind)).filter_map(|(_, count)| count.as_u64()).sum::<u64>()
+    };
+    for (kind, _, least) in FAULTS {
+        let is_left_out = kind == "fill-disk" && printed.contains("fill-disk is left out");
+        assert!(came(kind) >= least || is_left_out, "{} of {kind} came about, not {least}\n{printed}", came(kind));
+    }
+    // Of lines that nobody used and rules that met no call there are some.
+    let (faults, planned) = (came(""), summary["faults_planned"].as_u64().expect("a run tells what was planned"));
+    assert!(faults * 3 >= planned * 2 && faults <= planned, "{faults} of {planned} faults came about\n{printed}");
+    assert_eq!(summary["faults"].as_u64(), Some(faults), "{printed}");
     assert_eq!(summary["verdict"], "holds", "{printed}");
     for class in ["kill", "stop", "cut", "crash", "wipe", "fill"] {
         let took = &summary["recovery_by_class_s"][class];
-        assert!(took["count"] == 1 && took["p50"].as_f64() > Some(0.0), "{class}: {took}\n{printed}");
+        // Two who are stopped may have nothing to do in the meantime, so that no time is left when they go on.
+        let least = if class == "stop" { 0.0 } else { 0.001 };
+        assert!(took["count"] == 1 && took["p50"].as_f64() >= Some(least), "{class}: {took}\n{printed}");
         assert!(printed.contains(&format!("recovery from {class}: p50")), "{printed}");
     }
 }

@@ -42,10 +42,16 @@ pub enum FaultKind {
     Roll(Who),
     /// Postgres ends at once, as in a crash.
     CrashPostgres,
+    /// Postgres ends its sessions, writes everything and ends (57P01 for whoever is connected), and comes back.
+    RestartPostgres,
+    /// SIGSTOP of Postgres with all its sessions, then SIGCONT.
+    StopPostgres,
     /// kill -9 of NATS.
     KillNats,
     /// The same, and its store is gone.
     WipeNats,
+    /// SIGSTOP of NATS, then SIGCONT.
+    StopNats,
     /// There is no room left in NATS's store.
     FillNats,
     /// There is no room left on NATS's disk.
@@ -87,7 +93,10 @@ impl FaultKind {
             Self::Stop(who) => format!("stop-{}", who.role()),
             Self::Roll(who) => format!("roll-{}", who.role()),
             Self::CrashPostgres => "crash-postgres".to_owned(),
+            Self::RestartPostgres => "restart-postgres".to_owned(),
+            Self::StopPostgres => "stop-postgres".to_owned(),
             Self::KillNats => "kill-nats".to_owned(),
+            Self::StopNats => "stop-nats".to_owned(),
             Self::WipeNats => "wipe-nats".to_owned(),
             Self::FillNats => "fill-nats".to_owned(),
             Self::FillDisk => "fill-disk".to_owned(),
@@ -131,18 +140,21 @@ const AFTER_THE_END_MS: u64 = 10_000;
 /// Each kind comes in a few dozen forms at most.
 const SAMPLE: usize = 2_000;
 
-const DRAWS: [Draw; 14] = [
+const DRAWS: [Draw; 17] = [
     (26, (100, 3_000), |rng| FaultKind::Kill(anybody(rng))),
     (14, (500, 14_000), |rng| FaultKind::Stop(anybody(rng))),
     (8, (100, 1_000), |rng| FaultKind::Roll(anybody(rng))),
     (6, (100, 2_500), |_| FaultKind::CrashPostgres),
+    (4, (100, 2_500), |_| FaultKind::RestartPostgres),
+    (4, (500, 6_000), |_| FaultKind::StopPostgres),
     (6, (100, 2_500), |_| FaultKind::KillNats),
+    (4, (500, 8_000), |_| FaultKind::StopNats),
     (3, (100, 1_500), |_| FaultKind::WipeNats),
     (3, (1_000, 4_000), |_| FaultKind::FillNats),
     (3, (1_000, 4_000), |_| FaultKind::FillDisk),
     (18, (200, 8_000), |rng| FaultKind::Break(Some(anybody(rng)), far(rng), line(rng))),
     (6, (200, 4_000), |rng| FaultKind::Break(None, far(rng), line(rng))),
-    (8, (200, 6_000), |rng| FaultKind::Break(Some(dispatcher(rng)), Far::Channel, line(rng))),
+    (8, (200, 6_000), |rng| FaultKind::Break(one_or_all_dispatchers(rng), Far::Channel, line(rng))),
     // Longer than a lease.
     (5, (15_000, 45_000), |rng| FaultKind::Stop(dispatcher(rng))),
     (5, (10_000, 40_000), |rng| FaultKind::Break(Some(dispatcher(rng)), Far::Postgres, Line::Silent)),
@@ -160,6 +172,12 @@ fn anybody(rng: &mut StdRng) -> Who {
 fn dispatcher(rng: &mut StdRng) -> Who {
     let all: Vec<Who> = Who::all().filter(|who| who.role() == "dispatcher").collect();
     one_of(&all, rng)
+}
+
+/// Nobody but dispatchers calls the channel, so all are all of them.
+fn one_or_all_dispatchers(rng: &mut StdRng) -> Option<Who> {
+    let one = dispatcher(rng);
+    rng.random_bool(0.7).then_some(one)
 }
 
 fn far(rng: &mut StdRng) -> Far {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use async_nats::jetstream::{self, stream};
 use end_to_end::process::Process;
 use end_to_end::wait::wait_until;
+use rustix::process::Signal;
 
 use super::Tools;
 use super::disk::Disk;
@@ -83,6 +84,15 @@ impl NatsServer {
         let ran = self.process.take();
         // A process that is dropped is killed.
         ran.is_some()
+    }
+
+    /// SIGSTOP for a while, then SIGCONT. Gives whether it ran.
+    pub async fn freeze(&self, span: Duration) -> anyhow::Result<bool> {
+        let Some(process) = &self.process else { return Ok(false) };
+        process.signal(Signal::STOP)?;
+        tokio::time::sleep(span).await;
+        process.signal(Signal::CONT)?;
+        Ok(true)
     }
 
     /// Takes its store away; it must not run.
