@@ -24,6 +24,7 @@ pub use scope::{ACCOUNT_SCOPE, ScopeLimit};
 pub use settlement::Settlement;
 pub use shared_scope::SharedScope;
 pub use slot::{Slot, SlotHold};
+pub use wake::WakesTaken;
 
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;

@@ -12,6 +12,7 @@ mod histories;
 mod idempotency;
 mod isolation;
 mod lists;
+mod many_listings;
 mod pages;
 mod pressure;
 mod secrets;

@@ -215,6 +215,14 @@ async fn a_slow_replay_a_late_read_model_and_a_hole_in_the_audit_are_told_as_bro
     })
     .await?;
     change(&world, &seen_but(0)).await?;
+    // An event so far beyond that one organisation's are not looked for among those of all others.
+    let far = "INSERT INTO events OVERRIDING SYSTEM VALUE
+               SELECT position + 30000, gen_random_uuid(), org_id, account_id, aggregate_type, gen_random_uuid()::text, 1, event_type,
+                   event_version, payload, metadata, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+    change(&world, far).await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["read_models"], "{told}");
+    change(&world, "DELETE FROM events WHERE position = (SELECT max(position) FROM events)").await?;
 
     for table in ["outbound_attempts", "outbound_audit"] {
         change(&world, &format!("DELETE FROM {table} WHERE sync_id = '{first}'")).await?;

@@ -7,21 +7,33 @@ use sqlx::PgConnection;
 
 use super::{CALLABLE, CLAIMABLE, DispatchStore};
 
+/// Wakes that one look is at.
+const WAKES: i64 = 10_000;
+
+/// What became of some wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WakesTaken {
+    /// How many were taken to their lanes.
+    pub taken: i64,
+    /// How many the next look passes over, because their lanes are in somebody's hands; 0 after the last ones.
+    pub beyond: i64,
+}
+
 impl DispatchStore {
-    /// Takes what woke lanes since the last time to the lanes. Says whether there was anything.
+    /// Takes what woke lanes since the last time to the lanes.
     ///
     /// The wakes of a lane that is in somebody's hands stay for the next time: the plan that ends a round must not undo
     /// them, and a dispatcher that froze in its round must not hold up the others. A crash that takes the commit back leaves
     /// the wakes where they were.
     ///
-    /// It looks at the first 10,000 of them: where nobody dispatched for a while, there are as many as there were changes.
-    /// Those of lanes in a frozen round's hands are far fewer, as the server ends its session after 30 s.
-    pub async fn take_wakes(&self) -> Result<bool, sqlx::Error> {
+    /// It looks at some of them: where nobody dispatched for a while, there are as many as there were changes. `beyond` is how
+    /// many are passed over, because they stayed the last time: see [`WakesTaken::beyond`].
+    pub async fn take_wakes(&self, beyond: i64) -> Result<WakesTaken, sqlx::Error> {
         let mut transaction = self.begin(false).await?;
-        let woken = sqlx::query(
+        let taken: (i64, i64) = sqlx::query_as(
             // One look for each lane that was woken, however many lanes there are.
             "WITH first AS MATERIALIZED (
-                 SELECT ctid AS wake, target_id FROM dispatch_wakes LIMIT 10000
+                 SELECT ctid AS wake, target_id FROM dispatch_wakes OFFSET $1 LIMIT $2
              ), woken AS MATERIALIZED (
                  SELECT target_id, array_agg(wake) AS wakes FROM first GROUP BY target_id ORDER BY target_id
              ), free AS MATERIALIZED (
@@ -36,14 +48,20 @@ impl DispatchStore {
                  FOR UPDATE SKIP LOCKED
              ), taken AS (
                  DELETE FROM dispatch_wakes WHERE ctid = ANY(ARRAY(SELECT ctid FROM wakes)) RETURNING target_id, wake_at
+             ), told AS (
+                 INSERT INTO dispatch_lanes AS lane (target_id, wake_at)
+                 SELECT target_id, min(wake_at) FROM taken GROUP BY target_id ORDER BY target_id
+                 ON CONFLICT (target_id) DO UPDATE SET wake_at = least(lane.wake_at, excluded.wake_at)
              )
-             INSERT INTO dispatch_lanes AS lane (target_id, wake_at)
-             SELECT target_id, min(wake_at) FROM taken GROUP BY target_id ORDER BY target_id
-             ON CONFLICT (target_id) DO UPDATE SET wake_at = least(lane.wake_at, excluded.wake_at)",
-        );
-        let woken = woken.execute(&mut *transaction).await?;
+             SELECT (SELECT count(*) FROM first), (SELECT count(*) FROM taken)",
+        )
+        .bind(beyond)
+        .bind(WAKES)
+        .fetch_one(&mut *transaction)
+        .await?;
         transaction.commit().await?;
-        Ok(woken.rows_affected() > 0)
+        let (seen, taken) = taken;
+        Ok(WakesTaken { taken, beyond: if seen < WAKES { 0 } else { beyond + seen - taken } })
     }
 
     /// Makes a lane known that has nothing to do, so that slots can be taken in it.
@@ -58,7 +76,7 @@ impl DispatchStore {
     /// How long until some lane wakes, in milliseconds; `None` when nothing is planned. Negative when one is due.
     pub async fn next_wake_ms(&self) -> Result<Option<i64>, sqlx::Error> {
         sqlx::query_scalar(&format!(
-            // Of targets that a round would look at: the lane of a held or deleted one stays due for ever.
+            // Of targets that a round would look at: the lane of a held or deleted one may be due, too.
             "SELECT (extract(epoch FROM l.wake_at - now()) * 1000)::bigint
              FROM dispatch_lanes l
              CROSS JOIN LATERAL (SELECT 1 FROM channel_targets t WHERE t.target_id = l.target_id AND {CALLABLE} OFFSET 0) t
@@ -69,7 +87,7 @@ impl DispatchStore {
     }
 
     /// Wakes every lane that has work and sleeps without an end: the guarantee behind all the hints. Any other lane
-    /// with work looks by itself every 20 s at the latest.
+    /// with work looks by itself every 20 s at the latest, that of a held target every 30 s.
     pub async fn wake_all(&self) -> Result<(), sqlx::Error> {
         sqlx::query(
             "INSERT INTO dispatch_lanes (target_id, wake_at)

@@ -218,10 +218,19 @@ impl EventLog for PgEventLog {
         up_to: Position,
         limit: usize,
     ) -> Result<Vec<Recorded>, JournalUnreadable> {
-        let stored = self.stored_of(types, after, up_to, whole(limit)).await.map_err(unreadable)?;
-        recorded(stored)
+        // In spans, so that no statement keeps its snapshot for as long as a look through the whole journal takes.
+        let (mut from, mut found) = (after, Vec::new());
+        while from < up_to && found.len() < limit {
+            let to = up_to.min(Position(from.0.saturating_add(SPAN)));
+            found.extend(self.stored_of(types, from, to, whole(limit - found.len())).await.map_err(unreadable)?);
+            from = to;
+        }
+        recorded(found)
     }
 }
+
+/// Positions that are looked through for events of some types at once.
+const SPAN: i64 = 100_000;
 
 fn whole(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)

@@ -172,12 +172,16 @@ async fn a_wake_that_comes_during_a_round_is_not_lost() {
     let round = store.open_round(&request(&[], true)).await.unwrap();
     // Waits for nobody, though the round holds the lane.
     database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{target}', now())")).await;
-    assert!(!store.take_wakes().await.unwrap(), "the lane is in the round's hands, and nobody waits for it");
+    assert_eq!(
+        store.take_wakes(0).await.unwrap().taken,
+        0,
+        "the lane is in the round's hands, and nobody waits for it"
+    );
     round.write(&Claims::default(), LONG, LONG).await.unwrap();
     assert!(store.next_wake_ms().await.unwrap().is_none(), "the round found no work and planned none");
-    assert!(store.take_wakes().await.unwrap());
+    assert_eq!(store.take_wakes(0).await.unwrap().taken, 1);
     assert!(store.next_wake_ms().await.unwrap().unwrap() <= 0, "it is due");
-    assert!(!store.take_wakes().await.unwrap(), "a wake is taken once");
+    assert_eq!(store.take_wakes(0).await.unwrap().taken, 0, "a wake is taken once");
     database.close().await;
 }
 
@@ -194,7 +198,7 @@ async fn the_lane_of_a_held_target_rests_until_it_is_woken() {
     database.run(&format!("UPDATE channel_targets SET lifecycle = 'active' WHERE target_id = '{target}'")).await;
     assert!(store.next_wake_ms().await.unwrap().unwrap() > 20_000, "it rests");
     database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{target}', now())")).await;
-    assert!(store.take_wakes().await.unwrap());
+    assert_eq!(store.take_wakes(0).await.unwrap().taken, 1);
     assert!(store.next_wake_ms().await.unwrap().unwrap() <= 0, "it is due");
     database.run(&format!("UPDATE channel_targets SET lifecycle = 'deleted' WHERE target_id = '{target}'")).await;
     store.rest_closed_lanes().await.unwrap();
@@ -215,10 +219,23 @@ async fn wakes_that_piled_up_are_taken_in_turns_and_none_is_lost() {
     database.run(&format!("INSERT INTO dispatch_wakes SELECT '{first}', now() FROM generate_series(1, 25000)")).await;
     database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{last}', now())")).await;
     let mut turns = 0;
-    while store.take_wakes().await.unwrap() {
+    while store.take_wakes(0).await.unwrap().taken > 0 {
         turns += 1;
     }
     assert_eq!(turns, 3, "ten thousand at a time");
+    // Those of a lane in somebody's hands are passed over, however many they are.
+    let frozen = store.open_round(&request(&[first], false)).await.unwrap();
+    assert_eq!(frozen.lanes.len(), 1);
+    database.run(&format!("INSERT INTO dispatch_wakes SELECT '{first}', now() FROM generate_series(1, 25000)")).await;
+    database.run(&format!("INSERT INTO dispatch_wakes VALUES ('{last}', now())")).await;
+    let (mut beyond, mut taken) = (0, Vec::new());
+    for _ in 0..3 {
+        let wakes = store.take_wakes(beyond).await.unwrap();
+        (beyond, taken) = (wakes.beyond, [taken, vec![wakes.taken]].concat());
+    }
+    assert_eq!((beyond, taken), (0, vec![0, 0, 1]), "then from the start again");
+    frozen.write(&Claims::default(), LONG, LONG).await.unwrap();
+    while store.take_wakes(0).await.unwrap().taken > 0 {}
     let round = store.open_round(&request(&[], true)).await.unwrap();
     let mut due: Vec<_> = round.lanes.iter().map(|lane| lane.target_id).collect();
     due.sort();

@@ -65,7 +65,7 @@ impl<'a> Costs<'a> {
         let request =
             RoundRequest { waiting: Vec::new(), due: true, lanes: LANES, per_lane: PER_LANE, capacity: CAPACITY };
         let started = Instant::now();
-        self.store.take_wakes().await?;
+        self.store.take_wakes(0).await?;
         let round = self.store.open_round(&request).await?;
         let claims = claims(&round.lanes);
         let given = claims.leases.len();

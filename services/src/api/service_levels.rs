@@ -19,8 +19,10 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/api/channels/service-levels", tag = "health",
     responses((status = 200, body = ServiceLevels), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(State(api): State<Api>, by: By) -> Result<Json<ServiceLevels>, Problem> {
+    let far_behind_since = service_levels::far_behind_since(&api.inner.pool).await?;
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let accounts = account_filter(&by.caller);
-    let levels = service_levels::read(&mut reader, Some(&by.caller.org_id), accounts.as_deref()).await?;
+    let levels =
+        service_levels::read(&mut reader, far_behind_since, Some(&by.caller.org_id), accounts.as_deref()).await?;
     Ok(Json(levels))
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use domain::ids::OrgId;
 use maud::{Markup, html};
 use sqlx::PgConnection;
@@ -28,7 +29,12 @@ pub(super) struct Levels {
 
 impl Levels {
     /// Those of a caller, at most some seconds old.
-    pub(super) async fn of(&self, reader: &mut PgConnection, by: &By) -> Result<Arc<ServiceLevels>, sqlx::Error> {
+    pub(super) async fn of(
+        &self,
+        reader: &mut PgConnection,
+        far_behind_since: Option<DateTime<Utc>>,
+        by: &By,
+    ) -> Result<Arc<ServiceLevels>, sqlx::Error> {
         let (org, accounts) = (&by.caller.org_id, account_filter(&by.caller));
         let key = (org.clone(), accounts.clone());
         if let Some((at, levels)) = self.with(|known| known.get(&key).cloned())
@@ -36,7 +42,7 @@ impl Levels {
         {
             return Ok(levels);
         }
-        let levels = Arc::new(service_levels::read(reader, Some(org), accounts.as_deref()).await?);
+        let levels = Arc::new(service_levels::read(reader, far_behind_since, Some(org), accounts.as_deref()).await?);
         self.with(|known| {
             known.retain(|_, (at, _)| at.elapsed() < GOOD_FOR);
             known.insert(key, (Instant::now(), levels.clone()))

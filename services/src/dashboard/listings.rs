@@ -47,7 +47,9 @@ pub(super) async fn page(
             label { "Target " input name="target_id" value=[target.as_deref()] placeholder="id of a target" size="36"; }
             button { "Show" }
         }
-        @if found.items.is_empty() {
+        @if found.items.is_empty() && found.next_cursor.is_some() {
+            (empty("None among these", "The next page looks further."))
+        } @else if found.items.is_empty() {
             (empty("No listings here", "A listing is a unit on a target: distribution listing link, or POST /api/channels/listings."))
         } @else { (table(&found.items)) }
         (next_page("/listings", &asked, found.next_cursor.as_deref()))

@@ -46,6 +46,8 @@ pub(super) struct Gate {
     pub(super) ensured: HashMap<TargetId, i64>,
     /// Targets that could not be read the last time.
     pub(super) unreadable: HashSet<TargetId>,
+    /// Wakes that stayed the last time, and are not looked at the next.
+    wakes_passed_over: i64,
     pub(super) workers: TaskTracker,
     extended_at: Instant,
     swept_at: Option<Instant>,
@@ -67,6 +69,7 @@ impl Gate {
             told: Settlement::default(),
             ensured: HashMap::new(),
             unreadable: HashSet::new(),
+            wakes_passed_over: 0,
             workers: TaskTracker::new(),
             extended_at: Instant::now(),
             swept_at: None,
@@ -113,7 +116,7 @@ impl Gate {
     async fn step(&mut self) -> Result<bool, sqlx::Error> {
         self.hear();
         self.settle().await?;
-        self.store.take_wakes().await?;
+        self.wakes_passed_over = self.store.take_wakes(self.wakes_passed_over).await?.beyond;
         self.round().await
     }
 

@@ -4,10 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::OrgId;
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::activity::{self, Activity, Span};
+use super::behind;
 
 /// What a level is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -128,9 +129,11 @@ impl ServiceLevels {
     }
 }
 
-/// Computes them, of one organisation or of all, and of some accounts or of all.
+/// Computes them, of one organisation or of all, and of some accounts or of all. `far_behind_since` is [`far_behind_since`]'s: a
+/// connection that sees one organisation cannot tell whether an event of it is among very many that are not shown.
 pub async fn read(
     connection: &mut PgConnection,
+    far_behind_since: Option<DateTime<Utc>>,
     org: Option<&OrgId>,
     accounts: Option<&[String]>,
 ) -> Result<ServiceLevels, sqlx::Error> {
@@ -151,15 +154,28 @@ pub async fn read(
         .bind(hour.finished.max(OVERDUE))
         .fetch_one(&mut *connection)
         .await?;
+    let far_s = far_behind_since.map(|since| seconds(at - since));
+    // What the next event would meet.
+    let unseen_s = further.unseen_s.into_iter().chain(far_s).reduce(f64::max);
     let levels = vec![
         IN_TIME.ratio(hour.within_5_min, hour.finished + further.overdue),
         FAILED.ratio(day.failed, day.finished),
         COVERED.ratio(further.jobs - further.jobs_without_row, further.jobs),
         THROTTLED.ratio(ten_minutes.throttled, ten_minutes.calls),
         further.slowest_replay_s.map_or(REPLAYED, |slowest| REPLAYED.seen(slowest, further.replays)),
-        further.unseen_s.map_or(CURRENT, |age| CURRENT.seen(age, further.unseen)),
+        unseen_s.map_or(CURRENT, |age| CURRENT.seen(age, further.unseen)),
     ];
     Ok(ServiceLevels { at, levels })
+}
+
+/// Since when the read models are further behind than [`read`] looks for events that they do not show.
+pub async fn far_behind_since(pool: &PgPool) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    behind::far_since(pool, NEWEST).await
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of some days")]
+fn seconds(span: TimeDelta) -> f64 {
+    span.num_milliseconds().max(0) as f64 / 1_000.0
 }
 
 /// What the minutes do not tell.

@@ -105,7 +105,8 @@ impl Way {
                 "{own} AND {of_mine} AND a.target_id = $3
                     AND EXISTS (SELECT FROM channel_targets AS t WHERE t.target_id = $3) {first}"
             ),
-            // With a fence: the few rows of a listing are read and sorted, instead of all in order until they come.
+            // With a fence: all rows of a listing are read and sorted, some ten thousand after years, instead of everybody's in
+            // order until they come.
             Self::Listing => {
                 format!("SELECT a.* FROM ({own} AND {of_mine} AND a.listing_id = $4 OFFSET 0) AS a {first}")
             }

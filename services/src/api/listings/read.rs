@@ -14,7 +14,7 @@ use crate::api::by::By;
 use crate::api::conditional::IfNoneMatchHeader;
 use crate::api::history::{self, Event, HistoryQuery};
 use crate::api::input::{Id, Query, one_of, read};
-use crate::api::page::{Page, decode, limit};
+use crate::api::page::{Page, decode, encode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::listings::{FAILED, LISTINGS, Listing, last_outcomes, states};
@@ -75,6 +75,7 @@ fn page(accounts: &str, state: Option<&str>) -> String {
          WHERE ($3::uuid IS NULL OR target_id = $3) AND ($4::text IS NULL OR unit_id = $4)
             AND CASE WHEN $5::text IS NULL THEN state <> 'unlinked' ELSE state = $5 END
             AND ($6::text IS NULL OR (unit_id, listing_id) > ($6, $7))
+            AND ($10::text IS NULL OR (unit_id, listing_id) <= ($10, $11))
             AND ($9::text IS NULL OR $9 = CASE WHEN pending_sync_id IS NOT NULL THEN 'pending'
                 WHEN $9 = '{FAILED}' AND last_outcome IN ('rejected', 'unauthorised', 'exhausted') THEN $9
                 ELSE last_outcome END)
@@ -82,7 +83,22 @@ fn page(accounts: &str, state: Option<&str>) -> String {
     )
 }
 
-/// The listings of the caller's organisation and accounts, by unit.
+/// Listings that are looked through for a page, where no index knows which of them are wanted.
+const DEPTH: i64 = 20_000;
+
+/// The last listing that such a page looks at, of the one account that has the nearest; none where the rest is shorter.
+const FURTHEST: &str = "
+SELECT l.unit_id, l.listing_id
+FROM (SELECT unnest($2::text[]) AS account_id UNION ALL SELECT NULL WHERE $2 IS NULL) AS mine
+CROSS JOIN LATERAL (
+    SELECT unit_id, listing_id FROM channel_listings
+    WHERE org_id = $1 AND (mine.account_id IS NULL OR account_id = mine.account_id)
+        AND ($3::text IS NULL OR (unit_id, listing_id) > ($3, $4))
+    ORDER BY unit_id, listing_id OFFSET $5 LIMIT 1) AS l
+ORDER BY l.unit_id, l.listing_id LIMIT 1";
+
+/// The listings of the caller's organisation and accounts, by unit. By `outcome`, and where the target is deleted, a page may be
+/// short and have a cursor all the same.
 #[utoipa::path(get, path = "/api/channels/listings", tag = "listings", params(ListQuery),
     responses((status = 200, body = Page<Listing>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
@@ -105,13 +121,27 @@ pub(crate) async fn list(
         )
     };
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let is_rare = query.outcome.is_some() || query.state.as_deref() == Some("target_deleted");
+    let furthest: Option<(String, Uuid)> = if is_rare && query.target_id.is_none() && query.unit_id.is_none() {
+        let furthest = sqlx::query_as(FURTHEST).bind(by.caller.org_id.as_str()).bind(accounts.clone());
+        let furthest = furthest.bind(after.as_ref().map(|after| after.unit_id.clone()));
+        let furthest = furthest.bind(after.as_ref().map(|after| after.listing_id)).bind(DEPTH - 1);
+        furthest.fetch_optional(&mut *reader).await?
+    } else {
+        None
+    };
     let rows = sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(accounts);
     let rows = rows.bind(query.target_id).bind(query.unit_id.as_ref().map(UnitId::as_str)).bind(query.state);
     let rows = rows.bind(after.as_ref().map(|after| after.unit_id.clone()));
     let rows = rows.bind(after.as_ref().map(|after| after.listing_id)).bind(limit).bind(query.outcome);
+    let rows = rows.bind(furthest.as_ref().map(|(unit_id, _)| unit_id)).bind(furthest.as_ref().map(|(_, id)| *id));
     let rows: Vec<Listing> = rows.fetch_all(&mut *reader).await?;
     let key = |row: &Listing| After { unit_id: row.unit_id.clone(), listing_id: row.listing_id };
-    Ok(Json(Page::of(rows, limit, key)))
+    let mut page = Page::of(rows, limit, key);
+    if page.next_cursor.is_none() {
+        page.next_cursor = furthest.map(|(unit_id, listing_id)| encode(&After { unit_id, listing_id }));
+    }
+    Ok(Json(page))
 }
 
 /// One listing, as the read model has it.

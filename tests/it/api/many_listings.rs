@@ -1,0 +1,66 @@
+//! Listings of an organisation that has more of them than are looked through for a page.
+
+use end_to_end::api::Api;
+use end_to_end::world::{ORG, World};
+
+/// Listings that there are: 20,000 are looked through for a page of a rare outcome.
+const LISTINGS: i64 = 20_300;
+
+/// By unit they alternate between two accounts. The last two failed, and the first waits.
+async fn fill(world: &World) -> anyhow::Result<()> {
+    sqlx::query(
+        "INSERT INTO channel_listings (listing_id, org_id, account_id, unit_id, target_id, state, generation, last_outcome,
+             pending_sync_id, linked_by, linked_at, version, updated_at, position)
+         SELECT gen_random_uuid(), $1, 'account-' || n % 2, 'villa-' || lpad(n::text, 6, '0'), gen_random_uuid(), 'active', 1,
+             CASE WHEN n > $2 - 2 THEN 'exhausted' ELSE 'accepted' END, CASE n WHEN 1 THEN gen_random_uuid() END, 'test', now(),
+             1, now(), 1
+         FROM generate_series(1, $2) AS n",
+    )
+    .bind(ORG)
+    .bind(LISTINGS)
+    .execute(&world.pool)
+    .await?;
+    sqlx::query("ANALYZE channel_listings").execute(&world.pool).await?;
+    Ok(())
+}
+
+/// Units of each page.
+async fn pages(api: &Api, filter: &str) -> anyhow::Result<Vec<Vec<String>>> {
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("/api/channels/listings?{filter}{cursor}")).await?.expect(200)?.json();
+        let items = page["items"].as_array().into_iter().flatten();
+        pages.push(items.filter_map(|listing| listing["unit_id"].as_str().map(str::to_owned)).collect());
+        let Some(next) = page["next_cursor"].as_str() else { return Ok(pages) };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rare_outcome_is_found_page_by_page_however_many_listings_there_are() -> anyhow::Result<()> {
+    let world = World::new(&[8199]).await?;
+    fill(&world).await?;
+    let service = world.serve_with("api", &["--api-rate", "10000"])?;
+    let anybody = Api::of(&service).await?;
+    let all = anybody.as_caller(&world, ORG, None, "viewer")?;
+    let none = Vec::<String>::new();
+
+    // The page that has none of them says where to go on; the last one does not.
+    assert_eq!(
+        pages(&all, "outcome=failed").await?,
+        [none.clone(), vec!["villa-020299".to_owned(), "villa-020300".to_owned()]]
+    );
+    assert_eq!(pages(&all, "outcome=pending").await?, [vec!["villa-000001".to_owned()], none.clone()]);
+    assert_eq!(pages(&all, "state=target_deleted").await?, [none.clone(), none.clone()]);
+    // What an index finds is looked for in one go.
+    assert_eq!(pages(&all, "state=paused").await?, std::slice::from_ref(&none));
+    assert_eq!(pages(&all, "outcome=failed&unit_id=villa-020300").await?, [vec!["villa-020300".to_owned()]]);
+    let every = pages(&all, "outcome=accepted&limit=500").await?;
+    assert_eq!(every.concat().len(), 20_297, "none is left out between pages");
+
+    // Of one account there are fewer.
+    let one = anybody.as_caller(&world, ORG, Some("account-0"), "viewer")?;
+    assert_eq!(pages(&one, "outcome=failed").await?, [vec!["villa-020300".to_owned()]]);
+    drop(service);
+    world.close().await
+}
