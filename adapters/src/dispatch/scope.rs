@@ -20,13 +20,14 @@ pub struct ScopeLimit {
 /// Scope, requests, length of the window in milliseconds.
 type LimitRow = (String, Option<i32>, Option<i32>);
 
-/// What the targets say of their accounts.
+/// What the targets say of their accounts. Where the channel has accepted the credentials of some, only these count: whoever names
+/// somebody else's account sets no limit for it.
 fn wanted(of: &str) -> String {
     format!(
         "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
          FROM (SELECT DISTINCT ON (scope) {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms
                FROM channel_targets t WHERE lifecycle <> 'deleted' {of}
-               ORDER BY scope, account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted"
+               ORDER BY scope, health IN ('unknown', 'unauthorised'), account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted"
     )
 }
 

@@ -149,6 +149,33 @@ async fn a_lower_limit_counts_what_is_taken_and_a_longer_window_keeps_it_for_lon
     database.close().await;
 }
 
+/// Whoever names somebody else's account, with credentials that it does not take, sets no limit for it.
+#[tokio::test]
+async fn an_account_limit_comes_from_targets_whose_credentials_are_accepted() {
+    let database = Database::new().await;
+    let (own, strange) = (database.target(1, limit(3, 100)).await, database.target(2, limit(3, 100)).await);
+    let store = database.dispatcher();
+    let set = async |target, health: &str, requests: u32| {
+        let values = format!("health = '{health}', account_requests = {requests}, account_window_ms = 1000");
+        let account = "channel_account = '1'";
+        database.run(&format!("UPDATE channel_targets SET {values}, {account} WHERE target_id = '{target}'")).await;
+        let limits = store.account_limits_of(std::slice::from_ref(&account_scope())).await.unwrap();
+        limits.first().and_then(|limit| limit.limit).map(RateLimit::requests)
+    };
+    set(own, "healthy", 5).await;
+    for health in ["unknown", "unauthorised"] {
+        assert_eq!(set(strange, health, 1).await, Some(5), "{health}");
+    }
+    assert_eq!(set(strange, "degraded", 1).await, Some(1), "it was accepted");
+    set(strange, "unknown", 1).await;
+    assert_eq!(set(own, "unknown", 5).await, Some(1), "nobody was accepted: the strictest");
+    database.close().await;
+}
+
+fn account_scope() -> Scope {
+    Scope::Account("hostaway/http://h/1".to_owned())
+}
+
 /// The lane of a paused target is not looked at, yet its word on the account counts for all who share it.
 #[tokio::test]
 async fn an_account_limit_counts_whichever_target_gave_it() {

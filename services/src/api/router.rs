@@ -8,7 +8,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::ProblemKind;
-use super::{Api, admission, conditional, freshness, idempotency, openapi};
+use super::{Api, admission, conditional, described, freshness, idempotency, openapi};
 
 impl Api {
     /// The routes.
@@ -16,6 +16,7 @@ impl Api {
         let (routes, _) = openapi::routes().split_for_parts();
         let admitted = ServiceBuilder::new()
             .layer(from_fn_with_state(self.clone(), admission::admit))
+            .layer(from_fn(described::only))
             .layer(from_fn_with_state(self.clone(), idempotency::once))
             .layer(from_fn_with_state(self.clone(), freshness::wait_for_position))
             .layer(from_fn(conditional::only_if_new));

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub(super) struct Shown {
     unit_id: Option<String>,
     outcome: Option<String>,
     cause: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
     cursor: Option<String>,
 }
 
@@ -34,6 +37,12 @@ fn given(text: &Option<String>) -> Option<&str> {
 
 fn id(field: &str, text: &Option<String>) -> Result<Option<Uuid>, Problem> {
     given(text).map(|text| text.parse().map_err(|_| Problem::field(field, "is no id"))).transpose()
+}
+
+fn time(field: &str, text: &Option<String>) -> Result<Option<DateTime<Utc>>, Problem> {
+    let wrong = |_| Problem::field(field, "is no time: give one such as 2026-11-28T13:00:00Z");
+    let read = |text: &str| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).map_err(wrong);
+    given(text).map(read).transpose()
 }
 
 /// Syncs, the newest first.
@@ -48,7 +57,8 @@ pub(super) async fn page(
         unit_id: given(&shown.unit_id).map(str::to_owned),
         outcome: given(&shown.outcome).map(str::to_owned),
         cause: given(&shown.cause).map(str::to_owned),
-        ..Filter::default()
+        since: time("since", &shown.since)?,
+        until: time("until", &shown.until)?,
     };
     let before: Option<i64> = decode(shown.cursor.as_deref())?;
     let rows = syncs(api.pool(), &viewer.by.caller, &filter, Order::NewestFirst, before, SHOWN).await?.page();
@@ -58,6 +68,8 @@ pub(super) async fn page(
         ("unit_id", given(&shown.unit_id)),
         ("outcome", given(&shown.outcome)),
         ("cause", given(&shown.cause)),
+        ("since", given(&shown.since)),
+        ("until", given(&shown.until)),
     ];
     let body = html! {
         h1 { "Audit" }
@@ -77,6 +89,9 @@ fn filters(shown: &Shown) -> Markup {
         label { "Outcome " select name="outcome" { (options(&outcomes(), given(&shown.outcome), "any")) } }
         label { "Cause " select name="cause" { (options(&CAUSES, given(&shown.cause), "any")) } }
         label { "Unit " input name="unit_id" value=[given(&shown.unit_id)] size="14"; }
+        @for (name, value) in [("since", &shown.since), ("until", &shown.until)] {
+            label { (words(name)) " " input name=(name) value=[given(value)] size="20" placeholder="2026-11-28T13:00:00Z"; }
+        }
         @for (name, value) in [("target_id", &shown.target_id), ("listing_id", &shown.listing_id)] {
             @if let Some(value) = given(value) {
                 label { (words(name)) " " input name=(name) value=(value) size="36"; }

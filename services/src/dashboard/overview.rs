@@ -178,7 +178,11 @@ WITH few AS MATERIALIZED (
     WHERE lifecycle <> 'deleted' AND (health IN ('unauthorised', 'unreachable', 'degraded') OR lifecycle = 'paused')
     ORDER BY rank NULLS LAST, health_since DESC LIMIT $1
 )
-SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason, few.health_since AS since,
+SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason,
+    CASE WHEN few.rank IS NULL THEN coalesce((
+        SELECT max(e.recorded_at) FROM events AS e WHERE e.aggregate_type = 'ChannelTarget'
+            AND e.aggregate_id = few.target_id::text AND e.event_type = 'TargetPaused'), few.health_since)
+    ELSE few.health_since END AS since,
     (SELECT coalesce(h.reason, h.last_error) FROM target_health AS h WHERE h.target_id = few.target_id) AS reason
 FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
 

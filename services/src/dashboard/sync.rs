@@ -92,7 +92,7 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By, found: &SyncWithCalls)
 /// The calls with what they carried.
 async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) -> Markup {
     if calls.is_empty() {
-        return empty("No call was made", "It waits, or there was nothing to send.");
+        return empty("No call was made", "It waits, or another took its place, or there was nothing to send.");
     }
     let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, &told.target))) {
         Some((story, target)) => {

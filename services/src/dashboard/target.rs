@@ -8,7 +8,7 @@ mod work;
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use domain::target::NEEDS_CREDENTIALS;
 use maud::{Markup, html};
@@ -72,7 +72,11 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     let errors = errors::show(&mut reader, target.target_id).await?;
     let health = health_part(&mut reader, by, target).await?;
     Ok(vec![
-        Part::new("now", "Now", now(target, circuit.as_ref())),
+        Part::new(
+            "now",
+            "Now",
+            now(target, circuit.as_ref(), windows.iter().filter_map(|window| window.paused_until).max()),
+        ),
         Part::new("window", "Windows, as the limiter sees them", window::show(&windows)),
         Part::new("queue", "Queue", queue),
         Part::new("errors", "Last 200 syncs: attempts that failed, and how syncs ended", errors),
@@ -80,7 +84,7 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     ])
 }
 
-fn now(target: &Target, circuit: Option<&OpenCircuit>) -> Markup {
+fn now(target: &Target, circuit: Option<&OpenCircuit>, paused_until: Option<DateTime<Utc>>) -> Markup {
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
         dl.facts.still {
@@ -88,18 +92,21 @@ fn now(target: &Target, circuit: Option<&OpenCircuit>) -> Markup {
             div { dt { "State" } dd { (state(&target.state)) } }
             div { dt { "Account" } dd { (target.account_id) } }
             div { dt { "Channel" } dd { (target.channel) } }
-            div.whole { dt { "What holds it" } dd.room { (held(target, circuit)) } }
+            div.whole { dt { "What holds it" } dd.room { (held(target, circuit, paused_until)) } }
         }
     }
 }
 
-fn held(target: &Target, circuit: Option<&OpenCircuit>) -> Markup {
+fn held(target: &Target, circuit: Option<&OpenCircuit>, paused_until: Option<DateTime<Utc>>) -> Markup {
     match (target.state.as_str(), circuit) {
         (NEEDS_CREDENTIALS, _) => {
             html! { "Nothing is sent until somebody rotates its secret, resumes it, or checks it with success" }
         }
         ("active", Some(circuit)) => html! { (state("circuit open")) ": " (told(&circuit.words())) },
-        ("active", None) => html! { span.quiet { "nothing" } },
+        ("active", None) => match paused_until {
+            Some(until) => html! { "The channel asked for a pause until " (moment(until)) },
+            None => html! { span.quiet { "nothing" } },
+        },
         (other, _) => html! { (words(other)) @if let Some(why) = &target.lifecycle_reason { ": " (why) } },
     }
 }

@@ -19,6 +19,8 @@ const NATS: &str = "nats";
 
 /// How often they are asked: as often as metrics are scraped by custom.
 const LOOK: Duration = Duration::from_secs(15);
+/// What has not answered by then cannot be asked now.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Targets by class, which is their health, or what holds them where they are not active.
 const QUEUES: &str = "
@@ -77,7 +79,9 @@ pub(super) async fn watch(pools: Pools, nats: Nats, stop: CancellationToken) {
         shown.connections = pools.connections();
         observe(&shown);
         let asked_at = Instant::now();
-        match look(&pools.work, &streams, &mut untold, &mut shown).await {
+        // One that hangs keeps the figures of the other from nobody.
+        let looked = tokio::time::timeout(PATIENCE, look(&pools.work, &streams, &mut untold, &mut shown));
+        match looked.await.unwrap_or_else(|late| Err(late.into())) {
             Ok(()) => {
                 shown.read_at.insert(POSTGRES, asked_at);
                 observe(&shown);

@@ -11,7 +11,7 @@ use sqlx::{FromRow, PgConnection};
 pub struct HealthMoves {
     /// The minute, UTC.
     pub minute: DateTime<Utc>,
-    /// What they were.
+    /// What they were; nothing where they were made.
     pub from_health: String,
     /// What they became.
     pub to_health: String,
@@ -23,7 +23,11 @@ const MOVES: &str = "
 SELECT date_trunc('minute', h.at) AS minute, h.from_health, h.to_health, count(*) AS count
 FROM target_health_changes AS h JOIN channel_targets AS t USING (target_id)
 WHERE h.org_id = $1 AND h.at >= $2 AND t.lifecycle <> 'deleted'
-GROUP BY 1, 2, 3";
+GROUP BY 1, 2, 3
+UNION ALL
+SELECT date_trunc('minute', created_at), '', 'unknown', count(*) FROM channel_targets
+WHERE org_id = $1 AND created_at >= $2 AND lifecycle <> 'deleted'
+GROUP BY 1";
 
 /// Those since a moment, in any order, of targets that are still there.
 pub async fn moves(
@@ -34,7 +38,7 @@ pub async fn moves(
     sqlx::query_as(MOVES).bind(org.as_str()).bind(since).fetch_all(connection).await
 }
 
-/// The counts at the end of each of these minutes, in order. A target counts as what it was first before it was made.
+/// The counts at the end of each of these minutes, in order.
 pub fn told_back(
     minutes: impl DoubleEndedIterator<Item = DateTime<Utc>>,
     now: BTreeMap<String, i64>,
@@ -71,9 +75,10 @@ mod tests {
             count,
         };
         let now = BTreeMap::from([("healthy".to_owned(), 8), ("degraded".to_owned(), 2)]);
-        let history = [moves(2, "healthy", "degraded", 3), moves(3, "degraded", "healthy", 1)];
+        let history =
+            [moves(2, "healthy", "degraded", 3), moves(3, "degraded", "healthy", 1), moves(2, "", "healthy", 1)];
         let told = told_back((1..=4).map(minute), now, &history);
         let of = |name: &str| told.iter().map(|counts| counts.get(name).copied().unwrap_or(0)).collect::<Vec<_>>();
-        assert_eq!((of("healthy"), of("degraded")), (vec![10, 7, 8, 8], vec![0, 3, 2, 2]));
+        assert_eq!((of("healthy"), of("degraded")), (vec![9, 7, 8, 8], vec![0, 3, 2, 2]));
     }
 }

@@ -27,6 +27,11 @@ SELECT t.target_id, t.name, t.health, h.reason FROM channel_targets AS t
 LEFT JOIN target_health AS h ON h.target_id = t.target_id
 WHERE t.lifecycle <> 'deleted' AND t.health IN ('unauthorised', 'unreachable') ORDER BY t.org_id, t.name";
 
+const CIRCUITS: &str = "
+SELECT count(*), coalesce(sum((SELECT count(*) FROM sync_queue AS q WHERE q.target_id = t.target_id)), 0)::bigint, min(t.name)
+FROM dispatch_circuits AS o JOIN channel_targets AS t USING (target_id)
+WHERE o.opened > 0 AND t.lifecycle = 'active'";
+
 /// Work of targets that nothing holds and that nobody has called for a whole window: a dispatcher would have taken it.
 fn overdue() -> String {
     format!(
@@ -46,6 +51,7 @@ pub(super) async fn check(pool: &PgPool, report: &mut Report) -> anyhow::Result<
     check_projections(pool, report).await?;
     check_leases(pool, report).await?;
     check_targets(pool, report).await?;
+    check_circuits(pool, report).await?;
     check_overdue(pool, report).await
 }
 
@@ -93,6 +99,19 @@ async fn check_targets(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
         report.warn("targets", detail, advice)?;
     }
     Ok(())
+}
+
+async fn check_circuits(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    let (open, held, name): (i64, i64, Option<String>) = sqlx::query_as(CIRCUITS).fetch_one(pool).await?;
+    let Some(name) = name else { return report.ok("circuits", "none is open") };
+    report.warn(
+        "circuits",
+        format!(
+            "{} left alone after failures in a row, {name} among them; {held} of their listings wait",
+            counted(open, "target")
+        ),
+        "they are checked until they answer; `distribution target health TARGET` says what was answered last",
+    )
 }
 
 async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
