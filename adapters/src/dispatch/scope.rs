@@ -20,14 +20,18 @@ pub struct ScopeLimit {
 /// Scope, requests, length of the window in milliseconds.
 type LimitRow = (String, Option<i32>, Option<i32>);
 
-/// What the targets say of their accounts. Where the channel has accepted the credentials of some, only these count: whoever names
-/// somebody else's account sets no limit for it.
+/// What the targets say of their accounts. Where the channel has accepted the credentials of an owner's target, only the targets of
+/// such owners count, all of them: whoever names somebody else's account sets no limit for it.
 fn wanted(of: &str) -> String {
     format!(
         "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
-         FROM (SELECT DISTINCT ON (scope) {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms
-               FROM channel_targets t WHERE lifecycle <> 'deleted' {of}
-               ORDER BY scope, health IN ('unknown', 'unauthorised'), account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted"
+         FROM (SELECT DISTINCT ON (scope) scope, account_requests, account_window_ms
+               FROM (SELECT {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms,
+                         bool_or(health NOT IN ('unknown', 'unauthorised')) OVER (
+                             PARTITION BY channel, base_url, channel_account, org_id, account_id) AS is_accepted
+                     FROM channel_targets t WHERE lifecycle <> 'deleted' {of}) said
+               ORDER BY scope, is_accepted DESC, account_requests::float8 / account_window_ms NULLS LAST,
+                   account_requests) wanted"
     )
 }
 

@@ -81,6 +81,13 @@ impl PgEventLog {
         Ok(rows.into_iter().map(StoredEvent::from).collect())
     }
 
+    /// Where a span of events after this position ends; `None` where there are fewer. By rows: after a restore positions leap.
+    async fn some_rows_on(&self, after: Position) -> Result<Option<Position>, sqlx::Error> {
+        let end =
+            sqlx::query_scalar("SELECT position FROM events WHERE position > $1 ORDER BY position OFFSET $2 LIMIT 1");
+        end.bind(after.0).bind(SPAN - 1).fetch_optional(&self.pool).await.map(|end: Option<i64>| end.map(Position))
+    }
+
     /// The newest events of one aggregate, up to `limit`, in order.
     pub async fn newest_of(
         &self,
@@ -221,7 +228,7 @@ impl EventLog for PgEventLog {
         // In spans, so that no statement keeps its snapshot for as long as a look through the whole journal takes.
         let (mut from, mut found) = (after, Vec::new());
         while from < up_to && found.len() < limit {
-            let to = up_to.min(Position(from.0.saturating_add(SPAN)));
+            let to = up_to.min(self.some_rows_on(from).await.map_err(unreadable)?.unwrap_or(up_to));
             found.extend(self.stored_of(types, from, to, whole(limit - found.len())).await.map_err(unreadable)?);
             from = to;
         }
@@ -229,7 +236,7 @@ impl EventLog for PgEventLog {
     }
 }
 
-/// Positions that are looked through for events of some types at once.
+/// Events that are looked through for those of some types at once.
 const SPAN: i64 = 100_000;
 
 fn whole(limit: usize) -> i64 {

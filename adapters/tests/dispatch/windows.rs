@@ -155,6 +155,7 @@ async fn an_account_limit_comes_from_targets_whose_credentials_are_accepted() {
     let database = Database::new().await;
     let (own, strange) = (database.target(1, limit(3, 100)).await, database.target(2, limit(3, 100)).await);
     let store = database.dispatcher();
+    database.run(&format!("UPDATE channel_targets SET org_id = 'elsewhere' WHERE target_id = '{strange}'")).await;
     let set = async |target, health: &str, requests: u32| {
         let values = format!("health = '{health}', account_requests = {requests}, account_window_ms = 1000");
         let account = "channel_account = '1'";
@@ -167,6 +168,10 @@ async fn an_account_limit_comes_from_targets_whose_credentials_are_accepted() {
         assert_eq!(set(strange, health, 1).await, Some(5), "{health}");
     }
     assert_eq!(set(strange, "degraded", 1).await, Some(1), "it was accepted");
+    set(strange, "unknown", 1).await;
+    let third = database.target(3, limit(3, 100)).await;
+    assert_eq!(set(third, "unknown", 2).await, Some(2), "the owner's other target counts from the beginning");
+    database.run(&format!("UPDATE channel_targets SET lifecycle = 'deleted' WHERE target_id = '{third}'")).await;
     set(strange, "unknown", 1).await;
     assert_eq!(set(own, "unknown", 5).await, Some(1), "nobody was accepted: the strictest");
     database.close().await;

@@ -13,10 +13,17 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
     let mut wrong = rows(world).await?;
     wrong.extend(arrivals.iter().filter_map(call));
     for (org, caller) in world.callers.iter().enumerate() {
-        for path in ["targets", "listings", "queue", "audit", "dead-letters", "service-levels"] {
+        for path in [
+            "targets?limit=500",
+            "listings?limit=500",
+            "queue?limit=500",
+            "audit?limit=500",
+            "dead-letters?limit=500",
+            "service-levels",
+        ] {
             let mut cursor = String::new();
             loop {
-                let page = caller.read(&format!("/api/channels/{path}?limit=500{cursor}")).await?;
+                let page = caller.read(&format!("/api/channels/{path}{cursor}")).await?;
                 if let Some(stranger) = strangers_in(org, &page.to_string()) {
                     wrong.push(format!("GET {path} tells {} of {stranger}", ORGS[org]));
                 }
