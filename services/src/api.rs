@@ -31,7 +31,7 @@ pub mod problem;
 mod queue;
 pub mod reader;
 mod router;
-mod service_levels;
+pub(crate) mod service_levels;
 pub(crate) mod targets;
 pub(crate) mod ties;
 pub mod vault;

@@ -19,10 +19,14 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/api/channels/service-levels", tag = "health",
     responses((status = 200, body = ServiceLevels), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 async fn list(State(api): State<Api>, by: By) -> Result<Json<ServiceLevels>, Problem> {
-    let far_behind_since = service_levels::far_behind_since(&api.inner.pool).await?;
-    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    Ok(Json(levels_of(&api, &by).await?))
+}
+
+/// Those of a caller's organisation and accounts.
+pub(crate) async fn levels_of(api: &Api, by: &By) -> Result<ServiceLevels, sqlx::Error> {
+    // Before the reader has its connection: nobody waits for one with another in hand.
+    let far_behind_since = service_levels::far_behind_since(api.pool()).await?;
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let accounts = account_filter(&by.caller);
-    let levels =
-        service_levels::read(&mut reader, far_behind_since, Some(&by.caller.org_id), accounts.as_deref()).await?;
-    Ok(Json(levels))
+    service_levels::read(&mut reader, far_behind_since, Some(&by.caller.org_id), accounts.as_deref()).await
 }

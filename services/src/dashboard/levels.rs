@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use domain::ids::OrgId;
 use maud::{Markup, html};
-use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::pieces::number;
+use crate::api::Api;
 use crate::api::by::By;
 use crate::api::reader::account_filter;
-use crate::views::service_levels::{self, Level, ServiceLevels};
+use crate::api::service_levels::levels_of;
+use crate::views::service_levels::{Level, ServiceLevels};
 
 /// How long they are good for: some promises are about the last ten minutes, none about the last seconds.
 const GOOD_FOR: Duration = Duration::from_secs(5);
@@ -29,20 +29,14 @@ pub(super) struct Levels {
 
 impl Levels {
     /// Those of a caller, at most some seconds old.
-    pub(super) async fn of(
-        &self,
-        reader: &mut PgConnection,
-        far_behind_since: Option<DateTime<Utc>>,
-        by: &By,
-    ) -> Result<Arc<ServiceLevels>, sqlx::Error> {
-        let (org, accounts) = (&by.caller.org_id, account_filter(&by.caller));
-        let key = (org.clone(), accounts.clone());
+    pub(super) async fn of(&self, api: &Api, by: &By) -> Result<Arc<ServiceLevels>, sqlx::Error> {
+        let key = (by.caller.org_id.clone(), account_filter(&by.caller));
         if let Some((at, levels)) = self.with(|known| known.get(&key).cloned())
             && at.elapsed() < GOOD_FOR
         {
             return Ok(levels);
         }
-        let levels = Arc::new(service_levels::read(reader, far_behind_since, Some(org), accounts.as_deref()).await?);
+        let levels = Arc::new(levels_of(api, by).await?);
         self.with(|known| {
             known.retain(|_, (at, _)| at.elapsed() < GOOD_FOR);
             known.insert(key, (Instant::now(), levels.clone()))

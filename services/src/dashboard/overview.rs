@@ -20,7 +20,7 @@ use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::views::activity::Activity;
 use crate::views::fleet;
-use crate::views::service_levels::{self, ServiceLevels};
+use crate::views::service_levels::ServiceLevels;
 
 /// Syncs that are shown.
 const SYNCS: u8 = 12;
@@ -45,7 +45,7 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, viewer: Viewer) -> 
 /// What of it is live.
 pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, Problem> {
     let api = &dashboard.api;
-    let far_behind_since = service_levels::far_behind_since(api.pool()).await?;
+    let levels = dashboard.live.levels.of(api, by).await?;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let health = by_health(&mut reader).await?;
     let queue = queue(&mut reader, by).await?;
@@ -57,7 +57,6 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
         None => Vec::new(),
     };
     let healths = fleet::told_back(minutes.iter().map(|minute| minute.at), sums(&health), &moves);
-    let levels = dashboard.live.levels.of(&mut reader, far_behind_since, by).await?;
     drop(reader);
     let recent = syncs(api.pool(), &by.caller, &Filter::default(), Order::NewestFirst, None, SYNCS.into()).await?.syncs;
     let recent = if recent.is_empty() {

@@ -8,32 +8,31 @@ use sqlx::PgPool;
 /// A moment behind is how read models are.
 const LATE: Duration = Duration::from_secs(5);
 
-const SINCE: &str = "
-WITH shown AS MATERIALIZED (
-    SELECT coalesce(min(coalesce(c.position, 0)), 0) AS position
-    FROM unnest($1::text[]) AS n (name) LEFT JOIN projection_checkpoints AS c ON c.name = n.name
-), unseen AS MATERIALIZED (
-    SELECT recorded_at FROM events WHERE position > (SELECT position FROM shown) ORDER BY position LIMIT 1
-)
-SELECT recorded_at FROM unseen WHERE recorded_at < now() - make_interval(secs => $2)";
+/// When the first event was appended that a read model does not show, if this holds. `$2` is bound to what it needs.
+fn first_unseen(holds: &str) -> String {
+    format!(
+        "WITH shown AS MATERIALIZED (
+             SELECT coalesce(min(coalesce(c.position, 0)), 0) AS position
+             FROM unnest($1::text[]) AS n (name) LEFT JOIN projection_checkpoints AS c ON c.name = n.name
+         ), unseen AS MATERIALIZED (
+             SELECT recorded_at FROM events WHERE position > (SELECT position FROM shown) ORDER BY position LIMIT 1
+         )
+         SELECT recorded_at FROM unseen WHERE {holds}"
+    )
+}
 
-const FAR: &str = "
-WITH shown AS MATERIALIZED (
-    SELECT coalesce(min(coalesce(c.position, 0)), 0) AS position
-    FROM unnest($1::text[]) AS n (name) LEFT JOIN projection_checkpoints AS c ON c.name = n.name
-)
-SELECT recorded_at FROM events WHERE position > (SELECT position FROM shown)
-    AND EXISTS (SELECT FROM events AS e WHERE e.position > (SELECT position FROM shown) + $2)
-ORDER BY position LIMIT 1";
+fn names() -> Vec<&'static str> {
+    projections::all().iter().map(|projection| projection.name()).collect()
+}
 
 /// When the first event was appended that a read model does not show, where more than so many positions are not shown.
 pub async fn far_since(pool: &PgPool, positions: i64) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    let names: Vec<&'static str> = projections::all().iter().map(|projection| projection.name()).collect();
-    sqlx::query_scalar(FAR).bind(names).bind(positions).fetch_optional(pool).await
+    let far = first_unseen("EXISTS (SELECT FROM events WHERE position > (SELECT position FROM shown) + $2)");
+    sqlx::query_scalar(&far).bind(names()).bind(positions).fetch_optional(pool).await
 }
 
 /// When the first event was appended that a read model does not show; `None` where they show all but the newest seconds.
 pub async fn since(pool: &PgPool) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    let names: Vec<&'static str> = projections::all().iter().map(|projection| projection.name()).collect();
-    sqlx::query_scalar(SINCE).bind(names).bind(LATE.as_secs_f64()).fetch_optional(pool).await
+    let late = first_unseen("recorded_at < now() - make_interval(secs => $2)");
+    sqlx::query_scalar(&late).bind(names()).bind(LATE.as_secs_f64()).fetch_optional(pool).await
 }
