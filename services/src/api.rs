@@ -19,6 +19,7 @@ mod freshness;
 mod history;
 mod idempotency;
 pub mod identity;
+pub(crate) mod if_match;
 pub(crate) mod input;
 mod limiter;
 pub(crate) mod listings;

@@ -2,16 +2,13 @@
 //! its version.
 
 use axum::Json;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::recorded::Position;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use utoipa::IntoParams;
 
-use super::problem::{Problem, ProblemKind};
+use super::problem::ProblemKind;
 
 /// The position of a change in the journal: `?min_position=` waits until the read models show it.
 pub(crate) static POSITION: HeaderName = HeaderName::from_static("distribution-position");
@@ -91,54 +88,18 @@ fn tag(version: i64) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{version}\"")).ok()
 }
 
-/// What `If-Match` looks like, as a regular expression.
-pub(super) const IF_MATCH_PATTERN: &str = r#"^("[0-9]+(\.[0-9a-f]{16})?"|\*)$"#;
-/// Its most characters: a number of 64 bits and a print, in quotes.
-pub(super) const LONGEST_IF_MATCH: usize = 21 + 1 + PRINT_DIGITS;
-
-/// [`IfMatch`] as the document describes it.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "a description alone")]
-pub(super) struct IfMatchHeader {
-    /// The ETag that was read, such as "3"; 412 if it was changed since. * is any
-    #[param(rename = "if-match", example = "*")]
-    if_match: Option<String>,
-}
-
-/// The version that `If-Match` names, if it names one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IfMatch(pub Option<i64>);
-
-impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        expected(&parts.headers).map(Self)
-    }
-}
-
-fn expected(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let mut values = headers.get_all(header::IF_MATCH).into_iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Problem::field("If-Match", "give one version"));
-    }
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let reason = "give back an ETag as it came, such as \"3\", or *";
-    version_of(text).map(Some).ok_or_else(|| Problem::field("If-Match", reason))
-}
-
-/// The version in an ETag. What the read models add to a thing is no part of what a change changes.
-fn version_of(tag: &str) -> Option<i64> {
-    let tag = tag.strip_prefix('"')?.strip_suffix('"')?;
-    let (version, print) = tag.split_once('.').unzip();
+/// The version in what stands in an ETag's quotes. What the read models add to a thing is no part of what a change changes.
+pub(super) fn version_of(opaque: &[u8]) -> Option<i64> {
+    let opaque = str::from_utf8(opaque).ok()?;
+    let (version, print) = match opaque.split_once('.') {
+        Some((version, print)) => (version, Some(print)),
+        None => (opaque, None),
+    };
     let is_print = |print: &str| {
         print.len() == PRINT_DIGITS && print.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let version = version.unwrap_or(tag);
-    let fits = print.is_none_or(is_print) && version.bytes().all(|byte| byte.is_ascii_digit());
-    version.parse().ok().filter(|_| fits)
+    let number: i64 = version.parse().ok()?;
+    // As it was written, character by character: no sign, no zeros before it.
+    let as_told = number >= 0 && number.to_string() == version;
+    (as_told && print.is_none_or(is_print)).then_some(number)
 }

@@ -11,10 +11,10 @@ use utoipa::IntoParams;
 
 use super::problem::Problem;
 
-/// What `If-None-Match` looks like, as a regular expression.
-pub(super) const IF_NONE_MATCH_PATTERN: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
-/// The most characters of one that is told: a hundred ETags and more.
-pub(super) const LONGEST_IF_NONE_MATCH: usize = 4_096;
+/// What `If-Match` and `If-None-Match` look like, as a regular expression.
+pub(super) const ETAGS_PATTERN: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
+/// The most characters of one: a hundred ETags and more.
+pub(super) const LONGEST_ETAGS: usize = 4_096;
 
 /// `If-None-Match` as the document describes it.
 #[derive(IntoParams)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 
 use super::Api;
 use super::by::By;
+use super::if_match;
 use super::input::BODY;
 use super::problem::{Problem, ProblemKind};
 use answers::{Begun, Key};
@@ -69,7 +70,7 @@ async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Resu
     digest.update([0]);
     // The same subject by another credential may see other things, and another version is another wish.
     digest.update(format!("{:?}{:?}", by.caller.accounts, by.caller.roles));
-    digest.update(parts.headers.get(header::IF_MATCH).map_or(&b""[..], HeaderValue::as_bytes));
+    digest.update(if_match::list(&parts.headers).unwrap_or_default());
     digest.update([0]);
     digest.update(&body);
     let print = digest.finalize().to_vec();

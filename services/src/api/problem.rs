@@ -165,6 +165,13 @@ impl Problem {
         Self { field: Some(field.into()), ..ProblemKind::InvalidRequest.because(reason) }
     }
 
+    /// It has this version, and the change is meant for another one.
+    pub fn moved(version: i64) -> Self {
+        let reason = "it was changed since you read it: read it again, then decide";
+        let problem = ProblemKind::VersionMismatch.because(reason);
+        Self { version: Some(version), field: Some("If-Match".to_owned()), ..problem }
+    }
+
     /// What does not exist and what belongs to others look the same.
     pub fn not_found(what: &str) -> Self {
         ProblemKind::NotFound.because(format!("there is no such {what}"))
@@ -233,11 +240,7 @@ impl<E: std::fmt::Display + Into<Problem>> From<CommandError<E>> for Problem {
     fn from(error: CommandError<E>) -> Self {
         match error {
             CommandError::Refused(refusal) => refusal.into(),
-            CommandError::Moved { version } => Self {
-                version: Some(version),
-                field: Some("If-Match".to_owned()),
-                ..ProblemKind::VersionMismatch.because("it was changed since you read it: read it again, then decide")
-            },
+            CommandError::Moved { version } => Self::moved(version),
             CommandError::Conflict => ProblemKind::Conflict.because(error.to_string()).retry_after(1),
             CommandError::Unreadable(reason) => {
                 tracing::error!(reason, "a request met events that this build cannot read");

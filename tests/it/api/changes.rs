@@ -133,10 +133,32 @@ async fn two_admins_do_not_overwrite_each_other() -> anyhow::Result<()> {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 412]);
     api.send(Method::PATCH, &path, &[("if-match", "seven")], Some(&change("x"))).await?.expect(400)?;
-    // A version alone is an ETag, too, as a change is answered with; what is no version is none.
-    for (tag, status) in [("\"999\"", 412), ("\"999.0123456789abcdef\"", 412), ("\"3.0123\"", 400), ("\"+3\"", 400)] {
-        api.send(Method::PATCH, &path, &[("if-match", tag)], Some(&change("x"))).await?.expect(status)?;
+    // A version alone is an ETag, too, as a change is answered with; what is no version is the ETag of nothing here, and a weak
+    // one is never equal to another.
+    let now = api.get(&path).await?.header("etag");
+    let weak = format!("W/{now}");
+    for (tags, status) in [
+        ("\"999\"", 412),
+        ("\"999.0123456789abcdef\"", 412),
+        ("\"3.0123\"", 412),
+        ("\"+3\"", 412),
+        (weak.as_str(), 412),
+        ("3", 400),
+        ("\"3", 400),
+        ("*, \"3\"", 400),
+        (",", 400),
+    ] {
+        let answer = api.send(Method::PATCH, &path, &[("if-match", tags)], Some(&change("x"))).await?.expect(status)?;
+        assert_eq!(answer.json()["field"], json!("If-Match"), "{tags}: {}", answer.text);
     }
+    // One of several is enough, on one line or on two.
+    let list = format!("\"999\", {weak} ,{now}");
+    let listed = api.send(Method::PATCH, &path, &[("if-match", &list)], Some(&change("Listed"))).await?.expect(200)?;
+    let newest = listed.header("etag");
+    let lines = [("if-match", "\"999\""), ("if-match", newest.as_str())];
+    api.send(Method::PATCH, &path, &lines, Some(&change("Of two lines"))).await?.expect(200)?;
+    api.send(Method::PATCH, &path, &lines, Some(&change("x"))).await?.expect(412)?;
+    api.send(Method::PATCH, &path, &[("if-match", "*")], Some(&change("Whatever"))).await?.expect(200)?;
     // A limit goes as it came: by what is given for it, null too.
     for (given, limit) in [(json!("50/10s"), json!("50/10s")), (json!(null), json!(null))] {
         let given = json!({ "account_rate_limit": given });

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::read::visible;
 use crate::api::Api;
-use crate::api::answer::{Changed, IfMatch, IfMatchHeader};
+use crate::api::answer::Changed;
 use crate::api::by::By;
+use crate::api::if_match::{IfMatch, IfMatchHeader};
 use crate::api::input::{Body, Id};
 use crate::api::problem::Problem;
 use crate::api::targets::Reason;
@@ -36,11 +37,11 @@ pub(crate) async fn pause(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
     Body(reason): Body<Reason>,
 ) -> Result<Changed<ListingState>, Problem> {
     let command = ListingCommand::Pause { reason: reason.checked()? };
-    change(&api, &by, ListingId(id), version, command).await
+    change(&api, &by, ListingId(id), &if_match, command).await
 }
 
 /// Send again.
@@ -51,9 +52,9 @@ pub(crate) async fn resume(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
 ) -> Result<Changed<ListingState>, Problem> {
-    change(&api, &by, ListingId(id), version, ListingCommand::Resume).await
+    change(&api, &by, ListingId(id), &if_match, ListingCommand::Resume).await
 }
 
 /// Take a listing off its target. What stands at the channel stays there.
@@ -64,24 +65,24 @@ pub(crate) async fn unlink(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
     Body(reason): Body<Reason>,
 ) -> Result<Changed<ListingState>, Problem> {
     let command = ListingCommand::Unlink { reason: reason.checked()? };
-    change(&api, &by, ListingId(id), version, command).await
+    change(&api, &by, ListingId(id), &if_match, command).await
 }
 
 async fn change(
     api: &Api,
     by: &By,
     id: ListingId,
-    version: Option<i64>,
+    if_match: &IfMatch,
     command: ListingCommand,
 ) -> Result<Changed<ListingState>, Problem> {
-    let (link, _, _) = visible(api, by, id).await?;
+    let (link, _, found) = visible(api, by, id).await?;
     let metadata = by.metadata(link.org_id, link.account_id, link.target_id, Some(link.unit_id));
     let commands = api.inner.syncing.commands();
-    let position = match version {
+    let position = match if_match.at(found)? {
         Some(version) => commands.listing_at(id, version, command, &metadata).await?,
         None => commands.listing(id, command, &metadata).await?,
     };

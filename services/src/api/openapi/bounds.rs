@@ -24,8 +24,7 @@ use utoipa::openapi::path::{Parameter, PathItem};
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 
-use crate::api::answer::{IF_MATCH_PATTERN, LONGEST_IF_MATCH};
-use crate::api::conditional::{IF_NONE_MATCH_PATTERN, LONGEST_IF_NONE_MATCH};
+use crate::api::conditional::{ETAGS_PATTERN, LONGEST_ETAGS};
 use crate::api::freshness::FIRST_POSITION;
 use crate::api::page::{CURSOR_PATTERN, DEFAULT_LIMIT, LIMITS, LONGEST_CURSOR};
 use crate::api::problem::ProblemKind;
@@ -98,8 +97,7 @@ fn rows() -> Vec<Row> {
         (Parameter, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Parameter, &["snapshot"], sha256()),
         (Parameter, &["position"], Bound::From(FIRST_POSITION)),
-        (Parameter, &["if-match"], text(LONGEST_IF_MATCH, IF_MATCH_PATTERN)),
-        (Parameter, &["if-none-match"], text(LONGEST_IF_NONE_MATCH, IF_NONE_MATCH_PATTERN)),
+        (Parameter, &["if-match", "if-none-match"], text(LONGEST_ETAGS, ETAGS_PATTERN)),
         (Of("CreateTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
         (Of("CreateTarget"), &["secret"], secret()),
         (Of("ConfigureTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),

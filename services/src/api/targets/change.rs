@@ -17,8 +17,9 @@ use uuid::Uuid;
 use super::read::visible;
 use super::shape::Target;
 use crate::api::Api;
-use crate::api::answer::{Changed, IfMatch, IfMatchHeader};
+use crate::api::answer::Changed;
 use crate::api::by::By;
+use crate::api::if_match::{IfMatch, IfMatchHeader};
 use crate::api::input::{Body, Id};
 use crate::api::problem::Problem;
 use crate::api::vault::Vault;
@@ -181,7 +182,7 @@ pub(crate) async fn configure(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
     Body(wanted): Body<ConfigureTarget>,
 ) -> Result<Changed<Target>, Problem> {
     let rate_limit = wanted.rate_limit.map(|limit| parsed("rate_limit", &limit)).transpose()?;
@@ -201,7 +202,7 @@ pub(crate) async fn configure(
     if configuration == Configuration::default() {
         return Err(Problem::field("body", "give name, base_url, rate_limit or account_rate_limit"));
     }
-    change(&api, &by, TargetId(id), version, TargetCommand::Configure(configuration)).await
+    change(&api, &by, TargetId(id), &if_match, TargetCommand::Configure(configuration)).await
 }
 
 /// Hold a target's syncs. Changes go on being recorded; the last one of each unit is sent after the resume.
@@ -212,11 +213,11 @@ pub(crate) async fn pause(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
     Body(reason): Body<Reason>,
 ) -> Result<Changed<Target>, Problem> {
     let command = TargetCommand::Pause { reason: reason.checked()? };
-    change(&api, &by, TargetId(id), version, command).await
+    change(&api, &by, TargetId(id), &if_match, command).await
 }
 
 /// Send again; also says that refused credentials are good again.
@@ -227,9 +228,9 @@ pub(crate) async fn resume(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
 ) -> Result<Changed<Target>, Problem> {
-    change(&api, &by, TargetId(id), version, TargetCommand::Resume).await
+    change(&api, &by, TargetId(id), &if_match, TargetCommand::Resume).await
 }
 
 /// Give a target another secret. What is under way ends with the one of before, which is still given for five minutes.
@@ -240,7 +241,7 @@ pub(crate) async fn rotate(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
     Body(wanted): Body<RotateCredential>,
 ) -> Result<Changed<Target>, Problem> {
     let id = TargetId(id);
@@ -249,12 +250,10 @@ pub(crate) async fn rotate(
         return Err(TargetError::Deleted.into());
     }
     // Before the secret is touched: it has no version of its own.
-    if version.is_some_and(|version| version != found) {
-        return Err(CommandError::<TargetError>::Moved { version: found }.into());
-    }
+    if_match.at(found)?;
     let credential = api.inner.vault.rotate(id, &settings.credential, wanted.secret).await?;
     let moved = credential != settings.credential && Vault::is_own(id, &settings.credential);
-    let changed = change(&api, &by, id, version, TargetCommand::RotateCredential { credential }).await?;
+    let changed = change(&api, &by, id, &if_match, TargetCommand::RotateCredential { credential }).await?;
     if moved {
         api.inner.vault.forget(&api.inner.pool, &settings.credential).await;
     }
@@ -269,12 +268,12 @@ pub(crate) async fn delete(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
-    IfMatch(version): IfMatch,
+    if_match: IfMatch,
     Body(reason): Body<Reason>,
 ) -> Result<Changed<Target>, Problem> {
     let command = TargetCommand::Delete { reason: reason.checked()? };
     let (settings, _) = visible(&api, &by, TargetId(id)).await?;
-    let changed = change(&api, &by, TargetId(id), version, command).await?;
+    let changed = change(&api, &by, TargetId(id), &if_match, command).await?;
     api.inner.vault.forget(&api.inner.pool, &settings.credential).await;
     Ok(changed)
 }
@@ -283,13 +282,13 @@ async fn change(
     api: &Api,
     by: &By,
     id: TargetId,
-    version: Option<i64>,
+    if_match: &IfMatch,
     command: TargetCommand,
 ) -> Result<Changed<Target>, Problem> {
-    let (settings, _) = visible(api, by, id).await?;
+    let (settings, found) = visible(api, by, id).await?;
     let metadata = by.metadata(settings.org_id, settings.account_id, id, None);
     let commands = api.inner.syncing.commands();
-    let position = match version {
+    let position = match if_match.at(found)? {
         Some(version) => commands.target_at(id, version, command, &metadata).await?,
         None => commands.target(id, command, &metadata).await?,
     };

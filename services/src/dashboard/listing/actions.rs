@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::preview::again;
 use crate::api::Api;
-use crate::api::answer::IfMatch;
+use crate::api::if_match::IfMatch;
 use crate::api::input::{Body, Form, Id};
 use crate::api::listings::{self, Retry};
 use crate::api::problem::Problem;
@@ -79,7 +79,7 @@ pub(in crate::dashboard) async fn pause(
     Id(id): Id<Uuid>,
     Form(reason): Form<Reason>,
 ) -> Result<Response, Problem> {
-    listings::pause(State(api), viewer.by, Id(id), IfMatch(None), Body(reason)).await?;
+    listings::pause(State(api), viewer.by, Id(id), IfMatch::Any, Body(reason)).await?;
     Ok(back(id))
 }
 
@@ -88,6 +88,6 @@ pub(in crate::dashboard) async fn resume(
     viewer: Viewer,
     Id(id): Id<Uuid>,
 ) -> Result<Response, Problem> {
-    listings::resume(State(api), viewer.by, Id(id), IfMatch(None)).await?;
+    listings::resume(State(api), viewer.by, Id(id), IfMatch::Any).await?;
     Ok(back(id))
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::api::answer::IfMatch;
+use crate::api::if_match::IfMatch;
 use crate::api::input::{Body, Form, Id};
 use crate::api::problem::Problem;
 use crate::api::targets::{self, Reason, RotateCredential, Target};
@@ -61,7 +61,7 @@ pub(in crate::dashboard) async fn pause(
     Id(id): Id<Uuid>,
     Form(reason): Form<Reason>,
 ) -> Result<Response, Problem> {
-    targets::pause(State(api), viewer.by, Id(id), IfMatch(None), Body(reason)).await?;
+    targets::pause(State(api), viewer.by, Id(id), IfMatch::Any, Body(reason)).await?;
     Ok(back(id))
 }
 
@@ -70,7 +70,7 @@ pub(in crate::dashboard) async fn resume(
     viewer: Viewer,
     Id(id): Id<Uuid>,
 ) -> Result<Response, Problem> {
-    targets::resume(State(api), viewer.by, Id(id), IfMatch(None)).await?;
+    targets::resume(State(api), viewer.by, Id(id), IfMatch::Any).await?;
     Ok(back(id))
 }
 
@@ -91,6 +91,6 @@ pub(in crate::dashboard) async fn rotate(
     Form(rotation): Form<Rotation>,
 ) -> Result<Response, Problem> {
     let wanted = RotateCredential::new(rotation.secret);
-    targets::rotate(State(api), viewer.by, Id(id), IfMatch(None), Body(wanted)).await?;
+    targets::rotate(State(api), viewer.by, Id(id), IfMatch::Any, Body(wanted)).await?;
     Ok(back(id))
 }
