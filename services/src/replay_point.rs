@@ -1,6 +1,6 @@
 //! Which state of the past is meant: a snapshot, or the one that was the newest at a sync, a position or a time.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use domain::hash::SnapshotHash;
 use domain::ids::{ListingId, SyncId};
 use sqlx::PgPool;
@@ -14,7 +14,7 @@ pub enum ReplayPoint {
     Sync(SyncId),
     /// The newest at this position, which lies within the listing's history.
     Position(i64),
-    /// The newest at this time, UTC.
+    /// The newest at this time, UTC, which is not later than now.
     AsOf(DateTime<Utc>),
 }
 
@@ -55,6 +55,12 @@ pub enum NoSnapshot {
         /// What was asked for.
         at: DateTime<Utc>,
     },
+    /// A time that has not come yet would mean the newest snapshot, too, and another one when it comes.
+    #[error("must not be later than now, which is {}: give a time of the past", now.to_rfc3339_opts(SecondsFormat::Millis, true))]
+    TooLate {
+        /// The time of the journal, by which it knows when events were recorded.
+        now: DateTime<Utc>,
+    },
     /// Postgres failed.
     #[error("failed to read the journal: {0}")]
     Database(#[from] sqlx::Error),
@@ -70,9 +76,10 @@ WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1 AND event_type IN 
     AND ($3::bigint IS NULL OR position <= $3) AND ($4::timestamptz IS NULL OR recorded_at <= $4)
 ORDER BY sequence DESC LIMIT 1";
 
-/// From the first snapshot that was asked for to the listing's last event.
+/// From the first snapshot that was asked for to the listing's last event; and the time, where the one that is meant is later.
 const SPAN: &str = "
-SELECT min(position) FILTER (WHERE event_type IN ('SyncRequested', 'SyncSkipped')), max(position) FROM events
+SELECT min(position) FILTER (WHERE event_type IN ('SyncRequested', 'SyncSkipped')), max(position),
+    CASE WHEN $2::timestamptz > clock_timestamp() THEN clock_timestamp() END FROM events
 WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1";
 
 impl ReplayPoint {
@@ -84,14 +91,15 @@ impl ReplayPoint {
             Self::Position(position) => (None, Some(position), None),
             Self::AsOf(at) => (None, None, Some(at)),
         };
-        let span: (Option<i64>, Option<i64>) = sqlx::query_as(SPAN).bind(listing.to_string()).fetch_one(pool).await?;
-        match (span, position) {
-            ((_, None), _) => return Err(NoSnapshot::NoListing),
-            ((None, _), _) => return Err(NoSnapshot::NothingAsked(listing)),
-            ((Some(first), Some(last)), Some(position)) if !(first..=last).contains(&position) => {
-                return Err(NoSnapshot::Outside { listing, position, first, last });
-            }
-            _ => {}
+        let span = sqlx::query_as(SPAN).bind(listing.to_string()).bind(at).fetch_one(pool).await?;
+        let (first, last, now): (Option<i64>, Option<i64>, Option<DateTime<Utc>>) = span;
+        let last = last.ok_or(NoSnapshot::NoListing)?;
+        let first = first.ok_or(NoSnapshot::NothingAsked(listing))?;
+        if let Some(position) = position.filter(|position| !(first..=last).contains(position)) {
+            return Err(NoSnapshot::Outside { listing, position, first, last });
+        }
+        if let Some(now) = now {
+            return Err(NoSnapshot::TooLate { now });
         }
         let query = sqlx::query_scalar(REQUESTS).bind(listing.to_string()).bind(sync.map(|sync| sync.to_string()));
         let found: Option<String> = query.bind(position).bind(at).fetch_optional(pool).await?;

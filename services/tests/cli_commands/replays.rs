@@ -98,6 +98,18 @@ fn a_snapshot_is_named_in_one_way_and_must_be_there() {
         let wanted = format!("position {outside} is outside the history of listing {}: use 3 to 3", story.listing);
         assert_eq!((ran.code, ran.error_message().starts_with(&wanted)), (1, true), "{ran:?}");
     }
+    // A time that has not come yet would mean the newest snapshot, and quietly.
+    for command in ["replay", "preview"] {
+        let mut words = vec!["listing", command, &story.listing, "--as-of", "2999-01-01T00:00:00Z"];
+        words.extend(["--reason", "wrong prices"].iter().filter(|_| command == "replay"));
+        let ran = story.world.json(&words);
+        let told = ran.error_message();
+        assert_eq!(
+            (ran.code, told.starts_with("--as-of must not be later than now, which is 2")),
+            (1, true),
+            "{ran:?}"
+        );
+    }
     let sync = "01990000-0000-7000-8000-000000000001";
     let ran = story.replay(&["--sync-id", sync]);
     assert_eq!((ran.code, ran.error_message().contains(&format!("has no sync {sync}"))), (1, true), "{ran:?}");

@@ -69,6 +69,18 @@ async fn a_unit_is_linked_sent_retried_and_found_in_the_audit() -> anyhow::Resul
     let both = api.get(&both).await?.expect(400)?.json();
     assert_eq!(both["field"], json!("position"));
     assert!(both["detail"].as_str().is_some_and(|detail| detail.starts_with("as_of and position are given")), "{both}");
+    // A time that has not come yet would quietly mean the newest state.
+    let events = world.count("SELECT count(*) FROM events").await?;
+    let late = json!({ "as_of": "2999-01-01T00:00:00Z", "reason": "too late" });
+    for late in [
+        api.post(&path, &late).await?,
+        api.get(&format!("/api/channels/listings/{listing}/preview?as_of=2999-01-01T00:00:00Z")).await?,
+    ] {
+        let late = late.expect(400)?.json();
+        assert_eq!(late["field"], json!("as_of"));
+        assert!(late["detail"].as_str().is_some_and(|said| said.starts_with("must not be later than now")), "{late}");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, events);
     let elsewhere = json!({ "sync_id": uuid::Uuid::now_v7(), "reason": "no such sync" });
     assert_eq!(api.post(&path, &elsewhere).await?.expect(400)?.json()["field"], json!("sync_id"));
 

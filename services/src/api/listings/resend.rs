@@ -32,7 +32,7 @@ pub(crate) struct Retry {
     /// The snapshot of this sync of the listing.
     #[serde(default, deserialize_with = "read::optional")]
     sync_id: Option<Uuid>,
-    /// The snapshot that was the newest at this time.
+    /// The snapshot that was the newest at this time, which is not later than now.
     #[serde(default, deserialize_with = "read::optional")]
     as_of: Option<DateTime<Utc>>,
     /// The snapshot that was the newest at this position of the journal.

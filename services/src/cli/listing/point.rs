@@ -21,7 +21,7 @@ pub(super) struct Point {
     /// The snapshot that was the newest one at this position of the journal, within the listing's history
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     position: Option<i64>,
-    /// The snapshot that was the newest one at this time, e.g. 2026-11-25T09:59:00Z
+    /// The snapshot that was the newest one at this time of the past, e.g. 2026-11-25T09:59:00Z
     #[arg(long, value_name = "TIME")]
     as_of: Option<DateTime<Utc>>,
 }
@@ -57,6 +57,7 @@ fn refusal(error: NoSnapshot, id: ListingId) -> anyhow::Error {
             );
             Failure::Refused(hint).into()
         }
+        late @ NoSnapshot::TooLate { .. } => Failure::Refused(format!("--as-of {late}")).into(),
         other => Failure::Refused(other.to_string()).into(),
     }
 }
