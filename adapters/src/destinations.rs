@@ -44,6 +44,9 @@ pub enum Forbidden {
     /// It looks like a URL, and cannot be read as one.
     #[error("is no URL: {0}; give https://host[:port]/path")]
     Unreadable(String),
+    /// The one port that nobody can listen at.
+    #[error("no host answers at port 0: give https://host[:port]/path, with the channel's port or without one")]
+    NoPort,
     /// It would be read on its way.
     #[error("{0} is not https; {ALLOW}")]
     Plain(String),
@@ -101,6 +104,9 @@ impl Destinations {
                 return Err(Forbidden::Scheme { scheme: cut(other, LONGEST_SHOWN), allowed });
             }
         };
+        if url.port() == Some(0) {
+            return Err(Forbidden::NoPort);
+        }
         if self == Self::Any {
             return Ok(());
         }

@@ -51,6 +51,10 @@ async fn a_base_url_is_refused_for_what_it_is_and_where_its_host_is() {
     for url in ["https://api.hostaway.com:99999/v1", "https://", "https://[::1/v1", "https://a b/"] {
         assert!(matches!(check(url).await, Err(Forbidden::Unreadable(_))), "{url}");
     }
+    for url in ["https://api.hostaway.com:0/v1", "https://1.1.1.1:00", "https://[2606:4700::1]:0/"] {
+        assert_eq!(check(url).await, Err(Forbidden::NoPort), "{url}");
+        assert_eq!(Destinations::Any.check(url).await, Err(Forbidden::NoPort), "{url}");
+    }
     let hidden = ["https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://127.1/", "https://0/"];
     for url in hidden.into_iter().chain(["https://10.0.0.1:8443/v1", "https://[::1]/", "https://[::ffff:a00:1]/"]) {
         assert!(matches!(check(url).await, Err(Forbidden::Address(_))), "{url}");

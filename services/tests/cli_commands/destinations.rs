@@ -36,6 +36,8 @@ fn a_target_inside_of_ones_own_network_is_refused_unless_the_operator_allows_it(
     }
     let renamed = strictly(&world, &["target", "configure", target, "--name", "Crete"]).ok();
     assert_eq!(renamed.json()["changed"], true, "what stands there already is not in the way of another change");
-    let none = strictly(&world, &create("ftp://example.org"));
-    assert_eq!((none.code, none.error()["field"].as_str()), (2, Some("base_url")), "{none:?}");
+    for url in ["ftp://example.org", "https://1.1.1.1:0/v1"] {
+        let none = strictly(&world, &create(url));
+        assert_eq!((none.code, none.error()["field"].as_str()), (2, Some("base_url")), "{none:?}");
+    }
 }

@@ -130,9 +130,12 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
     assert!(!answer.text.contains("my"), "{}", answer.text);
     // An address that no channel has.
     let mut target = json!({ "account_id": ACCOUNT, "name": "x", "channel_account": "1", "secret": "s" });
-    for (base_url, fix) in
-        [("gopher://x/1", "https or http"), ("localhost:80", "https"), ("x", "https://host[:port]/path")]
-    {
+    for (base_url, fix) in [
+        ("gopher://x/1", "https or http"),
+        ("localhost:80", "https"),
+        ("x", "https://host[:port]/path"),
+        ("https://api.hostaway.com:0/v1", "port 0: give https://host[:port]/path"),
+    ] {
         target["base_url"] = json!(base_url);
         let answer = api.post("/api/channels/targets", &target).await?.expect(400)?;
         assert_eq!(answer.json()["field"], json!("base_url"));
