@@ -1,30 +1,37 @@
-//! Nothing is done for a request whose query says more than its route takes: a parameter that nobody reads may be a misspelt one, or
-//! a wish that is not kept (`dry_run=true`). What a route takes is what its document says.
+//! Nothing is done for a request whose query or body says more than its route takes: what nobody reads may be misspelt, or a wish
+//! that is not kept (`dry_run=true`). What a route takes is what its document says.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 
 use super::problem::Problem;
-use super::{freshness, openapi};
+use super::{freshness, input, openapi};
 
-/// Names of the parameters in a route's query.
-type Names = BTreeSet<String>;
+/// What a route takes.
+struct Takes {
+    /// Names of the parameters in its query.
+    query: BTreeSet<String>,
+    /// Whether it takes a body. That of a read is nobody's, and is left where it is.
+    body: bool,
+}
 
-static ROUTES: LazyLock<HashMap<(Method, String), Names>> = LazyLock::new(|| {
+static ROUTES: LazyLock<HashMap<(Method, String), Takes>> = LazyLock::new(|| {
     let document = openapi::document();
     // Whoever probes may ask as he likes.
     let api = document.paths.paths.iter().filter(|(path, _)| path.starts_with("/api/"));
     api.flat_map(|(path, item)| operations(path, item)).collect()
 });
 
-fn operations(path: &str, item: &PathItem) -> Vec<((Method, String), Names)> {
+fn operations(path: &str, item: &PathItem) -> Vec<((Method, String), Takes)> {
     let all = [
         (Method::GET, &item.get),
         (Method::HEAD, &item.get),
@@ -37,33 +44,70 @@ fn operations(path: &str, item: &PathItem) -> Vec<((Method, String), Names)> {
     known.map(|(method, operation)| ((method.clone(), path.to_owned()), takes(&method, path, operation))).collect()
 }
 
-fn takes(method: &Method, path: &str, operation: &Operation) -> Names {
+fn takes(method: &Method, path: &str, operation: &Operation) -> Takes {
     let parameters = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
         RefOr::T(parameter) => Some(parameter),
         RefOr::Ref(_) => None,
     });
     let query = parameters.filter(|parameter| matches!(parameter.parameter_in, ParameterIn::Query));
-    let mut query: Names = query.map(|parameter| parameter.name.clone()).collect();
+    let mut query: BTreeSet<String> = query.map(|parameter| parameter.name.clone()).collect();
     if freshness::waits(method, path) {
         query.insert("min_position".to_owned());
     }
-    query
+    Takes { query, body: method.is_safe() || operation.request_body.is_some() }
 }
 
 /// The middleware.
 pub(super) async fn only(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let Some(takes) = ROUTES.get(&(request.method().clone(), path)) else { return next.run(request).await };
-    let given = request.uri().query().unwrap_or_default();
-    let unknown = form_urlencoded::parse(given.as_bytes()).find(|(name, _)| !takes.contains(name.as_ref()));
-    if let Some((name, _)) = unknown {
-        let known = takes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let reason = if known.is_empty() { "takes none".to_owned() } else { format!("takes {known}") };
-        let name: String = if name.is_empty() { "query".to_owned() } else { name.chars().take(LONGEST_NAME).collect() };
-        return Problem::field(name, format!("is no parameter of this route, which {reason}")).into_response();
+    if let Some(problem) = unknown(request.uri().query().unwrap_or_default(), &takes.query) {
+        return problem.into_response();
     }
-    next.run(request).await
+    if takes.body || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match input::whole(body).await {
+        Ok(body) if says_nothing(&body) => next.run(Request::from_parts(parts, Body::empty())).await,
+        Ok(_) => Problem::field("body", "this route takes no body: leave it out").into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The first parameter of a query that is not known.
+fn unknown(given: &str, known: &BTreeSet<String>) -> Option<Problem> {
+    let (name, _) = form_urlencoded::parse(given.as_bytes()).find(|(name, _)| !known.contains(name.as_ref()))?;
+    let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let reason = if known.is_empty() { "takes none".to_owned() } else { format!("takes {known}") };
+    let name: String = if name.is_empty() { "query".to_owned() } else { name.chars().take(LONGEST_NAME).collect() };
+    Some(Problem::field(name, format!("is no parameter of this route, which {reason}")))
+}
+
+/// Programs that send JSON send an object without fields, or null, where they have nothing to say.
+fn says_nothing(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty()
+        || match serde_json::from_slice(body) {
+            Ok(Value::Null) => true,
+            Ok(Value::Object(fields)) => fields.is_empty(),
+            _ => false,
+        }
 }
 
 /// Characters of a name that the answer repeats.
 const LONGEST_NAME: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::says_nothing;
+
+    #[test]
+    fn a_body_without_a_word_says_nothing() {
+        for body in ["", " \n", "{}", " { } ", "null"] {
+            assert!(says_nothing(body.as_bytes()), "{body:?}");
+        }
+        for body in ["{\"reason\":\"x\"}", "[]", "{} {}", "{", "0", "false", "\"\"", "dry_run=true", "\0"] {
+            assert!(!says_nothing(body.as_bytes()), "{body:?}");
+        }
+    }
+}

@@ -11,15 +11,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
 
 use super::Api;
 use super::by::By;
-use super::if_match;
-use super::input::BODY;
 use super::problem::{Problem, ProblemKind};
+use super::{if_match, input};
 use answers::{Begun, Key};
 
 const KEY: &str = "idempotency-key";
@@ -60,9 +58,7 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
 
 async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
-    let body = tokio::time::timeout(BODY, body.collect()).await.map_err(late)?;
-    let body = body.map_err(|_| ProblemKind::TooLarge.because("a body has at most 256 KiB"))?.to_bytes();
+    let body = input::whole(body).await?;
     let mut digest = Sha256::new();
     digest.update(parts.method.as_str());
     digest.update([0]);

@@ -11,6 +11,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request}
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use domain::text::cut;
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -23,7 +24,14 @@ use read::Read as _;
 const LONGEST_SHOWN: usize = 80;
 
 /// The longest that a body may take to arrive.
-pub(super) const BODY: Duration = Duration::from_secs(10);
+const BODY: Duration = Duration::from_secs(10);
+
+/// All of a body, whatever it says.
+pub(super) async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
+    let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
+    let body = tokio::time::timeout(BODY, body.collect()).await.map_err(late)?;
+    Ok(body.map_err(|_| ProblemKind::TooLarge.because("a body has at most 256 KiB"))?.to_bytes())
+}
 
 /// A JSON body.
 #[derive(Debug)]

@@ -159,6 +159,40 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
     world.close().await
 }
 
+/// It may be a wish that would not be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_its_route_does_not_take_is_refused_unless_it_says_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8175]).await?;
+    let target = world.target(8175, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let of_target = format!("/api/channels/targets/{target}");
+    let (pause, resume) = (format!("{of_target}/pause"), format!("{of_target}/resume"));
+    let (json, keyed) = (("content-type", "application/json"), ("idempotency-key", "of-nothing"));
+    api.post(&pause, &json!({ "reason": "x" })).await?.expect(200)?;
+    let events = world.count("SELECT count(*) FROM events").await?;
+    for (method, path) in [(Method::POST, resume.as_str()), (Method::DELETE, "/api/channels/dead-letters/1")] {
+        for body in [r#"{"dry_run":true}"#, "[]", "dry_run=true", "{"] {
+            let answer = api.send_text(method.clone(), path, &[json, keyed], body.to_owned()).await?.expect(400)?;
+            assert_eq!(answer.json()["field"], json!("body"), "{method} {path} {body}: {}", answer.text);
+        }
+    }
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, events);
+    for body in ["", "{}", "null"] {
+        api.send_text(Method::POST, &resume, &[json], body.to_owned()).await?.expect(200)?;
+        api.post(&pause, &json!({ "reason": "once more" })).await?.expect(200)?;
+    }
+    // To say nothing in another way is the same request.
+    for (body, replayed) in [("{}", ""), ("", "true")] {
+        let answer = api.send_text(Method::POST, &resume, &[keyed], body.to_owned()).await?.expect(200)?;
+        assert_eq!(answer.header("idempotency-replayed"), replayed, "{body:?}");
+    }
+    // Nobody reads what comes with a read.
+    api.send_text(Method::GET, &of_target, &[json], "{".to_owned()).await?.expect(200)?;
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_caller_has_already_is_not_sent_again() -> anyhow::Result<()> {
     let world = World::new(&[8173]).await?;

@@ -48,7 +48,7 @@ fn body(route: &Route, things: &Things) -> Option<Value> {
         ("PATCH", _) => Some(json!({ "rate_limit": "100/1s" })),
         ("POST", "/api/channels/listings") => Some(json!({ "target_id": things.target, "unit_id": "villa-000" })),
         ("POST", path) if path.ends_with("/credential") => Some(json!({ "secret": "secret-8120" })),
-        ("POST", path) if path.ends_with("/resume") || path.ends_with("/replay") => None,
+        ("POST", path) if ["/resume", "/replay", "/check", "/drift"].iter().any(|end| path.ends_with(end)) => None,
         ("POST", _) | ("DELETE", "/api/channels/listings/{listing_id}" | "/api/channels/targets/{target_id}") => {
             Some(reason)
         }
