@@ -1,6 +1,7 @@
 //! Texts from outside, made fit to be kept: short, and without the one character that Postgres cannot store; and what people
 //! may type in one line.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 /// [`UNSEEN`] inside of a class of a regular expression, but for tags: languages have no common way to write what is beyond
@@ -102,15 +103,40 @@ pub fn trace_id(traceparent: Option<&str>) -> Option<&str> {
 /// What a W3C `traceparent` of version 00 looks like, as a regular expression.
 pub const TRACEPARENT_PATTERN: &str = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$";
 
-/// A W3C `traceparent` of version 00, if this is one: a header that anyone may set, and that every event carries on.
-pub fn traceparent(text: &str) -> Option<&str> {
-    let mut fields = text.split('-');
+/// The most characters of a `traceparent` that is taken: a later version may say more than is known here.
+pub const LONGEST_TRACEPARENT: usize = 512;
+
+/// What is taken as a `traceparent`, as a regular expression: of version 00, or of a later one, which begins with the same fields.
+pub const TAKEN_TRACEPARENT_PATTERN: &str = concat!(
+    "^(00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+    "|(0[1-9a-f]|[1-9a-e][0-9a-f]|f[0-9a-e])-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]*)?)$"
+);
+
+/// The length of a `traceparent` of version 00, and of the fields of a later one that are known.
+const KNOWN: usize = 55;
+
+/// A header that anyone may set as a W3C `traceparent` of version 00, which every event carries on, if it is one. Of a later version
+/// the same fields are taken, and of its flags the one that is known, as the standard has it (Trace Context, 3.2.4).
+pub fn traceparent(text: &str) -> Option<Cow<'_, str>> {
+    let (known, more) = text.split_at_checked(KNOWN).filter(|_| text.len() <= LONGEST_TRACEPARENT)?;
+    let mut fields = known.split('-');
     let mut hex = |length: usize| {
         let field = fields.next().filter(|field| field.len() == length)?;
         let lower = field.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         lower.then_some(field)
     };
     let zero = |field: &str| field.bytes().all(|byte| byte == b'0');
-    let (version, trace, parent, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
-    (version == "00" && !zero(trace) && !zero(parent) && fields.next().is_none()).then_some(text)
+    let (version, trace, parent, flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    if zero(trace) || zero(parent) {
+        return None;
+    }
+    match version {
+        "00" => more.is_empty().then_some(Cow::Borrowed(text)),
+        "ff" => None,
+        _ if more.is_empty() || more.starts_with('-') => {
+            let sampled = u8::from_str_radix(flags, 16).ok()? & 1;
+            Some(Cow::Owned(format!("00-{trace}-{parent}-{sampled:02x}")))
+        }
+        _ => None,
+    }
 }

@@ -1,7 +1,9 @@
 //! Texts from outside: what is cut, and what passes as a trace context.
 
+use std::borrow::Cow;
+
 use domain::channel::ChannelKind;
-use domain::text::{LONGEST_LINE, NoLine, cut, line, steady, traceparent};
+use domain::text::{LONGEST_LINE, LONGEST_TRACEPARENT, NoLine, cut, line, steady, traceparent};
 
 #[test]
 fn a_text_is_cut_between_characters_and_loses_its_nuls() {
@@ -50,7 +52,7 @@ fn a_line_of_peoples_words_has_nothing_that_nobody_sees_and_something_that_every
 #[test]
 fn only_a_well_formed_traceparent_passes() {
     let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    assert_eq!(traceparent(good), Some(good));
+    assert_eq!(traceparent(good).as_deref(), Some(good));
     let zero_trace = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
     let zero_parent = format!("00-0af7651916cd43dd8448eb211c80319c-{}-01", "0".repeat(16));
     let long = "0".repeat(900_000);
@@ -69,6 +71,33 @@ fn only_a_well_formed_traceparent_passes() {
     ];
     for text in bad {
         assert_eq!(traceparent(text), None, "{text:.60}");
+    }
+}
+
+/// Whoever already speaks a later version keeps the trace.
+#[test]
+fn a_traceparent_of_a_later_version_is_taken_as_what_is_known_of_it() {
+    let ids = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+    for (version, rest, flags) in
+        [("01", "01", "01"), ("cc", "03-what-the.future is:like", "01"), ("fe", "fe", "00"), ("0a", "00-", "00")]
+    {
+        let taken = traceparent(&format!("{version}-{ids}-{rest}")).map(Cow::into_owned);
+        assert_eq!(taken, Some(format!("00-{ids}-{flags}")), "{version} {rest}");
+    }
+    let long = format!("01-{ids}-01-{}", "x".repeat(LONGEST_TRACEPARENT));
+    for bad in [
+        &format!("ff-{ids}-01"),
+        &format!("1-{ids}-01"),
+        &format!("0A-{ids}-01"),
+        &format!("01-{ids}"),
+        &format!("01-{ids}-1"),
+        &format!("01-{ids}-011"),
+        &format!("01-{ids}-01.more"),
+        &format!("01-{ids}-01ü"),
+        &format!("01-{}-b7ad6b7169203331-01", "0".repeat(32)),
+        &long,
+    ] {
+        assert_eq!(traceparent(bad), None, "{bad:.60}");
     }
 }
 

@@ -8,7 +8,7 @@ use domain::hash::{SHA256_PATTERN, SnapshotHash};
 use domain::ids::{NAME_PATTERN, TargetId, UnitId};
 use domain::target::bounds::{BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN};
 use domain::target::{ChannelTarget, NewTarget, TargetCommand};
-use domain::text::{LINE_PATTERN, LONGEST_LINE, TRACEPARENT_PATTERN, line, traceparent};
+use domain::text::{LINE_PATTERN, LONGEST_LINE, TAKEN_TRACEPARENT_PATTERN, TRACEPARENT_PATTERN, line, traceparent};
 use domain::window::{LIMIT_PATTERN, RateLimit};
 use serde_json::{Value, json};
 use services::api::document;
@@ -121,6 +121,7 @@ fn every_closed_set_is_told() {
 fn the_patterns_take_what_the_code_takes() {
     let hash = "0aF".repeat(21) + "9";
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let later = |version: &str, more: &str| format!("{version}{}{more}", &trace[2..]);
     let samples = [
         "villa-0042",
         "a b",
@@ -158,6 +159,11 @@ fn the_patterns_take_what_the_code_takes() {
         "https://ü",
         trace,
         &trace[1..],
+        &later("01", ""),
+        &later("fe", "-more"),
+        &later("00", "-more"),
+        &later("ff", ""),
+        &later("01", "more"),
         "00-x",
     ];
     let taken = |pattern: &str, text: &str| {
@@ -183,7 +189,9 @@ fn the_patterns_take_what_the_code_takes() {
         assert_eq!(taken(NAME_PATTERN, text), text.parse::<UnitId>().is_ok(), "{text:?}");
         assert_eq!(taken(LIMIT_PATTERN, text), text.parse::<RateLimit>().is_ok(), "{text:?}");
         assert_eq!(taken(SHA256_PATTERN, text), text.parse::<SnapshotHash>().is_ok(), "{text:?}");
-        assert_eq!(taken(TRACEPARENT_PATTERN, text), traceparent(text).is_some(), "{text:?}");
+        assert_eq!(taken(TAKEN_TRACEPARENT_PATTERN, text), traceparent(text).is_some(), "{text:?}");
+        let carried_on = traceparent(text).is_none_or(|carried_on| taken(TRACEPARENT_PATTERN, &carried_on));
+        assert!(carried_on, "{text:?}");
         assert_eq!(taken(LINE_PATTERN, text), line(text, LONGEST_LINE).is_ok(), "{text:?}");
         let external = ChannelKind::Hostaway.external_id(text).is_ok();
         assert_eq!(taken(ChannelKind::EXTERNAL_ID_PATTERN, text), external, "{text:?}");

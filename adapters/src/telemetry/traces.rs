@@ -58,7 +58,8 @@ pub fn is_sampled(traceparent: Option<&str>) -> bool {
 }
 
 fn context(traceparent: &str) -> Option<SpanContext> {
-    let mut fields = domain::text::traceparent(traceparent)?.split('-').skip(1);
+    let known = domain::text::traceparent(traceparent)?;
+    let mut fields = known.split('-').skip(1);
     let trace = TraceId::from_hex(fields.next()?).ok()?;
     let span = SpanId::from_hex(fields.next()?).ok()?;
     let flags = TraceFlags::new(u8::from_str_radix(fields.next()?, 16).ok()?);

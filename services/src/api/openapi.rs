@@ -4,7 +4,7 @@ mod bounds;
 
 use adapters::identity::SESSION_COOKIE;
 use axum::http::Method;
-use domain::text::TRACEPARENT_PATTERN;
+use domain::text::{LONGEST_TRACEPARENT, TAKEN_TRACEPARENT_PATTERN};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -126,13 +126,14 @@ fn parameters() -> [(&'static str, Parameter); 5] {
     };
     let key = "A text of your choice, such as a UUID: the same request with the same key is done once, and answered as before";
     let id = "Comes back with the answer, and stands with what the request made; one is made up where none is sent";
-    let trace = "W3C trace context: comes back, and goes on with what the request sets off";
+    let trace =
+        "W3C trace context: comes back, of a later version as version 00, and goes on with what the request sets off";
     let shown = "Wait, up to 5 s, until the read models show this position";
     let header = ParameterIn::Header;
     [
         (KEY, parameter("Idempotency-Key", header.clone(), text(LONGEST_KEY, ASCII), key)),
         (ID, parameter("X-Request-Id", header.clone(), text(LONGEST_REQUEST_ID, ASCII), id)),
-        (TRACE, parameter("traceparent", header.clone(), text(55, TRACEPARENT_PATTERN), trace)),
+        (TRACE, parameter("traceparent", header.clone(), text(LONGEST_TRACEPARENT, TAKEN_TRACEPARENT_PATTERN), trace)),
         (SHOWN, parameter("min_position", ParameterIn::Query, position(), shown)),
         (SHOWN_BY_HEADER, parameter("Min-Position", header, position(), "The same as min_position")),
     ]

@@ -1,6 +1,7 @@
 //! What ties a request to everything that it sets off, and comes back with every answer, whoever gives it: its id and its
 //! trace.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -42,7 +43,7 @@ pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
     let method = known(request.method());
     let id = given(request.headers()).unwrap_or_else(new);
     let trace = request.headers().get(TRACEPARENT).and_then(|trace| trace.to_str().ok()).and_then(traceparent);
-    let trace = trace.map(str::to_owned);
+    let trace = trace.map(Cow::into_owned);
     let mut stage = Stage::begin(method, Kind::Server, trace.as_deref());
     let trace = stage.traceparent().or(trace);
     let correlation_id = correlation_id(id.to_str().unwrap_or_default());

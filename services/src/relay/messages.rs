@@ -26,12 +26,12 @@ pub(super) fn messages(
     headers.insert(POSITION, event.position.to_string());
     headers.insert(PREVIOUS_POSITION, previous.0.to_string());
     if let Some(trace) = event.metadata.get("traceparent").and_then(|trace| traceparent(trace)) {
-        if is_sampled(Some(trace)) {
-            let stage = Stage::begin(name(kind), Kind::Producer, Some(trace));
-            headers.insert("traceparent", stage.traceparent().as_deref().unwrap_or(trace));
+        if is_sampled(Some(&trace)) {
+            let stage = Stage::begin(name(kind), Kind::Producer, Some(&trace));
+            headers.insert("traceparent", stage.traceparent().as_deref().unwrap_or(&trace));
             stages.push(stage);
         } else {
-            headers.insert("traceparent", trace);
+            headers.insert("traceparent", &*trace);
         }
     }
     let stub = InJournal::from(event);

@@ -61,6 +61,10 @@ async fn every_answer_has_the_id_and_the_trace_of_its_request() -> anyhow::Resul
     let answer = nobody.send_text(Method::GET, "/nothing", &bad, String::new()).await?;
     assert!(answer.header("x-request-id").parse::<uuid::Uuid>().is_ok(), "{answer:?}");
     assert_eq!(answer.header("traceparent"), "");
+    // Of a later version what is known of it goes on.
+    let later = format!("cc{}-and-more", &TRACE[2..]);
+    let answer = nobody.send_text(Method::GET, "/nothing", &[("traceparent", &later)], String::new()).await?;
+    assert_eq!(answer.header("traceparent"), TRACE);
     // The last one: its connection is closed with its answer.
     let ties = [("x-request-id", ID), ("traceparent", TRACE)];
     let large = owner.send_text(Method::POST, &pause, &ties, "x".repeat(300_000)).await?.expect(413)?;
