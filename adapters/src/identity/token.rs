@@ -125,7 +125,8 @@ impl Rules {
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        let decoded = jsonwebtoken::decode::<Value>(token, &key.key, &validation).map_err(|error| refusal(&error))?;
+        let decoded =
+            jsonwebtoken::decode::<Value>(token, &key.key, &validation).map_err(|error| refusal(&error, token))?;
         let grant = self.claims.grant(&decoded.claims)?;
         Ok(grant.caller(self.credential, token_id(token, &decoded.claims)))
     }
@@ -139,18 +140,30 @@ fn token_id(token: &str, claims: &Value) -> String {
     given.filter(fits).map_or_else(made, str::to_owned)
 }
 
-fn refusal(error: &jsonwebtoken::errors::Error) -> TokenError {
+fn refusal(error: &jsonwebtoken::errors::Error, token: &str) -> TokenError {
     match error.kind() {
         ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Signature,
         ErrorKind::InvalidIssuer => TokenError::Issuer,
         ErrorKind::InvalidAudience => TokenError::Audience,
         ErrorKind::ExpiredSignature => TokenError::Expired,
         ErrorKind::ImmatureSignature => TokenError::NotYetValid,
-        ErrorKind::MissingRequiredClaim(claim) => TokenError::Claim(ClaimError::Missing(claim.clone())),
-        ErrorKind::InvalidClaimFormat(claim) => {
-            let reason = "it has not the form that the standard gives it";
-            TokenError::Claim(ClaimError::Invalid { claim: claim.clone(), reason })
+        ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => {
+            TokenError::Claim(unusable(claim, token))
         }
         _ => TokenError::Malformed,
     }
+}
+
+/// A claim of the standard that cannot be used. To the library one of another form is missing, too. Its signature is good by then.
+fn unusable(claim: &str, token: &str) -> ClaimError {
+    let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+    let claims: Option<Value> = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
+    if claims.is_none_or(|claims| claims.get(claim).is_none()) {
+        return ClaimError::Missing(claim.to_owned());
+    }
+    let reason = match claim {
+        "exp" | "nbf" => "it must be a number of seconds since 1970",
+        _ => "it must be a text, or a list of texts",
+    };
+    ClaimError::Invalid { claim: claim.to_owned(), reason }
 }

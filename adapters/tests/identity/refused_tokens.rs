@@ -61,6 +61,20 @@ async fn a_claim_that_is_missing_or_wrong_is_named() {
         let named = matches!(&error, TokenError::Claim(ClaimError::Invalid { claim: named, .. }) if named == claim);
         assert!(named, "{claim} {value}: {error:?}");
     }
+    let (seconds, texts) = ("it must be a number of seconds since 1970", "it must be a text, or a list of texts");
+    for (claim, value, reason) in [
+        ("exp", json!("1790000000"), seconds),
+        ("exp", json!("2026-11-24T03:00:00Z"), seconds),
+        ("exp", json!(null), seconds),
+        ("exp", json!(-1), seconds),
+        ("nbf", json!("1790000000"), seconds),
+        ("iss", json!(7), texts),
+        ("aud", json!({ "channels": true }), texts),
+    ] {
+        let error = refusal(|claims| claims[claim] = value.clone()).await;
+        let wrong = ClaimError::Invalid { claim: claim.to_owned(), reason };
+        assert_eq!(error, TokenError::Claim(wrong), "{claim} {value}");
+    }
     for roles in [json!([]), json!(["Admin"]), json!("admin")] {
         let error = refusal(|claims| claims["roles"] = roles).await;
         assert_eq!(error, TokenError::Claim(ClaimError::NoRole("roles".to_owned())));
