@@ -1,5 +1,6 @@
 //! What handlers take from a request: bodies, queries and ids, each refused with the field that is wrong.
 
+mod fields;
 mod nul;
 pub(super) mod read;
 mod said;
@@ -54,6 +55,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         })?;
         if let Some(field) = nul::field(&bytes) {
             return Err(Problem::field(field, NUL));
+        }
+        // A list would be read as the fields in their order, which nobody is told.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(said::of_no_object(&bytes, fields::of::<T>()));
         }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| said::of_json(&error))?;

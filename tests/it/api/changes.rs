@@ -212,6 +212,13 @@ async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Re
     body.as_object_mut().and_then(|body| body.remove("name"));
     let missing = api.post("/api/channels/targets", &body).await?.expect(400)?;
     assert_eq!((&missing.json()["field"], &missing.json()["detail"]), (&json!("name"), &json!("is missing")));
+    // What there is instead of an object is told in words of JSON, and a list is none.
+    let credential = format!("/api/channels/targets/{target}/credential");
+    for body in [json!(null), json!("a-secret"), json!(["a-secret"])] {
+        let answer = api.post(&credential, &body).await?.expect(400)?;
+        let told = json!("is not as it has to be: expected an object with secret");
+        assert_eq!((&answer.json()["field"], &answer.json()["detail"]), (&json!("body"), &told), "{body}");
+    }
     let get = |path: &'static str| api.get(path);
     assert_eq!(get("/api/channels/targets?limit=0").await?.expect(400)?.json()["field"], json!("limit"));
     assert_eq!(get("/api/channels/targets?cursor=abc").await?.expect(400)?.json()["field"], json!("cursor"));
