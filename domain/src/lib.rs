@@ -9,6 +9,7 @@ pub mod audit;
 pub mod call;
 pub mod canonical;
 pub mod channel;
+pub mod counted;
 pub mod difference;
 pub mod hash;
 pub mod ids;

@@ -5,7 +5,6 @@
 mod arguments;
 mod audit;
 mod completions;
-mod counted;
 mod dead_letters;
 mod doctor;
 #[cfg(any(test, fuzzing))]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::channel::{Bodies, RejectedPart};
+use domain::counted::counted;
 use domain::difference::{Differences, FieldDifference};
 use domain::ids::ListingId;
 use domain::listing::{Link, LinkState, ListingError};
@@ -25,6 +26,7 @@ use crate::views::circuit;
 use crate::views::explain::ExplainedCall;
 use crate::views::explain::history::History;
 use crate::views::explain::now::{ScopeWindow, windows};
+use crate::views::explain::words::differing;
 use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
 
@@ -229,25 +231,25 @@ fn sections(sent: &Bodies<'_>) -> Vec<&'static str> {
 }
 
 fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
-    let (id, calls) = (&drift.external_id, drift.calls.len());
+    let (id, calls) = (&drift.external_id, counted(drift.calls.len(), "call"));
     if drift.gone {
         return vec![
-            format!("The channel has no listing {id} any more, so nothing could be compared; {calls} calls."),
+            format!("The channel has no listing {id} any more, so nothing could be compared; {calls}."),
             relink(drift, link),
         ];
     }
     let mut lines = vec![match (drift.in_line, drift.differences.is_empty()) {
-        (true, true) => format!("Listing {id} at the channel is what was sent last; {calls} calls."),
+        (true, true) => format!("Listing {id} at the channel is what was sent last; {calls}."),
         (false, _) if drift.archived && drift.differences.unexpected() == 0 => {
-            format!("Listing {id} is in the channel's archive; its fields are what was sent last; {calls} calls.")
+            format!("Listing {id} is in the channel's archive; its fields are what was sent last; {calls}.")
         }
         (true, false) => {
-            format!("Listing {id} at the channel is what was sent last, but for what is explained; {calls} calls.")
+            format!("Listing {id} at the channel is what was sent last, but for what is explained; {calls}.")
         }
-        (false, _) => format!(
-            "Listing {id} at the channel is not what was sent last: {} fields differ (sent -> there); {calls} calls.",
-            drift.differences.unexpected()
-        ),
+        (false, _) => {
+            let fields = differing(drift.differences.unexpected());
+            format!("Listing {id} at the channel is not what was sent last: {fields} (sent -> there); {calls}.")
+        }
     }];
     lines.extend(drift.differences.words().into_iter().map(|line| format!("  {line}")));
     if !drift.compared_with.certain {

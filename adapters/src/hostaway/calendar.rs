@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use domain::call::CallPurpose;
 use domain::channel::Section;
+use domain::counted::agreeing;
 use domain::mapping::hostaway::{CalendarCall, CalendarDifference, calendar_calls, calendar_differences};
 use reqwest::Method;
 use serde_json::Value;
@@ -107,7 +108,8 @@ impl Run<'_> {
             self.note_ignored(difference.to_rejected_part(), difference.expected);
         }
         if let Some(more) = differences.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
-            self.note(format!("{more} more differences in the calendar are not listed"));
+            let differences = agreeing(more, "difference in the calendar is", "differences in the calendar are");
+            self.note(format!("{more} more {differences} not listed"));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use domain::call::CallPurpose;
 use domain::channel::{RejectedPart, Section};
+use domain::counted::counted;
 use domain::mapping::hostaway::{ContentDifference, content_differences, kept_texts};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -100,7 +101,7 @@ fn missing_photos(sent: &Value, answered: &Value) -> Option<RejectedPart> {
     (kept < sent).then(|| RejectedPart {
         section: Section::Images,
         part: "listing.listingImages".to_owned(),
-        value: format!("{sent} photos"),
+        value: counted(sent, "photo"),
         reason: format!("Hostaway answered with success but has {kept} of them"),
     })
 }

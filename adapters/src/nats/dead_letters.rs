@@ -5,6 +5,7 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use domain::counted::counted;
 use domain::ids::OrgId;
 use domain::text::cut;
 use domain::unit::Problem;
@@ -194,7 +195,7 @@ fn listed(problems: &[Problem]) -> Result<String, serde_json::Error> {
             Problem { field: cut(&problem.field, LONGEST_FIELD), reason: cut(&problem.reason, LONGEST_REASON) };
         bytes += serde_json::to_string(&problem)?.len() + 1;
         if bytes > MOST_PROBLEMS {
-            let reason = format!("has {} more problems; mend these first", problems.len() - index);
+            let reason = format!("has {}; mend these first", counted(problems.len() - index, "more problem"));
             list.push(Problem { field: "body".to_owned(), reason });
             break;
         }

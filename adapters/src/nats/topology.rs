@@ -4,6 +4,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, PullConsumer};
 use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
+use domain::counted::counted;
 
 use super::{Nats, Prefix};
 
@@ -198,7 +199,7 @@ impl Nats {
                         differences.push(format!("{}: retention differs from its definition", wanted.name));
                     }
                     if self.replicas.is_some_and(|replicas| replicas != have.num_replicas) {
-                        differences.push(format!("{}: it is on {} servers", wanted.name, have.num_replicas));
+                        differences.push(format!("{}: it is on {}", wanted.name, counted(have.num_replicas, "server")));
                     }
                     if have.allow_atomic_publish != wanted.allow_atomic_publish {
                         differences.push(format!("{}: atomic batches are off (nats-server >= 2.12?)", wanted.name));

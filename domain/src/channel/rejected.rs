@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
+use crate::counted::agreeing;
 use crate::text::cut;
 
 /// More parts than this are counted, not listed.
@@ -48,7 +49,8 @@ impl RejectedPart {
             }
         }
         for (section, count) in more {
-            let reason = format!("at least {count} more parts were refused; mend the listed ones first");
+            let parts = agreeing(count, "part was", "parts were");
+            let reason = format!("at least {count} more {parts} refused; mend the listed ones first");
             counted.insert(section, Self { section, part: MORE.to_owned(), value: String::new(), reason });
         }
         kept.extend(counted.into_values());

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::counted;
+
 /// More findings than this are counted, not listed.
 const MOST_PROBLEMS: usize = 100;
 
@@ -92,7 +94,7 @@ impl Problems {
         if self.unlisted > 0 {
             self.listed.push(Problem {
                 field: "body".to_owned(),
-                reason: format!("has {} more problems; mend these first", self.unlisted),
+                reason: format!("has {}; mend these first", counted(self.unlisted, "more problem")),
             });
         }
         match checked {

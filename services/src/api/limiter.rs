@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use axum::http::{HeaderMap, HeaderValue};
+use domain::counted::{agreeing, counted};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -52,7 +53,8 @@ impl Limiter {
             Ok(state) => Ok(Left { limit: self.per_second.get(), remaining: state.remaining_burst_capacity() }),
             Err(not_until) => {
                 let wait = not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
-                let reason = format!("{} requests a second are yours; wait {wait} s", self.per_second);
+                let (most, are) = (self.per_second.get(), agreeing(self.per_second.get(), "is", "are"));
+                let reason = format!("{} a second {are} yours; wait {wait} s", counted(most, "request"));
                 Err(ProblemKind::RateLimited.because(reason).retry_after(wait))
             }
         }

@@ -1,8 +1,8 @@
 //! A remark where what is shown may not be all: read models that are behind the journal.
 
+use domain::counted::counted;
 use sqlx::PgPool;
 
-use super::counted::counted;
 use super::output::note;
 
 const BEHIND: &str = "

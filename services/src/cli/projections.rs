@@ -6,11 +6,11 @@ use adapters::event_store::PgEventLog;
 use chrono::Utc;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use domain::counted::counted;
 use projections::{Lag, Runner, TableDifference, audit_coverage};
 use serde_json::json;
 use sqlx::PgPool;
 
-use super::counted::counted;
 use super::failure::Failure;
 use super::output::{Cell, state, text};
 use super::session::Session;

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::channel::Section;
+use domain::counted::counted;
 use domain::ids::TargetId;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::counted::counted;
 use super::lag::note_lag;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;

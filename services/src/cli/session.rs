@@ -6,13 +6,13 @@ use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
 use adapters::postgres::pending_migrations;
 use anyhow::Context;
+use domain::counted::counted;
 use domain::ids::TargetId;
 use domain::metadata::Actor;
 use domain::target::{Settings, TargetError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, PgPool};
 
-use super::counted::counted;
 use super::failure::Failure;
 use super::output::Out;
 use crate::commands::Commands;

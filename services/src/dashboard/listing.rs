@@ -8,6 +8,7 @@ mod timeline;
 
 use axum::extract::State;
 use axum::response::Response;
+use domain::counted::{agreeing, counted};
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -107,7 +108,7 @@ fn now(listing: &Listing) -> Markup {
             div.whole { dt { "In the channel's words" } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
         }
         @if rejected.is_empty() { p.quiet.line { "No part is left out" } } @else {
-            details { summary { (rejected.len()) " parts are left out" }
+            details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) " left out" }
                 ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "field")) } " " (text(part, "reason")) } } }
             }
         }

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
 use domain::access::Permission;
+use domain::counted::{agreeing, counted};
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -131,7 +132,7 @@ fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], lev
                 @let count = of(name);
                 div.(quiet(count)) {
                     dt { (state(name)) }
-                    dd { a href=(format!("/targets?health={name}")) aria-label=(format!("{count} targets are {name}")) { (number(count)) } }
+                    dd { a href=(format!("/targets?health={name}")) aria-label=(format!("{} {} {name}", counted(count, "target"), agreeing(count, "is", "are"))) { (number(count)) } }
                 }
             }
             div.(quiet(paused)) { dt { (state("paused")) } dd { (number(paused)) } }

@@ -3,6 +3,7 @@
 
 use chrono::Utc;
 use domain::channel::{RejectedPart, Section};
+use domain::counted::counted;
 use domain::difference::Differences;
 use domain::hash::SnapshotHash;
 use domain::ids::{ListingId, TargetId};
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::explain::history::History;
+use super::explain::words::all_new;
 use super::history::NoHistory;
 use super::holds;
 use super::known::{ComparedWith, KnownPayload};
@@ -160,11 +162,11 @@ fn words(preview: &Preview) -> Vec<String> {
             ""
         };
         format!(
-            "Revision {} (snapshot {}) would be sent: {}{forced}, in at least {} calls.{created}",
+            "Revision {} (snapshot {}) would be sent: {}{forced}, in at least {}.{created}",
             preview.revision,
             preview.snapshot,
             preview.sections.join(", "),
-            preview.calls_at_least
+            counted(preview.calls_at_least, "call")
         )
     });
     lines.extend(preview.held.iter().map(|reason| format!("It would wait: {reason}.")));
@@ -172,7 +174,7 @@ fn words(preview: &Preview) -> Vec<String> {
     lines.push(match preview.differences.count() {
         0 => "Nothing differs from what the channel took last.".to_owned(),
         count if with.snapshots.is_empty() => {
-            format!("The channel has taken nothing of it before: all {count} fields are new.")
+            format!("The channel has taken nothing of it before: {}.", all_new(count))
         }
         count => format!("Fields that differ from what the channel took last: {count}."),
     });

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
+use domain::counted::counted;
 use domain::ids::{ListingId, OrgId, TargetId};
 use sqlx::PgPool;
 
-use crate::cli::counted::counted;
 use crate::cli::output::Out;
 use crate::cli::session::Session;
 use crate::cli::span::moment;

@@ -1,9 +1,9 @@
 //! Where live targets lead to: whether `serve` would call it. Nothing is called.
 
+use domain::counted::counted;
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::cli::counted::counted;
 use crate::config::ChannelReach;
 
 const ADDRESSES: &str = "

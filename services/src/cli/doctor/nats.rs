@@ -6,11 +6,11 @@ use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use chrono::{DateTime, Utc};
+use domain::counted::counted;
 use domain::recorded::Position;
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::cli::counted::counted;
 use crate::cli::span::span;
 use crate::config::Connections;
 use crate::relay::{POSITION, event_id, position_header};

@@ -1,11 +1,11 @@
 //! The secrets that live targets refer to: there, and closed to others. No value is shown or kept.
 
 use adapters::secrets::{SecretError, SecretStore as _};
+use domain::counted::counted;
 use domain::secret::{SecretKeeper, SecretRef};
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::cli::counted::counted;
 use crate::config::SecretsOptions;
 
 const REFERENCES: &str = "

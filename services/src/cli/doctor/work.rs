@@ -1,12 +1,12 @@
 //! The work itself: read models, leases, targets, and whether due syncs are being sent.
 
 use chrono::{DateTime, Utc};
+use domain::counted::{agreeing, counted};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use super::nats::check_lag;
 use super::report::Report;
-use crate::cli::counted::counted;
 use crate::cli::projections::runner;
 use crate::cli::span::{moment, span};
 use crate::views::queue::channel_pauses;
@@ -107,8 +107,11 @@ async fn check_circuits(pool: &PgPool, report: &mut Report) -> anyhow::Result<()
     report.warn(
         "circuits",
         format!(
-            "{} left alone after failures in a row, {name} among them; {held} of their listings wait",
-            counted(open, "target")
+            "{} left alone after failures in a row: {name}{}; of {} listings {held} {}",
+            counted(open, "target"),
+            agreeing(open, "", " among others"),
+            agreeing(open, "its", "their"),
+            agreeing(held, "waits", "wait")
         ),
         "they are checked until they answer; `distribution target health TARGET` says what was answered last",
     )

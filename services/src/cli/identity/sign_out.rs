@@ -2,11 +2,11 @@
 
 use adapters::identity::Sessions;
 use clap::Args;
+use domain::counted::counted;
 use domain::ids::OrgId;
 use serde_json::json;
 
 use super::grant::subject;
-use crate::cli::counted::counted;
 use crate::cli::session::Session;
 
 #[derive(Debug, Args)]

@@ -73,7 +73,7 @@ impl ListArgs {
         let shown = usize::try_from(self.limit)?;
         if listings.len() > shown {
             listings.truncate(shown);
-            note(&format!("the first {shown} are shown; --limit gives more"));
+            note(&format!("shown: the first {shown}; --limit gives more"));
         }
         if session.out.is_json() {
             return session.out.json(&listings);

@@ -1,8 +1,8 @@
 //! A listing's event in a few words.
 
+use domain::counted::counted;
 use domain::listing::{Cause, ListingEvent, SyncAttempt, SyncRequest};
 
-use crate::cli::counted::counted;
 use crate::cli::span::moment;
 
 pub(super) fn summary(event: &ListingEvent) -> String {

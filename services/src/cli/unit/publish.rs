@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use domain::counted::counted;
 use domain::ids::{OrgId, UnitId};
 use domain::unit::{self, Problem};
 use serde::Serialize;
@@ -14,7 +15,6 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use super::publishing::Publishing;
 use super::waiting::{Left, Wanted, wait};
-use crate::cli::counted::counted;
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
 use crate::cli::session::Session;

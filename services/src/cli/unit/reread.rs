@@ -1,9 +1,9 @@
 //! `unit reread`: the intake begins anew at the oldest unit change that NATS keeps.
 
 use clap::Args;
+use domain::counted::counted;
 use serde_json::json;
 
-use crate::cli::counted::counted;
 use crate::cli::session::Session;
 
 #[derive(Debug, Args)]

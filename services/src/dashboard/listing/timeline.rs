@@ -1,6 +1,7 @@
 //! What happened to a listing, from the journal: each event a sentence, each attempt with its calls.
 
 use adapters::event_store::StoredEvent;
+use domain::counted::{agreeing, counted};
 use domain::listing::{ListingEvent, SyncAttempt, SyncRequest};
 use domain::outcome::OutcomeClass;
 use domain::recorded::ChannelEvent;
@@ -73,7 +74,7 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
             @if *class == OutcomeClass::Unauthorised {
                 p { "It is tried again when the target has credentials that the channel takes; no attempt was used." }
             } @else {
-                p { "Tried again at " (moment(*due_at)) ", " (attempt.attempt) " of 5 attempts are used." }
+                p { "Tried again at " (moment(*due_at)) ", " (attempt.attempt) " of 5 attempts " (agreeing(attempt.attempt, "is", "are")) " used." }
             }
         },
         ListingEvent::SyncFailed { attempt, class } | ListingEvent::SupersededSyncFailed { attempt, class } => html! {
@@ -110,11 +111,12 @@ fn request_told(what: &str, request: &SyncRequest) -> Markup {
 fn attempt_told(class: &str, attempt: &SyncAttempt) -> Markup {
     let took = (attempt.finished_at - attempt.started_at).num_milliseconds();
     html! {
-        p { (state(class)) " " (sync_link(attempt.sync_id.0)) " after " (span(took)) ", " (attempt.calls.len()) @if attempt.calls.len() == 1 { " call" } @else { " calls" } }
+        p { (state(class)) " " (sync_link(attempt.sync_id.0)) " after " (span(took)) ", " (counted(attempt.calls.len(), "call")) }
         @if let Some(detail) = &attempt.detail { p.words { (detail) } }
         @if !attempt.calls.is_empty() { details { summary { "Calls" } (brief(attempt.calls.iter().map(Into::into))) } }
         @if !attempt.rejected.is_empty() {
-            details { summary { (attempt.rejected.len()) " parts were left out" }
+            @let parts = attempt.rejected.len();
+            details { summary { (counted(parts, "part")) (agreeing(parts, " was", " were")) " left out" }
                 ul { @for part in &attempt.rejected { li { (part.section) ": " (part.reason) } } }
             }
         }

@@ -1,6 +1,7 @@
 //! What a target has to do.
 
 use chrono::{DateTime, Utc};
+use domain::counted::agreeing;
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -47,7 +48,7 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid) -> Result<Markup,
     };
     let more = if count == COUNTED { "+" } else { "" };
     Ok(html! {
-        p { strong { (number(count)) (more) } @if count == 1 { " waits" } @else { " wait" } ", the oldest for " (age(oldest, Utc::now())) ", since " (moment(oldest)) }
+        p { strong { (number(count)) (more) } (agreeing(count, " waits", " wait")) ", the oldest for " (age(oldest, Utc::now())) ", since " (moment(oldest)) }
         div.scroll tabindex="0" role="region" aria-label="Table of what waits" { table {
             thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide.number { "Tries" } } }
             tbody { @for row in &rows { tr {

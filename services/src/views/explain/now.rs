@@ -1,6 +1,7 @@
 //! What a sync waits for now: what holds it, its time, its turn, the windows that its calls fall under.
 
 use chrono::{DateTime, Utc};
+use domain::counted::agreeing;
 use domain::ids::ListingId;
 use domain::target::Settings;
 use serde::Serialize;
@@ -96,7 +97,7 @@ impl ScopeWindow {
             (None, Some(of)) if self.is_closed() => {
                 format!("the window of the {scope} is full: {used} of {of} slots are taken")
             }
-            (None, Some(of)) => format!("{used} of {of} slots of the {scope} are taken"),
+            (None, Some(of)) => format!("{used} of {of} slots of the {scope} {} taken", agreeing(used, "is", "are")),
             (None, None) => format!("the {scope} has no limit"),
         }
     }

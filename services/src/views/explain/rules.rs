@@ -1,6 +1,7 @@
 //! Which rules applied to a sync, and what is next for its listing.
 
 use chrono::{DateTime, Utc};
+use domain::counted::{agreeing, counted};
 use domain::listing::LinkState;
 use domain::outcome::OutcomeClass;
 use domain::retry::RetryPolicy;
@@ -287,7 +288,8 @@ fn queued(next: &mut Next, row: &Waiting) {
         "due" => {
             next.step = Step::WaitsForSlot;
             if row.ahead > 0 {
-                next.because.push(format!("{} of its target have their turn before it", listings(row.ahead)));
+                let have = agreeing(row.ahead, "has its turn", "have their turn");
+                next.because.push(format!("{} of its target {have} before it", counted(row.ahead, "listing")));
             }
             windows(next, row);
             if next.because.is_empty() {
@@ -309,8 +311,4 @@ fn windows(next: &mut Next, row: &Waiting) {
         next.at = next.at.max(window.paused_until.or(window.next_free_at));
         next.because.push(window.words());
     }
-}
-
-fn listings(count: i64) -> String {
-    if count == 1 { "1 listing".to_owned() } else { format!("{count} listings") }
 }

@@ -1,5 +1,7 @@
 //! An explanation in plain words, line by line. It says what the structure says, and nothing else.
 
+use domain::counted::{agreeing, counted};
+
 use super::held::Held;
 use super::rules::{Next, Rule, Step, WaitedAgain};
 use super::sync::{ExplainedAttempt, ExplainedSync};
@@ -91,7 +93,7 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     let mut lines = vec![if found.is_empty() {
         "Nothing differs from what the channel took last.".to_owned()
     } else if first {
-        format!("The channel had taken nothing of it before: all {} fields are new.", found.count())
+        format!("The channel had taken nothing of it before: {}.", all_new(found.count()))
     } else {
         format!(
             "{} from what the channel took last (snapshot {}):",
@@ -109,8 +111,14 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     lines
 }
 
-fn differing(count: usize) -> String {
-    if count == 1 { "1 field differs".to_owned() } else { format!("{count} fields differ") }
+/// `1 field differs`.
+pub fn differing(count: usize) -> String {
+    format!("{} {}", counted(count, "field"), agreeing(count, "differs", "differ"))
+}
+
+/// `all 12 fields are new`, of a unit of which the channel has taken nothing.
+pub fn all_new(count: usize) -> String {
+    format!("{}{} {} new", agreeing(count, "", "all "), counted(count, "field"), agreeing(count, "is", "are"))
 }
 
 fn rule(rule: &Rule) -> String {
@@ -168,8 +176,9 @@ fn rule(rule: &Rule) -> String {
         }
         Rule::Exhausted { of } => format!("All {of} attempts failed, so it is not tried again by itself."),
         Rule::Created { at } => format!("The listing was about to be created at the channel at {}.", moment(*at)),
-        Rule::LeftOut { parts: 1 } => "1 part was left out.".to_owned(),
-        Rule::LeftOut { parts } => format!("{parts} parts were left out."),
+        Rule::LeftOut { parts } => {
+            format!("{} {} left out.", counted(*parts, "part"), agreeing(*parts, "was", "were"))
+        }
     }
 }
 
@@ -290,6 +299,16 @@ fn next(next: &Next) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_field_is_no_plural() {
+        assert_eq!([1, 12].map(differing), ["1 field differs", "12 fields differ"]);
+        assert_eq!([1, 12].map(all_new), ["1 field is new", "all 12 fields are new"]);
+        assert_eq!(
+            [1, 2].map(|parts| rule(&Rule::LeftOut { parts })),
+            ["1 part was left out.", "2 parts were left out."]
+        );
+    }
 
     #[test]
     fn a_wait_without_a_known_reason_says_what_is_not_known() {
