@@ -40,12 +40,12 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
     if request.headers().get_all(KEY).iter().count() > 1 {
         return Problem::field("Idempotency-Key", "give one key").into_response();
     }
-    let key = key.to_str().unwrap_or_default().to_owned();
-    if !(1..=LONGEST_KEY).contains(&key.len()) {
-        let reason = format!("1 to {LONGEST_KEY} visible ASCII characters, such as a UUID");
+    let Some(key) = text(&key) else {
+        let reason =
+            format!("give 1 to {LONGEST_KEY} characters of ASCII, such as a UUID, blanks among them but no tabs");
         return Problem::field("Idempotency-Key", reason).into_response();
-    }
-    let key = Key { org: by.caller.org_id.to_string(), subject: by.caller.subject.clone(), key };
+    };
+    let key = Key { org: by.caller.org_id.to_string(), subject: by.caller.subject.clone(), key: key.to_owned() };
     // A caller who leaves, and a request that takes too long, take neither the change with them nor its answer: to ask
     // again finds it.
     let run = async move { tokio::time::timeout(LONGEST, run(&api, &key, by, request, next)).await };
@@ -54,6 +54,13 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
         Ok(Err(_)) => ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response(),
         Err(_) => ProblemKind::Unavailable.because("the service is stopping; ask again").into_response(),
     }
+}
+
+/// The key as it came: with the quotes of a structured field, as draft-ietf-httpapi-idempotency-key-header writes it, or without
+/// them. Nothing in it is read, so that whoever repeats a request repeats its key.
+fn text(key: &HeaderValue) -> Option<&str> {
+    let fits = |key: &&str| (1..=LONGEST_KEY).contains(&key.len()) && !key.contains('\t');
+    key.to_str().ok().filter(fits)
 }
 
 async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Result<Response, Problem> {
@@ -99,6 +106,27 @@ async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Resu
         unknown => {
             answers::end_is_unknown(pool, key);
             unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::{LONGEST_KEY, text};
+
+    #[test]
+    fn a_key_is_any_text_of_ascii_as_it_came() {
+        let longest = "x".repeat(LONGEST_KEY);
+        for key in ["a", "8e03978e-40d5-43dd-bc93-6894a57f9324", "\"a\"", "\"a", "a b", "a, b;c=1", "\\", &longest] {
+            let header = HeaderValue::from_str(key).expect("it is a header");
+            assert_eq!(text(&header), Some(key));
+        }
+        let longer = format!("{longest}x");
+        for key in ["", "a\tb", "ü", &longer] {
+            let header = HeaderValue::from_str(key).expect("it is a header");
+            assert_eq!(text(&header), None, "{key:?}");
         }
     }
 }

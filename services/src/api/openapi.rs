@@ -124,7 +124,8 @@ fn parameters() -> [(&'static str, Parameter); 5] {
         let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(Required::False);
         parameter.description(Some(description)).schema(Some(schema)).build()
     };
-    let key = "A text of your choice, such as a UUID: the same request with the same key is done once, and answered as before";
+    let key = "A text of your choice, such as a UUID, in quotes or without: the same request with the same key is done once, and \
+        answered as before";
     let id = "Comes back with the answer, and stands with what the request made; one is made up where none is sent";
     let trace =
         "W3C trace context: comes back, of a later version as version 00, and goes on with what the request sets off";

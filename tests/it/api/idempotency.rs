@@ -34,6 +34,21 @@ async fn a_key_makes_one_target_however_often_it_is_sent() -> anyhow::Result<()>
     other["name"] = json!("twice");
     let reused = api.send(Method::POST, path, &key, Some(&other)).await?.expect(422)?;
     assert_eq!(reused.json()["type"], json!("/problems/idempotency-key-reused"));
+    // A key is the text that came: in quotes, as its draft writes it, or without.
+    for (text, name) in [("\"4f6f1c1e-one\"", "in quotes"), ("one of several words", "of words")] {
+        let mut wanted = body.clone();
+        wanted["name"] = json!(name);
+        for replayed in ["", "true"] {
+            let made = api.send(Method::POST, path, &[("idempotency-key", text)], Some(&wanted)).await?.expect(201)?;
+            assert_eq!((made.header("idempotency-replayed").as_str(), &made.json()["name"]), (replayed, &json!(name)));
+        }
+    }
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, 3);
+    let long = "x".repeat(129);
+    for text in ["a\tb", "ü", "", long.as_str()] {
+        let refused = api.send(Method::POST, path, &[("idempotency-key", text)], Some(&body)).await?.expect(400)?;
+        assert_eq!(refused.json()["field"], json!("Idempotency-Key"), "{text:?}");
+    }
     let two = [("idempotency-key", "one"), ("idempotency-key", "another")];
     api.send(Method::POST, path, &two, Some(&body)).await?.expect(400)?;
     // Somebody else's key of the same text is another one.
