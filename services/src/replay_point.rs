@@ -56,7 +56,10 @@ pub enum NoSnapshot {
         at: DateTime<Utc>,
     },
     /// A time that has not come yet would mean the newest snapshot, too, and another one when it comes.
-    #[error("must not be later than now, which is {}: give a time of the past", now.to_rfc3339_opts(SecondsFormat::Millis, true))]
+    #[error(
+        "must not be later than now, which is {}: give a time of the past",
+        now.to_rfc3339_opts(SecondsFormat::Millis, true)
+    )]
     TooLate {
         /// The time of the journal, by which it knows when events were recorded.
         now: DateTime<Utc>,

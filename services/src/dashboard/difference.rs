@@ -1,5 +1,6 @@
 //! What differs between two states of a listing, field by field, as a table.
 
+use domain::counted::counted;
 use domain::difference::{Differences, FieldDifference, MOST_FIELDS};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -43,7 +44,7 @@ fn table(differences: &Differences, which: &str) -> Markup {
     }
     html! { @for section in &differences.sections {
         details open {
-            summary { (words(section.section.as_str())) ", " (section.count) @if section.count == 1 { " field" } @else { " fields" } }
+            summary { (words(section.section.as_str())) ", " (counted(section.count, "field")) }
             div.scroll tabindex="0" role="region" aria-label=(format!("Fields of {} {which}", section.section)) { table.difference {
                 thead { tr { th { "Field" } th { "Before" } th { "After" } } }
                 tbody { @for field in &section.fields { (row(field)) } }

@@ -142,7 +142,7 @@ fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], lev
             div { dt { "Oldest has waited" } dd { @match queue.oldest { Some(at) => { (age(at, Utc::now())) (more) }, None => "–" } } }
             div { dt { "Accepted in 10 min" } dd { (number(ten.accepted)) } }
             div.(quiet(ten.failed)) { dt { "Failed in 10 min" } dd { (number(ten.failed)) (part_of(ten.finished, "")) } }
-            div.(quiet(throttled)) { dt { "429s in 10 min" } dd { (number(throttled)) (part_of(calls, " calls")) } }
+            div.(quiet(throttled)) { dt { "429s in 10 min" } dd { (number(throttled)) (part_of(calls, agreeing(calls, " call", " calls"))) } }
         }
     }
 }
