@@ -10,7 +10,7 @@ pub(super) fn check(world: &World) -> Vec<String> {
 fn wrong(life: &Life) -> Option<String> {
     let printed = life.printed();
     let panicked = printed.lines().find(|line| line.contains("panicked at"));
-    // A start without Postgres or NATS ends at once, and is tried again.
+    // A start without Postgres, or at a NATS that makes no streams, ends at once, and is tried again.
     let served = printed.contains(": serving");
     match (&life.ending, panicked) {
         (_, Some(line)) => Some(format!("{} {line}", life.name)),
