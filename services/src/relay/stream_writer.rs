@@ -4,14 +4,14 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
-use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use domain::recorded::Position;
+use uuid::Uuid;
 
 use super::Chunk;
 use super::headers::{CONTINUES, Tail};
 use super::messages::messages;
-use super::{POSITION, event_id, position_header};
+use super::stream_end::told_event;
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -157,11 +157,11 @@ async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<T
     for sequence in (state.first_sequence..=state.last_sequence).rev().take(FURTHEST_BACK) {
         match stream.get_raw_message(sequence).await {
             Ok(message) => {
-                let Some(tail) = Tail::of(&message.headers) else {
+                let Some((tail, (position, event_id))) = Tail::of(&message.headers).zip(told_event(&message)) else {
                     tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
                     continue;
                 };
-                if lost.is_in(log, &message.headers).await? {
+                if lost.is_in(log, position, event_id).await? {
                     found = Some(tail);
                     break;
                 }
@@ -183,11 +183,8 @@ struct Lost {
 }
 
 impl Lost {
-    /// Whether the journal has the event of a message of ours; remembers it if not.
-    async fn is_in(&mut self, log: &PgEventLog, headers: &HeaderMap) -> anyhow::Result<bool> {
-        let Some((position, event_id)) = position_header(Some(headers), POSITION).zip(event_id(headers)) else {
-            return Ok(true);
-        };
+    /// Whether the journal has an event of which a message of ours tells; remembers it if not.
+    async fn is_in(&mut self, log: &PgEventLog, position: Position, event_id: Uuid) -> anyhow::Result<bool> {
         let there = log.has(position, event_id).await?;
         if !there {
             self.messages += 1;
