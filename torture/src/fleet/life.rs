@@ -10,6 +10,11 @@ pub enum Ending {
     Killed,
     /// It ended after a SIGTERM.
     Rolled,
+    /// It was asked to stop and had not ended after a minute, so it was killed.
+    Overdue {
+        /// When it was asked, in microseconds since the epoch.
+        asked_us: u64,
+    },
     /// By itself.
     ByItself(String),
 }

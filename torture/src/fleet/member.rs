@@ -18,8 +18,8 @@ use crate::who::Who;
 
 /// As a supervisor waits before it starts something again.
 const REST: Duration = Duration::from_millis(300);
-/// A gentle stop that takes longer is ended by kill -9.
-const TO_END: Duration = Duration::from_secs(30);
+/// A gentle stop that takes longer is ended by kill -9, as a supervisor does it.
+const TO_END: Duration = Duration::from_secs(60);
 
 /// A member.
 #[derive(Debug)]
@@ -181,8 +181,8 @@ impl Member {
             now.rolling = now.process.is_some();
             now.lives.len()
         };
+        let (asked, asked_us) = (Instant::now(), now_us());
         let ran = self.signal(Signal::TERM);
-        let asked = Instant::now();
         while self.now().is_running(number) && asked.elapsed() < TO_END {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -192,7 +192,7 @@ impl Member {
                 && let Some(process) = &mut now.process
             {
                 process.kill();
-                now.end(Ending::Killed);
+                now.end(Ending::Overdue { asked_us });
             }
         }
         tokio::time::sleep(down).await;
