@@ -98,6 +98,17 @@ async fn a_batch_is_bounded_in_bytes_as_well() -> anyhow::Result<()> {
     world.close().await
 }
 
+/// Publishes a message once more, as it was.
+async fn publish_again(world: &World, message: &StreamMessage) -> anyhow::Result<()> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-")) {
+        value.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+    }
+    let (subject, body) = (message.subject.clone(), message.payload.clone());
+    world.nats.jetstream.publish_with_headers(subject, headers, body).await?.await?;
+    Ok(())
+}
+
 /// The end of a sync with this many calls: as many audit events, and one.
 async fn many_calls(world: &World, target: TargetId, listing: ListingId, calls: usize) -> anyhow::Result<i64> {
     let job = world.commands().load_listing(listing).await?.pending().expect("a sync waits").sync_id;
@@ -155,11 +166,7 @@ async fn an_event_of_more_messages_than_a_batch_takes_goes_out_whole_and_once() 
     assert_eq!(header(&first, "Event-Continues-After").as_deref(), Some("1000"));
     world.delete_stream(StreamKind::Audit).await?;
     world.nats.ensure_stream(StreamKind::Audit).await?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in first.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-")) {
-        value.iter().for_each(|value| headers.append(name.clone(), value.clone()));
-    }
-    world.nats.jetstream.publish_with_headers(first.subject, headers, first.payload).await?.await?;
+    publish_again(&world, &first).await?;
     let _service = world.serve("relay")?;
     let after = reached(&world, StreamKind::Audit, 1_302).await?;
     assert_eq!(ids(&after), whole[999..]);
@@ -196,6 +203,24 @@ async fn a_foreign_message_at_the_tail_begins_nothing_anew() -> anyhow::Result<(
     assert_eq!(info.messages, u64::try_from(published)? + 2, "the stray one and the pause");
     let newest = state.get_raw_message(info.last_sequence).await?;
     assert_eq!(header(&newest, POSITION), Some(at.to_string()));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_an_older_message_at_the_tail_rewinds_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8181]).await?;
+    let (target, listing) = pending(&world, 8181).await?;
+    let published = {
+        let _service = world.serve("relay")?;
+        reached(&world, StreamKind::Channels, 3).await?
+    };
+    let before = own(&world).await?;
+    publish_again(&world, &published[0]).await?;
+    let _service = world.serve("relay")?;
+    let pause = ListingCommand::Pause { reason: "after".to_owned() };
+    let at = world.commands().listing(listing, pause, &world.metadata(target)?).await?.expect("it is paused").0;
+    reached(&world, StreamKind::Channels, 5).await?;
+    assert_eq!(own(&world).await?, [&before[..], &[before[0], at]].concat());
     world.close().await
 }
 

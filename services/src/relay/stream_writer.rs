@@ -146,14 +146,14 @@ impl<'a> StreamWriter<'a> {
 }
 
 /// What the last message of ours says whose event the journal has. Messages behind it are passed over: foreign ones, which
-/// are no reason to begin anew, and those of events that the journal has lost.
+/// are no reason to begin anew, those of events that the journal has lost, and a copy of an older one.
 async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<Tail>> {
     let state = &stream.cached_info().state;
     if state.messages == 0 {
         return Ok(None);
     }
     let mut lost = Lost::default();
-    let mut found = None;
+    let mut found: Option<Tail> = None;
     for sequence in (state.first_sequence..=state.last_sequence).rev().take(FURTHEST_BACK) {
         match stream.get_raw_message(sequence).await {
             Ok(message) => {
@@ -161,10 +161,15 @@ async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<T
                     tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
                     continue;
                 };
-                if lost.is_in(log, position, event_id).await? {
+                let Some(newest) = found else {
+                    found = lost.is_in(log, position, event_id).await?.then_some(tail);
+                    continue;
+                };
+                // Positions grow: where the one before it is further on, the newest is a copy of an old one.
+                if tail.position > newest.position && log.has(position, event_id).await? {
                     found = Some(tail);
-                    break;
                 }
+                break;
             }
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
             // A tail that cannot be read now is no empty stream: its whole retention would be published again.
