@@ -220,7 +220,7 @@ async fn a_copy_of_an_older_message_at_the_tail_rewinds_nothing() -> anyhow::Res
     let pause = ListingCommand::Pause { reason: "after".to_owned() };
     let at = world.commands().listing(listing, pause, &world.metadata(target)?).await?.expect("it is paused").0;
     reached(&world, StreamKind::Channels, 5).await?;
-    assert_eq!(own(&world).await?, [&before[..], &[before[0], at]].concat());
+    assert_eq!(own(&world).await?, [&before[..], &[before[0], at][..]].concat());
     world.close().await
 }
 

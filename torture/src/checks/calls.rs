@@ -151,7 +151,7 @@ fn is_unknowable(world: &World, arrival: &Arrival, last: &HashMap<Thread<'_>, La
                 last.map_or((arrival.at_us, WITHOUT_A_LISTING_US), |last| (last.made_us, TO_TELL_US));
             undisturbed_us(since, life.ended_us, &world.disturbances_of(who)) <= longest
         }
-        Some(Ending::Rolled) => life.printed().contains("an outcome could not be recorded before the stop"),
+        Some(Ending::Rolled { .. }) => life.printed().contains("an outcome could not be recorded before the stop"),
         _ => false,
     }
 }

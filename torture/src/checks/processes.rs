@@ -1,4 +1,4 @@
-//! No process panicked, none that was serving ended by itself, and whoever was asked to stop did.
+//! No process panicked, none that was serving ended by itself, and whoever was asked to stop did, and well.
 
 use super::disturbances::undisturbed_us;
 use crate::fleet::{Ending, Life};
@@ -22,10 +22,15 @@ fn wrong(life: &Life, printed: &str, disturbances: &[Disturbance]) -> Option<Str
         return Some(format!("{} {line}", life.name));
     }
     let last = || printed.lines().rev().take(3).collect::<Vec<_>>();
+    let served = printed.contains(": serving");
     match &life.ending {
         // A start without Postgres, or at a NATS that makes no streams, ends at once, and is tried again.
-        Some(Ending::ByItself(status)) if printed.contains(": serving") => {
+        Some(Ending::ByItself(status)) if served => {
             Some(format!("{} ended by itself ({status}): {:?}", life.name, last()))
+        }
+        // Until it serves, SIGTERM ends it as it ends any process.
+        Some(Ending::Rolled { well: false }) if served => {
+            Some(format!("{} was asked to stop and failed: {:?}", life.name, last()))
         }
         Some(Ending::Overdue { asked_us }) => {
             let took_us = undisturbed_us(*asked_us, life.ended_us, disturbances);
@@ -55,7 +60,10 @@ mod tests {
         let ended = life(Ending::ByItself("exit status: 1".to_owned()));
         assert!(wrong(&ended, serving, &[]).is_some_and(|told| told.contains("ended by itself")));
         assert_eq!(wrong(&ended, starting, &[]), None);
-        for ending in [Ending::Killed, Ending::Rolled] {
+        let failed = life(Ending::Rolled { well: false });
+        assert!(wrong(&failed, serving, &[]).is_some_and(|told| told.contains("failed")));
+        assert_eq!(wrong(&failed, starting, &[]), None);
+        for ending in [Ending::Killed, Ending::Rolled { well: true }] {
             assert_eq!(wrong(&life(ending.clone()), serving, &[]), None);
             assert!(wrong(&life(ending), "thread 'main' panicked at src/main.rs:1", &[]).is_some());
         }

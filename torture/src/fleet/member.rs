@@ -128,7 +128,11 @@ impl Member {
         let mut now = self.now();
         let status = now.process.as_mut().and_then(|process| process.ended().ok().flatten());
         if let Some(status) = status {
-            let ending = if now.rolling { Ending::Rolled } else { Ending::ByItself(status.to_string()) };
+            let ending = if now.rolling {
+                Ending::Rolled { well: status.success() }
+            } else {
+                Ending::ByItself(status.to_string())
+            };
             now.end(ending);
         }
         let rested = now.ended_at.is_none_or(|at| at.elapsed() > REST);
