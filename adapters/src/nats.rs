@@ -15,6 +15,19 @@ use async_nats::jetstream;
 
 pub use subject::Prefix;
 
+fn options(name: &str) -> async_nats::ConnectOptions {
+    async_nats::ConnectOptions::new()
+        .name(name)
+        .connection_timeout(Duration::from_secs(5))
+        .request_timeout(Some(Duration::from_secs(10)))
+        .ping_interval(Duration::from_secs(10))
+        .reconnect_delay_callback(|attempts| Duration::from_millis(std::cmp::min(attempts as u64 * 100, 2_000)))
+}
+
+fn servers(url: &str) -> Vec<&str> {
+    url.split(',').map(str::trim).collect()
+}
+
 /// A connection with its JetStream context and the prefix that all names carry.
 #[derive(Debug, Clone)]
 pub struct Nats {
@@ -32,16 +45,18 @@ impl Nats {
     /// Connects, and goes on reconnecting for as long as it lives. `url` may name several servers of a cluster, with
     /// commas in between.
     pub async fn connect(url: &str, prefix: Prefix, name: &str) -> Result<Self, async_nats::ConnectError> {
-        let client = async_nats::ConnectOptions::new()
-            .name(name)
-            .connection_timeout(Duration::from_secs(5))
-            .request_timeout(Some(Duration::from_secs(10)))
-            .ping_interval(Duration::from_secs(10))
-            .reconnect_delay_callback(|attempts| Duration::from_millis(std::cmp::min(attempts as u64 * 100, 2_000)))
-            .connect(url.split(',').map(str::trim).collect::<Vec<_>>())
-            .await?;
+        Ok(Self::over(options(name).connect(servers(url)).await?, prefix))
+    }
+
+    /// The same without waiting: the connection is made in the background, as soon as a server is there. What is asked before
+    /// that fails when its time is over.
+    pub async fn connect_later(url: &str, prefix: Prefix, name: &str) -> Result<Self, async_nats::ConnectError> {
+        Ok(Self::over(options(name).retry_on_initial_connect().connect(servers(url)).await?, prefix))
+    }
+
+    fn over(client: async_nats::Client, prefix: Prefix) -> Self {
         let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream, prefix, replicas: None })
+        Self { client, jetstream, prefix, replicas: None }
     }
 
     /// The same with streams on so many servers.

@@ -17,13 +17,11 @@ pub trait EventLog: Send + Sync {
     /// Invariant: identity values become visible out of order, so this waits for every append that is under way.
     async fn settled(&self) -> Result<Position, JournalUnreadable>;
 
-    /// Up to `limit` events after `after` and up to `up_to`, in order of position. `up_to` is a settled position.
-    async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Recorded>, JournalUnreadable>;
-
-    /// The same of events of these types alone.
-    async fn read_of(
+    /// Up to `limit` events of these types, `None` for all, after `after` and up to `up_to`, in order of position. `up_to` is a
+    /// settled position.
+    async fn read(
         &self,
-        types: &[&str],
+        types: Option<&[&str]>,
         after: Position,
         up_to: Position,
         limit: usize,

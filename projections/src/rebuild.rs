@@ -122,10 +122,7 @@ async fn replay(
 ) -> Result<(), Error> {
     let up_to = Position(live);
     let read = async |after| -> Result<Vec<Recorded>, Error> {
-        Ok(match projection.reads() {
-            Some(types) => runner.log.read_of(types, after, up_to, BATCH).await?,
-            None => runner.log.read(after, up_to, BATCH).await?,
-        })
+        Ok(runner.log.read(projection.reads(), after, up_to, BATCH).await?)
     };
     let mut batch = read(done.position).await?;
     while let Some(last) = batch.last().map(|event| event.position) {

@@ -59,9 +59,9 @@ impl Runner {
     pub async fn catch_up(&self) -> Result<Position, Error> {
         let mut after = Position(checkpoint::lowest(&self.pool, &self.names()).await?);
         let up_to = self.log.settled().await?;
-        let mut batch = self.log.read(after, up_to, BATCH).await?;
+        let mut batch = self.log.read(None, after, up_to, BATCH).await?;
         while let Some(last) = batch.last().map(|event| event.position) {
-            let next = async { Ok(self.log.read(last, up_to, BATCH).await?) };
+            let next = async { Ok(self.log.read(None, last, up_to, BATCH).await?) };
             // Both to their ends: an application that is dropped on the way would leave its transaction to the pool.
             let (applied, following): (_, Result<_, Error>) = futures::join!(self.apply(&batch, after), next);
             applied?;

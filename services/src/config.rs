@@ -122,6 +122,12 @@ impl Connections {
             .map(|nats| nats.with_replicas(self.nats_replicas.map(usize::from)))
             .context("cannot reach NATS: check NATS_URL, or run `distribution doctor`")
     }
+
+    /// A connection to NATS that is made as soon as NATS is there.
+    pub async fn nats_later(&self) -> anyhow::Result<Nats> {
+        let nats = Nats::connect_later(&self.nats_url, self.nats_prefix.clone(), "distribution").await?;
+        Ok(nats.with_replicas(self.nats_replicas.map(usize::from)))
+    }
 }
 
 /// A role of the service.

@@ -47,7 +47,7 @@ impl std::fmt::Debug for Projector {
 struct Arrived {
     previous: Position,
     position: Position,
-    /// Absent where the event is too large for a message: it is read from the journal.
+    /// Absent where the event is too large for a message, or where it is none of the relay's: the journal is read.
     event: Option<Recorded>,
     /// Of a trace that is kept.
     traceparent: Option<String>,
@@ -118,18 +118,19 @@ impl Projector {
                 Ok(Some(batch)) => {
                     let arrived = read(batch)?;
                     if let Some((first, last)) = arrived.first().zip(arrived.last()) {
-                        let (previous, reached) = (first.previous, last.position);
+                        let (previous, last) = (first.previous, last.position);
                         let follows = arrived.windows(2).all(|pair| pair[1].previous == pair[0].position);
                         let count = arrived.len();
                         let began = SystemTime::now();
                         let traces: Vec<String> = arrived.iter().filter_map(|one| one.traceparent.clone()).collect();
                         let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
-                        if follows && events.len() == count {
+                        let reached = if follows && events.len() == count {
                             self.runner.apply_batch(&events, previous).await?;
+                            last
                         } else {
                             tracing::warn!("the stream has a hole; the journal fills it");
-                            self.runner.catch_up().await?;
-                        }
+                            self.runner.catch_up().await?
+                        };
                         traces.iter().for_each(|trace| tell(trace, began));
                         position = position.max(reached);
                         self.nats.nudge(self.nats.prefix.nudge_queue()).await;
@@ -195,13 +196,12 @@ fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
             if headers.is_some_and(|headers| headers.get(IN_JOURNAL).is_some()) {
                 return Ok(Arrived { previous, position: position.unwrap_or_default(), event: None, traceparent });
             }
-            let stored: StoredEvent = serde_json::from_slice(&message.payload)
-                .map_err(|error| anyhow::anyhow!("a message on {} is no event: {error}", message.subject))?;
-            anyhow::ensure!(
-                position == Some(Position(stored.position)),
-                "a message on {} does not say where it stands",
-                message.subject
-            );
+            let stored: Option<StoredEvent> = serde_json::from_slice(&message.payload).ok();
+            let Some(stored) = stored.filter(|stored| position == Some(Position(stored.position))) else {
+                // Between two of ours it is a hole, and the journal says that there is nothing in it.
+                tracing::warn!(subject = %message.subject, "a message that the relay did not write");
+                return Ok(Arrived { previous, position: Position::default(), event: None, traceparent: None });
+            };
             let position = Position(stored.position);
             Ok(Arrived { previous, position, event: Some(stored.into_recorded()?), traceparent })
         })

@@ -5,6 +5,7 @@
 
 mod headers;
 mod messages;
+mod stream_end;
 mod stream_writer;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use headers::{POSITION, PREVIOUS_POSITION, event_id, position_header};
+pub use stream_end::StreamEnd;
 use stream_writer::StreamWriter;
 
 /// The longest wait for new events: the guarantee behind every hint.

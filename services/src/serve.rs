@@ -2,6 +2,7 @@
 
 mod database;
 mod front;
+mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,10 +49,9 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     if !options.no_migrate {
         MIGRATOR.run(&pool).await.context("failed to bring the schema up to date")?;
     }
-    let nats = connections.nats().await?;
-    nats.ensure_streams().await?;
-    let front = if options.runs(Role::Api) { Some(Front::open(connections, options).await?) } else { None };
     let mut watchers = JoinSet::new();
+    let nats = transport::reach(connections, &mut watchers, stop).await?;
+    let front = if options.runs(Role::Api) { Some(Front::open(connections, options).await?) } else { None };
     let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
     let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &mut watchers, stop).await?;
     watchers.spawn(database::watch(pool.clone(), stop.clone()));

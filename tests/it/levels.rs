@@ -18,6 +18,33 @@ fn level<'a>(levels: &'a Value, name: &str) -> &'a Value {
     found.unwrap_or(&Value::Null)
 }
 
+/// A target with units that are in step.
+struct Replayed {
+    target: TargetId,
+    units: Vec<String>,
+    /// The first sync of the first unit, which was replayed.
+    first: String,
+}
+
+/// Four units of a new target reach the channel, and the first sync of one of them once more.
+async fn synced_and_replayed(world: &World, account: u64) -> anyhow::Result<Replayed> {
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    let units = names(4);
+    let listings = world.link(target, &units).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(4, 1).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let first: String = sqlx::query_scalar("SELECT sync_id::text FROM outbound_audit WHERE listing_id = $1")
+        .bind(listings[0].0)
+        .fetch_one(&world.pool)
+        .await?;
+    let replay = ["listing", "replay", &listings[0].to_string(), "--sync-id", &first, "--reason", "a test"];
+    let (code, _, said) = world.run(&replay)?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(60)).await?;
+    Ok(Replayed { target, units, first })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn levels_are_told_by_what_happened_and_are_silent_where_nothing_did() -> anyhow::Result<()> {
     let world = World::new(&[8160]).await?;
@@ -32,20 +59,7 @@ async fn levels_are_told_by_what_happened_and_are_silent_where_nothing_did() -> 
             "{name}"
         );
     }
-    let target = world.target(8160, RateLimit::new(100, 1_000)?).await?;
-    let units = names(4);
-    let listings = world.link(target, &units).await?;
-    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
-    world.taken(4, 1).await?;
-    world.drained(Duration::from_secs(60)).await?;
-    let first: String = sqlx::query_scalar("SELECT sync_id::text FROM outbound_audit WHERE listing_id = $1")
-        .bind(listings[0].0)
-        .fetch_one(&world.pool)
-        .await?;
-    let replay = ["listing", "replay", &listings[0].to_string(), "--sync-id", &first, "--reason", "a test"];
-    let (code, _, said) = world.run(&replay)?;
-    assert_eq!(code, 0, "{said}");
-    world.drained(Duration::from_secs(60)).await?;
+    synced_and_replayed(&world, 8160).await?;
     let after = own.get("/api/channels/service-levels").await?.expect(200)?.json();
     for name in
         ["syncs_in_time", "sync_failures", "audit_coverage", "throttled_calls", "snapshot_replay", "read_models"]
@@ -113,20 +127,7 @@ async fn where_all_hold(account: u64) -> anyhow::Result<Held> {
     let front = world.serve("api")?;
     let own = Api::of(&front).await?.as_caller(&world, ORG, None, "viewer")?;
     let rest = world.serve("intake,relay,projector,dispatcher")?;
-    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
-    let units = names(4);
-    let listings = world.link(target, &units).await?;
-    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
-    world.taken(4, 1).await?;
-    world.drained(Duration::from_secs(60)).await?;
-    let first: String = sqlx::query_scalar("SELECT sync_id::text FROM outbound_audit WHERE listing_id = $1")
-        .bind(listings[0].0)
-        .fetch_one(&world.pool)
-        .await?;
-    let replay = ["listing", "replay", &listings[0].to_string(), "--sync-id", &first, "--reason", "a test"];
-    let (code, _, said) = world.run(&replay)?;
-    assert_eq!(code, 0, "{said}");
-    world.drained(Duration::from_secs(60)).await?;
+    let Replayed { target, units, first } = synced_and_replayed(&world, account).await?;
     let (which, told) = broken(&world, &own).await?;
     assert!(which.is_empty(), "{told}");
     Ok(Held { world, own, front, rest, target, units, first })

@@ -16,6 +16,7 @@ mod postgres_standby;
 mod postgres_trouble;
 mod relaying;
 mod restore;
+mod starts;
 mod stops;
 mod takeovers;
 mod telemetry;

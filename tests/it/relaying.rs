@@ -7,6 +7,7 @@ use std::time::Duration;
 use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
 use adapters::nats::topology::StreamKind;
 use adapters::units::UnitSnapshot;
+use anyhow::Context as _;
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use domain::call::{CallPurpose, CallRecord};
@@ -97,6 +98,17 @@ async fn a_batch_is_bounded_in_bytes_as_well() -> anyhow::Result<()> {
     world.close().await
 }
 
+/// Publishes a message once more, as it was.
+async fn publish_again(world: &World, message: &StreamMessage) -> anyhow::Result<()> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-")) {
+        value.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+    }
+    let (subject, body) = (message.subject.clone(), message.payload.clone());
+    world.nats.jetstream.publish_with_headers(subject, headers, body).await?.await?;
+    Ok(())
+}
+
 /// The end of a sync with this many calls: as many audit events, and one.
 async fn many_calls(world: &World, target: TargetId, listing: ListingId, calls: usize) -> anyhow::Result<i64> {
     let job = world.commands().load_listing(listing).await?.pending().expect("a sync waits").sync_id;
@@ -154,11 +166,7 @@ async fn an_event_of_more_messages_than_a_batch_takes_goes_out_whole_and_once() 
     assert_eq!(header(&first, "Event-Continues-After").as_deref(), Some("1000"));
     world.delete_stream(StreamKind::Audit).await?;
     world.nats.ensure_stream(StreamKind::Audit).await?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in first.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-")) {
-        value.iter().for_each(|value| headers.append(name.clone(), value.clone()));
-    }
-    world.nats.jetstream.publish_with_headers(first.subject, headers, first.payload).await?.await?;
+    publish_again(&world, &first).await?;
     let _service = world.serve("relay")?;
     let after = reached(&world, StreamKind::Audit, 1_302).await?;
     assert_eq!(ids(&after), whole[999..]);
@@ -195,6 +203,107 @@ async fn a_foreign_message_at_the_tail_begins_nothing_anew() -> anyhow::Result<(
     assert_eq!(info.messages, u64::try_from(published)? + 2, "the stray one and the pause");
     let newest = state.get_raw_message(info.last_sequence).await?;
     assert_eq!(header(&newest, POSITION), Some(at.to_string()));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_an_older_message_at_the_tail_rewinds_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8181]).await?;
+    let (target, listing) = pending(&world, 8181).await?;
+    let published = {
+        let _service = world.serve("relay")?;
+        reached(&world, StreamKind::Channels, 3).await?
+    };
+    let before = own(&world).await?;
+    publish_again(&world, &published[0]).await?;
+    let _service = world.serve("relay")?;
+    let pause = ListingCommand::Pause { reason: "after".to_owned() };
+    let at = world.commands().listing(listing, pause, &world.metadata(target)?).await?.expect("it is paused").0;
+    reached(&world, StreamKind::Channels, 5).await?;
+    assert_eq!(own(&world).await?, [&before[..], &[before[0], at][..]].concat());
+    world.close().await
+}
+
+/// A message of somebody else: on which stream, with which headers.
+async fn stray(world: &World, kind: StreamKind, headers: &[(&str, &str)], body: &str) -> anyhow::Result<()> {
+    let subject = match kind {
+        StreamKind::Audit => "channels.audit.v1.tvl.stray.attempt",
+        _ => "channels.events.v1.listing.tvl.stray",
+    };
+    let mut all = HeaderMap::new();
+    headers.iter().for_each(|(name, value)| all.insert(*name, *value));
+    let body = body.to_owned().into();
+    world.nats.jetstream.publish_with_headers(world.nats.prefix.subject(subject), all, body).await?.await?;
+    Ok(())
+}
+
+/// Waits until the read models have what is in the journal up to a position, and the stream too.
+async fn told(world: &World, at: i64) -> anyhow::Result<()> {
+    wait_until("it is on the stream and in the read models", Duration::from_secs(30), || async {
+        let applied = world.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
+        let out = own(world).await?.last().copied().unwrap_or_default();
+        Ok(if applied >= at && out >= at {
+            Ok(())
+        } else {
+            Err(format!("read models {applied}, stream {out}, of {at}"))
+        })
+    })
+    .await
+}
+
+/// Positions of the relay's own messages on `CHANNELS`, in their order.
+async fn own(world: &World) -> anyhow::Result<Vec<i64>> {
+    let messages = world.messages(StreamKind::Channels).await?;
+    let own = messages.iter().filter(|message| header(message, "Event-Id").is_some());
+    Ok(own.filter_map(|message| header(message, POSITION)?.parse().ok()).collect())
+}
+
+/// While relay and projector are at work, and while there is no relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_messages_between_those_of_the_relay_lose_nothing_and_double_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[8180]).await?;
+    let (target, listing) = pending(&world, 8180).await?;
+    let metadata = world.metadata(target)?;
+    let pause = || ListingCommand::Pause { reason: "held".to_owned() };
+    let mut service = world.serve("relay,projector")?;
+    let far = (POSITION, "999999999");
+    let strays: [(&[(&str, &str)], &str); 6] = [
+        (&[], "no event"),
+        (&[far], "{}"),
+        (&[far, (PREVIOUS_POSITION, "0")], "no event"),
+        (&[far, (IN_JOURNAL, "1000000")], "{}"),
+        (&[(POSITION, "not a number")], "[]"),
+        (&[(POSITION, "1"), ("ce-id", "of-another-system")], "no event"),
+    ];
+    for (index, (headers, body)) in strays.into_iter().enumerate() {
+        stray(&world, StreamKind::Channels, headers, body).await?;
+        stray(&world, StreamKind::Audit, headers, body).await?;
+        let command = if index % 2 == 0 { pause() } else { ListingCommand::Resume };
+        let at = world.commands().listing(listing, command, &metadata).await?.expect("it is another state").0;
+        told(&world, at).await.with_context(|| format!("after {headers:?} {body}"))?;
+    }
+    assert!(service.ended()?.is_none(), "{}", service.printed());
+    assert!(!service.printed().contains("the projector starts again"), "{}", service.printed());
+    drop(service);
+
+    stray(&world, StreamKind::Channels, &[far], "{}").await?;
+    stray(&world, StreamKind::Audit, &[far], "{}").await?;
+    let _service = world.serve("relay,projector")?;
+    many_calls(&world, target, listing, 2).await?;
+    let at = world.commands().listing(listing, pause(), &metadata).await?.expect("it was resumed").0;
+    told(&world, at).await?;
+    let journal: Vec<i64> =
+        sqlx::query_scalar("SELECT position FROM events ORDER BY position").fetch_all(&world.pool).await?;
+    assert_eq!(own(&world).await?, journal, "each event once, in order");
+    let of_audit = wait_until("the calls and the end are out", Duration::from_secs(30), || async {
+        let messages = world.messages(StreamKind::Audit).await?;
+        let ids: Vec<String> = messages.iter().filter_map(|message| header(message, "ce-id")).collect();
+        let own: Vec<String> = ids.into_iter().filter(|id| id.contains(':')).collect();
+        Ok(if own.len() >= 3 { Ok(own) } else { Err(format!("{own:?}")) })
+    })
+    .await?;
+    assert_eq!(of_audit.len(), 3, "the two calls and the end of the sync, once: {of_audit:?}");
+    world.read_models_are_right()?;
     world.close().await
 }
 

@@ -134,6 +134,19 @@ impl Api {
         self.send(Method::GET, path, &[], None).await
     }
 
+    /// One field of the items of a list, page by page. `list` is its path with whatever is asked for.
+    pub async fn pages(&self, list: &str, field: &str) -> anyhow::Result<Vec<Vec<Value>>> {
+        let (mut pages, mut path) = (Vec::new(), list.to_owned());
+        let and = if list.contains('?') { '&' } else { '?' };
+        loop {
+            let page = self.get(&path).await?.expect(200)?.json();
+            let items = page["items"].as_array().with_context(|| format!("{path} is no list: {page}"))?;
+            pages.push(items.iter().map(|item| item[field].clone()).collect());
+            let Some(next) = page["next_cursor"].as_str() else { return Ok(pages) };
+            path = format!("{list}{and}cursor={next}");
+        }
+    }
+
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
         self.send(Method::POST, path, &[], Some(body)).await

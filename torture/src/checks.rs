@@ -3,6 +3,7 @@
 mod arrivals;
 mod calls;
 mod channel;
+mod disturbances;
 mod isolation;
 mod journal;
 mod outcomes;
@@ -57,7 +58,7 @@ pub async fn run(world: &World, nats: &Nats, done: &Done) -> anyhow::Result<Foun
     found.add("journal", journal.wrong);
     found.add("streams", streams::check(world, nats).await?);
     found.add("read models", read_models::check(world).await?);
-    found.add("isolation", isolation::check(world, &arrivals).await?);
+    found.add("isolation", isolation::check(world, &arrivals, &done.units).await?);
     found.add("processes", processes::check(world));
     Ok(found)
 }

@@ -9,7 +9,7 @@ use domain::recorded::Position;
 use end_to_end::wait::wait_until;
 use reqwest::Method;
 use serde_json::json;
-use services::relay::{POSITION, position_header};
+use services::relay::StreamEnd;
 use sqlx::PgPool;
 
 use crate::plan::ORGS;
@@ -68,13 +68,10 @@ async fn unacked(nats: &Nats) -> anyhow::Result<usize> {
 
 /// Up to which position the events are out.
 async fn relayed(nats: &Nats) -> anyhow::Result<Position> {
-    let stream = nats.stream(StreamKind::Channels).await?;
-    let last = stream.cached_info().state.last_sequence;
-    if last == 0 {
-        return Ok(Position(0));
-    }
-    let message = stream.get_raw_message(last).await?;
-    Ok(position_header(Some(&message.headers), POSITION).unwrap_or_default())
+    Ok(match StreamEnd::of(nats, StreamKind::Channels).await? {
+        StreamEnd::Event { position, .. } => position,
+        StreamEnd::Foreign | StreamEnd::Empty { .. } => Position::default(),
+    })
 }
 
 /// Publishes once more what NATS had taken and lost in a wipe, as a publisher does who is told of it. Gives how many

@@ -110,7 +110,10 @@ async fn recover(
 ) -> anyhow::Result<()> {
     for recovery in &plan.recoveries {
         let recovered = recovery::measure(world, nats, recovery, &mut done.units, patience).await?;
-        report.recoveries.push((recovery.class, recovered.took));
+        // Nothing is recovered from what did not come about, such as a full disk where there is none to fill.
+        if !recovered.injected.is_empty() {
+            report.recoveries.push((recovery.class, recovered.took));
+        }
         for name in recovered.injected {
             *report.faults.entry(name).or_default() += 1;
         }

@@ -81,6 +81,12 @@ pub fn text_of(body: &Value) -> Option<u64> {
     text.split('.').next()?.parse().ok()
 }
 
+/// The revision that last changed the photos that a call carries; `None` where none was ever added.
+pub fn photo_of(body: &Value) -> Option<u64> {
+    let urls = body["listingImages"].as_array()?.iter().filter_map(|photo| photo["url"].as_str());
+    urls.filter_map(|url| url.rsplit('/').next()?.strip_suffix(".jpg")?.parse().ok()).max()
+}
+
 /// Minor units of a price that is written in major ones: `100`, `100.0`, `100.01`.
 fn minor(price: &Value) -> Option<u64> {
     let text = price.to_string();
@@ -116,5 +122,7 @@ mod tests {
         assert_eq!(text_of(&json!({ "description": body["unit"]["description"]["en"] })), Some(4));
         assert_eq!(price_of(&json!([{ "price": 100.01 }, { "price": 10_000.03 }])), Some(3));
         assert_eq!(body["unit"]["photos"].as_array().map(Vec::len), Some(2));
+        assert_eq!(photo_of(&json!({ "listingImages": body["unit"]["photos"] })), Some(5));
+        assert_eq!(photo_of(&json!({ "listingImages": [{ "url": "https://photos.example.org/x/pool.jpg" }] })), None);
     }
 }

@@ -213,18 +213,16 @@ impl EventLog for PgEventLog {
         self.settled_position().await.map_err(unreadable)
     }
 
-    async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Recorded>, JournalUnreadable> {
-        let stored = self.stored(after, up_to, whole(limit)).await.map_err(unreadable)?;
-        recorded(stored)
-    }
-
-    async fn read_of(
+    async fn read(
         &self,
-        types: &[&str],
+        types: Option<&[&str]>,
         after: Position,
         up_to: Position,
         limit: usize,
     ) -> Result<Vec<Recorded>, JournalUnreadable> {
+        let Some(types) = types else {
+            return recorded(self.stored(after, up_to, whole(limit)).await.map_err(unreadable)?);
+        };
         // In spans, so that no statement keeps its snapshot for as long as a look through the whole journal takes.
         let (mut from, mut found) = (after, Vec::new());
         while from < up_to && found.len() < limit {

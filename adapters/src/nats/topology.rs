@@ -1,5 +1,7 @@
 //! Streams and consumers, from the files in `nats/`: made where they are missing, compared where they are not.
 
+use std::time::Duration;
+
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, PullConsumer};
 use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
@@ -7,6 +9,10 @@ use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
 use domain::counted::counted;
 
 use super::{Nats, Prefix};
+
+/// The longest wait for an answer about a stream. The client's own wait, which is shorter, begins when a request has room among those
+/// that are to be sent, and while NATS is away nothing is sent.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// A stream of this service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +79,12 @@ pub struct IntakeState {
     pub dropped: u64,
 }
 
+/// What is answered about a stream; an error where nothing is in time.
+async fn in_time<T>(name: &str, asked: impl Future<Output = T>) -> Result<T, TopologyError> {
+    let late = |_| TopologyError::Server { name: name.to_owned(), reason: "no answer: NATS is away".to_owned() };
+    tokio::time::timeout(PATIENCE, asked).await.map_err(late)
+}
+
 impl Nats {
     /// The definition of a stream under this connection's prefix.
     pub fn stream_config(&self, kind: StreamKind) -> Result<Config, TopologyError> {
@@ -102,14 +114,15 @@ impl Nats {
                 Err(error) => return Err(error),
             }
         }
-        self.jetstream.create_or_update_stream(config).await.map_err(|e| failed(e.to_string()))?;
-        self.jetstream.get_stream(&name).await.map_err(|e| failed(e.to_string()))
+        let made = in_time(&name, self.jetstream.create_or_update_stream(config)).await?;
+        made.map_err(|e| failed(e.to_string()))?;
+        in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|e| failed(e.to_string()))
     }
 
     /// A stream as it is; an error when it is not there.
     pub async fn stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         let name = self.stream_config(kind)?.name;
-        self.jetstream.get_stream(&name).await.map_err(|error| match error.kind() {
+        in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|error| match error.kind() {
             GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 TopologyError::Missing(name)
             }
@@ -208,5 +221,26 @@ impl Nats {
             }
         }
         Ok(differences)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_is_given_up_where_too_much_waits_for_a_nats_that_is_away() {
+        let nats = Nats::connect_later("nats://127.0.0.1:9", Prefix::default(), "test").await.unwrap();
+        // Nobody takes what is to be sent, until there is no room for more.
+        let has_room = async || {
+            let sent = nats.client.publish("nobody", Bytes::new());
+            tokio::time::timeout(Duration::from_millis(200), sent).await.is_ok()
+        };
+        while has_room().await {}
+        let asked = tokio::time::timeout(2 * PATIENCE, nats.stream(StreamKind::Units)).await;
+        let error = asked.expect("it is given up").expect_err("nobody answers");
+        assert!(error.to_string().contains("NATS is away"), "{error}");
     }
 }

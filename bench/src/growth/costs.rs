@@ -108,7 +108,7 @@ impl<'a> Costs<'a> {
         }
         let append = milliseconds(started);
         let head = self.log.settled_position().await?;
-        let events = self.log.read(previous, head, GROUP).await?;
+        let events = self.log.read(None, previous, head, GROUP).await?;
         let started = Instant::now();
         self.runner.apply_batch(&events, previous).await?;
         Ok((append, milliseconds(started)))

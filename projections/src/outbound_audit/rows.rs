@@ -18,6 +18,8 @@ SELECT sync_id, target_id, outcome, class, attempts, rejected::text AS rejected,
     requested_at, first_attempt_at, next_attempt_at, finished_at, updated_position
 FROM outbound_audit WHERE sync_id = ANY($1)";
 
+// Reads every job that the target ever had (outbound_audit_target): an index of those that wait would change with each sync, and no
+// update of the table could be a HOT one. A deletion is rare.
 const LOAD_PENDING: &str = "
 SELECT sync_id, target_id, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
     requested_at, first_attempt_at, next_attempt_at, finished_at, updated_position

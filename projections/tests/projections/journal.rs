@@ -82,12 +82,23 @@ impl EventsTable {
 
     /// Every event.
     pub async fn all(&self) -> Vec<Recorded> {
-        self.read(Position(0), self.settled().await.unwrap(), usize::MAX >> 1).await.unwrap()
+        self.read(None, Position(0), self.settled().await.unwrap(), usize::MAX >> 1).await.unwrap()
     }
 }
 
-impl EventsTable {
-    async fn some(
+fn unreadable(error: sqlx::Error) -> JournalUnreadable {
+    JournalUnreadable(Box::new(error))
+}
+
+#[async_trait]
+impl EventLog for EventsTable {
+    /// No test appends and reads at the same time, so the last position is settled.
+    async fn settled(&self) -> Result<Position, JournalUnreadable> {
+        let last = sqlx::query_scalar("SELECT COALESCE(max(position), 0) FROM events").fetch_one(&self.0).await;
+        last.map(Position).map_err(unreadable)
+    }
+
+    async fn read(
         &self,
         types: Option<&[&str]>,
         after: Position,
@@ -107,32 +118,5 @@ impl EventsTable {
         .await
         .map_err(unreadable)?;
         Ok(rows.into_iter().map(Stored::recorded).collect())
-    }
-}
-
-fn unreadable(error: sqlx::Error) -> JournalUnreadable {
-    JournalUnreadable(Box::new(error))
-}
-
-#[async_trait]
-impl EventLog for EventsTable {
-    /// No test appends and reads at the same time, so the last position is settled.
-    async fn settled(&self) -> Result<Position, JournalUnreadable> {
-        let last = sqlx::query_scalar("SELECT COALESCE(max(position), 0) FROM events").fetch_one(&self.0).await;
-        last.map(Position).map_err(unreadable)
-    }
-
-    async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Recorded>, JournalUnreadable> {
-        self.some(None, after, up_to, limit).await
-    }
-
-    async fn read_of(
-        &self,
-        types: &[&str],
-        after: Position,
-        up_to: Position,
-        limit: usize,
-    ) -> Result<Vec<Recorded>, JournalUnreadable> {
-        self.some(Some(types), after, up_to, limit).await
     }
 }

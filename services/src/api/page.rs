@@ -15,6 +15,8 @@ use super::problem::Problem;
 pub(super) const DEFAULT_LIMIT: i64 = 50;
 /// How many rows a page may have.
 pub(super) const LIMITS: RangeInclusive<i64> = 1..=500;
+/// Rows that are looked through for a page, where no index knows which of them are wanted.
+pub(super) const DEPTH: i64 = 20_000;
 /// The most characters of a cursor: it names a row, whose key is short.
 pub(super) const LONGEST_CURSOR: usize = 2_048;
 /// What a cursor looks like, as a regular expression.

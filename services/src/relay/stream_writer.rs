@@ -4,14 +4,14 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
-use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use domain::recorded::Position;
+use uuid::Uuid;
 
 use super::Chunk;
 use super::headers::{CONTINUES, Tail};
 use super::messages::messages;
-use super::{POSITION, event_id, position_header};
+use super::stream_end::told_event;
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -146,25 +146,30 @@ impl<'a> StreamWriter<'a> {
 }
 
 /// What the last message of ours says whose event the journal has. Messages behind it are passed over: foreign ones, which
-/// are no reason to begin anew, and those of events that the journal has lost.
+/// are no reason to begin anew, those of events that the journal has lost, and a copy of an older one.
 async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<Tail>> {
     let state = &stream.cached_info().state;
     if state.messages == 0 {
         return Ok(None);
     }
     let mut lost = Lost::default();
-    let mut found = None;
+    let mut found: Option<Tail> = None;
     for sequence in (state.first_sequence..=state.last_sequence).rev().take(FURTHEST_BACK) {
         match stream.get_raw_message(sequence).await {
             Ok(message) => {
-                let Some(tail) = Tail::of(&message.headers) else {
+                let Some((tail, (position, event_id))) = Tail::of(&message.headers).zip(told_event(&message)) else {
                     tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
                     continue;
                 };
-                if lost.is_in(log, &message.headers).await? {
+                let Some(newest) = found else {
+                    found = lost.is_in(log, position, event_id).await?.then_some(tail);
+                    continue;
+                };
+                // Positions grow: where the one before it is further on, the newest is a copy of an old one.
+                if tail.position > newest.position && log.has(position, event_id).await? {
                     found = Some(tail);
-                    break;
                 }
+                break;
             }
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
             // A tail that cannot be read now is no empty stream: its whole retention would be published again.
@@ -183,11 +188,8 @@ struct Lost {
 }
 
 impl Lost {
-    /// Whether the journal has the event of a message of ours; remembers it if not.
-    async fn is_in(&mut self, log: &PgEventLog, headers: &HeaderMap) -> anyhow::Result<bool> {
-        let Some((position, event_id)) = position_header(Some(headers), POSITION).zip(event_id(headers)) else {
-            return Ok(true);
-        };
+    /// Whether the journal has an event of which a message of ours tells; remembers it if not.
+    async fn is_in(&mut self, log: &PgEventLog, position: Position, event_id: Uuid) -> anyhow::Result<bool> {
         let there = log.has(position, event_id).await?;
         if !there {
             self.messages += 1;

@@ -111,10 +111,14 @@ async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut
         lags.insert(name, behind(pool, position).await?);
     }
     let log = PgEventLog::new(pool.clone());
-    if let Some(tail) = streams.channels.position(&log).await? {
+    if let Some(end) = streams.channels
+        && let Some(tail) = end.position(&log).await?
+    {
         lags.insert("relay channels".to_owned(), behind(pool, tail.0).await?);
     }
-    if let Some(tail) = streams.audit.position(&log).await? {
+    if let Some(end) = streams.audit
+        && let Some(tail) = end.position(&log).await?
+    {
         lags.insert("relay audit".to_owned(), behind(pool, untold.before_first(tail.0).await?).await?);
     }
     shown.queues = queues.into_iter().map(|queue| (queue.class, (count(queue.depth), queue.age_s))).collect();

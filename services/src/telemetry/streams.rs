@@ -3,45 +3,21 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use adapters::telemetry::Untaken;
-use domain::recorded::Position;
 
-use crate::relay::{POSITION, position_header};
+use crate::relay::StreamEnd;
 
 /// The longest wait for an answer: what Postgres says is shown after it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where a stream of the relay ends.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) enum Tail {
-    /// NATS has not said it yet, or somebody else wrote there last.
-    #[default]
-    Unknown,
-    /// With this event of the journal.
-    At(Position),
-    /// It is empty, and keeps what is as young as this.
-    Empty { kept: Duration },
-}
-
-impl Tail {
-    /// Up to where the journal is published. Of an empty stream a relay publishes what it would keep.
-    pub(super) async fn position(self, log: &PgEventLog) -> Result<Option<Position>, sqlx::Error> {
-        match self {
-            Self::Unknown => Ok(None),
-            Self::At(position) => Ok(Some(position)),
-            Self::Empty { kept } => log.before_age(kept.as_secs_f64()).await.map(Some),
-        }
-    }
-}
-
 /// What was said last.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    pub channels: Tail,
-    pub audit: Tail,
+    /// `None` until NATS has said it.
+    pub channels: Option<StreamEnd>,
+    pub audit: Option<StreamEnd>,
     pub dead_letters: u64,
     pub untaken: Untaken,
 }
@@ -50,14 +26,14 @@ impl Streams {
     /// Asks anew. Gives whether all of it was answered.
     pub(super) async fn look(&mut self, nats: &Nats) -> bool {
         let (channels, audit, dead_letters, untaken) = tokio::join!(
-            answer(tail(nats, StreamKind::Channels)),
-            answer(tail(nats, StreamKind::Audit)),
+            answer(StreamEnd::of(nats, StreamKind::Channels)),
+            answer(StreamEnd::of(nats, StreamKind::Audit)),
             answer(nats.dead_letter_count()),
             answer(untaken(nats)),
         );
         let all = channels.is_some() && audit.is_some() && dead_letters.is_some() && untaken.is_some();
-        self.channels = channels.unwrap_or(self.channels);
-        self.audit = audit.unwrap_or(self.audit);
+        self.channels = channels.or(self.channels);
+        self.audit = audit.or(self.audit);
         self.dead_letters = dead_letters.unwrap_or(self.dead_letters);
         self.untaken = untaken.unwrap_or(self.untaken);
         all
@@ -77,16 +53,6 @@ async fn answer<T, E: Display>(asked: impl Future<Output = Result<T, E>>) -> Opt
             None
         }
     }
-}
-
-async fn tail(nats: &Nats, kind: StreamKind) -> anyhow::Result<Tail> {
-    let stream = nats.stream(kind).await?;
-    let info = stream.cached_info();
-    if info.state.messages == 0 {
-        return Ok(Tail::Empty { kept: info.config.max_age });
-    }
-    let last = stream.get_raw_message(info.state.last_sequence).await?;
-    Ok(position_header(Some(&last.headers), POSITION).map_or(Tail::Unknown, Tail::At))
 }
 
 async fn untaken(nats: &Nats) -> anyhow::Result<Untaken> {

@@ -44,14 +44,8 @@ async fn fill(world: &World) -> anyhow::Result<()> {
 
 /// Numbers of the syncs of each page.
 async fn pages(api: &Api, filter: &str) -> anyhow::Result<Vec<Vec<i64>>> {
-    let (mut pages, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = api.get(&format!("/api/channels/audit?{filter}{cursor}")).await?.expect(200)?.json();
-        let items = page["items"].as_array().into_iter().flatten();
-        pages.push(items.filter_map(|sync| sync["revision"].as_i64()).collect());
-        let Some(next) = page["next_cursor"].as_str() else { return Ok(pages) };
-        cursor = format!("&cursor={next}");
-    }
+    let pages = api.pages(&format!("/api/channels/audit?{filter}"), "revision").await?;
+    Ok(pages.iter().map(|page| page.iter().filter_map(Value::as_i64).collect()).collect())
 }
 
 /// Numbers of the syncs of an export.

@@ -7,17 +7,11 @@ use end_to_end::api::Api;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
-/// Ids in the order of the list, page by page.
+/// Ids in the order of the list, two a page.
 async fn listed(api: &Api, filter: &str) -> anyhow::Result<Vec<String>> {
-    let (mut ids, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = api.get(&format!("/api/channels/targets?limit=2{filter}{cursor}")).await?.expect(200)?.json();
-        let items = page["items"].as_array().cloned().unwrap_or_default();
-        assert!(items.len() <= 2, "{page}");
-        ids.extend(items.iter().filter_map(|item| item["target_id"].as_str().map(str::to_owned)));
-        let Some(next) = page["next_cursor"].as_str() else { return Ok(ids) };
-        cursor = format!("&cursor={next}");
-    }
+    let pages = api.pages(&format!("/api/channels/targets?limit=2{filter}"), "target_id").await?;
+    assert!(pages.iter().all(|page| page.len() <= 2), "{pages:?}");
+    Ok(pages.concat().iter().filter_map(|id| id.as_str().map(str::to_owned)).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]

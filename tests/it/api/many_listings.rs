@@ -2,6 +2,7 @@
 
 use end_to_end::api::Api;
 use end_to_end::world::{ORG, World};
+use serde_json::Value;
 
 /// Listings that there are: 20,000 are looked through for a page of a rare outcome.
 const LISTINGS: i64 = 20_300;
@@ -26,14 +27,9 @@ async fn fill(world: &World) -> anyhow::Result<()> {
 
 /// Units of each page.
 async fn pages(api: &Api, filter: &str) -> anyhow::Result<Vec<Vec<String>>> {
-    let (mut pages, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = api.get(&format!("/api/channels/listings?{filter}{cursor}")).await?.expect(200)?.json();
-        let items = page["items"].as_array().into_iter().flatten();
-        pages.push(items.filter_map(|listing| listing["unit_id"].as_str().map(str::to_owned)).collect());
-        let Some(next) = page["next_cursor"].as_str() else { return Ok(pages) };
-        cursor = format!("&cursor={next}");
-    }
+    let pages = api.pages(&format!("/api/channels/listings?{filter}"), "unit_id").await?;
+    let texts = |page: &Vec<Value>| page.iter().filter_map(|unit| unit.as_str().map(str::to_owned)).collect();
+    Ok(pages.iter().map(texts).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,10 @@ use std::net::Ipv4Addr;
 use uuid::Uuid;
 
 use super::arrivals::Arrival;
+use super::disturbances::undisturbed_us;
 use crate::fleet::Ending;
-use crate::world::{Disturbance, World};
+use crate::plan::PLACES;
+use crate::world::World;
 
 /// A call ends within 4 s here, and then the outcome is told, or the next call has its slot: after its last call for a
 /// listing a process that is not disturbed needs no longer than this to tell of it.
@@ -24,10 +26,7 @@ pub(super) struct Calls {
 }
 
 pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result<Calls> {
-    let attempts: Vec<(Uuid, Option<i32>, String, String)> =
-        sqlx::query_as("SELECT request_id, status, method, path FROM outbound_attempts").fetch_all(&world.pool).await?;
-    let attempts: HashMap<Uuid, _> =
-        attempts.into_iter().map(|(id, status, method, path)| (id, (status, method, path))).collect();
+    let attempts = told(world).await?;
     let mut calls = Calls::default();
     let mut seen = HashSet::new();
     let last = last_calls(arrivals, |id| attempts.contains_key(&id));
@@ -40,16 +39,8 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
         if !seen.insert(id) {
             calls.wrong.push(format!("{} arrived a second time as {id}", what()));
         }
-        if let Some((status, _, _)) = attempts.get(&id) {
-            let told = status.and_then(|status| u16::try_from(status).ok());
-            // A client may have left before its answer; another answer than the one that was given is a lie.
-            if told.is_some() && arrival.status.is_some() && told != arrival.status {
-                calls.wrong.push(format!(
-                    "{} was answered with {:?}, and the audit says {told:?}",
-                    what(),
-                    arrival.status
-                ));
-            }
+        if let Some(told) = attempts.get(&id) {
+            calls.wrong.extend(told.lie_about(arrival).map(|lie| format!("{} {lie}", what())));
         } else if is_of_check(arrival) {
             calls.of_checks += 1;
         } else if is_unknowable(world, arrival, &last) {
@@ -59,11 +50,56 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
             calls.wrong.push(format!("{} as {id} is not in the audit; it was made by {life:?}", what()));
         }
     }
-    let unseen = attempts.iter().filter(|(id, (status, ..))| status.is_some() && !seen.contains(*id));
-    calls.wrong.extend(unseen.map(|(id, (status, method, path))| {
+    let unseen = attempts.iter().filter(|(id, told)| told.status.is_some() && !seen.contains(*id));
+    calls.wrong.extend(unseen.map(|(id, told)| {
+        let Told { status, method, path, .. } = told;
         format!("the audit has {method} {path} as {id} with the answer {status:?}, and it never arrived")
     }));
     Ok(calls)
+}
+
+/// What the audit says of a call.
+#[derive(Debug)]
+struct Told {
+    status: Option<u16>,
+    method: String,
+    /// With its query.
+    path: String,
+    /// The account of its target.
+    account: Option<u64>,
+}
+
+impl Told {
+    /// What it says that was not so.
+    fn lie_about(&self, arrival: &Arrival) -> Option<String> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        if (self.method.as_str(), path) != (arrival.method.as_str(), arrival.path.as_str()) {
+            return Some(format!("is {} {path} in the audit", self.method));
+        }
+        if arrival.account.is_some() && arrival.account != self.account {
+            return Some(format!(
+                "arrived at the account {:?}, and the audit has it of a target of {:?}",
+                arrival.account, self.account
+            ));
+        }
+        // A client may have left before its answer; another answer than the one that was given is a lie.
+        (self.status.is_some() && arrival.status.is_some() && self.status != arrival.status)
+            .then(|| format!("was answered with {:?}, and the audit says {:?}", arrival.status, self.status))
+    }
+}
+
+async fn told(world: &World) -> anyhow::Result<HashMap<Uuid, Told>> {
+    let accounts: HashMap<Uuid, u64> =
+        world.targets.iter().zip(&PLACES).map(|(target, place)| (*target, place.account)).collect();
+    let rows: Vec<(Uuid, Option<i32>, String, String, Uuid)> =
+        sqlx::query_as("SELECT request_id, status, method, path, target_id FROM outbound_attempts")
+            .fetch_all(&world.pool)
+            .await?;
+    let told = rows.into_iter().map(|(id, status, method, path, target)| {
+        let status = status.and_then(|status| u16::try_from(status).ok());
+        (id, Told { status, method, path, account: accounts.get(&target).copied() })
+    });
+    Ok(told.collect())
 }
 
 /// Calls of checks are told as a number of each check. A token may have been asked for by either.
@@ -110,30 +146,14 @@ fn is_unknowable(world: &World, arrival: &Arrival, last: &HashMap<Thread<'_>, La
         return false;
     }
     match life.ending {
-        Some(Ending::Killed) => {
+        Some(Ending::Killed | Ending::Overdue { .. }) => {
             let (since, longest) =
                 last.map_or((arrival.at_us, WITHOUT_A_LISTING_US), |last| (last.made_us, TO_TELL_US));
             undisturbed_us(since, life.ended_us, &world.disturbances_of(who)) <= longest
         }
-        Some(Ending::Rolled) => life.printed().contains("an outcome could not be recorded before the stop"),
+        Some(Ending::Rolled { .. }) => life.printed().contains("an outcome could not be recorded before the stop"),
         _ => false,
     }
-}
-
-/// How much of a time nothing disturbed.
-fn undisturbed_us(from_us: u64, to_us: u64, disturbances: &[Disturbance]) -> u64 {
-    let mut spans: Vec<(u64, u64)> = disturbances
-        .iter()
-        .map(|one| (one.began_us.max(from_us), one.ended_us.min(to_us)))
-        .filter(|(began, ended)| began < ended)
-        .collect();
-    spans.sort_unstable();
-    let (mut at, mut undisturbed) = (from_us, 0);
-    for (began, ended) in spans {
-        undisturbed += began.saturating_sub(at);
-        at = at.max(ended);
-    }
-    undisturbed + to_us.saturating_sub(at)
 }
 
 #[cfg(test)]
@@ -156,14 +176,6 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_something_was_broken_does_not_count() {
-        let span = |began_us, ended_us| Disturbance { who: None, began_us, ended_us };
-        assert_eq!(undisturbed_us(10, 100, &[]), 90);
-        assert_eq!(undisturbed_us(10, 100, &[span(90, 200), span(20, 40), span(30, 50), span(0, 5)]), 50);
-        assert_eq!(undisturbed_us(10, 100, &[span(0, 200)]), 0);
-    }
-
-    #[test]
     fn the_last_calls_of_a_listing_are_those_of_one_process() {
         let mut other = arrival(9, "/v1/listings/7");
         other.ip = Ipv4Addr::new(127, 5, 0, 3);
@@ -173,5 +185,28 @@ mod tests {
         assert_eq!(last.len(), 2, "a creation belongs to none");
         let last = &last[&(Ipv4Addr::LOCALHOST, "7")];
         assert_eq!((last.made_us, last.told_us), (2, 1));
+    }
+
+    #[test]
+    fn what_the_audit_says_of_a_call_is_held_against_its_arrival() {
+        let told = || Told {
+            status: Some(200),
+            method: "PUT".to_owned(),
+            path: "/v1/listings/7?a=b".to_owned(),
+            account: Some(8),
+        };
+        let call = Arrival { account: Some(8), status: Some(200), ..arrival(1, "/v1/listings/7") };
+        assert_eq!(told().lie_about(&call), None);
+        assert_eq!(Told { status: None, ..told() }.lie_about(&call), None, "who has left knows no answer");
+        assert_eq!(told().lie_about(&Arrival { account: None, status: None, ..call.clone() }), None);
+        for lie in [
+            Told { status: Some(503), ..told() },
+            Told { method: "POST".to_owned(), ..told() },
+            Told { path: "/v1/listings/8".to_owned(), ..told() },
+            Told { account: Some(9), ..told() },
+            Told { account: None, ..told() },
+        ] {
+            assert!(lie.lie_about(&call).is_some(), "{lie:?}");
+        }
     }
 }

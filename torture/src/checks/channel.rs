@@ -28,7 +28,7 @@ pub(super) async fn check(world: &World, units: &[UnitModel]) -> anyhow::Result<
     }
     let twice = listings.iter().filter(|(_, listings)| listings.len() > 1);
     wrong.extend(twice.map(|((account, name), all)| format!("{name} is {} times at account {account}", all.len())));
-    let mut known = BTreeSet::new();
+    let (mut known, mut compared) = (BTreeSet::new(), 0);
     for model in units {
         for place in &model.ever {
             let account = PLACES[*place].account;
@@ -43,6 +43,7 @@ pub(super) async fn check(world: &World, units: &[UnitModel]) -> anyhow::Result<
             };
             let id = listing["id"].as_u64().unwrap_or_default();
             let days = world.sandbox.nights(account, id, FIRST_NIGHT, LAST_NIGHT).await?;
+            compared += 1;
             let differences = differences(&model.unit.body(), listing, &days);
             if let Some(first) = differences.first() {
                 let revision = model.unit.revision;
@@ -52,6 +53,9 @@ pub(super) async fn check(world: &World, units: &[UnitModel]) -> anyhow::Result<
                 ));
             }
         }
+    }
+    if compared == 0 {
+        wrong.push("no unit is linked and at the channel in the end: nothing was compared".to_owned());
     }
     let strangers = listings.keys().filter(|key| !known.contains(key));
     wrong.extend(strangers.map(|(account, name)| format!("{name:?} is at account {account} and was never linked")));

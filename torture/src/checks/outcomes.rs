@@ -1,5 +1,6 @@
 //! The attempts of a sync that ran out of them were burned by the channel: by what it answered, by its line, or because
-//! whoever waited for the answer was stopped. Trouble with Postgres or NATS, kills and gentle stops burn none.
+//! whoever waited for the answer was stopped. Trouble with Postgres or NATS, kills and gentle stops burn none. Nothing was ever
+//! rejected, also where a later sync was taken, and nothing unauthorised but by a channel that forgot its tokens.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,14 @@ FROM outbound_audit AS a LEFT JOIN events AS e
 WHERE a.outcome = 'exhausted'
 ORDER BY e.position";
 
+/// With the attempt that ended it.
+const REFUSED: &str = "
+SELECT a.org_id, a.sync_id, a.outcome, e.payload -> e.event_type -> 'attempt'
+FROM outbound_audit AS a LEFT JOIN events AS e
+    ON e.aggregate_id = a.listing_id::text AND e.event_type = 'SyncFailed'
+    AND e.payload -> e.event_type -> 'attempt' ->> 'sync_id' = a.sync_id::text
+WHERE a.outcome IN ('rejected', 'unauthorised')";
+
 pub(super) async fn check(world: &World) -> anyhow::Result<Vec<String>> {
     let rows: Vec<(String, Uuid, Option<Value>)> = sqlx::query_as(BURNED).fetch_all(&world.pool).await?;
     let mut syncs: BTreeMap<(String, Uuid), Vec<SyncAttempt>> = BTreeMap::new();
@@ -39,7 +48,21 @@ pub(super) async fn check(world: &World) -> anyhow::Result<Vec<String>> {
     let wrong = |((org, sync), burned): (&(String, Uuid), &Vec<SyncAttempt>)| {
         Some(format!("sync {sync} of {org} is exhausted: {}", why_not(burned, &faults)?))
     };
-    Ok(syncs.iter().filter_map(wrong).collect())
+    let mut found: Vec<String> = syncs.iter().filter_map(wrong).collect();
+    let refused: Vec<(String, Uuid, String, Option<Value>)> = sqlx::query_as(REFUSED).fetch_all(&world.pool).await?;
+    for (org, sync, outcome, attempt) in refused {
+        let attempt: Option<SyncAttempt> = attempt.map(serde_json::from_value).transpose()?;
+        if !may_be_refused(&outcome, attempt.as_ref(), &faults) {
+            let detail = attempt.and_then(|attempt| attempt.detail);
+            found.push(format!("sync {sync} of {org} is {outcome}: {detail:?}"));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a sync may have ended so: no channel here refuses what it is sent, but one may forget each new token, too.
+fn may_be_refused(outcome: &str, attempt: Option<&SyncAttempt>, faults: &[CallFault]) -> bool {
+    outcome == "unauthorised" && attempt.is_some_and(|attempt| is_explained(attempt, faults))
 }
 
 /// Why a sync should not have ended by these attempts; `None` where it should.
@@ -128,5 +151,14 @@ mod tests {
         let told = why_not(&attempts, &faults[..3]).expect("two of them have no cause");
         assert!(told.contains("no fault of the channel"), "{told}");
         assert_eq!(why_not(&attempts[..4], &faults).as_deref(), Some("it burned 4 attempts"));
+    }
+
+    #[test]
+    fn a_refusal_is_seen_unless_the_channel_was_broken_beside_it() {
+        let refused = attempt(100, &[(101, "unauthorised")]);
+        assert!(may_be_refused("unauthorised", Some(&refused), &[fault(99, 104)]));
+        assert!(!may_be_refused("unauthorised", Some(&refused), &[fault(120, 130)]));
+        assert!(!may_be_refused("unauthorised", None, &[fault(99, 104)]));
+        assert!(!may_be_refused("rejected", Some(&refused), &[fault(99, 104)]));
     }
 }

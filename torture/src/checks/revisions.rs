@@ -1,35 +1,54 @@
-//! What arrives at a listing never goes back to an older revision of its unit.
+//! What arrives at a listing never goes back to an older revision of its unit: its content, its rates, its photos. What nights
+//! are free tells no revision.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::arrivals::Arrival;
-use crate::unit::{price_of, text_of};
+use crate::unit::{photo_of, price_of, text_of};
+
+/// The revision that an arrival carried last, and when.
+type Seen = (u64, u64);
 
 pub(super) fn check(arrivals: &[Arrival]) -> Vec<String> {
-    let mut newest: HashMap<(u64, &str, &str), (u64, u64)> = HashMap::new();
+    let mut newest: HashMap<(u64, String, &str), Seen> = HashMap::new();
+    // A creation has no listing yet, but the name by which it is known from its next call on.
+    let mut created: HashMap<(u64, String, &str), Seen> = HashMap::new();
     let mut wrong = Vec::new();
     for arrival in arrivals {
         let (Some(account), Some(body)) = (arrival.account, &arrival.body) else { continue };
         let Ok(body) = serde_json::from_str::<Value>(body) else { continue };
-        let (section, revision) = match arrival.purpose.as_str() {
-            "content_put" => ("content", text_of(&body)),
-            "calendar_put" => ("rates", price_of(&body)),
-            _ => continue,
-        };
         let listing = arrival.path.split('/').nth(3).unwrap_or_default();
-        let Some(revision) = revision else { continue };
-        let (before, at_us) = newest.entry((account, listing, section)).or_insert((revision, arrival.at_us));
-        if revision < *before {
-            wrong.push(format!(
-                "{section} of listing {listing} of account {account}: {revision} at {} ({}) after {before} at {at_us}",
-                arrival.at_us, arrival.ip
-            ));
+        let name = body["internalListingName"].as_str().unwrap_or_default();
+        for (section, revision) in carried(&arrival.purpose, &body) {
+            let Some(revision) = revision else { continue };
+            let seen = (revision, arrival.at_us);
+            if arrival.purpose == "create" {
+                created.insert((account, name.to_owned(), section), seen);
+                continue;
+            }
+            let first = created.remove(&(account, name.to_owned(), section)).unwrap_or(seen);
+            let last = newest.entry((account, listing.to_owned(), section)).or_insert(first);
+            let (before, at_us) = std::mem::replace(last, seen);
+            if revision < before {
+                wrong.push(format!(
+                    "{section} of listing {listing} of account {account}: {revision} at {} ({}) after {before} at {at_us}",
+                    arrival.at_us, arrival.ip
+                ));
+            }
         }
-        (*before, *at_us) = (revision, arrival.at_us);
     }
     wrong
+}
+
+/// The sections that a call carries, each with the revision that changed it last, where that can be told.
+fn carried(purpose: &str, body: &Value) -> Vec<(&'static str, Option<u64>)> {
+    match purpose {
+        "create" | "content_put" => vec![("content", text_of(body)), ("photos", photo_of(body))],
+        "calendar_put" => vec![("rates", price_of(body))],
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -58,5 +77,21 @@ mod tests {
         assert!(check(&fine).is_empty());
         let back = [arrival(1, 1, &text(2)), arrival(2, 1, &text(1))];
         assert_eq!(check(&back).len(), 1);
+    }
+
+    #[test]
+    fn a_step_back_of_photos_and_from_a_creation_is_seen() {
+        let photos = |revision: u64| {
+            format!(
+                r#"{{"listingImages":[{{"url":"https://photos.example.org/x/pool.jpg"}},{{"url":"https://photos.example.org/x/{revision}.jpg"}}]}}"#
+            )
+        };
+        assert_eq!(check(&[arrival(1, 1, &photos(7)), arrival(2, 1, &photos(4))]).len(), 1);
+        assert!(check(&[arrival(1, 1, &photos(4)), arrival(2, 1, &photos(7))]).is_empty());
+        let named = |edition: u64| format!(r#"{{"internalListingName":"x","description":"Edition {edition}."}}"#);
+        let mut creation = arrival(1, 1, &named(3));
+        (creation.purpose, creation.path) = ("create".to_owned(), "/v1/listings".to_owned());
+        assert_eq!(check(&[creation.clone(), arrival(2, 1, &named(2))]).len(), 1);
+        assert!(check(&[creation, arrival(2, 1, &named(3)), arrival(3, 1, &named(4))]).is_empty());
     }
 }

@@ -9,7 +9,15 @@ pub enum Ending {
     /// kill -9: what it did last is known to nobody.
     Killed,
     /// It ended after a SIGTERM.
-    Rolled,
+    Rolled {
+        /// With success.
+        well: bool,
+    },
+    /// It was asked to stop and had not ended after a minute, so it was killed.
+    Overdue {
+        /// When it was asked, in microseconds since the epoch.
+        asked_us: u64,
+    },
     /// By itself.
     ByItself(String),
 }

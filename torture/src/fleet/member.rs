@@ -18,8 +18,8 @@ use crate::who::Who;
 
 /// As a supervisor waits before it starts something again.
 const REST: Duration = Duration::from_millis(300);
-/// A gentle stop that takes longer is ended by kill -9.
-const TO_END: Duration = Duration::from_secs(30);
+/// A gentle stop that takes longer is ended by kill -9, as a supervisor does it.
+const TO_END: Duration = Duration::from_secs(60);
 
 /// A member.
 #[derive(Debug)]
@@ -128,7 +128,11 @@ impl Member {
         let mut now = self.now();
         let status = now.process.as_mut().and_then(|process| process.ended().ok().flatten());
         if let Some(status) = status {
-            let ending = if now.rolling { Ending::Rolled } else { Ending::ByItself(status.to_string()) };
+            let ending = if now.rolling {
+                Ending::Rolled { well: status.success() }
+            } else {
+                Ending::ByItself(status.to_string())
+            };
             now.end(ending);
         }
         let rested = now.ended_at.is_none_or(|at| at.elapsed() > REST);
@@ -181,8 +185,8 @@ impl Member {
             now.rolling = now.process.is_some();
             now.lives.len()
         };
+        let (asked, asked_us) = (Instant::now(), now_us());
         let ran = self.signal(Signal::TERM);
-        let asked = Instant::now();
         while self.now().is_running(number) && asked.elapsed() < TO_END {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -192,7 +196,7 @@ impl Member {
                 && let Some(process) = &mut now.process
             {
                 process.kill();
-                now.end(Ending::Killed);
+                now.end(Ending::Overdue { asked_us });
             }
         }
         tokio::time::sleep(down).await;

@@ -8,12 +8,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::api::page::{Page, encode};
+use crate::api::page::{DEPTH, Page, encode};
 use crate::api::reader::{Reader, account_filter};
 use crate::views::audit::{COLUMNS, Sync};
 
-/// Rows that are looked through for a page.
-const DEPTH: i64 = 20_000;
 /// By how much a later position may have an earlier time: both are taken when an event is written, but a clock may be set.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
 

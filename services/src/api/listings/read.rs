@@ -14,7 +14,7 @@ use crate::api::by::By;
 use crate::api::conditional::IfNoneMatchHeader;
 use crate::api::history::{self, Event, HistoryQuery};
 use crate::api::input::{Id, Query, one_of, read};
-use crate::api::page::{Page, decode, encode, limit};
+use crate::api::page::{DEPTH, Page, decode, encode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::listings::{FAILED, LISTINGS, Listing, last_outcomes, states};
@@ -82,9 +82,6 @@ fn page(accounts: &str, state: Option<&str>) -> String {
          ORDER BY unit_id, listing_id LIMIT $8 + 1"
     )
 }
-
-/// Listings that are looked through for a page, where no index knows which of them are wanted.
-const DEPTH: i64 = 20_000;
 
 /// The last listing that such a page looks at, of the one account that has the nearest; none where the rest is shorter.
 const FURTHEST: &str = "

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use super::report::Report;
 use crate::cli::span::span;
 use crate::config::Connections;
-use crate::relay::{POSITION, event_id, position_header};
+use crate::relay::StreamEnd;
 
 /// How often the intake is looked at, and how long after each other.
 const LOOKS: u32 = 4;
@@ -122,40 +122,20 @@ async fn check_dead_letters(nats: &Nats, report: &mut Report) -> anyhow::Result<
 
 /// A moment of lag is normal; a minute of it means that nobody relays.
 pub(super) async fn check_relay(pool: &PgPool, nats: &Nats, report: &mut Report) -> anyhow::Result<()> {
-    let Some(tail) = tail(pool, nats).await? else { return Ok(()) };
-    if tail.is_lost {
+    let log = PgEventLog::new(pool.clone());
+    // That there is no stream was said already.
+    let Ok(end) = StreamEnd::of(nats, StreamKind::Channels).await else { return Ok(()) };
+    if let StreamEnd::Event { position, event_id } = end
+        && !log.has(position, event_id).await?
+    {
         let detail = "CHANNELS ends with events that the journal does not have: it was put back to an earlier state";
         let advice = "a relay goes on beyond them by itself, with the next event; `distribution unit reread` takes the \
                       unit changes of that time in again";
         return report.warn("relay", detail, advice);
     }
     let advice = "start `distribution serve` (role relay); if one runs, its log says what stops it";
-    check_lag(pool, "relay", tail.position, advice, report).await
-}
-
-/// Where the stream of events ends.
-struct Tail {
-    position: Position,
-    /// The journal does not have its last event.
-    is_lost: bool,
-}
-
-/// `None` without a stream, and where somebody else wrote into it last.
-async fn tail(pool: &PgPool, nats: &Nats) -> anyhow::Result<Option<Tail>> {
-    let log = PgEventLog::new(pool.clone());
-    let Ok(stream) = nats.stream(StreamKind::Channels).await else { return Ok(None) };
-    let info = stream.cached_info();
-    if info.state.messages > 0 {
-        let last = stream.get_raw_message(info.state.last_sequence).await?;
-        let Some(position) = position_header(Some(&last.headers), POSITION) else { return Ok(None) };
-        let is_lost = match event_id(&last.headers) {
-            Some(event_id) => !log.has(position, event_id).await?,
-            None => false,
-        };
-        return Ok(Some(Tail { position, is_lost }));
-    }
-    let kept_s = info.config.max_age.as_secs_f64();
-    Ok(Some(Tail { position: log.before_age(kept_s).await?, is_lost: false }))
+    let Some(position) = end.position(&log).await? else { return Ok(()) };
+    check_lag(pool, "relay", position, advice, report).await
 }
 
 const BEHIND: &str = "SELECT count(*), min(recorded_at) FROM events WHERE position > $1";

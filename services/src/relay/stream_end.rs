@@ -1,0 +1,62 @@
+//! Where a stream of the relay ends, for whoever only looks.
+
+use std::time::Duration;
+
+use adapters::event_store::{PgEventLog, StoredEvent};
+use adapters::nats::Nats;
+use adapters::nats::topology::StreamKind;
+use async_nats::jetstream::message::StreamMessage;
+use domain::recorded::Position;
+use uuid::Uuid;
+
+use super::headers::{POSITION, event_id, position_header};
+
+/// The end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// With a message of this event, which the journal may have lost.
+    Event {
+        /// Where it stands, or stood, in the journal.
+        position: Position,
+        /// Which it is.
+        event_id: Uuid,
+    },
+    /// Somebody else wrote there last.
+    Foreign,
+    /// It is empty, and keeps what is as young as this.
+    Empty {
+        /// How long a message stays.
+        kept: Duration,
+    },
+}
+
+impl StreamEnd {
+    /// Asks for it.
+    pub async fn of(nats: &Nats, kind: StreamKind) -> anyhow::Result<Self> {
+        let stream = nats.stream(kind).await?;
+        let info = stream.cached_info();
+        if info.state.messages == 0 {
+            return Ok(Self::Empty { kept: info.config.max_age });
+        }
+        let last = stream.get_raw_message(info.state.last_sequence).await?;
+        Ok(told_event(&last).map_or(Self::Foreign, |(position, event_id)| Self::Event { position, event_id }))
+    }
+
+    /// Up to where the journal is published, as far as that can be seen. Of an empty stream a relay publishes what it would
+    /// keep.
+    pub async fn position(self, log: &PgEventLog) -> Result<Option<Position>, sqlx::Error> {
+        match self {
+            Self::Event { position, .. } => Ok(Some(position)),
+            Self::Foreign => Ok(None),
+            Self::Empty { kept } => log.before_age(kept.as_secs_f64()).await.map(Some),
+        }
+    }
+}
+
+/// Which event a message of ours is, or tells of; `None` for one of somebody else. A position alone may be anybody's.
+pub(super) fn told_event(message: &StreamMessage) -> Option<(Position, Uuid)> {
+    let position = position_header(Some(&message.headers), POSITION)?;
+    // Builds of before named the event in the body alone.
+    let in_body = || serde_json::from_slice::<StoredEvent>(&message.payload).ok().map(|event| event.event_id);
+    Some((position, event_id(&message.headers).or_else(in_body)?))
+}
