@@ -14,6 +14,7 @@ use super::lag::note_lag;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{moment, since, span};
+use crate::views::attempts::{self, NEXT};
 use crate::views::queue::{STATUS, WAITING, channel_pauses};
 
 #[derive(Debug, Args)]
@@ -58,7 +59,10 @@ struct Work {
     sync_id: Uuid,
     revision: i64,
     needs: Vec<String>,
+    /// Attempts that were put off so far, those too that burned none.
     tries: i32,
+    /// Which attempt is next, of five.
+    attempt: i32,
     status: String,
     paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
@@ -95,7 +99,7 @@ fn targets() -> String {
 fn work() -> String {
     format!(
         "SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {STATUS}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
+            q.tries, {NEXT}, {STATUS}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
          FROM {WAITING} LEFT JOIN ({}) AS p ON p.target_id = q.target_id WHERE $1::uuid IS NULL OR q.target_id = $1
          ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2",
         channel_pauses()
@@ -122,7 +126,7 @@ impl QueueArgs {
             return Ok(());
         }
         session.out.line(&format!("\n{} of {}:", work.len(), counted(total, "listing")))?;
-        let header = ["listing", "unit", "target", "needs", "tries", "status", "due in", "waits"];
+        let header = ["listing", "unit", "target", "needs", "attempt", "status", "due in", "waits"];
         session.out.table(&header, work.iter().map(|work| work.cells(now)).collect(), "")
     }
 }
@@ -172,7 +176,7 @@ impl Work {
             optional(self.unit_id.as_ref()),
             optional(self.target_name.as_ref()),
             text(needs),
-            text(self.tries),
+            text(attempts::words(self.attempt)),
             state(if paused { "paused by the channel" } else { &self.status }),
             text(if left > 0 { span(left) } else { "now".to_owned() }),
             text(since(self.requested_at, now)),

@@ -114,6 +114,7 @@ fn rows() -> Vec<Row> {
         (Of("About"), &["state"], listed()),
         (Of("Target"), &["state"], sends()),
         (Of("QueuedSync"), &["status"], Bound::OneOf(STATUSES.to_vec())),
+        (Of("QueuedSync"), &["attempt"], Bound::Within(1..=attempts)),
         (Of("Waiting"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Rule"), &["window"], wide(&REQUESTS)),
         (Of("Rule"), &["window_ms"], wide(&WINDOW_MS)),

@@ -15,6 +15,7 @@ use super::history::{History, SyncStory};
 use super::now::Waiting;
 use super::sync::ExplainedSync;
 use super::waits::{Again, ms};
+use crate::views::attempts;
 use crate::views::holds::{Hold, Holds};
 
 /// A rule that applied to a sync.
@@ -224,7 +225,7 @@ pub struct Next {
     pub step: Step,
     /// The sync that it is about.
     pub sync_id: Option<Uuid>,
-    /// Which attempt it will be, of five.
+    /// Which attempt it will be, or is, of five: one that a rate limit or refused credentials ended was none of them.
     pub attempt: Option<u32>,
     /// Not before this, where a time is known.
     pub at: Option<DateTime<Utc>>,
@@ -254,7 +255,7 @@ pub(super) fn next(history: &History, target: &Settings, holds: &Holds, waiting:
     let mut next = Next {
         step: Step::Held,
         sync_id: Some(pending.sync_id.0),
-        attempt: Some(pending.attempts + 1),
+        attempt: Some(attempts::next(pending.attempts)),
         at: None,
         because: held,
     };
