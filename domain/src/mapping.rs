@@ -66,3 +66,10 @@ pub fn request_bodies(
         ChannelKind::Hostaway => hostaway::request_bodies(bodies, sent, calls),
     }
 }
+
+/// The places of an attempt's calls that the channel refused as a whole, so that what they carried was sent apart after them.
+pub fn sent_apart(kind: ChannelKind, bodies: &Bodies<'_>, sent: &Sent<'_>, calls: &[CallRecord]) -> Vec<usize> {
+    match kind {
+        ChannelKind::Hostaway => hostaway::sent_apart(bodies, sent, calls),
+    }
+}

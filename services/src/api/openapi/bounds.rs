@@ -121,6 +121,8 @@ fn rows() -> Vec<Row> {
         (Of("WaitedAgain"), &["window"], wide(&REQUESTS)),
         (Of("WaitedAgain"), &["window_ms"], wide(&WINDOW_MS)),
         (Of("Rule"), &["of"], Bound::Within(1..=attempts)),
+        (Of("AccountWindow"), &["window"], wide(&REQUESTS)),
+        (Of("AccountWindow"), &["window_ms"], wide(&WINDOW_MS)),
         (Of("ScopeWindow"), &["scope"], Bound::OneOf(Scope::KINDS.to_vec())),
         (Of("ScopeWindow"), &["requests"], wide(&REQUESTS)),
         (Of("ScopeWindow"), &["window_ms"], wide(&WINDOW_MS)),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::channel::RejectedPart;
 use domain::difference::Differences;
-use domain::mapping;
+use domain::mapping::{self, Sent};
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::target::Settings;
 use serde::Serialize;
@@ -212,6 +212,25 @@ pub(super) async fn explained(
         attempts: story.attempts.iter().map(Into::into).collect(),
         refused: last.unwrap_or(&request.rejected).clone(),
     }
+}
+
+/// The calls of a sync that were refused as a whole, so that what they carried was sent apart after them; none where its snapshot
+/// is gone, as nobody knows then.
+pub(super) async fn sent_apart(story: &SyncStory, target: &Settings, payloads: &Payloads) -> Vec<Uuid> {
+    let refused = |told: &Attempt| told.attempt.calls.iter().any(|call| call.class == OutcomeClass::Rejected);
+    let Some(unit) = story.metadata.unit_id.as_ref().filter(|_| story.attempts.iter().any(refused)) else {
+        return Vec::new();
+    };
+    let (kind, listing) = (target.channel, domain::ids::ListingId::of(target.target_id, unit));
+    let Ok(payload) = payloads.of_snapshot(kind, story.request.snapshot, listing).await else { return Vec::new() };
+    let bodies = payload.bodies();
+    let whole = story.attempts.iter().flat_map(|told| {
+        let sent = Sent { needs: &told.needs, exists: told.existed, verified: told.verified };
+        let calls = &told.attempt.calls;
+        let places = mapping::sent_apart(kind, &bodies, &sent, calls);
+        places.into_iter().map(move |index| calls[index].request_id)
+    });
+    whole.collect()
 }
 
 async fn compare(
