@@ -202,7 +202,7 @@ async fn needs_somebody(world: &World, api: &Api, target: &str) -> anyhow::Resul
     let listed = api.get("/api/channels/targets").await?.expect(200)?.json();
     assert_eq!(listed["items"][0]["state"], "needs_credentials", "{listed}");
     let (_, printed, _) = world.run(&["target", "list"])?;
-    assert!(printed.contains("needs_credentials"), "{printed}");
+    assert!(printed.contains("needs credentials"), "{printed}");
     let health = api.get(&format!("/api/channels/targets/{target}/health")).await?.expect(200)?.json();
     assert_eq!(
         (&health["now"]["last_failure_of"], &health["now"]["last_failure_at"]),

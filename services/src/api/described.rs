@@ -54,16 +54,36 @@ fn takes(method: &Method, path: &str, operation: &Operation) -> Names {
 pub(super) async fn only(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let Some(takes) = ROUTES.get(&(request.method().clone(), path)) else { return next.run(request).await };
-    let given = request.uri().query().unwrap_or_default();
-    let unknown = form_urlencoded::parse(given.as_bytes()).find(|(name, _)| !takes.contains(name.as_ref()));
-    if let Some((name, _)) = unknown {
-        let known = takes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let reason = if known.is_empty() { "takes none".to_owned() } else { format!("takes {known}") };
-        let name: String = if name.is_empty() { "query".to_owned() } else { name.chars().take(LONGEST_NAME).collect() };
-        return Problem::field(name, format!("is no parameter of this route, which {reason}")).into_response();
+    let takes: Vec<&str> = takes.iter().map(String::as_str).collect();
+    match unknown(request.uri().query().unwrap_or_default(), &takes, "route") {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
     }
-    next.run(request).await
 }
 
 /// Characters of a name that the answer repeats.
 const LONGEST_NAME: usize = 100;
+
+/// What is wrong with a query that says more than these parameters; `what` is what takes them.
+pub(crate) fn unknown(query: &str, takes: &[&str], what: &str) -> Option<Problem> {
+    let (name, _) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !takes.contains(&name.as_ref()))?;
+    let known = takes.join(", ");
+    let reason = if known.is_empty() { "takes none".to_owned() } else { format!("takes {known}") };
+    let name: String = if name.is_empty() { "query".to_owned() } else { name.chars().take(LONGEST_NAME).collect() };
+    Some(Problem::field(name, format!("is no parameter of this {what}, which {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unknown;
+
+    #[test]
+    fn the_first_parameter_that_is_not_known_is_named_with_those_that_are() {
+        let said = |query, takes| unknown(query, takes, "page").map(|problem| (problem.field, problem.detail));
+        assert_eq!(said("", &[]), None);
+        assert_eq!(said("q=x&cursor=", &["q", "cursor"]), None);
+        let told = |name: &str, detail: &str| Some((Some(name.to_owned()), detail.to_owned()));
+        assert_eq!(said("q=x&helth=bad", &["q"]), told("helth", "is no parameter of this page, which takes q"));
+        assert_eq!(said("=x", &[]), told("query", "is no parameter of this page, which takes none"));
+    }
+}

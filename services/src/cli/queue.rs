@@ -15,7 +15,7 @@ use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{STATUS, WAITING, channel_pauses};
+use crate::views::queue::{FREE, STATUS, WAITING, channel_pauses};
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
@@ -166,8 +166,17 @@ fn short(need: &str) -> &str {
 }
 
 impl Work {
+    /// When it can be sent; of what is held nobody knows, and its status says what holds it.
+    fn due_in(&self, now: DateTime<Utc>) -> String {
+        if !FREE.contains(&self.status.as_str()) {
+            return "held".to_owned();
+        }
+        let paused_until = self.paused_until.filter(|_| self.status != "under way");
+        let left = (paused_until.map_or(self.due_at, |until| until.max(self.due_at)) - now).num_seconds();
+        if left > 0 { span(left) } else { "now".to_owned() }
+    }
+
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
-        let left = (self.due_at - now).num_seconds();
         let paused = self.status == "due" && self.paused_until.is_some();
         let needs: Vec<&str> = self.needs.iter().map(|need| short(need)).collect();
         let needs = if needs.len() == Section::ALL.len() { "all".to_owned() } else { needs.join("+") };
@@ -178,7 +187,7 @@ impl Work {
             text(needs),
             text(attempts::words(self.attempt)),
             state(if paused { "paused by the channel" } else { &self.status }),
-            text(if left > 0 { span(left) } else { "now".to_owned() }),
+            text(self.due_in(now)),
             text(since(self.requested_at, now)),
         ]
     }

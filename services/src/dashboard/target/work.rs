@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::dashboard::pieces::{age, empty, moment, number, state};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{STATUS, WAITING};
+use crate::views::queue::{FREE, STATUS, WAITING};
 
 /// Rows of the queue that are shown.
 const SHOWN: i64 = 8;
@@ -27,7 +27,7 @@ struct Waiting {
 impl Waiting {
     /// Something other than its time and its turn keeps it: when it was due says nothing of when it is sent.
     fn is_held(&self) -> bool {
-        !["under way", "due", "later"].contains(&self.status.as_str())
+        !FREE.contains(&self.status.as_str())
     }
 }
 
