@@ -15,6 +15,7 @@ mod waits;
 pub mod words;
 
 use chrono::{DateTime, Utc};
+use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{LinkState, ListingError};
 use domain::target::{Lifecycle, Settings, TargetError};
@@ -124,7 +125,7 @@ pub async fn explain(
     id: ListingId,
     wanted: Option<SyncId>,
 ) -> Result<Explanation, Unexplained> {
-    tell(syncing, pool, id, wanted).await.map(|told| told.explanation)
+    tell(syncing, pool, id, wanted, MOST_FIELDS).await.map(|told| told.explanation)
 }
 
 /// An explanation with what it was made of.
@@ -138,12 +139,13 @@ pub struct Told {
     pub target: Settings,
 }
 
-/// The same as [`explain`], for whoever shows more of the sync.
+/// The same as [`explain`], for whoever shows more of the sync; with so many fields of each section that differ.
 pub async fn tell(
     syncing: &Syncing,
     pool: &PgPool,
     id: ListingId,
     wanted: Option<SyncId>,
+    fields: usize,
 ) -> Result<Told, Unexplained> {
     let history = History::read(pool, id, wanted).await?;
     let target = target_of(syncing, &history).await?;
@@ -153,7 +155,7 @@ pub async fn tell(
     };
     let waiting = now::now(pool, id, &target).await?;
     let explained = match story {
-        Some(story) => Some(sync::explained(story, &history.known, &target, syncing.payloads()).await),
+        Some(story) => Some(sync::explained(story, &history.known, &target, syncing.payloads(), fields).await),
         None => None,
     };
     let holds = holds::of(&mut *pool.acquire().await?, id, target.target_id).await?;

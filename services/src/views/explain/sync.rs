@@ -165,15 +165,17 @@ pub(super) fn outcome(story: &SyncStory, target: &Settings) -> SyncOutcome {
     story.end.as_ref().map_or(open, |end| end.outcome)
 }
 
-/// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet.
+/// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet. `fields` are those of each
+/// section that are told.
 pub(super) async fn explained(
     story: &SyncStory,
     known: &KnownSections,
     target: &Settings,
     payloads: &Payloads,
+    fields: usize,
 ) -> ExplainedSync {
     let (request, metadata) = (&story.request, &story.metadata);
-    let compared = compare(story, story.known.as_ref().unwrap_or(known), target, payloads).await;
+    let compared = compare(story, story.known.as_ref().unwrap_or(known), target, payloads, fields).await;
     let (compared_with, differences, differences_missing) = match compared {
         Ok((with, differences)) => (Some(with), Some(differences), None),
         Err(reason) => (None, None, Some(reason)),
@@ -238,13 +240,14 @@ async fn compare(
     known: &KnownSections,
     target: &Settings,
     payloads: &Payloads,
+    fields: usize,
 ) -> Result<(ComparedWith, Differences), String> {
     let (kind, listing) = (target.channel, domain::ids::ListingId::of(target.target_id, unit_of(story)?));
     let wanted = payloads.of_snapshot(kind, story.request.snapshot, listing).await.map_err(|e| e.to_string())?;
     let has = KnownPayload::load(payloads, kind, listing, known).await.map_err(|e| e.to_string())?;
     let mut with = has.described();
     with.exact &= wanted.hashes() == story.request.sections;
-    Ok((with, mapping::differences(kind, &has.bodies(), &wanted.bodies())))
+    Ok((with, mapping::differences_up_to(kind, &has.bodies(), &wanted.bodies(), fields)))
 }
 
 fn unit_of(story: &SyncStory) -> Result<&domain::ids::UnitId, String> {
