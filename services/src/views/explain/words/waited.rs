@@ -80,7 +80,11 @@ pub(super) fn first(rule: &Rule) -> String {
         tokens: Vec::new(),
         token_ms: 0,
     };
-    let told = known.told(format!("It waited {} for its first attempt", seconds(*ms)));
+    let began = format!("It waited {} for its first attempt", seconds(*ms));
+    if *ms < SHORT_MS {
+        return format!("{began}.");
+    }
+    let told = known.told(began);
     if known.is_explained() {
         return format!("{told}.");
     }
