@@ -65,6 +65,13 @@ impl Nats {
         Self { replicas, ..self }
     }
 
+    /// Whether JetStream answers within a time. A connection to a server that hangs looks well until its pings were missed, half
+    /// a minute later; so it is asked for something.
+    pub async fn answers(&self, within: Duration) -> bool {
+        let connected = self.client.connection_state() == async_nats::connection::State::Connected;
+        connected && matches!(tokio::time::timeout(within, self.jetstream.query_account()).await, Ok(Ok(_)))
+    }
+
     /// Wakes whoever waits on a subject. A hint: lost when nobody listens.
     pub async fn nudge(&self, subject: String) {
         if let Err(error) = self.client.publish(subject, bytes::Bytes::new()).await {

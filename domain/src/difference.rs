@@ -125,14 +125,19 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// Adds what differs in a section. The first fields are kept and cut where they are long.
+    /// Adds what differs in a section. The first [`MOST_FIELDS`] are kept, and cut where they are long.
     pub fn add(&mut self, section: Section, fields: Vec<FieldDifference>) {
+        self.add_up_to(section, fields, MOST_FIELDS);
+    }
+
+    /// The same with so many fields.
+    pub fn add_up_to(&mut self, section: Section, fields: Vec<FieldDifference>, most: usize) {
         if fields.is_empty() {
             return;
         }
         let count = fields.len();
         let unexpected = fields.iter().filter(|field| !field.expected).count();
-        let fields = fields.into_iter().take(MOST_FIELDS).map(FieldDifference::shortened).collect();
+        let fields = fields.into_iter().take(most).map(FieldDifference::shortened).collect();
         self.sections.push(SectionDifference { section, count, unexpected, fields });
         self.sections.sort_by_key(|section| section.section);
     }

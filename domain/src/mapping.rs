@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::call::CallRecord;
 use crate::channel::{Bodies, ChannelKind, ListingPayload, Section};
-use crate::difference::Differences;
+use crate::difference::{Differences, MOST_FIELDS};
 use crate::ids::ListingId;
 use crate::unit::UnitChanged;
 
@@ -25,13 +25,18 @@ pub fn map(kind: ChannelKind, unit: &UnitChanged, listing: &ListingId) -> Listin
 /// What differs between what a channel of this kind has and what it is to be brought to. Sections that are not to be sent
 /// are left out; one that the channel does not have yet is new as a whole.
 pub fn differences(kind: ChannelKind, has: &Bodies<'_>, wanted: &Bodies<'_>) -> Differences {
+    differences_up_to(kind, has, wanted, MOST_FIELDS)
+}
+
+/// The same, with so many fields of each section.
+pub fn differences_up_to(kind: ChannelKind, has: &Bodies<'_>, wanted: &Bodies<'_>, most: usize) -> Differences {
     let mut found = Differences::default();
     for (section, body) in wanted {
         let before = has.get(section).copied();
         let fields = match kind {
             ChannelKind::Hostaway => hostaway::section_differences(*section, before, body),
         };
-        found.add(*section, fields);
+        found.add_up_to(*section, fields, most);
     }
     found
 }
@@ -64,5 +69,12 @@ pub fn request_bodies(
 ) -> BTreeMap<usize, Value> {
     match kind {
         ChannelKind::Hostaway => hostaway::request_bodies(bodies, sent, calls),
+    }
+}
+
+/// The places of an attempt's calls that the channel refused as a whole, so that what they carried was sent apart after them.
+pub fn sent_apart(kind: ChannelKind, bodies: &Bodies<'_>, sent: &Sent<'_>, calls: &[CallRecord]) -> Vec<usize> {
+    match kind {
+        ChannelKind::Hostaway => hostaway::sent_apart(bodies, sent, calls),
     }
 }

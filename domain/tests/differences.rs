@@ -113,6 +113,9 @@ fn the_first_time_all_of_it_is_new_and_a_long_list_is_counted() {
     assert_eq!((many.count(), many.sections[0].fields.len()), (200, MOST_FIELDS));
     assert_eq!(many.words().last().unwrap(), "images: 150 more");
     assert!(serde_json::to_string(&many).unwrap().len() < 64 * 1024);
+    let wanted = Bodies::from([(Section::Images, &photos)]);
+    let all = mapping::differences_up_to(ChannelKind::Hostaway, &Bodies::new(), &wanted, usize::MAX);
+    assert_eq!((all.count(), all.sections[0].fields.len()), (200, 200), "who asks for all of them gets them");
 }
 
 fn drift(sent: &Bodies<'_>, answers: &BTreeMap<Section, Value>, from: Night) -> Differences {

@@ -11,7 +11,7 @@ pub(crate) mod audit;
 pub(crate) mod by;
 mod conditional;
 pub(crate) mod dead_letters;
-mod described;
+pub(crate) mod described;
 #[cfg(any(test, fuzzing))]
 pub mod door;
 mod export;

@@ -16,6 +16,7 @@ mod listing;
 mod listings;
 mod live;
 mod overview;
+mod parameters;
 mod pieces;
 mod plots;
 mod readable;
@@ -84,6 +85,7 @@ pub(crate) fn router(dashboard: Dashboard) -> Router {
         .route("/dead-letters", get(dead_letters::page))
         .route("/dead-letters/{number}/replay", post(dead_letters::replay))
         .route("/dead-letters/{number}/discard", post(dead_letters::discard))
+        .route_layer(from_fn(parameters::only))
         .route_layer(from_fn_with_state(dashboard.api.clone(), who::admit))
         .route_layer(from_fn(admission::as_page))
         .with_state(dashboard);

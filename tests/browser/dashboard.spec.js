@@ -303,6 +303,19 @@ test("both axes of every plot have a unit and ticks to read", async ({ as }) => 
   }
 });
 
+test("on a phone no legend touches the heading below it", async ({ as }) => {
+  const page = await as("viewer");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.goto("/");
+  await expect(page.locator(".plot .u-legend")).toHaveCount(9);
+  const gaps = await page.evaluate(() => {
+    const plots = [...document.querySelectorAll(".plot")];
+    const top = (plot) => plot.querySelector("h3").getBoundingClientRect().top;
+    return plots.slice(1).map((plot, index) => top(plot) - plots[index].querySelector(".u-legend").getBoundingClientRect().bottom);
+  });
+  for (const gap of gaps) expect(gap).toBeGreaterThanOrEqual(8);
+});
+
 test("on a phone the reason stands below its row", async ({ as }) => {
   const page = await as("viewer");
   await page.setViewportSize({ width: 390, height: 844 });

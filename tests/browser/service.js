@@ -12,8 +12,8 @@ export async function distribution(args, input) {
   return (await running).stdout.trim();
 }
 
-export function link(role) {
-  return distribution(["sign-in", "--org", things.org, "--role", role, "--url", process.env.DASHBOARD]);
+export function link(role, org = things.org) {
+  return distribution(["sign-in", "--org", org, "--role", role, "--url", process.env.DASHBOARD]);
 }
 
 /** Publishes a revision of a unit whose description says `words`. */
@@ -24,26 +24,27 @@ export async function publish(unit, revision, words) {
   await distribution(["unit", "publish", "-"], JSON.stringify(message) + "\n");
 }
 
-export async function signIn(page, role) {
-  await page.goto(await link(role));
+export async function signIn(page, role, org = things.org) {
+  await page.goto(await link(role, org));
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL((url) => url.pathname !== "/sign-in");
 }
 
-/** `as(role)` is a new page of somebody who is signed in; a worker signs in once for each role. */
+/** `as(role, org)` is a new page of somebody who is signed in; a worker signs in once for each role and organisation. */
 export const test = base.extend({
   people: [
     async ({ browser }, use) => {
       const people = new Map();
-      await use(async (role) => {
-        if (!people.has(role)) {
+      await use(async (role, org = things.org) => {
+        const who = `${role} of ${org}`;
+        if (!people.has(who)) {
           const context = await browser.newContext();
           const page = await context.newPage();
-          await signIn(page, role);
+          await signIn(page, role, org);
           await page.close();
-          people.set(role, context);
+          people.set(who, context);
         }
-        return people.get(role);
+        return people.get(who);
       });
       for (const context of people.values()) await context.close();
     },
@@ -51,8 +52,8 @@ export const test = base.extend({
   ],
   as: async ({ people }, use, info) => {
     const pages = [];
-    await use(async (role) => {
-      const page = await (await people(role)).newPage();
+    await use(async (role, org) => {
+      const page = await (await people(role, org)).newPage();
       pages.push(page);
       return page;
     });

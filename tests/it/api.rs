@@ -15,5 +15,6 @@ mod lists;
 mod many_listings;
 mod pages;
 mod pressure;
+mod readiness;
 mod secrets;
 mod sign_in;

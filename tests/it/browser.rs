@@ -9,10 +9,12 @@ use domain::ids::TargetId;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::postgres_server::PostgresServer;
 use end_to_end::process::{Process, binary};
+use end_to_end::server_tools::Tools;
 use end_to_end::unit::{described, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::{ACCOUNT, ORG, World};
+use end_to_end::world::{ACCOUNT, Beginning, ORG, World};
 use serde_json::{Value, json};
 use services::views::health::check_now;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -113,10 +115,28 @@ async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> an
         sqlx::query_as(&format!("SELECT a.sync_id, l.external_id {of_listing}")).fetch_one(&world.pool).await?;
     let things = json!({ "org": ORG, "account": ACCOUNT, "unit": "villa-000", "target": target, "listing": listing,
         "sync": sync, "external": external, "absent": uuid::Uuid::now_v7(), "traced": traced,
-        "failed": failed, "refused": refused, "sold": SOLD,
+        "failed": failed, "refused": refused, "sold": SOLD, "quiet": "nobody-yet",
         "trace": TRACE, "traces": TRACES.replace("{trace_id}", TRACE) });
     run(&world, &local(&api), &["dashboard.spec.js", "looks.spec.js"], &things).await?;
     ensure!(!service.printed().contains("panicked"), "a page made the service panic");
+    drop(service);
+    world.close().await
+}
+
+/// What is shown when nothing can be read. A token is checked without Postgres, a session is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_a_page_without_postgres_says_so_to_everybody() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let mut postgres = PostgresServer::start(&tools, folder.path()).await?;
+    let world = World::begin(Beginning { database_url: Some(postgres.url()), ..Beginning::default() }, &[8154]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let (code, token, said) = world.run(&["token", "--subject", "ana", "--org", ORG, "--role", "viewer"])?;
+    ensure!(code == 0, "no token: {said}");
+    postgres.kill();
+    run(&world, &local(&api), &["away.spec.js"], &json!({ "token": token.trim() })).await?;
+    postgres.run().await?;
     drop(service);
     world.close().await
 }

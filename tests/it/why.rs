@@ -275,6 +275,29 @@ async fn a_past_wait_is_explained_by_the_window_that_was_full_meanwhile() -> any
     world.close().await
 }
 
+/// Of the two windows that a call falls under, the one that was full is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_wait_is_explained_by_the_window_of_the_account_where_that_was_full() -> anyhow::Result<()> {
+    let world = World::new(&[7807]).await?;
+    let target = world.target(7807, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let limit = ["target", "configure", &target.to_string(), "--account-rate-limit", "1/4s"];
+    let (code, _, said) = world.run(&limit)?;
+    assert_eq!(code, 0, "{said}");
+    published(&world, priced("villa-000", 2, 5_002)).await?;
+    published(&world, priced("villa-000", 3, 5_003)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let waited = &told["rules"][0];
+    let account = &waited["account"];
+    assert_eq!((&waited["rule"], &account["window"]), (&json!("waited"), &json!(1)), "{told:#}");
+    let (ms, full_ms) = (waited["ms"].as_i64().unwrap_or(0), account["full_ms"].as_i64().unwrap_or(0));
+    assert!(full_ms >= 1_000 && full_ms <= ms && waited["full_ms"] == json!(0), "{waited}");
+    let words = told["words"].to_string();
+    assert!(words.contains("of that the account's window (1 in 4 s) was full"), "{words}");
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_is_what_is_sent_then_and_costs_no_call_and_no_event() -> anyhow::Result<()> {
     let world = World::new(&[7801]).await?;

@@ -83,6 +83,37 @@ async fn a_429_pauses_the_scope_that_it_names_and_burns_no_attempt() -> anyhow::
     world.close().await
 }
 
+/// Whoever asks which attempt is next hears one number, wherever it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_429_every_answer_names_the_same_next_attempt() -> anyhow::Result<()> {
+    let world = World::new(&[7201]).await?;
+    let target = world.target(7201, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let pause = json!({ "kind": "rate_limited", "retry_after_s": 60, "account": 7201, "path_prefix": "/v1/listings" });
+    world.sandbox.fault(pause).await?;
+    let listing = world.link(target, &names(1)).await?[0];
+    wait_until("the 429 is told", Duration::from_secs(30), || async {
+        let told = world.count("SELECT count(*) FROM sync_queue WHERE tries = 1").await?;
+        Ok(if told == 1 { Ok(()) } else { Err("it was not tried".to_owned()) })
+    })
+    .await?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
+    assert_eq!((&queue["items"][0]["attempt"], &queue["items"][0]["tries"]), (&json!(1), &json!(1)), "{queue}");
+    let explained = api.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+    assert_eq!(explained["next"]["attempt"], json!(1), "{explained:#}");
+    let page = api.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(page.contains("Attempt 1 of 5 is "), "{page}");
+    let page = api.get(&format!("/targets/{target}")).await?.expect(200)?.text;
+    assert!(page.contains("1 of 5"), "{page}");
+    let (_, printed, _) = world.run(&["queue"])?;
+    assert!(printed.contains("1 of 5"), "{printed}");
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test]
 async fn the_egress_limit_holds_over_all_targets() -> anyhow::Result<()> {
     let accounts = [7301, 7302, 7303];

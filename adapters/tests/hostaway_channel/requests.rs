@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::call::CallPurpose;
 use domain::channel::{ChannelKind, Section};
-use domain::mapping::{Sent, request_bodies};
+use domain::mapping::{Sent, request_bodies, sent_apart};
 use domain::port::PushReport;
 use serde_json::{Value, json};
 
@@ -83,6 +83,9 @@ async fn what_was_sent_apart_after_a_refusal_is_made_again_apart() {
         report.calls
     );
     assert_eq!(bodies.last(), Some(&json!({ "listingImages": photos(5) })));
+    let whole = sent_apart(ChannelKind::Hostaway, &listing.payload.bodies(), &known(&Section::ALL), &report.calls);
+    let purposes: Vec<CallPurpose> = whole.iter().map(|index| report.calls[*index].purpose).collect();
+    assert_eq!(purposes, [CallPurpose::Calendar, CallPurpose::Content], "{:?}", report.calls);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Hostaway's public API v1: the bodies of listing, photos and calendar, how a calendar is cut into calls, and what the
 //! channel answered with success but did not take. The only place in the domain that knows Hostaway's fields.
 
+mod apart;
 mod calendar_differences;
 mod calls;
 mod compared;
@@ -18,6 +19,7 @@ mod runs;
 pub mod tables;
 mod vocabulary;
 
+pub use apart::sent_apart;
 pub use calendar_differences::{CalendarDifference, calendar_differences};
 pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls, fewest_calls};
 pub use compared::section_differences;

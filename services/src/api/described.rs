@@ -61,7 +61,8 @@ fn takes(method: &Method, path: &str, operation: &Operation) -> Takes {
 pub(super) async fn only(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let Some(takes) = ROUTES.get(&(request.method().clone(), path)) else { return next.run(request).await };
-    if let Some(problem) = unknown(request.uri().query().unwrap_or_default(), &takes.query) {
+    let known: Vec<&str> = takes.query.iter().map(String::as_str).collect();
+    if let Some(problem) = unknown(request.uri().query().unwrap_or_default(), &known, "route") {
         return problem.into_response();
     }
     if takes.body || request.body().is_end_stream() {
@@ -73,15 +74,6 @@ pub(super) async fn only(request: Request, next: Next) -> Response {
         Ok(_) => Problem::field("body", "this route takes no body: leave it out").into_response(),
         Err(problem) => problem.into_response(),
     }
-}
-
-/// The first parameter of a query that is not known.
-fn unknown(given: &str, known: &BTreeSet<String>) -> Option<Problem> {
-    let (name, _) = form_urlencoded::parse(given.as_bytes()).find(|(name, _)| !known.contains(name.as_ref()))?;
-    let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let reason = if known.is_empty() { "takes none".to_owned() } else { format!("takes {known}") };
-    let name: String = if name.is_empty() { "query".to_owned() } else { name.chars().take(LONGEST_NAME).collect() };
-    Some(Problem::field(name, format!("is no parameter of this route, which {reason}")))
 }
 
 /// Programs that send JSON send an object without fields, or null, where they have nothing to say.
@@ -97,9 +89,28 @@ fn says_nothing(body: &[u8]) -> bool {
 /// Characters of a name that the answer repeats.
 const LONGEST_NAME: usize = 100;
 
+/// What is wrong with a query that says more than these parameters; `what` is what takes them.
+pub(crate) fn unknown(query: &str, takes: &[&str], what: &str) -> Option<Problem> {
+    let (name, _) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !takes.contains(&name.as_ref()))?;
+    let known = takes.join(", ");
+    let reason = if known.is_empty() { "takes none".to_owned() } else { format!("takes {known}") };
+    let name: String = if name.is_empty() { "query".to_owned() } else { name.chars().take(LONGEST_NAME).collect() };
+    Some(Problem::field(name, format!("is no parameter of this {what}, which {reason}")))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::says_nothing;
+    use super::{says_nothing, unknown};
+
+    #[test]
+    fn the_first_parameter_that_is_not_known_is_named_with_those_that_are() {
+        let said = |query, takes| unknown(query, takes, "page").map(|problem| (problem.field, problem.detail));
+        assert_eq!(said("", &[]), None);
+        assert_eq!(said("q=x&cursor=", &["q", "cursor"]), None);
+        let told = |name: &str, detail: &str| Some((Some(name.to_owned()), detail.to_owned()));
+        assert_eq!(said("q=x&helth=bad", &["q"]), told("helth", "is no parameter of this page, which takes q"));
+        assert_eq!(said("=x", &[]), told("query", "is no parameter of this page, which takes none"));
+    }
 
     #[test]
     fn a_body_without_a_word_says_nothing() {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_nats::connection::State as Connection;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -62,8 +61,8 @@ async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
         };
         Some(tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false))
     };
-    let (postgres, secret_store, identity_provider) = tokio::join!(postgres, api.inner.vault.answers(), provider);
-    let nats = api.inner.nats.client.connection_state() == Connection::Connected;
+    let (nats, vault) = (api.inner.nats.answers(PATIENCE), api.inner.vault.answers());
+    let (postgres, nats, secret_store, identity_provider) = tokio::join!(postgres, nats, vault, provider);
     // Without NATS all but dead letters is served: to send everybody away would make an outage of it.
     let ready = postgres && !api.inner.stop.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -16,6 +16,7 @@ use super::input::{Query, read};
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
+use crate::views::attempts::NEXT;
 use crate::views::queue::{STATUS, WAITING};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
@@ -52,8 +53,10 @@ struct QueuedSync {
     revision: i64,
     /// The sections that differ: availability, rates, content, images.
     needs: Vec<String>,
-    /// Attempts that failed so far.
+    /// Attempts that were put off so far, those too that burned none of the five.
     tries: i32,
+    /// Which attempt is next, or under way, of five: a rate limit and refused credentials burn none.
+    attempt: i32,
     /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), or what holds it: the listing or target is paused, the target
     /// refuses the credentials, or its circuit is open (it failed again and again, and is checked until it answers).
     status: String,
@@ -71,7 +74,7 @@ fn work() -> String {
             ORDER BY due_at, listing_id LIMIT $6 + 1
          )
          SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {STATUS}, q.requested_at, q.due_at
+            q.tries, {NEXT}, {STATUS}, q.requested_at, q.due_at
          FROM page, {WAITING} WHERE q.listing_id = page.listing_id ORDER BY q.due_at, q.listing_id"
     )
 }

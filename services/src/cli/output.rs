@@ -111,9 +111,9 @@ pub(super) fn optional(value: Option<impl ToString>) -> Cell {
     Cell::new(value.map_or_else(|| "-".to_owned(), |value| steady(&value.to_string())))
 }
 
-/// A cell with a state, in the colour of how good it is.
+/// A cell with a state in words, in the colour of how good it is.
 pub(super) fn state(word: &str) -> Cell {
-    let cell = Cell::new(word);
+    let cell = Cell::new(words(word));
     match word {
         "active" | "healthy" | "accepted" | "ok" | "linked" | "yes" => cell.fg(Color::Green),
         "paused" | "degraded" | "accepted_with_rejections" | "warn" | "held" | "transient" | "throttled" => {

@@ -14,7 +14,8 @@ use super::lag::note_lag;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{moment, since, span};
-use crate::views::queue::{STATUS, WAITING, channel_pauses};
+use crate::views::attempts::{self, NEXT};
+use crate::views::queue::{FREE, STATUS, WAITING, channel_pauses};
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
@@ -58,7 +59,10 @@ struct Work {
     sync_id: Uuid,
     revision: i64,
     needs: Vec<String>,
+    /// Attempts that were put off so far, those too that burned none.
     tries: i32,
+    /// Which attempt is next, of five.
+    attempt: i32,
     status: String,
     paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
@@ -95,7 +99,7 @@ fn targets() -> String {
 fn work() -> String {
     format!(
         "SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {STATUS}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
+            q.tries, {NEXT}, {STATUS}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
          FROM {WAITING} LEFT JOIN ({}) AS p ON p.target_id = q.target_id WHERE $1::uuid IS NULL OR q.target_id = $1
          ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2",
         channel_pauses()
@@ -122,7 +126,7 @@ impl QueueArgs {
             return Ok(());
         }
         session.out.line(&format!("\n{} of {}:", work.len(), counted(total, "listing")))?;
-        let header = ["listing", "unit", "target", "needs", "tries", "status", "due in", "waits"];
+        let header = ["listing", "unit", "target", "needs", "attempt", "status", "due in", "waits"];
         session.out.table(&header, work.iter().map(|work| work.cells(now)).collect(), "")
     }
 }
@@ -162,8 +166,17 @@ fn short(need: &str) -> &str {
 }
 
 impl Work {
+    /// When it can be sent; of what is held nobody knows, and its status says what holds it.
+    fn due_in(&self, now: DateTime<Utc>) -> String {
+        if !FREE.contains(&self.status.as_str()) {
+            return "held".to_owned();
+        }
+        let paused_until = self.paused_until.filter(|_| self.status != "under way");
+        let left = (paused_until.map_or(self.due_at, |until| until.max(self.due_at)) - now).num_seconds();
+        if left > 0 { span(left) } else { "now".to_owned() }
+    }
+
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
-        let left = (self.due_at - now).num_seconds();
         let paused = self.status == "due" && self.paused_until.is_some();
         let needs: Vec<&str> = self.needs.iter().map(|need| short(need)).collect();
         let needs = if needs.len() == Section::ALL.len() { "all".to_owned() } else { needs.join("+") };
@@ -172,9 +185,9 @@ impl Work {
             optional(self.unit_id.as_ref()),
             optional(self.target_name.as_ref()),
             text(needs),
-            text(self.tries),
+            text(attempts::words(self.attempt)),
             state(if paused { "paused by the channel" } else { &self.status }),
-            text(if left > 0 { span(left) } else { "now".to_owned() }),
+            text(self.due_in(now)),
             text(since(self.requested_at, now)),
         ]
     }

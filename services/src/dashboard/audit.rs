@@ -125,7 +125,7 @@ fn rows(syncs: &[Sync], places: usize) -> Markup {
     html! { div.scroll { table.syncs {
         thead { tr {
             th.at { "Asked for" } th.unit { "Unit" } th.outcome { "Outcome" } th.wide { "Target" } th.cause.wide { "Because" }
-            th.wide { "Sections" } th.calls.number.wide { "Calls" } th.took.number { "Took" } th.id.wide { "Sync" }
+            th.wide { "Sections" } th.calls.number.wide { "Calls" } th.took.number title="from the request to the end" { "After" } th.id.wide { "Sync" }
         } }
         tbody {
             @for sync in syncs {

@@ -125,7 +125,7 @@ fn answer(call: &Shown<'_>) -> Markup {
         dl.facts {
             div { dt { "Status" } dd { @if let Some(status) = call.status { (status) } @else { "none came" } } }
             div { dt { "Judged as" } dd { (state(call.class)) } }
-            div { dt { "After" } dd { (span(call.duration_ms)) } }
+            div { dt { "Took" } dd { (span(call.duration_ms)) } }
             div.whole { dt { "In the channel's words" } dd {
                 @if let Some(detail) = call.detail { (told(detail)) } @else { span.quiet { "nothing: it was taken" } }
             } }

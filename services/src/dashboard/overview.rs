@@ -20,6 +20,7 @@ use crate::api::by::By;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::views::activity::Activity;
+use crate::views::circuit::OpenCircuit;
 use crate::views::fleet;
 use crate::views::service_levels::ServiceLevels;
 
@@ -160,30 +161,47 @@ struct Attention {
     lifecycle_reason: Option<String>,
     since: DateTime<Utc>,
     reason: Option<String>,
+    /// Failures in a row, where its circuit is open.
+    failures: Option<i32>,
 }
 
 impl Attention {
-    fn why(&self) -> Option<&str> {
-        self.lifecycle_reason.as_deref().or(self.reason.as_deref())
+    fn why(&self) -> Option<String> {
+        let said = self.lifecycle_reason.as_ref().or(self.reason.as_ref());
+        let said = said.map(|said| said.trim_end_matches('.').to_owned());
+        // When the next check is due stands on its own page: no reader sees the checks that are due.
+        let left_alone = self.failures.map(|failures| OpenCircuit { failures, next_check_at: None }.words());
+        let both: Vec<String> = said.into_iter().chain(left_alone).collect();
+        (!both.is_empty()).then(|| both.join("; "))
     }
 }
 
 /// The few first, and only then what is known of each: Postgres thinks that a reader sees few rows, and would compare all
 /// targets with all of their health.
 const ATTENTION: &str = "
-WITH few AS MATERIALIZED (
+WITH circuits AS MATERIALIZED (SELECT target_id, failures FROM dispatch_circuits WHERE opened > 0),
+seen AS (
     SELECT target_id, name, health, lifecycle, lifecycle_reason, health_since,
-        array_position(ARRAY['unauthorised', 'unreachable', 'degraded'], health) AS rank
-    FROM channel_targets
-    WHERE lifecycle <> 'deleted' AND (health IN ('unauthorised', 'unreachable', 'degraded') OR lifecycle = 'paused')
+        health IN ('unauthorised', 'unreachable', 'degraded') AS ill,
+        lifecycle = 'active' AND health <> 'unauthorised' AND target_id IN (SELECT target_id FROM circuits) AS open
+    FROM channel_targets WHERE lifecycle <> 'deleted'
+),
+few AS MATERIALIZED (
+    SELECT *, CASE WHEN health = 'unauthorised' THEN 1 WHEN health = 'unreachable' OR open THEN 2
+        WHEN health = 'degraded' THEN 3 END AS rank
+    FROM seen WHERE ill OR open OR lifecycle = 'paused'
     ORDER BY rank NULLS LAST, health_since DESC LIMIT $1
 )
 SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason,
-    CASE WHEN few.rank IS NULL THEN coalesce((
+    CASE WHEN few.ill THEN few.health_since WHEN few.open THEN coalesce((
+        SELECT p.opened_at FROM circuit_openings AS p WHERE p.target_id = few.target_id AND p.closed_at IS NULL), few.health_since)
+    ELSE coalesce((
         SELECT max(e.recorded_at) FROM events AS e WHERE e.aggregate_type = 'ChannelTarget'
             AND e.aggregate_id = few.target_id::text AND e.event_type = 'TargetPaused'), few.health_since)
-    ELSE few.health_since END AS since,
-    (SELECT coalesce(h.reason, h.last_error) FROM target_health AS h WHERE h.target_id = few.target_id) AS reason
+    END AS since,
+    (SELECT CASE WHEN few.ill THEN coalesce(h.reason, h.last_error) ELSE h.last_error END
+     FROM target_health AS h WHERE h.target_id = few.target_id) AS reason,
+    (SELECT c.failures FROM circuits AS c WHERE few.open AND c.target_id = few.target_id) AS failures
 FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
 
 async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
@@ -196,7 +214,10 @@ async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
         tbody { @for row in &rows {
             tr #(format!("target-{}", row.target_id)) {
                 td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
-                td { (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) } }
+                td {
+                    (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) }
+                    @if row.failures.is_some() { " " (state("circuit open")) }
+                }
                 td { (moment(row.since)) }
                 td.wide { @if let Some(why) = row.why() { (why) } }
             }
@@ -204,4 +225,25 @@ async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
             @if let Some(why) = row.why() { tr.below #(format!("why-{}", row.target_id)) { td colspan="3" { (why) } } }
         } }
     } } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_target_needs_somebody_tells_of_its_open_circuit_too() {
+        let why = |reason: Option<&str>, failures| {
+            let (reason, lifecycle_reason) = (reason.map(str::to_owned), None);
+            let (name, health, lifecycle) = ("Bali".to_owned(), "unreachable".to_owned(), "active".to_owned());
+            let since = DateTime::UNIX_EPOCH;
+            Attention { target_id: Uuid::nil(), name, health, lifecycle, lifecycle_reason, since, reason, failures }
+                .why()
+        };
+        assert_eq!(why(None, None), None);
+        assert_eq!(why(Some("no answer."), None).as_deref(), Some("no answer"));
+        let circuit = "the target failed 5 times in a row and is left alone until a check is answered";
+        assert_eq!(why(None, Some(5)).as_deref(), Some(circuit));
+        assert_eq!(why(Some("no answer."), Some(5)), Some(format!("no answer; {circuit}")));
+    }
 }

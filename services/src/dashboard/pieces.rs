@@ -45,6 +45,14 @@ pub(super) fn told(sentence: &str) -> Markup {
     html! { @for piece in pieces { (piece) } }
 }
 
+/// A line of plain words whose list stands elsewhere on the page: it announces none.
+pub(super) fn told_alone(line: &str) -> Markup {
+    match line.strip_suffix(':') {
+        Some(line) => html! { (told(line)) "." },
+        None => told(line),
+    }
+}
+
 fn machine(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
@@ -220,6 +228,8 @@ mod tests {
         assert!(shown.contains("<time datetime=\"2030-01-02T03:04:05.678Z\""), "{shown}");
         assert!(shown.ends_with(&format!(">02 Jan 03:04:05</time>: snapshot {id} &amp; more.")), "{shown}");
         assert_eq!(told("(Z) . ").0, "(Z) . ");
+        assert_eq!(told_alone("2 fields differ:").0, "2 fields differ.");
+        assert_eq!(told_alone("It waits.").0, "It waits.");
     }
 
     #[test]

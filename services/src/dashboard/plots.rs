@@ -76,6 +76,15 @@ pub(super) struct Waiting {
     pub since: Option<DateTime<Utc>>,
 }
 
+/// How targets are, each with the colour of its line.
+const HEALTHS: [(&str, &str); 5] = [
+    ("healthy", "--good"),
+    ("degraded", "--warn"),
+    ("unreachable", "--bad"),
+    ("unauthorised", "--alarm"),
+    ("unknown", "--quiet"),
+];
+
 /// All plots.
 pub(super) fn show(
     minutes: &[Activity],
@@ -113,13 +122,7 @@ pub(super) fn show(
         (plot("soon", "Taken within five minutes", Unit::PERCENT, minutes, &[
             line("of finished syncs", "--accent", |step| percent(step.within_5_min, step.finished)),
         ]))
-        (plot("health", "Targets by health", Unit::TARGETS, minutes, &[
-            health("healthy", "--good"),
-            health("degraded", "--warn"),
-            health("unreachable", "--bad"),
-            health("unauthorised", "--accent"),
-            health("unknown", "--quiet"),
-        ]))
+        (plot("health", "Targets by health", Unit::TARGETS, minutes, &HEALTHS.map(|(name, colour)| health(name, colour))))
         (plot("throttled", "Calls to channels", Unit::CALLS_A_MINUTE, minutes, &[
             line("calls", "--quiet", |step| Some(count(step.calls))),
             line("answered with 429", "--warn", |step| Some(count(step.throttled))),
@@ -172,5 +175,38 @@ mod tests {
         assert_eq!(percent(0, 0), None);
         assert_eq!(percent(1, 3), Some(33.3));
         assert_eq!(tenths(1_990, 1_000), Some(1.9));
+    }
+
+    /// The colours of a name in the style sheet, by light and in the dark.
+    fn colours(name: &str) -> Option<[[f64; 3]; 2]> {
+        let css = include_str!("../../assets/dashboard.css");
+        let pair = css.split(&format!("{name}: light-dark(")).nth(1)?.split(')').next()?;
+        let (light, dark) = pair.split_once(", ")?;
+        let channel =
+            |hex: &str, at: usize| Some(f64::from(u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?) / 255.0);
+        let colour = |hex: &str| Some([channel(hex, 1)?, channel(hex, 3)?, channel(hex, 5)?]);
+        Some([colour(light)?, colour(dark)?])
+    }
+
+    /// As WCAG has it.
+    fn luminance(colour: [f64; 3]) -> f64 {
+        let linear = |c: f64| if c <= 0.03928 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+        let [red, green, blue] = colour.map(linear);
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+    }
+
+    #[test]
+    fn lines_of_health_differ_and_stand_out_by_light_and_in_the_dark() {
+        let names: std::collections::BTreeSet<&str> = HEALTHS.iter().map(|(_, colour)| *colour).collect();
+        assert_eq!(names.len(), HEALTHS.len(), "no two have one colour");
+        let grounds = colours("--ground").expect("a colour");
+        for (health, name) in HEALTHS {
+            let its = colours(name).expect("a colour");
+            for (colour, ground) in its.into_iter().zip(grounds) {
+                let (one, other) = (luminance(colour) + 0.05, luminance(ground) + 0.05);
+                let contrast = one.max(other) / one.min(other);
+                assert!(contrast >= 4.5, "{health}: {contrast}");
+            }
+        }
     }
 }

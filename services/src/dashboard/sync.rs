@@ -3,8 +3,10 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::access::Permission;
+use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
 use maud::{Markup, html};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::calls::{Carried, Shown, whole};
@@ -15,7 +17,7 @@ use super::{Dashboard, difference, listing, pieces, traces};
 use crate::api::Api;
 use crate::api::audit::{SyncWithCalls, get};
 use crate::api::by::By;
-use crate::api::input::Id;
+use crate::api::input::{Id, Query};
 use crate::api::listings;
 use crate::api::problem::Problem;
 use crate::config::TraceUrl;
@@ -28,16 +30,48 @@ const READ_FIRST: &str =
 const OTHER_BUILD: &str =
     "Its body cannot be made again: this build makes other calls of the snapshot than the one that sent it.";
 
-/// The page.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    /// `all` for every field that differs, however many.
+    fields: Option<String>,
+}
+
+/// How many fields of each section are shown that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fields {
+    First,
+    All,
+}
+
+impl Fields {
+    fn of(asked: Option<&str>) -> Result<Self, Problem> {
+        match asked {
+            None => Ok(Self::First),
+            Some("all") => Ok(Self::All),
+            Some(_) => Err(Problem::field("fields", "is all, or left out")),
+        }
+    }
+
+    fn most(self) -> usize {
+        match self {
+            Self::First => MOST_FIELDS,
+            Self::All => usize::MAX,
+        }
+    }
+}
+
+/// The page. With all fields it is not live: a sync of which much is looked at has been sent.
 pub(super) async fn page(
     State(dashboard): State<Dashboard>,
     viewer: Viewer,
     Id(id): Id<Uuid>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let api = &dashboard.api;
+    let fields = Fields::of(asked.fields.as_deref())?;
     let found = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.0;
     let sync = &found.sync;
-    let parts = parts(&dashboard, &viewer.by, &found).await?;
+    let parts = parts(&dashboard, &viewer.by, &found, fields).await?;
     let again = sends_again(api, &viewer, sync).await?;
     let unit = sync.unit_id.as_deref().unwrap_or("listing");
     let body = html! {
@@ -48,8 +82,8 @@ pub(super) async fn page(
         }
         @for part in &parts { (part.section()) }
     };
-    Ok(Page { title: &format!("Sync of {unit}"), place: "/audit", topic: Some(format!("sync:{id}")), body }
-        .show(&viewer))
+    let topic = (fields == Fields::First).then(|| format!("sync:{id}"));
+    Ok(Page { title: &format!("Sync of {unit}"), place: "/audit", topic, body }.show(&viewer))
 }
 
 /// Whether the viewer may send it once more, and the listing takes it.
@@ -62,12 +96,17 @@ async fn sends_again(api: &Api, viewer: &Viewer, sync: &Sync) -> Result<bool, Pr
 }
 
 /// What of it is live.
-pub(super) async fn parts(dashboard: &Dashboard, by: &By, found: &SyncWithCalls) -> Result<Vec<Part>, Problem> {
+pub(super) async fn parts(
+    dashboard: &Dashboard,
+    by: &By,
+    found: &SyncWithCalls,
+    fields: Fields,
+) -> Result<Vec<Part>, Problem> {
     let api = &dashboard.api;
     let (listing, sync) = (ListingId(found.sync.listing_id), SyncId(found.sync.sync_id));
     // The audit is for more people than the listings are.
     let told = if by.caller.may(Permission::ReadListings) {
-        Some(tell(api.syncing(), api.pool(), listing, Some(sync)).await?)
+        Some(tell(api.syncing(), api.pool(), listing, Some(sync), fields.most()).await?)
     } else {
         None
     };
@@ -75,7 +114,7 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By, found: &SyncWithCalls)
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
         let lines = explained.words.iter().filter(|line| !line.starts_with(' '));
-        let words = html! { ol.rows { @for line in lines { li.told { (pieces::told(line)) } } } };
+        let words = html! { ol.rows { @for line in lines { li.told { (pieces::told_alone(line)) } } } };
         let differs = explained.sync.as_ref().map(difference::of_sync).unwrap_or_default();
         parts.push(Part::new(
             "difference",

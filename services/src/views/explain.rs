@@ -5,13 +5,17 @@ mod crowd;
 pub mod find;
 mod held;
 pub mod history;
+mod limits;
 pub mod now;
 mod rules;
 mod sync;
+mod tokens;
+mod waited;
 mod waits;
 pub mod words;
 
 use chrono::{DateTime, Utc};
+use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{LinkState, ListingError};
 use domain::target::{Lifecycle, Settings, TargetError};
@@ -22,17 +26,18 @@ use uuid::Uuid;
 
 use crate::commands::CommandError;
 use crate::syncing::Syncing;
+use crate::views::behind;
 use crate::views::history::NoHistory;
 use crate::views::holds;
 use crate::views::listings::TARGET_DELETED;
 use history::{History, SyncStory};
 use now::Waiting;
 
-use crowd::{Limits, crowd};
 pub use held::Held;
-use rules::Waited;
 pub use rules::{Next, Rule, WaitedAgain};
 pub use sync::{ExplainedAttempt, ExplainedCall, ExplainedSync, Who};
+pub use waited::AccountWindow;
+use waited::waited;
 
 /// Syncs that are listed beside the one that is explained.
 const RECENT: usize = 10;
@@ -120,7 +125,7 @@ pub async fn explain(
     id: ListingId,
     wanted: Option<SyncId>,
 ) -> Result<Explanation, Unexplained> {
-    tell(syncing, pool, id, wanted).await.map(|told| told.explanation)
+    tell(syncing, pool, id, wanted, MOST_FIELDS).await.map(|told| told.explanation)
 }
 
 /// An explanation with what it was made of.
@@ -134,12 +139,13 @@ pub struct Told {
     pub target: Settings,
 }
 
-/// The same as [`explain`], for whoever shows more of the sync.
+/// The same as [`explain`], for whoever shows more of the sync; with so many fields of each section that differ.
 pub async fn tell(
     syncing: &Syncing,
     pool: &PgPool,
     id: ListingId,
     wanted: Option<SyncId>,
+    fields: usize,
 ) -> Result<Told, Unexplained> {
     let history = History::read(pool, id, wanted).await?;
     let target = target_of(syncing, &history).await?;
@@ -149,7 +155,7 @@ pub async fn tell(
     };
     let waiting = now::now(pool, id, &target).await?;
     let explained = match story {
-        Some(story) => Some(sync::explained(story, &history.known, &target, syncing.payloads()).await),
+        Some(story) => Some(sync::explained(story, &history.known, &target, syncing.payloads(), fields).await),
         None => None,
     };
     let holds = holds::of(&mut *pool.acquire().await?, id, target.target_id).await?;
@@ -157,11 +163,13 @@ pub async fn tell(
         (Some(story), Some(explained)) => {
             let held = held::held_by(pool, target.target_id, story, &holds).await?;
             let waited = waited(pool, story, &target).await?;
-            rules::rules(story, explained, &waited, held)
+            let apart = sync::sent_apart(story, &target, syncing.payloads()).await;
+            rules::rules(story, explained, &waited, held, &apart)
         }
         _ => Vec::new(),
     };
-    let next = rules::next(&history, &target, &holds, waiting.as_ref());
+    let late = if is_unseen(&history, waiting.as_ref()) { behind::since(pool).await? } else { None };
+    let next = rules::next(&history, &target, &holds, waiting.as_ref(), late);
     let listing = about(id, &history, &target)?;
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
     let mut explanation = Explanation { listing, sync: explained, rules, next, waiting, recent, words: Vec::new() };
@@ -176,18 +184,10 @@ async fn target_of(syncing: &Syncing, history: &History) -> Result<Settings, Une
     target.settings().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
 
-/// How the target's window stood while a sync waited.
-async fn waited(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Waited, Unexplained> {
-    let Some(first) = story.attempts.first() else { return Ok(Waited::default()) };
-    let mut connection = pool.acquire().await?;
-    let limits = Limits::read(&mut connection, target).await?;
-    let (time, positions) = ((story.requested_at, first.attempt.started_at), (story.position, first.position));
-    let first = crowd(&mut connection, target, &limits, time, positions).await?;
-    let mut again = Vec::new();
-    for wait in waits::again(story) {
-        again.push((wait, crowd(&mut connection, target, &limits, wait.time, wait.positions).await?));
-    }
-    Ok(Waited { first: Some(first), again })
+/// Whether the queue does not show the sync that waits.
+fn is_unseen(history: &History, waiting: Option<&Waiting>) -> bool {
+    let pending = history.listing.pending().map(|pending| pending.sync_id.0);
+    pending.is_some() && pending != waiting.map(|row| row.sync_id)
 }
 
 fn about(id: ListingId, history: &History, target: &Settings) -> Result<About, ListingError> {

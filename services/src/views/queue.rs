@@ -14,6 +14,9 @@ LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND
 pub const STATUSES: [&str; 7] =
     ["under way", "target paused", "target unauthorised", "circuit open", "listing paused", "later", "due"];
 
+/// Those of a sync that nothing holds: its time, its turn and slots are what it waits for.
+pub const FREE: [&str; 3] = ["under way", "later", "due"];
+
 /// Under way, what holds it, later (it is tried again at its time), or due (it waits for a slot of the window).
 pub const STATUS: &str = "
 CASE WHEN d.listing_id IS NOT NULL THEN 'under way' WHEN t.lifecycle = 'paused' THEN 'target paused'

@@ -249,9 +249,15 @@ fn a_pause_by_the_channel_is_seen_in_the_queue_and_by_the_doctor() {
         }
         let people = world.run(&["queue"]).ok().stdout;
         assert!(people.contains(&format!("{word} paused by the channel until ")), "{people}");
+        assert!(people.contains("59m ") && !people.contains("held"), "it is due when the pause ends: {people}");
         let (status, detail) = doctor();
         assert_eq!(status, "ok", "{detail}");
         assert!(detail.contains("1 target paused by the channel until "), "{detail}");
         execute(&world, &format!("DELETE FROM rate_scopes WHERE scope = '{scope}'"));
     }
+    world.run(&["target", "pause", &target, "--reason", "works on the roof"]).ok();
+    eventually("what waits is held", || {
+        let people = world.run(&["queue"]).ok().stdout;
+        (people.contains("target paused") && people.contains("held")).then_some(())
+    });
 }

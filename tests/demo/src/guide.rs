@@ -24,11 +24,12 @@ pub fn log(stage: &Stage) -> String {
     Stage::shown(&stage.log_file("distribution"))
 }
 
-/// Where the service's API is, as its log says it.
+/// Where the service's API is, as its log says it, by one name everywhere: a browser takes the cookies of a secure host at `localhost`.
 fn api(stage: &Stage) -> Option<String> {
     let log = std::fs::read_to_string(stage.log_file(COMMAND)).ok()?;
     let told = log.rsplit("the API listens at ").next()?;
-    told.split_once(';').map(|(address, _)| address.to_owned()).filter(|address| address.starts_with("http://"))
+    let (address, _) = told.split_once(';').filter(|(address, _)| address.starts_with("http://"))?;
+    Some(address.replace("127.0.0.1", "localhost"))
 }
 
 /// A script that is the service's command line with the demo's addresses set.
@@ -44,12 +45,11 @@ pub fn write_command(stage: &Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A link to the dashboard. A browser takes the cookies of a secure host at `localhost`.
+/// A link to the dashboard.
 fn sign_in_link(stage: &Stage, api: &str) -> Vec<String> {
-    let local = api.replace("127.0.0.1", "localhost");
     let run = || {
         let mut command = std::process::Command::new(stage.program(COMMAND).ok()?);
-        command.args(["sign-in", "--org", ORG, "--role", "owner", "--url", &local]).envs(stage.environment());
+        command.args(["sign-in", "--org", ORG, "--role", "owner", "--url", api]).envs(stage.environment());
         let output = command.output().ok().filter(|output| output.status.success())?;
         String::from_utf8(output.stdout).ok()
     };

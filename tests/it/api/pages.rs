@@ -274,6 +274,15 @@ async fn listings_whose_last_sync_failed_are_found() -> anyhow::Result<()> {
     }
     let refused = api.get("/api/channels/listings?outcome=bad").await?.expect(400)?.json();
     assert_eq!(refused["field"], "outcome");
+    // A parameter that nobody reads is named, as by the API: what is shown would not be what was asked for.
+    let (one, here) = (format!("/listings/{}?after=1", listings[0]), format!("/targets/{target}?tab=health"));
+    for path in
+        ["/?helth=bad", "/targets?helth=bad", "/listings?outcom=failed", "/audit?limit=3", one.as_str(), here.as_str()]
+    {
+        let page = api.get(path).await?.expect(400)?;
+        assert!(page.header("content-type").starts_with("text/html"), "{path}: {}", page.header("content-type"));
+        assert!(page.text.contains("is no parameter of this page, which takes "), "{path}: {}", page.text);
+    }
     drop(service);
     world.close().await
 }

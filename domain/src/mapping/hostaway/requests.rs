@@ -61,7 +61,7 @@ fn repeats(before: Option<&CallRecord>, call: &CallRecord) -> bool {
 }
 
 /// The channel refused what was in the call, and the push went on with other parts.
-fn refused_part(call: &CallRecord) -> bool {
+pub(super) fn refused_part(call: &CallRecord) -> bool {
     call.class == OutcomeClass::Rejected && !matches!(call.status, Some(301 | 308 | 404))
 }
 

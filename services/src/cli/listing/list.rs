@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use domain::ids::{OrgId, TargetId, UnitId};
 
 use crate::cli::lag::note_lag;
-use crate::cli::output::{Cell, note, optional, state, text, words};
+use crate::cli::output::{Cell, note, optional, state, text};
 use crate::cli::session::Session;
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 
@@ -87,7 +87,7 @@ fn cells(listing: &Listing) -> Vec<Cell> {
         text(listing.listing_id),
         text(&listing.unit_id),
         optional(listing.target_name.as_ref()),
-        state(&words(&listing.state)),
+        state(&listing.state),
         optional(listing.revision),
         text(if listing.pending_sync_id.is_some() { "yes" } else { "-" }),
         listing.last_outcome.as_deref().map_or_else(|| text("-"), state),

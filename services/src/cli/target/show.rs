@@ -1,6 +1,7 @@
 //! `target show`: the settings as the journal has them, and what the dispatchers' tables say now.
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use serde::Serialize;
 
@@ -77,13 +78,38 @@ fn counts(listings: &Listings) -> String {
     format!("{left}{} active, {} paused, {} unlinked", listings.active, listings.paused, listings.unlinked)
 }
 
+/// When a call can be made again, where it cannot be made now: a slot has to come back, or a pause to end.
+fn next_free(window: &Window) -> Option<DateTime<Utc>> {
+    let full = window.requests.is_some_and(|requests| window.in_use >= i64::from(requests));
+    window.next_free_at.filter(|_| full).max(window.paused_until)
+}
+
 fn cells(window: &Window) -> Vec<Cell> {
     vec![
         text(&window.scope),
         optional(window.requests.map(|_| window.in_use)),
         text(window.requests.map_or_else(|| "no limit".to_owned(), |n| n.to_string())),
         text(window.window_ms.map_or_else(String::new, |ms| format!("{}s", f64::from(ms) / 1000.0))),
-        text(window.next_free_at.map_or_else(|| "now".to_owned(), moment)),
+        text(next_free(window).map_or_else(|| "now".to_owned(), moment)),
         text(optional_moment(window.paused_until)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_can_be_made_now_unless_every_slot_is_taken_or_the_channel_asked_for_a_pause() {
+        let at = |s| DateTime::from_timestamp(s, 0);
+        let next = |in_use, next_free_at, paused_until| {
+            let (requests, window_ms) = (Some(12), Some(10_000));
+            next_free(&Window { scope: "target:1".to_owned(), requests, window_ms, in_use, next_free_at, paused_until })
+        };
+        assert_eq!(next(0, None, None), None);
+        assert_eq!(next(3, at(5), None), None);
+        assert_eq!(next(12, at(5), None), at(5));
+        assert_eq!(next(3, at(5), at(9)), at(9));
+        assert_eq!(next(12, at(20), at(9)), at(20));
+    }
 }

@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgConnection};
 use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
+use crate::views::attempts::{self, NEXT};
 use crate::views::explain::now::now;
 use crate::views::holds;
 use crate::views::listings::{Listing, TARGET_DELETED};
@@ -19,13 +20,13 @@ struct Waiting {
     sync_id: uuid::Uuid,
     revision: i64,
     needs: Vec<String>,
-    tries: i32,
+    attempt: i32,
     due_at: DateTime<Utc>,
 }
 
 pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Markup, Problem> {
     let statement = format!(
-        "SELECT {STATUS}, q.sync_id, q.revision, q.needs, q.tries, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
+        "SELECT {STATUS}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
     );
     let waiting: Option<Waiting> =
         sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
@@ -54,7 +55,7 @@ async fn delays(api: &Api, listing: &Listing) -> Result<Vec<String>, Problem> {
 }
 
 fn sentence(waiting: &Waiting) -> Markup {
-    let attempt = waiting.tries + 1;
+    let attempt = attempts::words(waiting.attempt);
     match waiting.status.as_str() {
         "under way" => html! { "Attempt " (attempt) " is being made now." },
         "due" => {

@@ -111,7 +111,7 @@ fn request_told(what: &str, request: &SyncRequest) -> Markup {
 fn attempt_told(class: &str, attempt: &SyncAttempt) -> Markup {
     let took = (attempt.finished_at - attempt.started_at).num_milliseconds();
     html! {
-        p { (state(class)) " " (sync_link(attempt.sync_id.0)) " after " (span(took)) ", " (counted(attempt.calls.len(), "call")) }
+        p { (state(class)) " " (sync_link(attempt.sync_id.0)) " took " (span(took)) ", " (counted(attempt.calls.len(), "call")) }
         @if let Some(detail) = &attempt.detail { p.words { (detail) } }
         @if !attempt.calls.is_empty() { details { summary { "Calls" } (brief(attempt.calls.iter().map(Into::into))) } }
         @if !attempt.rejected.is_empty() {

@@ -113,7 +113,7 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By, subject: Subject) -> R
         Subject::Listing(id) => listing::live(dashboard, by, id).await?,
         Subject::Sync(id) => {
             let found = audit::get(State(api.clone()), by.clone(), Id(id)).await?.0;
-            sync::parts(dashboard, by, &found).await?
+            sync::parts(dashboard, by, &found, sync::Fields::First).await?
         }
     };
     parts.push(late::part(behind::since(api.pool()).await?));

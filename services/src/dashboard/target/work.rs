@@ -7,7 +7,8 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::dashboard::pieces::{age, empty, moment, number, state};
-use crate::views::queue::{STATUS, WAITING};
+use crate::views::attempts::{self, NEXT};
+use crate::views::queue::{FREE, STATUS, WAITING};
 
 /// Rows of the queue that are shown.
 const SHOWN: i64 = 8;
@@ -20,14 +21,14 @@ struct Waiting {
     unit_id: Option<String>,
     status: String,
     needs: Vec<String>,
-    tries: i32,
+    attempt: i32,
     due_at: DateTime<Utc>,
 }
 
 impl Waiting {
     /// Something other than its time and its turn keeps it: when it was due says nothing of when it is sent.
     fn is_held(&self) -> bool {
-        !["under way", "due", "later"].contains(&self.status.as_str())
+        !FREE.contains(&self.status.as_str())
     }
 }
 
@@ -39,7 +40,7 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid) -> Result<Markup,
     let counted = sqlx::query_as(COUNT).bind(id).bind(COUNTED).fetch_one(&mut *reader).await?;
     let (count, oldest): (i64, Option<DateTime<Utc>>) = counted;
     let rows = format!(
-        "SELECT q.listing_id, l.unit_id, {STATUS}, q.needs, q.tries, q.due_at FROM {WAITING}
+        "SELECT q.listing_id, l.unit_id, {STATUS}, q.needs, {NEXT}, q.due_at FROM {WAITING}
          WHERE q.target_id = $1 ORDER BY q.due_at, q.listing_id LIMIT $2"
     );
     let rows: Vec<Waiting> = sqlx::query_as(&rows).bind(id).bind(SHOWN).fetch_all(reader).await?;
@@ -50,13 +51,13 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid) -> Result<Markup,
     Ok(html! {
         p { strong { (number(count)) (more) } (agreeing(count, " waits", " wait")) ", the oldest for " (age(oldest, Utc::now())) ", since " (moment(oldest)) }
         div.scroll tabindex="0" role="region" aria-label="Table of what waits" { table {
-            thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide.number { "Tries" } } }
+            thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide.number { "Attempt" } } }
             tbody { @for row in &rows { tr {
                 td { a href=(format!("/listings/{}", row.listing_id)) { (row.unit_id.as_deref().unwrap_or("listing")) } }
                 td { (state(&row.status)) }
                 td { @if row.is_held() { span.quiet { "when it is let go" } } @else { (moment(row.due_at)) } }
                 td.wide { (row.needs.join(", ")) }
-                td.wide.number { (row.tries) }
+                td.wide.number { (attempts::words(row.attempt)) }
             } } }
         } }
     })

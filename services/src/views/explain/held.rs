@@ -44,11 +44,17 @@ fn overlap(one: Span, other: Span) -> Span {
     (one.0.max(other.0), one.1.min(other.1))
 }
 
+impl Held {
+    pub(super) fn span(&self) -> Span {
+        (self.from, self.until)
+    }
+}
+
 /// How much of a time is covered by others, which may overlap. They are sorted by their beginning.
-pub(super) fn covered(time: Span, by: &[Held]) -> i64 {
+pub(super) fn covered(time: Span, by: impl IntoIterator<Item = Span>) -> i64 {
     let mut seen_to = time.0;
-    by.iter().fold(0, |sum, held| {
-        let (from, to) = overlap((held.from.max(seen_to), held.until), time);
+    by.into_iter().fold(0, |sum, (begin, end)| {
+        let (from, to) = overlap((begin.max(seen_to), end), time);
         seen_to = seen_to.max(to);
         sum + ms((from, to))
     })
@@ -76,8 +82,10 @@ pub(super) async fn held_by(
     }
     held.retain(|one| one.ms > 0);
     held.sort_by_key(|one| one.from);
-    let first_ms =
-        story.attempts.first().map_or(0, |first| covered((story.requested_at, first.attempt.started_at), &held));
+    let first_ms = story
+        .attempts
+        .first()
+        .map_or(0, |first| covered((story.requested_at, first.attempt.started_at), held.iter().map(Held::span)));
     // The clocks of a host and of Postgres may differ a little.
     let circuit_known = circuit::known_since(pool).await? <= all.0 + TimeDelta::seconds(1);
     Ok(HeldBy { held, first_ms, circuit_known })
@@ -99,16 +107,8 @@ mod tests {
 
     #[test]
     fn what_overlaps_counts_once() {
-        let held = |from, until| Held {
-            holder: Holder::TargetPaused,
-            from: at(from),
-            until: at(until),
-            ms: 0,
-            by: None,
-            reason: None,
-        };
-        let by = [held(0, 4), held(1, 3), held(2, 6), held(8, 9)];
-        assert_eq!(covered((at(1), at(20)), &by), 6_000);
-        assert_eq!(covered((at(9), at(20)), &by), 0);
+        let by = [(at(0), at(4)), (at(1), at(3)), (at(2), at(6)), (at(8), at(9))];
+        assert_eq!(covered((at(1), at(20)), by), 6_000);
+        assert_eq!(covered((at(9), at(20)), by), 0);
     }
 }

@@ -10,13 +10,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::crowd::Crowd;
 use super::held::{Held, HeldBy, covered};
 use super::history::{History, SyncStory};
 use super::now::Waiting;
 use super::sync::ExplainedSync;
-use super::waits::{Again, ms};
+use super::waited::{AccountWindow, AgainFor, Crowds, Waited};
+use super::waits::ms;
+use crate::views::attempts;
 use crate::views::holds::{Hold, Holds};
+use crate::views::moment::moment;
 
 /// A rule that applied to a sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -59,6 +61,8 @@ pub enum Rule {
         window: u32,
         /// How long the window was, in milliseconds.
         window_ms: u32,
+        /// How the window of the account at the channel stood; `null` where it has no limit.
+        account: Option<AccountWindow>,
     },
     /// It waited once more: for a call inside of an attempt, or for its next attempt.
     WaitedAgain(WaitedAgain),
@@ -82,6 +86,15 @@ pub enum Rule {
     TookOver {
         /// When this one began.
         at: DateTime<Utc>,
+    },
+    /// The channel refused a call of two sections as a whole: what it carried was sent apart, so that what is bad stops only itself.
+    SentApart {
+        /// The call.
+        request_id: Uuid,
+        /// When it was made.
+        at: DateTime<Utc>,
+        /// What it was for.
+        purpose: &'static str,
     },
     /// The attempts ran out.
     Exhausted {
@@ -115,6 +128,9 @@ pub struct WaitedAgain {
     pub held_ms: i64,
     /// The call before brought a new token, which channels take only after a moment.
     pub new_token: bool,
+    /// For how much of it another sync, of a target with the same account and secret, was getting a new token, or had one that channels
+    /// do not take yet.
+    pub token_ms: i64,
     /// The most recorded calls of the target that held slots of its window at one moment of the wait.
     pub calls_before: i64,
     /// For how much of the wait they held all of its slots, by the limits that were in force then.
@@ -123,33 +139,37 @@ pub struct WaitedAgain {
     pub window: u32,
     /// How long the window was, in milliseconds.
     pub window_ms: u32,
+    /// How the window of the account at the channel stood; `null` where it has no limit.
+    pub account: Option<AccountWindow>,
 }
 
-/// How the target's window stood while a sync waited: for its first attempt, where there was one, and after that.
-#[derive(Debug, Default)]
-pub(super) struct Waited {
-    pub first: Option<Crowd>,
-    pub again: Vec<(Again, Crowd)>,
-}
-
-fn again((wait, crowd): &(Again, Crowd), held: &[Held]) -> Rule {
+fn again(AgainFor { wait, crowds, token_ms }: &AgainFor, held: &[Held]) -> Rule {
+    let Crowds { target: crowd, account } = crowds;
     let (request_id, purpose) = wait.call.map(|(id, purpose)| (id, purpose.as_str())).unzip();
     Rule::WaitedAgain(WaitedAgain {
         request_id,
         purpose,
         from: wait.time.0,
         ms: ms(wait.time),
-        held_ms: covered(wait.time, held),
+        held_ms: covered(wait.time, held.iter().map(Held::span)),
         new_token: wait.new_token,
+        token_ms: *token_ms,
         calls_before: crowd.most,
         full_ms: crowd.full_ms,
         window: crowd.limit.requests(),
         window_ms: crowd.limit.window_ms(),
+        account: *account,
     })
 }
 
 /// The rules that applied, in the order in which they did.
-pub(super) fn rules(story: &SyncStory, explained: &ExplainedSync, waited: &Waited, held: HeldBy) -> Vec<Rule> {
+pub(super) fn rules(
+    story: &SyncStory,
+    explained: &ExplainedSync,
+    waited: &Waited,
+    held: HeldBy,
+    apart: &[Uuid],
+) -> Vec<Rule> {
     let most = RetryPolicy::default().max_attempts;
     let mut rules = Vec::new();
     if story.skipped {
@@ -160,11 +180,12 @@ pub(super) fn rules(story: &SyncStory, explained: &ExplainedSync, waited: &Waite
     if let Some(earlier) = story.supersedes {
         rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
     }
-    if let (Some(first), Some(Crowd { most: calls_before, full_ms, limit })) = (story.attempts.first(), waited.first) {
+    if let (Some(first), Some(Crowds { target, account })) = (story.attempts.first(), waited.first) {
         let ms = ms((story.requested_at, first.attempt.started_at));
         let (held_ms, circuit_known) = (held.first_ms, held.circuit_known);
-        let (window, window_ms) = (limit.requests(), limit.window_ms());
-        rules.push(Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms });
+        let (calls_before, full_ms) = (target.most, target.full_ms);
+        let (window, window_ms) = (target.limit.requests(), target.limit.window_ms());
+        rules.push(Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, account });
     }
     rules.extend(waited.again.iter().map(|waited| again(waited, &held.held)));
     rules.extend(held.held.into_iter().map(Rule::Held));
@@ -175,6 +196,12 @@ pub(super) fn rules(story: &SyncStory, explained: &ExplainedSync, waited: &Waite
         if told.attempt.takes_over {
             rules.push(Rule::TookOver { at: told.attempt.started_at });
         }
+        let whole = told.attempt.calls.iter().filter(|call| apart.contains(&call.request_id));
+        rules.extend(whole.map(|call| Rule::SentApart {
+            request_id: call.request_id,
+            at: call.started_at,
+            purpose: call.purpose.as_str(),
+        }));
         match (told.class, told.due_at) {
             (None, _) => rules.push(Rule::SkippedUnchanged { at_attempt: true }),
             (Some(class), Some(due_at)) => rules.push(Rule::Retried {
@@ -225,7 +252,7 @@ pub struct Next {
     pub step: Step,
     /// The sync that it is about.
     pub sync_id: Option<Uuid>,
-    /// Which attempt it will be, of five.
+    /// Which attempt it will be, or is, of five: one that a rate limit or refused credentials ended was none of them.
     pub attempt: Option<u32>,
     /// Not before this, where a time is known.
     pub at: Option<DateTime<Utc>>,
@@ -233,7 +260,14 @@ pub struct Next {
     pub because: Vec<String>,
 }
 
-pub(super) fn next(history: &History, target: &Settings, holds: &Holds, waiting: Option<&Waiting>) -> Next {
+/// `late` is since when the read models do not show all, where they are late.
+pub(super) fn next(
+    history: &History,
+    target: &Settings,
+    holds: &Holds,
+    waiting: Option<&Waiting>,
+    late: Option<DateTime<Utc>>,
+) -> Next {
     let listing = &history.listing;
     let nothing =
         |because: String| Next { step: Step::Nothing, sync_id: None, attempt: None, at: None, because: vec![because] };
@@ -255,7 +289,7 @@ pub(super) fn next(history: &History, target: &Settings, holds: &Holds, waiting:
     let mut next = Next {
         step: Step::Held,
         sync_id: Some(pending.sync_id.0),
-        attempt: Some(pending.attempts + 1),
+        attempt: Some(attempts::next(pending.attempts)),
         at: None,
         because: held,
     };
@@ -264,7 +298,12 @@ pub(super) fn next(history: &History, target: &Settings, holds: &Holds, waiting:
     }
     let Some(row) = waiting.filter(|row| row.sync_id == pending.sync_id.0) else {
         next.step = Step::NotQueuedYet;
-        next.because.push("the read models do not show it yet".to_owned());
+        next.because.push(match late {
+            Some(since) => {
+                format!("the read models do not show it yet: they lack what has happened since {}", moment(since))
+            }
+            None => "the read models do not show it yet".to_owned(),
+        });
         return next;
     };
     queued(&mut next, row);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::channel::RejectedPart;
 use domain::difference::Differences;
-use domain::mapping;
+use domain::mapping::{self, Sent};
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::target::Settings;
 use serde::Serialize;
@@ -165,15 +165,17 @@ pub(super) fn outcome(story: &SyncStory, target: &Settings) -> SyncOutcome {
     story.end.as_ref().map_or(open, |end| end.outcome)
 }
 
-/// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet.
+/// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet. `fields` are those of each
+/// section that are told.
 pub(super) async fn explained(
     story: &SyncStory,
     known: &KnownSections,
     target: &Settings,
     payloads: &Payloads,
+    fields: usize,
 ) -> ExplainedSync {
     let (request, metadata) = (&story.request, &story.metadata);
-    let compared = compare(story, story.known.as_ref().unwrap_or(known), target, payloads).await;
+    let compared = compare(story, story.known.as_ref().unwrap_or(known), target, payloads, fields).await;
     let (compared_with, differences, differences_missing) = match compared {
         Ok((with, differences)) => (Some(with), Some(differences), None),
         Err(reason) => (None, None, Some(reason)),
@@ -214,18 +216,38 @@ pub(super) async fn explained(
     }
 }
 
+/// The calls of a sync that were refused as a whole, so that what they carried was sent apart after them; none where its snapshot
+/// is gone, as nobody knows then.
+pub(super) async fn sent_apart(story: &SyncStory, target: &Settings, payloads: &Payloads) -> Vec<Uuid> {
+    let refused = |told: &Attempt| told.attempt.calls.iter().any(|call| call.class == OutcomeClass::Rejected);
+    let Some(unit) = story.metadata.unit_id.as_ref().filter(|_| story.attempts.iter().any(refused)) else {
+        return Vec::new();
+    };
+    let (kind, listing) = (target.channel, domain::ids::ListingId::of(target.target_id, unit));
+    let Ok(payload) = payloads.of_snapshot(kind, story.request.snapshot, listing).await else { return Vec::new() };
+    let bodies = payload.bodies();
+    let whole = story.attempts.iter().flat_map(|told| {
+        let sent = Sent { needs: &told.needs, exists: told.existed, verified: told.verified };
+        let calls = &told.attempt.calls;
+        let places = mapping::sent_apart(kind, &bodies, &sent, calls);
+        places.into_iter().map(move |index| calls[index].request_id)
+    });
+    whole.collect()
+}
+
 async fn compare(
     story: &SyncStory,
     known: &KnownSections,
     target: &Settings,
     payloads: &Payloads,
+    fields: usize,
 ) -> Result<(ComparedWith, Differences), String> {
     let (kind, listing) = (target.channel, domain::ids::ListingId::of(target.target_id, unit_of(story)?));
     let wanted = payloads.of_snapshot(kind, story.request.snapshot, listing).await.map_err(|e| e.to_string())?;
     let has = KnownPayload::load(payloads, kind, listing, known).await.map_err(|e| e.to_string())?;
     let mut with = has.described();
     with.exact &= wanted.hashes() == story.request.sections;
-    Ok((with, mapping::differences(kind, &has.bodies(), &wanted.bodies())))
+    Ok((with, mapping::differences_up_to(kind, &has.bodies(), &wanted.bodies(), fields)))
 }
 
 fn unit_of(story: &SyncStory) -> Result<&domain::ids::UnitId, String> {

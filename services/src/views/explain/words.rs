@@ -1,17 +1,15 @@
 //! An explanation in plain words, line by line. It says what the structure says, and nothing else.
 
+mod waited;
+
 use domain::counted::{agreeing, counted};
 
 use super::held::Held;
-use super::rules::{Next, Rule, Step, WaitedAgain};
+use super::rules::{Next, Rule, Step};
 use super::sync::{ExplainedAttempt, ExplainedSync};
-use super::waits::SHORT_MS;
 use super::{About, Explanation};
 use crate::views::holds::Holder;
 use crate::views::moment::moment;
-
-/// What is the account's or an address's stands in no journal.
-const SHARED: &str = "a window that its target shares with others, full or paused by the channel";
 
 fn seconds(ms: i64) -> String {
     if ms < 1_000 {
@@ -142,22 +140,8 @@ fn rule(rule: &Rule) -> String {
             format!("Sync {sync_id} took its place while it was tried.")
         }
         Rule::TookPlaceOf { sync_id } => format!("It took the place of sync {sync_id}, which had not ended."),
-        Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms } => {
-            let began = format!("It waited {} for its first attempt", seconds(*ms));
-            if *ms < SHORT_MS {
-                return format!("{began}.");
-            }
-            let known: Vec<String> = [Some(began), was_held(*held_ms), was_full(*full_ms, (*window, *window_ms))]
-                .into_iter()
-                .flatten()
-                .collect();
-            let known = known.join("; ");
-            if *held_ms > 0 || ms - full_ms < SHORT_MS {
-                return format!("{known}.");
-            }
-            format!("{known}. {}", unknown(*circuit_known, (*full_ms == 0).then_some((*calls_before, *window))))
-        }
-        Rule::WaitedAgain(wait) => waited_again(wait),
+        Rule::Waited { .. } => waited::first(rule),
+        Rule::WaitedAgain(wait) => waited::again(wait),
         Rule::Held(held) => held_by(held),
         Rule::Retried { class, due_at: None, .. } => format!(
             "An attempt ended {class}, and none was burned: the next comes when the target has credentials that the channel \
@@ -174,67 +158,18 @@ fn rule(rule: &Rule) -> String {
             let began = moment(*at);
             format!("Before the attempt that began {began} one ended without a word, so everything was to be sent.")
         }
+        Rule::SentApart { at, purpose, .. } => format!(
+            "The channel refused the call for {} of {} as a whole: what it carried was sent apart, so that what is bad \
+             stops only itself.",
+            purpose.replace('_', " "),
+            moment(*at)
+        ),
         Rule::Exhausted { of } => format!("All {of} attempts failed, so it is not tried again by itself."),
         Rule::Created { at } => format!("The listing was about to be created at the channel at {}.", moment(*at)),
         Rule::LeftOut { parts } => {
             format!("{} {} left out.", counted(*parts, "part"), agreeing(*parts, "was", "were"))
         }
     }
-}
-
-/// A wait after the first attempt had begun. A channel takes a new token after about a second.
-fn waited_again(wait: &WaitedAgain) -> String {
-    let (calls_before, full_ms, window) = (wait.calls_before, wait.full_ms, wait.window);
-    let what = match wait.purpose {
-        Some(purpose) => format!("its call for {}, from {} on", purpose.replace('_', " "), moment(wait.from)),
-        None => format!("its next attempt, which was due {}", moment(wait.from)),
-    };
-    let began = format!("It waited {} for {what}", seconds(wait.ms));
-    let token = wait.new_token.then(|| "the token was new, and the channel takes one only after a moment".to_owned());
-    let token_ms = if wait.new_token { SHORT_MS } else { 0 };
-    let known = [Some(began), was_held(wait.held_ms), was_full(full_ms, (window, wait.window_ms)), token];
-    let known = known.into_iter().flatten().collect::<Vec<_>>().join("; ");
-    if wait.held_ms > 0 || wait.ms - full_ms - token_ms < SHORT_MS {
-        return format!("{known}.");
-    }
-    let rest = format!("is not recorded: its place among others, or {SHARED}");
-    match full_ms {
-        0 => {
-            format!("{known}. Recorded calls held at most {calls_before} of {window} slots; what took the time {rest}.")
-        }
-        _ => format!("{known}. What took the rest {rest}."),
-    }
-}
-
-fn was_held(held_ms: i64) -> Option<String> {
-    (held_ms > 0).then(|| format!("for {} of that it was held", seconds(held_ms)))
-}
-
-/// For how much of a wait a window was full.
-fn was_full(full_ms: i64, (window, window_ms): (u32, u32)) -> Option<String> {
-    (full_ms > 0).then(|| {
-        let slots = format!("{window} in {}", seconds(i64::from(window_ms)).replace(".0 s", " s"));
-        format!("for {} of that the target's window ({slots}) was full", seconds(full_ms))
-    })
-}
-
-/// What may have taken the time of which nothing is recorded. `room` are the slots that were taken, of those that there are,
-/// where the window was never full.
-fn unknown(circuit_known: bool, room: Option<(i64, u32)>) -> String {
-    let none = if circuit_known {
-        "no pause and no open circuit is recorded of that time;"
-    } else {
-        "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
-    };
-    let (room, time) = match room {
-        Some((taken, of)) => {
-            (format!("The target's window had room: recorded calls held at most {taken} of its {of} slots; "), "time")
-        }
-        None => ("For the rest: ".to_owned(), "rest"),
-    };
-    format!(
-        "{room}{none} what took the {time} is not recorded: its place among others, {SHARED}, or that no dispatcher ran."
-    )
 }
 
 fn held_by(held: &Held) -> String {
@@ -308,57 +243,5 @@ mod tests {
             [1, 2].map(|parts| rule(&Rule::LeftOut { parts })),
             ["1 part was left out.", "2 parts were left out."]
         );
-    }
-
-    #[test]
-    fn a_wait_without_a_known_reason_says_what_is_not_known() {
-        let told = |held_ms, circuit_known, calls_before, full_ms| {
-            let (ms, window, window_ms) = (9_000, 12, 10_000);
-            rule(&Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms })
-        };
-        assert_eq!(told(4_500, true, 0, 0), "It waited 9.0 s for its first attempt; for 4.5 s of that it was held.");
-        let full =
-            "It waited 9.0 s for its first attempt; for 8.8 s of that the target's window (12 in 10 s) was full.";
-        assert_eq!(told(0, true, 12, 8_800), full);
-        let rest = told(0, true, 12, 3_000);
-        assert!(rest.contains("for 3.0 s of that the target's window") && rest.contains("took the rest"), "{rest}");
-        assert!(!rest.contains("had room"), "{rest}");
-        let room = told(0, true, 3, 0);
-        assert!(
-            room.contains("no pause and no open circuit is recorded of that time")
-                && room.contains("at most 3 of its 12")
-        );
-        assert!(
-            room.contains(
-                "what took the time is not recorded: its place among others, a window that its target shares"
-            )
-        );
-        assert!(told(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
-    }
-
-    #[test]
-    fn a_wait_for_a_call_tells_of_the_window_and_of_a_new_token() {
-        let told = |ms, new_token, full_ms| {
-            waited_again(&WaitedAgain {
-                request_id: Some(uuid::Uuid::nil()),
-                purpose: Some("read_back"),
-                from: chrono::DateTime::UNIX_EPOCH,
-                ms,
-                held_ms: 0,
-                new_token,
-                calls_before: 1,
-                full_ms,
-                window: 1,
-                window_ms: 4_000,
-            })
-        };
-        let began = |s: &str| format!("It waited {s} for its call for read back, from 1970-01-01T00:00:00.000Z on");
-        let full = "; for 4.0 s of that the target's window (1 in 4 s) was full";
-        let token = "; the token was new, and the channel takes one only after a moment";
-        assert_eq!(told(4_100, false, 4_000), format!("{}{full}.", began("4.1 s")));
-        assert_eq!(told(1_050, true, 0), format!("{}{token}.", began("1.0 s")));
-        assert!(told(6_000, true, 4_000).starts_with(&format!("{}{full}{token}.", began("6.0 s"))));
-        assert!(told(9_000, false, 0).contains("held at most 1 of 1 slots; what took the time is not recorded"));
-        assert!(told(9_000, false, 4_000).contains("What took the rest is not recorded"));
     }
 }

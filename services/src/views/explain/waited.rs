@@ -1,0 +1,102 @@
+//! What the waits of a sync were for, as far as recorded calls tell: the windows of its target and of the account, and tokens that
+//! other syncs got.
+
+use domain::target::Settings;
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
+
+use super::Unexplained;
+use super::crowd::{Crowd, crowd};
+use super::held::covered;
+use super::history::SyncStory;
+use super::limits::{Limits, sharing};
+use super::tokens;
+use super::waits::{self, Again, Span};
+
+/// How the window of the account at the channel stood, which the calls of all its targets fall under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AccountWindow {
+    /// The most recorded calls that held slots of it at one moment of the wait.
+    pub calls_before: i64,
+    /// For how much of the wait they held all of its slots, by the limits that were in force then.
+    pub full_ms: i64,
+    /// How many it admitted.
+    pub window: u32,
+    /// How long it was, in milliseconds.
+    pub window_ms: u32,
+}
+
+impl From<Crowd> for AccountWindow {
+    fn from(crowd: Crowd) -> Self {
+        let (window, window_ms) = (crowd.limit.requests(), crowd.limit.window_ms());
+        Self { calls_before: crowd.most, full_ms: crowd.full_ms, window, window_ms }
+    }
+}
+
+/// How both windows stood.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crowds {
+    pub target: Crowd,
+    /// Where it had a limit.
+    pub account: Option<AccountWindow>,
+}
+
+/// A wait after the first attempt had begun, with what it was for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AgainFor {
+    pub wait: Again,
+    pub crowds: Crowds,
+    /// For how much of it another sync got a token.
+    pub token_ms: i64,
+}
+
+/// What a sync waited for: its first attempt, where there was one, and what came after that.
+#[derive(Debug, Default)]
+pub(super) struct Waited {
+    pub first: Option<Crowds>,
+    pub again: Vec<AgainFor>,
+}
+
+/// The limits that its calls fell under.
+struct Both<'a> {
+    target: &'a Settings,
+    own: Limits,
+    account: Option<Limits>,
+}
+
+impl Both<'_> {
+    async fn crowds(
+        &self,
+        connection: &mut PgConnection,
+        time: Span,
+        positions: (i64, i64),
+    ) -> Result<Crowds, sqlx::Error> {
+        let target = crowd(&mut *connection, &self.own, time, positions).await?;
+        let target = target.unwrap_or(Crowd { most: 0, full_ms: 0, limit: self.target.rate_limit });
+        let account = match &self.account {
+            Some(account) => crowd(connection, account, time, positions).await?,
+            None => None,
+        };
+        Ok(Crowds { target, account: account.map(Into::into) })
+    }
+}
+
+/// What a sync of this target waited for.
+pub(super) async fn waited(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Waited, Unexplained> {
+    let Some(first) = story.attempts.first() else { return Ok(Waited::default()) };
+    let mut connection = pool.acquire().await?;
+    let sharing = sharing(&mut connection, target).await?;
+    let own = Limits::of_target(&mut connection, target).await?;
+    let account = Limits::of_account(&mut connection, target, &sharing).await?;
+    let both = Both { target, own, account };
+    let (time, positions) = ((story.requested_at, first.attempt.started_at), (story.position, first.position));
+    let first = both.crowds(&mut connection, time, positions).await?;
+    let mut again = Vec::new();
+    for wait in waits::again(story) {
+        let crowds = both.crowds(&mut connection, wait.time, wait.positions).await?;
+        let spans = tokens::of_others(&mut connection, target, &sharing, story.request.sync_id.0, &wait).await?;
+        again.push(AgainFor { wait, crowds, token_ms: covered(wait.time, spans) });
+    }
+    Ok(Waited { first: Some(first), again })
+}

@@ -1,0 +1,228 @@
+//! Waits in words: what held them, which windows were full, whose token was new, and what is not recorded of them.
+
+use super::seconds;
+use crate::views::explain::rules::{Rule, WaitedAgain};
+use crate::views::explain::waited::AccountWindow;
+use crate::views::explain::waits::SHORT_MS;
+use crate::views::moment::moment;
+
+/// What is an address's, or the channel's for others, stands in no journal.
+const SHARED: &str = "a window that its target shares with others, full or paused by the channel";
+
+/// What is known of a wait.
+#[derive(Debug, Clone)]
+struct Known<'a> {
+    ms: i64,
+    held_ms: i64,
+    calls_before: i64,
+    full_ms: i64,
+    window: u32,
+    window_ms: u32,
+    account: Option<&'a AccountWindow>,
+    /// What is to be said of a new token, each time in a few words.
+    tokens: Vec<String>,
+    /// How much of the wait that may have been.
+    token_ms: i64,
+}
+
+impl Known<'_> {
+    /// A sentence without its end: how it began, and what is known.
+    fn told(&self, began: String) -> String {
+        let held = (self.held_ms > 0).then(|| format!("for {} of that it was held", seconds(self.held_ms)));
+        let own = was_full("target", self.full_ms, self.window, self.window_ms);
+        let account =
+            self.account.and_then(|account| was_full("account", account.full_ms, account.window, account.window_ms));
+        let parts = [Some(began), held, own, account].into_iter().flatten().chain(self.tokens.iter().cloned());
+        parts.collect::<Vec<String>>().join("; ")
+    }
+
+    /// For how long a window was full at the least: of two that were nobody knows how much of it was together.
+    fn full_ms(&self) -> i64 {
+        self.full_ms.max(self.account.map_or(0, |account| account.full_ms))
+    }
+
+    /// Nothing that is worth a reason is left.
+    fn is_explained(&self) -> bool {
+        self.ms - self.held_ms - self.full_ms() - self.token_ms < SHORT_MS
+    }
+
+    /// How many slots were taken of windows that were never full.
+    fn room(&self) -> String {
+        let own = format!("{} of its {} slots", self.calls_before, self.window);
+        let account = self
+            .account
+            .map(|account| format!(", and {} of the {} slots of the account", account.calls_before, account.window));
+        format!("at most {own}{}", account.unwrap_or_default())
+    }
+}
+
+/// For how much of a wait a window was full.
+fn was_full(whose: &str, full_ms: i64, window: u32, window_ms: u32) -> Option<String> {
+    (full_ms > 0).then(|| {
+        let slots = format!("{window} in {}", seconds(i64::from(window_ms)).replace(".0 s", " s"));
+        format!("for {} of that the {whose}'s window ({slots}) was full", seconds(full_ms))
+    })
+}
+
+/// The wait for the first attempt; nothing of any other rule.
+pub(super) fn first(rule: &Rule) -> String {
+    let Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, account } = rule else {
+        return String::new();
+    };
+    let known = Known {
+        ms: *ms,
+        held_ms: *held_ms,
+        calls_before: *calls_before,
+        full_ms: *full_ms,
+        window: *window,
+        window_ms: *window_ms,
+        account: account.as_ref(),
+        tokens: Vec::new(),
+        token_ms: 0,
+    };
+    let began = format!("It waited {} for its first attempt", seconds(*ms));
+    if *ms < SHORT_MS {
+        return format!("{began}.");
+    }
+    let told = known.told(began);
+    if known.is_explained() {
+        return format!("{told}.");
+    }
+    let unknown = format!(
+        "is not recorded: its place among others, {SHARED}, read models that were late, or that no dispatcher ran"
+    );
+    if *held_ms > 0 {
+        return format!("{told}. What took the rest {unknown}.");
+    }
+    let none = if *circuit_known {
+        "no pause and no open circuit is recorded of that time;"
+    } else {
+        "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
+    };
+    if known.full_ms() > 0 {
+        return format!("{told}. For the rest: {none} what took the rest {unknown}.");
+    }
+    format!(
+        "{told}. The target's window had room: recorded calls held {}; {none} what took the time {unknown}.",
+        known.room()
+    )
+}
+
+/// A wait after the first attempt had begun. A channel takes a new token after about a second.
+pub(super) fn again(wait: &WaitedAgain) -> String {
+    let own = wait.new_token.then(|| "the token was new, and the channel takes one only after a moment".to_owned());
+    let others = (wait.token_ms > 0).then(|| {
+        let time = seconds(wait.token_ms);
+        format!(
+            "for {time} of that another sync was getting the token that it shares, which the channel takes only after a \
+             moment"
+        )
+    });
+    let known = Known {
+        ms: wait.ms,
+        held_ms: wait.held_ms,
+        calls_before: wait.calls_before,
+        full_ms: wait.full_ms,
+        window: wait.window,
+        window_ms: wait.window_ms,
+        account: wait.account.as_ref(),
+        tokens: own.into_iter().chain(others).collect(),
+        token_ms: wait.token_ms.max(if wait.new_token { SHORT_MS } else { 0 }),
+    };
+    let what = match wait.purpose {
+        Some(purpose) => format!("its call for {}, from {} on", purpose.replace('_', " "), moment(wait.from)),
+        None => format!("its next attempt, which was due {}", moment(wait.from)),
+    };
+    let told = known.told(format!("It waited {} for {what}", seconds(wait.ms)));
+    if known.is_explained() {
+        return format!("{told}.");
+    }
+    let rest = format!("is not recorded: its place among others, or {SHARED}");
+    if known.full_ms() > 0 || wait.held_ms > 0 {
+        return format!("{told}. What took the rest {rest}.");
+    }
+    format!("{told}. Recorded calls held {}; what took the time {rest}.", known.room())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waited(held_ms: i64, circuit_known: bool, calls_before: i64, full_ms: i64) -> String {
+        with_account((held_ms, circuit_known, calls_before, full_ms), None)
+    }
+
+    fn with_account(told: (i64, bool, i64, i64), account: Option<AccountWindow>) -> String {
+        let ((ms, window, window_ms), (held_ms, circuit_known, calls_before, full_ms)) = ((9_000, 12, 10_000), told);
+        first(&Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, account })
+    }
+
+    #[test]
+    fn a_wait_without_a_known_reason_says_what_is_not_known() {
+        assert_eq!(waited(8_500, true, 0, 0), "It waited 9.0 s for its first attempt; for 8.5 s of that it was held.");
+        let held = waited(4_500, true, 0, 0);
+        assert!(held.contains("for 4.5 s of that it was held. What took the rest is not recorded"), "{held}");
+        assert!(!held.contains("no pause"), "{held}");
+        let full =
+            "It waited 9.0 s for its first attempt; for 8.8 s of that the target's window (12 in 10 s) was full.";
+        assert_eq!(waited(0, true, 12, 8_800), full);
+        let rest = waited(0, true, 12, 3_000);
+        assert!(rest.contains("for 3.0 s of that the target's window") && rest.contains("took the rest"), "{rest}");
+        assert!(!rest.contains("had room"), "{rest}");
+        let room = waited(0, true, 3, 0);
+        assert!(
+            room.contains("no pause and no open circuit is recorded of that time")
+                && room.contains("at most 3 of its 12")
+        );
+        let unknown = "what took the time is not recorded: its place among others, a window that its target shares";
+        assert!(room.contains(unknown) && room.contains("read models that were late"), "{room}");
+        assert!(waited(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
+    }
+
+    #[test]
+    fn of_the_windows_of_a_target_and_its_account_the_one_that_was_full_is_named() {
+        let account = |full_ms| Some(AccountWindow { calls_before: 5, full_ms, window: 5, window_ms: 3_000 });
+        let full = "It waited 9.0 s for its first attempt; for 8.8 s of that the account's window (5 in 3 s) was full.";
+        assert_eq!(with_account((0, true, 3, 0), account(8_800)), full);
+        let both = with_account((0, true, 12, 1_000), account(8_800));
+        assert!(both.contains("the target's window (12 in 10 s) was full; for 8.8 s of that the account's"), "{both}");
+        let room = with_account((0, true, 3, 0), account(0));
+        assert!(room.contains("at most 3 of its 12 slots, and 5 of the 5 slots of the account"), "{room}");
+    }
+
+    fn told(ms: i64, new_token: bool, token_ms: i64, full_ms: i64) -> String {
+        again(&WaitedAgain {
+            request_id: Some(uuid::Uuid::nil()),
+            purpose: Some("read_back"),
+            from: chrono::DateTime::UNIX_EPOCH,
+            ms,
+            held_ms: 0,
+            new_token,
+            token_ms,
+            calls_before: 1,
+            full_ms,
+            window: 1,
+            window_ms: 4_000,
+            account: None,
+        })
+    }
+
+    #[test]
+    fn a_wait_for_a_call_tells_of_the_window_and_of_new_tokens() {
+        let began = |s: &str| format!("It waited {s} for its call for read back, from 1970-01-01T00:00:00.000Z on");
+        let full = "; for 4.0 s of that the target's window (1 in 4 s) was full";
+        let token = "; the token was new, and the channel takes one only after a moment";
+        assert_eq!(told(4_100, false, 0, 4_000), format!("{}{full}.", began("4.1 s")));
+        assert_eq!(told(1_050, true, 0, 0), format!("{}{token}.", began("1.0 s")));
+        assert!(told(6_000, true, 0, 4_000).starts_with(&format!("{}{full}{token}.", began("6.0 s"))));
+        let room = told(9_000, false, 0, 0);
+        assert!(
+            room.contains("Recorded calls held at most 1 of its 1 slots; what took the time is not recorded"),
+            "{room}"
+        );
+        assert!(told(9_000, false, 0, 4_000).contains("What took the rest is not recorded"));
+        let others = told(1_500, false, 1_200, 0);
+        assert!(others.contains("for 1.2 s of that another sync was getting the token that it shares"), "{others}");
+        assert!(!others.contains("not recorded"), "{others}");
+    }
+}

@@ -1,0 +1,44 @@
+// How a page looks and whether everybody can use it: on a desktop and on a phone, by light and in the dark.
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect } from "@playwright/test";
+
+const shots = process.env.SCREENSHOTS;
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const DESKTOP = { width: 1280, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+/** Judges what stands at `path`, and leaves pictures of it under `name`. Gives its status. */
+export async function judge(page, name, path) {
+  const policed = [];
+  page.on("console", (message) => { if (/Content Security Policy/.test(message.text())) policed.push(message.text()); });
+  await page.setViewportSize(DESKTOP);
+  await page.emulateMedia({ colorScheme: "light" });
+  const response = await page.goto(path);
+  // What is folded is a part of the page.
+  await page.locator("details:not(.action)").evaluateAll((all) => all.forEach((details) => { details.open = true; }));
+  const sees = async (look, fullPage) => {
+    await page.screenshot({ path: `${shots}/${name}-${look}.png`, fullPage });
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    expect.soft(over, `${name} is wider than the window: ${look}`).toBeLessThanOrEqual(0);
+  };
+  // Pages have no frames, so that no further page is needed to gather what is found; what is well is not listed.
+  const axe = () => new AxeBuilder({ page }).setLegacyMode().options({ resultTypes: ["violations"] });
+  const judged = async (axe) => {
+    const { violations } = await axe.analyze();
+    expect.soft(violations.map(({ id, nodes }) => `${name} ${id}: ${nodes[0].html}`)).toEqual([]);
+  };
+  await sees("light-desktop", true);
+  await judged(axe().withTags(RULES));
+  // In the dark only colours are others.
+  await page.emulateMedia({ colorScheme: "dark" });
+  await sees("dark-desktop", false);
+  await judged(axe().withRules(["color-contrast"]));
+  await page.setViewportSize(PHONE);
+  await sees("dark-phone", true);
+  await page.emulateMedia({ colorScheme: "light" });
+  await sees("light-phone", true);
+  // And on a phone only sizes.
+  await judged(axe().withRules(["target-size", "scrollable-region-focusable"]));
+  expect(policed).toEqual([]);
+  return response.status();
+}

@@ -1,0 +1,39 @@
+//! Readiness tells what answers now: a server that hangs keeps its connections.
+
+use std::time::{Duration, Instant};
+
+use end_to_end::api::Api;
+use end_to_end::nats_server;
+use end_to_end::wait::wait_until;
+use end_to_end::world::{Beginning, World};
+use rustix::process::Signal;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nats_that_hangs_is_told_within_seconds_and_when_it_answers_again() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [port] = nats_server::free_ports::<1>()?;
+    let server = nats_server::start(&nats_server::program()?, folder.path(), "alone", port, "")?;
+    let url = format!("nats://127.0.0.1:{port}");
+    nats_server::ready(&url).await?;
+    let world = World::begin(Beginning { nats_url: Some(url), ..Beginning::default() }, &[8107]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let ready = api.get("/health/ready").await?.expect(200)?.json();
+    assert_eq!(ready["nats"], json!(true), "{ready}");
+
+    server.signal(Signal::STOP)?;
+    let asked = Instant::now();
+    let ready = api.get("/health/ready").await?.expect(200)?.json();
+    assert_eq!((&ready["nats"], &ready["ready"]), (&json!(false), &json!(true)), "{ready}");
+    assert!(asked.elapsed() < Duration::from_secs(6), "readiness took {:?}", asked.elapsed());
+
+    server.signal(Signal::CONT)?;
+    wait_until("NATS answers again", Duration::from_secs(60), || async {
+        let ready = api.get("/health/ready").await?.json();
+        Ok(if ready["nats"] == json!(true) { Ok(()) } else { Err(ready.to_string()) })
+    })
+    .await?;
+    drop(service);
+    world.close().await
+}
