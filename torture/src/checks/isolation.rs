@@ -35,7 +35,7 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival], units: &[UnitMode
     let marks = Marks::of(world);
     let mut wrong = rows(world, &marks).await?;
     wrong.extend(arrivals.iter().filter_map(|arrival| call(arrival, &marks)));
-    for org in 0..ORGS.len() {
+    for (org, name) in ORGS.iter().enumerate() {
         for path in [
             "targets?limit=500",
             "listings?limit=500",
@@ -46,12 +46,10 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival], units: &[UnitMode
         ] {
             let told = pages(world, org, path).await?;
             if let Some(stranger) = marks.strangers_in(org, &told) {
-                wrong.push(format!("GET {path} tells {} of {stranger}", ORGS[org]));
+                wrong.push(format!("GET {path} tells {name} of {stranger}"));
             }
             let own = own(world, units, org, path)?;
-            wrong.extend(
-                untold(&told, &own).map(|lacking| format!("GET {path} does not tell {} of {lacking}", ORGS[org])),
-            );
+            wrong.extend(untold(&told, &own).map(|lacking| format!("GET {path} does not tell {name} of {lacking}")));
         }
     }
     Ok(wrong)
