@@ -49,7 +49,7 @@ async fn five_attempts_then_exhausted_and_a_retry_heals() -> anyhow::Result<()> 
     assert_eq!(world.count(tried).await?, 5);
     wait_until("the target was seen to be degraded", Duration::from_secs(10), || async {
         // Not its health of now: a check may have come between, which is answered and lifts it again.
-        let told = "SELECT count(*) FROM events WHERE event_type = 'HealthChanged' AND payload->>'to' = 'degraded'";
+        let told = "SELECT count(*) FROM events WHERE event_type = 'HealthChanged' AND payload->'HealthChanged'->>'to' = 'degraded'";
         Ok(if world.count(told).await? > 0 { Ok(()) } else { Err("it was not".to_owned()) })
     })
     .await?;

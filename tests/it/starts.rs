@@ -26,7 +26,7 @@ async fn who_starts_while_nats_is_away_serves_without_it_and_works_when_it_comes
 
     let mut service = world.serve("")?;
     let api = Api::of(&service).await?;
-    api.get("/health/live").await?.expect(200)?;
+    api.get("/health/live").await?.expect(204)?;
     let ready = api.get("/health/ready").await?.expect(200)?.json();
     assert_eq!((&ready["ready"], &ready["nats"]), (&json!(true), &json!(false)), "{ready}");
     assert!(service.printed().contains("NATS is away"), "{}", service.printed());

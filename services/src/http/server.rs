@@ -3,6 +3,7 @@
 //! A stop is told before it is made: readiness says no, every answer closes its connection, and whoever comes meanwhile is
 //! served. To close a connection that rests would lose the request that is just on its way.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -22,6 +23,8 @@ use tower::ServiceExt as _;
 const HEAD: Duration = Duration::from_secs(10);
 /// Connections at the same time; further ones wait in the system's queue.
 const CONNECTIONS: usize = 20_000;
+/// Connections that may wait to be accepted: what tokio asks the system for.
+const QUEUE: usize = 1024;
 /// The longest that requests under way may take after the stop.
 const ENDING: Duration = Duration::from_secs(30);
 /// How often it is looked whether a connection is left.
@@ -32,10 +35,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     if let Ok(address) = listener.local_addr() {
         tracing::info!("the API listens at http://{address}; /api/docs describes it");
     }
-    let mut builder = Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+    let server = Server::of(router);
     let drained = drained(stop, connections.clone(), drain);
     tokio::pin!(drained);
     loop {
@@ -53,13 +54,37 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
                 continue;
             }
         };
+        server.converse(stream, from, Some(permit));
+    }
+    server.converse_with_the_last(listener);
+    if tokio::time::timeout(ENDING, server.graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests that took too long were cut off at the stop");
+    }
+}
+
+/// What all connections have.
+struct Server {
+    builder: Builder,
+    router: Router,
+    graceful: GracefulShutdown,
+}
+
+impl Server {
+    fn of(router: Router) -> Self {
+        let mut builder = Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+        Self { builder, router, graceful: GracefulShutdown::new() }
+    }
+
+    /// Answers what comes on a connection, in a task of its own.
+    fn converse(&self, stream: TcpStream, from: SocketAddr, permit: Option<OwnedSemaphorePermit>) {
         let _ = stream.set_nodelay(true);
-        let router = router.clone();
+        let router = self.router.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));
             router.clone().oneshot(request)
         });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        let connection = self.graceful.watch(self.builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %error, "a connection ended early");
@@ -67,9 +92,16 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             drop(permit);
         });
     }
-    drop(listener);
-    if tokio::time::timeout(ENDING, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests that took too long were cut off at the stop");
+
+    /// Closes the listener, which resets the connections that nobody has accepted yet: there is to be none.
+    fn converse_with_the_last(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..QUEUE {
+            let Ok((stream, from)) = listener.accept() else { return };
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                self.converse(stream, from, None);
+            }
+        }
     }
 }
 
