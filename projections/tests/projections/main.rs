@@ -6,6 +6,7 @@ mod channel_listings;
 mod channel_targets;
 mod coverage;
 mod database;
+mod indexes;
 mod journal;
 mod outbound_audit;
 mod random_history;

@@ -34,7 +34,7 @@ const CROWD: &str = "
 WITH limits AS (SELECT * FROM unnest($3::timestamptz[], $4::bigint[], $5::float8[]) AS l (since, requests, rest_s)),
 calls AS (
     SELECT started_at, started_at + make_interval(secs => duration_ms / 1000.0) AS ended_at FROM outbound_attempts
-    WHERE org_id = ANY ($1) AND target_id = ANY ($2) AND position BETWEEN $8 AND $9 AND started_at < $7),
+    WHERE org_id = $1 AND target_id = ANY ($2) AND position BETWEEN $8 AND $9 AND started_at < $7),
 held AS (
     SELECT greatest(started_at, $6) AS taken_at, least(ended_at + make_interval(secs => l.rest_s), $7) AS free_at
     FROM calls CROSS JOIN LATERAL (SELECT rest_s FROM limits WHERE since <= ended_at ORDER BY since DESC LIMIT 1) AS l
@@ -71,7 +71,7 @@ pub(super) async fn crowd(
     // Where there is none, no number of calls is too many, and none rests.
     let requests = limits.changes.iter().map(|(_, limit)| limit.map_or(i64::MAX, |limit| limit.requests().into()));
     let rests = limits.changes.iter().map(|(_, limit)| limit.map_or(0.0, |limit| f64::from(limit.rest_ms()) / 1_000.0));
-    let rows = sqlx::query_as(CROWD).bind(&limits.orgs).bind(&limits.targets);
+    let rows = sqlx::query_as(CROWD).bind(&limits.org).bind(&limits.targets);
     let rows = rows.bind(since).bind(requests.collect::<Vec<i64>>()).bind(rests.collect::<Vec<f64>>());
     let rows: Vec<UnderLimit> = rows.bind(from).bind(to).bind(first).bind(last).fetch_all(connection).await?;
     // Of several that were full for as long, the last one.

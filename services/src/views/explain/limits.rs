@@ -20,8 +20,8 @@ type Since = (DateTime<Utc>, Option<RateLimit>);
 pub(super) struct Limits {
     /// The targets.
     pub targets: Vec<Uuid>,
-    /// The organisations of these.
-    pub orgs: Vec<String>,
+    /// Whose they are.
+    pub org: String,
     /// In order; the first is of before everything, as clocks may differ.
     pub changes: Vec<Since>,
 }
@@ -44,7 +44,7 @@ impl Limits {
         if changes.is_empty() {
             changes.push((DateTime::UNIX_EPOCH, Some(target.rate_limit)));
         }
-        Ok(Self { targets: vec![id], orgs: vec![target.org_id.to_string()], changes })
+        Ok(Self { targets: vec![id], org: target.org_id.to_string(), changes })
     }
 
     /// Of an account; `None` where nobody has ever limited it.
@@ -53,10 +53,8 @@ impl Limits {
         target: &Settings,
         sharing: &[Sharing],
     ) -> Result<Option<Self>, NoHistory> {
-        // As the limiter does: where the channel takes the credentials of some of its owners, only their targets say it.
-        let accepted = sharing.iter().any(|one| one.is_accepted);
         let mut said = Vec::new();
-        for one in sharing.iter().filter(|one| one.is_accepted == accepted) {
+        for one in sharing {
             let events =
                 of_types(&mut *connection, TARGET, one.target_id, &["TargetCreated", "TargetConfigured"]).await?;
             for recorded in &events {
@@ -74,10 +72,7 @@ impl Limits {
         let changes = strictest(said);
         let limited = changes.iter().any(|(_, limit)| limit.is_some());
         let targets = sharing.iter().map(|one| one.target_id).collect();
-        let mut orgs: Vec<String> = sharing.iter().map(|one| one.org_id.clone()).collect();
-        orgs.sort_unstable();
-        orgs.dedup();
-        Ok(limited.then_some(Self { targets, orgs, changes }))
+        Ok(limited.then_some(Self { targets, org: target.org_id.to_string(), changes }))
     }
 }
 
@@ -105,26 +100,23 @@ fn strictest(mut said: Vec<(DateTime<Utc>, Uuid, Option<RateLimit>)>) -> Vec<Sin
 pub(super) struct Sharing {
     /// The target.
     pub target_id: Uuid,
-    /// Whose it is.
-    pub org_id: String,
     /// The reference to its secret: those that have the same one have one token.
     pub credential: String,
-    /// The channel takes the credentials of its owner.
-    pub is_accepted: bool,
 }
 
 /// Targets of one account that are looked at.
 const MOST: i64 = 50;
 
-/// Those that have the account of a target, this one first.
+/// Those of the same owner that have the account of a target, this one first. What others do with it, and who they are, is not
+/// told to this one's readers.
 pub(super) async fn sharing(connection: &mut PgConnection, target: &Settings) -> Result<Vec<Sharing>, sqlx::Error> {
     let statement = format!(
-        "SELECT t.target_id, t.org_id, t.credential,
-            bool_or(t.health NOT IN ('unknown', 'unauthorised')) OVER (PARTITION BY t.org_id, t.account_id) AS is_accepted
-         FROM channel_targets AS t WHERE {ACCOUNT_SCOPE} = $1 AND t.lifecycle <> 'deleted'
-         ORDER BY (t.target_id = $2) DESC, t.target_id LIMIT $3"
+        "SELECT t.target_id, t.credential FROM channel_targets AS t
+         WHERE {ACCOUNT_SCOPE} = $1 AND t.org_id = $2 AND t.account_id = $3 AND t.lifecycle <> 'deleted'
+         ORDER BY (t.target_id = $4) DESC, t.target_id LIMIT $5"
     );
-    let rows = sqlx::query_as(&statement).bind(target.account_scope().to_string()).bind(target.target_id.0);
+    let rows = sqlx::query_as(&statement).bind(target.account_scope().to_string());
+    let rows = rows.bind(target.org_id.as_str()).bind(target.account_id.as_str()).bind(target.target_id.0);
     rows.bind(MOST).fetch_all(connection).await
 }
 

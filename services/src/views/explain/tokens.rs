@@ -15,7 +15,7 @@ const SETTLES: TimeDelta = TimeDelta::seconds(1);
 
 const OTHERS: &str = "
 SELECT started_at, started_at + make_interval(secs => duration_ms / 1000.0) AS ended_at FROM outbound_attempts
-WHERE org_id = ANY ($1) AND target_id = ANY ($2) AND position BETWEEN $3 AND $4
+WHERE org_id = $1 AND target_id = ANY ($2) AND position BETWEEN $3 AND $4
     AND purpose = 'token' AND class = 'accepted' AND sync_id <> $5 AND started_at < $6
 ORDER BY started_at";
 
@@ -32,10 +32,15 @@ pub(super) async fn of_others(
         return Ok(Vec::new());
     }
     let alike: Vec<&Sharing> = sharing.iter().filter(|one| one.credential == target.credential.as_str()).collect();
-    let orgs: Vec<String> = alike.iter().map(|one| one.org_id.clone()).collect();
     let targets: Vec<Uuid> = alike.iter().map(|one| one.target_id).collect();
     let (first, last) = nearby(wait.positions);
-    let rows = sqlx::query_as(OTHERS).bind(orgs).bind(targets).bind(first).bind(last).bind(sync).bind(wait.time.1);
+    let rows = sqlx::query_as(OTHERS)
+        .bind(target.org_id.as_str())
+        .bind(targets)
+        .bind(first)
+        .bind(last)
+        .bind(sync)
+        .bind(wait.time.1);
     let rows: Vec<(DateTime<Utc>, DateTime<Utc>)> = rows.fetch_all(connection).await?;
     let spans = rows.into_iter().map(|(from, to)| (from, to + SETTLES));
     Ok(spans.filter(|(_, to)| *to > wait.time.0).collect())

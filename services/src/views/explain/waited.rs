@@ -14,7 +14,7 @@ use super::limits::{Limits, sharing};
 use super::tokens;
 use super::waits::{self, Again, Span};
 
-/// How the window of the account at the channel stood, which the calls of all its targets fall under.
+/// How the window of the account at the channel stood, as far as its targets of the same owner tell, whose calls fall under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AccountWindow {
     /// The most recorded calls that held slots of it at one moment of the wait.
