@@ -182,6 +182,9 @@ type Lock<'q> = QueryAs<'q, Postgres, (Uuid, bool), PgArguments>;
 
 /// The slots of lanes that are locked, and so many listings with work that is due in each. A check under way has one
 /// slot of its lane to itself, or a busy lane would never have one for it.
+///
+/// Work is read by its rank until there is enough. A plan that is made while the queue is empty, and stays, would rather find what
+/// is due by an index and sort all of it, so the time is none that an index knows.
 async fn look(
     connection: &mut PgConnection,
     locked: &[Uuid],
@@ -211,7 +214,7 @@ async fn look(
                     d.listing_id IS NOT NULL AND NOT d.done AS takes_over
              FROM sync_queue q JOIN channel_listings c USING (listing_id)
              LEFT JOIN dispatch_leases d USING (listing_id)
-             WHERE q.target_id = lane.target_id AND q.due_at <= now() AND {CLAIMABLE}
+             WHERE q.target_id = lane.target_id AND q.due_at + interval '0' <= now() AND {CLAIMABLE}
              ORDER BY q.rank
              LIMIT least($2, greatest(t.requests - slot.taken - checked.slots, 0))) work ON true
          ORDER BY lane.ordinality, work.rank"
@@ -287,9 +290,9 @@ impl Round<'_> {
         sqlx::query(
             "WITH taken AS (
                  UPDATE rate_slots s SET hold_id = u.hold_id,
-                     free_at = clock_timestamp() + make_interval(secs => $4 + r.rest_ms / 1000.0)
+                     free_at = clock_timestamp() + make_interval(secs => $4 +
+                         (SELECT rest_ms FROM rate_scopes WHERE scope = s.scope) / 1000.0)
                  FROM unnest($1::text[], $2::int[], $3::uuid[]) AS u (scope, slot, hold_id)
-                 JOIN rate_scopes r ON r.scope = u.scope
                  WHERE s.scope = u.scope AND s.slot = u.slot
              )
              INSERT INTO dispatch_leases (listing_id, holder, ordinal, tries, lease_until, done)

@@ -126,10 +126,9 @@ async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<
              UPDATE rate_slots s SET hold_id = NULL, free_at = CASE
                  WHEN mine.used THEN clock_timestamp() + make_interval(secs => coalesce(mine.rest_ms, 0) / 1000.0)
                  ELSE '-infinity' END
-             FROM (SELECT s.scope, s.slot, u.used, r.rest_ms
+             FROM (SELECT s.scope, s.slot, u.used, (SELECT rest_ms FROM rate_scopes WHERE scope = s.scope) AS rest_ms
                    FROM unnest($1::text[], $2::int[], $3::uuid[], $4::bool[]) AS u (scope, slot, hold_id, used)
                    JOIN rate_slots s ON s.scope = u.scope AND s.slot = u.slot AND s.hold_id = u.hold_id
-                   JOIN rate_scopes r ON r.scope = s.scope
                    ORDER BY s.scope, s.slot FOR UPDATE OF s) mine
              WHERE s.scope = mine.scope AND s.slot = mine.slot
              RETURNING s.scope, s.free_at
