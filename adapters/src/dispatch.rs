@@ -16,7 +16,8 @@ mod shared_scope;
 mod slot;
 mod wake;
 
-pub use check::{BY_CIRCUIT, BY_TURN, DueCheck};
+pub use check::{BY_TURN, DueCheck};
+pub use circuit::BY_CIRCUIT;
 pub use failover::LONGEST_HOLD;
 pub use lease::{FinishedTry, Lease};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};
@@ -62,5 +63,11 @@ impl DispatchStore {
     async fn begin(&self, durable: bool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let waits = if durable { "" } else { "; SET LOCAL synchronous_commit = off" };
         begin_with(&self.pool, format!("{BEGIN}{waits}")).await
+    }
+
+    /// The same for a round, which wants the first of what waits: a bitmap has no order, so that a plan made while the queue is empty
+    /// would sort all of it.
+    async fn begin_ordered(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        begin_with(&self.pool, format!("{BEGIN}; SET LOCAL enable_bitmapscan = off")).await
     }
 }

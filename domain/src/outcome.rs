@@ -1,4 +1,4 @@
-//! The class of an outcome decides what happens next; nothing else does.
+//! The class of an outcome: what happens next.
 
 use std::fmt;
 

@@ -36,7 +36,7 @@ pub struct Push<'a> {
 /// How a push ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushReport {
-    /// The class decides what happens next.
+    /// What happens next, together with `credentials_refused`.
     pub class: OutcomeClass,
     /// Why, in words, where it did not simply succeed.
     pub detail: Option<String>,
@@ -145,7 +145,9 @@ impl ThrottledScope {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSlot {
     /// The service is stopping, the target is held, or the listing is in other hands by now.
-    #[error("no further calls are allowed: the dispatcher is stopping or the target is held")]
+    #[error(
+        "no further calls are allowed: the dispatcher is stopping, the target is held, or the listing is in other hands"
+    )]
     Held,
     /// Another creation of this listing may still be on its way.
     #[error("{reason}")]

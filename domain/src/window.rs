@@ -143,6 +143,11 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// That of an account at a channel: the channel, its address, and the account's name there.
+    pub fn account(channel: impl std::fmt::Display, base_url: &str, channel_account: &str) -> Self {
+        Self::Account(format!("{channel}/{base_url}/{channel_account}"))
+    }
+
     /// What a scope is called without its key.
     pub const KINDS: [&'static str; 3] = ["target", "account", "egress"];
 }

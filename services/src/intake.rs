@@ -66,7 +66,10 @@ impl Intake {
     async fn take_in(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.consume(stop).await {
-                tracing::warn!(error = %error, "the intake lost its stream or its database; it starts again");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the intake lost its stream or its database; it starts again"
+                );
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -57,7 +57,10 @@ impl Relay {
             match taken {
                 Ok(mut leadership) => {
                     if let Err(error) = self.lead(&mut leadership, &stop).await {
-                        tracing::warn!(error = %error, "the relay lost its stream or its database; it starts again");
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "the relay lost its stream or its database; it starts again"
+                        );
                     }
                     leadership.release().await;
                 }

@@ -9,13 +9,11 @@ use domain::target::Settings;
 use uuid::Uuid;
 
 use super::DispatchStore;
-use super::circuit::{OPEN_AFTER, close, wait, waits};
+use super::circuit::{BY_CIRCUIT, OPEN_AFTER, close, wait, waits};
 use crate::postgres::begin;
 
 /// Who asks for a check whose turn has come.
 pub const BY_TURN: &str = "service:health";
-/// Who asks for a check of a target that has failed.
-pub const BY_CIRCUIT: &str = "service:dispatcher";
 
 /// A check that this dispatcher is to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +137,7 @@ impl DispatchStore {
         let (first, longest) = waits();
         sqlx::query(&format!(
             "UPDATE dispatch_checks k SET check_id = gen_random_uuid(), lease_until = '-infinity',
-                 asked_by = CASE WHEN again.due_at IS NULL THEN 'service:health' ELSE 'service:dispatcher' END,
+                 asked_by = CASE WHEN again.due_at IS NULL THEN '{BY_TURN}' ELSE '{BY_CIRCUIT}' END,
                  due_at = coalesce(again.due_at, 'infinity')
              FROM (SELECT max(clock_timestamp() + {}) AS due_at FROM dispatch_circuits c
                    WHERE c.target_id = $1 AND (c.opened > 0 OR $5)) again
@@ -179,14 +177,14 @@ impl DispatchStore {
         .execute(&self.pool)
         .await?;
         // An open circuit has nobody but its check to close it again.
-        sqlx::query(
+        sqlx::query(&format!(
             "INSERT INTO dispatch_checks AS k (target_id, asked_by, due_at)
-             SELECT c.target_id, 'service:dispatcher', now() FROM dispatch_circuits c
+             SELECT c.target_id, '{BY_CIRCUIT}', now() FROM dispatch_circuits c
              LEFT JOIN dispatch_checks k USING (target_id)
              WHERE c.opened > 0 AND (k.target_id IS NULL OR k.due_at = 'infinity')
              ORDER BY c.target_id
-             ON CONFLICT (target_id) DO UPDATE SET due_at = excluded.due_at, asked_by = excluded.asked_by",
-        )
+             ON CONFLICT (target_id) DO UPDATE SET due_at = excluded.due_at, asked_by = excluded.asked_by"
+        ))
         .execute(&self.pool)
         .await?;
         let asked = sqlx::query(

@@ -8,6 +8,8 @@ use domain::ids::TargetId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// Who asks for a check of a target that has failed.
+pub const BY_CIRCUIT: &str = "service:dispatcher";
 /// So many failures in a row open a circuit.
 pub(super) const OPEN_AFTER: i32 = 5;
 /// From the opening to the first check; twice as long after each that fails.
@@ -56,7 +58,7 @@ pub(super) async fn note(connection: &mut PgConnection, ended: &[(TargetId, bool
              ON CONFLICT DO NOTHING
          )
          INSERT INTO dispatch_checks AS k (target_id, asked_by, due_at)
-         SELECT target_id, 'service:dispatcher', clock_timestamp() + {}
+         SELECT target_id, '{BY_CIRCUIT}', clock_timestamp() + {}
          FROM noted JOIN told USING (target_id)
          -- Opened just now; what fails later had begun before.
          WHERE noted.opened = 1 AND noted.failures - told.failures < $3

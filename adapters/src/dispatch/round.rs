@@ -165,7 +165,7 @@ impl DispatchStore {
     ) -> Result<(Transaction<'static, Postgres>, Vec<Uuid>), sqlx::Error> {
         let mut has_rested = false;
         loop {
-            let mut transaction = self.begin(true).await?;
+            let mut transaction = self.begin_ordered().await?;
             let locked = lock().fetch_all(&mut *transaction).await?;
             if has_rested || locked.iter().all(|(_, is_where_it_was)| *is_where_it_was) {
                 return Ok((transaction, locked.into_iter().map(|(target, _)| target).collect()));

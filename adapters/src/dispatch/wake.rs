@@ -132,13 +132,14 @@ pub(super) struct PlannedLane {
 /// every 20 s at the latest, for leases that ran out. A new statement under the lane's lock sees everything that was
 /// queued before the lock.
 ///
-/// A lane that is known to have more due work is not searched for it.
+/// A lane that is known to have more due work is not searched for it. Whether it has any is no EXISTS, for which the whole queue
+/// may be read and hashed.
 pub(super) async fn plan(connection: &mut PgConnection, lanes: &[PlannedLane]) -> Result<(), sqlx::Error> {
     sqlx::query(&format!(
         "UPDATE dispatch_lanes l SET wake_at = least(
              greatest(work.due_at, slot.free_at, s.paused_until,
                       CASE WHEN u.rest_s > 0 THEN clock_timestamp() + make_interval(secs => u.rest_s) END),
-             CASE WHEN EXISTS (SELECT 1 FROM sync_queue q WHERE q.target_id = l.target_id)
+             CASE WHEN (SELECT true FROM sync_queue q WHERE q.target_id = l.target_id LIMIT 1)
                   THEN now() + interval '20 s' ELSE 'infinity' END)
          FROM unnest($1::uuid[], $2::float8[], $3::bool[]) AS u (target_id, rest_s, has_more)
          LEFT JOIN rate_scopes s ON s.scope = 'target:' || u.target_id

@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
             }
             if !permit.can_start() {
                 permit.unused();
-                return Err(Failure::stopping(Utc::now()));
+                return Err(Failure::no_slot("the slot grew too old while a token was waited for", Utc::now()));
             }
             let value = state.value(&secret).clone();
             let issued = self.issue(&value, permit).await;
@@ -279,7 +279,7 @@ impl<'a> Session<'a> {
 
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, Failure> {
         self.host.slot(purpose, urgency).await.map_err(|refused| match refused {
-            NoSlot::Held => Failure::stopping(Utc::now()),
+            NoSlot::Held => Failure::no_slot(refused.to_string(), Utc::now()),
             NoSlot::Creation { reason, retry_at } => {
                 Failure::new(OutcomeClass::Throttled, reason).not_before(Some(retry_at))
             }

@@ -5,6 +5,7 @@
 mod circuits;
 mod fixture;
 mod leases;
+mod plans;
 mod window_model;
 mod window_schedules;
 mod windows;

@@ -87,7 +87,7 @@ impl Settings {
 
     /// The scope of its account at the channel.
     pub fn account_scope(&self) -> Scope {
-        Scope::Account(format!("{}/{}/{}", self.channel, self.base_url, self.channel_account))
+        Scope::account(self.channel, &self.base_url, &self.channel_account)
     }
 }
 

@@ -28,13 +28,15 @@ pub fn read(body: &[u8]) {
 fn map(unit: &UnitChanged) {
     let listing =
         ListingId::of(TargetId("0199f0f0-0000-7000-8000-000000000000".parse().expect("an id")), &unit.unit_id);
-    let payload = mapping::map(ChannelKind::Hostaway, unit, &listing);
-    assert_eq!(payload, mapping::map(ChannelKind::Hostaway, unit, &listing));
-    for section in payload.sections.values() {
-        assert!(section.body.as_array().is_none_or(|rows| !rows.is_empty()), "an empty list deletes");
+    for kind in ChannelKind::ALL {
+        let payload = mapping::map(kind, unit, &listing);
+        assert_eq!(payload, mapping::map(kind, unit, &listing));
+        for section in payload.sections.values() {
+            assert!(section.body.as_array().is_none_or(|rows| !rows.is_empty()), "an empty list deletes");
+        }
+        let bodies = payload.bodies();
+        assert!(mapping::differences(kind, &bodies, &bodies).is_empty(), "nothing differs from itself");
     }
-    let bodies = payload.bodies();
-    assert!(mapping::differences(ChannelKind::Hostaway, &bodies, &bodies).is_empty(), "nothing differs from itself");
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(super) async fn only(request: Request, next: Next) -> Response {
     }
     let (parts, body) = request.into_parts();
     match input::whole(body).await {
-        Ok(body) if says_nothing(&body) => next.run(Request::from_parts(parts, Body::empty())).await,
+        Ok(body) if says_nothing(&body) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Ok(_) => Problem::field("body", "this route takes no body: leave it out").into_response(),
         Err(problem) => problem.into_response(),
     }

@@ -74,7 +74,7 @@ fn targets() -> String {
     format!(
         "SELECT q.target_id, min(q.org_id) AS org_id, t.name, count(*) AS waiting,
             count(*) FILTER (WHERE q.due_at <= now()) AS due, count(d.listing_id) AS under_way, r.requests AS slots,
-            (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND s.slot <= r.requests)
+            (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now())
                 AS slots_in_use,
             CASE WHEN t.lifecycle = 'paused' THEN 'target paused' WHEN t.health = 'unauthorised' THEN 'target unauthorised'
                 WHEN o.target_id IS NOT NULL THEN 'circuit open' END AS held,

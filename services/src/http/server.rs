@@ -76,7 +76,7 @@ impl Server {
         Self { builder, router, graceful: GracefulShutdown::new() }
     }
 
-    /// Answers what comes on a connection, in a task of its own.
+    /// Answers what comes on a connection, in a task of its own. Without a permit it is one of the last.
     fn converse(&self, stream: TcpStream, from: SocketAddr, permit: Option<OwnedSemaphorePermit>) {
         let _ = stream.set_nodelay(true);
         let router = self.router.clone();
@@ -84,13 +84,24 @@ impl Server {
             request.extensions_mut().insert(ConnectInfo(from));
             router.clone().oneshot(request)
         });
-        let connection = self.graceful.watch(self.builder.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "a connection ended early");
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        match permit {
+            Some(permit) => {
+                let connection = self.graceful.watch(connection);
+                tokio::spawn(async move {
+                    ended(connection.await);
+                    drop(permit);
+                });
             }
-            drop(permit);
-        });
+            // Told of the stop before it has read anything, it would close without a word: it is only waited for.
+            None => {
+                let awaited = self.graceful.watcher();
+                tokio::spawn(async move {
+                    ended(connection.await);
+                    drop(awaited);
+                });
+            }
+        }
     }
 
     /// Closes the listener, which resets the connections that nobody has accepted yet: there is to be none.
@@ -105,6 +116,12 @@ impl Server {
     }
 }
 
+fn ended(connection: hyper::Result<()>) {
+    if let Err(error) = connection {
+        tracing::debug!(error = %error, "a connection ended early");
+    }
+}
+
 /// After the stop, when no connection is left, or `drain` is over.
 async fn drained(stop: CancellationToken, connections: Arc<Semaphore>, drain: Duration) {
     stop.cancelled().await;
@@ -112,5 +129,27 @@ async fn drained(stop: CancellationToken, connections: Arc<Semaphore>, drain: Du
     // The one that is waited for is taken already.
     while Instant::now() < until && connections.available_permits() + 1 < CONNECTIONS {
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// One thread, so that what is spawned runs only once the stop was told.
+    #[tokio::test]
+    async fn who_has_connected_when_the_listener_closes_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let server = Server::of(Router::new().route("/", get(async || "served")));
+        server.converse_with_the_last(listener);
+        server.graceful.shutdown().await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("served"), "{answer:?}");
     }
 }

@@ -10,6 +10,8 @@ pub const POSITION: &str = "Position";
 pub const PREVIOUS_POSITION: &str = "Previous-Position";
 /// The header of CHANNELS that tells which event it is; on AUDIT `ce-id` begins with it.
 pub(super) const EVENT_ID: &str = "Event-Id";
+/// The `ce-source` of what is on AUDIT.
+pub(super) const SOURCE: &str = "distribution";
 /// On each message of an event but its last one: how many messages of the event are out with it.
 pub(super) const CONTINUES: &str = "Event-Continues-After";
 

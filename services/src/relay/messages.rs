@@ -11,7 +11,7 @@ use domain::audit::audit_events;
 use domain::recorded::Position;
 use domain::text::traceparent;
 
-use super::headers::EVENT_ID;
+use super::headers::{EVENT_ID, SOURCE};
 use super::{POSITION, PREVIOUS_POSITION};
 
 /// The messages of an event on a stream, in order; with the stage of its trace that ends when they are published.
@@ -50,7 +50,7 @@ pub(super) fn messages(
             headers.insert("ce-specversion", "1.0");
             headers.insert("ce-id", audit.id.as_str());
             headers.insert("ce-type", "channels.audit.v1");
-            headers.insert("ce-source", "distribution");
+            headers.insert("ce-source", SOURCE);
             headers.insert("ce-time", audit.at.to_rfc3339());
             let payload = serde_json::to_vec(&audit)?.into();
             fitting(nats, BatchMessage { subject: nats.prefix.audit(&audit), headers, payload }, &stub)

@@ -6,10 +6,16 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use domain::recorded::Position;
 use uuid::Uuid;
 
-use super::headers::{POSITION, event_id, position_header};
+use super::headers::{EVENT_ID, POSITION, SOURCE, event_id, position_header};
+
+/// Messages that are looked at for one of ours, from the last one on.
+const NEAR: usize = 100;
+/// So many of ours are looked at: positions grow, so where one before the last is further on, the last is a copy of an old one.
+pub(super) const COPIES: usize = 10;
 
 /// The end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +27,7 @@ pub enum StreamEnd {
         /// Which it is.
         event_id: Uuid,
     },
-    /// Somebody else wrote there last.
+    /// Somebody else wrote there, so often that none of ours is near.
     Foreign,
     /// It is empty, and keeps what is as young as this.
     Empty {
@@ -38,8 +44,22 @@ impl StreamEnd {
         if info.state.messages == 0 {
             return Ok(Self::Empty { kept: info.config.max_age });
         }
-        let last = stream.get_raw_message(info.state.last_sequence).await?;
-        Ok(told_event(&last).map_or(Self::Foreign, |(position, event_id)| Self::Event { position, event_id }))
+        let (mut seen, mut found) = (0, None);
+        for sequence in (info.state.first_sequence..=info.state.last_sequence).rev().take(NEAR) {
+            match stream.get_raw_message(sequence).await {
+                Ok(message) => {
+                    let Some(told) = told_event(&message) else { continue };
+                    found = found.max(Some(told));
+                    seen += 1;
+                    if seen == COPIES {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found.map_or(Self::Foreign, |(position, event_id)| Self::Event { position, event_id }))
     }
 
     /// Up to where the journal is published, as far as that can be seen. Of an empty stream a relay publishes what it would
@@ -58,5 +78,8 @@ pub(super) fn told_event(message: &StreamMessage) -> Option<(Position, Uuid)> {
     let position = position_header(Some(&message.headers), POSITION)?;
     // Builds of before named the event in the body alone.
     let in_body = || serde_json::from_slice::<StoredEvent>(&message.payload).ok().map(|event| event.event_id);
-    Some((position, event_id(&message.headers).or_else(in_body)?))
+    // Others have ids like ours: a position that such a one names must not move the journal's.
+    let source = message.headers.get("ce-source").map(async_nats::HeaderValue::as_str);
+    let is_ours = message.headers.get(EVENT_ID).is_some() || source == Some(SOURCE);
+    Some((position, event_id(&message.headers).filter(|_| is_ours).or_else(in_body)?))
 }

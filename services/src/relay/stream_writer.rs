@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Chunk;
 use super::headers::{CONTINUES, Tail};
 use super::messages::messages;
-use super::stream_end::told_event;
+use super::stream_end::{COPIES, told_event};
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -146,14 +146,14 @@ impl<'a> StreamWriter<'a> {
 }
 
 /// What the last message of ours says whose event the journal has. Messages behind it are passed over: foreign ones, which
-/// are no reason to begin anew, those of events that the journal has lost, and a copy of an older one.
+/// are no reason to begin anew, those of events that the journal has lost, and copies of older ones.
 async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<Tail>> {
     let state = &stream.cached_info().state;
     if state.messages == 0 {
         return Ok(None);
     }
     let mut lost = Lost::default();
-    let mut found: Option<Tail> = None;
+    let (mut seen, mut found) = (1, None::<Tail>);
     for sequence in (state.first_sequence..=state.last_sequence).rev().take(FURTHEST_BACK) {
         match stream.get_raw_message(sequence).await {
             Ok(message) => {
@@ -165,11 +165,13 @@ async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<T
                     found = lost.is_in(log, position, event_id).await?.then_some(tail);
                     continue;
                 };
-                // Positions grow: where the one before it is further on, the newest is a copy of an old one.
                 if tail.position > newest.position && log.has(position, event_id).await? {
                     found = Some(tail);
                 }
-                break;
+                seen += 1;
+                if seen == COPIES {
+                    break;
+                }
             }
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
             // A tail that cannot be read now is no empty stream: its whole retention would be published again.

@@ -6,6 +6,7 @@ pub mod find;
 mod held;
 pub mod history;
 mod limits;
+mod next;
 pub mod now;
 mod rules;
 mod sync;
@@ -34,7 +35,8 @@ use history::{History, SyncStory};
 use now::Waiting;
 
 pub use held::Held;
-pub use rules::{Next, Rule, WaitedAgain};
+pub use next::Next;
+pub use rules::{Rule, WaitedAgain};
 pub use sync::{ExplainedAttempt, ExplainedCall, ExplainedSync, Who};
 pub use waited::AccountWindow;
 use waited::waited;
@@ -169,7 +171,7 @@ pub async fn tell(
         _ => Vec::new(),
     };
     let late = if is_unseen(&history, waiting.as_ref()) { behind::since(pool).await? } else { None };
-    let next = rules::next(&history, &target, &holds, waiting.as_ref(), late);
+    let next = next::next(&history, &target, &holds, waiting.as_ref(), late);
     let listing = about(id, &history, &target)?;
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
     let mut explanation = Explanation { listing, sync: explained, rules, next, waiting, recent, words: Vec::new() };

@@ -17,7 +17,8 @@ pub const STATUSES: [&str; 7] =
 /// Those of a sync that nothing holds: its time, its turn and slots are what it waits for.
 pub const FREE: [&str; 3] = ["under way", "later", "due"];
 
-/// Under way, what holds it, later (it is tried again at its time), or due (it waits for a slot of the window).
+/// Under way, what holds it, later (it is tried again at its time), or due (it waits for a slot of the window, or for the end of a
+/// pause by the channel, of which [`channel_pauses`] knows).
 pub const STATUS: &str = "
 CASE WHEN d.listing_id IS NOT NULL THEN 'under way' WHEN t.lifecycle = 'paused' THEN 'target paused'
     WHEN t.health = 'unauthorised' THEN 'target unauthorised' WHEN o.target_id IS NOT NULL THEN 'circuit open'

@@ -13,7 +13,7 @@ pub struct Window {
     pub requests: Option<i32>,
     /// How long it is, in milliseconds.
     pub window_ms: Option<i32>,
-    /// Slots that are taken, of those that the limit admits now; without a limit calls take none.
+    /// Slots that are taken, which are more than it admits for a while after it was lowered; without a limit calls take none.
     pub in_use: i64,
     /// When the first of them comes back.
     pub next_free_at: Option<DateTime<Utc>>,
@@ -25,8 +25,8 @@ pub struct Window {
 fn windows(which: &str) -> String {
     format!(
         "SELECT r.scope, r.requests, r.window_ms,
-            count(s.slot) FILTER (WHERE s.free_at > now() AND s.slot <= r.requests) AS in_use,
-            min(s.free_at) FILTER (WHERE s.free_at > now() AND s.slot <= r.requests) AS next_free_at,
+            count(s.slot) FILTER (WHERE s.free_at > now()) AS in_use,
+            min(s.free_at) FILTER (WHERE s.free_at > now() AND isfinite(s.free_at)) AS next_free_at,
             CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until
          FROM rate_scopes AS r LEFT JOIN rate_slots AS s ON s.scope = r.scope
          WHERE {which} GROUP BY r.scope ORDER BY r.scope DESC"

@@ -134,7 +134,10 @@ pub(super) async fn check_relay(pool: &PgPool, nats: &Nats, report: &mut Report)
         return report.warn("relay", detail, advice);
     }
     let advice = "start `distribution serve` (role relay); if one runs, its log says what stops it";
-    let Some(position) = end.position(&log).await? else { return Ok(()) };
+    let Some(position) = end.position(&log).await? else {
+        let detail = "none of the newest messages on CHANNELS is the relay's, so how far it is cannot be seen";
+        return report.warn("relay", detail, "find out who else publishes there, and take that right away");
+    };
     check_lag(pool, "relay", position, advice, report).await
 }
 

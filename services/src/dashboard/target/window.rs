@@ -10,7 +10,7 @@ use crate::views::windows::{self, Window};
 
 /// Those that its calls fall under.
 pub(super) async fn of(reader: &mut PgConnection, target: &Target) -> Result<Vec<Window>, sqlx::Error> {
-    let account = Scope::Account(format!("{}/{}/{}", target.channel, target.base_url, target.channel_account));
+    let account = Scope::account(&target.channel, &target.base_url, &target.channel_account);
     let scopes = [Scope::Target(target.target_id.to_string()), account].map(|scope| scope.to_string());
     windows::of(reader, &scopes).await
 }

@@ -117,7 +117,13 @@ pub(super) async fn sharing(connection: &mut PgConnection, target: &Settings) ->
     );
     let rows = sqlx::query_as(&statement).bind(target.account_scope().to_string());
     let rows = rows.bind(target.org_id.as_str()).bind(target.account_id.as_str()).bind(target.target_id.0);
-    rows.bind(MOST).fetch_all(connection).await
+    let mut found: Vec<Sharing> = rows.bind(MOST).fetch_all(connection).await?;
+    let own = target.target_id.0;
+    if !found.iter().any(|one| one.target_id == own) {
+        // A deleted one has the account no more, but its calls and its limit were there.
+        found.insert(0, Sharing { target_id: own, credential: target.credential.as_str().to_owned() });
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

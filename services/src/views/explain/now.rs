@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::moment::moment;
 use crate::views::queue::{STATUS, WAITING};
+use crate::views::windows::{self, Window};
 
 /// Where a sync stands in the queue.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
@@ -67,7 +68,7 @@ fn sentence(words: &str, not_before: Option<DateTime<Utc>>) -> String {
 }
 
 /// A window, as the limiter sees it.
-#[derive(Debug, Clone, FromRow, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ScopeWindow {
     /// `target`, `account` or `egress`.
     pub scope: String,
@@ -81,6 +82,15 @@ pub struct ScopeWindow {
     pub next_free_at: Option<DateTime<Utc>>,
     /// Until when the channel has it paused.
     pub paused_until: Option<DateTime<Utc>>,
+}
+
+impl From<Window> for ScopeWindow {
+    fn from(window: Window) -> Self {
+        let Window { scope, requests, window_ms, in_use, next_free_at, paused_until } = window;
+        // The key of an account or an address is no reader's business.
+        let scope = scope.split(':').next().unwrap_or_default().to_owned();
+        Self { scope, requests, window_ms, in_use, next_free_at, paused_until }
+    }
 }
 
 impl ScopeWindow {
@@ -113,15 +123,6 @@ fn waiting() -> String {
     )
 }
 
-const WINDOWS: &str = "
-SELECT split_part(r.scope, ':', 1) AS scope, r.requests, r.window_ms,
-    (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND s.slot <= r.requests) AS in_use,
-    (SELECT min(free_at) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now() AND isfinite(s.free_at))
-        AS next_free_at,
-    CASE WHEN r.paused_until > now() AND isfinite(r.paused_until) THEN r.paused_until END AS paused_until
-FROM rate_scopes AS r WHERE r.scope = $1 OR r.scope = $2 OR r.scope LIKE 'egress:%'
-ORDER BY r.scope DESC";
-
 /// Where a listing stands in the queue; `None` where it has nothing to send, as far as the queue knows.
 pub async fn now(pool: &PgPool, listing: ListingId, target: &Settings) -> Result<Option<Waiting>, sqlx::Error> {
     let found: Option<Waiting> = sqlx::query_as(&waiting()).bind(listing.0).fetch_optional(pool).await?;
@@ -133,6 +134,8 @@ pub async fn now(pool: &PgPool, listing: ListingId, target: &Settings) -> Result
 
 /// The windows that calls of a target fall under.
 pub async fn windows(pool: &PgPool, target: &Settings) -> Result<Vec<ScopeWindow>, sqlx::Error> {
-    let windows = sqlx::query_as(WINDOWS).bind(target.target_scope().to_string());
-    windows.bind(target.account_scope().to_string()).fetch_all(pool).await
+    let scopes = [target.target_scope(), target.account_scope()].map(|scope| scope.to_string());
+    let mut all = windows::of(&mut *pool.acquire().await?, &scopes).await?;
+    all.extend(windows::of_egress(pool).await?);
+    Ok(all.into_iter().map(ScopeWindow::from).collect())
 }

@@ -5,7 +5,8 @@ mod waited;
 use domain::counted::{agreeing, counted};
 
 use super::held::Held;
-use super::rules::{Next, Rule, Step};
+use super::next::{Next, Step};
+use super::rules::Rule;
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::holds::Holder;

@@ -43,7 +43,8 @@ impl Known<'_> {
 
     /// Nothing that is worth a reason is left.
     fn is_explained(&self) -> bool {
-        self.ms - self.held_ms - self.full_ms() - self.token_ms < SHORT_MS
+        // What held it and what was full may have been at the same time.
+        self.ms - self.held_ms.max(self.full_ms()) - self.token_ms < SHORT_MS
     }
 
     /// How many slots were taken of windows that were never full.

@@ -1,0 +1,140 @@
+//! What is next for a listing: from the journal what holds it, from the queue its time, its turn and the windows.
+
+use chrono::{DateTime, Utc};
+use domain::counted::{agreeing, counted};
+use domain::listing::LinkState;
+use domain::target::{Lifecycle, Settings};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::history::History;
+use super::now::Waiting;
+use crate::views::attempts;
+use crate::views::holds::{Hold, Holds};
+use crate::views::moment::moment;
+
+/// What is next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Nothing is to be sent.
+    Nothing,
+    /// Somebody works on it.
+    UnderWay,
+    /// It waits for its turn and for slots.
+    WaitsForSlot,
+    /// It is tried again at its time.
+    Later,
+    /// Somebody or something has to let it go.
+    Held,
+    /// The queue does not show it yet.
+    NotQueuedYet,
+}
+
+/// What is next for a listing, when, and because of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Next {
+    /// What.
+    pub step: Step,
+    /// The sync that it is about.
+    pub sync_id: Option<Uuid>,
+    /// Which attempt it will be, or is, of five: one that a rate limit or refused credentials ended was none of them.
+    pub attempt: Option<u32>,
+    /// Not before this, where a time is known.
+    pub at: Option<DateTime<Utc>>,
+    /// Why, each in a few words.
+    pub because: Vec<String>,
+}
+
+/// `late` is since when the read models do not show all, where they are late.
+pub(super) fn next(
+    history: &History,
+    target: &Settings,
+    holds: &Holds,
+    waiting: Option<&Waiting>,
+    late: Option<DateTime<Utc>>,
+) -> Next {
+    let listing = &history.listing;
+    let nothing =
+        |because: String| Next { step: Step::Nothing, sync_id: None, attempt: None, at: None, because: vec![because] };
+    if target.lifecycle == Lifecycle::Deleted {
+        return nothing("its target is deleted".to_owned());
+    }
+    if listing.state() == Some(LinkState::Unlinked) {
+        return nothing(format!("it was unlinked{}", holds.unlinked.as_ref().map(Hold::words).unwrap_or_default()));
+    }
+    let held = holds.words();
+    let Some(pending) = listing.pending() else {
+        let mut next = nothing(match history.syncs.back().and_then(|last| last.end.as_ref()) {
+            Some(end) => format!("its newest sync has ended: {}", end.outcome),
+            None => "it never asked for a sync".to_owned(),
+        });
+        next.because.extend(held.into_iter().map(|why| format!("the next change of the unit waits, as {why}")));
+        return next;
+    };
+    let mut next = Next {
+        step: Step::Held,
+        sync_id: Some(pending.sync_id.0),
+        attempt: Some(attempts::next(pending.attempts)),
+        at: None,
+        because: held,
+    };
+    if !next.because.is_empty() {
+        return next;
+    }
+    let Some(row) = waiting.filter(|row| row.sync_id == pending.sync_id.0) else {
+        next.step = Step::NotQueuedYet;
+        next.because.push(match late {
+            Some(since) => {
+                format!("the read models do not show it yet: they lack what has happened since {}", moment(since))
+            }
+            None => "the read models do not show it yet".to_owned(),
+        });
+        return next;
+    };
+    queued(&mut next, row);
+    if listing.must_verify() {
+        next.because.push("how a call ended is unknown, so the channel is read before anything is sent".to_owned());
+    }
+    next
+}
+
+fn queued(next: &mut Next, row: &Waiting) {
+    match row.status.as_str() {
+        "under way" => {
+            next.step = Step::UnderWay;
+            windows(next, row);
+        }
+        "later" => {
+            next.step = Step::Later;
+            next.at = Some(row.due_at);
+            next.because.push("that is when it is due".to_owned());
+        }
+        "due" => {
+            next.step = Step::WaitsForSlot;
+            if row.ahead > 0 {
+                let have = agreeing(row.ahead, "has its turn", "have their turn");
+                next.because.push(format!("{} of its target {have} before it", counted(row.ahead, "listing")));
+            }
+            windows(next, row);
+            if next.because.is_empty() {
+                next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());
+            }
+        }
+        held => match &row.circuit {
+            Some(circuit) => {
+                next.at = circuit.next_check_at;
+                next.because.push(circuit.words());
+            }
+            None => next.because.push(held.to_owned()),
+        },
+    }
+}
+
+fn windows(next: &mut Next, row: &Waiting) {
+    for window in row.windows.iter().filter(|window| window.is_closed()) {
+        next.at = next.at.max(window.paused_until.or(window.next_free_at));
+        next.because.push(window.words());
+    }
+}
