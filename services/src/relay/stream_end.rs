@@ -6,8 +6,9 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::RawMessageErrorKind;
+use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind, Stream};
 use domain::recorded::Position;
+use futures::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
 use super::headers::{EVENT_ID, POSITION, SOURCE, event_id, position_header};
@@ -44,21 +45,8 @@ impl StreamEnd {
         if info.state.messages == 0 {
             return Ok(Self::Empty { kept: info.config.max_age });
         }
-        let (mut seen, mut found) = (0, None);
-        for sequence in (info.state.first_sequence..=info.state.last_sequence).rev().take(NEAR) {
-            match stream.get_raw_message(sequence).await {
-                Ok(message) => {
-                    let Some(told) = told_event(&message) else { continue };
-                    found = found.max(Some(told));
-                    seen += 1;
-                    if seen == COPIES {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let own = backwards(&stream, NEAR).try_filter_map(async |message| Ok(told_event(&message)));
+        let found = own.take(COPIES).try_fold(None, async |found, told| Ok(found.max(Some(told)))).await?;
         Ok(found.map_or(Self::Foreign, |(position, event_id)| Self::Event { position, event_id }))
     }
 
@@ -71,6 +59,19 @@ impl StreamEnd {
             Self::Empty { kept } => log.before_age(kept.as_secs_f64()).await.map(Some),
         }
     }
+}
+
+/// What a stream has, from its last place back to the one that is so many further; a place may be empty.
+pub(super) fn backwards(
+    stream: &Stream,
+    places: usize,
+) -> impl futures::Stream<Item = Result<StreamMessage, RawMessageError>> {
+    let state = &stream.cached_info().state;
+    let places = futures::stream::iter((state.first_sequence..=state.last_sequence).rev().take(places));
+    places.then(|sequence| stream.get_raw_message(sequence)).filter_map(async |read| match read {
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => None,
+        read => Some(read),
+    })
 }
 
 /// Which event a message of ours is, or tells of; `None` for one of somebody else. A position alone may be anybody's.

@@ -4,14 +4,15 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use domain::recorded::Position;
+use futures::TryStreamExt as _;
 use uuid::Uuid;
 
 use super::Chunk;
 use super::headers::{CONTINUES, Tail};
 use super::messages::messages;
-use super::stream_end::{COPIES, told_event};
+use super::stream_end::{COPIES, backwards, told_event};
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -148,34 +149,29 @@ impl<'a> StreamWriter<'a> {
 /// What the last message of ours says whose event the journal has. Messages behind it are passed over: foreign ones, which
 /// are no reason to begin anew, those of events that the journal has lost, and copies of older ones.
 async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<Tail>> {
-    let state = &stream.cached_info().state;
-    if state.messages == 0 {
+    if stream.cached_info().state.messages == 0 {
         return Ok(None);
     }
     let mut lost = Lost::default();
     let (mut seen, mut found) = (1, None::<Tail>);
-    for sequence in (state.first_sequence..=state.last_sequence).rev().take(FURTHEST_BACK) {
-        match stream.get_raw_message(sequence).await {
-            Ok(message) => {
-                let Some((tail, (position, event_id))) = Tail::of(&message.headers).zip(told_event(&message)) else {
-                    tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
-                    continue;
-                };
-                let Some(newest) = found else {
-                    found = lost.is_in(log, position, event_id).await?.then_some(tail);
-                    continue;
-                };
-                if tail.position > newest.position && log.has(position, event_id).await? {
-                    found = Some(tail);
-                }
-                seen += 1;
-                if seen == COPIES {
-                    break;
-                }
-            }
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
-            // A tail that cannot be read now is no empty stream: its whole retention would be published again.
-            Err(error) => return Err(error.into()),
+    let mut messages = std::pin::pin!(backwards(stream, FURTHEST_BACK));
+    // A tail that cannot be read now is no empty stream: its whole retention would be published again.
+    while let Some(message) = messages.try_next().await? {
+        let Some((tail, (position, event_id))) = Tail::of(&message.headers).zip(told_event(&message)) else {
+            let sequence = message.sequence;
+            tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
+            continue;
+        };
+        let Some(newest) = found else {
+            found = lost.is_in(log, position, event_id).await?.then_some(tail);
+            continue;
+        };
+        if tail.position > newest.position && log.has(position, event_id).await? {
+            found = Some(tail);
+        }
+        seen += 1;
+        if seen == COPIES {
+            break;
         }
     }
     lost.leave_behind(log, &stream.cached_info().config.name).await?;
