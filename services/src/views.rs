@@ -16,6 +16,7 @@ pub mod moment;
 pub mod preview;
 pub mod queue;
 pub mod requests;
+pub mod said;
 pub mod service_levels;
 pub mod targets;
 pub mod windows;

@@ -22,6 +22,7 @@ use crate::api::reader::Reader;
 use crate::views::activity::Activity;
 use crate::views::circuit::OpenCircuit;
 use crate::views::fleet;
+use crate::views::said::said;
 use crate::views::service_levels::ServiceLevels;
 
 /// Syncs that are shown.
@@ -167,11 +168,10 @@ struct Attention {
 
 impl Attention {
     fn why(&self) -> Option<String> {
-        let said = self.lifecycle_reason.as_ref().or(self.reason.as_ref());
-        let said = said.map(|said| said.trim_end_matches('.').to_owned());
+        let reason = self.lifecycle_reason.as_ref().or(self.reason.as_ref()).map(|reason| said(reason).to_owned());
         // When the next check is due stands on its own page: no reader sees the checks that are due.
         let left_alone = self.failures.map(|failures| OpenCircuit { failures, next_check_at: None }.words());
-        let both: Vec<String> = said.into_iter().chain(left_alone).collect();
+        let both: Vec<String> = reason.into_iter().chain(left_alone).collect();
         (!both.is_empty()).then(|| both.join("; "))
     }
 }

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::history::{LISTING, NoHistory, TARGET, of_types};
+use super::said::said;
 
 /// What can hold a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -80,8 +81,10 @@ impl Holds {
         let words = |(holder, hold): &(Holder, Hold)| match holder {
             Holder::ListingPaused => format!("the listing is paused{}", hold.words()),
             Holder::TargetPaused => format!("the target is paused{}", hold.words()),
-            Holder::TargetUnauthorised => format!("the channel refuses the target's credentials: {}", hold.reason),
-            Holder::CircuitOpen => format!("the target's circuit is open: {}", hold.reason),
+            Holder::TargetUnauthorised => {
+                format!("the channel refuses the target's credentials: {}", said(&hold.reason))
+            }
+            Holder::CircuitOpen => format!("the target's circuit is open: {}", said(&hold.reason)),
         };
         self.now.iter().map(words).collect()
     }
@@ -131,6 +134,6 @@ impl Holds {
 impl Hold {
     /// Who did it, and why: to stand behind what was done.
     pub fn words(&self) -> String {
-        format!(" by {}: {}", self.by, self.reason)
+        format!(" by {}: {}", self.by, said(&self.reason))
     }
 }

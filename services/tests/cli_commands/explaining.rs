@@ -71,11 +71,16 @@ fn a_sync_that_waits_is_explained_by_every_id_that_somebody_may_have() {
         "two renderings of one thing"
     );
 
-    world.run(&["target", "pause", &target, "--reason", "the owner is on holiday"]).ok();
+    // The sentences have one full stop, and not that of whoever gave the reason as well.
+    world.run(&["target", "pause", &target, "--reason", "the owner is on holiday."]).ok();
     caught_up(&world);
     let next = explained(&world, &listing)["next"].clone();
     assert_eq!(next["step"], "held");
     assert_eq!(next["because"], json!(["the target is paused by tester: the owner is on holiday"]));
+    for command in [&["explain"][..], &["listing", "preview"]] {
+        let people = world.run(&[command, &[&listing]].concat()).ok().stdout;
+        assert!(people.contains("on holiday.\n"), "{command:?}: {people}");
+    }
 }
 
 #[test]

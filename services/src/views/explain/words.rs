@@ -11,6 +11,7 @@ use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::holds::Holder;
 use crate::views::moment::moment;
+use crate::views::said::said;
 
 fn seconds(ms: i64) -> String {
     if ms < 1_000 {
@@ -20,7 +21,7 @@ fn seconds(ms: i64) -> String {
 }
 
 fn detail(words: Option<&String>) -> String {
-    words.map(|words| format!(": {}", words.trim_end_matches('.'))).unwrap_or_default()
+    words.map(|words| format!(": {}", said(words))).unwrap_or_default()
 }
 
 /// All of it.
