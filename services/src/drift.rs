@@ -25,10 +25,11 @@ use crate::syncing::{SyncError, Syncing};
 use crate::views::circuit;
 use crate::views::explain::ExplainedCall;
 use crate::views::explain::history::History;
-use crate::views::explain::now::{ScopeWindow, windows};
+use crate::views::explain::now::windows;
 use crate::views::explain::words::differing;
 use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
+use crate::views::windows::ScopeWindow;
 
 /// Slots are waited for so long in all: a request of the API has to be answered in 30 s.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -114,6 +114,48 @@ async fn after_a_429_every_answer_names_the_same_next_attempt() -> anyhow::Resul
     world.close().await
 }
 
+/// Why something waits is told by one name, be the pause of an account or of an address, whose rows no reader sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_by_the_channel_has_one_name_at_every_door() -> anyhow::Result<()> {
+    let world = World::new(&[7202]).await?;
+    let target = world.target(7202, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("intake,relay,projector,api")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &names(1)).await?[0];
+    wait_until("it is due", Duration::from_secs(30), || async {
+        let due = world.count("SELECT count(*) FROM sync_queue WHERE due_at <= now()").await?;
+        Ok(if due == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
+    })
+    .await?;
+    let account = "SELECT 'account:' || channel || '/' || base_url || '/' || channel_account FROM channel_targets";
+    let account: String = sqlx::query_scalar(account).fetch_one(&world.pool).await?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let (pause, resume) = (
+        "INSERT INTO rate_scopes (scope, paused_until) VALUES ($1, now() + interval '1 hour')
+         ON CONFLICT (scope) DO UPDATE SET paused_until = excluded.paused_until",
+        "UPDATE rate_scopes SET paused_until = '-infinity' WHERE scope = $1",
+    );
+    for scope in [account.as_str(), "egress:default"] {
+        for (statement, status) in [(pause, "paused by the channel"), (resume, "due")] {
+            sqlx::query(statement).bind(scope).execute(&world.pool).await?;
+            let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
+            assert_eq!(queue["items"][0]["status"], status, "{scope}: {queue}");
+            let explained = api.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+            assert_eq!(explained["waiting"]["status"], status, "{scope}: {explained:#}");
+            let (_, printed, _) = world.run(&["--output", "json", "queue"])?;
+            let queue: Value = serde_json::from_str(&printed)?;
+            assert_eq!(queue["work"][0]["status"], status, "{scope}: {queue}");
+            for path in [format!("/listings/{listing}"), format!("/targets/{target}")] {
+                let page = api.get(&path).await?.expect(200)?.text;
+                assert!(page.contains(&format!("\">{status}</span>")), "{scope}, {path}: {page}");
+            }
+        }
+    }
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test]
 async fn the_egress_limit_holds_over_all_targets() -> anyhow::Result<()> {
     let accounts = [7301, 7302, 7303];

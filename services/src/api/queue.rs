@@ -1,5 +1,8 @@
 //! `/queue`: what is still to be sent, and why it waits.
 
+use std::collections::BTreeSet;
+use std::mem::take;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -17,7 +20,7 @@ use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
 use crate::views::attempts::NEXT;
-use crate::views::queue::{STATUS, WAITING};
+use crate::views::queue::{BY_ROW, WAITING, paused_until, status};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
@@ -57,7 +60,8 @@ struct QueuedSync {
     tries: i32,
     /// Which attempt is next, or under way, of five: a rate limit and refused credentials burn none.
     attempt: i32,
-    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), or what holds it: the listing or target is paused, the target
+    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), `paused by the channel`
+    /// (it is due, and calls wait as the channel answered 429), or what holds it: the listing or target is paused, the target
     /// refuses the credentials, or its circuit is open (it failed again and again, and is checked until it answers).
     status: String,
     requested_at: DateTime<Utc>,
@@ -74,7 +78,7 @@ fn work() -> String {
             ORDER BY due_at, listing_id LIMIT $6 + 1
          )
          SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {NEXT}, {STATUS}, q.requested_at, q.due_at
+            q.tries, {NEXT}, {BY_ROW}, q.requested_at, q.due_at
          FROM page, {WAITING} WHERE q.listing_id = page.listing_id ORDER BY q.due_at, q.listing_id"
     )
 }
@@ -93,6 +97,12 @@ async fn list(
     let work = work();
     let rows = sqlx::query_as(&work).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
     let rows = rows.bind(query.target_id).bind(after.map(|after| after.0)).bind(after.map(|after| after.1)).bind(limit);
-    let rows: Vec<QueuedSync> = rows.fetch_all(&mut *reader).await?;
+    let mut rows: Vec<QueuedSync> = rows.fetch_all(&mut *reader).await?;
+    drop(reader);
+    let targets: BTreeSet<Uuid> = rows.iter().map(|row| row.target_id).collect();
+    let paused = paused_until(&api.inner.pool, &targets.into_iter().collect::<Vec<_>>()).await?;
+    for row in &mut rows {
+        row.status = status(take(&mut row.status), paused.get(&row.target_id).copied());
+    }
     Ok(Json(Page::of(rows, limit, |row| (row.due_at, row.listing_id))))
 }

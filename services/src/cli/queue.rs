@@ -15,7 +15,7 @@ use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{FREE, STATUS, WAITING, channel_pauses};
+use crate::views::queue::{BY_ROW, FREE, HELD, PAUSED, WAITING, channel_pauses, status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
@@ -76,8 +76,7 @@ fn targets() -> String {
             count(*) FILTER (WHERE q.due_at <= now()) AS due, count(d.listing_id) AS under_way, r.requests AS slots,
             (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now())
                 AS slots_in_use,
-            CASE WHEN t.lifecycle = 'paused' THEN 'target paused' WHEN t.health = 'unauthorised' THEN 'target unauthorised'
-                WHEN o.target_id IS NOT NULL THEN 'circuit open' END AS held,
+            {HELD},
             p.paused_scope, p.paused_until,
             CASE WHEN isfinite(k.due_at) THEN k.due_at END AS check_at,
             min(q.requested_at) AS oldest_requested_at
@@ -99,7 +98,7 @@ fn targets() -> String {
 fn work() -> String {
     format!(
         "SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {NEXT}, {STATUS}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
+            q.tries, {NEXT}, {BY_ROW}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
          FROM {WAITING} LEFT JOIN ({}) AS p ON p.target_id = q.target_id WHERE $1::uuid IS NULL OR q.target_id = $1
          ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2",
         channel_pauses()
@@ -114,6 +113,7 @@ impl QueueArgs {
         let target = self.target.map(|id| id.0);
         let targets: Vec<TargetQueue> = sqlx::query_as(&targets()).bind(target).fetch_all(&pool).await?;
         let work: Vec<Work> = sqlx::query_as(&work()).bind(target).bind(self.limit).fetch_all(&pool).await?;
+        let work: Vec<Work> = work.into_iter().map(Work::told).collect();
         if session.out.is_json() {
             return session.out.json(&json!({ "targets": targets, "work": work }));
         }
@@ -140,7 +140,7 @@ impl TargetQueue {
 
     fn paused(&self) -> Option<String> {
         let (scope, until) = (self.paused_scope.as_ref()?, self.paused_until?);
-        Some(format!("{scope} paused by the channel until {}", moment(until)))
+        Some(format!("{scope} {PAUSED} until {}", moment(until)))
     }
 
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
@@ -166,6 +166,11 @@ fn short(need: &str) -> &str {
 }
 
 impl Work {
+    /// With what the channel's pause says of it.
+    fn told(self) -> Self {
+        Self { status: status(self.status, self.paused_until), ..self }
+    }
+
     /// When it can be sent; of what is held nobody knows, and its status says what holds it.
     fn due_in(&self, now: DateTime<Utc>) -> String {
         if !FREE.contains(&self.status.as_str()) {
@@ -177,7 +182,6 @@ impl Work {
     }
 
     fn cells(&self, now: DateTime<Utc>) -> Vec<Cell> {
-        let paused = self.status == "due" && self.paused_until.is_some();
         let needs: Vec<&str> = self.needs.iter().map(|need| short(need)).collect();
         let needs = if needs.len() == Section::ALL.len() { "all".to_owned() } else { needs.join("+") };
         vec![
@@ -186,7 +190,7 @@ impl Work {
             optional(self.target_name.as_ref()),
             text(needs),
             text(attempts::words(self.attempt)),
-            state(if paused { "paused by the channel" } else { &self.status }),
+            state(&self.status),
             text(self.due_in(now)),
             text(since(self.requested_at, now)),
         ]

@@ -5,6 +5,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::views::queue::PAUSED;
+
 /// A moment, to the second. The script shows it in the viewer's zone, with UTC on hover.
 pub(super) fn moment(at: DateTime<Utc>) -> Markup {
     let text = at.format("%d %b %H:%M:%S").to_string();
@@ -108,6 +110,7 @@ fn tone(name: &str) -> &'static str {
         | "unknown_end"
         | "target paused"
         | "listing paused"
+        | PAUSED
         | "stale" => "warn",
         "unreachable"
         | "unauthorised"

@@ -68,15 +68,12 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let mut windows = window::of(&mut reader, target).await?;
     windows.extend(egress);
-    let queue = work::queue(&mut reader, target.target_id).await?;
+    let paused_until = windows.iter().filter_map(|window| window.paused_until).max();
+    let queue = work::queue(&mut reader, target.target_id, paused_until).await?;
     let errors = errors::show(&mut reader, target.target_id).await?;
     let health = health_part(&mut reader, by, target).await?;
     Ok(vec![
-        Part::new(
-            "now",
-            "Now",
-            now(target, circuit.as_ref(), windows.iter().filter_map(|window| window.paused_until).max()),
-        ),
+        Part::new("now", "Now", now(target, circuit.as_ref(), paused_until)),
         Part::new("window", "Windows, as the limiter sees them", window::show(&windows)),
         Part::new("queue", "Queue", queue),
         Part::new("errors", "Last 200 syncs: attempts that failed, and how syncs ended", errors),

@@ -244,6 +244,7 @@ fn a_pause_by_the_channel_is_seen_in_the_queue_and_by_the_doctor() {
         let until = "now() + interval '1 hour'";
         execute(&world, &format!("INSERT INTO rate_scopes (scope, paused_until) VALUES ('{scope}', {until})"));
         let queue = world.json(&["queue"]).ok().json();
+        assert_eq!(queue["work"][0]["status"], "paused by the channel");
         for row in [&queue["targets"][0], &queue["work"][0]] {
             assert_eq!((&row["paused_scope"], row["paused_until"].is_string()), (&json!(word), true), "{row}");
         }

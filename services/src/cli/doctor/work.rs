@@ -9,7 +9,7 @@ use super::nats::check_lag;
 use super::report::Report;
 use crate::cli::projections::runner;
 use crate::cli::span::{moment, span};
-use crate::views::queue::channel_pauses;
+use crate::views::queue::{PAUSED, channel_pauses};
 
 #[derive(FromRow)]
 struct Ill {
@@ -134,6 +134,6 @@ async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
 async fn paused(pool: &PgPool) -> anyhow::Result<String> {
     let pauses = format!("SELECT count(*), max(p.paused_until) FROM ({}) AS p", channel_pauses());
     let (count, until): (i64, Option<DateTime<Utc>>) = sqlx::query_as(&pauses).fetch_one(pool).await?;
-    let words = |until| format!("; {} paused by the channel until {}", counted(count, "target"), moment(until));
+    let words = |until| format!("; {} {PAUSED} until {}", counted(count, "target"), moment(until));
     Ok(until.map(words).unwrap_or_default())
 }

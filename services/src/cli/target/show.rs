@@ -12,7 +12,7 @@ use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health::{self, Health};
-use crate::views::windows::{self, Window};
+use crate::views::windows::{self, ScopeWindow};
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -20,7 +20,7 @@ struct Shown {
     target: Target,
     health_detail: Option<Health>,
     circuit: Option<OpenCircuit>,
-    windows: Vec<Window>,
+    windows: Vec<ScopeWindow>,
 }
 
 pub(super) async fn show(session: &Session, target_id: TargetId) -> anyhow::Result<()> {
@@ -79,12 +79,11 @@ fn counts(listings: &Listings) -> String {
 }
 
 /// When a call can be made again, where it cannot be made now: a slot has to come back, or a pause to end.
-fn next_free(window: &Window) -> Option<DateTime<Utc>> {
-    let full = window.requests.is_some_and(|requests| window.in_use >= i64::from(requests));
-    window.next_free_at.filter(|_| full).max(window.paused_until)
+fn next_free(window: &ScopeWindow) -> Option<DateTime<Utc>> {
+    window.next_free_at.filter(|_| window.is_full()).max(window.paused_until)
 }
 
-fn cells(window: &Window) -> Vec<Cell> {
+fn cells(window: &ScopeWindow) -> Vec<Cell> {
     vec![
         text(&window.scope),
         optional(window.requests.map(|_| window.in_use)),
@@ -104,7 +103,8 @@ mod tests {
         let at = |s| DateTime::from_timestamp(s, 0);
         let next = |in_use, next_free_at, paused_until| {
             let (requests, window_ms) = (Some(12), Some(10_000));
-            next_free(&Window { scope: "target:1".to_owned(), requests, window_ms, in_use, next_free_at, paused_until })
+            let scope = "target:1".to_owned();
+            next_free(&ScopeWindow { scope, requests, window_ms, in_use, next_free_at, paused_until })
         };
         assert_eq!(next(0, None, None), None);
         assert_eq!(next(3, at(5), None), None);

@@ -9,10 +9,10 @@ use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::attempts::{self, NEXT};
-use crate::views::explain::now::now;
+use crate::views::explain::now;
 use crate::views::holds;
 use crate::views::listings::{Listing, TARGET_DELETED};
-use crate::views::queue::{STATUS, WAITING};
+use crate::views::queue::{BY_ROW, PAUSED, WAITING};
 
 #[derive(Debug, FromRow)]
 struct Waiting {
@@ -26,32 +26,33 @@ struct Waiting {
 
 pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Markup, Problem> {
     let statement = format!(
-        "SELECT {STATUS}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
+        "SELECT {BY_ROW}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
     );
     let waiting: Option<Waiting> =
         sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
-    let delays = if waiting.is_some() { delays(api, listing).await? } else { Vec::new() };
-    Ok(match waiting {
-        Some(waiting) => html! {
-            p { (state(&waiting.status)) " " (sentence(&waiting)) @for why in &delays { " " (told(why)) } }
-            p.quiet {
-                "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
-            }
-        },
-        None => {
-            let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
-            let held = holds::of(reader, id, target).await?.words();
-            html! { p.quiet { (rest(listing, &held)) } }
+    let Some(mut waiting) = waiting else {
+        let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
+        let held = holds::of(reader, id, target).await?.words();
+        return Ok(html! { p.quiet { (rest(listing, &held)) } });
+    };
+    let mut delays = Vec::new();
+    if let Some(now) = waits_for(api, listing).await? {
+        delays = now.delays();
+        waiting.status = now.status;
+    }
+    Ok(html! {
+        p { (state(&waiting.status)) " " (sentence(&waiting)) @for why in &delays { " " (told(why)) } }
+        p.quiet {
+            "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
         }
     })
 }
 
-/// What it waits for beside its time, and until when where that is known.
-async fn delays(api: &Api, listing: &Listing) -> Result<Vec<String>, Problem> {
+/// What it waits for, and until when where that is known: some of it is shown to no reader.
+async fn waits_for(api: &Api, listing: &Listing) -> Result<Option<now::Waiting>, Problem> {
     let target = api.syncing().commands().load_target(TargetId(listing.target_id)).await?;
-    let Some(target) = target.settings() else { return Ok(Vec::new()) };
-    let Some(now) = now(api.pool(), ListingId(listing.listing_id), target).await? else { return Ok(Vec::new()) };
-    Ok(now.delays())
+    let Some(target) = target.settings() else { return Ok(None) };
+    Ok(now::now(api.pool(), ListingId(listing.listing_id), target).await?)
 }
 
 fn sentence(waiting: &Waiting) -> Markup {
@@ -62,6 +63,7 @@ fn sentence(waiting: &Waiting) -> Markup {
             html! { "Attempt " (attempt) " is due, and starts as soon as it has its turn and a slot of the window." }
         }
         "later" => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
+        PAUSED => html! { "Attempt " (attempt) " is due, and starts when the channel's pause is over." },
         "listing paused" => html! { "It waits until somebody resumes this listing." },
         "target paused" => html! { "It waits until somebody resumes the target." },
         "target unauthorised" => html! { "It waits until the target has credentials that the channel takes." },
@@ -79,7 +81,7 @@ fn rest(listing: &Listing, held: &[String]) -> String {
         _ => "Nothing: the channel has what was asked for.",
     };
     if !held.is_empty() {
-        return format!("{now} The next change of the unit waits, as {}.", held.join("; ").trim_end_matches('.'));
+        return format!("{now} The next change of the unit waits, as {}.", held.join("; "));
     }
     match listing.last_outcome.as_deref() {
         None => now.to_owned(),

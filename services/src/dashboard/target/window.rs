@@ -6,27 +6,27 @@ use sqlx::PgConnection;
 
 use crate::api::targets::Target;
 use crate::dashboard::pieces::{empty, moment, span};
-use crate::views::windows::{self, Window};
+use crate::views::windows::{self, ScopeWindow};
 
 /// Those that its calls fall under.
-pub(super) async fn of(reader: &mut PgConnection, target: &Target) -> Result<Vec<Window>, sqlx::Error> {
+pub(super) async fn of(reader: &mut PgConnection, target: &Target) -> Result<Vec<ScopeWindow>, sqlx::Error> {
     let account = Scope::account(&target.channel, &target.base_url, &target.channel_account);
     let scopes = [Scope::Target(target.target_id.to_string()), account].map(|scope| scope.to_string());
     windows::of(reader, &scopes).await
 }
 
 /// Each as a row of slots.
-pub(super) fn show(windows: &[Window]) -> Markup {
+pub(super) fn show(windows: &[ScopeWindow]) -> Markup {
     if windows.is_empty() {
         return empty("No call was made yet", "A window is known from the first call on.");
     }
     html! { div.windows { @for window in windows { (one(window)) } } }
 }
 
-fn one(window: &Window) -> Markup {
-    let name = match window.scope.split_once(':') {
-        Some(("target", _)) => "Target",
-        Some(("egress", _)) => "Address that calls leave from",
+fn one(window: &ScopeWindow) -> Markup {
+    let name = match window.kind() {
+        "target" => "Target",
+        "egress" => "Address that calls leave from",
         _ => "Account at the channel",
     };
     html! { div.window {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::dashboard::pieces::{age, empty, moment, number, state};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{FREE, STATUS, WAITING};
+use crate::views::queue::{BY_ROW, FREE, WAITING, status};
 
 /// Rows of the queue that are shown.
 const SHOWN: i64 = 8;
@@ -26,7 +26,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Something other than its time and its turn keeps it: when it was due says nothing of when it is sent.
+    /// With what the channel's pause says of it: before that ends it is not sent.
+    fn told(self, paused_until: Option<DateTime<Utc>>) -> Self {
+        let due_at = paused_until.map_or(self.due_at, |until| until.max(self.due_at));
+        Self { status: status(self.status, paused_until), due_at, ..self }
+    }
+
+    /// Somebody or something has to let it go: when it was due says nothing of when it is sent.
     fn is_held(&self) -> bool {
         !FREE.contains(&self.status.as_str())
     }
@@ -35,15 +41,20 @@ impl Waiting {
 const COUNT: &str = "
 SELECT count(*), min(requested_at) FROM (SELECT requested_at FROM sync_queue WHERE target_id = $1 LIMIT $2) AS q";
 
-/// How much waits, and what is due first.
-pub(super) async fn queue(reader: &mut PgConnection, id: Uuid) -> Result<Markup, sqlx::Error> {
+/// How much waits, and what is due first. `paused_until` is the end of the channel's pause, where there is one.
+pub(super) async fn queue(
+    reader: &mut PgConnection,
+    id: Uuid,
+    paused_until: Option<DateTime<Utc>>,
+) -> Result<Markup, sqlx::Error> {
     let counted = sqlx::query_as(COUNT).bind(id).bind(COUNTED).fetch_one(&mut *reader).await?;
     let (count, oldest): (i64, Option<DateTime<Utc>>) = counted;
     let rows = format!(
-        "SELECT q.listing_id, l.unit_id, {STATUS}, q.needs, {NEXT}, q.due_at FROM {WAITING}
+        "SELECT q.listing_id, l.unit_id, {BY_ROW}, q.needs, {NEXT}, q.due_at FROM {WAITING}
          WHERE q.target_id = $1 ORDER BY q.due_at, q.listing_id LIMIT $2"
     );
     let rows: Vec<Waiting> = sqlx::query_as(&rows).bind(id).bind(SHOWN).fetch_all(reader).await?;
+    let rows: Vec<Waiting> = rows.into_iter().map(|row| row.told(paused_until)).collect();
     let Some(oldest) = oldest else {
         return Ok(empty("Nothing waits", "No listing of this target has anything to send."));
     };

@@ -13,6 +13,7 @@ use super::now::Waiting;
 use crate::views::attempts;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
+use crate::views::queue::PAUSED;
 
 /// What is next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -111,7 +112,7 @@ fn queued(next: &mut Next, row: &Waiting) {
             next.at = Some(row.due_at);
             next.because.push("that is when it is due".to_owned());
         }
-        "due" => {
+        "due" | PAUSED => {
             next.step = Step::WaitsForSlot;
             if row.ahead > 0 {
                 let have = agreeing(row.ahead, "has its turn", "have their turn");

@@ -1,7 +1,6 @@
 //! What a sync waits for now: what holds it, its time, its turn, the windows that its calls fall under.
 
 use chrono::{DateTime, Utc};
-use domain::counted::agreeing;
 use domain::ids::ListingId;
 use domain::target::Settings;
 use serde::Serialize;
@@ -11,15 +10,16 @@ use uuid::Uuid;
 
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::moment::moment;
-use crate::views::queue::{STATUS, WAITING};
-use crate::views::windows::{self, Window};
+use crate::views::queue::{BY_ROW, PAUSED, WAITING, status};
+use crate::views::windows::{self, ScopeWindow};
 
 /// Where a sync stands in the queue.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct Waiting {
     /// The sync.
     pub sync_id: Uuid,
-    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), or what holds it.
+    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), `paused by the channel`
+    /// (it is due, and calls wait as the channel answered 429), or what holds it.
     pub status: String,
     /// When it is due.
     pub due_at: DateTime<Utc>,
@@ -44,8 +44,8 @@ impl Waiting {
     pub fn delays(&self) -> Vec<String> {
         match self.status.as_str() {
             "circuit open" => self.circuit.iter().map(|circuit| sentence(&circuit.words(), None)).collect(),
-            "due" | "under way" => {
-                let turn = (self.ahead > 0 && self.status == "due").then(|| {
+            "due" | PAUSED | "under way" => {
+                let turn = (self.ahead > 0 && self.status != "under way").then(|| {
                     let listings = if self.ahead == 1 { "listing has" } else { "listings have" };
                     format!("{} {listings} a turn before it on its target.", self.ahead)
                 });
@@ -67,55 +67,9 @@ fn sentence(words: &str, not_before: Option<DateTime<Utc>>) -> String {
     format!("{first}{}{until}.", letters.as_str())
 }
 
-/// A window, as the limiter sees it.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ScopeWindow {
-    /// `target`, `account` or `egress`.
-    pub scope: String,
-    /// Requests that it admits; `null` where there is no limit.
-    pub requests: Option<i32>,
-    /// Its length in milliseconds.
-    pub window_ms: Option<i32>,
-    /// Slots that are taken.
-    pub in_use: i64,
-    /// When the next one comes back, if its call tells nothing earlier.
-    pub next_free_at: Option<DateTime<Utc>>,
-    /// Until when the channel has it paused.
-    pub paused_until: Option<DateTime<Utc>>,
-}
-
-impl From<Window> for ScopeWindow {
-    fn from(window: Window) -> Self {
-        let Window { scope, requests, window_ms, in_use, next_free_at, paused_until } = window;
-        // The key of an account or an address is no reader's business.
-        let scope = scope.split(':').next().unwrap_or_default().to_owned();
-        Self { scope, requests, window_ms, in_use, next_free_at, paused_until }
-    }
-}
-
-impl ScopeWindow {
-    /// Nothing can start here now.
-    pub fn is_closed(&self) -> bool {
-        self.paused_until.is_some() || self.requests.is_some_and(|requests| self.in_use >= i64::from(requests))
-    }
-
-    /// How it stands, in words.
-    pub fn words(&self) -> String {
-        let (scope, used) = (&self.scope, self.in_use);
-        match (self.paused_until, self.requests) {
-            (Some(until), _) => format!("the channel has the {scope} paused until {}", moment(until)),
-            (None, Some(of)) if self.is_closed() => {
-                format!("the window of the {scope} is full: {used} of {of} slots are taken")
-            }
-            (None, Some(of)) => format!("{used} of {of} slots of the {scope} {} taken", agreeing(used, "is", "are")),
-            (None, None) => format!("the {scope} has no limit"),
-        }
-    }
-}
-
 fn waiting() -> String {
     format!(
-        "SELECT q.sync_id, {STATUS}, q.due_at, t.lifecycle_reason AS target_reason, h.health, h.reason AS health_reason,
+        "SELECT q.sync_id, {BY_ROW}, q.due_at, t.lifecycle_reason AS target_reason, h.health, h.reason AS health_reason,
             (SELECT count(*) FROM sync_queue AS o
              WHERE o.target_id = q.target_id AND o.due_at <= now() AND o.rank < q.rank) AS ahead
          FROM {WAITING} LEFT JOIN target_health AS h ON h.target_id = q.target_id
@@ -129,6 +83,8 @@ pub async fn now(pool: &PgPool, listing: ListingId, target: &Settings) -> Result
     let Some(mut waiting) = found else { return Ok(None) };
     waiting.circuit = circuit::open(pool, target.target_id).await?;
     waiting.windows = windows(pool, target).await?;
+    let paused_until = waiting.windows.iter().filter_map(|window| window.paused_until).max();
+    waiting.status = status(waiting.status, paused_until);
     Ok(Some(waiting))
 }
 
@@ -137,5 +93,6 @@ pub async fn windows(pool: &PgPool, target: &Settings) -> Result<Vec<ScopeWindow
     let scopes = [target.target_scope(), target.account_scope()].map(|scope| scope.to_string());
     let mut all = windows::of(&mut *pool.acquire().await?, &scopes).await?;
     all.extend(windows::of_egress(pool).await?);
-    Ok(all.into_iter().map(ScopeWindow::from).collect())
+    // The key of an account or an address is no reader's business.
+    Ok(all.into_iter().map(ScopeWindow::without_key).collect())
 }
