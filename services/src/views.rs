@@ -13,6 +13,7 @@ pub mod holds;
 pub mod known;
 pub mod listings;
 pub mod moment;
+pub mod older_state;
 pub mod preview;
 pub mod queue;
 pub mod requests;

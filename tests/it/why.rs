@@ -219,6 +219,53 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     world.close().await
 }
 
+/// Nothing brings a channel up to date by itself to which somebody has sent a state of the past: whoever looks is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_the_past_that_was_sent_again_is_told_until_something_newer_is_sent() -> anyhow::Result<()> {
+    let world = World::new(&[7809]).await?;
+    let target = world.target(7809, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, first) = json_of(&world, &["explain", &listing])?;
+    let snapshot = first["sync"]["snapshot"].as_str().context("a snapshot")?.to_owned();
+    let page = format!("/listings/{listing}");
+    let path = format!("/api/channels{page}/explain");
+    let replay = ["listing", "replay", &listing, "--snapshot", &snapshot, "--reason", "the prices were wrong."];
+    let sync = ["listing", "sync", &listing, "--reason", "they are right"];
+    // The newest state is no older one, whoever sends it once more.
+    for (resend, is_behind) in [(&replay[..], false), (&replay[..], true), (&sync[..], false)] {
+        if is_behind {
+            published(&world, priced("villa-000", 2, 5_500)).await?;
+        }
+        let (code, _, said) = world.run(&[&["--as", "ops@example.org"][..], resend].concat())?;
+        assert_eq!(code, 0, "{said}");
+        world.drained(Duration::from_secs(30)).await?;
+        let (_, told) = json_of(&world, &["explain", &listing])?;
+        let api = viewer.get(&path).await?.expect(200)?.json();
+        assert_eq!(told["older_state"], api["older_state"]);
+        let (words, page) = (told["words"].to_string(), viewer.get(&page).await?.expect(200)?.text);
+        let begins = "The channel has revision 1 of the unit, replayed by ops@example.org at ";
+        for text in [&words, &page] {
+            let tells = text.contains(begins) && text.contains("brings it up to date.");
+            assert_eq!(tells, is_behind, "{text}");
+        }
+        if !is_behind {
+            assert_eq!(told["older_state"], Value::Null, "{told:#}");
+            continue;
+        }
+        let older = &told["older_state"];
+        assert_eq!((&older["revision"], &older["newest_revision"]), (&json!(1), &json!(2)), "{older}");
+        assert_eq!((&older["by"], &older["reason"]), (&json!("ops@example.org"), &json!("the prices were wrong.")));
+        assert_eq!((&older["sync_id"], &older["at"]), (&told["sync"]["sync_id"], &told["sync"]["requested_at"]));
+        assert!(words.contains("(the prices were wrong), while the newest is 2; "), "{words}");
+        let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+        assert_eq!((&preview["revision"], &preview["sections"]), (&json!(2), &json!(["content"])), "{preview}");
+    }
+    drop(service);
+    world.close().await
+}
+
 fn waits_for_calls(told: &Value) -> Vec<Value> {
     let rules = told["rules"].as_array().cloned().unwrap_or_default();
     rules.into_iter().filter(|rule| rule["rule"] == "waited_again" && rule["purpose"].is_string()).collect()

@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{LinkState, ListingError};
+use domain::outcome::SyncOutcome;
 use domain::target::{Lifecycle, Settings, TargetError};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -31,6 +32,7 @@ use crate::views::behind;
 use crate::views::history::NoHistory;
 use crate::views::holds;
 use crate::views::listings::TARGET_DELETED;
+use crate::views::older_state::OlderState;
 use history::{History, SyncStory};
 use now::Waiting;
 
@@ -85,6 +87,8 @@ pub struct Explanation {
     pub rules: Vec<Rule>,
     /// What is next for the listing.
     pub next: Next,
+    /// A state of the past that somebody sent again, so that the channel is behind its unit on purpose; `null` where it is not.
+    pub older_state: Option<OlderState>,
     /// Where the waiting sync stands in the queue.
     pub waiting: Option<Waiting>,
     /// The newest syncs, the newest first.
@@ -172,9 +176,11 @@ pub async fn tell(
     };
     let late = if is_unseen(&history, waiting.as_ref()) { behind::since(pool).await? } else { None };
     let next = next::next(&history, &target, &holds, waiting.as_ref(), late);
+    let older_state = older_state(&history, &target);
     let listing = about(id, &history, &target)?;
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
-    let mut explanation = Explanation { listing, sync: explained, rules, next, waiting, recent, words: Vec::new() };
+    let mut explanation =
+        Explanation { listing, sync: explained, rules, next, older_state, waiting, recent, words: Vec::new() };
     explanation.words = words::words(&explanation);
     let story = story.cloned();
     Ok(Told { explanation, story, target })
@@ -184,6 +190,14 @@ async fn target_of(syncing: &Syncing, history: &History) -> Result<Settings, Une
     let link = history.listing.link().ok_or(ListingError::NotFound)?;
     let target = syncing.commands().load_target(link.target_id).await?;
     target.settings().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
+}
+
+/// The state of the past that the channel has on purpose. That of a deleted target is nobody's any more.
+fn older_state(history: &History, target: &Settings) -> Option<OlderState> {
+    let newest = history.syncs.back().filter(|_| target.lifecycle != Lifecycle::Deleted)?;
+    let accepted = [SyncOutcome::Accepted, SyncOutcome::AcceptedWithRejections];
+    newest.end.as_ref().filter(|end| accepted.contains(&end.outcome))?;
+    OlderState::of(&history.listing, &newest.request, &newest.metadata, newest.requested_at)
 }
 
 /// Whether the queue does not show the sync that waits.

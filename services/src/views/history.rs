@@ -117,6 +117,22 @@ pub async fn of_types(
     rows.into_iter().map(|row| Ok(row.of(aggregate_type, id).into_recorded()?)).collect()
 }
 
+const NEWEST_OF_TYPES: &str = "
+SELECT position, event_id, org_id, account_id, sequence, event_type, event_version, payload, metadata, recorded_at
+FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = ANY ($3) ORDER BY sequence DESC LIMIT 1";
+
+/// The newest event of some types.
+pub async fn newest_of_types(
+    connection: &mut PgConnection,
+    aggregate_type: &str,
+    id: Uuid,
+    types: &[&str],
+) -> Result<Option<Recorded>, NoHistory> {
+    let row = sqlx::query_as(NEWEST_OF_TYPES).bind(aggregate_type).bind(id.to_string()).bind(types);
+    let row: Option<Row> = row.fetch_optional(connection).await?;
+    Ok(row.map(|row| row.of(aggregate_type, id).into_recorded()).transpose()?)
+}
+
 /// Why a history cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum NoHistory {

@@ -160,6 +160,7 @@ fn example() -> serde_json::Value {
             "calls_before": 3, "full_ms": 0, "window": 12, "window_ms": 10_000 }],
         "next": { "step": "nothing", "sync_id": null, "attempt": null, "at": null,
             "because": ["its newest sync has ended: accepted"] },
+        "older_state": null,
         "waiting": null,
         "recent": [{ "sync_id": sync, "requested_at": "2026-11-25T10:00:00.010Z", "cause": "unit_changed", "revision": 8,
             "outcome": "accepted", "superseded_by": null }],

@@ -12,6 +12,7 @@ use crate::views::attempts::{self, NEXT};
 use crate::views::explain::now;
 use crate::views::holds;
 use crate::views::listings::{Listing, TARGET_DELETED};
+use crate::views::older_state::{self, OlderState};
 use crate::views::queue::{BY_ROW, PAUSED, WAITING};
 
 #[derive(Debug, FromRow)]
@@ -32,8 +33,9 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
         sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
     let Some(mut waiting) = waiting else {
         let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
-        let held = holds::of(reader, id, target).await?.words();
-        return Ok(html! { p.quiet { (rest(listing, &held)) } });
+        let held = holds::of(&mut *reader, id, target).await?.words();
+        let older = older(api, reader, listing).await?;
+        return Ok(html! { p.quiet { (told(&rest(listing, older.as_ref(), &held))) } });
     };
     let mut delays = Vec::new();
     if let Some(now) = waits_for(api, listing).await? {
@@ -55,6 +57,17 @@ async fn waits_for(api: &Api, listing: &Listing) -> Result<Option<now::Waiting>,
     Ok(now::now(api.pool(), ListingId(listing.listing_id), target).await?)
 }
 
+/// The state of the past that the channel has on purpose.
+async fn older(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Option<OlderState>, Problem> {
+    let accepted = ["accepted", "accepted_with_rejections"];
+    if listing.last_outcome.as_deref().is_none_or(|outcome| !accepted.contains(&outcome)) {
+        return Ok(None);
+    }
+    let id = ListingId(listing.listing_id);
+    let now = api.syncing().commands().load_listing(id).await?;
+    Ok(older_state::read(reader, id, &now).await?)
+}
+
 fn sentence(waiting: &Waiting) -> Markup {
     let attempt = attempts::words(waiting.attempt);
     match waiting.status.as_str() {
@@ -71,8 +84,9 @@ fn sentence(waiting: &Waiting) -> Markup {
     }
 }
 
-/// What comes next to a listing of which nothing waits. `held` is what the next change would wait for.
-fn rest(listing: &Listing, held: &[String]) -> String {
+/// What comes next to a listing of which nothing waits. `older` is the state of the past that the channel has on purpose, `held` what
+/// the next change would wait for.
+fn rest(listing: &Listing, older: Option<&OlderState>, held: &[String]) -> String {
     let now = match (listing.state.as_str(), listing.last_outcome.as_deref()) {
         ("unlinked", _) => return "Nothing: it is not linked any more.".to_owned(),
         (state, _) if state == TARGET_DELETED => return "Nothing: its target was deleted.".to_owned(),
@@ -80,11 +94,15 @@ fn rest(listing: &Listing, held: &[String]) -> String {
         (_, Some("rejected" | "exhausted" | "unauthorised")) => "Nothing by itself: the last sync failed for good.",
         _ => "Nothing: the channel has what was asked for.",
     };
+    let now = older.map_or_else(|| now.to_owned(), |older| format!("{now} {}", older.words()));
     if !held.is_empty() {
         return format!("{now} The next change of the unit waits, as {}.", held.join("; "));
     }
+    if older.is_some() {
+        return now;
+    }
     match listing.last_outcome.as_deref() {
-        None => now.to_owned(),
+        None => now,
         Some("rejected" | "exhausted" | "unauthorised") => {
             format!("{now} The next change of the unit is sent, or send it again now.")
         }

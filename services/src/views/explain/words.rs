@@ -11,6 +11,7 @@ use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::holds::Holder;
 use crate::views::moment::moment;
+use crate::views::older_state::OlderState;
 use crate::views::said::said;
 
 fn seconds(ms: i64) -> String {
@@ -44,6 +45,7 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             }
         }
     }
+    lines.extend(explanation.older_state.iter().map(OlderState::words));
     lines.push(next(&explanation.next));
     lines
 }
