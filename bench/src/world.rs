@@ -160,6 +160,7 @@ fn metadata(target_id: TargetId) -> anyhow::Result<Metadata> {
         actor: Actor::cli("bench"),
         correlation_id: Uuid::now_v7(),
         on_behalf_of: None,
+        source: None,
         causation_id: None,
         traceparent: None,
     })

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{AccountId, OrgId, TargetId, UnitId};
+use crate::text::line;
 
 /// Who did something, and by which credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +32,15 @@ impl Actor {
     }
 }
 
+/// The most characters of a source.
+pub const LONGEST_SOURCE: usize = 200;
+
+/// What anybody may call itself who publishes unit changes (CloudEvents: `source`), as events carry it: one line of at most
+/// [`LONGEST_SOURCE`] characters, in which everything can be seen. Another one is none: a part of a name is no name.
+pub fn source(text: &str) -> Option<&str> {
+    line(text, LONGEST_SOURCE).ok()
+}
+
 /// Metadata of a command's events. cqrs-es carries it as a map of strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
@@ -46,6 +56,8 @@ pub struct Metadata {
     pub actor: Actor,
     /// Who had asked for it, where a part of this service acts on that wish.
     pub on_behalf_of: Option<String>,
+    /// What published the unit change that led to it, as it names itself: see [`source`].
+    pub source: Option<String>,
     /// The same for everything that one outside request set off.
     pub correlation_id: Uuid,
     /// The message or event that led to this command.
@@ -60,6 +72,7 @@ const TARGET: &str = "target_id";
 const UNIT: &str = "unit_id";
 const ACTOR: &str = "actor";
 const ON_BEHALF_OF: &str = "on_behalf_of";
+const SOURCE: &str = "source";
 const CREDENTIAL: &str = "credential";
 const CREDENTIAL_ID: &str = "credential_id";
 const CORRELATION: &str = "correlation_id";
@@ -91,6 +104,9 @@ impl Metadata {
         if let Some(name) = &self.on_behalf_of {
             map.insert(ON_BEHALF_OF.to_owned(), name.clone());
         }
+        if let Some(source) = &self.source {
+            map.insert(SOURCE.to_owned(), source.clone());
+        }
         if let Some(id) = self.causation_id {
             map.insert(CAUSATION.to_owned(), id.to_string());
         }
@@ -114,9 +130,46 @@ impl Metadata {
                 credential_id: map.get(CREDENTIAL_ID).cloned(),
             },
             on_behalf_of: map.get(ON_BEHALF_OF).cloned(),
+            source: map.get(SOURCE).cloned(),
             correlation_id: get(CORRELATION)?.parse().map_err(|_| InvalidMetadata(CORRELATION))?,
             causation_id: map.get(CAUSATION).and_then(|id| id.parse().ok()),
             traceparent: map.get(TRACEPARENT).cloned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_kept_and_what_was_written_without_one_is_read() {
+        let mut metadata = Metadata {
+            org_id: "sunstay".parse().expect("a name"),
+            account_id: "bali".parse().expect("a name"),
+            target_id: TargetId(Uuid::from_u128(7)),
+            unit_id: Some("villa-0042".parse().expect("a name")),
+            actor: Actor::service("intake"),
+            on_behalf_of: None,
+            source: Some("urn:sunstay:bookings".to_owned()),
+            correlation_id: Uuid::from_u128(9),
+            causation_id: None,
+            traceparent: None,
+        };
+        let mut map = metadata.to_map();
+        assert_eq!(Metadata::from_map(&map).as_ref(), Ok(&metadata));
+        map.remove(SOURCE);
+        metadata.source = None;
+        assert_eq!((Metadata::from_map(&map).as_ref(), &metadata.to_map()), (Ok(&metadata), &map));
+    }
+
+    #[test]
+    fn a_source_is_one_short_line_or_none() {
+        assert_eq!(source(" urn:sunstay:bookings "), Some("urn:sunstay:bookings"));
+        let long = "x".repeat(LONGEST_SOURCE + 1);
+        for text in ["", " ", "two\nlines", "turned\u{202e}", &long] {
+            assert_eq!(source(text), None, "{text:?}");
+        }
+        assert_eq!(source(&long[1..]), Some(&long[1..]));
     }
 }

@@ -82,6 +82,7 @@ impl AskedBy {
             unit_id,
             actor: self.actor,
             on_behalf_of: None,
+            source: None,
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             traceparent: self.traceparent,

@@ -266,6 +266,39 @@ async fn a_state_of_the_past_that_was_sent_again_is_told_until_something_newer_i
     world.close().await
 }
 
+/// Where a change came from is told as its publisher names itself; a name that is none counts as none, as before there were any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_told_with_what_published_it() -> anyhow::Result<()> {
+    let world = World::new(&[7810]).await?;
+    let target = world.target(7810, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (bookings, too_long) = ("urn:sunstay:bookings", "x".repeat(201));
+    for (revision, given, told) in
+        [(2, Some(bookings), Some(bookings)), (3, Some(too_long.as_str()), None), (4, None, None)]
+    {
+        let mut headers = async_nats::HeaderMap::new();
+        if let Some(given) = given {
+            headers.insert("ce-source", given);
+        }
+        let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-000".parse()?);
+        let message = priced("villa-000", revision, 5_000 + revision);
+        world.publish_with(subject, headers, serde_json::to_vec(&message)?).await?;
+        world.taken(1, i64::try_from(revision)?).await?;
+        world.drained(Duration::from_secs(60)).await?;
+        let (_, explained) = json_of(&world, &["explain", &listing])?;
+        assert_eq!(explained["sync"]["by"]["source"], json!(told), "{explained:#}");
+        let words = explained["words"].to_string();
+        let why = told.map(|source| format!("because of a unit change from {source}."));
+        assert!(words.contains(why.as_deref().unwrap_or("because the unit changed.")), "{words}");
+    }
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert_eq!(page.matches("unit change from urn:sunstay:bookings").count(), 1, "{page}");
+    drop(service);
+    world.close().await
+}
+
 fn waits_for_calls(told: &Value) -> Vec<Value> {
     let rules = told["rules"].as_array().cloned().unwrap_or_default();
     rules.into_iter().filter(|rule| rule["rule"] == "waited_again" && rule["purpose"].is_string()).collect()

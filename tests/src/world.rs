@@ -293,6 +293,7 @@ impl World {
             actor: Actor::cli("tester"),
             correlation_id: Uuid::now_v7(),
             on_behalf_of: None,
+            source: None,
             causation_id: None,
             traceparent: None,
         })

@@ -248,6 +248,7 @@ pub fn envelope(aggregate_type: &str, event_type: &str, payload: &Value) -> Stor
         actor: Actor::service("dispatcher"),
         correlation_id: id(300),
         on_behalf_of: None,
+        source: listing.then(|| "urn:sunstay:bookings".to_owned()),
         causation_id: listing.then(|| id(101)),
         traceparent: listing.then(|| "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
     };

@@ -35,6 +35,7 @@ pub fn metadata() -> anyhow::Result<Metadata> {
         actor: Actor::service("bench"),
         correlation_id: Uuid::now_v7(),
         on_behalf_of: None,
+        source: None,
         causation_id: None,
         traceparent: None,
     })

@@ -29,6 +29,7 @@ pub fn metadata_of(target_id: TargetId, unit_id: UnitId) -> anyhow::Result<Metad
         unit_id: Some(unit_id),
         actor: Actor::service("bench"),
         on_behalf_of: None,
+        source: None,
         correlation_id: Uuid::now_v7(),
         causation_id: None,
         traceparent: None,

@@ -261,6 +261,7 @@ fn metadata(target_id: TargetId, unit_id: Option<UnitId>) -> Metadata {
         actor: Actor::cli("ops@example.org"),
         correlation_id: Uuid::from_u128(7),
         on_behalf_of: None,
+        source: None,
         causation_id: None,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
     }

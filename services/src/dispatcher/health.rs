@@ -94,6 +94,7 @@ pub(super) async fn report_check(
         unit_id: None,
         actor: Actor::service("health"),
         on_behalf_of: (![BY_TURN, BY_CIRCUIT].contains(&asked_by)).then(|| asked_by.to_owned()),
+        source: None,
         correlation_id: Uuid::now_v7(),
         causation_id: None,
         traceparent: None,

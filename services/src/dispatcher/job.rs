@@ -70,6 +70,7 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
         causation_id: Some(pending.sync_id.0),
         traceparent: pending.origin.traceparent.clone(),
         on_behalf_of: Some(pending.origin.requested_by.clone()),
+        source: None,
     };
     let (link, pending, target) = (link.clone(), pending.clone(), settings.clone());
     Ok(Job { link, pending, listing, target, metadata, takes_over: lease.takes_over })

@@ -8,6 +8,7 @@ use adapters::nats::subject::parse_unit_changed;
 use adapters::telemetry::{Kind, Stage};
 use adapters::units::UnitSnapshot;
 use async_nats::{HeaderMap, Message};
+use domain::metadata;
 use domain::unit::{self, Problem, UnitChanged};
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ pub(super) struct Incoming {
     pub unit: Result<(UnitChanged, UnitSnapshot), Vec<Problem>>,
     /// Made from the CloudEvents id, so that a redelivery has the same.
     pub correlation_id: Uuid,
+    /// What published it, as it names itself.
+    pub source: Option<String>,
     /// Its part of the trace that it came with, or that begins here. It ends when the message is answered.
     pub stage: Stage,
 }
@@ -84,7 +87,9 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
         stage.set("distribution.org.id", unit.org_id.to_string());
         stage.set("distribution.unit.id", unit.unit_id.to_string());
     }
-    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, stage }
+    // Nor does the change depend on what published it.
+    let source = header("ce-source").and_then(|text| metadata::source(&text).map(str::to_owned));
+    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, source, stage }
 }
 
 fn header(headers: Option<&HeaderMap>, name: &str) -> Option<String> {

@@ -18,6 +18,7 @@ pub(super) struct Change {
     pub unit: UnitChanged,
     pub snapshot: UnitSnapshot,
     pub correlation_id: Uuid,
+    pub source: Option<String>,
     pub traceparent: Option<String>,
 }
 

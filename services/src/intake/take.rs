@@ -40,8 +40,8 @@ impl Taken {
                 Err(problems) => Verdict::DeadLetter(problems),
                 Ok((unit, _)) if !known.contains(unit.org_id.as_str()) => unknown_org(&unit.org_id),
                 Ok((unit, snapshot)) => {
-                    let correlation_id = message.correlation_id;
-                    changes.push(Change { index, unit, snapshot, correlation_id, traceparent });
+                    let (correlation_id, source) = (message.correlation_id, message.source);
+                    changes.push(Change { index, unit, snapshot, correlation_id, source, traceparent });
                     Verdict::Unlinked
                 }
             });
@@ -119,6 +119,7 @@ async fn request_one(syncing: &Syncing, follower: &Follower, target: &Settings, 
         actor: Actor::service("intake"),
         correlation_id: change.correlation_id,
         on_behalf_of: None,
+        source: change.source.clone(),
         causation_id: None,
         traceparent: change.traceparent.clone(),
     };

@@ -146,6 +146,7 @@ fn example() -> serde_json::Value {
         "sync": { "sync_id": sync, "cause": "unit_changed", "reason": null, "revision": 8, "snapshot": snapshot,
             "requested_at": "2026-11-25T10:00:00.010Z", "position": 4711,
             "by": { "actor": "service:intake", "credential": "service", "credential_id": null, "on_behalf_of": null,
+                "source": "urn:sunstay:bookings",
                 "correlation_id": "01990000-0000-7000-8000-000000000004", "causation_id": null,
                 "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" },
             "needs": ["availability"], "forced": false,

@@ -10,6 +10,7 @@ use domain::channel::{ChannelKind, Section};
 use domain::hash::SHA256_PATTERN;
 use domain::ids::{LONGEST_NAME as LONGEST_ID, NAME_PATTERN};
 use domain::listing::LinkState;
+use domain::metadata::LONGEST_SOURCE;
 use domain::outcome::OutcomeClass;
 use domain::retry::RetryPolicy;
 use domain::target::bounds::{
@@ -129,6 +130,7 @@ fn rows() -> Vec<Row> {
         (Of("Me"), &["permissions"], Bound::OneOf(Permission::ALL.map(Permission::as_str).to_vec())),
         (Of("Sync"), &["credential"], Bound::OneOf([&["cli", "service"][..], &kinds()].concat())),
         (Of("Who"), &["credential"], Bound::OneOf([&["cli", "service"][..], &kinds()].concat())),
+        (Of("Who"), &["source"], text(LONGEST_SOURCE, LINE_PATTERN)),
         (Of("Decided"), &["decision"], Bound::OneOf(vec!["replayed", "discarded"])),
         (Of("Problem"), &["type"], Bound::OneOf(ProblemKind::ALL.map(ProblemKind::name).to_vec())),
         (Of("Problem"), &["status"], Bound::Within(REFUSED)),

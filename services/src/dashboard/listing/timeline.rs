@@ -34,7 +34,9 @@ fn entry(listing: Uuid, stored: &StoredEvent, traces: Option<&TraceUrl>) -> Mark
     let by = stored.metadata.get("on_behalf_of").or_else(|| stored.metadata.get("actor")).map_or("", String::as_str);
     html! {
         li #(format!("event-{}", stored.sequence)) {
-            p.when { (moment(stored.recorded_at)) " " span.quiet { "by " (by) } }
+            p.when { (moment(stored.recorded_at)) " " span.quiet {
+                "by " (by) @if let Some(source) = stored.metadata.get("source") { ", unit change from " (source) }
+            } }
             @match &event {
                 Ok(ChannelEvent::Listing(event)) => (told(event)),
                 _ => p { (stored.event_type) " " span.quiet { "which this build cannot read" } },

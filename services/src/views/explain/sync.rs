@@ -28,6 +28,10 @@ pub struct Who {
     pub credential_id: Option<String>,
     /// Who had asked, where a part of this service acts on that wish.
     pub on_behalf_of: Option<String>,
+    /// What published the unit change that led to it, as it names itself (`ce-source`); `null` where it did not, or where it was
+    /// no unit change.
+    #[schema(example = "urn:sunstay:bookings")]
+    pub source: Option<String>,
     /// The same for everything that one request or message set off.
     pub correlation_id: Uuid,
     /// The message or event that led to it.
@@ -199,6 +203,7 @@ pub(super) async fn explained(
             credential: metadata.actor.credential.clone(),
             credential_id: metadata.actor.credential_id.clone(),
             on_behalf_of: metadata.on_behalf_of.clone(),
+            source: metadata.source.clone(),
             correlation_id: metadata.correlation_id,
             causation_id: metadata.causation_id,
             traceparent: metadata.traceparent.clone(),

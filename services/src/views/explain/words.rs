@@ -66,7 +66,10 @@ fn change(sync: &ExplainedSync) -> Vec<String> {
     let credential = by.credential_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let behalf = by.on_behalf_of.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
     let why = match sync.cause {
-        "unit_changed" => "because the unit changed".to_owned(),
+        "unit_changed" => match &by.source {
+            Some(source) => format!("because of a unit change from {}", said(source)),
+            None => "because the unit changed".to_owned(),
+        },
         "linked" => "because the unit was linked".to_owned(),
         cause => format!("as {cause}{}", detail(sync.reason.as_ref())),
     };

@@ -31,6 +31,7 @@ fn metadata() -> Metadata {
         unit_id: Some(unit()),
         actor: Actor::service("intake"),
         on_behalf_of: None,
+        source: None,
         correlation_id: Uuid::from_u128(9),
         causation_id: None,
         traceparent: None,
