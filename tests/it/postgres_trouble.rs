@@ -1,5 +1,5 @@
 //! A Postgres that answers, but not with what was asked for: full of others' connections, out of time behind a lock, out of a
-//! deadlock, or with defaults of its own.
+//! deadlock, or with defaults of its own; and one that hangs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use end_to_end::server_tools::Tools;
 use end_to_end::unit::{all_described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
-use serde_json::Value;
+use futures::future::try_join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 /// Units with a listing each, which are at the channel.
@@ -142,6 +144,60 @@ async fn a_full_postgres_is_told_and_waited_for_and_needs_no_restart() -> anyhow
     all_is_well(&world, 8730, 20, "During the storm.").await?;
     says(&service, "Postgres answers again").await?;
     assert_eq!(service.ended()?, None, "it is the same process");
+    world.close().await
+}
+
+/// Its time-outs are Postgres's own: one that hangs says nothing. Whoever reads is told so within seconds, as a page where one asks for
+/// pages; how a change ends nobody knows, so it is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_a_postgres_that_hangs_are_answered_within_seconds() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let postgres = PostgresServer::start(&tools, folder.path()).await?;
+    let beginning = Beginning { database_url: Some(postgres.url()), ..Beginning::default() };
+    let world = World::begin(beginning, &[8770]).await?;
+    let target = world.target(8770, RateLimit::new(100, 1_000)?).await?;
+    let mut service = world.serve("api")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let read = |path: &'static str| {
+        let (owner, is_page) = (owner.clone(), !path.starts_with("/api"));
+        let accept = if is_page { "text/html" } else { "*/*" };
+        async move {
+            let began = Instant::now();
+            let answer = owner.send(Method::GET, path, &[("accept", accept)], None).await?;
+            anyhow::Ok((path, is_page, answer, began.elapsed()))
+        }
+    };
+    let paths = ["/api/channels/listings", "/api/channels/audit/export", "/targets", "/listings"];
+    for (path, _, answer, _) in try_join_all(paths.map(read)).await? {
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+    }
+    let asked = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (path, reason) = (format!("/api/channels/targets/{target}/pause"), json!({ "reason": "it hangs" }));
+        let change = tokio::time::timeout(Duration::from_secs(8), owner.post(&path, &reason));
+        let (change, reads) = tokio::join!(change, try_join_all(paths.map(read)));
+        assert!(change.is_err(), "a change is waited for: {change:?}");
+        reads
+    };
+    let reads = tokio::select! {
+        reads = asked => reads?,
+        _ = postgres.freeze(Duration::from_secs(60)) => anyhow::bail!("nobody was answered for a minute"),
+    };
+    for (path, is_page, answer, took) in reads {
+        assert!(took < Duration::from_secs(8), "{path} took {took:?}");
+        assert!(answer.text.contains("the database cannot be reached; try again"), "{path}: {}", answer.text);
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after").as_str()), (503, "1"), "{path}");
+        let kind = if is_page { "text/html" } else { "application/problem+json" };
+        assert!(answer.header("content-type").starts_with(kind), "{path}: {}", answer.header("content-type"));
+    }
+    wait_until("it is served again", Duration::from_secs(30), || async {
+        let listings = owner.get("/api/channels/listings").await?;
+        Ok(if listings.status == 200 { Ok(()) } else { Err(listings.text) })
+    })
+    .await?;
+    assert_eq!(service.ended()?, None, "it is the same process");
+    drop(service);
     world.close().await
 }
 

@@ -177,6 +177,11 @@ impl Problem {
         ProblemKind::NotFound.because(format!("there is no such {what}"))
     }
 
+    /// Postgres does not answer.
+    pub fn no_database() -> Self {
+        ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
+    }
+
     /// With the time after which to try again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -212,7 +217,7 @@ impl From<sqlx::Error> for Problem {
                 .because("a value cannot be what it stands for, such as a time in the year 300000");
         }
         tracing::error!(error = %error, "a request failed at the database");
-        ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
+        Self::no_database()
     }
 }
 

@@ -1,24 +1,20 @@
 //! Everything that is served, and what every request passes.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use super::in_time::{Pulse, in_time};
 use super::{LARGEST_BODY, refusals, unread};
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::{Api, admission, ties};
 use crate::dashboard::{self, Dashboard};
-
-/// The longest that a request may take until its answer begins.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// All of it as one service.
 pub fn router(api: &Api, dashboard: Dashboard) -> Router {
@@ -28,8 +24,8 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .merge(dashboard::sign_in(dashboard.clone()).merge(api.docs()).layer(open))
         .merge(dashboard::router(dashboard))
         .fallback(unknown)
+        .layer(from_fn_with_state(Pulse::of(api.pool().clone()), in_time))
         .layer(from_fn(dashboard::for_people))
-        .layer(from_fn(in_time))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(from_fn(refusals::coded))
@@ -58,12 +54,6 @@ async fn last(State(api): State<Api>, request: Request, next: Next) -> Response 
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Bodies that do not arrive count as well.
-async fn in_time(request: Request, next: Next) -> Response {
-    let late = |_| ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response();
-    tokio::time::timeout(LONGEST, next.run(request)).await.unwrap_or_else(late)
 }
 
 async fn unknown(uri: Uri) -> Problem {

@@ -1,0 +1,79 @@
+//! The longest that a request may take, and how soon one that only reads is told that Postgres does not answer. No time-out of a
+//! statement says so: it is Postgres that keeps them, and one that hangs keeps none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::postgres::answers;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use sqlx::PgPool;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::api::problem::{Problem, ProblemKind};
+
+/// The longest that a request may take until its answer begins.
+const LONGEST: Duration = Duration::from_secs(30);
+/// What reads for longer asks whether Postgres answers at all, again and again: what is merely slow goes on.
+const SLOW: Duration = Duration::from_secs(2);
+/// The longest wait for its answer, by a connection of the pool and by a new one, one after the other.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// What somebody else has just heard holds for so long.
+const FRESH: Duration = Duration::from_secs(1);
+/// Below these a request changes something whatever its method, or says itself what does not answer.
+const APART: [&str; 2] = ["/sign-in", "/health/"];
+
+/// Whether Postgres answers. Clones are one, so that many who wait ask it once.
+#[derive(Debug, Clone)]
+pub(super) struct Pulse {
+    pool: PgPool,
+    heard: Arc<Mutex<Option<(Instant, bool)>>>,
+}
+
+impl Pulse {
+    /// By these connections.
+    pub(super) fn of(pool: PgPool) -> Self {
+        Self { pool, heard: Arc::default() }
+    }
+
+    /// Returns when one who has waited for a while hears that it does not answer.
+    async fn stops(&self) {
+        loop {
+            sleep(SLOW).await;
+            if !self.beats().await {
+                return;
+            }
+        }
+    }
+
+    async fn beats(&self) -> bool {
+        let mut heard = self.heard.lock().await;
+        if let Some((at, beats)) = *heard
+            && at.elapsed() < FRESH
+        {
+            return beats;
+        }
+        let beats = answers(&self.pool, PATIENCE).await.is_ok();
+        *heard = Some((Instant::now(), beats));
+        beats
+    }
+}
+
+/// The middleware. Bodies that do not arrive count as well. A change may have been made although Postgres has not said so yet: how it
+/// ends is waited for.
+pub(super) async fn in_time(State(pulse): State<Pulse>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let reads = request.method().is_safe() && !APART.iter().any(|apart| path.starts_with(apart));
+    let late = |_| ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response();
+    let answer = async { timeout(LONGEST, next.run(request)).await.unwrap_or_else(late) };
+    if !reads {
+        return answer.await;
+    }
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = pulse.stops() => Problem::no_database().into_response(),
+    }
+}
