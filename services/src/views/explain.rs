@@ -34,6 +34,7 @@ use crate::views::listings::TARGET_DELETED;
 use history::{History, SyncStory};
 use now::Waiting;
 
+pub use crowd::OtherCalls;
 pub use held::Held;
 pub use next::Next;
 pub use rules::{Rule, WaitedAgain};
