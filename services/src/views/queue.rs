@@ -10,6 +10,10 @@ LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
 LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
 LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()";
 
+/// Since when the channel has been behind for a row `q` of `sync_queue`: since the first request that it has not got, as a sync that
+/// takes the place of another keeps that one's clock.
+pub const BEHIND_SINCE: &str = "coalesce(q.behind_since, q.requested_at)";
+
 /// What [`STATUS`] says.
 pub const STATUSES: [&str; 7] =
     ["under way", "target paused", "target unauthorised", "circuit open", "listing paused", "later", "due"];
