@@ -7,6 +7,7 @@
 
 mod check;
 mod circuit;
+mod drift;
 mod failover;
 mod lease;
 mod round;

@@ -253,7 +253,8 @@ pub struct ServeOptions {
     #[arg(long, env = "DISTRIBUTION_TRACE_URL", value_name = "URL")]
     pub trace_url: Option<TraceUrl>,
 
-    /// How often each target is checked, in seconds, at random around it; one whose syncs are taken is not
+    /// How often each target is checked, in seconds, at random around it; one whose syncs are taken is not, one whose circuit is open
+    /// at that one's times
     #[arg(long, env = "DISTRIBUTION_HEALTH_INTERVAL_S", default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub health_interval_s: u64,
 

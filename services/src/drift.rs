@@ -179,6 +179,9 @@ impl DriftReader {
         if let Err(error) = visitor.settle().await {
             tracing::warn!(error = %error, "slots of a read run out by themselves");
         }
+        if let Err(error) = visitor.note(&report.calls).await {
+            tracing::warn!(error = %error, "no wait is explained by the calls of a read");
+        }
         trace::count(&report.calls, target);
         tracing::info!(target_id = %target.target_id, calls = report.calls.len(), class = %report.class, "read for drift");
         if let Some(why) = visitor.refusal() {

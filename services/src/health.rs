@@ -1,5 +1,5 @@
 //! The role health: sees to it that every active target is checked now and then. It only asks; the dispatchers make the
-//! checks, inside the windows (`dispatcher/checks.rs`). It takes away old checks and openings of circuits, too. One is active,
+//! checks, inside the windows (`dispatcher/checks.rs`). It takes away old checks, calls of looks for drift and openings of circuits, too. One is active,
 //! others stand by.
 
 use std::time::Duration;
@@ -11,12 +11,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::views::circuit;
+use crate::views::{circuit, health};
 
 /// From one try to take the role to the next.
 const STAND_BY: Duration = Duration::from_millis(500);
-/// Checks are kept for so long.
-const KEPT: Duration = Duration::from_secs(3 * 86_400);
 /// How often old ones are taken away.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -69,7 +67,8 @@ impl Scheduler {
             }
             if swept_at.is_none_or(|at| at.elapsed() > SWEEP) {
                 swept_at = Some(Instant::now());
-                self.store.forget_checks(KEPT).await?;
+                self.store.forget_checks(health::KEPT_FOR).await?;
+                self.store.forget_drift_calls(health::KEPT_FOR).await?;
                 self.store.forget_openings(circuit::KNOWN_FOR).await?;
             }
             tokio::select! {

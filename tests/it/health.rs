@@ -322,3 +322,29 @@ async fn two_schedulers_and_two_dispatchers_check_once_and_not_what_is_held() ->
     is(&world, "healthy").await?;
     world.close().await
 }
+
+/// However often targets are checked, one whose circuit is open is checked at the time that this names, and when somebody wants to
+/// know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_interval_does_not_hurry_the_checks_of_an_open_circuit() -> anyhow::Result<()> {
+    let world = World::new(&[8176]).await?;
+    let target = world.target(8176, RateLimit::new(100, 1_000)?).await?;
+    world.sandbox.fault(json!({"kind": "cut_before", "account": 8176})).await?;
+    let often = ["--health-interval-s", "1"];
+    let _service = world.serve_with("relay,projector,dispatcher,health", &often)?;
+    // The fifth opens it.
+    until(&world, "seven checks have failed", 90, "SELECT (count(*) >= 7)::int::bigint FROM health_checks").await?;
+    let waited = "SELECT extract(epoch FROM at - lag(at) OVER (ORDER BY at))::float8 FROM health_checks ORDER BY at LIMIT 7";
+    let waited: Vec<Option<f64>> = sqlx::query_scalar(waited).fetch_all(&world.pool).await?;
+    // 5 s and 10 s, and up to a quarter less.
+    let enough = [(5, 3.7), (6, 7.4)].map(|(nth, least)| waited.get(nth).copied().flatten() >= Some(least));
+    assert_eq!(enough, [true, true], "{waited:?}");
+
+    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    assert_eq!((check.class == "accepted", check.asked_by.as_str()), (false, "tester"));
+    world.sandbox.heal().await?;
+    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    assert_eq!(check.class, "accepted");
+    assert_eq!(world.count("SELECT count(*) FROM dispatch_circuits").await?, 0);
+    world.close().await
+}

@@ -174,6 +174,22 @@ async fn calls_that_were_refused_and_syncs_that_came_late_are_told_as_broken_eac
     lifecycle(TargetCommand::Resume, "active").await?;
     let late = "UPDATE outbound_audit SET requested_at = requested_at - interval '6 minutes' WHERE outcome = 'pending'";
     change(&world, late).await?;
+    // What takes their place takes over their wait: a listing that changes all the time is late, too.
+    world.publish(&all_described(&units, 4, "Last words.")).await?;
+    world.taken(4, 4).await?;
+    wait_until("the last change waits", Duration::from_secs(30), || async {
+        let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 4").await?;
+        let asked = "SELECT count(*) FROM outbound_audit WHERE outcome = 'pending' AND revision = 4";
+        let asked = world.count(asked).await?;
+        Ok(if (queued, asked) == (4, 4) { Ok(()) } else { Err(format!("{queued} queued, {asked} pending")) })
+    })
+    .await?;
+    let (which, told) = broken(&world, &own).await?;
+    assert_eq!(which, ["syncs_in_time"], "{told}");
+    assert_eq!(level(&told, "syncs_in_time"), &waiting, "nothing has begun anew: {told}");
+    let queued = own.get("/api/channels/queue").await?.expect(200)?.json();
+    let behind = |row: &Value| row["behind_since"].as_str() < row["requested_at"].as_str();
+    assert!(queued["items"].as_array().is_some_and(|rows| rows.len() == 4 && rows.iter().all(behind)), "{queued}");
     let dispatcher = world.serve("dispatcher")?;
     world.drained(Duration::from_secs(60)).await?;
     let (which, told) = broken(&world, &own).await?;

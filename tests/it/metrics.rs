@@ -63,6 +63,16 @@ async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue() -> anyhow::Resu
         assert!(value(&later, "db_client_connection_count", &of).is_some(), "{pool}: {later}");
     }
     assert!(age(&later, "postgres") < 30.0 && age(&later, "nats") < 30.0, "{later}");
+    // A later change of the same listing restarts nothing.
+    let long_ago = "UPDATE sync_queue SET requested_at = requested_at - interval '1 hour'";
+    sqlx::query(long_ago).execute(&world.pool).await?;
+    world.publish(&[described("villa-000", 2, "Changed while it waits.")]).await?;
+    wait_until("the change waits in its place", Duration::from_secs(30), || async {
+        let waits = world.count("SELECT count(*) FROM sync_queue WHERE revision = 2").await?;
+        Ok(if waits == 1 { Ok(()) } else { Err("the first one does".to_owned()) })
+    })
+    .await?;
+    shown(&service, "it has waited for an hour", |text| age_of_queue(text) > Some(3_600.0)).await?;
     drop(service);
     world.close().await
 }

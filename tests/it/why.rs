@@ -11,6 +11,7 @@ use end_to_end::unit::unit;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
+use services::views::health::check_now;
 
 fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
     let mut message = unit(name, revision);
@@ -375,6 +376,40 @@ async fn a_past_wait_is_explained_by_the_window_of_the_account_where_that_was_fu
     assert!(full_ms >= 1_000 && full_ms <= ms && waited["full_ms"] == json!(0), "{waited}");
     let words = told["words"].to_string();
     assert!(words.contains("of that the account's window (1 in 4 s) was full"), "{words}");
+    world.close().await
+}
+
+/// Calls that are no sync's take slots as well, and a wait for these says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_wait_is_explained_by_a_check_and_by_a_look_for_drift_that_filled_the_window() -> anyhow::Result<()> {
+    let world = World::new(&[7808]).await?;
+    let target = world.target(7808, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "1/4s"])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    assert_eq!(check.class, "accepted");
+    published(&world, priced("villa-000", 2, 5_002)).await?;
+    let (_, by_check) = json_of(&world, &["explain", &listing])?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "channel-publisher")?;
+    let drift = format!("/api/channels/listings/{listing}/drift");
+    let looked = api.send(Method::POST, &drift, &[], None).await?.expect(200)?.json();
+    let made = looked["calls"].as_array().map_or(0, Vec::len);
+    assert_eq!(world.count("SELECT count(*) FROM drift_calls").await?, i64::try_from(made)?, "{looked}");
+    published(&world, priced("villa-000", 3, 5_003)).await?;
+    let (_, by_drift) = json_of(&world, &["explain", &listing])?;
+    for (told, which, words) in [(by_check, "checks", "of health checks"), (by_drift, "drift", "of looks for drift")] {
+        let waited = &told["rules"][0];
+        assert_eq!((&waited["rule"], &waited["other_calls"]["known"]), (&json!("waited"), &json!(true)), "{told:#}");
+        assert!(waited["other_calls"][which].as_i64().is_some_and(|calls| calls >= 1), "{which}: {waited}");
+        let (ms, full_ms) = (waited["ms"].as_i64().unwrap_or(0), waited["full_ms"].as_i64().unwrap_or(0));
+        assert!(full_ms >= 1_000 && full_ms <= ms && ms - full_ms < 1_000, "{waited}");
+        let told = told["words"].to_string();
+        assert!(told.contains(&format!("{words} among those that held it")) && !told.contains("had room"), "{told}");
+    }
+    drop(service);
     world.close().await
 }
 

@@ -155,7 +155,8 @@ impl DispatchStore {
     }
 
     /// Asks for the checks that are due by the plan: each active target once in `interval`, at random around it. A
-    /// target whose sync was taken within the interval is seen to work. Gives how many were asked for.
+    /// target whose sync was taken within the interval is seen to work, and one whose circuit is open is checked when that
+    /// says. Gives how many were asked for.
     pub async fn plan_checks(&self, interval: Duration) -> Result<u64, sqlx::Error> {
         // Statements of their own, each in the order of the targets: whoever tells of failures locks these rows, too.
         let interval = interval.as_secs_f64();
@@ -195,8 +196,10 @@ impl DispatchStore {
                      due_at = CASE WHEN p.wanted THEN least(k.due_at, now()) ELSE k.due_at END
                  FROM (SELECT t.target_id, h.last_success_at,
                            coalesce(h.last_success_at > now() - make_interval(secs => $1), false) AS works,
-                           t.lifecycle = 'active' AND (h.health IS DISTINCT FROM 'healthy'
-                               OR coalesce(h.last_success_at <= now() - make_interval(secs => $1), true)) AS wanted
+                           t.lifecycle = 'active'
+                               AND NOT EXISTS (SELECT FROM dispatch_circuits c WHERE c.target_id = t.target_id AND c.opened > 0)
+                               AND (h.health IS DISTINCT FROM 'healthy'
+                                   OR coalesce(h.last_success_at <= now() - make_interval(secs => $1), true)) AS wanted
                        FROM dispatch_checks planned JOIN channel_targets t USING (target_id)
                        LEFT JOIN target_health h USING (target_id)
                        WHERE planned.next_at <= now() ORDER BY t.target_id FOR UPDATE OF planned) p

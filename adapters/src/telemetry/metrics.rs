@@ -21,8 +21,8 @@ impl MostTargets {
 /// What the tables and streams say; asked for every few seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
-    /// Listings with something to send, and the age of the oldest in seconds, by the class of their target: its health,
-    /// or `paused`.
+    /// Listings with something to send, and for how many seconds a channel has been behind at the most, by the class of their
+    /// target: its health, or `paused`.
     pub queues: BTreeMap<String, (u64, f64)>,
     /// The queues of the targets with the longest, by target.
     pub longest_queues: BTreeMap<String, u64>,
@@ -200,7 +200,8 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
             .with_callback(move |observer| of(&read(&gauges)).iter().for_each(|(n, of)| observer.observe(*n, of)))
             .build()
     };
-    measures("distribution.queue.age", "s", "How long the oldest sync has waited, by class of target", |gauges| {
+    let age = "How long channels have been behind at the most: since the first change that waits, by class of target";
+    measures("distribution.queue.age", "s", age, |gauges| {
         gauges.queues.iter().map(|(class, (_, age))| (*age, labels("target.class", class))).collect()
     });
     measures("distribution.lag.time", "s", "How long a reader of the journal has been behind", |gauges| {

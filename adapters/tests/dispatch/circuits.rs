@@ -56,6 +56,34 @@ async fn five_failures_in_a_row_of_all_dispatchers_close_the_lane_and_an_answer_
 }
 
 #[tokio::test]
+async fn the_plan_leaves_the_check_of_an_open_circuit_at_its_time_and_a_person_need_not_wait_for_it() {
+    let database = Database::new().await;
+    let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
+    let store = database.dispatcher();
+    let interval = Duration::from_secs(10);
+    let turn = "UPDATE dispatch_checks SET next_at = now() - interval '1 second'";
+    store.plan_checks(interval).await.unwrap();
+    // Four in a row are none that opens it: its turn is its turn.
+    pushes(&store, target, &[true; 4]).await;
+    database.run(turn).await;
+    assert_eq!(store.plan_checks(interval).await.unwrap(), 1);
+    database.run("UPDATE dispatch_checks SET due_at = 'infinity'").await;
+    pushes(&store, target, &[true]).await;
+    let due = "SELECT due_at::text FROM dispatch_checks";
+    let named: String = field(&database, due).await;
+    assert_ne!(named, "infinity");
+    database.run(turn).await;
+    assert_eq!(store.plan_checks(interval).await.unwrap(), 0);
+    assert_eq!(field::<String>(&database, due).await, named);
+    let turns = "SELECT count(*) FROM dispatch_checks WHERE next_at > now()";
+    assert_eq!(field::<i64>(&database, turns).await, 1, "its turn is over all the same");
+    assert!(store.take_checks(10, LONG).await.unwrap().is_empty());
+    store.ask_check(target, "ops@example.org").await.unwrap();
+    assert_eq!(store.take_checks(10, LONG).await.unwrap().len(), 1);
+    database.close().await;
+}
+
+#[tokio::test]
 async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     let database = Database::new().await;
     let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;

@@ -33,7 +33,8 @@ const COPIES: [(&str, &str); 9] = [
     (
         "queued",
         "SELECT m.n, a.listing_id, a.org_id, a.account_id, a.target_id, a.sync_id, a.ordinal, 0 AS tries, a.snapshot,
-             a.revision, a.needs, a.requested_at AS rank, a.requested_at AS due_at, a.requested_at, a.position
+             a.revision, a.needs, a.requested_at AS rank, a.requested_at AS due_at, a.requested_at,
+             a.behind_since, a.position
          FROM floor.made m JOIN outbound_audit a USING (sync_id)",
     ),
     ("listings", "SELECT m.n, l.listing_id FROM floor.made m JOIN channel_listings l USING (listing_id)"),

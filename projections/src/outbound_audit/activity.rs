@@ -11,7 +11,7 @@ use sqlx::{FromRow, PgConnection};
 use crate::column::column;
 use crate::error::Error;
 
-/// A sync is to be complete so soon after its request.
+/// A sync is to be complete so soon after the channel fell behind.
 const SOON: TimeDelta = TimeDelta::minutes(5);
 
 /// Org, account, minute in seconds since 1970.
@@ -57,16 +57,16 @@ impl Activity {
         self.at(event, event.recorded_at).requested += 1;
     }
 
-    /// A job ended that was asked for at `requested_at`.
+    /// A job ended, and the channel had been behind since `since`.
     pub(super) fn ended(
         &mut self,
         event: &Recorded,
         outcome: SyncOutcome,
-        requested_at: DateTime<Utc>,
+        since: DateTime<Utc>,
         at: DateTime<Utc>,
     ) {
         let minute = self.at(event, at);
-        let took = (at - requested_at).max(TimeDelta::zero());
+        let took = (at - since).max(TimeDelta::zero());
         match outcome {
             SyncOutcome::Pending => {}
             SyncOutcome::SkippedUnchanged => minute.skipped += 1,

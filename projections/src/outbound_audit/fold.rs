@@ -13,7 +13,7 @@ use domain::target::TargetEvent;
 use super::activity::Activity;
 use super::attempts::Call;
 use super::job::{Job, Standing};
-use crate::column::{integer, rejected_json};
+use crate::column::{bigint, integer, rejected_json};
 use crate::deleted_targets::DeletedTargets;
 use crate::working::Working;
 
@@ -57,7 +57,7 @@ impl<'a> Fold<'a> {
     fn listing(&mut self, event: &'a Recorded, what: &'a ListingEvent, deleted: &DeletedTargets) {
         match what {
             ListingEvent::SyncRequested { request, supersedes } => {
-                self.requested(event, request, deleted.before(event));
+                self.requested(event, request, *supersedes, deleted.before(event));
                 if let Some(old) = supersedes.filter(|old| *old != request.sync_id) {
                     self.superseded(event, old, request.sync_id);
                 }
@@ -98,14 +98,23 @@ impl<'a> Fold<'a> {
         }
     }
 
-    fn requested(&mut self, event: &'a Recorded, request: &'a SyncRequest, target_is_deleted: bool) {
+    fn requested(
+        &mut self,
+        event: &'a Recorded,
+        request: &'a SyncRequest,
+        supersedes: Option<SyncId>,
+        target_is_deleted: bool,
+    ) {
         self.activity.requested(event);
-        let job = if target_is_deleted {
+        let before = supersedes.and_then(|old| self.jobs.get(old.0));
+        let behind_since = before.map(|before| before.now.waits_since());
+        let mut job = if target_is_deleted {
             self.activity.ended(event, SyncOutcome::Cancelled, event.recorded_at, event.recorded_at);
             Job::ended(event, request, SyncOutcome::Cancelled, Some("the target had been deleted"))
         } else {
             Job::pending(event, request)
         };
+        job.now.behind_since = behind_since;
         self.jobs.put(request.sync_id.0, job);
     }
 
@@ -114,16 +123,16 @@ impl<'a> Fold<'a> {
             job.end(SyncOutcome::Superseded, event.recorded_at);
             job.superseded_by = Some(by.0);
             job.updated_position = event.position.0;
-            let requested_at = job.requested_at;
-            self.activity.ended(event, SyncOutcome::Superseded, requested_at, event.recorded_at);
+            let since = job.waits_since();
+            self.activity.ended(event, SyncOutcome::Superseded, since, event.recorded_at);
         }
     }
 
     fn cancelled(&mut self, event: &Recorded, sync_id: SyncId, reason: &str) {
         if let Some(job) = self.pending(sync_id) {
             job.cancel(event, reason);
-            let requested_at = job.requested_at;
-            self.activity.ended(event, SyncOutcome::Cancelled, requested_at, event.recorded_at);
+            let since = job.waits_since();
+            self.activity.ended(event, SyncOutcome::Cancelled, since, event.recorded_at);
         }
     }
 
@@ -133,7 +142,7 @@ impl<'a> Fold<'a> {
             |job| job.now.target_id == event.aggregate_id && job.now.is_pending(),
             |job| {
                 job.now.cancel(event, reason);
-                activity.ended(event, SyncOutcome::Cancelled, job.now.requested_at, event.recorded_at);
+                activity.ended(event, SyncOutcome::Cancelled, job.now.waits_since(), event.recorded_at);
             },
         );
     }
@@ -163,6 +172,9 @@ impl<'a> Fold<'a> {
             End::Deferred(due_at) if job.is_pending() => job.next_attempt_at = Some(*due_at),
             End::Failed(_) | End::Deferred(_) | End::Noted => {}
         }
+        if matches!(end, End::Succeeded(_)) {
+            self.came_through(attempt);
+        }
         self.add_calls(event, attempt, false);
     }
 
@@ -171,7 +183,28 @@ impl<'a> Fold<'a> {
             activity.ended_again(event, attempt.finished_at);
         }
         job.end(outcome, attempt.finished_at);
-        activity.ended(event, outcome, job.requested_at, attempt.finished_at);
+        activity.ended(event, outcome, job.waits_since(), attempt.finished_at);
+    }
+
+    /// The channel has got a job: those that took its place while it was under way count from the first of their own requests.
+    fn came_through(&mut self, attempt: &SyncAttempt) {
+        let (mut next, mut seen, mut since) = (Some(attempt.sync_id.0), 0, None);
+        while let Some(id) = next {
+            let Some(Job { now: job, .. }) = self.jobs.get(id) else { return };
+            if job.ordinal <= seen {
+                // Each was asked for after the one before it.
+                return;
+            }
+            (next, seen) = (job.superseded_by, job.ordinal);
+            if job.ordinal <= bigint(attempt.ordinal) {
+                continue;
+            }
+            let (requested_at, differs) = (job.requested_at, job.behind_since != since);
+            if differs && let Some(Job { now: job, .. }) = self.jobs.change(id) {
+                job.behind_since = since;
+            }
+            since = since.or(Some(requested_at));
+        }
     }
 
     fn late(&mut self, event: &'a Recorded, attempt: &'a SyncAttempt) {

@@ -7,7 +7,7 @@ use domain::recorded::Recorded;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::column::rejected_json;
+use crate::column::{bigint, rejected_json};
 use crate::deleted_targets::target_of;
 
 /// A job. `request` holds what never changes, and is there for a new job only.
@@ -21,6 +21,7 @@ pub(super) struct Job<'a> {
 pub(super) struct Standing {
     pub(super) sync_id: Uuid,
     pub(super) target_id: Uuid,
+    pub(super) ordinal: i64,
     pub(super) outcome: String,
     pub(super) class: Option<String>,
     pub(super) attempts: i32,
@@ -29,6 +30,8 @@ pub(super) struct Standing {
     pub(super) detail: Option<String>,
     pub(super) superseded_by: Option<Uuid>,
     pub(super) requested_at: DateTime<Utc>,
+    /// Since when the channel had been behind; `None` is since its own request.
+    pub(super) behind_since: Option<DateTime<Utc>>,
     pub(super) first_attempt_at: Option<DateTime<Utc>>,
     pub(super) next_attempt_at: Option<DateTime<Utc>>,
     pub(super) finished_at: Option<DateTime<Utc>>,
@@ -41,6 +44,7 @@ impl<'a> Job<'a> {
         let now = Standing {
             sync_id: request.sync_id.0,
             target_id: target_of(event),
+            ordinal: bigint(request.ordinal),
             outcome: SyncOutcome::Pending.as_str().to_owned(),
             class: None,
             attempts: 0,
@@ -48,6 +52,7 @@ impl<'a> Job<'a> {
             detail: None,
             superseded_by: None,
             requested_at: event.recorded_at,
+            behind_since: None,
             first_attempt_at: None,
             next_attempt_at: None,
             finished_at: None,
@@ -73,6 +78,11 @@ impl<'a> Job<'a> {
 impl Standing {
     pub(super) fn is_pending(&self) -> bool {
         self.outcome == SyncOutcome::Pending.as_str()
+    }
+
+    /// Since when the channel had been behind.
+    pub(super) fn waits_since(&self) -> DateTime<Utc> {
+        self.behind_since.unwrap_or(self.requested_at)
     }
 
     pub(super) fn end(&mut self, outcome: SyncOutcome, at: DateTime<Utc>) {

@@ -53,9 +53,14 @@ impl Fold {
     fn listing(&mut self, event: &Recorded, what: &ListingEvent, deleted: &DeletedTargets) {
         match what {
             ListingEvent::SyncRequested { request, .. } if !deleted.before(event) => self.requested(event, request),
-            ListingEvent::SyncAccepted { attempt }
-            | ListingEvent::SyncFoundUnchanged { attempt }
-            | ListingEvent::SyncFailed { attempt, .. } => {
+            ListingEvent::SyncAccepted { attempt } | ListingEvent::SyncFoundUnchanged { attempt } => {
+                if self.is_queued(event, attempt) {
+                    self.queue.remove(event.aggregate_id);
+                } else {
+                    self.came_through(event, attempt);
+                }
+            }
+            ListingEvent::SyncFailed { attempt, .. } => {
                 if self.is_queued(event, attempt) {
                     self.queue.remove(event.aggregate_id);
                 }
@@ -82,11 +87,13 @@ impl Fold {
     }
 
     /// Invariant: latest wins. A change that supersedes keeps the place of the one before it, so that a unit which
-    /// changes all the time is not overtaken for ever.
+    /// changes all the time is not overtaken for ever. It keeps its clock, too: the channel has been behind since then.
     fn requested(&mut self, event: &Recorded, request: &SyncRequest) {
         let patience_s = request.needs.iter().min().map_or(Section::Availability.patience_s(), |s| s.patience_s());
         let own_rank = event.recorded_at + TimeDelta::seconds(patience_s);
-        let rank = self.queue.get(event.aggregate_id).map_or(own_rank, |before| before.rank.min(own_rank));
+        let before = self.queue.get(event.aggregate_id);
+        let rank = before.map_or(own_rank, |before| before.rank.min(own_rank));
+        let behind_since = before.map(QueueRow::waits_since);
         let row = QueueRow {
             listing_id: event.aggregate_id,
             org_id: event.metadata.org_id.to_string(),
@@ -101,9 +108,22 @@ impl Fold {
             rank,
             due_at: event.recorded_at,
             requested_at: event.recorded_at,
+            behind_since,
             position: event.position.0,
         };
         self.queue.put(event.aggregate_id, row);
+    }
+
+    /// The channel has got a job of before, so what it is behind of came after that one. When several came, the first of them
+    /// is known no more, but it came after the attempt had begun.
+    fn came_through(&mut self, event: &Recorded, attempt: &SyncAttempt) {
+        let (id, ordinal) = (event.aggregate_id, bigint(attempt.ordinal));
+        let Some(row) = self.queue.get(id).filter(|row| row.ordinal > ordinal) else { return };
+        let since = row.waits_since().max(attempt.started_at).min(row.requested_at);
+        let behind_since = (row.ordinal - ordinal > 1).then_some(since);
+        if let Some(row) = self.queue.change(id) {
+            row.behind_since = behind_since;
+        }
     }
 
     fn is_queued(&self, event: &Recorded, attempt: &SyncAttempt) -> bool {

@@ -29,36 +29,45 @@ pub(super) struct QueueRow {
     pub(super) rank: DateTime<Utc>,
     pub(super) due_at: DateTime<Utc>,
     pub(super) requested_at: DateTime<Utc>,
+    /// Since when the channel has been behind; `None` is since its own request.
+    pub(super) behind_since: Option<DateTime<Utc>>,
     pub(super) position: i64,
+}
+
+impl QueueRow {
+    /// Since when the channel has been behind.
+    pub(super) fn waits_since(&self) -> DateTime<Utc> {
+        self.behind_since.unwrap_or(self.requested_at)
+    }
 }
 
 const LOAD: &str = "
 SELECT listing_id, org_id, account_id, target_id, sync_id, ordinal, tries, snapshot, revision,
-    array_to_string(needs, ',') AS needs, rank, due_at, requested_at, position
+    array_to_string(needs, ',') AS needs, rank, due_at, requested_at, behind_since, position
 FROM sync_queue WHERE listing_id = ANY($1)";
 
 const LOAD_OF_TARGETS: &str = "
 SELECT listing_id, org_id, account_id, target_id, sync_id, ordinal, tries, snapshot, revision,
-    array_to_string(needs, ',') AS needs, rank, due_at, requested_at, position
+    array_to_string(needs, ',') AS needs, rank, due_at, requested_at, behind_since, position
 FROM sync_queue WHERE target_id = ANY($1)";
 
 const STORE: &str = "
 INSERT INTO sync_queue (
     listing_id, org_id, account_id, target_id, sync_id, ordinal, tries, snapshot, revision, needs, rank, due_at,
-    requested_at, position)
+    requested_at, behind_since, position)
 SELECT listing_id, org_id, account_id, target_id, sync_id, ordinal, tries, snapshot, revision,
-    string_to_array(needs, ','), rank, due_at, requested_at, position
+    string_to_array(needs, ','), rank, due_at, requested_at, behind_since, position
 FROM UNNEST(
     $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::int[], $8::bytea[], $9::bigint[],
-    $10::text[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::bigint[])
+    $10::text[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::bigint[])
 AS rows (
     listing_id, org_id, account_id, target_id, sync_id, ordinal, tries, snapshot, revision, needs, rank, due_at,
-    requested_at, position)
+    requested_at, behind_since, position)
 ON CONFLICT (listing_id) DO UPDATE SET
     org_id = EXCLUDED.org_id, account_id = EXCLUDED.account_id, sync_id = EXCLUDED.sync_id,
     ordinal = EXCLUDED.ordinal, tries = EXCLUDED.tries, snapshot = EXCLUDED.snapshot, revision = EXCLUDED.revision,
     needs = EXCLUDED.needs, rank = EXCLUDED.rank, due_at = EXCLUDED.due_at, requested_at = EXCLUDED.requested_at,
-    position = EXCLUDED.position";
+    behind_since = EXCLUDED.behind_since, position = EXCLUDED.position";
 
 const DELETE: &str = "DELETE FROM sync_queue WHERE listing_id = ANY($1)";
 
@@ -107,6 +116,7 @@ pub(super) async fn store(connection: &mut PgConnection, rows: &[QueueRow]) -> R
         .bind(column(rows, |row| row.rank))
         .bind(column(rows, |row| row.due_at))
         .bind(column(rows, |row| row.requested_at))
+        .bind(column(rows, |row| row.behind_since))
         .bind(column(rows, |row| row.position))
         .execute(connection)
         .await?;

@@ -43,8 +43,8 @@ async fn counts_requests_ends_times_and_calls() {
         assert_eq!(sums(&scene, &columns).await, [4, 1, 1, 1, 1, 2, 1]);
         // Two calls for each of the seven attempts, of which five failed.
         assert_eq!(sums(&scene, &["calls", "call_errors"]).await, [14, 10]);
-        // The first was accepted 0.8 s after its request, the one that failed ended 5.8 s after its own.
-        assert_eq!(sums(&scene, &["total_ms", "longest_ms"]).await, [6_600, 5_800]);
+        // The first was accepted 0.8 s after its request, the one that failed ended 6.8 s after that of the one whose place it took.
+        assert_eq!(sums(&scene, &["total_ms", "longest_ms"]).await, [7_600, 6_800]);
     })
     .await;
 }
@@ -74,6 +74,45 @@ async fn a_sync_that_takes_long_is_not_within_five_minutes() {
         .await
         .unwrap();
         assert_eq!(minutes, ["08:00 1 0", "08:06 0 1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_that_supersedes_counts_from_the_first_one_that_the_channel_has_not_got() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        let (target, unit) = (target(1), unit(1));
+        scene.story.create_target(target);
+        scene.story.link(target, &unit);
+        // Each a second after the one before.
+        for revision in 1..=400 {
+            scene.story.request(target, &unit, Cause::UnitChanged, revision);
+        }
+        scene.story.end(target, &unit, Some(OutcomeClass::Accepted));
+        scene.play().await;
+        assert_eq!(sums(&scene, &["superseded", "accepted", "within_5_min"]).await, [399, 1, 0]);
+        assert_eq!(sums(&scene, &["total_ms", "longest_ms"]).await, [399_800, 399_800]);
+
+        // An attempt that comes through after its job was superseded: what was asked for since counts from there.
+        scene.story.request(target, &unit, Cause::UnitChanged, 401);
+        let under_way = scene.story.pending(target, &unit).unwrap();
+        for revision in 402..=800 {
+            scene.story.request(target, &unit, Cause::UnitChanged, revision);
+        }
+        let report = scene.story.report(under_way, Some(OutcomeClass::Accepted), 1);
+        scene.story.request(target, &unit, Cause::UnitChanged, 801);
+        scene.story.command_listing(target, &unit, ListingCommand::RecordOutcome(report));
+        scene.play().await;
+        assert_eq!(sums(&scene, &["accepted", "within_5_min"]).await, [2, 0]);
+        scene.story.end(target, &unit, Some(OutcomeClass::Accepted));
+        scene.play().await;
+        assert_eq!(sums(&scene, &["accepted", "within_5_min"]).await, [3, 0], "402 was asked for 400 s before");
+
+        scene.story.request(target, &unit, Cause::UnitChanged, 802);
+        scene.story.end(target, &unit, Some(OutcomeClass::Accepted));
+        scene.play().await;
+        assert_eq!(sums(&scene, &["accepted", "within_5_min"]).await, [4, 1]);
     })
     .await;
 }

@@ -50,6 +50,54 @@ async fn a_change_that_supersedes_keeps_the_better_place() {
     .await;
 }
 
+async fn behind_since(scene: &Scene, table: &str, key: &str, id: impl ToString) -> Option<String> {
+    scene.field(table, key, id, "extract(epoch FROM behind_since)::bigint").await
+}
+
+/// The audit knows every job, and tells exactly; the queue, which has the last one alone, tells from when on it can be at the earliest.
+#[tokio::test]
+async fn a_change_that_supersedes_keeps_the_clock_until_the_channel_has_got_something() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        photos_wanted(&mut scene);
+        let (target, unit) = (target(1), unit(1));
+        let first = scene.story.pending(target, &unit).unwrap();
+        let ask = |scene: &mut Scene, revision| {
+            let images = sections(&[Section::Images], revision);
+            scene.story.request_sections(target, &unit, Cause::UnitChanged, revision, images);
+        };
+        let told = async |scene: &Scene| {
+            let (last, ..) = scene.story.pending(target, &unit).unwrap();
+            let queued = behind_since(scene, "sync_queue", "listing_id", listing_id(target, &unit)).await;
+            (queued, behind_since(scene, "outbound_audit", "sync_id", last).await)
+        };
+        let both = |seconds: &str| (Some(seconds.to_owned()), Some(seconds.to_owned()));
+        scene.play().await;
+        assert_eq!(told(&scene).await, (None, None), "since its own request");
+        ask(&mut scene, 2);
+        scene.play().await;
+        assert_eq!(told(&scene).await, both("1800000002"));
+        scene.story.end(target, &unit, Some(OutcomeClass::Transient));
+        ask(&mut scene, 3);
+        scene.play().await;
+        assert_eq!(told(&scene).await, both("1800000002"), "a failure ends nothing");
+
+        // An attempt at the first one comes through, which was superseded twice, and then one at the last but one.
+        let report = scene.story.report(first, Some(OutcomeClass::Accepted), 1);
+        scene.story.command_listing(target, &unit, ListingCommand::RecordOutcome(report));
+        scene.play().await;
+        assert_eq!(told(&scene).await, (Some("1800000005".to_owned()), Some("1800000003".to_owned())));
+        let third = scene.story.pending(target, &unit).unwrap();
+        ask(&mut scene, 4);
+        scene.play().await;
+        let report = scene.story.report(third, Some(OutcomeClass::Accepted), 1);
+        scene.story.command_listing(target, &unit, ListingCommand::RecordOutcome(report));
+        scene.play().await;
+        assert_eq!(told(&scene).await, (None, None), "since its own request again");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_deferred_job_waits_and_an_ended_one_goes() {
     in_database(|pool| async move {

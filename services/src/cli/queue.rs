@@ -15,11 +15,12 @@ use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::span::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{BY_ROW, FREE, HELD, PAUSED, WAITING, channel_pauses, status};
+use crate::views::queue::{BEHIND_SINCE, BY_ROW, FREE, HELD, PAUSED, WAITING, channel_pauses, status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
-    tried again at its time), paused by the channel (it answered 429), or what holds it.\n\n\
+    tried again at its time), paused by the channel (it answered 429), or what holds it. OLDEST and WAITS count from the \
+    first change that the channel has not got.\n\n\
     Example:\n  watch -n 2 distribution queue --limit 10")]
 pub(super) struct QueueArgs {
     /// Of one target only
@@ -47,6 +48,8 @@ struct TargetQueue {
     /// When the target is checked next, where somebody asked for it.
     check_at: Option<DateTime<Utc>>,
     oldest_requested_at: DateTime<Utc>,
+    /// Since when the channel has been behind for any of its listings.
+    behind_since: DateTime<Utc>,
 }
 
 #[derive(Debug, FromRow, Serialize)]
@@ -67,6 +70,8 @@ struct Work {
     paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
     requested_at: DateTime<Utc>,
+    /// When the first request was made that the channel has not got: a sync that takes another's place waits since then.
+    behind_since: DateTime<Utc>,
     due_at: DateTime<Utc>,
 }
 
@@ -79,7 +84,7 @@ fn targets() -> String {
             {HELD},
             p.paused_scope, p.paused_until,
             CASE WHEN isfinite(k.due_at) THEN k.due_at END AS check_at,
-            min(q.requested_at) AS oldest_requested_at
+            min(q.requested_at) AS oldest_requested_at, min({BEHIND_SINCE}) AS behind_since
          FROM sync_queue AS q
          LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
          LEFT JOIN rate_scopes AS r ON r.scope = 'target:' || q.target_id
@@ -90,7 +95,7 @@ fn targets() -> String {
          WHERE $1::uuid IS NULL OR q.target_id = $1
          GROUP BY q.target_id, t.name, t.lifecycle, t.health, o.target_id, k.due_at, r.scope, r.requests,
             p.paused_scope, p.paused_until
-         ORDER BY min(q.requested_at)",
+         ORDER BY behind_since",
         channel_pauses()
     )
 }
@@ -98,7 +103,8 @@ fn targets() -> String {
 fn work() -> String {
     format!(
         "SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {NEXT}, {BY_ROW}, p.paused_scope, p.paused_until, q.requested_at, q.due_at
+            q.tries, {NEXT}, {BY_ROW}, p.paused_scope, p.paused_until, q.requested_at,
+            {BEHIND_SINCE} AS behind_since, q.due_at
          FROM {WAITING} LEFT JOIN ({}) AS p ON p.target_id = q.target_id WHERE $1::uuid IS NULL OR q.target_id = $1
          ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2",
         channel_pauses()
@@ -151,7 +157,7 @@ impl TargetQueue {
             text(self.due),
             text(self.under_way),
             text(self.slots.map_or_else(|| "-".to_owned(), |slots| format!("{}/{slots}", self.slots_in_use))),
-            text(since(self.oldest_requested_at, now)),
+            text(since(self.behind_since, now)),
             optional(self.held(now).or_else(|| self.paused())),
         ]
     }
@@ -192,7 +198,7 @@ impl Work {
             text(attempts::words(self.attempt)),
             state(&self.status),
             text(self.due_in(now)),
-            text(since(self.requested_at, now)),
+            text(since(self.behind_since, now)),
         ]
     }
 }

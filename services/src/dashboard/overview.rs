@@ -111,10 +111,12 @@ impl QueueDepth {
 }
 
 /// Counted up to a bound: how many more there are than that makes no difference to anybody. Those that are due first are
-/// counted, so that the oldest is among them unless it was put off.
+/// counted, so that the oldest is among them unless it was put off, or is due anew by a later change.
 const QUEUE: &str = "
-SELECT count(*) AS count, min(requested_at) AS oldest
-FROM (SELECT requested_at FROM sync_queue WHERE org_id = $1 ORDER BY due_at LIMIT $2) AS q";
+SELECT count(*) AS count, min(behind_since) AS oldest
+FROM (
+    SELECT coalesce(behind_since, requested_at) AS behind_since FROM sync_queue WHERE org_id = $1 ORDER BY due_at LIMIT $2
+) AS q";
 
 async fn queue(reader: &mut PgConnection, by: &By) -> Result<QueueDepth, sqlx::Error> {
     sqlx::query_as(QUEUE).bind(by.caller.org_id.as_str()).bind(COUNTED).fetch_one(reader).await

@@ -127,7 +127,7 @@ pub(super) fn show(
             line("calls", "--quiet", |step| Some(count(step.calls))),
             line("answered with 429", "--warn", |step| Some(count(step.throttled))),
         ]))
-        (plot("duration", "From request to end", Unit::SECONDS, minutes, &[
+        (plot("duration", "From the first change to the end", Unit::SECONDS, minutes, &[
             line("mean", "--accent", |step| tenths(step.total_ms, step.finished * 1_000)),
             line("longest", "--quiet", |step| tenths(step.longest_ms, i64::from(step.finished > 0) * 1_000)),
         ]))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapters::dispatch::{Claims, DispatchStore, RoundRequest, ScopeLimit, Settlement};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::call::CallPurpose;
+use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
 use domain::ids::TargetId;
 use domain::port::{NoSlot, Permit, SyncHost, ThrottledScope};
@@ -79,6 +79,11 @@ impl<'a> Visitor<'a> {
     pub async fn settle(&self) -> Result<(), sqlx::Error> {
         let told = std::mem::take(&mut *self.told.lock().expect("nobody panics while holding this lock"));
         if told.is_empty() { Ok(()) } else { self.store.settle(&told).await }
+    }
+
+    /// Writes down that these calls were made, for whoever asks what others waited for.
+    pub async fn note(&self, calls: &[CallRecord]) -> Result<(), sqlx::Error> {
+        self.store.note_drift_calls(self.target, calls).await
     }
 
     /// One look: a slot, or `None` where there is none now.

@@ -25,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Targets by class, which is their health, or what holds them where they are not active.
 const QUEUES: &str = "
 WITH queued AS (
-    SELECT target_id, count(*) AS depth, min(requested_at) AS oldest FROM sync_queue GROUP BY target_id
+    SELECT target_id, count(*) AS depth, min(coalesce(behind_since, requested_at)) AS oldest
+    FROM sync_queue GROUP BY target_id
 )
 SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, sum(q.depth)::bigint AS depth,
     extract(epoch FROM greatest(now() - min(q.oldest), interval '0'))::float8 AS age_s

@@ -38,9 +38,10 @@ pub struct Activity {
     pub ended_again: i64,
     /// Accepted or failed.
     pub finished: i64,
-    /// Accepted within five minutes of the request.
+    /// Accepted, and the channel had been behind for five minutes at most.
     pub within_5_min: i64,
-    /// From request to end, of the finished ones together, in milliseconds.
+    /// For how long the channel had been behind at the end, of the finished ones together, in milliseconds: since the first request
+    /// that it had not got.
     pub total_ms: i64,
     /// The longest of them.
     pub longest_ms: i64,

@@ -36,6 +36,7 @@ use crate::views::older_state::OlderState;
 use history::{History, SyncStory};
 use now::Waiting;
 
+pub use crowd::OtherCalls;
 pub use held::Held;
 pub use next::Next;
 pub use rules::{Rule, WaitedAgain};

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// How long single checks are kept, and the calls of looks for drift.
+pub const KEPT_FOR: Duration = Duration::from_secs(3 * 24 * 3_600);
+
 /// How a target answers now.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the columns of the read model")]

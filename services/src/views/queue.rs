@@ -25,6 +25,10 @@ LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND
 
 /// It is due, and calls of its account, or of the address that they leave from, wait until a time: the channel answered 429.
 pub const PAUSED: &str = "paused by the channel";
+/// Since when the channel has been behind for a row `q` of `sync_queue`: since the first request that it has not got, as a sync that
+/// takes the place of another keeps that one's clock.
+pub const BEHIND_SINCE: &str = "coalesce(q.behind_since, q.requested_at)";
+
 
 /// What [`status`] says.
 pub const STATUSES: [&str; 8] =

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::activity::{self, Activity, Span};
 use super::behind;
+use super::queue::BEHIND_SINCE;
 
 /// What a level is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -230,7 +231,7 @@ fn further(of_one: bool) -> String {
              (SELECT count(*) FROM (
                  SELECT FROM sync_queue q JOIN channel_listings l USING (listing_id)
                      JOIN channel_targets t ON t.target_id = q.target_id
-                 WHERE q.requested_at < now() - interval '5 minutes' AND l.state = 'active' AND t.lifecycle = 'active'
+                 WHERE {BEHIND_SINCE} < now() - interval '5 minutes' AND l.state = 'active' AND t.lifecycle = 'active'
                      AND {of_queue} LIMIT $4) AS late) AS overdue,
              (SELECT count(*) FROM newest) AS jobs,
              (SELECT count(*) FROM newest n

@@ -27,7 +27,8 @@ fn a_target_comes_whole() {
     for (field, value) in wanted.as_object().unwrap() {
         assert_eq!(&shown[field], value, "{field}");
     }
-    assert_eq!(shown["queue"], json!({ "waiting": 0, "due": 0, "under_way": 0, "oldest_requested_at": null }));
+    let queue = json!({ "waiting": 0, "due": 0, "under_way": 0, "oldest_requested_at": null, "behind_since": null });
+    assert_eq!(shown["queue"], queue);
     assert_eq!(shown["windows"], json!([]));
     let text = world.run(&["target", "show", id]).ok().stdout;
     assert!(text.contains("limit          12/10s") && text.contains(id), "{text}");

@@ -154,8 +154,11 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
     let service = world.serve("")?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
-    world.link(target, &["villa-000".to_owned()]).await?;
+    let listings = world.link(target, &["villa-000".to_owned()]).await?;
     world.drained(Duration::from_secs(30)).await?;
+    let publisher = Api::of(&service).await?.as_caller(&world, ORG, None, "channel-publisher")?;
+    let drift = format!("/api/channels/listings/{}/drift", listings[0]);
+    publisher.send(Method::POST, &drift, &[], None).await?.expect(200)?;
     assert!(services::views::health::check_now(&world.pool, target, "tester").await?.is_some());
     let caller = |org: &str, accounts: Accounts| {
         anyhow::Ok(Caller {
@@ -179,6 +182,7 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
         "target_health",
         "sync_activity",
         "health_checks",
+        "drift_calls",
     ];
     for table in tables {
         // No filter at all, as a handler might forget it.

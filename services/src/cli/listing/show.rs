@@ -32,10 +32,14 @@ struct Shown {
 struct Queued {
     tries: i32,
     requested_at: DateTime<Utc>,
+    /// When the first request was made that the channel has not got.
+    behind_since: DateTime<Utc>,
     due_at: DateTime<Utc>,
 }
 
-const QUEUED: &str = "SELECT tries, requested_at, due_at FROM sync_queue WHERE listing_id = $1";
+const QUEUED: &str = "
+SELECT tries, requested_at, coalesce(behind_since, requested_at) AS behind_since, due_at
+FROM sync_queue WHERE listing_id = $1";
 
 async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result<Shown> {
     let syncing = session.syncing(pool);
@@ -174,6 +178,7 @@ fn pending(shown: &Shown) -> Vec<(&'static str, String)> {
         ("pending snapshot", pending.snapshot.to_string()),
         ("pending needs", needs.join(", ")),
         ("burned attempts", pending.attempts.to_string()),
+        ("behind since", shown.queue.as_ref().map(|queued| moment(queued.behind_since)).unwrap_or_default()),
         ("due", shown.queue.as_ref().map(|queued| moment(queued.due_at)).unwrap_or_default()),
     ]
 }

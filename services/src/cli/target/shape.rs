@@ -51,12 +51,14 @@ pub(super) struct Queue {
     pub(super) waiting: i64,
     pub(super) due: i64,
     pub(super) under_way: i64,
-    pub(super) oldest_requested_at: Option<DateTime<Utc>>,
+    oldest_requested_at: Option<DateTime<Utc>>,
+    /// Since when the channel has been behind for any of its listings.
+    pub(super) behind_since: Option<DateTime<Utc>>,
 }
 
 const KNOWN: &str = "
 SELECT t.lifecycle_reason, t.created_by, t.created_at, t.updated_at, l.active, l.paused, l.target_deleted, l.unlinked,
-    q.waiting, q.due, q.under_way, q.oldest_requested_at
+    q.waiting, q.due, q.under_way, q.oldest_requested_at, q.behind_since
 FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (target_id, place)
 LEFT JOIN channel_targets AS t ON t.target_id = wanted.target_id
 CROSS JOIN LATERAL (
@@ -68,7 +70,8 @@ CROSS JOIN LATERAL (
 ) AS l
 CROSS JOIN LATERAL (
     SELECT count(*) AS waiting, count(*) FILTER (WHERE s.due_at <= now()) AS due,
-        count(d.listing_id) AS under_way, min(s.requested_at) AS oldest_requested_at
+        count(d.listing_id) AS under_way, min(s.requested_at) AS oldest_requested_at,
+        min(coalesce(s.behind_since, s.requested_at)) AS behind_since
     FROM sync_queue AS s
     LEFT JOIN dispatch_leases AS d ON d.listing_id = s.listing_id AND NOT d.done AND d.lease_until > now()
     WHERE s.target_id = wanted.target_id

@@ -60,7 +60,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("last error", health.and_then(|h| h.last_error.clone()).unwrap_or_default()),
         ("listings", counts(listings)),
         ("queue", format!("{} waiting, {} due, {} under way", queue.waiting, queue.due, queue.under_way)),
-        ("oldest", optional_moment(queue.oldest_requested_at)),
+        ("oldest", optional_moment(queue.behind_since)),
     ])?;
     if shown.windows.is_empty() {
         return Ok(());

@@ -39,7 +39,9 @@ impl Waiting {
 }
 
 const COUNT: &str = "
-SELECT count(*), min(requested_at) FROM (SELECT requested_at FROM sync_queue WHERE target_id = $1 LIMIT $2) AS q";
+SELECT count(*), min(behind_since) FROM (
+    SELECT coalesce(behind_since, requested_at) AS behind_since FROM sync_queue WHERE target_id = $1 LIMIT $2
+) AS q";
 
 /// How much waits, and what is due first. `paused_until` is the end of the channel's pause, where there is one.
 pub(super) async fn queue(

@@ -1,11 +1,33 @@
-//! How a window stood while something waited, as the recorded calls tell, by the limits that were in force then.
+//! How a window stood while something waited, as the recorded calls tell, by the limits that were in force then: those of syncs, and
+//! as far as they are kept those of health checks and of looks for drift.
 
 use chrono::{DateTime, Utc};
 use domain::window::RateLimit;
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
+use utoipa::ToSchema;
 
 use super::limits::Limits;
 use super::waits::Span;
+use crate::views::health::KEPT_FOR;
+
+/// Calls of no sync among those that held slots of a window during a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OtherCalls {
+    /// Of health checks.
+    pub checks: i64,
+    /// Of looks for drift.
+    pub drift: i64,
+    /// Those of that time are known: they are kept for three days.
+    pub known: bool,
+}
+
+impl OtherCalls {
+    /// None, in a wait that began then.
+    pub(super) fn none(from: DateTime<Utc>) -> Self {
+        Self { checks: 0, drift: 0, known: !(Utc::now() - from).to_std().is_ok_and(|age| age > KEPT_FOR) }
+    }
+}
 
 /// What calls left of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +38,8 @@ pub(super) struct Crowd {
     pub full_ms: i64,
     /// The limit under which they did for longest, or else the last one of the time.
     pub limit: RateLimit,
+    /// Those of them that were no sync's.
+    pub others: OtherCalls,
 }
 
 /// Positions around a wait among which its calls are looked for.
@@ -29,16 +53,26 @@ pub(super) fn nearby((first, last): (i64, i64)) -> (i64, i64) {
 }
 
 /// A call holds a slot from its start until a window and a margin after its end, by the limit at its end; the slots are full
-/// where as many are held as the limit of that moment admits.
+/// where as many are held as the limit of that moment admits. Of a check the last call is known, which is the only one unless it
+/// had to get a token first; neither that nor a call of a look takes a minute.
 const CROWD: &str = "
 WITH limits AS (SELECT * FROM unnest($3::timestamptz[], $4::bigint[], $5::float8[]) AS l (since, requests, rest_s)),
+known AS (SELECT $6::timestamptz - make_interval(secs => max(rest_s)) AS since FROM limits),
 calls AS (
-    SELECT started_at, started_at + make_interval(secs => duration_ms / 1000.0) AS ended_at FROM outbound_attempts
-    WHERE org_id = $1 AND target_id = ANY ($2) AND position BETWEEN $8 AND $9 AND started_at < $7),
+    SELECT 'sync' AS made_for, started_at, started_at + make_interval(secs => duration_ms / 1000.0) AS ended_at
+    FROM outbound_attempts WHERE org_id = $1 AND target_id = ANY ($2) AND position BETWEEN $8 AND $9
+    UNION ALL
+    SELECT 'check', at - make_interval(secs => latency_ms / 1000.0), at
+    FROM health_checks WHERE org_id = $1 AND target_id = ANY ($2) AND latency_ms IS NOT NULL
+        AND at > (SELECT since FROM known) AND at < $7::timestamptz + interval '1 minute'
+    UNION ALL
+    SELECT 'drift', started_at, ended_at
+    FROM drift_calls WHERE org_id = $1 AND target_id = ANY ($2)
+        AND started_at > (SELECT since FROM known) - interval '1 minute' AND started_at < $7),
 held AS (
-    SELECT greatest(started_at, $6) AS taken_at, least(ended_at + make_interval(secs => l.rest_s), $7) AS free_at
+    SELECT made_for, greatest(started_at, $6) AS taken_at, least(ended_at + make_interval(secs => l.rest_s), $7) AS free_at
     FROM calls CROSS JOIN LATERAL (SELECT rest_s FROM limits WHERE since <= ended_at ORDER BY since DESC LIMIT 1) AS l
-    WHERE ended_at + make_interval(secs => l.rest_s) > $6),
+    WHERE started_at < $7 AND ended_at + make_interval(secs => l.rest_s) > $6),
 steps AS (
     SELECT taken_at AS at, 1 AS step FROM held UNION ALL SELECT free_at, -1 FROM held
     UNION ALL SELECT greatest(since, $6), 0 FROM limits WHERE since < $7),
@@ -47,7 +81,9 @@ counted AS (
         lead(at) OVER (ORDER BY at, step) - at AS span
     FROM steps)
 SELECT l.since, coalesce(max(taken), 0)::bigint AS most,
-    coalesce(1000 * sum(extract(epoch FROM span)) FILTER (WHERE taken >= l.requests), 0)::bigint AS full_ms
+    coalesce(1000 * sum(extract(epoch FROM span)) FILTER (WHERE taken >= l.requests), 0)::bigint AS full_ms,
+    (SELECT count(*) FROM held WHERE made_for = 'check') AS checks,
+    (SELECT count(*) FROM held WHERE made_for = 'drift') AS drift
 FROM counted CROSS JOIN LATERAL (SELECT since, requests FROM limits WHERE since <= at ORDER BY since DESC LIMIT 1) AS l
 GROUP BY l.since ORDER BY l.since";
 
@@ -56,6 +92,8 @@ struct UnderLimit {
     since: DateTime<Utc>,
     most: i64,
     full_ms: i64,
+    checks: i64,
+    drift: i64,
 }
 
 /// How the calls under these limits stood in a time; `None` where there was no limit then. The positions are those around it in the
@@ -78,5 +116,6 @@ pub(super) async fn crowd(
     let Some(told) = rows.iter().max_by_key(|row| row.full_ms) else { return Ok(None) };
     let limit = limits.changes.iter().find(|(since, _)| *since == told.since).and_then(|(_, limit)| *limit);
     let full_ms: i64 = rows.iter().map(|row| row.full_ms).sum();
-    Ok(limit.map(|limit| Crowd { most: told.most, full_ms, limit }))
+    let others = OtherCalls { checks: told.checks, drift: told.drift, ..OtherCalls::none(from) };
+    Ok(limit.map(|limit| Crowd { most: told.most, full_ms, limit, others }))
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::crowd::OtherCalls;
 use super::held::{Held, HeldBy, covered};
 use super::history::SyncStory;
 use super::sync::ExplainedSync;
@@ -54,6 +55,8 @@ pub enum Rule {
         window: u32,
         /// How long the window was, in milliseconds.
         window_ms: u32,
+        /// Those of the calls that were no sync's.
+        other_calls: OtherCalls,
         /// How the window of the account at the channel stood; `null` where it has no limit.
         account: Option<AccountWindow>,
     },
@@ -132,6 +135,8 @@ pub struct WaitedAgain {
     pub window: u32,
     /// How long the window was, in milliseconds.
     pub window_ms: u32,
+    /// Those of the calls that were no sync's.
+    pub other_calls: OtherCalls,
     /// How the window of the account at the channel stood; `null` where it has no limit.
     pub account: Option<AccountWindow>,
 }
@@ -151,6 +156,7 @@ fn again(AgainFor { wait, crowds, token_ms }: &AgainFor, held: &[Held]) -> Rule 
         full_ms: crowd.full_ms,
         window: crowd.limit.requests(),
         window_ms: crowd.limit.window_ms(),
+        other_calls: crowd.others,
         account: *account,
     })
 }
@@ -178,7 +184,18 @@ pub(super) fn rules(
         let (held_ms, circuit_known) = (held.first_ms, held.circuit_known);
         let (calls_before, full_ms) = (target.most, target.full_ms);
         let (window, window_ms) = (target.limit.requests(), target.limit.window_ms());
-        rules.push(Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, account });
+        let other_calls = target.others;
+        rules.push(Rule::Waited {
+            ms,
+            held_ms,
+            circuit_known,
+            calls_before,
+            full_ms,
+            window,
+            window_ms,
+            other_calls,
+            account,
+        });
     }
     rules.extend(waited.again.iter().map(|waited| again(waited, &held.held)));
     rules.extend(held.held.into_iter().map(Rule::Held));

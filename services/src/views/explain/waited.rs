@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::Unexplained;
-use super::crowd::{Crowd, crowd};
+use super::crowd::{Crowd, OtherCalls, crowd};
 use super::held::covered;
 use super::history::SyncStory;
 use super::limits::{Limits, sharing};
@@ -25,12 +25,14 @@ pub struct AccountWindow {
     pub window: u32,
     /// How long it was, in milliseconds.
     pub window_ms: u32,
+    /// Those of the calls that were no sync's.
+    pub other_calls: OtherCalls,
 }
 
 impl From<Crowd> for AccountWindow {
     fn from(crowd: Crowd) -> Self {
         let (window, window_ms) = (crowd.limit.requests(), crowd.limit.window_ms());
-        Self { calls_before: crowd.most, full_ms: crowd.full_ms, window, window_ms }
+        Self { calls_before: crowd.most, full_ms: crowd.full_ms, window, window_ms, other_calls: crowd.others }
     }
 }
 
@@ -73,7 +75,8 @@ impl Both<'_> {
         positions: (i64, i64),
     ) -> Result<Crowds, sqlx::Error> {
         let target = crowd(&mut *connection, &self.own, time, positions).await?;
-        let target = target.unwrap_or(Crowd { most: 0, full_ms: 0, limit: self.target.rate_limit });
+        let limit = self.target.rate_limit;
+        let target = target.unwrap_or(Crowd { most: 0, full_ms: 0, limit, others: OtherCalls::none(time.0) });
         let account = match &self.account {
             Some(account) => crowd(connection, account, time, positions).await?,
             None => None,

@@ -1,6 +1,9 @@
 //! Waits in words: what held them, which windows were full, whose token was new, and what is not recorded of them.
 
+use domain::counted::counted;
+
 use super::seconds;
+use crate::views::explain::crowd::OtherCalls;
 use crate::views::explain::rules::{Rule, WaitedAgain};
 use crate::views::explain::waited::AccountWindow;
 use crate::views::explain::waits::SHORT_MS;
@@ -8,6 +11,8 @@ use crate::views::moment::moment;
 
 /// What is an address's, or the channel's for others, stands in no journal.
 const SHARED: &str = "a window that its target shares with others, full or paused by the channel";
+/// Of a wait that began before that.
+const FORGOTTEN: &str = "calls of health checks and of looks for drift (kept for three days)";
 
 /// What is known of a wait.
 #[derive(Debug, Clone)]
@@ -18,6 +23,7 @@ struct Known<'a> {
     full_ms: i64,
     window: u32,
     window_ms: u32,
+    others: OtherCalls,
     account: Option<&'a AccountWindow>,
     /// What is to be said of a new token, each time in a few words.
     tokens: Vec<String>,
@@ -29,9 +35,10 @@ impl Known<'_> {
     /// A sentence without its end: how it began, and what is known.
     fn told(&self, began: String) -> String {
         let held = (self.held_ms > 0).then(|| format!("for {} of that it was held", seconds(self.held_ms)));
-        let own = was_full("target", self.full_ms, self.window, self.window_ms);
-        let account =
-            self.account.and_then(|account| was_full("account", account.full_ms, account.window, account.window_ms));
+        let own = was_full("target", self.full_ms, (self.window, self.window_ms), self.others);
+        let account = self.account.and_then(|account| {
+            was_full("account", account.full_ms, (account.window, account.window_ms), account.other_calls)
+        });
         let parts = [Some(began), held, own, account].into_iter().flatten().chain(self.tokens.iter().cloned());
         parts.collect::<Vec<String>>().join("; ")
     }
@@ -47,6 +54,17 @@ impl Known<'_> {
         self.ms - self.held_ms.max(self.full_ms()) - self.token_ms < SHORT_MS
     }
 
+    /// What nobody recorded, or nobody knows any more, with these at the end.
+    fn not_recorded(&self, these: &[&str]) -> String {
+        let mut all = vec!["its place among others", SHARED];
+        if !self.others.known {
+            all.push(FORGOTTEN);
+        }
+        all.extend(these);
+        let last = all.pop().unwrap_or_default();
+        format!("is not recorded: {}, or {last}", all.join(", "))
+    }
+
     /// How many slots were taken of windows that were never full.
     fn room(&self) -> String {
         let own = format!("{} of its {} slots", self.calls_before, self.window);
@@ -57,17 +75,27 @@ impl Known<'_> {
     }
 }
 
-/// For how much of a wait a window was full.
-fn was_full(whose: &str, full_ms: i64, window: u32, window_ms: u32) -> Option<String> {
+/// For how much of a wait a window was full, and of whose calls, where they were no sync's.
+fn was_full(whose: &str, full_ms: i64, (window, window_ms): (u32, u32), others: OtherCalls) -> Option<String> {
     (full_ms > 0).then(|| {
         let slots = format!("{window} in {}", seconds(i64::from(window_ms)).replace(".0 s", " s"));
-        format!("for {} of that the {whose}'s window ({slots}) was full", seconds(full_ms))
+        format!("for {} of that the {whose}'s window ({slots}) was full{}", seconds(full_ms), of_no_sync(others))
     })
+}
+
+/// Which of the calls that held slots were no sync's.
+fn of_no_sync(others: OtherCalls) -> String {
+    let of = |calls: i64, what: &str| (calls > 0).then(|| format!("{} of {what}", counted(calls, "call")));
+    let said = [of(others.checks, "health checks"), of(others.drift, "looks for drift")];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    if said.is_empty() { String::new() } else { format!(", with {} among those that held it", said.join(" and ")) }
 }
 
 /// The wait for the first attempt; nothing of any other rule.
 pub(super) fn first(rule: &Rule) -> String {
-    let Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, account } = rule else {
+    let Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, other_calls, account } =
+        rule
+    else {
         return String::new();
     };
     let known = Known {
@@ -77,6 +105,7 @@ pub(super) fn first(rule: &Rule) -> String {
         full_ms: *full_ms,
         window: *window,
         window_ms: *window_ms,
+        others: *other_calls,
         account: account.as_ref(),
         tokens: Vec::new(),
         token_ms: 0,
@@ -89,9 +118,7 @@ pub(super) fn first(rule: &Rule) -> String {
     if known.is_explained() {
         return format!("{told}.");
     }
-    let unknown = format!(
-        "is not recorded: its place among others, {SHARED}, read models that were late, or that no dispatcher ran"
-    );
+    let unknown = known.not_recorded(&["read models that were late", "that no dispatcher ran"]);
     if *held_ms > 0 {
         return format!("{told}. What took the rest {unknown}.");
     }
@@ -126,6 +153,7 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
         full_ms: wait.full_ms,
         window: wait.window,
         window_ms: wait.window_ms,
+        others: wait.other_calls,
         account: wait.account.as_ref(),
         tokens: own.into_iter().chain(others).collect(),
         token_ms: wait.token_ms.max(if wait.new_token { SHORT_MS } else { 0 }),
@@ -138,7 +166,7 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
     if known.is_explained() {
         return format!("{told}.");
     }
-    let rest = format!("is not recorded: its place among others, or {SHARED}");
+    let rest = known.not_recorded(&[]);
     if known.full_ms() > 0 || wait.held_ms > 0 {
         return format!("{told}. What took the rest {rest}.");
     }
@@ -153,9 +181,28 @@ mod tests {
         with_account((held_ms, circuit_known, calls_before, full_ms), None)
     }
 
+    const NO_OTHERS: OtherCalls = OtherCalls { checks: 0, drift: 0, known: true };
+
     fn with_account(told: (i64, bool, i64, i64), account: Option<AccountWindow>) -> String {
-        let ((ms, window, window_ms), (held_ms, circuit_known, calls_before, full_ms)) = ((9_000, 12, 10_000), told);
-        first(&Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, account })
+        with_others(told, NO_OTHERS, account)
+    }
+
+    fn with_others(
+        (held_ms, circuit_known, calls_before, full_ms): (i64, bool, i64, i64),
+        other_calls: OtherCalls,
+        account: Option<AccountWindow>,
+    ) -> String {
+        first(&Rule::Waited {
+            ms: 9_000,
+            held_ms,
+            circuit_known,
+            calls_before,
+            full_ms,
+            window: 12,
+            window_ms: 10_000,
+            other_calls,
+            account,
+        })
     }
 
     #[test]
@@ -181,8 +228,33 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_checks_and_of_looks_for_drift_are_told_where_a_window_was_full_and_as_long_as_they_are_known() {
+        let others = |checks, drift| OtherCalls { checks, drift, ..NO_OTHERS };
+        let full = |others| with_others((0, true, 12, 8_800), others, None);
+        assert!(full(others(1, 0)).ends_with("was full, with 1 call of health checks among those that held it."));
+        let both = "was full, with 2 calls of health checks and 3 calls of looks for drift among those that held it.";
+        assert!(full(others(2, 3)).ends_with(both), "{}", full(others(2, 3)));
+        let window = AccountWindow {
+            calls_before: 5,
+            full_ms: 8_800,
+            window: 5,
+            window_ms: 3_000,
+            other_calls: others(0, 1),
+        };
+        let account = with_others((0, true, 3, 0), NO_OTHERS, Some(window));
+        assert!(account.ends_with("(5 in 3 s) was full, with 1 call of looks for drift among those that held it."));
+        let room = with_others((0, true, 3, 0), OtherCalls { known: false, ..NO_OTHERS }, None);
+        let unknown = "paused by the channel, calls of health checks and of looks for drift (kept for three days)";
+        assert!(room.contains(unknown), "{room}");
+        assert!(!waited(0, true, 3, 0).contains("looks for drift"));
+    }
+
+    #[test]
     fn of_the_windows_of_a_target_and_its_account_the_one_that_was_full_is_named() {
-        let account = |full_ms| Some(AccountWindow { calls_before: 5, full_ms, window: 5, window_ms: 3_000 });
+        let account = |full_ms| {
+            let (window, window_ms, other_calls) = (5, 3_000, NO_OTHERS);
+            Some(AccountWindow { calls_before: 5, full_ms, window, window_ms, other_calls })
+        };
         let full = "It waited 9.0 s for its first attempt; for 8.8 s of that the account's window (5 in 3 s) was full.";
         assert_eq!(with_account((0, true, 3, 0), account(8_800)), full);
         let both = with_account((0, true, 12, 1_000), account(8_800));
@@ -204,6 +276,7 @@ mod tests {
             full_ms,
             window: 1,
             window_ms: 4_000,
+            other_calls: NO_OTHERS,
             account: None,
         })
     }
