@@ -78,7 +78,8 @@ async fn heavy_whoever_reads_nothing_of_an_answer_loses_the_connection() -> anyh
     }
     // Longer than a connection may rest between two requests: these do not rest.
     tokio::time::sleep(Duration::from_secs(15)).await;
-    assert!(files()? >= before + UNREAD, "{} of {before} files and {UNREAD} connections are left", files()?);
+    let open = files()?;
+    assert!(open > before + UNREAD / 2, "{open} files are open, {before} were before {UNREAD} connections");
     wait_until("they are closed", Duration::from_secs(60), || async {
         let open = files()?;
         Ok(if open < before + UNREAD / 2 { Ok(()) } else { Err(format!("{open} files are open, {before} were")) })
