@@ -143,13 +143,16 @@ impl Api {
         }
     }
 
-    /// Forgets sessions, links and logins that have expired, again and again.
+    /// Forgets sessions, links, logins and kept answers that have expired, again and again.
     pub(crate) async fn sweep(&self) {
         let mut turns = tokio::time::interval(SWEEP);
         loop {
             turns.tick().await;
             if let Err(error) = self.sessions().sweep().await {
                 tracing::warn!(error = %error, "failed to sweep what has expired");
+            }
+            if let Err(error) = idempotency::sweep(self.pool()).await {
+                tracing::warn!(error = %error, "failed to sweep answers that were kept for long enough");
             }
         }
     }

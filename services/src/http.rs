@@ -1,6 +1,7 @@
 //! What is served over HTTP, on one listener: the API, and the dashboard, which works through it. What every request passes,
 //! wherever it goes, is put together in [`router`].
 
+mod heads;
 mod in_time;
 mod refusals;
 mod router;

@@ -8,6 +8,7 @@ mod conventions;
 mod dead_letters;
 mod document;
 mod given_up;
+mod heads;
 mod histories;
 mod idempotency;
 mod isolation;

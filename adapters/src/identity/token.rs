@@ -148,21 +148,37 @@ fn refusal(error: &jsonwebtoken::errors::Error, token: &str) -> TokenError {
         ErrorKind::ExpiredSignature => TokenError::Expired,
         ErrorKind::ImmatureSignature => TokenError::NotYetValid,
         ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => {
-            TokenError::Claim(unusable(claim, token))
+            TokenError::Claim(unusable(claim, claims(token).as_ref()))
         }
+        ErrorKind::Json(_) => of_another_form(token),
         _ => TokenError::Malformed,
     }
 }
 
-/// A claim of the standard that cannot be used. To the library one of another form is missing, too. Its signature is good by then.
-fn unusable(claim: &str, token: &str) -> ClaimError {
-    let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
-    let claims: Option<Value> = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
+/// The claims of a token, whoever has signed it.
+fn claims(token: &str) -> Option<Value> {
+    let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok())?;
+    serde_json::from_slice(&claims).ok()
+}
+
+/// A list or an object in the place of a number or a text: the library stumbles over it, and does not say over which.
+fn of_another_form(token: &str) -> TokenError {
+    let claims = claims(token);
+    let is_compound = |claim: &&str| {
+        claims.as_ref().and_then(|claims| claims.get(claim)).is_some_and(|value| value.is_array() || value.is_object())
+    };
+    let claim = ["exp", "nbf", "sub"].into_iter().find(is_compound);
+    claim.map_or(TokenError::Malformed, |claim| TokenError::Claim(unusable(claim, claims.as_ref())))
+}
+
+/// A claim of the standard that cannot be used. To the library one of another form is missing, too.
+fn unusable(claim: &str, claims: Option<&Value>) -> ClaimError {
     if claims.is_none_or(|claims| claims.get(claim).is_none()) {
         return ClaimError::Missing(claim.to_owned());
     }
     let reason = match claim {
         "exp" | "nbf" => "it must be a number of seconds since 1970",
+        "sub" => "it must be a text",
         _ => "it must be a text, or a list of texts",
     };
     ClaimError::Invalid { claim: claim.to_owned(), reason }

@@ -68,6 +68,13 @@ async fn a_claim_that_is_missing_or_wrong_is_named() {
         ("exp", json!(null), seconds),
         ("exp", json!(-1), seconds),
         ("nbf", json!("1790000000"), seconds),
+        ("exp", json!([1_790_000_000]), seconds),
+        ("exp", json!({ "seconds": 1_790_000_000 }), seconds),
+        ("exp", json!([]), seconds),
+        ("nbf", json!([1_790_000_000]), seconds),
+        ("nbf", json!({ "seconds": 1_790_000_000 }), seconds),
+        ("sub", json!(["ops"]), "it must be a text"),
+        ("sub", json!({ "name": "ops" }), "it must be a text"),
         ("iss", json!(7), texts),
         ("aud", json!({ "channels": true }), texts),
     ] {

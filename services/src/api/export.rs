@@ -96,6 +96,7 @@ async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>
         async move {
             let Some(beyond) = beyond else { return Ok::<_, std::io::Error>(None) };
             let found = syncs(&api.inner.pool, &by.caller, &filter, Order::OldestFirst, Some(beyond), ROWS).await;
+            let found = found.inspect_err(|error| tracing::warn!(error = %error, "an export of the audit was cut off"));
             let found = found.map_err(std::io::Error::other)?;
             Ok(Some((written(form, &found.syncs, false)?, found.next)))
         }

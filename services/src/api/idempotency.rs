@@ -20,6 +20,8 @@ use super::problem::{Problem, ProblemKind};
 use super::{if_match, input};
 use answers::{Begun, Key};
 
+pub(super) use answers::sweep;
+
 const KEY: &str = "idempotency-key";
 /// The most characters of a key.
 pub(super) const LONGEST_KEY: usize = 128;
@@ -45,7 +47,7 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
             format!("give 1 to {LONGEST_KEY} characters of ASCII, such as a UUID, blanks among them but no tabs");
         return Problem::field("Idempotency-Key", reason).into_response();
     };
-    let key = Key { org: by.caller.org_id.to_string(), subject: by.caller.subject.clone(), key: key.to_owned() };
+    let key = Key::of(&by.caller, key);
     // A caller who leaves, and a request that takes too long, take neither the change with them nor its answer: to ask
     // again finds it.
     let run = async move { tokio::time::timeout(LONGEST, run(&api, &key, by, request, next)).await };
@@ -76,7 +78,7 @@ async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Resu
     digest.update(if_match::list(&parts.headers).unwrap_or_default());
     digest.update([0]);
     digest.update(&body);
-    let print = digest.finalize().to_vec();
+    let print = key.print(digest);
     let pool = &api.inner.pool;
     let (causation_id, again) = match answers::begin(pool, key, &print).await? {
         Begun::Before(answer) => return Ok(answer),

@@ -61,6 +61,10 @@ pub enum ProblemKind {
     VersionMismatch,
     /// The body is too large.
     TooLarge,
+    /// The path with its query is too long.
+    UriTooLong,
+    /// The head has too many headers, or too long ones.
+    HeadersTooLarge,
     /// The body is not JSON by its content type, or it comes in a coding.
     UnsupportedMediaType,
     /// The key was used for another request.
@@ -85,7 +89,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -94,6 +98,8 @@ impl ProblemKind {
         Self::Conflict,
         Self::VersionMismatch,
         Self::TooLarge,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
         Self::UnsupportedMediaType,
         Self::IdempotencyKeyReused,
         Self::IdempotencyKeyInUse,
@@ -125,6 +131,10 @@ impl ProblemKind {
                 (StatusCode::PRECONDITION_FAILED, "/problems/version-mismatch", "Changed meanwhile")
             }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Too large"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "/problems/uri-too-long", "Address too long"),
+            Self::HeadersTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "/problems/headers-too-large", "Headers too large")
+            }
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "Unsupported media type")
             }

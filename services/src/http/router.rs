@@ -11,7 +11,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::in_time::{Pulse, in_time};
-use super::{LARGEST_BODY, refusals, unread};
+use super::{LARGEST_BODY, heads, refusals, unread};
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::{Api, admission, ties};
 use crate::dashboard::{self, Dashboard};
@@ -29,6 +29,7 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .layer(from_fn(refusals::coded))
+        .layer(from_fn(heads::bounded))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(has_no_etag)))
         .layer(from_fn(refusals::as_problems))
         .layer(from_fn_with_state(api.clone(), admission::uncounted))

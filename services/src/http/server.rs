@@ -13,14 +13,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::heads::PARSED_HEADERS;
+
 /// The longest that a request's head may take to arrive, and that a connection may rest between two.
 const HEAD: Duration = Duration::from_secs(10);
+/// The longest that a piece of an answer may wait until its reader takes it, in milliseconds. Whoever asks for much and reads
+/// nothing would keep the connection for ever.
+const UNREAD_MS: u32 = 30_000;
 /// Connections at the same time; further ones wait in the system's queue.
 const CONNECTIONS: usize = 20_000;
 /// Connections that may wait to be accepted: what tokio asks the system for.
@@ -72,13 +78,14 @@ struct Server {
 impl Server {
     fn of(router: Router) -> Self {
         let mut builder = Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(PARSED_HEADERS);
         Self { builder, router, graceful: GracefulShutdown::new() }
     }
 
     /// Answers what comes on a connection, in a task of its own. Without a permit it is one of the last.
     fn converse(&self, stream: TcpStream, from: SocketAddr, permit: Option<OwnedSemaphorePermit>) {
         let _ = stream.set_nodelay(true);
+        let _ = set_tcp_user_timeout(&stream, UNREAD_MS);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));

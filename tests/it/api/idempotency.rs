@@ -58,6 +58,64 @@ async fn a_key_makes_one_target_however_often_it_is_sent() -> anyhow::Result<()>
     world.close().await
 }
 
+/// Or whoever has the table alone, from a backup say, could try out what a request said, such as a secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_request_tells_nothing_without_its_key_and_goes_after_a_day() -> anyhow::Result<()> {
+    let world = World::new(&[8114]).await?;
+    sqlx::query(
+        "INSERT INTO api_answers (org_id, subject, key, request, recorded_at)
+         VALUES ('x', 'y', 'of yesterday', sha256('z'), now() - interval '25 hours')",
+    )
+    .execute(&world.pool)
+    .await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    wait_until("what is a day old is gone", Duration::from_secs(20), || async {
+        let left = world.count("SELECT count(*) FROM api_answers").await?;
+        Ok(if left == 0 { Ok(()) } else { Err("it is not".to_owned()) })
+    })
+    .await?;
+    let body = json!({ "account_id": ACCOUNT, "name": "once", "base_url": "https://api.hostaway.com/v1",
+        "channel_account": "1", "secret": "a-secret" });
+    for key in ["c0ffee00-one", "c0ffee00-another"] {
+        let key = [("idempotency-key", key)];
+        api.send(Method::POST, "/api/channels/targets", &key, Some(&body)).await?.expect(201)?;
+    }
+    // The same request, by two keys.
+    assert_eq!(world.count("SELECT count(DISTINCT request) FROM api_answers").await?, 2);
+    let plain = "SELECT count(*) FROM api_answers AS kept WHERE kept::text LIKE '%c0ffee00%'";
+    assert_eq!(world.count(plain).await?, 0);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_build_of_before_kept_as_it_came_makes_nothing_twice() -> anyhow::Result<()> {
+    let world = World::new(&[8115]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let body = json!({ "account_id": ACCOUNT, "name": "once", "base_url": "https://api.hostaway.com/v1",
+        "channel_account": "1", "secret": "a-secret" });
+    let (path, key) = ("/api/channels/targets", [("idempotency-key", "as-it-came")]);
+    let made = api.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
+    // What such a build took the hash of.
+    let request = format!("POST\0{path}\0All{{Owner}}\0{body}").into_bytes();
+    for end in ["status = status", "status = NULL, unknown_end = true"] {
+        let before = format!("UPDATE api_answers SET key = 'as-it-came', request = sha256($1), {end}");
+        sqlx::query(&before).bind(&request).execute(&world.pool).await?;
+        for _ in 0..2 {
+            let again = api.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
+            assert_eq!(again.header("idempotency-replayed"), "true", "{end}");
+            assert_eq!(again.json()["target_id"], made.json()["target_id"], "{end}");
+        }
+        let other = json!({ "name": "another" });
+        api.send(Method::POST, path, &key, Some(&other)).await?.expect(422)?;
+    }
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, 1);
+    drop(service);
+    world.close().await
+}
+
 /// Makes the API hang where it keeps an answer: the change is in the journal by then.
 const HANG: [&str; 2] = [
     "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$",

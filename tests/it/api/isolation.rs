@@ -199,10 +199,49 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
         let write = sqlx::query(&format!("DELETE FROM {table}")).execute(&mut *reader).await;
         assert!(write.is_err(), "a reader changes {table}");
     }
+    // Whatever a reader may read, whichever migration made it: the checkpoints alone are everybody's.
+    let readable: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT relname::text, relrowsecurity FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND has_any_column_privilege('distribution_reader', oid, 'SELECT')",
+    )
+    .fetch_all(&world.pool)
+    .await?;
+    assert!(readable.len() > tables.len(), "{readable:?}");
+    for (table, walled) in &readable {
+        assert_eq!(*walled, table != "projection_checkpoints", "{table}");
+        if *walled {
+            let mut reader = Reader::open(&world.pool, &caller("elsewhere", Accounts::All)?).await?;
+            let seen: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(&mut *reader).await?;
+            assert_eq!(seen, 0, "{table}");
+        }
+    }
     let mut reader = Reader::open(&world.pool, &caller(ORG, Accounts::All)?).await?;
     let sessions = sqlx::query("SELECT * FROM sessions").fetch_all(&mut *reader).await;
     assert!(sessions.is_err(), "a reader sees sessions");
     drop((reader, service));
+    world.close().await
+}
+
+/// What this build cannot read, or takes long to read, would tell that it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_others_is_not_even_loaded() -> anyhow::Result<()> {
+    let world = World::new(&[8177]).await?;
+    let target = world.target(8177, RateLimit::new(100, 1_000)?).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    world.make_unreadable(listing).await?;
+    let service = world.serve("api")?;
+    let anybody = Api::of(&service).await?;
+    let path = |listing: &str| format!("/api/channels/listings/{listing}/pause");
+    let (path, nowhere) = (path(&listing.to_string()), path(&uuid::Uuid::now_v7().to_string()));
+    let reason = json!({ "reason": "is it there?" });
+    anybody.as_caller(&world, ORG, None, "owner")?.post(&path, &reason).await?.expect(500)?;
+    for (org, account) in [("elsewhere", None), (ORG, Some("another"))] {
+        let other = anybody.as_caller(&world, org, account, "owner")?;
+        let foreign = other.post(&path, &reason).await?.expect(404)?;
+        assert_eq!(foreign.text, other.post(&nowhere, &reason).await?.expect(404)?.text);
+    }
+    drop(service);
     world.close().await
 }
 

@@ -1,17 +1,21 @@
 //! What a hostile or broken neighbour does to the API: connections that say nothing, and requests that make no sense.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::Method;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Connections that send half of a request's head, or nothing.
 const HALF_OPEN: usize = 10_000;
+/// Connections that ask for much and read nothing.
+const UNREAD: usize = 20;
 /// Files that the test itself needs beside them.
 const OWN_FILES: usize = 1_000;
 /// Requests that make no sense.
@@ -49,6 +53,38 @@ async fn heavy_ten_thousand_half_open_connections_stop_no_request() -> anyhow::R
         let asked = tokio::time::timeout(Duration::from_secs(5), api.get("/api/channels/targets")).await;
         asked??.expect(200)?;
     }
+    drop((held, service));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_whoever_reads_nothing_of_an_answer_loses_the_connection() -> anyhow::Result<()> {
+    let world = World::new(&[8163]).await?;
+    let service = world.serve_with("api", &["--api-rate", "100000"])?;
+    let api = Api::of(&service).await?;
+    let address: SocketAddr = api.base().trim_start_matches("http://").parse()?;
+    api.get("/health/ready").await?.expect(200)?;
+    let files = || anyhow::Ok(std::fs::read_dir(format!("/proc/{}/fd", service.id()))?.count());
+    let before = files()?;
+    // Much more than the buffers of both ends can hold.
+    let requests = "GET /api/docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n".repeat(40);
+    let mut held = Vec::new();
+    for _ in 0..UNREAD {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4_096)?;
+        let mut connection = socket.connect(address).await?;
+        connection.write_all(requests.as_bytes()).await?;
+        held.push(connection);
+    }
+    // Longer than a connection may rest between two requests: these do not rest.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let open = files()?;
+    assert!(open > before + UNREAD / 2, "{open} files are open, {before} were before {UNREAD} connections");
+    wait_until("they are closed", Duration::from_secs(60), || async {
+        let open = files()?;
+        Ok(if open < before + UNREAD / 2 { Ok(()) } else { Err(format!("{open} files are open, {before} were")) })
+    })
+    .await?;
     drop((held, service));
     world.close().await
 }

@@ -1,10 +1,11 @@
-//! A secret that was handed over is found nowhere afterwards: tables, streams, logs, answers.
+//! A secret that was handed over is found nowhere afterwards: tables, streams, logs, traces, answers.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use adapters::nats::topology::StreamKind;
 use end_to_end::api::Api;
+use end_to_end::otlp::Receiver;
 use end_to_end::unit::unit;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
@@ -21,10 +22,44 @@ fn hexadecimal(text: &str) -> String {
     })
 }
 
+async fn is_in_no_table(world: &World) -> anyhow::Result<()> {
+    let tables: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+        .fetch_all(&world.pool)
+        .await?;
+    assert!(tables.len() > 20, "{tables:?}");
+    for table in tables {
+        let found = format!(
+            "SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%{MARKED}%' OR t::text LIKE '%{}%'",
+            hexadecimal(MARKED)
+        );
+        assert_eq!(world.count(&found).await?, 0, "table {table}");
+    }
+    Ok(())
+}
+
+async fn is_in_no_stream(world: &World) -> anyhow::Result<()> {
+    let mut messages = 0;
+    for kind in StreamKind::ALL {
+        let stream = world.nats.stream(kind).await?;
+        let state = stream.cached_info().state.clone();
+        for sequence in state.first_sequence..=state.last_sequence {
+            let Ok(message) = stream.get_raw_message(sequence).await else { continue };
+            let whole =
+                format!("{} {:?} {}", message.subject, message.headers, String::from_utf8_lossy(&message.payload));
+            assert!(!whole.contains(MARKED), "{whole}");
+            messages += 1;
+        }
+    }
+    assert!(messages > 5, "{messages} messages");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_was_handed_over_is_found_in_no_table_stream_log_or_answer() -> anyhow::Result<()> {
+async fn a_secret_that_was_handed_over_is_found_in_no_table_stream_log_trace_or_answer() -> anyhow::Result<()> {
     let world = World::new(&[8150]).await?;
-    let service = world.serve("")?;
+    let receiver = Receiver::http().await?;
+    let traced = ["--otlp-endpoint", &receiver.endpoint, "--otlp-protocol", "http/protobuf", "--trace-ratio", "1"];
+    let mut service = world.serve_with("", &traced)?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
     let wanted = json!({
         "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
@@ -73,31 +108,16 @@ async fn a_secret_that_was_handed_over_is_found_in_no_table_stream_log_or_answer
     for answer in &answers {
         assert!(!answer.contains(MARKED), "{answer}");
     }
-    let tables: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
-        .fetch_all(&world.pool)
-        .await?;
-    assert!(tables.len() > 20, "{tables:?}");
-    for table in tables {
-        let found = format!(
-            "SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%{MARKED}%' OR t::text LIKE '%{}%'",
-            hexadecimal(MARKED)
-        );
-        assert_eq!(world.count(&found).await?, 0, "table {table}");
-    }
-    let mut messages = 0;
-    for kind in StreamKind::ALL {
-        let stream = world.nats.stream(kind).await?;
-        let state = stream.cached_info().state.clone();
-        for sequence in state.first_sequence..=state.last_sequence {
-            let Ok(message) = stream.get_raw_message(sequence).await else { continue };
-            let whole =
-                format!("{} {:?} {}", message.subject, message.headers, String::from_utf8_lossy(&message.payload));
-            assert!(!whole.contains(MARKED), "{whole}");
-            messages += 1;
-        }
-    }
-    assert!(messages > 5, "{messages} messages");
+    is_in_no_table(&world).await?;
+    is_in_no_stream(&world).await?;
+    // Its last words, too.
+    assert!(service.stopped().await?, "it ends by itself:\n{}", service.printed());
     assert!(!service.printed().contains(MARKED), "the log");
+    let traces = receiver.received.text();
+    for span in ["POST /api/channels/targets/{target_id}/credential", "sync"] {
+        assert!(traces.contains(&format!("name: \"{span}\"")), "no span {span}");
+    }
+    assert!(!traces.contains(MARKED), "the traces");
     drop(service);
     world.close().await
 }

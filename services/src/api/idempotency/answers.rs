@@ -5,7 +5,11 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::access::Caller;
 use http_body_util::BodyExt as _;
+use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
@@ -18,12 +22,28 @@ use crate::api::problem::{Problem, ProblemKind};
 const TELLINGS: u32 = 6;
 const BETWEEN_TELLINGS: Duration = Duration::from_secs(1);
 
-/// Whose key it is.
-#[derive(Debug, Clone)]
+/// A key, and whose it is. The table has a hash in its place: it is what the hash of a request is made with, so that nobody who
+/// has the table alone, from a backup say, can try out what a request said, such as the secret of a target.
+#[derive(Clone)]
 pub(super) struct Key {
-    pub(super) org: String,
-    pub(super) subject: String,
-    pub(super) key: String,
+    org: String,
+    subject: String,
+    given: String,
+    name: String,
+}
+
+impl Key {
+    pub(super) fn of(caller: &Caller, given: &str) -> Self {
+        let (org, subject, given) = (caller.org_id.to_string(), caller.subject.clone(), given.to_owned());
+        let name = URL_SAFE_NO_PAD.encode(Sha256::digest([org.as_str(), &subject, &given].join("\0")));
+        Self { org, subject, given, name }
+    }
+
+    /// What a request with this key is known by.
+    pub(super) fn print(&self, request: Sha256) -> Vec<u8> {
+        let digest = Sha256::new().chain_update(&self.given).chain_update([0]).chain_update(request.finalize());
+        digest.finalize().to_vec()
+    }
 }
 
 /// What a key is met with.
@@ -40,7 +60,9 @@ pub(super) enum Begun {
 /// A first request that has had no answer for a minute has died with its process. Its id stays, so that what it did is
 /// found; a key of yesterday begins anew.
 const BEGIN: &str = "
-INSERT INTO api_answers AS kept (org_id, subject, key, request) VALUES ($1, $2, $3, $4)
+INSERT INTO api_answers AS kept (org_id, subject, key, request)
+SELECT $1::text, $2::text, $3::text, $4::bytea
+WHERE NOT EXISTS (SELECT FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $5)
 ON CONFLICT (org_id, subject, key) DO UPDATE SET request = excluded.request, recorded_at = clock_timestamp(),
     causation_id = CASE WHEN kept.recorded_at < now() - interval '1 day' THEN excluded.causation_id
         ELSE kept.causation_id END,
@@ -49,6 +71,13 @@ WHERE kept.recorded_at < now() - interval '1 day'
     OR (kept.status IS NULL AND kept.request = excluded.request
         AND (kept.unknown_end OR kept.recorded_at < now() - interval '1 minute'))
 RETURNING causation_id, xmax <> 0 AS again";
+
+/// A row as builds of before wrote it, which had the key as it came and a hash of the request alone, becomes one of ours. Such a
+/// process may still run, or may have just died with the answer.
+const ADOPT: &str = r"
+UPDATE api_answers SET key = $3, request = sha256(convert_to(key, 'UTF8') || '\x00'::bytea || request)
+WHERE org_id = $1 AND subject = $2 AND key = $4
+    AND NOT EXISTS (SELECT FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $3)";
 
 const FOUND: &str = "
 SELECT request, status, content_type, etag, location, position, body FROM api_answers
@@ -80,16 +109,29 @@ struct Kept {
 
 /// Begins a request with a key; `print` is what the request is known by.
 pub(super) async fn begin(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Begun, Problem> {
-    let begun = sqlx::query_as(BEGIN).bind(&key.org).bind(&key.subject).bind(&key.key).bind(print);
-    match begun.fetch_optional(pool).await? {
+    let mut begun = insert(pool, key, print).await?;
+    if begun.is_none() && adopt(pool, key).await? {
+        begun = insert(pool, key, print).await?;
+    }
+    match begun {
         Some((causation_id, false)) => Ok(Begun::First { causation_id }),
         Some((causation_id, true)) => Ok(Begun::Again { causation_id }),
         None => given_before(pool, key, print).await.map(Begun::Before),
     }
 }
 
+async fn insert(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Option<(Uuid, bool)>, sqlx::Error> {
+    let begun = sqlx::query_as(BEGIN).bind(&key.org).bind(&key.subject).bind(&key.name).bind(print).bind(&key.given);
+    begun.fetch_optional(pool).await
+}
+
+async fn adopt(pool: &PgPool, key: &Key) -> Result<bool, sqlx::Error> {
+    let adopted = sqlx::query(ADOPT).bind(&key.org).bind(&key.subject).bind(&key.name).bind(&key.given);
+    Ok(adopted.execute(pool).await?.rows_affected() > 0)
+}
+
 async fn given_before(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Response, Problem> {
-    let query = sqlx::query_as(FOUND).bind(&key.org).bind(&key.subject).bind(&key.key);
+    let query = sqlx::query_as(FOUND).bind(&key.org).bind(&key.subject).bind(&key.name);
     let found: Option<Kept> = query.fetch_optional(pool).await?;
     let in_use = || {
         let reason = "the first request with this key is still under way";
@@ -128,7 +170,7 @@ pub(super) async fn keep(pool: &PgPool, key: &Key, response: Response) -> Result
     let body: Bytes =
         body.collect().await.map_err(|_| ProblemKind::Internal.because("the answer was cut off"))?.to_bytes();
     let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
-    let query = sqlx::query(KEEP).bind(&key.org).bind(&key.subject).bind(&key.key);
+    let query = sqlx::query(KEEP).bind(&key.org).bind(&key.subject).bind(&key.name);
     let query = query.bind(i32::from(parts.status.as_u16())).bind(text(header::CONTENT_TYPE)).bind(text(header::ETAG));
     let query = query.bind(text(header::LOCATION)).bind(text(POSITION.clone()));
     let kept = async {
@@ -148,7 +190,7 @@ pub(super) fn end_is_unknown(pool: &PgPool, key: &Key) {
     let (pool, key) = (pool.clone(), key.clone());
     tokio::spawn(async move {
         for _ in 0..TELLINGS {
-            let query = sqlx::query(UNKNOWN).bind(&key.org).bind(&key.subject).bind(&key.key);
+            let query = sqlx::query(UNKNOWN).bind(&key.org).bind(&key.subject).bind(&key.name);
             // Never told later than this: another request may have begun by then.
             match tokio::time::timeout(BETWEEN_TELLINGS, query.execute(&pool)).await {
                 Ok(Ok(_)) => return,
@@ -159,8 +201,14 @@ pub(super) fn end_is_unknown(pool: &PgPool, key: &Key) {
     });
 }
 
+/// Forgets the answers that were kept for long enough.
+pub(in crate::api) async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
+    while sqlx::query(SWEEP).execute(pool).await?.rows_affected() > 0 {}
+    Ok(())
+}
+
 /// The request changed nothing.
 pub(super) async fn forget(pool: &PgPool, key: &Key) -> Result<(), sqlx::Error> {
-    let query = sqlx::query(FORGET).bind(&key.org).bind(&key.subject).bind(&key.key);
+    let query = sqlx::query(FORGET).bind(&key.org).bind(&key.subject).bind(&key.name);
     query.execute(pool).await.map(|_| ())
 }

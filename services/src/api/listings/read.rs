@@ -157,12 +157,14 @@ pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Res
     Ok(Versioned(listing.version.unwrap_or_default(), listing))
 }
 
-/// A listing that the caller may see, by the journal. One that belongs to others is loaded all the same, and then is
-/// not there: answer and time tell no difference.
+/// A listing that the caller may see, by the journal. Postgres is asked first, as the role for which one that belongs to others is
+/// not there: only what it knows is loaded, so that neither the answer nor its time tells the two apart.
 pub(super) async fn visible(api: &Api, by: &By, id: ListingId) -> Result<(Link, ChannelListing, i64), Problem> {
+    if !Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelListing", id.0).await? {
+        return Err(ListingError::NotFound.into());
+    }
     let (listing, version) = api.inner.syncing.commands().load_listing_at(id).await?;
-    let known = Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelListing", id.0).await?;
-    let link = listing.link().filter(|link| known && by.caller.sees(&link.org_id, &link.account_id)).cloned();
+    let link = listing.link().filter(|link| by.caller.sees(&link.org_id, &link.account_id)).cloned();
     link.map(|link| (link, listing, version)).ok_or_else(|| ListingError::NotFound.into())
 }
 

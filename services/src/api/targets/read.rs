@@ -110,12 +110,14 @@ pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Res
     Ok(Versioned(version, target))
 }
 
-/// The settings of a target that the caller may see. One that belongs to others is loaded all the same, and then is
-/// not there: answer and time tell no difference.
+/// The settings of a target that the caller may see. Postgres is asked first, as the role for which one that belongs to others is
+/// not there: only what it knows is loaded, so that neither the answer nor its time tells the two apart.
 pub(crate) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<(Settings, i64), Problem> {
+    if !Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelTarget", id.0).await? {
+        return Err(TargetError::NotFound.into());
+    }
     let (target, version) = api.inner.syncing.commands().load_target_at(id).await?;
-    let known = Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelTarget", id.0).await?;
-    let settings = target.settings().filter(|target| known && by.caller.sees(&target.org_id, &target.account_id));
+    let settings = target.settings().filter(|target| by.caller.sees(&target.org_id, &target.account_id));
     settings.cloned().map(|settings| (settings, version)).ok_or_else(|| TargetError::NotFound.into())
 }
 
