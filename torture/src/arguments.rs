@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 /// Tries to break the service, by a seed that repeats, and checks what is left against a model.
@@ -20,7 +22,12 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub runs: u64,
 
-    /// What faults and workload are drawn from; a new one by default
+    /// How many of them side by side, each with servers, ports and a folder of its own. One wants half a core and up to
+    /// half a gigabyte of memory; on a machine that has less, times run out by themselves
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub at_once: u64,
+
+    /// What faults and workload are drawn from; a new one by default. Of several runs, that of the first
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
 
@@ -47,6 +54,10 @@ pub struct Arguments {
     /// Print the schedule of the first run, and run nothing
     #[arg(long)]
     pub plan: bool,
+
+    /// The program of the service; the one beside this program by default
+    #[arg(long, value_name = "PATH")]
+    pub distribution: Option<PathBuf>,
 
     /// Keep the logs and the database of runs without a violation, too
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use end_to_end::api::{Answer, Api};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -70,12 +70,62 @@ impl Caller {
     }
 }
 
+/// What passes by itself while something is broken, as the service tells it. A 500 does not, whatever is broken.
+const PASSING: [&str; 6] = [
+    "/problems/unavailable",
+    "/problems/not-yet-visible",
+    "/problems/timed-out",
+    "/problems/request-timed-out",
+    "/problems/rate-limited",
+    "/problems/idempotency-key-in-use",
+];
+
 /// Whether to ask again is what a reasonable caller does.
 fn may_heal(answer: &Answer) -> bool {
-    answer.status.is_server_error()
-        || matches!(answer.status.as_u16(), 408 | 429)
-        // A conflict that passes, such as a key that is in use.
-        || answer.headers.contains_key("retry-after")
+    answer.json()["type"].as_str().is_some_and(|kind| PASSING.contains(&kind))
+        // A conflict that passes: others wrote at the same time.
+        || (answer.status == StatusCode::CONFLICT && answer.headers.contains_key("retry-after"))
         // Published, and not taken in yet.
         || answer.text.contains("was never published")
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderMap, HeaderValue};
+    use serde_json::json;
+
+    use super::*;
+
+    fn problem(status: StatusCode, name: &str) -> Answer {
+        let body = json!({ "type": format!("/problems/{name}"), "status": status.as_u16() });
+        Answer { status, headers: HeaderMap::new(), text: body.to_string() }
+    }
+
+    #[test]
+    fn what_the_service_says_passes_is_asked_again() {
+        for (status, name) in [
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
+            (StatusCode::TOO_MANY_REQUESTS, "rate-limited"),
+            (StatusCode::CONFLICT, "idempotency-key-in-use"),
+        ] {
+            assert!(may_heal(&problem(status, name)), "{name}");
+        }
+        let mut conflict = problem(StatusCode::CONFLICT, "conflict");
+        assert!(!may_heal(&conflict));
+        conflict.headers.insert("retry-after", HeaderValue::from_static("1"));
+        assert!(may_heal(&conflict));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_meant_to_give_is_a_refusal() {
+        let mut internal = problem(StatusCode::INTERNAL_SERVER_ERROR, "internal");
+        assert!(!may_heal(&internal));
+        internal.headers.insert("retry-after", HeaderValue::from_static("1"));
+        assert!(!may_heal(&internal));
+        for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE] {
+            let bare = Answer { status, headers: HeaderMap::new(), text: "it broke".to_owned() };
+            assert!(!may_heal(&bare), "{status} without a problem");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::clock::now_us;
 use crate::line::Far;
 use crate::plan::{Fault, FaultKind, SandboxFault};
+use crate::published::Wipe;
 use crate::servers;
 use crate::who::Who;
 use crate::world::World;
@@ -78,13 +79,19 @@ pub async fn inflict(world: &World, kind: FaultKind, span: Duration) -> anyhow::
         }
         FaultKind::StopPostgres => world.postgres.lock().await.freeze(span).await?,
         FaultKind::StopNats => world.nats.lock().await.freeze(span).await?,
-        FaultKind::KillNats | FaultKind::WipeNats => {
+        FaultKind::KillNats => {
             let mut nats = world.nats.lock().await;
             let ran = nats.kill();
-            if kind == FaultKind::WipeNats {
-                nats.wipe()?;
-                world.note_wipe();
-            }
+            tokio::time::sleep(span).await;
+            nats.run().await?;
+            ran
+        }
+        FaultKind::WipeNats => {
+            let mut nats = world.nats.lock().await;
+            let (acknowledged, began_us) = (world.acknowledged().await, now_us());
+            let ran = nats.kill();
+            nats.wipe()?;
+            world.note_wipe(Wipe { began_us, ended_us: now_us(), acknowledged });
             tokio::time::sleep(span).await;
             nats.run().await?;
             ran

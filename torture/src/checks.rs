@@ -6,6 +6,7 @@ mod channel;
 mod disturbances;
 mod isolation;
 mod journal;
+mod of_checks;
 mod outcomes;
 mod processes;
 mod read_models;
@@ -25,7 +26,7 @@ pub struct Found {
     pub violations: Vec<String>,
     /// Calls that arrived at the channel.
     pub arrivals: u64,
-    /// Of these, calls of health checks.
+    /// Of these, calls of health checks, and requests for tokens that no sync tells of.
     pub check_calls: u64,
     /// Of these, calls whose process was killed before it could tell of them.
     pub unknowable: u64,

@@ -35,14 +35,19 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts everybody. `environment` is what all of them have; logs go to `folder`.
-    pub async fn start(ends: &Ends, environment: &[(String, String)], folder: &Path) -> anyhow::Result<Self> {
+    /// Starts everybody with this program of the service. `environment` is what all of them have; logs go to `folder`.
+    pub async fn start(
+        ends: &Ends,
+        program: &Path,
+        environment: &[(String, String)],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let mut members = Vec::new();
         for who in Who::all() {
             let postgres = Proxy::start(Upstream::Socket(ends.postgres.clone())).await?;
             let nats = Proxy::start(Upstream::Port(ends.nats)).await?;
             let channel = Proxy::start(Upstream::Port(ends.channel)).await?;
-            let member = Member::new(who, [postgres, nats, channel], environment, folder)?;
+            let member = Member::new(who, [postgres, nats, channel], program, environment, folder)?;
             member.start()?;
             members.push(Arc::new(member));
         }

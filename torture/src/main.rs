@@ -9,6 +9,7 @@ mod fleet;
 mod line;
 mod plan;
 mod proxy;
+mod published;
 mod quiet;
 mod recovery;
 mod report;
@@ -20,11 +21,15 @@ mod workload;
 mod world;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use arguments::Arguments;
 use clap::Parser as _;
+use end_to_end::process::binary;
 use plan::{FaultKind, Plan, Size};
 use report::say;
+use run::Setting;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use servers::Tools;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,13 +51,18 @@ async fn main() -> anyhow::Result<ExitCode> {
         Plan::draw(seed, &size).lines().iter().for_each(|line| say(line));
         return Ok(ExitCode::SUCCESS);
     }
+    let program = arguments.distribution.clone().map_or_else(|| binary("distribution"), Ok)?;
+    anyhow::ensure!(program.is_file(), "--distribution {}: there is no such program", program.display());
     say(&format!("seed {seed}"));
-    let tools = Tools::find()?;
+    if arguments.at_once > 1 {
+        allow_open_files();
+    }
+    let setting = Arc::new(Setting { arguments, tools: Tools::find()?, program, size });
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     // What runs is dropped at a signal, and its processes are gone with it.
     let reports = tokio::select! {
-        reports = run::all(&arguments, &tools, seed, &size) => reports?,
+        reports = run::all(&setting, seed) => reports?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
@@ -61,4 +71,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     report::recovery_lines(&summary).iter().for_each(|line| say(line));
     say(&summary.to_string());
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Each connection of a process has two ends in its proxy here: some hundred for a run, of which one alone may want no more than
+/// a shell allows.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be had, fewer runs fit.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

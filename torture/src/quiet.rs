@@ -75,11 +75,11 @@ async fn relayed(nats: &Nats) -> anyhow::Result<Position> {
 }
 
 /// Publishes once more what NATS had taken and lost in a wipe, as a publisher does who is told of it. Gives how many
-/// there were, and every unit whose change is lost without a wipe.
-pub async fn republish(world: &World, nats: &Nats, units: &[UnitModel]) -> anyhow::Result<(u64, Vec<String>)> {
-    let last_wipe = world.last_wipe_us();
+/// there were, and every unit whose change is lost otherwise: without a wipe, or in one before which the intake had
+/// acknowledged it.
+pub async fn republish(world: &World, nats: &Nats, units: &mut [UnitModel]) -> anyhow::Result<(u64, Vec<String>)> {
     let (mut republished, mut lost) = (0, Vec::new());
-    for model in units.iter().filter(|model| model.unit.revision > 0) {
+    for model in units.iter_mut().filter(|model| model.unit.revision > 0) {
         let taken: Option<i64> = sqlx::query_scalar("SELECT revision FROM units WHERE org_id = $1 AND unit_id = $2")
             .bind(ORGS[model.org])
             .bind(&model.unit_id)
@@ -89,8 +89,9 @@ pub async fn republish(world: &World, nats: &Nats, units: &[UnitModel]) -> anyho
         if taken == Some(wanted) {
             continue;
         }
-        if model.published_us <= last_wipe {
-            publish(nats, model.org, &model.unit_id, &model.unit, Duration::from_secs(30)).await?;
+        if world.may_have_lost(&model.published) {
+            let patience = Duration::from_secs(30);
+            model.published = publish(nats, model.org, &model.unit_id, &model.unit, patience).await?;
             republished += 1;
         } else {
             lost.push(format!("{} revision {wanted} was published and not taken in: {taken:?}", model.unit_id));

@@ -40,7 +40,7 @@ pub async fn measure(
     let publishing = try_join_all(linked.map(|model| async move {
         for change in [Change::Nights, Change::Text] {
             model.unit.change(change);
-            model.published_us = publish(nats, model.org, &model.unit_id, &model.unit, patience).await?;
+            model.published = publish(nats, model.org, &model.unit_id, &model.unit, patience).await?;
         }
         anyhow::Ok(())
     }));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -29,11 +30,19 @@ pub struct Report {
     pub recoveries: Vec<(&'static str, Duration)>,
     /// Figures by name.
     pub figures: BTreeMap<&'static str, i64>,
+    /// Where what it left is kept, where it is.
+    pub kept: Option<PathBuf>,
 }
 
 impl Report {
-    /// One line for people.
-    pub fn line(&self) -> String {
+    /// For people. Each line tells its seed: runs beside it have lines of their own.
+    pub fn lines(&self) -> Vec<String> {
+        let violations = self.violations.iter().map(|violation| format!("  {violation}"));
+        let kept = self.kept.iter().map(|folder| format!("  logs, database and arrivals: {}", folder.display()));
+        [self.told()].into_iter().chain(violations).chain(kept).map(|line| line_of(self.seed, &line)).collect()
+    }
+
+    fn told(&self) -> String {
         let faults: u64 = self.faults.values().sum();
         let quiet = self.quiet_after.map_or_else(|| "never".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
         let recovered: Vec<String> =
@@ -45,13 +54,17 @@ impl Report {
             format!("{} VIOLATIONS", self.violations.len())
         };
         format!(
-            "seed {}: {faults} of {} faults, quiet after {quiet}, recovery from {}, {}: {verdict}",
-            self.seed,
+            "{faults} of {} faults, quiet after {quiet}, recovery from {}, {}: {verdict}",
             self.planned,
             recovered.join(", "),
             figures.join(", ")
         )
     }
+}
+
+/// A line that a run prints.
+pub fn line_of(seed: u64, line: &str) -> String {
+    format!("seed {seed}: {line}")
 }
 
 /// All runs as one JSON object.
@@ -121,7 +134,12 @@ mod tests {
             quiet_after: Some(Duration::from_secs(1)),
             recoveries: vec![("kill", Duration::from_secs(seconds)), ("wipe", Duration::from_secs(2 * seconds))],
             figures: BTreeMap::from([("events", 10)]),
+            kept: None,
         };
+        let kept = Report { kept: Some("/tmp/8-1".into()), ..report(8, 9, &["one"]) };
+        let told = kept.lines();
+        assert!(told.len() == 3 && told.iter().all(|line| line.starts_with("seed 8: ")), "{told:?}");
+        assert!(told[0].ends_with(": 1 VIOLATIONS") && told[1].ends_with("  one") && told[2].ends_with("/tmp/8-1"));
         let summary = summary(&[report(7, 3, &[]), report(8, 9, &["one"]), report(9, 4, &[])]);
         assert_eq!((&summary["runs"], &summary["seed"], &summary["faults"]), (&json!(3), &json!(7), &json!(6)));
         assert_eq!(summary["details"], json!(["seed 8: one"]));

@@ -1,9 +1,13 @@
-//! One run after the other: break, heal, wait, check.
+//! Runs, one after the other or side by side: break, heal, wait, check.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -13,45 +17,89 @@ use crate::checks;
 use crate::plan::{Plan, Size};
 use crate::quiet;
 use crate::recovery;
-use crate::report::{Report, say};
+use crate::report::{Report, line_of, say};
 use crate::servers::Tools;
 use crate::workload;
 use crate::workload::Done;
 use crate::world::World;
 
-/// All runs, one report each.
-pub async fn all(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size) -> anyhow::Result<Vec<Report>> {
-    let mut reports = Vec::new();
-    for number in 0..arguments.runs {
-        let seed = seed.wrapping_add(number);
-        let folder = tools.folder.join(format!("{seed}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let report = one(arguments, tools, seed, size, &folder).await?;
-        say(&report.line());
-        for violation in &report.violations {
-            say(&format!("  {violation}"));
-        }
-        if report.violations.is_empty() && !arguments.keep {
-            std::fs::remove_dir_all(&folder)?;
-        } else {
-            say(&format!("  logs, database and arrivals: {}", folder.display()));
-        }
-        reports.push(report);
-    }
-    Ok(reports)
+/// What all runs have in common.
+#[derive(Debug)]
+pub struct Setting {
+    /// The command line.
+    pub arguments: Arguments,
+    /// Programs of servers.
+    pub tools: Tools,
+    /// The program of the service.
+    pub program: PathBuf,
+    /// How much there is of each.
+    pub size: Size,
 }
 
-async fn one(arguments: &Arguments, tools: &Tools, seed: u64, size: &Size, folder: &Path) -> anyhow::Result<Report> {
+/// All runs, one report each, in the order of their seeds. What runs ends with whoever drops this.
+pub async fn all(setting: &Arc<Setting>, seed: u64) -> anyhow::Result<Vec<Report>> {
+    let (_going_on, stop) = watch::channel(());
+    let at_once = usize::try_from(setting.arguments.at_once)?;
+    let mut numbers = 0..setting.arguments.runs;
+    let mut running = JoinSet::new();
+    let mut reports = BTreeMap::new();
+    loop {
+        while running.len() < at_once
+            && let Some(number) = numbers.next()
+        {
+            let (setting, stop, seed) = (setting.clone(), stop.clone(), seed.wrapping_add(number));
+            running.spawn_blocking(move || anyhow::Ok((number, on_its_own(&setting, seed, stop)?)));
+        }
+        let Some(ended) = running.join_next().await else { break };
+        let (number, report) = ended??;
+        report.lines().iter().for_each(|line| say(line));
+        reports.insert(number, report);
+    }
+    Ok(reports.into_values().collect())
+}
+
+/// A run with threads of its own: what keeps one of them busy, such as the making of a database, keeps no other run waiting.
+fn on_its_own(setting: &Setting, seed: u64, mut stop: watch::Receiver<()>) -> anyhow::Result<Report> {
+    let folder = setting.tools.folder.join(format!("{seed}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            report = one(setting, seed, &folder) => report,
+            // Nobody sends anything: it is the end of whoever waits for the runs.
+            _ = stop.changed() => Err(anyhow!("the run of seed {seed} was stopped")),
+        }
+    });
+    // Its processes are gone before its folder is.
+    drop(runtime);
+    let mut report = ended?;
+    if report.violations.is_empty() && !setting.arguments.keep {
+        std::fs::remove_dir_all(&folder)?;
+    } else {
+        report.kept = Some(folder);
+    }
+    Ok(report)
+}
+
+async fn one(setting: &Setting, seed: u64, folder: &Path) -> anyhow::Result<Report> {
+    let Setting { arguments, tools, program, size } = setting;
     let plan = Plan::draw(seed, size);
     std::fs::write(folder.join("plan.txt"), plan.lines().join("\n"))?;
-    let world = Arc::new(World::start(tools, folder).await?);
+    let mut report = Report { seed, ..Report::default() };
+    let world = match World::start(tools, program, folder).await {
+        Ok(world) => Arc::new(world),
+        // The runs before it have something to tell all the same.
+        Err(error) => {
+            report.violations.push(format!("the run did not begin: {error:#}"));
+            return Ok(report);
+        }
+    };
     if let Some(why) = world.nats.lock().await.lacks_a_disk() {
-        say(&format!("fill-disk is left out, as NATS has no disk of its own: {why}"));
+        say(&line_of(seed, &format!("fill-disk is left out, as NATS has no disk of its own: {why}")));
     }
     let mut supervisors = JoinSet::new();
     world.fleet.supervise(&mut supervisors);
     let patience = Duration::from_secs(arguments.patience);
-    let mut report = Report { seed, ..Report::default() };
     let judged = judge(&world, &plan, patience, &mut report).await;
     if let Err(error) = judged {
         report.violations.push(format!("the run came to no end: {error:#}"));
@@ -81,7 +129,7 @@ async fn judge(world: &Arc<World>, plan: &Plan, patience: Duration, report: &mut
     };
     let ((mut done, worked), healed) = tokio::try_join!(work, breaking)?;
     report.violations.extend(done.failures.iter().map(|failure| format!("work: {failure}")));
-    settle(world, &nats, &done, patience, report).await?;
+    settle(world, &nats, &mut done, patience, report).await?;
     let settled = began.elapsed();
     report.quiet_after = Some(settled.saturating_sub(healed));
     recover(world, plan, &nats, &mut done, patience, report).await?;
@@ -126,12 +174,12 @@ async fn recover(
 async fn settle(
     world: &World,
     nats: &adapters::nats::Nats,
-    done: &Done,
+    done: &mut Done,
     patience: Duration,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     quiet::until_quiet(world, nats, patience).await?;
-    let (republished, lost) = quiet::republish(world, nats, &done.units).await?;
+    let (republished, lost) = quiet::republish(world, nats, &mut done.units).await?;
     report.violations.extend(lost.into_iter().map(|lost| format!("intake: {lost}")));
     if republished > 0 {
         quiet::until_quiet(world, nats, patience).await?;

@@ -2,7 +2,9 @@
 
 mod disk;
 mod nats;
+mod port;
 
 pub use end_to_end::postgres_server::PostgresServer;
 pub use end_to_end::server_tools::Tools;
-pub use nats::{NatsServer, empty, fill, free_port};
+pub use nats::{NatsServer, empty, fill};
+pub use port::Port;

@@ -10,7 +10,7 @@ pub enum Change {
     Text,
     /// The price of some nights: rates.
     Price,
-    /// Whether some nights are taken: availability.
+    /// Which nights are free: availability.
     Nights,
     /// One photo more: images.
     Photo,
@@ -24,6 +24,14 @@ impl Change {
 /// What the prices of marked nights begin at, in minor units; the base price is below.
 const MARKED: u64 = 1_000_000;
 const PHOTOS: usize = 6;
+/// So many nights, the first of the calendar, tell the revision that changed them last: each is free where its bit is set. No
+/// unit of a run comes to a revision of so many bits.
+const NIGHTS: usize = 10;
+
+/// One of them.
+fn night(place: usize) -> String {
+    format!("2031-03-{:02}", place + 1)
+}
 
 /// A unit as its publisher knows it.
 #[derive(Debug, Clone)]
@@ -34,14 +42,14 @@ pub struct Unit {
     pub revision: u64,
     text: u64,
     price: u64,
-    taken: bool,
+    nights: u64,
     photos: Vec<u64>,
 }
 
 impl Unit {
     /// One that was never published.
     pub fn new(org: &'static str, unit_id: String) -> Self {
-        Self { org, unit_id, revision: 0, text: 1, price: 1, taken: false, photos: Vec::new() }
+        Self { org, unit_id, revision: 0, text: 1, price: 1, nights: 1, photos: Vec::new() }
     }
 
     /// Its next revision.
@@ -50,7 +58,7 @@ impl Unit {
         match change {
             Change::Text => self.text = self.revision,
             Change::Price => self.price = self.revision,
-            Change::Nights => self.taken = !self.taken,
+            Change::Nights => self.nights = self.revision,
             Change::Photo => {
                 self.photos.push(self.revision);
                 let over = self.photos.len().saturating_sub(PHOTOS);
@@ -65,8 +73,15 @@ impl Unit {
         body["revision"] = json!(self.revision);
         let unit = &mut body["unit"];
         unit["description"]["en"] = json!(format!("Edition {}. A house of {}.", self.text, self.org));
-        unit["calendar"][0]["available"] = json!(!self.taken);
         unit["calendar"][2]["nightly_price"] = json!(MARKED + self.price);
+        let marked = (0..NIGHTS).map(|place| {
+            let (night, free) = (night(place), (self.nights >> place) & 1 == 1);
+            json!({ "first_night": &night, "last_night": &night, "available": free })
+        });
+        // They are the nights of its first range.
+        let rest = unit["calendar"].as_array().into_iter().flatten().skip(1).cloned();
+        let calendar: Value = marked.chain(rest).collect();
+        unit["calendar"] = calendar;
         for revision in &self.photos {
             let url = format!("https://photos.example.org/{}/{revision}.jpg", self.unit_id);
             unit["photos"].as_array_mut().into_iter().for_each(|photos| photos.push(json!({ "url": url })));
@@ -94,6 +109,19 @@ fn minor(price: &Value) -> Option<u64> {
     format!("{major}{cents:0<2}").parse().ok()
 }
 
+/// The revision that last changed which nights are free, of a call that carries all of those that tell it.
+pub fn nights_of(body: &Value) -> Option<u64> {
+    let intervals = body.as_array().map_or(std::slice::from_ref(body), Vec::as_slice);
+    let is_free = |night: &str| {
+        let covers = |interval: &&Value| {
+            let (first, last) = (interval["startDate"].as_str(), interval["endDate"].as_str());
+            first.is_some_and(|first| first <= night) && last.is_some_and(|last| night <= last)
+        };
+        intervals.iter().find(covers)?["isAvailable"].as_u64()
+    };
+    (0..NIGHTS).try_fold(0, |revision, place| Some(revision | (is_free(&night(place))? << place)))
+}
+
 /// The revision that last changed the rates that a call carries.
 pub fn price_of(body: &Value) -> Option<u64> {
     match body {
@@ -108,6 +136,11 @@ pub fn price_of(body: &Value) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use domain::channel::Section;
+    use domain::ids::{ListingId, TargetId};
+    use domain::mapping::hostaway::{calendar_calls, map};
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -118,7 +151,13 @@ mod tests {
         }
         let body = unit.body();
         assert_eq!(body["revision"], 5);
-        assert!(domain::unit::parse(body.to_string().as_bytes()).is_ok());
+        let known = domain::unit::parse(body.to_string().as_bytes()).expect("it is a unit");
+        let payload = map(&known, &ListingId::of(TargetId(Uuid::nil()), &known.unit_id));
+        let [availability, rates] = [Section::Availability, Section::Rates].map(|one| &payload.sections[&one].body);
+        assert_eq!((nights_of(availability), nights_of(rates)), (Some(2), None));
+        let both = calendar_calls(Some(availability), Some(rates));
+        assert_eq!(both.iter().map(|call| nights_of(&json!(call.intervals))).collect::<Vec<_>>(), [Some(2)]);
+        assert_eq!(nights_of(&availability[0]), None, "a part of them tells nothing");
         assert_eq!(text_of(&json!({ "description": body["unit"]["description"]["en"] })), Some(4));
         assert_eq!(price_of(&json!([{ "price": 100.01 }, { "price": 10_000.03 }])), Some(3));
         assert_eq!(body["unit"]["photos"].as_array().map(Vec::len), Some(2));

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::clock::now_us;
 use crate::plan::{ORGS, PLACES, Plan, TargetPlan, TargetStep, UnitPlan, UnitStep};
+use crate::published::Published;
 use crate::unit::Unit;
 use crate::world::{World, prefix};
 
@@ -30,8 +31,8 @@ pub struct UnitModel {
     pub unit_id: String,
     /// Its newest revision.
     pub unit: Unit,
-    /// When NATS had taken that revision, in microseconds since the epoch.
-    pub published_us: u64,
+    /// When NATS took that revision.
+    pub published: Published,
     /// The targets that it is linked to.
     pub linked: BTreeSet<usize>,
     /// The targets that it was ever linked to.
@@ -102,16 +103,23 @@ async fn target(
     Ok(())
 }
 
-/// Publishes a unit until NATS has taken it; gives when it had.
-pub async fn publish(nats: &Nats, org: usize, unit_id: &str, unit: &Unit, patience: Duration) -> anyhow::Result<u64> {
+/// Publishes a unit until NATS has taken it; gives when that was.
+pub async fn publish(
+    nats: &Nats,
+    org: usize,
+    unit_id: &str,
+    unit: &Unit,
+    patience: Duration,
+) -> anyhow::Result<Published> {
     let subject = prefix()?.unit_changed(&OrgId::new(ORGS[org])?, &UnitId::new(unit_id)?);
     let body = serde_json::to_vec(&unit.body())?;
     let deadline = Instant::now() + patience;
     loop {
+        let began_us = now_us();
         let sent = nats.jetstream.publish(subject.clone(), body.clone().into()).await;
         let error = match sent {
             Ok(ack) => match ack.await {
-                Ok(_) => return Ok(now_us()),
+                Ok(ack) => return Ok(Published { began_us, acked_us: now_us(), sequence: ack.sequence }),
                 Err(error) => error,
             },
             Err(error) => error,
@@ -136,7 +144,7 @@ impl Worker<'_> {
             org: plan.org,
             unit: Unit::new(ORGS[plan.org], unit_id.clone()),
             unit_id,
-            published_us: 0,
+            published: Published::default(),
             linked: BTreeSet::new(),
             ever: BTreeSet::new(),
         };
@@ -154,7 +162,7 @@ impl Worker<'_> {
         match step {
             UnitStep::Publish(change) => {
                 model.unit.change(change);
-                model.published_us = publish(self.nats, model.org, &model.unit_id, &model.unit, self.patience).await?;
+                model.published = publish(self.nats, model.org, &model.unit_id, &model.unit, self.patience).await?;
             }
             UnitStep::Link(place) => {
                 let body = json!({ "target_id": self.world.targets[place], "unit_id": model.unit_id });
@@ -185,8 +193,8 @@ impl Worker<'_> {
             if began.elapsed() > self.patience || error.to_string().starts_with("refused") {
                 return Err(error);
             }
-            if model.published_us <= self.world.last_wipe_us() {
-                model.published_us = publish(self.nats, model.org, &model.unit_id, &model.unit, self.patience).await?;
+            if self.world.may_have_lost(&model.published) {
+                model.published = publish(self.nats, model.org, &model.unit_id, &model.unit, self.patience).await?;
             }
         }
     }

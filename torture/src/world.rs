@@ -5,10 +5,10 @@ use std::sync::Mutex as Plain;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use adapters::nats::topology::StreamKind;
 use adapters::nats::{Nats, Prefix};
 use anyhow::{Context as _, ensure};
 use end_to_end::api::Api;
-use end_to_end::process::binary;
 use end_to_end::sandbox::Sandbox;
 use serde_json::json;
 use sqlx::PgPool;
@@ -18,12 +18,15 @@ use crate::caller::Caller;
 use crate::clock::now_us;
 use crate::fleet::{Ends, Fleet};
 use crate::plan::{ACCOUNT_LIMIT, ORGS, PLACES, TARGET_LIMIT, WINDOW_MS};
+use crate::published::{Published, Wipe};
 use crate::servers::{NatsServer, PostgresServer, Tools};
 use crate::who::Who;
 
 const PREFIX: &str = "torture";
 /// The account of every organisation here, as the units name it.
 pub const ACCOUNT_ID: &str = "main";
+/// NATS is about to be wiped, and is not waited for.
+const TO_TELL: Duration = Duration::from_secs(2);
 
 /// A time in which somebody, or with `None` everybody, was stopped, or without Postgres or the channel.
 #[derive(Debug, Clone, Copy)]
@@ -59,21 +62,24 @@ pub struct World {
     pub pool: PgPool,
     /// Past every proxy.
     pub nats_url: String,
+    /// Past every proxy, and there before it is needed.
+    transport: Nats,
     /// The ids of `PLACES`.
     pub targets: Vec<uuid::Uuid>,
     /// The callers of the API, one for each of `ORGS`.
     pub callers: Vec<Caller>,
-    /// When NATS was wiped, in microseconds since the epoch.
-    wipes: Plain<Vec<u64>>,
+    wipes: Plain<Vec<Wipe>>,
     disturbances: Plain<Vec<Disturbance>>,
     call_faults: Plain<Vec<CallFault>>,
+    /// Of the service.
+    program: PathBuf,
     environment: Vec<(String, String)>,
     folder: PathBuf,
 }
 
 impl World {
-    /// Makes one whose files are in `folder`.
-    pub async fn start(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
+    /// Makes one of this program of the service, whose files are in `folder`.
+    pub async fn start(tools: &Tools, program: &Path, folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder.join("secrets"))?;
         let accounts: std::collections::BTreeSet<u64> = PLACES.iter().map(|place| place.account).collect();
         let accounts: Vec<u64> = accounts.into_iter().collect();
@@ -85,15 +91,17 @@ impl World {
         let environment = environment(folder);
         let direct = [("DATABASE_URL".to_owned(), postgres.url()), ("NATS_URL".to_owned(), nats.url())];
         let (pool, nats_url) = (postgres.pool(), nats.url());
+        let transport = Nats::connect(&nats_url, prefix()?, "torture").await?;
         let ends = Ends {
             postgres: postgres.socket(),
-            nats: nats.port,
+            nats: nats.port(),
             channel: sandbox.url.rsplit(':').next().context("the sandbox has a port")?.parse()?,
         };
         let direct: Vec<(String, String)> = environment.iter().cloned().chain(direct).collect();
-        run(&direct, &["migrate"])?;
-        let fleet = Fleet::start(&ends, &environment, folder).await?;
-        let callers: anyhow::Result<Vec<Caller>> = ORGS.iter().map(|org| caller(&direct, &fleet, org)).collect();
+        run(program, &direct, &["migrate"])?;
+        let fleet = Fleet::start(&ends, program, &environment, folder).await?;
+        let callers: anyhow::Result<Vec<Caller>> =
+            ORGS.iter().map(|org| caller(program, &direct, &fleet, org)).collect();
         let mut world = Self {
             fleet,
             sandbox,
@@ -101,11 +109,13 @@ impl World {
             nats: Mutex::new(nats),
             pool,
             nats_url,
+            transport,
             targets: Vec::new(),
             callers: callers?,
             wipes: Plain::default(),
             disturbances: Plain::default(),
             call_faults: Plain::default(),
+            program: program.to_owned(),
             environment: direct,
             folder: folder.to_owned(),
         };
@@ -144,7 +154,7 @@ impl World {
 
     /// Runs the command line to its end; gives its exit code and what it said.
     pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<(i32, String)> {
-        let output = tokio::process::Command::new(binary("distribution")?)
+        let output = tokio::process::Command::new(&self.program)
             .args(arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .kill_on_drop(true)
@@ -154,9 +164,24 @@ impl World {
         Ok((output.status.code().unwrap_or(-1), said))
     }
 
+    /// Up to which message of UNITS the intake has acknowledged every one; 0 where NATS does not say so at once.
+    pub async fn acknowledged(&self) -> u64 {
+        let asked = async {
+            let units = self.transport.stream(StreamKind::Units).await?;
+            anyhow::Ok(units.consumer_info("intake").await?.ack_floor.stream_sequence)
+        };
+        let told = tokio::time::timeout(TO_TELL, asked).await;
+        told.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
     /// Notes that NATS has lost everything.
-    pub fn note_wipe(&self) {
-        self.wipes.lock().unwrap_or_else(PoisonError::into_inner).push(now_us());
+    pub fn note_wipe(&self, wipe: Wipe) {
+        self.wipes.lock().unwrap_or_else(PoisonError::into_inner).push(wipe);
+    }
+
+    /// Whether a wipe may have what NATS had taken.
+    pub fn may_have_lost(&self, published: &Published) -> bool {
+        published.may_be_lost(&self.wipes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes that somebody, or everybody, could not go on since then, and can now.
@@ -180,11 +205,6 @@ impl World {
     /// When calls to the channel could fail.
     pub fn call_faults(&self) -> Vec<CallFault> {
         self.call_faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// When NATS was wiped last; 0 where it never was.
-    pub fn last_wipe_us(&self) -> u64 {
-        self.wipes.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().max().unwrap_or(0)
     }
 
     /// Writes what a person needs who looks into a violation.
@@ -218,8 +238,8 @@ fn environment(folder: &Path) -> Vec<(String, String)> {
     settings.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-fn run(environment: &[(String, String)], arguments: &[&str]) -> anyhow::Result<String> {
-    let output = std::process::Command::new(binary("distribution")?)
+fn run(program: &Path, environment: &[(String, String)], arguments: &[&str]) -> anyhow::Result<String> {
+    let output = std::process::Command::new(program)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()?;
@@ -228,9 +248,9 @@ fn run(environment: &[(String, String)], arguments: &[&str]) -> anyhow::Result<S
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn caller(environment: &[(String, String)], fleet: &Fleet, org: &str) -> anyhow::Result<Caller> {
+fn caller(program: &Path, environment: &[(String, String)], fleet: &Fleet, org: &str) -> anyhow::Result<Caller> {
     let arguments = ["token", "--subject", "torture", "--org", org, "--role", "owner", "--expires-in", "7d"];
-    let token = run(environment, &arguments)?;
+    let token = run(program, environment, &arguments)?;
     let apis = fleet.apis().into_iter().map(|base| Ok(Api::at(base, Caller::LIMIT)?.with_token(token.trim())));
     Ok(Caller::new(apis.collect::<anyhow::Result<_>>()?))
 }

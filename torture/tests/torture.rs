@@ -1,12 +1,13 @@
 //! A short run whose seed never changes, and in the integration server's pipeline one with a new seed each time.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 /// Runs the machine; gives its last line, and all that it printed.
 fn torture(arguments: &[&str]) -> (Value, String) {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the checkout");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the checkout");
     let program = env!("CARGO_BIN_EXE_torture");
     let run = Command::new(root.join("dev/torture")).arg(program).args(arguments).output();
     let output = run.expect("dev/torture can be run");
@@ -96,6 +97,50 @@ fn heavy_nothing_is_lost_or_doubled_by_faults_of_a_new_seed() {
     let (summary, printed) = torture(&["--seconds", "15", "--units", "45"]);
     println!("{printed}");
     assert_eq!(summary["violations"], 0, "{printed}");
+}
+
+/// No faults: it is about what runs have for themselves.
+#[test]
+fn heavy_two_runs_side_by_side_are_told_apart_and_summed() {
+    let program = Path::new(env!("CARGO_BIN_EXE_torture")).with_file_name("distribution");
+    let program = program.display().to_string();
+    let side_by_side = ["--runs", "2", "--at-once", "2", "--seed", "700", "--keep", "--distribution", &program];
+    let small = ["--faults", "0", "--seconds", "5", "--units", "12"];
+    let (summary, printed) = torture(&[&side_by_side[..], &small[..]].concat());
+    assert_eq!(
+        (&summary["runs"], &summary["seed"], &summary["violations"]),
+        (&2.into(), &700.into(), &0.into()),
+        "{printed}"
+    );
+    let lines: Vec<&str> = printed.lines().collect();
+    let (first, last) = (lines[0], lines[lines.len() - 1]);
+    assert!(first == "seed 700" && last.starts_with('{'), "{printed}");
+    let kept = [700, 701].map(|seed| {
+        let of = format!("seed {seed}: ");
+        let own: Vec<&str> = lines[1..lines.len() - 1].iter().filter_map(|line| line.strip_prefix(&of)).collect();
+        assert!(own.iter().any(|line| line.ends_with(": holds")), "{printed}");
+        let folder = own.iter().find_map(|line| line.strip_prefix("  logs, database and arrivals: "));
+        PathBuf::from(folder.unwrap_or_else(|| panic!("seed {seed} says where its logs are: {printed}")))
+    });
+    assert!(lines[1..lines.len() - 1].iter().all(|line| line.starts_with("seed 70")), "{printed}");
+    // Each had begun before the other was over.
+    let made_at = |folder: &Path, file: &str| std::fs::metadata(folder.join(file)).and_then(|file| file.modified());
+    for (one, other) in [(&kept[0], &kept[1]), (&kept[1], &kept[0])] {
+        let (began, ended) = (made_at(one, "plan.txt"), made_at(other, "database.sql"));
+        assert!(began.expect("a plan is kept") < ended.expect("a database is kept"), "{printed}");
+    }
+    for folder in kept {
+        std::fs::remove_dir_all(folder).expect("what was kept can be removed");
+    }
+}
+
+#[test]
+fn a_program_of_the_service_that_is_not_there_is_told_before_anything_begins() {
+    let output = Command::new(env!("CARGO_BIN_EXE_torture")).args(["--distribution", "/nowhere/distribution"]).output();
+    let output = output.expect("it can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("/nowhere/distribution"), "{said}");
+    assert!(output.stdout.is_empty(), "nothing has begun");
 }
 
 #[test]

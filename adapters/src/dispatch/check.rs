@@ -108,7 +108,8 @@ impl DispatchStore {
         Ok(u32::try_from(failures).unwrap_or(0))
     }
 
-    /// Writes a check down and lets it go. After a failure the next one comes soon, and later after each.
+    /// Writes a check down and lets it go. After a failure the next one comes soon, and later after each. Two may have made it,
+    /// one of them beyond its lease: the row tells how the later one ended, and of the calls of both.
     pub async fn finish_check(
         &self,
         check: &DueCheck,
@@ -120,7 +121,11 @@ impl DispatchStore {
         sqlx::query(
             "INSERT INTO health_checks (
                  check_id, target_id, org_id, account_id, asked_by, calls, latency_ms, status, class, detail)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (check_id) DO UPDATE SET at = excluded.at, calls = health_checks.calls + excluded.calls,
+                 latency_ms = excluded.latency_ms, status = excluded.status, class = excluded.class,
+                 detail = excluded.detail
+             WHERE excluded.calls > 0",
         )
         .bind(check.check_id)
         .bind(target.target_id.0)

@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use adapters::dispatch::{DispatchStore, Settlement};
+use chrono::Utc;
+use domain::call::{CallPurpose, CallRecord};
+use domain::channel::ChannelKind;
 use domain::ids::TargetId;
 use domain::outcome::OutcomeClass;
+use domain::port::CheckReport;
+use domain::target::{Health, Lifecycle, Settings};
 use domain::window::RateLimit;
+use uuid::Uuid;
 
 use crate::fixture::{Database, lease, request, take};
 
@@ -108,6 +114,61 @@ async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     one.note_check(target, OutcomeClass::Accepted).await.unwrap();
     assert_eq!(field::<i64>(&database, &openings(true)).await, 1);
     assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 0);
+    database.close().await;
+}
+
+fn settings(target_id: TargetId) -> Settings {
+    Settings {
+        target_id,
+        org_id: "org".parse().unwrap(),
+        account_id: "villas".parse().unwrap(),
+        name: "T".to_owned(),
+        channel: ChannelKind::Hostaway,
+        base_url: "http://h".to_owned(),
+        channel_account: "1".to_owned(),
+        credential: "env:X".parse().unwrap(),
+        rate_limit: RateLimit::default(),
+        account_rate_limit: None,
+        lifecycle: Lifecycle::Active,
+        health: Health::Healthy,
+        credential_epoch: 0,
+    }
+}
+
+/// A check of so many calls.
+fn report(class: OutcomeClass, calls: usize) -> CheckReport {
+    let call = |_| CallRecord {
+        request_id: Uuid::now_v7(),
+        purpose: CallPurpose::Probe,
+        method: "GET".to_owned(),
+        path: "/v1/listings?limit=1".to_owned(),
+        started_at: Utc::now(),
+        duration_ms: 5,
+        status: class.succeeded().then_some(200),
+        class,
+        detail: None,
+        answer: None,
+    };
+    CheckReport { class, detail: None, calls: (0..calls).map(call).collect(), credentials_refused: false }
+}
+
+/// One of them was stopped for longer than its lease, and goes on.
+#[tokio::test]
+async fn the_calls_of_a_check_that_two_have_made_are_all_told() {
+    let database = Database::new().await;
+    let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
+    let (late, other) = (database.dispatcher(), database.dispatcher());
+    late.ask_check(target, "ops").await.unwrap();
+    let first = late.take_checks(10, Duration::ZERO).await.unwrap();
+    let again = other.take_checks(10, LONG).await.unwrap();
+    assert_eq!(first, again, "its lease ran out");
+    let settings = settings(target);
+    other.finish_check(&again[0], &settings, &report(OutcomeClass::Accepted, 2)).await.unwrap();
+    late.finish_check(&first[0], &settings, &report(OutcomeClass::Throttled, 0)).await.unwrap();
+    let told = "SELECT format('%s %s %s', calls, class, status) FROM health_checks";
+    assert_eq!(field::<String>(&database, told).await, "2 accepted 200", "who made no call has nothing to tell");
+    late.finish_check(&first[0], &settings, &report(OutcomeClass::Transient, 1)).await.unwrap();
+    assert_eq!(field::<String>(&database, told).await, "3 transient ");
     database.close().await;
 }
 

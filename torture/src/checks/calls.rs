@@ -1,4 +1,5 @@
-//! Each call that arrived is in the audit, by its request id, once; but for those that a kill made unknowable.
+//! Each call that arrived is in the audit, by its request id, once; but for those that a kill made unknowable, and those of
+//! checks, which are told as a number (`of_checks`).
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -7,6 +8,7 @@ use uuid::Uuid;
 
 use super::arrivals::Arrival;
 use super::disturbances::undisturbed_us;
+use super::of_checks;
 use crate::fleet::Ending;
 use crate::plan::PLACES;
 use crate::world::World;
@@ -30,6 +32,7 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
     let mut calls = Calls::default();
     let mut seen = HashSet::new();
     let last = last_calls(arrivals, |id| attempts.contains_key(&id));
+    let mut of_checks = Vec::new();
     for arrival in arrivals {
         let what = || format!("{} {} at {} from {}", arrival.method, arrival.path, arrival.at_us, arrival.ip);
         let Some(id) = arrival.request_id else {
@@ -42,7 +45,7 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
         if let Some(told) = attempts.get(&id) {
             calls.wrong.extend(told.lie_about(arrival).map(|lie| format!("{} {lie}", what())));
         } else if is_of_check(arrival) {
-            calls.of_checks += 1;
+            of_checks.push(arrival);
         } else if is_unknowable(world, arrival, &last) {
             calls.unknowable += 1;
         } else {
@@ -55,6 +58,9 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
         let Told { status, method, path, .. } = told;
         format!("the audit has {method} {path} as {id} with the answer {status:?}, and it never arrived")
     }));
+    calls.of_checks = of_checks.len() as u64;
+    let seen_us = arrivals.last().map_or(0, |last| last.at_us);
+    calls.wrong.extend(of_checks::check(world, &of_checks, seen_us).await?);
     Ok(calls)
 }
 

@@ -1,12 +1,11 @@
-//! What arrives at a listing never goes back to an older revision of its unit: its content, its rates, its photos. What nights
-//! are free tells no revision.
+//! What arrives at a listing never goes back to an older revision of its unit: its content, its photos, its rates, its nights.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::arrivals::Arrival;
-use crate::unit::{photo_of, price_of, text_of};
+use crate::unit::{nights_of, photo_of, price_of, text_of};
 
 /// The revision that an arrival carried last, and when.
 type Seen = (u64, u64);
@@ -46,13 +45,15 @@ pub(super) fn check(arrivals: &[Arrival]) -> Vec<String> {
 fn carried(purpose: &str, body: &Value) -> Vec<(&'static str, Option<u64>)> {
     match purpose {
         "create" | "content_put" => vec![("content", text_of(body)), ("photos", photo_of(body))],
-        "calendar_put" => vec![("rates", price_of(body))],
+        "calendar_put" => vec![("rates", price_of(body)), ("availability", nights_of(body))],
         _ => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn arrival(at_us: u64, listing: u64, body: &str) -> Arrival {
@@ -93,5 +94,23 @@ mod tests {
         (creation.purpose, creation.path) = ("create".to_owned(), "/v1/listings".to_owned());
         assert_eq!(check(&[creation.clone(), arrival(2, 1, &named(2))]).len(), 1);
         assert!(check(&[creation, arrival(2, 1, &named(3)), arrival(3, 1, &named(4))]).is_empty());
+    }
+
+    #[test]
+    fn a_step_back_of_nights_is_seen_beside_rates_that_did_not_change() {
+        // Each of the first ten nights is free where its bit of the revision is set.
+        let nights = |revision: u64| {
+            let rows: Vec<Value> = (0..10)
+                .map(|place| {
+                    let night = format!("2031-03-{:02}", place + 1);
+                    json!({ "startDate": &night, "endDate": &night, "isAvailable": (revision >> place) & 1, "price": 10_000.01 })
+                })
+                .collect();
+            let put = arrival(revision, 1, &json!(rows).to_string());
+            Arrival { purpose: "calendar_put".to_owned(), path: "/v1/listings/1/calendarIntervals".to_owned(), ..put }
+        };
+        assert!(check(&[nights(3), nights(3), nights(12)]).is_empty());
+        let wrong = check(&[nights(3), nights(12), nights(7)]);
+        assert!(wrong.len() == 1 && wrong[0].starts_with("availability of listing 1"), "{wrong:?}");
     }
 }

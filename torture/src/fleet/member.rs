@@ -6,14 +6,14 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use end_to_end::process::{Process, binary};
+use end_to_end::process::Process;
 use rustix::process::Signal;
 
 use super::life::{Ending, Life};
 use crate::clock::now_us;
 use crate::line::{Far, Line};
 use crate::proxy::Proxy;
-use crate::servers::free_port;
+use crate::servers::Port;
 use crate::who::Who;
 
 /// As a supervisor waits before it starts something again.
@@ -29,7 +29,8 @@ pub struct Member {
     postgres: Proxy,
     nats: Proxy,
     channel: Proxy,
-    api_port: u16,
+    api_port: Port,
+    program: PathBuf,
     environment: Vec<(String, String)>,
     folder: PathBuf,
     now: Mutex<Now>,
@@ -50,23 +51,24 @@ impl Member {
     pub(super) fn new(
         who: Who,
         lines: [Proxy; 3],
+        program: &Path,
         environment: &[(String, String)],
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let [postgres, nats, channel] = lines;
         let mut environment = environment.to_vec();
-        let api_port = free_port()?;
+        let api_port = Port::free()?;
         let own = [
             ("DISTRIBUTION_ROLES", who.role().to_owned()),
-            ("DISTRIBUTION_LISTEN", format!("127.0.0.1:{api_port}")),
+            ("DISTRIBUTION_LISTEN", format!("127.0.0.1:{}", api_port.number())),
             ("DATABASE_URL", format!("postgres://postgres@127.0.0.1:{}/distribution", postgres.port)),
             ("NATS_URL", format!("nats://127.0.0.1:{}", nats.port)),
             // So each process's calls can be told from those of the others, and broken for it alone.
             ("http_proxy", format!("http://127.0.0.1:{}", channel.port)),
         ];
         environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
-        let folder = folder.to_owned();
-        Ok(Self { who, postgres, nats, channel, api_port, environment, folder, now: Mutex::default() })
+        let (program, folder) = (program.to_owned(), folder.to_owned());
+        Ok(Self { who, postgres, nats, channel, api_port, program, environment, folder, now: Mutex::default() })
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -75,7 +77,7 @@ impl Member {
 
     /// Where its API is.
     pub fn api(&self) -> String {
-        format!("http://127.0.0.1:{}", self.api_port)
+        format!("http://127.0.0.1:{}", self.api_port.number())
     }
 
     /// Every process that it had.
@@ -112,7 +114,7 @@ impl Member {
         let (member, low, high) = (self.who.0 + 1, number % 250 + 1, number / 250);
         let source = Ipv4Addr::new(127, u8::try_from(member)?, u8::try_from(high)?, u8::try_from(low)?);
         let log = self.folder.join(format!("{name}.log"));
-        let mut command = Command::new(binary("distribution")?);
+        let mut command = Command::new(&self.program);
         command.arg("serve").envs(self.environment.iter().map(|(name, value)| (name, value)));
         for name in ["no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "REQUEST_METHOD"] {
             command.env_remove(name);

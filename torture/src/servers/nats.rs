@@ -1,6 +1,5 @@
 //! A NATS with a small store on a small disk; killed, wiped, filled and started again while a run lasts.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use end_to_end::process::Process;
 use end_to_end::wait::wait_until;
 use rustix::process::Signal;
 
-use super::Tools;
 use super::disk::Disk;
+use super::{Port, Tools};
 
 /// What its store holds at most. Streams with a prefix reserve nothing, so this is met when it is full.
 const STORE_MB: usize = 192;
@@ -27,9 +26,9 @@ pub struct NatsServer {
     tools: Tools,
     folder: PathBuf,
     log: PathBuf,
-    /// The same for the whole run.
-    pub port: u16,
     process: Option<Process>,
+    /// The same for the whole run.
+    port: Port,
     /// Where the store is, alone; or why there is no disk of its own. Dropped last, when nobody uses it.
     disk: Result<Disk, String>,
 }
@@ -43,23 +42,29 @@ impl NatsServer {
         std::fs::create_dir(&place)?;
         let disk = Disk::mount(tools, &place, DISK_MB).map_err(|error| format!("{error:#}"));
         tools.own_folder(&place)?;
-        let port = free_port()?;
+        let port = Port::free()?;
         // A write is acknowledged after its fsync, as in production.
         let settings = format!(
-            "server_name: torture\nhost: 127.0.0.1\nport: {port}\nmax_payload: 1MB\n\
+            "server_name: torture\nhost: 127.0.0.1\nport: {}\nmax_payload: 1MB\n\
              jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: {STORE_MB}MB, sync_interval: always }}\n",
+            port.number(),
             place.join("store").display()
         );
         std::fs::write(data.join("nats.conf"), settings)?;
         let log = folder.join("nats.log");
-        let mut server = Self { tools: tools.clone(), folder: data, log, port, process: None, disk };
+        let mut server = Self { tools: tools.clone(), folder: data, log, process: None, port, disk };
         server.run().await?;
         Ok(server)
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
     /// Its address, past every proxy.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://127.0.0.1:{}", self.port())
     }
 
     /// Starts it where it does not run, and waits until it answers.
@@ -154,10 +159,4 @@ pub async fn empty(url: &str) -> anyhow::Result<()> {
         Err(error) if error.to_string().contains("not found") => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// A port that nobody has, below the range of outgoing connections.
-pub fn free_port() -> anyhow::Result<u16> {
-    let mut ports = (0..1_000).map(|_| rand::random_range(20_000..30_000));
-    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).context("no port is free")
 }
