@@ -13,7 +13,6 @@ use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
 use adapters::telemetry::{Happened, Kind, happened, is_sampled, sync_done};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use domain::audit::{accepted_outcome, final_outcome};
 use domain::listing::ListingEvent;
 use domain::outcome::SyncOutcome;
 use domain::recorded::{ChannelEvent, Position, Recorded};
@@ -171,9 +170,9 @@ fn count_ended(event: &Recorded) {
     let outcome = match &**listing {
         ListingEvent::SyncSkipped { .. } => SyncOutcome::SkippedUnchanged,
         ListingEvent::SyncRequested { supersedes: Some(_), .. } => SyncOutcome::Superseded,
-        ListingEvent::SyncAccepted { attempt } => accepted_outcome(attempt),
+        ListingEvent::SyncAccepted { attempt } => attempt.accepted_class().final_outcome(),
         ListingEvent::SyncFoundUnchanged { .. } => SyncOutcome::SkippedUnchanged,
-        ListingEvent::SyncFailed { class, .. } => final_outcome(*class),
+        ListingEvent::SyncFailed { class, .. } => class.final_outcome(),
         ListingEvent::ListingUnlinked { cancels: Some(_), .. } => SyncOutcome::Cancelled,
         _ => return,
     };
