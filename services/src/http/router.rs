@@ -12,7 +12,8 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{LARGEST_BODY, refusals, unread};
+use super::{refusals, unread};
+use crate::api::input::LARGEST_BODY;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::{Api, admission, ties};
 use crate::dashboard::{self, Dashboard};
