@@ -2,8 +2,8 @@
 //! what the body says, not the status.
 //!
 //! Reading order: `push` (what is sent, in which order), `calendar`, `listing`, `creation`, and `read`; below them
-//! `session` (one call: token, slot, record), `token`, `issue`, `client` (one HTTP exchange) and `verdict` (what an
-//! answer means); `withheld` keeps what an answer may say back out of its words.
+//! `session` (one call: token, slot, record) with its `authorization` (which token), `token`, `issue`, `client` (one HTTP
+//! exchange) and `verdict` (what an answer means); `withheld` keeps what an answer may say back out of its words.
 
 mod answer;
 mod calendar;
