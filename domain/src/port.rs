@@ -107,7 +107,6 @@ pub struct CheckReport {
 }
 
 /// Permission for one call: one slot in every scope that the call falls under.
-#[async_trait]
 pub trait Permit: Send {
     /// Whether a call may still start with it. One that was held for too long is given back as unused.
     fn can_start(&self) -> bool;

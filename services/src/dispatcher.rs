@@ -6,12 +6,14 @@
 
 mod allocation;
 mod checks;
+mod errand;
 mod gate;
 mod granted;
 mod health;
 mod host;
 mod job;
 mod message;
+mod permit;
 mod record;
 mod round;
 pub(crate) mod trace;

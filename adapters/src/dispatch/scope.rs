@@ -1,5 +1,6 @@
 //! Scopes and their limits.
 
+use domain::target::Settings;
 use domain::window::{RateLimit, Scope};
 
 use super::DispatchStore;
@@ -76,6 +77,15 @@ impl DispatchStore {
             .execute(&self.pool)
             .await
             .map(|_| ())
+    }
+
+    /// Brings the scopes of these targets to their limits, and those of their accounts to what the targets say now.
+    pub async fn ensure_limits_of(&self, targets: &[Settings]) -> Result<(), sqlx::Error> {
+        let accounts: Vec<Scope> = targets.iter().map(Settings::account_scope).collect();
+        let mut limits = self.account_limits_of(&accounts).await?;
+        let own = |target: &Settings| ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) };
+        limits.extend(targets.iter().map(own));
+        self.ensure_scopes(&limits).await
     }
 
     /// Brings scopes to their limits. Idempotent. A lower limit counts the slots that are still taken; a longer window

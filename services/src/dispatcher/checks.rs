@@ -1,28 +1,25 @@
 //! Checks of targets: whoever asks for one (the role health, an open circuit, a person), a dispatcher makes it, inside the
 //! target's windows. Its end is a row; only a change of health is an event.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, DispatchStore, DueCheck, ScopeLimit, SlotHold};
+use adapters::dispatch::{DispatchStore, DueCheck};
 use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::port::{CheckReport, NoSlot, Permit, SyncHost};
 use domain::target::Settings;
-use domain::window::Scope;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::allocation::allocate;
 use super::granted::Granted;
-use super::host::permit;
-use super::message::Message;
-use super::{START_GRACE, Shared, health, trace};
+use super::message::{Message, tell};
+use super::permit::permit;
+use super::{START_GRACE, Shared, errand, health, trace};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -86,9 +83,7 @@ async fn made(
     due: &DueCheck,
     target: &Settings,
 ) -> Result<(), sqlx::Error> {
-    let mut limits = vec![ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) }];
-    limits.extend(store.account_limits_of(&[target.account_scope()]).await?);
-    store.ensure_scopes(&limits).await?;
+    store.ensure_limits_of(std::slice::from_ref(target)).await?;
     let host = CheckHost { store, shared, gate, target, until: Instant::now() + PATIENCE };
     let mut report = shared.channels.of(target.channel).check(target, &host).await;
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
@@ -122,31 +117,21 @@ struct CheckHost<'a> {
 }
 
 impl CheckHost<'_> {
-    async fn take(&self) -> Result<Option<SlotHold>, sqlx::Error> {
-        let mut round = self.store.open_check(self.target.target_id).await?;
-        let lanes = std::mem::take(&mut round.lanes);
-        let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
-        let scopes = [self.target.account_scope().to_string(), egress.clone()];
-        let mut shared = round.shared_scopes(&scopes).await?;
-        let one = BTreeMap::from([(self.target.target_id, BTreeMap::from([(Section::Availability, 1)]))]);
-        let given = allocate(&lanes, &one, &mut shared, &egress, &HashMap::new(), 0);
-        let hold = given.grants.into_iter().next().map(|grant| grant.hold);
-        let claims = Claims { holds: hold.clone().into_iter().collect(), ..Claims::default() };
-        round.write(&claims, START_GRACE + self.shared.options.call_timeout, Duration::ZERO).await?;
-        Ok(hold)
+    async fn take(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
+        let options = &self.shared.options;
+        let round = self.store.open_check(self.target.target_id).await?;
+        errand::slot(round, urgency, &options.egress, options.call_timeout).await
     }
 }
 
 #[async_trait]
 impl SyncHost for CheckHost<'_> {
-    async fn slot(&self, _purpose: CallPurpose, _urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
+    async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         loop {
-            // Before the grant is written: what this clock says is over is over in the table too.
-            let at = Instant::now();
-            match self.take().await {
-                Ok(Some(hold)) => {
+            match self.take(urgency).await {
+                Ok(Some(granted)) => {
                     let egress = &self.shared.options.egress;
-                    return Ok(permit(Granted { hold, at }, self.gate.clone(), self.target, egress));
+                    return Ok(permit(granted, self.target, egress, tell(self.gate.clone())));
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(error = %error, "a check could not take a slot"),

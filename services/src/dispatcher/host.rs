@@ -9,15 +9,13 @@ use domain::channel::Section;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
-use domain::port::{NoSlot, Permit, SyncHost, ThrottledScope};
+use domain::port::{NoSlot, Permit, SyncHost};
 use domain::target::Settings;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
-
-use adapters::dispatch::SlotHold;
 
 use super::granted::Granted;
-use super::message::Message;
+use super::message::{Message, tell};
+use super::permit::{SlotEnd, permit};
 use super::waiting::Want;
 use crate::commands::{CommandError, Commands};
 
@@ -50,7 +48,7 @@ impl Host<'_> {
     }
 
     fn unused(&self, granted: Granted) {
-        let _ = self.gate.send(Message::Unused(granted.hold));
+        let _ = self.gate.send(Message::Slot(SlotEnd::Unused(granted.hold)));
     }
 
     /// A grant with which a call may start now.
@@ -90,17 +88,6 @@ impl Host<'_> {
     }
 }
 
-/// Leave for one call of a target, whose end the gate is told.
-pub(super) fn permit(
-    granted: Granted,
-    gate: mpsc::UnboundedSender<Message>,
-    target: &Settings,
-    egress: &str,
-) -> Box<dyn Permit> {
-    let scopes = [ThrottledScope::Account, ThrottledScope::Egress].map(|scope| scope.of(target, egress));
-    Box::new(GatePermit { granted: Some(granted), gate, scopes })
-}
-
 #[async_trait]
 impl SyncHost for Host<'_> {
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
@@ -116,55 +103,7 @@ impl SyncHost for Host<'_> {
                     continue;
                 }
             }
-            return Ok(permit(granted, self.gate.clone(), self.target, self.egress));
+            return Ok(permit(granted, self.target, self.egress, tell(self.gate.clone())));
         }
-    }
-}
-
-struct GatePermit {
-    granted: Option<Granted>,
-    gate: mpsc::UnboundedSender<Message>,
-    scopes: [domain::window::Scope; 2],
-}
-
-impl GatePermit {
-    fn send(&mut self, message: impl FnOnce(SlotHold) -> Message) {
-        if let Some(granted) = self.granted.take() {
-            // A gate that is gone leaves the slot to run out by itself: late, never early.
-            let _ = self.gate.send(message(granted.hold));
-        }
-    }
-}
-
-impl Permit for GatePermit {
-    fn can_start(&self) -> bool {
-        self.granted.as_ref().is_some_and(Granted::can_start)
-    }
-
-    fn answered(mut self: Box<Self>) {
-        self.send(Message::Answered);
-    }
-
-    fn throttled(mut self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>) {
-        let [account, egress] = self.scopes.clone();
-        let scope = match scope {
-            ThrottledScope::Account => account,
-            ThrottledScope::Egress => egress,
-        };
-        // A length from now on: the database's clock may differ from this one.
-        let length = (until - Utc::now()).to_std().unwrap_or_default();
-        let _ = self.gate.send(Message::Throttled { scope, until: Instant::now() + length });
-        self.send(Message::Answered);
-    }
-
-    fn unused(mut self: Box<Self>) {
-        self.send(Message::Unused);
-    }
-}
-
-impl Drop for GatePermit {
-    fn drop(&mut self) {
-        // Dropped in the middle of a call: it may have arrived, so the slot comes back after the window.
-        self.send(Message::Answered);
     }
 }

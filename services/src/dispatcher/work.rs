@@ -17,6 +17,7 @@ use super::granted::Granted;
 use super::host::Host;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
+use super::permit::SlotEnd;
 use super::record::{log, log_cut, record, sync_report};
 use super::trace::{self, Moments};
 use super::{Shared, health};
@@ -40,7 +41,7 @@ pub(super) async fn work(
     let mut job = match read(&shared, lease).await {
         Ok(job) => job,
         Err(why) => {
-            let _ = gate.send(Message::Unused(first.hold));
+            let _ = gate.send(Message::Slot(SlotEnd::Unused(first.hold)));
             let _ = gate.send(give_up(lease, why).await);
             return;
         }
