@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::port::{Channel, CheckReport, Push, PushReport, ReadReport, Reading, SyncHost};
+use domain::port::{Channel, CheckReport, Push, PushReport, ReadReport, Reading, SlotSource};
 use domain::target::Settings;
 
 use crate::destinations::Destinations;
@@ -84,15 +84,15 @@ impl Hostaway {
 
 #[async_trait]
 impl Channel for Hostaway {
-    async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport {
-        push::Run::new(session::Session::new(self, push.target, host).of(push.listing_id), push).finish().await
+    async fn push(&self, push: Push<'_>, slots: &dyn SlotSource) -> PushReport {
+        push::Run::new(session::Session::new(self, push.target, slots).of(push.listing_id), push).finish().await
     }
 
-    async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport {
-        read::read(session::Session::new(self, reading.target, host), reading).await
+    async fn read(&self, reading: Reading<'_>, slots: &dyn SlotSource) -> ReadReport {
+        read::read(session::Session::new(self, reading.target, slots), reading).await
     }
 
-    async fn check(&self, target: &Settings, host: &dyn SyncHost) -> CheckReport {
-        check::check(session::Session::new(self, target, host).with_current_secret_alone()).await
+    async fn check(&self, target: &Settings, slots: &dyn SlotSource) -> CheckReport {
+        check::check(session::Session::new(self, target, slots).with_current_secret_alone()).await
     }
 }

@@ -158,9 +158,9 @@ pub enum NoSlot {
     },
 }
 
-/// What a channel may ask of the dispatcher while it works.
+/// Where a channel gets the slots for its calls from while it works on a push, a read or a check.
 #[async_trait]
-pub trait SyncHost: Send + Sync {
+pub trait SlotSource: Send + Sync {
     /// Waits for a slot. Every HTTP request needs one, token requests and look-ups too.
     ///
     /// A slot for [`CallPurpose::Create`] is given only after it is written down that the listing is about to be
@@ -172,11 +172,11 @@ pub trait SyncHost: Send + Sync {
 #[async_trait]
 pub trait Channel: Send + Sync {
     /// Brings a listing to its payload. Never panics and never retries by itself: one attempt, one report.
-    async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport;
+    async fn push(&self, push: Push<'_>, slots: &dyn SlotSource) -> PushReport;
 
     /// Reads a listing and changes nothing. Its calls take slots like all others.
-    async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport;
+    async fn read(&self, reading: Reading<'_>, slots: &dyn SlotSource) -> ReadReport;
 
     /// Finds out whether a target answers and takes the credentials, by the cheapest call that tells. Never retries.
-    async fn check(&self, target: &Settings, host: &dyn SyncHost) -> CheckReport;
+    async fn check(&self, target: &Settings, slots: &dyn SlotSource) -> CheckReport;
 }

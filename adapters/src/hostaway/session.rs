@@ -1,5 +1,5 @@
-//! The calls of one push: each takes a slot, carries the token and an id of its own, and is recorded. A 403 brings one
-//! new token and one more try; where that is refused, too, the next push tells whether it is a matter of rights.
+//! The calls of one push, read or check: each takes a slot, carries the token and an id of its own, and is recorded. A 403
+//! brings one new token and one more try; where that is refused, too, the next push tells whether it is a matter of rights.
 
 mod authorization;
 
@@ -11,7 +11,7 @@ use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
 use domain::ids::ListingId;
 use domain::outcome::OutcomeClass;
-use domain::port::{NoSlot, Permit, SyncHost};
+use domain::port::{NoSlot, Permit, SlotSource};
 use domain::target::Settings;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use reqwest::{Method, RequestBuilder};
@@ -46,12 +46,12 @@ impl Call {
     }
 }
 
-/// One push's dealings with the channel.
+/// The dealings of one push, read or check with the channel.
 pub(super) struct Session<'a> {
     hostaway: &'a Hostaway,
     pub target: &'a Settings,
     cell: Arc<Cell>,
-    pub host: &'a dyn SyncHost,
+    slots: &'a dyn SlotSource,
     pub calls: Vec<CallRecord>,
     secret: Option<Secret>,
     /// What no words of the channel's may say back.
@@ -68,13 +68,13 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub fn new(hostaway: &'a Hostaway, target: &'a Settings, host: &'a dyn SyncHost) -> Self {
+    pub fn new(hostaway: &'a Hostaway, target: &'a Settings, slots: &'a dyn SlotSource) -> Self {
         let cell = hostaway.tokens.cell(target);
         Self {
             hostaway,
             target,
             cell,
-            host,
+            slots,
             calls: Vec::new(),
             secret: None,
             withheld: Withheld::default(),
@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
     }
 
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, Failure> {
-        self.host.slot(purpose, urgency).await.map_err(|refused| match refused {
+        self.slots.slot(purpose, urgency).await.map_err(|refused| match refused {
             NoSlot::Held => Failure::no_slot(refused.to_string(), Utc::now()),
             NoSlot::Creation { reason, retry_at } => {
                 Failure::new(OutcomeClass::Throttled, reason).not_before(Some(retry_at))

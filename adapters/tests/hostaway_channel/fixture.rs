@@ -18,13 +18,13 @@ use domain::window::RateLimit;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::host::Host;
 use crate::sandbox::{ACCOUNT, SECRET, Sandbox};
+use crate::slots::Slots;
 
 pub struct Bench {
     pub hostaway: Hostaway,
     pub target: Settings,
-    pub host: Host,
+    pub slots: Slots,
     pub secrets: tempfile::TempDir,
 }
 
@@ -70,7 +70,7 @@ impl Bench {
             credential_epoch: 0,
         };
         let hostaway = Hostaway::new(config, source).unwrap();
-        Self { hostaway, target, host: Host::default(), secrets }
+        Self { hostaway, target, slots: Slots::default(), secrets }
     }
 
     pub async fn push(&self, listing: &Listing, needs: &[Section]) -> PushReport {
@@ -92,7 +92,7 @@ impl Bench {
             needs,
             verify_first,
         };
-        self.hostaway.push(push, &self.host).await
+        self.hostaway.push(push, &self.slots).await
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
-use domain::port::{CheckReport, NoSlot, Permit, SyncHost};
+use domain::port::{CheckReport, NoSlot, Permit, SlotSource};
 use domain::target::Settings;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -84,8 +84,8 @@ async fn made(
     target: &Settings,
 ) -> Result<(), sqlx::Error> {
     store.ensure_limits_of(std::slice::from_ref(target)).await?;
-    let host = CheckHost { store, shared, gate, target, until: Instant::now() + PATIENCE };
-    let mut report = shared.channels.of(target.channel).check(target, &host).await;
+    let slots = CheckSlots { store, shared, gate, target, until: Instant::now() + PATIENCE };
+    let mut report = shared.channels.of(target.channel).check(target, &slots).await;
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
@@ -108,7 +108,7 @@ fn log(target: &Settings, report: &CheckReport) {
 
 /// Slots for a check. They come from the tables as any call's do, but not by way of the queue: a target that is held, or
 /// whose circuit is open, is checked all the same.
-struct CheckHost<'a> {
+struct CheckSlots<'a> {
     store: &'a DispatchStore,
     shared: &'a Shared,
     gate: mpsc::UnboundedSender<Message>,
@@ -116,7 +116,7 @@ struct CheckHost<'a> {
     until: Instant,
 }
 
-impl CheckHost<'_> {
+impl CheckSlots<'_> {
     async fn take(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
         let options = &self.shared.options;
         let round = self.store.open_check(self.target.target_id).await?;
@@ -125,7 +125,7 @@ impl CheckHost<'_> {
 }
 
 #[async_trait]
-impl SyncHost for CheckHost<'_> {
+impl SlotSource for CheckSlots<'_> {
     async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         loop {
             match self.take(urgency).await {

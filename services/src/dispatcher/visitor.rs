@@ -8,7 +8,7 @@ use adapters::dispatch::{DispatchStore, RoundRequest, Settlement};
 use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
-use domain::port::{NoSlot, Permit, SyncHost};
+use domain::port::{NoSlot, Permit, SlotSource};
 use domain::target::Settings;
 use domain::window::Scope;
 use sqlx::PgPool;
@@ -119,7 +119,7 @@ impl<'a> Visitor<'a> {
 }
 
 #[async_trait]
-impl SyncHost for Visitor<'_> {
+impl SlotSource for Visitor<'_> {
     async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         match self.granted(urgency).await {
             Ok(granted) => {

@@ -9,7 +9,7 @@ use domain::channel::Section;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
-use domain::port::{NoSlot, Permit, SyncHost};
+use domain::port::{NoSlot, Permit, SlotSource};
 use domain::target::Settings;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,7 +19,7 @@ use super::permit::{SlotEnd, permit};
 use super::waiting::Want;
 use crate::commands::{CommandError, Commands};
 
-pub(super) struct Host<'a> {
+pub(super) struct SyncSlots<'a> {
     pub gate: mpsc::UnboundedSender<Message>,
     pub commands: &'a Commands,
     pub target: &'a Settings,
@@ -35,7 +35,7 @@ pub(super) struct Host<'a> {
     pub intent: Mutex<Option<DateTime<Utc>>>,
 }
 
-impl Host<'_> {
+impl SyncSlots<'_> {
     /// Gives the first slot back if no call used it.
     pub(super) fn give_back(&self) {
         if let Some(granted) = self.take_first() {
@@ -89,7 +89,7 @@ impl Host<'_> {
 }
 
 #[async_trait]
-impl SyncHost for Host<'_> {
+impl SlotSource for SyncSlots<'_> {
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         loop {
             let granted = self.granted(urgency).await?;
