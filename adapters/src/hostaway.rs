@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::port::{Channel, CheckReport, Push, PushReport, ReadReport, Reading, SlotSource};
-use domain::target::Settings;
+use domain::target::Target;
 
 use crate::destinations::Destinations;
 use crate::secrets::SecretStore;
@@ -92,7 +92,7 @@ impl Channel for Hostaway {
         read::read(session::Session::new(self, reading.target, slots), reading).await
     }
 
-    async fn check(&self, target: &Settings, slots: &dyn SlotSource) -> CheckReport {
+    async fn check(&self, target: &Target, slots: &dyn SlotSource) -> CheckReport {
         check::check(session::Session::new(self, target, slots).with_current_secret_alone()).await
     }
 }

@@ -10,7 +10,7 @@ use crate::difference::Differences;
 use crate::ids::{ExternalId, ListingId, UnitId};
 use crate::listing::Progress;
 use crate::outcome::OutcomeClass;
-use crate::target::Settings;
+use crate::target::Target;
 use crate::unit::Night;
 use crate::window::Scope;
 
@@ -18,7 +18,7 @@ use crate::window::Scope;
 #[derive(Debug, Clone, Copy)]
 pub struct Push<'a> {
     /// The target: where, and with which credentials.
-    pub target: &'a Settings,
+    pub target: &'a Target,
     /// The listing.
     pub listing_id: ListingId,
     /// The unit it shows.
@@ -56,7 +56,7 @@ pub struct PushReport {
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
     /// The target: where, and with which credentials.
-    pub target: &'a Settings,
+    pub target: &'a Target,
     /// The listing's id at the channel.
     pub external_id: &'a ExternalId,
     /// The sections that were sent: what is read is what tells of them.
@@ -132,7 +132,7 @@ pub enum ThrottledScope {
 
 impl ThrottledScope {
     /// The scope of this kind that a target's calls fall under.
-    pub fn of(self, target: &Settings, egress: &str) -> Scope {
+    pub fn of(self, target: &Target, egress: &str) -> Scope {
         match self {
             Self::Account => target.account_scope(),
             Self::Egress => Scope::Egress(egress.to_owned()),
@@ -178,5 +178,5 @@ pub trait Channel: Send + Sync {
     async fn read(&self, reading: Reading<'_>, slots: &dyn SlotSource) -> ReadReport;
 
     /// Finds out whether a target answers and takes the credentials, by the cheapest call that tells. Never retries.
-    async fn check(&self, target: &Settings, slots: &dyn SlotSource) -> CheckReport;
+    async fn check(&self, target: &Target, slots: &dyn SlotSource) -> CheckReport;
 }

@@ -12,7 +12,7 @@ use domain::channel::Section;
 use domain::ids::ListingId;
 use domain::outcome::OutcomeClass;
 use domain::port::{NoSlot, Permit, SlotSource};
-use domain::target::Settings;
+use domain::target::Target;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -49,7 +49,7 @@ impl Call {
 /// The dealings of one push, read or check with the channel.
 pub(super) struct Session<'a> {
     hostaway: &'a Hostaway,
-    pub target: &'a Settings,
+    pub target: &'a Target,
     cell: Arc<Cell>,
     slots: &'a dyn SlotSource,
     pub calls: Vec<CallRecord>,
@@ -68,7 +68,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub fn new(hostaway: &'a Hostaway, target: &'a Settings, slots: &'a dyn SlotSource) -> Self {
+    pub fn new(hostaway: &'a Hostaway, target: &'a Target, slots: &'a dyn SlotSource) -> Self {
         let cell = hostaway.tokens.cell(target);
         Self {
             hostaway,

@@ -13,7 +13,7 @@ use domain::channel::{ChannelKind, ListingPayload, Section, SectionPayload};
 use domain::ids::{AccountId, ExternalId, ListingId, OrgId, TargetId, UnitId};
 use domain::mapping::hostaway::reference;
 use domain::port::{Channel as _, Push, PushReport};
-use domain::target::{Health, Lifecycle, Settings};
+use domain::target::{Health, Lifecycle, Target};
 use domain::window::RateLimit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::slots::Slots;
 
 pub struct Bench {
     pub hostaway: Hostaway,
-    pub target: Settings,
+    pub target: Target,
     pub slots: Slots,
     pub secrets: tempfile::TempDir,
 }
@@ -54,7 +54,7 @@ impl Bench {
         let secrets = tempfile::tempdir().unwrap();
         write_secret(secrets.path(), "hostaway", &format!("{SECRET}\n"), 0o600);
         let source = Arc::new(Secrets::new(secrets.path(), None));
-        let target = Settings {
+        let target = Target {
             target_id: TargetId(Uuid::from_u128(7)),
             org_id: OrgId::new("org").unwrap(),
             account_id: AccountId::new("account").unwrap(),

@@ -10,7 +10,7 @@ use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::port::{CheckReport, NoSlot, Permit, SlotSource};
-use domain::target::Settings;
+use domain::target::Target;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ async fn made(
     shared: &Shared,
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
-    target: &Settings,
+    target: &Target,
 ) -> Result<(), sqlx::Error> {
     store.ensure_limits_of(std::slice::from_ref(target)).await?;
     let slots = CheckSlots { store, shared, gate, target, until: Instant::now() + PATIENCE };
@@ -96,7 +96,7 @@ async fn made(
     store.finish_check(due, target, &report).await
 }
 
-fn log(target: &Settings, report: &CheckReport) {
+fn log(target: &Target, report: &CheckReport) {
     let (org_id, target_id, target_name) = (&target.org_id, target.target_id, &target.name);
     let (class, detail) = (report.class.as_str(), report.detail.as_deref().unwrap_or_default());
     if report.class.succeeded() {
@@ -112,7 +112,7 @@ struct CheckSlots<'a> {
     store: &'a DispatchStore,
     shared: &'a Shared,
     gate: mpsc::UnboundedSender<Message>,
-    target: &'a Settings,
+    target: &'a Target,
     until: Instant,
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use adapters::dispatch::{Settlement, SlotHold};
 use chrono::{DateTime, Utc};
 use domain::port::{Permit, ThrottledScope};
-use domain::target::Settings;
+use domain::target::Target;
 use domain::window::Scope;
 
 use super::granted::Granted;
@@ -38,7 +38,7 @@ impl SlotEnd {
 /// Leave for one call of this target, which leaves from this address; `tell` hears once what became of its slot.
 pub(super) fn permit(
     granted: Granted,
-    target: &Settings,
+    target: &Target,
     egress: &str,
     tell: impl Fn(SlotEnd) + Send + 'static,
 ) -> Box<dyn Permit> {

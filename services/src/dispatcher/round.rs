@@ -146,7 +146,7 @@ impl Gate {
                     continue;
                 }
             };
-            readable.extend(target.settings().cloned());
+            readable.extend(target.target().cloned());
             self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }

@@ -10,7 +10,7 @@ use domain::ids::{ListingId, SyncId};
 use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
 use domain::port::{NoSlot, Permit, SlotSource};
-use domain::target::Settings;
+use domain::target::Target;
 use tokio::sync::{mpsc, oneshot};
 
 use super::granted::Granted;
@@ -22,7 +22,7 @@ use crate::commands::{CommandError, Commands};
 pub(super) struct SyncSlots<'a> {
     pub gate: mpsc::UnboundedSender<Message>,
     pub commands: &'a Commands,
-    pub target: &'a Settings,
+    pub target: &'a Target,
     pub egress: &'a str,
     pub listing_id: ListingId,
     pub sync_id: SyncId,

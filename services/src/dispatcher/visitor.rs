@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::port::{NoSlot, Permit, SlotSource};
-use domain::target::Settings;
+use domain::target::Target;
 use domain::window::Scope;
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ pub struct Egress {
 pub struct Visitor<'a> {
     store: DispatchStore,
     commands: &'a Commands,
-    target: &'a Settings,
+    target: &'a Target,
     egress: &'a Egress,
     until: Instant,
     /// The version of the target whose limits are in the tables.
@@ -50,7 +50,7 @@ impl<'a> Visitor<'a> {
     pub fn new(
         pool: PgPool,
         commands: &'a Commands,
-        target: &'a Settings,
+        target: &'a Target,
         egress: &'a Egress,
         patience: Duration,
     ) -> Self {
@@ -95,8 +95,8 @@ impl<'a> Visitor<'a> {
     async fn ensure_limits(&self, version: i64) -> Result<(), sqlx::Error> {
         // The journal is at least as new as the version that the read model shows.
         let now = self.commands.load_target(self.target.target_id).await.ok();
-        let settings = now.as_ref().and_then(|now| now.settings()).unwrap_or(self.target);
-        self.store.ensure_limits_of(std::slice::from_ref(settings)).await?;
+        let target = now.as_ref().and_then(|now| now.target()).unwrap_or(self.target);
+        self.store.ensure_limits_of(std::slice::from_ref(target)).await?;
         *self.ensured.lock().expect("nobody panics while holding this lock") = Some(version);
         Ok(())
     }

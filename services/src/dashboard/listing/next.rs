@@ -49,7 +49,7 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
 /// What it waits for beside its time, and until when where that is known.
 async fn delays(api: &Api, listing: &Listing) -> Result<Vec<String>, Problem> {
     let target = api.syncing().commands().load_target(TargetId(listing.target_id)).await?;
-    let Some(target) = target.settings() else { return Ok(Vec::new()) };
+    let Some(target) = target.target() else { return Ok(Vec::new()) };
     let Some(now) = now(api.pool(), ListingId(listing.listing_id), target).await? else { return Ok(Vec::new()) };
     Ok(now.delays())
 }
