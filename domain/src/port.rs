@@ -143,7 +143,7 @@ impl ThrottledScope {
 /// Why a call may not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSlot {
-    /// The service is stopping, the target is held, or the listing is in other hands by now.
+    /// The service is stopping, the target is held, the listing is in other hands by now, or none came free in time.
     #[error(
         "no further calls are allowed: the dispatcher is stopping, the target is held, or the listing is in other hands"
     )]

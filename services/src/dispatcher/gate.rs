@@ -1,4 +1,4 @@
-//! The gate: the one task of a dispatcher that takes and frees slots and leases listings, in batches.
+//! The gate: the one task of a dispatcher that takes slots for syncs, frees them and leases listings, in batches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
