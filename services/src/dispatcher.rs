@@ -1,8 +1,8 @@
 //! The dispatcher: claims due work over all targets at once, inside their windows, and drives the channels.
 //!
 //! The gate talks to the shared tables: it takes and frees slots, leases listings, and hands work to workers; checks and
-//! reads for a comparison take their slots there themselves, in the same way. A worker reads the listing from the journal, so a stale queue row is harmless, pushes once, and records the outcome.
-//! Any number of dispatchers may run.
+//! reads for a comparison take their slots there themselves, in the same way. A worker reads the listing from the journal,
+//! so a stale queue row is harmless, pushes once, and records the outcome. Any number of dispatchers may run.
 
 mod allocation;
 mod checks;
