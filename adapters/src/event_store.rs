@@ -15,6 +15,7 @@ mod log;
 mod store;
 mod stored;
 
+pub use group::STATEMENTS;
 pub use links::LinkedListing;
 pub use log::PgEventLog;
 pub use store::{Journal, JournalContext, JournalError, JournalOptions, Moved};

@@ -2,8 +2,8 @@
 //! what the body says, not the status.
 //!
 //! Reading order: `push` (what is sent, in which order), `calendar`, `listing`, `creation`, and `read`; below them
-//! `session` (one call: token, slot, record), `token`, `issue`, `client` (one HTTP exchange) and `verdict` (what an
-//! answer means); `withheld` keeps what an answer may say back out of its words.
+//! `session` (one call: token, slot, record) with its `authorization` (which token), `token`, `issue`, `client` (one HTTP
+//! exchange) and `verdict` (what an answer means); `withheld` keeps what an answer may say back out of its words.
 
 mod answer;
 mod calendar;
@@ -28,8 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::port::{Channel, CheckReport, Push, PushReport, ReadReport, Reading, SyncHost};
-use domain::target::Settings;
+use domain::port::{Channel, CheckReport, Push, PushReport, ReadReport, Reading, SlotSource};
+use domain::target::Target;
 
 use crate::destinations::Destinations;
 use crate::secrets::SecretStore;
@@ -84,15 +84,15 @@ impl Hostaway {
 
 #[async_trait]
 impl Channel for Hostaway {
-    async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport {
-        push::Run::new(session::Session::new(self, push.target, host).of(push.listing_id), push).finish().await
+    async fn push(&self, push: Push<'_>, slots: &dyn SlotSource) -> PushReport {
+        push::Run::new(session::Session::new(self, push.target, slots).of(push.listing_id), push).finish().await
     }
 
-    async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport {
-        read::read(session::Session::new(self, reading.target, host), reading).await
+    async fn read(&self, reading: Reading<'_>, slots: &dyn SlotSource) -> ReadReport {
+        read::read(session::Session::new(self, reading.target, slots), reading).await
     }
 
-    async fn check(&self, target: &Settings, host: &dyn SyncHost) -> CheckReport {
-        check::check(session::Session::new(self, target, host).with_current_secret_alone()).await
+    async fn check(&self, target: &Target, slots: &dyn SlotSource) -> CheckReport {
+        check::check(session::Session::new(self, target, slots).with_current_secret_alone()).await
     }
 }

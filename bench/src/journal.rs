@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use adapters::event_store::STATEMENTS;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -32,8 +33,6 @@ pub struct JournalOptions {
     pub concurrency: Vec<usize>,
 }
 
-/// Statements that the journal has under way.
-const STATEMENTS: usize = 2;
 /// What pgbench is measured with: as many clients as the goal names.
 const PGBENCH_CLIENTS: usize = 32;
 

@@ -9,7 +9,7 @@ use crate::call::CallRecord;
 use crate::channel::RejectedPart;
 use crate::ids::{AccountId, ListingId, OrgId, SyncId, TargetId, UnitId};
 use crate::listing::{ListingEvent, SyncAttempt};
-use crate::outcome::{OutcomeClass, SyncOutcome};
+use crate::outcome::SyncOutcome;
 use crate::recorded::{ChannelEvent, Recorded};
 
 /// An audit event.
@@ -74,22 +74,6 @@ impl AuditEvent {
     }
 }
 
-/// How a sync job stands after an attempt that ended it.
-pub fn final_outcome(class: OutcomeClass) -> SyncOutcome {
-    match class {
-        OutcomeClass::Accepted => SyncOutcome::Accepted,
-        OutcomeClass::AcceptedWithRejections => SyncOutcome::AcceptedWithRejections,
-        OutcomeClass::Rejected => SyncOutcome::Rejected,
-        OutcomeClass::Unauthorised => SyncOutcome::Unauthorised,
-        OutcomeClass::Transient | OutcomeClass::Throttled | OutcomeClass::Unknown => SyncOutcome::Exhausted,
-    }
-}
-
-/// How an accepted attempt stands: with or without refused parts.
-pub fn accepted_outcome(attempt: &SyncAttempt) -> SyncOutcome {
-    if attempt.rejected.is_empty() { SyncOutcome::Accepted } else { SyncOutcome::AcceptedWithRejections }
-}
-
 fn finished(outcome: SyncOutcome, attempt: &SyncAttempt) -> AuditKind {
     AuditKind::Finished {
         outcome,
@@ -119,7 +103,7 @@ pub fn audit_events(recorded: &Recorded) -> Vec<AuditEvent> {
         }
         ListingEvent::SyncAccepted { attempt } => {
             calls(attempt);
-            Some((attempt.sync_id, finished(accepted_outcome(attempt), attempt)))
+            Some((attempt.sync_id, finished(attempt.accepted_class().final_outcome(), attempt)))
         }
         ListingEvent::SyncFoundUnchanged { attempt } => {
             calls(attempt);
@@ -127,7 +111,7 @@ pub fn audit_events(recorded: &Recorded) -> Vec<AuditEvent> {
         }
         ListingEvent::SyncFailed { attempt, class } => {
             calls(attempt);
-            Some((attempt.sync_id, finished(final_outcome(*class), attempt)))
+            Some((attempt.sync_id, finished(class.final_outcome(), attempt)))
         }
         ListingEvent::SyncDeferred { attempt, .. }
         | ListingEvent::SupersededSyncFailed { attempt, .. }

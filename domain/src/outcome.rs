@@ -63,6 +63,17 @@ impl OutcomeClass {
     pub fn burns_attempt(self) -> bool {
         matches!(self, Self::Transient | Self::Unknown)
     }
+
+    /// How a sync job stands after an attempt of this class that ended it.
+    pub fn final_outcome(self) -> SyncOutcome {
+        match self {
+            Self::Accepted => SyncOutcome::Accepted,
+            Self::AcceptedWithRejections => SyncOutcome::AcceptedWithRejections,
+            Self::Rejected => SyncOutcome::Rejected,
+            Self::Unauthorised => SyncOutcome::Unauthorised,
+            Self::Transient | Self::Throttled | Self::Unknown => SyncOutcome::Exhausted,
+        }
+    }
 }
 
 impl fmt::Display for OutcomeClass {

@@ -10,7 +10,7 @@ use crate::difference::Differences;
 use crate::ids::{ExternalId, ListingId, UnitId};
 use crate::listing::Progress;
 use crate::outcome::OutcomeClass;
-use crate::target::Settings;
+use crate::target::Target;
 use crate::unit::Night;
 use crate::window::Scope;
 
@@ -18,7 +18,7 @@ use crate::window::Scope;
 #[derive(Debug, Clone, Copy)]
 pub struct Push<'a> {
     /// The target: where, and with which credentials.
-    pub target: &'a Settings,
+    pub target: &'a Target,
     /// The listing.
     pub listing_id: ListingId,
     /// The unit it shows.
@@ -56,7 +56,7 @@ pub struct PushReport {
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
     /// The target: where, and with which credentials.
-    pub target: &'a Settings,
+    pub target: &'a Target,
     /// The listing's id at the channel.
     pub external_id: &'a ExternalId,
     /// The sections that were sent: what is read is what tells of them.
@@ -107,7 +107,6 @@ pub struct CheckReport {
 }
 
 /// Permission for one call: one slot in every scope that the call falls under.
-#[async_trait]
 pub trait Permit: Send {
     /// Whether a call may still start with it. One that was held for too long is given back as unused.
     fn can_start(&self) -> bool;
@@ -133,7 +132,7 @@ pub enum ThrottledScope {
 
 impl ThrottledScope {
     /// The scope of this kind that a target's calls fall under.
-    pub fn of(self, target: &Settings, egress: &str) -> Scope {
+    pub fn of(self, target: &Target, egress: &str) -> Scope {
         match self {
             Self::Account => target.account_scope(),
             Self::Egress => Scope::Egress(egress.to_owned()),
@@ -144,7 +143,7 @@ impl ThrottledScope {
 /// Why a call may not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSlot {
-    /// The service is stopping, the target is held, or the listing is in other hands by now.
+    /// The service is stopping, the target is held, the listing is in other hands by now, or none came free in time.
     #[error(
         "no further calls are allowed: the dispatcher is stopping, the target is held, or the listing is in other hands"
     )]
@@ -159,9 +158,9 @@ pub enum NoSlot {
     },
 }
 
-/// What a channel may ask of the dispatcher while it works.
+/// Where a channel gets the slots for its calls from while it works on a push, a read or a check.
 #[async_trait]
-pub trait SyncHost: Send + Sync {
+pub trait SlotSource: Send + Sync {
     /// Waits for a slot. Every HTTP request needs one, token requests and look-ups too.
     ///
     /// A slot for [`CallPurpose::Create`] is given only after it is written down that the listing is about to be
@@ -173,11 +172,11 @@ pub trait SyncHost: Send + Sync {
 #[async_trait]
 pub trait Channel: Send + Sync {
     /// Brings a listing to its payload. Never panics and never retries by itself: one attempt, one report.
-    async fn push(&self, push: Push<'_>, host: &dyn SyncHost) -> PushReport;
+    async fn push(&self, push: Push<'_>, slots: &dyn SlotSource) -> PushReport;
 
     /// Reads a listing and changes nothing. Its calls take slots like all others.
-    async fn read(&self, reading: Reading<'_>, host: &dyn SyncHost) -> ReadReport;
+    async fn read(&self, reading: Reading<'_>, slots: &dyn SlotSource) -> ReadReport;
 
     /// Finds out whether a target answers and takes the credentials, by the cheapest call that tells. Never retries.
-    async fn check(&self, target: &Settings, host: &dyn SyncHost) -> CheckReport;
+    async fn check(&self, target: &Target, slots: &dyn SlotSource) -> CheckReport;
 }

@@ -9,7 +9,7 @@ mod state;
 pub use command::{Configuration, NewTarget, TargetCommand};
 pub use error::TargetError;
 pub use event::{Health, TargetEvent};
-pub use state::{ChannelTarget, Lifecycle, NEEDS_CREDENTIALS, Settings};
+pub use state::{ChannelTarget, Lifecycle, NEEDS_CREDENTIALS, Target};
 
 use cqrs_es::{Aggregate, event_sink::EventSink};
 

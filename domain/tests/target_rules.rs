@@ -70,12 +70,21 @@ fn field(refusal: TargetError) -> &'static str {
     }
 }
 
+/// A snapshot that lacks the field would be read as a target that never was.
+#[test]
+fn a_snapshot_of_a_target_has_the_field_that_it_always_had() {
+    let target = created();
+    let snapshot = serde_json::to_value(&target).expect("a state is JSON");
+    assert_eq!(snapshot["settings"]["name"], "Hostaway Bali");
+    assert_eq!(serde_json::from_value::<ChannelTarget>(snapshot).expect("it is read"), target);
+}
+
 #[test]
 fn a_new_target_sends_and_its_health_is_unknown() {
     let target = created();
-    let settings = target.live().expect("it lives");
-    assert_eq!((settings.lifecycle, settings.health), (Lifecycle::Active, Health::Unknown));
-    assert_eq!(settings.rate_limit, limit("12/10s"), "the product's rule is the default");
+    let live = target.live().expect("it lives");
+    assert_eq!((live.lifecycle, live.health), (Lifecycle::Active, Health::Unknown));
+    assert_eq!(live.rate_limit, limit("12/10s"), "the product's rule is the default");
     assert_eq!(refused(&target, TargetCommand::Create(new())), TargetError::AlreadyExists);
 }
 
@@ -143,9 +152,9 @@ fn settings_change_one_by_one_and_no_change_is_no_event() {
     run(&mut target, configure(shared));
     let moved = Configuration { base_url: Some("https://other.example/v1/".to_owned()), ..Configuration::default() };
     run(&mut target, configure(moved));
-    let settings = target.live().expect("it lives").clone();
-    assert_eq!((settings.name.as_str(), settings.base_url.as_str()), ("Bali", "https://other.example/v1"));
-    assert_eq!(settings.account_rate_limit, Some(limit("20/10s")), "what is not named is kept");
+    let live = target.live().expect("it lives").clone();
+    assert_eq!((live.name.as_str(), live.base_url.as_str()), ("Bali", "https://other.example/v1"));
+    assert_eq!(live.account_rate_limit, Some(limit("20/10s")), "what is not named is kept");
     let lifted = Configuration { account_rate_limit: Some(None), ..Configuration::default() };
     run(&mut target, configure(lifted));
     assert_eq!(target.live().expect("it lives").account_rate_limit, None);
@@ -194,8 +203,8 @@ fn a_resume_also_says_that_refused_credentials_are_good_again() {
     run(&mut target, pause());
     assert_eq!(state(&target), "paused", "somebody holds it anyway");
     assert_eq!(run(&mut target, TargetCommand::Resume), ["TargetResumed", "HealthChanged"]);
-    let settings = target.live().expect("it lives");
-    assert_eq!((settings.lifecycle, settings.health), (Lifecycle::Active, Health::Unknown));
+    let live = target.live().expect("it lives");
+    assert_eq!((live.lifecycle, live.health), (Lifecycle::Active, Health::Unknown));
 }
 
 #[test]
@@ -237,7 +246,7 @@ fn a_deleted_target_refuses_everything_and_keeps_its_settings() {
     }
     assert_eq!(refused(&target, delete), TargetError::AlreadyDeleted);
     assert_eq!(refused(&target, TargetCommand::Create(new())), TargetError::AlreadyExists, "its id is not given again");
-    assert_eq!(target.settings().map(|settings| settings.lifecycle), Some(Lifecycle::Deleted));
+    assert_eq!(target.target().map(|target| target.lifecycle), Some(Lifecycle::Deleted));
 }
 
 #[test]
@@ -254,7 +263,7 @@ fn targets_of_one_account_share_a_scope_and_each_has_its_own() {
         let mut target = ChannelTarget::default();
         let new = NewTarget { target_id: TargetId(Uuid::from_u128(id)), channel_account: account.to_owned(), ..new() };
         run(&mut target, TargetCommand::Create(new));
-        target.settings().expect("it was created").clone()
+        target.target().expect("it was created").clone()
     };
     let (one, two, other) = (of(1, "10450"), of(2, "10450"), of(3, "999"));
     assert_eq!(one.account_scope(), two.account_scope());

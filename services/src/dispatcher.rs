@@ -1,19 +1,21 @@
 //! The dispatcher: claims due work over all targets at once, inside their windows, and drives the channels.
 //!
-//! The gate alone talks to the shared tables: it takes and frees slots, leases listings, and hands work to workers.
-//! A worker reads the listing from the journal, so a stale queue row is harmless, pushes once, and records the outcome.
-//! Any number of dispatchers may run.
+//! The gate talks to the shared tables: it takes and frees slots, leases listings, and hands work to workers; checks and
+//! reads for a comparison take their slots there themselves, in the same way. A worker reads the listing from the journal,
+//! so a stale queue row is harmless, pushes once, and records the outcome. Any number of dispatchers may run.
 
 mod allocation;
 mod checks;
+mod errand;
 mod gate;
 mod granted;
 mod health;
-mod host;
 mod job;
 mod message;
+mod permit;
 mod record;
 mod round;
+mod sync_slots;
 pub(crate) mod trace;
 pub mod visitor;
 mod waiting;

@@ -11,7 +11,7 @@ use domain::ids::ListingId;
 use domain::listing::{Link, LinkState, ListingError};
 use domain::outcome::OutcomeClass;
 use domain::port::{ReadReport, Reading, Standing};
-use domain::target::{Health, Lifecycle, Settings};
+use domain::target::{Health, Lifecycle, Target};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -169,7 +169,7 @@ impl DriftReader {
         Ok(drift)
     }
 
-    async fn ask(&self, target: &Settings, reading: Reading<'_>) -> Result<ReadReport, NoDrift> {
+    async fn ask(&self, target: &Target, reading: Reading<'_>) -> Result<ReadReport, NoDrift> {
         if let Some(circuit) = circuit::open(&self.pool, target.target_id).await? {
             return Err(NoDrift::NotNow(circuit.words()));
         }
@@ -199,7 +199,7 @@ impl DriftReader {
 }
 
 /// A target that is held is not called, whoever asks.
-fn callable(target: &Settings) -> Result<&Settings, NoDrift> {
+fn callable(target: &Target) -> Result<&Target, NoDrift> {
     if target.lifecycle == Lifecycle::Paused {
         return Err(NoDrift::NotNow("the target is paused, so it is not called: resume it first".to_owned()));
     }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use adapters::dispatch::DispatchStore;
 use adapters::leader::Leadership;
+use async_trait::async_trait;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::leading::{LeadingRole, lead_in_turn};
 use crate::views::{circuit, health};
 
-/// From one try to take the role to the next.
-const STAND_BY: Duration = Duration::from_millis(500);
 /// How often old ones are taken away.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -34,28 +34,16 @@ impl Scheduler {
 
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let taken = tokio::select! {
-                () = stop.cancelled() => return,
-                taken = Leadership::take(&self.pool, "health", STAND_BY) => taken,
-            };
-            match taken {
-                Ok(mut leadership) => {
-                    if let Err(error) = self.lead(&mut leadership, &stop).await {
-                        tracing::warn!(error = format!("{error:#}"), "the role health starts again");
-                    }
-                    leadership.release().await;
-                }
-                Err(error) => tracing::warn!(error = %error, "the role health cannot reach the database"),
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(STAND_BY) => {}
-            }
-        }
+        let pool = self.pool.clone();
+        lead_in_turn(self, &pool, "health", &stop).await;
     }
+}
 
-    async fn lead(&self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
+#[async_trait]
+impl LeadingRole for Scheduler {
+    const NAME: &'static str = "role health";
+
+    async fn lead(&mut self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
         // Often enough that a check is not late by much of its interval.
         let turn = (self.interval / 20).clamp(Duration::from_millis(100), Duration::from_secs(5));
         let mut swept_at: Option<Instant> = None;

@@ -18,9 +18,6 @@ use crate::dashboard::Dashboard;
 
 pub use router::router;
 
-/// The largest body of a request, in bytes.
-const LARGEST_BODY: usize = 256 * 1024;
-
 /// Serves until `stop`; for at most `drain` after it whoever still comes is served, until others know of the stop. Requests under
 /// way end first.
 pub async fn run(api: Api, dashboard: Dashboard, listener: TcpListener, stop: CancellationToken, drain: Duration) {

@@ -17,6 +17,7 @@ pub mod health;
 mod holders;
 pub mod http;
 pub mod intake;
+mod leading;
 pub mod linking;
 pub mod payloads;
 pub mod projector;

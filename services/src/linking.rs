@@ -4,7 +4,7 @@ use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::{Cause, LinkListing, LinkState, ListingCommand, ListingError};
 use domain::metadata::Metadata;
 use domain::recorded::Position;
-use domain::target::Settings;
+use domain::target::Target;
 
 use crate::commands::{AskedBy, CommandError};
 use crate::holders::lock;
@@ -42,14 +42,14 @@ impl Syncing {
         asked: impl Into<AskedBy>,
     ) -> Result<Linked, SyncError> {
         let target = self.commands().load_target(target_id).await?;
-        let settings = target.live()?;
+        let target = target.live()?;
         let listing_id = ListingId::of(target_id, &unit_id);
-        let (org, account) = (settings.org_id.clone(), settings.account_id.clone());
+        let (org, account) = (target.org_id.clone(), target.account_id.clone());
         let metadata = asked.into().metadata(org, account, target_id, Some(unit_id.clone()));
         let afresh = at_channel == AtChannel::Afresh;
         let link = LinkListing {
-            org_id: settings.org_id.clone(),
-            account_id: settings.account_id.clone(),
+            org_id: target.org_id.clone(),
+            account_id: target.account_id.clone(),
             unit_id: unit_id.clone(),
             target_id,
             external_id: if let AtChannel::Listing(id) = at_channel { Some(id) } else { None },
@@ -62,7 +62,7 @@ impl Syncing {
                 if self.commands().load_listing(listing_id).await?.last_revision() > 0 {
                     return Err(refusal);
                 }
-                let asked = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
+                let asked = self.first_sync(listing_id, target, &unit_id, &metadata).await?;
                 let asked = asked.ok_or(refusal)?;
                 return Ok(Linked { listing_id, sync_requested: true, position: asked.unwrap_or_default() });
             }
@@ -70,7 +70,7 @@ impl Syncing {
         };
         // Read after the link is in the journal: the intake stores a revision first and looks for links second, so
         // one of the two sees the other.
-        let asked = self.first_sync(listing_id, settings, &unit_id, &metadata).await?;
+        let asked = self.first_sync(listing_id, target, &unit_id, &metadata).await?;
         let position = asked.flatten().or(linked).unwrap_or_default();
         Ok(Linked { listing_id, sync_requested: asked.is_some(), position })
     }
@@ -88,7 +88,7 @@ impl Syncing {
             return Ok(None);
         };
         let target = self.commands().load_target(link.target_id).await?;
-        let Ok(settings) = target.live() else { return Ok(None) };
+        let Ok(target) = target.live() else { return Ok(None) };
         let Some(stored) = self.units().latest(&link.org_id, &link.unit_id).await? else { return Ok(None) };
         let unit = read(&stored)?;
         if unit.revision.get() <= listing.last_revision() {
@@ -97,14 +97,7 @@ impl Syncing {
         let metadata = asked.into().on(link);
         let cause = if listing.last_revision() == 0 { Cause::Linked } else { Cause::UnitChanged };
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
-        match self.request(listing_id, settings, snapshot, cause, &metadata).await {
-            Ok(position) => Ok(Some(position)),
-            // Somebody was faster.
-            Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
-                Ok(Some(None))
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.request_unless_asked(listing_id, target, snapshot, cause, &metadata).await.map(Some)
     }
 
     /// Invariant: no two listings of a target are linked to one listing at the channel.
@@ -135,18 +128,29 @@ impl Syncing {
     async fn first_sync(
         &self,
         listing_id: ListingId,
-        settings: &Settings,
+        target: &Target,
         unit_id: &UnitId,
         metadata: &Metadata,
     ) -> Result<Option<Option<Position>>, SyncError> {
-        let Some(stored) = self.units().latest(&settings.org_id, unit_id).await? else { return Ok(None) };
+        let Some(stored) = self.units().latest(&target.org_id, unit_id).await? else { return Ok(None) };
         let unit = read(&stored)?;
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
-        match self.request(listing_id, settings, snapshot, Cause::Linked, metadata).await {
-            Ok(position) => Ok(Some(position)),
-            // The intake was faster: the first sync is on its way.
+        self.request_unless_asked(listing_id, target, snapshot, Cause::Linked, metadata).await.map(Some)
+    }
+
+    /// `None` where somebody was faster: a sync of this revision, or of a newer one, is on its way.
+    async fn request_unless_asked(
+        &self,
+        listing_id: ListingId,
+        target: &Target,
+        snapshot: Snapshot<'_>,
+        cause: Cause,
+        metadata: &Metadata,
+    ) -> Result<Option<Position>, SyncError> {
+        match self.request(listing_id, target, snapshot, cause, metadata).await {
+            Ok(position) => Ok(position),
             Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
-                Ok(Some(None))
+                Ok(None)
             }
             Err(error) => Err(error.into()),
         }

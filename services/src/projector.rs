@@ -13,7 +13,7 @@ use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
 use adapters::telemetry::{Happened, Kind, happened, is_sampled, sync_done};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use domain::audit::{accepted_outcome, final_outcome};
+use async_trait::async_trait;
 use domain::listing::ListingEvent;
 use domain::outcome::SyncOutcome;
 use domain::recorded::{ChannelEvent, Position, Recorded};
@@ -22,6 +22,7 @@ use projections::Runner;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::leading::{LeadingRole, lead_in_turn};
 use crate::relay::{POSITION, PREVIOUS_POSITION, position_header};
 
 /// Events that are applied together.
@@ -64,28 +65,16 @@ impl Projector {
 
     /// Works until `stop`. One projector is active, others stand by.
     pub async fn run(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let taken = tokio::select! {
-                () = stop.cancelled() => return,
-                taken = Leadership::take(&self.pool, "projector", Duration::from_millis(500)) => taken,
-            };
-            match taken {
-                Ok(mut leadership) => {
-                    if let Err(error) = self.lead(&mut leadership, &stop).await {
-                        tracing::warn!(error = format!("{error:#}"), "the projector starts again");
-                    }
-                    leadership.release().await;
-                }
-                Err(error) => tracing::warn!(error = %error, "the projector cannot reach the database"),
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_millis(500)) => {}
-            }
-        }
+        let pool = self.pool.clone();
+        lead_in_turn(self, &pool, "projector", &stop).await;
     }
+}
 
-    async fn lead(&self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
+#[async_trait]
+impl LeadingRole for Projector {
+    const NAME: &'static str = "projector";
+
+    async fn lead(&mut self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
         // The subscription first, the journal second: what is published in between comes by both ways.
         let stream = self.nats.ensure_stream(StreamKind::Channels).await?;
         let consumer = stream
@@ -171,9 +160,9 @@ fn count_ended(event: &Recorded) {
     let outcome = match &**listing {
         ListingEvent::SyncSkipped { .. } => SyncOutcome::SkippedUnchanged,
         ListingEvent::SyncRequested { supersedes: Some(_), .. } => SyncOutcome::Superseded,
-        ListingEvent::SyncAccepted { attempt } => accepted_outcome(attempt),
+        ListingEvent::SyncAccepted { attempt } => attempt.accepted_class().final_outcome(),
         ListingEvent::SyncFoundUnchanged { .. } => SyncOutcome::SkippedUnchanged,
-        ListingEvent::SyncFailed { class, .. } => final_outcome(*class),
+        ListingEvent::SyncFailed { class, .. } => class.final_outcome(),
         ListingEvent::ListingUnlinked { cancels: Some(_), .. } => SyncOutcome::Cancelled,
         _ => return,
     };

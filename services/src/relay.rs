@@ -15,6 +15,7 @@ use adapters::leader::Leadership;
 use adapters::nats::Nats;
 use adapters::nats::batch::MAX_BATCH;
 use adapters::nats::topology::StreamKind;
+use async_trait::async_trait;
 use domain::recorded::Position;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 pub use headers::{POSITION, PREVIOUS_POSITION, event_id, position_header};
 pub use stream_end::StreamEnd;
 use stream_writer::StreamWriter;
+
+use crate::leading::{LeadingRole, lead_in_turn};
 
 /// The longest wait for new events: the guarantee behind every hint.
 const POLL: Duration = Duration::from_millis(25);
@@ -47,31 +50,15 @@ impl Relay {
     }
 
     /// Works until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let role = format!("relay {}", self.nats.prefix);
-            let taken = tokio::select! {
-                () = stop.cancelled() => return,
-                taken = Leadership::take(&self.pool, &role, Duration::from_millis(500)) => taken,
-            };
-            match taken {
-                Ok(mut leadership) => {
-                    if let Err(error) = self.lead(&mut leadership, &stop).await {
-                        tracing::warn!(
-                            error = format!("{error:#}"),
-                            "the relay lost its stream or its database; it starts again"
-                        );
-                    }
-                    leadership.release().await;
-                }
-                Err(error) => tracing::warn!(error = %error, "the relay cannot reach the database"),
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_millis(500)) => {}
-            }
-        }
+    pub async fn run(self, stop: CancellationToken) {
+        let (pool, lock) = (self.pool.clone(), format!("relay {}", self.nats.prefix));
+        lead_in_turn(self, &pool, &lock, &stop).await;
     }
+}
+
+#[async_trait]
+impl LeadingRole for Relay {
+    const NAME: &'static str = "relay";
 
     async fn lead(&mut self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
         let nats = self.nats.clone();
@@ -119,7 +106,9 @@ impl Relay {
             }
         }
     }
+}
 
+impl Relay {
     /// The next events, to each stream that lacks them. Streams that stand at the same place share what is read, and
     /// what follows is read meanwhile; one that cannot go on does not hold up the other.
     async fn publish_next(

@@ -9,7 +9,7 @@ use domain::ids::{ExternalId, ListingId, UnitId};
 use domain::listing::{Cause, Link, ListingCommand, ListingError, Origin, RequestSync};
 use domain::metadata::Metadata;
 use domain::recorded::Position;
-use domain::target::Settings;
+use domain::target::Target;
 use domain::unit::UnitChanged;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -153,7 +153,7 @@ impl Syncing {
     pub async fn request(
         &self,
         listing: ListingId,
-        target: &Settings,
+        target: &Target,
         snapshot: Snapshot<'_>,
         cause: Cause,
         metadata: &Metadata,
@@ -176,7 +176,7 @@ impl Syncing {
     pub fn wish(
         &self,
         listing: ListingId,
-        target: &Settings,
+        target: &Target,
         snapshot: Snapshot<'_>,
         cause: Cause,
         origin: Origin,
@@ -241,7 +241,7 @@ impl Syncing {
         let listing = self.commands.load_listing(listing_id).await?;
         let link = listing.link().ok_or(ListingError::NotFound)?;
         let target = self.commands.load_target(link.target_id).await?;
-        let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
+        let target = target.live().map_err(|_| SyncError::TargetDeleted)?;
         // Asked for once more with one idempotency key it is the same request.
         let request_id = asked.causation_id.unwrap_or_else(Uuid::now_v7);
         let cause = match snapshot {
@@ -252,7 +252,7 @@ impl Syncing {
         let unit = read(&stored)?;
         let metadata = asked.on(link);
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
-        Ok(self.request(listing_id, settings, snapshot, cause, &metadata).await?)
+        Ok(self.request(listing_id, target, snapshot, cause, &metadata).await?)
     }
 }
 

@@ -1,9 +1,10 @@
 //! A world of its own for one test.
 
+mod expectations;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
@@ -26,7 +27,6 @@ use uuid::Uuid;
 
 use crate::process::Process;
 use crate::sandbox::Sandbox;
-use crate::wait::wait_until;
 
 /// The organisation of most tests.
 pub const ORG: &str = "tvl";
@@ -360,81 +360,6 @@ impl World {
     /// One number from this world's database.
     pub async fn count(&self, sql: &str) -> anyhow::Result<i64> {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?)
-    }
-
-    /// Waits until the intake is done with everything that was published, this revision of so many units among it.
-    pub async fn taken(&self, units: i64, revision: i64) -> anyhow::Result<()> {
-        wait_until("the units are taken in", Duration::from_secs(60), || async move {
-            let taken: i64 = sqlx::query_scalar("SELECT count(*) FROM units WHERE revision >= $1")
-                .bind(revision)
-                .fetch_one(&self.pool)
-                .await?;
-            let judged = self.count("SELECT coalesce(sum(count), 0)::bigint FROM intake_tally").await?;
-            let published = self.published.load(Ordering::Relaxed);
-            let done = taken >= units && judged >= published;
-            Ok(if done { Ok(()) } else { Err(format!("{taken} of {units} units, {judged} of {published} messages")) })
-        })
-        .await
-    }
-
-    /// Waits until every sync job has ended and the read models know it.
-    pub async fn drained(&self, limit: Duration) -> anyhow::Result<()> {
-        wait_until("every sync has ended", limit, || async {
-            let head = self.count("SELECT coalesce(max(position), 0) FROM events").await?;
-            let behind = self.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
-            let queued = self.count("SELECT count(*) FROM sync_queue").await?;
-            let pending = self.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'pending'").await?;
-            let done = queued == 0 && pending == 0 && behind >= head;
-            Ok(if done {
-                Ok(())
-            } else {
-                Err(format!("{queued} queued, {pending} pending, read models at {behind} of {head}"))
-            })
-        })
-        .await
-    }
-
-    /// The audit has exactly one row for each sync job of the journal, and each ended.
-    pub async fn audit_is_whole(&self) -> anyhow::Result<i64> {
-        let coverage = projections::audit_coverage(&self.pool).await?;
-        ensure!(coverage.missing == 0, "sync jobs without an audit row: {coverage:?}");
-        let rows = self.count("SELECT count(*) FROM outbound_audit").await?;
-        ensure!(rows == coverage.jobs, "{rows} audit rows for {} jobs", coverage.jobs);
-        Ok(rows)
-    }
-
-    /// Every read model is what the journal says.
-    pub fn read_models_are_right(&self) -> anyhow::Result<()> {
-        for model in projections::all() {
-            let name = model.name();
-            let (code, printed, error) = self.run(&["projections", "verify", name])?;
-            ensure!(code == 0, "{name} differs from its rebuild: {printed} {error}");
-        }
-        Ok(())
-    }
-
-    /// So many listings of an account, once each and all with this description, by the end of `patience`; nothing waits any
-    /// more, and the audit is whole.
-    pub async fn are_at_the_channel(
-        &self,
-        account: u64,
-        listings: usize,
-        description: &str,
-        patience: Duration,
-    ) -> anyhow::Result<()> {
-        wait_until("each unit's last state is at the channel", patience, || async {
-            let all = self.sandbox.listings(account).await?;
-            let there = all.iter().filter(|listing| listing["description"] == description).count();
-            Ok(if there == listings { Ok(()) } else { Err(format!("{there} of {}", all.len())) })
-        })
-        .await?;
-        self.drained(Duration::from_secs(60)).await?;
-        let all = self.sandbox.listings(account).await?.len();
-        ensure!(all == listings, "{all} listings where {listings} should be: none twice, none missing");
-        let doubled = self.sandbox.account(account).await?["duplicate_references"].clone();
-        ensure!(doubled == 0, "{doubled} references twice");
-        self.audit_is_whole().await?;
-        Ok(())
     }
 
     /// Deletes a stream behind the service's back.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::ids::TargetId;
 use domain::outcome::OutcomeClass;
 use domain::port::CheckReport;
-use domain::target::Settings;
+use domain::target::Target;
 use uuid::Uuid;
 
 use super::DispatchStore;
@@ -113,7 +113,7 @@ impl DispatchStore {
     pub async fn finish_check(
         &self,
         check: &DueCheck,
-        target: &Settings,
+        target: &Target,
         report: &CheckReport,
     ) -> Result<(), sqlx::Error> {
         let mut transaction = begin(&self.pool).await?;

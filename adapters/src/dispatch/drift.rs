@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use domain::call::CallRecord;
-use domain::target::Settings;
+use domain::target::Target;
 
 use super::DispatchStore;
 
 impl DispatchStore {
     /// Writes down the calls of a look for drift at a target.
-    pub async fn note_drift_calls(&self, target: &Settings, calls: &[CallRecord]) -> Result<(), sqlx::Error> {
+    pub async fn note_drift_calls(&self, target: &Target, calls: &[CallRecord]) -> Result<(), sqlx::Error> {
         if calls.is_empty() {
             return Ok(());
         }

@@ -1,11 +1,12 @@
 //! Scopes and their limits.
 
+use domain::target::Target;
 use domain::window::{RateLimit, Scope};
 
 use super::DispatchStore;
 use crate::postgres::begin;
 
-/// The scope of a target's (`t`) account at its channel: the text of `Settings::account_scope`.
+/// The scope of a target's (`t`) account at its channel: the text of `Target::account_scope`.
 pub const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
 
 /// A scope and what it may do; `None` leaves it unlimited, yet a channel can pause it.
@@ -76,6 +77,15 @@ impl DispatchStore {
             .execute(&self.pool)
             .await
             .map(|_| ())
+    }
+
+    /// Brings the scopes of these targets to their limits, and those of their accounts to what the targets say now.
+    pub async fn ensure_limits_of(&self, targets: &[Target]) -> Result<(), sqlx::Error> {
+        let accounts: Vec<Scope> = targets.iter().map(Target::account_scope).collect();
+        let mut limits = self.account_limits_of(&accounts).await?;
+        let own = |target: &Target| ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) };
+        limits.extend(targets.iter().map(own));
+        self.ensure_scopes(&limits).await
     }
 
     /// Brings scopes to their limits. Idempotent. A lower limit counts the slots that are still taken; a longer window

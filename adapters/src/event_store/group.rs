@@ -12,8 +12,8 @@ use crate::telemetry::commits_written;
 
 /// How many commits go into one statement at most.
 const BATCH: usize = 512;
-/// Statements under way: while the disk works for one, the next is prepared and computed.
-const STATEMENTS: usize = 2;
+/// Statements that a journal has under way at most: while the disk works for one, the next is prepared and computed.
+pub const STATEMENTS: usize = 2;
 /// A second statement is for so many commits at least: fewer cost less with those that come next.
 const WORTH_A_SECOND: usize = 16;
 

@@ -1,5 +1,7 @@
-//! The calls of one push: each takes a slot, carries the token and an id of its own, and is recorded. A 403 brings one
-//! new token and one more try; where that is refused, too, the next push tells whether it is a matter of rights.
+//! The calls of one push, read or check: each takes a slot, carries the token and an id of its own, and is recorded. A 403
+//! brings one new token and one more try; where that is refused, too, the next push tells whether it is a matter of rights.
+
+mod authorization;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,23 +11,22 @@ use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
 use domain::ids::ListingId;
 use domain::outcome::OutcomeClass;
-use domain::port::{NoSlot, Permit, SyncHost};
-use domain::target::Settings;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use domain::port::{NoSlot, Permit, SlotSource};
+use domain::target::Target;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use reqwest::{Method, RequestBuilder};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::Hostaway;
 use super::answer::Answer;
 use super::client::{NoReply, Reply};
 use super::failure::{Failure, Reach};
 use super::guard::check_body;
-use super::token::{Cell, Issued, Token, VainCall};
+use super::token::{Cell, Token, VainCall};
 use super::verdict::{self, Effect};
 use super::withheld::Withheld;
-use super::{Hostaway, issue};
-use crate::secrets::{Secret, SecretError};
+use crate::secrets::Secret;
 
 /// A call to the API.
 pub(super) struct Call {
@@ -45,12 +46,12 @@ impl Call {
     }
 }
 
-/// One push's dealings with the channel.
+/// The dealings of one push, read or check with the channel.
 pub(super) struct Session<'a> {
     hostaway: &'a Hostaway,
-    pub target: &'a Settings,
+    pub target: &'a Target,
     cell: Arc<Cell>,
-    pub host: &'a dyn SyncHost,
+    slots: &'a dyn SlotSource,
     pub calls: Vec<CallRecord>,
     secret: Option<Secret>,
     /// What no words of the channel's may say back.
@@ -67,13 +68,13 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub fn new(hostaway: &'a Hostaway, target: &'a Settings, host: &'a dyn SyncHost) -> Self {
+    pub fn new(hostaway: &'a Hostaway, target: &'a Target, slots: &'a dyn SlotSource) -> Self {
         let cell = hostaway.tokens.cell(target);
         Self {
             hostaway,
             target,
             cell,
-            host,
+            slots,
             calls: Vec::new(),
             secret: None,
             withheld: Withheld::default(),
@@ -168,117 +169,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A token other than the refused generation; the caller waits until it is usable.
-    async fn token(&mut self, refused: Option<u64>, urgency: Section) -> Result<Token, Failure> {
-        let cell = Arc::clone(&self.cell);
-        let seen = cell.ended();
-        let began_before = self.secret.is_some();
-        let mut secret = self.secret().await?;
-        let mut token = cell.lock().await.usable(&secret, refused);
-        if token.is_none() && began_before {
-            // A push may end with the value that it began with, but a new token is asked for with the one that holds now.
-            self.secret = None;
-            secret = self.secret().await?;
-            token = cell.lock().await.usable(&secret, refused);
-        }
-        let token = match token {
-            Some(token) => token,
-            None => self.fresh_token(&cell, secret, seen, refused, urgency).await?,
-        };
-        Ok(token.settled().await)
-    }
-
-    async fn fresh_token(
-        &mut self,
-        cell: &Cell,
-        mut secret: Secret,
-        seen: u64,
-        refused: Option<u64>,
-        urgency: Section,
-    ) -> Result<Token, Failure> {
-        loop {
-            // The slot before the lock: a target without slots must not keep the others of its account waiting.
-            let permit = self.slot(CallPurpose::Token, urgency).await?;
-            let mut state = cell.lock().await;
-            let known = match state.usable(&secret, refused) {
-                Some(token) => Some(Ok(token)),
-                None => state.failure_since(seen).map(Err),
-            };
-            if let Some(known) = known {
-                permit.unused();
-                return known;
-            }
-            if !permit.can_start() {
-                permit.unused();
-                return Err(Failure::no_slot("the slot grew too old while a token was waited for", Utc::now()));
-            }
-            let value = state.value(&secret).clone();
-            let issued = self.issue(&value, permit).await;
-            let unknown = issued.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
-            if let Err(failure) = &issued
-                && unknown
-                && self.rotating
-            {
-                // Not for those who wait for a token: the value of before still serves them.
-                return Err(failure.clone());
-            }
-            if unknown && state.refuse(&secret, &value) {
-                continue;
-            }
-            if unknown && !std::mem::replace(&mut self.doubted, true) {
-                // What was read may be a minute old.
-                self.secret = None;
-                let now = self.secret().await?;
-                if !now.is(&secret) {
-                    secret = now;
-                    continue;
-                }
-            }
-            return cell.settle(&mut state, &value, issued);
-        }
-    }
-
-    /// The credential's value, read once a push and again when a token is needed: it may just have been rotated.
-    async fn secret(&mut self) -> Result<Secret, Failure> {
-        if let Some(secret) = &self.secret {
-            return Ok(secret.clone());
-        }
-        let (secrets, credential) = (&self.hostaway.secrets, &self.target.credential);
-        let secret = if self.doubted { secrets.read_anew(credential).await } else { secrets.read(credential).await };
-        let mut secret = secret.map_err(|error| {
-            // Where it is kept is for the operator; what is told here is shown to others.
-            tracing::warn!(target_id = %self.target.target_id, error = %error, "a target's secret cannot be had");
-            let told = error.told();
-            match error {
-                SecretError::Unreachable { .. } => Failure::new(OutcomeClass::Transient, told),
-                _ => Failure::credentials(told),
-            }
-        })?;
-        for value in std::iter::once(&secret.current).chain(&secret.previous) {
-            self.withheld.add(value.expose_secret());
-        }
-        if self.current_alone && secret.previous.take().is_some() {
-            self.rotating = true;
-        }
-        self.secret = Some(secret.clone());
-        Ok(secret)
-    }
-
-    async fn issue(&mut self, secret: &SecretString, permit: Box<dyn Permit>) -> Result<Issued, Failure> {
-        let request = self
-            .request(Method::POST, issue::PATH)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
-            .body(issue::form(&self.target.channel_account, secret));
-        self.exchange(CallPurpose::Token, request, permit, issue::issued).await
-    }
-
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}{path}", self.target.base_url.trim_end_matches('/'));
         self.hostaway.client.request(method, &url).header(ACCEPT, HeaderValue::from_static("application/json"))
     }
 
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, Failure> {
-        self.host.slot(purpose, urgency).await.map_err(|refused| match refused {
+        self.slots.slot(purpose, urgency).await.map_err(|refused| match refused {
             NoSlot::Held => Failure::no_slot(refused.to_string(), Utc::now()),
             NoSlot::Creation { reason, retry_at } => {
                 Failure::new(OutcomeClass::Throttled, reason).not_before(Some(retry_at))

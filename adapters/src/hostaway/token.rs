@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::ids::ListingId;
-use domain::target::Settings;
+use domain::target::Target;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
@@ -69,7 +69,7 @@ struct Key {
 }
 
 impl Tokens {
-    pub fn cell(&self, target: &Settings) -> Arc<Cell> {
+    pub fn cell(&self, target: &Target) -> Arc<Cell> {
         let key = Key {
             base_url: target.base_url.clone(),
             channel_account: target.channel_account.clone(),

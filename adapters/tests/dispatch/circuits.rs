@@ -9,7 +9,7 @@ use domain::channel::ChannelKind;
 use domain::ids::TargetId;
 use domain::outcome::OutcomeClass;
 use domain::port::CheckReport;
-use domain::target::{Health, Lifecycle, Settings};
+use domain::target::{Health, Lifecycle, Target};
 use domain::window::RateLimit;
 use uuid::Uuid;
 
@@ -117,8 +117,8 @@ async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     database.close().await;
 }
 
-fn settings(target_id: TargetId) -> Settings {
-    Settings {
+fn settings(target_id: TargetId) -> Target {
+    Target {
         target_id,
         org_id: "org".parse().unwrap(),
         account_id: "villas".parse().unwrap(),

@@ -6,11 +6,11 @@ use domain::port::{Channel as _, CheckReport};
 use serde_json::json;
 
 use crate::fixture::Bench;
-use crate::host::End;
 use crate::sandbox::Sandbox;
+use crate::slots::End;
 
 async fn check(bench: &Bench) -> CheckReport {
-    bench.hostaway.check(&bench.target, &bench.host).await
+    bench.hostaway.check(&bench.target, &bench.slots).await
 }
 
 #[tokio::test]
@@ -21,8 +21,8 @@ async fn a_check_is_one_call_beside_the_token_and_each_has_its_slot() {
         let report = check(&bench).await;
         assert_eq!((report.class, report.detail.as_deref()), (OutcomeClass::Accepted, None));
     }
-    assert_eq!(bench.host.purposes(), [CallPurpose::Token, CallPurpose::Probe, CallPurpose::Probe]);
-    assert!(bench.host.slots().iter().all(|slot| slot.end == End::Answered));
+    assert_eq!(bench.slots.purposes(), [CallPurpose::Token, CallPurpose::Probe, CallPurpose::Probe]);
+    assert!(bench.slots.taken().iter().all(|slot| slot.end == End::Answered));
     assert_eq!(sandbox.arrivals().await.len(), 3);
 }
 

@@ -9,8 +9,8 @@ use domain::outcome::OutcomeClass;
 use serde_json::{Value, json};
 
 use crate::fixture::{Bench, Listing, night};
-use crate::host::End;
 use crate::sandbox::{SECRET, Sandbox};
+use crate::slots::End;
 
 #[tokio::test]
 async fn a_new_listing_goes_up_whole_and_every_call_has_a_slot_and_a_record() {
@@ -24,9 +24,9 @@ async fn a_new_listing_goes_up_whole_and_every_call_has_a_slot_and_a_record() {
     let purposes: Vec<CallPurpose> = report.calls.iter().map(|call| call.purpose).collect();
     use CallPurpose::{Calendar, Create, Lookup, ReadBack, Token};
     assert_eq!(purposes, [Token, Lookup, Create, Calendar, ReadBack]);
-    assert_eq!(bench.host.purposes(), purposes);
-    assert!(bench.host.slots().iter().all(|slot| slot.end == End::Answered));
-    assert_eq!(bench.host.creations.load(Ordering::SeqCst), 1);
+    assert_eq!(bench.slots.purposes(), purposes);
+    assert!(bench.slots.taken().iter().all(|slot| slot.end == End::Answered));
+    assert_eq!(bench.slots.creations.load(Ordering::SeqCst), 1);
 
     let seen: Vec<Value> = sandbox.arrivals().await.iter().map(|call| call["request_id"].clone()).collect();
     let sent: Vec<Value> = report.calls.iter().map(|call| json!(call.request_id)).collect();
@@ -62,7 +62,7 @@ async fn a_creation_whose_answer_was_cut_off_is_adopted_not_repeated() {
     assert_eq!(second.progress.sections, listing.payload.hashes());
     assert!(second.detail.unwrap().contains("adopted"));
     assert_eq!(sandbox.listings().await.len(), 1);
-    assert_eq!(bench.host.creations.load(Ordering::SeqCst), 1);
+    assert_eq!(bench.slots.creations.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -88,10 +88,10 @@ async fn only_exactly_our_reference_is_ours_and_the_lowest_id_of_several_is_take
 }
 
 #[tokio::test]
-async fn nothing_is_created_when_the_host_refuses() {
+async fn nothing_is_created_where_no_slot_is_given_for_it() {
     let sandbox = Sandbox::start().await;
     let mut bench = Bench::new(&sandbox);
-    bench.host.refuse_creation = true;
+    bench.slots.refuse_creation = true;
     let report = bench.push(&Listing::new("villa-1"), &Section::ALL).await;
     assert_eq!(report.class, OutcomeClass::Throttled);
     assert!(report.retry_at.is_some());

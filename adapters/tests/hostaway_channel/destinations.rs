@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::fixture::{Bench, Listing, inside};
-use crate::host::End;
 use crate::sandbox::Sandbox;
+use crate::slots::End;
 
 #[test]
 fn only_addresses_of_public_hosts_are_public() {
@@ -99,7 +99,7 @@ async fn a_literal_address_or_plain_http_is_refused_before_the_call_and_costs_no
         assert_eq!(report.class, OutcomeClass::Rejected, "{report:?}");
         let detail = report.detail.unwrap();
         assert!(detail.contains(why) && detail.contains("base_url"), "{detail}");
-        assert!(bench.host.slots().iter().all(|slot| slot.end == End::Unused), "{host}");
+        assert!(bench.slots.taken().iter().all(|slot| slot.end == End::Unused), "{host}");
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{Bench, Listing, inside};
-use crate::host::End;
 use crate::sandbox::Sandbox;
+use crate::slots::End;
 
 async fn throttled(applied: &str) -> (Bench, domain::port::PushReport) {
     let sandbox = Sandbox::start().await;
@@ -29,14 +29,14 @@ async fn a_429_pauses_the_account_until_the_epoch_it_names() {
     assert_eq!(report.class, OutcomeClass::Throttled);
     let wait = report.retry_at.unwrap() - Utc::now();
     assert!(wait > TimeDelta::seconds(5) && wait <= TimeDelta::seconds(9), "{wait}");
-    let end = bench.host.slots().last().unwrap().end;
+    let end = bench.slots.taken().last().unwrap().end;
     assert_eq!(end, End::Throttled(ThrottledScope::Account, report.retry_at.unwrap()));
 }
 
 #[tokio::test]
 async fn a_429_of_the_address_pauses_the_address() {
     let (bench, report) = throttled("ip").await;
-    let end = bench.host.slots().last().unwrap().end;
+    let end = bench.slots.taken().last().unwrap().end;
     assert_eq!(end, End::Throttled(ThrottledScope::Egress, report.retry_at.unwrap()));
 }
 
@@ -51,7 +51,7 @@ async fn content_fault(config: Config, fault: Value) -> domain::port::PushReport
     let report = bench.push(&listing, &Section::ALL).await;
     let done: Vec<Section> = report.progress.sections.keys().copied().collect();
     assert_eq!(done, [Section::Availability, Section::Rates], "what was done counts: {report:?}");
-    assert!(bench.host.slots().iter().all(|slot| slot.end == End::Answered));
+    assert!(bench.slots.taken().iter().all(|slot| slot.end == End::Answered));
     report
 }
 
@@ -132,7 +132,7 @@ async fn when_there_are_no_more_slots_it_stops_and_tells_how_far_it_got() {
     let mut bench = Bench::new(&sandbox);
     let listing = Listing::created("villa-1", &bench).await;
     let before = sandbox.calls().await.len();
-    bench.host.most_slots = bench.host.slots().len() + 2;
+    bench.slots.most = bench.slots.taken().len() + 2;
     let report = bench.push(&listing, &Section::ALL).await;
     assert_eq!(report.class, OutcomeClass::Throttled);
     assert!(report.detail.as_deref().is_some_and(|why| why.starts_with("no further calls are allowed")), "{report:?}");

@@ -13,18 +13,18 @@ use domain::channel::{ChannelKind, ListingPayload, Section, SectionPayload};
 use domain::ids::{AccountId, ExternalId, ListingId, OrgId, TargetId, UnitId};
 use domain::mapping::hostaway::reference;
 use domain::port::{Channel as _, Push, PushReport};
-use domain::target::{Health, Lifecycle, Settings};
+use domain::target::{Health, Lifecycle, Target};
 use domain::window::RateLimit;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::host::Host;
 use crate::sandbox::{ACCOUNT, SECRET, Sandbox};
+use crate::slots::Slots;
 
 pub struct Bench {
     pub hostaway: Hostaway,
-    pub target: Settings,
-    pub host: Host,
+    pub target: Target,
+    pub slots: Slots,
     pub secrets: tempfile::TempDir,
 }
 
@@ -54,7 +54,7 @@ impl Bench {
         let secrets = tempfile::tempdir().unwrap();
         write_secret(secrets.path(), "hostaway", &format!("{SECRET}\n"), 0o600);
         let source = Arc::new(Secrets::new(secrets.path(), None));
-        let target = Settings {
+        let target = Target {
             target_id: TargetId(Uuid::from_u128(7)),
             org_id: OrgId::new("org").unwrap(),
             account_id: AccountId::new("account").unwrap(),
@@ -70,7 +70,7 @@ impl Bench {
             credential_epoch: 0,
         };
         let hostaway = Hostaway::new(config, source).unwrap();
-        Self { hostaway, target, host: Host::default(), secrets }
+        Self { hostaway, target, slots: Slots::default(), secrets }
     }
 
     pub async fn push(&self, listing: &Listing, needs: &[Section]) -> PushReport {
@@ -92,7 +92,7 @@ impl Bench {
             needs,
             verify_first,
         };
-        self.hostaway.push(push, &self.host).await
+        self.hostaway.push(push, &self.slots).await
     }
 }
 

@@ -39,7 +39,7 @@ async fn a_year_of_different_nights_is_split_and_availability_goes_first() {
     let put = format!("PUT /v1/listings/{}/calendarIntervals", listing.external());
     let get = format!("GET /v1/listings/{}/calendar", listing.external());
     assert_eq!(sandbox.calls().await[before..], [&put, &put, &put, &put, &get].map(String::clone));
-    let urgencies: Vec<Section> = bench.host.slots().iter().rev().skip(1).take(4).map(|slot| slot.urgency).collect();
+    let urgencies: Vec<Section> = bench.slots.taken().iter().rev().skip(1).take(4).map(|slot| slot.urgency).collect();
     use Section::{Availability, Rates};
     assert_eq!(urgencies, [Rates, Rates, Availability, Availability], "latest first");
     let days = sandbox.days(listing.external(), &night(0), &night(364)).await;

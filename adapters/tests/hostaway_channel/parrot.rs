@@ -56,7 +56,7 @@ async fn says_back(secret: &str, token: (u16, Value), call: (u16, Value), wanted
     listing.external_id = Some(ExternalId("1".to_owned()));
     let push = bench.push(&listing, &[Section::Content]).await;
     assert_eq!(push.class, wanted, "{push:?}");
-    let check = bench.hostaway.check(&bench.target, &bench.host).await;
+    let check = bench.hostaway.check(&bench.target, &bench.slots).await;
     let in_json = Value::from(secret).to_string();
     for report in [format!("{push:?}"), format!("{check:?}")] {
         let said = report.replace("\\\"", "\"").replace("\\\\", "\\");

@@ -10,8 +10,8 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::fixture::{Bench, Listing, write_secret};
-use crate::host::End;
 use crate::sandbox::{SECRET, Sandbox};
+use crate::slots::End;
 
 const CONTENT: [Section; 1] = [Section::Content];
 
@@ -169,7 +169,7 @@ async fn a_push_that_began_before_a_rotation_ends_with_the_value_it_began_with()
     sandbox.fault(json!({ "kind": "latency", "path_prefix": path, "min_ms": 1_500, "max_ms": 1_500 })).await;
 
     let rotation = async {
-        while bench.host.slots().last().is_none_or(|slot| slot.end != End::Open) {
+        while bench.slots.taken().last().is_none_or(|slot| slot.end != End::Open) {
             tokio::task::yield_now().await;
         }
         sandbox.set_secret("rotated").await;

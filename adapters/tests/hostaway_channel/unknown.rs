@@ -52,6 +52,6 @@ async fn nights_that_were_not_applied_are_sent_and_those_that_were_are_not() {
     let write = format!("PUT /v1/listings/{id}/calendarIntervals");
     assert_eq!(sandbox.calls().await[before..], [read.clone(), write, read]);
     // The one write carried the rates alone: availability was there.
-    assert_eq!(bench.host.slots().iter().rev().nth(1).unwrap().urgency, Section::Rates);
+    assert_eq!(bench.slots.taken().iter().rev().nth(1).unwrap().urgency, Section::Rates);
     assert_eq!(sandbox.days(id, &night(3), &night(3)).await[0]["price"], 310.0);
 }

@@ -67,6 +67,13 @@ pub struct SyncAttempt {
     pub detail: Option<String>,
 }
 
+impl SyncAttempt {
+    /// The class of one that the channel took: with or without refused parts.
+    pub fn accepted_class(&self) -> OutcomeClass {
+        if self.rejected.is_empty() { OutcomeClass::Accepted } else { OutcomeClass::AcceptedWithRejections }
+    }
+}
+
 /// An event of a [`ChannelListing`](crate::listing::ChannelListing).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are those of the commands of the same name")]

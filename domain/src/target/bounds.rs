@@ -1,4 +1,4 @@
-//! What a target's settings may be, given as texts. The numbers and patterns are told to callers, too.
+//! What the texts of a target may be. The numbers and patterns are told to callers, too.
 
 use crate::target::TargetError;
 use crate::text::{cut, is_unseen, line, unseen};

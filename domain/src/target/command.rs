@@ -36,7 +36,7 @@ pub enum TargetCommand {
         health: Health,
         /// Why.
         reason: String,
-        /// With which credentials it was seen ([`Settings::credential_epoch`](crate::target::Settings)): what older
+        /// With which credentials it was seen ([`Target::credential_epoch`](crate::target::Target)): what older
         /// ones met says nothing of the target.
         credential_epoch: u32,
     },
@@ -67,7 +67,7 @@ pub struct NewTarget {
     pub account_rate_limit: Option<RateLimit>,
 }
 
-/// A partial change of a target's settings.
+/// A partial change of a target.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Configuration {
     /// A new name.

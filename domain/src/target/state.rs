@@ -35,9 +35,9 @@ impl Lifecycle {
     }
 }
 
-/// What a target is set to.
+/// A target as its events have left it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct Target {
     /// Its id.
     pub target_id: TargetId,
     /// The tenant.
@@ -70,7 +70,7 @@ pub struct Settings {
 /// The state of an active target whose credentials the channel refuses: nothing is sent until somebody does something.
 pub const NEEDS_CREDENTIALS: &str = "needs_credentials";
 
-impl Settings {
+impl Target {
     /// Whether it sends, and if not, why: its lifecycle, or `needs_credentials` where it is active and yet nothing is sent
     /// until a person does something.
     pub fn state(&self) -> &'static str {
@@ -94,19 +94,21 @@ impl Settings {
 /// The aggregate. `None` until it is created.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChannelTarget {
-    settings: Option<Settings>,
+    // The name in the aggregate's snapshots.
+    #[serde(rename = "settings")]
+    target: Option<Target>,
 }
 
 impl ChannelTarget {
-    /// The settings, of a deleted target too; `None` where there never was one.
-    pub fn settings(&self) -> Option<&Settings> {
-        self.settings.as_ref()
+    /// The target, a deleted one too; `None` where there never was one.
+    pub fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
     }
 
-    /// The settings of a target that can still be used.
-    pub fn live(&self) -> Result<&Settings, TargetError> {
-        let settings = self.settings.as_ref().ok_or(TargetError::NotFound)?;
-        if settings.lifecycle == Lifecycle::Deleted { Err(TargetError::Deleted) } else { Ok(settings) }
+    /// The target where it can still be used.
+    pub fn live(&self) -> Result<&Target, TargetError> {
+        let target = self.target.as_ref().ok_or(TargetError::NotFound)?;
+        if target.lifecycle == Lifecycle::Deleted { Err(TargetError::Deleted) } else { Ok(target) }
     }
 
     /// Decides on a command.
@@ -145,7 +147,7 @@ impl ChannelTarget {
     }
 
     fn create(&self, new: NewTarget) -> Result<Vec<TargetEvent>, TargetError> {
-        if self.settings.is_some() {
+        if self.target.is_some() {
             return Err(TargetError::AlreadyExists);
         }
         let name = checked_name(&new.name)?;
@@ -180,7 +182,7 @@ impl ChannelTarget {
             account_rate_limit,
         } = event
         {
-            self.settings = Some(Settings {
+            self.target = Some(Target {
                 target_id,
                 org_id,
                 account_id,
@@ -197,7 +199,7 @@ impl ChannelTarget {
             });
             return;
         }
-        let Some(now) = self.settings.as_mut() else { return };
+        let Some(now) = self.target.as_mut() else { return };
         match event {
             TargetEvent::TargetCreated { .. } => {}
             TargetEvent::TargetConfigured { name, base_url, account_rate_limit } => {
@@ -224,7 +226,7 @@ impl ChannelTarget {
     }
 }
 
-fn configure(now: &Settings, change: Configuration) -> Result<Vec<TargetEvent>, TargetError> {
+fn configure(now: &Target, change: Configuration) -> Result<Vec<TargetEvent>, TargetError> {
     // What stays was taken once, perhaps by other rules.
     let name = change.name.map_or_else(|| Ok(now.name.clone()), |name| checked_name(&name))?;
     change.base_url.as_deref().map_or(Ok(()), check_base_url)?;
@@ -240,7 +242,7 @@ fn configure(now: &Settings, change: Configuration) -> Result<Vec<TargetEvent>, 
 }
 
 /// A resume lifts a pause, and it is also how an operator says "the credentials are good again".
-fn resume(now: &Settings) -> Result<Vec<TargetEvent>, TargetError> {
+fn resume(now: &Target) -> Result<Vec<TargetEvent>, TargetError> {
     let mut events = Vec::new();
     if now.lifecycle == Lifecycle::Paused {
         events.push(TargetEvent::TargetResumed {});

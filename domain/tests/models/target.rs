@@ -2,9 +2,7 @@
 
 use domain::channel::ChannelKind;
 use domain::ids::TargetId;
-use domain::target::{
-    ChannelTarget, Configuration, Lifecycle, NewTarget, Settings, TargetCommand, TargetError, TargetEvent,
-};
+use domain::target::{ChannelTarget, Configuration, Lifecycle, NewTarget, TargetCommand, TargetError, TargetEvent};
 use domain::window::RateLimit;
 use proptest::prelude::ProptestConfig;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -68,20 +66,17 @@ fn name(refusal: &TargetError) -> &'static str {
     }
 }
 
-fn same(settings: &Settings, model: &Target) {
-    assert_eq!((settings.name.as_str(), settings.base_url.as_str()), (model.name, model.root));
-    assert_eq!(settings.channel_account, model.account);
-    assert_eq!(
-        (settings.rate_limit, settings.account_rate_limit),
-        (limit(model.limit), model.account_limit.map(limit))
-    );
-    assert_eq!((settings.credential.as_str(), settings.credential_epoch), (model.credential, model.epoch));
+fn same(target: &domain::target::Target, model: &Target) {
+    assert_eq!((target.name.as_str(), target.base_url.as_str()), (model.name, model.root));
+    assert_eq!(target.channel_account, model.account);
+    assert_eq!((target.rate_limit, target.account_rate_limit), (limit(model.limit), model.account_limit.map(limit)));
+    assert_eq!((target.credential.as_str(), target.credential_epoch), (model.credential, model.epoch));
     let lifecycle = match (model.deleted, model.paused) {
         (true, _) => Lifecycle::Deleted,
         (_, true) => Lifecycle::Paused,
         _ => Lifecycle::Active,
     };
-    assert_eq!((settings.lifecycle, settings.health), (lifecycle, model.health));
+    assert_eq!((target.lifecycle, target.health), (lifecycle, model.health));
 }
 
 impl StateMachineTest for Subject {
@@ -110,8 +105,8 @@ impl StateMachineTest for Subject {
     }
 
     fn check_invariants(subject: &Self, model: &Model) {
-        match (subject.target.settings(), &model.target) {
-            (Some(settings), Some(target)) => same(settings, target),
+        match (subject.target.target(), &model.target) {
+            (Some(target), Some(model)) => same(target, model),
             (have, want) => assert!(have.is_none() && want.is_none(), "{have:?} where the model has {want:?}"),
         }
     }

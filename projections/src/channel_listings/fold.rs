@@ -1,6 +1,5 @@
 //! What each event does to the row of its listing. It follows the aggregate's own `evolve`.
 
-use domain::audit::{accepted_outcome, final_outcome};
 use domain::ids::SyncId;
 use domain::listing::{LinkState, ListingEvent, SyncAttempt, SyncRequest};
 use domain::outcome::SyncOutcome;
@@ -83,12 +82,12 @@ fn change(row: &mut ListingRow, what: &ListingEvent) {
         }
         ListingEvent::SyncAccepted { attempt } => {
             row.last_accepted_at = row.last_accepted_at.max(Some(attempt.finished_at));
-            succeed(row, attempt, accepted_outcome(attempt));
+            succeed(row, attempt, attempt.accepted_class().final_outcome());
         }
         ListingEvent::SyncFoundUnchanged { attempt } => succeed(row, attempt, SyncOutcome::SkippedUnchanged),
         ListingEvent::SyncFailed { attempt, class } => {
             learn_external_id(row, attempt);
-            end_attempt(row, attempt, final_outcome(*class));
+            end_attempt(row, attempt, class.final_outcome());
             if row.pending_sync_id == Some(attempt.sync_id.0) {
                 row.pending_sync_id = None;
             }

@@ -3,7 +3,6 @@
 //! An outcome, once final, is replaced only by success: the channel took the job after all.
 
 use chrono::{DateTime, Utc};
-use domain::audit::{accepted_outcome, final_outcome};
 use domain::ids::SyncId;
 use domain::listing::{ListingEvent, SyncAttempt, SyncRequest};
 use domain::outcome::{OutcomeClass, SyncOutcome};
@@ -69,18 +68,14 @@ impl<'a> Fold<'a> {
                 self.activity.ended(event, SyncOutcome::SkippedUnchanged, event.recorded_at, event.recorded_at);
             }
             ListingEvent::SyncAccepted { attempt } => {
-                let outcome = accepted_outcome(attempt);
-                let class = match outcome {
-                    SyncOutcome::Accepted => OutcomeClass::Accepted,
-                    _ => OutcomeClass::AcceptedWithRejections,
-                };
-                self.attempted(event, attempt, Some(class), &End::Succeeded(outcome));
+                let class = attempt.accepted_class();
+                self.attempted(event, attempt, Some(class), &End::Succeeded(class.final_outcome()));
             }
             ListingEvent::SyncFoundUnchanged { attempt } => {
                 self.attempted(event, attempt, None, &End::Succeeded(SyncOutcome::SkippedUnchanged));
             }
             ListingEvent::SyncFailed { attempt, class } => {
-                self.attempted(event, attempt, Some(*class), &End::Failed(final_outcome(*class)));
+                self.attempted(event, attempt, Some(*class), &End::Failed(class.final_outcome()));
             }
             ListingEvent::SyncDeferred { attempt, class, due_at } => {
                 self.attempted(event, attempt, Some(*class), &End::Deferred(*due_at));

@@ -76,7 +76,7 @@ impl Story {
         let command = match command {
             // Seen with the credentials of now.
             TargetCommand::ReportHealth { health, reason, .. } => {
-                let credential_epoch = aggregate.settings().map_or(0, |settings| settings.credential_epoch);
+                let credential_epoch = aggregate.target().map_or(0, |target| target.credential_epoch);
                 TargetCommand::ReportHealth { health, reason, credential_epoch }
             }
             other => other,

@@ -24,14 +24,22 @@ use read::Read as _;
 /// What is shown of a value that cannot be used.
 const LONGEST_SHOWN: usize = 80;
 
+/// The largest body of a request, a form among them, in bytes.
+pub(crate) const LARGEST_BODY: usize = 256 * 1024;
+
 /// The longest that a body may take to arrive.
 const BODY: Duration = Duration::from_secs(10);
+
+/// A body is larger than [`LARGEST_BODY`].
+pub(crate) fn too_large() -> Problem {
+    ProblemKind::TooLarge.because(format!("a body has at most {} KiB", LARGEST_BODY / 1024))
+}
 
 /// All of a body, whatever it says.
 pub(super) async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
     let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
     let body = tokio::time::timeout(BODY, body.collect()).await.map_err(late)?;
-    Ok(body.map_err(|_| ProblemKind::TooLarge.because("a body has at most 256 KiB"))?.to_bytes())
+    Ok(body.map_err(|_| too_large())?.to_bytes())
 }
 
 /// A JSON body.
@@ -50,7 +58,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let bytes = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
         let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
         let bytes = bytes.map_err(late)?.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge.because("a body has at most 256 KiB"),
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => Problem::field("body", "was cut off"),
         })?;
         if let Some(field) = nul::field(&bytes) {
@@ -90,7 +98,7 @@ pub(crate) struct Form<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let cut = |_| Problem::field("form", "was cut off, or has more than 256 KiB");
+        let cut = |_| Problem::field("form", format!("was cut off, or has more than {} KiB", LARGEST_BODY / 1024));
         let bytes = Bytes::from_request(request, state).await.map_err(cut)?;
         if let Some((field, _)) = form_urlencoded::parse(&bytes).find(|(_, value)| value.contains('\0')) {
             return Err(Problem::field(field, NUL));

@@ -9,7 +9,7 @@ use anyhow::Context;
 use domain::counted::counted;
 use domain::ids::TargetId;
 use domain::metadata::Actor;
-use domain::target::{Settings, TargetError};
+use domain::target::{Target, TargetError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, PgPool};
 
@@ -64,7 +64,7 @@ impl Session {
     /// Refuses to look for something of a target that never was.
     pub(super) async fn must_exist(&self, pool: &PgPool, target: Option<TargetId>) -> anyhow::Result<()> {
         if let Some(target) = target {
-            target_settings(self.syncing(pool).commands(), target).await?;
+            known_target(self.syncing(pool).commands(), target).await?;
         }
         Ok(())
     }
@@ -75,11 +75,11 @@ impl Session {
     }
 }
 
-/// The settings of a target, of a deleted one too.
-pub(super) async fn target_settings(commands: &Commands, id: TargetId) -> anyhow::Result<Settings> {
+/// A target by the journal, a deleted one too.
+pub(super) async fn known_target(commands: &Commands, id: TargetId) -> anyhow::Result<Target> {
     let whose = || format!("target {id}");
-    let target = commands.load_target(id).await.with_context(whose)?;
-    target.settings().cloned().ok_or(TargetError::NotFound).map_err(anyhow::Error::new).with_context(whose)
+    let loaded = commands.load_target(id).await.with_context(whose)?;
+    loaded.target().cloned().ok_or(TargetError::NotFound).map_err(anyhow::Error::new).with_context(whose)
 }
 
 /// One connection, or why there is none.

@@ -10,10 +10,9 @@ use maud::html;
 use serde::Deserialize;
 
 use super::layout::public;
-use crate::api::problem::{PROBLEM_JSON, ProblemKind};
+use crate::api::input::{LARGEST_BODY, too_large};
+use crate::api::problem::PROBLEM_JSON;
 
-/// The largest form, and the largest problem that is read back.
-const LARGEST: usize = 256 * 1024;
 /// Sent by htmx: the answer becomes a part of a page.
 const PART: HeaderName = HeaderName::from_static("hx-request");
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -49,7 +48,8 @@ async fn shown(response: Response) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let bytes = to_bytes(body, LARGEST).await.unwrap_or_default();
+    // It is our own, and in memory.
+    let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let problem: Shown = serde_json::from_slice(&bytes).unwrap_or_default();
     let page = public(&problem.title, &problem.body(parts.status));
     let (shown, body) = page.into_parts();
@@ -111,8 +111,7 @@ async fn with_csrf(request: Request) -> Result<Request, Response> {
         return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
-    let too_large = |_| ProblemKind::TooLarge.because("a form has at most 256 KiB").into_response();
-    let bytes = to_bytes(body, LARGEST).await.map_err(too_large)?;
+    let bytes = to_bytes(body, LARGEST_BODY).await.map_err(|_| too_large().into_response())?;
     let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf_token");
     if let Some(value) = given.and_then(|(_, token)| HeaderValue::from_str(&token).ok()) {
         parts.headers.insert(CSRF, value);

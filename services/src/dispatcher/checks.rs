@@ -1,28 +1,25 @@
 //! Checks of targets: whoever asks for one (the role health, an open circuit, a person), a dispatcher makes it, inside the
 //! target's windows. Its end is a row; only a change of health is an event.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, DispatchStore, DueCheck, ScopeLimit, SlotHold};
+use adapters::dispatch::{DispatchStore, DueCheck};
 use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
-use domain::port::{CheckReport, NoSlot, Permit, SyncHost};
-use domain::target::Settings;
-use domain::window::Scope;
+use domain::port::{CheckReport, NoSlot, Permit, SlotSource};
+use domain::target::Target;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::allocation::allocate;
 use super::granted::Granted;
-use super::host::permit;
-use super::message::Message;
-use super::{START_GRACE, Shared, health, trace};
+use super::message::{Message, tell};
+use super::permit::permit;
+use super::{START_GRACE, Shared, errand, health, trace};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -84,13 +81,11 @@ async fn made(
     shared: &Shared,
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
-    target: &Settings,
+    target: &Target,
 ) -> Result<(), sqlx::Error> {
-    let mut limits = vec![ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) }];
-    limits.extend(store.account_limits_of(&[target.account_scope()]).await?);
-    store.ensure_scopes(&limits).await?;
-    let host = CheckHost { store, shared, gate, target, until: Instant::now() + PATIENCE };
-    let mut report = shared.channels.of(target.channel).check(target, &host).await;
+    store.ensure_limits_of(std::slice::from_ref(target)).await?;
+    let slots = CheckSlots { store, shared, gate, target, until: Instant::now() + PATIENCE };
+    let mut report = shared.channels.of(target.channel).check(target, &slots).await;
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
@@ -101,7 +96,7 @@ async fn made(
     store.finish_check(due, target, &report).await
 }
 
-fn log(target: &Settings, report: &CheckReport) {
+fn log(target: &Target, report: &CheckReport) {
     let (org_id, target_id, target_name) = (&target.org_id, target.target_id, &target.name);
     let (class, detail) = (report.class.as_str(), report.detail.as_deref().unwrap_or_default());
     if report.class.succeeded() {
@@ -113,40 +108,30 @@ fn log(target: &Settings, report: &CheckReport) {
 
 /// Slots for a check. They come from the tables as any call's do, but not by way of the queue: a target that is held, or
 /// whose circuit is open, is checked all the same.
-struct CheckHost<'a> {
+struct CheckSlots<'a> {
     store: &'a DispatchStore,
     shared: &'a Shared,
     gate: mpsc::UnboundedSender<Message>,
-    target: &'a Settings,
+    target: &'a Target,
     until: Instant,
 }
 
-impl CheckHost<'_> {
-    async fn take(&self) -> Result<Option<SlotHold>, sqlx::Error> {
-        let mut round = self.store.open_check(self.target.target_id).await?;
-        let lanes = std::mem::take(&mut round.lanes);
-        let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
-        let scopes = [self.target.account_scope().to_string(), egress.clone()];
-        let mut shared = round.shared_scopes(&scopes).await?;
-        let one = BTreeMap::from([(self.target.target_id, BTreeMap::from([(Section::Availability, 1)]))]);
-        let given = allocate(&lanes, &one, &mut shared, &egress, &HashMap::new(), 0);
-        let hold = given.grants.into_iter().next().map(|grant| grant.hold);
-        let claims = Claims { holds: hold.clone().into_iter().collect(), ..Claims::default() };
-        round.write(&claims, START_GRACE + self.shared.options.call_timeout, Duration::ZERO).await?;
-        Ok(hold)
+impl CheckSlots<'_> {
+    async fn take(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
+        let options = &self.shared.options;
+        let round = self.store.open_check(self.target.target_id).await?;
+        errand::slot(round, urgency, &options.egress, options.call_timeout).await
     }
 }
 
 #[async_trait]
-impl SyncHost for CheckHost<'_> {
-    async fn slot(&self, _purpose: CallPurpose, _urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
+impl SlotSource for CheckSlots<'_> {
+    async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         loop {
-            // Before the grant is written: what this clock says is over is over in the table too.
-            let at = Instant::now();
-            match self.take().await {
-                Ok(Some(hold)) => {
+            match self.take(urgency).await {
+                Ok(Some(granted)) => {
                     let egress = &self.shared.options.egress;
-                    return Ok(permit(Granted { hold, at }, self.gate.clone(), self.target, egress));
+                    return Ok(permit(granted, self.target, egress, tell(self.gate.clone())));
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(error = %error, "a check could not take a slot"),

@@ -1,4 +1,4 @@
-//! The gate: the one task of a dispatcher that takes and frees slots and leases listings, in batches.
+//! The gate: the one task of a dispatcher that takes slots for syncs, frees them and leases listings, in batches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -201,9 +201,7 @@ impl Gate {
             // A dropped wish is a refusal.
             Message::Want(want) if self.lost.contains(&want.listing_id) => drop(want),
             Message::Want(want) => self.waiting.add(want),
-            Message::Answered(hold) => self.told.answered.push(hold),
-            Message::Unused(hold) => self.told.unused.push(hold),
-            Message::Throttled { scope, until } => self.told.paused.push((scope, until.into_std())),
+            Message::Slot(end) => end.note(&mut self.told),
             Message::Ended(target, failed) => self.told.ended.push((target, failed)),
             Message::Finished(done) => {
                 self.forget(done.lease.listing_id);

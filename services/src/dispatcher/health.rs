@@ -8,7 +8,7 @@ use domain::ids::TargetId;
 use domain::metadata::{Actor, Metadata};
 use domain::outcome::OutcomeClass;
 use domain::port::{CheckReport, PushReport};
-use domain::target::{Health, Settings, TargetCommand};
+use domain::target::{Health, Target, TargetCommand};
 use uuid::Uuid;
 
 use super::Shared;
@@ -37,7 +37,7 @@ impl FailureCounts {
 }
 
 /// What a push tells about its target. Only a change becomes an event.
-pub(super) async fn report(shared: &Shared, target: &Settings, metadata: &Metadata, report: &PushReport) {
+pub(super) async fn report(shared: &Shared, target: &Target, metadata: &Metadata, report: &PushReport) {
     let failed = failed(report) == Some(true);
     let failures = shared.failures.note(target.target_id, failed);
     let answered = report.calls.iter().any(|call| call.status.is_some());
@@ -69,7 +69,7 @@ pub(super) fn failed(report: &PushReport) -> Option<bool> {
 /// What a check tells about its target, which has failed so often in a row.
 pub(super) async fn report_check(
     shared: &Shared,
-    target: &Settings,
+    target: &Target,
     asked_by: &str,
     report: &CheckReport,
     failures: u32,
@@ -102,7 +102,7 @@ pub(super) async fn report_check(
     change(shared, target, &metadata, health, report.detail.as_deref()).await;
 }
 
-async fn change(shared: &Shared, target: &Settings, metadata: &Metadata, health: Health, detail: Option<&str>) {
+async fn change(shared: &Shared, target: &Target, metadata: &Metadata, health: Health, detail: Option<&str>) {
     if health == target.health {
         return;
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use adapters::dispatch::Lease;
 use domain::listing::{ChannelListing, Link, LinkState, Pending};
 use domain::metadata::{Actor, Metadata};
-use domain::target::{Health, Lifecycle, Settings};
+use domain::target::{Health, Lifecycle, Target};
 
 use super::Shared;
 use crate::commands::CommandError;
@@ -15,7 +15,7 @@ pub(super) struct Job {
     pub link: Link,
     pub pending: Pending,
     pub listing: ChannelListing,
-    pub target: Settings,
+    pub target: Target,
     pub metadata: Metadata,
     /// Somebody had begun before, and nobody knows what was sent.
     pub takes_over: bool,
@@ -56,8 +56,8 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
     let target =
         if link.target_id == lease.target_id { target } else { shared.commands.load_target(link.target_id).await };
     let target = target?;
-    let Ok(settings) = target.live() else { return Err(NoJob::Nothing) };
-    if settings.lifecycle != Lifecycle::Active || settings.health == Health::Unauthorised {
+    let Ok(target) = target.live() else { return Err(NoJob::Nothing) };
+    if target.lifecycle != Lifecycle::Active || target.health == Health::Unauthorised {
         return Err(NoJob::Held);
     }
     let metadata = Metadata {
@@ -72,6 +72,6 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
         on_behalf_of: Some(pending.origin.requested_by.clone()),
         source: None,
     };
-    let (link, pending, target) = (link.clone(), pending.clone(), settings.clone());
+    let (link, pending, target) = (link.clone(), pending.clone(), target.clone());
     Ok(Job { link, pending, listing, target, metadata, takes_over: lease.takes_over })
 }

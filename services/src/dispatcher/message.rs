@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use adapters::dispatch::{FinishedTry, Lease, SlotHold};
+use adapters::dispatch::{FinishedTry, Lease};
 use domain::ids::TargetId;
-use domain::window::Scope;
-use tokio::time::Instant;
+use tokio::sync::mpsc;
 
+use super::permit::SlotEnd;
 use super::waiting::Want;
 
 /// What workers tell the gate.
@@ -14,12 +14,8 @@ use super::waiting::Want;
 pub(super) enum Message {
     /// A call wants a slot.
     Want(Want),
-    /// A call ended just now.
-    Answered(SlotHold),
-    /// A slot was not used.
-    Unused(SlotHold),
-    /// A channel paused a scope.
-    Throttled { scope: Scope, until: Instant },
+    /// A slot is done with.
+    Slot(SlotEnd),
     /// A push ended, and whether it failed in a way that more of the same may do as well.
     Ended(TargetId, bool),
     /// A try ended and its outcome is in the journal.
@@ -28,4 +24,9 @@ pub(super) enum Message {
     Released(Lease),
     /// A listing is left alone for so long, by all.
     SetAside(Lease, Duration),
+}
+
+/// Tells the gate what became of a slot. A gate that is gone leaves it to run out by itself: late, never early.
+pub(super) fn tell(gate: mpsc::UnboundedSender<Message>) -> impl Fn(SlotEnd) + Send + 'static {
+    move |end| _ = gate.send(Message::Slot(end))
 }

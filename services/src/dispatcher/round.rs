@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, Lane, Lease, RoundRequest, ScopeLimit};
+use adapters::dispatch::{Claims, Lane, Lease, RoundRequest};
 use domain::ids::TargetId;
 use domain::window::Scope;
 use futures::future::join_all;
@@ -14,6 +14,7 @@ use super::allocation::{Allocation, Grantee, allocate};
 use super::gate::{Gate, PAUSE, POLL};
 use super::granted::Granted;
 use super::message::Message;
+use super::permit::SlotEnd;
 use super::waiting::Urgencies;
 use super::work::work;
 
@@ -77,7 +78,7 @@ impl Gate {
             match grant.grantee {
                 Grantee::Waiting(urgency) => {
                     if let Some(granted) = self.waiting.hand_over(urgency, granted) {
-                        let _ = self.outbox.send(Message::Unused(granted.hold));
+                        let _ = self.outbox.send(Message::Slot(SlotEnd::Unused(granted.hold)));
                     }
                 }
                 Grantee::New(candidate) => self.start(candidate.lease, granted),
@@ -133,7 +134,7 @@ impl Gate {
         if stale.is_empty() {
             return Ok(false);
         }
-        let (mut limits, mut accounts, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut readable, mut known) = (Vec::new(), Vec::new());
         // Together, as one statement loads many.
         let loaded = join_all(stale.iter().map(|lane| self.shared.commands.load_target(lane.target_id))).await;
         for (lane, target) in stale.into_iter().zip(loaded) {
@@ -145,15 +146,11 @@ impl Gate {
                     continue;
                 }
             };
-            if let Some(settings) = target.settings() {
-                limits.push(ScopeLimit { scope: settings.target_scope(), limit: Some(settings.rate_limit) });
-                accounts.push(settings.account_scope());
-            }
+            readable.extend(target.target().cloned());
             self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }
-        limits.extend(self.store.account_limits_of(&accounts).await?);
-        self.store.ensure_scopes(&limits).await?;
+        self.store.ensure_limits_of(&readable).await?;
         let any = !known.is_empty();
         self.ensured.extend(known);
         Ok(any)

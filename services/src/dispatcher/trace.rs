@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::outcome::OutcomeClass;
 use domain::port::PushReport;
-use domain::target::Settings;
+use domain::target::Target;
 use url::Url;
 
 use super::Shared;
@@ -126,12 +126,12 @@ fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
 }
 
 /// The host that a target's calls go to.
-fn host(target: &Settings) -> String {
+fn host(target: &Target) -> String {
     Url::parse(&target.base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Counts calls to a target, whatever they were made for.
-pub(crate) fn count(calls: &[CallRecord], target: &Settings) {
+pub(crate) fn count(calls: &[CallRecord], target: &Target) {
     if !calls.is_empty() {
         let host = host(target);
         calls.iter().for_each(|call| count_one(call, &host));

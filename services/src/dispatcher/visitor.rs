@@ -1,27 +1,23 @@
 //! Slots for calls that belong to no sync, such as a read for a comparison: taken through the same tables as those of the
 //! dispatchers, in this process or any other.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, DispatchStore, RoundRequest, ScopeLimit, Settlement};
+use adapters::dispatch::{DispatchStore, RoundRequest, Settlement};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
-use domain::ids::TargetId;
-use domain::port::{NoSlot, Permit, SyncHost, ThrottledScope};
-use domain::target::Settings;
+use domain::port::{NoSlot, Permit, SlotSource};
+use domain::target::Target;
 use domain::window::Scope;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::START_GRACE;
-use super::allocation::allocate;
+use super::errand;
 use super::granted::Granted;
-use super::waiting::Urgencies;
+use super::permit::{SlotEnd, permit};
 use crate::commands::Commands;
 
 /// Between two looks for a slot.
@@ -40,7 +36,7 @@ pub struct Egress {
 pub struct Visitor<'a> {
     store: DispatchStore,
     commands: &'a Commands,
-    target: &'a Settings,
+    target: &'a Target,
     egress: &'a Egress,
     until: Instant,
     /// The version of the target whose limits are in the tables.
@@ -54,7 +50,7 @@ impl<'a> Visitor<'a> {
     pub fn new(
         pool: PgPool,
         commands: &'a Commands,
-        target: &'a Settings,
+        target: &'a Target,
         egress: &'a Egress,
         patience: Duration,
     ) -> Self {
@@ -90,39 +86,22 @@ impl<'a> Visitor<'a> {
     async fn look(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
         let target = self.target.target_id;
         let request = RoundRequest { waiting: vec![target], due: false, lanes: 1, per_lane: 0, capacity: 0 };
-        let mut round = self.store.open_round(&request).await?;
-        let mut lanes = std::mem::take(&mut round.lanes);
-        let Some(lane) = lanes.first_mut() else { return Ok(None) };
-        let version = lane.version;
+        let round = self.store.open_round(&request).await?;
+        let Some(version) = round.lanes.first().map(|lane| lane.version) else { return Ok(None) };
         if *self.ensured.lock().expect("nobody panics while holding this lock") != Some(version) {
             // Its limits may not be in the tables yet: nothing starts before they are.
             drop(round);
-            self.ensure_limits(target, version).await?;
+            self.ensure_limits(version).await?;
             return Ok(None);
         }
-        let egress = Scope::Egress(self.egress.name.clone()).to_string();
-        let scopes = vec![lane.account_scope.clone(), egress.clone()];
-        let mut shared = round.shared_scopes(&scopes).await?;
-        let waiting = BTreeMap::from([(target, Urgencies::from([(urgency, 1)]))]);
-        let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &HashMap::new(), 0);
-        if allocation.grants.is_empty() {
-            // Dropped unwritten, so that nobody's plan for the lane changes.
-            return Ok(None);
-        }
-        let at = Instant::now();
-        let claims =
-            Claims { holds: allocation.grants.iter().map(|grant| grant.hold.clone()).collect(), ..Claims::default() };
-        round.write(&claims, START_GRACE + self.egress.call_timeout, Duration::ZERO).await?;
-        Ok(allocation.grants.into_iter().next().map(|grant| Granted { hold: grant.hold, at }))
+        errand::slot(round, urgency, &self.egress.name, self.egress.call_timeout).await
     }
 
-    async fn ensure_limits(&self, target: TargetId, version: i64) -> Result<(), sqlx::Error> {
+    async fn ensure_limits(&self, version: i64) -> Result<(), sqlx::Error> {
         // The journal is at least as new as the version that the read model shows.
-        let now = self.commands.load_target(target).await.ok();
-        let settings = now.as_ref().and_then(|now| now.settings()).unwrap_or(self.target);
-        let mut limits = vec![ScopeLimit { scope: settings.target_scope(), limit: Some(settings.rate_limit) }];
-        limits.extend(self.store.account_limits_of(&[settings.account_scope()]).await?);
-        self.store.ensure_scopes(&limits).await?;
+        let now = self.commands.load_target(self.target.target_id).await.ok();
+        let target = now.as_ref().and_then(|now| now.target()).unwrap_or(self.target);
+        self.store.ensure_limits_of(std::slice::from_ref(target)).await?;
         *self.ensured.lock().expect("nobody panics while holding this lock") = Some(version);
         Ok(())
     }
@@ -145,67 +124,20 @@ impl<'a> Visitor<'a> {
 }
 
 #[async_trait]
-impl SyncHost for Visitor<'_> {
+impl SlotSource for Visitor<'_> {
     async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         match self.granted(urgency).await {
             Ok(granted) => {
-                let scopes = [ThrottledScope::Account, ThrottledScope::Egress]
-                    .map(|scope| scope.of(self.target, &self.egress.name));
-                Ok(Box::new(VisitorPermit { granted: Some(granted), told: self.told.clone(), scopes }))
+                let told = self.told.clone();
+                let tell = move |end: SlotEnd| {
+                    end.note(&mut told.lock().expect("nobody panics while holding this lock"));
+                };
+                Ok(permit(granted, self.target, &self.egress.name, tell))
             }
             Err(why) => {
                 *self.refusal.lock().expect("nobody panics while holding this lock") = Some(why);
                 Err(NoSlot::Held)
             }
         }
-    }
-}
-
-struct VisitorPermit {
-    granted: Option<Granted>,
-    told: Arc<Mutex<Settlement>>,
-    scopes: [Scope; 2],
-}
-
-impl VisitorPermit {
-    fn tell(&mut self, tell: impl FnOnce(&mut Settlement, Granted)) {
-        if let Some(granted) = self.granted.take() {
-            tell(&mut self.told.lock().expect("nobody panics while holding this lock"), granted);
-        }
-    }
-}
-
-impl Permit for VisitorPermit {
-    fn can_start(&self) -> bool {
-        self.granted.as_ref().is_some_and(Granted::can_start)
-    }
-
-    fn answered(mut self: Box<Self>) {
-        self.tell(|told, granted| told.answered.push(granted.hold));
-    }
-
-    fn throttled(mut self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>) {
-        let [account, egress] = self.scopes.clone();
-        let scope = match scope {
-            ThrottledScope::Account => account,
-            ThrottledScope::Egress => egress,
-        };
-        // A length from now on: the database's clock may differ from this one.
-        let until = std::time::Instant::now() + (until - Utc::now()).to_std().unwrap_or_default();
-        self.tell(|told, granted| {
-            told.paused.push((scope, until));
-            told.answered.push(granted.hold);
-        });
-    }
-
-    fn unused(mut self: Box<Self>) {
-        self.tell(|told, granted| told.unused.push(granted.hold));
-    }
-}
-
-impl Drop for VisitorPermit {
-    fn drop(&mut self) {
-        // Dropped in the middle of a call: it may have arrived, so the slot comes back after the window.
-        self.tell(|told, granted| told.answered.push(granted.hold));
     }
 }

@@ -14,10 +14,11 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::granted::Granted;
-use super::host::Host;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
+use super::permit::SlotEnd;
 use super::record::{log, log_cut, record, sync_report};
+use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
 use super::{Shared, health};
 use crate::payloads::PayloadError;
@@ -40,7 +41,7 @@ pub(super) async fn work(
     let mut job = match read(&shared, lease).await {
         Ok(job) => job,
         Err(why) => {
-            let _ = gate.send(Message::Unused(first.hold));
+            let _ = gate.send(Message::Slot(SlotEnd::Unused(first.hold)));
             let _ = gate.send(give_up(lease, why).await);
             return;
         }
@@ -66,7 +67,7 @@ async fn work_on(
     stopping: &Stopping,
 ) {
     let started_at = Utc::now();
-    let host = Host {
+    let slots = SyncSlots {
         gate: gate.clone(),
         commands: &shared.commands,
         target: &job.target,
@@ -79,10 +80,10 @@ async fn work_on(
         intent: Mutex::new(None),
     };
     let attempt = tokio::select! {
-        attempt = attempt(shared, job, &host) => attempt,
+        attempt = attempt(shared, job, &slots) => attempt,
         () = stopping.in_vain.cancelled() => return log_cut(job),
     };
-    host.give_back();
+    slots.give_back();
     let ended = match attempt {
         Attempt::Postponed(reason) => {
             tracing::debug!(listing_id = %lease.listing_id, reason, "a sync is postponed");
@@ -144,7 +145,7 @@ enum Attempt {
     Postponed(String),
 }
 
-async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
+async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
     let (kind, snapshot) = (job.target.channel, job.pending.snapshot);
     let payload = match shared.payloads.of_snapshot(kind, snapshot, job.link.listing_id).await {
         Ok(payload) => payload,
@@ -173,7 +174,7 @@ async fn attempt(shared: &Shared, job: &Job, host: &Host<'_>) -> Attempt {
         needs: &needs,
         verify_first: job.listing.must_verify() || job.takes_over,
     };
-    let mut report = shared.channels.of(kind).push(push, host).await;
+    let mut report = shared.channels.of(kind).push(push, slots).await;
     if report.class == OutcomeClass::Throttled
         && report.calls.is_empty()
         && report.retry_at.is_none_or(|at| at <= Utc::now())

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use crate::api::input::too_large;
 use crate::api::problem::{PROBLEM_JSON, Problem, ProblemKind};
 
 /// The middleware that tells a refusal of the framework as a problem.
@@ -41,7 +42,7 @@ pub(super) async fn coded(request: Request, next: Next) -> Response {
 
 fn problem(status: StatusCode) -> Problem {
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge.because("a body has at most 256 KiB"),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             ProblemKind::UnsupportedMediaType.because("send a form, or JSON where the path is one of the API")
         }

@@ -11,7 +11,8 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::in_time::{Pulse, in_time};
-use super::{LARGEST_BODY, heads, refusals, unread};
+use super::{heads, refusals, unread};
+use crate::api::input::LARGEST_BODY;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::{Api, admission, ties};
 use crate::dashboard::{self, Dashboard};

@@ -15,7 +15,7 @@ use axum::response::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
-use super::LARGEST_BODY;
+use crate::api::input::LARGEST_BODY;
 
 /// The longest that the rest of a body is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use adapters::units::UnitSnapshot;
 use domain::ids::{ListingId, OrgId, TargetId, UnitId};
-use domain::target::{Settings, TargetError};
+use domain::target::{Target, TargetError};
 use domain::unit::UnitChanged;
 use futures::{StreamExt, stream};
 use uuid::Uuid;
@@ -56,8 +56,8 @@ fn is_of_the_data(error: &sqlx::Error) -> bool {
 pub(super) struct Follower {
     pub listing_id: ListingId,
     pub target_id: TargetId,
-    /// The settings of its target, or why they cannot be had.
-    pub target: Result<Settings, Failed>,
+    /// Its target, or why it cannot be had.
+    pub target: Result<Target, Failed>,
 }
 
 /// The listings that follow the units of a batch.
@@ -70,8 +70,8 @@ impl Followers {
         let units: Vec<(OrgId, UnitId)> = units.into_iter().collect();
         let linked = syncing.commands().journal().listings_of_units(&units).await?;
         let targets: HashSet<TargetId> = linked.iter().map(|listing| listing.target_id).collect();
-        let targets: HashMap<TargetId, Option<Result<Settings, Failed>>> = stream::iter(targets)
-            .map(|target| async move { (target, settings(syncing, target).await) })
+        let targets: HashMap<TargetId, Option<Result<Target, Failed>>> = stream::iter(targets)
+            .map(|target| async move { (target, live(syncing, target).await) })
             .buffer_unordered(concurrent)
             .collect()
             .await;
@@ -90,12 +90,12 @@ impl Followers {
     }
 }
 
-/// The settings of a target that is there. What a deleted target had is nobody's any more.
-async fn settings(syncing: &Syncing, target: TargetId) -> Option<Result<Settings, Failed>> {
+/// A target that is there. What a deleted one had is nobody's any more.
+async fn live(syncing: &Syncing, target: TargetId) -> Option<Result<Target, Failed>> {
     match syncing.commands().load_target(target).await {
         Err(error) => Some(Err(Failed::of(&format!("target {target}"), &error))),
         Ok(loaded) => match loaded.live() {
-            Ok(settings) => Some(Ok(settings.clone())),
+            Ok(live) => Some(Ok(live.clone())),
             Err(TargetError::Deleted | TargetError::NotFound) => None,
             Err(error) => Some(Err(Failed { reason: format!("target {target}: {error}"), lasting: true })),
         },

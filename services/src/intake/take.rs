@@ -7,7 +7,7 @@ use adapters::telemetry::Stage;
 use domain::ids::{OrgId, UnitId};
 use domain::listing::{Cause, ListingError};
 use domain::metadata::{Actor, Metadata};
-use domain::target::Settings;
+use domain::target::Target;
 use domain::unit::Problem;
 use futures::{StreamExt, stream};
 
@@ -110,7 +110,7 @@ async fn request_all(syncing: &Syncing, follower: &Follower, changes: &[&Change]
     judged
 }
 
-async fn request_one(syncing: &Syncing, follower: &Follower, target: &Settings, change: &Change) -> Verdict {
+async fn request_one(syncing: &Syncing, follower: &Follower, target: &Target, change: &Change) -> Verdict {
     let metadata = Metadata {
         org_id: change.unit.org_id.clone(),
         account_id: target.account_id.clone(),

@@ -22,16 +22,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Kinds that are told apart; further ones are logged as they come.
 const KINDS: usize = 1_000;
 
-/// A line of the source with an error: its words without numbers and ids, so that another error is another kind.
+/// A line of the source with what it says and its error: their words without numbers and ids, so that another error is another
+/// kind, and so is the same one of another role.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
     line: Identifier,
+    words: String,
     error: String,
 }
 
 #[derive(Debug, Clone)]
 struct Seen {
-    words: String,
     logged_at: Instant,
     last_at: Instant,
     held_back: u64,
@@ -58,14 +59,14 @@ impl<S: Subscriber> Layer<S> for Repeats {
         let mut told = Told::default();
         event.record(&mut told);
         let Some(error) = told.error else { return true };
-        let kind = Kind { line: event.metadata().callsite(), error: steady(&error) };
-        self.is_news(kind, told.message, (self.now)())
+        let kind = Kind { line: event.metadata().callsite(), words: steady(&told.message), error: steady(&error) };
+        self.is_news(kind, (self.now)())
     }
 }
 
 impl Repeats {
     /// Whether a line of this kind is logged.
-    fn is_news(&self, kind: Kind, words: String, now: Instant) -> bool {
+    fn is_news(&self, kind: Kind, now: Instant) -> bool {
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seen) = all.get_mut(&kind) {
             seen.last_at = now;
@@ -78,7 +79,7 @@ impl Repeats {
             return news;
         }
         if all.len() < KINDS {
-            all.insert(kind, Seen { words, logged_at: now, last_at: now, held_back: 0 });
+            all.insert(kind, Seen { logged_at: now, last_at: now, held_back: 0 });
         }
         true
     }
@@ -92,7 +93,7 @@ impl Repeats {
 
     /// Says what has ended. Not where a line is kept back: nothing can be logged from there.
     fn tell_ended(&self) {
-        for (Kind { error, .. }, Seen { words, held_back, .. }) in self.ended((self.now)()) {
+        for (Kind { words, error, .. }, Seen { held_back, .. }) in self.ended((self.now)()) {
             tracing::info!(was = words, of = error, held_back, "what was logged again and again has ended");
         }
     }
@@ -184,6 +185,10 @@ mod tests {
         tracing::warn!(listing_id = id, %error, "failed to record an outcome");
     }
 
+    fn waits(role: &str) {
+        tracing::warn!(error = "no connection within 15 s", "the {role} cannot reach the database");
+    }
+
     #[test]
     fn a_failure_that_comes_again_is_logged_at_its_beginning_each_ten_seconds_and_at_its_end() {
         let (lines, repeats) = (Lines::default(), Repeats { now, ..Repeats::default() });
@@ -212,5 +217,7 @@ mod tests {
         assert!(end.contains("failed to record an outcome") && end.contains("no connection within # s"), "{end}");
         fails(1, "no connection within 15 s");
         assert!(said().lines().last().is_some_and(|line| line.contains("WARN")), "it begins anew");
+        ["relay", "projector", "relay"].into_iter().for_each(waits);
+        assert_eq!(count("cannot reach the database"), 2, "each role once: {}", said());
     }
 }

@@ -20,7 +20,7 @@ use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{LinkState, ListingError};
 use domain::outcome::SyncOutcome;
-use domain::target::{Lifecycle, Settings, TargetError};
+use domain::target::{Lifecycle, Target, TargetError};
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -143,7 +143,7 @@ pub struct Told {
     /// The sync that is explained.
     pub story: Option<SyncStory>,
     /// Its target.
-    pub target: Settings,
+    pub target: Target,
 }
 
 /// The same as [`explain`], for whoever shows more of the sync; with so many fields of each section that differ.
@@ -187,14 +187,14 @@ pub async fn tell(
     Ok(Told { explanation, story, target })
 }
 
-async fn target_of(syncing: &Syncing, history: &History) -> Result<Settings, Unexplained> {
+async fn target_of(syncing: &Syncing, history: &History) -> Result<Target, Unexplained> {
     let link = history.listing.link().ok_or(ListingError::NotFound)?;
     let target = syncing.commands().load_target(link.target_id).await?;
-    target.settings().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
+    target.target().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
 
 /// The state of the past that the channel has on purpose. That of a deleted target is nobody's any more.
-fn older_state(history: &History, target: &Settings) -> Option<OlderState> {
+fn older_state(history: &History, target: &Target) -> Option<OlderState> {
     let newest = history.syncs.back().filter(|_| target.lifecycle != Lifecycle::Deleted)?;
     let accepted = [SyncOutcome::Accepted, SyncOutcome::AcceptedWithRejections];
     newest.end.as_ref().filter(|end| accepted.contains(&end.outcome))?;
@@ -207,7 +207,7 @@ fn is_unseen(history: &History, waiting: Option<&Waiting>) -> bool {
     pending.is_some() && pending != waiting.map(|row| row.sync_id)
 }
 
-fn about(id: ListingId, history: &History, target: &Settings) -> Result<About, ListingError> {
+fn about(id: ListingId, history: &History, target: &Target) -> Result<About, ListingError> {
     let link = history.listing.link().ok_or(ListingError::NotFound)?;
     let state = history.listing.state().unwrap_or(LinkState::Unlinked);
     let gone = target.lifecycle == Lifecycle::Deleted && state != LinkState::Unlinked;
@@ -224,7 +224,7 @@ fn about(id: ListingId, history: &History, target: &Settings) -> Result<About, L
     })
 }
 
-fn brief(story: &SyncStory, target: &Settings) -> BriefSync {
+fn brief(story: &SyncStory, target: &Target) -> BriefSync {
     BriefSync {
         sync_id: story.request.sync_id.0,
         requested_at: story.requested_at,

@@ -9,7 +9,7 @@ use domain::hash::SnapshotHash;
 use domain::ids::{ListingId, TargetId};
 use domain::listing::{Cause, ChannelListing, LinkState, ListingCommand, ListingError, Origin};
 use domain::mapping;
-use domain::target::Settings;
+use domain::target::Target;
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -127,7 +127,7 @@ fn would_be_taken(
     syncing: &Syncing,
     listing: &ChannelListing,
     id: ListingId,
-    target: &Settings,
+    target: &Target,
     snapshot: Snapshot<'_>,
 ) -> Result<(), NoPreview> {
     let cause = Cause::Replayed { reason: "preview".to_owned(), request_id: Uuid::nil() };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::ids::ListingId;
 use domain::mapping::{self, Sent};
-use domain::target::Settings;
+use domain::target::Target;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub struct Requests {
 /// Makes them again.
 pub async fn of_sync(
     payloads: &Payloads,
-    target: &Settings,
+    target: &Target,
     listing: ListingId,
     story: &SyncStory,
 ) -> Result<Requests, PayloadError> {

@@ -2,7 +2,7 @@
 
 use domain::target::{Lifecycle, NEEDS_CREDENTIALS};
 
-/// What a target can be, as [`domain::target::Settings::state`] says it.
+/// What a target can be, as [`domain::target::Target::state`] says it.
 pub fn states() -> [&'static str; 4] {
     let [active, paused, deleted] = Lifecycle::ALL.map(Lifecycle::as_str);
     [active, NEEDS_CREDENTIALS, paused, deleted]

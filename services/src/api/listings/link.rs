@@ -56,7 +56,7 @@ pub(in crate::api) async fn link(
 ) -> Result<Changed<LinkedListing>, Problem> {
     let target_id = TargetId(wanted.target_id);
     let unknown = |problem: Problem| Problem { field: Some("target_id".to_owned()), ..problem };
-    let (settings, _) = visible_target(&api, &by, target_id).await.map_err(unknown)?;
+    let (target, _) = visible_target(&api, &by, target_id).await.map_err(unknown)?;
     // What is published to an account that the caller does not have is not there for it, like what was never published.
     if by.caller.accounts != Accounts::All {
         let unit = api.inner.syncing.units().latest(&by.caller.org_id, &wanted.unit_id).await?;
@@ -69,7 +69,7 @@ pub(in crate::api) async fn link(
             return Err(Problem::field("afresh", "give external_id or afresh, not both"));
         }
         Some(id) => AtChannel::Listing(
-            settings.channel.external_id(id).map_err(|invalid| Problem::field("external_id", invalid.to_string()))?,
+            target.channel.external_id(id).map_err(|invalid| Problem::field("external_id", invalid.to_string()))?,
         ),
         None if wanted.afresh => AtChannel::Afresh,
         None => AtChannel::Kept,

@@ -245,17 +245,17 @@ pub(crate) async fn rotate(
     Body(wanted): Body<RotateCredential>,
 ) -> Result<Changed<Target>, Problem> {
     let id = TargetId(id);
-    let (settings, found) = visible(&api, &by, id).await?;
-    if settings.lifecycle == Lifecycle::Deleted {
+    let (target, found) = visible(&api, &by, id).await?;
+    if target.lifecycle == Lifecycle::Deleted {
         return Err(TargetError::Deleted.into());
     }
     // Before the secret is touched: it has no version of its own.
     if_match.at(found)?;
-    let credential = api.inner.vault.rotate(id, &settings.credential, wanted.secret).await?;
-    let moved = credential != settings.credential && Vault::is_own(id, &settings.credential);
+    let credential = api.inner.vault.rotate(id, &target.credential, wanted.secret).await?;
+    let moved = credential != target.credential && Vault::is_own(id, &target.credential);
     let changed = change(&api, &by, id, &if_match, TargetCommand::RotateCredential { credential }).await?;
     if moved {
-        api.inner.vault.forget(&api.inner.pool, &settings.credential).await;
+        api.inner.vault.forget(&api.inner.pool, &target.credential).await;
     }
     Ok(changed)
 }
@@ -272,9 +272,9 @@ pub(crate) async fn delete(
     Body(reason): Body<Reason>,
 ) -> Result<Changed<Target>, Problem> {
     let command = TargetCommand::Delete { reason: reason.checked()? };
-    let (settings, _) = visible(&api, &by, TargetId(id)).await?;
+    let (target, _) = visible(&api, &by, TargetId(id)).await?;
     let changed = change(&api, &by, TargetId(id), &if_match, command).await?;
-    api.inner.vault.forget(&api.inner.pool, &settings.credential).await;
+    api.inner.vault.forget(&api.inner.pool, &target.credential).await;
     Ok(changed)
 }
 
@@ -285,8 +285,8 @@ async fn change(
     if_match: &IfMatch,
     command: TargetCommand,
 ) -> Result<Changed<Target>, Problem> {
-    let (settings, found) = visible(api, by, id).await?;
-    let metadata = by.metadata(settings.org_id, settings.account_id, id, None);
+    let (target, found) = visible(api, by, id).await?;
+    let metadata = by.metadata(target.org_id, target.account_id, id, None);
     let commands = api.inner.syncing.commands();
     let position = match if_match.at(found)? {
         Some(version) => commands.target_at(id, version, command, &metadata).await?,
@@ -302,8 +302,8 @@ pub(in crate::api) async fn changed(
     id: TargetId,
     position: Option<Position>,
 ) -> Result<Changed<Target>, Problem> {
-    let (settings, version) = visible(api, by, id).await?;
-    Ok(Changed::new(position, version, Target::of(&settings, version)))
+    let (target, version) = visible(api, by, id).await?;
+    Ok(Changed::new(position, version, Target::of(&target, version)))
 }
 
 /// Where a target is read.

@@ -34,8 +34,8 @@ pub(crate) struct Checked {
     responses((status = 200, body = Checked), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn check(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<Checked>, Problem> {
     let id = TargetId(id);
-    let (settings, _) = visible(&api, &by, id).await?;
-    if settings.lifecycle == Lifecycle::Deleted {
+    let (target, _) = visible(&api, &by, id).await?;
+    if target.lifecycle == Lifecycle::Deleted {
         return Err(TargetError::Deleted.into());
     }
     let asked_by = by.caller.subject.clone();
@@ -43,6 +43,6 @@ pub(crate) async fn check(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> R
         let late = "no dispatcher has told the end of the check in time; it is still wanted, see the target's health";
         return Err(ProblemKind::TimedOut.because(late).retry_after(5));
     };
-    let (settings, _) = visible(&api, &by, id).await?;
-    Ok(Json(Checked { health: settings.health.as_str().to_owned(), check }))
+    let (target, _) = visible(&api, &by, id).await?;
+    Ok(Json(Checked { health: target.health.as_str().to_owned(), check }))
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use domain::ids::TargetId;
-use domain::target::{Health, Settings, TargetError};
+use domain::target::{Health, TargetError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -98,11 +98,11 @@ pub(crate) async fn list(
     params(("target_id" = Uuid, Path, description = "The target"), IfNoneMatchHeader),
     responses((status = 200, body = Target, headers(("etag" = String))), (status = 304, description = "One of If-None-Match still holds"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Versioned<Target>, Problem> {
-    let (settings, version) = visible(&api, &by, TargetId(id)).await?;
+    let (found, version) = visible(&api, &by, TargetId(id)).await?;
     let statement = format!("{} WHERE target_id = $1", targets());
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let row: Option<Row> = sqlx::query_as(&statement).bind(id).fetch_optional(&mut *reader).await?;
-    let target = Target::of(&settings, version);
+    let target = Target::of(&found, version);
     let target = match row {
         Some(row) => target.seen(row),
         None => target,
@@ -110,15 +110,15 @@ pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Res
     Ok(Versioned(version, target))
 }
 
-/// The settings of a target that the caller may see. Postgres is asked first, as the role for which one that belongs to others is
+/// A target that the caller may see. Postgres is asked first, as the role for which one that belongs to others is
 /// not there: only what it knows is loaded, so that neither the answer nor its time tells the two apart.
-pub(crate) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<(Settings, i64), Problem> {
+pub(crate) async fn visible(api: &Api, by: &By, id: TargetId) -> Result<(domain::target::Target, i64), Problem> {
     if !Reader::open(&api.inner.pool, &by.caller).await?.knows("ChannelTarget", id.0).await? {
         return Err(TargetError::NotFound.into());
     }
-    let (target, version) = api.inner.syncing.commands().load_target_at(id).await?;
-    let settings = target.settings().filter(|target| by.caller.sees(&target.org_id, &target.account_id));
-    settings.cloned().map(|settings| (settings, version)).ok_or_else(|| TargetError::NotFound.into())
+    let (loaded, version) = api.inner.syncing.commands().load_target_at(id).await?;
+    let seen = loaded.target().filter(|target| by.caller.sees(&target.org_id, &target.account_id));
+    seen.cloned().map(|target| (target, version)).ok_or_else(|| TargetError::NotFound.into())
 }
 
 /// How a target answers.
@@ -141,14 +141,14 @@ pub(crate) struct HealthHistory {
     params(("target_id" = Uuid, Path, description = "The target")),
     responses((status = 200, body = HealthHistory), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn health(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<HealthHistory>, Problem> {
-    let (settings, _) = visible(&api, &by, TargetId(id)).await?;
+    let (target, _) = visible(&api, &by, TargetId(id)).await?;
     let (id, org) = (TargetId(id), Some(&by.caller.org_id));
     let circuit = circuit::open(&api.inner.pool, id).await?;
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let now = health::now(&mut reader, id, org).await?;
     let changes = health::changes(&mut reader, id, org, CHANGES).await?;
     let checks = health::checks(&mut reader, id, org, CHANGES).await?;
-    Ok(Json(HealthHistory { health: settings.health.as_str().to_owned(), now, circuit, changes, checks }))
+    Ok(Json(HealthHistory { health: target.health.as_str().to_owned(), now, circuit, changes, checks }))
 }
 
 /// Everything that happened to a target, the newest first, from the journal itself: who did it, and by which credential.

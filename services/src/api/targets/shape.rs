@@ -1,7 +1,6 @@
 //! A target as the API shows it.
 
 use chrono::{DateTime, Utc};
-use domain::target::Settings;
 use domain::window::RateLimit;
 use serde::Serialize;
 use sqlx::FromRow;
@@ -55,21 +54,21 @@ pub(crate) struct Target {
 
 impl Target {
     /// By the journal.
-    pub(super) fn of(settings: &Settings, version: i64) -> Self {
+    pub(super) fn of(target: &domain::target::Target, version: i64) -> Self {
         Self {
-            target_id: settings.target_id.0,
-            org_id: settings.org_id.to_string(),
-            account_id: settings.account_id.to_string(),
-            name: settings.name.clone(),
-            channel: settings.channel.to_string(),
-            base_url: settings.base_url.clone(),
-            channel_account: settings.channel_account.clone(),
-            credential: settings.credential.to_string(),
-            rate_limit: settings.rate_limit.to_string(),
-            account_rate_limit: settings.account_rate_limit.map(|limit| limit.to_string()),
-            lifecycle: settings.lifecycle.as_str().to_owned(),
-            state: settings.state().to_owned(),
-            health: settings.health.as_str().to_owned(),
+            target_id: target.target_id.0,
+            org_id: target.org_id.to_string(),
+            account_id: target.account_id.to_string(),
+            name: target.name.clone(),
+            channel: target.channel.to_string(),
+            base_url: target.base_url.clone(),
+            channel_account: target.channel_account.clone(),
+            credential: target.credential.to_string(),
+            rate_limit: target.rate_limit.to_string(),
+            account_rate_limit: target.account_rate_limit.map(|limit| limit.to_string()),
+            lifecycle: target.lifecycle.as_str().to_owned(),
+            state: target.state().to_owned(),
+            health: target.health.as_str().to_owned(),
             version,
             lifecycle_reason: None,
             health_since: None,

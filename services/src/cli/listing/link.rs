@@ -75,15 +75,15 @@ impl LinkArgs {
         let syncing = session.syncing(&pool);
         let whose = || format!("target {}", self.target);
         let target = syncing.commands().load_target(self.target).await.with_context(whose)?;
-        let settings = target.live().map_err(anyhow::Error::new).with_context(whose)?;
+        let target = target.live().map_err(anyhow::Error::new).with_context(whose)?;
         let at_channel = match &self.external_id {
-            Some(id) => AtChannel::Listing(external_id(settings.channel, id)?),
+            Some(id) => AtChannel::Listing(external_id(target.channel, id)?),
             None if self.afresh => AtChannel::Afresh,
             None => AtChannel::Kept,
         };
-        let units = if self.all_units { syncing.units().units_of(&settings.org_id).await? } else { self.units.clone() };
+        let units = if self.all_units { syncing.units().units_of(&target.org_id).await? } else { self.units.clone() };
         if units.is_empty() {
-            note(&format!("organisation {} has published no units", settings.org_id));
+            note(&format!("organisation {} has published no units", target.org_id));
         }
         self.link_all(session, &syncing, units, &at_channel).await
     }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::ids::ListingId;
 use domain::listing::{ChannelListing, Creation, Link, LinkState, ListingError, Pending};
-use domain::target::{Lifecycle, Settings};
+use domain::target::{Lifecycle, Target};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgPool};
@@ -51,7 +51,7 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
     let one = format!("SELECT * FROM ({LISTINGS}) AS l WHERE listing_id = $1");
     let row: Option<Listing> = sqlx::query_as(&one).bind(id.0).fetch_optional(pool).await?;
     Ok(Shown {
-        listing: merged(row.as_ref(), &listing, link, target.settings()),
+        listing: merged(row.as_ref(), &listing, link, target.target()),
         last_revision: listing.last_revision(),
         creation: listing.creation(),
         pending: listing.pending().filter(|_| live).cloned(),
@@ -61,7 +61,7 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
 }
 
 /// What the journal knows goes before what the read models know: they may lag.
-fn merged(row: Option<&Listing>, listing: &ChannelListing, link: &Link, target: Option<&Settings>) -> Listing {
+fn merged(row: Option<&Listing>, listing: &ChannelListing, link: &Link, target: Option<&Target>) -> Listing {
     let state = listing.state().unwrap_or(LinkState::Unlinked);
     let deleted = target.is_some_and(|target| target.lifecycle == Lifecycle::Deleted);
     let pending = listing.pending();

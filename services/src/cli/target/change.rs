@@ -11,7 +11,7 @@ use crate::cli::arguments::{self, LimitOrNone};
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
 use crate::cli::secrets;
-use crate::cli::session::{Session, target_settings};
+use crate::cli::session::{Session, known_target};
 use crate::commands::AskedBy;
 use crate::config::{ChannelReach, SecretsOptions};
 use crate::credentials::{self, Forgotten};
@@ -127,8 +127,8 @@ impl DeleteArgs {
         let command = TargetCommand::Delete { reason: self.why.reason };
         change_target(session, self.why.target_id, command, "deleted").await?;
         let pool = session.postgres().await?;
-        let settings = target_settings(session.syncing(&pool).commands(), self.why.target_id).await?;
-        let secret = &settings.credential;
+        let target = known_target(session.syncing(&pool).commands(), self.why.target_id).await?;
+        let secret = &target.credential;
         match credentials::forget(&pool, &self.secrets.secrets(), secret).await {
             Ok(Forgotten::Deleted) => note(&format!("secret {secret} is deleted with it")),
             Ok(Forgotten::StillUsed(others)) => note(&format!("secret {secret} stays: {} uses it", others.join(", "))),
@@ -152,7 +152,7 @@ async fn change_target(
 ) -> anyhow::Result<()> {
     let pool = session.postgres().await?;
     let syncing = session.syncing(&pool);
-    let now = target_settings(syncing.commands(), target_id).await?;
+    let now = known_target(syncing.commands(), target_id).await?;
     let metadata = AskedBy::from(session.actor.clone()).metadata(now.org_id, now.account_id, target_id, None);
     let position = syncing.commands().target(target_id, command, &metadata).await;
     let position = position.with_context(|| format!("target {target_id}"))?;

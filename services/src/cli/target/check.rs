@@ -6,7 +6,7 @@ use domain::target::TargetError;
 use serde_json::json;
 
 use crate::cli::failure::Failure;
-use crate::cli::session::{Session, target_settings};
+use crate::cli::session::{Session, known_target};
 use crate::cli::span::moment;
 use crate::views::health::check_now;
 
@@ -29,7 +29,7 @@ impl CheckArgs {
             let reason = "no dispatcher has told the end of the check in time: is one running? `distribution doctor`";
             return Err(Failure::Refused(reason.to_owned()).into());
         };
-        let health = target_settings(syncing.commands(), id).await?.health;
+        let health = known_target(syncing.commands(), id).await?.health;
         if session.out.is_json() {
             session.out.json(&json!({ "target_id": id, "health": health, "check": check }))?;
         } else {

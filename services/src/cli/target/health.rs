@@ -6,7 +6,7 @@ use domain::ids::TargetId;
 use serde_json::json;
 
 use crate::cli::output::{Cell, optional, state, text};
-use crate::cli::session::{Session, target_settings};
+use crate::cli::session::{Session, known_target};
 use crate::cli::span::moment;
 use crate::views::circuit;
 use crate::views::health::{self, HealthChange, HealthCheck};
@@ -25,19 +25,19 @@ impl HealthArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
         let id = self.target_id;
-        let settings = target_settings(session.syncing(&pool).commands(), id).await?;
+        let target = known_target(session.syncing(&pool).commands(), id).await?;
         let circuit = circuit::open(&pool, id).await?;
         let mut connection = pool.acquire().await?;
         let now = health::now(&mut connection, id, None).await?;
         let changes = health::changes(&mut connection, id, None, self.limit).await?;
         let checks = health::checks(&mut connection, id, None, self.limit).await?;
         if session.out.is_json() {
-            let health = settings.health;
+            let health = target.health;
             return session.out.json(&json!({
                 "target_id": id, "health": health, "now": now, "circuit": circuit, "changes": changes, "checks": checks,
             }));
         }
-        let mut fields = vec![("target", id.to_string()), ("health", settings.health.as_str().to_owned())];
+        let mut fields = vec![("target", id.to_string()), ("health", target.health.as_str().to_owned())];
         if let Some(now) = now {
             fields.extend([
                 ("since", moment(now.since)),

@@ -6,7 +6,7 @@ use domain::ids::{OrgId, TargetId};
 use domain::target::Health;
 use uuid::Uuid;
 
-use super::shape::{Target, look};
+use super::shape::{KnownTarget, look};
 use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::Session;
 use crate::views::targets::{STATE, states};
@@ -61,16 +61,16 @@ impl ListArgs {
     }
 }
 
-fn cells(target: &Target) -> Vec<Cell> {
-    let (settings, known) = (&target.settings, &target.known);
+fn cells(row: &KnownTarget) -> Vec<Cell> {
+    let (target, known) = (&row.target, &row.known);
     let listings = &known.listings;
     vec![
-        text(settings.target_id),
-        text(&settings.org_id),
-        text(&settings.name),
-        text(settings.rate_limit),
-        state(settings.state()),
-        state(settings.health.as_str()),
+        text(target.target_id),
+        text(&target.org_id),
+        text(&target.name),
+        text(target.rate_limit),
+        state(target.state()),
+        state(target.health.as_str()),
         text(listings.active + listings.paused + listings.target_deleted),
         optional((known.queue.waiting > 0).then_some(known.queue.waiting)),
     ]

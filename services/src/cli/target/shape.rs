@@ -1,23 +1,23 @@
-//! A target as every answer shows it: its settings by the journal, and what the read models count.
+//! A target as every answer shows it: itself by the journal, and what the read models count.
 
 use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
-use domain::target::Settings;
+use domain::target::Target;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 
-use crate::cli::session::target_settings;
+use crate::cli::session::known_target;
 use crate::commands::Commands;
 
 /// Loads under way at the same time; the journal reads them together.
 const AT_ONCE: usize = 64;
 
-/// A target.
+/// A target with what is known of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Target {
+pub(super) struct KnownTarget {
     #[serde(flatten)]
-    pub(super) settings: Settings,
+    pub(super) target: Target,
     /// `active`, `needs_credentials`, `paused` or `deleted`.
     state: &'static str,
     #[serde(flatten)]
@@ -79,14 +79,11 @@ CROSS JOIN LATERAL (
 ORDER BY wanted.place";
 
 /// The targets in the order in which they are asked for; one that is not there is an error.
-pub(super) async fn look(pool: &PgPool, commands: &Commands, ids: &[TargetId]) -> anyhow::Result<Vec<Target>> {
+pub(super) async fn look(pool: &PgPool, commands: &Commands, ids: &[TargetId]) -> anyhow::Result<Vec<KnownTarget>> {
     let uuids: Vec<_> = ids.iter().map(|id| id.0).collect();
     let known: Vec<Known> = sqlx::query_as(KNOWN).bind(&uuids).fetch_all(pool).await?;
-    let settings: Vec<Settings> =
-        futures::stream::iter(ids).map(|id| target_settings(commands, *id)).buffered(AT_ONCE).try_collect().await?;
-    Ok(settings
-        .into_iter()
-        .zip(known)
-        .map(|(settings, known)| Target { state: settings.state(), settings, known })
-        .collect())
+    let targets: Vec<Target> =
+        futures::stream::iter(ids).map(|id| known_target(commands, *id)).buffered(AT_ONCE).try_collect().await?;
+    let with_known = targets.into_iter().zip(known);
+    Ok(with_known.map(|(target, known)| KnownTarget { state: target.state(), target, known }).collect())
 }

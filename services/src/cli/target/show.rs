@@ -1,4 +1,4 @@
-//! `target show`: the settings as the journal has them, and what the dispatchers' tables say now.
+//! `target show`: the target as the journal has it, and what the dispatchers' tables say now.
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use domain::ids::TargetId;
 use serde::Serialize;
 
 use super::health::last;
-use super::shape::{Listings, Target, look};
+use super::shape::{KnownTarget, Listings, look};
 use crate::cli::output::{Cell, Out, optional, text, words};
 use crate::cli::session::Session;
 use crate::cli::span::{moment, optional_moment};
@@ -17,7 +17,7 @@ use crate::views::windows::{self, ScopeWindow};
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
-    target: Target,
+    known: KnownTarget,
     health_detail: Option<Health>,
     circuit: Option<OpenCircuit>,
     windows: Vec<ScopeWindow>,
@@ -28,32 +28,32 @@ pub(super) async fn show(session: &Session, target_id: TargetId) -> anyhow::Resu
     let syncing = session.syncing(&pool);
     let found = look(&pool, syncing.commands(), &[target_id]).await;
     let mut found = found.with_context(|| format!("target {target_id}"))?;
-    let target = found.pop().context("one target is one answer")?;
-    let scopes = [target.settings.target_scope().to_string(), target.settings.account_scope().to_string()];
+    let known = found.pop().context("one target is one answer")?;
+    let scopes = [known.target.target_scope().to_string(), known.target.account_scope().to_string()];
     let mut windows = windows::of(&mut *pool.acquire().await?, &scopes).await?;
     windows.extend(windows::of_egress(&pool).await?);
     let circuit = circuit::open(&pool, target_id).await?;
     let health_detail = health::now(&mut *pool.acquire().await?, target_id, None).await?;
-    let shown = Shown { target, health_detail, circuit, windows };
+    let shown = Shown { known, health_detail, circuit, windows };
     if session.out.is_json() { session.out.json(&shown) } else { print(session.out, &shown) }
 }
 
 fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
-    let (s, known) = (&shown.target.settings, &shown.target.known);
+    let (target, known) = (&shown.known.target, &shown.known.known);
     let because = |reason: &Option<String>| reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
     let health = shown.health_detail.as_ref();
     let (queue, listings) = (&known.queue, &known.listings);
     out.record(&[
-        ("target", s.target_id.to_string()),
-        ("name", s.name.clone()),
-        ("org", s.org_id.to_string()),
-        ("account", s.account_id.to_string()),
-        ("channel", format!("{} at {}, account {}", s.channel, s.base_url, s.channel_account)),
-        ("credential", s.credential.to_string()),
-        ("limit", s.rate_limit.to_string()),
-        ("account limit", s.account_rate_limit.map(|limit| limit.to_string()).unwrap_or_default()),
-        ("state", format!("{}{}", words(s.state()), because(&known.lifecycle_reason))),
-        ("health", format!("{}{}", s.health.as_str(), health.map(|h| because(&h.reason)).unwrap_or_default())),
+        ("target", target.target_id.to_string()),
+        ("name", target.name.clone()),
+        ("org", target.org_id.to_string()),
+        ("account", target.account_id.to_string()),
+        ("channel", format!("{} at {}, account {}", target.channel, target.base_url, target.channel_account)),
+        ("credential", target.credential.to_string()),
+        ("limit", target.rate_limit.to_string()),
+        ("account limit", target.account_rate_limit.map(|limit| limit.to_string()).unwrap_or_default()),
+        ("state", format!("{}{}", words(target.state()), because(&known.lifecycle_reason))),
+        ("health", format!("{}{}", target.health.as_str(), health.map(|h| because(&h.reason)).unwrap_or_default())),
         ("circuit", shown.circuit.as_ref().map(|open| format!("open: {}", open.words())).unwrap_or_default()),
         ("last success", health.map(|h| last(h.last_success_at, h.last_success_of.as_deref())).unwrap_or_default()),
         ("last failure", health.map(|h| last(h.last_failure_at, h.last_failure_of.as_deref())).unwrap_or_default()),

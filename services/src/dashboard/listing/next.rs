@@ -53,7 +53,7 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
 /// What it waits for, and until when where that is known: some of it is shown to no reader.
 async fn waits_for(api: &Api, listing: &Listing) -> Result<Option<now::Waiting>, Problem> {
     let target = api.syncing().commands().load_target(TargetId(listing.target_id)).await?;
-    let Some(target) = target.settings() else { return Ok(None) };
+    let Some(target) = target.target() else { return Ok(None) };
     Ok(now::now(api.pool(), ListingId(listing.listing_id), target).await?)
 }
 

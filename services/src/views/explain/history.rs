@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use adapters::event_store::PgEventLog;
 use chrono::{DateTime, Utc};
-use domain::audit::{accepted_outcome, final_outcome};
 use domain::channel::Section;
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ListingId, SyncId};
@@ -191,7 +190,8 @@ impl History {
                 }
             }
             ListingEvent::SyncAccepted { attempt } => {
-                self.attempted(attempt, Some(class_of(attempt)), recorded, Some(accepted_outcome(attempt)));
+                let class = attempt.accepted_class();
+                self.attempted(attempt, Some(class), recorded, Some(class.final_outcome()));
             }
             ListingEvent::SyncFoundUnchanged { attempt } => {
                 self.attempted(attempt, None, recorded, Some(SyncOutcome::SkippedUnchanged));
@@ -203,7 +203,7 @@ impl History {
                 }
             }
             ListingEvent::SyncFailed { attempt, class } => {
-                self.attempted(attempt, Some(*class), recorded, Some(final_outcome(*class)));
+                self.attempted(attempt, Some(*class), recorded, Some(class.final_outcome()));
             }
             ListingEvent::SupersededSyncFailed { attempt, class } => {
                 self.attempted(attempt, Some(*class), recorded, None);
@@ -286,10 +286,6 @@ impl History {
         let due_at = None;
         story.attempts.push(Attempt { attempt, class, due_at, late: false, position, needs, existed, verified });
     }
-}
-
-fn class_of(attempt: &SyncAttempt) -> OutcomeClass {
-    if attempt.rejected.is_empty() { OutcomeClass::Accepted } else { OutcomeClass::AcceptedWithRejections }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use adapters::dispatch::ACCOUNT_SCOPE;
 use chrono::{DateTime, Utc};
 use domain::recorded::ChannelEvent;
-use domain::target::{Settings, TargetEvent};
+use domain::target::{Target, TargetEvent};
 use domain::window::RateLimit;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Of a target alone.
-    pub(super) async fn of_target(connection: &mut PgConnection, target: &Settings) -> Result<Self, NoHistory> {
+    pub(super) async fn of_target(connection: &mut PgConnection, target: &Target) -> Result<Self, NoHistory> {
         let id = target.target_id.0;
         let events = of_types(connection, TARGET, id, &["TargetCreated", "RateLimitChanged"]).await?;
         let limits = events.iter().filter_map(|recorded| match &recorded.event {
@@ -50,7 +50,7 @@ impl Limits {
     /// Of an account; `None` where nobody has ever limited it.
     pub(super) async fn of_account(
         connection: &mut PgConnection,
-        target: &Settings,
+        target: &Target,
         sharing: &[Sharing],
     ) -> Result<Option<Self>, NoHistory> {
         let mut said = Vec::new();
@@ -109,7 +109,7 @@ const MOST: i64 = 50;
 
 /// Those of the same owner that have the account of a target, this one first. What others do with it, and who they are, is not
 /// told to this one's readers.
-pub(super) async fn sharing(connection: &mut PgConnection, target: &Settings) -> Result<Vec<Sharing>, sqlx::Error> {
+pub(super) async fn sharing(connection: &mut PgConnection, target: &Target) -> Result<Vec<Sharing>, sqlx::Error> {
     let statement = format!(
         "SELECT t.target_id, t.credential FROM channel_targets AS t
          WHERE {ACCOUNT_SCOPE} = $1 AND t.org_id = $2 AND t.account_id = $3 AND t.lifecycle <> 'deleted'

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::counted::{agreeing, counted};
 use domain::listing::LinkState;
-use domain::target::{Lifecycle, Settings};
+use domain::target::{Lifecycle, Target};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -51,7 +51,7 @@ pub struct Next {
 /// `late` is since when the read models do not show all, where they are late.
 pub(super) fn next(
     history: &History,
-    target: &Settings,
+    target: &Target,
     holds: &Holds,
     waiting: Option<&Waiting>,
     late: Option<DateTime<Utc>>,

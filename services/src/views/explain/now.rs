@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::ListingId;
-use domain::target::Settings;
+use domain::target::Target;
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 use utoipa::ToSchema;
@@ -78,7 +78,7 @@ fn waiting() -> String {
 }
 
 /// Where a listing stands in the queue; `None` where it has nothing to send, as far as the queue knows.
-pub async fn now(pool: &PgPool, listing: ListingId, target: &Settings) -> Result<Option<Waiting>, sqlx::Error> {
+pub async fn now(pool: &PgPool, listing: ListingId, target: &Target) -> Result<Option<Waiting>, sqlx::Error> {
     let found: Option<Waiting> = sqlx::query_as(&waiting()).bind(listing.0).fetch_optional(pool).await?;
     let Some(mut waiting) = found else { return Ok(None) };
     waiting.circuit = circuit::open(pool, target.target_id).await?;
@@ -89,7 +89,7 @@ pub async fn now(pool: &PgPool, listing: ListingId, target: &Settings) -> Result
 }
 
 /// The windows that calls of a target fall under.
-pub async fn windows(pool: &PgPool, target: &Settings) -> Result<Vec<ScopeWindow>, sqlx::Error> {
+pub async fn windows(pool: &PgPool, target: &Target) -> Result<Vec<ScopeWindow>, sqlx::Error> {
     let scopes = [target.target_scope(), target.account_scope()].map(|scope| scope.to_string());
     let mut all = windows::of(&mut *pool.acquire().await?, &scopes).await?;
     all.extend(windows::of_egress(pool).await?);

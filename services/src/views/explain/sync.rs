@@ -6,7 +6,7 @@ use domain::channel::RejectedPart;
 use domain::difference::Differences;
 use domain::mapping::{self, Sent};
 use domain::outcome::{OutcomeClass, SyncOutcome};
-use domain::target::Settings;
+use domain::target::Target;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -163,7 +163,7 @@ pub struct ExplainedSync {
 }
 
 /// How a sync stands; one of a deleted target ended with it.
-pub(super) fn outcome(story: &SyncStory, target: &Settings) -> SyncOutcome {
+pub(super) fn outcome(story: &SyncStory, target: &Target) -> SyncOutcome {
     let deleted = target.lifecycle == domain::target::Lifecycle::Deleted;
     let open = if deleted { SyncOutcome::Cancelled } else { SyncOutcome::Pending };
     story.end.as_ref().map_or(open, |end| end.outcome)
@@ -174,7 +174,7 @@ pub(super) fn outcome(story: &SyncStory, target: &Settings) -> SyncOutcome {
 pub(super) async fn explained(
     story: &SyncStory,
     known: &KnownSections,
-    target: &Settings,
+    target: &Target,
     payloads: &Payloads,
     fields: usize,
 ) -> ExplainedSync {
@@ -223,7 +223,7 @@ pub(super) async fn explained(
 
 /// The calls of a sync that were refused as a whole, so that what they carried was sent apart after them; none where its snapshot
 /// is gone, as nobody knows then.
-pub(super) async fn sent_apart(story: &SyncStory, target: &Settings, payloads: &Payloads) -> Vec<Uuid> {
+pub(super) async fn sent_apart(story: &SyncStory, target: &Target, payloads: &Payloads) -> Vec<Uuid> {
     let refused = |told: &Attempt| told.attempt.calls.iter().any(|call| call.class == OutcomeClass::Rejected);
     let Some(unit) = story.metadata.unit_id.as_ref().filter(|_| story.attempts.iter().any(refused)) else {
         return Vec::new();
@@ -243,7 +243,7 @@ pub(super) async fn sent_apart(story: &SyncStory, target: &Settings, payloads: &
 async fn compare(
     story: &SyncStory,
     known: &KnownSections,
-    target: &Settings,
+    target: &Target,
     payloads: &Payloads,
     fields: usize,
 ) -> Result<(ComparedWith, Differences), String> {

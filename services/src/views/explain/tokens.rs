@@ -2,7 +2,7 @@
 //! channel takes a new one only after a moment.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::target::Settings;
+use domain::target::Target;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ ORDER BY started_at";
 /// From when to when other syncs were getting a token that a target shares, or had one that was not taken yet, by their beginning.
 pub(super) async fn of_others(
     connection: &mut PgConnection,
-    target: &Settings,
+    target: &Target,
     sharing: &[Sharing],
     sync: Uuid,
     wait: &Again,

@@ -1,7 +1,7 @@
 //! What the waits of a sync were for, as far as recorded calls tell: the windows of its target and of the account, and tokens that
 //! other syncs got.
 
-use domain::target::Settings;
+use domain::target::Target;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
@@ -62,7 +62,7 @@ pub(super) struct Waited {
 
 /// The limits that its calls fell under.
 struct Both<'a> {
-    target: &'a Settings,
+    target: &'a Target,
     own: Limits,
     account: Option<Limits>,
 }
@@ -86,7 +86,7 @@ impl Both<'_> {
 }
 
 /// What a sync of this target waited for.
-pub(super) async fn waited(pool: &PgPool, story: &SyncStory, target: &Settings) -> Result<Waited, Unexplained> {
+pub(super) async fn waited(pool: &PgPool, story: &SyncStory, target: &Target) -> Result<Waited, Unexplained> {
     let Some(first) = story.attempts.first() else { return Ok(Waited::default()) };
     let mut connection = pool.acquire().await?;
     let sharing = sharing(&mut connection, target).await?;

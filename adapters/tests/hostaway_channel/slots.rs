@@ -1,4 +1,4 @@
-//! A host for pushes that grants slots and remembers what became of each permit.
+//! Slots for whoever asks, with what became of each.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::call::CallPurpose;
 use domain::channel::Section;
-use domain::port::{NoSlot, Permit, SyncHost, ThrottledScope};
+use domain::port::{NoSlot, Permit, SlotSource, ThrottledScope};
 
 /// What became of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,40 +25,40 @@ pub struct Slot {
     pub end: End,
 }
 
-pub struct Host {
-    slots: Arc<Mutex<Vec<Slot>>>,
-    /// How many slots there are in all.
-    pub most_slots: usize,
+pub struct Slots {
+    taken: Arc<Mutex<Vec<Slot>>>,
+    /// How many there are in all.
+    pub most: usize,
     pub creations: AtomicUsize,
     pub refuse_creation: bool,
 }
 
-impl Default for Host {
+impl Default for Slots {
     fn default() -> Self {
-        Self { slots: Arc::default(), most_slots: usize::MAX, creations: AtomicUsize::new(0), refuse_creation: false }
+        Self { taken: Arc::default(), most: usize::MAX, creations: AtomicUsize::new(0), refuse_creation: false }
     }
 }
 
-impl Host {
-    pub fn slots(&self) -> Vec<Slot> {
-        self.slots.lock().unwrap().clone()
+impl Slots {
+    pub fn taken(&self) -> Vec<Slot> {
+        self.taken.lock().unwrap().clone()
     }
 
     pub fn purposes(&self) -> Vec<CallPurpose> {
-        self.slots().into_iter().map(|slot| slot.purpose).collect()
+        self.taken().into_iter().map(|slot| slot.purpose).collect()
     }
 }
 
 struct TestPermit {
-    slots: Arc<Mutex<Vec<Slot>>>,
+    taken: Arc<Mutex<Vec<Slot>>>,
     index: usize,
 }
 
 impl TestPermit {
     fn end(&self, end: End) {
-        let mut slots = self.slots.lock().unwrap();
-        assert_eq!(slots[self.index].end, End::Open, "a permit ends once");
-        slots[self.index].end = end;
+        let mut taken = self.taken.lock().unwrap();
+        assert_eq!(taken[self.index].end, End::Open, "a permit ends once");
+        taken[self.index].end = end;
     }
 }
 
@@ -81,10 +81,10 @@ impl Permit for TestPermit {
 }
 
 #[async_trait]
-impl SyncHost for Host {
+impl SlotSource for Slots {
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
-        let mut slots = self.slots.lock().unwrap();
-        if slots.len() >= self.most_slots {
+        let mut taken = self.taken.lock().unwrap();
+        if taken.len() >= self.most {
             return Err(NoSlot::Held);
         }
         if purpose == CallPurpose::Create {
@@ -94,7 +94,7 @@ impl SyncHost for Host {
                 return Err(NoSlot::Creation { reason: "another worker is creating it".to_owned(), retry_at });
             }
         }
-        slots.push(Slot { purpose, urgency, end: End::Open });
-        Ok(Box::new(TestPermit { slots: Arc::clone(&self.slots), index: slots.len() - 1 }))
+        taken.push(Slot { purpose, urgency, end: End::Open });
+        Ok(Box::new(TestPermit { taken: Arc::clone(&self.taken), index: taken.len() - 1 }))
     }
 }

@@ -9,22 +9,20 @@ use domain::channel::Section;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
-use domain::port::{NoSlot, Permit, SyncHost, ThrottledScope};
-use domain::target::Settings;
+use domain::port::{NoSlot, Permit, SlotSource};
+use domain::target::Target;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
-
-use adapters::dispatch::SlotHold;
 
 use super::granted::Granted;
-use super::message::Message;
+use super::message::{Message, tell};
+use super::permit::{SlotEnd, permit};
 use super::waiting::Want;
 use crate::commands::{CommandError, Commands};
 
-pub(super) struct Host<'a> {
+pub(super) struct SyncSlots<'a> {
     pub gate: mpsc::UnboundedSender<Message>,
     pub commands: &'a Commands,
-    pub target: &'a Settings,
+    pub target: &'a Target,
     pub egress: &'a str,
     pub listing_id: ListingId,
     pub sync_id: SyncId,
@@ -37,7 +35,7 @@ pub(super) struct Host<'a> {
     pub intent: Mutex<Option<DateTime<Utc>>>,
 }
 
-impl Host<'_> {
+impl SyncSlots<'_> {
     /// Gives the first slot back if no call used it.
     pub(super) fn give_back(&self) {
         if let Some(granted) = self.take_first() {
@@ -50,7 +48,7 @@ impl Host<'_> {
     }
 
     fn unused(&self, granted: Granted) {
-        let _ = self.gate.send(Message::Unused(granted.hold));
+        let _ = self.gate.send(Message::Slot(SlotEnd::Unused(granted.hold)));
     }
 
     /// A grant with which a call may start now.
@@ -90,19 +88,8 @@ impl Host<'_> {
     }
 }
 
-/// Leave for one call of a target, whose end the gate is told.
-pub(super) fn permit(
-    granted: Granted,
-    gate: mpsc::UnboundedSender<Message>,
-    target: &Settings,
-    egress: &str,
-) -> Box<dyn Permit> {
-    let scopes = [ThrottledScope::Account, ThrottledScope::Egress].map(|scope| scope.of(target, egress));
-    Box::new(GatePermit { granted: Some(granted), gate, scopes })
-}
-
 #[async_trait]
-impl SyncHost for Host<'_> {
+impl SlotSource for SyncSlots<'_> {
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         loop {
             let granted = self.granted(urgency).await?;
@@ -116,55 +103,7 @@ impl SyncHost for Host<'_> {
                     continue;
                 }
             }
-            return Ok(permit(granted, self.gate.clone(), self.target, self.egress));
+            return Ok(permit(granted, self.target, self.egress, tell(self.gate.clone())));
         }
-    }
-}
-
-struct GatePermit {
-    granted: Option<Granted>,
-    gate: mpsc::UnboundedSender<Message>,
-    scopes: [domain::window::Scope; 2],
-}
-
-impl GatePermit {
-    fn send(&mut self, message: impl FnOnce(SlotHold) -> Message) {
-        if let Some(granted) = self.granted.take() {
-            // A gate that is gone leaves the slot to run out by itself: late, never early.
-            let _ = self.gate.send(message(granted.hold));
-        }
-    }
-}
-
-impl Permit for GatePermit {
-    fn can_start(&self) -> bool {
-        self.granted.as_ref().is_some_and(Granted::can_start)
-    }
-
-    fn answered(mut self: Box<Self>) {
-        self.send(Message::Answered);
-    }
-
-    fn throttled(mut self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>) {
-        let [account, egress] = self.scopes.clone();
-        let scope = match scope {
-            ThrottledScope::Account => account,
-            ThrottledScope::Egress => egress,
-        };
-        // A length from now on: the database's clock may differ from this one.
-        let length = (until - Utc::now()).to_std().unwrap_or_default();
-        let _ = self.gate.send(Message::Throttled { scope, until: Instant::now() + length });
-        self.send(Message::Answered);
-    }
-
-    fn unused(mut self: Box<Self>) {
-        self.send(Message::Unused);
-    }
-}
-
-impl Drop for GatePermit {
-    fn drop(&mut self) {
-        // Dropped in the middle of a call: it may have arrived, so the slot comes back after the window.
-        self.send(Message::Answered);
     }
 }

@@ -1,0 +1,125 @@
+//! How a session comes to its token: from those that its account has, or by a request with the secret that holds now. Over a
+//! rotation the secret of before serves where the channel does not know the new one yet.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use domain::call::CallPurpose;
+use domain::channel::Section;
+use domain::outcome::OutcomeClass;
+use domain::port::Permit;
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Session;
+use crate::hostaway::failure::{Failure, Reach};
+use crate::hostaway::issue;
+use crate::hostaway::token::{Cell, Issued, Token};
+use crate::secrets::{Secret, SecretError};
+
+impl Session<'_> {
+    /// A token other than the refused generation; the caller waits until it is usable.
+    pub(super) async fn token(&mut self, refused: Option<u64>, urgency: Section) -> Result<Token, Failure> {
+        let cell = Arc::clone(&self.cell);
+        let seen = cell.ended();
+        let began_before = self.secret.is_some();
+        let mut secret = self.secret().await?;
+        let mut token = cell.lock().await.usable(&secret, refused);
+        if token.is_none() && began_before {
+            // A push may end with the value that it began with, but a new token is asked for with the one that holds now.
+            self.secret = None;
+            secret = self.secret().await?;
+            token = cell.lock().await.usable(&secret, refused);
+        }
+        let token = match token {
+            Some(token) => token,
+            None => self.fresh_token(&cell, secret, seen, refused, urgency).await?,
+        };
+        Ok(token.settled().await)
+    }
+
+    async fn fresh_token(
+        &mut self,
+        cell: &Cell,
+        mut secret: Secret,
+        seen: u64,
+        refused: Option<u64>,
+        urgency: Section,
+    ) -> Result<Token, Failure> {
+        loop {
+            // The slot before the lock: a target without slots must not keep the others of its account waiting.
+            let permit = self.slot(CallPurpose::Token, urgency).await?;
+            let mut state = cell.lock().await;
+            let known = match state.usable(&secret, refused) {
+                Some(token) => Some(Ok(token)),
+                None => state.failure_since(seen).map(Err),
+            };
+            if let Some(known) = known {
+                permit.unused();
+                return known;
+            }
+            if !permit.can_start() {
+                permit.unused();
+                return Err(Failure::no_slot("the slot grew too old while a token was waited for", Utc::now()));
+            }
+            let value = state.value(&secret).clone();
+            let issued = self.issue(&value, permit).await;
+            let unknown = issued.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
+            if let Err(failure) = &issued
+                && unknown
+                && self.rotating
+            {
+                // Not for those who wait for a token: the value of before still serves them.
+                return Err(failure.clone());
+            }
+            if unknown && state.refuse(&secret, &value) {
+                continue;
+            }
+            if unknown && !std::mem::replace(&mut self.doubted, true) {
+                // What was read may be a minute old.
+                self.secret = None;
+                let now = self.secret().await?;
+                if !now.is(&secret) {
+                    secret = now;
+                    continue;
+                }
+            }
+            return cell.settle(&mut state, &value, issued);
+        }
+    }
+
+    /// The credential's value, read once a push and again when a token is needed: it may just have been rotated.
+    async fn secret(&mut self) -> Result<Secret, Failure> {
+        if let Some(secret) = &self.secret {
+            return Ok(secret.clone());
+        }
+        let (secrets, credential) = (&self.hostaway.secrets, &self.target.credential);
+        let secret = if self.doubted { secrets.read_anew(credential).await } else { secrets.read(credential).await };
+        let mut secret = secret.map_err(|error| {
+            // Where it is kept is for the operator; what is told here is shown to others.
+            tracing::warn!(target_id = %self.target.target_id, error = %error, "a target's secret cannot be had");
+            let told = error.told();
+            match error {
+                SecretError::Unreachable { .. } => Failure::new(OutcomeClass::Transient, told),
+                _ => Failure::credentials(told),
+            }
+        })?;
+        for value in std::iter::once(&secret.current).chain(&secret.previous) {
+            self.withheld.add(value.expose_secret());
+        }
+        if self.current_alone && secret.previous.take().is_some() {
+            self.rotating = true;
+        }
+        self.secret = Some(secret.clone());
+        Ok(secret)
+    }
+
+    async fn issue(&mut self, secret: &SecretString, permit: Box<dyn Permit>) -> Result<Issued, Failure> {
+        let request = self
+            .request(Method::POST, issue::PATH)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+            .body(issue::form(&self.target.channel_account, secret));
+        self.exchange(CallPurpose::Token, request, permit, issue::issued).await
+    }
+}
