@@ -334,7 +334,8 @@ async fn a_short_interval_does_not_hurry_the_checks_of_an_open_circuit() -> anyh
     let _service = world.serve_with("relay,projector,dispatcher,health", &often)?;
     // The fifth opens it.
     until(&world, "seven checks have failed", 90, "SELECT (count(*) >= 7)::int::bigint FROM health_checks").await?;
-    let waited = "SELECT extract(epoch FROM at - lag(at) OVER (ORDER BY at))::float8 FROM health_checks ORDER BY at LIMIT 7";
+    let waited =
+        "SELECT extract(epoch FROM at - lag(at) OVER (ORDER BY at))::float8 FROM health_checks ORDER BY at LIMIT 7";
     let waited: Vec<Option<f64>> = sqlx::query_scalar(waited).fetch_all(&world.pool).await?;
     // 5 s and 10 s, and up to a quarter less.
     let enough = [(5, 3.7), (6, 7.4)].map(|(nth, least)| waited.get(nth).copied().flatten() >= Some(least));

@@ -58,13 +58,7 @@ impl Activity {
     }
 
     /// A job ended, and the channel had been behind since `since`.
-    pub(super) fn ended(
-        &mut self,
-        event: &Recorded,
-        outcome: SyncOutcome,
-        since: DateTime<Utc>,
-        at: DateTime<Utc>,
-    ) {
+    pub(super) fn ended(&mut self, event: &Recorded, outcome: SyncOutcome, since: DateTime<Utc>, at: DateTime<Utc>) {
         let minute = self.at(event, at);
         let took = (at - since).max(TimeDelta::zero());
         match outcome {

@@ -29,7 +29,6 @@ pub const PAUSED: &str = "paused by the channel";
 /// takes the place of another keeps that one's clock.
 pub const BEHIND_SINCE: &str = "coalesce(q.behind_since, q.requested_at)";
 
-
 /// What [`status`] says.
 pub const STATUSES: [&str; 8] =
     ["under way", "target paused", "target unauthorised", "circuit open", "listing paused", "later", PAUSED, "due"];

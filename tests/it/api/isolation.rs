@@ -212,7 +212,8 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
         assert_eq!(*walled, table != "projection_checkpoints", "{table}");
         if *walled {
             let mut reader = Reader::open(&world.pool, &caller("elsewhere", Accounts::All)?).await?;
-            let seen: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(&mut *reader).await?;
+            let seen: i64 =
+                sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(&mut *reader).await?;
             assert_eq!(seen, 0, "{table}");
         }
     }

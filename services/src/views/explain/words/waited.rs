@@ -234,13 +234,8 @@ mod tests {
         assert!(full(others(1, 0)).ends_with("was full, with 1 call of health checks among those that held it."));
         let both = "was full, with 2 calls of health checks and 3 calls of looks for drift among those that held it.";
         assert!(full(others(2, 3)).ends_with(both), "{}", full(others(2, 3)));
-        let window = AccountWindow {
-            calls_before: 5,
-            full_ms: 8_800,
-            window: 5,
-            window_ms: 3_000,
-            other_calls: others(0, 1),
-        };
+        let window =
+            AccountWindow { calls_before: 5, full_ms: 8_800, window: 5, window_ms: 3_000, other_calls: others(0, 1) };
         let account = with_others((0, true, 3, 0), NO_OTHERS, Some(window));
         assert!(account.ends_with("(5 in 3 s) was full, with 1 call of looks for drift among those that held it."));
         let room = with_others((0, true, 3, 0), OtherCalls { known: false, ..NO_OTHERS }, None);
