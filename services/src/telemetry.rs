@@ -2,6 +2,7 @@
 //! as text for Prometheus.
 
 mod gauges;
+mod kept;
 mod levels;
 mod logs;
 mod page;
@@ -41,7 +42,11 @@ pub async fn serve(
     let measured = otlp.is_some() || settings.metrics_listen.is_some();
     let options =
         TelemetryOptions { otlp, prometheus: settings.metrics_listen.is_some(), sample_ratio: settings.trace_ratio };
-    let telemetry = Arc::new(Telemetry::start(&options)?);
+    let mut telemetry = Telemetry::start(&options)?;
+    if let Some(kept) = telemetry.kept() {
+        tasks.spawn(kept::share(kept, nats.clone(), stop.clone()));
+    }
+    let telemetry = Arc::new(telemetry);
     tasks.spawn(logs.repeats.clone().watch(stop.clone()));
     tasks.spawn(levels::follow(logs, pools.work.clone(), stop.clone()));
     if measured {

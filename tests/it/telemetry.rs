@@ -90,8 +90,9 @@ async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> 
     assert!(receiver.received.spans_of(&quiet).is_empty(), "{:#?}", tree(&receiver, &quiet));
     let failed = tree(&receiver, &failing);
     assert!(failed.contains_key("sync") && failed.contains_key("publish to AUDIT"), "{failed:#?}");
-    // What came before it is told from the journal.
-    assert!(failed["sync"].contains("asked for") && failed["asked for"].contains("the message"), "{failed:#?}");
+    // How long it waited is told from the journal.
+    let waited = failed["sync"].contains("asked for") && failed["asked for"].contains("take a unit change in");
+    assert!(waited, "{failed:#?}");
     let sync = receiver.received.spans_of(&failing).into_iter().find(|span| span.name == "sync");
     assert!(sync.and_then(|span| span.status).is_some_and(|status| status.code == 2), "its status is an error");
     let metrics = receiver.received.metrics();
@@ -111,6 +112,81 @@ async fn one_trace_leads_from_the_message_to_the_audit_over_grpc() -> anyhow::Re
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_leads_from_the_message_to_the_audit_over_http() -> anyhow::Result<()> {
     one_trace_is_told(Receiver::http().await?, "http/protobuf", 8201).await
+}
+
+/// Each of `processes` has these roles. Nobody asks for a trace to be kept.
+async fn one_failure_keeps_its_trace(processes: &[&str], account: u64) -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let world = World::new(&[account]).await?;
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0"];
+    let services = processes.iter().map(|roles| world.serve_with(roles, &arguments));
+    let mut services = services.collect::<anyhow::Result<Vec<_>>>()?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    // The first one makes the listing, with a new token.
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let quiet = TRACE.replace('4', "5");
+    publish_traced(&world, &described("villa-000", 2, "Nobody looks."), &quiet, "00").await?;
+    world.taken(1, 2).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    world.sandbox.fault(json!({"kind": "status", "code": 503, "method": "PUT", "count": 1})).await?;
+    publish_traced(&world, &described("villa-000", 3, "It takes two tries."), TRACE, "00").await?;
+    world.taken(1, 3).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    wait_until("what came before is sent", Duration::from_secs(20), || async {
+        let told = tree(&receiver, TRACE);
+        Ok(if told.contains_key("take a unit change in") { Ok(()) } else { Err(format!("{told:#?}")) })
+    })
+    .await?;
+    for service in &mut services {
+        assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+    }
+
+    let told = tree(&receiver, TRACE);
+    for (name, parent) in [
+        ("take a unit change in", "the message"),
+        ("append to the journal", "take a unit change in"),
+        ("publish to CHANNELS", "take a unit change in"),
+        ("apply to the read models", "publish to CHANNELS"),
+        // The try that fails, what it was told by, and the one that follows it.
+        ("asked for", "take a unit change in"),
+        ("sync", "asked for"),
+        ("sync", "take a unit change in"),
+        ("claim", "sync"),
+        ("PUT content", "sync"),
+        ("append to the journal", "sync"),
+        ("publish to CHANNELS", "sync"),
+        ("publish to AUDIT", "sync"),
+    ] {
+        let parents = told.get(name);
+        assert!(parents.is_some_and(|parents| parents.contains(parent)), "{name} is not under {parent}: {told:#?}");
+    }
+    let spans = receiver.received.spans_of(TRACE);
+    let ends = |name: &str| {
+        let mut failed: Vec<bool> = spans
+            .iter()
+            .filter(|span| span.name == name)
+            .map(|span| span.status.as_ref().is_some_and(|status| status.code == 2))
+            .collect();
+        failed.sort_unstable();
+        failed
+    };
+    assert_eq!((ends("sync"), ends("PUT content")), (vec![false, true], vec![false, true]), "{told:#?}");
+    assert!(receiver.received.spans_of(&quiet).is_empty(), "{:#?}", tree(&receiver, &quiet));
+    drop(services);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_sync_that_fails_once_the_whole_trace_is_sent_and_of_one_that_does_not_nothing() -> anyhow::Result<()> {
+    one_failure_keeps_its_trace(&[""], 8205).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_in_one_process_keeps_what_the_others_have_of_its_trace() -> anyhow::Result<()> {
+    one_failure_keeps_its_trace(&["intake", "relay", "projector", "dispatcher"], 8206).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ pub struct TelemetrySettings {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc", value_name = "PROTOCOL")]
     pub otlp_protocol: Protocol,
 
-    /// The share of traces that is kept of those that begin here, 0 to 1; failures are kept in any case, and what comes
+    /// The share of traces that is kept of those that begin here, 0 to 1; one with a failure is kept in any case, and what comes
     /// with a traceparent is kept where that says so
     #[arg(long, env = "DISTRIBUTION_TRACE_RATIO", default_value_t = 0.1, value_parser = share, value_name = "SHARE")]
     pub trace_ratio: f64,

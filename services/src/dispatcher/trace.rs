@@ -1,9 +1,9 @@
 //! A try at a listing as a part of its trace: the try, the calls under it, and what it carries on. Told when the try is
-//! over, because a failure is kept whatever was decided about its trace.
+//! over, because a failure is kept whatever was decided about its trace, and so are the tries that follow it.
 
 use std::time::{Duration, SystemTime};
 
-use adapters::telemetry::{ChannelCall, Happened, Kind, Stage, call_made, happened, is_sampled, is_traced, sync_tried};
+use adapters::telemetry::{ChannelCall, Happened, Kind, Stage, call_made, happened, is_kept, is_traced, sync_tried};
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::outcome::OutcomeClass;
@@ -68,11 +68,11 @@ fn name(stage: &mut Stage, job: &Job) {
     stage.set("distribution.sync.id", job.pending.sync_id.to_string());
 }
 
-/// What led to a first try that failed, where its trace is not kept: spans of before were never made, so what the journal
+/// What led to a first try that failed, where its trace was not kept: spans of before may be gone, so what the journal
 /// knows is told afterwards, from when the sync was asked for to its turn. Gives what the try stands under.
 async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<String> {
     let parent = job.metadata.traceparent.as_deref();
-    if !is_traced() || is_sampled(parent) || job.pending.attempts > 0 {
+    if !is_traced() || is_kept(parent) || job.pending.attempts > 0 {
         return parent.map(str::to_owned);
     }
     let asked_at = shared.commands.journal().asked_for_at(job.link.listing_id, job.pending.sync_id).await;
