@@ -8,6 +8,7 @@ mod otlp;
 mod traces;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
@@ -79,6 +80,13 @@ impl Telemetry {
         Ok(Self { traces, metrics, registry, kept })
     }
 
+    /// Traces alone, all of them: for a command, which is over before anybody would look at its metrics.
+    pub fn of_traces(otlp: &OtlpOptions) -> Result<Self, TelemetryError> {
+        STARTED.set(()).map_err(|()| TelemetryError::StartedBefore)?;
+        let (provider, told) = start_traces(otlp, resource(), 1.0)?;
+        Ok(Self { traces: Some(provider), metrics: Vec::new(), registry: Registry::new(), kept: Some(told) })
+    }
+
     /// The ids of traces that are kept because something of them failed here, for other processes to hear of; once.
     pub fn kept(&mut self) -> Option<mpsc::Receiver<String>> {
         self.kept.take()
@@ -91,9 +99,10 @@ impl Telemetry {
             .map_err(|e| TelemetryError::Exporter(e.to_string()))
     }
 
-    /// Sends what is left, and stops. It may take as long as the receiver's time-out: call it where blocking is allowed.
-    pub fn stop(self) {
-        let traces = self.traces.map(|provider| provider.shutdown());
+    /// Sends what is left, and stops. It may take so long for traces, and as long as the receiver's time-out for metrics:
+    /// call it where blocking is allowed.
+    pub fn stop(self, limit: Duration) {
+        let traces = self.traces.map(|provider| provider.shutdown_with_timeout(limit));
         let ends = traces.into_iter().chain(self.metrics.into_iter().map(|provider| provider.shutdown()));
         for error in ends.filter_map(Result::err) {
             tracing::warn!(error = %error, "the last of the telemetry was not sent");

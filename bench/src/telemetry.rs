@@ -71,6 +71,7 @@ pub async fn run(options: &TelemetryOptions, folder: Option<&Path>) -> anyhow::R
     });
     let groups = [Group { name: "syncs".to_owned(), bars: vec![off, on] }];
     let title = format!("Throughput without telemetry, and with {} % of the traces kept", options.kept * 100.0);
-    Bars { title: &title, unit: "syncs/s", sides: &["off", "on"], groups: &groups }.save(folder, "telemetry", &figures)?;
+    let bars = Bars { title: &title, unit: "syncs/s", sides: &["off", "on"], groups: &groups };
+    bars.save(folder, "telemetry", &figures)?;
     Ok(figures)
 }

@@ -190,6 +190,107 @@ async fn a_failure_in_one_process_keeps_what_the_others_have_of_its_trace() -> a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let world = World::new(&[8207]).await?;
+    let target = world.target(8207, RateLimit::new(100, 1_000)?).await?.to_string();
+    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0", "--log-format", "json"];
+    let mut service = world.serve_with("dispatcher", &arguments)?;
+    let check = ["target", "check", target.as_str()];
+    let (code, printed, error) = world.run(&check)?;
+    assert_eq!(code, 0, "{printed}{error}");
+    world.sandbox.fault(json!({"kind": "status", "code": 503})).await?;
+    let (code, printed, error) = world.run(&check)?;
+    assert_eq!(code, 1, "{printed}{error}");
+    assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+
+    let log = service.printed();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let failed: Vec<Value> = lines.filter(|line| line["message"] == "a check failed").collect();
+    let [line] = failed.as_slice() else { panic!("one check failed:\n{log}") };
+    assert_eq!((&line["span"]["name"], &line["target_id"]), (&json!("check"), &json!(target)), "{line}");
+    let trace = line["span"]["trace_id"].as_str().unwrap_or_default();
+    let told = tree(&receiver, trace);
+    assert_eq!(told.keys().collect::<Vec<_>>(), ["GET probe", "check"], "{line}");
+    assert!(told["GET probe"].contains("check"), "{told:#?}");
+    let checks = receiver.received.spans_of(trace).into_iter().filter(|span| span.name == "check");
+    let statuses: Vec<i32> = checks.filter_map(|span| span.status).map(|status| status.code).collect();
+    assert_eq!(statuses, [2], "its status is an error");
+    // Nobody has asked for the one before.
+    assert_eq!(receiver.received.text().matches("name: \"check\"").count(), 1);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_at_the_command_line_is_a_trace_that_is_found_by_its_id() -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let world = World::new(&[8209]).await?;
+    let target = world.target(8209, RateLimit::new(100, 1_000)?).await?;
+    let mut service = world.serve_with("", &["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0"])?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let sync = ["--output", "json", "listing", "sync", &listing, "--reason", "edited by hand"];
+    let receiving = [("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint.as_str())];
+    let (code, printed, error) = world.run_with(&receiving, &sync)?;
+    assert_eq!(code, 0, "{error}");
+    let sync = serde_json::from_str::<Value>(&printed)?["sync_id"].as_str().unwrap_or_default().to_owned();
+    world.drained(Duration::from_secs(30)).await?;
+
+    let (_, printed, error) = world.run(&["--output", "json", "explain", &sync])?;
+    let explained: Value = serde_json::from_str(&printed)?;
+    let traceparent = explained["sync"]["by"]["traceparent"].as_str().unwrap_or_default();
+    let trace = traceparent.split('-').nth(1).unwrap_or_default().to_owned();
+    assert!(traceparent.ends_with("-01"), "{printed}{error}");
+    assert!(explained["words"].to_string().contains(&format!("traceparent 00-{trace}")), "{explained:#}");
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let found = api.get(&format!("/api/channels/audit?trace_id={trace}")).await?.expect(200)?.json();
+    assert_eq!((&found["items"][0]["sync_id"], &found["items"][1]), (&json!(sync), &Value::Null), "{found}");
+    let page = api.get(&format!("/search?q={trace}")).await?.expect(303)?;
+    assert_eq!(page.header("location"), format!("/syncs/{sync}"));
+    assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+    let told = tree(&receiver, &trace);
+    for (name, parent) in [
+        ("append to the journal", "ask for a sync"),
+        ("publish to CHANNELS", "ask for a sync"),
+        ("sync", "ask for a sync"),
+        ("publish to AUDIT", "sync"),
+    ] {
+        assert!(told.get(name).is_some_and(|parents| parents.contains(parent)), "{name}: {told:#?}");
+    }
+    let root = receiver.received.spans_of(&trace).into_iter().find(|span| span.name == "ask for a sync");
+    assert!(root.is_some_and(|root| root.parent_span_id.is_empty()), "{told:#?}");
+
+    // Without a receiver, or with a wrong one, whoever goes on with it still has its id.
+    let target = target.to_string();
+    let commands: [&[&str]; 6] = [
+        &["listing", "link", "--target", &target, "--unit", "villa-001"],
+        &["listing", "pause", &listing],
+        &["listing", "replay", &listing, "--sync-id", &sync, "--reason", "once more"],
+        &["target", "pause", &target, "--reason", "for the night"],
+        &["target", "rate-limit", &target, "50/1s"],
+        &["target", "resume", &target],
+    ];
+    for command in commands {
+        let wrong = [("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere")];
+        let (code, printed, error) = world.run_with(&wrong, &[&["--as", "ops"][..], command].concat())?;
+        assert_eq!(code, 0, "{command:?}: {printed}{error}");
+        assert!(error.contains("the trace of this command is not sent"), "{error}");
+    }
+    let traces: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT metadata ->> 'traceparent' FROM events WHERE metadata ->> 'actor' = 'ops' ORDER BY position",
+    )
+    .fetch_all(&world.pool)
+    .await?;
+    let kept = traces.iter().flatten().filter(|trace| trace.starts_with("00-") && trace.ends_with("-01"));
+    assert_eq!((traces.len(), kept.collect::<BTreeSet<_>>().len()), (6, 6), "{traces:?}");
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_away_stops_nothing() -> anyhow::Result<()> {
     let world = World::new(&[8202]).await?;
     let target = world.target(8202, RateLimit::new(100, 1_000)?).await?;

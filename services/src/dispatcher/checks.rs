@@ -12,17 +12,20 @@ use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::port::{CheckReport, NoSlot, Permit, SyncHost};
 use domain::target::Settings;
+use domain::text::trace_id;
 use domain::window::Scope;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::allocation::allocate;
 use super::granted::Granted;
 use super::host::permit;
 use super::message::Message;
-use super::{START_GRACE, Shared, health, trace};
+use super::trace::{CheckTrace, count};
+use super::{START_GRACE, Shared, health};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -65,13 +68,30 @@ pub(super) async fn run(
 }
 
 async fn check(store: DispatchStore, shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck) {
+    let mut trace = CheckTrace::begin();
+    let span = tracing::info_span!(
+        "check",
+        trace_id = trace_id(Some(trace.traceparent())),
+        target_id = %due.target_id,
+        check_id = %due.check_id,
+    );
+    check_one(&store, &shared, gate, &due, &mut trace).instrument(span).await;
+}
+
+async fn check_one(
+    store: &DispatchStore,
+    shared: &Shared,
+    gate: mpsc::UnboundedSender<Message>,
+    due: &DueCheck,
+    trace: &mut CheckTrace,
+) {
     let target_id = due.target_id;
     let target = match shared.commands.load_target(target_id).await {
         Ok(target) => target,
         Err(error) => return tracing::warn!(%target_id, %error, "a target to be checked could not be read"),
     };
     let told = match target.live() {
-        Ok(target) => made(&store, &shared, gate, &due, target).await,
+        Ok(target) => made(store, shared, gate, due, target, trace).await,
         Err(_) => store.drop_check(target_id).await,
     };
     if let Err(error) = told {
@@ -85,6 +105,7 @@ async fn made(
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
     target: &Settings,
+    trace: &mut CheckTrace,
 ) -> Result<(), sqlx::Error> {
     let mut limits = vec![ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) }];
     limits.extend(store.account_limits_of(&[target.account_scope()]).await?);
@@ -94,9 +115,10 @@ async fn made(
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
-    trace::count(&report.calls, target);
+    count(&report.calls, target);
+    trace.tell(target, &report);
     let failures = store.note_check(due.target_id, report.class).await?;
-    health::report_check(shared, target, &due.asked_by, &report, failures).await;
+    health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;
     log(target, &report);
     store.finish_check(due, target, &report).await
 }

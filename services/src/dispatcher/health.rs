@@ -71,6 +71,7 @@ pub(super) async fn report_check(
     shared: &Shared,
     target: &Settings,
     asked_by: &str,
+    traceparent: &str,
     report: &CheckReport,
     failures: u32,
 ) {
@@ -96,7 +97,7 @@ pub(super) async fn report_check(
         on_behalf_of: (![BY_TURN, BY_CIRCUIT].contains(&asked_by)).then(|| asked_by.to_owned()),
         correlation_id: Uuid::now_v7(),
         causation_id: None,
-        traceparent: None,
+        traceparent: Some(traceparent.to_owned()),
     };
     change(shared, target, &metadata, health, report.detail.as_deref()).await;
 }

@@ -1,13 +1,16 @@
 //! A try at a listing as a part of its trace: the try, the calls under it, and what it carries on. Told when the try is
-//! over, because a failure is kept whatever was decided about its trace, and so are the tries that follow it.
+//! over, because a failure is kept whatever was decided about its trace, and so are the tries that follow it. A check of a
+//! target is a trace of its own.
 
 use std::time::{Duration, SystemTime};
 
-use adapters::telemetry::{ChannelCall, Happened, Kind, Stage, call_made, happened, is_kept, is_traced, sync_tried};
+use adapters::telemetry::{
+    ChannelCall, Happened, Kind, Stage, call_made, happened, is_kept, is_traced, new_trace, sync_tried,
+};
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::outcome::OutcomeClass;
-use domain::port::PushReport;
+use domain::port::{CheckReport, PushReport};
 use domain::target::Settings;
 use url::Url;
 
@@ -128,6 +131,44 @@ fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
 /// The host that a target's calls go to.
 fn host(target: &Settings) -> String {
     Url::parse(&target.base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// A check that is under way.
+#[derive(Debug)]
+pub(super) struct CheckTrace {
+    stage: Stage,
+    traceparent: String,
+}
+
+impl CheckTrace {
+    /// Begins a trace. It has an id also where this process sends none, for the log and the change of health.
+    pub(super) fn begin() -> Self {
+        let stage = Stage::begin("check", Kind::Internal, None);
+        let traceparent = stage.traceparent().unwrap_or_else(|| new_trace(false));
+        Self { stage, traceparent }
+    }
+
+    /// What follows from the check is to carry.
+    pub(super) fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+
+    /// Tells how it ended, with its calls.
+    pub(super) fn tell(&mut self, target: &Settings, report: &CheckReport) {
+        self.stage.set("distribution.org.id", target.org_id.to_string());
+        self.stage.set("distribution.target.id", target.target_id.to_string());
+        self.stage.set("distribution.check.class", report.class.as_str());
+        if !report.class.succeeded() && report.class != OutcomeClass::Throttled {
+            self.stage.fail(report.detail.clone().unwrap_or_else(|| report.class.as_str().to_owned()));
+        }
+        if let Some(traceparent) = self.stage.traceparent() {
+            self.traceparent = traceparent;
+        }
+        let host = host(target);
+        for call in &report.calls {
+            tell_call(call, &host, Some(&self.traceparent));
+        }
+    }
 }
 
 /// Counts calls to a target, whatever they were made for.
