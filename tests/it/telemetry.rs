@@ -195,7 +195,7 @@ async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() ->
     let world = World::new(&[8207]).await?;
     let target = world.target(8207, RateLimit::new(100, 1_000)?).await?.to_string();
     let arguments = ["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0", "--log-format", "json"];
-    let mut service = world.serve_with("dispatcher", &arguments)?;
+    let mut service = world.serve_with("relay,projector,dispatcher", &arguments)?;
     let check = ["target", "check", target.as_str()];
     let (code, printed, error) = world.run(&check)?;
     assert_eq!(code, 0, "{printed}{error}");
