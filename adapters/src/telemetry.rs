@@ -2,19 +2,22 @@
 //! either, every call here returns at once.
 
 mod error;
+mod keeper;
 mod metrics;
 mod otlp;
 mod traces;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider, SpanProcessor as _};
 use prometheus::{Registry, TextEncoder};
+use tokio::sync::mpsc;
 
 pub use error::TelemetryError;
 pub use metrics::{
@@ -22,7 +25,9 @@ pub use metrics::{
     request_served, sync_done, sync_tried,
 };
 pub use otlp::{OtlpOptions, Protocol};
-pub use traces::{Happened, Kind, Stage, happened, is_sampled, is_traced};
+pub use traces::{Happened, Kind, Stage, happened, is_kept, is_traced, keep, keep_as_told, new_trace};
+
+use keeper::Keeper;
 
 /// What the service calls itself.
 const SERVICE: &str = "distribution";
@@ -36,7 +41,8 @@ pub struct TelemetryOptions {
     pub otlp: Option<OtlpOptions>,
     /// Whether metrics can be asked for as text.
     pub prometheus: bool,
-    /// The share of traces that is kept of those that begin here, 0 to 1. Failures are always kept.
+    /// The share of traces that is kept of those that begin here, 0 to 1. One with a failure is always kept, from there on
+    /// and as far as what came before is still held.
     pub sample_ratio: f64,
 }
 
@@ -46,6 +52,7 @@ pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
     metrics: Vec<SdkMeterProvider>,
     registry: Registry,
+    kept: Option<mpsc::Receiver<String>>,
 }
 
 impl Telemetry {
@@ -53,9 +60,7 @@ impl Telemetry {
     /// dropped, and the work goes on.
     pub fn start(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
         STARTED.set(()).map_err(|()| TelemetryError::StartedBefore)?;
-        // Several processes of one name must not be taken for one.
-        let instance = KeyValue::new("service.instance.id", uuid::Uuid::now_v7().to_string());
-        let resource = Resource::builder().with_attribute(instance).with_service_name(SERVICE).build();
+        let resource = resource();
         let registry = Registry::new();
         let mut metrics = Vec::new();
         if options.prometheus {
@@ -63,22 +68,28 @@ impl Telemetry {
             let exporter = exporter.build().map_err(|error| TelemetryError::Exporter(error.to_string()))?;
             metrics.push(SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter).build());
         }
-        let mut traces = None;
+        let (mut traces, mut kept) = (None, None);
         if let Some(otlp) = &options.otlp {
             let sent = SdkMeterProvider::builder().with_resource(resource.clone());
             metrics.push(sent.with_periodic_exporter(otlp.metrics()?).build());
-            let provider = SdkTracerProvider::builder()
-                .with_resource(resource)
-                // What is not to be kept is never begun: see `traces`.
-                .with_sampler(Sampler::AlwaysOn)
-                .with_batch_exporter(otlp.spans()?)
-                .build();
-            traces::start(provider.tracer(SERVICE), options.sample_ratio);
-            traces = Some(provider);
+            let (provider, told) = start_traces(otlp, resource, options.sample_ratio)?;
+            (traces, kept) = (Some(provider), Some(told));
         }
         let meters: Vec<_> = metrics.iter().map(|provider| provider.meter(SERVICE)).collect();
         metrics::start(&meters);
-        Ok(Self { traces, metrics, registry })
+        Ok(Self { traces, metrics, registry, kept })
+    }
+
+    /// Traces alone, all of them: for a command, which is over before anybody would look at its metrics.
+    pub fn of_traces(otlp: &OtlpOptions) -> Result<Self, TelemetryError> {
+        STARTED.set(()).map_err(|()| TelemetryError::StartedBefore)?;
+        let (provider, told) = start_traces(otlp, resource(), 1.0)?;
+        Ok(Self { traces: Some(provider), metrics: Vec::new(), registry: Registry::new(), kept: Some(told) })
+    }
+
+    /// The ids of traces that are kept because something of them failed here, for other processes to hear of; once.
+    pub fn kept(&mut self) -> Option<mpsc::Receiver<String>> {
+        self.kept.take()
     }
 
     /// The metrics in Prometheus's text format, version 0.0.4.
@@ -88,12 +99,37 @@ impl Telemetry {
             .map_err(|e| TelemetryError::Exporter(e.to_string()))
     }
 
-    /// Sends what is left, and stops. It may take as long as the receiver's time-out: call it where blocking is allowed.
-    pub fn stop(self) {
-        let traces = self.traces.map(|provider| provider.shutdown());
+    /// Sends what is left, and stops. It may take so long for traces, and as long as the receiver's time-out for metrics:
+    /// call it where blocking is allowed.
+    pub fn stop(self, limit: Duration) {
+        let traces = self.traces.map(|provider| provider.shutdown_with_timeout(limit));
         let ends = traces.into_iter().chain(self.metrics.into_iter().map(|provider| provider.shutdown()));
         for error in ends.filter_map(Result::err) {
             tracing::warn!(error = %error, "the last of the telemetry was not sent");
         }
     }
+}
+
+/// Several processes of one name must not be taken for one.
+fn resource() -> Resource {
+    let instance = KeyValue::new("service.instance.id", uuid::Uuid::now_v7().to_string());
+    Resource::builder().with_attribute(instance).with_service_name(SERVICE).build()
+}
+
+fn start_traces(
+    otlp: &OtlpOptions,
+    resource: Resource,
+    ratio: f64,
+) -> Result<(SdkTracerProvider, mpsc::Receiver<String>), TelemetryError> {
+    let mut sender = BatchSpanProcessor::builder(otlp.spans()?).build();
+    // The keeper shares it, so nobody can tell it later.
+    sender.set_resource(&resource);
+    let (keeper, told) = Keeper::new(sender, ratio);
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_sampler(keeper.clone())
+        .with_span_processor(keeper.clone())
+        .build();
+    traces::start(provider.tracer(SERVICE), keeper);
+    Ok((provider, told))
 }

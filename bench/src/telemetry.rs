@@ -1,5 +1,5 @@
-//! `bench telemetry`: what telemetry costs. The same changes with it off, and with every trace kept and sent and metrics
-//! shown, in turns.
+//! `bench telemetry`: what telemetry costs. The same changes with it off, and with every trace kept and sent, or a share of
+//! them, and metrics shown, in turns.
 
 use std::path::Path;
 
@@ -33,6 +33,10 @@ pub struct TelemetryOptions {
     /// Runs of each
     #[arg(long, default_value_t = 3)]
     pub repeat: usize,
+
+    /// The share of traces that is kept; spans of the others are held for a while
+    #[arg(long, default_value_t = 1.0)]
+    pub kept: f64,
 }
 
 /// Measures and gives the figures.
@@ -42,7 +46,8 @@ pub async fn run(options: &TelemetryOptions, folder: Option<&Path>) -> anyhow::R
     create_spread(&world, &messages, options.changes, options.targets, options.limit).await?;
     // The channel takes whatever is sent there, and throws it away.
     let endpoint = format!("--otlp-endpoint={}/_bench/otlp", world.channel.url);
-    let on = [&endpoint, "--otlp-protocol=http/protobuf", "--trace-ratio=1", "--metrics-listen=127.0.0.1:0"];
+    let kept = format!("--trace-ratio={}", options.kept);
+    let on = [endpoint.as_str(), "--otlp-protocol=http/protobuf", kept.as_str(), "--metrics-listen=127.0.0.1:0"];
     let sides: [(&str, &[&str]); 2] = [("off", &[]), ("on", &on)];
     let mut revisions = Revisions::new();
     let mut rates = [Vec::new(), Vec::new()];
@@ -61,10 +66,12 @@ pub async fn run(options: &TelemetryOptions, folder: Option<&Path>) -> anyhow::R
     let [off, on] = rates.map(Spread::of);
     let figures = json!({
         "bench": "telemetry", "changes": options.changes, "targets": options.targets, "runs": options.repeat,
-        "machine": machine(), "off_syncs_per_s": off, "on_syncs_per_s": on, "ratio": rounded(on.median / off.median),
+        "kept": options.kept, "machine": machine(), "off_syncs_per_s": off, "on_syncs_per_s": on,
+        "ratio": rounded(on.median / off.median),
     });
     let groups = [Group { name: "syncs".to_owned(), bars: vec![off, on] }];
-    let title = "Throughput without telemetry, and with every trace kept";
-    Bars { title, unit: "syncs/s", sides: &["off", "on"], groups: &groups }.save(folder, "telemetry", &figures)?;
+    let title = format!("Throughput without telemetry, and with {} % of the traces kept", options.kept * 100.0);
+    let bars = Bars { title: &title, unit: "syncs/s", sides: &["off", "on"], groups: &groups };
+    bars.save(folder, "telemetry", &figures)?;
     Ok(figures)
 }

@@ -134,6 +134,35 @@ impl ListingId {
     }
 }
 
+/// The digits of a trace's id.
+pub const TRACE_ID_DIGITS: usize = 32;
+/// What a trace's id looks like, as a regular expression.
+pub const TRACE_ID_PATTERN: &str = "^[0-9a-f]{32}$";
+
+/// A text that is no id of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a trace's id is 32 of the digits 0-9 a-f, such as 4bf92f3577b34da6a3ce929d0e0e4736")]
+pub struct InvalidTraceId;
+
+/// The id of a trace, as a `traceparent` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TraceId(String);
+
+impl TraceId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TraceId {
+    type Err = InvalidTraceId;
+    fn from_str(text: &str) -> Result<Self, InvalidTraceId> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if digits && text.len() == TRACE_ID_DIGITS { Ok(Self(text.to_owned())) } else { Err(InvalidTraceId) }
+    }
+}
+
 /// The id a channel gave to a listing, as text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

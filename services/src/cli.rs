@@ -152,8 +152,8 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
     let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn,sqlx=error" };
     let logs = telemetry::start(cli.global.log_format, level)?;
     let actor = Actor::cli(&cli.global.actor.unwrap_or_else(arguments::user));
-    let session = Session { connections: cli.connections, actor, out: Out::new(cli.global.output) };
-    match cli.command {
+    let session = Session::new(cli.connections, actor, Out::new(cli.global.output));
+    let done = match cli.command {
         Command::Serve(options) => serve(&session.connections, &options, logs).await,
         Command::Migrate(args) => args.run(&session).await,
         Command::Target(command) => command.run(&session).await,
@@ -172,5 +172,7 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
         Command::LogLevel(args) => args.run(&session).await,
         Command::Doctor(args) => args.run(&session).await,
         Command::Completions(args) => args.run(&session),
-    }
+    };
+    session.end().await;
+    done
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use adapters::event_store::{Journal, JournalContext, Moved, metadata_key};
-use adapters::telemetry::{Happened, Kind, happened, is_sampled};
+use adapters::telemetry::{Happened, Kind, happened, is_traced};
 use async_trait::async_trait;
 use cqrs_es::{Aggregate, AggregateError, CqrsFramework, EventEnvelope, EventStore, Query};
 use domain::ids::{AccountId, ListingId, OrgId, TargetId, UnitId};
@@ -238,7 +238,7 @@ impl Commands {
 /// The command as a part of its trace. A refusal is an answer; what came to no end is a failure.
 fn tell<E: fmt::Display>(metadata: &Metadata, began: SystemTime, error: Option<&CommandError<E>>) {
     let parent = metadata.traceparent.as_deref();
-    if is_sampled(parent) {
+    if is_traced() && parent.is_some() {
         let failed = error.filter(|error| !matches!(error, CommandError::Refused(_))).map(ToString::to_string);
         let (name, ended) = ("append to the journal".into(), SystemTime::now());
         happened(Happened { name, kind: Kind::Internal, parent, began, ended, attributes: Vec::new(), failed });

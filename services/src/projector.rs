@@ -11,7 +11,7 @@ use adapters::leader::Leadership;
 use adapters::nats::Nats;
 use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
-use adapters::telemetry::{Happened, Kind, happened, is_sampled, sync_done};
+use adapters::telemetry::{Happened, Kind, happened, is_traced, sync_done};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_trait::async_trait;
 use domain::listing::ListingEvent;
@@ -50,7 +50,7 @@ struct Arrived {
     position: Position,
     /// Absent where the event is too large for a message, or where it is none of the relay's: the journal is read.
     event: Option<Recorded>,
-    /// Of a trace that is kept.
+    /// Absent, too, where this process sends no traces.
     traceparent: Option<String>,
 }
 
@@ -181,7 +181,7 @@ fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
             let position = position_header(headers, POSITION);
             let traceparent =
                 headers.and_then(|headers| headers.get("traceparent")).map(async_nats::HeaderValue::as_str);
-            let traceparent = traceparent.filter(|trace| is_sampled(Some(trace))).map(str::to_owned);
+            let traceparent = traceparent.filter(|_| is_traced()).map(str::to_owned);
             if headers.is_some_and(|headers| headers.get(IN_JOURNAL).is_some()) {
                 return Ok(Arrived { previous, position: position.unwrap_or_default(), event: None, traceparent });
             }

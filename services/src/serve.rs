@@ -36,6 +36,8 @@ use front::{Front, Threads};
 const WITHOUT_POSTGRES: Duration = Duration::from_secs(5);
 /// What was cut, or only tells how the process does, has so long to end.
 const LAST: Duration = Duration::from_secs(2);
+/// The last of the traces may take so long to be sent.
+const TELLING: Duration = Duration::from_secs(5);
 
 /// Runs the roles until SIGTERM or ctrl-c.
 ///
@@ -76,7 +78,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     }
     // The last of the traces is sent by a thread that may block.
     if let Some(told) = Arc::into_inner(told) {
-        tokio::task::spawn_blocking(move || told.stop()).await?;
+        tokio::task::spawn_blocking(move || told.stop(TELLING)).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! as text for Prometheus.
 
 mod gauges;
+mod kept;
 mod levels;
 mod logs;
 mod page;
@@ -13,7 +14,7 @@ mod untold;
 use std::sync::Arc;
 
 use adapters::nats::Nats;
-use adapters::telemetry::{OtlpOptions, Telemetry, TelemetryOptions};
+use adapters::telemetry::{Telemetry, TelemetryOptions};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -34,14 +35,15 @@ pub async fn serve(
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Arc<Telemetry>> {
-    let otlp = settings
-        .otlp_endpoint
-        .as_ref()
-        .map(|endpoint| OtlpOptions { endpoint: endpoint.to_string(), protocol: settings.otlp_protocol });
+    let otlp = settings.otlp();
     let measured = otlp.is_some() || settings.metrics_listen.is_some();
     let options =
         TelemetryOptions { otlp, prometheus: settings.metrics_listen.is_some(), sample_ratio: settings.trace_ratio };
-    let telemetry = Arc::new(Telemetry::start(&options)?);
+    let mut telemetry = Telemetry::start(&options)?;
+    if let Some(kept) = telemetry.kept() {
+        tasks.spawn(kept::share(kept, nats.clone(), stop.clone()));
+    }
+    let telemetry = Arc::new(telemetry);
     tasks.spawn(logs.repeats.clone().watch(stop.clone()));
     tasks.spawn(levels::follow(logs, pools.work.clone(), stop.clone()));
     if measured {
@@ -53,4 +55,19 @@ pub async fn serve(
         tasks.spawn(page::serve(listener, telemetry.clone(), stop.clone()));
     }
     Ok(telemetry)
+}
+
+/// Sends the traces of a command where the environment names a receiver. What is wrong there is said, and stops no command.
+pub fn of_command() -> Option<Telemetry> {
+    let started = match TelemetrySettings::of_environment() {
+        Ok(settings) => settings.otlp().map(|otlp| Telemetry::of_traces(&otlp).map_err(|error| error.to_string())),
+        Err(error) => Some(Err(error.to_string().lines().next().unwrap_or_default().to_owned())),
+    };
+    match started? {
+        Ok(telemetry) => Some(telemetry),
+        Err(error) => {
+            tracing::warn!(error, "the trace of this command is not sent");
+            None
+        }
+    }
 }

@@ -90,8 +90,9 @@ async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> 
     assert!(receiver.received.spans_of(&quiet).is_empty(), "{:#?}", tree(&receiver, &quiet));
     let failed = tree(&receiver, &failing);
     assert!(failed.contains_key("sync") && failed.contains_key("publish to AUDIT"), "{failed:#?}");
-    // What came before it is told from the journal.
-    assert!(failed["sync"].contains("asked for") && failed["asked for"].contains("the message"), "{failed:#?}");
+    // How long it waited is told from the journal.
+    let waited = failed["sync"].contains("asked for") && failed["asked for"].contains("take a unit change in");
+    assert!(waited, "{failed:#?}");
     let sync = receiver.received.spans_of(&failing).into_iter().find(|span| span.name == "sync");
     assert!(sync.and_then(|span| span.status).is_some_and(|status| status.code == 2), "its status is an error");
     let metrics = receiver.received.metrics();
@@ -111,6 +112,182 @@ async fn one_trace_leads_from_the_message_to_the_audit_over_grpc() -> anyhow::Re
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_leads_from_the_message_to_the_audit_over_http() -> anyhow::Result<()> {
     one_trace_is_told(Receiver::http().await?, "http/protobuf", 8201).await
+}
+
+/// Each of `processes` has these roles. Nobody asks for a trace to be kept.
+async fn one_failure_keeps_its_trace(processes: &[&str], account: u64) -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let world = World::new(&[account]).await?;
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0"];
+    let services = processes.iter().map(|roles| world.serve_with(roles, &arguments));
+    let mut services = services.collect::<anyhow::Result<Vec<_>>>()?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    // The first one makes the listing, with a new token.
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let quiet = TRACE.replace('4', "5");
+    publish_traced(&world, &described("villa-000", 2, "Nobody looks."), &quiet, "00").await?;
+    world.taken(1, 2).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    world.sandbox.fault(json!({"kind": "status", "code": 503, "method": "PUT", "count": 1})).await?;
+    publish_traced(&world, &described("villa-000", 3, "It takes two tries."), TRACE, "00").await?;
+    world.taken(1, 3).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    wait_until("what came before is sent", Duration::from_secs(20), || async {
+        let told = tree(&receiver, TRACE);
+        Ok(if told.contains_key("take a unit change in") { Ok(()) } else { Err(format!("{told:#?}")) })
+    })
+    .await?;
+    for service in &mut services {
+        assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+    }
+
+    let told = tree(&receiver, TRACE);
+    for (name, parent) in [
+        ("take a unit change in", "the message"),
+        ("append to the journal", "take a unit change in"),
+        ("publish to CHANNELS", "take a unit change in"),
+        ("apply to the read models", "publish to CHANNELS"),
+        // The try that fails, what it was told by, and the one that follows it.
+        ("asked for", "take a unit change in"),
+        ("sync", "asked for"),
+        ("sync", "take a unit change in"),
+        ("claim", "sync"),
+        ("PUT content", "sync"),
+        ("append to the journal", "sync"),
+        ("publish to CHANNELS", "sync"),
+        ("publish to AUDIT", "sync"),
+    ] {
+        let parents = told.get(name);
+        assert!(parents.is_some_and(|parents| parents.contains(parent)), "{name} is not under {parent}: {told:#?}");
+    }
+    let spans = receiver.received.spans_of(TRACE);
+    let ends = |name: &str| {
+        let mut failed: Vec<bool> = spans
+            .iter()
+            .filter(|span| span.name == name)
+            .map(|span| span.status.as_ref().is_some_and(|status| status.code == 2))
+            .collect();
+        failed.sort_unstable();
+        failed
+    };
+    assert_eq!((ends("sync"), ends("PUT content")), (vec![false, true], vec![false, true]), "{told:#?}");
+    assert!(receiver.received.spans_of(&quiet).is_empty(), "{:#?}", tree(&receiver, &quiet));
+    drop(services);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_sync_that_fails_once_the_whole_trace_is_sent_and_of_one_that_does_not_nothing() -> anyhow::Result<()> {
+    one_failure_keeps_its_trace(&[""], 8205).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_in_one_process_keeps_what_the_others_have_of_its_trace() -> anyhow::Result<()> {
+    one_failure_keeps_its_trace(&["intake", "relay", "projector", "dispatcher"], 8206).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let world = World::new(&[8207]).await?;
+    let target = world.target(8207, RateLimit::new(100, 1_000)?).await?.to_string();
+    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0", "--log-format", "json"];
+    let mut service = world.serve_with("relay,projector,dispatcher", &arguments)?;
+    let check = ["target", "check", target.as_str()];
+    let (code, printed, error) = world.run(&check)?;
+    assert_eq!(code, 0, "{printed}{error}");
+    world.sandbox.fault(json!({"kind": "status", "code": 503})).await?;
+    let (code, printed, error) = world.run(&check)?;
+    assert_eq!(code, 1, "{printed}{error}");
+    assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+
+    let log = service.printed();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let failed: Vec<Value> = lines.filter(|line| line["message"] == "a check failed").collect();
+    let [line] = failed.as_slice() else { panic!("one check failed:\n{log}") };
+    assert_eq!((&line["span"]["name"], &line["target_id"]), (&json!("check"), &json!(target)), "{line}");
+    let trace = line["span"]["trace_id"].as_str().unwrap_or_default();
+    let told = tree(&receiver, trace);
+    assert_eq!(told.keys().collect::<Vec<_>>(), ["GET probe", "check"], "{line}");
+    assert!(told["GET probe"].contains("check"), "{told:#?}");
+    let checks = receiver.received.spans_of(trace).into_iter().filter(|span| span.name == "check");
+    let statuses: Vec<i32> = checks.filter_map(|span| span.status).map(|status| status.code).collect();
+    assert_eq!(statuses, [2], "its status is an error");
+    // Nobody has asked for the one before.
+    assert_eq!(receiver.received.text().matches("name: \"check\"").count(), 1);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_at_the_command_line_is_a_trace_that_is_found_by_its_id() -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let world = World::new(&[8209]).await?;
+    let target = world.target(8209, RateLimit::new(100, 1_000)?).await?;
+    let mut service = world.serve_with("", &["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0"])?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let sync = ["--output", "json", "listing", "sync", &listing, "--reason", "edited by hand"];
+    let receiving = [("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint.as_str())];
+    let (code, printed, error) = world.run_with(&receiving, &sync)?;
+    assert_eq!(code, 0, "{error}");
+    let sync = serde_json::from_str::<Value>(&printed)?["sync_id"].as_str().unwrap_or_default().to_owned();
+    world.drained(Duration::from_secs(30)).await?;
+
+    let (_, printed, error) = world.run(&["--output", "json", "explain", &sync])?;
+    let explained: Value = serde_json::from_str(&printed)?;
+    let traceparent = explained["sync"]["by"]["traceparent"].as_str().unwrap_or_default();
+    let trace = traceparent.split('-').nth(1).unwrap_or_default().to_owned();
+    assert!(traceparent.ends_with("-01"), "{printed}{error}");
+    assert!(explained["words"].to_string().contains(&format!("traceparent 00-{trace}")), "{explained:#}");
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let found = api.get(&format!("/api/channels/audit?trace_id={trace}")).await?.expect(200)?.json();
+    assert_eq!((&found["items"][0]["sync_id"], &found["items"][1]), (&json!(sync), &Value::Null), "{found}");
+    let page = api.get(&format!("/search?q={trace}")).await?.expect(303)?;
+    assert_eq!(page.header("location"), format!("/syncs/{sync}"));
+    assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+    let told = tree(&receiver, &trace);
+    for (name, parent) in [
+        ("append to the journal", "ask for a sync"),
+        ("publish to CHANNELS", "ask for a sync"),
+        ("sync", "ask for a sync"),
+        ("publish to AUDIT", "sync"),
+    ] {
+        assert!(told.get(name).is_some_and(|parents| parents.contains(parent)), "{name}: {told:#?}");
+    }
+    let root = receiver.received.spans_of(&trace).into_iter().find(|span| span.name == "ask for a sync");
+    assert!(root.is_some_and(|root| root.parent_span_id.is_empty()), "{told:#?}");
+
+    // Without a receiver, or with a wrong one, whoever goes on with it still has its id.
+    let target = target.to_string();
+    let commands: [&[&str]; 6] = [
+        &["listing", "link", "--target", &target, "--unit", "villa-001"],
+        &["listing", "pause", &listing],
+        &["listing", "replay", &listing, "--sync-id", &sync, "--reason", "once more"],
+        &["target", "pause", &target, "--reason", "for the night"],
+        &["target", "rate-limit", &target, "50/1s"],
+        &["target", "resume", &target],
+    ];
+    for command in commands {
+        let wrong = [("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere")];
+        let (code, printed, error) = world.run_with(&wrong, &[&["--as", "ops"][..], command].concat())?;
+        assert_eq!(code, 0, "{command:?}: {printed}{error}");
+        assert!(error.contains("the trace of this command is not sent"), "{error}");
+    }
+    let traces: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT metadata ->> 'traceparent' FROM events WHERE metadata ->> 'actor' = 'ops' ORDER BY position",
+    )
+    .fetch_all(&world.pool)
+    .await?;
+    let kept = traces.iter().flatten().filter(|trace| trace.starts_with("00-") && trace.ends_with("-01"));
+    assert_eq!((traces.len(), kept.collect::<BTreeSet<_>>().len()), (6, 6), "{traces:?}");
+    drop(service);
+    world.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

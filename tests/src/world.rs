@@ -172,9 +172,15 @@ impl World {
 
     /// Runs `distribution` with these arguments to its end; gives its exit code and what it printed.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+        self.run_with(&[], arguments)
+    }
+
+    /// The same with further variables in its environment.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
         let output = std::process::Command::new(crate::process::binary("distribution")?)
             .args(arguments)
             .envs(self.environment()?)
+            .envs(variables.iter().copied())
             .output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use domain::channel::ChannelKind;
 use domain::hash::{SHA256_PATTERN, SnapshotHash};
-use domain::ids::{NAME_PATTERN, TargetId, UnitId};
+use domain::ids::{NAME_PATTERN, TRACE_ID_PATTERN, TargetId, TraceId, UnitId};
 use domain::target::bounds::{BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN};
 use domain::target::{ChannelTarget, NewTarget, TargetCommand};
 use domain::text::{LINE_PATTERN, LONGEST_LINE, TAKEN_TRACEPARENT_PATTERN, TRACEPARENT_PATTERN, line, traceparent};
@@ -197,6 +197,16 @@ fn the_patterns_take_what_the_code_takes() {
         assert_eq!(taken(ChannelKind::EXTERNAL_ID_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(CHANNEL_ACCOUNT_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(BASE_URL_PATTERN, text), base_url(text), "{text:?}");
+    }
+}
+
+#[test]
+fn the_pattern_of_a_traces_id_takes_what_the_code_takes() {
+    let pattern = jsonschema::validator_for(&json!({ "pattern": TRACE_ID_PATTERN })).expect("it is a pattern");
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let (longer, upper, broken) = (format!("{id}0"), id.to_uppercase(), format!("{id}\n"));
+    for (text, is_one) in [(id, true), (&id[1..], false), (&*longer, false), (&*upper, false), (&*broken, false)] {
+        assert_eq!((pattern.is_valid(&json!(text)), text.parse::<TraceId>().is_ok()), (is_one, is_one), "{text:?}");
     }
 }
 

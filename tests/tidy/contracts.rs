@@ -44,7 +44,7 @@ fn built() -> (Vec<String>, Vec<String>) {
         stored_in_streams.push(prefix.event(&stored(&event)));
         stored_in_streams.extend(audit_events(&recorded(&event)).iter().map(|audit| prefix.audit(audit)));
     }
-    (stored_in_streams, vec![prefix.nudge_queue()])
+    (stored_in_streams, vec![prefix.nudge_queue(), prefix.kept_traces()])
 }
 
 #[test]
@@ -77,6 +77,7 @@ fn every_builder_of_a_subject_is_checked() {
         // A pattern to read by.
         "dead_letters",
         "nudge_queue",
+        "kept_traces",
     ];
     assert_eq!(functions, known.into_iter().collect(), "tell `built` above about it");
 }

@@ -87,6 +87,11 @@ impl Prefix {
     pub fn nudge_queue(&self) -> String {
         self.subject("channels.nudge.queue")
     }
+
+    /// Core NATS: traces that are kept, as something of them failed.
+    pub fn kept_traces(&self) -> String {
+        self.subject("channels.traces.kept")
+    }
 }
 
 /// The org and the unit that a unit-changed subject (without prefix) names.

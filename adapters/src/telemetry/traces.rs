@@ -1,6 +1,6 @@
 //! One trace from a unit's message, or an API request, to the last audit event: stages of the work as spans, each under
 //! the `traceparent` that the work carries. Whether a trace is kept is decided where it begins and told by the flag in its
-//! `traceparent`, so what is not kept costs a look at that flag; a failure is kept all the same.
+//! `traceparent`; where something of it fails it is kept all the same, with what this process holds of it (`keeper`).
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -13,11 +13,35 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-static TRACER: OnceLock<(SdkTracer, f64)> = OnceLock::new();
+use super::keeper::Keeper;
 
-pub(super) fn start(tracer: SdkTracer, sample_ratio: f64) {
+static TRACING: OnceLock<Tracing> = OnceLock::new();
+
+struct Tracing {
+    tracer: SdkTracer,
+    keeper: Keeper,
+}
+
+impl Tracing {
+    fn begin(&self, builder: SpanBuilder, parent: Option<SpanContext>) -> Span {
+        let context = Context::new();
+        match parent {
+            Some(parent) => self.tracer.build_with_context(builder, &context.with_remote_span_context(parent)),
+            None => self.tracer.build_with_context(builder, &context),
+        }
+    }
+
+    /// What the work under a span is to carry.
+    fn told(&self, context: &SpanContext) -> String {
+        let kept = context.is_sampled() || self.keeper.is_kept(context.trace_id());
+        let flags = context.trace_flags().with_sampled(kept).to_u8();
+        format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id())
+    }
+}
+
+pub(super) fn start(tracer: SdkTracer, keeper: Keeper) {
     // Started once: `Telemetry::start` sees to that.
-    let _ = TRACER.set((tracer, sample_ratio));
+    let _ = TRACING.set(Tracing { tracer, keeper });
 }
 
 /// The part that a stage has in an exchange.
@@ -49,12 +73,35 @@ impl From<Kind> for SpanKind {
 
 /// Whether traces are sent anywhere.
 pub fn is_traced() -> bool {
-    TRACER.get().is_some()
+    TRACING.get().is_some()
 }
 
-/// Whether the trace of a `traceparent` is kept.
-pub fn is_sampled(traceparent: Option<&str>) -> bool {
-    TRACER.get().is_some() && traceparent.is_some_and(|text| context(text).is_some_and(|context| context.is_sampled()))
+/// Whether the trace of a `traceparent` is kept: that was decided where it began, or something of it has failed.
+pub fn is_kept(traceparent: Option<&str>) -> bool {
+    let Some((tracing, context)) = TRACING.get().zip(traceparent.and_then(context)) else { return false };
+    context.is_sampled() || tracing.keeper.is_kept(context.trace_id())
+}
+
+/// The trace of a `traceparent` is kept from here on, as something of it has failed. Gives what the work that follows is to
+/// carry.
+pub fn keep(traceparent: String) -> String {
+    let Some((tracing, context)) = TRACING.get().zip(context(&traceparent)) else { return traceparent };
+    tracing.keeper.keep(context.trace_id());
+    tracing.told(&context)
+}
+
+/// Keeps a trace of whose id another process has told. What is no id is of nobody here.
+pub fn keep_as_told(trace_id: &str) {
+    let trace = Some(trace_id).filter(|id| id.len() == 32).and_then(|id| TraceId::from_hex(id).ok());
+    if let Some((tracing, trace)) = TRACING.get().zip(trace) {
+        tracing.keeper.keep_here(trace);
+    }
+}
+
+/// A `traceparent` for what begins in a process that sends no traces: those that go on with it may. `kept` is its flag.
+pub fn new_trace(kept: bool) -> String {
+    let (trace, span) = (TraceId::from_bytes(rand::random()), SpanId::from_bytes(rand::random()));
+    format!("00-{trace}-{span}-{:02x}", u8::from(kept))
 }
 
 fn context(traceparent: &str) -> Option<SpanContext> {
@@ -72,52 +119,37 @@ pub struct Stage {
     span: Option<Span>,
     /// What is handed on where there is no span.
     passed: Option<String>,
-    /// What a span is made of if it fails, where its trace is not kept.
-    unkept: Option<Unkept>,
-}
-
-#[derive(Debug)]
-struct Unkept {
-    name: Cow<'static, str>,
-    kind: Kind,
-    began: SystemTime,
 }
 
 impl Stage {
     /// A stage under a `traceparent`; without one a trace begins, and is kept by the configured share.
     pub fn begin(name: impl Into<Cow<'static, str>>, kind: Kind, parent: Option<&str>) -> Self {
-        let Some((tracer, ratio)) = TRACER.get() else {
-            return Self::handing_on(parent);
-        };
-        let name = name.into();
-        let given = parent.and_then(context);
-        let kept = given.as_ref().map_or_else(|| rand::random::<f64>() < *ratio, SpanContext::is_sampled);
-        if !kept {
-            let passed = parent.map_or_else(unkept, str::to_owned);
-            let unkept = Unkept { name, kind, began: SystemTime::now() };
-            return Self { span: None, passed: Some(passed), unkept: Some(unkept) };
-        }
+        let Some(tracing) = TRACING.get() else { return Self::handing_on(parent) };
         let builder = SpanBuilder::from_name(name).with_kind(kind.into());
-        Self { span: Some(begin(tracer, builder, given)), passed: None, unkept: None }
+        Self { span: Some(tracing.begin(builder, parent.and_then(context))), passed: None }
     }
 
     fn handing_on(parent: Option<&str>) -> Self {
-        Self { span: None, passed: parent.map(str::to_owned), unkept: None }
+        Self { span: None, passed: parent.map(str::to_owned) }
     }
 
     /// A stage that has begun a while ago and failed, or that leads to one that has: it is kept whatever its trace was meant
-    /// to be, and so is what follows from it.
+    /// to be, and so are what is held of the trace and what follows from it.
     pub fn failed_since(name: impl Into<Cow<'static, str>>, parent: Option<&str>, since: SystemTime) -> Self {
-        let Some((tracer, _)) = TRACER.get() else {
-            return Self::handing_on(parent);
-        };
+        let Some(tracing) = TRACING.get() else { return Self::handing_on(parent) };
         let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Internal).with_start_time(since);
-        Self { span: Some(begin(tracer, builder, parent.and_then(context))), passed: None, unkept: None }
+        let span = tracing.begin(builder, parent.and_then(context));
+        tracing.keeper.keep(span.span_context().trace_id());
+        Self { span: Some(span), passed: None }
     }
 
     /// The same for one that went well: it is kept if its trace is.
     pub fn since(name: impl Into<Cow<'static, str>>, parent: Option<&str>, since: SystemTime) -> Self {
-        if is_sampled(parent) { Self::failed_since(name, parent, since) } else { Self::handing_on(parent) }
+        let Some((tracing, context)) = TRACING.get().zip(parent.and_then(context)) else {
+            return Self::handing_on(parent);
+        };
+        let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Internal).with_start_time(since);
+        Self { span: Some(tracing.begin(builder, Some(context))), passed: None }
     }
 
     /// Ends at a moment that is over.
@@ -129,11 +161,8 @@ impl Stage {
 
     /// What the work that follows is to carry.
     pub fn traceparent(&self) -> Option<String> {
-        match &self.span {
-            Some(span) => {
-                let context = span.span_context();
-                Some(format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8()))
-            }
+        match TRACING.get().zip(self.span.as_ref()) {
+            Some((tracing, span)) => Some(tracing.told(span.span_context())),
             None => self.passed.clone(),
         }
     }
@@ -142,8 +171,6 @@ impl Stage {
     pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
         if let Some(span) = &mut self.span {
             span.update_name(name);
-        } else if let Some(unkept) = &mut self.unkept {
-            unkept.name = name.into();
         }
     }
 
@@ -154,14 +181,10 @@ impl Stage {
         }
     }
 
-    /// Says that it failed, and how: from here on it is kept. What was set before on one that was not is lost.
+    /// Says that it failed, and how: its trace is kept, with what is held of it.
     pub fn fail(&mut self, why: impl Into<Cow<'static, str>>) {
-        if let (Some(unkept), Some((tracer, _))) = (self.unkept.take(), TRACER.get()) {
-            let builder =
-                SpanBuilder::from_name(unkept.name).with_kind(unkept.kind.into()).with_start_time(unkept.began);
-            self.span = Some(begin(tracer, builder, self.passed.as_deref().and_then(context)));
-        }
-        if let Some(span) = &mut self.span {
+        if let Some((tracing, span)) = TRACING.get().zip(self.span.as_mut()) {
+            tracing.keeper.keep(span.span_context().trace_id());
             span.set_status(Status::error(why));
         }
     }
@@ -173,20 +196,6 @@ impl Drop for Stage {
             span.end();
         }
     }
-}
-
-fn begin(tracer: &SdkTracer, builder: SpanBuilder, parent: Option<SpanContext>) -> Span {
-    match parent {
-        Some(parent) => tracer.build_with_context(builder, &Context::new().with_remote_span_context(parent)),
-        None => tracer.build_with_context(builder, &Context::new()),
-    }
-}
-
-/// A trace that is not kept, by which a failure in it is found all the same.
-fn unkept() -> String {
-    let bytes = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    let (trace, span): ([u8; 16], [u8; 8]) = (rand::random(), rand::random());
-    format!("00-{}-{}-00", bytes(&trace), bytes(&span))
 }
 
 /// Something that is over.
@@ -204,29 +213,24 @@ pub struct Happened<'a> {
     pub ended: SystemTime,
     /// What is known of it.
     pub attributes: Vec<(&'static str, Value)>,
-    /// Why it failed, if it did.
+    /// Why it failed, if it did. That alone is no reason to keep its trace: whoever made it may have come through.
     pub failed: Option<String>,
 }
 
 /// Tells of something that is over, if its trace is kept. Gives the `traceparent` of what follows from it.
 pub fn happened(what: Happened<'_>) -> Option<String> {
     let parent = what.parent?;
-    let (Some((tracer, _)), Some(context)) = (TRACER.get(), context(parent)) else { return Some(parent.to_owned()) };
-    if !context.is_sampled() {
-        return Some(parent.to_owned());
-    }
+    let Some((tracing, context)) = TRACING.get().zip(context(parent)) else { return Some(parent.to_owned()) };
     let attributes = what.attributes.into_iter().map(|(name, value)| KeyValue::new(name, value));
     let builder = SpanBuilder::from_name(what.name)
         .with_kind(what.kind.into())
         .with_start_time(what.began)
         .with_attributes(attributes);
-    let mut stage = Stage { span: Some(begin(tracer, builder, Some(context))), passed: None, unkept: None };
+    let mut span = tracing.begin(builder, Some(context));
     if let Some(why) = what.failed {
-        stage.fail(why);
+        span.set_status(Status::error(why));
     }
-    let follows = stage.traceparent();
-    if let Some(mut span) = stage.span.take() {
-        span.end_with_timestamp(what.ended);
-    }
-    follows
+    let follows = tracing.told(span.span_context());
+    span.end_with_timestamp(what.ended);
+    Some(follows)
 }

@@ -5,7 +5,7 @@ mod walk;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use domain::ids::UnitId;
+use domain::ids::{TraceId, UnitId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -44,6 +44,10 @@ pub(crate) struct ListQuery {
     pub outcome: Option<String>,
     /// With one cause only: unit_changed, linked, manual or replayed
     pub cause: Option<String>,
+    /// Of one trace only: the digits of its id, as a traceparent has it
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(example = "4bf92f3577b34da6a3ce929d0e0e4736", value_type = Option<String>)]
+    pub trace_id: Option<TraceId>,
     /// Asked for at this time or later
     #[serde(default, deserialize_with = "read::optional")]
     pub since: Option<DateTime<Utc>>,
@@ -81,6 +85,7 @@ async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) ->
         unit_id: query.unit_id.map(String::from),
         outcome: query.outcome,
         cause: query.cause,
+        trace_id: query.trace_id,
         since: query.since,
         until: query.until,
     };

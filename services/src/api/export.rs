@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use domain::ids::UnitId;
+use domain::ids::{TraceId, UnitId};
 use domain::text::steady;
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
@@ -60,6 +60,10 @@ struct ExportQuery {
     outcome: Option<String>,
     /// With one cause only
     cause: Option<String>,
+    /// Of one trace only: the digits of its id, as a traceparent has it
+    #[serde(default, deserialize_with = "read::optional")]
+    #[param(example = "4bf92f3577b34da6a3ce929d0e0e4736", value_type = Option<String>)]
+    trace_id: Option<TraceId>,
     /// Asked for at this time or later
     #[serde(default, deserialize_with = "read::optional")]
     since: Option<DateTime<Utc>>,
@@ -84,6 +88,7 @@ async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>
         unit_id: query.unit_id.map(String::from),
         outcome: query.outcome,
         cause: query.cause,
+        trace_id: query.trace_id,
         since: query.since,
         until: query.until,
     };

@@ -53,13 +53,10 @@ pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
     let (route, status) = (route.get().map_or("", String::as_str), response.status().as_u16());
     if !route.is_empty() {
         stage.rename(format!("{method} {route}"));
+        stage.set("http.route", route.to_owned());
     }
-    // First, as a failure is kept whatever was decided about its trace.
     if response.status().is_server_error() {
         stage.fail(response.status().to_string());
-    }
-    if !route.is_empty() {
-        stage.set("http.route", route.to_owned());
     }
     request_served(ServedRequest { method, route, status, seconds: began.elapsed().as_secs_f64() });
     stage.set("http.request.method", method);

@@ -1,10 +1,12 @@
 //! What a command works with: the connections it asks for, who gives it, and where its answer goes.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
 use adapters::postgres::pending_migrations;
+use adapters::telemetry::{Kind, Stage, Telemetry, new_trace};
 use anyhow::Context;
 use domain::counted::counted;
 use domain::ids::TargetId;
@@ -15,14 +17,18 @@ use sqlx::{Connection, PgPool};
 
 use super::failure::Failure;
 use super::output::Out;
-use crate::commands::Commands;
+use crate::commands::{AskedBy, Commands};
 use crate::config::Connections;
 use crate::syncing::Syncing;
+use crate::telemetry;
 
 /// Postgres answers a login within this time or counts as away.
 const LOGIN: Duration = Duration::from_secs(5);
 /// Connections of one command; they are opened when they are needed.
 const POOL: u32 = 8;
+
+/// Nobody waits longer for the receiver of traces.
+const TELLING: Duration = Duration::from_secs(2);
 
 /// One run of the command line.
 #[derive(Debug)]
@@ -30,9 +36,32 @@ pub(super) struct Session {
     pub(super) connections: Connections,
     pub(super) actor: Actor,
     pub(super) out: Out,
+    /// Started by the first command that changes something.
+    telemetry: OnceLock<Option<Telemetry>>,
 }
 
 impl Session {
+    pub(super) fn new(connections: Connections, actor: Actor, out: Out) -> Self {
+        Self { connections, actor, out, telemetry: OnceLock::new() }
+    }
+
+    /// Who asks for a change, in a trace that begins with it and is kept: people ask for few. Its root is told when the
+    /// stage is dropped; without a receiver its id is there for the service.
+    pub(super) fn asked(&self, what: &'static str) -> (AskedBy, Stage) {
+        self.telemetry.get_or_init(telemetry::of_command);
+        let stage = Stage::begin(what, Kind::Internal, None);
+        let traceparent = Some(stage.traceparent().unwrap_or_else(|| new_trace(true)));
+        (AskedBy { traceparent, ..AskedBy::from(self.actor.clone()) }, stage)
+    }
+
+    /// Sends what there is of traces.
+    pub(super) async fn end(self) {
+        if let Some(telemetry) = self.telemetry.into_inner().flatten() {
+            // Sending blocks.
+            let _ = tokio::task::spawn_blocking(move || telemetry.stop(TELLING)).await;
+        }
+    }
+
     /// Postgres with the schema that this build needs.
     pub(super) async fn postgres(&self) -> anyhow::Result<PgPool> {
         let pool = self.postgres_of_any_schema().await?;

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use adapters::telemetry::Protocol;
-use clap::Args;
+use adapters::telemetry::{OtlpOptions, Protocol};
+use clap::{Args, Parser};
 use url::Url;
 
 /// Where traces and metrics go. Nowhere, unless it is said here.
@@ -18,7 +18,7 @@ pub struct TelemetrySettings {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "grpc", value_name = "PROTOCOL")]
     pub otlp_protocol: Protocol,
 
-    /// The share of traces that is kept of those that begin here, 0 to 1; failures are kept in any case, and what comes
+    /// The share of traces that is kept of those that begin here, 0 to 1; one with a failure is kept in any case, and what comes
     /// with a traceparent is kept where that says so
     #[arg(long, env = "DISTRIBUTION_TRACE_RATIO", default_value_t = 0.1, value_parser = share, value_name = "SHARE")]
     pub trace_ratio: f64,
@@ -26,6 +26,26 @@ pub struct TelemetrySettings {
     /// Show metrics to Prometheus at /metrics of this address, e.g. 127.0.0.1:9464; they name no organisation
     #[arg(long, env = "DISTRIBUTION_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
+}
+
+/// What the environment says, for commands: they have no flags for it.
+#[derive(Debug, Parser)]
+struct FromEnvironment {
+    #[command(flatten)]
+    telemetry: TelemetrySettings,
+}
+
+impl TelemetrySettings {
+    /// Those of the environment alone.
+    pub fn of_environment() -> Result<Self, clap::Error> {
+        FromEnvironment::try_parse_from(["distribution"]).map(|settings| settings.telemetry)
+    }
+
+    /// Who receives traces and metrics, if anybody does.
+    pub fn otlp(&self) -> Option<OtlpOptions> {
+        let endpoint = self.otlp_endpoint.as_ref()?.to_string();
+        Some(OtlpOptions { endpoint, protocol: self.otlp_protocol })
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

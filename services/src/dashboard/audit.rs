@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use domain::ids::{InvalidTraceId, TraceId};
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -26,6 +27,7 @@ pub(super) struct Shown {
     unit_id: Option<String>,
     outcome: Option<String>,
     cause: Option<String>,
+    trace_id: Option<String>,
     since: Option<String>,
     until: Option<String>,
     cursor: Option<String>,
@@ -45,6 +47,11 @@ fn time(field: &str, text: &Option<String>) -> Result<Option<DateTime<Utc>>, Pro
     given(text).map(read).transpose()
 }
 
+fn trace(text: &Option<String>) -> Result<Option<TraceId>, Problem> {
+    let wrong = |_: InvalidTraceId| Problem::field("trace_id", "is no trace's id: give 32 of the digits 0-9 a-f");
+    given(text).map(|text| text.parse().map_err(wrong)).transpose()
+}
+
 /// Syncs, the newest first.
 pub(super) async fn page(
     State(api): State<Api>,
@@ -57,6 +64,7 @@ pub(super) async fn page(
         unit_id: given(&shown.unit_id).map(str::to_owned),
         outcome: given(&shown.outcome).map(str::to_owned),
         cause: given(&shown.cause).map(str::to_owned),
+        trace_id: trace(&shown.trace_id)?,
         since: time("since", &shown.since)?,
         until: time("until", &shown.until)?,
     };
@@ -68,6 +76,7 @@ pub(super) async fn page(
         ("unit_id", given(&shown.unit_id)),
         ("outcome", given(&shown.outcome)),
         ("cause", given(&shown.cause)),
+        ("trace_id", given(&shown.trace_id)),
         ("since", given(&shown.since)),
         ("until", given(&shown.until)),
     ];
@@ -89,6 +98,7 @@ fn filters(shown: &Shown) -> Markup {
         label { "Outcome " select name="outcome" { (options(&outcomes(), given(&shown.outcome), "any")) } }
         label { "Cause " select name="cause" { (options(&CAUSES, given(&shown.cause), "any")) } }
         label { "Unit " input name="unit_id" value=[given(&shown.unit_id)] size="14"; }
+        label { "Trace " input name="trace_id" value=[given(&shown.trace_id)] size="20"; }
         @for (name, value) in [("since", &shown.since), ("until", &shown.until)] {
             label { (words(name)) " " input name=(name) value=[given(value)] size="20" placeholder="2026-11-28T13:00:00Z"; }
         }

@@ -15,7 +15,7 @@ const TAKES: [(&str, &[&str]); 9] = [
     ("/listings/{listing_id}", &["before"]),
     ("/listings/{listing_id}/preview", &["position"]),
     ("/syncs/{sync_id}", &["fields"]),
-    ("/audit", &["target_id", "listing_id", "unit_id", "outcome", "cause", "since", "until", "cursor"]),
+    ("/audit", &["target_id", "listing_id", "unit_id", "outcome", "cause", "trace_id", "since", "until", "cursor"]),
     ("/dead-letters", &["cursor"]),
 ];
 

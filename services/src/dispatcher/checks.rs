@@ -11,15 +11,18 @@ use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::port::{CheckReport, NoSlot, Permit, SlotSource};
 use domain::target::Target;
+use domain::text::trace_id;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::granted::Granted;
 use super::message::{Message, tell};
 use super::permit::permit;
-use super::{START_GRACE, Shared, errand, health, trace};
+use super::trace::{CheckTrace, count};
+use super::{START_GRACE, Shared, errand, health};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -62,13 +65,30 @@ pub(super) async fn run(
 }
 
 async fn check(store: DispatchStore, shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck) {
+    let mut trace = CheckTrace::begin();
+    let span = tracing::info_span!(
+        "check",
+        trace_id = trace_id(Some(trace.traceparent())),
+        target_id = %due.target_id,
+        check_id = %due.check_id,
+    );
+    check_one(&store, &shared, gate, &due, &mut trace).instrument(span).await;
+}
+
+async fn check_one(
+    store: &DispatchStore,
+    shared: &Shared,
+    gate: mpsc::UnboundedSender<Message>,
+    due: &DueCheck,
+    trace: &mut CheckTrace,
+) {
     let target_id = due.target_id;
     let target = match shared.commands.load_target(target_id).await {
         Ok(target) => target,
         Err(error) => return tracing::warn!(%target_id, %error, "a target to be checked could not be read"),
     };
     let told = match target.live() {
-        Ok(target) => made(&store, &shared, gate, &due, target).await,
+        Ok(target) => made(store, shared, gate, due, target, trace).await,
         Err(_) => store.drop_check(target_id).await,
     };
     if let Err(error) = told {
@@ -82,6 +102,7 @@ async fn made(
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
     target: &Target,
+    trace: &mut CheckTrace,
 ) -> Result<(), sqlx::Error> {
     store.ensure_limits_of(std::slice::from_ref(target)).await?;
     let slots = CheckSlots { store, shared, gate, target, until: Instant::now() + PATIENCE };
@@ -89,9 +110,10 @@ async fn made(
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
-    trace::count(&report.calls, target);
+    count(&report.calls, target);
+    trace.tell(target, &report);
     let failures = store.note_check(due.target_id, report.class).await?;
-    health::report_check(shared, target, &due.asked_by, &report, failures).await;
+    health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;
     log(target, &report);
     store.finish_check(due, target, &report).await
 }

@@ -71,6 +71,7 @@ pub(super) async fn report_check(
     shared: &Shared,
     target: &Target,
     asked_by: &str,
+    traceparent: &str,
     report: &CheckReport,
     failures: u32,
 ) {
@@ -97,7 +98,7 @@ pub(super) async fn report_check(
         source: None,
         correlation_id: Uuid::now_v7(),
         causation_id: None,
-        traceparent: None,
+        traceparent: Some(traceparent.to_owned()),
     };
     change(shared, target, &metadata, health, report.detail.as_deref()).await;
 }

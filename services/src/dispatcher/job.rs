@@ -3,6 +3,7 @@
 use std::fmt;
 
 use adapters::dispatch::Lease;
+use adapters::telemetry::keep;
 use domain::listing::{ChannelListing, Link, LinkState, Pending};
 use domain::metadata::{Actor, Metadata};
 use domain::target::{Health, Lifecycle, Target};
@@ -60,6 +61,9 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
     if target.lifecycle != Lifecycle::Active || target.health == Health::Unauthorised {
         return Err(NoJob::Held);
     }
+    let traceparent = pending.origin.traceparent.clone();
+    // A try before this one failed, here or elsewhere: what follows is kept, whatever the trace was meant to be.
+    let traceparent = if pending.attempts > 0 { traceparent.map(keep) } else { traceparent };
     let metadata = Metadata {
         org_id: link.org_id.clone(),
         account_id: link.account_id.clone(),
@@ -68,7 +72,7 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
         actor: Actor::service("dispatcher"),
         correlation_id: pending.origin.correlation_id,
         causation_id: Some(pending.sync_id.0),
-        traceparent: pending.origin.traceparent.clone(),
+        traceparent,
         on_behalf_of: Some(pending.origin.requested_by.clone()),
         source: None,
     };

@@ -1,13 +1,16 @@
 //! A try at a listing as a part of its trace: the try, the calls under it, and what it carries on. Told when the try is
-//! over, because a failure is kept whatever was decided about its trace.
+//! over, because a failure is kept whatever was decided about its trace, and so are the tries that follow it. A check of a
+//! target is a trace of its own.
 
 use std::time::{Duration, SystemTime};
 
-use adapters::telemetry::{ChannelCall, Happened, Kind, Stage, call_made, happened, is_sampled, is_traced, sync_tried};
+use adapters::telemetry::{
+    ChannelCall, Happened, Kind, Stage, call_made, happened, is_kept, is_traced, new_trace, sync_tried,
+};
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::outcome::OutcomeClass;
-use domain::port::PushReport;
+use domain::port::{CheckReport, PushReport};
 use domain::target::Target;
 use url::Url;
 
@@ -68,11 +71,11 @@ fn name(stage: &mut Stage, job: &Job) {
     stage.set("distribution.sync.id", job.pending.sync_id.to_string());
 }
 
-/// What led to a first try that failed, where its trace is not kept: spans of before were never made, so what the journal
+/// What led to a first try that failed, where its trace was not kept: spans of before may be gone, so what the journal
 /// knows is told afterwards, from when the sync was asked for to its turn. Gives what the try stands under.
 async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<String> {
     let parent = job.metadata.traceparent.as_deref();
-    if !is_traced() || is_sampled(parent) || job.pending.attempts > 0 {
+    if !is_traced() || is_kept(parent) || job.pending.attempts > 0 {
         return parent.map(str::to_owned);
     }
     let asked_at = shared.commands.journal().asked_for_at(job.link.listing_id, job.pending.sync_id).await;
@@ -128,6 +131,44 @@ fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
 /// The host that a target's calls go to.
 fn host(target: &Target) -> String {
     Url::parse(&target.base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// A check that is under way.
+#[derive(Debug)]
+pub(super) struct CheckTrace {
+    stage: Stage,
+    traceparent: String,
+}
+
+impl CheckTrace {
+    /// Begins a trace. It has an id also where this process sends none, for the log and the change of health.
+    pub(super) fn begin() -> Self {
+        let stage = Stage::begin("check", Kind::Internal, None);
+        let traceparent = stage.traceparent().unwrap_or_else(|| new_trace(false));
+        Self { stage, traceparent }
+    }
+
+    /// What follows from the check is to carry.
+    pub(super) fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+
+    /// Tells how it ended, with its calls.
+    pub(super) fn tell(&mut self, target: &Target, report: &CheckReport) {
+        self.stage.set("distribution.org.id", target.org_id.to_string());
+        self.stage.set("distribution.target.id", target.target_id.to_string());
+        self.stage.set("distribution.check.class", report.class.as_str());
+        if !report.class.succeeded() && report.class != OutcomeClass::Throttled {
+            self.stage.fail(report.detail.clone().unwrap_or_else(|| report.class.as_str().to_owned()));
+        }
+        if let Some(traceparent) = self.stage.traceparent() {
+            self.traceparent = traceparent;
+        }
+        let host = host(target);
+        for call in &report.calls {
+            tell_call(call, &host, Some(&self.traceparent));
+        }
+    }
 }
 
 /// Counts calls to a target, whatever they were made for.

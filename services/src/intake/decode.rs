@@ -1,7 +1,6 @@
 //! From a NATS message to a unit, or to the list of what is wrong with it.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
 
 use adapters::nats::Prefix;
 use adapters::nats::subject::parse_unit_changed;
@@ -76,11 +75,7 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
     };
     // Of a trace that cannot be joined only the trace is lost, so a malformed one counts as absent.
     let traceparent = header("traceparent").and_then(|text| domain::text::traceparent(&text).map(Cow::into_owned));
-    // A failure is kept, whatever was decided about its trace.
-    let mut stage = match &unit {
-        Ok(_) => Stage::begin("take a unit change in", Kind::Consumer, traceparent.as_deref()),
-        Err(_) => Stage::failed_since("take a unit change in", traceparent.as_deref(), SystemTime::now()),
-    };
+    let mut stage = Stage::begin("take a unit change in", Kind::Consumer, traceparent.as_deref());
     stage.set("messaging.system", "nats");
     stage.set("messaging.destination.name", subject.to_owned());
     if let Ok((unit, _)) = &unit {

@@ -5,7 +5,7 @@ use adapters::nats::Nats;
 use adapters::nats::batch::BatchMessage;
 use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
 use adapters::nats::topology::StreamKind;
-use adapters::telemetry::{Kind, Stage, is_sampled};
+use adapters::telemetry::{Kind, Stage, is_traced};
 use async_nats::HeaderMap;
 use domain::audit::audit_events;
 use domain::recorded::Position;
@@ -26,7 +26,7 @@ pub(super) fn messages(
     headers.insert(POSITION, event.position.to_string());
     headers.insert(PREVIOUS_POSITION, previous.0.to_string());
     if let Some(trace) = event.metadata.get("traceparent").and_then(|trace| traceparent(trace)) {
-        if is_sampled(Some(&trace)) {
+        if is_traced() {
             let stage = Stage::begin(name(kind), Kind::Producer, Some(&trace));
             headers.insert("traceparent", stage.traceparent().as_deref().unwrap_or(&trace));
             stages.push(stage);

@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::access::{Accounts, Caller};
+use domain::ids::TraceId;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
@@ -23,6 +24,7 @@ pub(crate) struct Filter {
     pub unit_id: Option<String>,
     pub outcome: Option<String>,
     pub cause: Option<String>,
+    pub trace_id: Option<TraceId>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
 }
@@ -62,11 +64,14 @@ enum Way {
     Listing,
     /// Those of the unit's listings.
     Unit,
+    /// Those of the trace.
+    Trace,
 }
 
 impl Way {
     fn of(filter: &Filter, caller: &Caller) -> Self {
         match filter {
+            Filter { trace_id: Some(_), .. } => Self::Trace,
             Filter { listing_id: Some(_), .. } => Self::Listing,
             Filter { unit_id: Some(_), .. } => Self::Unit,
             Filter { target_id: Some(_), .. } => Self::Target,
@@ -83,7 +88,7 @@ impl Way {
     }
 
     /// The first rows of it for which `between` holds, in the order of positions. Parameters: organisation, accounts,
-    /// target, listing and unit.
+    /// target, listing and unit; of a trace its id is the fourteenth.
     fn rows(self, between: &str, direction: &str, limit: &str) -> String {
         let own = format!(
             "SELECT a.position, a.sync_id, a.target_id, a.listing_id, a.unit_id, a.outcome, a.cause, a.requested_at
@@ -111,6 +116,11 @@ impl Way {
             Self::Unit => format!(
                 "SELECT a.* FROM (SELECT listing_id FROM channel_listings WHERE org_id = $1 AND unit_id = $5 OFFSET 0) AS l
                  CROSS JOIN LATERAL ({own} AND {of_mine} AND a.listing_id = l.listing_id OFFSET 0) AS a {first}"
+            ),
+            // With a fence, as of a listing. What a traceparent begins with is what the index is of.
+            Self::Trace => format!(
+                "SELECT a.* FROM ({own} AND {of_mine} AND a.traceparent ~>=~ ('00-' || $14::text || '-')
+                    AND a.traceparent ~<~ ('00-' || $14::text || '.') OFFSET 0) AS a {first}"
             ),
         }
     }
@@ -184,8 +194,12 @@ pub(crate) async fn syncs(
     let rows = sqlx::query(&statement).bind(caller.org_id.as_str()).bind(account_filter(caller));
     let rows = rows.bind(filter.target_id).bind(filter.listing_id).bind(&filter.unit_id).bind(&filter.outcome);
     let rows = rows.bind(&filter.cause).bind(filter.since).bind(filter.until).bind(after).bind(before);
-    let rows = rows.bind(way.depth(filter, caller, wanted)).bind(wanted).fetch_all(&mut *reader).await?;
-    found(&rows, limit)
+    let mut rows = rows.bind(way.depth(filter, caller, wanted)).bind(wanted);
+    // No other way has a place for it.
+    if let Some(trace) = &filter.trace_id {
+        rows = rows.bind(trace.as_str());
+    }
+    found(&rows.fetch_all(&mut *reader).await?, limit)
 }
 
 /// One row at least, which has no sync where none was found.

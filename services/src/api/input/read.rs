@@ -2,6 +2,7 @@
 //! it from the words of a library.
 
 use chrono::{DateTime, Datelike as _, Utc};
+use domain::ids::TraceId;
 use serde::de::{Deserialize, Deserializer, Error};
 use uuid::Uuid;
 
@@ -24,6 +25,13 @@ impl Read for DateTime<Utc> {
     fn read(text: &str) -> Option<Self> {
         // RFC 3339 has four digits for a year, and the database has an end.
         text.parse().ok().filter(|time: &Self| (0..=9999).contains(&time.year()))
+    }
+}
+
+impl Read for TraceId {
+    const RIGHT: &'static str = "is a trace's id: 32 of the digits 0-9 a-f, as a traceparent has it";
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
     }
 }
 

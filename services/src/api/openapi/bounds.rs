@@ -8,7 +8,7 @@ use domain::access::{AccessRole, CredentialKind, Permission};
 use domain::call::CallPurpose;
 use domain::channel::{ChannelKind, Section};
 use domain::hash::SHA256_PATTERN;
-use domain::ids::{LONGEST_NAME as LONGEST_ID, NAME_PATTERN};
+use domain::ids::{LONGEST_NAME as LONGEST_ID, NAME_PATTERN, TRACE_ID_DIGITS, TRACE_ID_PATTERN};
 use domain::listing::LinkState;
 use domain::metadata::LONGEST_SOURCE;
 use domain::outcome::OutcomeClass;
@@ -96,6 +96,7 @@ fn rows() -> Vec<Row> {
         (At("/api/channels/listings"), &["outcome"], Bound::OneOf(listings::last_outcomes())),
         (Parameter, &["outcome"], outcome()),
         (Parameter, &["cause"], Bound::OneOf(CAUSES.to_vec())),
+        (Parameter, &["trace_id"], Bound::Text(TRACE_ID_DIGITS..=TRACE_ID_DIGITS, TRACE_ID_PATTERN.to_owned())),
         (Parameter, &["snapshot"], sha256()),
         (Parameter, &["position"], Bound::From(FIRST_POSITION)),
         (Parameter, &["if-match", "if-none-match"], text(LONGEST_ETAGS, ETAGS_PATTERN)),

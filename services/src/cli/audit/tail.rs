@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use domain::counted::counted;
-use domain::ids::{ListingId, OrgId, TargetId};
+use domain::ids::{ListingId, OrgId, TargetId, TraceId};
 use sqlx::PgPool;
 
 use crate::cli::output::Out;
@@ -26,6 +26,9 @@ pub(in crate::cli) struct TailArgs {
     /// Of one listing only
     #[arg(long)]
     listing: Option<ListingId>,
+    /// Of one trace only, by its id
+    #[arg(long, value_name = "TRACE_ID")]
+    trace: Option<TraceId>,
     /// How many at first
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i64).range(0..=100_000))]
     lines: i64,
@@ -40,7 +43,8 @@ const POLL: Duration = Duration::from_millis(500);
 const CHECKPOINT: &str = "SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'outbound_audit'";
 
 const FILTER: &str = "($1::text IS NULL OR a.org_id = $1) AND ($2::uuid IS NULL OR a.target_id = $2)
-    AND ($3::uuid IS NULL OR a.listing_id = $3)";
+    AND ($3::uuid IS NULL OR a.listing_id = $3)
+    AND ($6::text IS NULL OR (a.traceparent ~>=~ ('00-' || $6 || '-') AND a.traceparent ~<~ ('00-' || $6 || '.')))";
 
 /// The newest `$5` rows that stand at or before position `$4`.
 fn newest() -> String {
@@ -99,7 +103,8 @@ impl TailArgs {
     async fn fetch(&self, pool: &PgPool, query: &str, fourth: i64, fifth: i64) -> Result<Vec<Sync>, sqlx::Error> {
         let query = sqlx::query_as(query).bind(self.org.as_ref().map(OrgId::as_str));
         let query = query.bind(self.target.map(|id| id.0)).bind(self.listing.map(|id| id.0));
-        query.bind(fourth).bind(fifth).fetch_all(pool).await
+        let query = query.bind(fourth).bind(fifth).bind(self.trace.as_ref().map(TraceId::as_str));
+        query.fetch_all(pool).await
     }
 }
 

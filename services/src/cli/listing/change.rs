@@ -8,7 +8,6 @@ use serde_json::json;
 
 use crate::cli::arguments;
 use crate::cli::session::Session;
-use crate::commands::AskedBy;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReasonArgs {
@@ -47,8 +46,9 @@ async fn change_listing(
     let whose = || format!("listing {listing_id}");
     let listing = syncing.commands().load_listing(listing_id).await.with_context(whose)?;
     let link = listing.link().ok_or(ListingError::NotFound).map_err(anyhow::Error::new).with_context(whose)?;
-    let metadata = AskedBy::from(session.actor.clone()).on(link);
-    let position = syncing.commands().listing(listing_id, command, &metadata).await.with_context(whose)?;
+    let (by, mut stage) = session.asked("change a listing");
+    stage.set("distribution.listing.id", listing_id.to_string());
+    let position = syncing.commands().listing(listing_id, command, &by.on(link)).await.with_context(whose)?;
     if session.out.is_json() {
         let changed = position.is_some();
         return session.out.json(&json!({ "listing_id": listing_id, "changed": changed, "position": position }));

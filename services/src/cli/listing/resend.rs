@@ -67,7 +67,10 @@ async fn resend(
     snapshot: Option<SnapshotHash>,
     reason: String,
 ) -> anyhow::Result<()> {
-    let asked = session.syncing(pool).resend(listing_id, snapshot, reason, session.actor.clone()).await;
+    let (by, mut stage) = session.asked("ask for a sync");
+    stage.set("distribution.listing.id", listing_id.to_string());
+    let asked = session.syncing(pool).resend(listing_id, snapshot, reason, by).await;
+    drop(stage);
     let position = asked.with_context(|| format!("listing {listing_id}"))?.unwrap_or(Position(0));
     let made: Option<(Option<String>, Option<String>)> =
         sqlx::query_as(MADE).bind(position.0).fetch_optional(pool).await?;

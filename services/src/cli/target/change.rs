@@ -12,7 +12,6 @@ use crate::cli::failure::Failure;
 use crate::cli::output::note;
 use crate::cli::secrets;
 use crate::cli::session::{Session, known_target};
-use crate::commands::AskedBy;
 use crate::config::{ChannelReach, SecretsOptions};
 use crate::credentials::{self, Forgotten};
 
@@ -153,7 +152,9 @@ async fn change_target(
     let pool = session.postgres().await?;
     let syncing = session.syncing(&pool);
     let now = known_target(syncing.commands(), target_id).await?;
-    let metadata = AskedBy::from(session.actor.clone()).metadata(now.org_id, now.account_id, target_id, None);
+    let (by, mut stage) = session.asked("change a target");
+    stage.set("distribution.target.id", target_id.to_string());
+    let metadata = by.metadata(now.org_id, now.account_id, target_id, None);
     let position = syncing.commands().target(target_id, command, &metadata).await;
     let position = position.with_context(|| format!("target {target_id}"))?;
     if session.out.is_json() {

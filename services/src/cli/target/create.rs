@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::cli::arguments;
 use crate::cli::secrets;
 use crate::cli::session::Session;
-use crate::commands::AskedBy;
 use crate::config::{ChannelReach, SecretsOptions};
 
 #[derive(Debug, Args)]
@@ -57,7 +56,9 @@ impl CreateArgs {
         arguments::may_call(self.reach, &self.base_url).await?;
         let target_id = TargetId(Uuid::now_v7());
         let (org, account) = (self.org.clone(), self.account.clone());
-        let metadata = AskedBy::from(session.actor.clone()).metadata(org, account, target_id, None);
+        let (by, mut stage) = session.asked("create a target");
+        stage.set("distribution.target.id", target_id.to_string());
+        let metadata = by.metadata(org, account, target_id, None);
         let new = NewTarget {
             target_id,
             org_id: self.org,
