@@ -72,20 +72,32 @@ fn wide(range: &RangeInclusive<u32>) -> Bound {
     Bound::Within(i64::from(*range.start())..=i64::from(*range.end()))
 }
 
-fn rows() -> Vec<Row> {
-    use Place::{At, Everywhere, Of, Parameter};
-    let name = || text(LONGEST_ID, NAME_PATTERN);
-    let sha256 = || Bound::Text(DIGITS..=DIGITS, SHA256_PATTERN.to_owned());
-    let reason = || text(LONGEST_LINE, LINE_PATTERN);
-    let secret = || text(LONGEST_SECRET, PLAIN);
-    let limit = || text(LONGEST_LIMIT, LIMIT_PATTERN);
-    let health = || Bound::OneOf(Health::ALL.map(Health::as_str).to_vec());
-    let outcome = || Bound::OneOf(outcomes().to_vec());
-    let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
-    let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
-    let attempts = i64::from(RetryPolicy::default().max_attempts);
-    let sends = || Bound::OneOf(targets::states().to_vec());
-    let listed = || Bound::OneOf(listings::states().to_vec());
+fn name() -> Bound {
+    text(LONGEST_ID, NAME_PATTERN)
+}
+
+fn sha256() -> Bound {
+    Bound::Text(DIGITS..=DIGITS, SHA256_PATTERN.to_owned())
+}
+
+fn health() -> Bound {
+    Bound::OneOf(Health::ALL.map(Health::as_str).to_vec())
+}
+
+fn outcome() -> Bound {
+    Bound::OneOf(outcomes().to_vec())
+}
+
+fn sends() -> Bound {
+    Bound::OneOf(targets::states().to_vec())
+}
+
+fn listed() -> Bound {
+    Bound::OneOf(listings::states().to_vec())
+}
+
+fn parameter_rows() -> Vec<Row> {
+    use Place::{At, Parameter};
     vec![
         (Parameter, &["limit"], Bound::Within(LIMITS)),
         (Parameter, &["cursor"], text(LONGEST_CURSOR, CURSOR_PATTERN)),
@@ -100,6 +112,18 @@ fn rows() -> Vec<Row> {
         (Parameter, &["snapshot"], sha256()),
         (Parameter, &["position"], Bound::From(FIRST_POSITION)),
         (Parameter, &["if-match", "if-none-match"], text(LONGEST_ETAGS, ETAGS_PATTERN)),
+    ]
+}
+
+fn field_rows() -> Vec<Row> {
+    use Place::{Everywhere, Of};
+    let reason = || text(LONGEST_LINE, LINE_PATTERN);
+    let secret = || text(LONGEST_SECRET, PLAIN);
+    let limit = || text(LONGEST_LIMIT, LIMIT_PATTERN);
+    let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
+    let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
+    let attempts = i64::from(RetryPolicy::default().max_attempts);
+    vec![
         (Of("CreateTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
         (Of("CreateTarget"), &["secret"], secret()),
         (Of("ConfigureTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
@@ -158,7 +182,7 @@ fn rows() -> Vec<Row> {
 
 /// Tells them. Gives the rows that are about nothing in the document.
 pub(super) fn tell(document: &mut Document) -> BTreeSet<String> {
-    let rows = rows();
+    let rows: Vec<Row> = parameter_rows().into_iter().chain(field_rows()).collect();
     let mut used = BTreeSet::new();
     let mut find = |places: &[Place], name: &str| {
         places.iter().find_map(|place| {
