@@ -136,9 +136,9 @@ pub fn price_of(body: &Value) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use domain::channel::Section;
+    use domain::channel::{ChannelKind, Section};
     use domain::ids::{ListingId, TargetId};
-    use domain::mapping::hostaway::{calendar_calls, map};
+    use domain::mapping::map;
     use uuid::Uuid;
 
     use super::*;
@@ -152,11 +152,15 @@ mod tests {
         let body = unit.body();
         assert_eq!(body["revision"], 5);
         let known = domain::unit::parse(body.to_string().as_bytes()).expect("it is a unit");
-        let payload = map(&known, &ListingId::of(TargetId(Uuid::nil()), &known.unit_id));
+        let listing = ListingId::of(TargetId(Uuid::nil()), &known.unit_id);
+        let payload = map(ChannelKind::Hostaway, &known, &listing);
         let [availability, rates] = [Section::Availability, Section::Rates].map(|one| &payload.sections[&one].body);
         assert_eq!((nights_of(availability), nights_of(rates)), (Some(2), None));
-        let both = calendar_calls(Some(availability), Some(rates));
-        assert_eq!(both.iter().map(|call| nights_of(&json!(call.intervals))).collect::<Vec<_>>(), [Some(2)]);
+        let mut both = availability.clone();
+        for interval in both.as_array_mut().into_iter().flatten() {
+            interval["price"] = json!(120);
+        }
+        assert_eq!(nights_of(&both), Some(2));
         assert_eq!(nights_of(&availability[0]), None, "a part of them tells nothing");
         assert_eq!(text_of(&json!({ "description": body["unit"]["description"]["en"] })), Some(4));
         assert_eq!(price_of(&json!([{ "price": 100.01 }, { "price": 10_000.03 }])), Some(3));
