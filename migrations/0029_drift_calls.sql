@@ -12,7 +12,7 @@ CREATE TABLE drift_calls (
 CREATE INDEX drift_calls_target ON drift_calls (target_id, started_at);
 CREATE INDEX drift_calls_started_at ON drift_calls (started_at);
 
-COMMENT ON TABLE drift_calls IS 'Every call of a look for drift, for three days. Written by whoever looked; the role health takes old ones away.';
+COMMENT ON TABLE drift_calls IS 'The calls of looks for drift that came to their end, for three days. Written by whoever looked; the role health takes old ones away.';
 
 ALTER TABLE drift_calls ENABLE ROW LEVEL SECURITY;
 CREATE POLICY drift_calls_reader ON drift_calls FOR SELECT TO distribution_reader

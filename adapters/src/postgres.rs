@@ -43,16 +43,30 @@ pub async fn connect(url: &str, connections: u32, application: &str) -> Result<P
         .await
 }
 
-/// Whether Postgres answers, by a connection of the pool or else by a new one, each within `patience`; or why not, which the
+/// Why Postgres cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unasked {
+    /// It answered that it takes nobody now, in its words.
+    #[error("{0}")]
+    Refused(String),
+    /// There was no answer.
+    #[error("{0}")]
+    Silent(String),
+}
+
+/// Whether Postgres can be asked, by a connection of the pool or else by a new one, each within `patience`; or why not, which the
 /// pool does not say: it tries until its own time-out, whatever the server answered.
-pub async fn answers(pool: &PgPool, patience: Duration) -> Result<(), String> {
+pub async fn answers(pool: &PgPool, patience: Duration) -> Result<(), Unasked> {
     if matches!(tokio::time::timeout(patience, sqlx::query("SELECT 1").execute(pool)).await, Ok(Ok(_))) {
         return Ok(());
     }
     let anew = async { pool.connect_options().connect().await?.close().await };
     match tokio::time::timeout(patience, anew).await {
-        Ok(asked) => asked.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} ms", patience.as_millis())),
+        Ok(asked) => asked.map_err(|error| match &error {
+            sqlx::Error::Database(_) => Unasked::Refused(error.to_string()),
+            _ => Unasked::Silent(error.to_string()),
+        }),
+        Err(_) => Err(Unasked::Silent(format!("no answer within {} ms", patience.as_millis()))),
     }
 }
 

@@ -15,7 +15,7 @@ use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider, SpanProcessor as _};
+use opentelemetry_sdk::trace::{BatchConfig, BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanProcessor as _};
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::mpsc;
 
@@ -25,12 +25,14 @@ pub use metrics::{
     request_served, sync_done, sync_tried,
 };
 pub use otlp::{OtlpOptions, Protocol};
-pub use traces::{Happened, Kind, Stage, happened, is_kept, is_traced, keep, keep_as_told, new_trace};
+pub use traces::{Happened, Kind, Stage, happened, is_flagged, is_traced, keep, keep_as_told, new_trace};
 
 use keeper::Keeper;
 
 /// What the service calls itself.
 const SERVICE: &str = "distribution";
+/// Spans that wait to be sent at most; further ones are dropped.
+const QUEUED_SPANS: usize = 16_384;
 
 static STARTED: OnceLock<()> = OnceLock::new();
 
@@ -116,12 +118,21 @@ fn resource() -> Resource {
     Resource::builder().with_attribute(instance).with_service_name(SERVICE).build()
 }
 
+/// The environment's `OTEL_BSP_*`, with a queue that has room for the traces of a burst of failures.
+fn queue() -> BatchConfig {
+    let config = BatchConfigBuilder::default();
+    if std::env::var_os("OTEL_BSP_MAX_QUEUE_SIZE").is_some() {
+        return config.build();
+    }
+    config.with_max_queue_size(QUEUED_SPANS).build()
+}
+
 fn start_traces(
     otlp: &OtlpOptions,
     resource: Resource,
     ratio: f64,
 ) -> Result<(SdkTracerProvider, mpsc::Receiver<String>), TelemetryError> {
-    let mut sender = BatchSpanProcessor::builder(otlp.spans()?).build();
+    let mut sender = BatchSpanProcessor::builder(otlp.spans()?).with_batch_config(queue()).build();
     // The keeper shares it, so nobody can tell it later.
     sender.set_resource(&resource);
     let (keeper, told) = Keeper::new(sender, ratio);

@@ -175,7 +175,12 @@ impl Intake {
         for (message, verdict) in arrived.iter().zip(&mut taken.verdicts) {
             verdict.end_after(deliveries(message));
             match verdict {
-                Verdict::DeadLetter(problems) => self.bury(message, problems).await?,
+                Verdict::DeadLetter(problems) => {
+                    if let Err(error) = self.bury(message, problems).await {
+                        taken.fail_stages(&error);
+                        return Err(error);
+                    }
+                }
                 Verdict::Failed(failed) => {
                     tracing::warn!(subject = %message.subject, error = failed.reason, "a unit change comes again later");
                 }

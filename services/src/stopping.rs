@@ -30,7 +30,7 @@ impl Stopping {
                 Ok(()) => answered_at = Instant::now(),
                 Err(reason) if answered_at.elapsed() >= longest => {
                     tracing::warn!(
-                        reason,
+                        %reason,
                         "stopping without Postgres: what is under way is cut, leases and slots run out by themselves"
                     );
                     self.in_vain.cancel();

@@ -17,6 +17,8 @@ const MOST: usize = 32_768;
 const MOST_OF_ONE: usize = 256;
 /// How long they are held.
 const LONGEST: Duration = Duration::from_secs(600);
+/// Traces that make room for one span at most: whoever ends it does not wait for thousands that are old.
+const MOST_AT_ONCE: usize = 64;
 /// Traces that are known to be kept after all, the newest ones.
 const MOST_KEPT: usize = 8_192;
 /// Those of them that others are still to hear of.
@@ -42,19 +44,23 @@ impl Keeper {
         (Self(Arc::new(Inner { sender: Box::new(sender), ratio, untold, held: Mutex::default() })), told)
     }
 
-    /// A trace is kept from here on, whatever was decided where it began.
+    /// A trace is kept from here on, whatever was decided where it began. What is held of it is sent after the next of its spans,
+    /// which is the one that failed: of many at once, the sender may have no room for all.
     pub(super) fn keep(&self, trace: TraceId) {
-        if self.keep_here(trace) {
+        if self.held().remember(trace) {
             // Where nobody hears of it in time, others keep less.
             let _ = self.0.untold.try_send(trace.to_string());
         }
     }
 
-    /// The same in this process alone. Gives whether that is news.
-    pub(super) fn keep_here(&self, trace: TraceId) -> bool {
-        let Some(held) = self.held().release(trace) else { return false };
+    /// The same in this process alone, with what is held of it.
+    pub(super) fn keep_here(&self, trace: TraceId) {
+        let held = {
+            let mut held = self.held();
+            held.remember(trace);
+            held.take(trace)
+        };
         held.into_iter().for_each(|span| self.send(span));
-        true
     }
 
     pub(super) fn is_kept(&self, trace: TraceId) -> bool {
@@ -103,17 +109,18 @@ impl SpanProcessor for Keeper {
     fn on_end(&self, span: SpanData) {
         let trace = span.span_context.trace_id();
         if span.span_context.is_sampled() {
+            self.0.sender.on_end(span);
             // Whoever carried it here has seen a failure in it since.
             let late = self.held().spans.contains_key(&trace);
             if late {
                 self.keep_here(trace);
             }
-            self.0.sender.on_end(span);
             return;
         }
         let kept = self.held().hold(span, Instant::now());
         if let Some(span) = kept {
             self.send(span);
+            self.keep_here(trace);
         }
     }
 
@@ -161,7 +168,8 @@ impl Held {
     }
 
     fn make_room(&mut self, now: Instant) {
-        while let Some((oldest, began)) = self.order.front().copied() {
+        for _ in 0..MOST_AT_ONCE {
+            let Some((oldest, began)) = self.order.front().copied() else { break };
             let full = self.count >= MOST || self.order.len() >= MOST;
             if !full && now.saturating_duration_since(began) < LONGEST {
                 break;
@@ -171,10 +179,10 @@ impl Held {
         }
     }
 
-    /// What is held of a trace that is kept from now on; `None` where that is known.
-    fn release(&mut self, trace: TraceId) -> Option<Vec<SpanData>> {
+    /// Knows a trace as one that is kept. Gives whether that is news.
+    fn remember(&mut self, trace: TraceId) -> bool {
         if !self.kept.insert(trace) {
-            return None;
+            return false;
         }
         self.kept_order.push_back(trace);
         if self.kept_order.len() > MOST_KEPT
@@ -182,9 +190,14 @@ impl Held {
         {
             self.kept.remove(&oldest);
         }
+        true
+    }
+
+    /// What is held of a trace.
+    fn take(&mut self, trace: TraceId) -> Vec<SpanData> {
         let spans = self.spans.remove(&trace).unwrap_or_default();
         self.count -= spans.len();
-        Some(spans)
+        spans
     }
 }
 
@@ -252,8 +265,10 @@ mod tests {
         process.span("before", 1, 0);
         assert!(process.sent.names().is_empty());
         process.keeper.keep(TraceId::from(1));
+        process.span("failed", 1, 0);
         process.span("after", 1, 0);
-        assert_eq!(process.sent.names(), ["before", "after"]);
+        // First of all what failed, whatever room there is.
+        assert_eq!(process.sent.names(), ["failed", "before", "after"]);
         // Others hear of it once.
         process.keeper.keep(TraceId::from(1));
         assert_eq!(process.told.try_recv().ok(), Some(TraceId::from(1).to_string()));
@@ -266,7 +281,7 @@ mod tests {
         process.span("before", 1, 0);
         process.span("after", 1, 1);
         process.span("beside", 1, 0);
-        assert_eq!(process.sent.names(), ["before", "after", "beside"]);
+        assert_eq!(process.sent.names(), ["after", "before", "beside"]);
         // A trace that was to be kept from its beginning is none to remember.
         process.span("meant", 2, 1);
         assert!(!process.keeper.is_kept(TraceId::from(2)));
@@ -289,10 +304,10 @@ mod tests {
             (held.count, held.spans.len(), held.order.len())
         };
         assert_eq!((held, traces, order), (MOST, MOST, MOST));
-        process.keeper.keep(TraceId::from(1));
-        process.keeper.keep(TraceId::from(2));
+        process.keeper.keep_here(TraceId::from(1));
+        process.keeper.keep_here(TraceId::from(2));
         assert!(process.sent.names().is_empty(), "they had to make room");
-        process.keeper.keep(TraceId::from(MOST as u128));
+        process.keeper.keep_here(TraceId::from(MOST as u128));
         assert_eq!(process.sent.names(), ["other"]);
     }
 
@@ -301,7 +316,7 @@ mod tests {
         let process = Process::new();
         process.span("old", 1, 0);
         process.keeper.held().make_room(Instant::now() + LONGEST);
-        process.keeper.keep(TraceId::from(1));
+        process.keeper.keep_here(TraceId::from(1));
         assert!(process.sent.names().is_empty());
         for trace in 2..2 + MOST_KEPT as u128 {
             process.keeper.keep(TraceId::from(trace));

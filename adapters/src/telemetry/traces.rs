@@ -76,10 +76,9 @@ pub fn is_traced() -> bool {
     TRACING.get().is_some()
 }
 
-/// Whether the trace of a `traceparent` is kept: that was decided where it began, or something of it has failed.
-pub fn is_kept(traceparent: Option<&str>) -> bool {
-    let Some((tracing, context)) = TRACING.get().zip(traceparent.and_then(context)) else { return false };
-    context.is_sampled() || tracing.keeper.is_kept(context.trace_id())
+/// Whether the flag of a `traceparent` says that its trace is kept, whatever of it has failed since.
+pub fn is_flagged(traceparent: Option<&str>) -> bool {
+    traceparent.and_then(context).is_some_and(|context| context.is_sampled())
 }
 
 /// The trace of a `traceparent` is kept from here on, as something of it has failed. Gives what the work that follows is to

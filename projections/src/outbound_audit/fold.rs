@@ -102,7 +102,8 @@ impl<'a> Fold<'a> {
     ) {
         self.activity.requested(event);
         let before = supersedes.and_then(|old| self.jobs.get(old.0));
-        let behind_since = before.map(|before| before.now.waits_since());
+        // Where nothing differed any more the channel was not behind.
+        let behind_since = before.filter(|before| before.now.differs).map(|before| before.now.waits_since());
         let mut job = if target_is_deleted {
             self.activity.ended(event, SyncOutcome::Cancelled, event.recorded_at, event.recorded_at);
             Job::ended(event, request, SyncOutcome::Cancelled, Some("the target had been deleted"))

@@ -22,6 +22,8 @@ pub(super) struct Standing {
     pub(super) sync_id: Uuid,
     pub(super) target_id: Uuid,
     pub(super) ordinal: i64,
+    /// Something was to be sent when it was asked for.
+    pub(super) differs: bool,
     pub(super) outcome: String,
     pub(super) class: Option<String>,
     pub(super) attempts: i32,
@@ -45,6 +47,7 @@ impl<'a> Job<'a> {
             sync_id: request.sync_id.0,
             target_id: target_of(event),
             ordinal: bigint(request.ordinal),
+            differs: !request.needs.is_empty(),
             outcome: SyncOutcome::Pending.as_str().to_owned(),
             class: None,
             attempts: 0,

@@ -14,14 +14,14 @@ use crate::error::Error;
 use crate::working::Working;
 
 const LOAD: &str = "
-SELECT sync_id, target_id, ordinal, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
+SELECT sync_id, target_id, ordinal, cardinality(needs) > 0 AS differs, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
     requested_at, behind_since, first_attempt_at, next_attempt_at, finished_at, updated_position
 FROM outbound_audit WHERE sync_id = ANY($1)";
 
 // Reads every job that the target ever had (outbound_audit_target): an index of those that wait would change with each sync, and no
 // update of the table could be a HOT one. A deletion is rare.
 const LOAD_PENDING: &str = "
-SELECT sync_id, target_id, ordinal, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
+SELECT sync_id, target_id, ordinal, cardinality(needs) > 0 AS differs, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
     requested_at, behind_since, first_attempt_at, next_attempt_at, finished_at, updated_position
 FROM outbound_audit WHERE target_id = ANY($1) AND outcome = 'pending'";
 
@@ -34,7 +34,7 @@ WITH RECURSIVE later (sync_id) AS (
     CROSS JOIN LATERAL (SELECT superseded_by FROM outbound_audit WHERE sync_id = later.sync_id OFFSET 0) AS job
     WHERE job.superseded_by IS NOT NULL
 )
-SELECT job.sync_id, target_id, ordinal, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
+SELECT job.sync_id, target_id, ordinal, cardinality(needs) > 0 AS differs, outcome, class, attempts, rejected::text AS rejected, detail, superseded_by,
     requested_at, behind_since, first_attempt_at, next_attempt_at, finished_at, updated_position
 FROM later CROSS JOIN LATERAL (SELECT * FROM outbound_audit WHERE sync_id = later.sync_id OFFSET 0) AS job";
 

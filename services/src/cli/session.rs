@@ -54,6 +54,11 @@ impl Session {
         (AskedBy { traceparent, ..AskedBy::from(self.actor.clone()) }, stage)
     }
 
+    /// The same of one of many changes: a trace of its own, too, that is kept where something of it fails.
+    pub(super) fn asked_among_many(&self) -> AskedBy {
+        AskedBy { traceparent: Some(new_trace(false)), ..AskedBy::from(self.actor.clone()) }
+    }
+
     /// Sends what there is of traces.
     pub(super) async fn end(self) {
         if let Some(telemetry) = self.telemetry.into_inner().flatten() {

@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use super::granted::Granted;
 use super::message::{Message, tell};
-use super::permit::permit;
+use super::permit::{SlotEnd, permit};
 use super::trace::{CheckTrace, count};
 use super::{START_GRACE, Shared, errand, health};
 
@@ -151,10 +151,12 @@ impl SlotSource for CheckSlots<'_> {
     async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         loop {
             match self.take(urgency).await {
-                Ok(Some(granted)) => {
+                Ok(Some(granted)) if granted.can_start() => {
                     let egress = &self.shared.options.egress;
                     return Ok(permit(granted, self.target, egress, tell(self.gate.clone())));
                 }
+                // Its commit took so long that the slot may be another call's by now.
+                Ok(Some(late)) => tell(self.gate.clone())(SlotEnd::Unused(late.hold)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(error = %error, "a check could not take a slot"),
             }

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use adapters::telemetry::{
-    ChannelCall, Happened, Kind, Stage, call_made, happened, is_kept, is_traced, new_trace, sync_tried,
+    ChannelCall, Happened, Kind, Stage, call_made, happened, is_flagged, is_traced, new_trace, sync_tried,
 };
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
@@ -75,7 +75,7 @@ fn name(stage: &mut Stage, job: &Job) {
 /// knows is told afterwards, from when the sync was asked for to its turn. Gives what the try stands under.
 async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<String> {
     let parent = job.metadata.traceparent.as_deref();
-    if !is_traced() || is_kept(parent) || job.pending.attempts > 0 {
+    if !is_traced() || is_flagged(parent) || job.pending.attempts > 0 {
         return parent.map(str::to_owned);
     }
     let asked_at = shared.commands.journal().asked_for_at(job.link.listing_id, job.pending.sync_id).await;

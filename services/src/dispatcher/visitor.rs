@@ -126,7 +126,16 @@ impl<'a> Visitor<'a> {
 #[async_trait]
 impl SlotSource for Visitor<'_> {
     async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
-        match self.granted(urgency).await {
+        let granted = loop {
+            match self.granted(urgency).await {
+                // Its commit took so long that the slot may be another call's by now.
+                Ok(late) if !late.can_start() => {
+                    self.told.lock().expect("nobody panics while holding this lock").unused.push(late.hold);
+                }
+                granted => break granted,
+            }
+        };
+        match granted {
             Ok(granted) => {
                 let told = self.told.clone();
                 let tell = move |end: SlotEnd| {

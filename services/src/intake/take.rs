@@ -29,41 +29,19 @@ pub(super) struct Taken {
 impl Taken {
     pub(super) async fn take(syncing: &Syncing, incoming: Vec<Incoming>, concurrent: usize) -> anyhow::Result<Self> {
         let orgs = incoming.iter().map(|m| m.org.clone().unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>();
-        let known = syncing.commands().journal().known_orgs(orgs.iter().cloned().collect()).await?;
-        let mut verdicts = Vec::with_capacity(incoming.len());
-        let mut changes: Vec<Change> = Vec::new();
         let mut stages = Vec::with_capacity(incoming.len());
-        for (index, message) in incoming.into_iter().enumerate() {
-            let traceparent = message.stage.traceparent();
-            stages.push(message.stage);
-            verdicts.push(match message.unit {
-                Err(problems) => Verdict::DeadLetter(problems),
-                Ok((unit, _)) if !known.contains(unit.org_id.as_str()) => unknown_org(&unit.org_id),
-                Ok((unit, snapshot)) => {
-                    let (correlation_id, source) = (message.correlation_id, message.source);
-                    changes.push(Change { index, unit, snapshot, correlation_id, source, traceparent });
-                    Verdict::Unlinked
-                }
-            });
+        match judge(syncing, incoming, &orgs, &mut stages, concurrent).await {
+            Ok(verdicts) => Ok(Self { verdicts, orgs, stages }),
+            Err(error) => {
+                fail(&mut stages, &error);
+                Err(error)
+            }
         }
-        // First the units, then the links: see `Journal::listings_of_units`.
-        let not_kept = keep(syncing, &changes).await?;
-        changes.retain(|change| !not_kept.contains_key(&change.index));
-        let followers = Followers::find(syncing, &changes, concurrent).await?;
-        let mut by_unit: HashMap<(&OrgId, &UnitId), Vec<&Change>> = HashMap::new();
-        for change in &changes {
-            by_unit.entry((&change.unit.org_id, &change.unit.unit_id)).or_default().push(change);
-        }
-        // The changes of one listing go in order; all listings, also those of one unit, at the same time.
-        let work = by_unit.iter().flat_map(|(unit, changes)| {
-            followers.of(unit.0, unit.1).iter().map(move |follower| request_all(syncing, follower, changes))
-        });
-        let work: Vec<_> = work.collect();
-        let judged: Vec<Vec<(usize, Verdict)>> = stream::iter(work).buffer_unordered(concurrent).collect().await;
-        for (index, verdict) in judged.into_iter().flatten().chain(not_kept) {
-            verdicts[index].include(verdict);
-        }
-        Ok(Self { verdicts, orgs, stages })
+    }
+
+    /// All of them come again.
+    pub(super) fn fail_stages(&mut self, error: &anyhow::Error) {
+        fail(&mut self.stages, error);
     }
 
     /// Ends each message's part of its trace, with what became of it.
@@ -90,6 +68,58 @@ impl Taken {
         }
         counts
     }
+}
+
+fn fail(stages: &mut Vec<Stage>, error: &anyhow::Error) {
+    for mut stage in stages.drain(..) {
+        stage.fail(format!("{error:#}"));
+    }
+}
+
+/// What becomes of each message, in order; with `stages` of their traces, which are there whatever goes wrong.
+async fn judge(
+    syncing: &Syncing,
+    incoming: Vec<Incoming>,
+    orgs: &[String],
+    stages: &mut Vec<Stage>,
+    concurrent: usize,
+) -> anyhow::Result<Vec<Verdict>> {
+    let mut messages = Vec::with_capacity(incoming.len());
+    for Incoming { unit, stage, correlation_id, source, .. } in incoming {
+        messages.push((unit, correlation_id, source, stage.traceparent()));
+        stages.push(stage);
+    }
+    let known = syncing.commands().journal().known_orgs(orgs.iter().cloned().collect()).await?;
+    let mut verdicts = Vec::with_capacity(messages.len());
+    let mut changes: Vec<Change> = Vec::new();
+    for (index, (unit, correlation_id, source, traceparent)) in messages.into_iter().enumerate() {
+        verdicts.push(match unit {
+            Err(problems) => Verdict::DeadLetter(problems),
+            Ok((unit, _)) if !known.contains(unit.org_id.as_str()) => unknown_org(&unit.org_id),
+            Ok((unit, snapshot)) => {
+                changes.push(Change { index, unit, snapshot, correlation_id, source, traceparent });
+                Verdict::Unlinked
+            }
+        });
+    }
+    // First the units, then the links: see `Journal::listings_of_units`.
+    let not_kept = keep(syncing, &changes).await?;
+    changes.retain(|change| !not_kept.contains_key(&change.index));
+    let followers = Followers::find(syncing, &changes, concurrent).await?;
+    let mut by_unit: HashMap<(&OrgId, &UnitId), Vec<&Change>> = HashMap::new();
+    for change in &changes {
+        by_unit.entry((&change.unit.org_id, &change.unit.unit_id)).or_default().push(change);
+    }
+    // The changes of one listing go in order; all listings, also those of one unit, at the same time.
+    let work = by_unit.iter().flat_map(|(unit, changes)| {
+        followers.of(unit.0, unit.1).iter().map(move |follower| request_all(syncing, follower, changes))
+    });
+    let work: Vec<_> = work.collect();
+    let judged: Vec<Vec<(usize, Verdict)>> = stream::iter(work).buffer_unordered(concurrent).collect().await;
+    for (index, verdict) in judged.into_iter().flatten().chain(not_kept) {
+        verdicts[index].include(verdict);
+    }
+    Ok(verdicts)
 }
 
 fn unknown_org(org: &OrgId) -> Verdict {

@@ -7,7 +7,7 @@ use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
 use adapters::nats::topology::StreamKind;
 use adapters::telemetry::{Kind, Stage, is_traced};
 use async_nats::HeaderMap;
-use domain::audit::audit_events;
+use domain::audit::{AuditEvent, audit_events};
 use domain::recorded::Position;
 use domain::text::traceparent;
 
@@ -22,6 +22,10 @@ pub(super) fn messages(
     previous: Position,
     stages: &mut Vec<Stage>,
 ) -> anyhow::Result<Vec<BatchMessage>> {
+    let audit = if kind == StreamKind::Audit { audit_of(event)? } else { Vec::new() };
+    if kind == StreamKind::Audit && audit.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, event.position.to_string());
     headers.insert(PREVIOUS_POSITION, previous.0.to_string());
@@ -40,10 +44,7 @@ pub(super) fn messages(
         let payload = serde_json::to_vec(event)?.into();
         return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(event), headers, payload }, &stub)?]);
     }
-    if event.aggregate_type != "ChannelListing" {
-        return Ok(Vec::new());
-    }
-    audit_events(&event.clone().into_recorded()?)
+    audit
         .into_iter()
         .map(|audit| {
             let mut headers = headers.clone();
@@ -56,6 +57,13 @@ pub(super) fn messages(
             fitting(nats, BatchMessage { subject: nats.prefix.audit(&audit), headers, payload }, &stub)
         })
         .collect()
+}
+
+fn audit_of(event: &StoredEvent) -> anyhow::Result<Vec<AuditEvent>> {
+    if event.aggregate_type != "ChannelListing" {
+        return Ok(Vec::new());
+    }
+    Ok(audit_events(&event.clone().into_recorded()?))
 }
 
 fn name(kind: StreamKind) -> &'static str {

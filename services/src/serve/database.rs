@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adapters::postgres::answers;
+use adapters::postgres::{Unasked, answers};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// Asks until `stop`.
 pub(super) async fn watch(pool: PgPool, stop: CancellationToken) {
-    let mut told: Option<(String, Instant)> = None;
+    let mut told: Option<(Unasked, Instant)> = None;
     while !stop.is_cancelled() {
         match answers(&pool, PATIENCE).await {
             Ok(()) => {
@@ -25,7 +25,7 @@ pub(super) async fn watch(pool: PgPool, stop: CancellationToken) {
                 }
             }
             Err(reason) if told.as_ref().is_none_or(|(last, at)| *last != reason || at.elapsed() > AGAIN) => {
-                tracing::error!(reason, "Postgres cannot be asked: all work waits for it");
+                tracing::error!(%reason, "Postgres cannot be asked: all work waits for it");
                 told = Some((reason, Instant::now()));
             }
             Err(_) => {}

@@ -116,8 +116,15 @@ impl LinkArgs {
 
     async fn link_one(&self, session: &Session, syncing: &Syncing, unit_id: UnitId, at_channel: AtChannel) -> Answer {
         let listing_id = ListingId::of(self.target, &unit_id);
-        let (by, mut stage) = session.asked("link a unit");
-        stage.set("distribution.listing.id", listing_id.to_string());
+        let (by, mut stage) = if self.all_units {
+            (session.asked_among_many(), None)
+        } else {
+            let (by, stage) = session.asked("link a unit");
+            (by, Some(stage))
+        };
+        if let Some(stage) = &mut stage {
+            stage.set("distribution.listing.id", listing_id.to_string());
+        }
         let (status, sync_requested, error) = match syncing.link(self.target, unit_id.clone(), at_channel, by).await {
             Ok(linked) => (Status::Linked, linked.sync_requested, None),
             Err(SyncError::Refused(ListingError::AlreadyLinked)) if self.all_units => {
