@@ -11,7 +11,7 @@ use domain::recorded::Position;
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::cli::span::span;
+use crate::cli::times::span;
 use crate::config::Connections;
 use crate::relay::StreamEnd;
 

@@ -12,7 +12,7 @@ use sqlx::{FromRow, PgPool};
 
 use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
-use crate::cli::span::{moment, optional_moment};
+use crate::cli::times::{moment, optional_moment};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 
 #[derive(Debug, Serialize)]
