@@ -51,7 +51,7 @@ WHERE r.scope NOT LIKE 'target:%' GROUP BY 1";
 
 const PROJECTIONS: &str = "SELECT name, position FROM projection_checkpoints";
 
-const BEHIND: &str = "
+const LAG: &str = "
 SELECT greatest((SELECT coalesce(max(position), 0) FROM events) - $1, 0),
     coalesce(extract(epoch FROM now() - (
         SELECT recorded_at FROM events WHERE position > $1 ORDER BY position LIMIT 1)), 0)::float8";
@@ -109,18 +109,18 @@ async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut
     let mut lags = BTreeMap::new();
     let checkpoints: Vec<(String, i64)> = sqlx::query_as(PROJECTIONS).fetch_all(pool).await?;
     for (name, position) in checkpoints {
-        lags.insert(name, behind(pool, position).await?);
+        lags.insert(name, lag(pool, position).await?);
     }
     let log = PgEventLog::new(pool.clone());
     if let Some(end) = streams.channels
         && let Some(tail) = end.position(&log).await?
     {
-        lags.insert("relay channels".to_owned(), behind(pool, tail.0).await?);
+        lags.insert("relay channels".to_owned(), lag(pool, tail.0).await?);
     }
     if let Some(end) = streams.audit
         && let Some(tail) = end.position(&log).await?
     {
-        lags.insert("relay audit".to_owned(), behind(pool, untold.before_first(tail.0).await?).await?);
+        lags.insert("relay audit".to_owned(), lag(pool, untold.before_first(tail.0).await?).await?);
     }
     shown.queues = queues.into_iter().map(|queue| (queue.class, (count(queue.depth), queue.age_s))).collect();
     shown.longest_queues = longest.into_iter().map(|(target, depth)| (target, count(depth))).collect();
@@ -130,7 +130,7 @@ async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut
     Ok(())
 }
 
-async fn behind(pool: &PgPool, position: i64) -> Result<(u64, f64), sqlx::Error> {
-    let (events, seconds): (i64, f64) = sqlx::query_as(BEHIND).bind(position).fetch_one(pool).await?;
+async fn lag(pool: &PgPool, position: i64) -> Result<(u64, f64), sqlx::Error> {
+    let (events, seconds): (i64, f64) = sqlx::query_as(LAG).bind(position).fetch_one(pool).await?;
     Ok((count(events), if events > 0 { seconds } else { 0.0 }))
 }
