@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::pools::Pools;
 use super::streams::Streams;
 use super::untold::Untold;
+use crate::views::queue::BEHIND_SINCE;
 
 /// Whom the figures are from.
 const POSTGRES: &str = "postgres";
@@ -23,14 +24,16 @@ const LOOK: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Targets by class, which is their health, or what holds them where they are not active.
-const QUEUES: &str = "
-WITH queued AS (
-    SELECT target_id, count(*) AS depth, min(coalesce(behind_since, requested_at)) AS oldest
-    FROM sync_queue GROUP BY target_id
-)
-SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, sum(q.depth)::bigint AS depth,
-    extract(epoch FROM greatest(now() - min(q.oldest), interval '0'))::float8 AS age_s
-FROM queued AS q JOIN channel_targets AS t USING (target_id) GROUP BY 1";
+fn queues_by_class() -> String {
+    format!(
+        "WITH queued AS (
+             SELECT target_id, count(*) AS depth, min({BEHIND_SINCE}) AS oldest FROM sync_queue AS q GROUP BY target_id
+         )
+         SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, sum(depth)::bigint AS depth,
+             extract(epoch FROM greatest(now() - min(oldest), interval '0'))::float8 AS age_s
+         FROM queued JOIN channel_targets AS t USING (target_id) GROUP BY 1"
+    )
+}
 
 const LONGEST: &str = "
 SELECT target_id::text, count(*) FROM sync_queue GROUP BY target_id ORDER BY count(*) DESC, target_id LIMIT $1";
@@ -102,7 +105,7 @@ fn count(number: i64) -> u64 {
 
 /// What Postgres says comes into `shown`, all of it or nothing. The relay is judged by the last tails that are known.
 async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut Gauges) -> anyhow::Result<()> {
-    let queues: Vec<Queue> = sqlx::query_as(QUEUES).fetch_all(pool).await?;
+    let queues: Vec<Queue> = sqlx::query_as(&queues_by_class()).fetch_all(pool).await?;
     let longest: Vec<(String, i64)> = sqlx::query_as(LONGEST).bind(MostTargets::NUMBER).fetch_all(pool).await?;
     let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
     let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(WINDOWS).fetch_all(pool).await?;
