@@ -2,7 +2,7 @@
 //!
 //! Invariant: at most n requests in any window. A slot is a row; it is taken under the lock of its lane (or of its
 //! scope, where several lanes share one), by the database's clock, and comes back a window after the answer.
-//! Invariant: one target never starves another. Work is claimed lane by lane, in one statement for all due lanes.
+//! Invariant: one target never starves another. Work is claimed lane by lane, in one round over all due lanes.
 //! Locks are taken in one order: lanes by target, then scopes by name, then slots by scope and number.
 
 mod check;

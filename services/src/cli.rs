@@ -22,10 +22,10 @@ mod output;
 mod projections;
 mod queue;
 mod secret;
-mod secrets;
+mod secret_warning;
 mod session;
-mod span;
 mod target;
+mod times;
 mod unit;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ mod audit;
 mod calls;
 mod dead_letters;
 mod difference;
-mod late;
+mod lag;
 mod layout;
 mod levels;
 mod listing;

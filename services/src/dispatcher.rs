@@ -6,16 +6,16 @@
 
 mod allocation;
 mod checks;
-mod errand;
 mod gate;
 mod granted;
-mod health;
 mod job;
 mod message;
 mod permit;
 mod record;
 mod round;
+mod single_slot;
 mod sync_slots;
+mod target_health;
 pub(crate) mod trace;
 pub mod visitor;
 mod waiting;
@@ -103,7 +103,7 @@ struct Shared {
     payloads: Arc<Payloads>,
     channels: Channels,
     options: DispatcherOptions,
-    failures: health::FailureCounts,
+    failures: target_health::FailureCounts,
 }
 
 /// The dispatcher role.
@@ -129,7 +129,8 @@ impl Dispatcher {
         channels: Channels,
         options: DispatcherOptions,
     ) -> Self {
-        let shared = Shared { commands, payloads, channels, options, failures: health::FailureCounts::default() };
+        let shared =
+            Shared { commands, payloads, channels, options, failures: target_health::FailureCounts::default() };
         Self { store: DispatchStore::new(pool, Uuid::now_v7()), nats, shared: Arc::new(shared) }
     }
 

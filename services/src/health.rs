@@ -1,6 +1,6 @@
 //! The role health: sees to it that every active target is checked now and then. It only asks; the dispatchers make the
-//! checks, inside the windows (`dispatcher/checks.rs`). It takes away old checks, calls of looks for drift and openings of circuits, too. One is active,
-//! others stand by.
+//! checks, inside the windows (`dispatcher/checks.rs`). It takes away old rows, too (`retention.rs`). One is active, others stand
+//! by.
 
 use std::time::Duration;
 
@@ -13,10 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::leading::{LeadingRole, lead_in_turn};
-use crate::views::{circuit, health};
-
-/// How often old ones are taken away.
-const SWEEP: Duration = Duration::from_secs(600);
+use crate::retention::{SWEEP, sweep};
 
 /// The health role.
 #[derive(Debug)]
@@ -55,9 +52,7 @@ impl LeadingRole for Scheduler {
             }
             if swept_at.is_none_or(|at| at.elapsed() > SWEEP) {
                 swept_at = Some(Instant::now());
-                self.store.forget_checks(health::KEPT_FOR).await?;
-                self.store.forget_drift_calls(health::KEPT_FOR).await?;
-                self.store.forget_openings(circuit::KNOWN_FOR).await?;
+                sweep(&self.store).await?;
             }
             tokio::select! {
                 () = stop.cancelled() => {}

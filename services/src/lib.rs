@@ -23,6 +23,7 @@ pub mod payloads;
 pub mod projector;
 pub mod relay;
 pub mod replay_point;
+mod retention;
 pub mod serve;
 pub mod stopping;
 pub mod syncing;

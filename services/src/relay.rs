@@ -7,6 +7,7 @@ mod headers;
 mod messages;
 mod stream_end;
 mod stream_writer;
+mod tail;
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 
 mod gauges;
 mod kept;
-mod levels;
+mod log_filter;
 mod logs;
 mod page;
 mod pools;
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use levels::{LogLevel, change_level, checked_level, level};
+pub use log_filter::{LogLevel, change_level, checked_level, level};
 pub use logs::{LogFormat, Logs, start};
 pub use pools::Pools;
 
@@ -45,7 +45,7 @@ pub async fn serve(
     }
     let telemetry = Arc::new(telemetry);
     tasks.spawn(logs.repeats.clone().watch(stop.clone()));
-    tasks.spawn(levels::follow(logs, pools.work.clone(), stop.clone()));
+    tasks.spawn(log_filter::follow(logs, pools.work.clone(), stop.clone()));
     if measured {
         tasks.spawn(gauges::watch(pools, nats.clone(), stop.clone()));
     }

@@ -3,7 +3,6 @@
 pub mod activity;
 pub mod attempts;
 pub mod audit;
-pub mod behind;
 pub mod circuit;
 pub mod explain;
 pub mod fleet;
@@ -16,6 +15,7 @@ pub mod moment;
 pub mod older_state;
 pub mod preview;
 pub mod queue;
+pub mod read_model_lag;
 pub mod requests;
 pub mod said;
 pub mod service_levels;

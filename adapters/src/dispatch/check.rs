@@ -219,12 +219,6 @@ impl DispatchStore {
         Ok(asked.rows_affected())
     }
 
-    /// Takes away what is known of circuits that closed longer ago than this.
-    pub async fn forget_openings(&self, age: Duration) -> Result<u64, sqlx::Error> {
-        let old = sqlx::query("DELETE FROM circuit_openings WHERE closed_at < now() - make_interval(secs => $1)");
-        old.bind(age.as_secs_f64()).execute(&self.pool).await.map(|done| done.rows_affected())
-    }
-
     /// Takes away checks that are older than this.
     pub async fn forget_checks(&self, age: Duration) -> Result<u64, sqlx::Error> {
         let old = sqlx::query("DELETE FROM health_checks WHERE at < now() - make_interval(secs => $1)");

@@ -8,6 +8,8 @@ use domain::ids::TargetId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::DispatchStore;
+
 /// Who asks for a check of a target that has failed.
 pub const BY_CIRCUIT: &str = "service:dispatcher";
 /// So many failures in a row open a circuit.
@@ -26,6 +28,14 @@ pub(super) fn wait(opened: &str, first: u8, longest: u8) -> String {
 /// What [`wait`] binds.
 pub(super) fn waits() -> (f64, f64) {
     (FIRST_WAIT.as_secs_f64(), LONGEST_WAIT.as_secs_f64())
+}
+
+impl DispatchStore {
+    /// Takes away what is known of circuits that closed longer ago than this.
+    pub async fn forget_openings(&self, age: Duration) -> Result<u64, sqlx::Error> {
+        let old = sqlx::query("DELETE FROM circuit_openings WHERE closed_at < now() - make_interval(secs => $1)");
+        old.bind(age.as_secs_f64()).execute(&self.pool).await.map(|done| done.rows_affected())
+    }
 }
 
 /// Pushes that ended: whether each failed without being refused. Answers close circuits, failures in a row open them.

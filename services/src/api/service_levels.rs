@@ -25,8 +25,8 @@ async fn list(State(api): State<Api>, by: By) -> Result<Json<ServiceLevels>, Pro
 /// Those of a caller's organisation and accounts.
 pub(crate) async fn levels_of(api: &Api, by: &By) -> Result<ServiceLevels, sqlx::Error> {
     // Before the reader has its connection: nobody waits for one with another in hand.
-    let far_behind_since = service_levels::far_behind_since(api.pool()).await?;
+    let far_lag_since = service_levels::far_lag_since(api.pool()).await?;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let accounts = account_filter(&by.caller);
-    service_levels::read(&mut reader, far_behind_since, Some(&by.caller.org_id), accounts.as_deref()).await
+    service_levels::read(&mut reader, far_lag_since, Some(&by.caller.org_id), accounts.as_deref()).await
 }

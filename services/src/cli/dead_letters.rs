@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::failure::{Failure, message};
 use super::output::{Cell, note, text};
 use super::session::Session;
-use super::span::{moment, optional_moment};
+use super::times::{moment, optional_moment};
 use crate::dead_letters::{Decision, DecisionError, decide, decided};
 
 #[derive(Debug, Subcommand)]

@@ -18,9 +18,8 @@ pub(super) struct LevelsArgs {
 impl LevelsArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
-        let far_behind_since = service_levels::far_behind_since(&pool).await?;
-        let levels =
-            service_levels::read(&mut *pool.acquire().await?, far_behind_since, self.org.as_ref(), None).await?;
+        let far_lag_since = service_levels::far_lag_since(&pool).await?;
+        let levels = service_levels::read(&mut *pool.acquire().await?, far_lag_since, self.org.as_ref(), None).await?;
         if session.out.is_json() {
             session.out.json(&levels)?;
         } else {

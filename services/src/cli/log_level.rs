@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::session::Session;
-use super::span::moment;
+use super::times::moment;
 use crate::telemetry::{change_level, checked_level, level};
 
 #[derive(Debug, Args)]

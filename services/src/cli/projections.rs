@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use super::failure::Failure;
 use super::output::{Cell, state, text};
 use super::session::Session;
-use super::span::since;
+use super::times::since;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProjectionsCommand {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::lag::note_lag;
 use super::output::{Cell, optional, state, text};
 use super::session::Session;
-use super::span::{moment, since, span};
+use super::times::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
 use crate::views::queue::{BEHIND_SINCE, BY_ROW, FREE, HELD, PAUSED, WAITING, channel_pauses, status};
 

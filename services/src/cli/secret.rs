@@ -14,7 +14,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::output::{note, optional, text};
 use super::session::Session;
-use super::span::moment;
+use super::times::moment;
 use crate::config::SecretsOptions;
 use crate::credentials;
 

@@ -9,12 +9,12 @@ use chrono::{DateTime, Utc};
 use domain::access::{CredentialKind, Permission};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{assets, late};
+use super::{assets, lag};
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::identity::session_cookie;
 use crate::api::problem::Problem;
-use crate::views::behind;
+use crate::views::read_model_lag;
 
 /// Scripts and styles come from here and nowhere else.
 const POLICY: &str =
@@ -46,7 +46,7 @@ pub(super) struct Viewer {
     pub by: By,
     csrf: Option<String>,
     /// Since when the read models do not show all.
-    behind: Option<DateTime<Utc>>,
+    lag_since: Option<DateTime<Utc>>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Viewer
@@ -59,15 +59,15 @@ where
         let session = by.caller.credential == CredentialKind::Session;
         let csrf = session_cookie(&parts.headers).filter(|_| session).map(|cookie| csrf_token(&cookie));
         let shows = parts.method == Method::GET;
-        let behind = if shows { behind::since(Api::from_ref(state).pool()).await? } else { None };
-        Ok(Self { by, csrf, behind })
+        let lag_since = if shows { read_model_lag::since(Api::from_ref(state).pool()).await? } else { None };
+        Ok(Self { by, csrf, lag_since })
     }
 }
 
 impl Viewer {
     /// Whoever looks at a live part: its forms have a place for the token, which the script fills with that of the session.
     pub(super) fn shared(by: By) -> Self {
-        Self { by, csrf: Some(String::new()), behind: None }
+        Self { by, csrf: Some(String::new()), lag_since: None }
     }
 
     /// Whether the viewer may do this. What one may not do is not offered.
@@ -135,8 +135,8 @@ impl Page<'_> {
                 }
             }
         };
-        let late = late::part(viewer.behind).alone();
-        let main = html! { main #main tabindex="-1" data-live=[self.topic.as_deref()] { (late) (self.body) } };
+        let lag = lag::part(viewer.lag_since).alone();
+        let main = html! { main #main tabindex="-1" data-live=[self.topic.as_deref()] { (lag) (self.body) } };
         answer(&document(self.title, &html! { (top) (main) }))
     }
 }

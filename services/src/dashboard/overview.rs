@@ -22,6 +22,7 @@ use crate::api::reader::Reader;
 use crate::views::activity::Activity;
 use crate::views::circuit::OpenCircuit;
 use crate::views::fleet;
+use crate::views::queue::BEHIND_SINCE;
 use crate::views::said::said;
 use crate::views::service_levels::ServiceLevels;
 
@@ -112,14 +113,13 @@ impl QueueDepth {
 
 /// Counted up to a bound: how many more there are than that makes no difference to anybody. Those that are due first are
 /// counted, so that the oldest is among them unless it was put off, or is due anew by a later change.
-const QUEUE: &str = "
-SELECT count(*) AS count, min(behind_since) AS oldest
-FROM (
-    SELECT coalesce(behind_since, requested_at) AS behind_since FROM sync_queue WHERE org_id = $1 ORDER BY due_at LIMIT $2
-) AS q";
-
 async fn queue(reader: &mut PgConnection, by: &By) -> Result<QueueDepth, sqlx::Error> {
-    sqlx::query_as(QUEUE).bind(by.caller.org_id.as_str()).bind(COUNTED).fetch_one(reader).await
+    let statement = format!(
+        "SELECT count(*) AS count, min(behind_since) AS oldest FROM (
+             SELECT {BEHIND_SINCE} AS behind_since FROM sync_queue AS q WHERE org_id = $1 ORDER BY due_at LIMIT $2
+         ) AS counted"
+    );
+    sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(COUNTED).fetch_one(reader).await
 }
 
 fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], levels: &ServiceLevels) -> Markup {

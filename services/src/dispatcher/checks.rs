@@ -22,7 +22,7 @@ use super::granted::Granted;
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
 use super::trace::{CheckTrace, count};
-use super::{START_GRACE, Shared, errand, health};
+use super::{START_GRACE, Shared, single_slot, target_health};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -113,7 +113,7 @@ async fn made(
     count(&report.calls, target);
     trace.tell(target, &report);
     let failures = store.note_check(due.target_id, report.class).await?;
-    health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;
+    target_health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;
     log(target, &report);
     store.finish_check(due, target, &report).await
 }
@@ -142,7 +142,7 @@ impl CheckSlots<'_> {
     async fn take(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
         let options = &self.shared.options;
         let round = self.store.open_check(self.target.target_id).await?;
-        errand::slot(round, urgency, &options.egress, options.call_timeout).await
+        single_slot::take(round, urgency, &options.egress, options.call_timeout).await
     }
 }
 

@@ -15,9 +15,9 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::errand;
 use super::granted::Granted;
 use super::permit::{SlotEnd, permit};
+use super::single_slot;
 use crate::commands::Commands;
 
 /// Between two looks for a slot.
@@ -32,7 +32,7 @@ pub struct Egress {
     pub call_timeout: Duration,
 }
 
-/// One errand at a target: takes slots until its time is over.
+/// One visit to a target: takes slots until its time is over.
 pub struct Visitor<'a> {
     store: DispatchStore,
     commands: &'a Commands,
@@ -46,7 +46,7 @@ pub struct Visitor<'a> {
 }
 
 impl<'a> Visitor<'a> {
-    /// An errand that waits for its slots for so long in all.
+    /// A visit that waits for its slots for so long in all.
     pub fn new(
         pool: PgPool,
         commands: &'a Commands,
@@ -94,7 +94,7 @@ impl<'a> Visitor<'a> {
             self.ensure_limits(version).await?;
             return Ok(None);
         }
-        errand::slot(round, urgency, &self.egress.name, self.egress.call_timeout).await
+        single_slot::take(round, urgency, &self.egress.name, self.egress.call_timeout).await
     }
 
     async fn ensure_limits(&self, version: i64) -> Result<(), sqlx::Error> {

@@ -20,7 +20,7 @@ use super::permit::SlotEnd;
 use super::record::{log, log_cut, record, sync_report};
 use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
-use super::{Shared, health};
+use super::{Shared, target_health};
 use crate::payloads::PayloadError;
 use crate::stopping::Stopping;
 
@@ -96,10 +96,10 @@ async fn work_on(
     if let Some(report) = &ended {
         log(job, report);
         tokio::select! {
-            () = health::report(shared, &job.target, &job.metadata, report) => {}
+            () = target_health::report(shared, &job.target, &job.metadata, report) => {}
             () = stopping.in_vain.cancelled() => {}
         }
-        if let Some(failed) = health::failed(report) {
+        if let Some(failed) = target_health::failed(report) {
             let _ = gate.send(Message::Ended(job.target.target_id, failed));
         }
     }

@@ -75,7 +75,7 @@ pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
                     tracing::info!(asked, "syncs were asked for that nobody had asked for");
                 }
             }
-            Ok(None) => tracing::debug!("the read model of listings is late: no look for those behind their units"),
+            Ok(None) => tracing::debug!("the read model of listings lags: no look for those behind their units"),
             Err(error) => tracing::warn!(%error, "failed to look for listings that are behind their units"),
         }
         tokio::select! {
@@ -85,7 +85,7 @@ pub(super) async fn run(syncing: &Syncing, stop: &CancellationToken) {
     }
 }
 
-/// Gives how many syncs were asked for; `None` where the read model is late. Without `since` it is a look at all listings.
+/// Gives how many syncs were asked for; `None` where the read model lags. Without `since` it is a look at all listings.
 async fn look(
     syncing: &Syncing,
     since: Option<DateTime<Utc>>,

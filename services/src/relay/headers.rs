@@ -1,4 +1,4 @@
-//! What the relay says in the headers of its messages, and how the last one says where to go on.
+//! What the relay says in the headers of its messages.
 
 use async_nats::HeaderMap;
 use domain::recorded::Position;
@@ -24,23 +24,4 @@ pub fn position_header(headers: Option<&HeaderMap>, name: &str) -> Option<Positi
 pub fn event_id(headers: &HeaderMap) -> Option<Uuid> {
     let id = headers.get(EVENT_ID).or_else(|| headers.get("ce-id"))?.as_str();
     id.split(':').next()?.parse().ok()
-}
-
-/// Where a stream ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tail {
-    /// Everything up to here is in the stream.
-    pub position: Position,
-    /// Of the event at this position so many messages are out, and more have to follow.
-    pub begun: Option<(Position, usize)>,
-}
-
-impl Tail {
-    /// By the headers of the last message; `None` for a message that is not the relay's.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let position = position_header(Some(headers), POSITION)?;
-        let Some(out) = headers.get(CONTINUES) else { return Some(Self { position, begun: None }) };
-        let previous = position_header(Some(headers), PREVIOUS_POSITION)?;
-        Some(Self { position: previous, begun: Some((position, out.as_str().parse().ok()?)) })
-    }
 }

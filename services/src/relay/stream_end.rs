@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
-use adapters::event_store::{PgEventLog, StoredEvent};
+use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
-use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind, Stream};
 use domain::recorded::Position;
 use futures::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
-use super::headers::{EVENT_ID, POSITION, SOURCE, event_id, position_header};
+use super::tail::{COPIES, backwards, told_event};
 
 /// Messages that are looked at for one of ours, from the last one on.
 const NEAR: usize = 100;
-/// So many of ours are looked at: positions grow, so where one before the last is further on, the last is a copy of an old one.
-pub(super) const COPIES: usize = 10;
 
 /// The end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,28 +55,4 @@ impl StreamEnd {
             Self::Empty { kept } => log.before_age(kept.as_secs_f64()).await.map(Some),
         }
     }
-}
-
-/// What a stream has, from its last place back to the one that is so many further; a place may be empty.
-pub(super) fn backwards(
-    stream: &Stream,
-    places: usize,
-) -> impl futures::Stream<Item = Result<StreamMessage, RawMessageError>> {
-    let state = &stream.cached_info().state;
-    let places = futures::stream::iter((state.first_sequence..=state.last_sequence).rev().take(places));
-    places.then(|sequence| stream.get_raw_message(sequence)).filter_map(async |read| match read {
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => None,
-        read => Some(read),
-    })
-}
-
-/// Which event a message of ours is, or tells of; `None` for one of somebody else. A position alone may be anybody's.
-pub(super) fn told_event(message: &StreamMessage) -> Option<(Position, Uuid)> {
-    let position = position_header(Some(&message.headers), POSITION)?;
-    // Builds of before named the event in the body alone.
-    let in_body = || serde_json::from_slice::<StoredEvent>(&message.payload).ok().map(|event| event.event_id);
-    // Others have ids like ours: a position that such a one names must not move the journal's.
-    let source = message.headers.get("ce-source").map(async_nats::HeaderValue::as_str);
-    let is_ours = message.headers.get(EVENT_ID).is_some() || source == Some(SOURCE);
-    Some((position, event_id(&message.headers).filter(|_| is_ours).or_else(in_body)?))
 }

@@ -1,25 +1,20 @@
-//! One stream that the relay writes: where its tail is, and how events become its messages.
+//! One stream that the relay writes: from its tail on, in batches, behind the fence on its last sequence.
 
 use adapters::event_store::{PgEventLog, StoredEvent};
 use adapters::nats::Nats;
 use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
-use async_nats::jetstream::stream::Stream;
 use domain::recorded::Position;
-use futures::TryStreamExt as _;
-use uuid::Uuid;
 
 use super::Chunk;
-use super::headers::{CONTINUES, Tail};
+use super::headers::CONTINUES;
 use super::messages::messages;
-use super::stream_end::{COPIES, backwards, told_event};
+use super::tail::{Tail, find_tail};
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// So many messages go one after the other: for a batch the server opens files of its own first, which takes it longer.
 const FEW: usize = 4;
-/// How far back a last message of ours is looked for. Behind so many foreign ones the retention is published again.
-const FURTHEST_BACK: usize = 10_000;
 
 pub(super) struct StreamWriter<'a> {
     nats: &'a Nats,
@@ -142,73 +137,6 @@ impl<'a> StreamWriter<'a> {
             }
         }
         self.position = up_to;
-        Ok(())
-    }
-}
-
-/// What the last message of ours says whose event the journal has. Messages behind it are passed over: foreign ones, which
-/// are no reason to begin anew, those of events that the journal has lost, and copies of older ones.
-async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Result<Option<Tail>> {
-    if stream.cached_info().state.messages == 0 {
-        return Ok(None);
-    }
-    let mut lost = Lost::default();
-    let (mut seen, mut found) = (1, None::<Tail>);
-    let mut messages = std::pin::pin!(backwards(stream, FURTHEST_BACK));
-    // A tail that cannot be read now is no empty stream: its whole retention would be published again.
-    while let Some(message) = messages.try_next().await? {
-        let Some((tail, (position, event_id))) = Tail::of(&message.headers).zip(told_event(&message)) else {
-            let sequence = message.sequence;
-            tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
-            continue;
-        };
-        let Some(newest) = found else {
-            found = lost.is_in(log, position, event_id).await?.then_some(tail);
-            continue;
-        };
-        if tail.position > newest.position && log.has(position, event_id).await? {
-            found = Some(tail);
-        }
-        seen += 1;
-        if seen == COPIES {
-            break;
-        }
-    }
-    lost.leave_behind(log, &stream.cached_info().config.name).await?;
-    Ok(found)
-}
-
-/// Messages of events that the journal does not have: it was put back to an earlier state.
-#[derive(Debug, Default)]
-struct Lost {
-    messages: usize,
-    up_to: Position,
-}
-
-impl Lost {
-    /// Whether the journal has an event of which a message of ours tells; remembers it if not.
-    async fn is_in(&mut self, log: &PgEventLog, position: Position, event_id: Uuid) -> anyhow::Result<bool> {
-        let there = log.has(position, event_id).await?;
-        if !there {
-            self.messages += 1;
-            self.up_to = self.up_to.max(position);
-        }
-        Ok(there)
-    }
-
-    /// Their positions are not given to other events: whoever reads the stream drops what is not beyond what it has seen.
-    async fn leave_behind(&self, log: &PgEventLog, stream: &str) -> anyhow::Result<()> {
-        if self.messages > 0 {
-            log.skip_to(self.up_to).await?;
-            let (messages, up_to) = (self.messages, self.up_to.0);
-            tracing::warn!(
-                stream,
-                messages,
-                up_to,
-                "the stream has events that the journal lost: it was put back to an earlier state. They stay, and what is new \
-                 follows beyond them; `distribution unit reread` takes the unit changes of that time in again"
-            );
-        }
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::pools::Pools;
 use super::streams::Streams;
 use super::untold::Untold;
+use crate::views::queue::BEHIND_SINCE;
 
 /// Whom the figures are from.
 const POSTGRES: &str = "postgres";
@@ -23,14 +24,16 @@ const LOOK: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Targets by class, which is their health, or what holds them where they are not active.
-const QUEUES: &str = "
-WITH queued AS (
-    SELECT target_id, count(*) AS depth, min(coalesce(behind_since, requested_at)) AS oldest
-    FROM sync_queue GROUP BY target_id
-)
-SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, sum(q.depth)::bigint AS depth,
-    extract(epoch FROM greatest(now() - min(q.oldest), interval '0'))::float8 AS age_s
-FROM queued AS q JOIN channel_targets AS t USING (target_id) GROUP BY 1";
+fn queues_by_class() -> String {
+    format!(
+        "WITH queued AS (
+             SELECT target_id, count(*) AS depth, min({BEHIND_SINCE}) AS oldest FROM sync_queue AS q GROUP BY target_id
+         )
+         SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, sum(depth)::bigint AS depth,
+             extract(epoch FROM greatest(now() - min(oldest), interval '0'))::float8 AS age_s
+         FROM queued JOIN channel_targets AS t USING (target_id) GROUP BY 1"
+    )
+}
 
 const LONGEST: &str = "
 SELECT target_id::text, count(*) FROM sync_queue GROUP BY target_id ORDER BY count(*) DESC, target_id LIMIT $1";
@@ -51,7 +54,7 @@ WHERE r.scope NOT LIKE 'target:%' GROUP BY 1";
 
 const PROJECTIONS: &str = "SELECT name, position FROM projection_checkpoints";
 
-const BEHIND: &str = "
+const LAG: &str = "
 SELECT greatest((SELECT coalesce(max(position), 0) FROM events) - $1, 0),
     coalesce(extract(epoch FROM now() - (
         SELECT recorded_at FROM events WHERE position > $1 ORDER BY position LIMIT 1)), 0)::float8";
@@ -102,25 +105,25 @@ fn count(number: i64) -> u64 {
 
 /// What Postgres says comes into `shown`, all of it or nothing. The relay is judged by the last tails that are known.
 async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut Gauges) -> anyhow::Result<()> {
-    let queues: Vec<Queue> = sqlx::query_as(QUEUES).fetch_all(pool).await?;
+    let queues: Vec<Queue> = sqlx::query_as(&queues_by_class()).fetch_all(pool).await?;
     let longest: Vec<(String, i64)> = sqlx::query_as(LONGEST).bind(MostTargets::NUMBER).fetch_all(pool).await?;
     let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
     let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(WINDOWS).fetch_all(pool).await?;
     let mut lags = BTreeMap::new();
     let checkpoints: Vec<(String, i64)> = sqlx::query_as(PROJECTIONS).fetch_all(pool).await?;
     for (name, position) in checkpoints {
-        lags.insert(name, behind(pool, position).await?);
+        lags.insert(name, lag(pool, position).await?);
     }
     let log = PgEventLog::new(pool.clone());
     if let Some(end) = streams.channels
         && let Some(tail) = end.position(&log).await?
     {
-        lags.insert("relay channels".to_owned(), behind(pool, tail.0).await?);
+        lags.insert("relay channels".to_owned(), lag(pool, tail.0).await?);
     }
     if let Some(end) = streams.audit
         && let Some(tail) = end.position(&log).await?
     {
-        lags.insert("relay audit".to_owned(), behind(pool, untold.before_first(tail.0).await?).await?);
+        lags.insert("relay audit".to_owned(), lag(pool, untold.before_first(tail.0).await?).await?);
     }
     shown.queues = queues.into_iter().map(|queue| (queue.class, (count(queue.depth), queue.age_s))).collect();
     shown.longest_queues = longest.into_iter().map(|(target, depth)| (target, count(depth))).collect();
@@ -130,7 +133,7 @@ async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut
     Ok(())
 }
 
-async fn behind(pool: &PgPool, position: i64) -> Result<(u64, f64), sqlx::Error> {
-    let (events, seconds): (i64, f64) = sqlx::query_as(BEHIND).bind(position).fetch_one(pool).await?;
+async fn lag(pool: &PgPool, position: i64) -> Result<(u64, f64), sqlx::Error> {
+    let (events, seconds): (i64, f64) = sqlx::query_as(LAG).bind(position).fetch_one(pool).await?;
     Ok((count(events), if events > 0 { seconds } else { 0.0 }))
 }

@@ -28,11 +28,11 @@ use uuid::Uuid;
 
 use crate::commands::CommandError;
 use crate::syncing::Syncing;
-use crate::views::behind;
 use crate::views::history::NoHistory;
 use crate::views::holds;
 use crate::views::listings::TARGET_DELETED;
 use crate::views::older_state::OlderState;
+use crate::views::read_model_lag;
 use history::{History, SyncStory};
 use now::Waiting;
 
@@ -175,8 +175,8 @@ pub async fn tell(
         }
         _ => Vec::new(),
     };
-    let late = if is_unseen(&history, waiting.as_ref()) { behind::since(pool).await? } else { None };
-    let next = next::next(&history, &target, &holds, waiting.as_ref(), late);
+    let lag_since = if is_unseen(&history, waiting.as_ref()) { read_model_lag::since(pool).await? } else { None };
+    let next = next::next(&history, &target, &holds, waiting.as_ref(), lag_since);
     let older_state = older_state(&history, &target);
     let listing = about(id, &history, &target)?;
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();

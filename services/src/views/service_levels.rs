@@ -8,8 +8,8 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::activity::{self, Activity, Span};
-use super::behind;
 use super::queue::BEHIND_SINCE;
+use super::read_model_lag;
 
 /// What a level is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -130,11 +130,11 @@ impl ServiceLevels {
     }
 }
 
-/// Computes them, of one organisation or of all, and of some accounts or of all. `far_behind_since` is [`far_behind_since`]'s: a
+/// Computes them, of one organisation or of all, and of some accounts or of all. `far_lag_since` is [`far_lag_since`]'s: a
 /// connection that sees one organisation cannot tell whether an event of it is among very many that are not shown.
 pub async fn read(
     connection: &mut PgConnection,
-    far_behind_since: Option<DateTime<Utc>>,
+    far_lag_since: Option<DateTime<Utc>>,
     org: Option<&OrgId>,
     accounts: Option<&[String]>,
 ) -> Result<ServiceLevels, sqlx::Error> {
@@ -155,7 +155,7 @@ pub async fn read(
         .bind(hour.finished.max(OVERDUE))
         .fetch_one(&mut *connection)
         .await?;
-    let far_s = far_behind_since.map(|since| seconds(at - since));
+    let far_s = far_lag_since.map(|since| seconds(at - since));
     // What the next event would meet.
     let unseen_s = further.unseen_s.into_iter().chain(far_s).reduce(f64::max);
     let levels = vec![
@@ -169,9 +169,9 @@ pub async fn read(
     Ok(ServiceLevels { at, levels })
 }
 
-/// Since when the read models are further behind than [`read`] looks for events that they do not show.
-pub async fn far_behind_since(pool: &PgPool) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    behind::far_since(pool, NEWEST).await
+/// Since when the read models lag by more events than [`read`] looks for that they do not show.
+pub async fn far_lag_since(pool: &PgPool) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    read_model_lag::far_since(pool, NEWEST).await
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of some days")]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Out, optional, state, text};
 use crate::cli::session::Session;
-use crate::cli::span::{moment, optional_moment};
+use crate::cli::times::{moment, optional_moment};
 use crate::views::audit::{CALLS, COLUMNS, Call, Sync};
 
 #[derive(Debug, Args)]

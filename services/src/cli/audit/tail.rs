@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use crate::cli::output::Out;
 use crate::cli::session::Session;
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 use crate::views::audit::{COLUMNS, Sync};
 
 #[derive(Debug, Args)]

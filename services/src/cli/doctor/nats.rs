@@ -11,7 +11,7 @@ use domain::recorded::Position;
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::cli::span::span;
+use crate::cli::times::span;
 use crate::config::Connections;
 use crate::relay::StreamEnd;
 
@@ -141,7 +141,7 @@ pub(super) async fn check_relay(pool: &PgPool, nats: &Nats, report: &mut Report)
     check_lag(pool, "relay", position, advice, report).await
 }
 
-const BEHIND: &str = "SELECT count(*), min(recorded_at) FROM events WHERE position > $1";
+const LAG: &str = "SELECT count(*), min(recorded_at) FROM events WHERE position > $1";
 
 /// Judges a reader of the journal by the age of the first event that it has not read.
 pub(super) async fn check_lag(
@@ -151,7 +151,7 @@ pub(super) async fn check_lag(
     advice: &str,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (behind, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(BEHIND).bind(reached.0).fetch_one(pool).await?;
+    let (behind, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(LAG).bind(reached.0).fetch_one(pool).await?;
     let seconds = oldest.map_or(0, |oldest| (Utc::now() - oldest).num_seconds());
     let detail = format!("{} behind, the oldest for {}", counted(behind, "event"), span(seconds));
     match seconds {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::nats::check_lag;
 use super::report::Report;
 use crate::cli::projections::runner;
-use crate::cli::span::{moment, span};
+use crate::cli::times::{moment, span};
 use crate::views::queue::{PAUSED, channel_pauses};
 
 #[derive(FromRow)]

@@ -9,7 +9,7 @@ use super::grant::{GrantArgs, subject};
 use super::refuse_beside;
 use crate::cli::output::note;
 use crate::cli::session::Session;
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 use crate::config::ProviderOptions;
 
 #[derive(Debug, Args)]

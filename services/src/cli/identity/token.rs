@@ -13,7 +13,7 @@ use super::grant::{GrantArgs, subject};
 use super::refuse_beside;
 use crate::cli::output::note;
 use crate::cli::session::Session;
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 use crate::config::{ProviderOptions, SecretsOptions};
 
 #[derive(Debug, Args)]

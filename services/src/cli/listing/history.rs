@@ -11,7 +11,7 @@ use domain::recorded::ChannelEvent;
 use super::summary::summary;
 use crate::cli::output::{Cell, text};
 use crate::cli::session::Session;
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 
 #[derive(Debug, Args)]
 #[command(after_help = "With --output json each event comes whole, payload and metadata, as on stream CHANNELS.")]

@@ -12,8 +12,9 @@ use sqlx::{FromRow, PgPool};
 
 use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
-use crate::cli::span::{moment, optional_moment};
+use crate::cli::times::{moment, optional_moment};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
+use crate::views::queue::BEHIND_SINCE;
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -37,10 +38,6 @@ struct Queued {
     due_at: DateTime<Utc>,
 }
 
-const QUEUED: &str = "
-SELECT tries, requested_at, coalesce(behind_since, requested_at) AS behind_since, due_at
-FROM sync_queue WHERE listing_id = $1";
-
 async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result<Shown> {
     let syncing = session.syncing(pool);
     let listing = syncing.commands().load_listing(id).await?;
@@ -50,13 +47,16 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
     let live = target.live().is_ok();
     let one = format!("SELECT * FROM ({LISTINGS}) AS l WHERE listing_id = $1");
     let row: Option<Listing> = sqlx::query_as(&one).bind(id.0).fetch_optional(pool).await?;
+    let queued = format!(
+        "SELECT tries, requested_at, {BEHIND_SINCE} AS behind_since, due_at FROM sync_queue AS q WHERE listing_id = $1"
+    );
     Ok(Shown {
         listing: merged(row.as_ref(), &listing, link, target.target()),
         last_revision: listing.last_revision(),
         creation: listing.creation(),
         pending: listing.pending().filter(|_| live).cloned(),
         needs: if live { listing.needs() } else { Vec::new() },
-        queue: sqlx::query_as(QUEUED).bind(id.0).fetch_optional(pool).await?,
+        queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
 }
 

@@ -3,7 +3,7 @@
 use domain::counted::counted;
 use domain::listing::{Cause, ListingEvent, SyncAttempt, SyncRequest};
 
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 
 pub(super) fn summary(event: &ListingEvent) -> String {
     match event {

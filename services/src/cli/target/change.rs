@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::arguments::{self, LimitOrNone};
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
-use crate::cli::secrets;
+use crate::cli::secret_warning;
 use crate::cli::session::{Session, known_target};
 use crate::config::{ChannelReach, SecretsOptions};
 use crate::credentials::{self, Forgotten};
@@ -110,7 +110,7 @@ impl RotateArgs {
         let did = format!("using {credential}");
         let command = TargetCommand::RotateCredential { credential: credential.clone() };
         change_target(session, self.target_id, command, &did).await?;
-        secrets::warn(&self.secrets, &credential).await;
+        secret_warning::warn(&self.secrets, &credential).await;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::failure::Failure;
 use crate::cli::session::{Session, known_target};
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 use crate::views::health::check_now;
 
 #[derive(Debug, Args)]

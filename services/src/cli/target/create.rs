@@ -8,7 +8,7 @@ use domain::window::RateLimit;
 use uuid::Uuid;
 
 use crate::cli::arguments;
-use crate::cli::secrets;
+use crate::cli::secret_warning;
 use crate::cli::session::Session;
 use crate::config::{ChannelReach, SecretsOptions};
 
@@ -74,7 +74,7 @@ impl CreateArgs {
         let pool = session.postgres().await?;
         let syncing = session.syncing(&pool);
         syncing.commands().target(target_id, TargetCommand::Create(new), &metadata).await?;
-        secrets::warn(&self.secrets, &credential).await;
+        secret_warning::warn(&self.secrets, &credential).await;
         if !session.out.is_json() {
             return session.out.line(&target_id.to_string());
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::{Session, known_target};
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 use crate::views::circuit;
 use crate::views::health::{self, HealthChange, HealthCheck};
 

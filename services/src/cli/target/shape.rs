@@ -9,6 +9,7 @@ use sqlx::{FromRow, PgPool};
 
 use crate::cli::session::known_target;
 use crate::commands::Commands;
+use crate::views::queue::BEHIND_SINCE;
 
 /// Loads under way at the same time; the journal reads them together.
 const AT_ONCE: usize = 64;
@@ -56,32 +57,35 @@ pub(super) struct Queue {
     pub(super) behind_since: Option<DateTime<Utc>>,
 }
 
-const KNOWN: &str = "
-SELECT t.lifecycle_reason, t.created_by, t.created_at, t.updated_at, l.active, l.paused, l.target_deleted, l.unlinked,
-    q.waiting, q.due, q.under_way, q.oldest_requested_at, q.behind_since
-FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (target_id, place)
-LEFT JOIN channel_targets AS t ON t.target_id = wanted.target_id
-CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE state = 'active' AND t.lifecycle IS DISTINCT FROM 'deleted') AS active,
-        count(*) FILTER (WHERE state = 'paused' AND t.lifecycle IS DISTINCT FROM 'deleted') AS paused,
-        count(*) FILTER (WHERE state <> 'unlinked' AND t.lifecycle = 'deleted') AS target_deleted,
-        count(*) FILTER (WHERE state = 'unlinked') AS unlinked
-    FROM channel_listings WHERE target_id = wanted.target_id
-) AS l
-CROSS JOIN LATERAL (
-    SELECT count(*) AS waiting, count(*) FILTER (WHERE s.due_at <= now()) AS due,
-        count(d.listing_id) AS under_way, min(s.requested_at) AS oldest_requested_at,
-        min(coalesce(s.behind_since, s.requested_at)) AS behind_since
-    FROM sync_queue AS s
-    LEFT JOIN dispatch_leases AS d ON d.listing_id = s.listing_id AND NOT d.done AND d.lease_until > now()
-    WHERE s.target_id = wanted.target_id
-) AS q
-ORDER BY wanted.place";
+fn known() -> String {
+    format!(
+        "SELECT t.lifecycle_reason, t.created_by, t.created_at, t.updated_at, l.active, l.paused, l.target_deleted,
+             l.unlinked, w.waiting, w.due, w.under_way, w.oldest_requested_at, w.behind_since
+         FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (target_id, place)
+         LEFT JOIN channel_targets AS t ON t.target_id = wanted.target_id
+         CROSS JOIN LATERAL (
+             SELECT count(*) FILTER (WHERE state = 'active' AND t.lifecycle IS DISTINCT FROM 'deleted') AS active,
+                 count(*) FILTER (WHERE state = 'paused' AND t.lifecycle IS DISTINCT FROM 'deleted') AS paused,
+                 count(*) FILTER (WHERE state <> 'unlinked' AND t.lifecycle = 'deleted') AS target_deleted,
+                 count(*) FILTER (WHERE state = 'unlinked') AS unlinked
+             FROM channel_listings WHERE target_id = wanted.target_id
+         ) AS l
+         CROSS JOIN LATERAL (
+             SELECT count(*) AS waiting, count(*) FILTER (WHERE q.due_at <= now()) AS due,
+                 count(d.listing_id) AS under_way, min(q.requested_at) AS oldest_requested_at,
+                 min({BEHIND_SINCE}) AS behind_since
+             FROM sync_queue AS q
+             LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
+             WHERE q.target_id = wanted.target_id
+         ) AS w
+         ORDER BY wanted.place"
+    )
+}
 
 /// The targets in the order in which they are asked for; one that is not there is an error.
 pub(super) async fn look(pool: &PgPool, commands: &Commands, ids: &[TargetId]) -> anyhow::Result<Vec<KnownTarget>> {
     let uuids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    let known: Vec<Known> = sqlx::query_as(KNOWN).bind(&uuids).fetch_all(pool).await?;
+    let known: Vec<Known> = sqlx::query_as(&known()).bind(&uuids).fetch_all(pool).await?;
     let targets: Vec<Target> =
         futures::stream::iter(ids).map(|id| known_target(commands, *id)).buffered(AT_ONCE).try_collect().await?;
     let with_known = targets.into_iter().zip(known);

@@ -9,7 +9,7 @@ use super::health::last;
 use super::shape::{KnownTarget, Listings, look};
 use crate::cli::output::{Cell, Out, optional, text, words};
 use crate::cli::session::Session;
-use crate::cli::span::{moment, optional_moment};
+use crate::cli::times::{moment, optional_moment};
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health::{self, Health};
 use crate::views::windows::{self, ScopeWindow};

@@ -11,7 +11,7 @@ use sqlx::FromRow;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, text};
 use crate::cli::session::Session;
-use crate::cli::span::moment;
+use crate::cli::times::moment;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ListArgs {

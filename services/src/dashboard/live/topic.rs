@@ -13,8 +13,8 @@ use crate::api::by::By;
 use crate::api::input::Id;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::dashboard::live::Part;
-use crate::dashboard::{Dashboard, dead_letters, late, listing, overview, sync, target};
-use crate::views::behind;
+use crate::dashboard::{Dashboard, dead_letters, lag, listing, overview, sync, target};
+use crate::views::read_model_lag;
 use axum::extract::State;
 
 /// A page with live parts.
@@ -116,6 +116,6 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By, subject: Subject) -> R
             sync::parts(dashboard, by, &found, sync::Fields::First).await?
         }
     };
-    parts.push(late::part(behind::since(api.pool()).await?));
+    parts.push(lag::part(read_model_lag::since(api.pool()).await?));
     Ok(parts)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::dashboard::pieces::{age, empty, moment, number, state};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{BY_ROW, FREE, WAITING, status};
+use crate::views::queue::{BEHIND_SINCE, BY_ROW, FREE, WAITING, status};
 
 /// Rows of the queue that are shown.
 const SHOWN: i64 = 8;
@@ -38,18 +38,18 @@ impl Waiting {
     }
 }
 
-const COUNT: &str = "
-SELECT count(*), min(behind_since) FROM (
-    SELECT coalesce(behind_since, requested_at) AS behind_since FROM sync_queue WHERE target_id = $1 LIMIT $2
-) AS q";
-
 /// How much waits, and what is due first. `paused_until` is the end of the channel's pause, where there is one.
 pub(super) async fn queue(
     reader: &mut PgConnection,
     id: Uuid,
     paused_until: Option<DateTime<Utc>>,
 ) -> Result<Markup, sqlx::Error> {
-    let counted = sqlx::query_as(COUNT).bind(id).bind(COUNTED).fetch_one(&mut *reader).await?;
+    let count = format!(
+        "SELECT count(*), min(behind_since) FROM (
+             SELECT {BEHIND_SINCE} AS behind_since FROM sync_queue AS q WHERE target_id = $1 LIMIT $2
+         ) AS counted"
+    );
+    let counted = sqlx::query_as(&count).bind(id).bind(COUNTED).fetch_one(&mut *reader).await?;
     let (count, oldest): (i64, Option<DateTime<Utc>>) = counted;
     let rows = format!(
         "SELECT q.listing_id, l.unit_id, {BY_ROW}, q.needs, {NEXT}, q.due_at FROM {WAITING}

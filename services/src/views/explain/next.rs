@@ -48,13 +48,13 @@ pub struct Next {
     pub because: Vec<String>,
 }
 
-/// `late` is since when the read models do not show all, where they are late.
+/// `lag_since` is since when the read models do not show all, where they lag.
 pub(super) fn next(
     history: &History,
     target: &Target,
     holds: &Holds,
     waiting: Option<&Waiting>,
-    late: Option<DateTime<Utc>>,
+    lag_since: Option<DateTime<Utc>>,
 ) -> Next {
     let listing = &history.listing;
     let nothing =
@@ -86,7 +86,7 @@ pub(super) fn next(
     }
     let Some(row) = waiting.filter(|row| row.sync_id == pending.sync_id.0) else {
         next.step = Step::NotQueuedYet;
-        next.because.push(match late {
+        next.because.push(match lag_since {
             Some(since) => {
                 format!("the read models do not show it yet: they lack what has happened since {}", moment(since))
             }

@@ -118,7 +118,7 @@ pub(super) fn first(rule: &Rule) -> String {
     if known.is_explained() {
         return format!("{told}.");
     }
-    let unknown = known.not_recorded(&["read models that were late", "that no dispatcher ran"]);
+    let unknown = known.not_recorded(&["a lag of the read models", "that no dispatcher ran"]);
     if *held_ms > 0 {
         return format!("{told}. What took the rest {unknown}.");
     }
@@ -223,7 +223,7 @@ mod tests {
                 && room.contains("at most 3 of its 12")
         );
         let unknown = "what took the time is not recorded: its place among others, a window that its target shares";
-        assert!(room.contains(unknown) && room.contains("read models that were late"), "{room}");
+        assert!(room.contains(unknown) && room.contains("a lag of the read models"), "{room}");
         assert!(waited(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
     }
 

@@ -1,12 +1,12 @@
-//! Since when the read models do not show all of the journal: a projector that is late, or not there.
+//! Since when the read models lag, as they do not show all of the journal: the projector is slow, or not there.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-/// A moment behind is how read models are.
-const LATE: Duration = Duration::from_secs(5);
+/// A moment of lag is how read models are.
+const LAGGING: Duration = Duration::from_secs(5);
 
 /// When the first event was appended that a read model does not show, if this holds. `$2` is bound to what it needs.
 fn first_unseen(holds: &str) -> String {
@@ -33,6 +33,6 @@ pub async fn far_since(pool: &PgPool, positions: i64) -> Result<Option<DateTime<
 
 /// When the first event was appended that a read model does not show; `None` where they show all but the newest seconds.
 pub async fn since(pool: &PgPool) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    let late = first_unseen("recorded_at < now() - make_interval(secs => $2)");
-    sqlx::query_scalar(&late).bind(names()).bind(LATE.as_secs_f64()).fetch_optional(pool).await
+    let lagging = first_unseen("recorded_at < now() - make_interval(secs => $2)");
+    sqlx::query_scalar(&lagging).bind(names()).bind(LAGGING.as_secs_f64()).fetch_optional(pool).await
 }

@@ -16,7 +16,7 @@ use super::waiting::Urgencies;
 
 /// One slot of the one lane that the round is over, for a call of so long from this address. Where there is none now, the round
 /// is dropped unwritten, so that nobody's plan for the lane changes.
-pub(super) async fn slot(
+pub(super) async fn take(
     mut round: Round<'_>,
     urgency: Section,
     egress: &str,

@@ -1,4 +1,4 @@
-//! What stands at the top of every page while the read models are late: what it shows is older than it looks.
+//! What stands at the top of every page while the read models lag: what it shows is older than it looks.
 
 use chrono::{DateTime, Utc};
 use maud::html;
@@ -10,5 +10,5 @@ use super::pieces::age;
 pub(super) fn part(since: Option<DateTime<Utc>>) -> Part {
     let content =
         html! { @if let Some(since) = since { "Read models are " (age(since, Utc::now())) " behind the journal" } };
-    Part::new("late", "Whether this page is late", content)
+    Part::new("lag", "Whether this page is late", content)
 }
