@@ -1,7 +1,8 @@
-//! `bench api`: what reads and writes take at a pace, alone and beside a full sync. Requests leave at their time, however
+//! `bench api`: what reads and writes take at a pace: alone, beside loops that only compute, and beside a full sync. Requests leave at their time, however
 //! slow the ones before them are, and are timed from then.
 
 mod callers;
+mod loops;
 mod report;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use domain::window::RateLimit;
 use serde_json::Value;
 
 use crate::api::callers::{Answers, Callers};
+use crate::api::loops::Loops;
 use crate::figures::float;
 use crate::ours::{create_spread, publish};
 use crate::side::{Ours, Revisions, Side as _};
@@ -38,7 +40,7 @@ pub struct ApiOptions {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub writes: u32,
 
-    /// Seconds alone, and seconds beside the sync
+    /// Seconds of each: alone, beside loops that only compute (one for each core), beside the sync
     #[arg(long, default_value_t = 20)]
     pub seconds: u32,
 
@@ -55,6 +57,7 @@ pub struct ApiOptions {
 #[derive(Debug, Default)]
 struct Run {
     alone: Answers,
+    beside_loops: Answers,
     beside: Answers,
     syncs_per_s: f64,
 }
@@ -75,12 +78,16 @@ pub async fn run(options: &ApiOptions, folder: Option<&Path>) -> anyhow::Result<
         let callers = Callers::new(&world, &side.service, address, &targets).await?;
         // Once, so that connections and plans are there.
         callers.ask(options.pace, options.writes, Duration::from_secs(1)).await?;
-        let alone = callers.ask(options.pace, options.writes, Duration::from_secs(options.seconds.into())).await?;
+        let time = Duration::from_secs(options.seconds.into());
+        let alone = callers.ask(options.pace, options.writes, time).await?;
+        let loops = Loops::start();
+        let beside_loops = callers.ask(options.pace, options.writes, time).await?;
+        drop(loops);
         let before = accepted(&world).await?;
         let stop = tokio_util::sync::CancellationToken::new();
         let keep_busy = busy(&world, &messages, &all, &mut revisions, &stop);
         let asked = async {
-            let beside = callers.ask(options.pace, options.writes, Duration::from_secs(options.seconds.into())).await;
+            let beside = callers.ask(options.pace, options.writes, time).await;
             stop.cancel();
             beside
         };
@@ -89,7 +96,7 @@ pub async fn run(options: &ApiOptions, folder: Option<&Path>) -> anyhow::Result<
         let synced = accepted(&world).await? - before;
         ensure!(synced > 0, "nothing was synced beside the requests");
         let syncs_per_s = float(usize::try_from(synced)?) / f64::from(options.seconds);
-        let run = Run { alone, beside: beside?, syncs_per_s };
+        let run = Run { alone, beside_loops, beside: beside?, syncs_per_s };
         report::tell(round, &run);
         runs.push(run);
         side.service.drained(&world).await?;
