@@ -312,9 +312,9 @@ async fn a_form_without_the_token_of_its_session_changes_nothing() -> anyhow::Re
         assert!(!tokens.iter().any(|before| before[..12] == shown[..12] || before[50..] == shown[50..]), "{shown}");
         tokens.push(shown);
     }
-    for token in tokens {
-        let resume = format!("/targets/{target}/resume");
-        api.send_text(Method::POST, &resume, &session, format!("csrf_token={token}")).await?.expect(303)?;
+    for (token, verb) in tokens.iter().zip(["resume", "pause", "resume"]) {
+        let path = format!("/targets/{target}/{verb}");
+        api.send_text(Method::POST, &path, &session, format!("reason=x&csrf_token={token}")).await?.expect(303)?;
     }
     drop(service);
     world.close().await
