@@ -50,6 +50,7 @@ use crate::drift::DriftReader;
 use crate::syncing::Syncing;
 use identity::Identity;
 use limiter::Limiter;
+use probes::LastLook;
 use vault::Vault;
 
 pub use openapi::document;
@@ -84,6 +85,7 @@ struct Inner {
     drift: DriftReader,
     limiter: Limiter,
     destinations: Destinations,
+    last_look: LastLook,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -101,7 +103,9 @@ impl Api {
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
         let ApiOptions { destinations, stop, .. } = options;
-        Self { inner: Arc::new(Inner { pool, nats, syncing, identity, vault, drift, limiter, destinations, stop }) }
+        let last_look = LastLook::default();
+        let inner = Inner { pool, nats, syncing, identity, vault, drift, limiter, destinations, last_look, stop };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The database.
