@@ -110,10 +110,18 @@ struct Version {
     name: &'static str,
     #[schema(example = "0.1.0")]
     version: &'static str,
+    /// The commit that it was made of; absent where whoever built it did not say.
+    #[schema(example = "8662383d0b1c")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'static str>,
 }
+
+/// Told at build time, as an environment variable.
+const COMMIT: Option<&str> = option_env!("DISTRIBUTION_COMMIT");
 
 /// Which build this is.
 #[utoipa::path(get, path = "/version", tag = "health", responses((status = 200, body = Version)))]
 async fn version() -> Json<Version> {
-    Json(Version { name: "distribution", version: env!("CARGO_PKG_VERSION") })
+    let commit = COMMIT.filter(|commit| !commit.is_empty());
+    Json(Version { name: "distribution", version: env!("CARGO_PKG_VERSION"), commit })
 }
