@@ -29,6 +29,7 @@ pub(crate) mod page;
 pub mod policy;
 mod probes;
 pub mod problem;
+pub mod proxies;
 mod queue;
 pub mod reader;
 mod router;
@@ -50,6 +51,8 @@ use crate::drift::DriftReader;
 use crate::syncing::Syncing;
 use identity::Identity;
 use limiter::Limiter;
+use probes::LastLook;
+use proxies::TrustedProxy;
 use vault::Vault;
 
 pub use openapi::document;
@@ -64,6 +67,8 @@ pub struct ApiOptions {
     pub requests_per_second: u32,
     /// Where targets may lead.
     pub destinations: Destinations,
+    /// Whose word is taken for the address that a request comes from.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// When the process is to stop.
     pub stop: CancellationToken,
 }
@@ -84,6 +89,8 @@ struct Inner {
     drift: DriftReader,
     limiter: Limiter,
     destinations: Destinations,
+    trusted_proxies: Vec<TrustedProxy>,
+    last_look: LastLook,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -100,8 +107,23 @@ impl Api {
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
-        let ApiOptions { destinations, stop, .. } = options;
-        Self { inner: Arc::new(Inner { pool, nats, syncing, identity, vault, drift, limiter, destinations, stop }) }
+        let ApiOptions { destinations, trusted_proxies, stop, .. } = options;
+        let last_look = LastLook::default();
+        Self {
+            inner: Arc::new(Inner {
+                pool,
+                nats,
+                syncing,
+                identity,
+                vault,
+                drift,
+                limiter,
+                destinations,
+                trusted_proxies,
+                last_look,
+                stop,
+            }),
+        }
     }
 
     /// The database.

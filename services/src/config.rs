@@ -19,6 +19,7 @@ use domain::window::RateLimit;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::api::proxies::TrustedProxy;
 use crate::api::vault::Keeper;
 use crate::dispatcher::visitor::Egress;
 
@@ -248,6 +249,11 @@ pub struct ServeOptions {
     /// Requests that one caller of the API may make in a second
     #[arg(long, env = "DISTRIBUTION_API_RATE", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub api_rate: u32,
+
+    /// Proxies, or networks of them, in front of the API, whose `X-Forwarded-For` says who asks: requests without a good credential are
+    /// limited by that address
+    #[arg(long, env = "DISTRIBUTION_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
+    pub trusted_proxies: Vec<TrustedProxy>,
 
     /// Where the dashboard leads for a trace, with {trace_id} in it, e.g. https://traces.example.org/trace/{trace_id}
     #[arg(long, env = "DISTRIBUTION_TRACE_URL", value_name = "URL")]

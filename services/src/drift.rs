@@ -1,6 +1,7 @@
 //! Where a listing at its channel is not what was sent last. It reads the channel, inside the windows that every call keeps
 //! to, and changes nothing: a sync that somebody asks for heals what it finds.
 
+use std::ops::DerefMut;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +15,7 @@ use domain::port::{ReadReport, Reading, Standing};
 use domain::target::{Health, Lifecycle, Target};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -122,8 +123,13 @@ impl DriftReader {
         Self { pool, syncing, channels, egress }
     }
 
-    /// Reads a listing at its channel and compares it with what was sent last.
-    pub async fn read(&self, id: ListingId) -> Result<Drift, NoDrift> {
+    /// Reads a listing at its channel and compares it with what was sent last. Whoever asks has to see the listing; what the channel
+    /// refused of it before is read by `reader`, which is opened for it.
+    pub async fn read<C: DerefMut<Target = PgConnection>>(
+        &self,
+        id: ListingId,
+        reader: impl Future<Output = Result<C, sqlx::Error>>,
+    ) -> Result<Drift, NoDrift> {
         let history = History::read(&self.pool, id, None).await?;
         let listing = &history.listing;
         let link = listing.link().ok_or(ListingError::NotFound)?;
@@ -147,7 +153,9 @@ impl DriftReader {
         let gone = standing == Standing::Gone;
         let archived = standing == Standing::Archived;
         let mut differences = report.differences;
-        let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(&self.pool).await?;
+        let mut reader = reader.await?;
+        let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(&mut *reader).await?;
+        drop(reader);
         let refused: Vec<RejectedPart> =
             refused.and_then(|parts| serde_json::from_value(parts).ok()).unwrap_or_default();
         differences.explain(|field| refused_before(&refused, field));

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::hash::SnapshotHash;
 use domain::ids::{ListingId, SyncId};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 /// A point in a listing's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +87,14 @@ WHERE aggregate_type = 'ChannelListing' AND aggregate_id = $1";
 
 impl ReplayPoint {
     /// The snapshot that stands there. The journal knows every one that was ever asked for, skipped ones too.
-    pub async fn snapshot(self, pool: &PgPool, listing: ListingId) -> Result<SnapshotHash, NoSnapshot> {
+    pub async fn snapshot(self, reader: &mut PgConnection, listing: ListingId) -> Result<SnapshotHash, NoSnapshot> {
         let (sync, position, at) = match self {
             Self::Snapshot(hash) => return Ok(hash),
             Self::Sync(sync) => (Some(sync), None, None),
             Self::Position(position) => (None, Some(position), None),
             Self::AsOf(at) => (None, None, Some(at)),
         };
-        let span = sqlx::query_as(SPAN).bind(listing.to_string()).bind(at).fetch_one(pool).await?;
+        let span = sqlx::query_as(SPAN).bind(listing.to_string()).bind(at).fetch_one(&mut *reader).await?;
         let (first, last, now): (Option<i64>, Option<i64>, Option<DateTime<Utc>>) = span;
         let last = last.ok_or(NoSnapshot::NoListing)?;
         let first = first.ok_or(NoSnapshot::NothingAsked(listing))?;
@@ -105,7 +105,7 @@ impl ReplayPoint {
             return Err(NoSnapshot::TooLate { now });
         }
         let query = sqlx::query_scalar(REQUESTS).bind(listing.to_string()).bind(sync.map(|sync| sync.to_string()));
-        let found: Option<String> = query.bind(position).bind(at).fetch_optional(pool).await?;
+        let found: Option<String> = query.bind(position).bind(at).fetch_optional(reader).await?;
         let missing = || match (sync, at) {
             (Some(sync), _) => NoSnapshot::NoSync { listing, sync },
             (None, Some(at)) => NoSnapshot::TooEarly { listing, at },

@@ -112,6 +112,8 @@ async fn a_full_postgres_is_told_and_waited_for_and_needs_no_restart() -> anyhow
         Ok(if ended == 0 { Ok(()) } else { Err(format!("it had {ended}")) })
     })
     .await?;
+    // What readiness heard last holds for a second.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
     let asked = Instant::now();
     let ready = owner.get("/health/ready").await?.expect(503)?;
     assert!(asked.elapsed() < Duration::from_secs(6), "readiness took {:?}", asked.elapsed());

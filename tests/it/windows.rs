@@ -176,11 +176,22 @@ async fn the_egress_limit_holds_over_all_targets() -> anyhow::Result<()> {
     let worst = summary["ips"]["127.0.0.1"]["worst_window"].as_i64();
     assert!(worst <= Some(20), "{summary}");
     assert!(worst >= Some(15), "the budget is used: {summary}");
-    // Of the account, which has no limit, nothing is counted.
+    // Of the account, which has no limit, nothing is counted. Of the address, where everybody's calls leave from, it is told whether it
+    // is full, and not how much of it the others use.
     let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
-    let page = viewer.get(&format!("/targets/{}", targets[0])).await?.expect(200)?.text;
-    assert!(page.contains("<h3>Address that calls leave from</h3>") && page.contains(" of 20</strong>"), "{page}");
-    assert!(page.contains("<h3>Account at the channel</h3><p>No limit is set</p></div>"), "{page}");
+    for (taken, shown) in [(20, "20 of 20"), (7, "Not full")] {
+        sqlx::query(
+            "UPDATE rate_slots SET free_at = CASE WHEN slot <= $1 THEN now() + interval '1 hour' ELSE '-infinity' END
+             WHERE scope = 'egress:default'",
+        )
+        .bind(taken)
+        .execute(&world.pool)
+        .await?;
+        let page = viewer.get(&format!("/targets/{}", targets[0])).await?.expect(200)?.text;
+        let address = format!("<h3>Address that calls leave from</h3><p><strong>{shown}</strong>");
+        assert!(page.contains(&address) && !page.contains("7 of 20</strong>"), "{page}");
+        assert!(page.contains("<h3>Account at the channel</h3><p>No limit is set</p></div>"), "{page}");
+    }
     world.close().await
 }
 

@@ -8,10 +8,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// 256 bits, of the operating system, as 43 characters that a URL and a cookie can carry.
 pub(super) fn new_secret() -> SecretString {
+    SecretString::from(URL_SAFE_NO_PAD.encode(random()))
+}
+
+/// 256 bits, of the operating system.
+pub(super) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     // Without randomness nobody may be let in.
     OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
-    SecretString::from(URL_SAFE_NO_PAD.encode(bytes))
+    bytes
 }
 
 /// What is kept in place of a secret. Secrets have 256 random bits, so that a plain hash is enough.

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::grant::{Grant, StoredGrant};
-use super::secret::{hash, hash_of, new_secret};
+use super::secret::{hash, hash_of, new_secret, random};
 use crate::postgres::begin;
 
 /// The cookie's name. Its prefix makes browsers refuse it from other hosts, paths and without TLS.
@@ -25,6 +25,8 @@ const LONGEST_S: f64 = 12.0 * 3600.0;
 const NOTED_S: f64 = 60.0;
 /// What the CSRF token is derived for: the cookie's secret is no key for anything else.
 const CSRF_PURPOSE: &[u8] = b"distribution csrf token v1";
+/// Bytes of what is derived, and of the pad that it is shown under.
+const CSRF_BYTES: usize = 32;
 
 /// The sessions. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -192,16 +194,30 @@ async fn delete(connection: &mut PgConnection, cookie_value: &str) -> Result<boo
 }
 
 /// What unsafe requests of a session must carry: it follows from the cookie's secret, which scripts and other sites
-/// cannot read, and gives nothing of it away.
+/// cannot read, and gives nothing of it away. It is another text each time, a random pad and what is derived under that pad: of a
+/// text that stays, the lengths of pages that are compressed and say back what was searched for would tell letter by letter (BREACH).
 pub fn csrf_token(cookie_value: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, cookie_value.as_bytes());
-    URL_SAFE_NO_PAD.encode(hmac::sign(&key, CSRF_PURPOSE))
+    let pad = random();
+    let tag = hmac::sign(&csrf_key(cookie_value), CSRF_PURPOSE);
+    let shown = [pad.to_vec(), under(&pad, tag.as_ref())].concat();
+    URL_SAFE_NO_PAD.encode(shown)
 }
 
-/// Whether a request carries the token of its session; in constant time.
+/// Whether a request carries a token of its session; in constant time.
 pub fn csrf_matches(cookie_value: &str, given: &str) -> bool {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, cookie_value.as_bytes());
-    URL_SAFE_NO_PAD.decode(given).is_ok_and(|tag| hmac::verify(&key, CSRF_PURPOSE, &tag).is_ok())
+    let Ok(given) = URL_SAFE_NO_PAD.decode(given) else { return false };
+    // A page that a build of before has made carries what is derived as it is.
+    let tag = if given.len() == 2 * CSRF_BYTES { under(&given[..CSRF_BYTES], &given[CSRF_BYTES..]) } else { given };
+    hmac::verify(&csrf_key(cookie_value), CSRF_PURPOSE, &tag).is_ok()
+}
+
+fn csrf_key(cookie_value: &str) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, cookie_value.as_bytes())
+}
+
+/// Bytes under a pad of as many; those under a pad once more are what they were.
+fn under(pad: &[u8], bytes: &[u8]) -> Vec<u8> {
+    pad.iter().zip(bytes).map(|(pad, byte)| pad ^ byte).collect()
 }
 
 /// Tells a browser to forget the session's cookie.

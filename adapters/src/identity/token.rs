@@ -31,6 +31,12 @@ pub enum TokenError {
     /// It does not say which key has signed it.
     #[error("the token's header names no key (kid)")]
     NoKeyId,
+    /// It says that it is of another kind.
+    #[error("the token is of another kind: its header's typ is at+jwt or JWT, or is left out")]
+    Kind,
+    /// It says who has signed in at a client, and gives nobody access.
+    #[error("this is an ID token: send an access token")]
+    IdToken,
     /// The issuer has no such key, or not for this algorithm.
     #[error("the token is signed with a key that the issuer does not publish")]
     UnknownKey,
@@ -90,9 +96,14 @@ pub(super) struct Signed {
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    typ: Option<String>,
     kid: Option<String>,
     crit: Option<Value>,
 }
+
+/// Claims that ID tokens have and access tokens have not (RFC 9068, 2.2; OpenID Connect Core, 2). Those of our logins have a nonce, as
+/// each login sends one.
+const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
 /// Reads the header alone. It is not trusted: it only says which key to try.
 pub(super) fn signed(token: &str) -> Result<Signed, TokenError> {
@@ -113,7 +124,17 @@ pub(super) fn signed(token: &str) -> Result<Signed, TokenError> {
     if header.crit.is_some() {
         return Err(TokenError::Malformed);
     }
+    if header.typ.is_some_and(|typ| !may_give_access(&typ)) {
+        return Err(TokenError::Kind);
+    }
     Ok(Signed { key_id: header.kid.ok_or(TokenError::NoKeyId)?, algorithm })
+}
+
+/// Whether a `typ` is that of access tokens (RFC 9068, 2.1), or says no more than that it is a JWT. One issuer signs others with the same
+/// keys, such as those that tell of a sign-out (RFC 8725, 3.11).
+fn may_give_access(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    ["jwt", "at+jwt"].contains(&typ.strip_prefix("application/").unwrap_or(&typ))
 }
 
 impl Rules {
@@ -127,6 +148,9 @@ impl Rules {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         let decoded =
             jsonwebtoken::decode::<Value>(token, &key.key, &validation).map_err(|error| refusal(&error, token))?;
+        if OF_ID_TOKENS.iter().any(|claim| decoded.claims.get(claim).is_some()) {
+            return Err(TokenError::IdToken);
+        }
         let grant = self.claims.grant(&decoded.claims)?;
         Ok(grant.caller(self.credential, token_id(token, &decoded.claims)))
     }

@@ -88,6 +88,28 @@ async fn a_claim_that_is_missing_or_wrong_is_named() {
     }
 }
 
+/// With one issuer for people and services, and one name for the client and the audience, all else of an ID token is right.
+#[tokio::test]
+async fn an_id_token_is_no_access_token_and_neither_is_what_says_that_it_is_something_else() {
+    for claim in ["nonce", "at_hash", "c_hash"] {
+        assert_eq!(refusal(|claims| claims[claim] = "n-0S6_WzA2Mj".into()).await, TokenError::IdToken, "{claim}");
+    }
+    let key = Key::new(Algorithm::ES256, "one");
+    let issuer = Issuer::publishing(&[&key]).await;
+    let tokens = issuer.tokens();
+    let of_type = |typ: Option<&str>| {
+        let header =
+            Header { kid: Some("one".to_owned()), typ: typ.map(str::to_owned), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, &claims(), &key.signing).unwrap()
+    };
+    for typ in [None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("application/at+JWT")] {
+        assert!(tokens.caller(&of_type(typ)).await.is_ok(), "{typ:?}");
+    }
+    for typ in ["logout+jwt", "secevent+jwt", "dpop+jwt", "application/logout+jwt", "at+jwt+x", ""] {
+        assert_eq!(tokens.caller(&of_type(Some(typ))).await.unwrap_err(), TokenError::Kind, "{typ}");
+    }
+}
+
 #[tokio::test]
 async fn no_signature_is_no_signature_however_it_is_written() {
     let key = Key::new(Algorithm::RS256, "one");

@@ -1,10 +1,10 @@
 //! What every request passes before its handler: who is it, how often, may it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,12 +12,12 @@ use domain::access::Caller;
 use domain::text::trace_id;
 use tracing::Instrument as _;
 
-use super::Api;
 use super::by::By;
 use super::limiter::{Left, RATE_LIMIT};
 use super::policy::{PAGES, ROUTES, Rule, rule};
 use super::problem::{Problem, ProblemKind};
 use super::ties::Ties;
+use super::{Api, proxies};
 
 /// The middleware.
 pub(crate) async fn admit(
@@ -29,7 +29,7 @@ pub(crate) async fn admit(
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     ties.taken_by(&path);
     let (rule, method, headers) = (rule(request.method(), &path), request.method().clone(), request.headers().clone());
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    let from = proxies::from(&request, &api.inner.trusted_proxies);
     let mut left = None;
     let mut response = match check(&api, &method, &headers, rule, &path, from, &mut left).await {
         Err(problem) if problem.status == StatusCode::METHOD_NOT_ALLOWED.as_u16() => not_allowed(problem, &path),
@@ -88,7 +88,7 @@ async fn check(
 
 /// The middleware of what is open to everybody and costs something: signing in and out, the document.
 pub(crate) async fn by_address(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    let from = proxies::from(&request, &api.inner.trusted_proxies);
     match from.map(|from| api.inner.limiter.take(&place(from))) {
         Some(Err(limited)) => told(limited.into_response(), api.inner.limiter.empty()),
         Some(Ok(left)) => told(next.run(request).await, left),
@@ -112,7 +112,7 @@ fn told(mut response: Response, left: Left) -> Response {
 /// The middleware of what no rule has counted: unknown paths and methods, bodies that are too large. Each counts for the
 /// address that it came from.
 pub(crate) async fn uncounted(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    let from = proxies::from(&request, &api.inner.trusted_proxies);
     let ours = request.uri().path().starts_with("/api/");
     let response = next.run(request).await;
     let counted = !ours || response.headers().contains_key(RATE_LIMIT) || response.status().is_success();

@@ -5,7 +5,7 @@ mod walk;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use domain::ids::{TraceId, UnitId};
+use domain::ids::{AccountId, TraceId, UnitId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -31,6 +31,9 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
+    /// Of one account only
+    #[param(example = "bali", value_type = Option<String>)]
+    pub account_id: Option<AccountId>,
     /// On one target only
     #[serde(default, deserialize_with = "read::optional")]
     pub target_id: Option<Uuid>,
@@ -80,6 +83,7 @@ async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) ->
     let before: Option<i64> = decode(query.cursor.as_deref())?;
     filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
+        account_id: query.account_id,
         target_id: query.target_id,
         listing_id: query.listing_id,
         unit_id: query.unit_id.map(String::from),

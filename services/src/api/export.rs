@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use domain::ids::{TraceId, UnitId};
+use domain::ids::{AccountId, TraceId, UnitId};
 use domain::text::steady;
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
@@ -47,6 +47,9 @@ struct ExportQuery {
     #[serde(default)]
     #[param(inline)]
     format: Form,
+    /// Of one account only
+    #[param(example = "bali", value_type = Option<String>)]
+    account_id: Option<AccountId>,
     /// On one target only
     #[serde(default, deserialize_with = "read::optional")]
     target_id: Option<Uuid>,
@@ -83,6 +86,7 @@ struct ExportQuery {
 async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>) -> Result<Response, Problem> {
     filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
+        account_id: query.account_id,
         target_id: query.target_id,
         listing_id: query.listing_id,
         unit_id: query.unit_id.map(String::from),

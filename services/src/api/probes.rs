@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,6 +16,8 @@ use super::Api;
 
 /// A dependency that has not answered by then is down.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// What somebody else has just heard holds for so long: anybody may ask, and as often as they like.
+const FRESH: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(version))
@@ -40,10 +44,43 @@ struct Readiness {
     identity_provider: Option<bool>,
 }
 
-/// Whether requests can be served.
+/// What answered at a look.
+#[derive(Debug, Clone, Copy)]
+struct Answering {
+    postgres: bool,
+    nats: bool,
+    secret_store: bool,
+    identity_provider: Option<bool>,
+}
+
+/// The last look, which all share who ask. Whoever comes during one waits for it.
+#[derive(Debug, Default)]
+pub(super) struct LastLook(Mutex<Option<(Instant, Answering)>>);
+
+impl LastLook {
+    async fn shared(&self, api: &Api) -> Answering {
+        let mut last = self.0.lock().await;
+        if let Some((_, answering)) = last.filter(|(at, _)| at.elapsed() < FRESH) {
+            return answering;
+        }
+        let answering = look(api).await;
+        *last = Some((Instant::now(), answering));
+        answering
+    }
+}
+
+/// Whether requests can be served. What somebody else has heard within the last second is told again.
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
+    let Answering { postgres, nats, secret_store, identity_provider } = api.inner.last_look.shared(&api).await;
+    // Without NATS all but dead letters is served: to send everybody away would make an outage of it.
+    let ready = postgres && !api.inner.stop.is_cancelled();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, postgres, nats, secret_store, identity_provider }))
+}
+
+async fn look(api: &Api) -> Answering {
     let postgres = async {
         let asked = tokio::time::timeout(PATIENCE, sqlx::query("SELECT 1").execute(&api.inner.pool)).await;
         matches!(asked, Ok(Ok(_)))
@@ -63,10 +100,7 @@ async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
     };
     let (nats, vault) = (api.inner.nats.answers(PATIENCE), api.inner.vault.answers());
     let (postgres, nats, secret_store, identity_provider) = tokio::join!(postgres, nats, vault, provider);
-    // Without NATS all but dead letters is served: to send everybody away would make an outage of it.
-    let ready = postgres && !api.inner.stop.is_cancelled();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, postgres, nats, secret_store, identity_provider }))
+    Answering { postgres, nats, secret_store, identity_provider }
 }
 
 /// This build.
@@ -76,10 +110,18 @@ struct Version {
     name: &'static str,
     #[schema(example = "0.1.0")]
     version: &'static str,
+    /// The commit that it was made of; absent where whoever built it did not say.
+    #[schema(example = "8662383d0b1c")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'static str>,
 }
+
+/// Told at build time, as an environment variable.
+const COMMIT: Option<&str> = option_env!("DISTRIBUTION_COMMIT");
 
 /// Which build this is.
 #[utoipa::path(get, path = "/version", tag = "health", responses((status = 200, body = Version)))]
 async fn version() -> Json<Version> {
-    Json(Version { name: "distribution", version: env!("CARGO_PKG_VERSION") })
+    let commit = COMMIT.filter(|commit| !commit.is_empty());
+    Json(Version { name: "distribution", version: env!("CARGO_PKG_VERSION"), commit })
 }

@@ -83,6 +83,11 @@ impl Vault {
         reference.as_str().ends_with(&own)
     }
 
+    /// Whether a secret was put where it is by the API, for whatever target.
+    pub fn is_ours(reference: &SecretRef) -> bool {
+        reference.name().strip_prefix("distribution.").is_some_and(|target| Uuid::parse_str(target).is_ok())
+    }
+
     /// Keeps a new secret.
     pub(super) async fn keep(&self, reference: &SecretRef, value: SecretString) -> Result<(), Problem> {
         check(&value)?;

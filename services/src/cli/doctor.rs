@@ -42,6 +42,7 @@ impl DoctorArgs {
             work::check(pool, &mut report).await?;
             channels::check(pool, self.reach, &mut report).await?;
             secrets::check(pool, &self.secrets, &mut report).await?;
+            secrets::check_left_behind(pool, &self.secrets, &mut report).await?;
         } else {
             let detail = format!("not known without the journal: {}", OF_THE_JOURNAL.join(", "));
             report.warn("the rest", detail, "mend that first, then run this again")?;

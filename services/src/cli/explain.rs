@@ -48,7 +48,7 @@ impl ExplainArgs {
                 return session.out.table(&header, rows.collect(), "");
             }
         };
-        let explanation = explain(&session.syncing(&pool), &pool, listing, sync).await?;
+        let explanation = explain(&session.syncing(&pool), &pool, pool.acquire(), listing, sync).await?;
         if session.out.is_json() {
             return session.out.json(&explanation);
         }

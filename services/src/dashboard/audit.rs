@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::ids::{InvalidTraceId, TraceId};
+use domain::ids::{AccountId, InvalidName, InvalidTraceId, TraceId};
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ const SHOWN: i64 = 50;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
+    account_id: Option<String>,
     target_id: Option<String>,
     listing_id: Option<String>,
     unit_id: Option<String>,
@@ -35,6 +36,11 @@ pub(super) struct Shown {
 
 fn given(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
+}
+
+fn account(text: &Option<String>) -> Result<Option<AccountId>, Problem> {
+    let wrong = |wrong: InvalidName| Problem::field("account_id", wrong.to_string());
+    given(text).map(|text| text.parse().map_err(wrong)).transpose()
 }
 
 fn id(field: &str, text: &Option<String>) -> Result<Option<Uuid>, Problem> {
@@ -59,6 +65,7 @@ pub(super) async fn page(
     Query(shown): Query<Shown>,
 ) -> Result<Response, Problem> {
     let filter = Filter {
+        account_id: account(&shown.account_id)?,
         target_id: id("target_id", &shown.target_id)?,
         listing_id: id("listing_id", &shown.listing_id)?,
         unit_id: given(&shown.unit_id).map(str::to_owned),
@@ -71,6 +78,7 @@ pub(super) async fn page(
     let before: Option<i64> = decode(shown.cursor.as_deref())?;
     let rows = syncs(api.pool(), &viewer.by.caller, &filter, Order::NewestFirst, before, SHOWN).await?.page();
     let query = [
+        ("account_id", given(&shown.account_id)),
         ("target_id", given(&shown.target_id)),
         ("listing_id", given(&shown.listing_id)),
         ("unit_id", given(&shown.unit_id)),
@@ -97,6 +105,7 @@ fn filters(shown: &Shown) -> Markup {
     html! { form.filter method="get" action="/audit" {
         label { "Outcome " select name="outcome" { (options(&outcomes(), given(&shown.outcome), "any")) } }
         label { "Cause " select name="cause" { (options(&CAUSES, given(&shown.cause), "any")) } }
+        label { "Account " input name="account_id" value=[given(&shown.account_id)] size="10"; }
         label { "Unit " input name="unit_id" value=[given(&shown.unit_id)] size="14"; }
         label { "Trace " input name="trace_id" value=[given(&shown.trace_id)] size="20"; }
         @for (name, value) in [("since", &shown.since), ("until", &shown.until)] {

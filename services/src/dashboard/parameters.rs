@@ -15,9 +15,12 @@ const TAKES: [(&str, &[&str]); 9] = [
     ("/listings/{listing_id}", &["before"]),
     ("/listings/{listing_id}/preview", &["position"]),
     ("/syncs/{sync_id}", &["fields"]),
-    ("/audit", &["target_id", "listing_id", "unit_id", "outcome", "cause", "trace_id", "since", "until", "cursor"]),
+    ("/audit", OF_AUDIT),
     ("/dead-letters", &["cursor"]),
 ];
+
+const OF_AUDIT: &[&str] =
+    &["account_id", "target_id", "listing_id", "unit_id", "outcome", "cause", "trace_id", "since", "until", "cursor"];
 
 /// The middleware.
 pub(super) async fn only(request: Request, next: Next) -> Response {

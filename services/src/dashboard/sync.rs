@@ -20,6 +20,7 @@ use crate::api::by::By;
 use crate::api::input::{Id, Query};
 use crate::api::listings;
 use crate::api::problem::Problem;
+use crate::api::reader::Reader;
 use crate::config::TraceUrl;
 use crate::views::audit::{Call, Sync};
 use crate::views::explain::{Told, tell};
@@ -106,7 +107,8 @@ pub(super) async fn parts(
     let (listing, sync) = (ListingId(found.sync.listing_id), SyncId(found.sync.sync_id));
     // The audit is for more people than the listings are.
     let told = if by.caller.may(Permission::ReadListings) {
-        Some(tell(api.syncing(), api.pool(), listing, Some(sync), fields.most()).await?)
+        let reader = Reader::open(api.pool(), &by.caller);
+        Some(tell(api.syncing(), api.pool(), reader, listing, Some(sync), fields.most()).await?)
     } else {
         None
     };

@@ -25,7 +25,8 @@ use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::api::targets::{Target, get};
 use crate::views::circuit::{self, OpenCircuit};
-use crate::views::{health, windows};
+use crate::views::health;
+use crate::views::windows::{self, ScopeWindow};
 
 pub(super) use actions::{check, pause, resume, rotate};
 
@@ -67,7 +68,7 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     let egress = windows::of_egress(api.pool()).await?;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let mut windows = window::of(&mut reader, target).await?;
-    windows.extend(egress);
+    windows.extend(egress.into_iter().map(ScopeWindow::for_readers));
     let paused_until = windows.iter().filter_map(|window| window.paused_until).max();
     let queue = work::queue(&mut reader, target.target_id, paused_until).await?;
     let errors = errors::show(&mut reader, target.target_id).await?;

@@ -76,6 +76,7 @@ impl Front {
         let api_options = ApiOptions {
             requests_per_second: options.api_rate,
             destinations: options.reach.destinations(),
+            trusted_proxies: options.trusted_proxies.clone(),
             stop: stop.clone(),
         };
         let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use serde::Serialize;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::moment::moment;
@@ -50,11 +50,11 @@ WHERE target_id = $1 AND opened_at < $3 AND (closed_at IS NULL OR closed_at > $2
 
 /// When the circuit of a target was open between two moments.
 pub async fn openings(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     target: TargetId,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<Vec<Opening>, sqlx::Error> {
-    sqlx::query_as(OPENINGS).bind(target.0).bind(from).bind(to).fetch_all(pool).await
+    sqlx::query_as(OPENINGS).bind(target.0).bind(from).bind(to).fetch_all(connection).await
 }
 
 /// Openings are written down since the migration that made their table.
@@ -66,7 +66,7 @@ pub async fn known_since(pool: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar(KNOWN_SINCE).bind(KNOWN_FOR.as_secs_f64()).fetch_one(pool).await
 }
 
-/// The circuit of a target, if it is open.
+/// The circuit of a target, if it is open. Whoever asks has to see the target: no reader sees the checks that are due.
 pub async fn open(pool: &PgPool, target: TargetId) -> Result<Option<OpenCircuit>, sqlx::Error> {
     sqlx::query_as(OPEN).bind(target.0).fetch_optional(pool).await
 }

@@ -15,6 +15,8 @@ mod waited;
 mod waits;
 pub mod words;
 
+use std::ops::DerefMut;
+
 use chrono::{DateTime, Utc};
 use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
@@ -22,18 +24,20 @@ use domain::listing::{LinkState, ListingError};
 use domain::outcome::SyncOutcome;
 use domain::target::{Lifecycle, Target, TargetError};
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::commands::CommandError;
 use crate::syncing::Syncing;
+use crate::views::circuit;
 use crate::views::history::NoHistory;
 use crate::views::holds;
 use crate::views::listings::TARGET_DELETED;
 use crate::views::older_state::OlderState;
 use crate::views::read_model_lag;
 use history::{History, SyncStory};
+use limits::sharing;
 use now::Waiting;
 
 pub use crowd::OtherCalls;
@@ -125,14 +129,16 @@ pub enum Unexplained {
     Database(#[from] sqlx::Error),
 }
 
-/// Explains a sync of a listing; without one the sync that waits, or else the newest.
-pub async fn explain(
+/// Explains a sync of a listing; without one the sync that waits, or else the newest. The listing itself is loaded by `pool`: whoever
+/// asks has to see it. Whatever else a reader may see is read by `reader`, which is opened for it.
+pub async fn explain<C: DerefMut<Target = PgConnection>>(
     syncing: &Syncing,
     pool: &PgPool,
+    reader: impl Future<Output = Result<C, sqlx::Error>>,
     id: ListingId,
     wanted: Option<SyncId>,
 ) -> Result<Explanation, Unexplained> {
-    tell(syncing, pool, id, wanted, MOST_FIELDS).await.map(|told| told.explanation)
+    tell(syncing, pool, reader, id, wanted, MOST_FIELDS).await.map(|told| told.explanation)
 }
 
 /// An explanation with what it was made of.
@@ -147,9 +153,10 @@ pub struct Told {
 }
 
 /// The same as [`explain`], for whoever shows more of the sync; with so many fields of each section that differ.
-pub async fn tell(
+pub async fn tell<C: DerefMut<Target = PgConnection>>(
     syncing: &Syncing,
     pool: &PgPool,
+    reader: impl Future<Output = Result<C, sqlx::Error>>,
     id: ListingId,
     wanted: Option<SyncId>,
     fields: usize,
@@ -160,20 +167,30 @@ pub async fn tell(
         Some(sync) => Some(history.sync(sync).ok_or(Unexplained::NoSync { listing: id, sync })?),
         None => history.current(),
     };
-    let waiting = now::now(pool, id, &target).await?;
-    let explained = match story {
-        Some(story) => Some(sync::explained(story, &history.known, &target, syncing.payloads(), fields).await),
-        None => None,
-    };
-    let holds = holds::of(&mut *pool.acquire().await?, id, target.target_id).await?;
+    let mut explained = None;
+    let (mut apart, mut shared) = (Vec::new(), Vec::new());
+    if let Some(story) = story {
+        explained = Some(sync::explained(story, &history.known, &target, syncing.payloads(), fields).await);
+        apart = sync::sent_apart(story, &target, syncing.payloads()).await;
+        shared = sharing(&mut *pool.acquire().await?, &target).await?;
+    }
+    let known_since = circuit::known_since(pool).await?;
+    // Nothing is asked of the pool meanwhile: where each holds one connection and waits for a second, all wait.
+    let mut reader = reader.await?;
+    let row = now::now(&mut reader, id, &target).await?;
+    let holds = holds::of(&mut reader, id, target.target_id).await?;
     let rules = match (story, &explained) {
         (Some(story), Some(explained)) => {
-            let held = held::held_by(pool, target.target_id, story, &holds).await?;
-            let waited = waited(pool, story, &target).await?;
-            let apart = sync::sent_apart(story, &target, syncing.payloads()).await;
+            let held = held::held_by(&mut reader, target.target_id, story, &holds, known_since).await?;
+            let waited = waited(&mut reader, story, &target, &shared).await?;
             rules::rules(story, explained, &waited, held, &apart)
         }
         _ => Vec::new(),
+    };
+    drop(reader);
+    let waiting = match row {
+        Some(row) => Some(row.completed(pool, target.target_id).await?),
+        None => None,
     };
     let lag_since = if is_unseen(&history, waiting.as_ref()) { read_model_lag::since(pool).await? } else { None };
     let next = next::next(&history, &target, &holds, waiting.as_ref(), lag_since);

@@ -1,6 +1,8 @@
 //! A dry run: what would be sent now, as a difference against what the channel is known to have. Nothing is sent, and nothing
 //! is written: the aggregate is asked what it would decide.
 
+use std::ops::DerefMut;
+
 use chrono::Utc;
 use domain::channel::{RejectedPart, Section};
 use domain::counted::counted;
@@ -11,7 +13,7 @@ use domain::listing::{Cause, ChannelListing, LinkState, ListingCommand, ListingE
 use domain::mapping;
 use domain::target::Target;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -83,8 +85,15 @@ impl From<ListingError> for NoPreview {
     }
 }
 
-/// Previews a sync.
-pub async fn preview(syncing: &Syncing, pool: &PgPool, id: ListingId, wanted: Wanted) -> Result<Preview, NoPreview> {
+/// Previews a sync. The listing itself is loaded by `pool`: whoever asks has to see it. What holds it is read by `reader`, which is
+/// opened for it.
+pub async fn preview<C: DerefMut<Target = PgConnection>>(
+    syncing: &Syncing,
+    pool: &PgPool,
+    reader: impl Future<Output = Result<C, sqlx::Error>>,
+    id: ListingId,
+    wanted: Wanted,
+) -> Result<Preview, NoPreview> {
     let history = History::read(pool, id, None).await?;
     let listing = &history.listing;
     let link = listing.link().ok_or(ListingError::NotFound)?;
@@ -103,6 +112,9 @@ pub async fn preview(syncing: &Syncing, pool: &PgPool, id: ListingId, wanted: Wa
     let hashes = payload.hashes();
     let sections = if forced { hashes.keys().copied().collect() } else { listing.to_send(&hashes) };
     let known = KnownPayload::load(syncing.payloads(), settings.channel, id, &history.known).await?;
+    let mut reader = reader.await.map_err(NoHistory::from)?;
+    let held = held(&mut reader, listing, id, settings.target_id).await?;
+    drop(reader);
     let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
     let mut preview = Preview {
         listing_id: id.0,
@@ -112,7 +124,7 @@ pub async fn preview(syncing: &Syncing, pool: &PgPool, id: ListingId, wanted: Wa
         creates,
         calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, !creates),
         sections: sections.iter().map(|section: &Section| section.as_str()).collect(),
-        held: held(pool, listing, id, settings.target_id).await?,
+        held,
         compared_with: known.described(),
         differences: mapping::differences(settings.channel, &known.bodies(), &bodies),
         left_out: RejectedPart::bounded(payload.rejected.clone()),
@@ -139,12 +151,12 @@ fn would_be_taken(
 
 /// What would keep a sync of the listing waiting.
 async fn held(
-    pool: &PgPool,
+    reader: &mut PgConnection,
     listing: &ChannelListing,
     id: ListingId,
     target: TargetId,
 ) -> Result<Vec<String>, NoHistory> {
-    let mut held = holds::of(&mut *pool.acquire().await?, id, target).await?.words();
+    let mut held = holds::of(reader, id, target).await?.words();
     let creation = listing.creation().filter(|creation| creation.settles_at() > Utc::now());
     held.extend(creation.map(|_| "a creation of it may still be on its way".to_owned()));
     Ok(held)

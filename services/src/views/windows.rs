@@ -18,9 +18,9 @@ pub struct ScopeWindow {
     pub requests: Option<i32>,
     /// Its length in milliseconds.
     pub window_ms: Option<i32>,
-    /// Slots that are taken.
+    /// Slots that are taken; `null` of the address that calls leave from while it is not full, as those of all organisations take them.
     // More than it admits for a while after it was lowered; without a limit calls take none.
-    pub in_use: i64,
+    pub in_use: Option<i64>,
     /// When the next one comes back, if its call tells nothing earlier.
     pub next_free_at: Option<DateTime<Utc>>,
     /// Until when the channel has it paused.
@@ -33,15 +33,22 @@ impl ScopeWindow {
         self.scope.split(':').next().unwrap_or_default()
     }
 
-    /// The same for those to whom the key of its scope is not told.
+    /// The same for readers of one organisation. The key of its scope is not told to them, and of an address, where everybody's calls
+    /// leave from, no more than whether it is full or paused.
     #[must_use]
-    pub fn without_key(self) -> Self {
-        Self { scope: self.kind().to_owned(), ..self }
+    pub fn for_readers(self) -> Self {
+        let scope = self.kind().to_owned();
+        if scope != "egress" {
+            return Self { scope, ..self };
+        }
+        let in_use = self.requests.map(i64::from).filter(|_| self.is_full());
+        let next_free_at = self.next_free_at.filter(|_| in_use.is_some());
+        Self { scope, in_use, next_free_at, ..self }
     }
 
     /// Every slot is taken.
     pub fn is_full(&self) -> bool {
-        self.requests.is_some_and(|requests| self.in_use >= i64::from(requests))
+        self.requests.zip(self.in_use).is_some_and(|(requests, in_use)| in_use >= i64::from(requests))
     }
 
     /// Nothing can start here now.
@@ -51,14 +58,17 @@ impl ScopeWindow {
 
     /// How it stands, in words.
     pub fn words(&self) -> String {
-        let (scope, used) = (self.kind(), self.in_use);
-        match (self.paused_until, self.requests) {
-            (Some(until), _) => format!("the channel has the {scope} paused until {}", moment(until)),
-            (None, Some(of)) if self.is_full() => {
+        let scope = self.kind();
+        match (self.paused_until, self.requests, self.in_use) {
+            (Some(until), ..) => format!("the channel has the {scope} paused until {}", moment(until)),
+            (None, Some(of), Some(used)) if self.is_full() => {
                 format!("the window of the {scope} is full: {used} of {of} slots are taken")
             }
-            (None, Some(of)) => format!("{used} of {of} slots of the {scope} {} taken", agreeing(used, "is", "are")),
-            (None, None) => format!("the {scope} has no limit"),
+            (None, Some(of), Some(used)) => {
+                format!("{used} of {of} slots of the {scope} {} taken", agreeing(used, "is", "are"))
+            }
+            (None, Some(_), None) => format!("the window of the {scope} is not full"),
+            (None, None, _) => format!("the {scope} has no limit"),
         }
     }
 }
@@ -80,9 +90,37 @@ pub async fn of(connection: &mut PgConnection, scopes: &[String]) -> Result<Vec<
     sqlx::query_as(&windows("r.scope = ANY($1)")).bind(scopes).fetch_all(connection).await
 }
 
-/// Those of the addresses that calls leave from, where one has a limit or is paused: they are of all organisations.
+/// Those of the addresses that calls leave from, where one has a limit or is paused: they are of all organisations, so that no reader
+/// sees their rows. [`ScopeWindow::for_readers`] leaves of them what may be told.
 pub async fn of_egress(pool: &PgPool) -> Result<Vec<ScopeWindow>, sqlx::Error> {
     let limited =
         "r.scope LIKE 'egress:%' AND (r.requests IS NOT NULL OR r.paused_until > now() AND isfinite(r.paused_until))";
     sqlx::query_as(&windows(limited)).fetch_all(pool).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_readers_learn_no_more_than_whether_it_is_full_or_paused() {
+        let at = |s| DateTime::from_timestamp(s, 0);
+        let window = |scope: &str, in_use| ScopeWindow {
+            scope: scope.to_owned(),
+            requests: Some(20),
+            window_ms: Some(4_000),
+            in_use: Some(in_use),
+            next_free_at: at(5),
+            paused_until: at(9),
+        };
+        let told = |scope, in_use| {
+            let told = window(scope, in_use).for_readers();
+            (told.scope.clone(), told.in_use, told.next_free_at, told.is_full(), told.paused_until)
+        };
+        assert_eq!(told("egress:default", 7), ("egress".to_owned(), None, None, false, at(9)));
+        assert_eq!(told("egress:default", 23), ("egress".to_owned(), Some(20), at(5), true, at(9)));
+        assert_eq!(told("target:1", 7), ("target".to_owned(), Some(7), at(5), false, at(9)));
+        let open = ScopeWindow { paused_until: None, ..window("egress:default", 7) }.for_readers();
+        assert!(!open.is_closed() && open.words() == "the window of the egress is not full", "{}", open.words());
+    }
 }

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::world::{NOWHERE, Ran, World};
 
@@ -111,6 +112,38 @@ fn a_target_whose_secret_is_not_in_the_store_is_warned_of_with_the_command() {
     let what = ["--base-url", NOWHERE, "--channel-account", "10450", "--secret-ref", "store:absent"];
     let made = world.run(&[&who[..], &what[..]].concat()).ok();
     assert!(made.stderr.contains("`distribution secret put store:absent`"), "{made:?}");
+}
+
+/// Makes everything in the store older than a day.
+fn age(world: &World) {
+    let path = world.secrets.path().join(".store/secrets.json");
+    let mut store: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for sealed in store["secrets"].as_object_mut().unwrap().values_mut() {
+        sealed["created_at"] = json!("2026-01-01T00:00:00Z");
+    }
+    std::fs::write(&path, store.to_string()).unwrap();
+}
+
+#[test]
+fn the_doctor_names_what_the_api_has_kept_for_a_target_that_never_came() {
+    let world = World::new();
+    let [left, used] = [(), ()].map(|()| format!("store:distribution.{}", Uuid::new_v4()));
+    for name in [left.as_str(), used.as_str(), "store:by-hand"] {
+        given(&world, MARK, &["secret", "put", name]).ok();
+    }
+    target(&world, &used);
+    let named = || {
+        let report = world.json(&["doctor"]).json();
+        let warned = |check: &&Value| check["check"] == "secrets" && check["status"] == "warn";
+        report["checks"].as_array().unwrap().iter().find(warned).map(ToString::to_string)
+    };
+    assert_eq!(named(), None, "its target may be just about to be made");
+    age(&world);
+    let warning = named().unwrap();
+    assert!(warning.contains(&left) && warning.contains("1 secret that the API has kept is no target's"), "{warning}");
+    assert!(!warning.contains(&used) && !warning.contains("by-hand"), "{warning}");
+    world.json(&["secret", "delete", &left]).ok();
+    assert_eq!(named(), None);
 }
 
 #[test]

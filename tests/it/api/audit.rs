@@ -100,6 +100,42 @@ async fn traces_are_found(world: &World, all: &Api, one: &Api) -> anyhow::Result
     Ok(())
 }
 
+/// `one` sees `account-1` alone.
+async fn accounts_are_found(world: &World, all: &Api, one: &Api) -> anyhow::Result<()> {
+    let of_one: Vec<i64> = (1..=SYNCS).filter(|n| n % 10 == 1).collect();
+    for api in [all, one] {
+        assert_eq!(exported(api, "account_id=account-1").await?, of_one);
+    }
+    let newest: Vec<i64> = of_one.iter().rev().copied().collect();
+    assert_eq!(pages(all, "account_id=account-1&limit=500").await?.concat(), newest);
+    // The third, fourth and fifth, which were rejected, are of another account.
+    assert_eq!(pages(all, "account_id=account-1&outcome=rejected").await?, [Vec::<i64>::new()]);
+    assert_eq!(pages(all, "account_id=account-2&outcome=rejected").await?, [vec![5, 4, 3]]);
+    assert_eq!(pages(all, "account_id=account-2&unit_id=villa-003&outcome=rejected").await?, [vec![3]]);
+    assert_eq!(pages(all, "account_id=account-1&unit_id=villa-003&outcome=rejected").await?, [Vec::<i64>::new()]);
+    let of_span = "account_id=account-0&since=2026-01-01T00:00:09Z&until=2026-01-01T00:00:22Z";
+    assert_eq!(pages(all, of_span).await?, [vec![20, 10]]);
+    // Of an account that is another's, or nobody's, there is nothing.
+    for (api, account) in [(one, "account-0"), (all, "account-9")] {
+        assert_eq!(exported(api, &format!("account_id={account}")).await?, Vec::<i64>::new(), "{account}");
+    }
+    for list in ["audit", "audit/export"] {
+        let refused = all.get(&format!("/api/channels/{list}?account_id=a%20b")).await?.expect(400)?.json();
+        assert_eq!(refused["field"], "account_id", "{list}: {refused}");
+    }
+    let page = all.get("/audit?account_id=account-1&outcome=&cause=").await?.expect(200)?.text;
+    assert_eq!(page.matches("data-sync=").count(), 50);
+    assert!(page.contains("villa-001") && !page.contains("villa-002"), "{page}");
+    assert!(page.contains("name=\"account_id\" value=\"account-1\""), "{page}");
+    all.get("/audit?account_id=a%20b").await?.expect(400)?;
+    let tail = ["audit", "tail", "--org", ORG, "--account", "account-1", "-n", "3", "--output", "json"];
+    let (code, printed, error) = world.run(&tail)?;
+    let syncs = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let revisions: Vec<i64> = syncs.filter_map(|sync| sync["revision"].as_i64()).collect();
+    assert_eq!((code, revisions.as_slice()), (0, &of_one[of_one.len() - 3..]), "{printed}{error}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sync_is_found_by_every_filter_however_many_there_are() -> anyhow::Result<()> {
     let world = World::new(&[8126]).await?;
@@ -131,6 +167,7 @@ async fn every_sync_is_found_by_every_filter_however_many_there_are() -> anyhow:
     assert_eq!(exported(&one, "").await?, (1..=SYNCS).filter(|n| n % 10 == 1).collect::<Vec<_>>());
     assert_eq!(pages(&one, "outcome=rejected").await?, [Vec::<i64>::new()]);
     traces_are_found(&world, &all, &one).await?;
+    accounts_are_found(&world, &all, &one).await?;
     let grant = format!("token --subject two --org {ORG} --role viewer --account account-0 --account account-1");
     let two = anybody.with_token(world.run(&grant.split(' ').collect::<Vec<_>>())?.1.trim());
     assert_eq!(exported(&two, "").await?, (1..=SYNCS).filter(|n| n % 10 < 2).collect::<Vec<_>>());

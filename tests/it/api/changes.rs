@@ -1,11 +1,13 @@
 //! What admins do: targets, listings, syncs, retries, the audit.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::unit;
 use end_to_end::world::{ACCOUNT, ORG, World};
+use futures::future::try_join_all;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -284,6 +286,35 @@ async fn a_request_without_a_good_credential_is_limited_by_where_it_comes_from()
     // Whoever is somebody has a bucket of its own.
     nobody.as_caller(&world, ORG, None, "owner")?.get("/api/channels/targets").await?.expect(200)?;
     drop(service);
+    world.close().await
+}
+
+/// As behind two proxies, of which the nearer one tells of the other; the caller has written something, too.
+async fn asked_from(api: &Api, path: &str, address: [u8; 4]) -> anyhow::Result<u16> {
+    let chain = format!("203.0.113.9, {}, 10.0.0.1", Ipv4Addr::from(address));
+    Ok(api.send(Method::GET, path, &[("x-forwarded-for", chain.as_str())], None).await?.status.as_u16())
+}
+
+/// Otherwise all of its callers would be one, and one of them could use up what all have.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_trusted_proxy_each_address_has_a_limit_of_its_own() -> anyhow::Result<()> {
+    let world = World::new(&[8103]).await?;
+    let rate = ["--api-rate", "5"];
+    let plain = world.serve_with("api", &rate)?;
+    let trusting = world.serve_with("api", &[&rate[..], &["--trusted-proxies", "10.0.0.0/8,127.0.0.1"]].concat())?;
+    let (plain_api, api) = (Api::of(&plain).await?, Api::of(&trusting).await?);
+    // Whoever may be limited is: a public page, one without a credential, and one who asks for what is not there.
+    for (place, path) in [(1, "/sign-in"), (2, "/api/channels/targets"), (3, "/api/nowhere")] {
+        let limited = |statuses: Vec<u16>| statuses.into_iter().filter(|status| *status == 429).count();
+        let each = try_join_all((0..40).map(|n| asked_from(&api, path, [198, 51, place, n]))).await?;
+        assert_eq!(limited(each), 0, "{path}: each is an address of its own");
+        let one = try_join_all((0..40).map(|_| asked_from(&api, path, [198, 51, place, 250]))).await?;
+        assert!(limited(one) >= 20, "{path}: one address");
+        // Nobody's word is taken where no proxy is trusted.
+        let all = try_join_all((0..40).map(|n| asked_from(&plain_api, path, [198, 51, place, n]))).await?;
+        assert!(limited(all) >= 20, "{path}: all are the one who connects");
+    }
+    drop((plain, trusting));
     world.close().await
 }
 

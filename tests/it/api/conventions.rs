@@ -56,6 +56,10 @@ async fn every_answer_has_the_id_and_the_trace_of_its_request() -> anyhow::Resul
         }
     }
     assert_eq!(cases, 46);
+    // The tests are built beside the service, with the same environment.
+    let version = nobody.get("/version").await?.expect(200)?.json();
+    let commit = option_env!("DISTRIBUTION_COMMIT").filter(|commit| !commit.is_empty());
+    assert_eq!((&version["version"], &version["commit"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(commit)));
     // What cannot be used is not carried on: an id is made up, and without telemetry no trace.
     let bad = [("x-request-id", ""), ("traceparent", "00-nonsense")];
     let answer = nobody.send_text(Method::GET, "/nothing", &bad, String::new()).await?;

@@ -224,6 +224,39 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
     world.close().await
 }
 
+/// What a handler has found to be the caller's is told from rows that Postgres shows the caller: of a listing with rows of another
+/// account among its own, whoever sees this account alone is told nothing of those.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_a_listing_is_read_behind_the_wall() -> anyhow::Result<()> {
+    let world = World::new(&[8123]).await?;
+    let target = world.target(8123, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    world.drained(Duration::from_secs(30)).await?;
+    let anybody = Api::of(&service).await?;
+    let all = anybody.as_caller(&world, ORG, None, "channel-publisher")?;
+    let mine = anybody.as_caller(&world, ORG, Some(ACCOUNT), "channel-publisher")?;
+    let path = |of: &str| format!("/api/channels/listings/{listing}/{of}");
+    all.post(&path("pause"), &json!({ "reason": "works on the roof" })).await?.expect(200)?;
+    let position = world.count("SELECT max(position) FROM events WHERE event_type = 'SyncRequested'").await?;
+    let told = async |caller: &Api| {
+        let preview = caller.get(&path("preview")).await?.expect(200)?.json();
+        let explained = caller.get(&path("explain")).await?.expect(200)?.json();
+        let past = caller.get(&path(&format!("preview?position={position}"))).await?;
+        let roof = |value: &Value| value.to_string().contains("works on the roof");
+        anyhow::Ok((roof(&preview["held"]), roof(&explained["next"]), past.status.as_u16()))
+    };
+    assert_eq!(told(&mine).await?, (true, true, 200));
+    let moved = "UPDATE events SET account_id = 'another' WHERE event_type IN ('ListingPaused', 'SyncRequested')";
+    sqlx::query(moved).execute(&world.pool).await?;
+    assert_eq!(told(&all).await?, (true, true, 200));
+    assert_eq!(told(&mine).await?, (false, false, 400));
+    drop(service);
+    world.close().await
+}
+
 /// What this build cannot read, or takes long to read, would tell that it is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_others_is_not_even_loaded() -> anyhow::Result<()> {

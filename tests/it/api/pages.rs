@@ -303,6 +303,19 @@ async fn a_form_without_the_token_of_its_session_changes_nothing() -> anyhow::Re
     api.send_text(Method::POST, &path, &session, format!("reason=x&csrf_token={token}")).await?.expect(303)?;
     let paused = world.count("SELECT count(*) FROM events WHERE event_type = 'TargetPaused'").await?;
     assert_eq!(paused, 1);
+    // Pages are compressed, and say back what is searched for: no text of a token stays, and each is taken.
+    let mut tokens = vec![token.to_owned()];
+    for search in ["one", "two"] {
+        let page = api.send(Method::GET, &format!("/search?q={search}"), &session, None).await?.expect(200)?.text;
+        let shown = page.split("name=\"csrf_token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let shown = shown.context("a page has a form")?.to_owned();
+        assert!(!tokens.iter().any(|before| before[..12] == shown[..12] || before[50..] == shown[50..]), "{shown}");
+        tokens.push(shown);
+    }
+    for (token, verb) in tokens.iter().zip(["resume", "pause", "resume"]) {
+        let path = format!("/targets/{target}/{verb}");
+        api.send_text(Method::POST, &path, &session, format!("reason=x&csrf_token={token}")).await?.expect(303)?;
+    }
     drop(service);
     world.close().await
 }

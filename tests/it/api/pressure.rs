@@ -37,6 +37,9 @@ async fn heavy_ten_thousand_half_open_connections_stop_no_request() -> anyhow::R
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let address = api.base().trim_start_matches("http://").to_owned();
     let wanted = half_open();
+    if wanted < HALF_OPEN {
+        eprintln!("{wanted} connections instead of {HALF_OPEN}: `ulimit -n` lets this process open no more");
+    }
     let open = stream::iter(0..wanted).map(|number| {
         let address = address.clone();
         async move {

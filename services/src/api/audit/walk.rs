@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::access::{Accounts, Caller};
-use domain::ids::TraceId;
+use domain::ids::{AccountId, TraceId};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
@@ -19,6 +19,7 @@ const SKEW: TimeDelta = TimeDelta::seconds(30);
 /// Which syncs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
+    pub account_id: Option<AccountId>,
     pub target_id: Option<Uuid>,
     pub listing_id: Option<Uuid>,
     pub unit_id: Option<String>,
@@ -51,12 +52,23 @@ impl Found {
     }
 }
 
+/// The caller, seeing no more than one account where one is asked for: the rows of that alone are walked, and Postgres hides all
+/// others.
+fn of_account(caller: &Caller, account: Option<&AccountId>) -> Caller {
+    let mut caller = caller.clone();
+    if let Some(account) = account {
+        let seen = caller.accounts.contain(account).then(|| account.clone());
+        caller.accounts = Accounts::Only(seen.into_iter().collect());
+    }
+    caller
+}
+
 /// What rows are found by.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     /// Those of the organisation.
     Organisation,
-    /// Those of the one account that the caller sees.
+    /// Those of the one account that the caller sees, or asks for.
     Account,
     /// Those of each account that the caller sees, merged.
     Accounts,
@@ -148,6 +160,7 @@ pub(crate) async fn syncs(
     beyond: Option<i64>,
     limit: i64,
 ) -> Result<Found, sqlx::Error> {
+    let caller = &of_account(caller, filter.account_id.as_ref());
     let mut reader = Reader::open(pool, caller).await?;
     let (mut after, mut before) = (0, i64::MAX);
     if let Some(since) = filter.since {

@@ -10,6 +10,7 @@ use crate::api::Api;
 use crate::api::by::By;
 use crate::api::input::Id;
 use crate::api::problem::{Problem, ProblemKind};
+use crate::api::reader::Reader;
 use crate::drift::{Drift, NoDrift};
 
 /// Read the listing at its channel and compare it with what was sent last. It costs calls of the target's window, waits up to
@@ -19,7 +20,8 @@ use crate::drift::{Drift, NoDrift};
     responses((status = 200, body = Drift), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn drift(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<Drift>, Problem> {
     visible(&api, &by, ListingId(id)).await?;
-    Ok(Json(api.inner.drift.read(ListingId(id)).await?))
+    let reader = Reader::open(&api.inner.pool, &by.caller);
+    Ok(Json(api.inner.drift.read(ListingId(id), reader).await?))
 }
 
 impl From<NoDrift> for Problem {

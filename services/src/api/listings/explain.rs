@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::api::by::By;
 use crate::api::input::{Id, Query, read};
 use crate::api::problem::{Problem, ProblemKind};
+use crate::api::reader::Reader;
 use crate::views::explain::{Explanation, Unexplained, explain as explained};
 use crate::views::preview::{NoPreview, Preview, Wanted, preview as previewed};
 
@@ -45,7 +46,8 @@ pub(in crate::api) async fn explain(
 ) -> Result<Json<Explanation>, Problem> {
     let id = ListingId(id);
     visible(&api, &by, id).await?;
-    Ok(Json(explained(&api.inner.syncing, &api.inner.pool, id, query.sync_id.map(SyncId)).await?))
+    let reader = Reader::open(&api.inner.pool, &by.caller);
+    Ok(Json(explained(&api.inner.syncing, &api.inner.pool, reader, id, query.sync_id.map(SyncId)).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -91,8 +93,9 @@ pub(in crate::api) async fn preview(
         as_of: query.as_of,
         position: query.position,
     };
-    let wanted = Wanted { snapshot: resolve(&api, id, &named).await?, forced: query.force };
-    Ok(Json(previewed(&api.inner.syncing, &api.inner.pool, id, wanted).await?))
+    let wanted = Wanted { snapshot: resolve(&api, &by, id, &named).await?, forced: query.force };
+    let reader = Reader::open(&api.inner.pool, &by.caller);
+    Ok(Json(previewed(&api.inner.syncing, &api.inner.pool, reader, id, wanted).await?))
 }
 
 impl From<Unexplained> for Problem {

@@ -94,7 +94,7 @@ pub(crate) async fn retry(
         as_of: retry.as_of,
         position: retry.position,
     };
-    let snapshot = resolve(&api, id, &named).await?;
+    let snapshot = resolve(&api, &by, id, &named).await?;
     let reason = Reason::new(retry.reason).checked()?;
     resend(&api, &by, id, snapshot, reason).await
 }
@@ -109,9 +109,15 @@ pub(super) struct Named<'a> {
 }
 
 /// The snapshot that is named; `None` where none is.
-pub(super) async fn resolve(api: &Api, id: ListingId, named: &Named<'_>) -> Result<Option<SnapshotHash>, Problem> {
+pub(super) async fn resolve(
+    api: &Api,
+    by: &By,
+    id: ListingId,
+    named: &Named<'_>,
+) -> Result<Option<SnapshotHash>, Problem> {
     let Some(point) = point(named)? else { return Ok(None) };
-    point.snapshot(&api.inner.pool, id).await.map(Some).map_err(|error| refusal(field(point), error))
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    point.snapshot(&mut reader, id).await.map(Some).map_err(|error| refusal(field(point), error))
 }
 
 fn point(named: &Named<'_>) -> Result<Option<ReplayPoint>, Problem> {

@@ -101,7 +101,7 @@ fn parameter_rows() -> Vec<Row> {
     vec![
         (Parameter, &["limit"], Bound::Within(LIMITS)),
         (Parameter, &["cursor"], text(LONGEST_CURSOR, CURSOR_PATTERN)),
-        (Parameter, &["unit_id"], name()),
+        (Parameter, &["account_id", "unit_id"], name()),
         (Parameter, &["health"], health()),
         (At("/api/channels/targets"), &["state"], sends()),
         (At("/api/channels/listings"), &["state"], listed()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use domain::counted::counted;
-use domain::ids::{ListingId, OrgId, TargetId, TraceId};
+use domain::ids::{AccountId, ListingId, OrgId, TargetId, TraceId};
 use sqlx::PgPool;
 
 use crate::cli::output::Out;
@@ -20,6 +20,9 @@ pub(in crate::cli) struct TailArgs {
     /// Of one organisation only
     #[arg(long)]
     org: Option<OrgId>,
+    /// Of one account only
+    #[arg(long)]
+    account: Option<AccountId>,
     /// Of one target only
     #[arg(long)]
     target: Option<TargetId>,
@@ -43,7 +46,7 @@ const POLL: Duration = Duration::from_millis(500);
 const CHECKPOINT: &str = "SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'outbound_audit'";
 
 const FILTER: &str = "($1::text IS NULL OR a.org_id = $1) AND ($2::uuid IS NULL OR a.target_id = $2)
-    AND ($3::uuid IS NULL OR a.listing_id = $3)
+    AND ($3::uuid IS NULL OR a.listing_id = $3) AND ($7::text IS NULL OR a.account_id = $7)
     AND ($6::text IS NULL OR (a.traceparent ~>=~ ('00-' || $6 || '-') AND a.traceparent ~<~ ('00-' || $6 || '.')))";
 
 /// The newest `$5` rows that stand at or before position `$4`.
@@ -104,6 +107,7 @@ impl TailArgs {
         let query = sqlx::query_as(query).bind(self.org.as_ref().map(OrgId::as_str));
         let query = query.bind(self.target.map(|id| id.0)).bind(self.listing.map(|id| id.0));
         let query = query.bind(fourth).bind(fifth).bind(self.trace.as_ref().map(TraceId::as_str));
+        let query = query.bind(self.account.as_ref().map(AccountId::as_str));
         query.fetch_all(pool).await
     }
 }

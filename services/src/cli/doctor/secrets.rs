@@ -1,12 +1,18 @@
-//! The secrets that live targets refer to: there, and closed to others. No value is shown or kept.
+//! The secrets that live targets refer to: there, and closed to others; and those that no target refers to, although the API has kept
+//! them for one. No value is shown or kept.
+
+use std::collections::HashSet;
 
 use adapters::secrets::{SecretError, SecretStore as _};
-use domain::counted::counted;
+use chrono::{TimeDelta, Utc};
+use domain::counted::{agreeing, counted};
 use domain::secret::{SecretKeeper, SecretRef};
 use sqlx::PgPool;
 
 use super::report::Report;
+use crate::api::vault::Vault;
 use crate::config::SecretsOptions;
+use crate::credentials;
 
 const REFERENCES: &str = "
 SELECT credential, array_agg(name ORDER BY name) FROM channel_targets WHERE lifecycle <> 'deleted'
@@ -63,4 +69,44 @@ pub(super) async fn check(pool: &PgPool, options: &SecretsOptions, report: &mut 
     } else {
         Ok(())
     }
+}
+
+/// A target refers to what the API has kept for it within the same request.
+const SETTLED: TimeDelta = TimeDelta::days(1);
+/// Of more, the others are counted.
+const NAMED: usize = 5;
+
+const REFERRED: &str = "SELECT DISTINCT credential FROM channel_targets WHERE lifecycle <> 'deleted'";
+
+/// Names what the API has put into the encrypted store for a target that never came, or that refers to another secret.
+pub(super) async fn check_left_behind(
+    pool: &PgPool,
+    options: &SecretsOptions,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    // Of a store that cannot be read the targets that need it tell.
+    let Ok(entries) = options.secrets().store.list() else { return Ok(()) };
+    let referred: Vec<String> = sqlx::query_scalar(REFERRED).fetch_all(pool).await?;
+    let referred: HashSet<String> = referred.into_iter().collect();
+    let mut left = Vec::new();
+    for entry in entries {
+        if referred.contains(&entry.secret_ref) || Utc::now() - entry.created_at < SETTLED {
+            continue;
+        }
+        let Ok(secret) = entry.secret_ref.parse::<SecretRef>() else { continue };
+        // The read model may be late: the journal says it.
+        if Vault::is_ours(&secret) && credentials::users(pool, &secret).await?.is_empty() {
+            left.push(entry.secret_ref);
+        }
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    let count = left.len();
+    let more = if count > NAMED { ", …" } else { "" };
+    left.truncate(NAMED);
+    let (secrets, are) = (counted(count, "secret"), agreeing(count, "is", "are"));
+    let detail = format!("{secrets} that the API has kept {are} no target's: {}{more}", left.join(", "));
+    let advice = "the target was never made, or has another: `distribution secret delete NAME` forgets what nobody uses";
+    report.warn("secrets", detail, advice)
 }

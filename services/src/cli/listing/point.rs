@@ -41,7 +41,10 @@ impl Point {
         ];
         match points.into_iter().flatten().next() {
             None => Ok(None),
-            Some(point) => point.snapshot(pool, listing).await.map(Some).map_err(|error| refusal(error, listing)),
+            Some(point) => {
+                let found = point.snapshot(&mut *pool.acquire().await?, listing).await;
+                found.map(Some).map_err(|error| refusal(error, listing))
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ impl PreviewArgs {
         let pool = session.postgres().await?;
         let id = self.listing_id;
         let wanted = Wanted { snapshot: self.point.resolve(&pool, id).await?, forced: self.force };
-        let previewed = preview(&session.syncing(&pool), &pool, id, wanted).await;
+        let previewed = preview(&session.syncing(&pool), &pool, pool.acquire(), id, wanted).await;
         let previewed = previewed.with_context(|| format!("listing {id}"))?;
         if session.out.is_json() {
             return session.out.json(&previewed);

@@ -86,7 +86,7 @@ fn next_free(window: &ScopeWindow) -> Option<DateTime<Utc>> {
 fn cells(window: &ScopeWindow) -> Vec<Cell> {
     vec![
         text(&window.scope),
-        optional(window.requests.map(|_| window.in_use)),
+        optional(window.requests.and(window.in_use)),
         text(window.requests.map_or_else(|| "no limit".to_owned(), |n| n.to_string())),
         text(window.window_ms.map_or_else(String::new, |ms| format!("{}s", f64::from(ms) / 1000.0))),
         text(next_free(window).map_or_else(|| "now".to_owned(), moment)),
@@ -102,7 +102,7 @@ mod tests {
     fn a_call_can_be_made_now_unless_every_slot_is_taken_or_the_channel_asked_for_a_pause() {
         let at = |s| DateTime::from_timestamp(s, 0);
         let next = |in_use, next_free_at, paused_until| {
-            let (requests, window_ms) = (Some(12), Some(10_000));
+            let (requests, window_ms, in_use) = (Some(12), Some(10_000), Some(in_use));
             let scope = "target:1".to_owned();
             next_free(&ScopeWindow { scope, requests, window_ms, in_use, next_free_at, paused_until })
         };

@@ -43,7 +43,9 @@ pub(in crate::dashboard) async fn page(
     let sends = viewer.may(Permission::SyncListings) && ["active", "paused"].contains(&now.state.as_str());
     let (unit, preview) = match asked {
         Some((hash, _)) if sends => (snapshot(&api, &viewer, hash).await?, None),
-        Some((hash, _)) => (snapshot(&api, &viewer, hash).await?, Some(previewed(&api, id, Some(hash)).await)),
+        Some((hash, _)) => {
+            (snapshot(&api, &viewer, hash).await?, Some(previewed(&api, &viewer.by, id, Some(hash)).await))
+        }
         None => (None, None),
     };
     let event = ChannelEvent::from_stored(&last.aggregate_type, &last.event_type, last.payload.get());

@@ -38,7 +38,7 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
         return Ok(html! { p.quiet { (told(&rest(listing, older.as_ref(), &held))) } });
     };
     let mut delays = Vec::new();
-    if let Some(now) = waits_for(api, listing).await? {
+    if let Some(now) = waits_for(api, reader, listing).await? {
         delays = now.delays();
         waiting.status = now.status;
     }
@@ -50,11 +50,14 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
     })
 }
 
-/// What it waits for, and until when where that is known: some of it is shown to no reader.
-async fn waits_for(api: &Api, listing: &Listing) -> Result<Option<now::Waiting>, Problem> {
+/// What it waits for, and until when where that is known.
+async fn waits_for(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Option<now::Waiting>, Problem> {
     let target = api.syncing().commands().load_target(TargetId(listing.target_id)).await?;
     let Some(target) = target.target() else { return Ok(None) };
-    Ok(now::now(api.pool(), ListingId(listing.listing_id), target).await?)
+    match now::now(reader, ListingId(listing.listing_id), target).await? {
+        Some(waiting) => Ok(Some(waiting.completed(api.pool(), target.target_id).await?)),
+        None => Ok(None),
+    }
 }
 
 /// The state of the past that the channel has on purpose.

@@ -10,9 +10,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::api::Api;
+use crate::api::by::By;
 use crate::api::input::{Id, Query};
 use crate::api::listings::get;
 use crate::api::problem::Problem;
+use crate::api::reader::Reader;
 use crate::dashboard::difference;
 use crate::dashboard::layout::{Page, Viewer};
 use crate::dashboard::pieces::reason_field;
@@ -38,11 +40,16 @@ pub(in crate::dashboard) async fn page(
 ) -> Result<Response, Problem> {
     let listing = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.1;
     let told = match shown.position {
-        None => previewed(&api, id, None).await,
-        Some(position) => match ReplayPoint::Position(position).snapshot(api.pool(), ListingId(id)).await {
-            Ok(snapshot) => previewed(&api, id, Some(snapshot)).await,
-            Err(none) => refused(&none),
-        },
+        None => previewed(&api, &viewer.by, id, None).await,
+        Some(position) => {
+            let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
+            let found = ReplayPoint::Position(position).snapshot(&mut reader, ListingId(id)).await;
+            drop(reader);
+            match found {
+                Ok(snapshot) => previewed(&api, &viewer.by, id, Some(snapshot)).await,
+                Err(none) => refused(&none),
+            }
+        }
     };
     if headers.contains_key(PART) {
         return Ok(Html(told.0).into_response());
@@ -57,9 +64,10 @@ pub(in crate::dashboard) async fn page(
 }
 
 /// What sending a snapshot, or the latest state, would change; where it would be refused, why.
-pub(super) async fn previewed(api: &Api, id: Uuid, snapshot: Option<SnapshotHash>) -> Markup {
+pub(super) async fn previewed(api: &Api, by: &By, id: Uuid, snapshot: Option<SnapshotHash>) -> Markup {
     let wanted = Wanted { snapshot, forced: true };
-    match preview(api.syncing(), api.pool(), ListingId(id), wanted).await {
+    let reader = Reader::open(api.pool(), &by.caller);
+    match preview(api.syncing(), api.pool(), reader, ListingId(id), wanted).await {
         Ok(preview) => difference::of_preview(&preview),
         Err(no) => refused(&no),
     }

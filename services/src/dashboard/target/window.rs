@@ -33,13 +33,18 @@ fn one(window: &ScopeWindow) -> Markup {
         h3 { (name) }
         @match (window.requests, window.window_ms) {
             (Some(requests), Some(window_ms)) => {
-                p { strong { (window.in_use) " of " (requests) } " requests in any " (span(i64::from(window_ms))) }
-                meter min="0" max=(requests) value=(window.in_use) aria-label=(format!("{name}: requests in the window")) {}
+                @match window.in_use {
+                    Some(in_use) => {
+                        p { strong { (in_use) " of " (requests) } " requests in any " (span(i64::from(window_ms))) }
+                        meter min="0" max=(requests) value=(in_use) aria-label=(format!("{name}: requests in the window")) {}
+                    }
+                    None => p { strong { "Not full" } ", with " (requests) " requests in any " (span(i64::from(window_ms))) },
+                }
             }
             _ => p { "No limit is set" },
         }
         @if let Some(until) = window.paused_until { p.warn { "Paused by the channel until " (moment(until)) } }
         @else if let Some(at) = window.next_free_at { p.quiet { "The next slot comes back at " (moment(at)) } }
-        @else if window.requests.is_some() { p.quiet { "All slots are free" } }
+        @else if window.requests.and(window.in_use).is_some() { p.quiet { "All slots are free" } }
     } }
 }

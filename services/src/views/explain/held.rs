@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::TargetId;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::history::SyncStory;
@@ -60,12 +60,13 @@ pub(super) fn covered(time: Span, by: impl IntoIterator<Item = Span>) -> i64 {
     })
 }
 
-/// What held a sync of a listing with these holds, on this target.
+/// What held a sync of a listing with these holds, on this target. `known_since` is since when all openings of circuits are known.
 pub(super) async fn held_by(
-    pool: &PgPool,
+    reader: &mut PgConnection,
     target: TargetId,
     story: &SyncStory,
     holds: &Holds,
+    known_since: DateTime<Utc>,
 ) -> Result<HeldBy, sqlx::Error> {
     let waits = for_attempts(story, Utc::now());
     let all = waits.first().map(|first| first.0).zip(waits.last().map(|last| last.1));
@@ -73,7 +74,7 @@ pub(super) async fn held_by(
         return Ok(HeldBy { circuit_known: true, ..HeldBy::default() });
     };
     let mut held: Vec<Held> = holds.over.iter().map(over).collect();
-    held.extend(circuit::openings(pool, target, all).await?.into_iter().filter_map(|opening| {
+    held.extend(circuit::openings(reader, target, all).await?.into_iter().filter_map(|opening| {
         let (holder, from, until) = (Holder::CircuitOpen, opening.opened_at, opening.closed_at?);
         Some(Held { holder, from, until, ms: 0, by: None, reason: None })
     }));
@@ -87,7 +88,7 @@ pub(super) async fn held_by(
         .first()
         .map_or(0, |first| covered((story.requested_at, first.attempt.started_at), held.iter().map(Held::span)));
     // The clocks of a host and of Postgres may differ a little.
-    let circuit_known = circuit::known_since(pool).await? <= all.0 + TimeDelta::seconds(1);
+    let circuit_known = known_since <= all.0 + TimeDelta::seconds(1);
     Ok(HeldBy { held, first_ms, circuit_known })
 }
 

@@ -108,7 +108,8 @@ pub(super) struct Sharing {
 const MOST: i64 = 50;
 
 /// Those of the same owner that have the account of a target, this one first. What others do with it, and who they are, is not
-/// told to this one's readers.
+/// told to this one's readers. It is asked as the owner of the tables: the index of accounts is of a text that is put together, and for a
+/// reader Postgres would not use it.
 pub(super) async fn sharing(connection: &mut PgConnection, target: &Target) -> Result<Vec<Sharing>, sqlx::Error> {
     let statement = format!(
         "SELECT t.target_id, t.credential FROM channel_targets AS t

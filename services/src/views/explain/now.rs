@@ -1,10 +1,10 @@
 //! What a sync waits for now: what holds it, its time, its turn, the windows that its calls fall under.
 
 use chrono::{DateTime, Utc};
-use domain::ids::ListingId;
+use domain::ids::{ListingId, TargetId};
 use domain::target::Target;
 use serde::Serialize;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -77,22 +77,46 @@ fn waiting() -> String {
     )
 }
 
-/// Where a listing stands in the queue; `None` where it has nothing to send, as far as the queue knows.
-pub async fn now(pool: &PgPool, listing: ListingId, target: &Target) -> Result<Option<Waiting>, sqlx::Error> {
-    let found: Option<Waiting> = sqlx::query_as(&waiting()).bind(listing.0).fetch_optional(pool).await?;
+/// Where a listing stands in the queue; `None` where it has nothing to send, as far as the queue knows. What no reader sees is left for
+/// [`Waiting::completed`].
+pub async fn now(
+    reader: &mut PgConnection,
+    listing: ListingId,
+    target: &Target,
+) -> Result<Option<Waiting>, sqlx::Error> {
+    let found: Option<Waiting> = sqlx::query_as(&waiting()).bind(listing.0).fetch_optional(&mut *reader).await?;
     let Some(mut waiting) = found else { return Ok(None) };
-    waiting.circuit = circuit::open(pool, target.target_id).await?;
-    waiting.windows = windows(pool, target).await?;
-    let paused_until = waiting.windows.iter().filter_map(|window| window.paused_until).max();
-    waiting.status = status(waiting.status, paused_until);
+    waiting.windows = own_windows(reader, target).await?;
     Ok(Some(waiting))
 }
 
-/// The windows that calls of a target fall under.
+impl Waiting {
+    /// With what is in rows that no reader sees: the next check of an open circuit, and the addresses that everybody's calls leave from.
+    pub async fn completed(mut self, pool: &PgPool, target: TargetId) -> Result<Self, sqlx::Error> {
+        self.circuit = circuit::open(pool, target).await?;
+        self.windows.extend(egress_windows(pool).await?);
+        let paused_until = self.windows.iter().filter_map(|window| window.paused_until).max();
+        self.status = status(self.status, paused_until);
+        Ok(self)
+    }
+}
+
+/// The windows that calls of a target fall under, as its readers are told of them.
 pub async fn windows(pool: &PgPool, target: &Target) -> Result<Vec<ScopeWindow>, sqlx::Error> {
+    let mut all = own_windows(&mut *pool.acquire().await?, target).await?;
+    all.extend(egress_windows(pool).await?);
+    Ok(all)
+}
+
+/// Those of a target and of its account.
+async fn own_windows(connection: &mut PgConnection, target: &Target) -> Result<Vec<ScopeWindow>, sqlx::Error> {
     let scopes = [target.target_scope(), target.account_scope()].map(|scope| scope.to_string());
-    let mut all = windows::of(&mut *pool.acquire().await?, &scopes).await?;
-    all.extend(windows::of_egress(pool).await?);
-    // The key of an account or an address is no reader's business.
-    Ok(all.into_iter().map(ScopeWindow::without_key).collect())
+    let own = windows::of(connection, &scopes).await?;
+    Ok(own.into_iter().map(ScopeWindow::for_readers).collect())
+}
+
+/// Those of the addresses that calls leave from.
+async fn egress_windows(pool: &PgPool) -> Result<Vec<ScopeWindow>, sqlx::Error> {
+    let egress = windows::of_egress(pool).await?;
+    Ok(egress.into_iter().map(ScopeWindow::for_readers).collect())
 }

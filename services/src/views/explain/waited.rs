@@ -3,14 +3,14 @@
 
 use domain::target::Target;
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::Unexplained;
 use super::crowd::{Crowd, OtherCalls, crowd};
 use super::held::covered;
 use super::history::SyncStory;
-use super::limits::{Limits, sharing};
+use super::limits::{Limits, Sharing};
 use super::tokens;
 use super::waits::{self, Again, Span};
 
@@ -85,20 +85,23 @@ impl Both<'_> {
     }
 }
 
-/// What a sync of this target waited for.
-pub(super) async fn waited(pool: &PgPool, story: &SyncStory, target: &Target) -> Result<Waited, Unexplained> {
+/// What a sync of this target waited for, which shares its account with these.
+pub(super) async fn waited(
+    reader: &mut PgConnection,
+    story: &SyncStory,
+    target: &Target,
+    sharing: &[Sharing],
+) -> Result<Waited, Unexplained> {
     let Some(first) = story.attempts.first() else { return Ok(Waited::default()) };
-    let mut connection = pool.acquire().await?;
-    let sharing = sharing(&mut connection, target).await?;
-    let own = Limits::of_target(&mut connection, target).await?;
-    let account = Limits::of_account(&mut connection, target, &sharing).await?;
+    let own = Limits::of_target(&mut *reader, target).await?;
+    let account = Limits::of_account(&mut *reader, target, sharing).await?;
     let both = Both { target, own, account };
     let (time, positions) = ((story.requested_at, first.attempt.started_at), (story.position, first.position));
-    let first = both.crowds(&mut connection, time, positions).await?;
+    let first = both.crowds(&mut *reader, time, positions).await?;
     let mut again = Vec::new();
     for wait in waits::again(story) {
-        let crowds = both.crowds(&mut connection, wait.time, wait.positions).await?;
-        let spans = tokens::of_others(&mut connection, target, &sharing, story.request.sync_id.0, &wait).await?;
+        let crowds = both.crowds(&mut *reader, wait.time, wait.positions).await?;
+        let spans = tokens::of_others(&mut *reader, target, sharing, story.request.sync_id.0, &wait).await?;
         again.push(AgainFor { wait, crowds, token_ms: covered(wait.time, spans) });
     }
     Ok(Waited { first: Some(first), again })
