@@ -60,7 +60,12 @@ pub fn figures(options: &ApiOptions, runs: &[Run], folder: Option<&Path>) -> any
         Group { name: "writes".to_owned(), bars: vec![bar(alone_writes), bar(loops_writes), bar(beside_writes)] },
     ];
     let title = format!("{} requests a second: p50, and p99 as the line", options.pace);
-    Bars { title: &title, unit: "ms", sides: &["alone", "beside loops that only compute", "beside a full sync"], groups: &groups }
-        .save(folder, "api", &figures)?;
+    Bars {
+        title: &title,
+        unit: "ms",
+        sides: &["alone", "beside loops that only compute", "beside a full sync"],
+        groups: &groups,
+    }
+    .save(folder, "api", &figures)?;
     Ok(figures)
 }

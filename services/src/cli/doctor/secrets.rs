@@ -107,6 +107,7 @@ pub(super) async fn check_left_behind(
     left.truncate(NAMED);
     let (secrets, are) = (counted(count, "secret"), agreeing(count, "is", "are"));
     let detail = format!("{secrets} that the API has kept {are} no target's: {}{more}", left.join(", "));
-    let advice = "the target was never made, or has another: `distribution secret delete NAME` forgets what nobody uses";
+    let advice =
+        "the target was never made, or has another: `distribution secret delete NAME` forgets what nobody uses";
     report.warn("secrets", detail, advice)
 }
