@@ -68,6 +68,12 @@ impl DispatcherOptions {
     fn lease(&self) -> Duration {
         SHORTEST_LEASE.max(EXTENDED_EACH + START_GRACE + self.call_timeout + SPARE)
     }
+
+    /// Whether the longest call that is granted a slot now is over before leases run out that were written so long ago. Who was frozen
+    /// in a round, or waited long for the database there, may not go on with what it has not extended: others have it by then.
+    fn is_held(&self, written: Duration) -> bool {
+        written + START_GRACE + self.call_timeout <= self.lease()
+    }
 }
 
 impl Default for DispatcherOptions {
@@ -170,6 +176,18 @@ mod tests {
             assert!(options.lease() > last_call_ends, "{:?} for {last_call_ends:?}", options.lease());
         }
         assert_eq!(DispatcherOptions::default().lease(), Duration::from_secs(35));
+    }
+
+    /// Also where one extension in between failed.
+    #[test]
+    fn a_listing_gets_slots_while_its_lease_outlives_the_call() {
+        for seconds in 1..=20 {
+            let options =
+                DispatcherOptions { call_timeout: Duration::from_secs(seconds), ..DispatcherOptions::default() };
+            let longest = options.lease() - START_GRACE - options.call_timeout;
+            assert!(options.is_held(EXTENDED_EACH + SPARE) && options.is_held(longest), "{seconds}");
+            assert!(!options.is_held(longest + Duration::from_millis(1)), "{seconds}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(super) struct Gate {
     wakes_passed_over: i64,
     pub(super) workers: TaskTracker,
     extended_at: Instant,
+    /// The leases of all listings under way were written after this.
+    pub(super) held_since: Instant,
     swept_at: Option<Instant>,
     pub(super) stopping: Stopping,
 }
@@ -72,6 +74,7 @@ impl Gate {
             wakes_passed_over: 0,
             workers: TaskTracker::new(),
             extended_at: Instant::now(),
+            held_since: Instant::now(),
             swept_at: None,
             stopping,
         }
@@ -126,13 +129,20 @@ impl Gate {
         if self.extended_at.elapsed() < EXTENDED_EACH {
             return;
         }
-        self.extended_at = Instant::now();
+        let at = Instant::now();
+        self.extended_at = at;
         let listings: Vec<ListingId> = self.active.keys().copied().collect();
-        if !listings.is_empty() {
-            match self.store.extend_leases(&listings, self.shared.options.lease()).await {
-                Ok(kept) => self.lose(listings.into_iter().filter(|listing| !kept.contains(listing))),
-                Err(error) => tracing::warn!(error = %error, "failed to extend leases"),
+        let extended = if listings.is_empty() {
+            Ok(HashSet::new())
+        } else {
+            self.store.extend_leases(&listings, self.shared.options.lease()).await
+        };
+        match extended {
+            Ok(kept) => {
+                self.held_since = at;
+                self.lose(listings.into_iter().filter(|listing| !kept.contains(listing)));
             }
+            Err(error) => tracing::warn!(error = %error, "failed to extend leases"),
         }
         if let Err(error) = self.ensure_account_limits().await {
             tracing::warn!(error = %error, "failed to bring the accounts' limits up to date");

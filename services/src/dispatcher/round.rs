@@ -64,12 +64,17 @@ impl Gate {
         }
         let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
         let mut shared = round.shared_scopes(&scopes(&lanes, &egress)).await?;
-        let waiting = self.waiting_in(&lanes);
+        // Before the grants are written: what this clock says is over is over in the table too.
+        let at = Instant::now();
+        let waiting = if self.shared.options.is_held(at - self.held_since) {
+            self.waiting_in(&lanes)
+        } else {
+            // They wait until their leases are extended, or are lost.
+            BTreeMap::new()
+        };
         let mut allocation = allocate(&lanes, &waiting, &mut shared, &egress, &self.under_way(), capacity);
         let unreadable = lanes.iter().filter(|lane| self.unreadable.contains(&lane.target_id));
         allocation.rests.extend(unreadable.map(|lane| (lane.target_id, UNREADABLE)));
-        // Before the grants are written: what this clock says is over is over in the table too.
-        let at = Instant::now();
         let hold = START_GRACE + self.shared.options.call_timeout;
         round.write(&claims(&lanes, &allocation), hold, self.shared.options.lease()).await?;
         let gave = !allocation.grants.is_empty();
