@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::syncing::Syncing;
 use decode::{Incoming, decode};
-use take::Taken;
+use take::{Named, Taken};
 use verdict::{Verdict, wait_after};
 
 /// Messages that are taken in together.
@@ -188,6 +188,7 @@ impl Intake {
             }
         }
         taken.end_stages();
+        taken.log_each();
         let counts = taken.counts();
         let taken_in = counts.iter().fold(BTreeMap::<&str, i64>::new(), |mut all, ((_, verdict), count)| {
             *all.entry(verdict).or_default() += count;
@@ -195,7 +196,8 @@ impl Intake {
         });
         let verdicts =
             taken_in.iter().map(|(verdict, count)| format!("{verdict} {count}")).collect::<Vec<_>>().join(", ");
-        tracing::info!(messages = arrived.len(), verdicts, "took unit changes in");
+        let Named { trace_id, org_id, unit_id, revision } = taken.in_common();
+        tracing::info!(messages = arrived.len(), verdicts, trace_id, org_id, unit_id, revision, "took unit changes in");
         self.syncing.units().count(&counts).await?;
         for (verdict, count) in taken_in {
             intake_done(verdict, u64::try_from(count).unwrap_or_default());

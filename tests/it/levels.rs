@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use domain::ids::TargetId;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
@@ -12,6 +13,7 @@ use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
+use services::views::health::check_now;
 
 fn level<'a>(levels: &'a Value, name: &str) -> &'a Value {
     let found = levels["levels"].as_array().and_then(|all| all.iter().find(|level| level["name"] == name));
@@ -197,6 +199,46 @@ async fn calls_that_were_refused_and_syncs_that_came_late_are_told_as_broken_eac
     let ended = level(&told, "syncs_in_time");
     assert_eq!((&ended["value"], &ended["observed"]), (&waiting["value"], &json!(13)), "four of them: {ended}");
     drop((dispatcher, base, front));
+    world.close().await
+}
+
+/// How many calls were refused for their rate, and of how many.
+async fn throttled(world: &World, own: &Api) -> anyhow::Result<(f64, u32)> {
+    let (_, told) = broken(world, own).await?;
+    let level = level(&told, "throttled_calls");
+    let calls = u32::try_from(level["observed"].as_i64().unwrap_or_default())?;
+    Ok(((level["value"].as_f64().unwrap_or_default() * f64::from(calls)).round(), calls))
+}
+
+/// As they are in the metrics, by which the alert goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_checks_and_of_looks_for_drift_are_among_those_of_which_few_may_be_refused() -> anyhow::Result<()> {
+    let Held { world, own, rest, target, units, front, .. } = where_all_hold(8164).await?;
+    let (none, of_syncs) = throttled(&world, &own).await?;
+    assert_eq!(none, 0.0);
+    let refusing = json!({"kind": "rate_limited", "retry_after_s": 1, "method": "GET", "count": 1});
+    world.sandbox.fault(refusing.clone()).await?;
+    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    assert_eq!((check.status, check.calls), (Some(429), 1));
+    assert_eq!(throttled(&world, &own).await?, (1.0, of_syncs + 1));
+
+    let api = Api::of(&front).await?;
+    let listing: uuid::Uuid = sqlx::query_scalar("SELECT listing_id FROM channel_listings WHERE unit_id = $1")
+        .bind(&units[0])
+        .fetch_one(&world.pool)
+        .await?;
+    world.sandbox.fault(refusing).await?;
+    let drift = format!("/api/channels/listings/{listing}/drift");
+    let publisher = api.as_caller(&world, ORG, None, "channel-publisher")?;
+    let looked = publisher.send(Method::POST, &drift, &[], None).await?;
+    assert!(!looked.status.is_success(), "{}", looked.text);
+    let made = u32::try_from(world.count("SELECT count(*) FROM drift_calls").await?)?;
+    assert!(made > 0, "{}", looked.text);
+    assert_eq!(throttled(&world, &own).await?, (2.0, of_syncs + 1 + made));
+    let foreign = api.as_caller(&world, "elsewhere", None, "owner")?;
+    let foreign = foreign.get("/api/channels/service-levels").await?.expect(200)?.json();
+    assert_eq!(level(&foreign, "throttled_calls")["value"], Value::Null);
+    drop((rest, front));
     world.close().await
 }
 

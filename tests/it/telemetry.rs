@@ -209,6 +209,8 @@ async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() ->
     let failed: Vec<Value> = lines.filter(|line| line["message"] == "a check failed").collect();
     let [line] = failed.as_slice() else { panic!("one check failed:\n{log}") };
     assert_eq!((&line["span"]["name"], &line["target_id"]), (&json!("check"), &json!(target)), "{line}");
+    // As lines of each call do, which know no org themselves.
+    assert_eq!(line["span"]["org_id"], ORG, "{line}");
     let trace = line["span"]["trace_id"].as_str().unwrap_or_default();
     let told = tree(&receiver, trace);
     assert_eq!(told.keys().collect::<Vec<_>>(), ["GET probe", "check"], "{line}");
@@ -402,7 +404,7 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
     world.link(target, &["villa-000".to_owned()]).await?;
     let (code, _, error) = world.run(&["log-level", "services=loud=er"])?;
     assert_eq!(code, 2, "{error}");
-    let (code, _, error) = world.run(&["log-level", "info,services::dispatcher=debug"])?;
+    let (code, _, error) = world.run(&["log-level", "info,services::dispatcher=debug,services::intake=debug"])?;
     assert_eq!(code, 0, "{error}");
     wait_until("it is followed", Duration::from_secs(10), || async {
         let printed = service.printed();
@@ -413,11 +415,19 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
     world.taken(1, 1).await?;
     world.drained(Duration::from_secs(30)).await?;
     let printed = service.printed();
-    let pushed: Value = printed
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .find(|line: &Value| line["message"] == "pushed")
-        .unwrap_or_else(|| panic!("no push is logged:\n{printed}"));
+    let line = |message: &str| -> Value {
+        let mut lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["message"] == message).unwrap_or_else(|| panic!("{message:?} is not logged:\n{printed}"))
+    };
+    for (message, verdict, told) in
+        [("judged a unit change", "verdict", "taken"), ("took unit changes in", "verdicts", "taken 1")]
+    {
+        let line = line(message);
+        assert_eq!((&line["trace_id"], &line["org_id"]), (&json!(TRACE), &json!(ORG)), "{line}");
+        assert_eq!((&line["unit_id"], &line["revision"]), (&json!("villa-000"), &json!(1)), "{line}");
+        assert_eq!(line[verdict], told, "{line}");
+    }
+    let pushed = line("pushed");
     assert_eq!(pushed["span"]["trace_id"], json!(TRACE));
     assert_eq!((&pushed["span"]["org_id"], &pushed["span"]["target_id"]), (&json!(ORG), &json!(target)));
     assert!(pushed["span"]["sync_id"].is_string() && pushed["span"]["listing_id"].is_string(), "{pushed}");

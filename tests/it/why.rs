@@ -413,6 +413,31 @@ async fn a_past_wait_is_explained_by_a_check_and_by_a_look_for_drift_that_filled
     world.close().await
 }
 
+/// A process that has no token yet needs two calls for a check, and both hold slots.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_wait_is_explained_by_both_calls_of_a_check_that_needed_a_token() -> anyhow::Result<()> {
+    let world = World::new(&[7811]).await?;
+    let target = world.target(7811, RateLimit::new(100, 1_000)?).await?;
+    let mut before = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "2/6s"])?;
+    assert_eq!(code, 0, "{said}");
+    ensure!(before.stopped().await?, "{}", before.printed());
+    let _service = world.serve("")?;
+    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    assert_eq!((check.class.as_str(), check.calls), ("accepted", 2));
+    published(&world, priced("villa-000", 2, 5_002)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let waited = &told["rules"][0];
+    assert_eq!((&waited["rule"], &waited["calls_before"]), (&json!("waited"), &json!(2)), "{told:#}");
+    assert_eq!(waited["other_calls"]["checks"], 2, "{waited}");
+    let (ms, full_ms) = (waited["ms"].as_i64().unwrap_or(0), waited["full_ms"].as_i64().unwrap_or(0));
+    assert!(full_ms >= 1_000 && full_ms <= ms && ms - full_ms < 1_000, "{waited}");
+    let words = told["words"].to_string();
+    assert!(words.contains("was full, with 2 calls of health checks among those that held it"), "{words}");
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_is_what_is_sent_then_and_costs_no_call_and_no_event() -> anyhow::Result<()> {
     let world = World::new(&[7801]).await?;

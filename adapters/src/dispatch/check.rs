@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::call::CallRecord;
 use domain::ids::TargetId;
 use domain::outcome::OutcomeClass;
 use domain::port::CheckReport;
@@ -118,13 +119,17 @@ impl DispatchStore {
     ) -> Result<(), sqlx::Error> {
         let mut transaction = begin(&self.pool).await?;
         let last = report.calls.last();
+        let took_ms = |call: &CallRecord| i64::try_from(call.duration_ms).unwrap_or(i64::MAX);
         sqlx::query(
             "INSERT INTO health_checks (
-                 check_id, target_id, org_id, account_id, asked_by, calls, latency_ms, status, class, detail)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 check_id, target_id, org_id, account_id, asked_by, calls, latency_ms, status, class, detail,
+                 calls_started_at, calls_took_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
              ON CONFLICT (check_id) DO UPDATE SET at = excluded.at, calls = health_checks.calls + excluded.calls,
                  latency_ms = excluded.latency_ms, status = excluded.status, class = excluded.class,
-                 detail = excluded.detail
+                 detail = excluded.detail,
+                 calls_started_at = health_checks.calls_started_at || excluded.calls_started_at,
+                 calls_took_ms = health_checks.calls_took_ms || excluded.calls_took_ms
              WHERE excluded.calls > 0",
         )
         .bind(check.check_id)
@@ -133,10 +138,12 @@ impl DispatchStore {
         .bind(target.account_id.as_str())
         .bind(&check.asked_by)
         .bind(i32::try_from(report.calls.len()).unwrap_or(i32::MAX))
-        .bind(last.map(|call| i64::try_from(call.duration_ms).unwrap_or(i64::MAX)))
+        .bind(last.map(took_ms))
         .bind(last.and_then(|call| call.status).map(i32::from))
         .bind(report.class.as_str())
         .bind(report.detail.as_deref())
+        .bind(report.calls.iter().map(|call| call.started_at).collect::<Vec<_>>())
+        .bind(report.calls.iter().map(took_ms).collect::<Vec<_>>())
         .execute(&mut *transaction)
         .await?;
         let (first, longest) = waits();

@@ -14,9 +14,10 @@ impl DispatchStore {
             return Ok(());
         }
         sqlx::query(
-            "INSERT INTO drift_calls (request_id, target_id, org_id, account_id, started_at, ended_at)
-             SELECT request_id, $1, $2, $3, started_at, started_at + make_interval(secs => duration_ms / 1000.0)
-             FROM unnest($4::uuid[], $5::timestamptz[], $6::bigint[]) AS c (request_id, started_at, duration_ms)
+            "INSERT INTO drift_calls (request_id, target_id, org_id, account_id, started_at, ended_at, status)
+             SELECT request_id, $1, $2, $3, started_at, started_at + make_interval(secs => duration_ms / 1000.0), status
+             FROM unnest($4::uuid[], $5::timestamptz[], $6::bigint[], $7::int[])
+                 AS c (request_id, started_at, duration_ms, status)
              ON CONFLICT DO NOTHING",
         )
         .bind(target.target_id.0)
@@ -25,6 +26,7 @@ impl DispatchStore {
         .bind(calls.iter().map(|call| call.request_id).collect::<Vec<_>>())
         .bind(calls.iter().map(|call| call.started_at).collect::<Vec<_>>())
         .bind(calls.iter().map(|call| i64::try_from(call.duration_ms).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.status.map(i32::from)).collect::<Vec<_>>())
         .execute(&self.pool)
         .await
         .map(|_| ())

@@ -165,10 +165,11 @@ async fn the_calls_of_a_check_that_two_have_made_are_all_told() {
     let settings = settings(target);
     other.finish_check(&again[0], &settings, &report(OutcomeClass::Accepted, 2)).await.unwrap();
     late.finish_check(&first[0], &settings, &report(OutcomeClass::Throttled, 0)).await.unwrap();
-    let told = "SELECT format('%s %s %s', calls, class, status) FROM health_checks";
-    assert_eq!(field::<String>(&database, told).await, "2 accepted 200", "who made no call has nothing to tell");
+    let told = "SELECT format('%s %s %s %s %s',
+                    calls, cardinality(calls_started_at), cardinality(calls_took_ms), class, status) FROM health_checks";
+    assert_eq!(field::<String>(&database, told).await, "2 2 2 accepted 200", "who made no call has nothing to tell");
     late.finish_check(&first[0], &settings, &report(OutcomeClass::Transient, 1)).await.unwrap();
-    assert_eq!(field::<String>(&database, told).await, "3 transient ");
+    assert_eq!(field::<String>(&database, told).await, "3 3 3 transient ");
     database.close().await;
 }
 

@@ -102,8 +102,9 @@ impl<'a> Fold<'a> {
     ) {
         self.activity.requested(event);
         let before = supersedes.and_then(|old| self.jobs.get(old.0));
-        // Where nothing differed any more the channel was not behind.
-        let behind_since = before.filter(|before| before.now.differs).map(|before| before.now.waits_since());
+        // Where nothing differs, or differed any more, the channel is not behind.
+        let was_behind = before.filter(|before| !request.needs.is_empty() && before.now.differs);
+        let behind_since = was_behind.map(|before| before.now.waits_since());
         let mut job = if target_is_deleted {
             self.activity.ended(event, SyncOutcome::Cancelled, event.recorded_at, event.recorded_at);
             Job::ended(event, request, SyncOutcome::Cancelled, Some("the target had been deleted"))

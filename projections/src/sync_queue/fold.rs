@@ -93,8 +93,9 @@ impl Fold {
         let own_rank = event.recorded_at + TimeDelta::seconds(patience_s);
         let before = self.queue.get(event.aggregate_id);
         let rank = before.map_or(own_rank, |before| before.rank.min(own_rank));
-        // Where nothing differed any more the channel was not behind.
-        let behind_since = before.filter(|before| !before.needs.is_empty()).map(QueueRow::waits_since);
+        // Where nothing differs, or differed any more, the channel is not behind.
+        let was_behind = before.filter(|before| !request.needs.is_empty() && !before.needs.is_empty());
+        let behind_since = was_behind.map(QueueRow::waits_since);
         let row = QueueRow {
             listing_id: event.aggregate_id,
             org_id: event.metadata.org_id.to_string(),

@@ -54,6 +54,18 @@ async fn behind_since(scene: &Scene, table: &str, key: &str, id: impl ToString) 
     scene.field(table, key, id, "extract(epoch FROM behind_since)::bigint").await
 }
 
+/// Since when the channel has been behind with the first unit, as the queue and as the audit tell it.
+async fn told(scene: &Scene) -> (Option<String>, Option<String>) {
+    let (target, unit) = (target(1), unit(1));
+    let (last, ..) = scene.story.pending(target, &unit).unwrap();
+    let queued = behind_since(scene, "sync_queue", "listing_id", listing_id(target, &unit)).await;
+    (queued, behind_since(scene, "outbound_audit", "sync_id", last).await)
+}
+
+fn both(seconds: &str) -> (Option<String>, Option<String>) {
+    (Some(seconds.to_owned()), Some(seconds.to_owned()))
+}
+
 /// The audit knows every job, and tells exactly; the queue, which has the last one alone, tells from when on it can be at the earliest.
 #[tokio::test]
 async fn a_change_that_supersedes_keeps_the_clock_until_the_channel_has_got_something() {
@@ -66,12 +78,6 @@ async fn a_change_that_supersedes_keeps_the_clock_until_the_channel_has_got_some
             let images = sections(&[Section::Images], revision);
             scene.story.request_sections(target, &unit, Cause::UnitChanged, revision, images);
         };
-        let told = async |scene: &Scene| {
-            let (last, ..) = scene.story.pending(target, &unit).unwrap();
-            let queued = behind_since(scene, "sync_queue", "listing_id", listing_id(target, &unit)).await;
-            (queued, behind_since(scene, "outbound_audit", "sync_id", last).await)
-        };
-        let both = |seconds: &str| (Some(seconds.to_owned()), Some(seconds.to_owned()));
         scene.play().await;
         assert_eq!(told(&scene).await, (None, None), "since its own request");
         ask(&mut scene, 2);
@@ -94,6 +100,33 @@ async fn a_change_that_supersedes_keeps_the_clock_until_the_channel_has_got_some
         scene.story.command_listing(target, &unit, ListingCommand::RecordOutcome(report));
         scene.play().await;
         assert_eq!(told(&scene).await, (None, None), "since its own request again");
+    })
+    .await;
+}
+
+/// The channel is behind with nothing while what it took last is asked for once more.
+#[tokio::test]
+async fn a_change_back_to_what_the_channel_has_takes_over_no_clock_and_passes_none_on() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        photos_wanted(&mut scene);
+        let (target, unit) = (target(1), unit(1));
+        scene.story.end(target, &unit, Some(OutcomeClass::Accepted));
+        // What the photos look like in each revision, from the second on: recorded at second 4 and each a second later.
+        for (revision, look, since) in [
+            (2, 2, (None, None)),
+            (3, 3, both("1800000004")),
+            (4, 1, (None, None)),
+            (5, 5, (None, None)),
+            (6, 6, both("1800000007")),
+        ] {
+            let images = sections(&[Section::Images], look);
+            scene.story.request_sections(target, &unit, Cause::UnitChanged, revision, images);
+            scene.play().await;
+            let needs = scene.field("sync_queue", "revision", revision, "needs").await;
+            assert_eq!(needs.as_deref(), Some(if look == 1 { "{}" } else { "{images}" }), "revision {revision}");
+            assert_eq!(told(&scene).await, since, "revision {revision}");
+        }
     })
     .await;
 }

@@ -123,7 +123,7 @@ pub(super) fn show(
             line("of finished syncs", "--accent", |step| percent(step.within_5_min, step.finished)),
         ]))
         (plot("health", "Targets by health", Unit::TARGETS, minutes, &HEALTHS.map(|(name, colour)| health(name, colour))))
-        (plot("throttled", "Calls to channels", Unit::CALLS_A_MINUTE, minutes, &[
+        (plot("throttled", "Calls of syncs", Unit::CALLS_A_MINUTE, minutes, &[
             line("calls", "--quiet", |step| Some(count(step.calls))),
             line("answered with 429", "--warn", |step| Some(count(step.throttled))),
         ]))

@@ -69,6 +69,7 @@ async fn check(store: DispatchStore, shared: Arc<Shared>, gate: mpsc::UnboundedS
     let span = tracing::info_span!(
         "check",
         trace_id = trace_id(Some(trace.traceparent())),
+        org_id = tracing::field::Empty,
         target_id = %due.target_id,
         check_id = %due.check_id,
     );
@@ -88,7 +89,10 @@ async fn check_one(
         Err(error) => return tracing::warn!(%target_id, %error, "a target to be checked could not be read"),
     };
     let told = match target.live() {
-        Ok(target) => made(store, shared, gate, due, target, trace).await,
+        Ok(target) => {
+            tracing::Span::current().record("org_id", tracing::field::display(&target.org_id));
+            made(store, shared, gate, due, target, trace).await
+        }
         Err(_) => store.drop_check(target_id).await,
     };
     if let Err(error) = told {

@@ -7,6 +7,7 @@ use adapters::nats::subject::parse_unit_changed;
 use adapters::telemetry::{Kind, Stage};
 use adapters::units::UnitSnapshot;
 use async_nats::{HeaderMap, Message};
+use domain::ids::{OrgId, UnitId};
 use domain::metadata;
 use domain::unit::{self, Problem, UnitChanged};
 use uuid::Uuid;
@@ -17,8 +18,8 @@ const TYPE: &str = "supply.unit.changed.v1";
 /// A message, read.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// The tenant that the subject names, for the tally.
-    pub org: Option<String>,
+    /// The tenant and the unit that the subject names, for the tally and the log.
+    pub named: Option<(OrgId, UnitId)>,
     /// The unit and its snapshot, or what is wrong.
     pub unit: Result<(UnitChanged, UnitSnapshot), Vec<Problem>>,
     /// Made from the CloudEvents id, so that a redelivery has the same.
@@ -84,7 +85,7 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
     }
     // Nor does the change depend on what published it.
     let source = header("ce-source").and_then(|text| metadata::source(&text).map(str::to_owned));
-    Incoming { org: named.map(|(org, _)| org.to_string()), unit, correlation_id, source, stage }
+    Incoming { named, unit, correlation_id, source, stage }
 }
 
 fn header(headers: Option<&HeaderMap>, name: &str) -> Option<String> {

@@ -1,13 +1,14 @@
 //! Taking a batch in: keep the snapshots, find the listings, ask each for a sync, and say what became of each message.
 //! What fails, fails for the messages that it concerns.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use adapters::telemetry::Stage;
 use domain::ids::{OrgId, UnitId};
 use domain::listing::{Cause, ListingError};
 use domain::metadata::{Actor, Metadata};
 use domain::target::Target;
+use domain::text::trace_id;
 use domain::unit::Problem;
 use futures::{StreamExt, stream};
 
@@ -17,21 +18,48 @@ use super::verdict::{Failed, Verdict};
 use crate::commands::CommandError;
 use crate::syncing::{Snapshot, Syncing};
 
+/// What the log names of a message, as far as it says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named {
+    pub trace_id: Option<String>,
+    pub org_id: Option<String>,
+    pub unit_id: Option<String>,
+    pub revision: Option<u64>,
+}
+
+impl Named {
+    fn of(message: &Incoming) -> Self {
+        let (org_id, unit_id) = message.named.as_ref().map(|(org, unit)| (org.to_string(), unit.to_string())).unzip();
+        Self {
+            trace_id: trace_id(message.stage.traceparent().as_deref()).map(str::to_owned),
+            org_id,
+            unit_id,
+            revision: message.unit.as_ref().ok().map(|(unit, _)| unit.revision.into()),
+        }
+    }
+
+    /// The tenant that it is counted for.
+    fn tallied(&self) -> String {
+        self.org_id.clone().unwrap_or_else(|| "-".to_owned())
+    }
+}
+
 /// A batch that was taken in.
 #[derive(Debug)]
 pub(super) struct Taken {
     /// One for each message, in order.
     pub verdicts: Vec<Verdict>,
-    orgs: Vec<String>,
+    named: Vec<Named>,
     stages: Vec<Stage>,
 }
 
 impl Taken {
     pub(super) async fn take(syncing: &Syncing, incoming: Vec<Incoming>, concurrent: usize) -> anyhow::Result<Self> {
-        let orgs = incoming.iter().map(|m| m.org.clone().unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>();
+        let named: Vec<Named> = incoming.iter().map(Named::of).collect();
+        let orgs = named.iter().map(Named::tallied).collect();
         let mut stages = Vec::with_capacity(incoming.len());
-        match judge(syncing, incoming, &orgs, &mut stages, concurrent).await {
-            Ok(verdicts) => Ok(Self { verdicts, orgs, stages }),
+        match judge(syncing, incoming, orgs, &mut stages, concurrent).await {
+            Ok(verdicts) => Ok(Self { verdicts, named, stages }),
             Err(error) => {
                 fail(&mut stages, &error);
                 Err(error)
@@ -47,7 +75,7 @@ impl Taken {
     /// Ends each message's part of its trace, with what became of it.
     pub(super) fn end_stages(&mut self) {
         for (mut stage, verdict) in self.stages.drain(..).zip(&self.verdicts) {
-            stage.set("distribution.intake.verdict", verdict.name().unwrap_or("comes_again"));
+            stage.set("distribution.intake.verdict", verdict.told());
             match verdict {
                 Verdict::DeadLetter(problems) => {
                     stage.fail(problems.first().map(ToString::to_string).unwrap_or_default());
@@ -61,12 +89,31 @@ impl Taken {
     /// How many messages of which tenant ended how. What comes again is not counted yet.
     pub(super) fn counts(&self) -> BTreeMap<(String, &'static str), i64> {
         let mut counts = BTreeMap::new();
-        for (org, verdict) in self.orgs.iter().zip(&self.verdicts) {
+        for (message, verdict) in self.named.iter().zip(&self.verdicts) {
             if let Some(name) = verdict.name() {
-                *counts.entry((org.clone(), name)).or_default() += 1;
+                *counts.entry((message.tallied(), name)).or_default() += 1;
             }
         }
         counts
+    }
+
+    /// Tells the log what became of each message, where somebody looks that closely.
+    pub(super) fn log_each(&self) {
+        for (Named { trace_id, org_id, unit_id, revision }, verdict) in self.named.iter().zip(&self.verdicts) {
+            let verdict = verdict.told();
+            tracing::debug!(trace_id, org_id, unit_id, revision, verdict, "judged a unit change");
+        }
+    }
+
+    /// What the log can name of all of them together: of a message that is alone everything, of more the org where it is one.
+    pub(super) fn in_common(&self) -> Named {
+        match self.named.as_slice() {
+            [alone] => alone.clone(),
+            [first, others @ ..] if others.iter().all(|other| other.org_id == first.org_id) => {
+                Named { org_id: first.org_id.clone(), ..Named::default() }
+            }
+            _ => Named::default(),
+        }
     }
 }
 
@@ -80,7 +127,7 @@ fn fail(stages: &mut Vec<Stage>, error: &anyhow::Error) {
 async fn judge(
     syncing: &Syncing,
     incoming: Vec<Incoming>,
-    orgs: &[String],
+    orgs: HashSet<String>,
     stages: &mut Vec<Stage>,
     concurrent: usize,
 ) -> anyhow::Result<Vec<Verdict>> {
@@ -89,7 +136,7 @@ async fn judge(
         messages.push((unit, correlation_id, source, stage.traceparent()));
         stages.push(stage);
     }
-    let known = syncing.commands().journal().known_orgs(orgs.iter().cloned().collect()).await?;
+    let known = syncing.commands().journal().known_orgs(orgs).await?;
     let mut verdicts = Vec::with_capacity(messages.len());
     let mut changes: Vec<Change> = Vec::new();
     for (index, (unit, correlation_id, source, traceparent)) in messages.into_iter().enumerate() {

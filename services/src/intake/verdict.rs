@@ -60,6 +60,11 @@ impl Verdict {
         }
     }
 
+    /// What logs and traces call it.
+    pub(super) fn told(&self) -> &'static str {
+        self.name().unwrap_or("comes_again")
+    }
+
     fn weight(&self) -> u8 {
         match self {
             Self::Unlinked => 0,

@@ -45,11 +45,11 @@ pub struct Activity {
     pub total_ms: i64,
     /// The longest of them.
     pub longest_ms: i64,
-    /// HTTP calls.
+    /// HTTP calls of syncs.
     pub calls: i64,
-    /// HTTP calls that were answered with 429.
+    /// HTTP calls of syncs that were answered with 429.
     pub throttled: i64,
-    /// HTTP calls that failed otherwise.
+    /// HTTP calls of syncs that failed otherwise.
     pub call_errors: i64,
 }
 

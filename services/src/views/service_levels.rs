@@ -1,5 +1,6 @@
 //! The product's service levels, computed when they are asked for: each with its window, its target, what it is now, and
-//! whether it holds. Where nothing happened there is no value, which is not the same as all being well.
+//! whether it holds. Where nothing happened there is no value, which is not the same as all being well. Calls are those of syncs,
+//! of health checks and of looks for drift, as in the metrics.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::OrgId;
@@ -162,7 +163,7 @@ pub async fn read(
         IN_TIME.ratio(hour.within_5_min, hour.finished + further.overdue),
         FAILED.ratio(day.failed, day.finished),
         COVERED.ratio(further.jobs - further.jobs_without_row, further.jobs),
-        THROTTLED.ratio(ten_minutes.throttled, ten_minutes.calls),
+        THROTTLED.ratio(ten_minutes.throttled + further.other_throttled, ten_minutes.calls + further.other_calls),
         further.slowest_replay_s.map_or(REPLAYED, |slowest| REPLAYED.seen(slowest, further.replays)),
         unseen_s.map_or(CURRENT, |age| CURRENT.seen(age, further.unseen)),
     ];
@@ -187,6 +188,9 @@ struct Further {
     jobs_without_row: i64,
     replays: i64,
     slowest_replay_s: Option<f64>,
+    /// Of no sync, in ten minutes; and how many of them were answered with 429.
+    other_calls: i64,
+    other_throttled: i64,
     unseen: i64,
     unseen_s: Option<f64>,
 }
@@ -200,13 +204,15 @@ const NEWEST: i64 = 20_000;
 const OVERDUE: i64 = 10_000;
 
 // One statement, so one snapshot. What an operator holds back by a pause is not late. Unseen events are bounded by position
-// and not by number: to find so many of one organisation, those of all others would be read.
+// and not by number: to find so many of one organisation, those of all others would be read. Of a check the last call's status is
+// kept: it ends with a 429.
 fn further(of_one: bool) -> String {
     let own = |table: &str| {
         let org = if of_one { format!("{table}.org_id = $1") } else { "$1::text IS NULL".to_owned() };
         format!("{org} AND ($2::text[] IS NULL OR {table}.account_id = ANY ($2))")
     };
     let (of_queue, of_events, of_audit) = (own("q"), own("e"), own("a"));
+    let (of_checks, of_drift) = (own("h"), own("d"));
     format!(
         "WITH seen AS MATERIALIZED (
              SELECT coalesce(min(coalesce(c.position, 0)), 0) AS all_models,
@@ -226,6 +232,10 @@ fn further(of_one: bool) -> String {
              FROM outbound_audit a
              WHERE a.cause = 'replayed' AND a.requested_at > now() - interval '24 hours'
                  AND a.outcome NOT IN ('superseded', 'cancelled') AND {of_audit}
+         ), other_calls AS MATERIALIZED (
+             SELECT h.calls, h.status FROM health_checks h WHERE h.at > now() - interval '10 minutes' AND {of_checks}
+             UNION ALL
+             SELECT 1, d.status FROM drift_calls d WHERE d.started_at > now() - interval '10 minutes' AND {of_drift}
          )
          SELECT
              (SELECT count(*) FROM (
@@ -238,6 +248,8 @@ fn further(of_one: bool) -> String {
               WHERE NOT EXISTS (SELECT FROM outbound_audit a WHERE a.sync_id = n.sync_id)) AS jobs_without_row,
              (SELECT count(*) FROM replays) AS replays,
              (SELECT max(took_s) FROM replays) AS slowest_replay_s,
+             (SELECT coalesce(sum(calls), 0) FROM other_calls) AS other_calls,
+             (SELECT count(*) FROM other_calls WHERE status = 429) AS other_throttled,
              (SELECT count(*) FROM unseen) AS unseen,
              CASE WHEN (SELECT audit FROM seen) > 0 OR EXISTS (SELECT FROM unseen) THEN
                  greatest(coalesce((SELECT extract(epoch FROM now() - min(recorded_at))::float8 FROM unseen), 0), 0)

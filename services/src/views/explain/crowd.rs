@@ -53,8 +53,9 @@ pub(super) fn nearby((first, last): (i64, i64)) -> (i64, i64) {
 }
 
 /// A call holds a slot from its start until a window and a margin after its end, by the limit at its end; the slots are full
-/// where as many are held as the limit of that moment admits. Of a check the last call is known, which is the only one unless it
-/// had to get a token first; neither that nor a call of a look takes a minute.
+/// where as many are held as the limit of that moment admits. A check is told within two minutes of its first call, and no call of a look
+/// takes a minute; of checks from before migration 33 the last call is known. A call holds its slot a little longer than this, from the
+/// grant before its start to when its end is written down: neither time is recorded.
 const CROWD: &str = "
 WITH limits AS (SELECT * FROM unnest($3::timestamptz[], $4::bigint[], $5::float8[]) AS l (since, requests, rest_s)),
 known AS (SELECT $6::timestamptz - make_interval(secs => max(rest_s)) AS since FROM limits),
@@ -62,9 +63,12 @@ calls AS (
     SELECT 'sync' AS made_for, started_at, started_at + make_interval(secs => duration_ms / 1000.0) AS ended_at
     FROM outbound_attempts WHERE org_id = $1 AND target_id = ANY ($2) AND position BETWEEN $8 AND $9
     UNION ALL
-    SELECT 'check', at - make_interval(secs => latency_ms / 1000.0), at
-    FROM health_checks WHERE org_id = $1 AND target_id = ANY ($2) AND latency_ms IS NOT NULL
-        AND at > (SELECT since FROM known) AND at < $7::timestamptz + interval '1 minute'
+    SELECT 'check', c.started_at, c.started_at + make_interval(secs => c.took_ms / 1000.0)
+    FROM health_checks AS h CROSS JOIN LATERAL unnest(
+        coalesce(h.calls_started_at, ARRAY[h.at - make_interval(secs => h.latency_ms / 1000.0)]),
+        coalesce(h.calls_took_ms, ARRAY[h.latency_ms])) AS c (started_at, took_ms)
+    WHERE h.org_id = $1 AND h.target_id = ANY ($2) AND h.latency_ms IS NOT NULL
+        AND h.at > (SELECT since FROM known) AND h.at < $7::timestamptz + interval '2 minutes'
     UNION ALL
     SELECT 'drift', started_at, ended_at
     FROM drift_calls WHERE org_id = $1 AND target_id = ANY ($2)

@@ -65,6 +65,18 @@ impl Known<'_> {
         format!("is not recorded: {}, or {last}", all.join(", "))
     }
 
+    /// Of a wait that is too short to need a reason: that a window had one slot left at most. The limiter gives a slot a little before
+    /// the call starts, and has it back a little later than a window after its end, so it may have been full.
+    fn nearly_full(&self) -> Option<String> {
+        let own = ("target", self.calls_before, self.window);
+        let account = self.account.map(|account| ("account", account.calls_before, account.window));
+        let mut windows = [Some(own), account].into_iter().flatten();
+        let (whose, held, of) = windows.find(|(_, held, of)| *held > 0 && held + 1 >= i64::from(*of))?;
+        let longer = "each for a little longer than is recorded";
+        (self.full_ms() == 0 && self.held_ms == 0)
+            .then(|| format!("; recorded calls held {held} of the {of} slots of the {whose}'s window, {longer}"))
+    }
+
     /// How many slots were taken of windows that were never full.
     fn room(&self) -> String {
         let own = format!("{} of its {} slots", self.calls_before, self.window);
@@ -110,11 +122,10 @@ pub(super) fn first(rule: &Rule) -> String {
         tokens: Vec::new(),
         token_ms: 0,
     };
-    let began = format!("It waited {} for its first attempt", seconds(*ms));
+    let told = known.told(format!("It waited {} for its first attempt", seconds(*ms)));
     if *ms < SHORT_MS {
-        return format!("{began}.");
+        return format!("{told}{}.", known.nearly_full().unwrap_or_default());
     }
-    let told = known.told(began);
     if known.is_explained() {
         return format!("{told}.");
     }
@@ -176,6 +187,38 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shortly(calls_before: i64, full_ms: i64, account: Option<AccountWindow>) -> String {
+        first(&Rule::Waited {
+            ms: 613,
+            held_ms: 0,
+            circuit_known: true,
+            calls_before,
+            full_ms,
+            window: 12,
+            window_ms: 10_000,
+            other_calls: NO_OTHERS,
+            account,
+        })
+    }
+
+    #[test]
+    fn a_short_wait_tells_of_a_window_that_was_full_or_nearly_so() {
+        let began = "It waited 613 ms for its first attempt";
+        assert_eq!(shortly(3, 0, None), format!("{began}."));
+        let full = format!("{began}; for 590 ms of that the target's window (12 in 10 s) was full.");
+        assert_eq!(shortly(12, 590, None), full);
+        let longer = "each for a little longer than is recorded";
+        let nearly = |held: &str, whose: &str| {
+            format!("{began}; recorded calls held {held} slots of the {whose}'s window, {longer}.")
+        };
+        assert_eq!(shortly(11, 0, None), nearly("11 of the 12", "target"));
+        let account =
+            AccountWindow { calls_before: 4, full_ms: 0, window: 5, window_ms: 3_000, other_calls: NO_OTHERS };
+        assert_eq!(shortly(3, 0, Some(account)), nearly("4 of the 5", "account"));
+        // No call, so no reason, however small the window is.
+        assert_eq!(shortly(0, 0, Some(AccountWindow { calls_before: 0, window: 1, ..account })), format!("{began}."));
+    }
 
     fn waited(held_ms: i64, circuit_known: bool, calls_before: i64, full_ms: i64) -> String {
         with_account((held_ms, circuit_known, calls_before, full_ms), None)
