@@ -29,6 +29,7 @@ use crate::views::explain::now::windows;
 use crate::views::explain::words::differing;
 use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
+use crate::views::lacking::refused_parts;
 use crate::views::windows::ScopeWindow;
 
 /// Slots are waited for so long in all: a request of the API has to be answered in 30 s.
@@ -114,8 +115,6 @@ impl std::fmt::Debug for DriftReader {
     }
 }
 
-const REFUSED: &str = "SELECT rejected FROM channel_listings WHERE listing_id = $1";
-
 impl DriftReader {
     /// Over these channels. Calls leave from `egress`.
     pub fn new(pool: PgPool, syncing: Syncing, channels: Channels, egress: Egress) -> Self {
@@ -147,9 +146,7 @@ impl DriftReader {
         let gone = standing == Standing::Gone;
         let archived = standing == Standing::Archived;
         let mut differences = report.differences;
-        let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(&self.pool).await?;
-        let refused: Vec<RejectedPart> =
-            refused.and_then(|parts| serde_json::from_value(parts).ok()).unwrap_or_default();
+        let refused = refused_parts(&mut *self.pool.acquire().await?, id).await?;
         differences.explain(|field| refused_before(&refused, field));
         let mut drift = Drift {
             listing_id: id.0,

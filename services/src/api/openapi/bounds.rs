@@ -175,7 +175,7 @@ fn field_rows() -> Vec<Row> {
         (Everywhere, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Everywhere, &["class"], class()),
         (Everywhere, &["purpose"], Bound::OneOf(CallPurpose::ALL.map(CallPurpose::as_str).to_vec())),
-        (Everywhere, &["needs", "sections", "took"], Bound::OneOf(Section::ALL.map(Section::as_str).to_vec())),
+        (Everywhere, &["needs", "sections", "took", "parts_of"], Bound::OneOf(Section::ALL.map(Section::as_str).to_vec())),
         (Everywhere, &["traceparent"], Bound::Text(55..=55, TRACEPARENT_PATTERN.to_owned())),
     ]
 }
