@@ -90,7 +90,7 @@ fn sentence(waiting: &Waiting) -> Markup {
             html! { "Attempt " (attempt) " is due, and starts as soon as it has its turn and a slot of the window." }
         }
         "later" => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
-        PAUSED => html! { "Attempt " (attempt) " is due, and starts when the channel's pause is over." },
+        PAUSED => html! { "Attempt " (attempt) " starts when the channel's pause is over." },
         "listing paused" => html! { "It waits until somebody resumes this listing." },
         "target paused" => html! { "It waits until somebody resumes the target." },
         "target unauthorised" => html! { "It waits until the target has credentials that the channel takes." },

@@ -19,7 +19,7 @@ pub struct Waiting {
     /// The sync.
     pub sync_id: Uuid,
     /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), `paused by the channel`
-    /// (it is due, and calls wait as the channel answered 429), or what holds it.
+    /// (calls wait as the channel answered 429, at least until it is due), or what holds it.
     pub status: String,
     /// When it is due.
     pub due_at: DateTime<Utc>,
@@ -84,7 +84,7 @@ pub async fn now(pool: &PgPool, listing: ListingId, target: &Target) -> Result<O
     waiting.circuit = circuit::open(pool, target.target_id).await?;
     waiting.windows = windows(pool, target).await?;
     let paused_until = waiting.windows.iter().filter_map(|window| window.paused_until).max();
-    waiting.status = status(waiting.status, paused_until);
+    waiting.status = status(waiting.status, waiting.due_at, paused_until);
     Ok(Some(waiting))
 }
 
