@@ -371,6 +371,9 @@ async fn a_change_is_told_with_what_published_it() -> anyhow::Result<()> {
     }
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert_eq!(page.matches("unit change from urn:sunstay:bookings").count(), 1, "{page}");
+    let (_, history, _) = world.run(&["listing", "history", &listing])?;
+    let told = "service:intake, unit change from urn:sunstay:bookings";
+    assert_eq!((history.matches(told).count(), history.matches("unit change from").count()), (1, 1), "{history}");
     drop(service);
     world.close().await
 }
