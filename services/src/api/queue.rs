@@ -54,7 +54,7 @@ struct QueuedSync {
     target_name: Option<String>,
     sync_id: Uuid,
     revision: i64,
-    /// The sections that differ: availability, rates, content, images.
+    /// The sections that are to be sent: availability, rates, content, images.
     needs: Vec<String>,
     /// Attempts that were put off so far, those too that burned none of the five.
     tries: i32,
