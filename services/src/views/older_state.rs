@@ -91,8 +91,8 @@ impl OlderState {
     /// In plain words.
     pub fn words(&self) -> String {
         format!(
-            "The channel has {} as in revision {} of the unit, replayed by {} at {} ({}), while the newest is {}; the next \
-             change of the unit, or a sync now, brings it up to date.",
+            "The channel has {} as in revision {} of the unit, replayed by {} at {} ({}), while the newest is {}; the \
+             next change of the unit, or a sync now, brings it up to date.",
             self.sections.join(", "),
             self.revision,
             self.by,
