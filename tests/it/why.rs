@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use services::views::health::check_now;
 
-fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
+pub(crate) fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
     let mut message = unit(name, revision);
     message["unit"]["prices"]["cleaning_fee"] = json!(cleaning_fee);
     // Nights that are not past whenever this runs.
@@ -24,7 +24,7 @@ fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
 }
 
 /// A listing that is in at the channel.
-async fn listed(world: &World, target: TargetId, name: &str) -> anyhow::Result<ListingId> {
+pub(crate) async fn listed(world: &World, target: TargetId, name: &str) -> anyhow::Result<ListingId> {
     world.publish(&[priced(name, 1, 4_000)]).await?;
     world.taken(1, 1).await?;
     let listing = world.link(target, &[name.to_owned()]).await?[0];
@@ -32,13 +32,13 @@ async fn listed(world: &World, target: TargetId, name: &str) -> anyhow::Result<L
     Ok(listing)
 }
 
-fn json_of(world: &World, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
+pub(crate) fn json_of(world: &World, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
     let (code, printed, said) = world.run(&[&["--output", "json"][..], arguments].concat())?;
     let value = serde_json::from_str(&printed).with_context(|| format!("{arguments:?}: {printed}{said}"))?;
     Ok((code, value))
 }
 
-async fn published(world: &World, message: Value) -> anyhow::Result<()> {
+pub(crate) async fn published(world: &World, message: Value) -> anyhow::Result<()> {
     let revision = message["revision"].as_i64().unwrap_or_default();
     world.publish(&[message]).await?;
     world.taken(1, revision).await?;
@@ -227,128 +227,6 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     let took = sync["attempts"][0]["took"].as_array().map(Vec::len);
     assert_eq!(took, Some(4), "all of it was sent: {sync:#}");
     assert!(told["words"].to_string().contains("somebody asked for an earlier sync that had not ended"), "{told:#}");
-    world.close().await
-}
-
-/// Nothing brings a channel up to date by itself to which somebody has sent a state of the past: whoever looks is told so.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_state_of_the_past_that_was_sent_again_is_told_until_something_newer_is_sent() -> anyhow::Result<()> {
-    let world = World::new(&[7809]).await?;
-    let target = world.target(7809, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve("")?;
-    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
-    let listing = listed(&world, target, "villa-000").await?.to_string();
-    let (_, first) = json_of(&world, &["explain", &listing])?;
-    let snapshot = first["sync"]["snapshot"].as_str().context("a snapshot")?.to_owned();
-    let page = format!("/listings/{listing}");
-    let path = format!("/api/channels{page}/explain");
-    let replay = ["listing", "replay", &listing, "--snapshot", &snapshot, "--reason", "the prices were wrong."];
-    let sync = ["listing", "sync", &listing, "--reason", "they are right"];
-    // The newest state is no older one, whoever sends it once more.
-    for (resend, is_behind) in [(&replay[..], false), (&replay[..], true), (&sync[..], false)] {
-        if is_behind {
-            published(&world, priced("villa-000", 2, 5_500)).await?;
-        }
-        let (code, _, said) = world.run(&[&["--as", "ops@example.org"][..], resend].concat())?;
-        assert_eq!(code, 0, "{said}");
-        world.drained(Duration::from_secs(30)).await?;
-        let (_, told) = json_of(&world, &["explain", &listing])?;
-        let api = viewer.get(&path).await?.expect(200)?.json();
-        assert_eq!(told["older_state"], api["older_state"]);
-        let (words, page) = (told["words"].to_string(), viewer.get(&page).await?.expect(200)?.text);
-        let begins = "The channel has content as in revision 1 of the unit, replayed by ops@example.org at ";
-        for text in [&words, &page] {
-            let tells = text.contains(begins) && text.contains("brings it up to date.");
-            assert_eq!(tells, is_behind, "{text}");
-        }
-        if !is_behind {
-            assert_eq!(told["older_state"], Value::Null, "{told:#}");
-            continue;
-        }
-        let older = &told["older_state"];
-        assert_eq!((&older["revision"], &older["newest_revision"]), (&json!(1), &json!(2)), "{older}");
-        assert_eq!((&older["by"], &older["reason"]), (&json!("ops@example.org"), &json!("the prices were wrong.")));
-        assert_eq!((&older["sync_id"], &older["at"]), (&told["sync"]["sync_id"], &told["sync"]["requested_at"]));
-        assert!(words.contains("(the prices were wrong), while the newest is 2; "), "{words}");
-        let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
-        assert_eq!((&preview["revision"], &preview["sections"]), (&json!(2), &json!(["content"])), "{preview}");
-        assert_eq!(older["sections"], preview["sections"], "{older}");
-    }
-    drop(service);
-    world.close().await
-}
-
-/// The channel has of a state of the past what it took, and nobody is behind where nothing differs; what it refused is told as that.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_state_of_the_past_is_told_section_by_section_as_a_preview_finds_it() -> anyhow::Result<()> {
-    let world = World::new(&[7811]).await?;
-    let target = world.target(7811, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve("")?;
-    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
-    let listing = listed(&world, target, "villa-000").await?.to_string();
-    let snapshot_of = |told: &Value| told["sync"]["snapshot"].as_str().unwrap_or_default().to_owned();
-    let first = snapshot_of(&json_of(&world, &["explain", &listing])?.1);
-    let second = |revision: u64| {
-        let mut message = priced("villa-000", revision, 5_500);
-        message["unit"]["calendar"][0]["available"] = json!(false);
-        message
-    };
-    published(&world, second(2)).await?;
-    let newest = snapshot_of(&json_of(&world, &["explain", &listing])?.1);
-    let refusing = |part: &str, path: &str, count: u64| {
-        json!({ "kind": "status", "code": 400, "method": "PUT", part: path, "count": count })
-    };
-    let replay = |snapshot: &str| ["listing", "replay", &listing, "--snapshot", snapshot].map(str::to_owned).to_vec();
-    let sync = ["listing", "sync", &listing].map(str::to_owned).to_vec();
-    let (both, nothing) = (json!(["availability", "content"]), json!([]));
-    // What the channel refuses and what is sent; then what a preview would send, and what is told of it.
-    let steps = [
-        // The first and the fourth call carry two sections, which are sent apart after that; the photos get through.
-        (
-            Some(refusing("path_prefix", "/v1/listings/", 5)),
-            replay(&first),
-            &both,
-            Value::Null,
-            json!({ "sections": both, "parts_of": ["rates"] }),
-        ),
-        (
-            Some(refusing("path_pattern", "/v1/listings/*", 2)),
-            replay(&first),
-            &both,
-            json!(["availability"]),
-            json!({ "sections": ["content"], "parts_of": [] }),
-        ),
-        (None, sync, &nothing, Value::Null, Value::Null),
-        (None, replay(&newest), &nothing, Value::Null, Value::Null),
-    ];
-    for (step, (fault, resend, differs, older, lacking)) in steps.into_iter().enumerate() {
-        if step == 3 {
-            published(&world, second(3)).await?;
-        }
-        if let Some(fault) = fault {
-            world.sandbox.fault(fault).await?;
-        }
-        let arguments: Vec<&str> = resend.iter().map(String::as_str).chain(["--reason", "a look back"]).collect();
-        let (code, _, said) = world.run(&arguments)?;
-        assert_eq!(code, 0, "{said}");
-        world.drained(Duration::from_secs(30)).await?;
-        let (_, told) = json_of(&world, &["explain", &listing])?;
-        let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
-        assert_eq!(preview["sections"], *differs, "step {step}: {told:#}");
-        assert_eq!((&told["older_state"]["sections"], &told["lacking"]), (&older, &lacking), "step {step}: {told:#}");
-        let api = viewer.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
-        assert_eq!((&api["older_state"], &api["lacking"]), (&told["older_state"], &told["lacking"]), "step {step}");
-        let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
-        let names = lacking["sections"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
-        for text in [told["words"].to_string(), page.clone()] {
-            let refusal = format!("The channel refused {} of the last sync; ", names.join(", "));
-            assert_eq!(text.contains(&refusal), !lacking.is_null(), "step {step}: {text}");
-            let behind = "The channel has availability as in revision 1 of the unit, replayed by ";
-            assert_eq!(text.contains(behind), !older.is_null(), "step {step}: {text}");
-        }
-        assert_eq!(page.contains("the channel has what was asked for"), lacking.is_null(), "step {step}: {page}");
-    }
-    drop(service);
     world.close().await
 }
 
