@@ -30,6 +30,7 @@ use crate::views::explain::now::windows;
 use crate::views::explain::words::differing;
 use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
+use crate::views::lacking::refused_parts;
 use crate::views::windows::ScopeWindow;
 
 /// Slots are waited for so long in all: a request of the API has to be answered in 30 s.
@@ -115,8 +116,6 @@ impl std::fmt::Debug for DriftReader {
     }
 }
 
-const REFUSED: &str = "SELECT rejected FROM channel_listings WHERE listing_id = $1";
-
 impl DriftReader {
     /// Over these channels. Calls leave from `egress`.
     pub fn new(pool: PgPool, syncing: Syncing, channels: Channels, egress: Egress) -> Self {
@@ -154,10 +153,8 @@ impl DriftReader {
         let archived = standing == Standing::Archived;
         let mut differences = report.differences;
         let mut reader = reader.await?;
-        let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(&mut *reader).await?;
+        let refused = refused_parts(&mut reader, id).await?;
         drop(reader);
-        let refused: Vec<RejectedPart> =
-            refused.and_then(|parts| serde_json::from_value(parts).ok()).unwrap_or_default();
         differences.explain(|field| refused_before(&refused, field));
         let mut drift = Drift {
             listing_id: id.0,

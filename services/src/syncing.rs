@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use adapters::event_store::Journal;
 use adapters::units::{UnitSnapshot, UnitStore};
+use domain::channel::{ChannelKind, ListingPayload, Section};
 use domain::hash::SnapshotHash;
 use domain::ids::{ExternalId, ListingId, UnitId};
-use domain::listing::{Cause, Link, ListingCommand, ListingError, Origin, RequestSync};
+use domain::listing::{Cause, ChannelListing, Link, ListingCommand, ListingError, Origin, RequestSync};
 use domain::metadata::Metadata;
 use domain::recorded::Position;
 use domain::target::Target;
@@ -24,6 +25,26 @@ pub struct Snapshot<'a> {
     pub unit: &'a UnitChanged,
     /// Where it is stored.
     pub hash: SnapshotHash,
+}
+
+/// A state of a unit as the channel of one of its listings wants it.
+#[derive(Debug)]
+pub struct Mapped {
+    /// The unit.
+    pub unit: UnitChanged,
+    /// Where it is stored.
+    pub hash: SnapshotHash,
+    /// Its revision.
+    pub revision: u64,
+    /// What the channel wants of it.
+    pub payload: Arc<ListingPayload>,
+}
+
+impl Mapped {
+    /// The sections of it that a listing would send now without being forced, most urgent first.
+    pub fn to_send(&self, listing: &ChannelListing) -> Vec<Section> {
+        listing.to_send(&self.payload.hashes())
+    }
 }
 
 /// Why no sync was asked for.
@@ -211,6 +232,19 @@ impl Syncing {
             return Err(SyncError::SnapshotUnknown(stored.hash));
         }
         Ok(stored)
+    }
+
+    /// The same, mapped for a channel.
+    pub async fn mapped(
+        &self,
+        link: &Link,
+        channel: ChannelKind,
+        snapshot: Option<SnapshotHash>,
+    ) -> Result<Mapped, SyncError> {
+        let stored = self.stored(link, snapshot).await?;
+        let unit = read(&stored)?;
+        let payload = self.payloads.map(channel, &unit, stored.hash, link.listing_id);
+        Ok(Mapped { unit, hash: stored.hash, revision: stored.revision, payload })
     }
 
     /// Sends a listing once more: its latest state, or the snapshot that is named.

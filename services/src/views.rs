@@ -10,6 +10,7 @@ pub mod health;
 pub mod history;
 pub mod holds;
 pub mod known;
+pub mod lacking;
 pub mod listings;
 pub mod moment;
 pub mod older_state;

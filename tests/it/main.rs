@@ -12,6 +12,7 @@ mod levels;
 mod main_job;
 mod metrics;
 mod nats_cluster;
+mod older_states;
 mod postgres_standby;
 mod postgres_trouble;
 mod relaying;

@@ -8,12 +8,13 @@ use domain::ids::{ListingId, TargetId};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::unit;
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 use services::views::health::check_now;
 
-fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
+pub(crate) fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
     let mut message = unit(name, revision);
     message["unit"]["prices"]["cleaning_fee"] = json!(cleaning_fee);
     // Nights that are not past whenever this runs.
@@ -23,7 +24,7 @@ fn priced(name: &str, revision: u64, cleaning_fee: u64) -> Value {
 }
 
 /// A listing that is in at the channel.
-async fn listed(world: &World, target: TargetId, name: &str) -> anyhow::Result<ListingId> {
+pub(crate) async fn listed(world: &World, target: TargetId, name: &str) -> anyhow::Result<ListingId> {
     world.publish(&[priced(name, 1, 4_000)]).await?;
     world.taken(1, 1).await?;
     let listing = world.link(target, &[name.to_owned()]).await?[0];
@@ -31,13 +32,13 @@ async fn listed(world: &World, target: TargetId, name: &str) -> anyhow::Result<L
     Ok(listing)
 }
 
-fn json_of(world: &World, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
+pub(crate) fn json_of(world: &World, arguments: &[&str]) -> anyhow::Result<(i32, Value)> {
     let (code, printed, said) = world.run(&[&["--output", "json"][..], arguments].concat())?;
     let value = serde_json::from_str(&printed).with_context(|| format!("{arguments:?}: {printed}{said}"))?;
     Ok((code, value))
 }
 
-async fn published(world: &World, message: Value) -> anyhow::Result<()> {
+pub(crate) async fn published(world: &World, message: Value) -> anyhow::Result<()> {
     let revision = message["revision"].as_i64().unwrap_or_default();
     world.publish(&[message]).await?;
     world.taken(1, revision).await?;
@@ -203,13 +204,22 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     }
     world.publish(&[priced("villa-000", 2, 5_500)]).await?;
     world.taken(1, 2).await?;
+    wait_until("the change waits", Duration::from_secs(30), || async {
+        let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 2").await?;
+        Ok(if queued == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
+    })
+    .await?;
+    let all = json!(["availability", "rates", "content", "images"]);
+    let (_, queue) = json_of(&world, &["queue"])?;
+    assert_eq!(queue["work"][0]["needs"], all, "{queue}");
     let (code, _, said) = world.run(&["listing", "resume", &listing])?;
     assert_eq!(code, 0, "{said}");
     world.drained(Duration::from_secs(30)).await?;
     let (_, told) = json_of(&world, &["explain", &listing])?;
     let sync = &told["sync"];
     assert_eq!((&sync["cause"], &sync["forced"]), (&json!("unit_changed"), &json!(true)), "{told:#}");
-    assert_eq!(sync["needs"], json!(["availability", "rates", "content", "images"]));
+    let (_, audited) = json_of(&world, &["audit", "show", sync["sync_id"].as_str().context("a sync")?])?;
+    assert_eq!((&sync["needs"], &audited["needs"]), (&all, &all), "{audited}");
     assert_eq!(
         (&told["rules"][0], &told["rules"][1]["rule"]),
         (&json!({ "rule": "stays_forced" }), &json!("took_place_of"))
@@ -217,53 +227,6 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     let took = sync["attempts"][0]["took"].as_array().map(Vec::len);
     assert_eq!(took, Some(4), "all of it was sent: {sync:#}");
     assert!(told["words"].to_string().contains("somebody asked for an earlier sync that had not ended"), "{told:#}");
-    world.close().await
-}
-
-/// Nothing brings a channel up to date by itself to which somebody has sent a state of the past: whoever looks is told so.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_state_of_the_past_that_was_sent_again_is_told_until_something_newer_is_sent() -> anyhow::Result<()> {
-    let world = World::new(&[7809]).await?;
-    let target = world.target(7809, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve("")?;
-    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
-    let listing = listed(&world, target, "villa-000").await?.to_string();
-    let (_, first) = json_of(&world, &["explain", &listing])?;
-    let snapshot = first["sync"]["snapshot"].as_str().context("a snapshot")?.to_owned();
-    let page = format!("/listings/{listing}");
-    let path = format!("/api/channels{page}/explain");
-    let replay = ["listing", "replay", &listing, "--snapshot", &snapshot, "--reason", "the prices were wrong."];
-    let sync = ["listing", "sync", &listing, "--reason", "they are right"];
-    // The newest state is no older one, whoever sends it once more.
-    for (resend, is_behind) in [(&replay[..], false), (&replay[..], true), (&sync[..], false)] {
-        if is_behind {
-            published(&world, priced("villa-000", 2, 5_500)).await?;
-        }
-        let (code, _, said) = world.run(&[&["--as", "ops@example.org"][..], resend].concat())?;
-        assert_eq!(code, 0, "{said}");
-        world.drained(Duration::from_secs(30)).await?;
-        let (_, told) = json_of(&world, &["explain", &listing])?;
-        let api = viewer.get(&path).await?.expect(200)?.json();
-        assert_eq!(told["older_state"], api["older_state"]);
-        let (words, page) = (told["words"].to_string(), viewer.get(&page).await?.expect(200)?.text);
-        let begins = "The channel has revision 1 of the unit, replayed by ops@example.org at ";
-        for text in [&words, &page] {
-            let tells = text.contains(begins) && text.contains("brings it up to date.");
-            assert_eq!(tells, is_behind, "{text}");
-        }
-        if !is_behind {
-            assert_eq!(told["older_state"], Value::Null, "{told:#}");
-            continue;
-        }
-        let older = &told["older_state"];
-        assert_eq!((&older["revision"], &older["newest_revision"]), (&json!(1), &json!(2)), "{older}");
-        assert_eq!((&older["by"], &older["reason"]), (&json!("ops@example.org"), &json!("the prices were wrong.")));
-        assert_eq!((&older["sync_id"], &older["at"]), (&told["sync"]["sync_id"], &told["sync"]["requested_at"]));
-        assert!(words.contains("(the prices were wrong), while the newest is 2; "), "{words}");
-        let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
-        assert_eq!((&preview["revision"], &preview["sections"]), (&json!(2), &json!(["content"])), "{preview}");
-    }
-    drop(service);
     world.close().await
 }
 
@@ -296,6 +259,9 @@ async fn a_change_is_told_with_what_published_it() -> anyhow::Result<()> {
     }
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert_eq!(page.matches("unit change from urn:sunstay:bookings").count(), 1, "{page}");
+    let (_, history, _) = world.run(&["listing", "history", &listing])?;
+    let told = "service:intake, unit change from urn:sunstay:bookings";
+    assert_eq!((history.matches(told).count(), history.matches("unit change from").count()), (1, 1), "{history}");
     drop(service);
     world.close().await
 }

@@ -83,7 +83,7 @@ async fn a_429_pauses_the_scope_that_it_names_and_burns_no_attempt() -> anyhow::
     world.close().await
 }
 
-/// Whoever asks which attempt is next hears one number, wherever it is told.
+/// Whoever asks which attempt is next hears one number, wherever it is told, and what it waits for by one name.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_429_every_answer_names_the_same_next_attempt() -> anyhow::Result<()> {
     let world = World::new(&[7201]).await?;
@@ -95,21 +95,27 @@ async fn after_a_429_every_answer_names_the_same_next_attempt() -> anyhow::Resul
     world.sandbox.fault(pause).await?;
     let listing = world.link(target, &names(1)).await?[0];
     wait_until("the 429 is told", Duration::from_secs(30), || async {
-        let told = world.count("SELECT count(*) FROM sync_queue WHERE tries = 1").await?;
+        let paused = "EXISTS (SELECT FROM rate_scopes WHERE paused_until > now())";
+        let told = world.count(&format!("SELECT count(*) FROM sync_queue WHERE tries = 1 AND {paused}")).await?;
         Ok(if told == 1 { Ok(()) } else { Err("it was not tried".to_owned()) })
     })
     .await?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
     assert_eq!((&queue["items"][0]["attempt"], &queue["items"][0]["tries"]), (&json!(1), &json!(1)), "{queue}");
+    let paused = "paused by the channel";
+    assert_eq!(queue["items"][0]["status"], paused, "{queue}");
     let explained = api.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
-    assert_eq!(explained["next"]["attempt"], json!(1), "{explained:#}");
+    let (next, waiting) = (&explained["next"], &explained["waiting"]);
+    assert_eq!((&next["attempt"], &next["step"]), (&json!(1), &json!("waits_for_slot")), "{explained:#}");
+    assert_eq!(waiting["status"], paused, "{explained:#}");
+    assert!(next["because"].to_string().contains("the channel has the account paused until "), "{explained:#}");
     let page = api.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
-    assert!(page.contains("Attempt 1 of 5 is "), "{page}");
+    assert!(page.contains("Attempt 1 of 5 starts when the channel's pause is over."), "{page}");
     let page = api.get(&format!("/targets/{target}")).await?.expect(200)?.text;
-    assert!(page.contains("1 of 5"), "{page}");
+    assert!(page.contains("1 of 5") && page.contains(&format!("\">{paused}</span>")), "{page}");
     let (_, printed, _) = world.run(&["queue"])?;
-    assert!(printed.contains("1 of 5"), "{printed}");
+    assert!(printed.contains("1 of 5") && !printed.contains("later"), "{printed}");
     drop(service);
     world.close().await
 }
@@ -146,6 +152,10 @@ async fn a_pause_by_the_channel_has_one_name_at_every_door() -> anyhow::Result<(
             let (_, printed, _) = world.run(&["--output", "json", "queue"])?;
             let queue: Value = serde_json::from_str(&printed)?;
             assert_eq!(queue["work"][0]["status"], status, "{scope}: {queue}");
+            let overview = api.get("/").await?.expect(200)?.text;
+            assert!(overview.contains("No target needs anybody"), "{overview}");
+            let told = overview.contains("\">paused by the channel</span>: 1 target, until ");
+            assert_eq!(told, status != "due", "{scope}: {overview}");
             for path in [format!("/listings/{listing}"), format!("/targets/{target}")] {
                 let page = api.get(&path).await?.expect(200)?.text;
                 assert!(page.contains(&format!("\">{status}</span>")), "{scope}, {path}: {page}");

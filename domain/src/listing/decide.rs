@@ -80,7 +80,8 @@ impl ChannelListing {
                 _ => {}
             }
         }
-        let forced = wish.cause.forces();
+        // What takes the place of a forced sync that was not sent is forced as well.
+        let forced = wish.cause.forces() || self.pending.as_ref().is_some_and(|pending| pending.forced);
         let idempotency_key = wish.key(link.listing_id, link.generation);
         let needs = if forced { wish.sections.keys().copied().collect() } else { self.differing(&wish.sections) };
         let unchanged = !forced && self.pending.is_none() && needs.is_empty();

@@ -28,7 +28,8 @@ pub struct SyncRequest {
     pub revision: u64,
     /// The hash of each section.
     pub sections: SectionHashes,
-    /// The sections that differ from what the channel took last, most urgent first.
+    /// The sections that are to be sent, most urgent first: those that differ from what the channel took last, or all of them
+    /// where somebody asked for it, or for a sync whose place it takes. Builds of before named those that differ in the last case.
     pub needs: Vec<Section>,
     /// Parts that the mapping had to leave out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

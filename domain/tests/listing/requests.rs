@@ -84,8 +84,12 @@ fn a_forced_sync_needs_everything_and_stays_forced() {
     let mut story = Story::synced();
     let request = requested(story.must(manual(1, 1, "a")));
     assert_eq!(request.needs, Section::ALL, "although the channel has all of it");
-    story.must(change(2, "a"));
+    let later = requested(story.must(change(2, "a")));
+    assert_eq!(later.needs, Section::ALL, "what is asked for tells what is sent");
     assert_eq!(story.listing.needs(), Section::ALL, "a later change does not take the force away");
+    story.must(ListingCommand::RecordOutcome(accepted(3, "a")));
+    let next = story.must(change(3, "a"));
+    assert!(matches!(next, ListingEvent::SyncSkipped { .. }), "what was sent forces no more: {next:?}");
 }
 
 #[test]

@@ -54,15 +54,15 @@ struct QueuedSync {
     target_name: Option<String>,
     sync_id: Uuid,
     revision: i64,
-    /// The sections that differ: availability, rates, content, images.
+    /// The sections that are to be sent: availability, rates, content, images.
     needs: Vec<String>,
     /// Attempts that were put off so far, those too that burned none of the five.
     tries: i32,
     /// Which attempt is next, or under way, of five: a rate limit and refused credentials burn none.
     attempt: i32,
     /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), `paused by the channel`
-    /// (it is due, and calls wait as the channel answered 429), or what holds it: the listing or target is paused, the target
-    /// refuses the credentials, or its circuit is open (it failed again and again, and is checked until it answers).
+    /// (calls wait as the channel answered 429, at least until it is due), or what holds it: the listing or target is paused, the
+    /// target refuses the credentials, or its circuit is open (it failed again and again, and is checked until it answers).
     status: String,
     requested_at: DateTime<Utc>,
     /// When the first request was made that the channel has not got: a sync that takes the place of another waits since that one did.
@@ -105,7 +105,7 @@ async fn list(
     let targets: BTreeSet<Uuid> = rows.iter().map(|row| row.target_id).collect();
     let paused = paused_until(&api.inner.pool, &targets.into_iter().collect::<Vec<_>>()).await?;
     for row in &mut rows {
-        row.status = status(take(&mut row.status), paused.get(&row.target_id).copied());
+        row.status = status(take(&mut row.status), row.due_at, paused.get(&row.target_id).copied());
     }
     Ok(Json(Page::of(rows, limit, |row| (row.due_at, row.listing_id))))
 }

@@ -174,7 +174,7 @@ fn short(need: &str) -> &str {
 impl Work {
     /// With what the channel's pause says of it.
     fn told(self) -> Self {
-        Self { status: status(self.status, self.paused_until), ..self }
+        Self { status: status(self.status, self.due_at, self.paused_until), ..self }
     }
 
     /// When it can be sent; of what is held nobody knows, and its status says what holds it.

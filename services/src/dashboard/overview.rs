@@ -18,11 +18,11 @@ use super::{Dashboard, audit, levels, plots};
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::by::By;
 use crate::api::problem::Problem;
-use crate::api::reader::Reader;
+use crate::api::reader::{Reader, account_filter};
 use crate::views::activity::Activity;
 use crate::views::circuit::OpenCircuit;
 use crate::views::fleet;
-use crate::views::queue::BEHIND_SINCE;
+use crate::views::queue::{BEHIND_SINCE, PAUSED, PausedTargets, paused_targets};
 use crate::views::said::said;
 use crate::views::service_levels::ServiceLevels;
 
@@ -50,10 +50,11 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, viewer: Viewer) -> 
 pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, Problem> {
     let api = &dashboard.api;
     let levels = dashboard.live.levels.of(api, by).await?;
+    let paused = paused_targets(api.pool(), &by.caller.org_id, account_filter(&by.caller)).await?;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let health = by_health(&mut reader).await?;
     let queue = queue(&mut reader, by).await?;
-    let attention = attention(&mut reader).await?;
+    let attention = attention(&mut reader, paused).await?;
     let now = Utc::now();
     let minutes = plots::minutes(&mut reader, by, now).await?;
     let moves = match minutes.first() {
@@ -206,14 +207,22 @@ SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason,
     (SELECT c.failures FROM circuits AS c WHERE few.open AND c.target_id = few.target_id) AS failures
 FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
 
-async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
+/// Those that need somebody, and below them how many wait for a channel, which nobody needs to end.
+async fn attention(reader: &mut PgConnection, paused: Option<PausedTargets>) -> Result<Markup, sqlx::Error> {
     let rows: Vec<Attention> = sqlx::query_as(ATTENTION).bind(TARGETS).fetch_all(reader).await?;
-    if rows.is_empty() {
-        return Ok(empty("No target needs anybody", "Each of them answers, and none is paused."));
-    }
-    Ok(html! { div.scroll tabindex="0" role="region" aria-label="Table of targets that need somebody" { table {
+    Ok(html! {
+        @if rows.is_empty() { (empty("No target needs anybody", "Each of them answers, and nobody has paused one.")) }
+        @else { (table(&rows)) }
+        @if let Some(PausedTargets { count, until }) = paused {
+            p { (state(PAUSED)) ": " (counted(count, "target")) ", until " (moment(until)) ", when calls go on by themselves" }
+        }
+    })
+}
+
+fn table(rows: &[Attention]) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label="Table of targets that need somebody" { table {
         thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
-        tbody { @for row in &rows {
+        tbody { @for row in rows {
             tr #(format!("target-{}", row.target_id)) {
                 td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
                 td {
@@ -226,7 +235,7 @@ async fn attention(reader: &mut PgConnection) -> Result<Markup, sqlx::Error> {
             // Where there is no room beside it.
             @if let Some(why) = row.why() { tr.below #(format!("why-{}", row.target_id)) { td colspan="3" { (why) } } }
         } }
-    } } })
+    } } }
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ pub mod words;
 use std::ops::DerefMut;
 
 use chrono::{DateTime, Utc};
+use domain::channel::RejectedPart;
 use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{LinkState, ListingError};
-use domain::outcome::SyncOutcome;
 use domain::target::{Lifecycle, Target, TargetError};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -29,12 +29,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::commands::CommandError;
-use crate::syncing::Syncing;
+use crate::syncing::{SyncError, Syncing};
 use crate::views::circuit;
 use crate::views::history::NoHistory;
 use crate::views::holds;
+use crate::views::lacking::{Lacking, refused_parts, succeeded};
 use crate::views::listings::TARGET_DELETED;
-use crate::views::older_state::OlderState;
+use crate::views::older_state::{Asked, OlderState};
 use crate::views::read_model_lag;
 use history::{History, SyncStory};
 use limits::sharing;
@@ -92,6 +93,8 @@ pub struct Explanation {
     pub rules: Vec<Rule>,
     /// What is next for the listing.
     pub next: Next,
+    /// What the channel refused of its newest sync, which succeeded; `null` where there is none of that.
+    pub lacking: Option<Lacking>,
     /// A state of the past that somebody sent again, so that the channel is behind its unit on purpose; `null` where it is not.
     pub older_state: Option<OlderState>,
     /// Where the waiting sync stands in the queue.
@@ -124,6 +127,9 @@ pub enum Unexplained {
     /// Its target could not be read.
     #[error(transparent)]
     Target(#[from] CommandError<TargetError>),
+    /// The newest state of its unit could not be read.
+    #[error("{0}")]
+    Newest(#[from] SyncError),
     /// Postgres failed.
     #[error("failed to read what waits: {0}")]
     Database(#[from] sqlx::Error),
@@ -187,6 +193,7 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
         }
         _ => Vec::new(),
     };
+    let refused = refused_parts(&mut reader, id).await?;
     drop(reader);
     let waiting = match row {
         Some(row) => Some(row.completed(pool, target.target_id).await?),
@@ -194,11 +201,11 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
     };
     let lag_since = if is_unseen(&history, waiting.as_ref()) { read_model_lag::since(pool).await? } else { None };
     let next = next::next(&history, &target, &holds, waiting.as_ref(), lag_since);
-    let older_state = older_state(&history, &target);
+    let (lacking, older_state) = standing(syncing, &refused, &history, &target).await?;
     let listing = about(id, &history, &target)?;
     let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
     let mut explanation =
-        Explanation { listing, sync: explained, rules, next, older_state, waiting, recent, words: Vec::new() };
+        Explanation { listing, sync: explained, rules, next, lacking, older_state, waiting, recent, words: Vec::new() };
     explanation.words = words::words(&explanation);
     let story = story.cloned();
     Ok(Told { explanation, story, target })
@@ -210,12 +217,21 @@ async fn target_of(syncing: &Syncing, history: &History) -> Result<Target, Unexp
     target.target().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
 
-/// The state of the past that the channel has on purpose. That of a deleted target is nobody's any more.
-fn older_state(history: &History, target: &Target) -> Option<OlderState> {
-    let newest = history.syncs.back().filter(|_| target.lifecycle != Lifecycle::Deleted)?;
-    let accepted = [SyncOutcome::Accepted, SyncOutcome::AcceptedWithRejections];
-    newest.end.as_ref().filter(|end| accepted.contains(&end.outcome))?;
-    OlderState::of(&history.listing, &newest.request, &newest.metadata, newest.requested_at)
+/// What the channel refused of the newest sync, and the state of the past that it has on purpose, where that sync succeeded. What a
+/// deleted target has is nobody's any more.
+async fn standing(
+    syncing: &Syncing,
+    refused: &[RejectedPart],
+    history: &History,
+    target: &Target,
+) -> Result<(Option<Lacking>, Option<OlderState>), Unexplained> {
+    let is_success = |story: &&SyncStory| story.end.as_ref().is_some_and(|end| succeeded(end.outcome.as_str()));
+    let newest = history.syncs.back().filter(is_success).filter(|_| target.lifecycle != Lifecycle::Deleted);
+    let Some(newest) = newest else { return Ok((None, None)) };
+    let lacking = Lacking::of(&history.listing, &newest.request, refused);
+    let asked = Asked { request: newest.request.clone(), by: newest.metadata.clone(), at: newest.requested_at };
+    let older_state = OlderState::of(syncing, target.channel, &history.listing, &asked).await?;
+    Ok((lacking, older_state))
 }
 
 /// Whether the queue does not show the sync that waits.

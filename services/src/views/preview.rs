@@ -23,7 +23,7 @@ use super::history::NoHistory;
 use super::holds;
 use super::known::{ComparedWith, KnownPayload};
 use crate::payloads::PayloadError;
-use crate::syncing::{Snapshot, SyncError, Syncing, read};
+use crate::syncing::{Snapshot, SyncError, Syncing};
 
 /// Which state is previewed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,18 +99,16 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let link = listing.link().ok_or(ListingError::NotFound)?;
     let target = syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
     let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
-    let stored = syncing.stored(link, wanted.snapshot).await?;
-    let unit = read(&stored)?;
+    let mapped = syncing.mapped(link, settings.channel, wanted.snapshot).await?;
     let forced = wanted.forced || wanted.snapshot.is_some();
-    let snapshot = Snapshot { unit: &unit, hash: stored.hash };
     if forced {
+        let snapshot = Snapshot { unit: &mapped.unit, hash: mapped.hash };
         would_be_taken(syncing, listing, id, settings, snapshot)?;
     } else if listing.state() == Some(LinkState::Unlinked) {
         return Err(ListingError::Unlinked.into());
     }
-    let payload = syncing.payloads().map(settings.channel, &unit, stored.hash, id);
-    let hashes = payload.hashes();
-    let sections = if forced { hashes.keys().copied().collect() } else { listing.to_send(&hashes) };
+    let payload = &mapped.payload;
+    let sections = if forced { payload.sections.keys().copied().collect() } else { mapped.to_send(listing) };
     let known = KnownPayload::load(syncing.payloads(), settings.channel, id, &history.known).await?;
     let mut reader = reader.await.map_err(NoHistory::from)?;
     let held = held(&mut reader, listing, id, settings.target_id).await?;
@@ -118,8 +116,8 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
     let mut preview = Preview {
         listing_id: id.0,
-        snapshot: stored.hash.to_string(),
-        revision: stored.revision,
+        snapshot: mapped.hash.to_string(),
+        revision: mapped.revision,
         forced,
         creates,
         calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, !creates),

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use adapters::dispatch::ACCOUNT_SCOPE;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::OrgId;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -23,8 +24,10 @@ LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
 LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
 LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()";
 
-/// It is due, and calls of its account, or of the address that they leave from, wait until a time: the channel answered 429.
+/// Calls of its account, or of the address that they leave from, wait until a time, as the channel answered 429; it is due by then.
 pub const PAUSED: &str = "paused by the channel";
+/// What was put off by a pause is due when that ends, by a clock that differs a little from the database's.
+const ABOUT: TimeDelta = TimeDelta::seconds(2);
 /// Since when the channel has been behind for a row `q` of `sync_queue`: since the first request that it has not got, as a sync that
 /// takes the place of another keeps that one's clock.
 pub const BEHIND_SINCE: &str = "coalesce(q.behind_since, q.requested_at)";
@@ -51,20 +54,59 @@ pub const HELD: &str = concat!("CASE ", target_holds!(), " END AS held");
 
 /// Under way, what holds it, later (it is tried again at its time), paused by the channel, or due (it waits for a slot of the
 /// window). `by_row` is what [`BY_ROW`] says, `paused_until` the end of a pause by the channel: where it is that of an address, no
-/// reader sees it, so no statement of theirs can tell.
-pub fn status(by_row: String, paused_until: Option<DateTime<Utc>>) -> String {
-    if by_row == "due" && paused_until.is_some() { PAUSED.to_owned() } else { by_row }
+/// reader sees it, so no statement of theirs can tell. What is due at `due_at` waits for a pause that lasts until then, about.
+pub fn status(by_row: String, due_at: DateTime<Utc>, paused_until: Option<DateTime<Utc>>) -> String {
+    let holds = |until: DateTime<Utc>| match by_row.as_str() {
+        "due" => true,
+        "later" => until + ABOUT >= due_at,
+        _ => false,
+    };
+    if paused_until.is_some_and(holds) { PAUSED.to_owned() } else { by_row }
 }
 
 /// The targets whose calls a channel has paused, by a 429: with the scope that it named, the account or an address that calls
 /// leave from, and until when; of several pauses the longest.
 pub fn channel_pauses() -> String {
+    // Accounts and addresses apart: of many paused accounts each is then looked up, and not held against every target.
     format!(
-        "SELECT DISTINCT ON (t.target_id) t.target_id, split_part(p.scope, ':', 1) AS paused_scope, p.paused_until
-         FROM rate_scopes AS p JOIN channel_targets AS t ON p.scope = {ACCOUNT_SCOPE} OR p.scope LIKE 'egress:%'
-         WHERE p.paused_until > now() AND isfinite(p.paused_until) AND t.lifecycle <> 'deleted'
-         ORDER BY t.target_id, p.paused_until DESC"
+        "WITH pauses AS MATERIALIZED (
+            SELECT scope, paused_until FROM rate_scopes WHERE paused_until > now() AND isfinite(paused_until)
+         )
+         SELECT DISTINCT ON (target_id) target_id, paused_scope, paused_until FROM (
+            SELECT t.target_id, 'account' AS paused_scope, p.paused_until
+            FROM pauses AS p JOIN channel_targets AS t ON p.scope = {ACCOUNT_SCOPE} WHERE t.lifecycle <> 'deleted'
+            UNION ALL
+            SELECT t.target_id, 'egress', p.paused_until
+            FROM pauses AS p CROSS JOIN channel_targets AS t
+            WHERE p.scope LIKE 'egress:%' AND t.lifecycle <> 'deleted'
+         ) AS paused ORDER BY target_id, paused_until DESC"
     )
+}
+
+/// Targets whose calls a channel has paused, together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PausedTargets {
+    /// How many.
+    pub count: i64,
+    /// Until when the longest pause lasts, UTC.
+    pub until: DateTime<Utc>,
+}
+
+/// Those of an organisation, of all of its accounts or of these; `None` where there are none. Not for a reader: no reader sees the
+/// pause of an address.
+pub async fn paused_targets(
+    pool: &PgPool,
+    org: &OrgId,
+    accounts: Option<Vec<String>>,
+) -> Result<Option<PausedTargets>, sqlx::Error> {
+    let statement = format!(
+        "SELECT count(*), max(p.paused_until) FROM ({}) AS p JOIN channel_targets AS t ON t.target_id = p.target_id
+         WHERE t.org_id = $1 AND ($2::text[] IS NULL OR t.account_id = ANY ($2))",
+        channel_pauses()
+    );
+    let paused = sqlx::query_as(&statement).bind(org.as_str()).bind(accounts).fetch_one(pool).await?;
+    let (count, until): (i64, Option<DateTime<Utc>>) = paused;
+    Ok(until.map(|until| PausedTargets { count, until }))
 }
 
 /// Until when the channel has calls of these targets paused, where it has.

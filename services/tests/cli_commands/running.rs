@@ -254,8 +254,25 @@ fn a_pause_by_the_channel_is_seen_in_the_queue_and_by_the_doctor() {
         let (status, detail) = doctor();
         assert_eq!(status, "ok", "{detail}");
         assert!(detail.contains("1 target paused by the channel until "), "{detail}");
+        let listed = &world.json(&["target", "list"]).ok().json()[0];
+        assert_eq!((&listed["paused_scope"], listed["paused_until"].is_string()), (&json!(word), true), "{listed}");
+        for arguments in [&["target", "list"][..], &["target", "show", &target]] {
+            let people = world.run(arguments).ok().stdout;
+            let named = people.to_lowercase().contains("paused by the channel");
+            assert!(named && people.contains(&format!("{word} until ")), "{people}");
+        }
+        // What got the 429 is put off until the pause ends, and waits for the same as all others.
+        for (due, status) in
+            [("paused_until", "paused by the channel"), ("paused_until + interval '1 minute'", "later")]
+        {
+            let of = format!("SELECT {due} FROM rate_scopes WHERE scope = '{scope}'");
+            execute(&world, &format!("UPDATE sync_queue SET due_at = ({of})"));
+            assert_eq!(world.json(&["queue"]).ok().json()["work"][0]["status"], status, "{scope}");
+        }
+        execute(&world, "UPDATE sync_queue SET due_at = now() - interval '1 minute'");
         execute(&world, &format!("DELETE FROM rate_scopes WHERE scope = '{scope}'"));
     }
+    assert!(world.json(&["target", "list"]).ok().json()[0]["paused_until"].is_null());
     world.run(&["target", "pause", &target, "--reason", "works on the roof"]).ok();
     eventually("what waits is held", || {
         let people = world.run(&["queue"]).ok().stdout;

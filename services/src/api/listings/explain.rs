@@ -104,6 +104,7 @@ impl From<Unexplained> for Problem {
             Unexplained::Listing(refusal) => refusal.into(),
             Unexplained::NoSync { .. } => Self::field("sync_id", error.to_string()),
             Unexplained::Target(error) => error.into(),
+            Unexplained::Newest(error) => error.into(),
             Unexplained::Database(error) => error.into(),
             Unexplained::History(error) => error.into(),
         }
@@ -165,6 +166,7 @@ fn example() -> serde_json::Value {
             "other_calls": { "checks": 1, "drift": 0, "known": true } }],
         "next": { "step": "nothing", "sync_id": null, "attempt": null, "at": null,
             "because": ["its newest sync has ended: accepted"] },
+        "lacking": null,
         "older_state": null,
         "waiting": null,
         "recent": [{ "sync_id": sync, "requested_at": "2026-11-25T10:00:00.010Z", "cause": "unit_changed", "revision": 8,

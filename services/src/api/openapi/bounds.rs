@@ -92,6 +92,10 @@ fn sends() -> Bound {
     Bound::OneOf(targets::states().to_vec())
 }
 
+fn section() -> Bound {
+    Bound::OneOf(Section::ALL.map(Section::as_str).to_vec())
+}
+
 fn listed() -> Bound {
     Bound::OneOf(listings::states().to_vec())
 }
@@ -175,7 +179,7 @@ fn field_rows() -> Vec<Row> {
         (Everywhere, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Everywhere, &["class"], class()),
         (Everywhere, &["purpose"], Bound::OneOf(CallPurpose::ALL.map(CallPurpose::as_str).to_vec())),
-        (Everywhere, &["needs", "sections", "took"], Bound::OneOf(Section::ALL.map(Section::as_str).to_vec())),
+        (Everywhere, &["needs", "sections", "took", "parts_of"], section()),
         (Everywhere, &["traceparent"], Bound::Text(55..=55, TRACEPARENT_PATTERN.to_owned())),
     ]
 }

@@ -42,8 +42,10 @@ impl HistoryArgs {
 }
 
 fn cells(event: StoredEvent) -> Vec<Cell> {
-    let actor = event.metadata.get("actor").cloned().unwrap_or_default();
-    let head = vec![text(event.position), text(moment(event.recorded_at)), text(&event.event_type), text(actor)];
+    let actor = event.metadata.get("actor").map_or("", String::as_str);
+    let source = event.metadata.get("source").map(|source| format!(", unit change from {source}")).unwrap_or_default();
+    let by = text(format!("{actor}{source}"));
+    let head = vec![text(event.position), text(moment(event.recorded_at)), text(&event.event_type), by];
     let what = match event.into_recorded() {
         Ok(recorded) => match recorded.event {
             ChannelEvent::Listing(what) => summary(&what),

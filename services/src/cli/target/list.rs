@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::shape::{KnownTarget, look};
 use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::Session;
+use crate::views::queue::PAUSED;
 use crate::views::targets::{STATE, states};
 
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ fn list() -> String {
     )
 }
 
-const HEADER: [&str; 8] = ["target", "org", "name", "limit", "state", "health", "listings", "waiting"];
+const HEADER: [&str; 9] = ["target", "org", "name", "limit", "state", "health", "listings", "waiting", PAUSED];
 
 impl ListArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
@@ -73,5 +74,6 @@ fn cells(row: &KnownTarget) -> Vec<Cell> {
         state(target.health.as_str()),
         text(listings.active + listings.paused + listings.target_deleted),
         optional((known.queue.waiting > 0).then_some(known.queue.waiting)),
+        optional(known.paused()),
     ]
 }

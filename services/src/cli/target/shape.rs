@@ -8,8 +8,9 @@ use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 
 use crate::cli::session::known_target;
+use crate::cli::times::moment;
 use crate::commands::Commands;
-use crate::views::queue::BEHIND_SINCE;
+use crate::views::queue::{BEHIND_SINCE, channel_pauses};
 
 /// Loads under way at the same time; the journal reads them together.
 const AT_ONCE: usize = 64;
@@ -32,10 +33,21 @@ pub(super) struct Known {
     created_by: Option<String>,
     created_at: Option<DateTime<Utc>>,
     updated_at: Option<DateTime<Utc>>,
+    /// `account` or `egress`, where the channel has its calls paused.
+    paused_scope: Option<String>,
+    paused_until: Option<DateTime<Utc>>,
     #[sqlx(flatten)]
     pub(super) listings: Listings,
     #[sqlx(flatten)]
     pub(super) queue: Queue,
+}
+
+impl Known {
+    /// What the channel has paused, and until when.
+    pub(super) fn paused(&self) -> Option<String> {
+        let (scope, until) = (self.paused_scope.as_ref()?, self.paused_until?);
+        Some(format!("{scope} until {}", moment(until)))
+    }
 }
 
 #[derive(Debug, FromRow, Serialize)]
@@ -59,10 +71,11 @@ pub(super) struct Queue {
 
 fn known() -> String {
     format!(
-        "SELECT t.lifecycle_reason, t.created_by, t.created_at, t.updated_at, l.active, l.paused, l.target_deleted,
-             l.unlinked, w.waiting, w.due, w.under_way, w.oldest_requested_at, w.behind_since
+        "SELECT t.lifecycle_reason, t.created_by, t.created_at, t.updated_at, p.paused_scope, p.paused_until, l.active,
+             l.paused, l.target_deleted, l.unlinked, w.waiting, w.due, w.under_way, w.oldest_requested_at, w.behind_since
          FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (target_id, place)
          LEFT JOIN channel_targets AS t ON t.target_id = wanted.target_id
+         LEFT JOIN ({}) AS p ON p.target_id = wanted.target_id
          CROSS JOIN LATERAL (
              SELECT count(*) FILTER (WHERE state = 'active' AND t.lifecycle IS DISTINCT FROM 'deleted') AS active,
                  count(*) FILTER (WHERE state = 'paused' AND t.lifecycle IS DISTINCT FROM 'deleted') AS paused,
@@ -78,7 +91,8 @@ fn known() -> String {
              LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
              WHERE q.target_id = wanted.target_id
          ) AS w
-         ORDER BY wanted.place"
+         ORDER BY wanted.place",
+        channel_pauses()
     )
 }
 

@@ -11,8 +11,9 @@ use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::attempts::{self, NEXT};
 use crate::views::explain::now;
 use crate::views::holds;
+use crate::views::lacking::{Lacking, parts, succeeded};
 use crate::views::listings::{Listing, TARGET_DELETED};
-use crate::views::older_state::{self, OlderState};
+use crate::views::older_state::{OlderState, newest_request};
 use crate::views::queue::{BY_ROW, PAUSED, WAITING};
 
 #[derive(Debug, FromRow)]
@@ -34,8 +35,8 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
     let Some(mut waiting) = waiting else {
         let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
         let held = holds::of(&mut *reader, id, target).await?.words();
-        let older = older(api, reader, listing).await?;
-        return Ok(html! { p.quiet { (told(&rest(listing, older.as_ref(), &held))) } });
+        let standing = standing(api, reader, listing).await?;
+        return Ok(html! { p.quiet { (told(&rest(listing, &standing, &held))) } });
     };
     let mut delays = Vec::new();
     if let Some(now) = waits_for(api, reader, listing).await? {
@@ -60,15 +61,28 @@ async fn waits_for(api: &Api, reader: &mut PgConnection, listing: &Listing) -> R
     }
 }
 
-/// The state of the past that the channel has on purpose.
-async fn older(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Option<OlderState>, Problem> {
-    let accepted = ["accepted", "accepted_with_rejections"];
-    if listing.last_outcome.as_deref().is_none_or(|outcome| !accepted.contains(&outcome)) {
-        return Ok(None);
+/// What the channel has instead of the newest state, after a sync that succeeded.
+#[derive(Debug, Default)]
+struct Standing {
+    lacking: Option<Lacking>,
+    /// The state of the past that it has on purpose.
+    older: Option<OlderState>,
+}
+
+/// As an explanation finds it.
+async fn standing(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Standing, Problem> {
+    if !listing.last_outcome.as_deref().is_some_and(succeeded) {
+        return Ok(Standing::default());
     }
     let id = ListingId(listing.listing_id);
-    let now = api.syncing().commands().load_listing(id).await?;
-    Ok(older_state::read(reader, id, &now).await?)
+    let (syncing, now) = (api.syncing(), api.syncing().commands().load_listing(id).await?);
+    let target = syncing.commands().load_target(TargetId(listing.target_id)).await?;
+    let (Some(asked), Some(target)) = (newest_request(reader, id).await?, target.target()) else {
+        return Ok(Standing::default());
+    };
+    let lacking = Lacking::of(&now, &asked.request, &parts(listing.rejected.clone()));
+    let older = OlderState::of(syncing, target.channel, &now, &asked).await?;
+    Ok(Standing { lacking, older })
 }
 
 fn sentence(waiting: &Waiting) -> Markup {
@@ -79,7 +93,7 @@ fn sentence(waiting: &Waiting) -> Markup {
             html! { "Attempt " (attempt) " is due, and starts as soon as it has its turn and a slot of the window." }
         }
         "later" => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
-        PAUSED => html! { "Attempt " (attempt) " is due, and starts when the channel's pause is over." },
+        PAUSED => html! { "Attempt " (attempt) " starts when the channel's pause is over." },
         "listing paused" => html! { "It waits until somebody resumes this listing." },
         "target paused" => html! { "It waits until somebody resumes the target." },
         "target unauthorised" => html! { "It waits until the target has credentials that the channel takes." },
@@ -87,21 +101,22 @@ fn sentence(waiting: &Waiting) -> Markup {
     }
 }
 
-/// What comes next to a listing of which nothing waits. `older` is the state of the past that the channel has on purpose, `held` what
-/// the next change would wait for.
-fn rest(listing: &Listing, older: Option<&OlderState>, held: &[String]) -> String {
+/// What comes next to a listing of which nothing waits. `held` is what the next change would wait for.
+fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[String]) -> String {
     let now = match (listing.state.as_str(), listing.last_outcome.as_deref()) {
         ("unlinked", _) => return "Nothing: it is not linked any more.".to_owned(),
         (state, _) if state == TARGET_DELETED => return "Nothing: its target was deleted.".to_owned(),
         (_, None) => "Its unit was not published yet. The first sync is asked for when it is.",
         (_, Some("rejected" | "exhausted" | "unauthorised")) => "Nothing by itself: the last sync failed for good.",
+        _ if lacking.is_some() => "Nothing by itself.",
         _ => "Nothing: the channel has what was asked for.",
     };
-    let now = older.map_or_else(|| now.to_owned(), |older| format!("{now} {}", older.words()));
+    let further = lacking.iter().flat_map(Lacking::words).chain(older.iter().map(OlderState::words));
+    let now = [now.to_owned()].into_iter().chain(further).collect::<Vec<_>>().join(" ");
     if !held.is_empty() {
         return format!("{now} The next change of the unit waits, as {}.", held.join("; "));
     }
-    if older.is_some() {
+    if older.is_some() || lacking.as_ref().is_some_and(|lacking| !lacking.sections.is_empty()) {
         return now;
     }
     match listing.last_outcome.as_deref() {

@@ -102,11 +102,7 @@ fn request_told(what: &str, request: &SyncRequest) -> Markup {
     html! {
         p { strong { (what) } " " (sync_link(request.sync_id.0)) " as " (words(request.cause.as_str())) ", revision " (request.revision) }
         @if let Some(reason) = reason { p { "“" (reason) "”" } }
-        @if !needs.is_empty() { p.quiet {
-            // One that somebody asked for sends all of them, whatever the channel has.
-            @if request.cause.forces() { "Sections sent: " } @else { "Sections that differ: " }
-            (needs.join(", "))
-        } }
+        @if !needs.is_empty() { p.quiet { "Sections to send: " (needs.join(", ")) } }
     }
 }
 

@@ -29,7 +29,7 @@ impl Waiting {
     /// With what the channel's pause says of it: before that ends it is not sent.
     fn told(self, paused_until: Option<DateTime<Utc>>) -> Self {
         let due_at = paused_until.map_or(self.due_at, |until| until.max(self.due_at));
-        Self { status: status(self.status, paused_until), due_at, ..self }
+        Self { status: status(self.status, self.due_at, paused_until), due_at, ..self }
     }
 
     /// Somebody or something has to let it go: when it was due says nothing of when it is sent.

@@ -104,7 +104,8 @@ pub struct SyncStory {
 }
 
 impl SyncStory {
-    /// The sections that had to be sent when it was asked for.
+    /// The sections that had to be sent when it was asked for. An older build's request does not name all of them where it took the
+    /// place of a forced one.
     pub fn needs(&self) -> Vec<Section> {
         let request = &self.request;
         if self.forced { request.sections.keys().copied().collect() } else { request.needs.clone() }

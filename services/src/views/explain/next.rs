@@ -119,6 +119,9 @@ fn queued(next: &mut Next, row: &Waiting) {
                 next.because.push(format!("{} of its target {have} before it", counted(row.ahead, "listing")));
             }
             windows(next, row);
+            if row.status == PAUSED {
+                next.at = next.at.max(Some(row.due_at));
+            }
             if next.because.is_empty() {
                 next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());
             }

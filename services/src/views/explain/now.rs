@@ -19,7 +19,7 @@ pub struct Waiting {
     /// The sync.
     pub sync_id: Uuid,
     /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), `paused by the channel`
-    /// (it is due, and calls wait as the channel answered 429), or what holds it.
+    /// (calls wait as the channel answered 429, at least until it is due), or what holds it.
     pub status: String,
     /// When it is due.
     pub due_at: DateTime<Utc>,
@@ -96,7 +96,7 @@ impl Waiting {
         self.circuit = circuit::open(pool, target).await?;
         self.windows.extend(egress_windows(pool).await?);
         let paused_until = self.windows.iter().filter_map(|window| window.paused_until).max();
-        self.status = status(self.status, paused_until);
+        self.status = status(self.status, self.due_at, paused_until);
         Ok(self)
     }
 }

@@ -10,6 +10,7 @@ use super::rules::Rule;
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::holds::Holder;
+use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
 use crate::views::older_state::OlderState;
 use crate::views::said::said;
@@ -45,6 +46,7 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             }
         }
     }
+    lines.extend(explanation.lacking.iter().flat_map(Lacking::words));
     lines.extend(explanation.older_state.iter().map(OlderState::words));
     lines.push(next(&explanation.next));
     lines

@@ -1,0 +1,81 @@
+//! What the channel lacks of what was asked for last, although the sync succeeded: it, or the mapping, refused some of it.
+
+use std::collections::BTreeSet;
+
+use domain::channel::{RejectedPart, Section};
+use domain::counted::agreeing;
+use domain::ids::ListingId;
+use domain::listing::{ChannelListing, LinkState, SyncRequest};
+use domain::outcome::SyncOutcome;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+/// What a channel lacks of what was asked for last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Lacking {
+    /// The sections that it refused, so that the next change of the unit sends them, too, most urgent first.
+    pub sections: Vec<&'static str>,
+    /// The sections that it has, but for what it, or the mapping, refused of them.
+    pub parts_of: Vec<&'static str>,
+}
+
+/// How a sync can end of which the channel then has at least a part.
+const SUCCEEDED: [SyncOutcome; 3] =
+    [SyncOutcome::Accepted, SyncOutcome::AcceptedWithRejections, SyncOutcome::SkippedUnchanged];
+
+/// Whether the channel has at least a part of what was asked for by a sync that ended so.
+pub fn succeeded(outcome: &str) -> bool {
+    SUCCEEDED.iter().any(|success| success.as_str() == outcome)
+}
+
+impl Lacking {
+    /// Of a listing as it is now. `asked` is its newest request, which succeeded, and `refused` what is known to be refused.
+    pub fn of(listing: &ChannelListing, asked: &SyncRequest, refused: &[RejectedPart]) -> Option<Self> {
+        let is_linked = listing.state().is_some_and(|state| state != LinkState::Unlinked);
+        if !is_linked || listing.pending().is_some() {
+            return None;
+        }
+        let differing = listing.differing(&asked.sections);
+        let refused: BTreeSet<Section> = refused.iter().map(|part| part.section).collect();
+        let (sections, parts_of): (Vec<Section>, Vec<Section>) =
+            refused.into_iter().partition(|section| differing.contains(section));
+        let names = |sections: Vec<Section>| sections.into_iter().map(Section::as_str).collect::<Vec<_>>();
+        let lacking = Self { sections: names(sections), parts_of: names(parts_of) };
+        (!lacking.sections.is_empty() || !lacking.parts_of.is_empty()).then_some(lacking)
+    }
+
+    /// In plain words, with what brings it.
+    pub fn words(&self) -> Vec<String> {
+        let sections = (!self.sections.is_empty()).then(|| {
+            format!(
+                "The channel refused {} of the last sync; {} sent with the next change of the unit, or with a sync \
+                 now.",
+                self.sections.join(", "),
+                agreeing(self.sections.len(), "it is", "they are")
+            )
+        });
+        let parts = (!self.parts_of.is_empty()).then(|| {
+            format!(
+                "Of {} something was refused or left out; it is tried again when that section changes, or with a \
+                 sync now.",
+                self.parts_of.join(", ")
+            )
+        });
+        sections.into_iter().chain(parts).collect()
+    }
+}
+
+const REFUSED: &str = "SELECT rejected FROM channel_listings WHERE listing_id = $1";
+
+/// What is known to be refused of a listing: by the mapping of its unit, and by the channel when each section was sent last.
+pub async fn refused_parts(connection: &mut PgConnection, id: ListingId) -> Result<Vec<RejectedPart>, sqlx::Error> {
+    let refused: Option<Value> = sqlx::query_scalar(REFUSED).bind(id.0).fetch_optional(connection).await?;
+    Ok(refused.map(parts).unwrap_or_default())
+}
+
+/// The same of a row's column; what cannot be read is none.
+pub fn parts(rejected: Value) -> Vec<RejectedPart> {
+    serde_json::from_value(rejected).unwrap_or_default()
+}

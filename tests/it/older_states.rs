@@ -1,0 +1,134 @@
+//! A state of the past that somebody sent again, and what the channel took of it: told by explain and by the page of the listing as a
+//! preview finds it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::world::{ORG, World};
+use serde_json::{Value, json};
+
+use crate::why::{json_of, listed, priced, published};
+
+/// Nothing brings a channel up to date by itself to which somebody has sent a state of the past: whoever looks is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_the_past_that_was_sent_again_is_told_until_something_newer_is_sent() -> anyhow::Result<()> {
+    let world = World::new(&[7809]).await?;
+    let target = world.target(7809, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, first) = json_of(&world, &["explain", &listing])?;
+    let snapshot = first["sync"]["snapshot"].as_str().context("a snapshot")?.to_owned();
+    let page = format!("/listings/{listing}");
+    let path = format!("/api/channels{page}/explain");
+    let replay = ["listing", "replay", &listing, "--snapshot", &snapshot, "--reason", "the prices were wrong."];
+    let sync = ["listing", "sync", &listing, "--reason", "they are right"];
+    // The newest state is no older one, whoever sends it once more.
+    for (resend, is_behind) in [(&replay[..], false), (&replay[..], true), (&sync[..], false)] {
+        if is_behind {
+            published(&world, priced("villa-000", 2, 5_500)).await?;
+        }
+        let (code, _, said) = world.run(&[&["--as", "ops@example.org"][..], resend].concat())?;
+        assert_eq!(code, 0, "{said}");
+        world.drained(Duration::from_secs(30)).await?;
+        let (_, told) = json_of(&world, &["explain", &listing])?;
+        let api = viewer.get(&path).await?.expect(200)?.json();
+        assert_eq!(told["older_state"], api["older_state"]);
+        let (words, page) = (told["words"].to_string(), viewer.get(&page).await?.expect(200)?.text);
+        let begins = "The channel has content as in revision 1 of the unit, replayed by ops@example.org at ";
+        for text in [&words, &page] {
+            let tells = text.contains(begins) && text.contains("brings it up to date.");
+            assert_eq!(tells, is_behind, "{text}");
+        }
+        if !is_behind {
+            assert_eq!(told["older_state"], Value::Null, "{told:#}");
+            continue;
+        }
+        let older = &told["older_state"];
+        assert_eq!((&older["revision"], &older["newest_revision"]), (&json!(1), &json!(2)), "{older}");
+        assert_eq!((&older["by"], &older["reason"]), (&json!("ops@example.org"), &json!("the prices were wrong.")));
+        assert_eq!((&older["sync_id"], &older["at"]), (&told["sync"]["sync_id"], &told["sync"]["requested_at"]));
+        assert!(words.contains("(the prices were wrong), while the newest is 2; "), "{words}");
+        let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+        assert_eq!((&preview["revision"], &preview["sections"]), (&json!(2), &json!(["content"])), "{preview}");
+        assert_eq!(older["sections"], preview["sections"], "{older}");
+    }
+    drop(service);
+    world.close().await
+}
+
+/// The channel has of a state of the past what it took, and nobody is behind where nothing differs; what it refused is told as that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_the_past_is_told_section_by_section_as_a_preview_finds_it() -> anyhow::Result<()> {
+    let world = World::new(&[7811]).await?;
+    let target = world.target(7811, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let snapshot_of = |told: &Value| told["sync"]["snapshot"].as_str().unwrap_or_default().to_owned();
+    let first = snapshot_of(&json_of(&world, &["explain", &listing])?.1);
+    let second = |revision: u64| {
+        let mut message = priced("villa-000", revision, 5_500);
+        message["unit"]["calendar"][0]["available"] = json!(false);
+        message
+    };
+    published(&world, second(2)).await?;
+    let newest = snapshot_of(&json_of(&world, &["explain", &listing])?.1);
+    let refusing = |part: &str, path: &str, count: u64| {
+        json!({ "kind": "status", "code": 400, "method": "PUT", part: path, "count": count })
+    };
+    let replay = |snapshot: &str| ["listing", "replay", &listing, "--snapshot", snapshot].map(str::to_owned).to_vec();
+    let sync = ["listing", "sync", &listing].map(str::to_owned).to_vec();
+    let (both, nothing) = (json!(["availability", "content"]), json!([]));
+    // What the channel refuses and what is sent; then what a preview would send, and what is told of it.
+    let steps = [
+        // The first and the fourth call carry two sections, which are sent apart after that; the photos get through.
+        (
+            Some(refusing("path_prefix", "/v1/listings/", 5)),
+            replay(&first),
+            &both,
+            Value::Null,
+            json!({ "sections": both, "parts_of": ["rates"] }),
+        ),
+        (
+            Some(refusing("path_pattern", "/v1/listings/*", 2)),
+            replay(&first),
+            &both,
+            json!(["availability"]),
+            json!({ "sections": ["content"], "parts_of": [] }),
+        ),
+        (None, sync, &nothing, Value::Null, Value::Null),
+        (None, replay(&newest), &nothing, Value::Null, Value::Null),
+    ];
+    for (step, (fault, resend, differs, older, lacking)) in steps.into_iter().enumerate() {
+        if step == 3 {
+            published(&world, second(3)).await?;
+        }
+        if let Some(fault) = fault {
+            world.sandbox.fault(fault).await?;
+        }
+        let arguments: Vec<&str> = resend.iter().map(String::as_str).chain(["--reason", "a look back"]).collect();
+        let (code, _, said) = world.run(&arguments)?;
+        assert_eq!(code, 0, "{said}");
+        world.drained(Duration::from_secs(30)).await?;
+        let (_, told) = json_of(&world, &["explain", &listing])?;
+        let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+        assert_eq!(preview["sections"], *differs, "step {step}: {told:#}");
+        assert_eq!((&told["older_state"]["sections"], &told["lacking"]), (&older, &lacking), "step {step}: {told:#}");
+        let api = viewer.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+        assert_eq!((&api["older_state"], &api["lacking"]), (&told["older_state"], &told["lacking"]), "step {step}");
+        let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+        let names = lacking["sections"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+        for text in [told["words"].to_string(), page.clone()] {
+            let refusal = format!("The channel refused {} of the last sync; ", names.join(", "));
+            assert_eq!(text.contains(&refusal), !lacking.is_null(), "step {step}: {text}");
+            let behind = "The channel has availability as in revision 1 of the unit, replayed by ";
+            assert_eq!(text.contains(behind), !older.is_null(), "step {step}: {text}");
+        }
+        assert_eq!(page.contains("the channel has what was asked for"), lacking.is_null(), "step {step}: {page}");
+    }
+    drop(service);
+    world.close().await
+}
