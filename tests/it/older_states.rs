@@ -76,9 +76,7 @@ async fn a_state_of_the_past_is_told_section_by_section_as_a_preview_finds_it() 
     };
     published(&world, second(2)).await?;
     let newest = snapshot_of(&json_of(&world, &["explain", &listing])?.1);
-    let refusing = |part: &str, path: &str, count: u64| {
-        json!({ "kind": "status", "code": 400, "method": "PUT", part: path, "count": count })
-    };
+    let refusing = |part: &str, path: &str, count: u64| json!({ "kind": "status", "code": 400, "method": "PUT", part: path, "count": count });
     let replay = |snapshot: &str| ["listing", "replay", &listing, "--snapshot", snapshot].map(str::to_owned).to_vec();
     let sync = ["listing", "sync", &listing].map(str::to_owned).to_vec();
     let (both, nothing) = (json!(["availability", "content"]), json!([]));

@@ -73,9 +73,8 @@ impl OlderState {
             Err(error) => return Err(error),
         };
         let accepted = &listing.accepted().sections;
-        let is_of_it = |section: &Section| {
-            accepted.get(section).is_some_and(|hash| request.sections.get(section) == Some(hash))
-        };
+        let is_of_it =
+            |section: &Section| accepted.get(section).is_some_and(|hash| request.sections.get(section) == Some(hash));
         let sections: Vec<_> = newest.to_send(listing).into_iter().filter(is_of_it).map(Section::as_str).collect();
         Ok((!sections.is_empty()).then(|| Self {
             sync_id: request.sync_id.0,
