@@ -27,6 +27,8 @@ const SHARE: u32 = 2;
 /// Nobody waits longer for the next round because the last one was slow.
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
+/// Where that failed it is tried again after so long: meanwhile calls may get no slot.
+const EXTENDED_AGAIN: Duration = Duration::from_secs(1);
 /// How often the last settlement is tried at a stop.
 const MOST_FAILURES: u32 = 10;
 
@@ -126,7 +128,8 @@ impl Gate {
     /// Leases are kept, accounts have the limits that their targets give them, and every now and then each lane with
     /// work is woken, whatever the hints did.
     async fn keep_up(&mut self) {
-        if self.extended_at.elapsed() < EXTENDED_EACH {
+        let failed = self.held_since < self.extended_at;
+        if self.extended_at.elapsed() < if failed { EXTENDED_AGAIN } else { EXTENDED_EACH } {
             return;
         }
         let at = Instant::now();
