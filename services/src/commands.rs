@@ -224,6 +224,12 @@ impl Commands {
         context.map(JournalContext::into_parts).map_err(failure)
     }
 
+    /// A listing as the last command of this process left it, or else as it is now. Others may have changed it since.
+    pub async fn listing_at_hand(&self, id: ListingId) -> Result<ChannelListing, CommandError<ListingError>> {
+        let context = EventStore::<ChannelListing>::load_aggregate(&self.journal.hasty(), &id.to_string()).await;
+        context.map(|context| context.into_parts().0).map_err(failure)
+    }
+
     /// A target as it is now.
     pub async fn load_target(&self, id: TargetId) -> Result<ChannelTarget, CommandError<TargetError>> {
         self.load_target_at(id).await.map(|(target, _)| target)

@@ -10,6 +10,7 @@ mod gate;
 mod granted;
 mod job;
 mod message;
+mod overtaken;
 mod permit;
 mod record;
 mod round;

@@ -46,7 +46,7 @@ pub(crate) async fn published(world: &World, message: Value) -> anyhow::Result<(
 }
 
 /// Edits a listing at the channel, as somebody does in its dashboard.
-async fn edit(world: &World, account: u64, path: &str, body: &Value) -> anyhow::Result<()> {
+pub async fn edit(world: &World, account: u64, path: &str, body: &Value) -> anyhow::Result<()> {
     by_hand(world, account, Method::PUT, path, body).await
 }
 

@@ -157,6 +157,11 @@ impl ChannelListing {
         self.unverified || self.creation.is_some()
     }
 
+    /// The newest job has ended, and it is not this one but a later one.
+    pub fn is_overtaken(&self, ordinal: u64) -> bool {
+        self.pending.is_none() && self.finished_ordinal > ordinal
+    }
+
     /// The sync that waits.
     pub fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()

@@ -20,7 +20,7 @@ use super::permit::SlotEnd;
 use super::record::{log, log_cut, record, sync_report};
 use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
-use super::{Shared, target_health};
+use super::{Shared, overtaken, target_health};
 use crate::payloads::PayloadError;
 use crate::stopping::Stopping;
 
@@ -105,8 +105,15 @@ async fn work_on(
     }
     let stage = trace::tell(shared, job, Moments { claimed_at, started_at }, ended.as_ref()).await;
     job.metadata.traceparent = stage.traceparent();
+    let has_called = ended.as_ref().is_some_and(|report| !report.calls.is_empty());
     let report = sync_report(shared, job, started_at, ended);
     let told = record(shared, job, report, stopping).await;
+    if told && has_called {
+        tokio::select! {
+            () = overtaken::send_again(shared, job) => {}
+            () = stopping.in_vain.cancelled() => {}
+        }
+    }
     drop(stage);
     let ordinal = i64::try_from(job.pending.ordinal).unwrap_or(i64::MAX);
     let _ = gate.send(if told {

@@ -1,0 +1,42 @@
+//! An attempt that is told after a newer job of its listing has ended: its holder was frozen, or cut off, until others had the listing.
+//! What it sent may have arrived last. The journal doubts what of it was written (`domain/src/listing/state.rs`); here what the
+//! channel took last is sent once more, so that nobody has to find that out.
+
+use adapters::units::UnitStore;
+use domain::listing::LinkState;
+use domain::metadata::Actor;
+use uuid::Uuid;
+
+use super::Shared;
+use super::job::Job;
+use crate::commands::AskedBy;
+use crate::syncing::Syncing;
+
+const REASON: &str = "an older attempt ended after a newer one, and may have arrived last";
+
+/// Asks for it, where it is needed. What cannot be asked for now stays as it is until the next change of the unit.
+pub(super) async fn send_again(shared: &Shared, job: &Job) {
+    let listing_id = job.link.listing_id;
+    let now = shared.commands.listing_at_hand(listing_id).await;
+    let Some(now) = now.ok().filter(|now| now.is_overtaken(job.pending.ordinal)) else { return };
+    let Some(snapshot) = now.accepted().snapshot.filter(|_| now.state() != Some(LinkState::Unlinked)) else { return };
+    let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, listing_id).await;
+    if payload.is_ok_and(|payload| now.to_send(&payload.hashes()).is_empty()) {
+        return;
+    }
+    let asked = AskedBy {
+        actor: Actor::service("dispatcher"),
+        correlation_id: job.metadata.correlation_id,
+        // Once for each attempt, however often it is told.
+        causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, b"overtaken")),
+        traceparent: job.metadata.traceparent.clone(),
+    };
+    let units = UnitStore::new(shared.commands.journal().pool().clone());
+    let syncing = Syncing::new(shared.commands.clone(), units, shared.payloads.clone());
+    match syncing.resend(listing_id, Some(snapshot), REASON.to_owned(), asked).await {
+        Ok(_) => tracing::warn!(%listing_id, "{REASON}; what the channel took last is sent once more"),
+        Err(error) => {
+            tracing::error!(%listing_id, %error, "{REASON}, and what the channel took last is not sent again")
+        }
+    }
+}
