@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use adapters::event_store::StoredEvent;
 use adapters::nats::Prefix;
 use domain::audit::audit_events;
+use domain::hash::PayloadHash;
 use serde_json::Value;
 
 use crate::events::{recorded, samples, stored};
@@ -129,7 +130,7 @@ fn the_descriptions_of_checked_queries_are_committed() {
     assert_eq!(described, queries, "run `./justw sqlx` and commit .sqlx/");
 }
 
-/// Applied migrations are never edited, so their numbers are dense and each file is named once.
+/// Their numbers are dense, and each file is named once.
 #[test]
 fn migrations_are_numbered_without_a_gap() {
     let names: Vec<String> =
@@ -137,4 +138,24 @@ fn migrations_are_numbered_without_a_gap() {
     for (number, name) in (1..).zip(&names) {
         assert!(name.starts_with(&format!("migrations/{number:04}_")), "{name} is not the migration {number:04}");
     }
+}
+
+/// sqlx compares checksums: a database that has an edited one would neither start nor be restored.
+#[test]
+fn migrations_are_frozen() {
+    let frozen: BTreeSet<String> = read("tests/golden/migrations.sha256").lines().map(str::to_owned).collect();
+    let have: BTreeSet<String> = texts(".sql")
+        .into_iter()
+        .filter_map(|(path, text)| {
+            let name = path.strip_prefix("migrations/")?;
+            Some(format!("{}  {name}", PayloadHash::of_bytes(text.as_bytes())))
+        })
+        .collect();
+    let changed: Vec<&String> = frozen.difference(&have).collect();
+    assert!(
+        changed.is_empty(),
+        "a migration that databases may have is never edited, mend it by the next one: {changed:#?}"
+    );
+    let new: Vec<&String> = have.difference(&frozen).collect();
+    assert!(new.is_empty(), "a new migration: add its line to tests/golden/migrations.sha256: {new:#?}");
 }

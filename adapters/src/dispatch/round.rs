@@ -264,10 +264,17 @@ fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {
 
 impl Round<'_> {
     /// Writes the claims, plans each lane's next wake and lets the lanes go. `hold` is how long a slot is kept if
-    /// nobody tells how its call ended, without the window; `lease` is how long a listing is kept.
-    pub async fn write(mut self, claims: &Claims, hold: Duration, lease: Duration) -> Result<(), sqlx::Error> {
+    /// nobody tells how its call ended, without the window; `lease` is how long a listing is kept. Gives the listings that are leased
+    /// now: one whose lease had run out may have been extended by its holder since the round saw it, and stays that one's.
+    pub async fn write(
+        mut self,
+        claims: &Claims,
+        hold: Duration,
+        lease: Duration,
+    ) -> Result<HashSet<ListingId>, sqlx::Error> {
+        let mut leased = HashSet::new();
         if !claims.holds.is_empty() || !claims.leases.is_empty() {
-            self.write_claims(claims, hold, lease).await?;
+            leased = self.write_claims(claims, hold, lease).await?;
         }
         let rests: HashMap<TargetId, Duration> = claims.rests.iter().copied().collect();
         let more: HashSet<TargetId> = claims.more.iter().copied().collect();
@@ -280,14 +287,20 @@ impl Round<'_> {
         if !lanes.is_empty() {
             wake::plan(&mut self.transaction, &lanes).await?;
         }
-        self.transaction.commit().await
+        self.transaction.commit().await?;
+        Ok(leased)
     }
 
-    async fn write_claims(&mut self, claims: &Claims, hold: Duration, lease: Duration) -> Result<(), sqlx::Error> {
+    async fn write_claims(
+        &mut self,
+        claims: &Claims,
+        hold: Duration,
+        lease: Duration,
+    ) -> Result<HashSet<ListingId>, sqlx::Error> {
         let slots = claims.holds.iter().flat_map(|hold| hold.slots.iter().map(|slot| (slot, hold.hold_id)));
         let ((scopes, numbers), holds): ((Vec<_>, Vec<_>), Vec<_>) =
             slots.map(|(slot, hold)| ((slot.scope.as_str(), slot.number), hold)).unzip();
-        sqlx::query(
+        let leased: Vec<Uuid> = sqlx::query_scalar(
             "WITH taken AS (
                  UPDATE rate_slots s SET hold_id = u.hold_id,
                      free_at = clock_timestamp() + make_interval(secs => $4 +
@@ -299,7 +312,9 @@ impl Round<'_> {
              SELECT u.listing_id, $8, u.ordinal, u.tries, clock_timestamp() + make_interval(secs => $9), false
              FROM unnest($5::uuid[], $6::bigint[], $7::int[]) AS u (listing_id, ordinal, tries) ORDER BY u.listing_id
              ON CONFLICT (listing_id) DO UPDATE SET holder = excluded.holder, ordinal = excluded.ordinal,
-                 tries = excluded.tries, lease_until = excluded.lease_until, done = false",
+                 tries = excluded.tries, lease_until = excluded.lease_until, done = false
+                 WHERE dispatch_leases.lease_until <= clock_timestamp()
+             RETURNING listing_id",
         )
         .bind(scopes)
         .bind(numbers)
@@ -310,8 +325,8 @@ impl Round<'_> {
         .bind(claims.leases.iter().map(|lease| lease.tries).collect::<Vec<_>>())
         .bind(self.store.holder)
         .bind(lease.as_secs_f64())
-        .execute(&mut *self.transaction)
-        .await
-        .map(|_| ())
+        .fetch_all(&mut *self.transaction)
+        .await?;
+        Ok(leased.into_iter().map(ListingId).collect())
     }
 }

@@ -101,9 +101,10 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// Claims that ID tokens have and access tokens have not (RFC 9068, 2.2; OpenID Connect Core, 2). Those of our logins have a nonce, as
-/// each login sends one.
-const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
+/// Claims that ID tokens have and access tokens have not (OpenID Connect Core, 3.3.2.11).
+const OF_ID_TOKENS: [&str; 2] = ["at_hash", "c_hash"];
+/// Those of our logins have this one, as each login sends one. Some providers put it into access tokens as well, which say what they are.
+const NONCE: &str = "nonce";
 
 /// Reads the header alone. It is not trusted: it only says which key to try.
 pub(super) fn signed(token: &str) -> Result<Signed, TokenError> {
@@ -137,6 +138,14 @@ fn may_give_access(typ: &str) -> bool {
     ["jwt", "at+jwt"].contains(&typ.strip_prefix("application/").unwrap_or(&typ))
 }
 
+fn is_id_token(header: Option<&str>, claims: &Value) -> bool {
+    let has = |claim: &str| claims.get(claim).is_some();
+    // RFC 9068, 2.1, and Keycloak's claim.
+    let for_access = header.is_some_and(|typ| typ.to_ascii_lowercase().ends_with("at+jwt"))
+        || claims.get("typ").and_then(Value::as_str) == Some("Bearer");
+    OF_ID_TOKENS.into_iter().any(has) || (has(NONCE) && !for_access)
+}
+
 impl Rules {
     /// The caller of a token whose key was found.
     pub(super) fn caller(&self, token: &str, key: &VerifyingKey) -> Result<Caller, TokenError> {
@@ -148,7 +157,7 @@ impl Rules {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         let decoded =
             jsonwebtoken::decode::<Value>(token, &key.key, &validation).map_err(|error| refusal(&error, token))?;
-        if OF_ID_TOKENS.iter().any(|claim| decoded.claims.get(claim).is_some()) {
+        if is_id_token(decoded.header.typ.as_deref(), &decoded.claims) {
             return Err(TokenError::IdToken);
         }
         let grant = self.claims.grant(&decoded.claims)?;

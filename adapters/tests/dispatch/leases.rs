@@ -207,6 +207,26 @@ async fn the_lane_of_a_held_target_rests_until_it_is_woken() {
     database.close().await;
 }
 
+/// Both come back at the same time after Postgres was away for longer than leases last.
+#[tokio::test]
+async fn a_lease_that_its_holder_extends_during_a_round_is_not_taken() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    database.job(target, 11).await;
+    let (holder, other) = (database.dispatcher(), database.dispatcher());
+    let mine = lease(&holder, Duration::ZERO).await;
+    database.due(target).await;
+    let round = other.open_round(&request(&[], true)).await.unwrap();
+    let seen: Vec<_> = round.lanes[0].candidates.iter().map(|candidate| candidate.lease).collect();
+    assert_eq!(seen.iter().map(|lease| lease.listing_id).collect::<Vec<_>>(), [mine[0].listing_id], "it has run out");
+    let kept = holder.extend_leases(&[mine[0].listing_id], LONG).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    let claims = Claims { leases: seen, ..Claims::default() };
+    assert!(round.write(&claims, LONG, LONG).await.unwrap().is_empty(), "it is its holder's again");
+    assert_eq!(holder.extend_leases(&[mine[0].listing_id], LONG).await.unwrap(), kept);
+    database.close().await;
+}
+
 /// As after hours in which nobody dispatched.
 #[tokio::test]
 async fn wakes_that_piled_up_are_taken_in_turns_and_none_is_lost() {

@@ -102,6 +102,14 @@ async fn an_id_token_is_no_access_token_and_neither_is_what_says_that_it_is_some
             Header { kid: Some("one".to_owned()), typ: typ.map(str::to_owned), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, &claims(), &key.signing).unwrap()
     };
+    // Some providers put the nonce of a login into its access token.
+    for (typ, claim) in [("at+jwt", "ID"), ("JWT", "Bearer")] {
+        let header = Header { kid: Some("one".to_owned()), typ: Some(typ.to_owned()), ..Header::new(Algorithm::ES256) };
+        let mut claims = claims();
+        (claims["nonce"], claims["typ"]) = ("n-0S6_WzA2Mj".into(), claim.into());
+        let token = jsonwebtoken::encode(&header, &claims, &key.signing).unwrap();
+        assert!(tokens.caller(&token).await.is_ok(), "{typ} {claim}");
+    }
     for typ in [None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("application/at+JWT")] {
         assert!(tokens.caller(&of_type(typ)).await.is_ok(), "{typ:?}");
     }

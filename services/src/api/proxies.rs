@@ -24,7 +24,11 @@ impl FromStr for TrustedProxy {
     fn from_str(text: &str) -> Result<Self, InvalidProxy> {
         let text = text.trim();
         let alone = |_| text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-        text.parse::<IpNet>().or_else(alone).map(Self).map_err(|_| InvalidProxy)
+        match text.parse::<IpNet>().or_else(alone).map_err(|_| InvalidProxy)? {
+            // Addresses are compared as those of IPv4 that they stand for.
+            IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some() => Err(InvalidProxy),
+            net => Ok(Self(net)),
+        }
     }
 }
 
@@ -55,6 +59,7 @@ fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[TrustedProxy]) -> Option
 /// Some proxies write the port, too.
 fn address(text: &str) -> Option<IpAddr> {
     let with_port = |_| text.parse::<SocketAddr>().map(|address| address.ip());
+    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     text.parse::<IpAddr>().or_else(with_port).ok().map(|address| address.to_canonical())
 }
 

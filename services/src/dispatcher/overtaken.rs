@@ -36,7 +36,7 @@ pub(super) async fn send_again(shared: &Shared, job: &Job) {
     match syncing.resend(listing_id, Some(snapshot), REASON.to_owned(), asked).await {
         Ok(_) => tracing::warn!(%listing_id, "{REASON}; what the channel took last is sent once more"),
         Err(error) => {
-            tracing::error!(%listing_id, %error, "{REASON}, and what the channel took last is not sent again")
+            tracing::error!(%listing_id, %error, "{REASON}, and what the channel took last is not sent again");
         }
     }
 }

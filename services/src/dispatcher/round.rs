@@ -76,7 +76,7 @@ impl Gate {
         let unreadable = lanes.iter().filter(|lane| self.unreadable.contains(&lane.target_id));
         allocation.rests.extend(unreadable.map(|lane| (lane.target_id, UNREADABLE)));
         let hold = START_GRACE + self.shared.options.call_timeout;
-        round.write(&claims(&lanes, &allocation), hold, self.shared.options.lease()).await?;
+        let leased = round.write(&claims(&lanes, &allocation), hold, self.shared.options.lease()).await?;
         let gave = !allocation.grants.is_empty();
         for grant in allocation.grants {
             let granted = Granted { hold: grant.hold, at };
@@ -86,7 +86,12 @@ impl Gate {
                         let _ = self.outbox.send(Message::Slot(SlotEnd::Unused(granted.hold)));
                     }
                 }
-                Grantee::New(candidate) => self.start(candidate.lease, granted),
+                Grantee::New(candidate) if leased.contains(&candidate.lease.listing_id) => {
+                    self.start(candidate.lease, granted);
+                }
+                Grantee::New(_) => {
+                    let _ = self.outbox.send(Message::Slot(SlotEnd::Unused(granted.hold)));
+                }
             }
         }
         self.rest_waiting(&lanes, &allocation.rests);

@@ -113,7 +113,11 @@ impl<'a> Visitor<'a> {
         loop {
             self.settle().await.map_err(failed)?;
             if let Some(granted) = self.look(urgency).await.map_err(failed)? {
-                return Ok(granted);
+                if granted.can_start() {
+                    return Ok(granted);
+                }
+                // Its commit took so long that the slot may be another call's by now.
+                self.told.lock().expect("nobody panics while holding this lock").unused.push(granted.hold);
             }
             if Instant::now() >= self.until {
                 return Err("no slot was free in time".to_owned());
@@ -126,16 +130,7 @@ impl<'a> Visitor<'a> {
 #[async_trait]
 impl SlotSource for Visitor<'_> {
     async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
-        let granted = loop {
-            match self.granted(urgency).await {
-                // Its commit took so long that the slot may be another call's by now.
-                Ok(late) if !late.can_start() => {
-                    self.told.lock().expect("nobody panics while holding this lock").unused.push(late.hold);
-                }
-                granted => break granted,
-            }
-        };
-        match granted {
+        match self.granted(urgency).await {
             Ok(granted) => {
                 let told = self.told.clone();
                 let tell = move |end: SlotEnd| {
