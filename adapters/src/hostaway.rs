@@ -93,6 +93,6 @@ impl Channel for Hostaway {
     }
 
     async fn check(&self, target: &Target, slots: &dyn SlotSource) -> CheckReport {
-        check::check(session::Session::new(self, target, slots).with_current_secret_alone()).await
+        check::check(self, target, slots).await
     }
 }

@@ -272,6 +272,35 @@ async fn a_target_whose_new_and_old_secret_are_refused_is_held_until_one_is_take
     world.close().await
 }
 
+/// The one of before serves nobody either: to say so would take the alarm away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_from_one_refused_secret_to_another_leaves_the_target_held() -> anyhow::Result<()> {
+    let world = World::new(&[8176]).await?;
+    let service = world.serve("")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let wanted = json!({
+        "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
+        "channel_account": "8176", "secret": "mistyped", "rate_limit": "100/1s",
+    });
+    let made = api.send(Method::POST, "/api/channels/targets", &[("idempotency-key", "one")], Some(&wanted)).await?;
+    let target = made.expect(201)?.json()["target_id"].as_str().unwrap_or_default().to_owned();
+    let path = format!("/api/channels/targets/{target}");
+    for rotated in [false, true] {
+        if rotated {
+            let other = json!({ "secret": "mistyped as well" });
+            api.post(&format!("{path}/credential"), &other).await?.expect(200)?;
+        }
+        let told = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
+        assert_eq!(
+            (&told["health"], &told["check"]["class"]),
+            (&json!("unauthorised"), &json!("unauthorised")),
+            "{told}"
+        );
+    }
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_has_its_slot_in_a_busy_window_and_stays_within_it() -> anyhow::Result<()> {
     let world = World::new(&[8172]).await?;

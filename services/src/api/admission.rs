@@ -109,11 +109,14 @@ fn told(mut response: Response, left: Left) -> Response {
     response
 }
 
+/// Where every request is somebody's: whatever is not counted by its rule is by its address.
+const COUNTED: [&str; 3] = ["/api/", "/sign-in", "/sign-out"];
+
 /// The middleware of what no rule has counted: unknown paths and methods, bodies that are too large. Each counts for the
 /// address that it came from.
 pub(crate) async fn uncounted(State(api): State<Api>, request: Request, next: Next) -> Response {
     let from = proxies::from(&request, &api.inner.trusted_proxies);
-    let ours = request.uri().path().starts_with("/api/");
+    let ours = COUNTED.iter().any(|below| request.uri().path().starts_with(below));
     let response = next.run(request).await;
     let counted = !ours || response.headers().contains_key(RATE_LIMIT) || response.status().is_success();
     match from.filter(|_| !counted).map(|from| api.inner.limiter.take(&place(from))) {

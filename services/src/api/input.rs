@@ -36,7 +36,7 @@ pub(crate) fn too_large() -> Problem {
 }
 
 /// All of a body, whatever it says.
-pub(super) async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
+pub(crate) async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
     let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
     let body = tokio::time::timeout(BODY, body.collect()).await.map_err(late)?;
     Ok(body.map_err(|_| too_large())?.to_bytes())

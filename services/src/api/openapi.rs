@@ -51,8 +51,14 @@ impl Modify for Security {
             "The session of a browser, from /sign-in. Unsafe requests carry X-CSRF-Token too: the csrf_token of /api/channels/me.",
         ));
         document.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(session));
+        let csrf = ApiKey::Header(ApiKeyValue::with_description(
+            "X-CSRF-Token",
+            "With a session, for requests that change something: the csrf_token of /api/channels/me.",
+        ));
+        document.components.get_or_insert_default().add_security_scheme("csrf", SecurityScheme::ApiKey(csrf));
         let by = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
-        document.security = Some(vec![by("bearer"), by("session")]);
+        let both = by("session").add("csrf", Vec::<String>::new());
+        document.security = Some(vec![by("bearer"), by("session"), both]);
     }
 }
 

@@ -10,7 +10,7 @@ use maud::html;
 use serde::Deserialize;
 
 use super::layout::public;
-use crate::api::input::{LARGEST_BODY, too_large};
+use crate::api::input::whole;
 use crate::api::problem::PROBLEM_JSON;
 
 /// Sent by htmx: the answer becomes a part of a page.
@@ -111,7 +111,7 @@ async fn with_csrf(request: Request) -> Result<Request, Response> {
         return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
-    let bytes = to_bytes(body, LARGEST_BODY).await.map_err(|_| too_large().into_response())?;
+    let bytes = whole(body).await.map_err(IntoResponse::into_response)?;
     let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf_token");
     if let Some(value) = given.and_then(|(_, token)| HeaderValue::from_str(&token).ok()) {
         parts.headers.insert(CSRF, value);

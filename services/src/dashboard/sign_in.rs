@@ -3,8 +3,10 @@
 use adapters::identity::{
     Grant, LOGIN_COOKIE, LoginError, Way, csrf_matches, login_cookie_removal, session_cookie_removal,
 };
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
@@ -15,7 +17,7 @@ use super::Dashboard;
 use super::layout::public;
 use crate::api::Api;
 use crate::api::identity::{CSRF_HEADER, cookie, session_cookie};
-use crate::api::input::Query;
+use crate::api::input::{Query, whole};
 use crate::api::problem::{Problem, ProblemKind};
 
 /// Where one is after the sign-in, unless one came from somewhere.
@@ -26,6 +28,16 @@ pub(super) fn router() -> Router<Dashboard> {
         .route("/sign-in", get(begin).post(redeem))
         .route("/sign-in/callback", get(finish))
         .route("/sign-out", post(end))
+        .layer(from_fn(arrived))
+}
+
+/// Bodies have to arrive in time, as everywhere.
+async fn arrived(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match whole(body).await {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 #[derive(Debug, Deserialize)]

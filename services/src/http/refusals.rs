@@ -2,7 +2,7 @@
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -19,8 +19,9 @@ pub(super) async fn as_problems(request: Request, next: Next) -> Response {
         return response;
     }
     let mut problem = problem(status).into_response();
-    if let Some(allow) = response.headers().get(header::ALLOW) {
-        problem.headers_mut().insert(header::ALLOW, allow.clone());
+    let kept = |name: &HeaderName| *name == header::ALLOW || name.as_str().starts_with("ratelimit-");
+    for (name, value) in response.headers().iter().filter(|(name, _)| kept(name)) {
+        problem.headers_mut().insert(name, value.clone());
     }
     problem
 }
