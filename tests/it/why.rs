@@ -404,6 +404,29 @@ async fn a_past_wait_is_explained_by_both_calls_of_a_check_that_needed_a_token()
     world.close().await
 }
 
+/// What it took before it was unlinked is at the channel still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_takes_a_listing_up_again_tells_what_differs_from_what_it_had() -> anyhow::Result<()> {
+    let world = World::new(&[7812]).await?;
+    let target = world.target(7812, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (code, _, said) = world.run(&["listing", "unlink", &listing, "--reason", "for a while"])?;
+    assert_eq!(code, 0, "{said}");
+    let (_, told, _) = world.run(&["explain", &listing])?;
+    assert!(told.contains("Next: nothing, until it is linked again (it was unlinked"), "{told}");
+    world.publish(&[priced("villa-000", 2, 5_500)]).await?;
+    world.taken(1, 2).await?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let differs = told["sync"]["differences"].as_array().cloned().unwrap_or_default();
+    let counts: Vec<_> = differs.iter().map(|section| (&section["section"], &section["count"])).collect();
+    assert_eq!(counts, [(&json!("content"), &json!(1))], "{told:#}");
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_is_what_is_sent_then_and_costs_no_call_and_no_event() -> anyhow::Result<()> {
     let world = World::new(&[7801]).await?;

@@ -155,8 +155,10 @@ impl History {
     fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Listing(event) = &recorded.event else { return };
         self.tell(event, recorded);
+        let before = self.listing.external_id().cloned();
         self.listing.evolve((**event).clone());
-        if matches!(**event, ListingEvent::ListingLinked { .. }) {
+        // Of one that is linked again the channel has what it had, though nobody knows what became of it meanwhile.
+        if self.listing.external_id() != before.as_ref() && matches!(**event, ListingEvent::ListingLinked { .. }) {
             self.known.clear();
         }
         let accepted = &self.listing.accepted().sections;

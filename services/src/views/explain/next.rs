@@ -46,6 +46,9 @@ pub struct Next {
     pub at: Option<DateTime<Utc>>,
     /// Why, each in a few words.
     pub because: Vec<String>,
+    /// Until what happens there is nothing to be sent, where that is so.
+    #[serde(skip)]
+    pub until: &'static str,
 }
 
 /// `lag_since` is since when the read models do not show all, where they lag.
@@ -57,20 +60,28 @@ pub(super) fn next(
     lag_since: Option<DateTime<Utc>>,
 ) -> Next {
     let listing = &history.listing;
-    let nothing =
-        |because: String| Next { step: Step::Nothing, sync_id: None, attempt: None, at: None, because: vec![because] };
+    let nothing = |because: String, until: &'static str| Next {
+        step: Step::Nothing,
+        sync_id: None,
+        attempt: None,
+        at: None,
+        because: vec![because],
+        until,
+    };
     if target.lifecycle == Lifecycle::Deleted {
-        return nothing("its target is deleted".to_owned());
+        return nothing("its target is deleted".to_owned(), "the unit is linked to another target");
     }
     if listing.state() == Some(LinkState::Unlinked) {
-        return nothing(format!("it was unlinked{}", holds.unlinked.as_ref().map(Hold::words).unwrap_or_default()));
+        let by = holds.unlinked.as_ref().map(Hold::words).unwrap_or_default();
+        return nothing(format!("it was unlinked{by}"), "it is linked again");
     }
     let held = holds.words();
     let Some(pending) = listing.pending() else {
-        let mut next = nothing(match history.syncs.back().and_then(|last| last.end.as_ref()) {
+        let because = match history.syncs.back().and_then(|last| last.end.as_ref()) {
             Some(end) => format!("its newest sync has ended: {}", end.outcome),
             None => "it never asked for a sync".to_owned(),
-        });
+        };
+        let mut next = nothing(because, "the unit changes or somebody asks for a sync");
         next.because.extend(held.into_iter().map(|why| format!("the next change of the unit waits, as {why}")));
         return next;
     };
@@ -80,6 +91,7 @@ pub(super) fn next(
         attempt: Some(attempts::next(pending.attempts)),
         at: None,
         because: held,
+        until: "",
     };
     if !next.because.is_empty() {
         return next;

@@ -228,9 +228,7 @@ fn next(next: &Next) -> String {
     let sync = next.sync_id.map(|id| format!(" of sync {id}")).unwrap_or_default();
     let attempt = next.attempt.map(|attempt| format!("attempt {attempt}{sync}")).unwrap_or_default();
     match next.step {
-        Step::Nothing => {
-            format!("Next: nothing, until the unit changes or somebody asks for a sync or a link ({because}).")
-        }
+        Step::Nothing => format!("Next: nothing, until {} ({because}).", next.until),
         Step::UnderWay if because.is_empty() => format!("Next: {attempt} is under way."),
         Step::UnderWay => format!("Next: {attempt} is under way{at} for its next call: {because}."),
         Step::WaitsForSlot => format!("Next: {attempt}, which waits for its turn{at}: {because}."),
