@@ -48,10 +48,11 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftReader;
+use crate::shared_look::SharedLook;
 use crate::syncing::Syncing;
 use identity::Identity;
 use limiter::Limiter;
-use probes::LastLook;
+use probes::Answering;
 use proxies::TrustedProxy;
 use vault::Vault;
 
@@ -90,7 +91,7 @@ struct Inner {
     limiter: Limiter,
     destinations: Destinations,
     trusted_proxies: Vec<TrustedProxy>,
-    last_look: LastLook,
+    last_look: SharedLook<Answering>,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -108,7 +109,7 @@ impl Api {
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
         let ApiOptions { destinations, trusted_proxies, stop, .. } = options;
-        let last_look = LastLook::default();
+        let last_look = SharedLook::default();
         Self {
             inner: Arc::new(Inner {
                 pool,

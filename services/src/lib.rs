@@ -25,6 +25,7 @@ pub mod relay;
 pub mod replay_point;
 mod retention;
 pub mod serve;
+mod shared_look;
 pub mod stopping;
 pub mod syncing;
 pub mod telemetry;

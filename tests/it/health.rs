@@ -222,6 +222,16 @@ async fn needs_somebody(world: &World, api: &Api, target: &str) -> anyhow::Resul
     Ok(())
 }
 
+/// A target that is made with this secret, by the API.
+async fn target_with(world: &World, api: &Api, account: u64, secret: &str) -> anyhow::Result<String> {
+    let wanted = json!({
+        "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
+        "channel_account": account.to_string(), "secret": secret, "rate_limit": "100/1s",
+    });
+    let made = api.send(Method::POST, "/api/channels/targets", &[("idempotency-key", "one")], Some(&wanted)).await?;
+    Ok(made.expect(201)?.json()["target_id"].as_str().unwrap_or_default().to_owned())
+}
+
 /// After a rotation a check knows the new secret alone. Where both are refused, it must not let the target go that the pushes
 /// saw refused: the next push would only hold it again.
 #[tokio::test(flavor = "multi_thread")]
@@ -229,12 +239,7 @@ async fn a_target_whose_new_and_old_secret_are_refused_is_held_until_one_is_take
     let world = World::new(&[8175]).await?;
     let service = world.serve("")?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
-    let wanted = json!({
-        "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
-        "channel_account": "8175", "secret": "secret-8175", "rate_limit": "100/1s",
-    });
-    let made = api.send(Method::POST, "/api/channels/targets", &[("idempotency-key", "one")], Some(&wanted)).await?;
-    let target = made.expect(201)?.json()["target_id"].as_str().unwrap_or_default().to_owned();
+    let target = target_with(&world, &api, 8175, "secret-8175").await?;
     world.link(target.parse::<uuid::Uuid>().map(TargetId)?, &names(1)).await?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
@@ -278,12 +283,7 @@ async fn a_rotation_from_one_refused_secret_to_another_leaves_the_target_held() 
     let world = World::new(&[8176]).await?;
     let service = world.serve("")?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
-    let wanted = json!({
-        "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
-        "channel_account": "8176", "secret": "mistyped", "rate_limit": "100/1s",
-    });
-    let made = api.send(Method::POST, "/api/channels/targets", &[("idempotency-key", "one")], Some(&wanted)).await?;
-    let target = made.expect(201)?.json()["target_id"].as_str().unwrap_or_default().to_owned();
+    let target = target_with(&world, &api, 8176, "mistyped").await?;
     let path = format!("/api/channels/targets/{target}");
     for rotated in [false, true] {
         if rotated {

@@ -105,6 +105,8 @@ struct Header {
 const OF_ID_TOKENS: [&str; 2] = ["at_hash", "c_hash"];
 /// Those of our logins have this one, as each login sends one. Some providers put it into access tokens as well, which say what they are.
 const NONCE: &str = "nonce";
+/// The `typ` of access tokens (RFC 9068, 2.1).
+const OF_ACCESS: &str = "at+jwt";
 
 /// Reads the header alone. It is not trusted: it only says which key to try.
 pub(super) fn signed(token: &str) -> Result<Signed, TokenError> {
@@ -134,14 +136,19 @@ pub(super) fn signed(token: &str) -> Result<Signed, TokenError> {
 /// Whether a `typ` is that of access tokens (RFC 9068, 2.1), or says no more than that it is a JWT. One issuer signs others with the same
 /// keys, such as those that tell of a sign-out (RFC 8725, 3.11).
 fn may_give_access(typ: &str) -> bool {
+    is_kind(typ, "JWT") || is_kind(typ, OF_ACCESS)
+}
+
+/// A `typ` is a media type, of which `application/` may be left out (RFC 7515, 4.1.9).
+fn is_kind(typ: &str, kind: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
-    ["jwt", "at+jwt"].contains(&typ.strip_prefix("application/").unwrap_or(&typ))
+    typ.strip_prefix("application/").unwrap_or(&typ).eq_ignore_ascii_case(kind)
 }
 
 fn is_id_token(header: Option<&str>, claims: &Value) -> bool {
     let has = |claim: &str| claims.get(claim).is_some();
     // RFC 9068, 2.1, and Keycloak's claim.
-    let for_access = header.is_some_and(|typ| typ.to_ascii_lowercase().ends_with("at+jwt"))
+    let for_access = header.is_some_and(|typ| is_kind(typ, OF_ACCESS))
         || claims.get("typ").and_then(Value::as_str) == Some("Bearer");
     OF_ID_TOKENS.into_iter().any(has) || (has(NONCE) && !for_access)
 }

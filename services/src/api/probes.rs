@@ -6,8 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,8 +14,6 @@ use super::Api;
 
 /// A dependency that has not answered by then is down.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What somebody else has just heard holds for so long: anybody may ask, and as often as they like.
-const FRESH: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(version))
@@ -46,34 +42,18 @@ struct Readiness {
 
 /// What answered at a look.
 #[derive(Debug, Clone, Copy)]
-struct Answering {
+pub(super) struct Answering {
     postgres: bool,
     nats: bool,
     secret_store: bool,
     identity_provider: Option<bool>,
 }
 
-/// The last look, which all share who ask. Whoever comes during one waits for it.
-#[derive(Debug, Default)]
-pub(super) struct LastLook(Mutex<Option<(Instant, Answering)>>);
-
-impl LastLook {
-    async fn shared(&self, api: &Api) -> Answering {
-        let mut last = self.0.lock().await;
-        if let Some((_, answering)) = last.filter(|(at, _)| at.elapsed() < FRESH) {
-            return answering;
-        }
-        let answering = look(api).await;
-        *last = Some((Instant::now(), answering));
-        answering
-    }
-}
-
 /// Whether requests can be served. What somebody else has heard within the last second is told again.
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
-    let Answering { postgres, nats, secret_store, identity_provider } = api.inner.last_look.shared(&api).await;
+    let Answering { postgres, nats, secret_store, identity_provider } = api.inner.last_look.or(look(&api)).await;
     // Without NATS all but dead letters is served: to send everybody away would make an outage of it.
     let ready = postgres && !api.inner.stop.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

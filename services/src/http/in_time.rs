@@ -10,10 +10,10 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use sqlx::PgPool;
-use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::api::problem::{Problem, ProblemKind};
+use crate::shared_look::SharedLook;
 
 /// The longest that a request may take until its answer begins.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -21,8 +21,6 @@ const LONGEST: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(2);
 /// The longest wait for its answer, by a connection of the pool and by a new one, one after the other.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-/// What somebody else has just heard holds for so long.
-const FRESH: Duration = Duration::from_secs(1);
 /// Below these a request changes something whatever its method, or says itself what does not answer.
 const APART: [&str; 2] = ["/sign-in", "/health/"];
 
@@ -30,7 +28,7 @@ const APART: [&str; 2] = ["/sign-in", "/health/"];
 #[derive(Debug, Clone)]
 pub(super) struct Pulse {
     pool: PgPool,
-    heard: Arc<Mutex<Option<(Instant, bool)>>>,
+    heard: Arc<SharedLook<bool>>,
 }
 
 impl Pulse {
@@ -50,16 +48,9 @@ impl Pulse {
     }
 
     async fn beats(&self) -> bool {
-        let mut heard = self.heard.lock().await;
-        if let Some((at, beats)) = *heard
-            && at.elapsed() < FRESH
-        {
-            return beats;
-        }
         // One that has no room for a new connection is there, and works for others.
-        let beats = !matches!(answers(&self.pool, PATIENCE).await, Err(Unasked::Silent(_)));
-        *heard = Some((Instant::now(), beats));
-        beats
+        let look = async { !matches!(answers(&self.pool, PATIENCE).await, Err(Unasked::Silent(_))) };
+        self.heard.or(look).await
     }
 }
 
