@@ -36,6 +36,7 @@ mod router;
 pub(crate) mod service_levels;
 pub(crate) mod targets;
 pub(crate) mod ties;
+pub(crate) mod transport;
 pub mod vault;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use adapters::destinations::Destinations;
 use adapters::identity::Sessions;
 use adapters::nats::Nats;
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftReader;
@@ -52,8 +54,9 @@ use crate::shared_look::SharedLook;
 use crate::syncing::Syncing;
 use identity::Identity;
 use limiter::Limiter;
-use probes::Answering;
+use probes::{Answering, PATIENCE};
 use proxies::TrustedProxy;
+use transport::Transport;
 use vault::Vault;
 
 pub use openapi::document;
@@ -92,6 +95,8 @@ struct Inner {
     destinations: Destinations,
     trusted_proxies: Vec<TrustedProxy>,
     last_look: SharedLook<Answering>,
+    last_look_at_nats: SharedLook<bool>,
+    transport: watch::Sender<Transport>,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -109,7 +114,6 @@ impl Api {
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
         let ApiOptions { destinations, trusted_proxies, stop, .. } = options;
-        let last_look = SharedLook::default();
         Self {
             inner: Arc::new(Inner {
                 pool,
@@ -121,7 +125,9 @@ impl Api {
                 limiter,
                 destinations,
                 trusted_proxies,
-                last_look,
+                last_look: SharedLook::default(),
+                last_look_at_nats: SharedLook::default(),
+                transport: watch::Sender::default(),
                 stop,
             }),
         }
@@ -150,6 +156,21 @@ impl Api {
     /// Whether the process is to stop.
     pub(crate) fn stops(&self) -> bool {
         self.inner.stop.is_cancelled()
+    }
+
+    /// Whether NATS answers, as somebody has heard within the last second.
+    async fn nats_answers(&self) -> bool {
+        self.inner.last_look_at_nats.or(self.inner.nats.answers(PATIENCE)).await
+    }
+
+    /// Whether NATS and the relay do what the pages need them for, as [`Self::watch_transport`] has seen it last.
+    pub(crate) fn transport(&self) -> Transport {
+        *self.inner.transport.borrow()
+    }
+
+    /// Keeps [`Self::transport`] up to date.
+    pub(crate) async fn watch_transport(&self) {
+        transport::watch(self).await;
     }
 
     /// Where there is a provider, links and the sessions that began with one are over.

@@ -26,6 +26,7 @@ mod sync;
 mod target;
 mod targets;
 mod traces;
+mod trouble;
 
 use axum::Router;
 use axum::extract::FromRef;

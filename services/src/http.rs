@@ -23,6 +23,8 @@ pub use router::router;
 pub async fn run(api: Api, dashboard: Dashboard, listener: TcpListener, stop: CancellationToken, drain: Duration) {
     api.end_what_a_provider_ends().await;
     let served = router(&api, dashboard);
+    let watching = api.clone();
+    tokio::spawn(stop.child_token().run_until_cancelled_owned(async move { watching.watch_transport().await }));
     tokio::spawn(stop.child_token().run_until_cancelled_owned(async move { api.sweep().await }));
     server::serve(listener, served, stop, drain).await;
 }

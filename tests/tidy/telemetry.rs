@@ -10,6 +10,7 @@ use adapters::telemetry::{
     observe, request_served, sync_done, sync_tried,
 };
 use serde_json::Value;
+use services::views::read_model_lag::PROMISED;
 
 use crate::tree::{none, read, root};
 
@@ -183,6 +184,14 @@ fn every_alert_fires_and_is_quiet_in_a_test_and_stands_on_the_page() {
         assert!(tested(&alert, "exp_alerts: []"), "{alert} is quiet in no test");
         assert!(page.contains(&format!("`{alert}`")), "{PAGE} does not name {alert}");
     }
+}
+
+/// So the overview and the alerts ask for somebody alike.
+#[test]
+fn whoever_reads_the_journal_is_late_for_the_alerts_where_the_promise_ends() {
+    let (rules, bound) = (without_comments(ALERTS), format!(" > {}", PROMISED.as_secs()));
+    let lags = rules.lines().filter(|line| line.contains("distribution_lag_time_seconds"));
+    assert_eq!(lags.filter(|line| line.ends_with(&bound)).count(), 2, "one for the read models, one for the relay");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::Api;
 
 /// A dependency that has not answered by then is down.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(version))
@@ -78,7 +78,7 @@ async fn look(api: &Api) -> Answering {
         };
         Some(tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false))
     };
-    let (nats, vault) = (api.inner.nats.answers(PATIENCE), api.inner.vault.answers());
+    let (nats, vault) = (api.nats_answers(), api.inner.vault.answers());
     let (postgres, nats, secret_store, identity_provider) = tokio::join!(postgres, nats, vault, provider);
     Answering { postgres, nats, secret_store, identity_provider }
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{age, empty, moment, number, state};
+use super::trouble::{self, Trouble, troubles};
 use super::{Dashboard, audit, levels, plots};
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::by::By;
@@ -23,6 +24,7 @@ use crate::views::activity::Activity;
 use crate::views::circuit::OpenCircuit;
 use crate::views::fleet;
 use crate::views::queue::{BEHIND_SINCE, PAUSED, PausedTargets, paused_targets};
+use crate::views::read_model_lag;
 use crate::views::said::said;
 use crate::views::service_levels::ServiceLevels;
 
@@ -51,10 +53,11 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
     let api = &dashboard.api;
     let levels = dashboard.live.levels.of(api, by).await?;
     let paused = paused_targets(api.pool(), &by.caller.org_id, account_filter(&by.caller)).await?;
+    let troubles = troubles(api.transport(), read_model_lag::since(api.pool()).await?, Utc::now());
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let health = by_health(&mut reader).await?;
     let queue = queue(&mut reader, by).await?;
-    let attention = attention(&mut reader, paused).await?;
+    let attention = attention(&mut reader, paused, &troubles).await?;
     let now = Utc::now();
     let minutes = plots::minutes(&mut reader, by, now).await?;
     let moves = match minutes.first() {
@@ -72,7 +75,7 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
     Ok(vec![
         Part::new("figures", "Now", figures(&health, &queue, &minutes, &levels)),
         Part::new("levels", "Service levels", levels::show(&levels)),
-        Part::new("attention", "Targets that need somebody", attention),
+        Part::new("attention", "What needs somebody", attention),
         Part::new("recent", "Latest syncs", recent),
         Part::new("plots", "The last three hours", plots::show(&minutes, queue.waiting(), &healths, now)),
     ])
@@ -207,16 +210,30 @@ SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason,
     (SELECT c.failures FROM circuits AS c WHERE few.open AND c.target_id = few.target_id) AS failures
 FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
 
-/// Those that need somebody, and below them how many wait for a channel, which nobody needs to end.
-async fn attention(reader: &mut PgConnection, paused: Option<PausedTargets>) -> Result<Markup, sqlx::Error> {
+/// What all of the service suffers from, the targets that need somebody, and below them how many wait for a channel, which nobody
+/// needs to end. It has one height, so that nothing moves when something of it comes or goes.
+async fn attention(
+    reader: &mut PgConnection,
+    paused: Option<PausedTargets>,
+    troubles: &[Trouble],
+) -> Result<Markup, sqlx::Error> {
     let rows: Vec<Attention> = sqlx::query_as(ATTENTION).bind(TARGETS).fetch_all(reader).await?;
-    Ok(html! {
-        @if rows.is_empty() { (empty("No target needs anybody", "Each of them answers, and nobody has paused one.")) }
-        @else { (table(&rows)) }
+    Ok(html! { div {
+        div role="status" { (trouble::show(troubles)) }
+        @if !troubles.is_empty() {
+            p.quiet {
+                @if rows.is_empty() { "No target needs anybody, as far as is known here. " }
+                code { "distribution doctor" } " says what to do."
+            }
+        }
+        @if !rows.is_empty() { (table(&rows)) }
+        @else if troubles.is_empty() {
+            (empty("No target needs anybody", "Each of them answers, and nobody has paused one."))
+        }
         @if let Some(PausedTargets { count, until }) = paused {
             p { (state(PAUSED)) ": " (counted(count, "target")) ", until " (moment(until)) ", when calls go on by themselves" }
         }
-    })
+    } })
 }
 
 fn table(rows: &[Attention]) -> Markup {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
+/// The longest lag that is promised; beyond it alerts begin, and the overview asks for somebody.
+pub const PROMISED: Duration = Duration::from_secs(20);
 /// A moment of lag is how read models are.
 const LAGGING: Duration = Duration::from_secs(5);
 

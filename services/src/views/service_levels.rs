@@ -114,8 +114,13 @@ const THROTTLED: Level =
     Level::of("throttled_calls", "fewer than 2 % of calls are answered with 429", "10 minutes", Unit::Ratio, 0.02);
 const REPLAYED: Level =
     Level::of("snapshot_replay", "a snapshot is replayed within 10 minutes", "24 hours", Unit::Seconds, 600.0);
-const CURRENT: Level =
-    Level::of("read_models", "read models show an event within 20 seconds", "now", Unit::Seconds, 20.0);
+const CURRENT: Level = Level::of(
+    "read_models",
+    "read models show an event within 20 seconds",
+    "now",
+    Unit::Seconds,
+    read_model_lag::PROMISED.as_secs_f64(),
+);
 
 impl ServiceLevels {
     /// How many calls were answered with 429, and of how many; `None` where there were none.

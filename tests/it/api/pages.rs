@@ -7,10 +7,12 @@ use chrono::{DateTime, Utc};
 use domain::access::AccessRole;
 use domain::window::RateLimit;
 use end_to_end::api::{Answer, Api};
+use end_to_end::nats_server;
 use end_to_end::unit::{described, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::{ACCOUNT, ORG, World};
+use end_to_end::world::{ACCOUNT, Beginning, ORG, World};
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 use services::api::policy::{PAGES, Route, Rule};
 
@@ -131,7 +133,7 @@ async fn told(stream: &mut reqwest::Response, words: &str) -> anyhow::Result<Str
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(10), reading).await??;
+    tokio::time::timeout(Duration::from_secs(60), reading).await??;
     Ok(seen)
 }
 
@@ -184,6 +186,48 @@ async fn a_live_page_is_told_since_when_it_stands_still_and_when_it_goes_on() ->
     world.close().await
 }
 
+/// The moment that stands behind these words of a page, as a machine reads it.
+fn moment_after(page: &str, words: &str) -> anyhow::Result<DateTime<Utc>> {
+    let rest = page.split(words).nth(1).with_context(|| format!("no {words:?} in {page}"))?;
+    let at = rest.split("datetime=").nth(1).and_then(|rest| rest.split(['"', '\\']).find(|part| !part.is_empty()));
+    Ok(at.with_context(|| format!("no moment after {words:?} in {page}"))?.parse()?)
+}
+
+/// Nothing new is taken in or shown then, and a page on which all is well would say the contrary.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_overview_says_since_when_nats_is_away_and_no_more_when_it_is_back() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [port] = nats_server::free_ports::<1>()?;
+    let server = nats_server::start(&nats_server::program()?, folder.path(), "alone", port, "")?;
+    let url = format!("nats://127.0.0.1:{port}");
+    nats_server::ready(&url).await?;
+    let world = World::begin(Beginning { nats_url: Some(url), ..Beginning::default() }, &[8131]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let cookie = owner_session(&world, &api).await?;
+    let url = format!("{}/live?topic=overview", api.base());
+    let mut stream = reqwest::Client::new().get(url).header("cookie", &cookie).send().await?.error_for_status()?;
+    assert!(!told(&mut stream, "No target needs anybody").await?.contains("NATS is away"));
+
+    server.signal(Signal::STOP)?;
+    let stopped = Utc::now();
+    let live = told(&mut stream, "nothing is lost.").await?;
+    assert!(!live.contains("Each of them answers"), "{live}");
+    let viewer = api.as_caller(&world, ORG, None, "viewer")?;
+    let page = viewer.get("/").await?.expect(200)?.text;
+    let since = moment_after(&page, "NATS is away")?;
+    // Whoever was asked just before it stopped has not answered either.
+    assert!((stopped - chrono::TimeDelta::seconds(5)..=Utc::now()).contains(&since), "{since}, stopped {stopped}");
+    assert_eq!(moment_after(&live, "NATS is away")?, since);
+
+    server.signal(Signal::CONT)?;
+    let live = told(&mut stream, "Each of them answers").await?;
+    assert!(live.contains("Each of them answers"), "{live}");
+    assert!(!viewer.get("/").await?.expect(200)?.text.contains("NATS is away"));
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_say_how_far_the_read_models_are_behind() -> anyhow::Result<()> {
     let world = World::new(&[8127]).await?;
@@ -201,6 +245,18 @@ async fn pages_say_how_far_the_read_models_are_behind() -> anyhow::Result<()> {
         })
         .await?;
     }
+    // Later than is promised somebody is needed.
+    let asks_for_somebody = async || {
+        let page = viewer.get("/").await?.expect(200)?.text;
+        let of = |words: &str| page.contains(words);
+        anyhow::Ok((of("<strong>Read models are behind</strong>"), of("<strong>The relay is behind</strong>"), page))
+    };
+    sqlx::query("UPDATE events SET recorded_at = recorded_at - interval '1 minute'").execute(&world.pool).await?;
+    wait_until("the overview asks for somebody", Duration::from_secs(40), || async {
+        let (read_models, relay, page) = asks_for_somebody().await?;
+        Ok(if read_models && relay { Ok(()) } else { Err(page) })
+    })
+    .await?;
     let _projector = world.serve("relay,projector")?;
     for path in &paths {
         wait_until("the page says so no more", Duration::from_secs(30), || async {
@@ -208,6 +264,11 @@ async fn pages_say_how_far_the_read_models_are_behind() -> anyhow::Result<()> {
         })
         .await?;
     }
+    wait_until("the overview asks for nobody", Duration::from_secs(40), || async {
+        let (read_models, relay, page) = asks_for_somebody().await?;
+        Ok(if read_models || relay { Err(page) } else { Ok(()) })
+    })
+    .await?;
     drop(service);
     world.close().await
 }
