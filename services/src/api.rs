@@ -173,6 +173,11 @@ impl Api {
         transport::watch(self).await;
     }
 
+    /// Returns when the looks for drift whose askers have left are over, and written down.
+    pub(crate) async fn end_looks(&self) {
+        self.inner.drift.end().await;
+    }
+
     /// Where there is a provider, links and the sessions that began with one are over.
     pub(crate) async fn end_what_a_provider_ends(&self) {
         if self.inner.identity.local.is_some() {

@@ -13,14 +13,19 @@ use domain::listing::{Link, LinkState, ListingError};
 use domain::outcome::OutcomeClass;
 use domain::port::{ReadReport, Reading, Standing};
 use domain::target::{Health, Lifecycle, Target};
+use domain::text::trace_id;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::dispatcher::Channels;
+use crate::dispatcher::trace::{self, VisitTrace};
 use crate::dispatcher::visitor::{Egress, Visitor};
-use crate::dispatcher::{Channels, trace};
 use crate::payloads::PayloadError;
 use crate::syncing::{SyncError, Syncing};
 use crate::views::circuit;
@@ -108,6 +113,16 @@ pub struct DriftReader {
     syncing: Syncing,
     channels: Channels,
     egress: Egress,
+    under_way: TaskTracker,
+}
+
+/// What a look has found at the channel, and what it is compared with.
+struct Looked {
+    history: History,
+    known: KnownPayload,
+    external_id: String,
+    report: ReadReport,
+    read_at: DateTime<Utc>,
 }
 
 impl std::fmt::Debug for DriftReader {
@@ -119,35 +134,27 @@ impl std::fmt::Debug for DriftReader {
 impl DriftReader {
     /// Over these channels. Calls leave from `egress`.
     pub fn new(pool: PgPool, syncing: Syncing, channels: Channels, egress: Egress) -> Self {
-        Self { pool, syncing, channels, egress }
+        Self { pool, syncing, channels, egress, under_way: TaskTracker::new() }
     }
 
-    /// Reads a listing at its channel and compares it with what was sent last. Whoever asks has to see the listing; what the channel
-    /// refused of it before is read by `reader`, which is opened for it.
+    /// Reads a listing at its channel and compares it with what was sent last. Whoever asks has to see the listing, and carries
+    /// `traceparent`; what the channel refused of it before is read by `reader`, which is opened for it.
+    ///
+    /// Whoever leaves before the end takes no call along: the one under way ends, none begins after it, and all that were made are written
+    /// down, as they took slots.
     pub async fn read<C: DerefMut<Target = PgConnection>>(
         &self,
         id: ListingId,
+        traceparent: Option<String>,
         reader: impl Future<Output = Result<C, sqlx::Error>>,
     ) -> Result<Drift, NoDrift> {
-        let history = History::read(&self.pool, id, None).await?;
+        let (looker, left) = (self.clone(), CancellationToken::new());
+        let _leaving = left.clone().drop_guard();
+        let looking = async move { looker.look(id, traceparent.as_deref(), left).await };
+        let looked = self.under_way.spawn(looking.in_current_span()).await;
+        let looked = looked.map_err(|_| NoDrift::NoSlot("the service is stopping".to_owned()))?;
+        let Looked { history, known, external_id, report, read_at } = looked?;
         let listing = &history.listing;
-        let link = listing.link().ok_or(ListingError::NotFound)?;
-        if listing.state() == Some(LinkState::Unlinked) {
-            return Err(ListingError::Unlinked.into());
-        }
-        let target = self.syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
-        let target = callable(target.live().map_err(|_| SyncError::TargetDeleted)?)?;
-        let not_there = || NoDrift::NotNow("the listing is not at the channel yet, so nothing can differ".to_owned());
-        let external_id = listing.external_id().ok_or_else(not_there)?;
-        let known = KnownPayload::load(self.syncing.payloads(), target.channel, id, &history.known).await?;
-        let sent = known.bodies();
-        if sent.is_empty() {
-            return Err(NoDrift::NotNow("nothing was sent since it was linked, so nothing can differ".to_owned()));
-        }
-        let today = Utc::now().date_naive().to_string();
-        let from = today.parse().map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
-        let report = self.ask(target, Reading { target, external_id, sent: &sent, from }).await?;
-        let read_at = Utc::now();
         let (standing, calls) = (report.standing, report.calls);
         let gone = standing == Standing::Gone;
         let archived = standing == Standing::Archived;
@@ -158,28 +165,87 @@ impl DriftReader {
         differences.explain(|field| refused_before(&refused, field));
         let mut drift = Drift {
             listing_id: id.0,
-            external_id: external_id.to_string(),
+            external_id,
             in_line: differences.unexpected() == 0 && standing == Standing::There,
             gone,
             archived,
             read_at,
-            sections: sections(&sent),
+            sections: sections(&known.bodies()),
             compared_with: known.described(),
             differences,
             pending_sync_id: listing.pending().map(|pending| pending.sync_id.0),
             calls: calls.iter().map(Into::into).collect(),
             words: Vec::new(),
         };
-        drift.words = words(&drift, history.listing.link());
+        drift.words = words(&drift, listing.link());
         Ok(drift)
     }
 
-    async fn ask(&self, target: &Target, reading: Reading<'_>) -> Result<ReadReport, NoDrift> {
+    /// Ends the looks whose askers have left. None is to begin any more.
+    pub async fn end(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
+    async fn look(&self, id: ListingId, traceparent: Option<&str>, left: CancellationToken) -> Result<Looked, NoDrift> {
+        let mut trace = VisitTrace::of_drift(traceparent);
+        let span = tracing::info_span!(
+            "drift",
+            trace_id = trace_id(Some(trace.traceparent())),
+            org_id = tracing::field::Empty,
+            target_id = tracing::field::Empty,
+            listing_id = %id,
+        );
+        self.look_at(id, &mut trace, left).instrument(span).await
+    }
+
+    async fn look_at(
+        &self,
+        id: ListingId,
+        trace: &mut VisitTrace,
+        left: CancellationToken,
+    ) -> Result<Looked, NoDrift> {
+        let history = History::read(&self.pool, id, None).await?;
+        let listing = &history.listing;
+        let link = listing.link().ok_or(ListingError::NotFound)?;
+        let span = tracing::Span::current();
+        span.record("org_id", tracing::field::display(&link.org_id));
+        span.record("target_id", tracing::field::display(link.target_id));
+        if listing.state() == Some(LinkState::Unlinked) {
+            return Err(ListingError::Unlinked.into());
+        }
+        let target = self.syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
+        let target = callable(target.live().map_err(|_| SyncError::TargetDeleted)?)?;
+        let not_there = || NoDrift::NotNow("the listing is not at the channel yet, so nothing can differ".to_owned());
+        let external_id = listing.external_id().ok_or_else(not_there)?;
+        let known = KnownPayload::load(self.syncing.payloads(), target.channel, id, &history.known).await?;
+        let report = {
+            let sent = known.bodies();
+            if sent.is_empty() {
+                return Err(NoDrift::NotNow("nothing was sent since it was linked, so nothing can differ".to_owned()));
+            }
+            let today = Utc::now().date_naive().to_string();
+            let from = today.parse().map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
+            let reading = Reading { target, external_id, sent: &sent, from };
+            self.ask(id, reading, trace, left).await?
+        };
+        let external_id = external_id.to_string();
+        Ok(Looked { history, known, external_id, report, read_at: Utc::now() })
+    }
+
+    async fn ask(
+        &self,
+        id: ListingId,
+        reading: Reading<'_>,
+        trace: &mut VisitTrace,
+        left: CancellationToken,
+    ) -> Result<ReadReport, NoDrift> {
+        let target = reading.target;
         if let Some(circuit) = circuit::open(&self.pool, target.target_id).await? {
             return Err(NoDrift::NotNow(circuit.words()));
         }
         let commands = self.syncing.commands();
-        let visitor = Visitor::new(self.pool.clone(), commands, target, &self.egress, PATIENCE);
+        let visitor = Visitor::new(self.pool.clone(), commands, target, &self.egress, PATIENCE, left);
         let report = self.channels.of(target.channel).read(reading, &visitor).await;
         if let Err(error) = visitor.settle().await {
             tracing::warn!(error = %error, "slots of a read run out by themselves");
@@ -188,6 +254,7 @@ impl DriftReader {
             tracing::warn!(error = %error, "no wait is explained by the calls of a read");
         }
         trace::count(&report.calls, target);
+        trace.tell_drift(target, id, &report);
         tracing::info!(target_id = %target.target_id, calls = report.calls.len(), class = %report.class, "read for drift");
         if let Some(why) = visitor.refusal() {
             let windows = windows(&self.pool, target).await?;

@@ -9,6 +9,7 @@ mod holds;
 mod inputs;
 mod intake;
 mod levels;
+mod looks;
 mod main_job;
 mod metrics;
 mod nats_cluster;

@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use super::granted::Granted;
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
-use super::trace::{CheckTrace, count};
+use super::trace::{VisitTrace, count};
 use super::{START_GRACE, Shared, single_slot, target_health};
 
 /// How often it is looked for checks that are due.
@@ -65,7 +65,7 @@ pub(super) async fn run(
 }
 
 async fn check(store: DispatchStore, shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck) {
-    let mut trace = CheckTrace::begin();
+    let mut trace = VisitTrace::of_check();
     let span = tracing::info_span!(
         "check",
         trace_id = trace_id(Some(trace.traceparent())),
@@ -81,7 +81,7 @@ async fn check_one(
     shared: &Shared,
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
-    trace: &mut CheckTrace,
+    trace: &mut VisitTrace,
 ) {
     let target_id = due.target_id;
     let target = match shared.commands.load_target(target_id).await {
@@ -106,7 +106,7 @@ async fn made(
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
     target: &Target,
-    trace: &mut CheckTrace,
+    trace: &mut VisitTrace,
 ) -> Result<(), sqlx::Error> {
     store.ensure_limits_of(std::slice::from_ref(target)).await?;
     let slots = CheckSlots { store, shared, gate, target, until: Instant::now() + PATIENCE };
@@ -115,7 +115,7 @@ async fn made(
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
     count(&report.calls, target);
-    trace.tell(target, &report);
+    trace.tell_check(target, &report);
     let failures = store.note_check(due.target_id, report.class).await?;
     target_health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;
     log(target, &report);

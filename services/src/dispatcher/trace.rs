@@ -1,6 +1,6 @@
 //! A try at a listing as a part of its trace: the try, the calls under it, and what it carries on. Told when the try is
 //! over, because a failure is kept whatever was decided about its trace, and so are the tries that follow it. A check of a
-//! target is a trace of its own.
+//! target is a trace of its own, and a look for drift a part of that of whoever asked for it.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +9,9 @@ use adapters::telemetry::{
 };
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
+use domain::ids::ListingId;
 use domain::outcome::OutcomeClass;
-use domain::port::{CheckReport, PushReport};
+use domain::port::{CheckReport, PushReport, ReadReport, Standing};
 use domain::target::Target;
 use url::Url;
 
@@ -133,39 +134,62 @@ fn host(target: &Target) -> String {
     Url::parse(&target.base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// A check that is under way.
+/// A check or a look for drift that is under way: its calls are no sync's.
 #[derive(Debug)]
-pub(super) struct CheckTrace {
+pub(crate) struct VisitTrace {
     stage: Stage,
     traceparent: String,
 }
 
-impl CheckTrace {
-    /// Begins a trace. It has an id also where this process sends none, for the log and the change of health.
-    pub(super) fn begin() -> Self {
-        let stage = Stage::begin("check", Kind::Internal, None);
+impl VisitTrace {
+    /// Begins a check, in a trace of its own.
+    pub(super) fn of_check() -> Self {
+        Self::begin("check", None)
+    }
+
+    /// Begins a look for drift, under what whoever asked for it carries.
+    pub(crate) fn of_drift(parent: Option<&str>) -> Self {
+        Self::begin("drift", parent)
+    }
+
+    /// It has an id also where this process sends no traces, for the log and the change of health.
+    fn begin(name: &'static str, parent: Option<&str>) -> Self {
+        let stage = Stage::begin(name, Kind::Internal, parent);
         let traceparent = stage.traceparent().unwrap_or_else(|| new_trace(false));
         Self { stage, traceparent }
     }
 
-    /// What follows from the check is to carry.
-    pub(super) fn traceparent(&self) -> &str {
+    /// What follows from it is to carry.
+    pub(crate) fn traceparent(&self) -> &str {
         &self.traceparent
     }
 
-    /// Tells how it ended, with its calls.
-    pub(super) fn tell(&mut self, target: &Target, report: &CheckReport) {
+    /// Tells how a check ended, with its calls.
+    pub(super) fn tell_check(&mut self, target: &Target, report: &CheckReport) {
+        self.stage.set("distribution.check.class", report.class.as_str());
+        self.tell(target, report.class, report.detail.as_deref(), &report.calls);
+    }
+
+    /// Tells how a look for drift ended, with its calls.
+    pub(crate) fn tell_drift(&mut self, target: &Target, listing: ListingId, report: &ReadReport) {
+        self.stage.set("distribution.listing.id", listing.to_string());
+        self.stage.set("distribution.drift.class", report.class.as_str());
+        // That the channel has no such listing is an answer as good as any.
+        let class = if report.standing == Standing::Gone { OutcomeClass::Accepted } else { report.class };
+        self.tell(target, class, report.detail.as_deref(), &report.calls);
+    }
+
+    fn tell(&mut self, target: &Target, class: OutcomeClass, detail: Option<&str>, calls: &[CallRecord]) {
         self.stage.set("distribution.org.id", target.org_id.to_string());
         self.stage.set("distribution.target.id", target.target_id.to_string());
-        self.stage.set("distribution.check.class", report.class.as_str());
-        if !report.class.succeeded() && report.class != OutcomeClass::Throttled {
-            self.stage.fail(report.detail.clone().unwrap_or_else(|| report.class.as_str().to_owned()));
+        if !class.succeeded() && class != OutcomeClass::Throttled {
+            self.stage.fail(detail.unwrap_or(class.as_str()).to_owned());
         }
         if let Some(traceparent) = self.stage.traceparent() {
             self.traceparent = traceparent;
         }
         let host = host(target);
-        for call in &report.calls {
+        for call in calls {
             tell_call(call, &host, Some(&self.traceparent));
         }
     }

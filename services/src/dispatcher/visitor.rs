@@ -13,6 +13,7 @@ use domain::target::Target;
 use domain::window::Scope;
 use sqlx::PgPool;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::granted::Granted;
@@ -39,6 +40,8 @@ pub struct Visitor<'a> {
     target: &'a Target,
     egress: &'a Egress,
     until: Instant,
+    /// Whoever wanted the visit has left: no further call begins.
+    left: CancellationToken,
     /// The version of the target whose limits are in the tables.
     ensured: Mutex<Option<i64>>,
     told: Arc<Mutex<Settlement>>,
@@ -46,13 +49,14 @@ pub struct Visitor<'a> {
 }
 
 impl<'a> Visitor<'a> {
-    /// A visit that waits for its slots for so long in all.
+    /// A visit that waits for its slots for so long in all, and takes none any more once whoever wanted it has `left`.
     pub fn new(
         pool: PgPool,
         commands: &'a Commands,
         target: &'a Target,
         egress: &'a Egress,
         patience: Duration,
+        left: CancellationToken,
     ) -> Self {
         Self {
             store: DispatchStore::new(pool, Uuid::now_v7()),
@@ -60,6 +64,7 @@ impl<'a> Visitor<'a> {
             target,
             egress,
             until: Instant::now() + patience,
+            left,
             ensured: Mutex::default(),
             told: Arc::default(),
             refusal: Mutex::default(),
@@ -112,6 +117,9 @@ impl<'a> Visitor<'a> {
         self.store.know_scope(&Scope::Egress(self.egress.name.clone())).await.map_err(failed)?;
         loop {
             self.settle().await.map_err(failed)?;
+            if self.left.is_cancelled() {
+                return Err("whoever asked for it has left".to_owned());
+            }
             if let Some(granted) = self.look(urgency).await.map_err(failed)? {
                 if granted.can_start() {
                     return Ok(granted);

@@ -55,7 +55,7 @@ impl Pulse {
 }
 
 /// Whether a request changes nothing. A look for drift does not either, although it is a POST, as it costs calls of a target's window:
-/// where it is given up, its slots run out by themselves.
+/// where it is given up, those that were made are written down without it.
 fn reads(request: &Request) -> bool {
     let (method, path) = (request.method(), request.uri().path());
     let looks = *method == Method::POST && path.starts_with("/api/channels/listings/") && path.ends_with("/drift");

@@ -21,7 +21,7 @@ use crate::drift::{Drift, NoDrift};
 pub(in crate::api) async fn drift(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<Drift>, Problem> {
     visible(&api, &by, ListingId(id)).await?;
     let reader = Reader::open(&api.inner.pool, &by.caller);
-    Ok(Json(api.inner.drift.read(ListingId(id), reader).await?))
+    Ok(Json(api.inner.drift.read(ListingId(id), by.traceparent.clone(), reader).await?))
 }
 
 impl From<NoDrift> for Problem {
