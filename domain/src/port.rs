@@ -111,6 +111,9 @@ pub trait Permit: Send {
     /// Whether a call may still start with it. One that was held for too long is given back as unused.
     fn can_start(&self) -> bool;
 
+    /// The call starts at this moment.
+    fn starts(&self);
+
     /// The call ended at this moment, with an answer or a time-out: the slot comes back after the window.
     fn answered(self: Box<Self>);
 

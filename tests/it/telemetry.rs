@@ -383,6 +383,7 @@ async fn metrics_are_shown_as_text_and_name_no_organisation() -> anyhow::Result<
     .await?;
     for series in [
         "http_client_request_duration_seconds_bucket{",
+        "distribution_call_start_delay_seconds_bucket{",
         "distribution_lag_events{",
         "distribution_lag_time_seconds{",
         "distribution_dead_letters",

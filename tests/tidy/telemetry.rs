@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adapters::telemetry::{
-    ChannelCall, Gauges, ServedRequest, Telemetry, TelemetryOptions, Untaken, call_made, commits_written, intake_done,
-    observe, request_served, sync_done, sync_tried,
+    ChannelCall, Gauges, ServedRequest, Telemetry, TelemetryOptions, Untaken, call_made, call_starts, commits_written,
+    intake_done, observe, request_served, sync_done, sync_tried,
 };
 use serde_json::Value;
 use services::views::read_model_lag::PROMISED;
@@ -74,6 +74,7 @@ fn shown() -> Metrics {
             seconds: 1.0,
         });
     }
+    call_starts(Duration::from_millis(1));
     request_served(ServedRequest { method: "GET", route: "/version", status: 200, seconds: 0.1 });
     sync_tried("accepted");
     sync_done("accepted");

@@ -206,6 +206,7 @@ impl<'a> Session<'a> {
             }
         };
         let (method, path) = (request.method().to_string(), shown_path(request.url()));
+        permit.starts();
         let (started_at, started) = (Utc::now(), Instant::now());
         let reply = self.hostaway.client.exchange(request).await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
@@ -86,6 +86,7 @@ pub struct ServedRequest<'a> {
 
 struct Instruments {
     calls: Histogram<f64>,
+    starts: Histogram<f64>,
     served: Histogram<f64>,
     throttled: Counter<u64>,
     attempts: Counter<u64>,
@@ -115,6 +116,12 @@ fn instruments(meter: &Meter) -> Instruments {
             .f64_histogram("http.client.request.duration")
             .with_unit("s")
             .with_description("Calls to channels, from their start to the answer")
+            .with_boundaries(SECONDS.to_vec())
+            .build(),
+        starts: meter
+            .f64_histogram("distribution.call.start.delay")
+            .with_unit("s")
+            .with_description("Calls to channels, from the grant of their slot to their start")
             .with_boundaries(SECONDS.to_vec())
             .build(),
         served: meter
@@ -250,6 +257,13 @@ pub fn call_made(call: ChannelCall<'_>) {
         if call.status == Some(429) {
             instruments.throttled.add(1, &[]);
         }
+    }
+}
+
+/// A call to a channel starts, so long after its slot was granted: what the process itself added to its wait.
+pub fn call_starts(after_grant: Duration) {
+    for instruments in started() {
+        instruments.starts.record(after_grant.as_secs_f64(), &[]);
     }
 }
 

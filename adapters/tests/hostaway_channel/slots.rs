@@ -1,6 +1,6 @@
 //! Slots for whoever asks, with what became of each.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -52,6 +52,7 @@ impl Slots {
 struct TestPermit {
     taken: Arc<Mutex<Vec<Slot>>>,
     index: usize,
+    started: AtomicBool,
 }
 
 impl TestPermit {
@@ -59,12 +60,17 @@ impl TestPermit {
         let mut taken = self.taken.lock().unwrap();
         assert_eq!(taken[self.index].end, End::Open, "a permit ends once");
         taken[self.index].end = end;
+        assert_eq!(self.started.load(Ordering::SeqCst), end != End::Unused, "a call says that it starts, and no other");
     }
 }
 
 impl Permit for TestPermit {
     fn can_start(&self) -> bool {
         true
+    }
+
+    fn starts(&self) {
+        assert!(!self.started.swap(true, Ordering::SeqCst), "a call starts once");
     }
 
     fn answered(self: Box<Self>) {
@@ -95,6 +101,10 @@ impl SlotSource for Slots {
             }
         }
         taken.push(Slot { purpose, urgency, end: End::Open });
-        Ok(Box::new(TestPermit { taken: Arc::clone(&self.taken), index: taken.len() - 1 }))
+        Ok(Box::new(TestPermit {
+            taken: Arc::clone(&self.taken),
+            index: taken.len() - 1,
+            started: AtomicBool::default(),
+        }))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use adapters::dispatch::{Settlement, SlotHold};
+use adapters::telemetry::call_starts;
 use chrono::{DateTime, Utc};
 use domain::port::{Permit, ThrottledScope};
 use domain::target::Target;
@@ -63,6 +64,12 @@ impl<T: Fn(SlotEnd)> CallPermit<T> {
 impl<T: Fn(SlotEnd) + Send> Permit for CallPermit<T> {
     fn can_start(&self) -> bool {
         self.granted.as_ref().is_some_and(Granted::can_start)
+    }
+
+    fn starts(&self) {
+        if let Some(granted) = &self.granted {
+            call_starts(granted.at.elapsed());
+        }
     }
 
     fn answered(mut self: Box<Self>) {

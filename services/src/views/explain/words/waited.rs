@@ -13,6 +13,8 @@ use crate::views::moment::moment;
 const SHARED: &str = "a window that its target shares with others, full or paused by the channel";
 /// Of a wait that began before that.
 const FORGOTTEN: &str = "calls of health checks and of looks for drift (kept for three days)";
+/// What no row tells of, but a metric of all calls together.
+const INSIDE: &str = "the dispatcher itself (from the grant of a slot to its call)";
 
 /// What is known of a wait.
 #[derive(Debug, Clone)]
@@ -60,6 +62,7 @@ impl Known<'_> {
         if !self.others.known {
             all.push(FORGOTTEN);
         }
+        all.push(INSIDE);
         all.extend(these);
         let last = all.pop().unwrap_or_default();
         format!("is not recorded: {}, or {last}", all.join(", "))
@@ -267,6 +270,7 @@ mod tests {
         );
         let unknown = "what took the time is not recorded: its place among others, a window that its target shares";
         assert!(room.contains(unknown) && room.contains("a lag of the read models"), "{room}");
+        assert!(room.contains(&format!("paused by the channel, {INSIDE}, a lag")), "{room}");
         assert!(waited(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
     }
 
@@ -332,7 +336,9 @@ mod tests {
             room.contains("Recorded calls held at most 1 of its 1 slots; what took the time is not recorded"),
             "{room}"
         );
-        assert!(told(9_000, false, 0, 4_000).contains("What took the rest is not recorded"));
+        let rest = told(9_000, false, 0, 4_000);
+        assert!(rest.contains("What took the rest is not recorded"), "{rest}");
+        assert!(rest.ends_with(&format!(", or {INSIDE}.")), "{rest}");
         let others = told(1_500, false, 1_200, 0);
         assert!(others.contains("for 1.2 s of that another sync was getting the token that it shares"), "{others}");
         assert!(!others.contains("not recorded"), "{others}");
