@@ -228,10 +228,10 @@ impl Commands {
         context.map(JournalContext::into_parts).map_err(failure)
     }
 
-    /// A listing as the last command of this process left it, or else as it is now. Others may have changed it since.
-    pub async fn listing_at_hand(&self, id: ListingId) -> Result<ChannelListing, CommandError<ListingError>> {
-        let context = EventStore::<ChannelListing>::load_aggregate(&self.journal.hasty(), &id.to_string()).await;
-        context.map(|context| context.into_parts().0).map_err(failure)
+    /// What is seen in a listing as the last command of this process left it; `None` where it is not at hand. Others may have
+    /// changed it since.
+    pub fn listing_at_hand<T>(&self, id: ListingId, look: impl FnOnce(&ChannelListing) -> T) -> Option<T> {
+        self.journal.at_hand::<ChannelListing, T>(&id.to_string(), look)
     }
 
     /// A target as it is now.

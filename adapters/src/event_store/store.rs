@@ -154,6 +154,12 @@ impl Journal {
         Self { expected: Some(version), ..self.clone() }
     }
 
+    /// What is seen in the state of an aggregate as the last command of this process left it, which is not copied for that;
+    /// `None` where it is not at hand. Others may have changed it since.
+    pub fn at_hand<A: Aggregate + 'static, T>(&self, id: &str, look: impl FnOnce(&A) -> T) -> Option<T> {
+        self.inner.cache.look::<A, T>(A::TYPE, id, |(_, state)| look(state))
+    }
+
     /// Organisations that ever had a target, as far as they were asked for.
     pub(super) fn known(&self) -> &Cache<String, ()> {
         &self.inner.known_orgs
