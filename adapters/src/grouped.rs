@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,17 +11,19 @@ use tokio::sync::{mpsc, oneshot};
 const WAITING: usize = 4096;
 
 /// Why nothing was loaded.
-#[derive(Debug)]
-pub(crate) enum NotLoaded {
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotLoaded {
     /// The loads have ended.
+    #[error("nothing is loaded any more")]
     Closed,
-    /// The database's words.
-    Failed(String),
+    /// The database failed, for all that went together.
+    #[error("{0}")]
+    Failed(Arc<sqlx::Error>),
 }
 
 struct Request<K, V> {
     key: K,
-    reply: oneshot::Sender<Result<V, String>>,
+    reply: oneshot::Sender<Result<V, Arc<sqlx::Error>>>,
 }
 
 /// Loads values by their keys. Clones share one task, which lives as long as one of them does.
@@ -82,8 +85,9 @@ where
                 }
             }
             Err(error) => {
+                let error = Arc::new(error);
                 for reply in replies.into_iter().flatten() {
-                    let _ = reply.send(Err(error.to_string()));
+                    let _ = reply.send(Err(error.clone()));
                 }
             }
         }

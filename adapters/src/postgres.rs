@@ -43,6 +43,28 @@ pub async fn connect(url: &str, connections: u32, application: &str) -> Result<P
         .await
 }
 
+/// Whether what Postgres did not do may be done a moment later: it is away, or has no place, room, time or lock for us now, or somebody
+/// else was faster. Whatever else it refuses is a bug: a statement that is wrong, or a value that should not have come so far.
+pub fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code_passes(&code)),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// By SQLSTATE. Whole classes: connections, logins, the database's name, rollbacks (deadlocks among them), resources, interventions of
+/// operators (time-outs too), trouble of the system. Single ones: a server that only reads, as a standby does, two more time-outs, and
+/// locks.
+fn code_passes(code: &str) -> bool {
+    ["08", "28", "3D", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || ["25006", "25P03", "25P04", "55006", "55P03"].contains(&code)
+}
+
 /// Why Postgres cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unasked {

@@ -12,6 +12,7 @@ use domain::ids::{AccountId, OrgId, UnitId};
 use domain::unit::UnitChanged;
 use sqlx::PgPool;
 
+pub use crate::grouped::NotLoaded;
 pub use loader::SnapshotLoader;
 
 /// A unit as a message showed it.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use adapters::event_store::{Journal, JournalContext, Moved, metadata_key};
+use adapters::event_store::{Journal, JournalContext, JournalError, Moved, metadata_key};
+use adapters::postgres;
 use adapters::telemetry::{Happened, Kind, happened, is_traced};
 use async_trait::async_trait;
 use cqrs_es::{Aggregate, AggregateError, CqrsFramework, EventEnvelope, EventStore, Query};
@@ -45,6 +46,9 @@ pub enum CommandError<E: fmt::Display> {
     /// The journal could not be reached; whether the command took effect is unknown.
     #[error("failed to run the command: {0}")]
     Unavailable(String),
+    /// The journal refuses what this build asks of it, and will again: a bug, or another schema.
+    #[error("failed to run the command: {0}")]
+    Broken(String),
 }
 
 /// Who asks for something, and what else is to stand beside it.
@@ -224,10 +228,10 @@ impl Commands {
         context.map(JournalContext::into_parts).map_err(failure)
     }
 
-    /// A listing as the last command of this process left it, or else as it is now. Others may have changed it since.
-    pub async fn listing_at_hand(&self, id: ListingId) -> Result<ChannelListing, CommandError<ListingError>> {
-        let context = EventStore::<ChannelListing>::load_aggregate(&self.journal.hasty(), &id.to_string()).await;
-        context.map(|context| context.into_parts().0).map_err(failure)
+    /// What is seen in a listing as the last command of this process left it; `None` where it is not at hand. Others may have
+    /// changed it since.
+    pub fn listing_at_hand<T>(&self, id: ListingId, look: impl FnOnce(&ChannelListing) -> T) -> Option<T> {
+        self.journal.at_hand::<ChannelListing, T>(&id.to_string(), look)
     }
 
     /// A target as it is now.
@@ -258,9 +262,19 @@ fn failure<E: std::error::Error>(error: AggregateError<E>) -> CommandError<E> {
         AggregateError::DeserializationError(error) => CommandError::Unreadable(error.to_string()),
         AggregateError::UnexpectedError(error) => match error.downcast_ref::<Moved>() {
             Some(moved) => CommandError::Moved { version: moved.version },
-            None => CommandError::Unavailable(error.to_string()),
+            None if passes(&*error) => CommandError::Unavailable(error.to_string()),
+            None => CommandError::Broken(error.to_string()),
         },
         other @ AggregateError::DatabaseConnectionError(_) => CommandError::Unavailable(other.to_string()),
+    }
+}
+
+/// Whether what the journal, or cqrs-es's reader of it, did not do may be done a moment later.
+fn passes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    match (error.downcast_ref::<JournalError>(), error.downcast_ref::<sqlx::Error>()) {
+        (Some(error), _) => error.passes(),
+        (None, Some(error)) => postgres::passes(error),
+        (None, None) => true,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapters::units::{SnapshotLoader, UnitStore};
+use adapters::units::{NotLoaded, SnapshotLoader, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload};
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
@@ -23,7 +23,7 @@ const USUAL_BYTES: u64 = 8 * 1024;
 pub enum PayloadError {
     /// The store failed.
     #[error("failed to read the unit snapshot: {0}")]
-    Store(String),
+    Store(NotLoaded),
     /// No snapshot has this address.
     #[error("there is no unit snapshot {0}")]
     NotFound(SnapshotHash),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use adapters::event_store::Journal;
+use adapters::postgres::passes;
 use adapters::units::{UnitSnapshot, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload, Section};
 use domain::hash::SnapshotHash;
@@ -88,14 +89,14 @@ pub enum SyncError {
     TargetState(Box<CommandError<domain::target::TargetError>>),
     /// Postgres failed.
     #[error("failed to ask for a sync: {0}")]
-    Unavailable(String),
+    Database(#[from] sqlx::Error),
 }
 
 impl SyncError {
-    /// Whether Postgres could not be reached.
+    /// Whether Postgres could not do it now.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Database(error) => passes(error),
             Self::Listing(error) => matches!(**error, CommandError::Unavailable(_)),
             Self::TargetState(error) => matches!(**error, CommandError::Unavailable(_)),
             _ => false,
@@ -118,12 +119,6 @@ impl From<CommandError<domain::target::TargetError>> for SyncError {
             CommandError::Refused(refusal) => Self::Target(refusal),
             other => Self::TargetState(Box::new(other)),
         }
-    }
-}
-
-impl From<sqlx::Error> for SyncError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error.to_string())
     }
 }
 

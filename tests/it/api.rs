@@ -3,6 +3,7 @@
 mod audit;
 mod aws;
 mod bounds;
+mod bugs;
 mod changes;
 mod conventions;
 mod dead_letters;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use domain::ids::{ListingId, TargetId};
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
@@ -17,13 +18,41 @@ use serde_json::{Value, json};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Publishes a unit with a `traceparent` of this flag.
+/// A service whose telemetry goes to a receiver. Of traces it keeps those alone that their flag or a failure keeps.
+fn telling(world: &World, receiver: &Receiver, roles: &str, further: &[&str]) -> anyhow::Result<Process> {
+    let receiving = ["--otlp-endpoint", receiver.endpoint.as_str(), "--trace-ratio", "0"];
+    world.serve_with(roles, &[&receiving[..], further].concat())
+}
+
+/// A unit that is linked, and services that tell a receiver.
+struct Told {
+    world: World,
+    target: TargetId,
+    listing: ListingId,
+    services: Vec<Process>,
+}
+
+impl Told {
+    /// Each of `processes` has these roles; all have further arguments.
+    async fn to(receiver: &Receiver, account: u64, processes: &[&str], further: &[&str]) -> anyhow::Result<Self> {
+        let world = World::new(&[account]).await?;
+        let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+        let services = processes.iter().map(|roles| telling(&world, receiver, roles, further));
+        let services = services.collect::<anyhow::Result<Vec<_>>>()?;
+        let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+        Ok(Self { world, target, listing, services })
+    }
+}
+
+/// Publishes a unit with a `traceparent` of this flag, and waits until its sync has ended.
 async fn publish_traced(world: &World, message: &Value, trace: &str, flags: &str) -> anyhow::Result<()> {
     let name = message["unit_id"].as_str().unwrap_or_default();
     let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &name.parse()?);
     let mut headers = HeaderMap::new();
     headers.insert("traceparent", format!("00-{trace}-00f067aa0ba902b7-{flags}"));
-    world.publish_with(subject, headers, serde_json::to_vec(message)?).await
+    world.publish_with(subject, headers, serde_json::to_vec(message)?).await?;
+    world.taken(1, message["revision"].as_i64().unwrap_or_default()).await?;
+    world.drained(Duration::from_secs(30)).await
 }
 
 /// The spans of a trace by name, with the names of their parents.
@@ -39,25 +68,16 @@ fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> 
 }
 
 async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> anyhow::Result<()> {
-    let world = World::new(&[account]).await?;
-    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
-    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--otlp-protocol", protocol, "--trace-ratio", "0"];
-    let mut service = world.serve_with("", &arguments)?;
-    world.link(target, &["villa-000".to_owned()]).await?;
+    let Told { world, mut services, .. } = Told::to(&receiver, account, &[""], &["--otlp-protocol", protocol]).await?;
+    let mut service = services.remove(0);
     publish_traced(&world, &unit("villa-000", 1), TRACE, "01").await?;
-    world.taken(1, 1).await?;
-    world.drained(Duration::from_secs(30)).await?;
     // Nobody has asked for this one to be kept.
     let quiet = TRACE.replace('4', "5");
     publish_traced(&world, &described("villa-000", 2, "Nobody looks."), &quiet, "00").await?;
-    world.taken(1, 2).await?;
-    world.drained(Duration::from_secs(30)).await?;
     // This one neither, but it fails.
     let failing = TRACE.replace('4', "6");
     world.sandbox.fault(json!({"kind": "status", "code": 422, "method": "PUT"})).await?;
     publish_traced(&world, &described("villa-000", 3, "This is refused."), &failing, "00").await?;
-    world.taken(1, 3).await?;
-    world.drained(Duration::from_secs(30)).await?;
     // Nor for this one, which the service cannot answer.
     let unanswered = TRACE.replace('4', "7");
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
@@ -117,24 +137,15 @@ async fn one_trace_leads_from_the_message_to_the_audit_over_http() -> anyhow::Re
 /// Each of `processes` has these roles. Nobody asks for a trace to be kept.
 async fn one_failure_keeps_its_trace(processes: &[&str], account: u64) -> anyhow::Result<()> {
     let receiver = Receiver::grpc().await?;
-    let world = World::new(&[account]).await?;
-    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
-    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0"];
-    let services = processes.iter().map(|roles| world.serve_with(roles, &arguments));
-    let mut services = services.collect::<anyhow::Result<Vec<_>>>()?;
-    world.link(target, &["villa-000".to_owned()]).await?;
+    let Told { world, mut services, .. } = Told::to(&receiver, account, processes, &[]).await?;
     // The first one makes the listing, with a new token.
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
     world.drained(Duration::from_secs(30)).await?;
     let quiet = TRACE.replace('4', "5");
     publish_traced(&world, &described("villa-000", 2, "Nobody looks."), &quiet, "00").await?;
-    world.taken(1, 2).await?;
-    world.drained(Duration::from_secs(30)).await?;
     world.sandbox.fault(json!({"kind": "status", "code": 503, "method": "PUT", "count": 1})).await?;
     publish_traced(&world, &described("villa-000", 3, "It takes two tries."), TRACE, "00").await?;
-    world.taken(1, 3).await?;
-    world.drained(Duration::from_secs(30)).await?;
     wait_until("what came before is sent", Duration::from_secs(20), || async {
         let told = tree(&receiver, TRACE);
         Ok(if told.contains_key("take a unit change in") { Ok(()) } else { Err(format!("{told:#?}")) })
@@ -194,8 +205,7 @@ async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() ->
     let receiver = Receiver::grpc().await?;
     let world = World::new(&[8207]).await?;
     let target = world.target(8207, RateLimit::new(100, 1_000)?).await?.to_string();
-    let arguments = ["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0", "--log-format", "json"];
-    let mut service = world.serve_with("relay,projector,dispatcher", &arguments)?;
+    let mut service = telling(&world, &receiver, "relay,projector,dispatcher", &["--log-format", "json"])?;
     let check = ["target", "check", target.as_str()];
     let (code, printed, error) = world.run(&check)?;
     assert_eq!(code, 0, "{printed}{error}");
@@ -227,10 +237,8 @@ async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_for_at_the_command_line_is_a_trace_that_is_found_by_its_id() -> anyhow::Result<()> {
     let receiver = Receiver::grpc().await?;
-    let world = World::new(&[8209]).await?;
-    let target = world.target(8209, RateLimit::new(100, 1_000)?).await?;
-    let mut service = world.serve_with("", &["--otlp-endpoint", &receiver.endpoint, "--trace-ratio", "0"])?;
-    let listing = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
+    let Told { world, target, listing, mut services } = Told::to(&receiver, 8209, &[""], &[]).await?;
+    let (mut service, listing) = (services.remove(0), listing.to_string());
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
     world.drained(Duration::from_secs(30)).await?;
@@ -413,8 +421,6 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
     })
     .await?;
     publish_traced(&world, &unit("villa-000", 1), TRACE, "00").await?;
-    world.taken(1, 1).await?;
-    world.drained(Duration::from_secs(30)).await?;
     let printed = service.printed();
     let line = |message: &str| -> Value {
         let mut lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -39,9 +39,9 @@ impl Caller {
         self.ask(method, path, &[("idempotency-key", &key)], body, patience).await
     }
 
-    /// Reads.
-    pub async fn read(&self, path: &str) -> anyhow::Result<Value> {
-        self.ask(Method::GET, path, &[], None, Duration::from_secs(60)).await
+    /// Reads. An error where that is refused, or has had no answer after so long.
+    pub async fn read(&self, path: &str, patience: Duration) -> anyhow::Result<Value> {
+        self.ask(Method::GET, path, &[], None, patience).await
     }
 
     async fn ask(

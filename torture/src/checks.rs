@@ -10,6 +10,7 @@ mod of_checks;
 mod outcomes;
 mod processes;
 mod read_models;
+mod retries;
 mod revisions;
 mod streams;
 mod windows;
@@ -52,7 +53,8 @@ pub async fn run(world: &World, nats: &Nats, done: &Done) -> anyhow::Result<Foun
     (found.check_calls, found.unknowable) = (calls.of_checks, calls.unknowable);
     found.add("calls", calls.wrong);
     found.add("outcomes", outcomes::check(world).await?);
-    found.add("revisions", revisions::check(&arrivals));
+    found.add("retries", retries::check(world, &done.retries).await?);
+    found.add("revisions", revisions::check(world, &arrivals, &done.units).await?);
     found.add("windows", windows::check(world, &arrivals).await?);
     let journal = journal::check(world).await?;
     (found.jobs, found.events) = (journal.jobs, journal.events);

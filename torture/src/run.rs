@@ -142,6 +142,7 @@ async fn judge(world: &Arc<World>, plan: &Plan, patience: Duration, report: &mut
         ("calls", figure(found.arrivals)),
         ("calls of checks", figure(found.check_calls)),
         ("unknowable calls", figure(found.unknowable)),
+        ("retries", figure(done.retries.len() as u64)),
         ("seconds of work after the healing", figure(worked.saturating_sub(healed).as_secs())),
     ]);
     Ok(())

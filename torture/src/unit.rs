@@ -24,6 +24,16 @@ impl Change {
 /// What the prices of marked nights begin at, in minor units; the base price is below.
 const MARKED: u64 = 1_000_000;
 const PHOTOS: usize = 6;
+
+/// The sections of which calls tell a revision.
+pub const CONTENT: &str = "content";
+/// The same.
+pub const IMAGES: &str = "photos";
+/// The same.
+pub const RATES: &str = "rates";
+/// The same.
+pub const AVAILABILITY: &str = "availability";
+
 /// So many nights, the first of the calendar, tell the revision that changed them last: each is free where its bit is set. No
 /// unit of a run comes to a revision of so many bits.
 const NIGHTS: usize = 10;
@@ -44,12 +54,17 @@ pub struct Unit {
     price: u64,
     nights: u64,
     photos: Vec<u64>,
+    /// What each of its revisions tells.
+    past: Vec<Told>,
 }
+
+/// Which revision changed each section last, as far as calls tell it; photos once there are some of a revision.
+pub type Told = [(&'static str, Option<u64>); 4];
 
 impl Unit {
     /// One that was never published.
     pub fn new(org: &'static str, unit_id: String) -> Self {
-        Self { org, unit_id, revision: 0, text: 1, price: 1, nights: 1, photos: Vec::new() }
+        Self { org, unit_id, revision: 0, text: 1, price: 1, nights: 1, photos: Vec::new(), past: Vec::new() }
     }
 
     /// Its next revision.
@@ -65,6 +80,18 @@ impl Unit {
                 self.photos.drain(..over);
             }
         }
+        self.past.push([
+            (CONTENT, Some(self.text)),
+            (IMAGES, self.photos.last().copied()),
+            (RATES, Some(self.price)),
+            (AVAILABILITY, Some(self.nights)),
+        ]);
+    }
+
+    /// What a revision of it tells; `None` where there is none.
+    pub fn told_by(&self, revision: u64) -> Option<Told> {
+        let place = usize::try_from(revision.checked_sub(1)?).ok()?;
+        self.past.get(place).copied()
     }
 
     /// The message of its newest revision.
@@ -151,6 +178,9 @@ mod tests {
         }
         let body = unit.body();
         assert_eq!(body["revision"], 5);
+        let told = |revision| unit.told_by(revision).map(|told| told.map(|(_, revision)| revision));
+        assert_eq!(told(3), Some([Some(1), None, Some(3), Some(2)]));
+        assert_eq!((told(5), told(0), told(6)), (Some([Some(4), Some(5), Some(3), Some(2)]), None, None));
         let known = domain::unit::parse(body.to_string().as_bytes()).expect("it is a unit");
         let listing = ListingId::of(TargetId(Uuid::nil()), &known.unit_id);
         let payload = map(ChannelKind::Hostaway, &known, &listing);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::nats::Nats;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use domain::ids::{ListingId, OrgId, TargetId, UnitId};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::clock::now_us;
 use crate::plan::{ORGS, PLACES, Plan, TargetPlan, TargetStep, UnitPlan, UnitStep};
@@ -21,6 +22,22 @@ use crate::world::{World, prefix};
 /// From one look whether NATS has lost what was published to the next. Each asks with a key of its own: a sync may come
 /// twice.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+
+/// What everybody here says who is asked for a reason.
+pub const REASON: &str = "torture";
+/// How a sync may have ended that nobody got what they wanted of.
+const IN_VAIN: [&str; 4] = ["exhausted", "unauthorised", "rejected", "cancelled"];
+/// Syncs of a listing that one to retry is chosen of.
+const LATELY: usize = 20;
+
+/// A sync that was retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retried {
+    /// That one.
+    pub of: Uuid,
+    /// The sync that it became.
+    pub by: Uuid,
+}
 
 /// How a unit should stand.
 #[derive(Debug, Clone)]
@@ -37,6 +54,8 @@ pub struct UnitModel {
     pub linked: BTreeSet<usize>,
     /// The targets that it was ever linked to.
     pub ever: BTreeSet<usize>,
+    /// Syncs of it that were retried.
+    pub retries: Vec<Retried>,
 }
 
 /// What the work came to.
@@ -44,6 +63,8 @@ pub struct UnitModel {
 pub struct Done {
     /// Every unit.
     pub units: Vec<UnitModel>,
+    /// Every retry.
+    pub retries: Vec<Retried>,
     /// Steps that were refused or came to no end: none should be.
     pub failures: Vec<String>,
 }
@@ -68,7 +89,8 @@ pub async fn run(world: &Arc<World>, plan: &Plan, began: Instant, patience: Dura
     }
     let mut done = Done::default();
     while let Some(ended) = units.join_next().await {
-        let (model, failure) = ended?;
+        let (mut model, failure) = ended?;
+        done.retries.append(&mut model.retries);
         done.failures.extend(failure.map(|error| format!("{}: {error:#}", model.unit_id)));
         done.units.push(model);
     }
@@ -95,7 +117,7 @@ async fn target(
     for (at_ms, step) in &plan.steps {
         at(began, *at_ms).await;
         let (verb, body) = match step {
-            TargetStep::Pause => ("pause", Some(json!({ "reason": "torture" }))),
+            TargetStep::Pause => ("pause", Some(json!({ "reason": REASON }))),
             TargetStep::Resume => ("resume", None),
         };
         caller.change(Method::POST, &format!("{path}/{verb}"), body.as_ref(), patience).await?;
@@ -131,6 +153,20 @@ pub async fn publish(
     }
 }
 
+/// The sync of a page of the audit that is retried: of those in vain, or else of all that have ended, the one so far back.
+fn retried(page: &Value, back: usize) -> Option<&Value> {
+    let syncs = || page["items"].as_array().into_iter().flatten().filter(|sync| sync["outcome"] != "pending");
+    let is_in_vain = |sync: &&Value| sync["outcome"].as_str().is_some_and(|outcome| IN_VAIN.contains(&outcome));
+    let in_vain: Vec<&Value> = syncs().filter(is_in_vain).collect();
+    let of: Vec<&Value> = if in_vain.is_empty() { syncs().collect() } else { in_vain };
+    of.get(back.min(of.len().saturating_sub(1))).copied()
+}
+
+fn id_of(sync: &Value) -> anyhow::Result<Uuid> {
+    let id = sync["sync_id"].as_str().with_context(|| format!("{sync} has an id"))?;
+    Ok(id.parse()?)
+}
+
 struct Worker<'a> {
     world: &'a World,
     nats: &'a Nats,
@@ -147,6 +183,7 @@ impl Worker<'_> {
             published: Published::default(),
             linked: BTreeSet::new(),
             ever: BTreeSet::new(),
+            retries: Vec::new(),
         };
         for (at_ms, step) in &plan.steps {
             at(began, *at_ms).await;
@@ -158,7 +195,7 @@ impl Worker<'_> {
     }
 
     async fn step(&self, model: &mut UnitModel, step: UnitStep) -> anyhow::Result<()> {
-        let reason = json!({ "reason": "torture" });
+        let reason = json!({ "reason": REASON });
         match step {
             UnitStep::Publish(change) => {
                 model.unit.change(change);
@@ -176,6 +213,7 @@ impl Worker<'_> {
                 model.linked.remove(&place);
             }
             UnitStep::Sync(place) => self.sync(model, place, &reason).await?,
+            UnitStep::Retry(place, back) => self.retry(model, place, back).await?,
             UnitStep::Pause(place) => self.on_listing(model, place, "pause", Some(&reason)).await?,
             UnitStep::Resume(place) => self.on_listing(model, place, "resume", None).await?,
         }
@@ -184,7 +222,7 @@ impl Worker<'_> {
 
     /// What NATS had taken and lost in a wipe before anybody took it in is published once more, or there would be
     /// nothing to sync.
-    async fn sync(&self, model: &mut UnitModel, place: usize, reason: &serde_json::Value) -> anyhow::Result<()> {
+    async fn sync(&self, model: &mut UnitModel, place: usize, reason: &Value) -> anyhow::Result<()> {
         let path = format!("/api/channels/listings/{}/sync", listing_id(self.world, &model.unit_id, place)?);
         let began = Instant::now();
         loop {
@@ -199,12 +237,27 @@ impl Worker<'_> {
         }
     }
 
+    /// Sends the state of an ended sync once more, one in vain where there is any. Before the first has ended there is none.
+    async fn retry(&self, model: &mut UnitModel, place: usize, back: usize) -> anyhow::Result<()> {
+        let listing = listing_id(self.world, &model.unit_id, place)?;
+        let caller = &self.world.callers[model.org];
+        let lately = format!("/api/channels/audit?listing_id={listing}&limit={LATELY}");
+        let syncs = caller.read(&lately, self.patience).await?;
+        let Some(sync) = retried(&syncs, back) else { return Ok(()) };
+        let path = format!("/api/channels/listings/{listing}/retry");
+        let body = json!({ "reason": REASON, "sync_id": sync["sync_id"] });
+        let asked = caller.change(Method::POST, &path, Some(&body), self.patience).await?;
+        ensure!(asked["snapshot"] == sync["snapshot"], "a retry of {sync} was answered with {asked}");
+        model.retries.push(Retried { of: id_of(sync)?, by: id_of(&asked)? });
+        Ok(())
+    }
+
     async fn on_listing(
         &self,
         model: &UnitModel,
         place: usize,
         verb: &str,
-        body: Option<&serde_json::Value>,
+        body: Option<&Value>,
     ) -> anyhow::Result<()> {
         let path = format!("/api/channels/listings/{}/{verb}", listing_id(self.world, &model.unit_id, place)?);
         self.change(model, Method::POST, &path, body).await
@@ -215,8 +268,27 @@ impl Worker<'_> {
         model: &UnitModel,
         method: Method,
         path: &str,
-        body: Option<&serde_json::Value>,
+        body: Option<&Value>,
     ) -> anyhow::Result<()> {
         self.world.callers[model.org].change(method, path, body, self.patience).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_in_vain_is_retried_first_and_one_under_way_never() {
+        let page = |outcomes: &[&str]| {
+            let sync = |(number, outcome)| json!({ "sync_id": number, "outcome": outcome });
+            json!({ "items": (0..).zip(outcomes).map(sync).collect::<Vec<Value>>() })
+        };
+        let number = |page: &Value, back| retried(page, back).and_then(|sync| sync["sync_id"].as_u64());
+        let mixed = page(&["pending", "accepted", "cancelled", "superseded", "exhausted"]);
+        assert_eq!([0, 1, 2].map(|back| number(&mixed, back)), [Some(2), Some(4), Some(4)]);
+        let fine = page(&["pending", "accepted", "superseded"]);
+        assert_eq!([0, 1, 3].map(|back| number(&fine, back)), [Some(1), Some(2), Some(2)]);
+        assert_eq!(number(&page(&["pending"]), 0), None);
     }
 }

@@ -75,6 +75,7 @@ fn heavy_nothing_is_lost_or_doubled_by_faults_of_a_fixed_seed() {
     assert!(faults * 3 >= planned * 2 && faults <= planned, "{faults} of {planned} faults came about\n{printed}");
     assert_eq!(summary["faults"].as_u64(), Some(faults), "{printed}");
     assert_eq!(summary["verdict"], "holds", "{printed}");
+    assert!(summary["figures"]["retries"].as_u64() >= Some(1), "nothing was retried: choose another seed\n{printed}");
     for class in ["kill", "stop", "cut", "crash", "wipe", "fill", "disk", "freeze-postgres", "freeze-nats"] {
         let took = &summary["recovery_by_class_s"][class];
         if class == "disk" && printed.contains("fill-disk is left out") {
@@ -153,4 +154,5 @@ fn the_same_seed_gives_the_same_plan_and_another_one_another() {
     assert_eq!(plan("1"), plan("1"));
     assert_ne!(plan("1"), plan("2"));
     assert!(plan("1").lines().count() > 200, "{}", plan("1"));
+    assert!(plan("1").contains(": Retry("), "{}", plan("1"));
 }

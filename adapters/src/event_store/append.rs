@@ -50,23 +50,27 @@ struct Columns<'a> {
 /// The guard lets a commit through whole or not at all. Whatever the database refuses fails the statement: two processes
 /// that raced past the guard and met at the unique key, or one commit with a value that it cannot store. Then each is
 /// written by itself, so that nobody pays for another one's fault.
-pub(super) async fn append(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, String>> {
+pub(super) async fn append(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, Arc<sqlx::Error>>> {
     match append_batch(pool, commits).await {
         Ok(written) => written.into_iter().map(Ok).collect(),
         Err(error) if error.as_database_error().is_some() && commits.len() > 1 => {
             tracing::debug!(error = %error, commits = commits.len(), "commits are written one by one");
             append_each(pool, commits).await
         }
-        Err(error) => commits.iter().map(|_| refusal(&error)).collect(),
+        Err(error) => {
+            let error = Arc::new(error);
+            commits.iter().map(|_| refusal(&error)).collect()
+        }
     }
 }
 
-async fn append_each(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, String>> {
+async fn append_each(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, Arc<sqlx::Error>>> {
     let mut answers = Vec::with_capacity(commits.len());
     for commit in commits {
         match append_batch(pool, std::slice::from_ref(commit)).await {
             Ok(written) => answers.extend(written.into_iter().map(Ok)),
             Err(error) => {
+                let error = Arc::new(error);
                 answers.push(refusal(&error));
                 if concerns_all(&error) {
                     // No use in waiting for the database once per commit.
@@ -79,8 +83,8 @@ async fn append_each(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, S
     answers
 }
 
-fn refusal(error: &sqlx::Error) -> Result<Written, String> {
-    if is_race(error) { Ok(None) } else { Err(error.to_string()) }
+fn refusal(error: &Arc<sqlx::Error>) -> Result<Written, Arc<sqlx::Error>> {
+    if is_race(error) { Ok(None) } else { Err(error.clone()) }
 }
 
 /// The next commit would fare no better: the database is gone, or it has no time, no room or no lock for us. By the classes of

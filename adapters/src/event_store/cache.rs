@@ -19,8 +19,18 @@ impl AggregateCache {
     }
 
     pub(super) fn get<A: Clone + 'static>(&self, aggregate_type: &'static str, id: &str) -> Option<(i64, A)> {
+        self.look::<A, _>(aggregate_type, id, Clone::clone)
+    }
+
+    /// What is seen in a state with its sequence, which is not copied for that.
+    pub(super) fn look<A: 'static, T>(
+        &self,
+        aggregate_type: &'static str,
+        id: &str,
+        look: impl FnOnce(&(i64, A)) -> T,
+    ) -> Option<T> {
         let entry = self.entries.get(&(aggregate_type, id.to_owned()))?;
-        entry.downcast_ref::<(i64, A)>().cloned()
+        entry.downcast_ref::<(i64, A)>().map(look)
     }
 
     pub(super) fn put<A: Send + Sync + 'static>(

@@ -1,6 +1,7 @@
 //! Group commit: while statements are under way the next commits gather, and go together.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -19,7 +20,7 @@ const WORTH_A_SECOND: usize = 16;
 
 pub(super) struct CommitRequest {
     pub commit: Commit,
-    pub reply: oneshot::Sender<Result<Written, String>>,
+    pub reply: oneshot::Sender<Result<Written, Arc<sqlx::Error>>>,
 }
 
 /// An aggregate, by its type and id.
@@ -65,7 +66,7 @@ async fn write(pool: &PgPool, batch: Vec<CommitRequest>, head: &watch::Sender<i6
     }
     if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
         let failed = answers.iter().filter(|answer| answer.is_err()).count();
-        tracing::warn!(error, failed, commits = commits.len(), "failed to append to the journal");
+        tracing::warn!(%error, failed, commits = commits.len(), "failed to append to the journal");
     }
     for (reply, answer) in replies.into_iter().zip(answers) {
         // A caller that went away meanwhile has no use for its answer.

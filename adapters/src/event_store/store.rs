@@ -20,19 +20,31 @@ use super::group::{CommitRequest, write_commits};
 use super::load::{Loaded, StreamRequest, grouped_loads, keep_snapshot};
 use super::metadata_key;
 use crate::grouped::{GroupedLoads, NotLoaded};
+use crate::postgres::passes;
 
 /// The journal did not do what was asked; whether a commit was written is then unknown, and a reload tells.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The database or the connection failed.
     #[error("failed to reach the journal: {0}")]
-    Database(String),
+    Database(Arc<sqlx::Error>),
     /// The journal is shutting down.
     #[error("the journal is closed")]
     Closed,
     /// A command came without the metadata that every event carries.
     #[error("event metadata lacks {0}")]
     Metadata(&'static str),
+}
+
+impl JournalError {
+    /// Whether the same may be done a moment later, by this process or another one. What does not pass is a bug.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Database(error) => passes(error),
+            Self::Closed => true,
+            Self::Metadata(_) => false,
+        }
+    }
 }
 
 /// The aggregate has another version than the command was meant for.
@@ -142,6 +154,12 @@ impl Journal {
         Self { expected: Some(version), ..self.clone() }
     }
 
+    /// What is seen in the state of an aggregate as the last command of this process left it, which is not copied for that;
+    /// `None` where it is not at hand. Others may have changed it since.
+    pub fn at_hand<A: Aggregate + 'static, T>(&self, id: &str, look: impl FnOnce(&A) -> T) -> Option<T> {
+        self.inner.cache.look::<A, T>(A::TYPE, id, |(_, state)| look(state))
+    }
+
     /// Organisations that ever had a target, as far as they were asked for.
     pub(super) fn known(&self) -> &Cache<String, ()> {
         &self.inner.known_orgs
@@ -166,7 +184,7 @@ impl Journal {
     async fn request_load(&self, stream: StreamRequest) -> Result<Loaded, JournalError> {
         self.inner.loads.load(stream).await.map_err(|error| match error {
             NotLoaded::Closed => JournalError::Closed,
-            NotLoaded::Failed(words) => JournalError::Database(words),
+            NotLoaded::Failed(error) => JournalError::Database(error),
         })
     }
 

@@ -27,11 +27,8 @@ impl SnapshotLoader {
         }))
     }
 
-    /// The snapshot with this address, if there is one. Fails with the database's words.
-    pub async fn load(&self, hash: SnapshotHash) -> Result<Option<UnitSnapshot>, String> {
-        self.0.load(hash).await.map_err(|error| match error {
-            NotLoaded::Closed => "the loader of snapshots has ended".to_owned(),
-            NotLoaded::Failed(words) => words,
-        })
+    /// The snapshot with this address, if there is one.
+    pub async fn load(&self, hash: SnapshotHash) -> Result<Option<UnitSnapshot>, NotLoaded> {
+        self.0.load(hash).await
     }
 }

@@ -8,7 +8,7 @@ use domain::recorded::Position;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::problem::ProblemKind;
+use super::problem::Problem;
 
 /// The position of a change in the journal: `?min_position=` waits until the read models show it.
 pub(crate) static POSITION: HeaderName = HeaderName::from_static("distribution-position");
@@ -68,7 +68,7 @@ impl<T: Serialize> IntoResponse for Versioned<T> {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(error = %error, "an answer is no JSON");
-                return ProblemKind::Internal.because("ask the operator, with the X-Request-Id").into_response();
+                return Problem::bug().into_response();
             }
         };
         let print =

@@ -5,14 +5,15 @@ mod nul;
 pub(super) mod read;
 mod said;
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use domain::text::cut;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -35,11 +36,21 @@ pub(crate) fn too_large() -> Problem {
     ProblemKind::TooLarge.because(format!("a body has at most {} KiB", LARGEST_BODY / 1024))
 }
 
-/// All of a body, whatever it says.
+/// All of a body, whatever it says: that of every request that has one is read here.
 pub(crate) async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
     let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
-    let body = tokio::time::timeout(BODY, body.collect()).await.map_err(late)?;
-    Ok(body.map_err(|_| too_large())?.to_bytes())
+    let arrived = tokio::time::timeout(BODY, Limited::new(body, LARGEST_BODY).collect()).await.map_err(late)?;
+    arrived.map(Collected::to_bytes).map_err(|error| if is_too_large(&*error) { too_large() } else { cut_off() })
+}
+
+/// By whoever has limited it, on the way or here.
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|cause| cause.is::<LengthLimitError>())
+}
+
+/// It ended before its end, or is not in chunks although it says so.
+fn cut_off() -> Problem {
+    Problem::field("body", "was cut off")
 }
 
 /// A JSON body.
@@ -48,19 +59,14 @@ pub(crate) struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
             let reason = "send the body as JSON, with Content-Type: application/json";
             return Err(ProblemKind::UnsupportedMediaType.because(reason));
         }
-        let bytes = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
-        let late = |_| ProblemKind::RequestTimedOut.because("the body did not arrive within 10 s");
-        let bytes = bytes.map_err(late)?.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-            _ => Problem::field("body", "was cut off"),
-        })?;
+        let bytes = whole(request.into_body()).await?;
         if let Some(field) = nul::field(&bytes) {
             return Err(Problem::field(field, NUL));
         }
@@ -97,9 +103,8 @@ pub(crate) struct Form<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
     type Rejection = Problem;
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let cut = |_| Problem::field("form", format!("was cut off, or has more than {} KiB", LARGEST_BODY / 1024));
-        let bytes = Bytes::from_request(request, state).await.map_err(cut)?;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let bytes = whole(request.into_body()).await?;
         if let Some((field, _)) = form_urlencoded::parse(&bytes).find(|(_, value)| value.contains('\0')) {
             return Err(Problem::field(field, NUL));
         }

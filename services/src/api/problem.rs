@@ -1,6 +1,8 @@
 //! What is answered when something is wrong: `application/problem+json` (RFC 9457) with a stable type, the field and
 //! the fix.
 
+use adapters::postgres::passes;
+use adapters::units::NotLoaded;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -83,7 +85,7 @@ pub enum ProblemKind {
     ChannelFailed,
     /// Postgres or NATS cannot be reached.
     Unavailable,
-    /// A bug.
+    /// A bug, in the service or in its database's schema.
     Internal,
 }
 
@@ -192,6 +194,11 @@ impl Problem {
         ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
     }
 
+    /// A bug. The log says more.
+    pub fn bug() -> Self {
+        ProblemKind::Internal.because("ask the operator, with the X-Request-Id")
+    }
+
     /// With the time after which to try again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -217,17 +224,29 @@ impl IntoResponse for Problem {
     }
 }
 
+impl From<&sqlx::Error> for Problem {
+    fn from(error: &sqlx::Error) -> Self {
+        if passes(error) {
+            tracing::error!(%error, "a request failed at the database");
+            return Self::no_database();
+        }
+        tracing::error!(%error, "a request asked something of the database that it does not take: a bug");
+        Self::bug()
+    }
+}
+
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
-        // Data exceptions: what was given cannot be a value of its kind.
-        if code.starts_with("22") {
-            tracing::warn!(error = %error, "a request holds what the database cannot");
-            return ProblemKind::InvalidRequest
-                .because("a value cannot be what it stands for, such as a time in the year 300000");
+        Self::from(&error)
+    }
+}
+
+impl From<NotLoaded> for Problem {
+    fn from(error: NotLoaded) -> Self {
+        match error {
+            NotLoaded::Failed(error) => Self::from(&*error),
+            NotLoaded::Closed => Self::no_database(),
         }
-        tracing::error!(error = %error, "a request failed at the database");
-        Self::no_database()
     }
 }
 
@@ -266,6 +285,10 @@ impl<E: std::fmt::Display + Into<Problem>> From<CommandError<E>> for Problem {
                 let detail = "the journal cannot be reached; whether the change took effect is unknown: read before you try again";
                 ProblemKind::Unavailable.because(detail).retry_after(1)
             }
+            CommandError::Broken(reason) => {
+                tracing::error!(reason, "a command asked something of the journal that it does not take: a bug");
+                Self::bug()
+            }
         }
     }
 }
@@ -282,10 +305,7 @@ impl From<SyncError> for Problem {
             }
             SyncError::Listing(error) => (*error).into(),
             SyncError::TargetState(error) => (*error).into(),
-            SyncError::Unavailable(reason) => {
-                tracing::error!(reason, "a sync could not be asked for");
-                ProblemKind::Unavailable.because("the journal cannot be reached; try again").retry_after(1)
-            }
+            SyncError::Database(error) => error.into(),
         }
     }
 }

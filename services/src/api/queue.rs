@@ -70,6 +70,10 @@ struct QueuedSync {
     due_at: DateTime<Utc>,
 }
 
+/// Where a page ended.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct After(#[serde(deserialize_with = "read::required")] DateTime<Utc>, Uuid);
+
 // The page first, by the index that has the order, and only then what is known of each row.
 fn work() -> String {
     format!(
@@ -95,7 +99,7 @@ async fn list(
     Query(query): Query<QueueQuery>,
 ) -> Result<Json<Page<QueuedSync>>, Problem> {
     let limit = limit(query.limit)?;
-    let after: Option<(DateTime<Utc>, Uuid)> = decode(query.cursor.as_deref())?;
+    let after: Option<After> = decode(query.cursor.as_deref())?;
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
     let work = work();
     let rows = sqlx::query_as(&work).bind(by.caller.org_id.as_str()).bind(account_filter(&by.caller));
@@ -107,5 +111,5 @@ async fn list(
     for row in &mut rows {
         row.status = status(take(&mut row.status), row.due_at, paused.get(&row.target_id).copied());
     }
-    Ok(Json(Page::of(rows, limit, |row| (row.due_at, row.listing_id))))
+    Ok(Json(Page::of(rows, limit, |row| After(row.due_at, row.listing_id))))
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use adapters::nats::dead_letters::DeadLetterError;
+use adapters::postgres::passes;
 use adapters::secrets::SecretError;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -171,17 +172,8 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn is_unreachable(cause: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(error) = cause.downcast_ref::<sqlx::Error>() {
-        // Too many connections, or the server is about to start or to stop (SQLSTATE 53300, 57P01 to 57P03).
-        let refuses = |code: &str| code == "53300" || code.starts_with("57P0");
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        return code.is_some_and(|code| refuses(&code))
-            || matches!(
-                error,
-                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
-            );
-    }
-    cause.is::<async_nats::ConnectError>()
+    cause.downcast_ref().is_some_and(passes)
+        || cause.is::<async_nats::ConnectError>()
         || matches!(cause.downcast_ref(), Some(CommandError::<TargetError>::Unavailable(_)))
         || matches!(cause.downcast_ref(), Some(CommandError::<ListingError>::Unavailable(_)))
         || cause.downcast_ref().is_some_and(SyncError::is_outage)

@@ -68,7 +68,7 @@ struct EndForm {
 /// A link is not used up by being looked at, as mail programs do: that takes a press of the button.
 async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Result<Response, Problem> {
     if let Some(oidc) = &api.identity().oidc {
-        let start = oidc.begin(query.return_to.as_deref().unwrap_or(HOME)).await.map_err(|error| problem(&error))?;
+        let start = oidc.begin(query.return_to.as_deref().unwrap_or(HOME)).await.map_err(problem)?;
         let mut response = Redirect::to(start.redirect.as_str()).into_response();
         set_cookie(&mut response, &start.cookie.to_string());
         return Ok(response);
@@ -132,7 +132,7 @@ async fn finish(
         return Err(Problem::field("code", "the identity provider sends code and state; begin anew at /sign-in"));
     };
     let browser = cookie(&headers, LOGIN_COOKIE).unwrap_or_default();
-    let end = oidc.finish(&code, &state, &browser).await.map_err(|error| problem(&error))?;
+    let end = oidc.finish(&code, &state, &browser).await.map_err(problem)?;
     let mut response = signed_in(&api, &headers, end.grant, Way::Provider, &end.return_to).await?;
     set_cookie(&mut response, &login_cookie_removal().to_string());
     Ok(response)
@@ -164,12 +164,15 @@ async fn end(State(api): State<Api>, headers: HeaderMap, body: String) -> Result
     Ok(response)
 }
 
-fn problem(error: &LoginError) -> Problem {
-    if error.is_outage() {
-        tracing::error!(error = %error, "nobody can sign in");
-        return ProblemKind::Unavailable.because("the identity provider cannot be reached; try again").retry_after(1);
+fn problem(error: LoginError) -> Problem {
+    match error {
+        LoginError::Database(error) => error.into(),
+        error if error.is_outage() => {
+            tracing::error!(%error, "nobody can sign in");
+            ProblemKind::Unavailable.because("the identity provider cannot be reached; try again").retry_after(1)
+        }
+        error => ProblemKind::Forbidden.because(error.to_string()),
     }
-    ProblemKind::Forbidden.because(error.to_string())
 }
 
 fn set_cookie(response: &mut Response, cookie: &str) {

@@ -16,9 +16,13 @@ const REASON: &str = "an older attempt ended after a newer one, and may have arr
 
 /// Asks for it, where it is needed. What cannot be asked for now stays as it is until the next change of the unit.
 pub(super) async fn send_again(shared: &Shared, job: &Job) {
-    let listing_id = job.link.listing_id;
-    let now = shared.commands.listing_at_hand(listing_id).await;
-    let Some(now) = now.ok().filter(|now| now.is_overtaken(job.pending.ordinal)) else { return };
+    let (listing_id, ordinal) = (job.link.listing_id, job.pending.ordinal);
+    // Next to no attempt is, and each asks: what this process has just recorded is looked at where it is.
+    if shared.commands.listing_at_hand(listing_id, |listing| listing.is_overtaken(ordinal)) == Some(false) {
+        return;
+    }
+    let now = shared.commands.load_listing(listing_id).await;
+    let Some(now) = now.ok().filter(|now| now.is_overtaken(ordinal)) else { return };
     let Some(snapshot) = now.accepted().snapshot.filter(|_| now.state() != Some(LinkState::Unlinked)) else { return };
     let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, listing_id).await;
     if payload.is_ok_and(|payload| now.to_send(&payload.hashes()).is_empty()) {

@@ -49,7 +49,7 @@ fn problem(status: StatusCode) -> Problem {
         }
         StatusCode::NOT_FOUND => ProblemKind::NotFound.because("there is nothing here; see /api/docs"),
         StatusCode::METHOD_NOT_ALLOWED => ProblemKind::MethodNotAllowed.because("see /api/docs"),
-        status if status.is_server_error() => ProblemKind::Internal.because("ask the operator, with the X-Request-Id"),
+        status if status.is_server_error() => Problem::bug(),
         _ => Problem::field("body", "a field of the form is missing, or is not as it has to be"),
     }
 }

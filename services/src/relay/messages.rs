@@ -22,8 +22,9 @@ pub(super) fn messages(
     previous: Position,
     stages: &mut Vec<Stage>,
 ) -> anyhow::Result<Vec<BatchMessage>> {
-    let audit = if kind == StreamKind::Audit { audit_of(event)? } else { Vec::new() };
-    if kind == StreamKind::Audit && audit.is_empty() {
+    // On CHANNELS it is the event itself that is told.
+    let audit = if kind == StreamKind::Audit { Some(audit_of(event)?) } else { None };
+    if audit.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
     let mut headers = HeaderMap::new();
@@ -39,11 +40,11 @@ pub(super) fn messages(
         }
     }
     let stub = InJournal::from(event);
-    if kind == StreamKind::Channels {
+    let Some(audit) = audit else {
         headers.insert(EVENT_ID, event.event_id.to_string());
         let payload = serde_json::to_vec(event)?.into();
         return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(event), headers, payload }, &stub)?]);
-    }
+    };
     audit
         .into_iter()
         .map(|audit| {

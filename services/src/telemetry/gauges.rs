@@ -23,20 +23,21 @@ const LOOK: Duration = Duration::from_secs(15);
 /// What has not answered by then cannot be asked now.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Targets by class, which is their health, or what holds them where they are not active.
-fn queues_by_class() -> String {
+/// Queues by the class of their targets, which is their health, or what holds them where they are not active; and the longest ones, by
+/// their targets. Together, as the table may be long, and is read from end to end.
+fn queues() -> String {
     format!(
-        "WITH queued AS (
+        "WITH queued AS MATERIALIZED (
              SELECT target_id, count(*) AS depth, min({BEHIND_SINCE}) AS oldest FROM sync_queue AS q GROUP BY target_id
          )
-         SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, sum(depth)::bigint AS depth,
+         SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, NULL::text AS target_id,
+             sum(depth)::bigint AS depth,
              extract(epoch FROM greatest(now() - min(oldest), interval '0'))::float8 AS age_s
-         FROM queued JOIN channel_targets AS t USING (target_id) GROUP BY 1"
+         FROM queued JOIN channel_targets AS t USING (target_id) GROUP BY 1
+         UNION ALL
+         (SELECT NULL, target_id::text, depth, NULL FROM queued ORDER BY depth DESC, target_id LIMIT $1)"
     )
 }
-
-const LONGEST: &str = "
-SELECT target_id::text, count(*) FROM sync_queue GROUP BY target_id ORDER BY count(*) DESC, target_id LIMIT $1";
 
 const TARGETS: &str = "SELECT health, count(*) FROM channel_targets WHERE lifecycle <> 'deleted' GROUP BY health";
 
@@ -59,11 +60,13 @@ SELECT greatest((SELECT coalesce(max(position), 0) FROM events) - $1, 0),
     coalesce(extract(epoch FROM now() - (
         SELECT recorded_at FROM events WHERE position > $1 ORDER BY position LIMIT 1)), 0)::float8";
 
+/// All that waits for targets of a class, or for one target.
 #[derive(Debug, FromRow)]
 struct Queue {
-    class: String,
+    class: Option<String>,
+    target_id: Option<String>,
     depth: i64,
-    age_s: f64,
+    age_s: Option<f64>,
 }
 
 /// Asks until `stop`. What cannot be asked keeps its last value, which tells its age.
@@ -105,8 +108,7 @@ fn count(number: i64) -> u64 {
 
 /// What Postgres says comes into `shown`, all of it or nothing. The relay is judged by the last tails that are known.
 async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut Gauges) -> anyhow::Result<()> {
-    let queues: Vec<Queue> = sqlx::query_as(&queues_by_class()).fetch_all(pool).await?;
-    let longest: Vec<(String, i64)> = sqlx::query_as(LONGEST).bind(MostTargets::NUMBER).fetch_all(pool).await?;
+    let queues: Vec<Queue> = sqlx::query_as(&queues()).bind(MostTargets::NUMBER).fetch_all(pool).await?;
     let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
     let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(WINDOWS).fetch_all(pool).await?;
     let mut lags = BTreeMap::new();
@@ -125,8 +127,10 @@ async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut
     {
         lags.insert("relay audit".to_owned(), lag(pool, untold.before_first(tail.0).await?).await?);
     }
-    shown.queues = queues.into_iter().map(|queue| (queue.class, (count(queue.depth), queue.age_s))).collect();
-    shown.longest_queues = longest.into_iter().map(|(target, depth)| (target, count(depth))).collect();
+    let of_class = |queue: &Queue| Some((queue.class.clone()?, (count(queue.depth), queue.age_s.unwrap_or_default())));
+    shown.queues = queues.iter().filter_map(of_class).collect();
+    let of_target = |queue: Queue| Some((queue.target_id?, count(queue.depth)));
+    shown.longest_queues = queues.into_iter().filter_map(of_target).collect();
     shown.targets = targets.into_iter().map(|(health, targets)| (health, count(targets))).collect();
     shown.window_use = windows.into_iter().map(|(scope, class, share)| ((scope, class), share)).collect();
     shown.lags = lags;

@@ -339,6 +339,46 @@ async fn a_body_that_does_not_arrive_is_the_callers_fault() -> anyhow::Result<()
     world.close().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_cut_off_is_told_as_that_whoever_reads_it() -> anyhow::Result<()> {
+    let world = World::new(&[8107]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let (_, token, _) = world.run(&["token", "--subject", "cut", "--org", ORG, "--role", "owner"])?;
+    let json = format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", token.trim());
+    let form = "content-type: application/x-www-form-urlencoded\r\n".to_owned();
+    for (path, headers) in [
+        ("/api/channels/targets", json.clone()),
+        ("/api/channels/targets", format!("{json}idempotency-key: cut\r\n")),
+        ("/sign-in", form),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}");
+        // It ends too early; and what is no chunk, on a connection that goes on.
+        let (short, no_chunk) = ("content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\nx\r\n");
+        for (rest, ends) in [(short, true), (no_chunk, false)] {
+            let mut connection = TcpStream::connect(api.base().trim_start_matches("http://")).await?;
+            connection.write_all(format!("{head}{rest}").as_bytes()).await?;
+            if ends {
+                connection.shutdown().await?;
+            }
+            let answer = answered(&mut connection).await?;
+            assert!(answer.starts_with("http/1.1 400") && answer.contains("was cut off"), "{head}{rest}: {answer}");
+        }
+        // One that is too large is that, also where nobody said so before.
+        let mut connection = TcpStream::connect(api.base().trim_start_matches("http://")).await?;
+        let chunk = "x".repeat(0x1_0000);
+        connection.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await?;
+        for _ in 0..5 {
+            connection.write_all(format!("10000\r\n{chunk}\r\n").as_bytes()).await?;
+        }
+        let answer = answered(&mut connection).await?;
+        assert!(answer.starts_with("http/1.1 413") && answer.contains("at most 256 kib"), "{head}: {answer}");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM events").await?, 0);
+    drop(service);
+    world.close().await
+}
+
 /// What comes until there is an end of a document of JSON.
 async fn answered(connection: &mut TcpStream) -> anyhow::Result<String> {
     let mut answer = Vec::new();

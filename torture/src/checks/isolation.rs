@@ -1,10 +1,15 @@
 //! Nothing of an organisation is found with another: in its rows, its calls, and what the API tells it. And the API tells each
 //! of its own, so that to find nothing means something.
 
+use std::time::Duration;
+
 use super::arrivals::Arrival;
 use crate::plan::{ORGS, PLACES};
 use crate::workload::{UnitModel, listing_id};
 use crate::world::World;
+
+/// Nothing is broken any more.
+const TO_ANSWER: Duration = Duration::from_secs(60);
 
 /// What tells of each organisation: its name, which its units have in theirs, and its targets.
 #[derive(Debug)]
@@ -59,7 +64,7 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival], units: &[UnitMode
 async fn pages(world: &World, org: usize, path: &str) -> anyhow::Result<String> {
     let (mut told, mut cursor) = (String::new(), String::new());
     loop {
-        let page = world.callers[org].read(&format!("/api/channels/{path}{cursor}")).await?;
+        let page = world.callers[org].read(&format!("/api/channels/{path}{cursor}"), TO_ANSWER).await?;
         told.push_str(&page.to_string());
         let Some(next) = page["next_cursor"].as_str() else { return Ok(told) };
         cursor = format!("&cursor={next}");

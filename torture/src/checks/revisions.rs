@@ -1,40 +1,100 @@
-//! What arrives at a listing never goes back to an older revision of its unit: its content, its photos, its rates, its nights.
+//! What arrives at a listing is what was asked for, in that order: its content, its photos, its rates, its nights. They go back to
+//! an older revision of its unit only where somebody has sent a state of the past again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::arrivals::Arrival;
-use crate::unit::{nights_of, photo_of, price_of, text_of};
+use crate::plan::PLACES;
+use crate::unit::{AVAILABILITY, CONTENT, IMAGES, RATES, Told, nights_of, photo_of, price_of, text_of};
+use crate::workload::{UnitModel, listing_id};
+use crate::world::World;
 
-/// The revision that an arrival carried last, and when.
-type Seen = (u64, u64);
+/// A sync that was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// When, in microseconds since the epoch.
+    at_us: u64,
+    /// What it sends.
+    told: Told,
+}
 
-pub(super) fn check(arrivals: &[Arrival]) -> Vec<String> {
-    let mut newest: HashMap<(u64, String, &str), Seen> = HashMap::new();
-    // A creation has no listing yet, but the name by which it is known from its next call on.
-    let mut created: HashMap<(u64, String, &str), Seen> = HashMap::new();
+/// What was asked for of each listing, in order.
+type Wishes = HashMap<Uuid, Vec<Asked>>;
+/// Which of ours a listing at the channel is, by its account and its id there.
+type Names = HashMap<(u64, String), Uuid>;
+
+pub(super) async fn check(world: &World, arrivals: &[Arrival], units: &[UnitModel]) -> anyhow::Result<Vec<String>> {
+    Ok(judge(arrivals, &names(world).await?, &wishes(world, units).await?))
+}
+
+async fn wishes(world: &World, units: &[UnitModel]) -> anyhow::Result<Wishes> {
+    let mut of = HashMap::new();
+    for model in units {
+        for place in &model.ever {
+            of.insert(listing_id(world, &model.unit_id, *place)?.0, model);
+        }
+    }
+    let rows: Vec<(Uuid, i64, DateTime<Utc>)> =
+        sqlx::query_as("SELECT listing_id, revision, requested_at FROM outbound_audit ORDER BY position")
+            .fetch_all(&world.pool)
+            .await?;
+    let mut wishes = Wishes::new();
+    for (listing, revision, at) in rows {
+        let (revision, at_us) = (u64::try_from(revision)?, u64::try_from(at.timestamp_micros())?);
+        let told = of.get(&listing).and_then(|model| model.unit.told_by(revision));
+        wishes.entry(listing).or_default().extend(told.map(|told| Asked { at_us, told }));
+    }
+    Ok(wishes)
+}
+
+async fn names(world: &World) -> anyhow::Result<Names> {
+    let accounts: BTreeSet<u64> = PLACES.iter().map(|place| place.account).collect();
+    let mut names = Names::new();
+    for account in accounts {
+        for listing in world.sandbox.listings(account).await? {
+            let ours = listing["internalListingName"].as_str().and_then(named);
+            names.extend(ours.map(|ours| ((account, listing["id"].to_string()), ours)));
+        }
+    }
+    Ok(names)
+}
+
+/// The listing that a name at the channel tells of.
+fn named(name: &str) -> Option<Uuid> {
+    name.rsplit(' ').next()?.parse().ok()
+}
+
+fn judge(arrivals: &[Arrival], names: &Names, wishes: &Wishes) -> Vec<String> {
+    // Which of the wishes arrived last, by the first that it can have been; with the revision, and when.
+    let mut last: HashMap<(Uuid, &str), (usize, u64, u64)> = HashMap::new();
     let mut wrong = Vec::new();
     for arrival in arrivals {
         let (Some(account), Some(body)) = (arrival.account, &arrival.body) else { continue };
         let Ok(body) = serde_json::from_str::<Value>(body) else { continue };
-        let listing = arrival.path.split('/').nth(3).unwrap_or_default();
-        let name = body["internalListingName"].as_str().unwrap_or_default();
+        let id = arrival.path.split('/').nth(3).unwrap_or_default();
+        // A creation has no id yet.
+        let ours = match arrival.purpose.as_str() {
+            "create" => body["internalListingName"].as_str().and_then(named),
+            _ => names.get(&(account, id.to_owned())).copied(),
+        };
+        let Some(ours) = ours else { continue };
+        let asked = wishes.get(&ours).map_or(&[][..], Vec::as_slice);
         for (section, revision) in carried(&arrival.purpose, &body) {
             let Some(revision) = revision else { continue };
-            let seen = (revision, arrival.at_us);
-            if arrival.purpose == "create" {
-                created.insert((account, name.to_owned(), section), seen);
-                continue;
-            }
-            let first = created.remove(&(account, name.to_owned(), section)).unwrap_or(seen);
-            let last = newest.entry((account, listing.to_owned(), section)).or_insert(first);
-            let (before, at_us) = std::mem::replace(last, seen);
-            if revision < before {
-                wrong.push(format!(
-                    "{section} of listing {listing} of account {account}: {revision} at {} ({}) after {before} at {at_us}",
+            let (from, before, at_us) = last.get(&(ours, section)).copied().unwrap_or_default();
+            let is_it = |asked: &Asked| asked.at_us <= arrival.at_us && asked.told.contains(&(section, Some(revision)));
+            match asked.iter().skip(from).position(is_it) {
+                Some(further) => {
+                    last.insert((ours, section), (from + further, revision, arrival.at_us));
+                }
+                None => wrong.push(format!(
+                    "{section} of listing {ours} ({id} of account {account}): {revision} at {} ({}) after {before} at {at_us}",
                     arrival.at_us, arrival.ip
-                ));
+                )),
             }
         }
     }
@@ -44,8 +104,8 @@ pub(super) fn check(arrivals: &[Arrival]) -> Vec<String> {
 /// The sections that a call carries, each with the revision that changed it last, where that can be told.
 fn carried(purpose: &str, body: &Value) -> Vec<(&'static str, Option<u64>)> {
     match purpose {
-        "create" | "content_put" => vec![("content", text_of(body)), ("photos", photo_of(body))],
-        "calendar_put" => vec![("rates", price_of(body)), ("availability", nights_of(body))],
+        "create" | "content_put" => vec![(CONTENT, text_of(body)), (IMAGES, photo_of(body))],
+        "calendar_put" => vec![(RATES, price_of(body)), (AVAILABILITY, nights_of(body))],
         _ => Vec::new(),
     }
 }
@@ -55,6 +115,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn ours(number: u64) -> Uuid {
+        Uuid::from_u128(number.into())
+    }
+
+    /// Listings 1 and 2 of account 1 are ours, and of both the same was asked for: at each time a revision of each section.
+    fn wrong(asked: &[(u64, u64)], arrivals: &[Arrival]) -> Vec<String> {
+        let told = |revision| [CONTENT, IMAGES, RATES, AVAILABILITY].map(|section| (section, Some(revision)));
+        let asked: Vec<Asked> =
+            asked.iter().map(|(at_us, revision)| Asked { at_us: *at_us, told: told(*revision) }).collect();
+        let names = [1, 2].map(|number| ((1, number.to_string()), ours(number)));
+        let wishes = [1, 2].map(|number| (ours(number), asked.clone()));
+        judge(arrivals, &Names::from(names), &Wishes::from(wishes))
+    }
 
     fn arrival(at_us: u64, listing: u64, body: &str) -> Arrival {
         Arrival {
@@ -71,13 +145,31 @@ mod tests {
         }
     }
 
+    fn text(edition: u64) -> String {
+        format!(r#"{{"description":"Edition {edition}. A house."}}"#)
+    }
+
+    const IN_ORDER: [(u64, u64); 5] = [(0, 1), (0, 2), (0, 3), (0, 4), (0, 7)];
+
     #[test]
     fn a_step_back_at_one_listing_is_seen_and_none_between_two() {
-        let text = |edition: u64| format!(r#"{{"description":"Edition {edition}. A house."}}"#);
         let fine = [arrival(1, 1, &text(2)), arrival(2, 2, &text(1)), arrival(3, 1, &text(2)), arrival(4, 1, &text(3))];
-        assert!(check(&fine).is_empty());
+        assert!(wrong(&IN_ORDER, &fine).is_empty());
         let back = [arrival(1, 1, &text(2)), arrival(2, 1, &text(1))];
-        assert_eq!(check(&back).len(), 1);
+        assert_eq!(wrong(&IN_ORDER, &back).len(), 1);
+    }
+
+    #[test]
+    fn a_state_of_the_past_arrives_where_it_was_asked_for_again_and_not_before() {
+        let asked = [(1, 1), (2, 2), (10, 1), (20, 3)];
+        let [first, second, third] = [1, 2, 3].map(text);
+        let retried = [arrival(3, 1, &first), arrival(4, 1, &second), arrival(11, 1, &first), arrival(21, 1, &third)];
+        assert!(wrong(&asked, &retried).is_empty());
+        let stale = [arrival(4, 1, &second), arrival(9, 1, &first), arrival(12, 1, &first)];
+        assert_eq!(wrong(&asked, &stale).len(), 1, "before it was asked for");
+        let overtaken = [arrival(4, 1, &second), arrival(11, 1, &first), arrival(12, 1, &second)];
+        assert_eq!(wrong(&asked, &overtaken).len(), 1, "what it took the place of came after it");
+        assert_eq!(wrong(&asked, &[arrival(21, 1, &text(5))]).len(), 1, "nobody asked for it");
     }
 
     #[test]
@@ -87,13 +179,14 @@ mod tests {
                 r#"{{"listingImages":[{{"url":"https://photos.example.org/x/pool.jpg"}},{{"url":"https://photos.example.org/x/{revision}.jpg"}}]}}"#
             )
         };
-        assert_eq!(check(&[arrival(1, 1, &photos(7)), arrival(2, 1, &photos(4))]).len(), 1);
-        assert!(check(&[arrival(1, 1, &photos(4)), arrival(2, 1, &photos(7))]).is_empty());
-        let named = |edition: u64| format!(r#"{{"internalListingName":"x","description":"Edition {edition}."}}"#);
-        let mut creation = arrival(1, 1, &named(3));
+        assert_eq!(wrong(&IN_ORDER, &[arrival(1, 1, &photos(7)), arrival(2, 1, &photos(4))]).len(), 1);
+        assert!(wrong(&IN_ORDER, &[arrival(1, 1, &photos(4)), arrival(2, 1, &photos(7))]).is_empty());
+        let name = format!("aurora-villa-0001 {}", ours(1));
+        let body = json!({ "internalListingName": name, "description": "Edition 3." });
+        let mut creation = arrival(1, 1, &body.to_string());
         (creation.purpose, creation.path) = ("create".to_owned(), "/v1/listings".to_owned());
-        assert_eq!(check(&[creation.clone(), arrival(2, 1, &named(2))]).len(), 1);
-        assert!(check(&[creation, arrival(2, 1, &named(3)), arrival(3, 1, &named(4))]).is_empty());
+        assert_eq!(wrong(&IN_ORDER, &[creation.clone(), arrival(2, 1, &text(2))]).len(), 1);
+        assert!(wrong(&IN_ORDER, &[creation, arrival(2, 1, &text(3)), arrival(3, 1, &text(4))]).is_empty());
     }
 
     #[test]
@@ -109,8 +202,9 @@ mod tests {
             let put = arrival(revision, 1, &json!(rows).to_string());
             Arrival { purpose: "calendar_put".to_owned(), path: "/v1/listings/1/calendarIntervals".to_owned(), ..put }
         };
-        assert!(check(&[nights(3), nights(3), nights(12)]).is_empty());
-        let wrong = check(&[nights(3), nights(12), nights(7)]);
-        assert!(wrong.len() == 1 && wrong[0].starts_with("availability of listing 1"), "{wrong:?}");
+        let asked = [(0, 1), (0, 3), (0, 7), (0, 12)];
+        assert!(wrong(&asked, &[nights(3), nights(3), nights(12)]).is_empty());
+        let wrong = wrong(&asked, &[nights(3), nights(12), nights(7)]);
+        assert!(wrong.len() == 1 && wrong[0].starts_with("availability of listing "), "{wrong:?}");
     }
 }

@@ -19,6 +19,8 @@ pub enum UnitStep {
     Unlink(usize),
     /// All of it once more.
     Sync(usize),
+    /// A state of the past once more: that of an ended sync, counted from the newest one.
+    Retry(usize, usize),
     /// Its syncs are held.
     Pause(usize),
     /// And go on.
@@ -59,6 +61,9 @@ pub struct TargetPlan {
     pub steps: Vec<(u64, TargetStep)>,
 }
 
+/// From how many ended syncs one is chosen to be retried.
+const PAST: usize = 4;
+
 /// How a listing stands while steps are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stands {
@@ -76,6 +81,8 @@ fn draw_unit(rng: &mut StdRng, number: usize, end_ms: u64) -> UnitPlan {
     let org = number % ORGS.len();
     let places: Vec<usize> = (0..PLACES.len()).filter(|place| PLACES[*place].org == org).collect();
     let mut stands = vec![Stands::Apart; PLACES.len()];
+    // Where the channel has a state of the past, until the unit's next revision or a sync.
+    let mut past = vec![false; PLACES.len()];
     let first = rng.random_range(0..end_ms / 3);
     let mut steps = vec![(first, UnitStep::Publish(Change::Text))];
     let mut at_ms = first;
@@ -95,20 +102,30 @@ fn draw_unit(rng: &mut StdRng, number: usize, end_ms: u64) -> UnitPlan {
             (0..60, _) => UnitStep::Publish(pick(&Change::ALL, rng)),
             (_, Stands::Apart) => UnitStep::Link(place),
             (_, Stands::Paused) => UnitStep::Resume(place),
-            (60..75, Stands::Linked) => UnitStep::Sync(place),
-            (75..88, Stands::Linked) => UnitStep::Pause(place),
+            (60..70, Stands::Linked) => UnitStep::Sync(place),
+            (70..78, Stands::Linked) => UnitStep::Retry(place, rng.random_range(0..PAST)),
+            (78..89, Stands::Linked) => UnitStep::Pause(place),
             (_, Stands::Linked) => UnitStep::Unlink(place),
         };
         stands[place] = match step {
             UnitStep::Link(_) | UnitStep::Resume(_) => Stands::Linked,
             UnitStep::Pause(_) => Stands::Paused,
             UnitStep::Unlink(_) => Stands::Apart,
-            UnitStep::Publish(_) | UnitStep::Sync(_) => stands[place],
+            UnitStep::Publish(_) | UnitStep::Sync(_) | UnitStep::Retry(..) => stands[place],
         };
+        match step {
+            UnitStep::Publish(_) => past.fill(false),
+            UnitStep::Sync(place) => past[place] = false,
+            UnitStep::Retry(place, _) => past[place] = true,
+            UnitStep::Link(_) | UnitStep::Unlink(_) | UnitStep::Pause(_) | UnitStep::Resume(_) => {}
+        }
         steps.push((at_ms, step));
     }
     let held = (0..stands.len()).filter(|place| stands[*place] == Stands::Paused);
     steps.extend(held.map(|place| (end_ms, UnitStep::Resume(place))));
+    // In the end the channel has the newest state everywhere.
+    let back = (0..stands.len()).filter(|place| past[*place] && stands[*place] != Stands::Apart);
+    steps.extend(back.map(|place| (end_ms, UnitStep::Sync(place))));
     steps.sort_by_key(|(at_ms, _)| *at_ms);
     UnitPlan { org, number, steps }
 }
@@ -133,4 +150,35 @@ pub(super) fn draw_targets(rng: &mut StdRng, size: &Size) -> Vec<TargetPlan> {
         }
     };
     (0..PLACES.len()).map(draw).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn after_a_state_of_the_past_comes_the_newest_one_wherever_a_unit_is_linked_in_the_end() {
+        let size = Size { seconds: 30, units: 60, faults: 0, only: Vec::new() };
+        let mut retries = 0;
+        for seed in 0..10 {
+            for unit in draw_units(&mut StdRng::seed_from_u64(seed), &size) {
+                let mut past = [false; PLACES.len()];
+                for (_, step) in unit.steps {
+                    match step {
+                        UnitStep::Publish(_) => past = [false; PLACES.len()],
+                        UnitStep::Sync(place) | UnitStep::Unlink(place) => past[place] = false,
+                        UnitStep::Retry(place, _) => {
+                            past[place] = true;
+                            retries += 1;
+                        }
+                        UnitStep::Link(_) | UnitStep::Pause(_) | UnitStep::Resume(_) => {}
+                    }
+                }
+                assert!(!past.contains(&true), "unit {} of seed {seed}", unit.number);
+            }
+        }
+        assert!(retries > 100, "{retries} retries of 600 units");
+    }
 }

@@ -12,6 +12,7 @@ use crate::api::input::Id;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::reader::Reader;
 use crate::drift::{Drift, NoDrift};
+use crate::payloads::PayloadError;
 
 /// Read the listing at its channel and compare it with what was sent last. It costs calls of the target's window, waits up to
 /// 20 s for their slots, and changes nothing; a sync heals what differs.
@@ -31,6 +32,7 @@ impl From<NoDrift> for Problem {
             NoDrift::Target(error) => error.into(),
             NoDrift::History(error) => error.into(),
             NoDrift::Database(error) => error.into(),
+            NoDrift::Known(PayloadError::Store(error)) => error.into(),
             NoDrift::NotNow(_) | NoDrift::Known(_) => ProblemKind::Conflict.because(error.to_string()),
             NoDrift::NoSlot(_) => ProblemKind::TimedOut.because(error.to_string()).retry_after(10),
             NoDrift::Channel { .. } => ProblemKind::ChannelFailed.because(error.to_string()),

@@ -16,6 +16,7 @@ use crate::api::by::By;
 use crate::api::input::{Id, Query, read};
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::reader::Reader;
+use crate::payloads::PayloadError;
 use crate::views::explain::{Explanation, Unexplained, explain as explained};
 use crate::views::preview::{NoPreview, Preview, Wanted, preview as previewed};
 
@@ -129,7 +130,8 @@ impl From<NoPreview> for Problem {
         match error {
             NoPreview::Refused(refusal) => refusal.into(),
             NoPreview::History(error) => error.into(),
-            NoPreview::Known(error) => ProblemKind::Conflict.because(error.to_string()),
+            NoPreview::Known(PayloadError::Store(error)) => error.into(),
+            NoPreview::Known(_) => ProblemKind::Conflict.because(error.to_string()),
         }
     }
 }
