@@ -17,6 +17,9 @@ use crate::deleted_targets::DeletedTargets;
 use crate::error::Error;
 use crate::projection::Projection;
 
+/// Why a sync was cancelled that was asked for in the moment in which its target was deleted.
+pub const TARGET_HAD_BEEN_DELETED: &str = "the target had been deleted";
+
 /// The projection.
 pub struct OutboundAudit;
 

@@ -9,6 +9,7 @@ use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Recorded};
 use domain::target::TargetEvent;
 
+use super::TARGET_HAD_BEEN_DELETED;
 use super::activity::Activity;
 use super::attempts::Call;
 use super::job::{Job, Standing};
@@ -107,7 +108,7 @@ impl<'a> Fold<'a> {
         let behind_since = was_behind.map(|before| before.now.waits_since());
         let mut job = if target_is_deleted {
             self.activity.ended(event, SyncOutcome::Cancelled, event.recorded_at, event.recorded_at);
-            Job::ended(event, request, SyncOutcome::Cancelled, Some("the target had been deleted"))
+            Job::ended(event, request, SyncOutcome::Cancelled, Some(TARGET_HAD_BEEN_DELETED))
         } else {
             Job::pending(event, request)
         };
@@ -158,7 +159,10 @@ impl<'a> Fold<'a> {
         job.note_attempt(event, attempt);
         job.class = class.map(|class| class.as_str().to_owned());
         job.attempts = job.attempts.max(integer(attempt.attempt));
-        job.detail.clone_from(&attempt.detail);
+        // Of one that was cancelled it says why.
+        if !job.is_cancelled() || matches!(end, End::Succeeded(_)) {
+            job.detail.clone_from(&attempt.detail);
+        }
         let ends = !matches!(end, End::Deferred(_));
         if ends || !attempt.rejected.is_empty() {
             job.rejected = rejected_json(&attempt.rejected);

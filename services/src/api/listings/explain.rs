@@ -157,6 +157,7 @@ fn example() -> serde_json::Value {
             "compared_with": { "snapshots": ["5e".repeat(32)], "certain": true, "exact": true },
             "differences": [{ "section": "availability", "count": 1, "fields": [difference] }],
             "differences_missing": null, "outcome": "accepted", "ended_at": "2026-11-25T10:00:00.320Z", "detail": null,
+            "cancelled": null,
             "attempts": [{ "burned": 1, "started_at": "2026-11-25T10:00:00.170Z", "finished_at": "2026-11-25T10:00:00.310Z",
                 "class": "accepted", "detail": null, "due_at": null, "late": false, "took": ["availability"],
                 "calls": [call] }],
