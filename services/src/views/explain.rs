@@ -3,6 +3,7 @@
 
 mod cancelled;
 mod crowd;
+pub mod doubt;
 pub mod find;
 mod held;
 pub mod history;

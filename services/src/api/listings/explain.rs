@@ -154,7 +154,7 @@ fn example() -> serde_json::Value {
                 "correlation_id": "01990000-0000-7000-8000-000000000004", "causation_id": null,
                 "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" },
             "needs": ["availability"], "forced": false,
-            "compared_with": { "snapshots": ["5e".repeat(32)], "certain": true, "exact": true },
+            "compared_with": { "snapshots": ["5e".repeat(32)], "certain": true, "refused": [], "exact": true },
             "differences": [{ "section": "availability", "count": 1, "fields": [difference] }],
             "differences_missing": null, "outcome": "accepted", "ended_at": "2026-11-25T10:00:00.320Z", "detail": null,
             "cancelled": null,

@@ -17,6 +17,7 @@ use projections::outbound_audit::TARGET_HAD_BEEN_DELETED;
 use sqlx::PgPool;
 
 use super::cancelled::{Cancelled, CancelledBecause};
+use super::doubt::Doubt;
 use crate::views::history::NoHistory;
 use crate::views::lacking::succeeded;
 
@@ -32,8 +33,8 @@ pub struct Known {
     pub snapshot: SnapshotHash,
     /// The section's hash.
     pub hash: PayloadHash,
-    /// No call since may have written something else.
-    pub certain: bool,
+    /// Why it may have something else by now; `None` where it is certain that it has not.
+    pub doubt: Option<Doubt>,
 }
 
 /// What the channel is known to have.
@@ -195,18 +196,24 @@ impl History {
         let before = self.listing.external_id().cloned();
         self.listing.evolve((**event).clone());
         // Of one that is linked again the channel has what it had, though nobody knows what became of it meanwhile.
-        if self.listing.external_id() != before.as_ref() && matches!(**event, ListingEvent::ListingLinked { .. }) {
+        let relinked = matches!(**event, ListingEvent::ListingLinked { .. });
+        if relinked && self.listing.external_id() != before.as_ref() {
             self.known.clear();
         }
         let accepted = &self.listing.accepted().sections;
-        for known in self.known.values_mut() {
-            known.certain = false;
+        for (section, known) in &mut self.known {
+            known.doubt = Some(match (attempt_of(event), known.doubt) {
+                _ if relinked || accepted.contains_key(section) => Doubt::Unknown,
+                (Some(attempt), before) => Doubt::after(before, attempt, *section),
+                (None, before) => before.unwrap_or(Doubt::Unknown),
+            });
         }
+        // What it took last it has, where the snapshot is known by now.
         for (section, hash) in accepted {
             // Of several snapshots with one body it is the one that was sent.
             let same = self.known.get(section).filter(|known| known.hash == *hash).map(|known| known.snapshot);
             if let Some(snapshot) = same.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
-                self.known.insert(*section, Known { snapshot, hash: *hash, certain: true });
+                self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None });
             }
         }
     }
@@ -323,6 +330,24 @@ impl History {
         }
         let due_at = None;
         story.attempts.push(Attempt { attempt, class, due_at, late: false, position, needs, existed, verified });
+    }
+}
+
+fn attempt_of(event: &ListingEvent) -> Option<&SyncAttempt> {
+    match event {
+        ListingEvent::SyncAccepted { attempt }
+        | ListingEvent::SyncFoundUnchanged { attempt }
+        | ListingEvent::SyncDeferred { attempt, .. }
+        | ListingEvent::SyncFailed { attempt, .. }
+        | ListingEvent::SupersededSyncFailed { attempt, .. }
+        | ListingEvent::LateAttemptRecorded { attempt, .. } => Some(attempt),
+        ListingEvent::ListingLinked { .. }
+        | ListingEvent::SyncRequested { .. }
+        | ListingEvent::SyncSkipped { .. }
+        | ListingEvent::CreationStarted { .. }
+        | ListingEvent::ListingPaused { .. }
+        | ListingEvent::ListingResumed {}
+        | ListingEvent::ListingUnlinked { .. } => None,
     }
 }
 
