@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::channel::Section;
 use crate::outcome::OutcomeClass;
 
 /// What a call was for.
@@ -52,6 +53,15 @@ impl CallPurpose {
             Self::Calendar => "calendar",
             Self::ReadBack => "read_back",
             Self::Probe => "probe",
+        }
+    }
+
+    /// The sections that such a call may write: each alone, or both.
+    pub fn writes(self) -> &'static [Section] {
+        match self {
+            Self::Calendar => &[Section::Availability, Section::Rates],
+            Self::Content | Self::Images | Self::Create => &[Section::Content, Section::Images],
+            Self::Token | Self::Lookup | Self::ReadBack | Self::Probe => &[],
         }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Reading order: [`projection`], one read model (e.g. [`sync_queue`]), [`runner`], [`rebuild`].
 
+mod behind;
 pub mod channel_listings;
 pub mod channel_targets;
 mod checkpoint;

@@ -10,12 +10,17 @@ mod job;
 mod rows;
 
 use async_trait::async_trait;
+use domain::listing::SyncAttempt;
 use domain::recorded::Recorded;
 use sqlx::PgConnection;
 
+use crate::behind::NextRequests;
 use crate::deleted_targets::DeletedTargets;
 use crate::error::Error;
 use crate::projection::Projection;
+
+/// Why a sync was cancelled that was asked for in the moment in which its target was deleted.
+pub const TARGET_HAD_BEEN_DELETED: &str = "the target had been deleted";
 
 /// The projection.
 pub struct OutboundAudit;
@@ -33,7 +38,9 @@ impl Projection for OutboundAudit {
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
         let deleted = DeletedTargets::load(connection, batch).await?;
         let jobs = rows::load(connection, batch).await?;
-        let mut folded = fold::fold(jobs, &deleted, batch);
+        let stored = |_: &Recorded, attempt: &SyncAttempt| rows::newest_after(&jobs, attempt);
+        let next = NextRequests::needed(batch, stored).load(connection).await?;
+        let mut folded = fold::fold(jobs, &deleted, next, batch);
         rows::insert(connection, &folded.new).await?;
         rows::update(connection, &folded.changed).await?;
         folded.activity.called(attempts::insert(connection, &folded.calls).await?);

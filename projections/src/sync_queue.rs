@@ -7,9 +7,11 @@ mod lanes;
 mod rows;
 
 use async_trait::async_trait;
+use domain::listing::SyncAttempt;
 use domain::recorded::Recorded;
 use sqlx::PgConnection;
 
+use crate::behind::NextRequests;
 use crate::deleted_targets::DeletedTargets;
 use crate::error::Error;
 use crate::projection::Projection;
@@ -30,7 +32,9 @@ impl Projection for SyncQueue {
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
         let deleted = DeletedTargets::load(connection, batch).await?;
         let queue = rows::load(connection, batch).await?;
-        let (changes, wakes) = fold::fold(queue, &deleted, batch);
+        let stored = |event: &Recorded, _: &SyncAttempt| queue.get(event.aggregate_id).map(|row| row.ordinal);
+        let next = NextRequests::needed(batch, stored).load(connection).await?;
+        let (changes, wakes) = fold::fold(queue, &deleted, next, batch);
         rows::store(connection, &changes.upserts).await?;
         rows::delete(connection, &changes.deletes).await?;
         lanes::wake(connection, wakes).await

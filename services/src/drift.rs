@@ -58,7 +58,7 @@ pub struct Drift {
     pub read_at: DateTime<Utc>,
     /// The sections that were compared: those that were sent.
     pub sections: Vec<&'static str>,
-    /// What was sent last.
+    /// What was sent last, and the channel took.
     pub compared_with: ComparedWith,
     /// What differs, section by section, at most 50 fields of each: `before` is what was sent, `after` what the channel has.
     /// Fields that are not ours are not looked at.
@@ -308,6 +308,7 @@ fn sections(sent: &Bodies<'_>) -> Vec<&'static str> {
 
 fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
     let (id, calls) = (&drift.external_id, counted(drift.calls.len(), "call"));
+    let last = if drift.compared_with.refused.is_empty() { "what was sent last" } else { "what it took last" };
     if drift.gone {
         return vec![
             format!("The channel has no listing {id} any more, so nothing could be compared; {calls}."),
@@ -315,19 +316,18 @@ fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
         ];
     }
     let mut lines = vec![match (drift.in_line, drift.differences.is_empty()) {
-        (true, true) => format!("Listing {id} at the channel is what was sent last; {calls}."),
+        (true, true) => format!("Listing {id} at the channel is {last}; {calls}."),
         (false, _) if drift.archived && drift.differences.unexpected() == 0 => {
-            format!("Listing {id} is in the channel's archive; its fields are what was sent last; {calls}.")
+            format!("Listing {id} is in the channel's archive; its fields are {last}; {calls}.")
         }
-        (true, false) => {
-            format!("Listing {id} at the channel is what was sent last, but for what is explained; {calls}.")
-        }
+        (true, false) => format!("Listing {id} at the channel is {last}, but for what is explained; {calls}."),
         (false, _) => {
             let fields = differing(drift.differences.unexpected());
-            format!("Listing {id} at the channel is not what was sent last: {fields} (sent -> there); {calls}.")
+            format!("Listing {id} at the channel is not {last}: {fields} (sent -> there); {calls}.")
         }
     }];
     lines.extend(drift.differences.words().into_iter().map(|line| format!("  {line}")));
+    lines.extend(drift.compared_with.refusals());
     if !drift.compared_with.certain {
         lines.push(
             "A call has ended of which nobody knows what it wrote, so the channel may have something newer.".to_owned(),

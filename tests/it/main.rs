@@ -2,6 +2,7 @@
 
 mod api;
 mod browser;
+mod cancelled;
 mod crashes;
 mod faults;
 mod health;

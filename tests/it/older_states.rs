@@ -7,6 +7,7 @@ use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::world::{ORG, World};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::why::{json_of, listed, priced, published};
@@ -126,6 +127,62 @@ async fn a_state_of_the_past_is_told_section_by_section_as_a_preview_finds_it() 
             assert_eq!(text.contains(behind), !older.is_null(), "step {step}: {text}");
         }
         assert_eq!(page.contains("the channel has what was asked for"), lacking.is_null(), "step {step}: {page}");
+    }
+    drop(service);
+    world.close().await
+}
+
+/// A refusal with an answer wrote nothing: nobody has to wonder what the channel has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_of_the_past_that_was_refused_leaves_what_the_channel_took_before() -> anyhow::Result<()> {
+    let world = World::new(&[7815]).await?;
+    let target = world.target(7815, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let first = told["sync"]["snapshot"].as_str().context("a snapshot")?.to_owned();
+    let mut second = priced("villa-000", 2, 5_500);
+    second["unit"]["calendar"][0]["available"] = json!(false);
+    published(&world, second).await?;
+    // Both calls that carry two sections, and those that carry each apart.
+    let refusing =
+        json!({ "kind": "status", "code": 422, "method": "PUT", "path_prefix": "/v1/listings/", "count": 6 });
+    world.sandbox.fault(refusing).await?;
+    let replay = ["listing", "replay", &listing, "--snapshot", &first, "--reason", "a look back"];
+    let sync = ["listing", "sync", &listing, "--reason", "it takes them again"];
+    let path = format!("/api/channels/listings/{listing}");
+    let (none, both) = (json!([]), json!(["availability", "content"]));
+    for (resend, outcome, refused) in [(&replay[..], "rejected", &both), (&sync[..], "accepted", &none)] {
+        let (code, _, said) = world.run(resend)?;
+        assert_eq!(code, 0, "{said}");
+        world.drained(Duration::from_secs(30)).await?;
+        let (_, explained) = json_of(&world, &["explain", &listing])?;
+        assert_eq!(explained["sync"]["outcome"], outcome, "{explained:#}");
+        let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+        assert_eq!(preview["sections"], *refused, "what was refused is sent again in any case: {preview:#}");
+        let previewed = owner.get(&format!("{path}/preview")).await?.expect(200)?.json();
+        let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+        assert_eq!((code, &drift["in_line"]), (0, &json!(true)), "{drift:#}");
+        let looked = owner.send(Method::POST, &format!("{path}/drift"), &[], None).await?.expect(200)?.json();
+        let is_refused = outcome == "rejected";
+        for told in [&preview, &previewed, &drift, &looked] {
+            let with = &told["compared_with"];
+            let sections: Vec<&Value> =
+                with["refused"].as_array().into_iter().flatten().map(|one| &one["section"]).collect();
+            assert_eq!((&json!(sections), &with["certain"]), (refused, &json!(true)), "{told:#}");
+            let words = told["words"].to_string();
+            let says = words.contains("The channel refused content (HTTP 422 at ")
+                && words.contains("so it has what it took of that before.");
+            assert!(says == is_refused && !words.contains("nobody knows"), "{words}");
+        }
+        for told in [&drift, &looked] {
+            let last = if is_refused { "it took last" } else { "was sent last" };
+            assert!(told["words"].to_string().contains(&format!("at the channel is what {last};")), "{told:#}");
+        }
+        let page = owner.get(&format!("/listings/{listing}/preview")).await?.expect(200)?.text;
+        assert_eq!(page.contains("so it has what it took of that before."), is_refused, "{page}");
+        assert!(!page.contains("tells nobody what it wrote"), "{page}");
     }
     drop(service);
     world.close().await

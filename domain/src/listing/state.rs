@@ -330,13 +330,7 @@ impl ChannelListing {
     /// only the calls count that were refused: a part of their section may have gone in before.
     fn doubt_what_was_written(&mut self, attempt: &SyncAttempt, came_through: bool) {
         for call in &attempt.calls {
-            let written: &[Section] = match call.purpose {
-                CallPurpose::Calendar => &[Section::Availability, Section::Rates],
-                CallPurpose::Content | CallPurpose::Images | CallPurpose::Create => {
-                    &[Section::Content, Section::Images]
-                }
-                CallPurpose::Token | CallPurpose::Lookup | CallPurpose::ReadBack | CallPurpose::Probe => &[],
-            };
+            let written = call.purpose.writes();
             // A refusal was not applied; a rate limit neither.
             let refused = matches!(call.class, OutcomeClass::Throttled | OutcomeClass::Unauthorised);
             let taken = came_through && call.class.succeeded();

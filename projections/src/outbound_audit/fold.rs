@@ -9,9 +9,11 @@ use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Recorded};
 use domain::target::TargetEvent;
 
+use super::TARGET_HAD_BEEN_DELETED;
 use super::activity::Activity;
 use super::attempts::Call;
 use super::job::{Job, Standing};
+use crate::behind::{Before, NextRequests, taken_over};
 use crate::column::{bigint, integer, rejected_json};
 use crate::deleted_targets::DeletedTargets;
 use crate::working::Working;
@@ -35,12 +37,18 @@ enum End {
 
 struct Fold<'a> {
     jobs: Working<Job<'a>>,
+    next: NextRequests,
     calls: Vec<Call<'a>>,
     activity: Activity,
 }
 
-pub(super) fn fold<'a>(jobs: Working<Job<'a>>, deleted: &DeletedTargets, batch: &'a [Recorded]) -> Folded<'a> {
-    let mut fold = Fold { jobs, calls: Vec::new(), activity: Activity::default() };
+pub(super) fn fold<'a>(
+    jobs: Working<Job<'a>>,
+    deleted: &DeletedTargets,
+    next: NextRequests,
+    batch: &'a [Recorded],
+) -> Folded<'a> {
+    let mut fold = Fold { jobs, next, calls: Vec::new(), activity: Activity::default() };
     for event in batch {
         match &event.event {
             ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => fold.target_deleted(event, reason),
@@ -102,12 +110,11 @@ impl<'a> Fold<'a> {
     ) {
         self.activity.requested(event);
         let before = supersedes.and_then(|old| self.jobs.get(old.0));
-        // Where nothing differs, or differed any more, the channel is not behind.
-        let was_behind = before.filter(|before| !request.needs.is_empty() && before.now.differs);
-        let behind_since = was_behind.map(|before| before.now.waits_since());
+        let clock = before.map(|job| Before { differs: job.now.differs, since: job.now.waits_since() });
+        let behind_since = taken_over(request, clock);
         let mut job = if target_is_deleted {
             self.activity.ended(event, SyncOutcome::Cancelled, event.recorded_at, event.recorded_at);
-            Job::ended(event, request, SyncOutcome::Cancelled, Some("the target had been deleted"))
+            Job::ended(event, request, SyncOutcome::Cancelled, Some(TARGET_HAD_BEEN_DELETED))
         } else {
             Job::pending(event, request)
         };
@@ -158,7 +165,10 @@ impl<'a> Fold<'a> {
         job.note_attempt(event, attempt);
         job.class = class.map(|class| class.as_str().to_owned());
         job.attempts = job.attempts.max(integer(attempt.attempt));
-        job.detail.clone_from(&attempt.detail);
+        // Of one that was cancelled it says why.
+        if !job.is_cancelled() || matches!(end, End::Succeeded(_)) {
+            job.detail.clone_from(&attempt.detail);
+        }
         let ends = !matches!(end, End::Deferred(_));
         if ends || !attempt.rejected.is_empty() {
             job.rejected = rejected_json(&attempt.rejected);
@@ -170,7 +180,7 @@ impl<'a> Fold<'a> {
             End::Failed(_) | End::Deferred(_) | End::Noted => {}
         }
         if matches!(end, End::Succeeded(_)) {
-            self.came_through(attempt);
+            self.came_through(event, attempt);
         }
         self.add_calls(event, attempt, false);
     }
@@ -183,9 +193,9 @@ impl<'a> Fold<'a> {
         activity.ended(event, outcome, job.waits_since(), attempt.finished_at);
     }
 
-    /// The channel has got a job: those that took its place while it was under way count from the first of their own requests.
-    fn came_through(&mut self, attempt: &SyncAttempt) {
-        let (mut next, mut seen, mut since) = (Some(attempt.sync_id.0), 0, None);
+    /// The channel has got a job: those that took its place while it was under way count from the first of their requests.
+    fn came_through(&mut self, event: &Recorded, attempt: &SyncAttempt) {
+        let (mut next, mut seen, got) = (Some(attempt.sync_id.0), 0, bigint(attempt.ordinal));
         while let Some(id) = next {
             let Some(Job { now: job, .. }) = self.jobs.get(id) else { return };
             if job.ordinal <= seen {
@@ -193,14 +203,14 @@ impl<'a> Fold<'a> {
                 return;
             }
             (next, seen) = (job.superseded_by, job.ordinal);
-            if job.ordinal <= bigint(attempt.ordinal) {
+            if job.ordinal <= got {
                 continue;
             }
-            let (requested_at, differs) = (job.requested_at, job.behind_since != since);
+            let since = self.next.restarted(event.aggregate_id, got, job.ordinal);
+            let differs = job.behind_since != since;
             if differs && let Some(Job { now: job, .. }) = self.jobs.change(id) {
                 job.behind_since = since;
             }
-            since = since.or(Some(requested_at));
         }
     }
 

@@ -83,6 +83,10 @@ impl Standing {
         self.outcome == SyncOutcome::Pending.as_str()
     }
 
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.outcome == SyncOutcome::Cancelled.as_str()
+    }
+
     /// Since when the channel had been behind.
     pub(super) fn waits_since(&self) -> DateTime<Utc> {
         self.behind_since.unwrap_or(self.requested_at)

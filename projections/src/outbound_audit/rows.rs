@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::listing::ListingEvent;
+use domain::listing::{ListingEvent, SyncAttempt};
 use domain::recorded::{ChannelEvent, Recorded};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -113,6 +113,19 @@ pub(super) async fn load<'a>(connection: &mut PgConnection, batch: &[Recorded]) 
         rows.extend(sqlx::query_as::<_, Standing>(LOAD_PENDING).bind(deleted).fetch_all(connection).await?);
     }
     Ok(Working::loaded(rows.into_iter().map(|now| (now.sync_id, Job { request: None, now }))))
+}
+
+/// The ordinal of the newest job that took the place of an attempt's, one after the other, as far as they are stored.
+pub(super) fn newest_after(jobs: &Working<Job<'_>>, attempt: &SyncAttempt) -> Option<i64> {
+    let (mut next, mut newest) = (Some(attempt.sync_id.0), None);
+    while let Some(job) = next.and_then(|id| jobs.get(id)) {
+        // Each was asked for after the one before it.
+        if newest.is_some_and(|seen| job.now.ordinal <= seen) {
+            break;
+        }
+        (next, newest) = (job.now.superseded_by, Some(job.now.ordinal));
+    }
+    newest
 }
 
 fn earlier_jobs(batch: &[Recorded]) -> Vec<Uuid> {

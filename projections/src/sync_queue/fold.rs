@@ -8,6 +8,7 @@ use domain::target::TargetEvent;
 
 use super::lanes::Wakes;
 use super::rows::QueueRow;
+use crate::behind::{Before, NextRequests, taken_over};
 use crate::column::{bigint, joined};
 use crate::deleted_targets::{DeletedTargets, target_of};
 use crate::working::{Changes, Working};
@@ -15,9 +16,10 @@ use crate::working::{Changes, Working};
 pub(super) fn fold(
     queue: Working<QueueRow>,
     deleted: &DeletedTargets,
+    next: NextRequests,
     batch: &[Recorded],
 ) -> (Changes<QueueRow>, Wakes) {
-    let mut fold = Fold { queue, wakes: Wakes::default() };
+    let mut fold = Fold { queue, next, wakes: Wakes::default() };
     for event in batch {
         match &event.event {
             ChannelEvent::Target(what) => fold.target(event, what),
@@ -33,6 +35,7 @@ pub(super) fn fold(
 
 struct Fold {
     queue: Working<QueueRow>,
+    next: NextRequests,
     wakes: Wakes,
 }
 
@@ -93,9 +96,8 @@ impl Fold {
         let own_rank = event.recorded_at + TimeDelta::seconds(patience_s);
         let before = self.queue.get(event.aggregate_id);
         let rank = before.map_or(own_rank, |before| before.rank.min(own_rank));
-        // Where nothing differs, or differed any more, the channel is not behind.
-        let was_behind = before.filter(|before| !request.needs.is_empty() && !before.needs.is_empty());
-        let behind_since = was_behind.map(QueueRow::waits_since);
+        let clock = before.map(|row| Before { differs: !row.needs.is_empty(), since: row.waits_since() });
+        let behind_since = taken_over(request, clock);
         let row = QueueRow {
             listing_id: event.aggregate_id,
             org_id: event.metadata.org_id.to_string(),
@@ -116,13 +118,11 @@ impl Fold {
         self.queue.put(event.aggregate_id, row);
     }
 
-    /// The channel has got a job of before, so what it is behind of came after that one. When several came, the first of them
-    /// is known no more, but it came after the attempt had begun.
+    /// The channel has got a job of before, so what it is behind of came after that one.
     fn came_through(&mut self, event: &Recorded, attempt: &SyncAttempt) {
-        let (id, ordinal) = (event.aggregate_id, bigint(attempt.ordinal));
-        let Some(row) = self.queue.get(id).filter(|row| row.ordinal > ordinal) else { return };
-        let since = row.waits_since().max(attempt.started_at).min(row.requested_at);
-        let behind_since = (row.ordinal - ordinal > 1).then_some(since);
+        let (id, got) = (event.aggregate_id, bigint(attempt.ordinal));
+        let Some(row) = self.queue.get(id).filter(|row| row.ordinal > got) else { return };
+        let behind_since = self.next.restarted(id, got, row.ordinal);
         if let Some(row) = self.queue.change(id) {
             row.behind_since = behind_since;
         }

@@ -156,6 +156,12 @@ async fn unlinking_and_deleting_cancel() {
         assert_eq!(standing(&scene, of_deleted).await, "cancelled - 0");
         assert_eq!(field(&scene, of_deleted, "detail").await.as_deref(), Some("moved"));
         assert_eq!(standing(&scene, too_late).await, "cancelled - 0", "nothing waits for a target that is gone");
+
+        // An attempt that was under way fails: the sync was cancelled, and still says why.
+        scene.story.end(target(1), &unit(2), Some(OutcomeClass::Rejected));
+        scene.play().await;
+        assert_eq!(standing(&scene, too_late).await, "cancelled rejected 1");
+        assert_eq!(field(&scene, too_late, "detail").await.as_deref(), Some("the target had been deleted"));
     })
     .await;
 }

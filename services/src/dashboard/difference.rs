@@ -5,22 +5,30 @@ use domain::difference::{Differences, FieldDifference};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::pieces::{empty, told_alone, words};
+use super::pieces::{empty, told, told_alone, words};
 use crate::views::explain::ExplainedSync;
+use crate::views::known::ComparedWith;
 use crate::views::preview::Preview;
 
 const UNCERTAIN: &str = "A call before it ended in a way that tells nobody what it wrote.";
 
+/// What is to be known of what a comparison is made with.
+fn doubts(with: &ComparedWith) -> Markup {
+    html! {
+        @for line in with.refusals() { p.quiet { (told(&line)) } }
+        @if !with.certain { p.quiet { (UNCERTAIN) } }
+    }
+}
+
 /// What a sync sends.
 pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
-    let certain = sync.compared_with.as_ref().is_none_or(|with| with.certain);
     html! {
         @match (&sync.differences, &sync.differences_missing) {
             (Some(differences), _) => (table(differences, "that differ", Some(&format!("/syncs/{}?fields=all", sync.sync_id)))),
             (None, Some(reason)) => (empty("The differences cannot be told", reason)),
             (None, None) => {}
         }
-        @if !certain { p.quiet { (UNCERTAIN) } }
+        @if let Some(with) = &sync.compared_with { (doubts(with)) }
     }
 }
 
@@ -28,7 +36,7 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
 pub(super) fn of_preview(preview: &Preview) -> Markup {
     html! {
         ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told_alone(line)) } } }
-        @if !preview.compared_with.certain { p.quiet { (UNCERTAIN) } }
+        (doubts(&preview.compared_with))
         @if !preview.differences.is_empty() { (table(&preview.differences, "that would change", None)) }
         @if !preview.left_out.is_empty() {
             h3 { "Left out" }

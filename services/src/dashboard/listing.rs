@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Dashboard;
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{moment_or, state, sync_link, words};
+use super::pieces::{moment_or, state, sync_link, whose_words, words};
 use crate::api::by::By;
 use crate::api::input::{Id, Query};
 use crate::api::listings::get;
@@ -105,7 +105,7 @@ fn now(listing: &Listing) -> Markup {
             div { dt { "Taken last" } dd { (moment_or(listing.last_accepted_at, "never")) } }
             div { dt { "Account" } dd { (listing.account_id) } }
             @let detail = listing.last_detail.as_deref();
-            div.whole { dt { "In the channel's words" } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
+            div.whole { dt { (whose_words(listing.last_outcome.as_deref())) } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
         }
         @if rejected.is_empty() { p.quiet.line { "No part is left out" } } @else {
             details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) " left out" }

@@ -1,6 +1,7 @@
 //! The small pieces that pages are put together from: times, states, ids, empty lists, pages of lists.
 
 use chrono::{DateTime, Utc};
+use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
@@ -53,6 +54,11 @@ pub(super) fn told_alone(line: &str) -> Markup {
         Some(line) => html! { (told(line)) "." },
         None => told(line),
     }
+}
+
+/// What the words are with which a sync ended: of one that was cancelled those of whoever did that.
+pub(super) fn whose_words(outcome: Option<&str>) -> &'static str {
+    if outcome == Some(SyncOutcome::Cancelled.as_str()) { "Why it was cancelled" } else { "In the channel's words" }
 }
 
 fn machine(at: DateTime<Utc>) -> String {

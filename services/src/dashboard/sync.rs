@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::calls::{Carried, Shown, whole};
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{empty, moment, moment_or, span, state, sync_link, words};
+use super::pieces::{empty, moment, moment_or, span, state, sync_link, whose_words, words};
 use super::{Dashboard, difference, listing, pieces, traces};
 use crate::api::Api;
 use crate::api::audit::{SyncWithCalls, get};
@@ -172,7 +172,7 @@ fn facts(sync: &Sync, trace_url: Option<&TraceUrl>) -> Markup {
         div { dt { "Sections" } dd { @if sync.needs.is_empty() { "none" } @else { (sync.needs.join(", ")) } } }
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
         @if let Some(later) = sync.superseded_by { div { dt { "Its place took" } dd { (sync_link(later)) } } }
-        @if let Some(detail) = &sync.detail { div.whole { dt { "In the channel's words" } dd { (detail) } } }
+        @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()))) } dd { (detail) } } }
         div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
         @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }
         div.whole { dt { "Snapshot" } dd { code { (sync.snapshot) } } }

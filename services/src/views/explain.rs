@@ -1,7 +1,9 @@
 //! The answer to "why": a sync of a listing, from the change that asked for it to the channel's answer, which rules applied,
 //! and what is next. One structure, from recorded facts alone; [`words`] tells it in plain words.
 
+mod cancelled;
 mod crowd;
+pub mod doubt;
 pub mod find;
 mod held;
 pub mod history;
@@ -31,7 +33,7 @@ use uuid::Uuid;
 use crate::commands::CommandError;
 use crate::syncing::{SyncError, Syncing};
 use crate::views::circuit;
-use crate::views::history::NoHistory;
+use crate::views::history::{NoHistory, TARGET, newest_of_types};
 use crate::views::holds;
 use crate::views::lacking::{Lacking, refused_parts, succeeded};
 use crate::views::listings::TARGET_DELETED;
@@ -41,6 +43,7 @@ use history::{History, SyncStory};
 use limits::sharing;
 use now::Waiting;
 
+pub use cancelled::{Cancelled, CancelledBecause};
 pub use crowd::OtherCalls;
 pub use held::Held;
 pub use next::Next;
@@ -167,8 +170,15 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
     wanted: Option<SyncId>,
     fields: usize,
 ) -> Result<Told, Unexplained> {
-    let history = History::read(pool, id, wanted).await?;
+    let mut history = History::read(pool, id, wanted).await?;
     let target = target_of(syncing, &history).await?;
+    if target.lifecycle == Lifecycle::Deleted {
+        let mut connection = pool.acquire().await?;
+        let deletion = newest_of_types(&mut connection, TARGET, target.target_id.0, &["TargetDeleted"]).await?;
+        if let Some(deletion) = &deletion {
+            history.end_with_target(deletion);
+        }
+    }
     let story = match wanted {
         Some(sync) => Some(history.sync(sync).ok_or(Unexplained::NoSync { listing: id, sync })?),
         None => history.current(),
@@ -203,7 +213,7 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
     let next = next::next(&history, &target, &holds, waiting.as_ref(), lag_since);
     let (lacking, older_state) = standing(syncing, &refused, &history, &target).await?;
     let listing = about(id, &history, &target)?;
-    let recent = history.syncs.iter().rev().take(RECENT).map(|story| brief(story, &target)).collect();
+    let recent = history.syncs.iter().rev().take(RECENT).map(brief).collect();
     let mut explanation =
         Explanation { listing, sync: explained, rules, next, lacking, older_state, waiting, recent, words: Vec::new() };
     explanation.words = words::words(&explanation);
@@ -257,13 +267,13 @@ fn about(id: ListingId, history: &History, target: &Target) -> Result<About, Lis
     })
 }
 
-fn brief(story: &SyncStory, target: &Target) -> BriefSync {
+fn brief(story: &SyncStory) -> BriefSync {
     BriefSync {
         sync_id: story.request.sync_id.0,
         requested_at: story.requested_at,
         cause: story.request.cause.as_str(),
         revision: story.request.revision,
-        outcome: sync::outcome(story, target).as_str(),
+        outcome: sync::outcome(story).as_str(),
         superseded_by: story.superseded_by.map(|id| id.0),
     }
 }

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use domain::channel::{Bodies, ChannelKind, ListingPayload, Section};
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::explain::history::KnownSections;
+use super::explain::doubt::{Doubt, Refusal};
+use super::explain::history::{Known, KnownSections};
+use super::moment::moment;
 use crate::payloads::{PayloadError, Payloads};
 
 /// What differences are told against: what the channel took last.
@@ -20,9 +23,41 @@ pub struct ComparedWith {
     pub snapshots: Vec<String>,
     /// `false` where a call has ended since of which nobody knows what it wrote.
     pub certain: bool,
+    /// Sections that it refused since, so that it has of them what it took before.
+    pub refused: Vec<RefusedSection>,
     /// `false` where this build makes something else of the snapshots than the one that sent them.
     pub exact: bool,
 }
+
+/// A section that a channel refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RefusedSection {
+    /// Which.
+    pub section: &'static str,
+    /// The HTTP status of the refusal.
+    pub status: u16,
+    /// When the call was made.
+    pub at: DateTime<Utc>,
+}
+
+impl ComparedWith {
+    /// What was refused, each in a sentence.
+    pub fn refusals(&self) -> Vec<String> {
+        let words = |refused: &RefusedSection| {
+            let RefusedSection { section, status, at } = refused;
+            let at = moment(*at);
+            if *status == NO_SUCH_LISTING {
+                format!("The channel refused {section} (HTTP {status} at {at}): it had no such listing then.")
+            } else {
+                format!("The channel refused {section} (HTTP {status} at {at}), so it has what it took of that before.")
+            }
+        };
+        self.refused.iter().map(words).collect()
+    }
+}
+
+/// The HTTP status of what is not there.
+const NO_SUCH_LISTING: u16 = 404;
 
 /// The sections that a channel is known to have.
 #[derive(Debug, Default)]
@@ -64,8 +99,16 @@ impl KnownPayload {
         });
         ComparedWith {
             snapshots: self.payloads.keys().map(ToString::to_string).collect(),
-            certain: self.sections.values().all(|known| known.certain),
+            certain: self.sections.values().all(|known| known.doubt != Some(Doubt::Unknown)),
+            refused: self.sections.iter().filter_map(refused).collect(),
             exact,
         }
+    }
+}
+
+fn refused((section, known): (&Section, &Known)) -> Option<RefusedSection> {
+    match known.doubt? {
+        Doubt::Refused(Refusal { status, at }) => Some(RefusedSection { section: section.as_str(), status, at }),
+        Doubt::Unknown => None,
     }
 }

@@ -28,6 +28,7 @@ pub struct Listing {
     pub snapshot: Option<String>,
     pub accepted_snapshot: Option<String>,
     pub pending_sync_id: Option<Uuid>,
+    /// The sync that ended last; of a deleted target the one that waited and ended with it.
     pub last_sync_id: Option<Uuid>,
     pub last_outcome: Option<String>,
     pub last_detail: Option<String>,
@@ -59,12 +60,18 @@ pub fn last_outcomes() -> Vec<&'static str> {
     [FAILED].into_iter().chain(SyncOutcome::ALL.map(SyncOutcome::as_str)).collect()
 }
 
-/// Every listing, as a [`Listing`].
+/// Every listing, as a [`Listing`]. What waited ended with its target, which is no event of the listing's: how its last sync stands
+/// then is told as the audit has it.
 pub const LISTINGS: &str = "
 SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS target_name,
     CASE WHEN l.state <> 'unlinked' AND t.lifecycle = 'deleted' THEN 'target_deleted' ELSE l.state END AS state,
     l.generation::bigint AS generation, l.external_id, l.revision, encode(l.snapshot, 'hex') AS snapshot,
     encode(l.accepted_snapshot, 'hex') AS accepted_snapshot,
-    CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.pending_sync_id END AS pending_sync_id, l.last_sync_id, l.last_outcome,
-    l.last_detail, l.rejected, l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at, l.version
+    CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.pending_sync_id END AS pending_sync_id,
+    CASE WHEN t.lifecycle = 'deleted' THEN COALESCE(l.pending_sync_id, l.last_sync_id) ELSE l.last_sync_id END AS last_sync_id,
+    CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.last_outcome WHEN l.pending_sync_id IS NOT NULL THEN 'cancelled'
+        ELSE (SELECT outcome FROM outbound_audit WHERE sync_id = l.last_sync_id) END AS last_outcome,
+    CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.last_detail
+        ELSE (SELECT detail FROM outbound_audit WHERE sync_id = COALESCE(l.pending_sync_id, l.last_sync_id)) END AS last_detail,
+    l.rejected, l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at, l.version
 FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id";

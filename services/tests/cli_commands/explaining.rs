@@ -125,6 +125,34 @@ fn a_sync_that_another_took_the_place_of_says_so_and_so_does_the_other() {
 }
 
 #[test]
+fn a_sync_that_was_cancelled_says_when_why_and_by_whom_and_is_the_last_one_of_its_listing() {
+    let world = World::new();
+    world.keep(unit("villa-1", 1));
+    for (kind, what, why, words) in [
+        ("listing", "unlink", "listing_unlinked", "unlinked its listing: sold."),
+        ("target", "delete", "target_deleted", "deleted its target: sold."),
+    ] {
+        let target = world.target(kind);
+        let listing = world.link(&target, "villa-1");
+        let waited = explained(&world, &listing)["sync"]["sync_id"].clone();
+        let id = if kind == "listing" { &listing } else { &target };
+        world.run(&["--as", "ops@example.org", kind, what, id, "--reason", "sold"]).ok();
+        caught_up(&world);
+        let told = explained(&world, &listing);
+        let sync = &told["sync"];
+        let cancelled = json!({ "because": why, "by": "ops@example.org" });
+        assert_eq!((&sync["sync_id"], &sync["outcome"]), (&waited, &json!("cancelled")), "{told}");
+        assert_eq!((&sync["cancelled"], sync["ended_at"].is_string()), (&cancelled, true), "{told}");
+        let people = world.run(&["explain", &listing]).ok().stdout;
+        let ended = people.lines().find(|line| line.starts_with("It ended ")).unwrap_or_default();
+        assert!(ended.ends_with(&format!("Z: cancelled, as ops@example.org {words}")), "{people}");
+        let shown = world.json(&["listing", "show", &listing]).ok().json();
+        let last = (&shown["last_sync_id"], &shown["last_outcome"], &shown["last_detail"]);
+        assert_eq!(last, (&waited, &json!("cancelled"), &json!("sold")), "{shown}");
+    }
+}
+
+#[test]
 fn a_preview_tells_what_would_be_sent_and_leaves_no_trace() {
     let world = World::new();
     let first = world.keep(priced("villa-1", 1, 4000));

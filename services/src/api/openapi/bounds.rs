@@ -39,6 +39,7 @@ const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// Every status of HTTP, and those of a problem.
 const STATUS: RangeInclusive<i64> = 100..=599;
 const REFUSED: RangeInclusive<i64> = 400..=599;
+const REFUSED_BY_CHANNEL: RangeInclusive<i64> = 400..=499;
 /// A SHA-256 in hexadecimal.
 const DIGITS: usize = 64;
 
@@ -166,6 +167,8 @@ fn field_rows() -> Vec<Row> {
         (Of("Call"), &["status"], Bound::Within(STATUS)),
         (Of("ExplainedCall"), &["status"], Bound::Within(STATUS)),
         (Of("HealthCheck"), &["status"], Bound::Within(STATUS)),
+        (Of("RefusedSection"), &["status"], Bound::Within(REFUSED_BY_CHANNEL)),
+        (Of("RefusedSection"), &["section"], section()),
         (Everywhere, &["org_id", "account_id", "account_ids", "unit_id"], name()),
         (Everywhere, &["snapshot", "snapshots", "accepted_snapshot", "idempotency_key", "body_sha256"], sha256()),
         (Everywhere, &["channel"], Bound::OneOf(ChannelKind::ALL.map(ChannelKind::as_str).to_vec())),

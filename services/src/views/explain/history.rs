@@ -12,9 +12,14 @@ use domain::listing::{ChannelListing, ListingEvent, SyncAttempt, SyncRequest};
 use domain::metadata::Metadata;
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Recorded};
+use domain::target::TargetEvent;
+use projections::outbound_audit::TARGET_HAD_BEEN_DELETED;
 use sqlx::PgPool;
 
+use super::cancelled::{Cancelled, CancelledBecause};
+use super::doubt::Doubt;
 use crate::views::history::NoHistory;
+use crate::views::lacking::succeeded;
 
 /// Syncs that are kept beside the one that is asked for.
 const KEPT: usize = 20;
@@ -28,8 +33,8 @@ pub struct Known {
     pub snapshot: SnapshotHash,
     /// The section's hash.
     pub hash: PayloadHash,
-    /// No call since may have written something else.
-    pub certain: bool,
+    /// Why it may have something else by now; `None` where it is certain that it has not.
+    pub doubt: Option<Doubt>,
 }
 
 /// What the channel is known to have.
@@ -70,8 +75,24 @@ pub struct End {
     pub outcome: SyncOutcome,
     /// When, UTC.
     pub at: DateTime<Utc>,
+    /// Where that stands in the journal.
+    pub position: i64,
     /// Why, in words, where somebody said so.
     pub reason: Option<String>,
+    /// What cancelled it, and who did that.
+    pub cancelled: Option<Cancelled>,
+}
+
+impl End {
+    fn of(outcome: SyncOutcome, recorded: &Recorded, reason: Option<String>) -> Self {
+        Self { outcome, at: recorded.recorded_at, position: recorded.position.0, reason, cancelled: None }
+    }
+
+    fn cancelled(because: CancelledBecause, recorded: &Recorded, reason: &str) -> Self {
+        let by = recorded.metadata.actor.name.clone();
+        let end = Self::of(SyncOutcome::Cancelled, recorded, Some(reason.to_owned()));
+        Self { cancelled: Some(Cancelled { because, by }), ..end }
+    }
 }
 
 /// A sync from its request to its end.
@@ -152,37 +173,59 @@ impl History {
         pending.or_else(|| self.syncs.back())
     }
 
+    /// What had not come through by then ended with its target, as the audit has it: an outcome, once final, is replaced only by
+    /// success.
+    pub(super) fn end_with_target(&mut self, deletion: &Recorded) {
+        let ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) = &deletion.event else { return };
+        let at = deletion.position.0;
+        let stands = |end: &End| end.position < at || succeeded(end.outcome.as_str());
+        for story in self.syncs.iter_mut().filter(|story| !story.end.as_ref().is_some_and(stands)) {
+            let mut end = End::cancelled(CancelledBecause::TargetDeleted, deletion, reason);
+            if story.position > at {
+                // It was asked for in the moment of the deletion.
+                (end.at, end.position) = (story.requested_at, story.position);
+                end.reason = Some(TARGET_HAD_BEEN_DELETED.to_owned());
+            }
+            story.end = Some(end);
+        }
+    }
+
     fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Listing(event) = &recorded.event else { return };
         self.tell(event, recorded);
         let before = self.listing.external_id().cloned();
         self.listing.evolve((**event).clone());
         // Of one that is linked again the channel has what it had, though nobody knows what became of it meanwhile.
-        if self.listing.external_id() != before.as_ref() && matches!(**event, ListingEvent::ListingLinked { .. }) {
+        let relinked = matches!(**event, ListingEvent::ListingLinked { .. });
+        if relinked && self.listing.external_id() != before.as_ref() {
             self.known.clear();
         }
         let accepted = &self.listing.accepted().sections;
-        for known in self.known.values_mut() {
-            known.certain = false;
+        for (section, known) in &mut self.known {
+            known.doubt = Some(match (attempt_of(event), known.doubt) {
+                _ if relinked || accepted.contains_key(section) => Doubt::Unknown,
+                (Some(attempt), before) => Doubt::after(before, attempt, *section),
+                (None, before) => before.unwrap_or(Doubt::Unknown),
+            });
         }
+        // What it took last it has, where the snapshot is known by now.
         for (section, hash) in accepted {
             // Of several snapshots with one body it is the one that was sent.
             let same = self.known.get(section).filter(|known| known.hash == *hash).map(|known| known.snapshot);
             if let Some(snapshot) = same.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
-                self.known.insert(*section, Known { snapshot, hash: *hash, certain: true });
+                self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None });
             }
         }
     }
 
     fn tell(&mut self, event: &ListingEvent, recorded: &Recorded) {
-        let at = recorded.recorded_at;
         match event {
             ListingEvent::SyncRequested { request, supersedes } => {
                 let known = self.known.clone();
                 if let Some(story) = supersedes.and_then(|old| self.story(old)) {
                     story.known.get_or_insert(known);
                     story.superseded_by = Some(request.sync_id);
-                    story.end = Some(End { outcome: SyncOutcome::Superseded, at, reason: None });
+                    story.end = Some(End::of(SyncOutcome::Superseded, recorded, None));
                 }
                 self.begin(request, recorded, *supersedes, false);
             }
@@ -221,7 +264,7 @@ impl History {
                 let known = self.known.clone();
                 if let Some(story) = cancels.and_then(|id| self.story(id)) {
                     story.known.get_or_insert(known);
-                    story.end = Some(End { outcome: SyncOutcome::Cancelled, at, reason: Some(reason.clone()) });
+                    story.end = Some(End::cancelled(CancelledBecause::ListingUnlinked, recorded, reason));
                 }
             }
             // What holds it is told by the holds.
@@ -239,12 +282,11 @@ impl History {
         for (section, hash) in &request.sections {
             self.bodies.insert((*section, *hash), request.snapshot);
         }
-        let at = recorded.recorded_at;
         let forced = request.cause.forces() || self.listing.pending().is_some_and(|pending| pending.forced);
         self.syncs.push_back(SyncStory {
             request: request.clone(),
             metadata: recorded.metadata.clone(),
-            requested_at: at,
+            requested_at: recorded.recorded_at,
             position: recorded.position.0,
             skipped,
             supersedes,
@@ -252,7 +294,7 @@ impl History {
             forced,
             creation_at: None,
             attempts: Vec::new(),
-            end: skipped.then_some(End { outcome: SyncOutcome::SkippedUnchanged, at, reason: None }),
+            end: skipped.then(|| End::of(SyncOutcome::SkippedUnchanged, recorded, None)),
             known: skipped.then(|| self.known.clone()),
         });
         if self.syncs.len() > KEPT {
@@ -284,10 +326,28 @@ impl History {
         let needs = story.request.sections.iter().filter_map(differs).collect();
         let (attempt, position) = (attempt.clone(), recorded.position.0);
         if let Some(outcome) = outcome {
-            story.end = Some(End { outcome, at: recorded.recorded_at, reason: attempt.detail.clone() });
+            story.end = Some(End::of(outcome, recorded, attempt.detail.clone()));
         }
         let due_at = None;
         story.attempts.push(Attempt { attempt, class, due_at, late: false, position, needs, existed, verified });
+    }
+}
+
+fn attempt_of(event: &ListingEvent) -> Option<&SyncAttempt> {
+    match event {
+        ListingEvent::SyncAccepted { attempt }
+        | ListingEvent::SyncFoundUnchanged { attempt }
+        | ListingEvent::SyncDeferred { attempt, .. }
+        | ListingEvent::SyncFailed { attempt, .. }
+        | ListingEvent::SupersededSyncFailed { attempt, .. }
+        | ListingEvent::LateAttemptRecorded { attempt, .. } => Some(attempt),
+        ListingEvent::ListingLinked { .. }
+        | ListingEvent::SyncRequested { .. }
+        | ListingEvent::SyncSkipped { .. }
+        | ListingEvent::CreationStarted { .. }
+        | ListingEvent::ListingPaused { .. }
+        | ListingEvent::ListingResumed {}
+        | ListingEvent::ListingUnlinked { .. } => None,
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::cancelled::Cancelled;
 use super::history::{Attempt, KnownSections, SyncStory};
 use crate::payloads::Payloads;
 use crate::views::known::{ComparedWith, KnownPayload};
@@ -155,6 +156,8 @@ pub struct ExplainedSync {
     pub ended_at: Option<DateTime<Utc>>,
     /// Why, in words.
     pub detail: Option<String>,
+    /// What cancelled it, and who did that; `null` where it was not cancelled.
+    pub cancelled: Option<Cancelled>,
     /// Every attempt.
     pub attempts: Vec<ExplainedAttempt>,
     /// Parts that the mapping or the channel left out.
@@ -162,11 +165,9 @@ pub struct ExplainedSync {
     pub refused: Vec<RejectedPart>,
 }
 
-/// How a sync stands; one of a deleted target ended with it.
-pub(super) fn outcome(story: &SyncStory, target: &Target) -> SyncOutcome {
-    let deleted = target.lifecycle == domain::target::Lifecycle::Deleted;
-    let open = if deleted { SyncOutcome::Cancelled } else { SyncOutcome::Pending };
-    story.end.as_ref().map_or(open, |end| end.outcome)
+/// How a sync stands.
+pub(super) fn outcome(story: &SyncStory) -> SyncOutcome {
+    story.end.as_ref().map_or(SyncOutcome::Pending, |end| end.outcome)
 }
 
 /// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet. `fields` are those of each
@@ -213,9 +214,10 @@ pub(super) async fn explained(
         compared_with,
         differences,
         differences_missing,
-        outcome: outcome(story, target).as_str(),
+        outcome: outcome(story).as_str(),
         ended_at: story.end.as_ref().map(|end| end.at),
         detail: story.end.as_ref().and_then(|end| end.reason.clone()),
+        cancelled: story.end.as_ref().and_then(|end| end.cancelled.clone()),
         attempts: story.attempts.iter().map(Into::into).collect(),
         refused: last.unwrap_or(&request.rejected).clone(),
     }

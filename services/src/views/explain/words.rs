@@ -4,6 +4,7 @@ mod waited;
 
 use domain::counted::{agreeing, counted};
 
+use super::cancelled::Cancelled;
 use super::held::Held;
 use super::next::{Next, Step};
 use super::rules::Rule;
@@ -42,7 +43,8 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             }));
             if let Some(at) = sync.ended_at {
                 let outcome = sync.outcome.replace('_', " ");
-                lines.push(format!("It ended {}: {outcome}{}.", moment(at), detail(sync.detail.as_ref())));
+                let by = sync.cancelled.as_ref().map(Cancelled::words).unwrap_or_default();
+                lines.push(format!("It ended {}: {outcome}{by}{}.", moment(at), detail(sync.detail.as_ref())));
             }
         }
     }
@@ -108,6 +110,7 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
             with.snapshots.join(", ")
         )
     }];
+    lines.extend(with.refusals().into_iter().map(|line| format!("  {line}")));
     if !with.certain {
         lines.push("  a call has ended since of which nobody knows what it wrote".to_owned());
     }

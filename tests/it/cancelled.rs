@@ -1,0 +1,68 @@
+//! A sync that was cancelled is the last one of its listing at every door, and each says when it ended, why, and by whom.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::wait::wait_until;
+use end_to_end::world::{ORG, World};
+use serde_json::{Value, json};
+
+use crate::why::{json_of, listed, priced};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> anyhow::Result<()> {
+    let world = World::new(&[7814]).await?;
+    let target = world.target(7814, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, before) = json_of(&world, &["listing", "show", &listing])?;
+    assert_eq!(before["last_outcome"], "accepted", "{before}");
+
+    let target = target.to_string();
+    let (code, _, said) = world.run(&["target", "pause", &target, "--reason", "works on the roof"])?;
+    assert_eq!(code, 0, "{said}");
+    world.publish(&[priced("villa-000", 2, 5_500)]).await?;
+    world.taken(1, 2).await?;
+    wait_until("the change waits", Duration::from_secs(30), || async {
+        let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 2").await?;
+        Ok(if queued == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
+    })
+    .await?;
+    let delete = ["--as", "ops@example.org", "target", "delete", &target, "--reason", "moved."];
+    let (code, _, said) = world.run(&delete)?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let sync = &told["sync"];
+    let id = sync["sync_id"].as_str().context("a sync")?.to_owned();
+    assert_ne!(sync["sync_id"], before["last_sync_id"]);
+    let cancelled = json!({ "because": "target_deleted", "by": "ops@example.org" });
+    assert_eq!((&sync["outcome"], &sync["cancelled"]), (&json!("cancelled"), &cancelled), "{told:#}");
+    assert_eq!((&told["recent"][0]["sync_id"], &told["recent"][0]["outcome"]), (&json!(id), &json!("cancelled")));
+    let (_, audited) = json_of(&world, &["audit", "show", &id])?;
+    assert_eq!((&sync["ended_at"], &sync["detail"]), (&audited["finished_at"], &audited["detail"]), "{audited}");
+    let ended = "Z: cancelled, as ops@example.org deleted its target: moved.";
+    let mut words = told["words"].as_array().context("words")?.iter().filter_map(Value::as_str);
+    assert!(words.any(|line| line.starts_with("It ended ") && line.ends_with(ended)), "{told:#}");
+
+    let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+    let (_, listings) = json_of(&world, &["listing", "list"])?;
+    let got = viewer.get(&format!("/api/channels/listings/{listing}")).await?.expect(200)?.json();
+    let found = viewer.get("/api/channels/listings?outcome=cancelled").await?.expect(200)?.json();
+    for told in [&shown, &listings[0], &got, &found["items"][0]] {
+        let last = (&told["last_sync_id"], &told["last_outcome"], &told["last_detail"]);
+        assert_eq!(last, (&json!(id), &json!("cancelled"), &json!("moved.")), "{told}");
+    }
+    let none = viewer.get("/api/channels/listings?outcome=accepted").await?.expect(200)?.json();
+    assert_eq!(none["items"], json!([]));
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(page.contains("Why it was cancelled"), "{page}");
+    let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
+    assert!(page.contains("cancelled, as ops@example.org deleted its target: moved."), "{page}");
+    drop(service);
+    world.close().await
+}
