@@ -199,12 +199,7 @@ impl DriftReader {
         self.look_at(id, &mut trace, left).instrument(span).await
     }
 
-    async fn look_at(
-        &self,
-        id: ListingId,
-        trace: &mut VisitTrace,
-        left: CancellationToken,
-    ) -> Result<Looked, NoDrift> {
+    async fn look_at(&self, id: ListingId, trace: &mut VisitTrace, left: CancellationToken) -> Result<Looked, NoDrift> {
         let history = History::read(&self.pool, id, None).await?;
         let listing = &history.listing;
         let link = listing.link().ok_or(ListingError::NotFound)?;

@@ -263,13 +263,7 @@ impl Worker<'_> {
         self.change(model, Method::POST, &path, body).await
     }
 
-    async fn change(
-        &self,
-        model: &UnitModel,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<()> {
+    async fn change(&self, model: &UnitModel, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<()> {
         self.world.callers[model.org].change(method, path, body, self.patience).await.map(drop)
     }
 }

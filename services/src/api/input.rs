@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
-use axum::http::request::Parts;
 use axum::http::header;
+use axum::http::request::Parts;
 use domain::text::cut;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -45,7 +45,7 @@ pub(crate) async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
 
 /// By whoever has limited it, on the way or here.
 fn is_too_large(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|cause| cause.is::<LengthLimitError>())
+    std::iter::successors(Some(error), |&error| error.source()).any(<dyn Error>::is::<LengthLimitError>)
 }
 
 /// It ended before its end, or is not in chunks although it says so.
