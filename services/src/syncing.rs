@@ -122,6 +122,15 @@ impl From<CommandError<domain::target::TargetError>> for SyncError {
     }
 }
 
+/// Who asks, by what stands beside the events.
+fn origin(metadata: &Metadata) -> Origin {
+    Origin {
+        correlation_id: metadata.correlation_id,
+        requested_by: metadata.actor.name.clone(),
+        traceparent: metadata.traceparent.clone(),
+    }
+}
+
 /// Asks for syncs.
 #[derive(Debug, Clone)]
 pub struct Syncing {
@@ -174,17 +183,7 @@ impl Syncing {
         cause: Cause,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
-        let request = self.wish(
-            listing,
-            target,
-            snapshot,
-            cause,
-            Origin {
-                correlation_id: metadata.correlation_id,
-                requested_by: metadata.actor.name.clone(),
-                traceparent: metadata.traceparent.clone(),
-            },
-        );
+        let request = self.wish(listing, target, snapshot, cause, origin(metadata));
         self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await
     }
 
@@ -251,18 +250,32 @@ impl Syncing {
         asked: impl Into<AskedBy>,
     ) -> Result<Option<Position>, SyncError> {
         let asked = asked.into();
-        match self.resend_once(listing_id, snapshot, reason.clone(), asked.clone()).await {
+        match self.resend_once(listing_id, None, snapshot, reason.clone(), asked.clone()).await {
             // A newer revision was asked for after the latest one was read: it is the latest now.
             Err(SyncError::Refused(ListingError::StaleRevision { .. })) => {
-                self.resend_once(listing_id, snapshot, reason, asked).await
+                self.resend_once(listing_id, None, snapshot, reason, asked).await
             }
             done => done,
         }
     }
 
+    /// Sends a listing that has this version a snapshot once more. With any other version nothing is asked for
+    /// ([`CommandError::Moved`]): what came meanwhile may be newer than the snapshot.
+    pub async fn resend_at(
+        &self,
+        listing_id: ListingId,
+        version: i64,
+        snapshot: SnapshotHash,
+        reason: String,
+        asked: AskedBy,
+    ) -> Result<Option<Position>, SyncError> {
+        self.resend_once(listing_id, Some(version), Some(snapshot), reason, asked).await
+    }
+
     async fn resend_once(
         &self,
         listing_id: ListingId,
+        version: Option<i64>,
         snapshot: Option<SnapshotHash>,
         reason: String,
         asked: AskedBy,
@@ -281,7 +294,11 @@ impl Syncing {
         let unit = read(&stored)?;
         let metadata = asked.on(link);
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
-        Ok(self.request(listing_id, target, snapshot, cause, &metadata).await?)
+        let command = ListingCommand::RequestSync(self.wish(listing_id, target, snapshot, cause, origin(&metadata)));
+        Ok(match version {
+            Some(version) => self.commands.listing_at(listing_id, version, command, &metadata).await?,
+            None => self.commands.listing(listing_id, command, &metadata).await?,
+        })
     }
 }
 

@@ -5,14 +5,17 @@
 use adapters::units::UnitStore;
 use domain::listing::LinkState;
 use domain::metadata::Actor;
+use domain::recorded::Position;
 use uuid::Uuid;
 
 use super::Shared;
 use super::job::Job;
-use crate::commands::AskedBy;
-use crate::syncing::Syncing;
+use crate::commands::{AskedBy, CommandError};
+use crate::syncing::{SyncError, Syncing};
 
 const REASON: &str = "an older attempt ended after a newer one, and may have arrived last";
+/// As often as it is asked for while others change the listing.
+const TRIES: usize = 5;
 
 /// Asks for it, where it is needed. What cannot be asked for now stays as it is until the next change of the unit.
 pub(super) async fn send_again(shared: &Shared, job: &Job) {
@@ -21,12 +24,35 @@ pub(super) async fn send_again(shared: &Shared, job: &Job) {
     if shared.commands.listing_at_hand(listing_id, |listing| listing.is_overtaken(ordinal)) == Some(false) {
         return;
     }
-    let now = shared.commands.load_listing(listing_id).await;
-    let Some(now) = now.ok().filter(|now| now.is_overtaken(ordinal)) else { return };
-    let Some(snapshot) = now.accepted().snapshot.filter(|_| now.state() != Some(LinkState::Unlinked)) else { return };
+    for _ in 0..TRIES {
+        match ask(shared, job).await {
+            // Something newer came in between, and may be what the channel is to have.
+            Err(SyncError::Listing(error)) if matches!(*error, CommandError::Moved { .. }) => {}
+            Ok(None) => return,
+            Ok(Some(_)) => {
+                tracing::warn!(%listing_id, "{REASON}; what the channel took last is sent once more");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%listing_id, %error, "{REASON}, and what the channel took last is not sent again");
+                return;
+            }
+        }
+    }
+    tracing::error!(%listing_id, "{REASON}, and the listing changes too often to send again what the channel took last");
+}
+
+/// Asks once, of the listing as it is now; `None` where nothing has to be sent.
+async fn ask(shared: &Shared, job: &Job) -> Result<Option<Position>, SyncError> {
+    let (listing_id, ordinal) = (job.link.listing_id, job.pending.ordinal);
+    let (now, version) = shared.commands.load_listing_at(listing_id).await?;
+    if !now.is_overtaken(ordinal) || now.state() == Some(LinkState::Unlinked) {
+        return Ok(None);
+    }
+    let Some(snapshot) = now.accepted().snapshot else { return Ok(None) };
     let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, listing_id).await;
     if payload.is_ok_and(|payload| now.to_send(&payload.hashes()).is_empty()) {
-        return;
+        return Ok(None);
     }
     let asked = AskedBy {
         actor: Actor::service("dispatcher"),
@@ -37,10 +63,5 @@ pub(super) async fn send_again(shared: &Shared, job: &Job) {
     };
     let units = UnitStore::new(shared.commands.journal().pool().clone());
     let syncing = Syncing::new(shared.commands.clone(), units, shared.payloads.clone());
-    match syncing.resend(listing_id, Some(snapshot), REASON.to_owned(), asked).await {
-        Ok(_) => tracing::warn!(%listing_id, "{REASON}; what the channel took last is sent once more"),
-        Err(error) => {
-            tracing::error!(%listing_id, %error, "{REASON}, and what the channel took last is not sent again");
-        }
-    }
+    syncing.resend_at(listing_id, version, snapshot, REASON.to_owned(), asked).await
 }
