@@ -69,14 +69,18 @@ pub fn float(count: usize) -> f64 {
     count as f64
 }
 
+/// How many cores this machine gives.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, std::num::NonZero::get)
+}
+
 /// The machine and the day.
 pub fn machine() -> Value {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     json!({
         "cpu": model.map_or("unknown", |(_, model)| model.trim()),
-        "cores": cores,
+        "cores": cores(),
         "date": chrono::Utc::now().date_naive(),
         "build": if cfg!(debug_assertions) { "debug" } else { "release" },
     })

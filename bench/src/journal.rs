@@ -11,7 +11,7 @@ use adapters::event_store::STATEMENTS;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::figures::{Spread, machine, rounded};
+use crate::figures::{Spread, cores, float, machine, rounded};
 use crate::pgbench;
 use crate::plot::{Bars, Group};
 use crate::say;
@@ -43,6 +43,7 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
     let (payload, metadata) = sample()?;
     let table = pgbench::Table::make(&world, payload, metadata).await?;
     let (mut appends, mut commands) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
+    let mut cpu = BTreeMap::<usize, Vec<BTreeMap<&'static str, f64>>>::new();
     let (mut inserts, mut most) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
     for round in 1..=options.repeat {
         for clients in [1, PGBENCH_CLIENTS] {
@@ -52,9 +53,12 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
         }
         for concurrent in &options.concurrency {
             sqlx::query("CHECKPOINT").execute(&world.pool).await?;
-            let rate = ours::appends_per_s(&world, *concurrent, time).await?;
+            let appended = ours::appends(&world, *concurrent, time).await?;
             let whole = ours::commands_per_s(&world, *concurrent, time).await?;
-            say(&format!("ours {round}: {concurrent} at a time, {rate:.0} appends/s, {whole:.0} whole commands/s"));
+            say(&format!(
+                "ours {round}: {concurrent} at a time, {:.0} appends/s, {whole:.0} whole commands/s",
+                appended.per_s
+            ));
             if *concurrent >= PGBENCH_CLIENTS {
                 sqlx::query("CHECKPOINT").execute(&world.pool).await?;
                 let rate = table.rows_per_s(STATEMENTS, concurrent / STATEMENTS, options.seconds).await?;
@@ -64,7 +68,8 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
                 ));
                 most.entry(*concurrent).or_default().push(rate);
             }
-            appends.entry(*concurrent).or_default().push(rate);
+            appends.entry(*concurrent).or_default().push(appended.per_s);
+            cpu.entry(*concurrent).or_default().push(appended.cpu_us);
             commands.entry(*concurrent).or_default().push(whole);
         }
     }
@@ -72,21 +77,33 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
     let spread = |runs: &BTreeMap<usize, Vec<f64>>| -> BTreeMap<usize, Spread> {
         runs.iter().map(|(count, runs)| (*count, Spread::of(runs.iter().copied()))).collect()
     };
-    let runs =
-        Runs { appends: spread(&appends), commands: spread(&commands), inserts: spread(&inserts), most: spread(&most) };
+    let runs = Runs {
+        appends: spread(&appends),
+        cpu_us: cpu.iter().map(|(count, runs)| (*count, median_of_parts(runs))).collect(),
+        commands: spread(&commands),
+        inserts: spread(&inserts),
+        most: spread(&most),
+    };
     figures(&runs, folder)
+}
+
+fn median_of_parts(runs: &[BTreeMap<&'static str, f64>]) -> BTreeMap<&'static str, f64> {
+    let parts = runs.first().into_iter().flat_map(BTreeMap::keys);
+    parts.map(|part| (*part, Spread::of(runs.iter().map(|run| run[part])).median)).collect()
 }
 
 /// What each gave, by how many are under way.
 struct Runs {
     appends: BTreeMap<usize, Spread>,
+    /// CPU of each part for an append, in microseconds.
+    cpu_us: BTreeMap<usize, BTreeMap<&'static str, f64>>,
     commands: BTreeMap<usize, Spread>,
     inserts: BTreeMap<usize, Spread>,
     most: BTreeMap<usize, Spread>,
 }
 
 fn figures(runs: &Runs, folder: Option<&Path>) -> anyhow::Result<Value> {
-    let Runs { appends, commands, inserts, most } = runs;
+    let Runs { appends, cpu_us, commands, inserts, most } = runs;
     let single = inserts.get(&PGBENCH_CLIENTS).map_or(f64::NAN, |spread| spread.median);
     let many = |runs: &BTreeMap<usize, Spread>| -> BTreeMap<usize, f64> {
         let many = runs.iter().filter(|(count, _)| **count >= PGBENCH_CLIENTS);
@@ -94,9 +111,17 @@ fn figures(runs: &Runs, folder: Option<&Path>) -> anyhow::Result<Value> {
     };
     let least = |ratios: &BTreeMap<usize, f64>| ratios.values().copied().fold(f64::INFINITY, f64::min);
     let (ratios, command_ratios) = (many(appends), many(commands));
+    // Were no core ever idle, and all else free.
+    let ceiling = |(count, parts): (&usize, &BTreeMap<&str, f64>)| {
+        let whole_machine = float(cores()) * 1_000_000.0 / parts.values().sum::<f64>();
+        (*count, rounded(whole_machine / single))
+    };
+    let ceilings: BTreeMap<usize, f64> =
+        cpu_us.iter().filter(|(count, _)| **count >= PGBENCH_CLIENTS).map(ceiling).collect();
     let figures = json!({
         "bench": "journal", "machine": machine(), "ratio": least(&ratios), "ratio_by_concurrency": ratios,
-        "ratio_of_commands": least(&command_ratios), "appends_per_s": appends, "commands_per_s": commands,
+        "ratio_of_commands": least(&command_ratios), "appends_per_s": appends, "cpu_us_per_append": cpu_us,
+        "ratio_were_no_core_idle": ceilings, "commands_per_s": commands,
         "pgbench_inserts_per_s": inserts, "most_rows_per_s": most, "most_ratio_by_concurrency": many(most),
     });
     let nothing = Spread::exactly(0.0);

@@ -1,5 +1,6 @@
 //! Appends through the journal itself, and whole commands.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use adapters::event_store::{Journal, JournalContext, JournalOptions};
@@ -13,6 +14,7 @@ use services::commands::Commands;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
+use crate::cost::{Part, cpu_seconds};
 use crate::figures::float;
 use crate::units::{ACCOUNT, ORG};
 use crate::world::World;
@@ -47,8 +49,18 @@ async fn journal(world: &World) -> anyhow::Result<Journal> {
     Ok(Journal::new(pool, JournalOptions::default()))
 }
 
+/// How fast events were appended.
+pub struct Appended {
+    /// Events a second.
+    pub per_s: f64,
+    /// CPU of each part for an event, in microseconds.
+    pub cpu_us: BTreeMap<&'static str, f64>,
+}
+
 /// First events of new aggregates: only the appending is timed.
-pub async fn appends_per_s(world: &World, concurrent: usize, time: Duration) -> anyhow::Result<f64> {
+pub async fn appends(world: &World, concurrent: usize, time: Duration) -> anyhow::Result<Appended> {
+    let parts = [world.postgres_part().await?, Part { name: "journal", pid: std::process::id() }];
+    let mut cpu: BTreeMap<&'static str, f64> = BTreeMap::new();
     let journal = journal(world).await?;
     let metadata = metadata()?.to_map();
     let chunk = if concurrent == 1 { CHUNK / 32 } else { CHUNK };
@@ -59,6 +71,7 @@ pub async fn appends_per_s(world: &World, concurrent: usize, time: Duration) -> 
             .buffer_unordered(512)
             .try_collect()
             .await?;
+        let before = cpu_seconds(&parts);
         let started = Instant::now();
         let append = |context| {
             let (journal, metadata) = (journal.clone(), metadata.clone());
@@ -72,9 +85,14 @@ pub async fn appends_per_s(world: &World, concurrent: usize, time: Duration) -> 
         }
         spent += started.elapsed();
         appended += chunk;
+        for (name, after) in cpu_seconds(&parts) {
+            *cpu.entry(name).or_default() += after - before[name];
+        }
     }
     journal.pool().close().await;
-    Ok(float(appended) / spent.as_secs_f64())
+    let of_each = |seconds: f64| seconds * 1_000_000.0 / float(appended);
+    let cpu_us = cpu.into_iter().map(|(name, seconds)| (name, of_each(seconds))).collect();
+    Ok(Appended { per_s: float(appended) / spent.as_secs_f64(), cpu_us })
 }
 
 /// Commands on listings that exist: load, decide, append.
