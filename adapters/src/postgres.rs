@@ -53,6 +53,8 @@ pub fn passes(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
+        // So sqlx tells the end of a line on which nobody answered its first word, as where a proxy is up and Postgres is not.
+        sqlx::Error::Protocol(words) => words.starts_with("unexpected response from SSLRequest"),
         _ => false,
     }
 }

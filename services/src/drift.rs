@@ -82,7 +82,7 @@ pub enum NoDrift {
     #[error("{0}")]
     NotNow(String),
     /// The target could not be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Target(#[from] SyncError),
     /// The journal failed.
     #[error(transparent)]

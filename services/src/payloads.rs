@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adapters::postgres::passes;
 use adapters::units::{NotLoaded, SnapshotLoader, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload};
 use domain::hash::SnapshotHash;
@@ -35,6 +36,17 @@ pub enum PayloadError {
         /// Which field, and why.
         reason: String,
     },
+}
+
+impl PayloadError {
+    /// Whether Postgres could not do it now.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(NotLoaded::Failed(error)) => passes(error),
+            Self::Store(NotLoaded::Closed) => true,
+            Self::NotFound(_) | Self::Unreadable { .. } => false,
+        }
+    }
 }
 
 /// Maps snapshots.

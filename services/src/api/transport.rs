@@ -14,10 +14,13 @@ use crate::relay::StreamEnd;
 
 /// From one look at NATS to the next.
 const LOOK: Duration = Duration::from_secs(2);
-/// From one look at the relay to the next: as often as the metrics tell of it.
+/// From one look at the relay to the next while it keeps up: as often as the metrics tell of it.
 const LOOK_AT_RELAY: Duration = Duration::from_secs(15);
 
-const FIRST_AFTER: &str = "SELECT recorded_at FROM events WHERE position > $1 ORDER BY position LIMIT 1";
+// A moment on the way is how the relay works: what was appended while this is asked for is none of its lag.
+const FIRST_AFTER: &str = "
+SELECT recorded_at FROM (SELECT recorded_at FROM events WHERE position > $1 ORDER BY position LIMIT 1) AS first
+WHERE recorded_at < now() - interval '5 s'";
 
 /// What carries events from the journal to those who read them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub(super) async fn watch(api: &Api) {
         let now = if !api.nats_answers().await {
             relay_at = None;
             Transport { away_since: Some(before.away_since.unwrap_or(began)), unpublished_since: None }
-        } else if relay_at.is_none_or(|at| at.elapsed() >= LOOK_AT_RELAY) {
+        } else if before.unpublished_since.is_some() || relay_at.is_none_or(|at| at.elapsed() >= LOOK_AT_RELAY) {
             relay_at = Some(Instant::now());
             let seen = timeout(PATIENCE * 2, unpublished_since(api)).await.unwrap_or_else(|late| Err(late.into()));
             let unpublished_since = seen.unwrap_or_else(|error| {

@@ -16,6 +16,7 @@ use serde_json::json;
 use super::format::Format;
 use crate::commands::CommandError;
 use crate::config::InvalidAddress;
+use crate::payloads::PayloadError;
 use crate::syncing::SyncError;
 
 /// Failures that this command line finds by itself, and marks on those of others.
@@ -177,6 +178,7 @@ fn is_unreachable(cause: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(cause.downcast_ref(), Some(CommandError::<TargetError>::Unavailable(_)))
         || matches!(cause.downcast_ref(), Some(CommandError::<ListingError>::Unavailable(_)))
         || cause.downcast_ref().is_some_and(SyncError::is_outage)
+        || cause.downcast_ref().is_some_and(PayloadError::is_outage)
         || matches!(cause.downcast_ref(), Some(DeadLetterError::Nats(_)))
         || matches!(cause.downcast_ref(), Some(SecretError::Unreachable { .. }))
 }

@@ -121,10 +121,10 @@ impl<'a> Visitor<'a> {
                 return Err("whoever asked for it has left".to_owned());
             }
             if let Some(granted) = self.look(urgency).await.map_err(failed)? {
-                if granted.can_start() {
+                if granted.can_start() && !self.left.is_cancelled() {
                     return Ok(granted);
                 }
-                // Its commit took so long that the slot may be another call's by now.
+                // Nobody waits for it, or its commit took so long that the slot may be another call's by now.
                 self.told.lock().expect("nobody panics while holding this lock").unused.push(granted.hold);
             }
             if Instant::now() >= self.until {

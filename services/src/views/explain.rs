@@ -128,7 +128,7 @@ pub enum Unexplained {
     #[error(transparent)]
     History(#[from] NoHistory),
     /// Its target could not be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Target(#[from] CommandError<TargetError>),
     /// The newest state of its unit could not be read.
     #[error("{0}")]

@@ -69,7 +69,7 @@ pub struct Preview {
 #[derive(Debug, thiserror::Error)]
 pub enum NoPreview {
     /// Such a sync would be refused, or there is nothing to send.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] SyncError),
     /// The journal failed.
     #[error(transparent)]
