@@ -117,7 +117,11 @@ fn draw_unit(rng: &mut StdRng, number: usize, end_ms: u64) -> UnitPlan {
             UnitStep::Sync(place) => past[place] = false,
             UnitStep::Retry(place, _) => past[place] = true,
             // A revision may be lost, with NATS, before it is taken in.
-            UnitStep::Publish(_) | UnitStep::Link(_) | UnitStep::Unlink(_) | UnitStep::Pause(_) | UnitStep::Resume(_) => {}
+            UnitStep::Publish(_)
+            | UnitStep::Link(_)
+            | UnitStep::Unlink(_)
+            | UnitStep::Pause(_)
+            | UnitStep::Resume(_) => {}
         }
         steps.push((at_ms, step));
     }
