@@ -1,4 +1,4 @@
-//! Payloads: a unit snapshot mapped for one listing. Mapped once, shared while it is hot.
+//! Payloads: a unit snapshot mapped for one listing. Those that wait to be sent are kept, so that most are mapped once.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use domain::mapping;
 use domain::unit::UnitChanged;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use serde_json::Value;
 
-/// Bytes of payloads that are kept, about: what the intake has mapped is still there when the dispatcher comes to it, as
-/// long as some thousand listings wait at most.
+/// Bytes of payloads that are kept, about: those of some thousand listings that wait. Where more wait, it is those that waited first and
+/// those that came last; the others are read and mapped again.
 const KEPT_BYTES: u64 = 16 * 1024 * 1024;
 /// The payload of a unit without a calendar, about; one of a year's calendar takes ten times as much.
 const USUAL_BYTES: u64 = 8 * 1024;
@@ -52,7 +52,7 @@ impl PayloadError {
 /// Maps snapshots.
 pub struct Payloads {
     snapshots: SnapshotLoader,
-    mapped: Cache<Address, Mapped, ByBytes>,
+    waiting: Cache<Address, Mapped, ByBytes>,
 }
 
 /// Which snapshot, for which listing.
@@ -66,9 +66,9 @@ struct Mapped {
 }
 
 impl Mapped {
-    fn new(payload: ListingPayload) -> Self {
+    fn new(payload: Arc<ListingPayload>) -> Self {
         let bytes = 512 + payload.sections.values().map(|section| bytes_of(&section.body)).sum::<u64>();
-        Self { payload: Arc::new(payload), bytes }
+        Self { payload, bytes }
     }
 }
 
@@ -94,16 +94,22 @@ fn bytes_of(value: &Value) -> u64 {
 
 impl std::fmt::Debug for Payloads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Payloads").field("kept", &self.mapped.len()).finish_non_exhaustive()
+        f.debug_struct("Payloads").field("waiting", &self.waiting.len()).finish_non_exhaustive()
     }
 }
 
 impl Payloads {
     /// Payloads of the snapshots in `units`.
     pub fn new(units: UnitStore) -> Self {
-        let usual = usize::try_from(KEPT_BYTES / USUAL_BYTES).unwrap_or(usize::MAX);
-        let mapped = Cache::with_weighter(usual, KEPT_BYTES, ByBytes);
-        Self { snapshots: SnapshotLoader::new(units), mapped }
+        // What nobody takes, as another process has sent it, is never in the way of more than a half.
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(usize::try_from(KEPT_BYTES / USUAL_BYTES).unwrap_or(usize::MAX))
+            .weight_capacity(KEPT_BYTES)
+            .hot_allocation(0.5)
+            .build()
+            .expect("both capacities are set");
+        let waiting = Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { snapshots: SnapshotLoader::new(units), waiting }
     }
 
     /// Maps a unit that is at hand.
@@ -114,28 +120,118 @@ impl Payloads {
         hash: SnapshotHash,
         listing: ListingId,
     ) -> Arc<ListingPayload> {
-        if let Some(mapped) = self.mapped.get(&(hash, listing)) {
-            return mapped.payload;
+        match self.waiting.get(&(hash, listing)) {
+            Some(waiting) => waiting.payload,
+            None => Arc::new(mapping::map(kind, unit, &listing)),
         }
-        let mapped = Mapped::new(mapping::map(kind, unit, &listing));
-        self.mapped.insert((hash, listing), mapped.clone());
-        mapped.payload
+    }
+
+    /// Keeps a payload that waits to be sent, until it is taken.
+    pub fn keep(&self, hash: SnapshotHash, listing: ListingId, payload: Arc<ListingPayload>) {
+        self.waiting.insert((hash, listing), Mapped::new(payload));
+    }
+
+    /// The payload of a stored snapshot that is sent now, so that it waits no longer.
+    ///
+    /// # Errors
+    /// As [`Self::of_snapshot`].
+    pub async fn take(
+        &self,
+        kind: ChannelKind,
+        hash: SnapshotHash,
+        listing: ListingId,
+    ) -> Result<Arc<ListingPayload>, PayloadError> {
+        match self.waiting.remove(&(hash, listing)) {
+            Some((_, waiting)) => Ok(waiting.payload),
+            None => self.read(kind, hash, listing).await,
+        }
     }
 
     /// The payload of a stored snapshot.
+    ///
+    /// # Errors
+    /// No such snapshot, one that this build cannot read, or a store that fails.
     pub async fn of_snapshot(
         &self,
         kind: ChannelKind,
         hash: SnapshotHash,
         listing: ListingId,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
-        if let Some(mapped) = self.mapped.get(&(hash, listing)) {
-            return Ok(mapped.payload);
+        match self.waiting.get(&(hash, listing)) {
+            Some(waiting) => Ok(waiting.payload),
+            None => self.read(kind, hash, listing).await,
         }
+    }
+
+    async fn read(
+        &self,
+        kind: ChannelKind,
+        hash: SnapshotHash,
+        listing: ListingId,
+    ) -> Result<Arc<ListingPayload>, PayloadError> {
         let snapshot = self.snapshots.load(hash).await.map_err(PayloadError::Store)?;
         let snapshot = snapshot.ok_or(PayloadError::NotFound(hash))?;
         let unit = UnitChanged::from_json(snapshot.body.as_bytes())
             .map_err(|invalid| PayloadError::Unreadable { hash, reason: invalid.to_string() })?;
-        Ok(self.map(kind, &unit, hash, listing))
+        Ok(Arc::new(mapping::map(kind, &unit, &listing)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::channel::{Section, SectionPayload};
+    use sqlx::postgres::PgPoolOptions;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Nothing can be read there.
+    fn payloads() -> Payloads {
+        let nowhere = PgPoolOptions::new().connect_lazy("postgres://nobody@localhost/nothing?host=/nowhere");
+        Payloads::new(UnitStore::new(nowhere.expect("an address")))
+    }
+
+    /// How many of these are kept; they are taken.
+    async fn kept(payloads: &Payloads, waiting: &[(SnapshotHash, ListingId)]) -> usize {
+        let mut kept = 0;
+        for (hash, listing) in waiting {
+            if payloads.waiting.peek(&(*hash, *listing)).is_some() {
+                assert!(payloads.take(ChannelKind::Hostaway, *hash, *listing).await.is_ok());
+                kept += 1;
+            }
+        }
+        kept
+    }
+
+    #[tokio::test]
+    async fn of_more_than_can_be_kept_the_first_and_the_last_are_and_each_is_taken_once() {
+        let payloads = payloads();
+        let body = Value::String("a villa by the sea ".repeat(3_000));
+        let content = SectionPayload::new(body);
+        let payload = ListingPayload { sections: [(Section::Content, content)].into(), ..ListingPayload::default() };
+        let payload = Arc::new(payload);
+        let room = usize::try_from(KEPT_BYTES / Mapped::new(payload.clone()).bytes).expect("some");
+        let waiting: Vec<_> = (0..3 * room)
+            .map(|n| (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::now_v7())))
+            .collect();
+        for (hash, listing) in &waiting {
+            payloads.keep(*hash, *listing, payload.clone());
+        }
+        let (first, others) = waiting.split_at(room);
+        let (between, last) = others.split_at(room);
+        let counts = (kept(&payloads, first).await, kept(&payloads, between).await, kept(&payloads, last).await);
+        assert!(counts.0 > room / 4 && counts.2 > room / 4 && counts.1 < room / 4, "{counts:?} of {room}");
+        assert_eq!(kept(&payloads, &waiting).await, 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_makes_room() {
+        let payloads = payloads();
+        let payload = Arc::new(ListingPayload::default());
+        for n in 0..100_000_u64 {
+            let (hash, listing) = (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::nil()));
+            payloads.keep(hash, listing, payload.clone());
+            assert!(payloads.take(ChannelKind::Hostaway, hash, listing).await.is_ok(), "the {n}th");
+        }
     }
 }

@@ -131,6 +131,19 @@ fn origin(metadata: &Metadata) -> Origin {
     }
 }
 
+fn wish(payload: &ListingPayload, snapshot: Snapshot<'_>, cause: Cause, origin: Origin) -> RequestSync {
+    RequestSync {
+        cause,
+        snapshot_org: snapshot.unit.org_id.clone(),
+        snapshot_unit: snapshot.unit.unit_id.clone(),
+        snapshot: snapshot.hash,
+        revision: snapshot.unit.revision.get(),
+        sections: payload.hashes(),
+        rejected: payload.rejected.clone(),
+        origin,
+    }
+}
+
 /// Asks for syncs.
 #[derive(Debug, Clone)]
 pub struct Syncing {
@@ -183,8 +196,14 @@ impl Syncing {
         cause: Cause,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
-        let request = self.wish(listing, target, snapshot, cause, origin(metadata));
-        self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await
+        let payload = self.payloads.map(target.channel, snapshot.unit, snapshot.hash, listing);
+        let request = wish(&payload, snapshot, cause, origin(metadata));
+        let asked = self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await?;
+        let waits = |now: &ChannelListing| now.pending().is_some_and(|pending| pending.snapshot == snapshot.hash);
+        if self.commands.listing_at_hand(listing, waits) == Some(true) {
+            self.payloads.keep(snapshot.hash, listing, payload);
+        }
+        Ok(asked)
     }
 
     /// The wish that a listing be brought to a snapshot.
@@ -197,16 +216,7 @@ impl Syncing {
         origin: Origin,
     ) -> RequestSync {
         let payload = self.payloads.map(target.channel, snapshot.unit, snapshot.hash, listing);
-        RequestSync {
-            cause,
-            snapshot_org: snapshot.unit.org_id.clone(),
-            snapshot_unit: snapshot.unit.unit_id.clone(),
-            snapshot: snapshot.hash,
-            revision: snapshot.unit.revision.get(),
-            sections: payload.hashes(),
-            rejected: payload.rejected.clone(),
-            origin,
-        }
+        wish(&payload, snapshot, cause, origin)
     }
 
     /// The snapshot that is named, or else the newest of a listing's unit.

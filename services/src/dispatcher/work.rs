@@ -154,7 +154,7 @@ enum Attempt {
 
 async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
     let (kind, snapshot) = (job.target.channel, job.pending.snapshot);
-    let payload = match shared.payloads.of_snapshot(kind, snapshot, job.link.listing_id).await {
+    let payload = match shared.payloads.take(kind, snapshot, job.link.listing_id).await {
         Ok(payload) => payload,
         Err(PayloadError::Store(error)) => {
             tokio::time::sleep(HELD_FOR).await;
