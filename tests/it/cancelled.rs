@@ -92,3 +92,26 @@ async fn the_last_sync_of_a_deleted_target_is_told_without_its_row_in_the_audit_
     drop(service);
     world.close().await
 }
+
+/// The audit keeps it also of a sync that the channel took after all.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_took_a_syncs_place_is_shown_of_one_that_was_superseded_alone() -> anyhow::Result<()> {
+    let world = World::new(&[7818]).await?;
+    let target = world.target(7818, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+    let id = shown["last_sync_id"].as_str().context("a sync")?;
+    for (outcome, is_shown) in [("accepted", false), ("superseded", true)] {
+        let later = "UPDATE outbound_audit SET outcome = $1, superseded_by = listing_id";
+        sqlx::query(later).bind(outcome).execute(&world.pool).await?;
+        let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
+        assert_eq!(page.contains("Its place took"), is_shown, "{page}");
+        let (_, printed, _) = world.run(&["audit", "show", id])?;
+        let mut lines = printed.lines().filter(|line| line.starts_with("superseded by"));
+        assert_eq!(lines.any(|line| line.contains(&listing)), is_shown, "{printed}");
+    }
+    drop(service);
+    world.close().await
+}

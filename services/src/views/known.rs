@@ -52,8 +52,8 @@ impl ComparedWith {
             let RefusedSection { section, status, at, certain } = refused;
             let refusal = format!("The channel refused {section} (HTTP {status} at {})", moment(*at));
             match until {
-                _ if *status == NO_SUCH_LISTING => format!("{refusal}: it had no such listing then."),
                 _ if !certain => format!("{refusal}; nobody knows whether some of it went in."),
+                _ if *status == NO_SUCH_LISTING => format!("{refusal}: it had no such listing then."),
                 None => format!("{refusal}, so it has what it took of that before."),
                 Some(until) => format!("{refusal}, so it still had what it took of that before when {until}."),
             }
