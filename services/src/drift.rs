@@ -322,8 +322,8 @@ fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
         }
     }];
     lines.extend(drift.differences.words().into_iter().map(|line| format!("  {line}")));
-    lines.extend(drift.compared_with.refusals());
-    if !drift.compared_with.certain {
+    lines.extend(drift.compared_with.refusals(None));
+    if drift.compared_with.unknown {
         lines.push(
             "A call has ended of which nobody knows what it wrote, so the channel may have something newer.".to_owned(),
         );

@@ -9,7 +9,7 @@ use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
-use crate::why::{json_of, listed, priced};
+use crate::why::{json_of, listed, priced, published};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> anyhow::Result<()> {
@@ -63,6 +63,55 @@ async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> an
     assert!(page.contains("Why it was cancelled"), "{page}");
     let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
     assert!(page.contains("cancelled, as ops@example.org deleted its target: moved."), "{page}");
+    drop(service);
+    world.close().await
+}
+
+/// Old rows of the audit may be deleted: what the listing itself knows of its last sync is told then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_sync_of_a_deleted_target_is_told_without_its_row_in_the_audit_too() -> anyhow::Result<()> {
+    let world = World::new(&[7817]).await?;
+    let target = world.target(7817, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let refusing = json!({ "kind": "status", "code": 422, "account": 7817, "method": "PUT" });
+    world.sandbox.fault(refusing).await?;
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let last = |shown: &Value| ["last_sync_id", "last_outcome", "last_detail"].map(|field| shown[field].clone());
+    let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+    let before = last(&shown);
+    assert!(before[1] == "rejected" && before[2].is_string(), "{shown}");
+    let (code, _, said) = world.run(&["target", "delete", &target.to_string(), "--reason", "moved"])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    for rows in ["outbound_attempts", "outbound_audit"] {
+        sqlx::query(&format!("DELETE FROM {rows}")).execute(&world.pool).await?;
+    }
+    let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+    assert_eq!((&shown["state"], last(&shown)), (&json!("target_deleted"), before), "{shown}");
+    drop(service);
+    world.close().await
+}
+
+/// The audit keeps it also of a sync that the channel took after all.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_took_a_syncs_place_is_shown_of_one_that_was_superseded_alone() -> anyhow::Result<()> {
+    let world = World::new(&[7818]).await?;
+    let target = world.target(7818, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+    let id = shown["last_sync_id"].as_str().context("a sync")?;
+    for (outcome, is_shown) in [("accepted", false), ("superseded", true)] {
+        let later = "UPDATE outbound_audit SET outcome = $1, superseded_by = listing_id";
+        sqlx::query(later).bind(outcome).execute(&world.pool).await?;
+        let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
+        assert_eq!(page.contains("Its place took"), is_shown, "{page}");
+        let (_, printed, _) = world.run(&["audit", "show", id])?;
+        let mut lines = printed.lines().filter(|line| line.starts_with("superseded by"));
+        assert_eq!(lines.any(|line| line.contains(&listing)), is_shown, "{printed}");
+    }
     drop(service);
     world.close().await
 }

@@ -132,7 +132,8 @@ async fn a_state_of_the_past_is_told_section_by_section_as_a_preview_finds_it() 
     world.close().await
 }
 
-/// A refusal with an answer wrote nothing: nobody has to wonder what the channel has.
+/// A refusal with an answer wrote nothing: nobody has to wonder what the channel has. What is accepted after it is told as it stood
+/// when it was sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_of_the_past_that_was_refused_leaves_what_the_channel_took_before() -> anyhow::Result<()> {
     let world = World::new(&[7815]).await?;
@@ -159,6 +160,12 @@ async fn a_state_of_the_past_that_was_refused_leaves_what_the_channel_took_befor
         world.drained(Duration::from_secs(30)).await?;
         let (_, explained) = json_of(&world, &["explain", &listing])?;
         assert_eq!(explained["sync"]["outcome"], outcome, "{explained:#}");
+        let sync = explained["sync"]["sync_id"].as_str().context("a sync")?;
+        let page = owner.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
+        for text in [explained["words"].to_string(), page] {
+            let then = text.contains("so it still had what it took of that before when this was sent.");
+            assert!(then == (outcome == "accepted") && !text.contains("so it has what it took"), "{text}");
+        }
         let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
         assert_eq!(preview["sections"], *refused, "what was refused is sent again in any case: {preview:#}");
         let previewed = owner.get(&format!("{path}/preview")).await?.expect(200)?.json();
@@ -168,9 +175,10 @@ async fn a_state_of_the_past_that_was_refused_leaves_what_the_channel_took_befor
         let is_refused = outcome == "rejected";
         for told in [&preview, &previewed, &drift, &looked] {
             let with = &told["compared_with"];
-            let sections: Vec<&Value> =
-                with["refused"].as_array().into_iter().flatten().map(|one| &one["section"]).collect();
+            let told_of = with["refused"].as_array().context("what was refused")?;
+            let sections: Vec<&Value> = told_of.iter().map(|one| &one["section"]).collect();
             assert_eq!((&json!(sections), &with["certain"]), (refused, &json!(true)), "{told:#}");
+            assert!(told_of.iter().all(|one| one["certain"] == true), "one object or one interval each: {told:#}");
             let words = told["words"].to_string();
             let says = words.contains("The channel refused content (HTTP 422 at ")
                 && words.contains("so it has what it took of that before.");

@@ -122,6 +122,7 @@ impl<'a> Fold<'a> {
         self.jobs.put(request.sync_id.0, job);
     }
 
+    /// A job that had come through keeps its end: it was asked for again under its id, and it is that wish whose place is taken.
     fn superseded(&mut self, event: &Recorded, old: SyncId, by: SyncId) {
         if let Some(job) = self.pending(old) {
             job.end(SyncOutcome::Superseded, event.recorded_at);
@@ -129,6 +130,11 @@ impl<'a> Fold<'a> {
             job.updated_position = event.position.0;
             let since = job.waits_since();
             self.activity.ended(event, SyncOutcome::Superseded, since, event.recorded_at);
+        } else if self.jobs.get(old.0).is_some_and(|job| job.now.has_come_through())
+            && let Some(Job { now: job, .. }) = self.jobs.change(old.0)
+        {
+            job.superseded_by = Some(by.0);
+            job.updated_position = event.position.0;
         }
     }
 

@@ -87,6 +87,12 @@ impl Standing {
         self.outcome == SyncOutcome::Cancelled.as_str()
     }
 
+    /// The channel has it.
+    pub(super) fn has_come_through(&self) -> bool {
+        let through = [SyncOutcome::Accepted, SyncOutcome::AcceptedWithRejections, SyncOutcome::SkippedUnchanged];
+        through.iter().any(|outcome| outcome.as_str() == self.outcome)
+    }
+
     /// Since when the channel had been behind.
     pub(super) fn waits_since(&self) -> DateTime<Utc> {
         self.behind_since.unwrap_or(self.requested_at)

@@ -154,6 +154,45 @@ async fn the_queue_and_the_audit_tell_one_clock_whatever_is_asked_for_during_an_
     .await;
 }
 
+/// The audit has one row of both wishes, which the first attempt ends.
+#[tokio::test]
+async fn a_wish_that_is_made_again_while_it_is_under_way_passes_its_place_on() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        photos_wanted(&mut scene);
+        let (target, unit) = (target(1), unit(1));
+        scene.story.end(target, &unit, Some(OutcomeClass::Accepted));
+        let wish = |scene: &mut Scene| {
+            let cause = Cause::Manual { reason: "looks odd".to_owned(), request_id: Uuid::from_u128(9) };
+            scene.story.request_sections(target, &unit, cause, 1, sections(&[Section::Images], 1));
+            scene.story.pending(target, &unit).unwrap()
+        };
+        // Recorded at seconds 4, 5 and 7: the wish, the same again, and a change during an attempt at the second one.
+        let first = wish(&mut scene);
+        let second = wish(&mut scene);
+        assert_eq!(first.0, second.0);
+        scene.play().await;
+        let came_through = |scene: &mut Scene, under_way| {
+            let report = scene.story.report(under_way, Some(OutcomeClass::Accepted), 1);
+            scene.story.command_listing(target, &unit, ListingCommand::RecordOutcome(report));
+        };
+        came_through(&mut scene, first.clone());
+        scene.play().await;
+        assert_eq!(told(&scene).await, (None, None), "since the second wish");
+        scene.story.request_sections(target, &unit, Cause::UnitChanged, 2, sections(&[Section::Images], 2));
+        scene.play().await;
+        assert_eq!(told(&scene).await, both("1800000005"));
+        let (last, ..) = scene.story.pending(target, &unit).unwrap();
+        let standing = ["outcome", "superseded_by"];
+        let row = scene.fields("outbound_audit", "sync_id", first.0, &standing).await;
+        assert_eq!(row, format!("accepted {last}"), "it was accepted, and what was wished again waits no more");
+        came_through(&mut scene, second);
+        scene.play().await;
+        assert_eq!(told(&scene).await, (None, None), "since its own request");
+    })
+    .await;
+}
+
 /// The channel is behind with nothing while what it took last is asked for once more.
 #[tokio::test]
 async fn a_change_back_to_what_the_channel_has_takes_over_no_clock_and_passes_none_on() {

@@ -12,11 +12,11 @@ use crate::views::preview::Preview;
 
 const UNCERTAIN: &str = "A call before it ended in a way that tells nobody what it wrote.";
 
-/// What is to be known of what a comparison is made with.
-fn doubts(with: &ComparedWith) -> Markup {
+/// What is to be known of what a comparison is made with: what was refused of it, and whether more is not known.
+fn doubts(refusals: &[String], with: &ComparedWith) -> Markup {
     html! {
-        @for line in with.refusals() { p.quiet { (told(&line)) } }
-        @if !with.certain { p.quiet { (UNCERTAIN) } }
+        @for line in refusals { p.quiet { (told(line)) } }
+        @if with.unknown { p.quiet { (UNCERTAIN) } }
     }
 }
 
@@ -28,7 +28,7 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
             (None, Some(reason)) => (empty("The differences cannot be told", reason)),
             (None, None) => {}
         }
-        @if let Some(with) = &sync.compared_with { (doubts(with)) }
+        @if let Some(with) = &sync.compared_with { (doubts(&sync.refusals(), with)) }
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
 pub(super) fn of_preview(preview: &Preview) -> Markup {
     html! {
         ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told_alone(line)) } } }
-        (doubts(&preview.compared_with))
+        (doubts(&preview.compared_with.refusals(None), &preview.compared_with))
         @if !preview.differences.is_empty() { (table(&preview.differences, "that would change", None)) }
         @if !preview.left_out.is_empty() {
             h3 { "Left out" }

@@ -42,6 +42,7 @@ pub struct Sync {
     #[schema(value_type = Vec<Object>)]
     pub rejected: Value,
     pub detail: Option<String>,
+    /// The one that took its place; also of one that the channel took after all, or before the same request came again.
     pub superseded_by: Option<Uuid>,
     pub created_by: String,
     /// The kind of credential.
@@ -60,6 +61,11 @@ pub struct Sync {
 }
 
 impl Sync {
+    /// The sync that was sent in its place.
+    pub fn gave_way_to(&self) -> Option<Uuid> {
+        self.superseded_by.filter(|_| self.outcome == SyncOutcome::Superseded.as_str())
+    }
+
     /// It is tried again when the target has other credentials, is resumed, or a check succeeds; at no time that is known.
     pub fn waits_for_credentials(&self) -> bool {
         self.finished_at.is_none() && self.class.as_deref() == Some("unauthorised")

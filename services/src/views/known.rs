@@ -11,7 +11,7 @@ use domain::ids::ListingId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::explain::doubt::{Doubt, Refusal};
+use super::explain::doubt::{Doubt, NO_SUCH_LISTING, Refusal};
 use super::explain::history::{Known, KnownSections};
 use super::moment::moment;
 use crate::payloads::{PayloadError, Payloads};
@@ -23,8 +23,11 @@ pub struct ComparedWith {
     pub snapshots: Vec<String>,
     /// `false` where a call has ended since of which nobody knows what it wrote.
     pub certain: bool,
-    /// Sections that it refused since, so that it has of them what it took before.
+    /// Sections that it refused since. Of those that are certain it has what it took before.
     pub refused: Vec<RefusedSection>,
+    /// One of those calls is none that `refused` tells of.
+    #[serde(skip)]
+    pub unknown: bool,
     /// `false` where this build makes something else of the snapshots than the one that sent them.
     pub exact: bool,
 }
@@ -38,26 +41,26 @@ pub struct RefusedSection {
     pub status: u16,
     /// When the call was made.
     pub at: DateTime<Utc>,
+    /// Nothing of it went in. `false` after a call of several intervals: nobody knows whether the channel writes those that are good.
+    pub certain: bool,
 }
 
 impl ComparedWith {
-    /// What was refused, each in a sentence.
-    pub fn refusals(&self) -> Vec<String> {
+    /// What was refused, each in a sentence. `until` is the end of what is compared, as in `this was sent`; without one that is now.
+    pub fn refusals(&self, until: Option<&str>) -> Vec<String> {
         let words = |refused: &RefusedSection| {
-            let RefusedSection { section, status, at } = refused;
-            let at = moment(*at);
-            if *status == NO_SUCH_LISTING {
-                format!("The channel refused {section} (HTTP {status} at {at}): it had no such listing then.")
-            } else {
-                format!("The channel refused {section} (HTTP {status} at {at}), so it has what it took of that before.")
+            let RefusedSection { section, status, at, certain } = refused;
+            let refusal = format!("The channel refused {section} (HTTP {status} at {})", moment(*at));
+            match until {
+                _ if !certain => format!("{refusal}; nobody knows whether some of it went in."),
+                _ if *status == NO_SUCH_LISTING => format!("{refusal}: it had no such listing then."),
+                None => format!("{refusal}, so it has what it took of that before."),
+                Some(until) => format!("{refusal}, so it still had what it took of that before when {until}."),
             }
         };
         self.refused.iter().map(words).collect()
     }
 }
-
-/// The HTTP status of what is not there.
-const NO_SUCH_LISTING: u16 = 404;
 
 /// The sections that a channel is known to have.
 #[derive(Debug, Default)]
@@ -97,10 +100,13 @@ impl KnownPayload {
             let payload = self.payloads.get(&known.snapshot).and_then(|payload| payload.sections.get(section));
             payload.is_some_and(|payload| payload.hash == known.hash)
         });
+        let refused: Vec<RefusedSection> = self.sections.iter().filter_map(refused).collect();
+        let unknown = self.sections.values().any(|known| known.doubt == Some(Doubt::Unknown));
         ComparedWith {
             snapshots: self.payloads.keys().map(ToString::to_string).collect(),
-            certain: self.sections.values().all(|known| known.doubt != Some(Doubt::Unknown)),
-            refused: self.sections.iter().filter_map(refused).collect(),
+            certain: !unknown && refused.iter().all(|refused| refused.certain),
+            refused,
+            unknown,
             exact,
         }
     }
@@ -108,7 +114,33 @@ impl KnownPayload {
 
 fn refused((section, known): (&Section, &Known)) -> Option<RefusedSection> {
     match known.doubt? {
-        Doubt::Refused(Refusal { status, at }) => Some(RefusedSection { section: section.as_str(), status, at }),
+        Doubt::Refused(Refusal { status, at, certain }) => {
+            Some(RefusedSection { section: section.as_str(), status, at, certain })
+        }
         Doubt::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_as_it_stood_then_and_without_what_nobody_knows() {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let says = |status: u16, certain: bool, until: Option<&str>| {
+            let refused = vec![RefusedSection { section: "rates", status, at, certain }];
+            let with = ComparedWith { snapshots: Vec::new(), certain, refused, unknown: false, exact: true };
+            let told = with.refusals(until).concat();
+            let begins = format!("The channel refused rates (HTTP {status} at {})", moment(at));
+            told.strip_prefix(&begins).unwrap_or(&told).to_owned()
+        };
+        assert_eq!(says(422, true, None), ", so it has what it took of that before.");
+        let sent = Some("this was sent");
+        assert_eq!(says(422, true, sent), ", so it still had what it took of that before when this was sent.");
+        for until in [None, sent] {
+            assert_eq!(says(422, false, until), "; nobody knows whether some of it went in.");
+            assert_eq!(says(404, true, until), ": it had no such listing then.");
+        }
     }
 }

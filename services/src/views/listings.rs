@@ -61,7 +61,7 @@ pub fn last_outcomes() -> Vec<&'static str> {
 }
 
 /// Every listing, as a [`Listing`]. What waited ended with its target, which is no event of the listing's: how its last sync stands
-/// then is told as the audit has it.
+/// then is told as the audit has it, or, where the row is gone from there, as the listing does.
 pub const LISTINGS: &str = "
 SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS target_name,
     CASE WHEN l.state <> 'unlinked' AND t.lifecycle = 'deleted' THEN 'target_deleted' ELSE l.state END AS state,
@@ -70,8 +70,9 @@ SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS t
     CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.pending_sync_id END AS pending_sync_id,
     CASE WHEN t.lifecycle = 'deleted' THEN COALESCE(l.pending_sync_id, l.last_sync_id) ELSE l.last_sync_id END AS last_sync_id,
     CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.last_outcome WHEN l.pending_sync_id IS NOT NULL THEN 'cancelled'
-        ELSE (SELECT outcome FROM outbound_audit WHERE sync_id = l.last_sync_id) END AS last_outcome,
+        ELSE COALESCE((SELECT outcome FROM outbound_audit WHERE sync_id = l.last_sync_id), l.last_outcome) END AS last_outcome,
     CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.last_detail
+        WHEN l.pending_sync_id IS NULL AND NOT EXISTS (SELECT 1 FROM outbound_audit WHERE sync_id = l.last_sync_id) THEN l.last_detail
         ELSE (SELECT detail FROM outbound_audit WHERE sync_id = COALESCE(l.pending_sync_id, l.last_sync_id)) END AS last_detail,
     l.rejected, l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at, l.version
 FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id";

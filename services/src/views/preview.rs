@@ -188,8 +188,8 @@ fn words(preview: &Preview) -> Vec<String> {
         }
         count => format!("Fields that differ from what the channel took last: {count}."),
     });
-    lines.extend(with.refusals().into_iter().map(|line| format!("  {line}")));
-    if !with.certain {
+    lines.extend(with.refusals(None).into_iter().map(|line| format!("  {line}")));
+    if with.unknown {
         lines.push("  a call has ended of which nobody knows what it wrote".to_owned());
     }
     lines.extend(preview.differences.words().into_iter().map(|line| format!("  {line}")));

@@ -58,7 +58,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("needs", sync.needs.join(", ")),
         ("outcome", format!("{}{class}", sync.outcome)),
         ("detail", sync.detail.clone().unwrap_or_default()),
-        ("superseded by", sync.superseded_by.map(|id| id.to_string()).unwrap_or_default()),
+        ("superseded by", sync.gave_way_to().map(|id| id.to_string()).unwrap_or_default()),
         ("burned attempts", sync.attempts.to_string()),
         ("requested", moment(sync.requested_at)),
         ("first attempt", optional_moment(sync.first_attempt_at)),

@@ -1,11 +1,17 @@
 //! Why it is not certain that the channel has of a section what it took last. The aggregate sends such a section again in any case;
 //! this tells people more, as far as it is recorded: a refusal with an answer wrote nothing, so what was there before is there still.
+//! Of a call of several intervals nobody knows that: Hostaway does not say whether it writes those that are good.
 
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::channel::Section;
 use domain::listing::SyncAttempt;
 use domain::outcome::OutcomeClass;
+
+/// The HTTP status of what is not there.
+pub const NO_SUCH_LISTING: u16 = 404;
+/// The part that a section is named by which was refused as a whole.
+const ALL_OF_IT: &str = "listing";
 
 /// A definite refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +20,8 @@ pub struct Refusal {
     pub status: u16,
     /// When the call was made, UTC.
     pub at: DateTime<Utc>,
+    /// Nothing went in, of this call and of those of the section that were refused before it.
+    pub certain: bool,
 }
 
 /// Why it is not certain that the channel has of a section what it took last.
@@ -26,16 +34,43 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// After an attempt that left the section in doubt, whatever it was before. What is unknown stays so.
-    pub(super) fn after(before: Option<Self>, attempt: &SyncAttempt, section: Section) -> Self {
-        match before {
-            Some(Self::Unknown) => Self::Unknown,
-            // The one before it, of which nobody told, may have written anything.
-            _ if attempt.takes_over => Self::Unknown,
-            Some(refused) if !attempt.calls.iter().any(|call| may_have_written(call, section)) => refused,
-            _ => refusal(attempt, section).map_or(Self::Unknown, Self::Refused),
+    /// After an attempt that left the section in doubt, whatever it was before: the same where no call carried the section. What is
+    /// unknown stays so. `sent` are the sections that the attempt may have sent.
+    pub(super) fn after(
+        before: Option<Self>,
+        attempt: &SyncAttempt,
+        sent: &[Section],
+        section: Section,
+    ) -> Option<Self> {
+        // The one before it, of which nobody told, may have written anything.
+        if attempt.takes_over {
+            return Some(Self::Unknown);
         }
+        let carriers = carriers(attempt, sent, section).into_iter();
+        carriers.fold(before, |before, (call, is_sure)| Self::after_call(before, call, is_sure))
     }
+
+    /// After a call that carried the section, or may have.
+    fn after_call(before: Option<Self>, call: &CallRecord, is_sure: bool) -> Option<Self> {
+        let (OutcomeClass::Rejected, Some(status @ 400..=499)) = (call.class, call.status) else {
+            return Some(Self::Unknown);
+        };
+        let was_certain = match before {
+            Some(Self::Unknown) => return before,
+            Some(Self::Refused(refusal)) => refusal.certain,
+            None => true,
+        };
+        if is_sure {
+            let certain = was_certain && nothing_went_in(call);
+            return Some(Self::Refused(Refusal { status, at: call.started_at, certain }));
+        }
+        if nothing_went_in(call) { before } else { Some(Self::Unknown) }
+    }
+}
+
+/// Of a call that was refused: it was about one object, or about one that is not there.
+fn nothing_went_in(call: &CallRecord) -> bool {
+    call.status == Some(NO_SUCH_LISTING) || call.path.rsplit('/').next() != Some("calendarIntervals")
 }
 
 /// A rate limit and refused credentials are no answer to what a call carries.
@@ -44,25 +79,43 @@ fn may_have_written(call: &CallRecord, section: Section) -> bool {
     let_through && call.purpose.writes().contains(&section)
 }
 
-/// The last refusal of a section, where the channel refused every call that carried it.
+/// The channel refused what was in the call, and the push went on with other parts.
+fn refuses_part(call: &CallRecord) -> bool {
+    call.class == OutcomeClass::Rejected && !matches!(call.status, Some(301 | 308 | NO_SUCH_LISTING))
+}
+
+/// The calls that carried a section, in order; `false` with those of which that is not certain.
 ///
-/// A call that was taken may have carried the other section of its kind alone, or a part of this one. A call of both that is refused
-/// is made again as one call of each: there are more refusals than sections that were not taken then, and this section was in none
-/// that was taken.
-fn refusal(attempt: &SyncAttempt, section: Section) -> Option<Refusal> {
-    let took = |section: Section| attempt.progress.sections.contains_key(&section);
-    let (mut taken, mut refused, mut last) = (0, 0, None);
-    for call in attempt.calls.iter().filter(|call| may_have_written(call, section)) {
-        match (call.class, call.status) {
-            (class, _) if class.succeeded() => taken += 1,
-            (OutcomeClass::Rejected, Some(status @ 400..=499)) => {
-                refused += 1;
-                let not_taken = call.purpose.writes().iter().filter(|one| !took(**one)).count();
-                last = Some((Refusal { status, at: call.started_at }, not_taken));
-            }
-            _ => return None,
-        }
+/// What a call carried is not recorded, but follows: a call of both sections of its kind that is refused is made again as one call of
+/// each, and a section whose own call is refused is named as refused, and no longer sent. So there is one refusal more than sections
+/// that are named where both went in one call; where each had its own from the beginning, there are as many.
+fn carriers<'a>(attempt: &'a SyncAttempt, sent: &[Section], section: Section) -> Vec<(&'a CallRecord, bool)> {
+    let calls: Vec<&CallRecord> = attempt.calls.iter().filter(|call| may_have_written(call, section)).collect();
+    let Some(kind) = calls.first().map(|call| call.purpose.writes()) else { return Vec::new() };
+    let is_named = |one: &Section| attempt.rejected.iter().any(|part| part.section == *one && part.part == ALL_OF_IT);
+    let named: Vec<Section> = kind.iter().copied().filter(is_named).collect();
+    let sent: Vec<Section> = kind.iter().copied().filter(|one| sent.contains(one) || named.contains(one)).collect();
+    // Where none was to be sent, and there are calls, the build that made them saw other differences than are told.
+    let sent = if sent.is_empty() { kind.to_vec() } else { sent };
+    if !sent.contains(&section) {
+        return Vec::new();
     }
-    let (refusal, not_taken) = last.filter(|_| !took(section))?;
-    (taken == 0 || refused > not_taken).then_some(refusal)
+    let places = calls.iter().enumerate();
+    let refused: Vec<usize> = places.filter(|(_, call)| refuses_part(call)).map(|(place, _)| place).collect();
+    let is_first = kind.first() == Some(&section);
+    let took = attempt.progress.sections.contains_key(&section);
+    let carried = |place: usize| match (refused.len().checked_sub(named.len()), &sent[..], &named[..]) {
+        // A call carries something.
+        (_, [_], _) => Some(true),
+        // Both sections went in the first call, and each in one of its own after that.
+        (Some(1), ..) => (place == 0 || (place == 1) == is_first).then_some(true),
+        // The first section was sent until a call of it was refused, and then the second one;
+        (Some(0), _, [one, ..]) if kind.first() == Some(one) => ((place <= refused[0]) == is_first).then_some(true),
+        // or a call of the second was.
+        (Some(0), _, [_]) if place == refused[0] => (!is_first).then_some(true),
+        // Whether the second section was in the first call, nobody knows. The first one was, unless it was there already.
+        (Some(0), _, []) if place == 0 && is_first && !took => Some(true),
+        _ => Some(false),
+    };
+    calls.into_iter().enumerate().filter_map(|(place, call)| Some((call, carried(place)?))).collect()
 }

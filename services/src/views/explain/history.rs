@@ -144,6 +144,8 @@ pub struct History {
     pub syncs: VecDeque<SyncStory>,
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
     wanted: Option<SyncId>,
+    /// When the youngest of the attempts had begun.
+    youngest_attempt_at: Option<DateTime<Utc>>,
 }
 
 impl History {
@@ -179,7 +181,12 @@ impl History {
         let ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) = &deletion.event else { return };
         let at = deletion.position.0;
         let stands = |end: &End| end.position < at || succeeded(end.outcome.as_str());
+        let mut alone = Vec::new();
         for story in self.syncs.iter_mut().filter(|story| !story.end.as_ref().is_some_and(stands)) {
+            if story.end.as_ref().is_some_and(|end| end.outcome == SyncOutcome::Superseded) {
+                // Nothing took its place: it had ended by then.
+                alone.extend(story.superseded_by.take());
+            }
             let mut end = End::cancelled(CancelledBecause::TargetDeleted, deletion, reason);
             if story.position > at {
                 // It was asked for in the moment of the deletion.
@@ -188,11 +195,15 @@ impl History {
             }
             story.end = Some(end);
         }
+        for story in self.syncs.iter_mut().filter(|story| alone.contains(&story.request.sync_id)) {
+            story.supersedes = None;
+        }
     }
 
     fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Listing(event) = &recorded.event else { return };
         self.tell(event, recorded);
+        let told = attempt_of(event).map(|attempt| (attempt, self.may_have_sent(attempt)));
         let before = self.listing.external_id().cloned();
         self.listing.evolve((**event).clone());
         // Of one that is linked again the channel has what it had, though nobody knows what became of it meanwhile.
@@ -202,11 +213,11 @@ impl History {
         }
         let accepted = &self.listing.accepted().sections;
         for (section, known) in &mut self.known {
-            known.doubt = Some(match (attempt_of(event), known.doubt) {
-                _ if relinked || accepted.contains_key(section) => Doubt::Unknown,
-                (Some(attempt), before) => Doubt::after(before, attempt, *section),
-                (None, before) => before.unwrap_or(Doubt::Unknown),
-            });
+            known.doubt = match (&told, known.doubt) {
+                _ if relinked || accepted.contains_key(section) => Some(Doubt::Unknown),
+                (Some((attempt, sent)), before) => Doubt::after(before, attempt, sent, *section),
+                (None, before) => before,
+            };
         }
         // What it took last it has, where the snapshot is known by now.
         for (section, hash) in accepted {
@@ -216,6 +227,16 @@ impl History {
                 self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None });
             }
         }
+    }
+
+    /// The sections that an attempt which was told just now may have sent: those that it had to. What is known when it is told late is
+    /// not what was known when it began.
+    fn may_have_sent(&mut self, attempt: &SyncAttempt) -> Vec<Section> {
+        let overtaken = self.youngest_attempt_at.is_some_and(|youngest| attempt.started_at < youngest);
+        self.youngest_attempt_at = self.youngest_attempt_at.max(Some(attempt.started_at));
+        let told = self.story(attempt.sync_id).and_then(|story| story.attempts.last());
+        let told = told.filter(|told| !told.late && !overtaken);
+        told.map_or_else(|| Section::ALL.to_vec(), |told| told.needs.clone())
     }
 
     fn tell(&mut self, event: &ListingEvent, recorded: &Recorded) {

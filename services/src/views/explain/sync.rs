@@ -165,6 +165,18 @@ pub struct ExplainedSync {
     pub refused: Vec<RejectedPart>,
 }
 
+impl ExplainedSync {
+    /// What the channel had refused of what this is compared with, each in a sentence: until it was sent or ended, or until now.
+    pub fn refusals(&self) -> Vec<String> {
+        let until = match self.ended_at {
+            _ if !self.attempts.is_empty() => Some("this was sent"),
+            Some(_) => Some("this ended"),
+            None => None,
+        };
+        self.compared_with.iter().flat_map(|with| with.refusals(until)).collect()
+    }
+}
+
 /// How a sync stands.
 pub(super) fn outcome(story: &SyncStory) -> SyncOutcome {
     story.end.as_ref().map_or(SyncOutcome::Pending, |end| end.outcome)

@@ -110,8 +110,8 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
             with.snapshots.join(", ")
         )
     }];
-    lines.extend(with.refusals().into_iter().map(|line| format!("  {line}")));
-    if !with.certain {
+    lines.extend(sync.refusals().into_iter().map(|line| format!("  {line}")));
+    if with.unknown {
         lines.push("  a call has ended since of which nobody knows what it wrote".to_owned());
     }
     if !with.exact {

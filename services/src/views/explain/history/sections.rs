@@ -1,20 +1,21 @@
 //! An attempt is told with the sections that the dispatcher had to send: all of them where somebody had asked for it, also
-//! after another sync took that place, and where an attempt before it had ended without a word. Of a section that was refused it is
-//! told what the channel has, where that is certain; and a sync ends with its target.
+//! after another sync took that place, and where an attempt before it had ended without a word. And a sync ends with its target.
+
+mod doubts;
 
 use chrono::{DateTime, Utc};
 use domain::call::{CallPurpose, CallRecord};
-use domain::channel::{Section, SectionHashes};
+use domain::channel::{RejectedPart, Section, SectionHashes};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ExternalId, ListingId, OrgId, TargetId, UnitId};
-use domain::listing::{Cause, LinkListing, ListingCommand, Origin, Progress, RequestSync, SyncReport};
+use domain::listing::{Cause, LinkListing, ListingCommand, Origin, Pending, Progress, RequestSync, SyncReport};
 use domain::metadata::{Actor, Metadata};
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Position, Recorded};
 use domain::target::TargetEvent;
 use uuid::Uuid;
 
-use super::{CancelledBecause, Doubt, End, History, SyncStory};
+use super::{CancelledBecause, End, History, SyncStory};
 
 const TARGET: TargetId = TargetId(Uuid::from_u128(7));
 
@@ -67,47 +68,85 @@ fn recorded(position: i64, event: ChannelEvent) -> Recorded {
 
 /// Runs a command of the aggregate, and folds what it gives: at position 1 of the journal.
 fn run(history: &mut History, command: ListingCommand) {
+    run_at(history, 1, command);
+}
+
+fn run_at(history: &mut History, position: i64, command: ListingCommand) {
     for event in history.listing.decide(command).expect("nothing is refused") {
-        history.take(&recorded(1, ChannelEvent::Listing(Box::new(event))));
+        history.take(&recorded(position, ChannelEvent::Listing(Box::new(event))));
     }
 }
 
-fn ask(history: &mut History, cause: Cause, revision: u64, rates: &str) {
-    run(
-        history,
-        ListingCommand::RequestSync(RequestSync {
-            cause,
-            snapshot_org: org(),
-            snapshot_unit: unit(),
-            snapshot: SnapshotHash::of_bytes(rates.as_bytes()),
-            revision,
-            sections: sections(rates),
-            rejected: Vec::new(),
-            origin: Origin { correlation_id: Uuid::from_u128(9), requested_by: "ops".to_owned(), traceparent: None },
-        }),
-    );
+fn request(cause: Cause, revision: u64, rates: &str) -> ListingCommand {
+    ListingCommand::RequestSync(RequestSync {
+        cause,
+        snapshot_org: org(),
+        snapshot_unit: unit(),
+        snapshot: SnapshotHash::of_bytes(rates.as_bytes()),
+        revision,
+        sections: sections(rates),
+        rejected: Vec::new(),
+        origin: Origin { correlation_id: Uuid::from_u128(9), requested_by: "ops".to_owned(), traceparent: None },
+    })
 }
 
-/// A call: what it was for, how it ended, and its status.
-type Call = (CallPurpose, OutcomeClass, Option<u16>);
+fn ask(history: &mut History, cause: Cause, revision: u64, rates: &str) {
+    run(history, request(cause, revision, rates));
+}
 
-const REFUSED: Call = (CallPurpose::Calendar, OutcomeClass::Rejected, Some(422));
-const TAKEN: Call = (CallPurpose::Calendar, OutcomeClass::Accepted, Some(200));
-const FAILED: Call = (CallPurpose::Calendar, OutcomeClass::Transient, Some(503));
-const LOST: Call = (CallPurpose::Calendar, OutcomeClass::Unknown, None);
-const THROTTLED: Call = (CallPurpose::Calendar, OutcomeClass::Throttled, Some(429));
+/// Somebody asks, so that every section is sent.
+fn wish() -> Cause {
+    Cause::Manual { reason: "edited by hand".to_owned(), request_id: Uuid::from_u128(1) }
+}
 
-/// An attempt at the sync that waits ends so, after these calls, of which the channel took these sections.
-fn attempt(history: &mut History, class: OutcomeClass, takes_over: bool, took: &[Section], calls: &[Call]) {
+/// A call: what it was for, the end of its path, how it ended, and its status.
+type Call = (CallPurpose, &'static str, OutcomeClass, Option<u16>);
+
+const REFUSED: Call = refused("calendar", 422);
+const TAKEN: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Accepted, Some(200));
+const FAILED: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Transient, Some(503));
+const LOST: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Unknown, None);
+const THROTTLED: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Throttled, Some(429));
+/// A call of several intervals that was refused.
+const MANY_REFUSED: Call = refused("calendarIntervals", 422);
+
+const fn refused(route: &'static str, status: u16) -> Call {
+    (CallPurpose::Calendar, route, OutcomeClass::Rejected, Some(status))
+}
+
+/// How an attempt ended.
+struct Ending<'a> {
+    class: OutcomeClass,
+    takes_over: bool,
+    /// The sections that the channel took.
+    took: &'a [Section],
+    /// The sections that are named as refused.
+    named: &'a [Section],
+    calls: &'a [Call],
+}
+
+impl<'a> Ending<'a> {
+    /// Of one whose sections the channel did not take.
+    fn of(class: OutcomeClass, named: &'a [Section], calls: &'a [Call]) -> Self {
+        Self { class, takes_over: false, took: &[], named, calls }
+    }
+}
+
+/// An attempt at the sync that waits ends so.
+fn attempt(history: &mut History, ending: &Ending<'_>) {
     let pending = history.listing.pending().expect("a sync that waits").clone();
     // No two attempts begin at once.
     let told: usize = history.syncs.iter().map(|story| story.attempts.len()).sum();
-    let started_at = at(i64::try_from(told).expect("a number"));
-    let call = |(purpose, class, status): &Call| CallRecord {
+    attempt_at(history, pending, at(i64::try_from(told).expect("a number")), ending);
+}
+
+fn attempt_at(history: &mut History, pending: Pending, started_at: DateTime<Utc>, ending: &Ending<'_>) {
+    let Ending { class, takes_over, took, named, calls } = *ending;
+    let call = |(purpose, route, class, status): &Call| CallRecord {
         request_id: Uuid::nil(),
         purpose: *purpose,
         method: "PUT".to_owned(),
-        path: "/v1/listings/40001/calendarIntervals".to_owned(),
+        path: format!("/v1/listings/40001/{route}"),
         started_at,
         duration_ms: 1,
         status: *status,
@@ -116,6 +155,12 @@ fn attempt(history: &mut History, class: OutcomeClass, takes_over: bool, took: &
         answer: None,
     };
     let sections = pending.sections.into_iter().filter(|(section, _)| took.contains(section)).collect();
+    let refused = |section: &Section| RejectedPart {
+        section: *section,
+        part: "listing".to_owned(),
+        value: String::new(),
+        reason: "in words".to_owned(),
+    };
     run(
         history,
         ListingCommand::RecordOutcome(SyncReport {
@@ -127,7 +172,7 @@ fn attempt(history: &mut History, class: OutcomeClass, takes_over: bool, took: &
             class: Some(class),
             detail: None,
             progress: Progress { external_id: None, sections },
-            rejected: Vec::new(),
+            rejected: named.iter().map(refused).collect(),
             calls: calls.iter().map(call).collect(),
             hopeless: false,
             retry_at: started_at,
@@ -138,7 +183,8 @@ fn attempt(history: &mut History, class: OutcomeClass, takes_over: bool, took: &
 
 /// The sync that waits is sent and taken.
 fn send(history: &mut History, takes_over: bool) {
-    attempt(history, OutcomeClass::Accepted, takes_over, &Section::ALL, &[]);
+    let ending = Ending { takes_over, took: &Section::ALL, ..Ending::of(OutcomeClass::Accepted, &[], &[]) };
+    attempt(history, &ending);
 }
 
 /// A listing that the channel has as it is at revision 1.
@@ -165,8 +211,7 @@ fn newest(history: &History) -> &SyncStory {
 #[test]
 fn a_change_that_takes_the_place_of_a_forced_sync_is_told_with_all_that_it_sent() {
     let mut history = synced();
-    let wish = Cause::Manual { reason: "edited by hand".to_owned(), request_id: Uuid::from_u128(1) };
-    ask(&mut history, wish, 1, "first");
+    ask(&mut history, wish(), 1, "first");
     for (revision, rates) in [(2, "second"), (3, "third")] {
         ask(&mut history, Cause::UnitChanged, revision, rates);
     }
@@ -193,70 +238,8 @@ fn an_attempt_after_one_without_a_word_is_told_with_all_that_it_sent_and_as_read
     }
 }
 
-/// Why it is not certain that the channel has the rates that it took last: the status of a refusal, or 0 where nobody knows.
-fn doubt(history: &History) -> Option<u16> {
-    let known = history.known[&Section::Rates];
-    known.doubt.map(|doubt| match doubt {
-        Doubt::Refused(refusal) => refusal.status,
-        Doubt::Unknown => 0,
-    })
-}
-
-#[test]
-fn what_was_refused_as_a_whole_leaves_what_was_there_and_what_may_have_gone_in_does_not() {
-    use OutcomeClass::{AcceptedWithRejections, Rejected, Transient};
-    let (nothing, nights): (&[Section], &[Section]) = (&[], &[Section::Availability]);
-    for (class, took, calls, told) in [
-        (Rejected, nothing, vec![REFUSED], 422),
-        // Of both sections at first, and then apart.
-        (Rejected, nothing, vec![REFUSED, REFUSED, REFUSED], 422),
-        (AcceptedWithRejections, nights, vec![REFUSED, TAKEN, REFUSED], 422),
-        // One that was throttled carried nothing in.
-        (Rejected, nothing, vec![THROTTLED, REFUSED], 422),
-        // The first of two calls may have carried a part of them.
-        (Rejected, nothing, vec![TAKEN, REFUSED], 0),
-        (AcceptedWithRejections, nights, vec![TAKEN, REFUSED], 0),
-        (Rejected, nothing, vec![REFUSED, TAKEN, REFUSED], 0),
-        (Transient, nothing, vec![REFUSED, FAILED], 0),
-    ] {
-        let mut history = synced();
-        ask(&mut history, Cause::UnitChanged, 2, "second");
-        attempt(&mut history, class, false, took, &calls);
-        assert_eq!(doubt(&history), Some(told), "{class} {took:?} {calls:?}");
-        assert!(!history.listing.accepted().sections.contains_key(&Section::Rates), "it is sent again in any case");
-        let has = history.known[&Section::Rates].snapshot;
-        assert_eq!(has, SnapshotHash::of_bytes(b"first"), "{class} {took:?} {calls:?}");
-        ask(&mut history, Cause::UnitChanged, 3, "third");
-        assert_eq!(doubt(&history), Some(told), "to ask for more tells nothing");
-        if class != Transient {
-            send(&mut history, false);
-            assert_eq!(doubt(&history), None, "what is taken is certain");
-        }
-    }
-}
-
-#[test]
-fn a_refusal_makes_nothing_certain_that_was_unknown() {
-    let refuse = |history: &mut History| attempt(history, OutcomeClass::Rejected, false, &[], &[REFUSED]);
-    let lose = |history: &mut History| attempt(history, OutcomeClass::Unknown, false, &[], &[LOST]);
-    let mut history = synced();
-    ask(&mut history, Cause::UnitChanged, 2, "second");
-    lose(&mut history);
-    refuse(&mut history);
-    assert_eq!(doubt(&history), Some(0), "what was lost before may have gone in");
-
-    let mut history = synced();
-    ask(&mut history, Cause::UnitChanged, 2, "second");
-    refuse(&mut history);
-    assert_eq!(doubt(&history), Some(422));
-    ask(&mut history, Cause::UnitChanged, 3, "third");
-    attempt(&mut history, OutcomeClass::Throttled, false, &[], &[THROTTLED]);
-    assert_eq!(doubt(&history), Some(422), "nothing was sent");
-    let mut other = history.clone();
-    lose(&mut history);
-    assert_eq!(doubt(&history), Some(0), "what was lost since may have gone in");
-    attempt(&mut other, OutcomeClass::Rejected, true, &[], &[REFUSED]);
-    assert_eq!(doubt(&other), Some(0), "and so may what nobody told of");
+fn deletion(position: i64) -> Recorded {
+    recorded(position, ChannelEvent::Target(TargetEvent::TargetDeleted { reason: "moved".to_owned() }))
 }
 
 #[test]
@@ -269,9 +252,8 @@ fn what_the_channel_had_not_taken_ended_with_its_target() {
     ] {
         let mut history = synced();
         ask(&mut history, Cause::UnitChanged, 2, "second");
-        attempt(&mut history, OutcomeClass::Rejected, false, &[], &[REFUSED]);
-        let deletion = TargetEvent::TargetDeleted { reason: "moved".to_owned() };
-        history.end_with_target(&recorded(deleted_at, ChannelEvent::Target(deletion)));
+        attempt(&mut history, &Ending::of(OutcomeClass::Rejected, &[Section::Rates], &[REFUSED]));
+        history.end_with_target(&deletion(deleted_at));
         let ends: Vec<&End> = history.syncs.iter().filter_map(|story| story.end.as_ref()).collect();
         assert_eq!(ends[0].outcome, SyncOutcome::Accepted, "deleted at {deleted_at}");
         assert_eq!((ends[1].outcome, ends[1].reason.as_deref()), (outcome, reason), "deleted at {deleted_at}");
@@ -280,4 +262,30 @@ fn what_the_channel_had_not_taken_ended_with_its_target() {
         assert_eq!(because, wanted, "deleted at {deleted_at}");
         assert_eq!(ends[1].at, at(1), "deleted at {deleted_at}");
     }
+}
+
+/// Who had seen the target before it was deleted may ask for a sync after that.
+#[test]
+fn what_ended_with_its_target_had_its_place_taken_by_nothing_after_that() {
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    run_at(&mut history, 3, request(Cause::UnitChanged, 3, "third"));
+    let told = |history: &History| -> Vec<(Option<SyncOutcome>, bool, bool)> {
+        let story = |story: &SyncStory| {
+            let outcome = story.end.as_ref().map(|end| end.outcome);
+            (outcome, story.superseded_by.is_some(), story.supersedes.is_some())
+        };
+        history.syncs.iter().skip(1).map(story).collect()
+    };
+    assert_eq!(told(&history), [(Some(SyncOutcome::Superseded), true, false), (None, false, true)]);
+    history.end_with_target(&deletion(2));
+    assert_eq!(told(&history), [(Some(SyncOutcome::Cancelled), false, false); 2]);
+
+    // Of those that had ended before, it did.
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    ask(&mut history, Cause::UnitChanged, 3, "third");
+    history.end_with_target(&deletion(2));
+    let superseded = (Some(SyncOutcome::Superseded), true, false);
+    assert_eq!(told(&history), [superseded, (Some(SyncOutcome::Cancelled), false, true)]);
 }

@@ -1,0 +1,144 @@
+//! Of a section that was refused it is told what the channel has, where that is certain.
+
+use domain::call::CallPurpose;
+use domain::channel::Section;
+use domain::hash::SnapshotHash;
+use domain::listing::Cause;
+use domain::outcome::OutcomeClass;
+
+use super::super::{Doubt, History};
+use super::{
+    Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, ask, at, attempt, attempt_at, refused, send,
+    synced, wish,
+};
+
+/// Why it is not certain that the channel has of a section what it took last: the status of a refusal, with a question mark where
+/// some of it may have gone in, or that nobody knows.
+fn doubt(history: &History, section: Section) -> String {
+    match history.known[&section].doubt {
+        None => "none".to_owned(),
+        Some(Doubt::Unknown) => "unknown".to_owned(),
+        Some(Doubt::Refused(refusal)) => format!("{}{}", refusal.status, if refusal.certain { "" } else { "?" }),
+    }
+}
+
+#[test]
+fn what_was_refused_as_a_whole_leaves_what_was_there_and_what_may_have_gone_in_does_not() {
+    use OutcomeClass::{AcceptedWithRejections, Rejected, Throttled, Transient};
+    use Section::{Availability, Rates};
+    let (nothing, nights, rates, both): (&[Section], &[Section], &[Section], &[Section]) =
+        (&[], &[Availability], &[Rates], &[Availability, Rates]);
+    for (class, took, named, calls, told) in [
+        // A call of both sections, and then one of each.
+        (Rejected, nothing, both, vec![REFUSED, REFUSED, REFUSED], "422"),
+        (AcceptedWithRejections, nights, rates, vec![REFUSED, TAKEN, REFUSED], "422"),
+        // The push ended before the rates had a call of their own: they were in the first one.
+        (Throttled, nothing, nothing, vec![REFUSED], "422"),
+        (Transient, nothing, nothing, vec![REFUSED, FAILED], "422"),
+        // Each in its own call; one that was throttled carried nothing in.
+        (Rejected, nothing, both, vec![THROTTLED, REFUSED, REFUSED], "422"),
+        // The push ended before there was a call of the rates.
+        (Throttled, nothing, nights, vec![REFUSED], "none"),
+        (Throttled, nothing, nights, vec![MANY_REFUSED], "none"),
+        // The first of two calls may have carried a part of them.
+        (AcceptedWithRejections, nights, rates, vec![TAKEN, REFUSED], "unknown"),
+        (Throttled, nothing, nights, vec![REFUSED, TAKEN], "unknown"),
+        (Transient, nothing, nights, vec![REFUSED, FAILED], "unknown"),
+        // Nobody knows whether the good ones of several intervals are written.
+        (Throttled, nothing, nothing, vec![MANY_REFUSED], "422?"),
+        (Rejected, nothing, both, vec![MANY_REFUSED, REFUSED, REFUSED], "422?"),
+        (AcceptedWithRejections, nights, rates, vec![REFUSED, TAKEN, MANY_REFUSED], "422?"),
+        // There was no listing of which any could have been written, and who knows whether the rates were in that call.
+        (Rejected, nothing, nothing, vec![refused("calendarIntervals", 404)], "none"),
+    ] {
+        let case = format!("{class} {took:?} {named:?} {calls:?}");
+        let mut history = synced();
+        ask(&mut history, wish(), 2, "second");
+        attempt(&mut history, &Ending { took, ..Ending::of(class, named, &calls) });
+        assert_eq!(doubt(&history, Rates), told, "{case}");
+        assert!(!history.listing.accepted().sections.contains_key(&Rates), "it is sent again in any case");
+        assert_eq!(history.known[&Rates].snapshot, SnapshotHash::of_bytes(b"first"), "{case}");
+        ask(&mut history, Cause::UnitChanged, 3, "third");
+        assert_eq!(doubt(&history, Rates), told, "to ask for more tells nothing");
+        send(&mut history, false);
+        assert_eq!(doubt(&history, Rates), "none", "what is taken is certain");
+    }
+}
+
+/// The aggregate doubts whatever a call of that kind may write; people are told of the sections that were in it.
+#[test]
+fn a_section_is_told_as_refused_where_it_was_in_a_call_and_by_the_answer_to_its_own() {
+    use CallPurpose::{Content, Images};
+    use OutcomeClass::Rejected;
+    let of_listing = |purpose: CallPurpose, status: u16| (purpose, "40001?includeResources=1", Rejected, Some(status));
+    let all = [
+        REFUSED,
+        refused("calendar", 400),
+        refused("calendar", 409),
+        of_listing(Content, 422),
+        of_listing(Content, 400),
+        of_listing(Images, 409),
+    ];
+    for (cause, named, calls, told) in [
+        // Only the rates differ.
+        (Cause::UnitChanged, &[Section::Rates][..], &all[..1], ["none", "422", "none", "none"]),
+        (wish(), &Section::ALL[..], &all[..], ["400", "409", "400", "409"]),
+    ] {
+        let mut history = synced();
+        ask(&mut history, cause, 2, "second");
+        let sent = history.listing.pending().expect("a sync that waits").clone();
+        // It is superseded while it is under way, so that no section is what was wanted last.
+        ask(&mut history, Cause::UnitChanged, 3, "third");
+        attempt_at(&mut history, sent, at(1), &Ending::of(Rejected, named, calls));
+        assert_eq!(Section::ALL.map(|section| doubt(&history, section)), told);
+        let doubted = |section: &&Section| !history.listing.accepted().sections.contains_key(*section);
+        assert_eq!(Section::ALL.iter().filter(doubted).count(), if calls.len() == 1 { 2 } else { 4 });
+    }
+}
+
+/// What an attempt had to send is worked out from what is known when it is told.
+#[test]
+fn an_attempt_that_is_told_late_may_have_sent_anything() {
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    let sent = history.listing.pending().expect("a sync that waits").clone();
+    send(&mut history, true);
+    attempt_at(&mut history, sent, at(0), &Ending::of(OutcomeClass::Unknown, &[], &[LOST]));
+    assert_eq!(doubt(&history, Section::Rates), "unknown", "it may have been written after what was taken");
+}
+
+#[test]
+fn a_refusal_makes_nothing_certain_that_was_unknown() {
+    let told = |history: &History| doubt(history, Section::Rates);
+    let rates = &[Section::Rates];
+    let refuse = |history: &mut History, call: Call| {
+        attempt(history, &Ending::of(OutcomeClass::Rejected, rates, &[call]));
+    };
+    let lose = |history: &mut History| attempt(history, &Ending::of(OutcomeClass::Unknown, &[], &[LOST]));
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    lose(&mut history);
+    refuse(&mut history, REFUSED);
+    assert_eq!(told(&history), "unknown", "what was lost before may have gone in");
+
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    refuse(&mut history, MANY_REFUSED);
+    ask(&mut history, Cause::UnitChanged, 3, "third");
+    refuse(&mut history, REFUSED);
+    assert_eq!(told(&history), "422?", "some of what was refused before may have gone in");
+
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    refuse(&mut history, REFUSED);
+    assert_eq!(told(&history), "422");
+    ask(&mut history, Cause::UnitChanged, 3, "third");
+    attempt(&mut history, &Ending::of(OutcomeClass::Throttled, &[], &[THROTTLED]));
+    assert_eq!(told(&history), "422", "nothing was sent");
+    let mut other = history.clone();
+    lose(&mut history);
+    assert_eq!(told(&history), "unknown", "what was lost since may have gone in");
+    let taking_over = Ending { takes_over: true, ..Ending::of(OutcomeClass::Rejected, rates, &[REFUSED]) };
+    attempt(&mut other, &taking_over);
+    assert_eq!(told(&other), "unknown", "and so may what nobody told of");
+}
