@@ -211,9 +211,8 @@ mod tests {
         let payload = ListingPayload { sections: [(Section::Content, content)].into(), ..ListingPayload::default() };
         let payload = Arc::new(payload);
         let room = usize::try_from(KEPT_BYTES / Mapped::new(payload.clone()).bytes).expect("some");
-        let waiting: Vec<_> = (0..3 * room)
-            .map(|n| (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::now_v7())))
-            .collect();
+        let waiting: Vec<_> =
+            (0..3 * room).map(|n| (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::now_v7()))).collect();
         for (hash, listing) in &waiting {
             payloads.keep(*hash, *listing, payload.clone());
         }
