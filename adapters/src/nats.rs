@@ -72,8 +72,11 @@ impl Nats {
         connected && matches!(tokio::time::timeout(within, self.jetstream.query_account()).await, Ok(Ok(_)))
     }
 
-    /// Wakes whoever waits on a subject. A hint: lost when nobody listens.
+    /// Wakes whoever waits on a subject. A hint: lost when nobody listens, and not kept for a server that is away.
     pub async fn nudge(&self, subject: String) {
+        if self.client.connection_state() != async_nats::connection::State::Connected {
+            return;
+        }
         if let Err(error) = self.client.publish(subject, bytes::Bytes::new()).await {
             tracing::debug!(error = %error, "failed to nudge");
         }

@@ -158,6 +158,11 @@ impl Api {
         self.inner.stop.is_cancelled()
     }
 
+    /// Returns when it is to.
+    pub(super) async fn stopping(&self) {
+        self.inner.stop.cancelled().await;
+    }
+
     /// Whether NATS answers, as somebody has heard within the last second.
     async fn nats_answers(&self) -> bool {
         self.inner.last_look_at_nats.or(self.inner.nats.answers(PATIENCE)).await

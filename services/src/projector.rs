@@ -1,7 +1,7 @@
 //! The projector: journal events from NATS become the read models, the sync queue among them.
 //!
 //! NATS wakes it and carries the events; the checkpoints in Postgres say what is done. A hole is filled from the
-//! journal, by the same code that catches up.
+//! journal, by the same code that catches up, and so is everything while NATS is away.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,12 +12,15 @@ use adapters::nats::Nats;
 use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
 use adapters::telemetry::{Happened, Kind, happened, is_traced, sync_done};
+use anyhow::Context as _;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_trait::async_trait;
 use domain::listing::ListingEvent;
 use domain::outcome::SyncOutcome;
 use domain::recorded::{ChannelEvent, Position, Recorded};
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::ReadyChunks;
+use futures::{FutureExt as _, StreamExt as _};
 use projections::Runner;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,8 @@ use crate::relay::{POSITION, PREVIOUS_POSITION, position_header};
 const BATCH: usize = 500;
 /// The longest silence of the stream before the journal is asked whether there is more.
 const SILENCE: Duration = Duration::from_secs(1);
+/// From one try to get a subscription to the next.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The projector role.
 pub struct Projector {
@@ -68,6 +73,35 @@ impl Projector {
         let pool = self.pool.clone();
         lead_in_turn(self, &pool, "projector", &stop).await;
     }
+
+    /// Applies what the journal has and the read models have not.
+    async fn follow(&self) -> anyhow::Result<Position> {
+        let reached = self.runner.catch_up().await?;
+        self.nats.nudge(self.nats.prefix.nudge_queue()).await;
+        Ok(reached)
+    }
+
+    /// Applies messages that have arrived, or the journal where they have a hole. Gives the position that is reached.
+    async fn apply(&self, batch: Vec<async_nats::jetstream::Message>) -> anyhow::Result<Position> {
+        let arrived = read(batch)?;
+        let Some((first, last)) = arrived.first().zip(arrived.last()) else { return Ok(Position::default()) };
+        let (previous, last) = (first.previous, last.position);
+        let follows = arrived.windows(2).all(|pair| pair[1].previous == pair[0].position);
+        let count = arrived.len();
+        let began = SystemTime::now();
+        let traces: Vec<String> = arrived.iter().filter_map(|one| one.traceparent.clone()).collect();
+        let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
+        let reached = if follows && events.len() == count {
+            self.runner.apply_batch(&events, previous).await?;
+            self.nats.nudge(self.nats.prefix.nudge_queue()).await;
+            last
+        } else {
+            tracing::warn!("the stream has a hole; the journal fills it");
+            self.follow().await?
+        };
+        traces.iter().for_each(|trace| tell(trace, began));
+        Ok(reached)
+    }
 }
 
 #[async_trait]
@@ -75,61 +109,29 @@ impl LeadingRole for Projector {
     const NAME: &'static str = "projector";
 
     async fn lead(&mut self, leadership: &mut Leadership, stop: &CancellationToken) -> anyhow::Result<()> {
-        // The subscription first, the journal second: what is published in between comes by both ways.
-        let stream = self.nats.ensure_stream(StreamKind::Channels).await?;
-        let consumer = stream
-            .create_consumer(pull::Config {
-                description: Some("projector".to_owned()),
-                deliver_policy: DeliverPolicy::New,
-                ack_policy: AckPolicy::None,
-                inactive_threshold: Duration::from_secs(60),
-                memory_storage: true,
-                ..Default::default()
-            })
-            .await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(4 * BATCH)
-            .expires(Duration::from_secs(10))
-            .heartbeat(Duration::from_secs(3))
-            .messages()
-            .await?;
-        let mut position = self.runner.catch_up().await?;
-        self.nats.nudge(self.nats.prefix.nudge_queue()).await;
-        let mut batches = messages.ready_chunks(BATCH);
+        let mut position = self.follow().await?;
+        let mut subscribing = subscribed(self.nats.clone());
+        let mut messages: Option<Messages> = None;
         let mut checked_at = tokio::time::Instant::now();
         loop {
-            let batch = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                batch = tokio::time::timeout(SILENCE, batches.next()) => batch,
-            };
-            match batch {
-                Ok(Some(batch)) => {
-                    let arrived = read(batch)?;
-                    if let Some((first, last)) = arrived.first().zip(arrived.last()) {
-                        let (previous, last) = (first.previous, last.position);
-                        let follows = arrived.windows(2).all(|pair| pair[1].previous == pair[0].position);
-                        let count = arrived.len();
-                        let began = SystemTime::now();
-                        let traces: Vec<String> = arrived.iter().filter_map(|one| one.traceparent.clone()).collect();
-                        let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
-                        let reached = if follows && events.len() == count {
-                            self.runner.apply_batch(&events, previous).await?;
-                            last
-                        } else {
-                            tracing::warn!("the stream has a hole; the journal fills it");
-                            self.runner.catch_up().await?
-                        };
-                        traces.iter().for_each(|trace| tell(trace, began));
-                        position = position.max(reached);
-                        self.nats.nudge(self.nats.prefix.nudge_queue()).await;
-                    }
+                subscription = &mut subscribing, if messages.is_none() => {
+                    messages = Some(subscription);
+                    // What was published before it comes by no other way.
+                    position = self.follow().await?;
                 }
-                Ok(None) => anyhow::bail!("the stream of events ended"),
-                Err(_silence) => {
+                batch = next(&mut messages) => match batch {
+                    Ok(batch) => position = position.max(self.apply(batch).await?),
+                    Err(error) => {
+                        tracing::warn!(error = format!("{error:#}"), "NATS gives no events; they are read from the journal");
+                        messages = None;
+                        subscribing = subscribed(self.nats.clone());
+                    }
+                },
+                () = tokio::time::sleep(SILENCE) => {
                     if self.log.head().await? > position {
-                        position = self.runner.catch_up().await?;
-                        self.nats.nudge(self.nats.prefix.nudge_queue()).await;
+                        position = self.follow().await?;
                     }
                 }
             }
@@ -139,6 +141,54 @@ impl LeadingRole for Projector {
             }
         }
     }
+}
+
+type Messages = ReadyChunks<pull::Stream>;
+
+/// A subscription to what is published from now on, as soon as NATS gives one.
+fn subscribed(nats: Nats) -> BoxFuture<'static, Messages> {
+    let subscribed = async move {
+        loop {
+            match subscribe(&nats).await {
+                Ok(messages) => return messages.ready_chunks(BATCH),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "the projector gets no events from NATS; they are read from the journal");
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    subscribed.boxed()
+}
+
+async fn subscribe(nats: &Nats) -> anyhow::Result<pull::Stream> {
+    let stream = nats.ensure_stream(StreamKind::Channels).await?;
+    let consumer = stream
+        .create_consumer(pull::Config {
+            description: Some("projector".to_owned()),
+            deliver_policy: DeliverPolicy::New,
+            ack_policy: AckPolicy::None,
+            inactive_threshold: Duration::from_secs(60),
+            memory_storage: true,
+            ..Default::default()
+        })
+        .await?;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(4 * BATCH)
+        .expires(Duration::from_secs(10))
+        .heartbeat(Duration::from_secs(3))
+        .messages()
+        .await?;
+    Ok(messages)
+}
+
+/// The next messages that are there; never, without a subscription.
+async fn next(messages: &mut Option<Messages>) -> anyhow::Result<Vec<async_nats::jetstream::Message>> {
+    let Some(messages) = messages else { return std::future::pending().await };
+    let batch = messages.next().await.context("the stream of events ended")?;
+    Ok(batch.into_iter().collect::<Result<_, _>>()?)
 }
 
 /// The read models show an event of this trace.
@@ -169,13 +219,10 @@ fn count_ended(event: &Recorded) {
     sync_done(outcome.as_str());
 }
 
-type Message = Result<async_nats::jetstream::Message, async_nats::error::Error<pull::MessagesErrorKind>>;
-
-fn read(batch: Vec<Message>) -> anyhow::Result<Vec<Arrived>> {
+fn read(batch: Vec<async_nats::jetstream::Message>) -> anyhow::Result<Vec<Arrived>> {
     batch
         .into_iter()
         .map(|message| {
-            let message = message?;
             let headers = message.headers.as_ref();
             let previous = position_header(headers, PREVIOUS_POSITION).unwrap_or_default();
             let position = position_header(headers, POSITION);

@@ -13,6 +13,7 @@ mod levels;
 mod looks;
 mod main_job;
 mod metrics;
+mod nats_away;
 mod nats_cluster;
 mod older_states;
 mod postgres_standby;

@@ -13,6 +13,7 @@ use end_to_end::server_tools::Tools;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Every call that the channel saw stands in the audit, and every call there was seen.
@@ -111,6 +112,27 @@ async fn a_stop_without_postgres_ends_soon_and_the_next_process_goes_on() -> any
     assert_eq!(world.sandbox.listings(8320).await?.len(), 20, "no listing twice, none missing");
     assert_eq!(world.sandbox.account(8320).await?["duplicate_references"], 0);
     world.audit_is_whole().await?;
+    world.close().await
+}
+
+/// Nobody has a connection when the stop comes, and whoever routes requests does not know of it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_while_the_api_drains_is_served_and_readiness_says_no() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let mut service = world.serve_with("api", &["--drain-s", "3"])?;
+    let base = Api::of(&service).await?.base().to_owned();
+    // A connection of its own for each.
+    let fresh = || Api::at(base.clone(), Duration::from_secs(5));
+    fresh()?.get("/health/ready").await?.expect(200)?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let asked = Instant::now();
+    service.signal(Signal::TERM)?;
+    while asked.elapsed() < Duration::from_millis(2_500) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fresh()?.get("/health/live").await?.expect(204)?;
+        fresh()?.get("/health/ready").await?.expect(503)?;
+    }
+    assert!(service.stopped().await?, "it ended well: {}", service.printed());
     world.close().await
 }
 

@@ -227,7 +227,8 @@ impl IntoResponse for Problem {
 impl From<&sqlx::Error> for Problem {
     fn from(error: &sqlx::Error) -> Self {
         if passes(error) {
-            tracing::error!(%error, "a request failed at the database");
+            // One of many like it, as all requests fail meanwhile.
+            tracing::warn!(%error, "a request failed at the database");
             return Self::no_database();
         }
         tracing::error!(%error, "a request asked something of the database that it does not take: a bug");

@@ -16,7 +16,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -33,17 +32,18 @@ const CONNECTIONS: usize = 20_000;
 const QUEUE: usize = 1024;
 /// The longest that requests under way may take after the stop.
 const ENDING: Duration = Duration::from_secs(30);
-/// How often it is looked whether a connection is left.
-const LOOK: Duration = Duration::from_millis(25);
 
-/// Serves until `stop`, and for at most `drain` after it to whoever still comes.
+/// Serves until `stop`, and for `drain` after it whoever still comes: others may not know of the stop before.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain: Duration) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("the API listens at http://{address}; /api/docs describes it");
     }
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let server = Server::of(router);
-    let drained = drained(stop, connections.clone(), drain);
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
     tokio::pin!(drained);
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { break };
@@ -126,16 +126,6 @@ impl Server {
 fn ended(connection: hyper::Result<()>) {
     if let Err(error) = connection {
         tracing::debug!(error = %error, "a connection ended early");
-    }
-}
-
-/// After the stop, when no connection is left, or `drain` is over.
-async fn drained(stop: CancellationToken, connections: Arc<Semaphore>, drain: Duration) {
-    stop.cancelled().await;
-    let until = Instant::now() + drain;
-    // The one that is waited for is taken already.
-    while Instant::now() < until && connections.available_permits() + 1 < CONNECTIONS {
-        tokio::time::sleep(LOOK).await;
     }
 }
 

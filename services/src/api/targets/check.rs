@@ -1,5 +1,7 @@
 //! The health check of a target, now.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use domain::ids::TargetId;
@@ -15,6 +17,9 @@ use crate::api::input::Id;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::views::health::{HealthCheck, check_now};
 
+/// In a process that stops, for the dispatcher of another one: the usual window, after which a slot is free.
+const OTHERS: Duration = Duration::from_secs(10);
+
 /// A check, and how the target stands after it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "health": "healthy", "check": { "check_id": "9a3f4b0e-6a4e-4a8e-9a53-3f3a0d9c2f11",
@@ -25,6 +30,12 @@ pub(crate) struct Checked {
     health: String,
     /// The check.
     check: HealthCheck,
+}
+
+/// The process is to stop, and no dispatcher of another one has told the end of a check since.
+async fn stopped(api: &Api) {
+    api.stopping().await;
+    tokio::time::sleep(OTHERS).await;
 }
 
 /// Check a target now: one call to the channel, inside the target's window, for whose slot it waits up to 15 s. A check
@@ -39,7 +50,14 @@ pub(crate) async fn check(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> R
         return Err(TargetError::Deleted.into());
     }
     let asked_by = by.caller.subject.clone();
-    let Some(check) = check_now(&api.inner.pool, id, &asked_by).await? else {
+    let made = tokio::select! {
+        made = check_now(&api.inner.pool, id, &asked_by) => made?,
+        () = stopped(&api) => {
+            let stopping = "this process stops; the check is still wanted, see the target's health";
+            return Err(ProblemKind::Unavailable.because(stopping).retry_after(5));
+        }
+    };
+    let Some(check) = made else {
         let late = "no dispatcher has told the end of the check in time; it is still wanted, see the target's health";
         return Err(ProblemKind::TimedOut.because(late).retry_after(5));
     };
