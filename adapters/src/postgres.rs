@@ -79,11 +79,11 @@ pub fn passes(error: &sqlx::Error) -> bool {
 }
 
 /// By SQLSTATE. Whole classes: connections, logins, the database's name, rollbacks (deadlocks among them), resources, interventions of
-/// operators (time-outs too), trouble of the system. Single ones: a server that only reads, as a standby does, two more time-outs, and
-/// locks.
+/// operators (time-outs too), trouble of the system. Single ones: a server that only reads, as a standby does, two more time-outs, a
+/// database that takes no connections, and locks.
 fn code_passes(code: &str) -> bool {
     ["08", "28", "3D", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || ["25006", "25P03", "25P04", "55006", "55P03"].contains(&code)
+        || ["25006", "25P03", "25P04", "55000", "55006", "55P03"].contains(&code)
 }
 
 /// Why Postgres cannot be asked.
