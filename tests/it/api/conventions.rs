@@ -256,6 +256,37 @@ async fn what_the_caller_has_already_is_not_sent_again() -> anyhow::Result<()> {
     world.close().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_coding_of_ours_is_answered_without_one() -> anyhow::Result<()> {
+    let world = World::new(&[8179]).await?;
+    let target = world.target(8179, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let of_target = format!("/api/channels/targets/{target}");
+    let (pause, resume) = (format!("{of_target}/pause"), format!("{of_target}/resume"));
+    let reason = json!({ "reason": "x" });
+    for (accepted, coding) in [
+        ("identity;q=0", ""),
+        ("*;q=0", ""),
+        ("br, identity;q=0", ""),
+        ("br;q=1, *;q=0", ""),
+        ("gzip;q=0, Identity ; Q=0.000", ""),
+        ("identity;q=0.1, *;q=0", ""),
+        ("gzip, *;q=0", "gzip"),
+        ("gzip;q=0.5, identity;q=0", "gzip"),
+    ] {
+        let accept = [("accept-encoding", accepted)];
+        let me = api.send(Method::GET, "/api/channels/me", &accept, None).await?.expect(200)?;
+        assert_eq!(me.header("content-encoding"), coding, "{accepted}");
+        assert!(!coding.is_empty() || me.json()["org_id"] == json!(ORG), "{accepted}: {}", me.text);
+        let paused = api.send(Method::POST, &pause, &accept, Some(&reason)).await?.expect(200)?;
+        assert_eq!(paused.json()["target_id"], json!(target.to_string()), "{accepted}: {}", paused.text);
+        api.send(Method::POST, &resume, &accept, None).await?.expect(200)?;
+    }
+    drop(service);
+    world.close().await
+}
+
 /// And they are kept without the blanks around them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_sees_in_peoples_words_is_refused_by_its_code() -> anyhow::Result<()> {
