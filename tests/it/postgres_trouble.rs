@@ -247,6 +247,32 @@ async fn reads_of_a_postgres_that_hangs_are_answered_within_seconds() -> anyhow:
     world.close().await
 }
 
+/// It may still be made, and here it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_takes_too_long_is_told_as_one_whose_end_is_unknown() -> anyhow::Result<()> {
+    let world = World::new(&[8790]).await?;
+    let target = world.target(8790, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let mut holder = session(&world).await?;
+    let mut lock = holder.begin().await?;
+    // Who reads goes on, and has a time-out of its own.
+    sqlx::query("LOCK TABLE events IN SHARE MODE").execute(&mut *lock).await?;
+    let pause = format!("/api/channels/targets/{target}/pause");
+    let late = owner.post(&pause, &json!({ "reason": "it waits" })).await?.expect(504)?;
+    let words = "whether the change took effect is unknown: read before you try again";
+    assert!(late.text.contains("/problems/timed-out") && late.text.contains(words), "{}", late.text);
+    assert_eq!(late.header("retry-after"), "1");
+    lock.rollback().await?;
+    wait_until("the change is made", Duration::from_secs(10), || async {
+        let made = world.count("SELECT count(*) FROM events WHERE event_type = 'TargetPaused'").await?;
+        Ok(if made == 1 { Ok(()) } else { Err(format!("{made} were")) })
+    })
+    .await?;
+    drop(service);
+    world.close().await
+}
+
 /// A role or database with time-outs, and somebody who holds a lock for longer.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_that_time_out_behind_a_lock_lose_nothing() -> anyhow::Result<()> {
