@@ -195,8 +195,10 @@ async fn a_body_that_its_route_does_not_take_is_refused_unless_it_says_nothing()
         let answer = api.send_text(Method::POST, &resume, &[keyed], body.to_owned()).await?.expect(200)?;
         assert_eq!(answer.header("idempotency-replayed"), replayed, "{body:?}");
     }
-    // Nobody reads what comes with a read.
+    // Nobody reads what comes with a read; its coding and its length are looked at. The last one closes its connection.
     api.send_text(Method::GET, &of_target, &[json], "{".to_owned()).await?.expect(200)?;
+    api.send_text(Method::GET, &of_target, &[json, ("content-encoding", "gzip")], "{".to_owned()).await?.expect(415)?;
+    api.send_text(Method::GET, &of_target, &[json], "x".repeat(300_000)).await?.expect(413)?;
     drop(service);
     world.close().await
 }
