@@ -128,9 +128,13 @@ impl Destinations {
     }
 }
 
-/// Names that are set apart for oneself or one's own network (RFC 6761, 6762, 8375; and `internal`).
+/// Names that are set apart for oneself or one's own network (RFC 6761, 6762, 8375; and `internal`), and those without a dot, which only
+/// one's own network knows or completes.
 fn is_of_ones_own_network(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
+    if !host.contains('.') {
+        return true;
+    }
     let reserved = ["localhost", "local", "internal", "home.arpa"];
     reserved.iter().any(|name| host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }

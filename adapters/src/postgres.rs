@@ -29,18 +29,37 @@ const SESSION: [(&str, &str); 6] = [
     ("tcp_user_timeout", "30s"),
 ];
 
+/// A connection that was used within this time is not pinged.
+const RESTED: Duration = Duration::from_secs(1);
+
 /// Opens a pool of at most `connections`; `application` names it in `pg_stat_activity`.
 pub async fn connect(url: &str, connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name(application).options(SESSION);
-    // A pool would go on trying for its whole time-out before it says that nobody is there.
-    options.connect().await?.close().await?;
+    open(pool_of(connections), url, application).await
+}
+
+/// The same for those who do not try again: a connection that has rested is pinged before its use, and another made where it has ended.
+pub async fn connect_pinging(url: &str, connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
+    // After Postgres was away each connection of before would cost a caller of the API a refusal. Under load none has rested, and nothing
+    // is paid. Of an error sqlx would warn each time.
+    let pinging = pool_of(connections).before_acquire(|connection, meta| {
+        Box::pin(async move { Ok(meta.idle_for < RESTED || connection.ping().await.is_ok()) })
+    });
+    open(pinging, url, application).await
+}
+
+fn pool_of(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(15))
         // A ping before each use costs a round trip; whoever meets a connection that ended tries again anyway.
         .test_before_acquire(false)
-        .connect_with(options)
-        .await
+}
+
+async fn open(pool: PgPoolOptions, url: &str, application: &str) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name(application).options(SESSION);
+    // A pool would go on trying for its whole time-out before it says that nobody is there.
+    options.connect().await?.close().await?;
+    pool.connect_with(options).await
 }
 
 /// Whether what Postgres did not do may be done a moment later: it is away, or has no place, room, time or lock for us now, or somebody
@@ -60,11 +79,11 @@ pub fn passes(error: &sqlx::Error) -> bool {
 }
 
 /// By SQLSTATE. Whole classes: connections, logins, the database's name, rollbacks (deadlocks among them), resources, interventions of
-/// operators (time-outs too), trouble of the system. Single ones: a server that only reads, as a standby does, two more time-outs, and
-/// locks.
+/// operators (time-outs too), trouble of the system. Single ones: a server that only reads, as a standby does, two more time-outs, a
+/// database that takes no connections, and locks.
 fn code_passes(code: &str) -> bool {
     ["08", "28", "3D", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || ["25006", "25P03", "25P04", "55006", "55P03"].contains(&code)
+        || ["25006", "25P03", "25P04", "55000", "55006", "55P03"].contains(&code)
 }
 
 /// Why Postgres cannot be asked.

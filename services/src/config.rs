@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use adapters::destinations::Destinations;
 use adapters::nats::{Nats, Prefix};
+use adapters::postgres;
 use adapters::secrets::Secrets;
 use anyhow::Context;
 use async_nats::ServerAddr;
@@ -26,6 +27,10 @@ use crate::dispatcher::visitor::Egress;
 pub use identity::{IdentityOptions, ProviderOptions};
 pub use telemetry::TelemetrySettings;
 pub use trace_url::TraceUrl;
+
+/// What connections name themselves.
+const APPLICATION: &str = "distribution";
+const NO_POSTGRES: &str = "cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`";
 
 /// Where Postgres and NATS are.
 #[derive(Debug, Clone, Args)]
@@ -110,15 +115,19 @@ impl Connections {
     /// A pool of at most `connections`.
     pub async fn postgres(&self, connections: u32) -> anyhow::Result<PgPool> {
         self.postgres_address()?;
-        adapters::postgres::connect(&self.database_url, connections, "distribution")
-            .await
-            .context("cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`")
+        postgres::connect(&self.database_url, connections, APPLICATION).await.context(NO_POSTGRES)
+    }
+
+    /// The same for callers who are not to meet a connection that ended while it rested.
+    pub async fn postgres_pinging(&self, connections: u32) -> anyhow::Result<PgPool> {
+        self.postgres_address()?;
+        postgres::connect_pinging(&self.database_url, connections, APPLICATION).await.context(NO_POSTGRES)
     }
 
     /// A connection to NATS.
     pub async fn nats(&self) -> anyhow::Result<Nats> {
         self.nats_address()?;
-        Nats::connect(&self.nats_url, self.nats_prefix.clone(), "distribution")
+        Nats::connect(&self.nats_url, self.nats_prefix.clone(), APPLICATION)
             .await
             .map(|nats| nats.with_replicas(self.nats_replicas.map(usize::from)))
             .context("cannot reach NATS: check NATS_URL, or run `distribution doctor`")
@@ -126,7 +135,7 @@ impl Connections {
 
     /// A connection to NATS that is made as soon as NATS is there.
     pub async fn nats_later(&self) -> anyhow::Result<Nats> {
-        let nats = Nats::connect_later(&self.nats_url, self.nats_prefix.clone(), "distribution").await?;
+        let nats = Nats::connect_later(&self.nats_url, self.nats_prefix.clone(), APPLICATION).await?;
         Ok(nats.with_replicas(self.nats_replicas.map(usize::from)))
     }
 }

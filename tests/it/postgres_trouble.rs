@@ -1,5 +1,5 @@
 //! A Postgres that answers, but not with what was asked for: full of others' connections, out of time behind a lock, out of a
-//! deadlock, or with defaults of its own; and one that hangs.
+//! deadlock, or with defaults of its own; one that has ended its connections, and one that hangs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -105,9 +105,7 @@ async fn a_full_postgres_is_told_and_waited_for_and_needs_no_restart() -> anyhow
     });
     let callers: Vec<_> = callers.collect();
     wait_until("the service has no connection left", Duration::from_secs(60), || async {
-        let ended =
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'distribution'";
-        let ended = world.count(ended).await?;
+        let ended = world.cut_off().await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
         Ok(if ended == 0 { Ok(()) } else { Err(format!("it had {ended}")) })
     })
@@ -146,6 +144,47 @@ async fn a_full_postgres_is_told_and_waited_for_and_needs_no_restart() -> anyhow
     all_is_well(&world, 8730, 20, "During the storm.").await?;
     says(&service, "Postgres answers again").await?;
     assert_eq!(service.ended()?, None, "it is the same process");
+    world.close().await
+}
+
+/// Of those that it had ended while they rested, each would be a refusal to somebody.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_ended_while_they_rested_cost_no_caller_an_answer() -> anyhow::Result<()> {
+    let world = World::new(&[8780]).await?;
+    let target = world.target(8780, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let list = "/api/channels/listings";
+    // Who waits at the same time has a connection each.
+    let mut lock = world.pool.begin().await?;
+    sqlx::query("LOCK TABLE channel_listings IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await?;
+    let release = async {
+        wait_until("all of them wait", Duration::from_secs(8), || async {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'channel_listings'::regclass";
+            let waiting = world.count(waiting).await?;
+            Ok(if waiting >= 8 { Ok(()) } else { Err(format!("{waiting} wait")) })
+        })
+        .await?;
+        lock.rollback().await?;
+        anyhow::Ok(())
+    };
+    let (answers, released) = tokio::join!(try_join_all((0..8).map(|_| owner.get(list))), release);
+    released?;
+    for answer in answers? {
+        answer.expect(200)?;
+    }
+
+    let ended = world.cut_off().await?;
+    assert!(ended >= 8, "{ended} connections had rested");
+    // One that was in use a moment ago is taken as it is.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    owner.get("/health/ready").await?.expect(200)?;
+    let pause = format!("/api/channels/targets/{target}/pause");
+    owner.post(&pause, &json!({ "reason": "after the restart" })).await?.expect(200)?;
+    for _ in 0..10 {
+        owner.get(list).await?.expect(200)?;
+    }
+    drop(service);
     world.close().await
 }
 
@@ -204,6 +243,32 @@ async fn reads_of_a_postgres_that_hangs_are_answered_within_seconds() -> anyhow:
     })
     .await?;
     assert_eq!(service.ended()?, None, "it is the same process");
+    drop(service);
+    world.close().await
+}
+
+/// It may still be made, and here it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_takes_too_long_is_told_as_one_whose_end_is_unknown() -> anyhow::Result<()> {
+    let world = World::new(&[8790]).await?;
+    let target = world.target(8790, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let mut holder = session(&world).await?;
+    let mut lock = holder.begin().await?;
+    // Who reads goes on, and has a time-out of its own.
+    sqlx::query("LOCK TABLE events IN SHARE MODE").execute(&mut *lock).await?;
+    let pause = format!("/api/channels/targets/{target}/pause");
+    let late = owner.post(&pause, &json!({ "reason": "it waits" })).await?.expect(504)?;
+    let words = "whether the change took effect is unknown: read before you try again";
+    assert!(late.text.contains("/problems/timed-out") && late.text.contains(words), "{}", late.text);
+    assert_eq!(late.header("retry-after"), "1");
+    lock.rollback().await?;
+    wait_until("the change is made", Duration::from_secs(10), || async {
+        let made = world.count("SELECT count(*) FROM events WHERE event_type = 'TargetPaused'").await?;
+        Ok(if made == 1 { Ok(()) } else { Err(format!("{made} were")) })
+    })
+    .await?;
     drop(service);
     world.close().await
 }

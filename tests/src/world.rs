@@ -368,6 +368,13 @@ impl World {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?)
     }
 
+    /// Ends every connection of the service to its database, as a restart of Postgres does; gives how many there were.
+    pub async fn cut_off(&self) -> anyhow::Result<i64> {
+        let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE application_name = 'distribution' AND datname = current_database()";
+        self.count(ended).await
+    }
+
     /// Deletes a stream behind the service's back.
     pub async fn delete_stream(&self, kind: StreamKind) -> anyhow::Result<()> {
         let name = self.nats.stream_config(kind)?.name;

@@ -67,13 +67,18 @@ async fn a_base_url_is_refused_for_what_it_is_and_where_its_host_is() {
         "https://nas.local",
         "https://a.internal.",
         "https://x.home.arpa",
+        "https://nobody-knows-intranet/v1",
+        "https://nobody-knows-intranet.:8443/v1",
+        "https://ip6-localhost/",
     ] {
         let error = check(url).await.unwrap_err();
         assert!(matches!(error, Forbidden::Name(_) | Forbidden::Host { .. }), "{url}: {error}");
     }
     assert_eq!(check("https://notlocalhost.example/").await, Ok(()));
     assert!(error.to_string().contains("--allow-private-channels"), "{error}");
-    assert_eq!(Destinations::Any.check("http://localhost/v1").await, Ok(()));
+    for url in ["http://localhost/v1", "https://nobody-knows-intranet/v1"] {
+        assert_eq!(Destinations::Any.check(url).await, Ok(()), "{url}");
+    }
 }
 
 /// Pushes to a listener of this machine; gives the report and whether anybody connected.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -52,12 +53,15 @@ pub(super) struct Answering {
 /// Whether requests can be served. What somebody else has heard within the last second is told again.
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
-async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
+async fn ready(State(api): State<Api>) -> Response {
     let Answering { postgres, nats, secret_store, identity_provider } = api.inner.last_look.or(look(&api)).await;
     // Without NATS all but dead letters is served: to send everybody away would make an outage of it.
     let ready = postgres && !api.inner.stop.is_cancelled();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, postgres, nats, secret_store, identity_provider }))
+    let told = Json(Readiness { ready, postgres, nats, secret_store, identity_provider });
+    if ready {
+        return told.into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], told).into_response()
 }
 
 async fn look(api: &Api) -> Answering {

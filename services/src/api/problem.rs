@@ -17,6 +17,9 @@ use domain::target::TargetError;
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// What is said of a change whose end nobody knows.
+const UNKNOWN: &str = "whether the change took effect is unknown: read before you try again";
+
 /// A problem. `type` is stable: programs may branch on it; `detail` is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
@@ -194,6 +197,12 @@ impl Problem {
         ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
     }
 
+    /// It took too long. A change may have been made all the same, or be made yet.
+    pub fn too_late(changes: bool) -> Self {
+        let fix = if changes { UNKNOWN } else { "try again" };
+        ProblemKind::TimedOut.because(format!("it took too long; {fix}")).retry_after(1)
+    }
+
     /// A bug. The log says more.
     pub fn bug() -> Self {
         ProblemKind::Internal.because("ask the operator, with the X-Request-Id")
@@ -283,8 +292,7 @@ impl<E: std::fmt::Display + Into<Problem>> From<CommandError<E>> for Problem {
             }
             CommandError::Unavailable(reason) => {
                 tracing::error!(reason, "a command failed");
-                let detail = "the journal cannot be reached; whether the change took effect is unknown: read before you try again";
-                ProblemKind::Unavailable.because(detail).retry_after(1)
+                ProblemKind::Unavailable.because(format!("the journal cannot be reached; {UNKNOWN}")).retry_after(1)
             }
             CommandError::Broken(reason) => {
                 tracing::error!(reason, "a command asked something of the journal that it does not take: a bug");

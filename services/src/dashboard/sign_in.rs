@@ -76,7 +76,15 @@ async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Resul
     // What stands in the page is of these characters alone.
     let code: String =
         query.code.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-    let page = if code.is_empty() || api.identity().services.is_some() {
+    let page = if api.identity().services.is_some() {
+        html! {
+            h1 { "Sign in" }
+            p {
+                "People cannot sign in here: only services have an identity provider. That of people would be "
+                code { "DISTRIBUTION_OIDC_ISSUER" } "."
+            }
+        }
+    } else if code.is_empty() {
         html! {
             h1 { "Sign in" }
             p { "Ask the operator for a sign-in link: " code { "distribution sign-in --help" } " says how one is made." }

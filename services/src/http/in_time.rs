@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use sqlx::PgPool;
 use tokio::time::{sleep, timeout};
 
-use crate::api::problem::{Problem, ProblemKind};
+use crate::api::problem::Problem;
 use crate::shared_look::SharedLook;
 
 /// The longest that a request may take until its answer begins.
@@ -54,26 +54,52 @@ impl Pulse {
     }
 }
 
-/// Whether a request changes nothing. A look for drift does not either, although it is a POST, as it costs calls of a target's window:
+/// Whether a request may change something. A look for drift does not, although it is a POST, as it costs calls of a target's window:
 /// where it is given up, those that were made are written down without it.
-fn reads(request: &Request) -> bool {
+fn changes(request: &Request) -> bool {
     let (method, path) = (request.method(), request.uri().path());
     let looks = *method == Method::POST && path.starts_with("/api/channels/listings/") && path.ends_with("/drift");
-    (method.is_safe() || looks) && !APART.iter().any(|apart| path.starts_with(apart))
+    !method.is_safe() && !looks
 }
 
 /// The middleware. Bodies that do not arrive count as well. A change may have been made although Postgres has not said so yet: how it
 /// ends is waited for.
 pub(super) async fn in_time(State(pulse): State<Pulse>, request: Request, next: Next) -> Response {
-    let reads = reads(&request);
-    let late = |_| ProblemKind::TimedOut.because("it took too long; try again").retry_after(1).into_response();
-    let answer = async { timeout(LONGEST, next.run(request)).await.unwrap_or_else(late) };
-    if !reads {
+    let changes = changes(&request);
+    let waits = changes || APART.iter().any(|apart| request.uri().path().starts_with(apart));
+    let answer = async {
+        let answered = timeout(LONGEST, next.run(request)).await;
+        answered.unwrap_or_else(|_| Problem::too_late(changes).into_response())
+    };
+    if waits {
         return answer.await;
     }
     tokio::select! {
         biased;
         answer = answer => answer,
         () = pulse.stops() => Problem::no_database().into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn a_read_and_a_look_for_drift_change_nothing() {
+        let listing = "/api/channels/listings/00000000-0000-0000-0000-000000000000";
+        for (method, path, wanted) in [
+            (Method::GET, listing.to_owned(), false),
+            (Method::HEAD, listing.to_owned(), false),
+            (Method::POST, format!("{listing}/drift"), false),
+            (Method::POST, format!("{listing}/sync"), true),
+            (Method::DELETE, listing.to_owned(), true),
+            (Method::POST, "/sign-in".to_owned(), true),
+        ] {
+            let request = Request::builder().method(&method).uri(path.as_str()).body(Body::empty()).expect("it is one");
+            assert_eq!(changes(&request), wanted, "{method} {path}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What the framework refuses by itself, told as a problem like everything else; and codings that are not taken.
+//! What the framework refuses by itself, told as a problem like everything else; codings that are not taken, and those that are asked for.
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;
@@ -39,6 +39,28 @@ pub(super) async fn coded(request: Request, next: Next) -> Response {
     let mut response = Problem { field: Some("Content-Encoding".to_owned()), ..problem }.into_response();
     response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     response
+}
+
+/// The middleware that leaves out of an `Accept-Encoding` what refuses answers without a coding. Where no coding of ours is left, the
+/// compression would say 406 after all was done, and above the whole answer. To send that as it is, is right, too (RFC 9110, 12.5.3).
+pub(super) async fn plain_at_least(mut request: Request, next: Next) -> Response {
+    let headers = request.headers_mut();
+    let lines = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|line| line.to_str().ok());
+    let (refusing, wanted): (Vec<&str>, Vec<&str>) =
+        lines.flat_map(|line| line.split(',')).partition(|coding| refuses_plain(coding));
+    if !refusing.is_empty()
+        && let Ok(wanted) = HeaderValue::from_str(&wanted.join(","))
+    {
+        headers.insert(header::ACCEPT_ENCODING, wanted);
+    }
+    next.run(request).await
+}
+
+/// Whether it is `identity;q=0` or `*;q=0`, with any number of noughts.
+fn refuses_plain(coding: &str) -> bool {
+    let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+    let plain = name.trim().eq_ignore_ascii_case("identity") || name.trim() == "*";
+    plain && !weight.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 fn problem(status: StatusCode) -> Problem {

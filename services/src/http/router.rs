@@ -32,6 +32,7 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .layer(from_fn(refusals::coded))
         .layer(from_fn(heads::bounded))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(has_no_etag)))
+        .layer(from_fn(refusals::plain_at_least))
         .layer(from_fn(refusals::as_problems))
         .layer(from_fn_with_state(api.clone(), admission::uncounted))
         .layer(SetResponseHeaderLayer::if_not_present(

@@ -42,7 +42,7 @@ impl Front {
             let refused =
                 || format!("the API cannot listen at {address}: give another --listen, or leave out the role api");
             let listener = TcpListener::bind(address).await.with_context(refused)?;
-            Ok((listener, connections.postgres(most).await?))
+            Ok((listener, connections.postgres_pinging(most).await?))
         };
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("api").enable_all().build();
         let runtime = runtime.context("the API has no threads")?;

@@ -25,6 +25,7 @@ fn a_target_inside_of_ones_own_network_is_refused_unless_the_operator_allows_it(
         ("https://[::1]/v1", "::1 is no public address"),
         ("https://169.254.169.254/latest", "169.254.169.254 is no public address"),
         ("https://localhost/v1", "localhost is "),
+        ("https://nobody-knows-intranet/v1", "nobody-knows-intranet is "),
     ] {
         for arguments in [&create(url)[..], &["target", "configure", target, "--base-url", url]] {
             let ran = strictly(&world, arguments);

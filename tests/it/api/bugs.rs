@@ -1,7 +1,10 @@
 //! What Postgres does not take, and never will, is a bug and told as one; what it may do a moment later is told as that.
 
+use std::time::Duration;
+
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::json;
@@ -45,6 +48,44 @@ async fn what_postgres_never_takes_is_an_internal_error_and_a_wait_for_a_lock_is
     }
     let (code, _, said) = world.run(&["target", "pause", &target.to_string(), "--reason", "holidays"])?;
     assert!(code == 1 && said.contains("column"), "nothing is out of reach: {code}: {said}");
+    drop(service);
+    world.close().await
+}
+
+/// As somebody closes one who works on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_no_connections_is_told_as_one_that_is_away() -> anyhow::Result<()> {
+    let world = World::new(&[8117]).await?;
+    let target = world.target(8117, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let (list, pause) = ("/api/channels/listings", format!("/api/channels/targets/{target}/pause"));
+    let reason = json!({ "reason": "holidays" });
+    owner.get(list).await?.expect(200)?;
+    let elsewhere = world.pool_of("postgres").await?;
+    let allow = |taken: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {taken}", world.database());
+    sqlx::query(&allow(false)).execute(&elsewhere).await?;
+    assert!(world.cut_off().await? > 0);
+    // Then no connection of before is taken for a good one.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    for (method, path, body) in [(Method::GET, list, None), (Method::POST, pause.as_str(), Some(&reason))] {
+        let refused = owner.send(method, path, &[], body).await?.expect(503)?;
+        let told = refused.json();
+        let wanted = (&json!("/problems/unavailable"), Some(1));
+        assert_eq!((&told["type"], told["retry_after_s"].as_u64()), wanted, "{told}");
+    }
+    let ready = owner.get("/health/ready").await?.expect(503)?;
+    assert_eq!((&ready.json()["postgres"], ready.header("retry-after")), (&json!(false), "1".to_owned()));
+    assert!(!service.printed().contains("a bug"), "{}", service.printed());
+
+    sqlx::query(&allow(true)).execute(&elsewhere).await?;
+    wait_until("it is ready again", Duration::from_secs(10), || async {
+        let ready = owner.get("/health/ready").await?;
+        Ok(if ready.status == 200 { Ok(()) } else { Err(ready.text) })
+    })
+    .await?;
+    owner.get(list).await?.expect(200)?;
+    elsewhere.close().await;
     drop(service);
     world.close().await
 }

@@ -195,8 +195,10 @@ async fn a_body_that_its_route_does_not_take_is_refused_unless_it_says_nothing()
         let answer = api.send_text(Method::POST, &resume, &[keyed], body.to_owned()).await?.expect(200)?;
         assert_eq!(answer.header("idempotency-replayed"), replayed, "{body:?}");
     }
-    // Nobody reads what comes with a read.
+    // Nobody reads what comes with a read; its coding and its length are looked at. The last one closes its connection.
     api.send_text(Method::GET, &of_target, &[json], "{".to_owned()).await?.expect(200)?;
+    api.send_text(Method::GET, &of_target, &[json, ("content-encoding", "gzip")], "{".to_owned()).await?.expect(415)?;
+    api.send_text(Method::GET, &of_target, &[json], "x".repeat(300_000)).await?.expect(413)?;
     drop(service);
     world.close().await
 }
@@ -252,6 +254,37 @@ async fn what_the_caller_has_already_is_not_sent_again() -> anyhow::Result<()> {
     let refused = api.send(Method::PATCH, &target, &[("if-none-match", "*")], Some(&body)).await?.expect(400)?;
     assert_eq!(refused.json()["field"], json!("If-None-Match"));
     assert_eq!(world.count("SELECT count(*) FROM events").await?, events);
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_coding_of_ours_is_answered_without_one() -> anyhow::Result<()> {
+    let world = World::new(&[8179]).await?;
+    let target = world.target(8179, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let of_target = format!("/api/channels/targets/{target}");
+    let (pause, resume) = (format!("{of_target}/pause"), format!("{of_target}/resume"));
+    let reason = json!({ "reason": "x" });
+    for (accepted, coding) in [
+        ("identity;q=0", ""),
+        ("*;q=0", ""),
+        ("br, identity;q=0", ""),
+        ("br;q=1, *;q=0", ""),
+        ("gzip;q=0, Identity ; Q=0.000", ""),
+        ("identity;q=0.1, *;q=0", ""),
+        ("gzip, *;q=0", "gzip"),
+        ("gzip;q=0.5, identity;q=0", "gzip"),
+    ] {
+        let accept = [("accept-encoding", accepted)];
+        let me = api.send(Method::GET, "/api/channels/me", &accept, None).await?.expect(200)?;
+        assert_eq!(me.header("content-encoding"), coding, "{accepted}");
+        assert!(!coding.is_empty() || me.json()["org_id"] == json!(ORG), "{accepted}: {}", me.text);
+        let paused = api.send(Method::POST, &pause, &accept, Some(&reason)).await?.expect(200)?;
+        assert_eq!(paused.json()["target_id"], json!(target.to_string()), "{accepted}: {}", paused.text);
+        api.send(Method::POST, &resume, &accept, None).await?.expect(200)?;
+    }
     drop(service);
     world.close().await
 }

@@ -9,6 +9,24 @@ fn cookie(answer: &Answer) -> String {
     answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned()
 }
 
+/// No link would be taken, so nobody is sent to ask for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_services_alone_have_a_provider_the_page_says_that_people_cannot_sign_in() -> anyhow::Result<()> {
+    let world = World::new(&[8131]).await?;
+    let provider = ["--jwks-url", "http://127.0.0.1:9/keys", "--token-issuer", "https://id.example.org"];
+    let service = world.serve_with("api", &provider)?;
+    let api = Api::of(&service).await?;
+    for path in ["/sign-in", "/sign-in?code=abc", "/sign-in?return_to=/targets"] {
+        let page = api.get(path).await?.expect(200)?.text;
+        for words in ["People cannot sign in here", "DISTRIBUTION_OIDC_ISSUER"] {
+            assert!(page.contains(words), "{path}: {page}");
+        }
+        assert!(!page.contains("distribution sign-in") && !page.contains("<button"), "{path}: {page}");
+    }
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_signs_in_once_and_a_sign_out_ends_the_session() -> anyhow::Result<()> {
     let world = World::new(&[8130]).await?;
