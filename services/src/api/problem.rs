@@ -291,7 +291,7 @@ impl<E: std::fmt::Display + Into<Problem>> From<CommandError<E>> for Problem {
                 ProblemKind::Internal.because("its history cannot be read by this build; ask the operator")
             }
             CommandError::Unavailable(reason) => {
-                tracing::error!(reason, "a command failed");
+                tracing::warn!(error = reason, "a command failed at the journal");
                 ProblemKind::Unavailable.because(format!("the journal cannot be reached; {UNKNOWN}")).retry_after(1)
             }
             CommandError::Broken(reason) => {
