@@ -122,7 +122,8 @@ mod tests {
         assert!(runs.iter().all(|run| run.len() == MOST));
         let seen: BTreeSet<&str> = runs.iter().flatten().map(|recovery| recovery.class).collect();
         assert_eq!(seen, BTreeSet::from(CLASSES.map(|(class, ..)| class)));
-        let names: BTreeSet<String> = runs.iter().flatten().flat_map(|one| &one.kinds).map(|kind| kind.name()).collect();
+        let kinds = runs.iter().flatten().flat_map(|recovery| &recovery.kinds);
+        let names: BTreeSet<String> = kinds.map(|kind| kind.name()).collect();
         for way in ["kill", "stop", "roll"] {
             assert!(ROLES.iter().all(|role| names.contains(&format!("{way}-{role}"))), "{names:?}");
         }
