@@ -1,12 +1,12 @@
 //! A Postgres that answers, but not with what was asked for: full of others' connections, out of time behind a lock, out of a
-//! deadlock, rolled back to keep others apart, or with defaults of its own; and one that hangs.
+//! deadlock, or with defaults of its own; and one that hangs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use domain::ids::{ListingId, TargetId, UnitId};
+use domain::ids::TargetId;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::postgres_server::PostgresServer;
@@ -19,7 +19,6 @@ use futures::future::try_join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
-use uuid::Uuid;
 
 /// Units with a listing each, which are at the channel.
 async fn with_listings(world: &World, account: u64, units: &[String]) -> anyhow::Result<TargetId> {
@@ -294,97 +293,5 @@ async fn a_database_whose_default_is_serializable_changes_nothing() -> anyhow::R
     for process in [&service, &second] {
         assert!(!process.printed().contains("could not serialize"), "{}", process.printed());
     }
-    world.close().await
-}
-
-/// Writes of which Postgres rolls the first `TIMES` back: of the journal, what the intake keeps, two read models, the dispatcher's
-/// leases, and the API's first word and last word on a change.
-const ROLLED_BACK: [(&str, &str); 7] = [
-    ("events", "INSERT"),
-    ("units", "INSERT"),
-    ("outbound_audit", "INSERT"),
-    ("sync_queue", "INSERT"),
-    ("dispatch_leases", "INSERT"),
-    ("api_answers", "INSERT"),
-    ("api_answers", "UPDATE"),
-];
-const TIMES: i64 = 4;
-
-/// A serialization failure and a deadlock in turn. What a sequence has given is not given again, whatever is rolled back.
-async fn roll_back_the_first(world: &World) -> anyhow::Result<()> {
-    let function = format!(
-        "CREATE FUNCTION roll_back() RETURNS trigger LANGUAGE plpgsql AS $$
-         DECLARE turn bigint := nextval(TG_ARGV[0]::regclass);
-         BEGIN
-             IF turn <= {TIMES} THEN
-                 RAISE EXCEPTION 'rolled back on purpose'
-                     USING ERRCODE = CASE WHEN turn % 2 = 1 THEN '40001' ELSE '40P01' END;
-             END IF;
-             RETURN NEW;
-         END $$"
-    );
-    sqlx::raw_sql(&function).execute(&world.pool).await?;
-    for (table, way) in ROLLED_BACK {
-        let made = format!(
-            "CREATE SEQUENCE rolled_back_{table}_{way};
-             CREATE TRIGGER rolled_back_{way} BEFORE {way} ON {table} FOR EACH ROW
-                 EXECUTE FUNCTION roll_back('rolled_back_{table}_{way}')"
-        );
-        sqlx::raw_sql(&made).execute(&world.pool).await?;
-    }
-    Ok(())
-}
-
-/// Asks for a change with one key until it is made, as a reasonable caller does. Gives how often it was to be asked for again; any
-/// other answer is an error, such as a 500.
-async fn insist(api: &Api, path: &str, body: Option<&Value>) -> anyhow::Result<i64> {
-    let key = Uuid::now_v7().to_string();
-    for again in 0..60 {
-        let answer = api.send(Method::POST, path, &[("idempotency-key", &key)], body).await?;
-        if answer.status.is_success() {
-            return Ok(again);
-        }
-        let passes = [409, 503, 504].contains(&answer.status.as_u16()) && !answer.header("retry-after").is_empty();
-        anyhow::ensure!(passes, "{path}: {}: {}", answer.status, answer.text);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    anyhow::bail!("{path} was never done")
-}
-
-/// Postgres takes a transaction back to keep others apart, and means it to be tried again: wherever that is met, nothing is lost,
-/// nobody gives up, and nobody calls it a bug.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_postgres_rolls_back_is_done_again() -> anyhow::Result<()> {
-    let world = World::new(&[8780]).await?;
-    let mut service = world.serve("")?;
-    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
-    let units = names(15);
-    let target = with_listings(&world, 8780, &units).await?;
-    roll_back_the_first(&world).await?;
-    let asking = async {
-        let mut again = 0;
-        for name in &units[..4] {
-            let path = format!("/api/channels/listings/{}", ListingId::of(target, &UnitId::new(name.clone())?));
-            let reason = json!({ "reason": "somebody looks at it" });
-            again += insist(&owner, &format!("{path}/pause"), Some(&reason)).await?;
-            again += insist(&owner, &format!("{path}/resume"), None).await?;
-        }
-        anyhow::Ok(again)
-    };
-    let (again, ()) = futures::try_join!(asking, publish(&world, &units, 2, "Rolled back."))?;
-    assert!(again >= TIMES, "the first {TIMES} changes of the API were rolled back before they began, not {again}");
-    world.taken(15, 2).await?;
-    all_is_well(&world, 8780, 15, "Rolled back.").await?;
-    for (table, way) in ROLLED_BACK {
-        let tries = world.count(&format!("SELECT last_value FROM rolled_back_{table}_{way}")).await?;
-        assert!(tries > TIMES, "{way} of {table}: {tries} tries, of which the first {TIMES} are rolled back");
-    }
-    let latest = "SELECT count(*) FROM channel_listings WHERE state = 'active' AND revision = 2";
-    assert_eq!(world.count(latest).await?, 15);
-    world.read_models_are_right()?;
-    let printed = service.printed();
-    assert!(printed.contains("rolled back on purpose"), "the log says what went wrong: {printed}");
-    assert!(!printed.contains("a bug"), "{printed}");
-    assert_eq!(service.ended()?, None);
     world.close().await
 }
