@@ -20,6 +20,7 @@ mod postgres_standby;
 mod postgres_trouble;
 mod relaying;
 mod restore;
+mod rolled_back;
 mod starts;
 mod stops;
 mod takeovers;

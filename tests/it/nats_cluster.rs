@@ -1,11 +1,14 @@
-//! NATS as a cluster of three, each stream on all of them: a leader dies under load and comes back without its disk.
+//! NATS as a cluster of three, each stream on all of them: one leader after the other dies under load and comes back without its
+//! disk.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use adapters::nats::topology::StreamKind;
 use anyhow::Context as _;
+use async_nats::jetstream::message::StreamMessage;
 use domain::window::RateLimit;
 use end_to_end::nats_server;
 use end_to_end::process::Process;
@@ -13,6 +16,8 @@ use end_to_end::unit::{described, names};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
 use serde_json::Value;
+use services::relay::{POSITION, PREVIOUS_POSITION, position_header};
+use uuid::Uuid;
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 /// A client that has no answer by then asks again: while a cluster elects there is nobody to answer.
@@ -99,29 +104,36 @@ async fn heavy_a_cluster_that_loses_a_leader_with_its_disk_loses_no_change() -> 
     }
     world.taken(40, 1).await?;
     world.link(target, &units).await?;
+    let broken = AtomicBool::new(false);
+    // As long as a server may be missing.
     let publishing = async {
-        for revision in 2..=6 {
+        let mut revision = 1;
+        while !broken.load(Ordering::Relaxed) {
+            revision += 1;
             for name in &units {
                 publish(&world, &described(name, revision, &format!("revision {revision}")), &again).await?;
-                tokio::time::sleep(Duration::from_millis(40)).await;
+                tokio::time::sleep(Duration::from_millis(80)).await;
             }
         }
-        anyhow::Ok(())
+        anyhow::Ok(revision)
     };
     let breaking = async {
-        for kind in [StreamKind::Units, StreamKind::Channels] {
+        for kind in [StreamKind::Units, StreamKind::Channels, StreamKind::Audit] {
             tokio::time::sleep(Duration::from_secs(2)).await;
             let lost = cluster.lose_leader(&world, kind).await?;
             tokio::time::sleep(Duration::from_secs(2)).await;
             cluster.run(lost)?;
             in_step(&world).await?;
         }
+        broken.store(true, Ordering::Relaxed);
         anyhow::Ok(())
     };
-    futures::try_join!(publishing, breaking)?;
+    let (revision, ()) = futures::try_join!(publishing, breaking)?;
+    assert!(revision > 1, "nothing was published meanwhile");
+    let described = format!("revision {revision}");
     wait_until("the last revision of each is at the channel", Duration::from_secs(120), || async {
         let listings = world.sandbox.listings(8400).await?;
-        let last = listings.iter().filter(|listing| listing["description"] == "revision 6").count();
+        let last = listings.iter().filter(|listing| listing["description"] == described).count();
         Ok(if last == 40 { Ok(()) } else { Err(format!("{last} of {}", listings.len())) })
     })
     .await?;
@@ -129,8 +141,54 @@ async fn heavy_a_cluster_that_loses_a_leader_with_its_disk_loses_no_change() -> 
     assert_eq!(world.sandbox.account(8400).await?["duplicate_references"], 0);
     world.drained(Duration::from_secs(60)).await?;
     world.audit_is_whole().await?;
+    streams_are_the_journal(&world).await?;
     println!("{} publications were asked for again", again.load(Ordering::Relaxed));
     world.close().await
+}
+
+/// The streams of the relay have the whole journal: each event once, in order, and of its calls and ends each message once, in order.
+async fn streams_are_the_journal(world: &World) -> anyhow::Result<()> {
+    let journal: Vec<i64> =
+        sqlx::query_scalar("SELECT position FROM events ORDER BY position").fetch_all(&world.pool).await?;
+    let ids = async |sql: &str| -> anyhow::Result<BTreeSet<Uuid>> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(sql).fetch_all(&world.pool).await?;
+        Ok(ids.into_iter().collect())
+    };
+    let calls = ids("SELECT request_id FROM outbound_attempts").await?;
+    let jobs = ids("SELECT sync_id FROM outbound_audit").await?;
+    let (channels, audit) = wait_until("the relay has told all of it", PATIENCE, || async {
+        let (channels, audit) = (world.messages(StreamKind::Channels).await?, world.messages(StreamKind::Audit).await?);
+        let least = calls.len() + jobs.len();
+        Ok(if channels.len() >= journal.len() && audit.len() >= least {
+            Ok((channels, audit))
+        } else {
+            let (events, told) = (channels.len(), audit.len());
+            Err(format!("{events} of {} events, and {told} messages of {least} about calls and ends", journal.len()))
+        })
+    })
+    .await?;
+    let at = |message: &StreamMessage, name: &str| position_header(Some(&message.headers), name).unwrap_or_default().0;
+    let positions: Vec<i64> = channels.iter().map(|message| at(message, POSITION)).collect();
+    assert_eq!(positions, journal, "CHANNELS has each event once, in order");
+    let follows = |pair: &[StreamMessage]| at(&pair[1], PREVIOUS_POSITION) == at(&pair[0], POSITION);
+    assert!(channels.windows(2).all(follows), "each names the one before it");
+    // The id of a message is that of its event, with its number among the messages about it.
+    let number = |message: &StreamMessage| -> Option<u64> {
+        message.headers.get("ce-id")?.as_str().rsplit(':').next()?.parse().ok()
+    };
+    let order: Vec<(i64, Option<u64>)> =
+        audit.iter().map(|message| (at(message, POSITION), number(message))).collect();
+    assert!(order.iter().all(|(_, number)| number.is_some()), "{order:?}");
+    assert!(order.windows(2).all(|pair| pair[0] < pair[1]), "AUDIT has each message once, in order: {order:?}");
+    let bodies: Vec<Value> =
+        audit.iter().map(|message| serde_json::from_slice(&message.payload)).collect::<Result<_, _>>()?;
+    let uuid = |value: &Value| value.as_str().and_then(|id| id.parse::<Uuid>().ok());
+    let told: BTreeSet<Uuid> = bodies.iter().filter_map(|body| uuid(&body["call"]["request_id"])).collect();
+    assert_eq!(told, calls, "AUDIT has each call");
+    let ended = bodies.iter().filter(|body| body["kind"] == "finished");
+    let ended: BTreeSet<Uuid> = ended.filter_map(|body| uuid(&body["sync_id"])).collect();
+    assert_eq!(ended, jobs, "AUDIT has the end of each job");
+    Ok(())
 }
 
 /// Waits until every server has every stream again, so that the next one can be lost.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tree::{none, paths, read, texts, words};
 
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "INVARIANTS.md",
@@ -12,6 +12,7 @@ const DOCUMENTS: [&str; 16] = [
     "ON_CALL.md",
     "bench/README.md",
     "deploy/README.md",
+    "fuzz/README.md",
     "migrations/README.md",
     "nats/README.md",
     "services/API.md",

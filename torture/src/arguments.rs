@@ -9,12 +9,12 @@ use clap::Parser;
 /// Starts a Postgres, a NATS, a Hostaway sandbox and eleven processes of `distribution` (two of each role but health,
 /// which has one), all of its own, and drives a workload of changes, links, unlinks, syncs and pauses of three
 /// organisations. Meanwhile a schedule kills, stops and restarts processes and servers, cuts and delays connections,
-/// wipes and fills NATS, and has the sandbox fail. Then everything is healed, and once it is quiet each class of faults
-/// comes once more by itself, to measure the recovery. At the end the journal, the read models, the streams, the API and
+/// wipes and fills NATS, and has the sandbox fail. Then everything is healed, and once it is quiet some classes of faults
+/// come once more, each by itself, to measure the recovery. At the end the journal, the read models, the streams, the API and
 /// the sandbox are compared with the model.
 ///
-/// The last line on stdout is JSON: runs, seed, verdict, faults, violations, details and the times to recover. The exit code is
-/// 1 where something was violated; what the run left is kept then, and where is printed.
+/// The last line on stdout is JSON: runs, seed, verdict, faults, violations, details, calls of which nobody could tell and the
+/// times to recover. The exit code is 1 where something was violated; what the run left is kept then, and where is printed.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "torture")]
 pub struct Arguments {

@@ -44,6 +44,17 @@ impl Caller {
         self.ask(Method::GET, path, &[], None, patience).await
     }
 
+    /// Whether each API says that it can serve; or what one says.
+    pub async fn are_ready(&self) -> Result<(), String> {
+        for api in &self.apis {
+            let answer = api.get("/health/ready").await.map_err(|error| format!("{error:#}"))?;
+            if !answer.status.is_success() {
+                return Err(answer.text);
+            }
+        }
+        Ok(())
+    }
+
     async fn ask(
         &self,
         method: Method,

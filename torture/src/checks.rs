@@ -29,8 +29,10 @@ pub struct Found {
     pub arrivals: u64,
     /// Of these, calls of health checks, and requests for tokens that no sync tells of.
     pub check_calls: u64,
-    /// Of these, calls whose process was killed before it could tell of them.
-    pub unknowable: u64,
+    /// Of these, calls whose process was killed before it could tell of them, each with its process and its end.
+    pub unknowable: Vec<String>,
+    /// Calls with which a window of the address began that was full.
+    pub full_windows: u64,
     /// Sync jobs.
     pub jobs: i64,
     /// Events in the journal.
@@ -55,7 +57,9 @@ pub async fn run(world: &World, nats: &Nats, done: &Done) -> anyhow::Result<Foun
     found.add("outcomes", outcomes::check(world).await?);
     found.add("retries", retries::check(world, &done.retries).await?);
     found.add("revisions", revisions::check(world, &arrivals, &done.units).await?);
-    found.add("windows", windows::check(world, &arrivals).await?);
+    let windows = windows::check(world, &arrivals).await?;
+    found.full_windows = windows.full_of_address;
+    found.add("windows", windows.wrong);
     let journal = journal::check(world).await?;
     (found.jobs, found.events) = (journal.jobs, journal.events);
     found.add("journal", journal.wrong);

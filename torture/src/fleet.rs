@@ -64,6 +64,11 @@ impl Fleet {
         &self.members
     }
 
+    /// Whether everybody runs.
+    pub fn is_whole(&self) -> bool {
+        self.members.iter().all(|member| member.lives().last().is_some_and(|life| life.ending.is_none()))
+    }
+
     /// Starts again whoever has ended; for ever.
     pub fn supervise(&self, tasks: &mut JoinSet<()>) {
         for member in self.members.clone() {

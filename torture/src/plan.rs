@@ -38,6 +38,11 @@ pub const WINDOW_MS: u32 = 2_000;
 pub const TARGET_LIMIT: u32 = 24;
 /// Requests of the shared account in a window.
 pub const ACCOUNT_LIMIT: u32 = 30;
+/// What the accounts of `PLACES` may have in a window, all of them together: three have one target each.
+const ALL_ACCOUNTS: u32 = 3 * TARGET_LIMIT + ACCOUNT_LIMIT;
+/// Requests in a window from the address that all calls leave from: some less than the accounts may have, so that it is met where all
+/// are busy, and nobody starves.
+pub const EGRESS_LIMIT: u32 = ALL_ACCOUNTS * 3 / 4;
 
 /// How much there is to be of each.
 #[derive(Debug, Clone)]

@@ -1,11 +1,12 @@
-//! How long it takes to recover from each class of faults: one after the other, each in the middle of some work, from its
-//! end until every change is at the channel and streams and read models are whole.
+//! How long it takes to recover from a class of faults: one after the other, each in the middle of some work, from its end
+//! until every change is at the channel, streams and read models are whole, and every process serves.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::nats::Nats;
 use anyhow::Context as _;
+use end_to_end::wait::wait_until;
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
@@ -53,6 +54,18 @@ pub async fn measure(
     };
     let (_, (broken, healed)) = tokio::try_join!(publishing, breaking)?;
     quiet::until_quiet(world, nats, patience).await.with_context(|| format!("after {recovery:?}"))?;
+    until_whole(world, patience).await.with_context(|| format!("after {recovery:?}"))?;
     let injected = recovery.kinds.iter().zip(broken).filter(|(_, came)| *came).map(|(kind, _)| kind.name()).collect();
     Ok(Recovered { took: healed.elapsed(), injected })
+}
+
+/// Changes need neither the API nor whoever sees to the checks: these are waited for by themselves.
+async fn until_whole(world: &World, patience: Duration) -> anyhow::Result<()> {
+    wait_until("every process runs, and the APIs are ready", patience, || async {
+        if !world.fleet.is_whole() {
+            return Ok(Err("somebody is down".to_owned()));
+        }
+        Ok(world.callers[0].are_ready().await)
+    })
+    .await
 }

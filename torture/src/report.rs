@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+/// Of the calls of which nobody could tell so many are named; `figures` have their number.
+const NAMED: usize = 200;
+
 /// A line for people, on stdout.
 pub fn say(line: &str) {
     // Nobody reads it any more where this fails.
@@ -28,6 +31,8 @@ pub struct Report {
     pub quiet_after: Option<Duration>,
     /// Classes of faults, each with how long the recovery took.
     pub recoveries: Vec<(&'static str, Duration)>,
+    /// Calls of which nobody could tell, by their request ids, each with what made it so.
+    pub unknowable: Vec<String>,
     /// Figures by name.
     pub figures: BTreeMap<&'static str, i64>,
     /// Where what it left is kept, where it is.
@@ -47,18 +52,17 @@ impl Report {
         let quiet = self.quiet_after.map_or_else(|| "never".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
         let recovered: Vec<String> =
             self.recoveries.iter().map(|(class, took)| format!("{class} {:.1} s", took.as_secs_f64())).collect();
-        let figures: Vec<String> = self.figures.iter().map(|(name, value)| format!("{value} {name}")).collect();
+        let mut told = vec![format!("{faults} of {} faults", self.planned), format!("quiet after {quiet}")];
+        if !recovered.is_empty() {
+            told.push(format!("recovery from {}", recovered.join(", ")));
+        }
+        told.extend(self.figures.iter().map(|(name, value)| format!("{value} {name}")));
         let verdict = if self.violations.is_empty() {
             "holds".to_owned()
         } else {
             format!("{} VIOLATIONS", self.violations.len())
         };
-        format!(
-            "{faults} of {} faults, quiet after {quiet}, recovery from {}, {}: {verdict}",
-            self.planned,
-            recovered.join(", "),
-            figures.join(", ")
-        )
+        format!("{}: {verdict}", told.join(", "))
     }
 }
 
@@ -87,6 +91,11 @@ pub fn summary(reports: &[Report]) -> Value {
         .iter()
         .flat_map(|report| report.violations.iter().map(|violation| format!("seed {}: {violation}", report.seed)))
         .collect();
+    let unknowable: Vec<String> = reports
+        .iter()
+        .flat_map(|report| report.unknowable.iter().map(|call| line_of(report.seed, call)))
+        .take(NAMED)
+        .collect();
     json!({
         "runs": reports.len(),
         "seed": reports.first().map(|report| report.seed),
@@ -96,6 +105,7 @@ pub fn summary(reports: &[Report]) -> Value {
         "faults_by_name": by_name,
         "violations": details.len(),
         "details": details,
+        "unknowable": unknowable,
         "recovery_s": spread(recoveries().map(|(_, took)| took)),
         "recovery_by_class_s": by_class,
         "quiet_after_s": spread(reports.iter().filter_map(|report| report.quiet_after)),
@@ -125,6 +135,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_nothing_was_measured_no_recovery_is_told() {
+        let report = Report { seed: 7, planned: 3, ..Report::default() };
+        assert_eq!(report.lines(), ["seed 7: 0 of 3 faults, quiet after never: holds"]);
+        let summary = summary(&[report]);
+        assert_eq!(summary["recovery_s"], json!({ "count": 0, "p50": null, "max": null }));
+        assert!(recovery_lines(&summary).is_empty());
+    }
+
+    #[test]
     fn runs_add_up() {
         let report = |seed, seconds, violations: &[&str]| Report {
             seed,
@@ -133,6 +152,7 @@ mod tests {
             planned: 3,
             quiet_after: Some(Duration::from_secs(1)),
             recoveries: vec![("kill", Duration::from_secs(seconds)), ("wipe", Duration::from_secs(2 * seconds))],
+            unknowable: vec!["a call".to_owned(); 90],
             figures: BTreeMap::from([("events", 10)]),
             kept: None,
         };
@@ -149,5 +169,7 @@ mod tests {
         assert_eq!(summary["quiet_after_s"], json!({ "count": 3, "p50": 1.0, "max": 1.0 }));
         assert_eq!(recovery_lines(&summary)[1], "recovery from wipe: p50 8.0 s, max 18.0 s of 3");
         assert_eq!(summary["figures"], json!({ "events": 30 }));
+        let named = summary["unknowable"].as_array().expect("a list");
+        assert_eq!((named.len(), &named[90]), (NAMED, &json!("seed 8: a call")), "not more than anybody reads");
     }
 }

@@ -135,13 +135,15 @@ async fn judge(world: &Arc<World>, plan: &Plan, patience: Duration, report: &mut
     recover(world, plan, &nats, &mut done, patience, report).await?;
     let found = checks::run(world, &nats, &done).await?;
     report.violations.extend(found.violations);
+    report.unknowable = found.unknowable;
     let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
     report.figures.extend([
         ("events", found.events),
         ("jobs", found.jobs),
         ("calls", figure(found.arrivals)),
         ("calls of checks", figure(found.check_calls)),
-        ("unknowable calls", figure(found.unknowable)),
+        ("unknowable calls", figure(report.unknowable.len() as u64)),
+        ("full windows of the address", figure(found.full_windows)),
         ("retries", figure(done.retries.len() as u64)),
         ("seconds of work after the healing", figure(worked.saturating_sub(healed).as_secs())),
     ]);

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use crate::caller::Caller;
 use crate::clock::now_us;
 use crate::fleet::{Ends, Fleet};
-use crate::plan::{ACCOUNT_LIMIT, ORGS, PLACES, TARGET_LIMIT, WINDOW_MS};
+use crate::plan::{ACCOUNT_LIMIT, EGRESS_LIMIT, ORGS, PLACES, TARGET_LIMIT, WINDOW_MS};
 use crate::published::{Published, Wipe};
 use crate::servers::{NatsServer, PostgresServer, Tools};
 use crate::who::Who;
@@ -231,6 +231,9 @@ fn environment(folder: &Path) -> Vec<(String, String)> {
         // Short, so that what a crash leaves behind comes free while a run lasts.
         ("DISTRIBUTION_CALL_TIMEOUT_S", "4".to_owned()),
         ("DISTRIBUTION_HEALTH_INTERVAL_S", "10".to_owned()),
+        // Both dispatchers call from the address of this name, whatever the sandbox sees.
+        ("DISTRIBUTION_EGRESS", "torture".to_owned()),
+        ("DISTRIBUTION_EGRESS_LIMIT", format!("{EGRESS_LIMIT}/{}s", WINDOW_MS / 1_000)),
         ("DISTRIBUTION_POOL", "12".to_owned()),
         ("RUST_LOG", "info,sqlx=warn".to_owned()),
         ("RUST_BACKTRACE", "1".to_owned()),

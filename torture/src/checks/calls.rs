@@ -1,5 +1,5 @@
-//! Each call that arrived is in the audit, by its request id, once; but for those that a kill made unknowable, and those of
-//! checks, which are told as a number (`of_checks`).
+//! Each call that arrived is in the audit, by its request id, once; but for those that the end of their process made unknowable,
+//! which are named, and those of checks, which are told as a number (`of_checks`).
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -9,22 +9,27 @@ use uuid::Uuid;
 use super::arrivals::Arrival;
 use super::disturbances::undisturbed_us;
 use super::of_checks;
-use crate::fleet::Ending;
+use crate::fleet::{Ending, Life};
 use crate::plan::PLACES;
-use crate::world::World;
+use crate::world::{Disturbance, World};
 
 /// A call ends within 4 s here, and then the outcome is told, or the next call has its slot: after its last call for a
 /// listing a process that is not disturbed needs no longer than this to tell of it.
 const TO_TELL_US: u64 = 15_000_000;
 /// A call whose path names no listing, a creation or a look-up, is followed by further ones before all are told.
 const WITHOUT_A_LISTING_US: u64 = 30_000_000;
+/// All calls of a push, and the telling, take whoever is not disturbed no longer than this: what arrived earlier was another's.
+const A_PUSH_US: u64 = 60_000_000;
+/// What a process logs that was asked to stop while Postgres was away, in place of telling.
+const NOT_RECORDED: &str = "an outcome could not be recorded before the stop";
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     pub wrong: Vec<String>,
     pub of_checks: u64,
-    pub unknowable: u64,
+    /// Each with its process, how that ended, and when.
+    pub unknowable: Vec<String>,
 }
 
 pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result<Calls> {
@@ -46,8 +51,8 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
             calls.wrong.extend(told.lie_about(arrival).map(|lie| format!("{} {lie}", what())));
         } else if is_of_check(arrival) {
             of_checks.push(arrival);
-        } else if is_unknowable(world, arrival, &last) {
-            calls.unknowable += 1;
+        } else if let Some(why) = why_unknowable(world, arrival, &last) {
+            calls.unknowable.push(format!("{id} {why}"));
         } else {
             let life = world.fleet.life_of(arrival.ip).map(|(_, life)| format!("{}: {:?}", life.name, life.ending));
             calls.wrong.push(format!("{} as {id} is not in the audit; it was made by {life:?}", what()));
@@ -142,28 +147,49 @@ fn last_calls<'a>(arrivals: &'a [Arrival], is_told: impl Fn(Uuid) -> bool) -> Ha
     last
 }
 
-/// Whether its process was killed before it could tell of it, or told the log alone because it was to stop without
-/// Postgres. A push is told as a whole when it has ended, and the next one of the same listing begins after that: what
-/// came before a call that was told had been told, too.
-fn is_unknowable(world: &World, arrival: &Arrival, last: &HashMap<Thread<'_>, Last>) -> bool {
-    let Some((who, life)) = world.fleet.life_of(arrival.ip) else { return false };
+/// Which end of its process kept a call from being told; `None` where it had to be told. A push is told as a whole when it has
+/// ended, and the next one of the same listing begins after that: what came before a call that was told had been told, too.
+fn why_unknowable(world: &World, arrival: &Arrival, last: &HashMap<Thread<'_>, Last>) -> Option<String> {
+    let (who, life) = world.fleet.life_of(arrival.ip)?;
     let last = thread(arrival).and_then(|thread| last.get(&thread));
     if last.is_some_and(|last| last.told_us > arrival.at_us) {
-        return false;
+        return None;
     }
+    let is_logged = matches!(life.ending, Some(Ending::Rolled { .. })) && life.printed().contains(NOT_RECORDED);
+    let disturbances = world.disturbances_of(who);
+    let end = end_before_telling(arrival.at_us, last.map(|last| last.made_us), &life, is_logged, &disturbances)?;
+    let after_s = life.ended_us.saturating_sub(arrival.at_us) as f64 / 1e6;
+    Some(format!("by {}, which {end} {after_s:.1} s later", life.name))
+}
+
+/// How a process ended that may not have told of a call at `at_us`, whose last one for the same listing was at `last_us`, if the call
+/// was for one. Killed, it had no time; asked to stop without Postgres, it had nobody, and has logged that.
+fn end_before_telling(
+    at_us: u64,
+    last_us: Option<u64>,
+    life: &Life,
+    is_logged: bool,
+    disturbances: &[Disturbance],
+) -> Option<&'static str> {
+    let undisturbed = |since_us| undisturbed_us(since_us, life.ended_us, disturbances);
+    let is_of_its_last_push = undisturbed(at_us) <= A_PUSH_US;
     match life.ending {
         Some(Ending::Killed | Ending::Overdue { .. }) => {
-            let (since, longest) =
-                last.map_or((arrival.at_us, WITHOUT_A_LISTING_US), |last| (last.made_us, TO_TELL_US));
-            undisturbed_us(since, life.ended_us, &world.disturbances_of(who)) <= longest
+            let (since_us, longest) = last_us.map_or((at_us, WITHOUT_A_LISTING_US), |last_us| (last_us, TO_TELL_US));
+            (is_of_its_last_push && undisturbed(since_us) <= longest).then_some("was killed")
         }
-        Some(Ending::Rolled { .. }) => life.printed().contains("an outcome could not be recorded before the stop"),
-        _ => false,
+        Some(Ending::Rolled { .. }) => {
+            let was_without = disturbances.iter().any(|one| one.began_us <= life.ended_us && one.ended_us >= at_us);
+            (is_of_its_last_push && is_logged && was_without).then_some("was stopped without Postgres")
+        }
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn arrival(at_us: u64, path: &str) -> Arrival {
@@ -191,6 +217,36 @@ mod tests {
         assert_eq!(last.len(), 2, "a creation belongs to none");
         let last = &last[&(Ipv4Addr::LOCALHOST, "7")];
         assert_eq!((last.made_us, last.told_us), (2, 1));
+    }
+
+    #[test]
+    fn a_call_is_unknowable_only_by_an_end_of_its_process_that_was_near() {
+        const S: u64 = 1_000_000;
+        let life = |ending| {
+            let (name, source, log) = ("dispatcher-1.1".to_owned(), Ipv4Addr::LOCALHOST, PathBuf::new());
+            Life { name, source, ending, ended_us: 1_000 * S, log }
+        };
+        let killed = life(Some(Ending::Killed));
+        let by_kill = |at_s: u64, last_s: Option<u64>, disturbances: &[Disturbance]| {
+            end_before_telling(at_s * S, last_s.map(|last| last * S), &killed, false, disturbances).is_some()
+        };
+        assert!(by_kill(950, Some(990), &[]), "a push that was under way");
+        assert!(!by_kill(950, Some(980), &[]), "after its last call it had time to tell");
+        assert!(!by_kill(930, Some(990), &[]), "no push takes so long: it was an earlier one");
+        assert!(by_kill(975, None, &[]) && !by_kill(965, None, &[]), "a creation");
+        let stopped = Disturbance { who: None, began_us: 900 * S, ended_us: 995 * S };
+        assert!(by_kill(890, Some(895), &[stopped]), "it was stopped, and killed then");
+        for ending in [None, Some(Ending::ByItself("exit status: 1".to_owned()))] {
+            assert_eq!(end_before_telling(999 * S, Some(999 * S), &life(ending), true, &[stopped]), None);
+        }
+        let rolled = life(Some(Ending::Rolled { well: true }));
+        let by_stop = |at_s: u64, is_logged, disturbances: &[Disturbance]| {
+            end_before_telling(at_s * S, Some(at_s * S), &rolled, is_logged, disturbances).is_some()
+        };
+        assert!(by_stop(950, true, &[stopped]));
+        assert!(!by_stop(950, false, &[stopped]), "it has told of all");
+        assert!(!by_stop(950, true, &[]) && !by_stop(996, true, &[stopped]), "Postgres was there");
+        assert!(!by_stop(830, true, &[stopped]), "it had time to tell before");
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn named(name: &str) -> Option<Uuid> {
 fn judge(arrivals: &[Arrival], names: &Names, wishes: &Wishes) -> Vec<String> {
     // Which of the wishes arrived last, by the first that it can have been; with the revision, and when.
     let mut last: HashMap<(Uuid, &str), (usize, u64, u64)> = HashMap::new();
-    let mut wrong = Vec::new();
+    let (mut compared, mut wrong) = (0, Vec::new());
     for arrival in arrivals {
         let (Some(account), Some(body)) = (arrival.account, &arrival.body) else { continue };
         let Ok(body) = serde_json::from_str::<Value>(body) else { continue };
@@ -85,6 +85,7 @@ fn judge(arrivals: &[Arrival], names: &Names, wishes: &Wishes) -> Vec<String> {
         let asked = wishes.get(&ours).map_or(&[][..], Vec::as_slice);
         for (section, revision) in carried(&arrival.purpose, &body) {
             let Some(revision) = revision else { continue };
+            compared += 1;
             let (from, before, at_us) = last.get(&(ours, section)).copied().unwrap_or_default();
             let is_it = |asked: &Asked| asked.at_us <= arrival.at_us && asked.told.contains(&(section, Some(revision)));
             match asked.iter().skip(from).position(is_it) {
@@ -97,6 +98,9 @@ fn judge(arrivals: &[Arrival], names: &Names, wishes: &Wishes) -> Vec<String> {
                 )),
             }
         }
+    }
+    if compared == 0 {
+        wrong.push("no call told the revision of a listing of ours: nothing was compared".to_owned());
     }
     wrong
 }
@@ -157,6 +161,14 @@ mod tests {
         assert!(wrong(&IN_ORDER, &fine).is_empty());
         let back = [arrival(1, 1, &text(2)), arrival(2, 1, &text(1))];
         assert_eq!(wrong(&IN_ORDER, &back).len(), 1);
+    }
+
+    #[test]
+    fn calls_of_which_nothing_can_be_read_are_no_order() {
+        let unread = [arrival(1, 1, "half of"), arrival(2, 1, "{}"), arrival(3, 9, &text(1))];
+        assert_eq!(wrong(&IN_ORDER, &unread).len(), 1);
+        assert_eq!(wrong(&IN_ORDER, &[]).len(), 1);
+        assert!(wrong(&IN_ORDER, &[&unread[..], &[arrival(4, 1, &text(1))]].concat()).is_empty());
     }
 
     #[test]

@@ -161,7 +161,7 @@ const DRAWS: [Draw; 17] = [
     (20, (500, 6_000), |rng| FaultKind::Sandbox(sandbox(rng), one_of(&[10, 30, 60, 100], rng))),
 ];
 
-fn one_of<T: Copy>(items: &[T], rng: &mut StdRng) -> T {
+pub(super) fn one_of<T: Copy>(items: &[T], rng: &mut StdRng) -> T {
     *items.choose(rng).expect("something to choose from")
 }
 
