@@ -15,7 +15,7 @@ use serde_json::Value;
 
 /// Bytes of payloads that are kept, about: those of some thousand listings that wait. Where more wait, it is those that waited first and
 /// those that came last; the others are read and mapped again.
-const KEPT_BYTES: u64 = 16 * 1024 * 1024;
+const KEPT_BYTES: u64 = 32 * 1024 * 1024;
 /// The payload of a unit without a calendar, about; one of a year's calendar takes ten times as much.
 const USUAL_BYTES: u64 = 8 * 1024;
 

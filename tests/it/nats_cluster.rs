@@ -176,8 +176,7 @@ async fn streams_are_the_journal(world: &World) -> anyhow::Result<()> {
     let number = |message: &StreamMessage| -> Option<u64> {
         message.headers.get("ce-id")?.as_str().rsplit(':').next()?.parse().ok()
     };
-    let order: Vec<(i64, Option<u64>)> =
-        audit.iter().map(|message| (at(message, POSITION), number(message))).collect();
+    let order: Vec<(i64, Option<u64>)> = audit.iter().map(|message| (at(message, POSITION), number(message))).collect();
     assert!(order.iter().all(|(_, number)| number.is_some()), "{order:?}");
     assert!(order.windows(2).all(|pair| pair[0] < pair[1]), "AUDIT has each message once, in order: {order:?}");
     let bodies: Vec<Value> =

@@ -227,8 +227,7 @@ impl Subject<'_> {
         match step {
             Step::Take => {
                 let taken = self.take().await;
-                let numbers =
-                    taken.as_ref().map(|hold| hold.slots.iter().map(|slot| slot.number).collect::<Vec<_>>());
+                let numbers = taken.as_ref().map(|hold| hold.slots.iter().map(|slot| slot.number).collect::<Vec<_>>());
                 let wanted = model.took.map(|slots| slots.map(|slot| i32::try_from(slot).unwrap() + 1).to_vec());
                 prop_assert_eq!(numbers, wanted);
                 self.holds.extend(taken);
