@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn an_address_that_called_too_often_is_seen_over_all_accounts_and_processes() {
         let from = |number: u64| Arrival {
-            account: (number % 3 > 0).then_some(number % 3),
+            account: (!number.is_multiple_of(3)).then_some(number % 3),
             ip: std::net::Ipv4Addr::new(127, 5, 0, u8::try_from(number % 2).unwrap_or_default()),
             ..call(number, 10 * number)
         };
