@@ -23,6 +23,7 @@ mod restore;
 mod rolled_back;
 mod starts;
 mod stops;
+mod superseded;
 mod takeovers;
 mod telemetry;
 mod upgrade;

@@ -125,6 +125,7 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     let (_, skipped) = json_of(&world, &["explain", &listing])?;
     assert_eq!(skipped["rules"], json!([{ "rule": "skipped_unchanged", "at_attempt": false }]));
     assert_eq!(skipped["sync"]["differences"], json!([]));
+    assert!(skipped["words"].to_string().contains("It was for revision 3 of the unit"), "{skipped:#}");
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let shown = api.get(&format!("/api/channels/audit/{id}")).await?.expect(200)?.json();
     assert_eq!(answers(&shown), answers(&audited));

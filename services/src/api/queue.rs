@@ -60,9 +60,10 @@ struct QueuedSync {
     tries: i32,
     /// Which attempt is next, or under way, of five: a rate limit and refused credentials burn none.
     attempt: i32,
-    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), `paused by the channel`
-    /// (calls wait as the channel answered 429, at least until it is due), or what holds it: the listing or target is paused, the
-    /// target refuses the credentials, or its circuit is open (it failed again and again, and is checked until it answers).
+    /// `under way`, `after an attempt` (of an earlier sync of the listing, whose place it took), `due` (it waits for a slot of the
+    /// window), `later` (it is tried again at its time), `paused by the channel` (calls wait as the channel answered 429, at least
+    /// until it is due), or what holds it: the listing or target is paused, the target refuses the credentials, or its circuit is
+    /// open (it failed again and again, and is checked until it answers).
     status: String,
     requested_at: DateTime<Utc>,
     /// When the first request was made that the channel has not got: a sync that takes the place of another waits since that one did.

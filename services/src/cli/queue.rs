@@ -15,11 +15,12 @@ use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::times::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{BEHIND_SINCE, BY_ROW, FREE, HELD, PAUSED, WAITING, channel_pauses, status};
+use crate::views::queue::{AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, FREE, HELD, PAUSED, WAITING, channel_pauses, status};
 
 #[derive(Debug, Args)]
-#[command(after_help = "STATUS says why work waits: under way, due (it waits for a slot of the window), later (it is \
-    tried again at its time), paused by the channel (it answered 429), or what holds it. OLDEST and WAITS count from the \
+#[command(after_help = "STATUS says why work waits: under way, after an attempt (of an earlier sync of the listing), \
+    due (it waits for a slot of the window), later (it is tried again at its time), paused by the channel (it answered \
+    429), or what holds it. OLDEST and WAITS count from the \
     first change that the channel has not got.\n\n\
     Example:\n  watch -n 2 distribution queue --limit 10")]
 pub(super) struct QueueArgs {
@@ -181,6 +182,9 @@ impl Work {
     fn due_in(&self, now: DateTime<Utc>) -> String {
         if !FREE.contains(&self.status.as_str()) {
             return "held".to_owned();
+        }
+        if self.status == AFTER_ATTEMPT {
+            return "-".to_owned();
         }
         let paused_until = self.paused_until.filter(|_| self.status != "under way");
         let left = (paused_until.map_or(self.due_at, |until| until.max(self.due_at)) - now).num_seconds();

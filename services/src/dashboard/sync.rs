@@ -22,7 +22,7 @@ use crate::api::listings;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::config::TraceUrl;
-use crate::views::audit::{Call, Sync};
+use crate::views::audit::{Call, Sync, goes_on};
 use crate::views::explain::{Told, tell};
 use crate::views::requests;
 
@@ -112,7 +112,11 @@ pub(super) async fn parts(
     } else {
         None
     };
-    let mut parts = vec![Part::new("facts", "What and why", facts(&found.sync, dashboard.trace_url.as_ref()))];
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let goes_on = goes_on(&mut reader, sync.0).await?;
+    drop(reader);
+    let facts = facts(&found.sync, goes_on, dashboard.trace_url.as_ref());
+    let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
         let lines = explained.words.iter().filter(|line| !line.starts_with(' '));
@@ -125,7 +129,12 @@ pub(super) async fn parts(
         ));
         parts.push(Part::new("words", "In plain words", words));
     }
-    let calls = exchanges(api, &found.sync, told.as_ref(), &found.attempts_made).await;
+    let calls = match found.attempts_made.as_slice() {
+        [] if goes_on => {
+            empty("No call is told yet", "An attempt that has begun goes on: its calls are told when it has ended.")
+        }
+        made => exchanges(api, &found.sync, told.as_ref(), made).await,
+    };
     parts.push(Part::new("calls", "Calls, each with its request and its answer", calls));
     Ok(parts)
 }
@@ -155,18 +164,20 @@ async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) 
     whole(calls.iter().map(|call| (Shown::from(call), carried(call))))
 }
 
-fn facts(sync: &Sync, trace_url: Option<&TraceUrl>) -> Markup {
+/// Of one that `goes_on` although another took its place, nobody knows yet how it ends.
+fn facts(sync: &Sync, goes_on: bool, trace_url: Option<&TraceUrl>) -> Markup {
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
         div { dt { "Target" } dd { a href=(format!("/targets/{}", sync.target_id)) { (sync.target_name.as_deref().unwrap_or("target")) } } }
         div { dt { "Because" } dd { (words(&sync.cause)) @if let Some(reason) = &sync.reason { ": “" (reason) "”" } } }
         div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (sync.created_by) } }
-        div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, "not yet")) } }
+        div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) } }
         @if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
         @if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }
+        @let ended = sync.finished_at.filter(|_| !goes_on);
         div { dt { "Ended" } dd {
-            (moment_or(sync.finished_at, "not yet"))
-            @if let Some(end) = sync.finished_at { " " span.quiet { "after " (span((end - sync.requested_at).num_milliseconds())) } }
+            (moment_or(ended, if goes_on { "not told yet: an attempt that had begun goes on" } else { "not yet" }))
+            @if let Some(end) = ended { " " span.quiet { "after " (span((end - sync.requested_at).num_milliseconds())) } }
         } }
         div { dt { "Attempts used" } dd { (sync.attempts) " of 5" } }
         div { dt { "Sections" } dd { @if sync.needs.is_empty() { "none" } @else { (sync.needs.join(", ")) } } }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::outcome::SyncOutcome;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -82,6 +82,22 @@ CASE WHEN a.class IS DISTINCT FROM 'unauthorised' THEN a.next_attempt_at END AS 
 a.updated_position,
 (SELECT e.metadata ->> 'credential_id' FROM events AS e WHERE e.position = a.position) AS credential_id,
 (SELECT count(*) FROM outbound_attempts AS c WHERE c.sync_id = a.sync_id) AS calls";
+
+/// Whether an attempt of a sync may be under way although a later one took its place: a dispatcher has the listing for it, and
+/// none of its calls was told since.
+pub async fn goes_on(reader: &mut PgConnection, sync: Uuid) -> Result<bool, sqlx::Error> {
+    let statement = "
+        SELECT EXISTS (
+            SELECT FROM outbound_audit AS a
+            JOIN dispatch_leases AS d ON d.listing_id = a.listing_id AND d.ordinal = a.ordinal
+            WHERE a.sync_id = $1 AND a.outcome = 'superseded' AND NOT d.done AND d.lease_until > now()
+                AND NOT EXISTS (
+                    SELECT FROM outbound_attempts AS c JOIN outbound_audit AS l ON l.sync_id = a.superseded_by
+                    WHERE c.sync_id = a.sync_id AND c.position > l.position
+                )
+        )";
+    sqlx::query_scalar(statement).bind(sync).fetch_one(reader).await
+}
 
 /// One HTTP call.
 #[derive(Debug, FromRow, Serialize, ToSchema)]

@@ -199,7 +199,8 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
         (Some(story), Some(explained)) => {
             let held = held::held_by(&mut reader, target.target_id, story, &holds, known_since).await?;
             let waited = waited(&mut reader, story, &target, &shared).await?;
-            rules::rules(story, explained, &waited, held, &apart)
+            let goes_on = story.goes_on(row.as_ref().and_then(Waiting::ordinal_in_hand));
+            rules::rules(story, explained, &waited, held, &apart, goes_on)
         }
         _ => Vec::new(),
     };

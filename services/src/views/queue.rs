@@ -24,6 +24,8 @@ LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
 LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
 LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()";
 
+/// A dispatcher took the listing up for a sync before this one, and ends that one's attempt first, where it has begun.
+pub const AFTER_ATTEMPT: &str = "after an attempt";
 /// Calls of its account, or of the address that they leave from, wait until a time, as the channel answered 429; it is due by then.
 pub const PAUSED: &str = "paused by the channel";
 /// What was put off by a pause is due when that ends, by a clock that differs a little from the database's.
@@ -33,16 +35,26 @@ const ABOUT: TimeDelta = TimeDelta::seconds(2);
 pub const BEHIND_SINCE: &str = "coalesce(q.behind_since, q.requested_at)";
 
 /// What [`status`] says.
-pub const STATUSES: [&str; 8] =
-    ["under way", "target paused", "target unauthorised", "circuit open", "listing paused", "later", PAUSED, "due"];
+pub const STATUSES: [&str; 9] = [
+    "under way",
+    AFTER_ATTEMPT,
+    "target paused",
+    "target unauthorised",
+    "circuit open",
+    "listing paused",
+    "later",
+    PAUSED,
+    "due",
+];
 
-/// Those of a sync that nobody has to let go: it waits for its time, the end of a pause by the channel, its turn and slots.
-pub const FREE: [&str; 4] = ["under way", "later", PAUSED, "due"];
+/// Those of a sync that nobody has to let go: it waits for its time, the end of an attempt before it or of a pause by the channel,
+/// its turn and slots.
+pub const FREE: [&str; 5] = ["under way", AFTER_ATTEMPT, "later", PAUSED, "due"];
 
-/// What the rows of the queue say of it: [`status`] says the rest.
+/// What the rows of the queue say of it: [`status`] says the rest. A lease names the sync that the queue showed when it was taken.
 pub const BY_ROW: &str = concat!(
     "
-CASE WHEN d.listing_id IS NOT NULL THEN 'under way' ",
+CASE WHEN d.ordinal < q.ordinal THEN 'after an attempt' WHEN d.listing_id IS NOT NULL THEN 'under way' ",
     target_holds!(),
     "
     WHEN l.state = 'paused' THEN 'listing paused'
@@ -52,8 +64,8 @@ CASE WHEN d.listing_id IS NOT NULL THEN 'under way' ",
 /// The same of a target as a whole: what holds it, or nothing.
 pub const HELD: &str = concat!("CASE ", target_holds!(), " END AS held");
 
-/// Under way, what holds it, later (it is tried again at its time), paused by the channel, or due (it waits for a slot of the
-/// window). `by_row` is what [`BY_ROW`] says, `paused_until` the end of a pause by the channel: where it is that of an address, no
+/// Under way, after an attempt of a sync before it, what holds it, later (it is tried again at its time), paused by the channel, or
+/// due (it waits for a slot of the window). `by_row` is what [`BY_ROW`] says, `paused_until` the end of a pause by the channel: where it is that of an address, no
 /// reader sees it, so no statement of theirs can tell. What is due at `due_at` waits for a pause that lasts until then, about.
 pub fn status(by_row: String, due_at: DateTime<Utc>, paused_until: Option<DateTime<Utc>>) -> String {
     let holds = |until: DateTime<Utc>| match by_row.as_str() {

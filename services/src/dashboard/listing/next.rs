@@ -14,7 +14,7 @@ use crate::views::holds;
 use crate::views::lacking::{Lacking, parts, succeeded};
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::older_state::{OlderState, newest_request};
-use crate::views::queue::{BY_ROW, PAUSED, WAITING};
+use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, PAUSED, WAITING};
 
 #[derive(Debug, FromRow)]
 struct Waiting {
@@ -89,6 +89,9 @@ fn sentence(waiting: &Waiting) -> Markup {
     let attempt = attempts::words(waiting.attempt);
     match waiting.status.as_str() {
         "under way" => html! { "Attempt " (attempt) " is being made now." },
+        AFTER_ATTEMPT => {
+            html! { "Attempt " (attempt) " starts as soon as no attempt of an earlier sync is under way." }
+        }
         "due" => {
             html! { "Attempt " (attempt) " is due, and starts as soon as it has its turn and a slot of the window." }
         }

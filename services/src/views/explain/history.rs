@@ -125,6 +125,14 @@ pub struct SyncStory {
 }
 
 impl SyncStory {
+    /// Whether an attempt of it may be under way although a later one took its place: `in_hand` is the ordinal of the sync for
+    /// which a dispatcher has the listing, and of no attempt it was told since how it ended.
+    pub(super) fn goes_on(&self, in_hand: Option<u64>) -> bool {
+        let superseded = self.end.as_ref().filter(|end| end.outcome == SyncOutcome::Superseded);
+        let is_told = |end: &End| self.attempts.iter().any(|told| told.position > end.position);
+        in_hand == Some(self.request.ordinal) && superseded.is_some_and(|end| !is_told(end))
+    }
+
     /// The sections that had to be sent when it was asked for. An older build's request does not name all of them where it took the
     /// place of a forced one.
     pub fn needs(&self) -> Vec<Section> {

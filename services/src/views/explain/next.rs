@@ -23,6 +23,8 @@ pub enum Step {
     Nothing,
     /// Somebody works on it.
     UnderWay,
+    /// Somebody took its listing up for a sync before it, and ends that one's attempt first, where it has begun.
+    AfterAttempt,
     /// It waits for its turn and for slots.
     WaitsForSlot,
     /// It is tried again at its time.
@@ -94,6 +96,16 @@ pub(super) fn next(
         until: "",
     };
     if !next.because.is_empty() {
+        return next;
+    }
+    let in_hand = waiting.and_then(Waiting::ordinal_in_hand).filter(|ordinal| *ordinal < pending.ordinal);
+    if let Some(ordinal) = in_hand {
+        next.step = Step::AfterAttempt;
+        let earlier = history.syncs.iter().find(|story| story.request.ordinal == ordinal);
+        next.because.push(match earlier {
+            Some(story) => format!("a dispatcher took the listing up for sync {}", story.request.sync_id),
+            None => "a dispatcher took the listing up for that one".to_owned(),
+        });
         return next;
     }
     let Some(row) = waiting.filter(|row| row.sync_id == pending.sync_id.0) else {

@@ -18,13 +18,18 @@ use crate::views::windows::{self, ScopeWindow};
 pub struct Waiting {
     /// The sync.
     pub sync_id: Uuid,
-    /// `under way`, `due` (it waits for a slot of the window), `later` (it is tried again at its time), `paused by the channel`
-    /// (calls wait as the channel answered 429, at least until it is due), or what holds it.
+    /// `under way`, `after an attempt` (of a sync whose place it took), `due` (it waits for a slot of the window),
+    /// `later` (it is tried again at its time), `paused by the channel` (calls wait as the channel answered 429, at least until it is
+    /// due), or what holds it.
     pub status: String,
     /// When it is due.
     pub due_at: DateTime<Utc>,
     /// Listings of its target that have their turn before it.
     pub ahead: i64,
+    /// The ordinal of the sync for which a dispatcher took the listing up and has it still. It works on that one or, where the
+    /// queue was behind the journal, on a newer one.
+    #[serde(skip)]
+    pub taken_up_for: Option<i64>,
     /// Why the target is paused.
     pub target_reason: Option<String>,
     /// How the target answers, and why.
@@ -69,7 +74,8 @@ fn sentence(words: &str, not_before: Option<DateTime<Utc>>) -> String {
 
 fn waiting() -> String {
     format!(
-        "SELECT q.sync_id, {BY_ROW}, q.due_at, t.lifecycle_reason AS target_reason, h.health, h.reason AS health_reason,
+        "SELECT q.sync_id, {BY_ROW}, q.due_at, d.ordinal AS taken_up_for, t.lifecycle_reason AS target_reason, h.health,
+            h.reason AS health_reason,
             (SELECT count(*) FROM sync_queue AS o
              WHERE o.target_id = q.target_id AND o.due_at <= now() AND o.rank < q.rank) AS ahead
          FROM {WAITING} LEFT JOIN target_health AS h ON h.target_id = q.target_id
@@ -91,6 +97,11 @@ pub async fn now(
 }
 
 impl Waiting {
+    /// The ordinal of the sync that the dispatcher took the listing up for.
+    pub(super) fn ordinal_in_hand(&self) -> Option<u64> {
+        self.taken_up_for.and_then(|ordinal| u64::try_from(ordinal).ok())
+    }
+
     /// With what is in rows that no reader sees: the next check of an open circuit, and the addresses that everybody's calls leave from.
     pub async fn completed(mut self, pool: &PgPool, target: TargetId) -> Result<Self, sqlx::Error> {
         self.circuit = circuit::open(pool, target).await?;

@@ -33,6 +33,9 @@ pub enum Rule {
         sync_id: Uuid,
         /// It had been sent, or tried, by then or after all.
         attempted: bool,
+        /// A dispatcher took the listing up for it and has it still: an attempt of it that had begun goes on, and what comes of
+        /// that is not known yet.
+        goes_on: bool,
     },
     /// Latest wins: it took the place of one that had not ended.
     TookPlaceOf {
@@ -161,13 +164,15 @@ fn again(AgainFor { wait, crowds, token_ms }: &AgainFor, held: &[Held]) -> Rule 
     })
 }
 
-/// The rules that applied, in the order in which they did.
+/// The rules that applied, in the order in which they did. `goes_on` is whether an attempt of it may be under way although another
+/// took its place.
 pub(super) fn rules(
     story: &SyncStory,
     explained: &ExplainedSync,
     waited: &Waited,
     held: HeldBy,
     apart: &[Uuid],
+    goes_on: bool,
 ) -> Vec<Rule> {
     let most = RetryPolicy::default().max_attempts;
     let mut rules = Vec::new();
@@ -229,7 +234,7 @@ pub(super) fn rules(
         rules.push(Rule::Exhausted { of: most });
     }
     if let Some(later) = story.superseded_by {
-        rules.push(Rule::CoalescedInto { sync_id: later.0, attempted: !story.attempts.is_empty() });
+        rules.push(Rule::CoalescedInto { sync_id: later.0, attempted: !story.attempts.is_empty(), goes_on });
     }
     if !explained.refused.is_empty() {
         rules.push(Rule::LeftOut { parts: explained.refused.len() });

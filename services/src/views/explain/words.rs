@@ -33,7 +33,9 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
     match &explanation.sync {
         None => lines.push("It never asked for a sync.".to_owned()),
         Some(sync) => {
-            lines.extend(change(sync));
+            let goes_on = |rule: &Rule| matches!(rule, Rule::CoalescedInto { goes_on: true, .. });
+            let goes_on = explanation.rules.iter().any(goes_on);
+            lines.extend(change(sync, goes_on));
             lines.extend(differences(sync));
             lines.extend(explanation.rules.iter().map(rule));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
@@ -41,7 +43,7 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
                 let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
                 format!("  left out: {}{value}: {}", part.part, part.reason)
             }));
-            if let Some(at) = sync.ended_at {
+            if let Some(at) = sync.ended_at.filter(|_| !goes_on) {
                 let outcome = sync.outcome.replace('_', " ");
                 let by = sync.cancelled.as_ref().map(Cancelled::words).unwrap_or_default();
                 lines.push(format!("It ended {}: {outcome}{by}{}.", moment(at), detail(sync.detail.as_ref())));
@@ -65,7 +67,7 @@ fn about(listing: &About) -> String {
     )
 }
 
-fn change(sync: &ExplainedSync) -> Vec<String> {
+fn change(sync: &ExplainedSync, goes_on: bool) -> Vec<String> {
     let by = &sync.by;
     let credential = by.credential_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let behalf = by.on_behalf_of.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
@@ -78,6 +80,8 @@ fn change(sync: &ExplainedSync) -> Vec<String> {
         cause => format!("as {cause}{}", detail(sync.reason.as_ref())),
     };
     let trace = by.traceparent.as_ref().map(|trace| format!(", traceparent {trace}")).unwrap_or_default();
+    let sent_nothing = sync.ended_at.is_some() && !goes_on && sync.attempts.iter().all(|told| told.calls.is_empty());
+    let is_of = if sent_nothing { "was for" } else { "sends" };
     vec![
         format!(
             "Sync {} was asked for {} by {}{behalf} ({}{credential}), {why}.",
@@ -87,7 +91,7 @@ fn change(sync: &ExplainedSync) -> Vec<String> {
             by.credential
         ),
         format!(
-            "It sends revision {} of the unit, snapshot {}; correlation {}{trace}.",
+            "It {is_of} revision {} of the unit, snapshot {}; correlation {}{trace}.",
             sync.revision, sync.snapshot, by.correlation_id
         ),
     ]
@@ -145,10 +149,14 @@ fn rule(rule: &Rule) -> String {
             "Every section is sent, whatever the channel has: somebody asked for an earlier sync that had not ended."
                 .to_owned()
         }
-        Rule::CoalescedInto { sync_id, attempted: false } => {
+        Rule::CoalescedInto { sync_id, goes_on: true, .. } => format!(
+            "Sync {sync_id} took its place. An attempt of this one that had begun goes on, and what comes of it will \
+             stand here."
+        ),
+        Rule::CoalescedInto { sync_id, attempted: false, .. } => {
             format!("Coalesced into sync {sync_id}, which took its place before it was sent.")
         }
-        Rule::CoalescedInto { sync_id, attempted: true } => {
+        Rule::CoalescedInto { sync_id, attempted: true, .. } => {
             format!("Sync {sync_id} took its place while it was tried.")
         }
         Rule::TookPlaceOf { sync_id } => format!("It took the place of sync {sync_id}, which had not ended."),
@@ -234,6 +242,9 @@ fn next(next: &Next) -> String {
         Step::Nothing => format!("Next: nothing, until {} ({because}).", next.until),
         Step::UnderWay if because.is_empty() => format!("Next: {attempt} is under way."),
         Step::UnderWay => format!("Next: {attempt} is under way{at} for its next call: {because}."),
+        Step::AfterAttempt => {
+            format!("Next: {attempt}, as soon as no attempt of an earlier sync is under way: {because}.")
+        }
         Step::WaitsForSlot => format!("Next: {attempt}, which waits for its turn{at}: {because}."),
         Step::Later => format!("Next: {attempt}{at} ({because})."),
         Step::Held => format!("Next: {attempt} is held{at}: {because}."),

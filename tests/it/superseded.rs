@@ -1,0 +1,95 @@
+//! A sync whose place another takes while its calls are at the channel: it goes on, the other waits, and every door says so.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::wait::wait_until;
+use end_to_end::world::{ORG, World};
+use serde_json::{Value, json};
+
+use crate::why::{json_of, listed, priced};
+
+fn people(told: &Value) -> String {
+    let words = told["words"].as_array().cloned().unwrap_or_default();
+    words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+}
+
+fn goes_on(told: &Value) -> Value {
+    let rules = told["rules"].as_array().cloned().unwrap_or_default();
+    let coalesced = rules.into_iter().find(|rule| rule["rule"] == "coalesced_into");
+    coalesced.map(|rule| rule["goes_on"].clone()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_took_its_place() -> anyhow::Result<()> {
+    let world = World::new(&[7825]).await?;
+    let target = world.target(7825, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let slow = json!({
+        "kind": "latency", "min_ms": 9_000, "max_ms": 9_100, "account": 7825, "method": "PUT",
+        "path_prefix": "/v1/listings", "count": 1
+    });
+    world.sandbox.fault(slow).await?;
+    world.publish(&[priced("villa-000", 2, 5_500)]).await?;
+    world.taken(1, 2).await?;
+    wait_until("its call is at the channel", Duration::from_secs(20), || async {
+        let arrivals = world.sandbox.arrivals(7825).await?;
+        Ok(if arrivals.iter().any(|one| one["status"].is_null()) { Ok(()) } else { Err(format!("{arrivals:?}")) })
+    })
+    .await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let first = told["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
+    assert_eq!((&told["next"]["step"], &told["next"]["sync_id"]), (&json!("under_way"), &json!(first)), "{told:#}");
+
+    world.publish(&[priced("villa-000", 3, 6_000)]).await?;
+    world.taken(1, 3).await?;
+    wait_until("the next change waits", Duration::from_secs(20), || async {
+        let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 3").await?;
+        Ok(if queued == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
+    })
+    .await?;
+    let (_, newer) = json_of(&world, &["explain", &listing])?;
+    let (_, older) = json_of(&world, &["explain", &first])?;
+    let (_, queue) = json_of(&world, &["queue"])?;
+    let shown = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    let page = viewer.get(&format!("/syncs/{first}")).await?.expect(200)?.text;
+    let ended = world.count("SELECT count(*) FROM dispatch_leases WHERE done").await?;
+    assert_eq!(ended, 0, "all of this was asked while the attempt was under way");
+
+    let second = newer["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
+    assert_ne!(second, first);
+    let next = (&newer["next"]["step"], &newer["next"]["sync_id"]);
+    assert_eq!(next, (&json!("after_attempt"), &json!(second)), "{newer:#}");
+    let waits = format!(
+        "Next: attempt 1 of sync {second}, as soon as no attempt of an earlier sync is under way: a dispatcher took the \
+         listing up for sync {first}."
+    );
+    for told in [&newer, &older] {
+        assert!(people(told).ends_with(&waits), "{told:#}");
+    }
+    assert_eq!((&older["sync"]["outcome"], goes_on(&older)), (&json!("superseded"), json!(true)), "{older:#}");
+    let words = people(&older);
+    let stands = format!("Sync {second} took its place. An attempt of this one that had begun goes on");
+    assert!(words.contains(&stands) && words.contains("It sends revision 2"), "{words}");
+    for untrue in ["before it was sent", "It ended"] {
+        assert!(!words.contains(untrue), "{words}");
+    }
+    assert_eq!(queue["work"][0]["status"], "after an attempt", "{queue}");
+    assert!(shown.contains("starts as soon as no attempt of an earlier sync is under way"), "{shown}");
+    assert!(!shown.contains("is being made now"), "{shown}");
+    assert!(page.contains("No call is told yet") && !page.contains("No call was made"), "{page}");
+
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, older) = json_of(&world, &["explain", &first])?;
+    assert_eq!((&older["sync"]["outcome"], goes_on(&older)), (&json!("accepted"), json!(false)), "{older:#}");
+    let words = people(&older);
+    assert!(words.contains("It ended") && !words.contains("goes on"), "{words}");
+    let page = viewer.get(&format!("/syncs/{first}")).await?.expect(200)?.text;
+    assert!(!page.contains("No call is told yet"), "{page}");
+    drop(service);
+    world.close().await
+}
