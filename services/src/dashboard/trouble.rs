@@ -35,8 +35,8 @@ pub(super) fn show(troubles: &[Trouble]) -> Markup {
 fn words(trouble: Trouble) -> Markup {
     match trouble {
         Trouble::NatsAway(since) => html! {
-            strong { "NATS is away" } " since " (moment(since)) ". Unit changes are taken in, and what happened is shown, when it is back; "
-            "nothing is lost."
+            strong { "NATS is away" } " since " (moment(since)) ". Unit changes are taken in and streams filled when it is back. "
+            "Syncs go on; nothing is lost."
         },
         Trouble::RelayBehind(since) => html! {
             strong { "The relay is behind" } " since " (moment(since)) ": whoever reads the streams lacks what happened from then on."

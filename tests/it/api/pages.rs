@@ -193,7 +193,7 @@ fn moment_after(page: &str, words: &str) -> anyhow::Result<DateTime<Utc>> {
     Ok(at.with_context(|| format!("no moment after {words:?} in {page}"))?.parse()?)
 }
 
-/// Nothing new is taken in or shown then, and a page on which all is well would say the contrary.
+/// No unit change is taken in then and the streams get nothing, and a page on which all is well would say the contrary.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overview_says_since_when_nats_is_away_and_no_more_when_it_is_back() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -216,6 +216,7 @@ async fn the_overview_says_since_when_nats_is_away_and_no_more_when_it_is_back()
     let viewer = api.as_caller(&world, ORG, None, "viewer")?;
     let page = viewer.get("/").await?.expect(200)?.text;
     let since = moment_after(&page, "NATS is away")?;
+    assert!(page.contains("Unit changes are taken in and streams filled when it is back. Syncs go on"), "{page}");
     // Whoever was asked just before it stopped has not answered either.
     assert!((stopped - chrono::TimeDelta::seconds(5)..=Utc::now()).contains(&since), "{since}, stopped {stopped}");
     assert_eq!(moment_after(&live, "NATS is away")?, since);
