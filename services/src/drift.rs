@@ -33,6 +33,7 @@ use crate::views::explain::ExplainedCall;
 use crate::views::explain::history::History;
 use crate::views::explain::now::windows;
 use crate::views::explain::words::differing;
+use crate::views::gone;
 use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
 use crate::views::lacking::refused_parts;
@@ -284,17 +285,13 @@ fn refused_before(refused: &[RejectedPart], field: &FieldDifference) -> Option<S
     Some(format!("refused at the last sync: {}", part.reason))
 }
 
-/// A sync cannot heal it: what is not there cannot be changed, and to make it again is a decision.
 fn relink(drift: &Drift, link: Option<&Link>) -> String {
     let id = drift.listing_id;
     let (target, unit) = link.map_or_else(
         || ("TARGET".to_owned(), "UNIT".to_owned()),
         |link| (link.target_id.to_string(), link.unit_id.to_string()),
     );
-    format!(
-        "`distribution listing unlink {id}`, then `distribution listing link --target {target} --unit {unit} --afresh` has it \
-         looked for and made; --external-id ID instead where it is another one."
-    )
+    format!("{}.", gone::remedy(&id, &target, &unit))
 }
 
 fn sections(sent: &Bodies<'_>) -> Vec<&'static str> {

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod circuit;
 pub mod explain;
 pub mod fleet;
+pub mod gone;
 pub mod health;
 pub mod history;
 pub mod holds;

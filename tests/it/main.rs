@@ -5,6 +5,7 @@ mod browser;
 mod cancelled;
 mod crashes;
 mod faults;
+mod gone;
 mod health;
 mod holds;
 mod inputs;

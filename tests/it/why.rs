@@ -50,7 +50,13 @@ pub async fn edit(world: &World, account: u64, path: &str, body: &Value) -> anyh
     by_hand(world, account, Method::PUT, path, body).await
 }
 
-async fn by_hand(world: &World, account: u64, method: Method, path: &str, body: &Value) -> anyhow::Result<()> {
+pub(crate) async fn by_hand(
+    world: &World,
+    account: u64,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> anyhow::Result<()> {
     let client = reqwest::Client::new();
     let form =
         format!("grant_type=client_credentials&client_id={account}&client_secret=secret-{account}&scope=general");

@@ -51,6 +51,8 @@ pub struct Preview {
     pub sections: Vec<&'static str>,
     /// How many calls that takes at least: without a new token, retries, and parts that are refused.
     pub calls_at_least: usize,
+    /// The newest sync found the listing gone at the channel, which would refuse this in the same way.
+    pub gone: bool,
     /// What would keep it waiting.
     pub held: Vec<String>,
     /// What the differences are told against.
@@ -114,6 +116,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let held = held(&mut reader, listing, id, settings.target_id).await?;
     drop(reader);
     let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
+    let gone = history.gone();
     let mut preview = Preview {
         listing_id: id.0,
         snapshot: mapped.hash.to_string(),
@@ -122,13 +125,14 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         creates,
         calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, !creates),
         sections: sections.iter().map(|section: &Section| section.as_str()).collect(),
+        gone: gone.is_some(),
         held,
         compared_with: known.described(),
         differences: mapping::differences(settings.channel, &known.bodies(), &bodies),
         left_out: RejectedPart::bounded(payload.rejected.clone()),
         words: Vec::new(),
     };
-    preview.words = words(&preview);
+    preview.words = words(&preview, gone.as_deref());
     Ok(preview)
 }
 
@@ -160,7 +164,8 @@ async fn held(
     Ok(held)
 }
 
-fn words(preview: &Preview) -> Vec<String> {
+/// `remedy` is what helps where the listing is gone.
+fn words(preview: &Preview, remedy: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     lines.push(if preview.sections.is_empty() {
         format!("Nothing would be sent: the channel has all of revision {} already.", preview.revision)
@@ -179,6 +184,9 @@ fn words(preview: &Preview) -> Vec<String> {
             counted(preview.calls_at_least, "call")
         )
     });
+    lines.extend(remedy.map(|remedy| {
+        format!("It is gone at the channel, which would refuse this in the same way as the newest sync: {remedy}.")
+    }));
     lines.extend(preview.held.iter().map(|reason| format!("It would wait: {reason}.")));
     let with = &preview.compared_with;
     lines.push(match preview.differences.count() {

@@ -13,6 +13,7 @@ use sqlx::{FromRow, PgPool};
 use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
+use crate::views::gone;
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 use crate::views::queue::BEHIND_SINCE;
 
@@ -143,12 +144,8 @@ fn advice(listing: &Listing) -> String {
         ("active" | "paused", Some("rejected")) if says(listing, "archived") => {
             format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
         }
-        ("active" | "paused", Some("rejected")) if says(listing, "the listing is gone") => {
-            let (unit, target) = (&listing.unit_id, listing.target_id);
-            format!(
-                "`distribution listing unlink {id}`, then `distribution listing link --target {target} --unit {unit} \
-                 --afresh` to have it looked for and made, or with --external-id ID where it is another one"
-            )
+        ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
+            gone::remedy(&id, &listing.target_id, &listing.unit_id)
         }
         ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
             let (unit, target) = (&listing.unit_id, listing.target_id);

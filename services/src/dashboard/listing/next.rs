@@ -10,6 +10,7 @@ use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::attempts::{self, NEXT};
 use crate::views::explain::now;
+use crate::views::gone;
 use crate::views::holds;
 use crate::views::lacking::{Lacking, parts, succeeded};
 use crate::views::listings::{Listing, TARGET_DELETED};
@@ -114,6 +115,11 @@ fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[Strin
         _ if lacking.is_some() => "Nothing by itself.",
         _ => "Nothing: the channel has what was asked for.",
     };
+    if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
+        let remedy = gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id);
+        let refused = "It is gone at the channel, which would refuse the next change in the same way";
+        return format!("{now} {refused}: {remedy}.");
+    }
     let further = lacking.iter().flat_map(Lacking::words).chain(older.iter().map(OlderState::words));
     let now = [now.to_owned()].into_iter().chain(further).collect::<Vec<_>>().join(" ");
     if !held.is_empty() {

@@ -18,6 +18,7 @@ use sqlx::PgPool;
 
 use super::cancelled::{Cancelled, CancelledBecause};
 use super::doubt::Doubt;
+use crate::views::gone;
 use crate::views::history::NoHistory;
 use crate::views::lacking::succeeded;
 
@@ -181,6 +182,15 @@ impl History {
     pub fn current(&self) -> Option<&SyncStory> {
         let pending = self.listing.pending().and_then(|pending| self.sync(pending.sync_id));
         pending.or_else(|| self.syncs.back())
+    }
+
+    /// Where its newest sync found it gone at the channel, what helps.
+    pub fn gone(&self) -> Option<String> {
+        let end = self.syncs.back()?.end.as_ref()?;
+        let link = self.listing.link()?;
+        let id = ListingId::of(link.target_id, &link.unit_id);
+        let is_gone = gone::is_gone(Some(end.outcome.as_str()), end.reason.as_deref());
+        is_gone.then(|| gone::remedy(&id, &link.target_id, &link.unit_id))
     }
 
     /// What had not come through by then ended with its target, as the audit has it: an outcome, once final, is replaced only by

@@ -83,7 +83,13 @@ pub(super) fn next(
             Some(end) => format!("its newest sync has ended: {}", end.outcome),
             None => "it never asked for a sync".to_owned(),
         };
-        let mut next = nothing(because, "the unit changes or somebody asks for a sync");
+        let gone = history.gone();
+        let until =
+            if gone.is_some() { "it is linked afresh" } else { "the unit changes or somebody asks for a sync" };
+        let mut next = nothing(because, until);
+        next.because.extend(gone.map(|remedy| {
+            format!("it is gone at the channel, which would refuse the next change in the same way: {remedy}")
+        }));
         next.because.extend(held.into_iter().map(|why| format!("the next change of the unit waits, as {why}")));
         return next;
     };

@@ -1,0 +1,22 @@
+//! A listing that its last sync found gone at the channel: whatever is sent next is refused in the same way, and what helps is said in
+//! one sentence, whoever says it.
+
+use std::fmt::Display;
+
+use domain::outcome::SyncOutcome;
+
+/// What a sync is told to have ended with where the channel has no such listing.
+const SAYS: &str = "the listing is gone";
+
+/// Whether a sync that ended so found its listing gone.
+pub fn is_gone(outcome: Option<&str>, detail: Option<&str>) -> bool {
+    outcome == Some(SyncOutcome::Rejected.as_str()) && detail.is_some_and(|detail| detail.contains(SAYS))
+}
+
+/// What helps: no sync does, as what is not there cannot be changed, and to make it again is a decision.
+pub fn remedy(listing: &dyn Display, target: &dyn Display, unit: &dyn Display) -> String {
+    format!(
+        "`distribution listing unlink {listing}`, then `distribution listing link --target {target} --unit {unit} --afresh` has it \
+         looked for and made; --external-id ID instead where it is another one"
+    )
+}

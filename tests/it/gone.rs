@@ -1,0 +1,60 @@
+//! A listing that is gone at its channel: no change of its unit comes through any more, and every door says what helps.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::world::{ORG, World};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::why::{by_hand, json_of, listed, priced, published};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> anyhow::Result<()> {
+    let world = World::new(&[7826]).await?;
+    let target = world.target(7826, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let preview = format!("/api/channels/listings/{listing}/preview");
+    assert_eq!(viewer.get(&preview).await?.expect(200)?.json()["gone"], json!(false));
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let external = told["listing"]["external_id"].as_str().context("an id")?.to_owned();
+    by_hand(&world, 7826, Method::DELETE, &format!("/listings/{external}"), &json!({})).await?;
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+
+    let unlink = format!("`distribution listing unlink {listing}`, then ");
+    let link = format!("`distribution listing link --target {target} --unit villa-000 --afresh` has it looked for and made");
+    let remedy = unlink + &link;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!((&told["sync"]["outcome"], &told["next"]["step"]), (&json!("rejected"), &json!("nothing")), "{told:#}");
+    assert!(told["next"]["because"].to_string().contains(&remedy), "{told:#}");
+    let words = told["words"].to_string();
+    assert!(words.contains("Next: nothing, until it is linked afresh") && words.contains(&remedy), "{words}");
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(page.contains(&remedy) && !page.contains("The next change of the unit is sent"), "{page}");
+    let would = viewer.get(&preview).await?.expect(200)?.json();
+    assert!(would["gone"] == json!(true) && would["words"].to_string().contains(&remedy), "{would:#}");
+    let (_, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    assert!(drift["words"].to_string().contains(&remedy), "{drift:#}");
+    let (_, shown, _) = world.run(&["listing", "show", &listing])?;
+    assert!(shown.contains(&remedy), "{shown}");
+
+    let target = target.to_string();
+    for arguments in [
+        &["listing", "unlink", &listing, "--reason", "gone"][..],
+        &["listing", "link", "--target", &target, "--unit", "villa-000", "--afresh"],
+    ] {
+        let (code, _, said) = world.run(arguments)?;
+        assert_eq!(code, 0, "{said}");
+    }
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(told["sync"]["outcome"], "accepted", "{told:#}");
+    assert!(!told["words"].to_string().contains("afresh"), "{told:#}");
+    assert_eq!(viewer.get(&preview).await?.expect(200)?.json()["gone"], json!(false));
+    drop(service);
+    world.close().await
+}
