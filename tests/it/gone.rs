@@ -26,7 +26,7 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     published(&world, priced("villa-000", 2, 5_500)).await?;
 
     let unlink = format!("`distribution listing unlink {listing}`, then ");
-    let link = format!("`distribution listing link --target {target} --unit villa-000 --afresh` has it looked for and made");
+    let link = format!("`distribution listing link --target {target} --unit villa-000 --afresh` has it looked for");
     let remedy = unlink + &link;
     let (_, told) = json_of(&world, &["explain", &listing])?;
     assert_eq!((&told["sync"]["outcome"], &told["next"]["step"]), (&json!("rejected"), &json!("nothing")), "{told:#}");

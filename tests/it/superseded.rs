@@ -1,4 +1,4 @@
-//! A sync whose place another takes while its calls are at the channel: it goes on, the other waits, and every door says so.
+//! A sync whose place another takes while its calls are at the channel: it goes on, the other waits, and all doors say so.
 
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     world.taken(1, 3).await?;
     wait_until("the next change waits", Duration::from_secs(20), || async {
         let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 3").await?;
-        Ok(if queued == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
+        let superseded = world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'superseded'").await?;
+        Ok(if (queued, superseded) == (1, 1) { Ok(()) } else { Err("the read models do not show it".to_owned()) })
     })
     .await?;
     let (_, newer) = json_of(&world, &["explain", &listing])?;
@@ -65,8 +66,8 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     let next = (&newer["next"]["step"], &newer["next"]["sync_id"]);
     assert_eq!(next, (&json!("after_attempt"), &json!(second)), "{newer:#}");
     let waits = format!(
-        "Next: attempt 1 of sync {second}, as soon as no attempt of an earlier sync is under way: a dispatcher took the \
-         listing up for sync {first}."
+        "Next: attempt 1 of sync {second}, as soon as no attempt of an earlier sync is under way: a dispatcher took \
+         the listing up for sync {first}."
     );
     for told in [&newer, &older] {
         assert!(people(told).ends_with(&waits), "{told:#}");

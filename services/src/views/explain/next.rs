@@ -84,8 +84,7 @@ pub(super) fn next(
             None => "it never asked for a sync".to_owned(),
         };
         let gone = history.gone();
-        let until =
-            if gone.is_some() { "it is linked afresh" } else { "the unit changes or somebody asks for a sync" };
+        let until = if gone.is_some() { "it is linked afresh" } else { "the unit changes or somebody asks for a sync" };
         let mut next = nothing(because, until);
         next.because.extend(gone.map(|remedy| {
             format!("it is gone at the channel, which would refuse the next change in the same way: {remedy}")
