@@ -5,7 +5,8 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::channel::{Bodies, ChannelKind, ListingPayload, Section};
+use domain::channel::{Bodies, ChannelKind, ListingPayload, RejectedPart, Section};
+use domain::difference::Differences;
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use serde::Serialize;
@@ -14,6 +15,7 @@ use utoipa::ToSchema;
 use super::explain::doubt::{Doubt, NO_SUCH_LISTING, Refusal};
 use super::explain::history::{Known, KnownSections};
 use super::moment::moment;
+use super::not_taken;
 use crate::payloads::{PayloadError, Payloads};
 
 /// What differences are told against: what the channel took last.
@@ -25,6 +27,10 @@ pub struct ComparedWith {
     pub certain: bool,
     /// Sections that it refused since. Of those that are certain it has what it took before.
     pub refused: Vec<RefusedSection>,
+    /// Parts of what it took last of which it has something else, though it answered with success. They are not sent again while
+    /// their section is the same, unless somebody asks for a sync.
+    #[schema(value_type = Vec<Object>)]
+    pub not_taken: Vec<RejectedPart>,
     /// One of those calls is none that `refused` tells of.
     #[serde(skip)]
     pub unknown: bool,
@@ -46,6 +52,25 @@ pub struct RefusedSection {
 }
 
 impl ComparedWith {
+    /// What differences are told against, in words. What was sent is not what the channel has where it took it in part.
+    pub fn last(&self) -> &'static str {
+        if self.not_taken.is_empty() {
+            "what the channel took last"
+        } else {
+            "what was sent last, which the channel took in part"
+        }
+    }
+
+    /// The parts that it did not take, a line each under one that says so.
+    pub fn untaken(&self) -> Vec<String> {
+        not_taken::words(&self.not_taken)
+    }
+
+    /// The same of each field that differs from what was not taken.
+    pub fn remark(&self, differences: &mut Differences) {
+        not_taken::remark(&self.not_taken, differences);
+    }
+
     /// What was refused, each in a sentence. `until` is the end of what is compared, as in `this was sent`; without one that is now.
     pub fn refusals(&self, until: Option<&str>) -> Vec<String> {
         let words = |refused: &RefusedSection| {
@@ -102,10 +127,13 @@ impl KnownPayload {
         });
         let refused: Vec<RefusedSection> = self.sections.iter().filter_map(refused).collect();
         let unknown = self.sections.values().any(|known| known.doubt == Some(Doubt::Unknown));
+        let not_taken = self.sections.values().flat_map(|known| known.not_taken.iter().cloned()).collect();
+        let not_taken = RejectedPart::bounded(not_taken);
         ComparedWith {
             snapshots: self.payloads.keys().map(ToString::to_string).collect(),
             certain: !unknown && refused.iter().all(|refused| refused.certain),
             refused,
+            not_taken,
             unknown,
             exact,
         }
@@ -125,12 +153,17 @@ fn refused((section, known): (&Section, &Known)) -> Option<RefusedSection> {
 mod tests {
     use super::*;
 
+    fn nothing() -> ComparedWith {
+        let (snapshots, refused, not_taken) = (Vec::new(), Vec::new(), Vec::new());
+        ComparedWith { snapshots, certain: true, refused, not_taken, unknown: false, exact: true }
+    }
+
     #[test]
     fn a_refusal_is_told_as_it_stood_then_and_without_what_nobody_knows() {
         let at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
         let says = |status: u16, certain: bool, until: Option<&str>| {
             let refused = vec![RefusedSection { section: "rates", status, at, certain }];
-            let with = ComparedWith { snapshots: Vec::new(), certain, refused, unknown: false, exact: true };
+            let with = ComparedWith { certain, refused, ..nothing() };
             let told = with.refusals(until).concat();
             let begins = format!("The channel refused rates (HTTP {status} at {})", moment(at));
             told.strip_prefix(&begins).unwrap_or(&told).to_owned()

@@ -2,6 +2,7 @@
 //! after another sync took that place, and where an attempt before it had ended without a word. And a sync ends with its target.
 
 mod doubts;
+mod not_taken;
 
 use chrono::{DateTime, Utc};
 use domain::call::{CallPurpose, CallRecord};
