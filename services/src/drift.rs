@@ -328,6 +328,7 @@ fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
             "A call has ended of which nobody knows what it wrote, so the channel may have something newer.".to_owned(),
         );
     }
+    lines.extend(drift.compared_with.unlinked.map(str::to_owned));
     if let Some(sync) = drift.pending_sync_id {
         lines.push(format!("Sync {sync} waits and may change this."));
     }

@@ -18,6 +18,7 @@ fn doubts(refusals: &[String], with: &ComparedWith) -> Markup {
         @for line in with.untaken() { p.quiet { (told(&line)) } }
         @for line in refusals { p.quiet { (told(line)) } }
         @if with.unknown { p.quiet { (UNCERTAIN) } }
+        @if let Some(line) = with.unlinked { p.quiet { (line) } }
     }
 }
 

@@ -18,12 +18,16 @@ use super::moment::moment;
 use super::not_taken;
 use crate::payloads::{PayloadError, Payloads};
 
+/// Of a section that was there before the listing was unlinked and linked again.
+const UNLINKED: &str =
+    "It was unlinked since, and what the channel has of it is not followed meanwhile, so all sections are sent.";
+
 /// What differences are told against: what the channel took last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ComparedWith {
     /// The snapshots whose sections it took; none before the first time.
     pub snapshots: Vec<String>,
-    /// `false` where a call has ended since of which nobody knows what it wrote.
+    /// `false` where a call has ended since of which nobody knows what it wrote, or where the listing was unlinked since.
     pub certain: bool,
     /// Sections that it refused since. Of those that are certain it has what it took before.
     pub refused: Vec<RefusedSection>,
@@ -34,6 +38,9 @@ pub struct ComparedWith {
     /// One of those calls is none that `refused` tells of.
     #[serde(skip)]
     pub unknown: bool,
+    /// What is to be said where the listing was unlinked since.
+    #[serde(skip)]
+    pub unlinked: Option<&'static str>,
     /// `false` where this build makes something else of the snapshots than the one that sent them.
     pub exact: bool,
 }
@@ -126,15 +133,17 @@ impl KnownPayload {
             payload.is_some_and(|payload| payload.hash == known.hash)
         });
         let refused: Vec<RefusedSection> = self.sections.iter().filter_map(refused).collect();
-        let unknown = self.sections.values().any(|known| known.doubt == Some(Doubt::Unknown));
+        let doubted = |doubt: Doubt| self.sections.values().any(|known| known.doubt == Some(doubt));
+        let (unknown, unlinked) = (doubted(Doubt::Unknown), doubted(Doubt::Unlinked).then_some(UNLINKED));
         let not_taken = self.sections.values().flat_map(|known| known.not_taken.iter().cloned()).collect();
         let not_taken = RejectedPart::bounded(not_taken);
         ComparedWith {
             snapshots: self.payloads.keys().map(ToString::to_string).collect(),
-            certain: !unknown && refused.iter().all(|refused| refused.certain),
+            certain: !unknown && unlinked.is_none() && refused.iter().all(|refused| refused.certain),
             refused,
             not_taken,
             unknown,
+            unlinked,
             exact,
         }
     }
@@ -145,7 +154,7 @@ fn refused((section, known): (&Section, &Known)) -> Option<RefusedSection> {
         Doubt::Refused(Refusal { status, at, certain }) => {
             Some(RefusedSection { section: section.as_str(), status, at, certain })
         }
-        Doubt::Unknown => None,
+        Doubt::Unknown | Doubt::Unlinked => None,
     }
 }
 
@@ -155,7 +164,7 @@ mod tests {
 
     fn nothing() -> ComparedWith {
         let (snapshots, refused, not_taken) = (Vec::new(), Vec::new(), Vec::new());
-        ComparedWith { snapshots, certain: true, refused, not_taken, unknown: false, exact: true }
+        ComparedWith { snapshots, certain: true, refused, not_taken, unknown: false, unlinked: None, exact: true }
     }
 
     #[test]

@@ -211,6 +211,7 @@ fn words(preview: &Preview) -> Vec<String> {
     if with.unknown {
         lines.push("  a call has ended of which nobody knows what it wrote".to_owned());
     }
+    lines.extend(with.unlinked.map(|line| format!("  {line}")));
     lines.extend(preview.differences.words().into_iter().map(|line| format!("  {line}")));
     lines.extend(preview.left_out.iter().map(|part| format!("  left out: {}: {}", part.part, part.reason)));
     lines

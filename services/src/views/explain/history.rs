@@ -218,7 +218,8 @@ impl History {
         let accepted = &self.listing.accepted().sections;
         for (section, known) in &mut self.known {
             known.doubt = match (&told, known.doubt) {
-                _ if relinked || accepted.contains_key(section) => Some(Doubt::Unknown),
+                (_, before) if relinked => Some(Doubt::after_link(before)),
+                _ if accepted.contains_key(section) => Some(Doubt::Unknown),
                 (Some((attempt, sent)), before) => Doubt::after(before, attempt, sent, *section),
                 (None, before) => before,
             };

@@ -120,6 +120,7 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     if with.unknown {
         lines.push("  a call has ended since of which nobody knows what it wrote".to_owned());
     }
+    lines.extend(with.unlinked.map(|line| format!("  {line}")));
     if !with.exact {
         lines.push("  this build maps the snapshots differently from the one that made the sync".to_owned());
     }
