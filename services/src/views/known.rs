@@ -80,10 +80,22 @@ impl ComparedWith {
 
     /// What was refused, each in a sentence. `until` is the end of what is compared, as in `this was sent`; without one that is now.
     pub fn refusals(&self, until: Option<&str>) -> Vec<String> {
+        self.refusals_but_read(until, |_| false)
+    }
+
+    /// The same after the channel was read, and these differences from what it took last were found: what went in of a section without
+    /// any is known.
+    pub fn refusals_after(&self, found: &Differences) -> Vec<String> {
+        let agrees = |section: &str| found.sections.iter().all(|differing| differing.section.as_str() != section);
+        self.refusals_but_read(None, agrees)
+    }
+
+    fn refusals_but_read(&self, until: Option<&str>, agrees: impl Fn(&str) -> bool) -> Vec<String> {
         let words = |refused: &RefusedSection| {
             let RefusedSection { section, status, at, certain } = refused;
             let refusal = format!("The channel refused {section} (HTTP {status} at {})", moment(*at));
             match until {
+                _ if !certain && agrees(section) => format!("{refusal}."),
                 _ if !certain => format!("{refusal}; nobody knows whether some of it went in."),
                 _ if *status == NO_SUCH_LISTING => format!("{refusal}: it had no such listing then."),
                 None => format!("{refusal}, so it has what it took of that before."),
@@ -160,6 +172,8 @@ fn refused((section, known): (&Section, &Known)) -> Option<RefusedSection> {
 
 #[cfg(test)]
 mod tests {
+    use domain::difference::FieldDifference;
+
     use super::*;
 
     fn nothing() -> ComparedWith {
@@ -183,6 +197,22 @@ mod tests {
         for until in [None, sent] {
             assert_eq!(says(422, false, until), "; nobody knows whether some of it went in.");
             assert_eq!(says(404, true, until), ": it had no such listing then.");
+        }
+    }
+
+    #[test]
+    fn after_a_read_nobody_wonders_what_went_in_of_a_section_that_agrees() {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let refused = vec![RefusedSection { section: "rates", status: 422, at, certain: false }];
+        let with = ComparedWith { certain: false, refused, ..nothing() };
+        for (section, wonders) in [(None, false), (Some(Section::Content), false), (Some(Section::Rates), true)] {
+            let mut found = Differences::default();
+            if let Some(section) = section {
+                found.add(section, vec![FieldDifference::new("a field".to_owned(), None, Some(1.into()))]);
+            }
+            let told = with.refusals_after(&found).concat();
+            assert!(told.starts_with("The channel refused rates (HTTP 422 at ") && told.ends_with('.'), "{told}");
+            assert_eq!(told.contains("nobody knows"), wonders, "{told}");
         }
     }
 }
