@@ -60,8 +60,8 @@ async fn what_was_not_taken_is_told_until_it_is_sent_again() -> anyhow::Result<(
     assert_eq!(skipped["sync"]["outcome"], "skipped_unchanged", "{skipped:#}");
     assert_eq!(skipped["sync"]["compared_with"]["not_taken"], with["not_taken"], "{skipped:#}");
     let words = skipped["words"].to_string();
-    let told = "Skipped as unchanged: what was sent last was the same when the sync was asked for, so nothing was sent. \
-                The channel did not take all of it; a sync that somebody asks for sends it again";
+    let told = "Skipped as unchanged: what was sent last was the same when the sync was asked for, so nothing was \
+                sent. The channel did not take all of it; a sync that somebody asks for sends it again";
     assert!(words.contains(told) && !words.contains("had all of it"), "{words}");
 
     // Asked for, it is sent again, and not taken again. A change of it says what the channel had.

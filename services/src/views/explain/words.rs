@@ -109,12 +109,7 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     } else if first {
         format!("The channel had taken nothing of it before: {}.", all_new(found.count()))
     } else {
-        format!(
-            "{} from {} (snapshot {}):",
-            differing(found.count()),
-            with.last(),
-            with.snapshots.join(", ")
-        )
+        format!("{} from {} (snapshot {}):", differing(found.count()), with.last(), with.snapshots.join(", "))
     }];
     lines.extend(with.untaken().into_iter().chain(sync.refusals()).map(|line| format!("  {line}")));
     if with.unknown {
