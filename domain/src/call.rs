@@ -66,6 +66,9 @@ impl CallPurpose {
     }
 }
 
+/// How the detail begins of a call for which there was no connection.
+pub const NO_CONNECTION: &str = "no connection: ";
+
 /// One HTTP call and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -92,4 +95,12 @@ pub struct CallRecord {
     /// guest, at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+}
+
+impl CallRecord {
+    /// There was no connection, so that the channel surely saw nothing of it.
+    pub fn was_not_sent(&self) -> bool {
+        let unconnected = self.detail.as_ref().is_some_and(|detail| detail.starts_with(NO_CONNECTION));
+        self.status.is_none() && self.class == OutcomeClass::Transient && unconnected
+    }
 }

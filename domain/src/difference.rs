@@ -67,7 +67,7 @@ pub struct FieldDifference {
     /// What an id in the path means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Why it differs, where that is known.
+    /// Why it differs, or why the channel has something else than `before`, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The reason explains it, and sending it again would change nothing.
@@ -151,6 +151,15 @@ impl Differences {
                     field.expected = true;
                     section.unexpected = section.unexpected.saturating_sub(1);
                 }
+            }
+        }
+    }
+
+    /// Says more of fields, where `what` knows more: that they differ is not explained by it.
+    pub fn remark(&mut self, what: impl Fn(&FieldDifference) -> Option<String>) {
+        for field in self.sections.iter_mut().flat_map(|section| &mut section.fields) {
+            if field.reason.is_none() {
+                field.reason = what(field);
             }
         }
     }

@@ -319,12 +319,13 @@ fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
         }
     }];
     lines.extend(drift.differences.words().into_iter().map(|line| format!("  {line}")));
-    lines.extend(drift.compared_with.refusals(None));
-    if drift.compared_with.unknown {
+    lines.extend(drift.compared_with.refusals_after(&drift.differences));
+    if drift.compared_with.unknown && !drift.differences.is_empty() {
         lines.push(
             "A call has ended of which nobody knows what it wrote, so the channel may have something newer.".to_owned(),
         );
     }
+    lines.extend(drift.compared_with.unlinked.map(str::to_owned));
     if let Some(sync) = drift.pending_sync_id {
         lines.push(format!("Sync {sync} waits and may change this."));
     }
@@ -338,4 +339,51 @@ fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
         lines.push(format!("`distribution listing sync {} --reason REASON` sends all of it again.", drift.listing_id));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::channel::Section;
+
+    use super::*;
+    use crate::views::known::RefusedSection;
+
+    #[test]
+    fn what_was_just_read_is_in_no_doubt_where_nothing_differs() {
+        let refused = RefusedSection { section: "rates", status: 422, at: Utc::now(), certain: false };
+        for differs in [false, true] {
+            let mut differences = Differences::default();
+            if differs {
+                let field = FieldDifference::new("calendar".to_owned(), None, Some(1.into()));
+                differences.add(Section::Rates, vec![field]);
+            }
+            let drift = Drift {
+                listing_id: Uuid::nil(),
+                external_id: "40001".to_owned(),
+                in_line: !differs,
+                gone: false,
+                archived: false,
+                read_at: Utc::now(),
+                sections: vec!["rates"],
+                compared_with: ComparedWith {
+                    snapshots: Vec::new(),
+                    certain: false,
+                    refused: vec![refused],
+                    not_taken: Vec::new(),
+                    unknown: true,
+                    unlinked: None,
+                    exact: true,
+                },
+                differences,
+                pending_sync_id: None,
+                calls: Vec::new(),
+                words: Vec::new(),
+            };
+            let told = words(&drift, None).join("\n");
+            assert_eq!(told.contains("40001 at the channel is what it took last"), !differs, "{told}");
+            assert!(told.contains("The channel refused rates (HTTP 422 at "), "{told}");
+            let wonders = ["nobody knows whether some of it went in", "may have something newer"];
+            assert_eq!(wonders.map(|words| told.contains(words)), [differs; 2], "{told}");
+        }
+    }
 }

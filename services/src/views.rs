@@ -14,6 +14,7 @@ pub mod known;
 pub mod lacking;
 pub mod listings;
 pub mod moment;
+pub mod not_taken;
 pub mod older_state;
 pub mod preview;
 pub mod queue;

@@ -16,6 +16,7 @@ mod main_job;
 mod metrics;
 mod nats_away;
 mod nats_cluster;
+mod not_taken;
 mod older_states;
 mod postgres_standby;
 mod postgres_trouble;

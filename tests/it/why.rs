@@ -430,6 +430,10 @@ async fn a_link_that_takes_a_listing_up_again_tells_what_differs_from_what_it_ha
     let differs = told["sync"]["differences"].as_array().cloned().unwrap_or_default();
     let counts: Vec<_> = differs.iter().map(|section| (&section["section"], &section["count"])).collect();
     assert_eq!(counts, [(&json!("content"), &json!(1))], "{told:#}");
+    assert_eq!(told["sync"]["compared_with"]["certain"], json!(false), "{told:#}");
+    let words = told["words"].to_string();
+    assert!(words.contains("It was unlinked since, and what the channel has of it is not followed"), "{words}");
+    assert!(!words.contains("nobody knows what it wrote"), "no call had ended so: {words}");
     drop(service);
     world.close().await
 }

@@ -67,7 +67,7 @@ fn nothing_that_a_request_gives_is_without_bounds() {
 }
 
 /// What a field of an answer is called that has one of a few values.
-const CLOSED: [&str; 23] = [
+const CLOSED: [&str; 24] = [
     "last_success_of",
     "last_failure_of",
     "state",
@@ -83,6 +83,7 @@ const CLOSED: [&str; 23] = [
     "needs",
     "sections",
     "took",
+    "took_in_part",
     "parts_of",
     "roles",
     "permissions",

@@ -2,6 +2,7 @@
 //! is unknown, never transient.
 
 use chrono::{DateTime, Utc};
+use domain::call::NO_CONNECTION;
 use domain::outcome::OutcomeClass;
 use reqwest::StatusCode;
 use reqwest::header::LOCATION;
@@ -61,7 +62,7 @@ pub(super) fn successful(
     withheld: &Withheld,
 ) -> Result<Vec<u8>, Failure> {
     let reply = reply.map_err(|reason| match reason {
-        NoReply::NotSent(why) => Failure::new(OutcomeClass::Transient, format!("no connection: {why}")),
+        NoReply::NotSent(why) => Failure::new(OutcomeClass::Transient, format!("{NO_CONNECTION}{why}")),
         NoReply::Lost(why) => Failure::new(effect.without_answer(), format!("no answer: {why}")),
     })?;
     if !reply.status.is_success() {

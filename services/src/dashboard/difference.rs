@@ -15,8 +15,10 @@ const UNCERTAIN: &str = "A call before it ended in a way that tells nobody what 
 /// What is to be known of what a comparison is made with: what was refused of it, and whether more is not known.
 fn doubts(refusals: &[String], with: &ComparedWith) -> Markup {
     html! {
+        @for line in with.untaken() { p.quiet { (told(&line)) } }
         @for line in refusals { p.quiet { (told(line)) } }
         @if with.unknown { p.quiet { (UNCERTAIN) } }
+        @if let Some(line) = with.unlinked { p.quiet { (line) } }
     }
 }
 
@@ -48,7 +50,7 @@ pub(super) fn of_preview(preview: &Preview) -> Markup {
 /// `which` sets the tables of one page apart for those who hear it; `all` is where those fields are, too, that are not listed here.
 fn table(differences: &Differences, which: &str, all: Option<&str>) -> Markup {
     if differences.sections.is_empty() {
-        return empty("Nothing differs", "The channel has all of this already.");
+        return empty("Nothing differs", "This is what was sent last.");
     }
     html! { @for section in &differences.sections {
         details open {

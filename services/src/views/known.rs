@@ -5,7 +5,8 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::channel::{Bodies, ChannelKind, ListingPayload, Section};
+use domain::channel::{Bodies, ChannelKind, ListingPayload, RejectedPart, Section};
+use domain::difference::Differences;
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use serde::Serialize;
@@ -14,20 +15,32 @@ use utoipa::ToSchema;
 use super::explain::doubt::{Doubt, NO_SUCH_LISTING, Refusal};
 use super::explain::history::{Known, KnownSections};
 use super::moment::moment;
+use super::not_taken;
 use crate::payloads::{PayloadError, Payloads};
+
+/// Of a section that was there before the listing was unlinked and linked again.
+const UNLINKED: &str =
+    "It was unlinked since, and what the channel has of it is not followed meanwhile, so all sections are sent.";
 
 /// What differences are told against: what the channel took last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ComparedWith {
     /// The snapshots whose sections it took; none before the first time.
     pub snapshots: Vec<String>,
-    /// `false` where a call has ended since of which nobody knows what it wrote.
+    /// `false` where a call has ended since of which nobody knows what it wrote, or where the listing was unlinked since.
     pub certain: bool,
     /// Sections that it refused since. Of those that are certain it has what it took before.
     pub refused: Vec<RefusedSection>,
+    /// Parts of what it took last of which it has something else, though it answered with success. They are not sent again while
+    /// their section is the same, unless somebody asks for a sync.
+    #[schema(value_type = Vec<Object>)]
+    pub not_taken: Vec<RejectedPart>,
     /// One of those calls is none that `refused` tells of.
     #[serde(skip)]
     pub unknown: bool,
+    /// What is to be said where the listing was unlinked since.
+    #[serde(skip)]
+    pub unlinked: Option<&'static str>,
     /// `false` where this build makes something else of the snapshots than the one that sent them.
     pub exact: bool,
 }
@@ -46,12 +59,43 @@ pub struct RefusedSection {
 }
 
 impl ComparedWith {
+    /// What differences are told against, in words. What was sent is not what the channel has where it took it in part.
+    pub fn last(&self) -> &'static str {
+        if self.not_taken.is_empty() {
+            "what the channel took last"
+        } else {
+            "what was sent last, which the channel took in part"
+        }
+    }
+
+    /// The parts that it did not take, a line each under one that says so.
+    pub fn untaken(&self) -> Vec<String> {
+        not_taken::words(&self.not_taken)
+    }
+
+    /// The same of each field that differs from what was not taken.
+    pub fn remark(&self, differences: &mut Differences) {
+        not_taken::remark(&self.not_taken, differences);
+    }
+
     /// What was refused, each in a sentence. `until` is the end of what is compared, as in `this was sent`; without one that is now.
     pub fn refusals(&self, until: Option<&str>) -> Vec<String> {
+        self.refusals_but_read(until, |_| false)
+    }
+
+    /// The same after the channel was read, and these differences from what it took last were found: what went in of a section without
+    /// any is known.
+    pub fn refusals_after(&self, found: &Differences) -> Vec<String> {
+        let agrees = |section: &str| found.sections.iter().all(|differing| differing.section.as_str() != section);
+        self.refusals_but_read(None, agrees)
+    }
+
+    fn refusals_but_read(&self, until: Option<&str>, agrees: impl Fn(&str) -> bool) -> Vec<String> {
         let words = |refused: &RefusedSection| {
             let RefusedSection { section, status, at, certain } = refused;
             let refusal = format!("The channel refused {section} (HTTP {status} at {})", moment(*at));
             match until {
+                _ if !certain && agrees(section) => format!("{refusal}."),
                 _ if !certain => format!("{refusal}; nobody knows whether some of it went in."),
                 _ if *status == NO_SUCH_LISTING => format!("{refusal}: it had no such listing then."),
                 None => format!("{refusal}, so it has what it took of that before."),
@@ -101,12 +145,17 @@ impl KnownPayload {
             payload.is_some_and(|payload| payload.hash == known.hash)
         });
         let refused: Vec<RefusedSection> = self.sections.iter().filter_map(refused).collect();
-        let unknown = self.sections.values().any(|known| known.doubt == Some(Doubt::Unknown));
+        let doubted = |doubt: Doubt| self.sections.values().any(|known| known.doubt == Some(doubt));
+        let (unknown, unlinked) = (doubted(Doubt::Unknown), doubted(Doubt::Unlinked).then_some(UNLINKED));
+        let not_taken = self.sections.values().flat_map(|known| known.not_taken.iter().cloned()).collect();
+        let not_taken = RejectedPart::bounded(not_taken);
         ComparedWith {
             snapshots: self.payloads.keys().map(ToString::to_string).collect(),
-            certain: !unknown && refused.iter().all(|refused| refused.certain),
+            certain: !unknown && unlinked.is_none() && refused.iter().all(|refused| refused.certain),
             refused,
+            not_taken,
             unknown,
+            unlinked,
             exact,
         }
     }
@@ -117,20 +166,27 @@ fn refused((section, known): (&Section, &Known)) -> Option<RefusedSection> {
         Doubt::Refused(Refusal { status, at, certain }) => {
             Some(RefusedSection { section: section.as_str(), status, at, certain })
         }
-        Doubt::Unknown => None,
+        Doubt::Unknown | Doubt::Unlinked => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::difference::FieldDifference;
+
     use super::*;
+
+    fn nothing() -> ComparedWith {
+        let (snapshots, refused, not_taken) = (Vec::new(), Vec::new(), Vec::new());
+        ComparedWith { snapshots, certain: true, refused, not_taken, unknown: false, unlinked: None, exact: true }
+    }
 
     #[test]
     fn a_refusal_is_told_as_it_stood_then_and_without_what_nobody_knows() {
         let at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
         let says = |status: u16, certain: bool, until: Option<&str>| {
             let refused = vec![RefusedSection { section: "rates", status, at, certain }];
-            let with = ComparedWith { snapshots: Vec::new(), certain, refused, unknown: false, exact: true };
+            let with = ComparedWith { certain, refused, ..nothing() };
             let told = with.refusals(until).concat();
             let begins = format!("The channel refused rates (HTTP {status} at {})", moment(at));
             told.strip_prefix(&begins).unwrap_or(&told).to_owned()
@@ -141,6 +197,22 @@ mod tests {
         for until in [None, sent] {
             assert_eq!(says(422, false, until), "; nobody knows whether some of it went in.");
             assert_eq!(says(404, true, until), ": it had no such listing then.");
+        }
+    }
+
+    #[test]
+    fn after_a_read_nobody_wonders_what_went_in_of_a_section_that_agrees() {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let refused = vec![RefusedSection { section: "rates", status: 422, at, certain: false }];
+        let with = ComparedWith { certain: false, refused, ..nothing() };
+        for (section, wonders) in [(None, false), (Some(Section::Content), false), (Some(Section::Rates), true)] {
+            let mut found = Differences::default();
+            if let Some(section) = section {
+                found.add(section, vec![FieldDifference::new("a field".to_owned(), None, Some(1.into()))]);
+            }
+            let told = with.refusals_after(&found).concat();
+            assert!(told.starts_with("The channel refused rates (HTTP 422 at ") && told.ends_with('.'), "{told}");
+            assert_eq!(told.contains("nobody knows"), wonders, "{told}");
         }
     }
 }

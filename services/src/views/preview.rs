@@ -22,6 +22,7 @@ use super::explain::words::all_new;
 use super::history::NoHistory;
 use super::holds;
 use super::known::{ComparedWith, KnownPayload};
+use super::not_taken::SENDS_AGAIN;
 use crate::payloads::PayloadError;
 use crate::syncing::{Snapshot, SyncError, Syncing};
 
@@ -47,7 +48,8 @@ pub struct Preview {
     pub forced: bool,
     /// The listing would be created, or found by our reference.
     pub creates: bool,
-    /// The sections that would be sent, most urgent first; none where the channel has all of it.
+    /// The sections that would be sent, most urgent first; none where all is what was sent last. What of that the channel did not
+    /// take is in `compared_with`.
     pub sections: Vec<&'static str>,
     /// How many calls that takes at least: without a new token, retries, and parts that are refused.
     pub calls_at_least: usize,
@@ -117,6 +119,9 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     drop(reader);
     let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
     let gone = history.gone();
+    let compared_with = known.described();
+    let mut differences = mapping::differences(settings.channel, &known.bodies(), &bodies);
+    compared_with.remark(&mut differences);
     let mut preview = Preview {
         listing_id: id.0,
         snapshot: mapped.hash.to_string(),
@@ -127,8 +132,8 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         sections: sections.iter().map(|section: &Section| section.as_str()).collect(),
         gone: gone.is_some(),
         held,
-        compared_with: known.described(),
-        differences: mapping::differences(settings.channel, &known.bodies(), &bodies),
+        compared_with,
+        differences,
         left_out: RejectedPart::bounded(payload.rejected.clone()),
         words: Vec::new(),
     };
@@ -164,11 +169,25 @@ async fn held(
     Ok(held)
 }
 
+/// Why nothing would be sent.
+fn nothing(preview: &Preview) -> String {
+    let (revision, not_taken) = (preview.revision, preview.compared_with.not_taken.len());
+    if not_taken > 0 {
+        return format!(
+            "Nothing would be sent: what was sent last is the same as revision {revision}. Of that the channel did not \
+             take {}; {SENDS_AGAIN}.",
+            counted(not_taken, "part")
+        );
+    }
+    let but = if preview.left_out.is_empty() { "" } else { ", but for what is left out" };
+    format!("Nothing would be sent: the channel has all of revision {revision} already{but}.")
+}
+
 /// `remedy` is what helps where the listing is gone.
 fn words(preview: &Preview, remedy: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     lines.push(if preview.sections.is_empty() {
-        format!("Nothing would be sent: the channel has all of revision {} already.", preview.revision)
+        nothing(preview)
     } else {
         let forced = if preview.forced { ", whatever the channel has" } else { "" };
         let created = if preview.creates {
@@ -190,16 +209,17 @@ fn words(preview: &Preview, remedy: Option<&str>) -> Vec<String> {
     lines.extend(preview.held.iter().map(|reason| format!("It would wait: {reason}.")));
     let with = &preview.compared_with;
     lines.push(match preview.differences.count() {
-        0 => "Nothing differs from what the channel took last.".to_owned(),
+        0 => format!("Nothing differs from {}.", with.last()),
         count if with.snapshots.is_empty() => {
             format!("The channel has taken nothing of it before: {}.", all_new(count))
         }
-        count => format!("Fields that differ from what the channel took last: {count}."),
+        count => format!("Fields that differ from {}: {count}.", with.last()),
     });
-    lines.extend(with.refusals(None).into_iter().map(|line| format!("  {line}")));
+    lines.extend(with.untaken().into_iter().chain(with.refusals(None)).map(|line| format!("  {line}")));
     if with.unknown {
         lines.push("  a call has ended of which nobody knows what it wrote".to_owned());
     }
+    lines.extend(with.unlinked.map(|line| format!("  {line}")));
     lines.extend(preview.differences.words().into_iter().map(|line| format!("  {line}")));
     lines.extend(preview.left_out.iter().map(|part| format!("  left out: {}: {}", part.part, part.reason)));
     lines

@@ -62,7 +62,7 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
         },
         ListingEvent::SyncSkipped { request } => html! {
             (request_told("Nothing to send", request))
-            p.quiet { "The channel has all of it already." }
+            p.quiet { "It is what was sent last." }
         },
         ListingEvent::CreationStarted { sync_id, .. } => {
             html! { p { "About to be created at the channel by " (sync_link(sync_id.0)) } }

@@ -31,6 +31,8 @@ pub enum Doubt {
     Refused(Refusal),
     /// Something else may have been written since.
     Unknown,
+    /// It was unlinked since, and what becomes of it at the channel is not followed meanwhile. No call is known to have ended so.
+    Unlinked,
 }
 
 impl Doubt {
@@ -50,13 +52,18 @@ impl Doubt {
         carriers.fold(before, |before, (call, is_sure)| Self::after_call(before, call, is_sure))
     }
 
+    /// After it was linked again. That a call may have written something is known, and stays so.
+    pub(super) fn after_link(before: Option<Self>) -> Self {
+        if before == Some(Self::Unknown) { Self::Unknown } else { Self::Unlinked }
+    }
+
     /// After a call that carried the section, or may have.
     fn after_call(before: Option<Self>, call: &CallRecord, is_sure: bool) -> Option<Self> {
         let (OutcomeClass::Rejected, Some(status @ 400..=499)) = (call.class, call.status) else {
             return Some(Self::Unknown);
         };
         let was_certain = match before {
-            Some(Self::Unknown) => return before,
+            Some(Self::Unknown | Self::Unlinked) => return before,
             Some(Self::Refused(refusal)) => refusal.certain,
             None => true,
         };
@@ -73,10 +80,10 @@ fn nothing_went_in(call: &CallRecord) -> bool {
     call.status == Some(NO_SUCH_LISTING) || call.path.rsplit('/').next() != Some("calendarIntervals")
 }
 
-/// A rate limit and refused credentials are no answer to what a call carries.
+/// A rate limit and refused credentials are no answer to what a call carries, and without a connection nobody read it.
 fn may_have_written(call: &CallRecord, section: Section) -> bool {
     let let_through = !matches!(call.class, OutcomeClass::Throttled | OutcomeClass::Unauthorised);
-    let_through && call.purpose.writes().contains(&section)
+    let_through && !call.was_not_sent() && call.purpose.writes().contains(&section)
 }
 
 /// The channel refused what was in the call, and the push went on with other parts.

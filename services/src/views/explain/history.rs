@@ -2,10 +2,11 @@
 //! by section, when the sync was sent. From the journal alone.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use adapters::event_store::PgEventLog;
 use chrono::{DateTime, Utc};
-use domain::channel::Section;
+use domain::channel::{RejectedPart, Section};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{ChannelListing, ListingEvent, SyncAttempt, SyncRequest};
@@ -28,7 +29,7 @@ const KEPT: usize = 20;
 const BATCH: i64 = 500;
 
 /// What the channel took last of a section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// A snapshot whose section it is.
     pub snapshot: SnapshotHash,
@@ -36,6 +37,8 @@ pub struct Known {
     pub hash: PayloadHash,
     /// Why it may have something else by now; `None` where it is certain that it has not.
     pub doubt: Option<Doubt>,
+    /// The parts of it that the channel answered with success and did not take.
+    pub not_taken: Arc<[RejectedPart]>,
 }
 
 /// What the channel is known to have.
@@ -221,6 +224,7 @@ impl History {
     fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Listing(event) = &recorded.event else { return };
         self.tell(event, recorded);
+        let in_time = self.in_time(event);
         let told = attempt_of(event).map(|attempt| (attempt, self.may_have_sent(attempt)));
         let before = self.listing.external_id().cloned();
         self.listing.evolve((**event).clone());
@@ -232,7 +236,8 @@ impl History {
         let accepted = &self.listing.accepted().sections;
         for (section, known) in &mut self.known {
             known.doubt = match (&told, known.doubt) {
-                _ if relinked || accepted.contains_key(section) => Some(Doubt::Unknown),
+                (_, before) if relinked => Some(Doubt::after_link(before)),
+                _ if accepted.contains_key(section) => Some(Doubt::Unknown),
                 (Some((attempt, sent)), before) => Doubt::after(before, attempt, sent, *section),
                 (None, before) => before,
             };
@@ -240,17 +245,34 @@ impl History {
         // What it took last it has, where the snapshot is known by now.
         for (section, hash) in accepted {
             // Of several snapshots with one body it is the one that was sent.
-            let same = self.known.get(section).filter(|known| known.hash == *hash).map(|known| known.snapshot);
+            let same = self.known.get(section).filter(|known| known.hash == *hash);
+            let not_taken = match in_time.filter(|attempt| attempt.progress.sections.contains_key(section)) {
+                Some(attempt) => not_taken(attempt, *section).cloned().collect(),
+                None => same.map(|known| Arc::clone(&known.not_taken)).unwrap_or_default(),
+            };
+            let same = same.map(|known| known.snapshot);
             if let Some(snapshot) = same.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
-                self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None });
+                self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None, not_taken });
             }
         }
+    }
+
+    /// The attempt that an event tells of, where what it got done counts: no younger one was told before it, and its job had not
+    /// ended.
+    fn in_time<'a>(&self, event: &'a ListingEvent) -> Option<&'a SyncAttempt> {
+        let is_late = matches!(event, ListingEvent::LateAttemptRecorded { .. });
+        attempt_of(event).filter(|attempt| !is_late && !self.is_overtaken(attempt))
+    }
+
+    /// A younger attempt was told before it.
+    fn is_overtaken(&self, attempt: &SyncAttempt) -> bool {
+        self.youngest_attempt_at.is_some_and(|youngest| attempt.started_at < youngest)
     }
 
     /// The sections that an attempt which was told just now may have sent: those that it had to. What is known when it is told late is
     /// not what was known when it began.
     fn may_have_sent(&mut self, attempt: &SyncAttempt) -> Vec<Section> {
-        let overtaken = self.youngest_attempt_at.is_some_and(|youngest| attempt.started_at < youngest);
+        let overtaken = self.is_overtaken(attempt);
         self.youngest_attempt_at = self.youngest_attempt_at.max(Some(attempt.started_at));
         let told = self.story(attempt.sync_id).and_then(|story| story.attempts.last());
         let told = told.filter(|told| !told.late && !overtaken);
@@ -370,6 +392,11 @@ impl History {
         let due_at = None;
         story.attempts.push(Attempt { attempt, class, due_at, late: false, position, needs, existed, verified });
     }
+}
+
+/// The parts of a section that the channel did not take of what an attempt sent. What the mapping left out was not sent.
+pub(super) fn not_taken(attempt: &SyncAttempt, section: Section) -> impl Iterator<Item = &RejectedPart> {
+    attempt.rejected.iter().filter(move |part| part.section == section && !part.is_of_the_unit())
 }
 
 fn attempt_of(event: &ListingEvent) -> Option<&SyncAttempt> {

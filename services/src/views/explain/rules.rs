@@ -18,7 +18,7 @@ use super::waits::ms;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "rule", rename_all = "snake_case")]
 pub enum Rule {
-    /// The channel had all of it already, so nothing was sent.
+    /// It is what was sent last, so nothing was sent. The sync's `compared_with` has what of that the channel did not take.
     SkippedUnchanged {
         /// It was seen when an attempt began, not when the sync was asked for.
         at_attempt: bool,

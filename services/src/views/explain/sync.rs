@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
-use domain::channel::RejectedPart;
+use domain::channel::{RejectedPart, Section};
 use domain::difference::Differences;
 use domain::mapping::{self, Sent};
 use domain::outcome::{OutcomeClass, SyncOutcome};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cancelled::Cancelled;
-use super::history::{Attempt, KnownSections, SyncStory};
+use super::history::{Attempt, KnownSections, SyncStory, not_taken};
 use crate::payloads::Payloads;
 use crate::views::known::{ComparedWith, KnownPayload};
 
@@ -98,6 +98,8 @@ pub struct ExplainedAttempt {
     pub late: bool,
     /// Sections that the channel took.
     pub took: Vec<&'static str>,
+    /// Those of them of which it did not take all.
+    pub took_in_part: Vec<&'static str>,
     /// Every call.
     pub calls: Vec<ExplainedCall>,
 }
@@ -105,6 +107,8 @@ pub struct ExplainedAttempt {
 impl From<&Attempt> for ExplainedAttempt {
     fn from(told: &Attempt) -> Self {
         let attempt = &told.attempt;
+        let took = attempt.progress.sections.keys().copied();
+        let in_part = took.clone().filter(|section| not_taken(attempt, *section).next().is_some());
         Self {
             burned: attempt.attempt,
             started_at: attempt.started_at,
@@ -113,7 +117,8 @@ impl From<&Attempt> for ExplainedAttempt {
             detail: attempt.detail.clone(),
             due_at: told.due_at.filter(|_| !told.waits_for_credentials()),
             late: told.late,
-            took: attempt.progress.sections.keys().map(|section| section.as_str()).collect(),
+            took: took.map(Section::as_str).collect(),
+            took_in_part: in_part.map(Section::as_str).collect(),
             calls: attempt.calls.iter().map(Into::into).collect(),
         }
     }
@@ -266,7 +271,9 @@ async fn compare(
     let has = KnownPayload::load(payloads, kind, listing, known).await.map_err(|e| e.to_string())?;
     let mut with = has.described();
     with.exact &= wanted.hashes() == story.request.sections;
-    Ok((with, mapping::differences_up_to(kind, &has.bodies(), &wanted.bodies(), fields)))
+    let mut differences = mapping::differences_up_to(kind, &has.bodies(), &wanted.bodies(), fields);
+    with.remark(&mut differences);
+    Ok((with, differences))
 }
 
 fn unit_of(story: &SyncStory) -> Result<&domain::ids::UnitId, String> {

@@ -13,6 +13,7 @@ use super::{About, Explanation};
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
+use crate::views::not_taken::SENDS_AGAIN;
 use crate::views::older_state::OlderState;
 use crate::views::said::said;
 
@@ -37,7 +38,11 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             let goes_on = explanation.rules.iter().any(goes_on);
             lines.extend(change(sync, goes_on));
             lines.extend(differences(sync));
-            lines.extend(explanation.rules.iter().map(rule));
+            let in_part = sync.compared_with.as_ref().is_some_and(|with| !with.not_taken.is_empty());
+            lines.extend(explanation.rules.iter().map(|one| match one {
+                Rule::SkippedUnchanged { at_attempt } if in_part => skipped_in_part(*at_attempt),
+                one => rule(one),
+            }));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
             lines.extend(sync.refused.iter().map(|part| {
                 let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
@@ -104,20 +109,17 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     let Some(with) = &sync.compared_with else { return Vec::new() };
     let first = with.snapshots.is_empty();
     let mut lines = vec![if found.is_empty() {
-        "Nothing differs from what the channel took last.".to_owned()
+        format!("Nothing differs from {}.", with.last())
     } else if first {
         format!("The channel had taken nothing of it before: {}.", all_new(found.count()))
     } else {
-        format!(
-            "{} from what the channel took last (snapshot {}):",
-            differing(found.count()),
-            with.snapshots.join(", ")
-        )
+        format!("{} from {} (snapshot {}):", differing(found.count()), with.last(), with.snapshots.join(", "))
     }];
-    lines.extend(sync.refusals().into_iter().map(|line| format!("  {line}")));
+    lines.extend(with.untaken().into_iter().chain(sync.refusals()).map(|line| format!("  {line}")));
     if with.unknown {
         lines.push("  a call has ended since of which nobody knows what it wrote".to_owned());
     }
+    lines.extend(with.unlinked.map(|line| format!("  {line}")));
     if !with.exact {
         lines.push("  this build maps the snapshots differently from the one that made the sync".to_owned());
     }
@@ -192,6 +194,15 @@ fn rule(rule: &Rule) -> String {
     }
 }
 
+/// The channel did not take all of what is the same.
+fn skipped_in_part(at_attempt: bool) -> String {
+    let when = if at_attempt { "when its turn came" } else { "when the sync was asked for" };
+    format!(
+        "Skipped as unchanged: what was sent last was the same {when}, so nothing was sent. The channel did not take \
+         all of it; {SENDS_AGAIN}."
+    )
+}
+
 fn held_by(held: &Held) -> String {
     let by = held.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let what = match held.holder {
@@ -204,12 +215,20 @@ fn held_by(held: &Held) -> String {
     format!("{what} from {from} to {until}{}; that held it for {}.", detail(held.reason.as_ref()), seconds(held.ms))
 }
 
+/// `availability, rates in part`.
+fn taken(attempt: &ExplainedAttempt) -> String {
+    let section = |section: &&'static str| {
+        let in_part = attempt.took_in_part.contains(section);
+        format!("{section}{}", if in_part { " in part" } else { "" })
+    };
+    attempt.took.iter().map(section).collect::<Vec<_>>().join(", ")
+}
+
 fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
     let took = (attempt.finished_at - attempt.started_at).num_milliseconds().max(0);
     let ended = attempt.class.map_or_else(|| "with nothing to send".to_owned(), |class| class.replace('_', " "));
     let late = if attempt.late { ", after the sync had ended by another" } else { "" };
-    let done =
-        if attempt.took.is_empty() { String::new() } else { format!("; the channel took {}", attempt.took.join(", ")) };
+    let done = if attempt.took.is_empty() { String::new() } else { format!("; the channel took {}", taken(attempt)) };
     let mut lines = vec![format!(
         "An attempt began {}, took {} and ended {ended}{late}{done}{}.",
         moment(attempt.started_at),
@@ -264,5 +283,31 @@ mod tests {
             [1, 2].map(|parts| rule(&Rule::LeftOut { parts })),
             ["1 part was left out.", "2 parts were left out."]
         );
+    }
+
+    #[test]
+    fn a_section_that_was_taken_in_part_is_told_as_that() {
+        let at = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let mut attempt = ExplainedAttempt {
+            burned: 1,
+            started_at: at,
+            finished_at: at,
+            class: Some("accepted_with_rejections"),
+            detail: None,
+            due_at: None,
+            late: false,
+            took: vec!["availability", "rates", "content"],
+            took_in_part: vec!["rates", "content"],
+            calls: Vec::new(),
+        };
+        let told = attempted(&attempt).concat();
+        let ended = "ended accepted with rejections; the channel took availability, rates in part, content in part.";
+        assert!(told.ends_with(ended), "{told}");
+        attempt.took_in_part.clear();
+        assert!(!attempted(&attempt).concat().contains("in part"));
+        for at_attempt in [false, true] {
+            let told = skipped_in_part(at_attempt);
+            assert!(!told.contains("had all of it") && told.contains("did not take all of it"), "{told}");
+        }
     }
 }

@@ -2,9 +2,10 @@
 //! after another sync took that place, and where an attempt before it had ended without a word. And a sync ends with its target.
 
 mod doubts;
+mod not_taken;
 
 use chrono::{DateTime, Utc};
-use domain::call::{CallPurpose, CallRecord};
+use domain::call::{CallPurpose, CallRecord, NO_CONNECTION};
 use domain::channel::{RejectedPart, Section, SectionHashes};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ExternalId, ListingId, OrgId, TargetId, UnitId};
@@ -107,6 +108,8 @@ const TAKEN: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Accepted, 
 const FAILED: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Transient, Some(503));
 const LOST: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Unknown, None);
 const THROTTLED: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Throttled, Some(429));
+/// A call for which there was no connection.
+const UNREACHED: Call = (CallPurpose::Calendar, "calendar", OutcomeClass::Transient, None);
 /// A call of several intervals that was refused.
 const MANY_REFUSED: Call = refused("calendarIntervals", 422);
 
@@ -151,7 +154,7 @@ fn attempt_at(history: &mut History, pending: Pending, started_at: DateTime<Utc>
         duration_ms: 1,
         status: *status,
         class: *class,
-        detail: None,
+        detail: (*class == OutcomeClass::Transient && status.is_none()).then(|| format!("{NO_CONNECTION}refused")),
         answer: None,
     };
     let sections = pending.sections.into_iter().filter(|(section, _)| took.contains(section)).collect();
@@ -187,18 +190,21 @@ fn send(history: &mut History, takes_over: bool) {
     attempt(history, &ending);
 }
 
-/// A listing that the channel has as it is at revision 1.
-fn synced() -> History {
-    let mut history = History::default();
-    let link = LinkListing {
+fn link() -> ListingCommand {
+    ListingCommand::Link(LinkListing {
         org_id: org(),
         account_id: "bali".parse().expect("a name"),
         unit_id: unit(),
         target_id: TARGET,
         external_id: Some(ExternalId("40001".to_owned())),
         afresh: false,
-    };
-    run(&mut history, ListingCommand::Link(link));
+    })
+}
+
+/// A listing that the channel has as it is at revision 1.
+fn synced() -> History {
+    let mut history = History::default();
+    run(&mut history, link());
     ask(&mut history, Cause::Linked, 1, "first");
     send(&mut history, false);
     history

@@ -3,13 +3,13 @@
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::hash::SnapshotHash;
-use domain::listing::Cause;
+use domain::listing::{Cause, ListingCommand};
 use domain::outcome::OutcomeClass;
 
 use super::super::{Doubt, History};
 use super::{
-    Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, ask, at, attempt, attempt_at, refused, send,
-    synced, wish,
+    Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, UNREACHED, ask, at, attempt, attempt_at, link,
+    refused, run, send, synced, wish,
 };
 
 /// Why it is not certain that the channel has of a section what it took last: the status of a refusal, with a question mark where
@@ -18,6 +18,7 @@ fn doubt(history: &History, section: Section) -> String {
     match history.known[&section].doubt {
         None => "none".to_owned(),
         Some(Doubt::Unknown) => "unknown".to_owned(),
+        Some(Doubt::Unlinked) => "unlinked".to_owned(),
         Some(Doubt::Refused(refusal)) => format!("{}{}", refusal.status, if refusal.certain { "" } else { "?" }),
     }
 }
@@ -48,6 +49,10 @@ fn what_was_refused_as_a_whole_leaves_what_was_there_and_what_may_have_gone_in_d
         (Throttled, nothing, nothing, vec![MANY_REFUSED], "422?"),
         (Rejected, nothing, both, vec![MANY_REFUSED, REFUSED, REFUSED], "422?"),
         (AcceptedWithRejections, nights, rates, vec![REFUSED, TAKEN, MANY_REFUSED], "422?"),
+        // Without a connection the channel saw nothing.
+        (Transient, nothing, nothing, vec![UNREACHED], "none"),
+        (Transient, nothing, nothing, vec![REFUSED, UNREACHED], "422"),
+        (Transient, nothing, nothing, vec![FAILED, UNREACHED], "unknown"),
         // There was no listing of which any could have been written, and who knows whether the rates were in that call.
         (Rejected, nothing, nothing, vec![refused("calendarIntervals", 404)], "none"),
     ] {
@@ -141,4 +146,28 @@ fn a_refusal_makes_nothing_certain_that_was_unknown() {
     let taking_over = Ending { takes_over: true, ..Ending::of(OutcomeClass::Rejected, rates, &[REFUSED]) };
     attempt(&mut other, &taking_over);
     assert_eq!(told(&other), "unknown", "and so may what nobody told of");
+}
+
+/// What became of it meanwhile is not followed; that is no call of which nobody knows what it wrote.
+#[test]
+fn what_is_linked_again_is_in_doubt_by_that_unless_a_call_had_left_it_so() {
+    for (lost, told) in [(false, "unlinked"), (true, "unknown")] {
+        let mut history = synced();
+        if lost {
+            ask(&mut history, Cause::UnitChanged, 2, "second");
+            attempt(&mut history, &Ending::of(OutcomeClass::Unknown, &[], &[LOST]));
+        }
+        run(&mut history, ListingCommand::Unlink { reason: "for a while".to_owned() });
+        run(&mut history, link());
+        assert_eq!(doubt(&history, Section::Rates), told);
+        ask(&mut history, Cause::Linked, 3, "third");
+        attempt(&mut history, &Ending::of(OutcomeClass::Transient, &[], &[UNREACHED]));
+        assert_eq!(doubt(&history, Section::Rates), told, "nothing was sent");
+        attempt(&mut history, &Ending::of(OutcomeClass::Throttled, &[], &[REFUSED]));
+        assert_eq!(doubt(&history, Section::Rates), told, "a refusal tells nothing of what is there");
+        attempt(&mut history, &Ending::of(OutcomeClass::Transient, &[], &[FAILED]));
+        assert_eq!(doubt(&history, Section::Rates), "unknown", "it may have been written");
+        send(&mut history, false);
+        assert_eq!(doubt(&history, Section::Rates), "none");
+    }
 }
