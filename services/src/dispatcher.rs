@@ -110,6 +110,7 @@ struct Shared {
     payloads: Arc<Payloads>,
     channels: Channels,
     options: DispatcherOptions,
+    store: DispatchStore,
     failures: target_health::FailureCounts,
 }
 
@@ -136,9 +137,10 @@ impl Dispatcher {
         channels: Channels,
         options: DispatcherOptions,
     ) -> Self {
-        let shared =
-            Shared { commands, payloads, channels, options, failures: target_health::FailureCounts::default() };
-        Self { store: DispatchStore::new(pool, Uuid::now_v7()), nats, shared: Arc::new(shared) }
+        let store = DispatchStore::new(pool, Uuid::now_v7());
+        let failures = target_health::FailureCounts::default();
+        let shared = Shared { commands, payloads, channels, options, store: store.clone(), failures };
+        Self { store, nats, shared: Arc::new(shared) }
     }
 
     /// Works until `stop`, then lets the calls under way end and records them.

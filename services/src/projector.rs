@@ -23,6 +23,7 @@ use futures::stream::ReadyChunks;
 use futures::{FutureExt as _, StreamExt as _};
 use projections::Runner;
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::leading::{LeadingRole, lead_in_turn};
@@ -81,6 +82,11 @@ impl Projector {
         Ok(reached)
     }
 
+    /// The same, where the journal goes on beyond a position. Gives the one that is reached.
+    async fn follow_beyond(&self, position: Position) -> anyhow::Result<Position> {
+        if self.log.head().await? > position { self.follow().await } else { Ok(position) }
+    }
+
     /// Applies messages that have arrived, or the journal where they have a hole. Gives the position that is reached.
     async fn apply(&self, batch: Vec<async_nats::jetstream::Message>) -> anyhow::Result<Position> {
         let arrived = read(batch)?;
@@ -112,7 +118,7 @@ impl LeadingRole for Projector {
         let mut position = self.follow().await?;
         let mut subscribing = subscribed(self.nats.clone());
         let mut messages: Option<Messages> = None;
-        let mut checked_at = tokio::time::Instant::now();
+        let (mut checked_at, mut looked_at) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -122,21 +128,26 @@ impl LeadingRole for Projector {
                     position = self.follow().await?;
                 }
                 batch = next(&mut messages) => match batch {
-                    Ok(batch) => position = position.max(self.apply(batch).await?),
+                    Ok(batch) => {
+                        let reached = self.apply(batch).await?;
+                        if reached > position {
+                            position = reached;
+                        } else if looked_at.elapsed() >= SILENCE {
+                            // The relay makes up for what was read from the journal: what is new may come long after it.
+                            looked_at = Instant::now();
+                            position = self.follow_beyond(position).await?;
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(error = format!("{error:#}"), "NATS gives no events; they are read from the journal");
                         messages = None;
                         subscribing = subscribed(self.nats.clone());
                     }
                 },
-                () = tokio::time::sleep(SILENCE) => {
-                    if self.log.head().await? > position {
-                        position = self.follow().await?;
-                    }
-                }
+                () = tokio::time::sleep(SILENCE) => position = self.follow_beyond(position).await?,
             }
             if checked_at.elapsed() > Duration::from_secs(2) {
-                checked_at = tokio::time::Instant::now();
+                checked_at = Instant::now();
                 anyhow::ensure!(leadership.is_held().await, "the session that holds the role ended");
             }
         }

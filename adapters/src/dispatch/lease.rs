@@ -33,6 +33,17 @@ pub struct FinishedTry {
 }
 
 impl DispatchStore {
+    /// Says on a lease of ours which job is worked on, where that is a newer one than the queue showed: whoever looks is told so.
+    pub async fn name_job(&self, listing: ListingId, ordinal: i64) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE dispatch_leases SET ordinal = $2 WHERE listing_id = $1 AND holder = $3 AND NOT done")
+            .bind(listing.0)
+            .bind(ordinal)
+            .bind(self.holder)
+            .execute(&self.pool)
+            .await
+            .map(|_| ())
+    }
+
     /// Keeps leases for longer. Gives those that are still ours: one that ran out may be another's by now.
     pub async fn extend_leases(
         &self,

@@ -46,6 +46,12 @@ pub(super) async fn work(
             return;
         }
     };
+    let ordinal = ordinal(&job);
+    if ordinal != lease.ordinal
+        && let Err(error) = shared.store.name_job(lease.listing_id, ordinal).await
+    {
+        tracing::debug!(error = %error, "the lease names an older job than the one that is worked on");
+    }
     let span = tracing::info_span!(
         "sync",
         trace_id = trace_id(job.metadata.traceparent.as_deref()),
@@ -115,12 +121,15 @@ async fn work_on(
         }
     }
     drop(stage);
-    let ordinal = i64::try_from(job.pending.ordinal).unwrap_or(i64::MAX);
     let _ = gate.send(if told {
-        Message::Finished(FinishedTry { lease, ordinal })
+        Message::Finished(FinishedTry { lease, ordinal: ordinal(job) })
     } else {
         Message::SetAside(lease, UNREADABLE_FOR)
     });
+}
+
+fn ordinal(job: &Job) -> i64 {
+    i64::try_from(job.pending.ordinal).unwrap_or(i64::MAX)
 }
 
 /// What becomes of a lease on which there is nothing to do now.

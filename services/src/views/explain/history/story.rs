@@ -1,0 +1,113 @@
+//! A sync from its request to its end, with every attempt between.
+
+use chrono::{DateTime, Utc};
+use domain::channel::Section;
+use domain::ids::SyncId;
+use domain::listing::{SyncAttempt, SyncRequest};
+use domain::metadata::Metadata;
+use domain::outcome::{OutcomeClass, SyncOutcome};
+use domain::recorded::Recorded;
+
+use super::KnownSections;
+use crate::views::explain::cancelled::{Cancelled, CancelledBecause};
+
+/// An attempt at a sync.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// As it was recorded.
+    pub attempt: SyncAttempt,
+    /// How it ended; `None` where nothing differed when it began.
+    pub class: Option<OutcomeClass>,
+    /// When the next one was due.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Its job had ended by another attempt.
+    pub late: bool,
+    /// Where it stands in the journal.
+    pub position: i64,
+    /// The sections that it had to send.
+    pub needs: Vec<Section>,
+    /// The listing had an id at the channel.
+    pub existed: bool,
+    /// The channel was to be read before anything was sent.
+    pub verified: bool,
+}
+
+impl Attempt {
+    /// The next one comes when the target has credentials that the channel takes, and not at a time.
+    pub fn waits_for_credentials(&self) -> bool {
+        self.class == Some(OutcomeClass::Unauthorised) && self.due_at.is_some()
+    }
+}
+
+/// How a sync ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// How.
+    pub outcome: SyncOutcome,
+    /// When, UTC.
+    pub at: DateTime<Utc>,
+    /// Where that stands in the journal.
+    pub position: i64,
+    /// Why, in words, where somebody said so.
+    pub reason: Option<String>,
+    /// What cancelled it, and who did that.
+    pub cancelled: Option<Cancelled>,
+}
+
+impl End {
+    pub(super) fn of(outcome: SyncOutcome, recorded: &Recorded, reason: Option<String>) -> Self {
+        Self { outcome, at: recorded.recorded_at, position: recorded.position.0, reason, cancelled: None }
+    }
+
+    pub(super) fn cancelled(because: CancelledBecause, recorded: &Recorded, reason: &str) -> Self {
+        let by = recorded.metadata.actor.name.clone();
+        let end = Self::of(SyncOutcome::Cancelled, recorded, Some(reason.to_owned()));
+        Self { cancelled: Some(Cancelled { because, by }), ..end }
+    }
+}
+
+/// A sync from its request to its end.
+#[derive(Debug, Clone)]
+pub struct SyncStory {
+    /// As it was asked for.
+    pub request: SyncRequest,
+    /// Who asked.
+    pub metadata: Metadata,
+    /// When, UTC.
+    pub requested_at: DateTime<Utc>,
+    /// Where the request stands in the journal.
+    pub position: i64,
+    /// It found the channel up to date when it was asked for.
+    pub skipped: bool,
+    /// The one whose place it took.
+    pub supersedes: Option<SyncId>,
+    /// The one that took its place.
+    pub superseded_by: Option<SyncId>,
+    /// Every section is to be sent: somebody asked for it, or for one that had not ended and whose place it took.
+    pub forced: bool,
+    /// When its creating call was about to be made.
+    pub creation_at: Option<DateTime<Utc>>,
+    /// Every attempt.
+    pub attempts: Vec<Attempt>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// What the channel was known to have before its first attempt.
+    pub known: Option<KnownSections>,
+}
+
+impl SyncStory {
+    /// Whether an attempt of it may be under way although a later one took its place: `in_hand` is the ordinal of the sync for
+    /// which a dispatcher has the listing, and of no attempt it was told since how it ended.
+    pub(in crate::views::explain) fn goes_on(&self, in_hand: Option<u64>) -> bool {
+        let superseded = self.end.as_ref().filter(|end| end.outcome == SyncOutcome::Superseded);
+        let is_told = |end: &End| self.attempts.iter().any(|told| told.position > end.position);
+        in_hand == Some(self.request.ordinal) && superseded.is_some_and(|end| !is_told(end))
+    }
+
+    /// The sections that had to be sent when it was asked for. An older build's request does not name all of them where it took the
+    /// place of a forced one.
+    pub fn needs(&self) -> Vec<Section> {
+        let request = &self.request;
+        if self.forced { request.sections.keys().copied().collect() } else { request.needs.clone() }
+    }
+}
