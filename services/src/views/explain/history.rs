@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use adapters::event_store::PgEventLog;
+use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ListingId, SyncId};
