@@ -320,8 +320,11 @@ async fn a_dispatcher_that_loses_a_deadlock_goes_on() -> anyhow::Result<()> {
     let slots = "SELECT 1 FROM rate_slots WHERE scope = 'target:' || $1::uuid FOR UPDATE";
     sqlx::query(slots).bind(target.0).execute(&mut *lock).await?;
     publish(&world, &units, 2, "After the deadlock.").await?;
+    // In this database: others wait for locks in theirs.
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%rate_slots%'";
     wait_until("a dispatcher waits for a slot", Duration::from_secs(10), || async {
-        let waiting = world.count("SELECT count(*) FROM pg_locks WHERE NOT granted").await?;
+        let waiting = world.count(waiting).await?;
         Ok(if waiting > 0 { Ok(()) } else { Err("nobody waits".to_owned()) })
     })
     .await?;
