@@ -98,6 +98,12 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
+    /// The channel refused what was in the call, and the push went on with other parts. A listing that is not there, or elsewhere, is no
+    /// part.
+    pub fn refused_part(&self) -> bool {
+        self.class == OutcomeClass::Rejected && !matches!(self.status, Some(301 | 308 | 404))
+    }
+
     /// There was no connection, so that the channel surely saw nothing of it.
     pub fn was_not_sent(&self) -> bool {
         let unconnected = self.detail.as_ref().is_some_and(|detail| detail.starts_with(NO_CONNECTION));

@@ -120,6 +120,16 @@ impl SyncOutcome {
         Self::Cancelled,
     ];
 
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+
+    /// Whether the channel has at least a part of what was asked for by a sync that ended so.
+    pub fn succeeded(self) -> bool {
+        matches!(self, Self::Accepted | Self::AcceptedWithRejections | Self::SkippedUnchanged)
+    }
+
     /// The name used in JSON, in rows and in subjects.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -116,7 +116,6 @@ struct Shared {
 
 /// The dispatcher role.
 pub struct Dispatcher {
-    store: DispatchStore,
     nats: Nats,
     shared: Arc<Shared>,
 }
@@ -139,8 +138,8 @@ impl Dispatcher {
     ) -> Self {
         let store = DispatchStore::new(pool, Uuid::now_v7());
         let failures = target_health::FailureCounts::default();
-        let shared = Shared { commands, payloads, channels, options, store: store.clone(), failures };
-        Self { store, nats, shared: Arc::new(shared) }
+        let shared = Shared { commands, payloads, channels, options, store, failures };
+        Self { nats, shared: Arc::new(shared) }
     }
 
     /// Works until `stop`, then lets the calls under way end and records them.
@@ -152,15 +151,15 @@ impl Dispatcher {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
-        Gate::new(self.store, self.nats, self.shared, stopping).run().await;
+        Gate::new(self.nats, self.shared, stopping).run().await;
     }
 
     /// A dispatcher without a limit for its address leaves what others behind it were given.
     async fn ensure_egress(&self) -> Result<(), sqlx::Error> {
         let scope = Scope::Egress(self.shared.options.egress.clone());
         match self.shared.options.egress_limit {
-            Some(limit) => self.store.ensure_scopes(&[ScopeLimit { scope, limit: Some(limit) }]).await,
-            None => self.store.know_scope(&scope).await,
+            Some(limit) => self.shared.store.ensure_scopes(&[ScopeLimit { scope, limit: Some(limit) }]).await,
+            None => self.shared.store.know_scope(&scope).await,
         }
     }
 }

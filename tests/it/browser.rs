@@ -9,7 +9,7 @@ use domain::ids::TargetId;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
-use end_to_end::nats_server;
+use end_to_end::nats_server::NatsServer;
 use end_to_end::postgres_server::PostgresServer;
 use end_to_end::process::{Process, binary};
 use end_to_end::server_tools::Tools;
@@ -146,15 +146,12 @@ async fn heavy_a_page_without_postgres_says_so_to_everybody() -> anyhow::Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn heavy_an_open_overview_says_that_nats_is_away_and_moves_nothing() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let [port] = nats_server::free_ports::<1>()?;
-    let nats = nats_server::start(&nats_server::program()?, folder.path(), "alone", port, "")?;
-    let url = format!("nats://127.0.0.1:{port}");
-    nats_server::ready(&url).await?;
-    let world = World::begin(Beginning { nats_url: Some(url), ..Beginning::default() }, &[8155]).await?;
+    let nats = NatsServer::start(folder.path()).await?;
+    let world = World::begin(Beginning { nats_url: Some(nats.url()), ..Beginning::default() }, &[8155]).await?;
     let service = world.serve("api")?;
     let api = Api::of(&service).await?;
-    let ran = run(&world, &local(&api), &["nats.spec.js"], &json!({ "org": ORG, "nats": nats.id() })).await;
-    nats.signal(Signal::CONT)?;
+    let ran = run(&world, &local(&api), &["nats.spec.js"], &json!({ "org": ORG, "nats": nats.process.id() })).await;
+    nats.process.signal(Signal::CONT)?;
     ran?;
     drop(service);
     world.close().await

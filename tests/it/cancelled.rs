@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
-use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
@@ -26,11 +25,7 @@ async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> an
     assert_eq!(code, 0, "{said}");
     world.publish(&[priced("villa-000", 2, 5_500)]).await?;
     world.taken(1, 2).await?;
-    wait_until("the change waits", Duration::from_secs(30), || async {
-        let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 2").await?;
-        Ok(if queued == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
-    })
-    .await?;
+    world.waits(2).await?;
     let delete = ["--as", "ops@example.org", "target", "delete", &target, "--reason", "moved."];
     let (code, _, said) = world.run(&delete)?;
     assert_eq!(code, 0, "{said}");

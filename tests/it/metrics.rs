@@ -5,7 +5,7 @@ use std::time::Duration;
 use adapters::nats::topology::StreamKind;
 use domain::target::{Configuration, TargetCommand};
 use domain::window::RateLimit;
-use end_to_end::nats_server;
+use end_to_end::nats_server::NatsServer;
 use end_to_end::process::Process;
 use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
@@ -67,11 +67,7 @@ async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue() -> anyhow::Resu
     let long_ago = "UPDATE sync_queue SET requested_at = requested_at - interval '1 hour'";
     sqlx::query(long_ago).execute(&world.pool).await?;
     world.publish(&[described("villa-000", 2, "Changed while it waits.")]).await?;
-    wait_until("the change waits in its place", Duration::from_secs(30), || async {
-        let waits = world.count("SELECT count(*) FROM sync_queue WHERE revision = 2").await?;
-        Ok(if waits == 1 { Ok(()) } else { Err("the first one does".to_owned()) })
-    })
-    .await?;
+    world.waits(2).await?;
     shown(&service, "it has waited for an hour", |text| age_of_queue(text) > Some(3_600.0)).await?;
     drop(service);
     world.close().await
@@ -116,12 +112,8 @@ async fn a_window_is_full_when_all_slots_of_its_lowered_limit_are_used() -> anyh
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_of_postgres_go_on_while_nats_is_away() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let [port] = nats_server::free_ports()?;
-    let program = nats_server::program()?;
-    let mut nats = nats_server::start(&program, folder.path(), "lone", port, "")?;
-    let nats_url = format!("nats://127.0.0.1:{port}");
-    nats_server::ready(&nats_url).await?;
-    let world = World::begin(Beginning { nats_url: Some(nats_url.clone()), ..Beginning::default() }, &[8222]).await?;
+    let mut nats = NatsServer::start(folder.path()).await?;
+    let world = World::begin(Beginning { nats_url: Some(nats.url()), ..Beginning::default() }, &[8222]).await?;
     let target = world.target(8222, RateLimit::new(100, 1_000)?).await?;
     let service = world.serve_with("intake,relay,projector", &["--metrics-listen", "127.0.0.1:0"])?;
     world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
@@ -137,15 +129,14 @@ async fn figures_of_postgres_go_on_while_nats_is_away() -> anyhow::Result<()> {
     let waits = |text: &str| value(text, "distribution_queue_age_seconds", &[("target_class", "unknown")]);
     let before = waits(&text).expect("a queue has an age");
 
-    nats.kill();
+    nats.process.kill();
     world.link(target, &["villa-001".to_owned()]).await?;
     let goes_on = |text: &str| waits(text) > Some(before + 5.0) && lag(text) > Some(0.0) && age(text, "nats") > 20.0;
     let text = shown(&service, "it goes on waiting, and the other link is not published", goes_on).await?;
     assert!(age(&text, "postgres") < 30.0, "{text}");
     assert_eq!(letters(&text), Some(1.0), "what NATS said last: {text}");
 
-    let _nats = nats_server::start(&program, folder.path(), "lone", port, "")?;
-    nats_server::ready(&nats_url).await?;
+    nats.run().await?;
     let again = |text: &str| lag(text) == Some(0.0) && age(text, "nats") < 20.0;
     shown(&service, "NATS is asked again", again).await?;
     drop(service);

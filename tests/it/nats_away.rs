@@ -6,7 +6,7 @@ use adapters::nats::topology::StreamKind;
 use domain::ids::ListingId;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
-use end_to_end::nats_server;
+use end_to_end::nats_server::NatsServer;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
@@ -29,12 +29,8 @@ async fn syncs_get_through(world: &World, api: &Api, listing: ListingId) -> anyh
 #[tokio::test(flavor = "multi_thread")]
 async fn syncs_reach_the_channel_while_nats_is_frozen_or_gone_and_the_streams_have_them_later() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let [port] = nats_server::free_ports()?;
-    let program = nats_server::program()?;
-    let mut nats = nats_server::start(&program, folder.path(), "away", port, "")?;
-    let nats_url = format!("nats://127.0.0.1:{port}");
-    nats_server::ready(&nats_url).await?;
-    let world = World::begin(Beginning { nats_url: Some(nats_url.clone()), ..Beginning::default() }, &[8340]).await?;
+    let mut nats = NatsServer::start(folder.path()).await?;
+    let world = World::begin(Beginning { nats_url: Some(nats.url()), ..Beginning::default() }, &[8340]).await?;
     let target = world.target(8340, RateLimit::new(100, 1_000)?).await?;
     let service = world.serve("")?;
     world.publish(&[unit("villa-000", 1)]).await?;
@@ -43,14 +39,13 @@ async fn syncs_reach_the_channel_while_nats_is_frozen_or_gone_and_the_streams_ha
     world.drained(Duration::from_secs(60)).await?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
 
-    nats.signal(Signal::STOP)?;
+    nats.process.signal(Signal::STOP)?;
     syncs_get_through(&world, &api, listing).await?;
-    nats.signal(Signal::CONT)?;
-    nats.kill();
+    nats.process.signal(Signal::CONT)?;
+    nats.process.kill();
     syncs_get_through(&world, &api, listing).await?;
 
-    let _nats = nats_server::start(&program, folder.path(), "away", port, "")?;
-    nats_server::ready(&nats_url).await?;
+    nats.run().await?;
     wait_until("the stream has the whole journal", Duration::from_secs(60), || async {
         let events = world.count("SELECT count(*) FROM events").await?;
         let published = match world.nats.stream(StreamKind::Channels).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
-use end_to_end::nats_server;
+use end_to_end::nats_server::NatsServer;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
@@ -14,15 +14,11 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread")]
 async fn who_starts_while_nats_is_away_serves_without_it_and_works_when_it_comes() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let [port] = nats_server::free_ports()?;
-    let program = nats_server::program()?;
-    let mut nats = nats_server::start(&program, folder.path(), "late", port, "")?;
-    let nats_url = format!("nats://127.0.0.1:{port}");
-    nats_server::ready(&nats_url).await?;
-    let world = World::begin(Beginning { nats_url: Some(nats_url.clone()), ..Beginning::default() }, &[8330]).await?;
+    let mut nats = NatsServer::start(folder.path()).await?;
+    let world = World::begin(Beginning { nats_url: Some(nats.url()), ..Beginning::default() }, &[8330]).await?;
     let target = world.target(8330, RateLimit::new(100, 1_000)?).await?;
-    nats.kill();
-    std::fs::remove_dir_all(folder.path().join("late"))?;
+    nats.process.kill();
+    std::fs::remove_dir_all(nats.store())?;
 
     let mut service = world.serve("")?;
     let api = Api::of(&service).await?;
@@ -39,8 +35,7 @@ async fn who_starts_while_nats_is_away_serves_without_it_and_works_when_it_comes
     .await?;
     assert!(other.stopped().await?, "who waits for NATS can be stopped: {}", other.printed());
 
-    let _nats = nats_server::start(&program, folder.path(), "late", port, "")?;
-    nats_server::ready(&nats_url).await?;
+    nats.run().await?;
     wait_until("the streams are there", Duration::from_secs(60), || async {
         if world.nats.client.connection_state() != State::Connected {
             return Ok(Err("the test is not connected".to_owned()));

@@ -8,7 +8,6 @@ use domain::ids::{ListingId, TargetId};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::unit;
-use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -211,11 +210,7 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     }
     world.publish(&[priced("villa-000", 2, 5_500)]).await?;
     world.taken(1, 2).await?;
-    wait_until("the change waits", Duration::from_secs(30), || async {
-        let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 2").await?;
-        Ok(if queued == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
-    })
-    .await?;
+    world.waits(2).await?;
     let all = json!(["availability", "rates", "content", "images"]);
     let (_, queue) = json_of(&world, &["queue"])?;
     assert_eq!(queue["work"][0]["needs"], all, "{queue}");

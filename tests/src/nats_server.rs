@@ -59,3 +59,41 @@ pub async fn ready(url: &str) -> anyhow::Result<()> {
     })
     .await
 }
+
+/// A server on a port of its own, which answers.
+#[derive(Debug)]
+pub struct NatsServer {
+    folder: PathBuf,
+    port: u16,
+    /// Its process, to be killed, stopped for a while, or asked for its id.
+    pub process: Process,
+}
+
+impl NatsServer {
+    const NAME: &'static str = "own";
+
+    /// Starts it, with its files in `folder`.
+    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let [port] = free_ports()?;
+        let process = start(&program()?, folder, Self::NAME, port, "")?;
+        let server = Self { folder: folder.to_owned(), port, process };
+        ready(&server.url()).await?;
+        Ok(server)
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Where its store is.
+    pub fn store(&self) -> PathBuf {
+        self.folder.join(Self::NAME)
+    }
+
+    /// Starts it again, once it was killed.
+    pub async fn run(&mut self) -> anyhow::Result<()> {
+        self.process = start(&program()?, &self.folder, Self::NAME, self.port, "")?;
+        ready(&self.url()).await
+    }
+}

@@ -162,6 +162,11 @@ impl ChannelListing {
         self.pending.is_none() && self.finished_ordinal > ordinal
     }
 
+    /// An attempt that had begun after this one was recorded already.
+    pub fn knows_younger(&self, attempt: &SyncAttempt) -> bool {
+        self.youngest_attempt_at.is_some_and(|youngest| attempt.started_at < youngest)
+    }
+
     /// The sync that waits.
     pub fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()
@@ -252,7 +257,7 @@ impl ChannelListing {
                 self.finish(&attempt, false);
             }
             ListingEvent::LateAttemptRecorded { attempt, .. } => {
-                self.note_start(attempt.started_at);
+                self.note_start(&attempt);
                 self.doubt_what_was_written(&attempt, false);
                 if self.external_id.is_none() {
                     self.external_id = attempt.progress.external_id;
@@ -287,7 +292,7 @@ impl ChannelListing {
     }
 
     fn take_progress(&mut self, attempt: &SyncAttempt, failure: Option<OutcomeClass>) {
-        let overtaken = self.note_start(attempt.started_at);
+        let overtaken = self.note_start(attempt);
         if let Some(id) = &attempt.progress.external_id {
             self.external_id = Some(id.clone());
         }
@@ -318,10 +323,10 @@ impl ChannelListing {
     }
 
     /// Notes when an attempt had started. Gives whether a younger one was recorded before it.
-    fn note_start(&mut self, started_at: DateTime<Utc>) -> bool {
-        self.last_attempt_at = Some(started_at);
-        let overtaken = self.youngest_attempt_at.is_some_and(|youngest| started_at < youngest);
-        self.youngest_attempt_at = self.youngest_attempt_at.max(Some(started_at));
+    fn note_start(&mut self, attempt: &SyncAttempt) -> bool {
+        self.last_attempt_at = Some(attempt.started_at);
+        let overtaken = self.knows_younger(attempt);
+        self.youngest_attempt_at = self.youngest_attempt_at.max(Some(attempt.started_at));
         overtaken
     }
 

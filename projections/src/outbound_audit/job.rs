@@ -89,8 +89,7 @@ impl Standing {
 
     /// The channel has it.
     pub(super) fn has_come_through(&self) -> bool {
-        let through = [SyncOutcome::Accepted, SyncOutcome::AcceptedWithRejections, SyncOutcome::SkippedUnchanged];
-        through.iter().any(|outcome| outcome.as_str() == self.outcome)
+        SyncOutcome::named(&self.outcome).is_some_and(SyncOutcome::succeeded)
     }
 
     /// Since when the channel had been behind.

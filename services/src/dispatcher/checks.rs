@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::dispatch::{DispatchStore, DueCheck};
+use adapters::dispatch::DueCheck;
 use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
@@ -36,22 +36,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Makes the checks that are due until `stop`, then ends those under way.
-pub(super) async fn run(
-    store: DispatchStore,
-    shared: Arc<Shared>,
-    gate: mpsc::UnboundedSender<Message>,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, stop: CancellationToken) {
     let under_way = TaskTracker::new();
     // Whoever takes a check and dies leaves it to others after the longest that it can take: its slots, and three calls.
     let lease = PATIENCE + START_GRACE + shared.options.call_timeout * 3;
     while !stop.is_cancelled() {
         let room = i64::try_from(MOST.saturating_sub(under_way.len())).unwrap_or(0);
-        let due = if room == 0 { Ok(Vec::new()) } else { store.take_checks(room, lease).await };
+        let due = if room == 0 { Ok(Vec::new()) } else { shared.store.take_checks(room, lease).await };
         let wait = if due.is_ok() { LOOK } else { LOOK_IN_VAIN };
         match due {
             Ok(due) => due.into_iter().for_each(|due| {
-                under_way.spawn(check(store.clone(), shared.clone(), gate.clone(), due));
+                under_way.spawn(check(shared.clone(), gate.clone(), due));
             }),
             Err(error) => tracing::warn!(error = %error, "failed to look for checks that are due"),
         }
@@ -64,7 +59,7 @@ pub(super) async fn run(
     under_way.wait().await;
 }
 
-async fn check(store: DispatchStore, shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck) {
+async fn check(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck) {
     let mut trace = VisitTrace::of_check();
     let span = tracing::info_span!(
         "check",
@@ -73,16 +68,10 @@ async fn check(store: DispatchStore, shared: Arc<Shared>, gate: mpsc::UnboundedS
         target_id = %due.target_id,
         check_id = %due.check_id,
     );
-    check_one(&store, &shared, gate, &due, &mut trace).instrument(span).await;
+    check_one(&shared, gate, &due, &mut trace).instrument(span).await;
 }
 
-async fn check_one(
-    store: &DispatchStore,
-    shared: &Shared,
-    gate: mpsc::UnboundedSender<Message>,
-    due: &DueCheck,
-    trace: &mut VisitTrace,
-) {
+async fn check_one(shared: &Shared, gate: mpsc::UnboundedSender<Message>, due: &DueCheck, trace: &mut VisitTrace) {
     let target_id = due.target_id;
     let target = match shared.commands.load_target(target_id).await {
         Ok(target) => target,
@@ -91,9 +80,9 @@ async fn check_one(
     let told = match target.live() {
         Ok(target) => {
             tracing::Span::current().record("org_id", tracing::field::display(&target.org_id));
-            made(store, shared, gate, due, target, trace).await
+            made(shared, gate, due, target, trace).await
         }
-        Err(_) => store.drop_check(target_id).await,
+        Err(_) => shared.store.drop_check(target_id).await,
     };
     if let Err(error) = told {
         tracing::warn!(%target_id, %error, "a check could not be told; it is made again");
@@ -101,25 +90,24 @@ async fn check_one(
 }
 
 async fn made(
-    store: &DispatchStore,
     shared: &Shared,
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
     target: &Target,
     trace: &mut VisitTrace,
 ) -> Result<(), sqlx::Error> {
-    store.ensure_limits_of(std::slice::from_ref(target)).await?;
-    let slots = CheckSlots { store, shared, gate, target, until: Instant::now() + PATIENCE };
+    shared.store.ensure_limits_of(std::slice::from_ref(target)).await?;
+    let slots = CheckSlots { shared, gate, target, until: Instant::now() + PATIENCE };
     let mut report = shared.channels.of(target.channel).check(target, &slots).await;
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
         report.detail = Some("no slot of the target's windows came free in time".to_owned());
     }
     count(&report.calls, target);
     trace.tell_check(target, &report);
-    let failures = store.note_check(due.target_id, report.class).await?;
+    let failures = shared.store.note_check(due.target_id, report.class).await?;
     target_health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;
     log(target, &report);
-    store.finish_check(due, target, &report).await
+    shared.store.finish_check(due, target, &report).await
 }
 
 fn log(target: &Target, report: &CheckReport) {
@@ -135,7 +123,6 @@ fn log(target: &Target, report: &CheckReport) {
 /// Slots for a check. They come from the tables as any call's do, but not by way of the queue: a target that is held, or
 /// whose circuit is open, is checked all the same.
 struct CheckSlots<'a> {
-    store: &'a DispatchStore,
     shared: &'a Shared,
     gate: mpsc::UnboundedSender<Message>,
     target: &'a Target,
@@ -145,7 +132,7 @@ struct CheckSlots<'a> {
 impl CheckSlots<'_> {
     async fn take(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
         let options = &self.shared.options;
-        let round = self.store.open_check(self.target.target_id).await?;
+        let round = self.shared.store.open_check(self.target.target_id).await?;
         single_slot::take(round, urgency, &options.egress, options.call_timeout).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::dispatch::{DispatchStore, Lease, Settlement};
+use adapters::dispatch::{Lease, Settlement};
 use adapters::nats::Nats;
 use domain::ids::{ListingId, TargetId};
 use futures::StreamExt;
@@ -33,7 +33,6 @@ const EXTENDED_AGAIN: Duration = Duration::from_secs(1);
 const MOST_FAILURES: u32 = 10;
 
 pub(super) struct Gate {
-    pub(super) store: DispatchStore,
     nats: Nats,
     pub(super) shared: Arc<Shared>,
     inbox: mpsc::UnboundedReceiver<Message>,
@@ -59,10 +58,9 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(store: DispatchStore, nats: Nats, shared: Arc<Shared>, stopping: Stopping) -> Self {
+    pub(super) fn new(nats: Nats, shared: Arc<Shared>, stopping: Stopping) -> Self {
         let (outbox, inbox) = mpsc::unbounded_channel();
         Self {
-            store,
             nats,
             shared,
             inbox,
@@ -95,8 +93,7 @@ impl Gate {
     }
 
     async fn work(mut self) {
-        let checks =
-            checks::run(self.store.clone(), self.shared.clone(), self.outbox.clone(), self.stopping.asked.clone());
+        let checks = checks::run(self.shared.clone(), self.outbox.clone(), self.stopping.asked.clone());
         self.workers.spawn(checks);
         let mut nudges = None;
         while !self.stopping.asked.is_cancelled() {
@@ -121,7 +118,7 @@ impl Gate {
     async fn step(&mut self) -> Result<bool, sqlx::Error> {
         self.hear();
         self.settle().await?;
-        self.wakes_passed_over = self.store.take_wakes(self.wakes_passed_over).await?.beyond;
+        self.wakes_passed_over = self.shared.store.take_wakes(self.wakes_passed_over).await?.beyond;
         self.round().await
     }
 
@@ -138,7 +135,7 @@ impl Gate {
         let extended = if listings.is_empty() {
             Ok(HashSet::new())
         } else {
-            self.store.extend_leases(&listings, self.shared.options.lease()).await
+            self.shared.store.extend_leases(&listings, self.shared.options.lease()).await
         };
         match extended {
             Ok(kept) => {
@@ -150,12 +147,12 @@ impl Gate {
         if let Err(error) = self.ensure_account_limits().await {
             tracing::warn!(error = %error, "failed to bring the accounts' limits up to date");
         }
-        if let Err(error) = self.store.rest_closed_lanes().await {
+        if let Err(error) = self.shared.store.rest_closed_lanes().await {
             tracing::warn!(error = %error, "failed to let the lanes of held targets rest");
         }
         if self.swept_at.is_none_or(|at| at.elapsed() > Duration::from_secs(30)) {
             self.swept_at = Some(Instant::now());
-            if let Err(error) = self.store.wake_all().await {
+            if let Err(error) = self.shared.store.wake_all().await {
                 tracing::warn!(error = %error, "failed to wake the lanes");
             }
         }
@@ -175,7 +172,7 @@ impl Gate {
     async fn wait(&mut self, nudges: &mut Option<async_nats::Subscriber>, not_before: Instant) {
         // Without room for more, only a worker's word can change anything.
         let full = self.active.len() >= self.shared.options.concurrency;
-        let planned = if full { None } else { self.store.next_wake_ms().await.ok().flatten() };
+        let planned = if full { None } else { self.shared.store.next_wake_ms().await.ok().flatten() };
         let planned = planned.map_or(POLL, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
         let look = self.waiting.next_look(Instant::now()).unwrap_or(POLL);
         let sleep = look.min(planned).clamp(PAUSE, POLL);
@@ -241,7 +238,7 @@ impl Gate {
         if self.told.is_empty() {
             return Ok(());
         }
-        self.store.settle(&self.told).await?;
+        self.shared.store.settle(&self.told).await?;
         for hold in std::mem::take(&mut self.told).unused {
             self.waiting.look_again(hold.target_id);
         }

@@ -44,8 +44,8 @@ impl Gate {
             per_lane: whole(PER_LANE.min(capacity)),
             capacity: whole(capacity),
         };
-        let store = self.store.clone();
-        let mut round = store.open_round(&request).await?;
+        let shared = self.shared.clone();
+        let mut round = shared.store.open_round(&request).await?;
         let closed: HashSet<TargetId> = round.closed.iter().copied().collect();
         self.waiting.retain(|want| !closed.contains(&want.target_id));
         for target in asked.iter().filter(|target| !round.lanes.iter().any(|lane| lane.target_id == **target)) {
@@ -134,8 +134,8 @@ impl Gate {
     /// Brings the limits of accounts up to date that a target changed whose own lane is not looked at: a paused one,
     /// a deleted one, or one without work.
     pub(super) async fn ensure_account_limits(&self) -> Result<(), sqlx::Error> {
-        let changed = self.store.changed_account_limits().await?;
-        if changed.is_empty() { Ok(()) } else { self.store.ensure_scopes(&changed).await }
+        let changed = self.shared.store.changed_account_limits().await?;
+        if changed.is_empty() { Ok(()) } else { self.shared.store.ensure_scopes(&changed).await }
     }
 
     /// Brings the limits of targets that were seen for the first time, or changed, into the tables.
@@ -160,7 +160,7 @@ impl Gate {
             self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }
-        self.store.ensure_limits_of(&readable).await?;
+        self.shared.store.ensure_limits_of(&readable).await?;
         let any = !known.is_empty();
         self.ensured.extend(known);
         Ok(any)

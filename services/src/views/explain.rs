@@ -35,7 +35,7 @@ use crate::syncing::{SyncError, Syncing};
 use crate::views::circuit;
 use crate::views::history::{NoHistory, TARGET, newest_of_types};
 use crate::views::holds;
-use crate::views::lacking::{Lacking, refused_parts, succeeded};
+use crate::views::lacking::{Lacking, refused_parts};
 use crate::views::listings::TARGET_DELETED;
 use crate::views::older_state::{Asked, OlderState};
 use crate::views::read_model_lag;
@@ -236,7 +236,7 @@ async fn standing(
     history: &History,
     target: &Target,
 ) -> Result<(Option<Lacking>, Option<OlderState>), Unexplained> {
-    let is_success = |story: &&SyncStory| story.end.as_ref().is_some_and(|end| succeeded(end.outcome.as_str()));
+    let is_success = |story: &&SyncStory| story.end.as_ref().is_some_and(|end| end.outcome.succeeded());
     let newest = history.syncs.back().filter(is_success).filter(|_| target.lifecycle != Lifecycle::Deleted);
     let Some(newest) = newest else { return Ok((None, None)) };
     let lacking = Lacking::of(&history.listing, &newest.request, refused);

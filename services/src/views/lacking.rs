@@ -6,7 +6,6 @@ use domain::channel::{RejectedPart, Section};
 use domain::counted::agreeing;
 use domain::ids::ListingId;
 use domain::listing::{ChannelListing, LinkState, SyncRequest};
-use domain::outcome::SyncOutcome;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -19,15 +18,6 @@ pub struct Lacking {
     pub sections: Vec<&'static str>,
     /// The sections that it has, but for what it, or the mapping, refused of them.
     pub parts_of: Vec<&'static str>,
-}
-
-/// How a sync can end of which the channel then has at least a part.
-const SUCCEEDED: [SyncOutcome; 3] =
-    [SyncOutcome::Accepted, SyncOutcome::AcceptedWithRejections, SyncOutcome::SkippedUnchanged];
-
-/// Whether the channel has at least a part of what was asked for by a sync that ended so.
-pub fn succeeded(outcome: &str) -> bool {
-    SUCCEEDED.iter().any(|success| success.as_str() == outcome)
 }
 
 impl Lacking {

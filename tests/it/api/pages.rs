@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::access::AccessRole;
 use domain::window::RateLimit;
 use end_to_end::api::{Answer, Api};
-use end_to_end::nats_server;
+use end_to_end::nats_server::NatsServer;
 use end_to_end::unit::{described, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, Beginning, ORG, World};
@@ -197,11 +197,8 @@ fn moment_after(page: &str, words: &str) -> anyhow::Result<DateTime<Utc>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overview_says_since_when_nats_is_away_and_no_more_when_it_is_back() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let [port] = nats_server::free_ports::<1>()?;
-    let server = nats_server::start(&nats_server::program()?, folder.path(), "alone", port, "")?;
-    let url = format!("nats://127.0.0.1:{port}");
-    nats_server::ready(&url).await?;
-    let world = World::begin(Beginning { nats_url: Some(url), ..Beginning::default() }, &[8131]).await?;
+    let nats = NatsServer::start(folder.path()).await?;
+    let world = World::begin(Beginning { nats_url: Some(nats.url()), ..Beginning::default() }, &[8131]).await?;
     let service = world.serve("api")?;
     let api = Api::of(&service).await?;
     let cookie = owner_session(&world, &api).await?;
@@ -209,7 +206,7 @@ async fn the_overview_says_since_when_nats_is_away_and_no_more_when_it_is_back()
     let mut stream = reqwest::Client::new().get(url).header("cookie", &cookie).send().await?.error_for_status()?;
     assert!(!told(&mut stream, "No target needs anybody").await?.contains("NATS is away"));
 
-    server.signal(Signal::STOP)?;
+    nats.process.signal(Signal::STOP)?;
     let stopped = Utc::now();
     let live = told(&mut stream, "nothing is lost.").await?;
     assert!(!live.contains("Each of them answers"), "{live}");
@@ -221,7 +218,7 @@ async fn the_overview_says_since_when_nats_is_away_and_no_more_when_it_is_back()
     assert!((stopped - chrono::TimeDelta::seconds(5)..=Utc::now()).contains(&since), "{since}, stopped {stopped}");
     assert_eq!(moment_after(&live, "NATS is away")?, since);
 
-    server.signal(Signal::CONT)?;
+    nats.process.signal(Signal::CONT)?;
     let live = told(&mut stream, "Each of them answers").await?;
     assert!(live.contains("Each of them answers"), "{live}");
     assert!(!viewer.get("/").await?.expect(200)?.text.contains("NATS is away"));

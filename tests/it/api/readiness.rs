@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use end_to_end::api::Api;
-use end_to_end::nats_server;
+use end_to_end::nats_server::NatsServer;
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
 use rustix::process::Signal;
@@ -12,17 +12,14 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nats_that_hangs_is_told_within_seconds_and_when_it_answers_again() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let [port] = nats_server::free_ports::<1>()?;
-    let server = nats_server::start(&nats_server::program()?, folder.path(), "alone", port, "")?;
-    let url = format!("nats://127.0.0.1:{port}");
-    nats_server::ready(&url).await?;
-    let world = World::begin(Beginning { nats_url: Some(url), ..Beginning::default() }, &[8107]).await?;
+    let nats = NatsServer::start(folder.path()).await?;
+    let world = World::begin(Beginning { nats_url: Some(nats.url()), ..Beginning::default() }, &[8107]).await?;
     let service = world.serve("api")?;
     let api = Api::of(&service).await?;
     let ready = api.get("/health/ready").await?.expect(200)?.json();
     assert_eq!(ready["nats"], json!(true), "{ready}");
 
-    server.signal(Signal::STOP)?;
+    nats.process.signal(Signal::STOP)?;
     // What was heard last holds for a second.
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     let asked = Instant::now();
@@ -37,7 +34,7 @@ async fn a_nats_that_hangs_is_told_within_seconds_and_when_it_answers_again() ->
     }
     assert!(asked.elapsed() < Duration::from_secs(6), "five more took {:?}", asked.elapsed());
 
-    server.signal(Signal::CONT)?;
+    nats.process.signal(Signal::CONT)?;
     wait_until("NATS answers again", Duration::from_secs(60), || async {
         let ready = api.get("/health/ready").await?.json();
         Ok(if ready["nats"] == json!(true) { Ok(()) } else { Err(ready.to_string()) })

@@ -41,6 +41,16 @@ impl World {
         .await
     }
 
+    /// Waits until the queue shows one listing with this revision of its unit.
+    pub async fn waits(&self, revision: i64) -> anyhow::Result<()> {
+        let waiting = format!("SELECT count(*) FROM sync_queue WHERE revision = {revision}");
+        wait_until(&format!("revision {revision} waits"), Duration::from_secs(30), || async {
+            let waiting = self.count(&waiting).await?;
+            Ok(if waiting == 1 { Ok(()) } else { Err(format!("{waiting} listings do")) })
+        })
+        .await
+    }
+
     /// The audit has exactly one row for each sync job of the journal.
     pub async fn audit_is_whole(&self) -> anyhow::Result<i64> {
         let coverage = projections::audit_coverage(&self.pool).await?;

@@ -2,7 +2,6 @@
 //! itself.
 
 use super::calls::calendar_calls;
-use super::requests::refused_part;
 use crate::call::{CallPurpose, CallRecord};
 use crate::channel::{Bodies, Section};
 use crate::mapping::Sent;
@@ -13,7 +12,7 @@ pub fn sent_apart(bodies: &Bodies<'_>, sent: &Sent<'_>, calls: &[CallRecord]) ->
         |section: Section| bodies.get(&section).copied().filter(|_| !sent.exists || sent.needs.contains(&section));
     let refused = |purposes: &[CallPurpose]| {
         let mut alike = calls.iter().enumerate().filter(|(_, call)| purposes.contains(&call.purpose));
-        let (index, _) = alike.find(|(_, call)| refused_part(call))?;
+        let (index, _) = alike.find(|(_, call)| call.refused_part())?;
         // Where nothing of its kind came after it, the push ended with it.
         alike.next().map(|_| index)
     };

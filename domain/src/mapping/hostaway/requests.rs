@@ -60,11 +60,6 @@ fn repeats(before: Option<&CallRecord>, call: &CallRecord) -> bool {
     })
 }
 
-/// The channel refused what was in the call, and the push went on with other parts.
-pub(super) fn refused_part(call: &CallRecord) -> bool {
-    call.class == OutcomeClass::Rejected && !matches!(call.status, Some(301 | 308 | 404))
-}
-
 fn listing_bodies(
     bodies: &Bodies<'_>,
     wanted: &BTreeSet<Section>,
@@ -79,7 +74,7 @@ fn listing_bodies(
             (None, CallPurpose::Images) => listing_body(bodies, &[Section::Images]),
             // Both in one body, and apart once that was refused.
             (None, _) => {
-                let apart = before.is_some_and(|(_, before)| before.purpose == call.purpose && refused_part(before));
+                let apart = before.is_some_and(|(_, before)| before.purpose == call.purpose && before.refused_part());
                 let photos = wanted.contains(&Section::Images) && !apart;
                 let sections = if photos { &[Section::Content, Section::Images][..] } else { &[Section::Content] };
                 listing_body(bodies, sections)
@@ -131,7 +126,7 @@ fn calendar_bodies(
                 return None;
             }
             made.push(body);
-            if refused_part(call) {
+            if call.refused_part() {
                 match next.sections[..] {
                     [section] => {
                         refused.insert(section);

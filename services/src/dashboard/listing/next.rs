@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
+use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 
@@ -12,7 +13,7 @@ use crate::views::attempts::{self, NEXT};
 use crate::views::explain::now;
 use crate::views::gone;
 use crate::views::holds;
-use crate::views::lacking::{Lacking, parts, succeeded};
+use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::older_state::{OlderState, newest_request};
 use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, PAUSED, WAITING};
@@ -72,7 +73,8 @@ struct Standing {
 
 /// As an explanation finds it.
 async fn standing(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Standing, Problem> {
-    if !listing.last_outcome.as_deref().is_some_and(succeeded) {
+    let outcome = listing.last_outcome.as_deref().and_then(SyncOutcome::named);
+    if !outcome.is_some_and(SyncOutcome::succeeded) {
         return Ok(Standing::default());
     }
     let id = ListingId(listing.listing_id);

@@ -86,11 +86,6 @@ fn may_have_written(call: &CallRecord, section: Section) -> bool {
     let_through && !call.was_not_sent() && call.purpose.writes().contains(&section)
 }
 
-/// The channel refused what was in the call, and the push went on with other parts.
-fn refuses_part(call: &CallRecord) -> bool {
-    call.class == OutcomeClass::Rejected && !matches!(call.status, Some(301 | 308 | NO_SUCH_LISTING))
-}
-
 /// The calls that carried a section, in order; `false` with those of which that is not certain.
 ///
 /// What a call carried is not recorded, but follows: a call of both sections of its kind that is refused is made again as one call of
@@ -108,7 +103,7 @@ fn carriers<'a>(attempt: &'a SyncAttempt, sent: &[Section], section: Section) ->
         return Vec::new();
     }
     let places = calls.iter().enumerate();
-    let refused: Vec<usize> = places.filter(|(_, call)| refuses_part(call)).map(|(place, _)| place).collect();
+    let refused: Vec<usize> = places.filter(|(_, call)| call.refused_part()).map(|(place, _)| place).collect();
     let is_first = kind.first() == Some(&section);
     let took = attempt.progress.sections.contains_key(&section);
     let carried = |place: usize| match (refused.len().checked_sub(named.len()), &sent[..], &named[..]) {

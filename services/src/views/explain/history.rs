@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use adapters::event_store::PgEventLog;
-use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ListingId, SyncId};
@@ -22,7 +21,6 @@ use super::cancelled::CancelledBecause;
 use super::doubt::Doubt;
 use crate::views::gone;
 use crate::views::history::NoHistory;
-use crate::views::lacking::succeeded;
 
 pub use story::{Attempt, End, SyncStory};
 
@@ -58,8 +56,6 @@ pub struct History {
     pub syncs: VecDeque<SyncStory>,
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
     wanted: Option<SyncId>,
-    /// When the youngest of the attempts had begun.
-    youngest_attempt_at: Option<DateTime<Utc>>,
 }
 
 impl History {
@@ -103,7 +99,7 @@ impl History {
     pub(super) fn end_with_target(&mut self, deletion: &Recorded) {
         let ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) = &deletion.event else { return };
         let at = deletion.position.0;
-        let stands = |end: &End| end.position < at || succeeded(end.outcome.as_str());
+        let stands = |end: &End| end.position < at || end.outcome.succeeded();
         let mut alone = Vec::new();
         for story in self.syncs.iter_mut().filter(|story| !story.end.as_ref().is_some_and(stands)) {
             if story.end.as_ref().is_some_and(|end| end.outcome == SyncOutcome::Superseded) {
@@ -163,19 +159,13 @@ impl History {
     /// ended.
     fn in_time<'a>(&self, event: &'a ListingEvent) -> Option<&'a SyncAttempt> {
         let is_late = matches!(event, ListingEvent::LateAttemptRecorded { .. });
-        attempt_of(event).filter(|attempt| !is_late && !self.is_overtaken(attempt))
-    }
-
-    /// A younger attempt was told before it.
-    fn is_overtaken(&self, attempt: &SyncAttempt) -> bool {
-        self.youngest_attempt_at.is_some_and(|youngest| attempt.started_at < youngest)
+        attempt_of(event).filter(|attempt| !is_late && !self.listing.knows_younger(attempt))
     }
 
     /// The sections that an attempt which was told just now may have sent: those that it had to. What is known when it is told late is
     /// not what was known when it began.
     fn may_have_sent(&mut self, attempt: &SyncAttempt) -> Vec<Section> {
-        let overtaken = self.is_overtaken(attempt);
-        self.youngest_attempt_at = self.youngest_attempt_at.max(Some(attempt.started_at));
+        let overtaken = self.listing.knows_younger(attempt);
         let told = self.story(attempt.sync_id).and_then(|story| story.attempts.last());
         let told = told.filter(|told| !told.late && !overtaken);
         told.map_or_else(|| Section::ALL.to_vec(), |told| told.needs.clone())
