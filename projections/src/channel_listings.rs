@@ -9,7 +9,7 @@ use domain::recorded::{ChannelEvent, Recorded};
 use sqlx::PgConnection;
 
 use crate::error::Error;
-use crate::projection::Projection;
+use crate::projection::{Ended, Projection};
 
 /// The projection.
 pub struct ChannelListings;
@@ -24,14 +24,15 @@ impl Projection for ChannelListings {
         &["channel_listings"]
     }
 
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error> {
         let of_listings = |event: &&Recorded| matches!(event.event, ChannelEvent::Listing(_));
         let events: Vec<&Recorded> = batch.iter().filter(of_listings).collect();
         if events.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let rows = rows::load(connection, &events).await?;
         let changes = fold::fold(self.name(), rows, &events)?;
-        rows::store(connection, &changes.upserts).await
+        rows::store(connection, &changes.upserts).await?;
+        Ok(Vec::new())
     }
 }

@@ -28,7 +28,7 @@ mod working;
 pub use coverage::{Coverage, audit_coverage};
 pub use error::Error;
 pub use lag::Lag;
-pub use projection::Projection;
+pub use projection::{Ended, Projection};
 pub use rebuild::{Rebuilt, TableDifference};
 pub use registry::all;
 pub use runner::Runner;

@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 use crate::behind::NextRequests;
 use crate::deleted_targets::DeletedTargets;
 use crate::error::Error;
-use crate::projection::Projection;
+use crate::projection::{Ended, Projection};
 
 /// Why a sync was cancelled that was asked for in the moment in which its target was deleted.
 pub const TARGET_HAD_BEEN_DELETED: &str = "the target had been deleted";
@@ -35,7 +35,7 @@ impl Projection for OutboundAudit {
         &["outbound_audit", "outbound_attempts", "sync_activity"]
     }
 
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error> {
         let deleted = DeletedTargets::load(connection, batch).await?;
         let jobs = rows::load(connection, batch).await?;
         let stored = |_: &Recorded, attempt: &SyncAttempt| rows::newest_after(&jobs, attempt);

@@ -1,10 +1,22 @@
 //! What every read model is to the runner.
 
 use async_trait::async_trait;
-use domain::recorded::Recorded;
+use domain::outcome::SyncOutcome;
+use domain::recorded::{Position, Recorded};
 use sqlx::PgConnection;
 
 use crate::error::Error;
+
+/// A sync job that an event has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The event's.
+    pub position: Position,
+    /// How.
+    pub outcome: SyncOutcome,
+    /// It had ended before: superseded, say, and taken after all.
+    pub again: bool,
+}
 
 /// A read model made from the journal.
 ///
@@ -26,6 +38,7 @@ pub trait Projection: Send + Sync {
 
     /// Applies events in order of position, inside the caller's transaction.
     ///
-    /// The caller leaves out what was applied before, and rolls back on an error.
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error>;
+    /// The caller leaves out what was applied before, and rolls back on an error. Gives the sync jobs that ended by it, from the
+    /// one read model that has them all.
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error>;
 }

@@ -11,13 +11,13 @@ use sqlx::PgPool;
 
 use crate::checkpoint::{self, Advance};
 use crate::error::Error;
-use crate::projection::Projection;
+use crate::projection::{Ended, Projection};
 
 /// How many events are read from the journal at a time.
 pub(crate) const BATCH: usize = 1000;
 
-/// Is told of events once they are in every read model.
-pub type Observer = Arc<dyn Fn(&[Recorded]) + Send + Sync>;
+/// Is told of sync jobs that ended, once every read model shows it.
+pub type Observer = Arc<dyn Fn(&[Ended]) + Send + Sync>;
 
 /// Drives projections. Any number may run at once: the checkpoints' locks make them take turns.
 #[derive(Clone)]
@@ -34,8 +34,8 @@ impl Runner {
         Self { pool, log, projections, observer: None }
     }
 
-    /// Tells `observer` of the events that no read model had before, live or caught up, once each in this process. Those of a
-    /// commit whose end stayed unknown are left out.
+    /// Tells `observer` of the jobs that ended by events which no read model had before, live or caught up, once each in this
+    /// process. Those of a commit whose end stayed unknown are left out.
     #[must_use]
     pub fn observed_by(self, observer: Observer) -> Self {
         Self { observer: Some(observer), ..self }
@@ -78,21 +78,22 @@ impl Runner {
         let mut transaction = checkpoint::begin(&self.pool).await?;
         let checkpoints = checkpoint::lock(&mut transaction, &self.names()).await?;
         let reached = checkpoints.iter().copied().max().unwrap_or_default();
-        let mut advances = Vec::new();
+        let (mut advances, mut ended) = (Vec::new(), Vec::new());
         for (projection, checkpoint) in self.projections.iter().zip(checkpoints) {
             if checkpoint < previous.0 {
                 return Err(Error::Gap { projection: projection.name(), checkpoint, previous: previous.0 });
             }
             let new = &batch[batch.partition_point(|event| event.position.0 <= checkpoint)..];
             let Some(last) = new.last() else { continue };
-            projection.apply(&mut transaction, new).await?;
+            ended.extend(projection.apply(&mut transaction, new).await?);
             let events = i64::try_from(new.len()).unwrap_or(i64::MAX);
             advances.push(Advance { name: projection.name(), position: last.position.0, events });
         }
         checkpoint::store(&mut transaction, &advances).await?;
         transaction.commit().await?;
         if let Some(observer) = &self.observer {
-            observer(&batch[batch.partition_point(|event| event.position.0 <= reached)..]);
+            ended.retain(|end| end.position.0 > reached);
+            observer(&ended);
         }
         Ok(())
     }

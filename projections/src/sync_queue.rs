@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use crate::behind::NextRequests;
 use crate::deleted_targets::DeletedTargets;
 use crate::error::Error;
-use crate::projection::Projection;
+use crate::projection::{Ended, Projection};
 
 /// The projection.
 pub struct SyncQueue;
@@ -29,7 +29,7 @@ impl Projection for SyncQueue {
         &["sync_queue"]
     }
 
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error> {
         let deleted = DeletedTargets::load(connection, batch).await?;
         let queue = rows::load(connection, batch).await?;
         let stored = |event: &Recorded, _: &SyncAttempt| queue.get(event.aggregate_id).map(|row| row.ordinal);
@@ -37,6 +37,7 @@ impl Projection for SyncQueue {
         let (changes, wakes) = fold::fold(queue, &deleted, next, batch);
         rows::store(connection, &changes.upserts).await?;
         rows::delete(connection, &changes.deletes).await?;
-        lanes::wake(connection, wakes).await
+        lanes::wake(connection, wakes).await?;
+        Ok(Vec::new())
     }
 }

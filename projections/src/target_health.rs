@@ -8,7 +8,7 @@ use domain::recorded::Recorded;
 use sqlx::PgConnection;
 
 use crate::error::Error;
-use crate::projection::Projection;
+use crate::projection::{Ended, Projection};
 
 /// The projection.
 pub struct TargetHealth;
@@ -35,10 +35,11 @@ impl Projection for TargetHealth {
         ])
     }
 
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<(), Error> {
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error> {
         let rows = rows::load(connection, batch).await?;
         let folded = fold::fold(rows, batch);
         rows::store(connection, &folded.rows).await?;
-        rows::insert_changes(connection, &folded.changes).await
+        rows::insert_changes(connection, &folded.changes).await?;
+        Ok(Vec::new())
     }
 }

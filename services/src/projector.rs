@@ -15,13 +15,11 @@ use adapters::telemetry::{Happened, Kind, happened, is_traced, sync_done};
 use anyhow::Context as _;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_trait::async_trait;
-use domain::listing::ListingEvent;
-use domain::outcome::SyncOutcome;
-use domain::recorded::{ChannelEvent, Position, Recorded};
+use domain::recorded::{Position, Recorded};
 use futures::future::BoxFuture;
 use futures::stream::ReadyChunks;
 use futures::{FutureExt as _, StreamExt as _};
-use projections::Runner;
+use projections::{Ended, Runner};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +63,7 @@ impl Projector {
     pub fn new(pool: PgPool, nats: Nats) -> Self {
         let log = PgEventLog::new(pool.clone());
         let runner = Runner::new(pool.clone(), Arc::new(log.clone()), projections::all());
-        let runner = runner.observed_by(Arc::new(|events| events.iter().for_each(count_ended)));
+        let runner = runner.observed_by(Arc::new(|ended| ended.iter().for_each(count)));
         Self { pool, nats, log, runner }
     }
 
@@ -215,19 +213,8 @@ fn tell(trace: &str, began: SystemTime) {
     });
 }
 
-/// A sync job that an event ends, for the metrics. Those that the deletion of a target cancels are not told one by one.
-fn count_ended(event: &Recorded) {
-    let ChannelEvent::Listing(listing) = &event.event else { return };
-    let outcome = match &**listing {
-        ListingEvent::SyncSkipped { .. } => SyncOutcome::SkippedUnchanged,
-        ListingEvent::SyncRequested { supersedes: Some(_), .. } => SyncOutcome::Superseded,
-        ListingEvent::SyncAccepted { attempt } => attempt.accepted_class().final_outcome(),
-        ListingEvent::SyncFoundUnchanged { .. } => SyncOutcome::SkippedUnchanged,
-        ListingEvent::SyncFailed { class, .. } => class.final_outcome(),
-        ListingEvent::ListingUnlinked { cancels: Some(_), .. } => SyncOutcome::Cancelled,
-        _ => return,
-    };
-    sync_done(outcome.as_str());
+fn count(end: &Ended) {
+    sync_done(end.outcome.as_str(), end.again);
 }
 
 fn read(batch: Vec<async_nats::jetstream::Message>) -> anyhow::Result<Vec<Arrived>> {

@@ -8,13 +8,14 @@ use end_to_end::api::Api;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
+use crate::metrics::{shown, value};
 use crate::why::{json_of, listed, priced, published};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> anyhow::Result<()> {
     let world = World::new(&[7814]).await?;
     let target = world.target(7814, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve("")?;
+    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0"])?;
     let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let listing = listed(&world, target, "villa-000").await?.to_string();
     let (_, before) = json_of(&world, &["listing", "show", &listing])?;
@@ -44,11 +45,11 @@ async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> an
     let mut words = told["words"].as_array().context("words")?.iter().filter_map(Value::as_str);
     assert!(words.any(|line| line.starts_with("It ended ") && line.ends_with(ended)), "{told:#}");
 
-    let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+    let (_, of_listing) = json_of(&world, &["listing", "show", &listing])?;
     let (_, listings) = json_of(&world, &["listing", "list"])?;
     let got = viewer.get(&format!("/api/channels/listings/{listing}")).await?.expect(200)?.json();
     let found = viewer.get("/api/channels/listings?outcome=cancelled").await?.expect(200)?.json();
-    for told in [&shown, &listings[0], &got, &found["items"][0]] {
+    for told in [&of_listing, &listings[0], &got, &found["items"][0]] {
         let last = (&told["last_sync_id"], &told["last_outcome"], &told["last_detail"]);
         assert_eq!(last, (&json!(id), &json!("cancelled"), &json!("moved.")), "{told}");
     }
@@ -58,6 +59,8 @@ async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> an
     assert!(page.contains("Why it was cancelled"), "{page}");
     let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
     assert!(page.contains("cancelled, as ops@example.org deleted its target: moved."), "{page}");
+    let cancelled = |text: &str| value(text, "distribution_syncs_total", &[("outcome", "cancelled")]) == Some(1.0);
+    shown(&service, "it is counted", cancelled).await?;
     drop(service);
     world.close().await
 }

@@ -17,7 +17,7 @@ use crate::telemetry::metrics_of;
 const TO_BE_SHOWN: Duration = Duration::from_secs(60);
 
 /// The value of the first series of a metric that has all of these labels.
-fn value(text: &str, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
+pub(crate) fn value(text: &str, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let is_it = |line: &&str| {
         line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']))
             && labels.iter().all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")))
@@ -26,7 +26,7 @@ fn value(text: &str, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
 }
 
 /// The page, once it says this.
-async fn shown(service: &Process, what: &str, says: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+pub(crate) async fn shown(service: &Process, what: &str, says: impl Fn(&str) -> bool) -> anyhow::Result<String> {
     let address = metrics_of(service).await?;
     wait_until(what, TO_BE_SHOWN, || async {
         let text = reqwest::get(&address).await?.text().await?;

@@ -9,6 +9,7 @@ use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
+use crate::metrics::{shown, value};
 use crate::why::{json_of, listed, priced};
 
 fn people(told: &Value) -> String {
@@ -26,7 +27,7 @@ fn goes_on(told: &Value) -> Value {
 async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_took_its_place() -> anyhow::Result<()> {
     let world = World::new(&[7825]).await?;
     let target = world.target(7825, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve("")?;
+    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0"])?;
     let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let listing = listed(&world, target, "villa-000").await?.to_string();
     let slow = json!({
@@ -56,7 +57,7 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     let (_, newer) = json_of(&world, &["explain", &listing])?;
     let (_, older) = json_of(&world, &["explain", &first])?;
     let (_, queue) = json_of(&world, &["queue"])?;
-    let shown = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    let of_listing = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     let page = viewer.get(&format!("/syncs/{first}")).await?.expect(200)?.text;
     let ended = world.count("SELECT count(*) FROM dispatch_leases WHERE done").await?;
     assert_eq!(ended, 0, "all of this was asked while the attempt was under way");
@@ -80,8 +81,8 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
         assert!(!words.contains(untrue), "{words}");
     }
     assert_eq!(queue["work"][0]["status"], "after an attempt", "{queue}");
-    assert!(shown.contains("starts as soon as no attempt of an earlier sync is under way"), "{shown}");
-    assert!(!shown.contains("is being made now"), "{shown}");
+    assert!(of_listing.contains("starts as soon as no attempt of an earlier sync is under way"), "{of_listing}");
+    assert!(!of_listing.contains("is being made now"), "{of_listing}");
     assert!(page.contains("No call is told yet") && !page.contains("No call was made"), "{page}");
 
     world.drained(Duration::from_secs(30)).await?;
@@ -91,6 +92,16 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     assert!(words.contains("It ended") && !words.contains("goes on"), "{words}");
     let page = viewer.get(&format!("/syncs/{first}")).await?.expect(200)?.text;
     assert!(!page.contains("No call is told yet"), "{page}");
+    // The link's sync, this one and the one that took its place ended once each. That this one came through is its second end.
+    let ends = |text: &str, outcome: &str, again: bool| {
+        let of_them: Vec<&str> = text.lines().filter(|line| line.contains("ended_again=\"true\"") == again).collect();
+        value(&of_them.join("\n"), "distribution_syncs_total", &[("outcome", outcome)])
+    };
+    let all = |text: &str| {
+        let first = (ends(text, "accepted", false), ends(text, "superseded", false));
+        first == (Some(2.0), Some(1.0)) && ends(text, "accepted", true) == Some(1.0)
+    };
+    shown(&service, "each end is counted as what it is", all).await?;
     drop(service);
     world.close().await
 }

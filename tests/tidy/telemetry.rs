@@ -77,7 +77,8 @@ fn shown() -> Metrics {
     call_starts(Duration::from_millis(1));
     request_served(ServedRequest { method: "GET", route: "/version", status: 200, seconds: 0.1 });
     sync_tried("accepted");
-    sync_done("accepted");
+    sync_done("accepted", false);
+    sync_done("accepted", true);
     commits_written(1);
     intake_done("taken", 1);
     let text = telemetry.prometheus_text().expect("metrics can be shown");

@@ -286,10 +286,15 @@ pub fn sync_tried(class: &str) {
     }
 }
 
-/// A sync job has ended.
-pub fn sync_done(outcome: &str) {
+/// A sync job has ended; `again` is of one that had ended before. Only those have the label: whoever passes it over counts what was
+/// done, and whoever leaves them out counts each job once.
+pub fn sync_done(outcome: &str, again: bool) {
+    let mut labels = labels("outcome", outcome);
+    if again {
+        labels.push(KeyValue::new("ended.again", true));
+    }
     for instruments in started() {
-        instruments.syncs.add(1, &labels("outcome", outcome));
+        instruments.syncs.add(1, &labels);
     }
 }
 

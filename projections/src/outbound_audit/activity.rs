@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::column::column;
 use crate::error::Error;
+use crate::projection::Ended;
 
 /// A sync is to be complete so soon after the channel fell behind.
 const SOON: TimeDelta = TimeDelta::minutes(5);
@@ -49,7 +50,10 @@ pub(super) struct NewCalls {
 
 /// What a batch tells.
 #[derive(Debug, Default)]
-pub(super) struct Activity(BTreeMap<Key, Minute>);
+pub(super) struct Activity {
+    minutes: BTreeMap<Key, Minute>,
+    ended: Vec<Ended>,
+}
 
 impl Activity {
     /// A job was asked for.
@@ -59,6 +63,24 @@ impl Activity {
 
     /// A job ended, and the channel had been behind since `since`.
     pub(super) fn ended(&mut self, event: &Recorded, outcome: SyncOutcome, since: DateTime<Utc>, at: DateTime<Utc>) {
+        self.end(event, outcome, since, at);
+        self.ended.push(Ended { position: event.position, outcome, again: false });
+    }
+
+    /// A job that had ended before has ended once more: the channel took it after all.
+    pub(super) fn ended_again(
+        &mut self,
+        event: &Recorded,
+        outcome: SyncOutcome,
+        since: DateTime<Utc>,
+        at: DateTime<Utc>,
+    ) {
+        self.end(event, outcome, since, at);
+        self.at(event, at).ended_again += 1;
+        self.ended.push(Ended { position: event.position, outcome, again: true });
+    }
+
+    fn end(&mut self, event: &Recorded, outcome: SyncOutcome, since: DateTime<Utc>, at: DateTime<Utc>) {
         let minute = self.at(event, at);
         let took = (at - since).max(TimeDelta::zero());
         match outcome {
@@ -78,15 +100,10 @@ impl Activity {
         }
     }
 
-    /// A job that had ended before has ended once more: the channel took it after all.
-    pub(super) fn ended_again(&mut self, event: &Recorded, at: DateTime<Utc>) {
-        self.at(event, at).ended_again += 1;
-    }
-
     /// Calls were made.
     pub(super) fn called(&mut self, new: Vec<NewCalls>) {
         for row in new {
-            let minute = self.0.entry((row.org_id, row.account_id, minute_of(row.minute))).or_default();
+            let minute = self.minutes.entry((row.org_id, row.account_id, minute_of(row.minute))).or_default();
             minute.calls += row.calls;
             minute.throttled += row.throttled;
             minute.call_errors += row.errors;
@@ -95,7 +112,7 @@ impl Activity {
 
     fn at(&mut self, event: &Recorded, at: DateTime<Utc>) -> &mut Minute {
         let whose = &event.metadata;
-        self.0.entry((whose.org_id.to_string(), whose.account_id.to_string(), minute_of(at))).or_default()
+        self.minutes.entry((whose.org_id.to_string(), whose.account_id.to_string(), minute_of(at))).or_default()
     }
 }
 
@@ -133,11 +150,13 @@ ON CONFLICT (org_id, account_id, minute) DO UPDATE SET
     calls = minute.calls + EXCLUDED.calls, throttled = minute.throttled + EXCLUDED.throttled,
     call_errors = minute.call_errors + EXCLUDED.call_errors, ended_again = minute.ended_again + EXCLUDED.ended_again";
 
-pub(super) async fn add(connection: &mut PgConnection, activity: Activity) -> Result<(), Error> {
-    if activity.0.is_empty() {
-        return Ok(());
+/// Gives the jobs that ended.
+pub(super) async fn add(connection: &mut PgConnection, activity: Activity) -> Result<Vec<Ended>, Error> {
+    let Activity { minutes, ended } = activity;
+    if minutes.is_empty() {
+        return Ok(ended);
     }
-    let rows: Vec<(Key, Minute)> = activity.0.into_iter().collect();
+    let rows: Vec<(Key, Minute)> = minutes.into_iter().collect();
     sqlx::query(ADD)
         .bind(column(&rows, |((org, ..), _)| org.as_str()))
         .bind(column(&rows, |((_, account, _), _)| account.as_str()))
@@ -158,5 +177,5 @@ pub(super) async fn add(connection: &mut PgConnection, activity: Activity) -> Re
         .bind(column(&rows, |(_, row)| row.ended_again))
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(ended)
 }

@@ -192,11 +192,13 @@ impl<'a> Fold<'a> {
     }
 
     fn end(activity: &mut Activity, job: &mut Standing, event: &Recorded, attempt: &SyncAttempt, outcome: SyncOutcome) {
-        if !job.is_pending() {
-            activity.ended_again(event, attempt.finished_at);
+        let (since, at) = (job.waits_since(), attempt.finished_at);
+        if job.is_pending() {
+            activity.ended(event, outcome, since, at);
+        } else {
+            activity.ended_again(event, outcome, since, at);
         }
-        job.end(outcome, attempt.finished_at);
-        activity.ended(event, outcome, job.waits_since(), attempt.finished_at);
+        job.end(outcome, at);
     }
 
     /// The channel has got a job: those that took its place while it was under way count from the first of their requests.

@@ -1,8 +1,12 @@
 //! The runner: every event once, in order, however the events are cut into batches; holes are filled.
 
-use domain::listing::Cause;
+use std::sync::{Arc, Mutex};
+
+use domain::listing::{Cause, ListingCommand};
+use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{Position, Recorded};
-use projections::Error;
+use domain::target::TargetCommand;
+use projections::{Ended, Error};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sqlx::Executor;
@@ -72,6 +76,45 @@ async fn what_was_applied_is_not_applied_again() {
         scene.runner.catch_up().await.unwrap();
         assert_eq!(scene.rows().await, rows);
         assert_eq!(scene.count("projection_checkpoints WHERE events = 5").await, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_end_of_a_job_is_told_once_and_a_second_one_as_that() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        let told = Arc::new(Mutex::new(Vec::<Ended>::new()));
+        let keep = told.clone();
+        let observed = scene.runner.observed_by(Arc::new(move |ended| keep.lock().unwrap().extend_from_slice(ended)));
+        scene.runner = observed;
+        scene.story.create_target(target(1));
+        for n in 1..=2 {
+            scene.story.link(target(1), &unit(n));
+            scene.story.request(target(1), &unit(n), Cause::Linked, 1);
+        }
+        // Its place is taken while its attempt is under way, which comes through.
+        let under_way = scene.story.pending(target(1), &unit(1)).unwrap();
+        let report = scene.story.report(under_way, Some(OutcomeClass::Accepted), 1);
+        scene.story.request(target(1), &unit(1), Cause::UnitChanged, 2);
+        scene.play().await;
+        scene.story.command_listing(target(1), &unit(1), ListingCommand::RecordOutcome(report));
+        // What waits ends with its listing, or with its target.
+        scene.story.command_listing(target(1), &unit(2), ListingCommand::Unlink { reason: "sold".to_owned() });
+        scene.story.command_target(target(1), TargetCommand::Delete { reason: "gone".to_owned() });
+        scene.play().await;
+
+        let ends = || told.lock().unwrap().iter().map(|end| (end.outcome, end.again)).collect::<Vec<_>>();
+        let expected = [
+            (SyncOutcome::Superseded, false),
+            (SyncOutcome::Accepted, true),
+            (SyncOutcome::Cancelled, false),
+            (SyncOutcome::Cancelled, false),
+        ];
+        assert_eq!(ends(), expected);
+        let events = scene.journal.all().await;
+        scene.runner.apply_batch(&events, Position(0)).await.unwrap();
+        assert_eq!(ends(), expected, "what was applied is not told again");
     })
     .await;
 }
