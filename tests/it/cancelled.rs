@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::unit::{names, unit};
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
@@ -57,10 +59,41 @@ async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> an
     assert_eq!(none["items"], json!([]));
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert!(page.contains("Why it was cancelled"), "{page}");
+    let ended = page.split_once("id=\"event-target-deleted\"").context("the timeline has its end")?.1;
+    let ended = ended.split("</li>").next().unwrap_or_default();
+    assert!(ended.contains("by ops@example.org") && ended.contains("Its target was deleted: moved."), "{ended}");
+    assert!(ended.contains(&format!("/syncs/{id}")) && ended.contains("is cancelled"), "{ended}");
     let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
     assert!(page.contains("cancelled, as ops@example.org deleted its target: moved."), "{page}");
     let cancelled = |text: &str| value(text, "distribution_syncs_total", &[("outcome", "cancelled")]) == Some(1.0);
     shown(&service, "it is counted", cancelled).await?;
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeline_names_the_sync_that_an_unlinking_cancels() -> anyhow::Result<()> {
+    let world = World::new(&[7813]).await?;
+    let target = world.target(7813, RateLimit::new(100, 1_000)?).await?;
+    // No dispatcher: the link's sync waits.
+    let service = world.serve("intake,relay,projector,api")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &names(1)).await?[0].to_string();
+    world.waits(1).await?;
+    let (code, _, said) = world.run(&["listing", "unlink", &listing, "--reason", "sold"])?;
+    assert_eq!(code, 0, "{said}");
+    let id = wait_until("it is cancelled", Duration::from_secs(20), || async {
+        let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+        let id = shown["last_sync_id"].as_str().map(str::to_owned);
+        Ok(id.filter(|_| shown["last_outcome"] == "cancelled").ok_or(shown.to_string()))
+    })
+    .await?;
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    let unlinked = page.split_once("Unlinked: sold").context("the timeline tells of it")?.1;
+    let unlinked = unlinked.split("</li>").next().unwrap_or_default();
+    assert!(unlinked.contains(&format!("/syncs/{id}")) && unlinked.contains("is cancelled"), "{unlinked}");
     drop(service);
     world.close().await
 }

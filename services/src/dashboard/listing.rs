@@ -22,7 +22,7 @@ use crate::api::input::{Id, Query};
 use crate::api::listings::get;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
-use crate::views::history::{LISTING, events};
+use crate::views::history::{LISTING, end_with_target, events};
 use crate::views::listings::Listing;
 
 pub(super) use actions::{pause, resume, retry, sync};
@@ -85,7 +85,9 @@ async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<
 async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>) -> Result<Part, Problem> {
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let stored = events(&mut reader, LISTING, id, before, SHOWN).await?;
-    let shown = timeline::show(id, &stored, SHOWN, dashboard.trace_url.as_ref());
+    // Nearly nothing happens to a listing after that: it is told among the newest.
+    let end = if before.is_none() { end_with_target(&mut reader, id).await? } else { None };
+    let shown = timeline::show(id, &stored, SHOWN, end.as_ref(), dashboard.trace_url.as_ref());
     Ok(Part::new("timeline", "What happened, newest first", shown))
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use adapters::event_store::{StoredEvent, Unreadable};
 use chrono::{DateTime, Utc};
+use domain::ids::SyncId;
 use domain::recorded::Recorded;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -131,6 +132,53 @@ pub async fn newest_of_types(
     let row = sqlx::query_as(NEWEST_OF_TYPES).bind(aggregate_type).bind(id.to_string()).bind(types);
     let row: Option<Row> = row.fetch_optional(connection).await?;
     Ok(row.map(|row| row.of(aggregate_type, id).into_recorded()).transpose()?)
+}
+
+// What waits for a target ends with it, which is no event of its listings.
+const ENDED: &str = "
+SELECT e.position, e.event_id, e.org_id, e.account_id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata, e.recorded_at,
+    t.target_id,
+    ARRAY(SELECT a.sync_id FROM outbound_audit AS a
+          WHERE a.listing_id = l.listing_id AND a.outcome = 'cancelled' AND (a.position > e.position OR a.finished_at = e.recorded_at)
+          ORDER BY a.position) AS cancelled
+FROM channel_listings AS l
+JOIN channel_targets AS t ON t.target_id = l.target_id AND t.lifecycle = 'deleted'
+CROSS JOIN LATERAL (
+    SELECT * FROM events WHERE aggregate_type = 'ChannelTarget' AND aggregate_id = t.target_id::text AND event_type = 'TargetDeleted'
+    ORDER BY sequence DESC LIMIT 1) AS e
+WHERE l.listing_id = $1 AND 'ListingLinked' = (
+    SELECT o.event_type FROM events AS o
+    WHERE o.aggregate_type = 'ChannelListing' AND o.aggregate_id = l.listing_id::text AND o.position < e.position
+        AND o.event_type IN ('ListingLinked', 'ListingUnlinked')
+    ORDER BY o.sequence DESC LIMIT 1)";
+
+#[derive(FromRow)]
+struct Ended {
+    #[sqlx(flatten)]
+    deletion: Row,
+    target_id: Uuid,
+    cancelled: Vec<Uuid>,
+}
+
+/// How a listing ended with its target: no event of its own tells that.
+#[derive(Debug, Clone)]
+pub struct EndWithTarget {
+    /// The deletion, as the target's history has it.
+    pub deletion: StoredEvent,
+    /// The listing's syncs that ended by it, as the audit has them.
+    pub cancelled: Vec<SyncId>,
+}
+
+/// How a listing ended with its target, where that was deleted while the listing was linked; as the read models know it.
+pub async fn end_with_target(
+    connection: &mut PgConnection,
+    listing_id: Uuid,
+) -> Result<Option<EndWithTarget>, sqlx::Error> {
+    let ended: Option<Ended> = sqlx::query_as(ENDED).bind(listing_id).fetch_optional(connection).await?;
+    Ok(ended.map(|ended| EndWithTarget {
+        deletion: ended.deletion.of(TARGET, ended.target_id),
+        cancelled: ended.cancelled.into_iter().map(SyncId).collect(),
+    }))
 }
 
 /// Why a history cannot be told.

@@ -152,6 +152,14 @@ fn a_sync_that_was_cancelled_says_when_why_and_by_whom_and_is_the_last_one_of_it
         let shown = world.json(&["listing", "show", &listing]).ok().json();
         let last = (&shown["last_sync_id"], &shown["last_outcome"], &shown["last_detail"]);
         assert_eq!(last, (&waited, &json!("cancelled"), &json!("sold")), "{shown}");
+        let history = world.json(&["listing", "history", &listing]).ok().json();
+        let ended = if kind == "listing" { "ListingUnlinked" } else { "TargetDeleted" };
+        let told = (history[2]["event_type"].as_str(), history.as_array().unwrap().len());
+        assert_eq!(told, (Some(ended), 3), "{history}");
+        let people = world.run(&["listing", "history", &listing, "-n", "1"]).ok().stdout;
+        let line = people.lines().find(|line| line.contains(ended)).unwrap_or_default();
+        let cancelled = format!("sync {} is cancelled: sold", waited.as_str().unwrap());
+        assert!(line.contains("ops@example.org") && line.contains(&cancelled), "{people}");
     }
 }
 

@@ -4,17 +4,20 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use anyhow::Context;
 use clap::Args;
 use cqrs_es::Aggregate;
-use domain::ids::ListingId;
+use domain::ids::{ListingId, SyncId};
 use domain::listing::{ChannelListing, ListingError};
 use domain::recorded::ChannelEvent;
+use domain::target::TargetEvent;
 
-use super::summary::summary;
+use super::summary::{cancelling, summary};
 use crate::cli::output::{Cell, text};
 use crate::cli::session::Session;
 use crate::cli::times::moment;
+use crate::views::history::end_with_target;
 
 #[derive(Debug, Args)]
-#[command(after_help = "With --output json each event comes whole, payload and metadata, as on stream CHANNELS.")]
+#[command(after_help = "The deletion of its target is told with it, as that ends what waits.\n\n\
+    With --output json each event comes whole, payload and metadata, as on stream CHANNELS.")]
 pub(in crate::cli) struct HistoryArgs {
     /// The listing
     #[arg(value_name = "LISTING")]
@@ -27,21 +30,32 @@ pub(in crate::cli) struct HistoryArgs {
 impl HistoryArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
-        let log = PgEventLog::new(pool);
-        let events = log.newest_of(ChannelListing::TYPE, &self.listing_id.to_string(), self.limit).await?;
+        let log = PgEventLog::new(pool.clone());
+        let mut events = log.newest_of(ChannelListing::TYPE, &self.listing_id.to_string(), self.limit).await?;
         if events.is_empty() {
             let refused = anyhow::Error::new(ListingError::NotFound);
             return Err(refused).with_context(|| format!("listing {}", self.listing_id));
         }
+        let end = end_with_target(&mut *pool.acquire().await?, self.listing_id.0).await?;
+        let mut cancelled = Vec::new();
+        if let Some(end) = end {
+            let at = events.partition_point(|event| event.position < end.deletion.position);
+            events.insert(at, end.deletion);
+            if usize::try_from(self.limit).is_ok_and(|most| events.len() > most) {
+                events.remove(0);
+            }
+            cancelled = end.cancelled;
+        }
         if session.out.is_json() {
             return session.out.json(&events);
         }
-        let rows = events.into_iter().map(cells).collect();
+        let rows = events.into_iter().map(|event| cells(event, &cancelled)).collect();
         session.out.table(&["position", "at", "event", "by", "what"], rows, "")
     }
 }
 
-fn cells(event: StoredEvent) -> Vec<Cell> {
+/// `cancelled` are the syncs that ended with the target.
+fn cells(event: StoredEvent, cancelled: &[SyncId]) -> Vec<Cell> {
     let actor = event.metadata.get("actor").map_or("", String::as_str);
     let source = event.metadata.get("source").map(|source| format!(", unit change from {source}")).unwrap_or_default();
     let by = text(format!("{actor}{source}"));
@@ -49,6 +63,7 @@ fn cells(event: StoredEvent) -> Vec<Cell> {
     let what = match event.into_recorded() {
         Ok(recorded) => match recorded.event {
             ChannelEvent::Listing(what) => summary(&what),
+            ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => cancelling(cancelled, &reason),
             ChannelEvent::Target(_) => String::new(),
         },
         Err(error) => error.to_string(),

@@ -1,6 +1,7 @@
 //! A listing's event in a few words.
 
 use domain::counted::counted;
+use domain::ids::SyncId;
 use domain::listing::{Cause, ListingEvent, SyncAttempt, SyncRequest};
 
 use crate::cli::times::moment;
@@ -28,9 +29,16 @@ pub(super) fn summary(event: &ListingEvent) -> String {
             attempted(attempt, &format!("{class}, but a later one goes on"))
         }
         ListingEvent::LateAttemptRecorded { attempt, .. } => attempted(attempt, "late: the sync had ended"),
-        ListingEvent::ListingPaused { reason } | ListingEvent::ListingUnlinked { reason, .. } => reason.clone(),
+        ListingEvent::ListingPaused { reason } => reason.clone(),
+        ListingEvent::ListingUnlinked { reason, cancels } => cancelling(cancels.as_slice(), reason),
         ListingEvent::ListingResumed {} => String::new(),
     }
+}
+
+/// What cancels these syncs, and why it was done.
+pub(super) fn cancelling(syncs: &[SyncId], reason: &str) -> String {
+    let cancelled: Vec<String> = syncs.iter().map(|sync| format!("sync {sync} is cancelled: ")).collect();
+    cancelled.concat() + reason
 }
 
 fn requested(request: &SyncRequest) -> String {

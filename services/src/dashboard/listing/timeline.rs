@@ -2,9 +2,11 @@
 
 use adapters::event_store::StoredEvent;
 use domain::counted::{agreeing, counted};
+use domain::ids::SyncId;
 use domain::listing::{ListingEvent, SyncAttempt, SyncRequest};
 use domain::outcome::OutcomeClass;
 use domain::recorded::ChannelEvent;
+use domain::target::TargetEvent;
 use maud::{Markup, html};
 use uuid::Uuid;
 
@@ -12,17 +14,29 @@ use crate::config::TraceUrl;
 use crate::dashboard::calls::brief;
 use crate::dashboard::pieces::{empty, moment, span, state, sync_link, words};
 use crate::dashboard::traces::trace;
+use crate::views::history::EndWithTarget;
 
-/// The newest first. `most` is how many were asked for.
-pub(super) fn show(listing: Uuid, stored: &[StoredEvent], most: i64, traces: Option<&TraceUrl>) -> Markup {
+/// The newest first. `most` is how many were asked for; `end` is how the listing ended with its target.
+pub(super) fn show(
+    listing: Uuid,
+    stored: &[StoredEvent],
+    most: i64,
+    end: Option<&EndWithTarget>,
+    traces: Option<&TraceUrl>,
+) -> Markup {
     let more = stored.last().filter(|last| last.sequence > 1 && i64::try_from(stored.len()).is_ok_and(|n| n == most));
     if stored.is_empty() {
         return empty("Nothing before this", "This is where its history begins.");
     }
+    let mut entries: Vec<Markup> = stored.iter().map(|event| entry(listing, event, traces)).collect();
+    let oldest = stored.last().map_or(0, |last| last.position);
+    if let Some(end) = end.filter(|end| more.is_none() || end.deletion.position > oldest) {
+        entries.insert(stored.partition_point(|event| event.position > end.deletion.position), ended(end, traces));
+    }
     html! {
         // What comes live is announced here: it would push down what one reads.
         p.news role="status" {}
-        ol.timeline { @for event in stored { (entry(listing, event, traces)) } }
+        ol.timeline { @for entry in &entries { (entry) } }
         @if let Some(last) = more {
             p.pager { a.button href=(format!("/listings/{listing}?before={}", last.sequence)) rel="next" { "Older events" } }
         }
@@ -31,12 +45,9 @@ pub(super) fn show(listing: Uuid, stored: &[StoredEvent], most: i64, traces: Opt
 
 fn entry(listing: Uuid, stored: &StoredEvent, traces: Option<&TraceUrl>) -> Markup {
     let event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
-    let by = stored.metadata.get("on_behalf_of").or_else(|| stored.metadata.get("actor")).map_or("", String::as_str);
     html! {
         li #(format!("event-{}", stored.sequence)) {
-            p.when { (moment(stored.recorded_at)) " " span.quiet {
-                "by " (by) @if let Some(source) = stored.metadata.get("source") { ", unit change from " (source) }
-            } }
+            (when(stored))
             @match &event {
                 Ok(ChannelEvent::Listing(event)) => (told(event)),
                 _ => p { (stored.event_type) " " span.quiet { "which this build cannot read" } },
@@ -47,6 +58,33 @@ fn entry(listing: Uuid, stored: &StoredEvent, traces: Option<&TraceUrl>) -> Mark
             }
         }
     }
+}
+
+fn when(stored: &StoredEvent) -> Markup {
+    let by = stored.metadata.get("on_behalf_of").or_else(|| stored.metadata.get("actor")).map_or("", String::as_str);
+    html! {
+        p.when { (moment(stored.recorded_at)) " " span.quiet {
+            "by " (by) @if let Some(source) = stored.metadata.get("source") { ", unit change from " (source) }
+        } }
+    }
+}
+
+/// The deletion of the target: no event of the listing, and after none of its own.
+fn ended(end: &EndWithTarget, traces: Option<&TraceUrl>) -> Markup {
+    let deletion = &end.deletion;
+    let event = ChannelEvent::from_stored(&deletion.aggregate_type, &deletion.event_type, deletion.payload.get());
+    html! {
+        li #event-target-deleted {
+            (when(deletion))
+            p { "Its target was deleted" @if let Ok(ChannelEvent::Target(TargetEvent::TargetDeleted { reason })) = &event { ": " (reason) } }
+            @for sync in &end.cancelled { (is_cancelled(*sync)) }
+            @if let Some(traceparent) = deletion.metadata.get("traceparent") { p.quiet { "trace " (trace(traces, traceparent)) } }
+        }
+    }
+}
+
+fn is_cancelled(sync: SyncId) -> Markup {
+    html! { p.quiet { "Sync " (sync_link(sync.0)) " is cancelled." } }
 }
 
 /// An event as a sentence.
@@ -89,7 +127,10 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
         },
         ListingEvent::ListingPaused { reason } => html! { p { "Paused: " (reason) } },
         ListingEvent::ListingResumed {} => html! { p { "Resumed" } },
-        ListingEvent::ListingUnlinked { reason, .. } => html! { p { "Unlinked: " (reason) } },
+        ListingEvent::ListingUnlinked { reason, cancels } => html! {
+            p { "Unlinked: " (reason) }
+            @if let Some(sync) = cancels { (is_cancelled(*sync)) }
+        },
     }
 }
 
