@@ -252,6 +252,13 @@ async fn a_slow_replay_a_late_read_model_and_a_hole_in_the_audit_are_told_as_bro
     change(&world, slow).await?;
     let (which, told) = broken(&world, &own).await?;
     assert_eq!(which, ["snapshot_replay"], "{told}");
+    // One that failed is no replay, neither a slow one nor one in time.
+    let end = |outcome: &str| format!("UPDATE outbound_audit SET outcome = '{outcome}' WHERE cause = 'replayed'");
+    change(&world, &end("rejected")).await?;
+    let told = own.get("/api/channels/service-levels").await?.expect(200)?.json();
+    let replays = level(&told, "snapshot_replay");
+    assert_eq!((&replays["observed"], &replays["value"]), (&json!(0), &Value::Null), "{told}");
+    change(&world, &end("accepted")).await?;
     change(&world, &slow.replace('+', "-")).await?;
 
     // One read model of all has not seen the last event, which is half a minute old.

@@ -119,7 +119,11 @@ async fn a_state_of_the_past_is_told_section_by_section_as_a_preview_finds_it() 
         let api = viewer.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
         assert_eq!((&api["older_state"], &api["lacking"]), (&told["older_state"], &told["lacking"]), "step {step}");
         let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+        let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+        assert_eq!((&shown["accepted_snapshot"], &shown["lacking"]), (&told["sync"]["snapshot"], &lacking), "{shown}");
+        let (_, shown, _) = world.run(&["listing", "show", &listing])?;
         let names = lacking["sections"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+        assert_eq!(shown.contains(&format!(", but for {}\n", names.join(", "))), !lacking.is_null(), "{shown}");
         for text in [told["words"].to_string(), page.clone()] {
             let refusal = format!("The channel refused {} of the last sync; ", names.join(", "));
             assert_eq!(text.contains(&refusal), !lacking.is_null(), "step {step}: {text}");

@@ -26,6 +26,7 @@ pub struct Listing {
     /// Of the snapshot that was asked for last.
     pub revision: Option<i64>,
     pub snapshot: Option<String>,
+    /// The newest that the channel took, but for what `rejected` names.
     pub accepted_snapshot: Option<String>,
     pub pending_sync_id: Option<Uuid>,
     /// The sync that ended last; of a deleted target the one that waited and ended with it.

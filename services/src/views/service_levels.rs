@@ -208,7 +208,7 @@ const NEWEST: i64 = 20_000;
 /// than half was in time, and how many more there are changes no verdict.
 const OVERDUE: i64 = 10_000;
 
-// One statement, so one snapshot. What an operator holds back by a pause is not late. Unseen events are bounded by position
+// A replay that failed was none, however soon it did: it counts among the failures. One statement, so one snapshot. What an operator holds back by a pause is not late. Unseen events are bounded by position
 // and not by number: to find so many of one organisation, those of all others would be read. Of a check the last call's status is
 // kept: it ends with a 429.
 fn further(of_one: bool) -> String {
@@ -236,7 +236,7 @@ fn further(of_one: bool) -> String {
              SELECT extract(epoch FROM coalesce(a.finished_at, now()) - a.requested_at)::float8 AS took_s
              FROM outbound_audit a
              WHERE a.cause = 'replayed' AND a.requested_at > now() - interval '24 hours'
-                 AND a.outcome NOT IN ('superseded', 'cancelled') AND {of_audit}
+                 AND a.outcome IN ('pending', 'accepted', 'accepted_with_rejections', 'skipped_unchanged') AND {of_audit}
          ), other_calls AS MATERIALIZED (
              SELECT h.calls, h.status FROM health_checks h WHERE h.at > now() - interval '10 minutes' AND {of_checks}
              UNION ALL

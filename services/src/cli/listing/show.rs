@@ -14,7 +14,9 @@ use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
 use crate::views::gone;
+use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
+use crate::views::older_state::newest_request;
 use crate::views::queue::BEHIND_SINCE;
 
 #[derive(Debug, Serialize)]
@@ -27,6 +29,8 @@ struct Shown {
     creation: Option<Creation>,
     pending: Option<Pending>,
     needs: Vec<Section>,
+    /// What the channel has not of the accepted snapshot, where that was asked for last.
+    lacking: Option<Lacking>,
     queue: Option<Queued>,
 }
 
@@ -51,12 +55,16 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
     let queued = format!(
         "SELECT tries, requested_at, {BEHIND_SINCE} AS behind_since, due_at FROM sync_queue AS q WHERE listing_id = $1"
     );
+    let refused = row.as_ref().map(|row| parts(row.rejected.clone())).unwrap_or_default();
+    let asked = newest_request(&mut *pool.acquire().await?, id).await?;
+    let asked = asked.filter(|asked| listing.accepted().snapshot == Some(asked.request.snapshot));
     Ok(Shown {
         listing: merged(row.as_ref(), &listing, link, target.target()),
         last_revision: listing.last_revision(),
         creation: listing.creation(),
         pending: listing.pending().filter(|_| live).cloned(),
         needs: if live { listing.needs() } else { Vec::new() },
+        lacking: asked.and_then(|asked| Lacking::of(&listing, &asked.request, &refused)),
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
 }
@@ -114,7 +122,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("state", words(&listing.state)),
         ("at the channel", listing.external_id.clone().unwrap_or_default()),
         ("revision", listing.revision.map(number).unwrap_or_default()),
-        ("accepted snapshot", listing.accepted_snapshot.clone().unwrap_or_default()),
+        ("accepted snapshot", accepted(shown)),
         ("creation under way", optional_moment(shown.creation.map(|creation| creation.started_at))),
     ];
     fields.extend(pending(shown));
@@ -134,6 +142,15 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     }
     out.line("\nrefused parts:")?;
     out.table(&["section", "part", "value", "reason"], rejected.iter().map(cells).collect(), "")
+}
+
+/// What was sent last with success, and which sections of it the channel refused all the same.
+fn accepted(shown: &Shown) -> String {
+    let snapshot = shown.listing.accepted_snapshot.clone().unwrap_or_default();
+    match &shown.lacking {
+        Some(lacking) if !lacking.sections.is_empty() => format!("{snapshot}, but for {}", lacking.sections.join(", ")),
+        _ => snapshot,
+    }
 }
 
 /// A refusal heals by what somebody does, so it is said what that can be.
