@@ -15,12 +15,14 @@ use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::times::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, FREE, HELD, PAUSED, WAITING, channel_pauses, status};
+use crate::views::queue::{
+    AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, FREE, HELD, IS_DUE, PAUSED, WAITING, channel_pauses, status,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, after an attempt (of an earlier sync of the listing), \
     due (it waits for a slot of the window), later (it is tried again at its time), paused by the channel (it answered \
-    429), or what holds it. OLDEST and WAITS count from the \
+    429), or what holds it. DUE counts what STATUS calls due. OLDEST and WAITS count from the \
     first change that the channel has not got.\n\n\
     Example:\n  watch -n 2 distribution queue --limit 10")]
 pub(super) struct QueueArgs {
@@ -38,6 +40,7 @@ struct TargetQueue {
     org_id: String,
     name: Option<String>,
     waiting: i64,
+    /// A slot of the window is all that they lack.
     due: i64,
     under_way: i64,
     slots: Option<i32>,
@@ -79,20 +82,17 @@ struct Work {
 fn targets() -> String {
     format!(
         "SELECT q.target_id, min(q.org_id) AS org_id, t.name, count(*) AS waiting,
-            count(*) FILTER (WHERE q.due_at <= now()) AS due, count(d.listing_id) AS under_way, r.requests AS slots,
+            count(*) FILTER (WHERE {IS_DUE}) AS due, count(d.listing_id) AS under_way, r.requests AS slots,
             (SELECT count(*) FROM rate_slots AS s WHERE s.scope = r.scope AND s.free_at > now())
                 AS slots_in_use,
             {HELD},
             p.paused_scope, p.paused_until,
             CASE WHEN isfinite(k.due_at) THEN k.due_at END AS check_at,
             min(q.requested_at) AS oldest_requested_at, min({BEHIND_SINCE}) AS behind_since
-         FROM sync_queue AS q
-         LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
+         FROM {WAITING}
          LEFT JOIN rate_scopes AS r ON r.scope = 'target:' || q.target_id
          LEFT JOIN ({}) AS p ON p.target_id = q.target_id
-         LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
          LEFT JOIN dispatch_checks AS k ON k.target_id = q.target_id
-         LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
          WHERE $1::uuid IS NULL OR q.target_id = $1
          GROUP BY q.target_id, t.name, t.lifecycle, t.health, o.target_id, k.due_at, r.scope, r.requests,
             p.paused_scope, p.paused_until

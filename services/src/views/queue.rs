@@ -61,6 +61,14 @@ CASE WHEN d.ordinal < q.ordinal THEN 'after an attempt' WHEN d.listing_id IS NOT
     WHEN q.due_at > now() THEN 'later' ELSE 'due' END AS status"
 );
 
+/// Whether [`BY_ROW`] says `due`, to be counted: nothing holds it, and nobody is at it. Of a pause by the channel (`p`, one of
+/// [`channel_pauses`]) it knows as well.
+pub const IS_DUE: &str = concat!(
+    "CASE ",
+    target_holds!(),
+    " WHEN d.listing_id IS NOT NULL OR l.state = 'paused' OR q.due_at > now() OR p.paused_until IS NOT NULL THEN 'waits' END IS NULL"
+);
+
 /// The same of a target as a whole: what holds it, or nothing.
 pub const HELD: &str = concat!("CASE ", target_holds!(), " END AS held");
 

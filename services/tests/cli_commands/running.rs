@@ -61,6 +61,33 @@ fn a_change_is_followed_from_the_file_to_the_queue_and_the_audit() {
     assert_eq!((&coverage["jobs"], &coverage["missing"]), (&json!(2), &json!(0)));
 }
 
+#[test]
+fn what_is_held_waits_and_is_not_due() {
+    let world = World::new();
+    let target = world.target("Bali");
+    let _service = Service::start(&world, "relay,projector");
+    let mut listings = Vec::new();
+    for name in ["villa-1", "villa-2"] {
+        world.keep(unit(name, 1));
+        listings.push(world.link(&target, name));
+    }
+    let pause_one = ["listing", "pause", &listings[0], "--reason", "a test"];
+    let pause_all = ["target", "pause", &target, "--reason", "a test"];
+    for (change, due) in [(None, 2), (Some(pause_one), 1), (Some(pause_all), 0)] {
+        if let Some(change) = change {
+            world.run(&change).ok();
+        }
+        caught_up(&world);
+        let queue = world.json(&["queue"]).ok().json();
+        let shown = world.json(&["target", "show", &target]).ok().json();
+        for told in [&queue["targets"][0], &shown["queue"]] {
+            assert_eq!((&told["waiting"], &told["due"]), (&json!(2), &json!(due)), "{told}");
+        }
+        let is_due = |work: &&Value| work["status"] == "due";
+        assert_eq!(queue["work"].as_array().unwrap().iter().filter(is_due).count(), due, "{queue}");
+    }
+}
+
 /// What a list says of a thing is what showing it says, under the same names.
 fn same_shape(listed: &Value, shown: &Value) {
     for (field, value) in listed.as_object().unwrap() {

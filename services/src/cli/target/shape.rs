@@ -10,7 +10,7 @@ use sqlx::{FromRow, PgPool};
 use crate::cli::session::known_target;
 use crate::cli::times::moment;
 use crate::commands::Commands;
-use crate::views::queue::{BEHIND_SINCE, channel_pauses};
+use crate::views::queue::{BEHIND_SINCE, IS_DUE, WAITING, channel_pauses};
 
 /// Loads under way at the same time; the journal reads them together.
 const AT_ONCE: usize = 64;
@@ -62,6 +62,7 @@ pub(super) struct Listings {
 #[derive(Debug, FromRow, Serialize)]
 pub(super) struct Queue {
     pub(super) waiting: i64,
+    /// A slot of the window is all that they lack.
     pub(super) due: i64,
     pub(super) under_way: i64,
     oldest_requested_at: Option<DateTime<Utc>>,
@@ -84,11 +85,10 @@ fn known() -> String {
              FROM channel_listings WHERE target_id = wanted.target_id
          ) AS l
          CROSS JOIN LATERAL (
-             SELECT count(*) AS waiting, count(*) FILTER (WHERE q.due_at <= now()) AS due,
+             SELECT count(*) AS waiting, count(*) FILTER (WHERE {IS_DUE}) AS due,
                  count(d.listing_id) AS under_way, min(q.requested_at) AS oldest_requested_at,
                  min({BEHIND_SINCE}) AS behind_since
-             FROM sync_queue AS q
-             LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()
+             FROM {WAITING}
              WHERE q.target_id = wanted.target_id
          ) AS w
          ORDER BY wanted.place",
