@@ -94,12 +94,7 @@ impl<'a> Run<'a> {
 
     /// The channel refuses the section as a whole.
     pub fn refuse(&mut self, section: Section, failure: &Failure) {
-        self.rejected.push(RejectedPart {
-            section,
-            part: "listing".to_owned(),
-            value: String::new(),
-            reason: failure.detail.clone(),
-        });
+        self.rejected.push(RejectedPart::all_of(section, failure.detail.clone()));
         self.refused.insert(section, failure.detail.clone());
     }
 

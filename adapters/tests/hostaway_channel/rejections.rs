@@ -84,7 +84,10 @@ async fn an_empty_list_is_never_sent_because_it_deletes() {
     }
     let report = bench.push(&listing, &Section::ALL).await;
     assert_eq!(report.class, OutcomeClass::Rejected, "{report:?}");
-    assert_eq!(report.rejected.len(), 4);
+    let refused: Vec<_> = report.rejected.iter().map(|part| (part.section, part.part.as_str())).collect();
+    let [availability, rates, content, images] = Section::ALL;
+    let named = [(availability, "calendar"), (rates, "calendar"), (content, "listing"), (images, "listing")];
+    assert_eq!(refused, named, "each by where it stands at the channel");
     assert!(report.detail.unwrap().contains("listingAmenities"));
     assert_eq!(sandbox.calls().await.len(), before, "nothing was sent");
     assert_eq!(sandbox.listings().await[0]["listingImages"].as_array().unwrap().len(), 3);

@@ -8,6 +8,10 @@ use super::Section;
 use crate::counted::agreeing;
 use crate::text::cut;
 
+/// The part that a section is named by which was refused as a whole.
+const ALL_OF_THE_LISTING: &str = "listing";
+/// The same of nights. Older builds named them by the listing, too.
+const ALL_OF_THE_CALENDAR: &str = "calendar";
 /// More parts than this are counted, not listed.
 const MOST_PARTS: usize = 50;
 /// The place of an entry that counts those that are not listed.
@@ -55,6 +59,20 @@ impl RejectedPart {
         }
         kept.extend(counted.into_values());
         kept
+    }
+
+    /// A section that the channel refused as a whole, and why.
+    pub fn all_of(section: Section, reason: String) -> Self {
+        let part = match section {
+            Section::Availability | Section::Rates => ALL_OF_THE_CALENDAR,
+            Section::Content | Section::Images => ALL_OF_THE_LISTING,
+        };
+        Self { section, part: part.to_owned(), value: String::new(), reason }
+    }
+
+    /// The channel refused all of its section.
+    pub fn is_all_of_it(&self) -> bool {
+        [ALL_OF_THE_LISTING, ALL_OF_THE_CALENDAR].contains(&self.part.as_str())
     }
 
     /// A part of the unit, which the mapping left out, so that it is named anew with each request; the others are what

@@ -69,7 +69,8 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     ])?;
     let rejected: Vec<RejectedPart> = serde_json::from_value(sync.rejected.clone()).unwrap_or_default();
     for part in rejected {
-        out.line(&format!("refused  {}: {} ({})", part.part, part.reason, part.value))?;
+        let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
+        out.line(&format!("refused  {} of {}{value}: {}", part.part, part.section, part.reason))?;
     }
     if shown.attempts_made.is_empty() {
         return Ok(());

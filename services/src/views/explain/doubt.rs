@@ -10,8 +10,6 @@ use domain::outcome::OutcomeClass;
 
 /// The HTTP status of what is not there.
 pub const NO_SUCH_LISTING: u16 = 404;
-/// The part that a section is named by which was refused as a whole.
-const ALL_OF_IT: &str = "listing";
 
 /// A definite refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +92,7 @@ fn may_have_written(call: &CallRecord, section: Section) -> bool {
 fn carriers<'a>(attempt: &'a SyncAttempt, sent: &[Section], section: Section) -> Vec<(&'a CallRecord, bool)> {
     let calls: Vec<&CallRecord> = attempt.calls.iter().filter(|call| may_have_written(call, section)).collect();
     let Some(kind) = calls.first().map(|call| call.purpose.writes()) else { return Vec::new() };
-    let is_named = |one: &Section| attempt.rejected.iter().any(|part| part.section == *one && part.part == ALL_OF_IT);
+    let is_named = |one: &Section| attempt.rejected.iter().any(|part| part.section == *one && part.is_all_of_it());
     let named: Vec<Section> = kind.iter().copied().filter(is_named).collect();
     let sent: Vec<Section> = kind.iter().copied().filter(|one| sent.contains(one) || named.contains(one)).collect();
     // Where none was to be sent, and there are calls, the build that made them saw other differences than are told.

@@ -45,7 +45,11 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             }));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
             lines.extend(sync.refused.iter().map(|part| {
-                let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
+                let value = match part.value.as_str() {
+                    "" if part.is_all_of_it() => format!(" ({})", part.section),
+                    "" => String::new(),
+                    value => format!(" ({value})"),
+                };
                 format!("  left out: {}{value}: {}", part.part, part.reason)
             }));
             if let Some(at) = sync.ended_at.filter(|_| !goes_on) {

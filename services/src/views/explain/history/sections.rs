@@ -158,12 +158,7 @@ fn attempt_at(history: &mut History, pending: Pending, started_at: DateTime<Utc>
         answer: None,
     };
     let sections = pending.sections.into_iter().filter(|(section, _)| took.contains(section)).collect();
-    let refused = |section: &Section| RejectedPart {
-        section: *section,
-        part: "listing".to_owned(),
-        value: String::new(),
-        reason: "in words".to_owned(),
-    };
+    let refused = |section: &Section| RejectedPart::all_of(*section, "in words".to_owned());
     run(
         history,
         ListingCommand::RecordOutcome(SyncReport {
