@@ -154,6 +154,9 @@ pub struct ExplainedSync {
     pub differences: Option<Differences>,
     /// Why there are none, where they cannot be told.
     pub differences_missing: Option<String>,
+    /// Of what the channel took last it did not take all, which is known without the snapshots, too.
+    #[serde(skip)]
+    pub has_untaken: bool,
     /// `pending`, `accepted`, `accepted_with_rejections`, `skipped_unchanged`, `superseded`, `rejected`, `unauthorised`,
     /// `exhausted` or `cancelled`.
     pub outcome: &'static str,
@@ -197,7 +200,8 @@ pub(super) async fn explained(
     fields: usize,
 ) -> ExplainedSync {
     let (request, metadata) = (&story.request, &story.metadata);
-    let compared = compare(story, story.known.as_ref().unwrap_or(known), target, payloads, fields).await;
+    let known = story.known.as_ref().unwrap_or(known);
+    let compared = compare(story, known, target, payloads, fields).await;
     let (compared_with, differences, differences_missing) = match compared {
         Ok((with, differences)) => (Some(with), Some(differences), None),
         Err(reason) => (None, None, Some(reason)),
@@ -231,6 +235,7 @@ pub(super) async fn explained(
         compared_with,
         differences,
         differences_missing,
+        has_untaken: known.values().any(|known| !known.not_taken.is_empty()),
         outcome: outcome(story).as_str(),
         ended_at: story.end.as_ref().map(|end| end.at),
         detail: story.end.as_ref().and_then(|end| end.reason.clone()),

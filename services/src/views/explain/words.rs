@@ -38,9 +38,8 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             let goes_on = explanation.rules.iter().any(goes_on);
             lines.extend(change(sync, goes_on));
             lines.extend(differences(sync));
-            let in_part = sync.compared_with.as_ref().is_some_and(|with| !with.not_taken.is_empty());
             lines.extend(explanation.rules.iter().map(|one| match one {
-                Rule::SkippedUnchanged { at_attempt } if in_part => skipped_in_part(*at_attempt),
+                Rule::SkippedUnchanged { at_attempt } if sync.has_untaken => skipped_in_part(*at_attempt),
                 one => rule(one),
             }));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
