@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::process::Process;
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
@@ -21,6 +22,30 @@ fn goes_on(told: &Value) -> Value {
     let rules = told["rules"].as_array().cloned().unwrap_or_default();
     let coalesced = rules.into_iter().find(|rule| rule["rule"] == "coalesced_into");
     coalesced.map(|rule| rule["goes_on"].clone()).unwrap_or_default()
+}
+
+/// What the audit shows people of a sync; the command line and the API say alike whether it goes on.
+async fn audited(world: &World, viewer: &Api, id: &str) -> anyhow::Result<String> {
+    let (_, shown) = json_of(world, &["audit", "show", id])?;
+    let got = viewer.get(&format!("/api/channels/audit/{id}")).await?.expect(200)?.json();
+    let (_, printed, _) = world.run(&["audit", "show", id])?;
+    let goes_on = json!(printed.contains("\ngoes on "));
+    assert_eq!((&shown["goes_on"], &got["goes_on"]), (&goes_on, &goes_on), "{shown}");
+    Ok(printed)
+}
+
+/// The link's sync, the one that was superseded, and the one that took its place ended once each. That the second one came through is
+/// its second end.
+async fn each_end_is_counted_as_what_it_is(service: &Process) -> anyhow::Result<()> {
+    let ends = |text: &str, outcome: &str, again: bool| {
+        let of_them: Vec<&str> = text.lines().filter(|line| line.contains("ended_again=\"true\"") == again).collect();
+        value(&of_them.join("\n"), "distribution_syncs_total", &[("outcome", outcome)])
+    };
+    let all = |text: &str| {
+        let first = (ends(text, "accepted", false), ends(text, "superseded", false));
+        first == (Some(2.0), Some(1.0)) && ends(text, "accepted", true) == Some(1.0)
+    };
+    shown(service, "each end is counted", all).await.map(|_| ())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +82,7 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     let (_, newer) = json_of(&world, &["explain", &listing])?;
     let (_, older) = json_of(&world, &["explain", &first])?;
     let (_, queue) = json_of(&world, &["queue"])?;
+    let going_on = audited(&world, &viewer, &first).await?;
     let of_listing = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     let page = viewer.get(&format!("/syncs/{first}")).await?.expect(200)?.text;
     let ended = world.count("SELECT count(*) FROM dispatch_leases WHERE done").await?;
@@ -74,6 +100,8 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
         assert!(people(told).ends_with(&waits), "{told:#}");
     }
     assert_eq!((&older["sync"]["outcome"], goes_on(&older)), (&json!("superseded"), json!(true)), "{older:#}");
+    let told = going_on.contains("an attempt of it that had begun; how that ends");
+    assert!(told && !going_on.contains("\nfinished "), "{going_on}");
     let words = people(&older);
     let stands = format!("Sync {second} took its place. An attempt of this one that had begun goes on");
     assert!(words.contains(&stands) && words.contains("It sends revision 2"), "{words}");
@@ -88,20 +116,13 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     world.drained(Duration::from_secs(30)).await?;
     let (_, older) = json_of(&world, &["explain", &first])?;
     assert_eq!((&older["sync"]["outcome"], goes_on(&older)), (&json!("accepted"), json!(false)), "{older:#}");
+    let ended = audited(&world, &viewer, &first).await?;
+    assert!(!ended.contains("an attempt of it") && ended.contains("\nfinished "), "{ended}");
     let words = people(&older);
     assert!(words.contains("It ended") && !words.contains("goes on"), "{words}");
     let page = viewer.get(&format!("/syncs/{first}")).await?.expect(200)?.text;
     assert!(!page.contains("No call is told yet"), "{page}");
-    // The link's sync, this one and the one that took its place ended once each. That this one came through is its second end.
-    let ends = |text: &str, outcome: &str, again: bool| {
-        let of_them: Vec<&str> = text.lines().filter(|line| line.contains("ended_again=\"true\"") == again).collect();
-        value(&of_them.join("\n"), "distribution_syncs_total", &[("outcome", outcome)])
-    };
-    let all = |text: &str| {
-        let first = (ends(text, "accepted", false), ends(text, "superseded", false));
-        first == (Some(2.0), Some(1.0)) && ends(text, "accepted", true) == Some(1.0)
-    };
-    shown(&service, "each end is counted as what it is", all).await?;
+    each_end_is_counted_as_what_it_is(&service).await?;
     drop(service);
     world.close().await
 }

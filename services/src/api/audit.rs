@@ -18,7 +18,7 @@ use super::input::{Id, Query, one_of, read};
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
-use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, outcomes};
+use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, goes_on, outcomes};
 
 pub(crate) use walk::{Filter, Order, syncs};
 
@@ -102,6 +102,8 @@ async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) ->
 pub(crate) struct SyncWithCalls {
     #[serde(flatten)]
     pub sync: Sync,
+    /// Another took its place, and an attempt of it that had begun goes on: how it ends, and its calls, are told later.
+    pub goes_on: bool,
     /// In the order in which they were made.
     pub attempts_made: Vec<Call>,
 }
@@ -120,5 +122,6 @@ pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Res
     let sync: Option<Sync> = row.fetch_optional(&mut *reader).await?;
     let sync = sync.ok_or_else(|| Problem::not_found("sync"))?;
     let attempts_made = sqlx::query_as(CALLS).bind(id).fetch_all(&mut *reader).await?;
-    Ok(Json(SyncWithCalls { sync, attempts_made }))
+    let goes_on = goes_on(&mut reader, id).await?;
+    Ok(Json(SyncWithCalls { sync, goes_on, attempts_made }))
 }

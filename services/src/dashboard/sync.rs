@@ -22,7 +22,7 @@ use crate::api::listings;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::config::TraceUrl;
-use crate::views::audit::{Call, Sync, goes_on};
+use crate::views::audit::{Call, Sync};
 use crate::views::explain::{Told, tell};
 use crate::views::requests;
 
@@ -112,9 +112,7 @@ pub(super) async fn parts(
     } else {
         None
     };
-    let mut reader = Reader::open(api.pool(), &by.caller).await?;
-    let goes_on = goes_on(&mut reader, sync.0).await?;
-    drop(reader);
+    let goes_on = found.goes_on;
     let facts = facts(&found.sync, goes_on, dashboard.trace_url.as_ref());
     let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {

@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Out, optional, state, text};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
-use crate::views::audit::{CALLS, COLUMNS, Call, Sync};
+use crate::views::audit::{CALLS, COLUMNS, Call, Sync, goes_on};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArgs {
@@ -22,6 +22,8 @@ pub(in crate::cli) struct ShowArgs {
 struct Shown {
     #[serde(flatten)]
     sync: Sync,
+    /// Another took its place, and an attempt of it that had begun goes on.
+    goes_on: bool,
     attempts_made: Vec<Call>,
 }
 
@@ -36,7 +38,8 @@ impl ShowArgs {
         let missing = || Failure::Refused(format!("the audit has no sync {} (yet)", self.sync_id));
         let sync = found.ok_or_else(missing)?;
         let attempts_made = sqlx::query_as(CALLS).bind(self.sync_id.0).fetch_all(&pool).await?;
-        let shown = Shown { sync, attempts_made };
+        let goes_on = goes_on(&mut *pool.acquire().await?, self.sync_id.0).await?;
+        let shown = Shown { sync, goes_on, attempts_made };
         if session.out.is_json() { session.out.json(&shown) } else { print(session.out, &shown) }
     }
 }
@@ -58,12 +61,13 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("needs", sync.needs.join(", ")),
         ("outcome", format!("{}{class}", sync.outcome)),
         ("detail", sync.detail.clone().unwrap_or_default()),
+        ("goes on", goes_on_words(shown)),
         ("superseded by", sync.gave_way_to().map(|id| id.to_string()).unwrap_or_default()),
         ("burned attempts", sync.attempts.to_string()),
         ("requested", moment(sync.requested_at)),
         ("first attempt", optional_moment(sync.first_attempt_at)),
         ("next attempt", next_attempt(sync)),
-        ("finished", optional_moment(sync.finished_at)),
+        ("finished", optional_moment(sync.finished_at.filter(|_| !shown.goes_on))),
         ("correlation", sync.correlation_id.to_string()),
         ("trace", sync.traceparent.clone().unwrap_or_default()),
     ])?;
@@ -84,6 +88,11 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn goes_on_words(shown: &Shown) -> String {
+    let words = "an attempt of it that had begun; how that ends, and its calls, are told later";
+    if shown.goes_on { words.to_owned() } else { String::new() }
 }
 
 fn next_attempt(sync: &Sync) -> String {
