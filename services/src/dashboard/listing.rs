@@ -22,7 +22,7 @@ use crate::api::input::{Id, Query};
 use crate::api::listings::get;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
-use crate::views::history::{LISTING, end_with_target, events};
+use crate::views::history::{LISTING, ended_with_target, events};
 use crate::views::listings::Listing;
 
 pub(super) use actions::{pause, resume, retry, sync};
@@ -86,7 +86,7 @@ async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>)
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let stored = events(&mut reader, LISTING, id, before, SHOWN).await?;
     // Nearly nothing happens to a listing after that: it is told among the newest.
-    let end = if before.is_none() { end_with_target(&mut reader, id).await? } else { None };
+    let end = if before.is_none() { ended_with_target(&mut reader, id).await? } else { None };
     let shown = timeline::show(id, &stored, SHOWN, end.as_ref(), dashboard.trace_url.as_ref());
     Ok(Part::new("timeline", "What happened, newest first", shown))
 }

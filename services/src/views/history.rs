@@ -170,7 +170,7 @@ pub struct EndWithTarget {
 }
 
 /// How a listing ended with its target, where that was deleted while the listing was linked; as the read models know it.
-pub async fn end_with_target(
+pub async fn ended_with_target(
     connection: &mut PgConnection,
     listing_id: Uuid,
 ) -> Result<Option<EndWithTarget>, sqlx::Error> {

@@ -66,7 +66,9 @@ CASE WHEN d.ordinal < q.ordinal THEN 'after an attempt' WHEN d.listing_id IS NOT
 pub const IS_DUE: &str = concat!(
     "CASE ",
     target_holds!(),
-    " WHEN d.listing_id IS NOT NULL OR l.state = 'paused' OR q.due_at > now() OR p.paused_until IS NOT NULL THEN 'waits' END IS NULL"
+    "
+    WHEN d.listing_id IS NOT NULL OR l.state = 'paused' OR q.due_at > now() OR p.paused_until IS NOT NULL THEN 'waits'
+    END IS NULL"
 );
 
 /// The same of a target as a whole: what holds it, or nothing.

@@ -208,7 +208,8 @@ const NEWEST: i64 = 20_000;
 /// than half was in time, and how many more there are changes no verdict.
 const OVERDUE: i64 = 10_000;
 
-// A replay that failed was none, however soon it did: it counts among the failures. One statement, so one snapshot. What an operator holds back by a pause is not late. Unseen events are bounded by position
+// A replay that failed was none, however soon it did: it counts among the failures.
+// One statement, so one snapshot. What an operator holds back by a pause is not late. Unseen events are bounded by position
 // and not by number: to find so many of one organisation, those of all others would be read. Of a check the last call's status is
 // kept: it ends with a 429.
 fn further(of_one: bool) -> String {

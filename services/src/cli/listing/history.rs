@@ -13,7 +13,7 @@ use super::summary::{cancelling, summary};
 use crate::cli::output::{Cell, text};
 use crate::cli::session::Session;
 use crate::cli::times::moment;
-use crate::views::history::end_with_target;
+use crate::views::history::ended_with_target;
 
 #[derive(Debug, Args)]
 #[command(after_help = "The deletion of its target is told with it, as that ends what waits.\n\n\
@@ -36,7 +36,7 @@ impl HistoryArgs {
             let refused = anyhow::Error::new(ListingError::NotFound);
             return Err(refused).with_context(|| format!("listing {}", self.listing_id));
         }
-        let end = end_with_target(&mut *pool.acquire().await?, self.listing_id.0).await?;
+        let end = ended_with_target(&mut *pool.acquire().await?, self.listing_id.0).await?;
         let mut cancelled = Vec::new();
         if let Some(end) = end {
             let at = events.partition_point(|event| event.position < end.deletion.position);
