@@ -161,7 +161,7 @@ pub async fn spread_over(
     service.process.stop().await
 }
 
-/// The same, and only then under this limit: with it the creation would take its time.
+/// Makes targets with listings, and only then puts them under this limit: with it the creation would take its time.
 pub async fn create_limited(
     world: &World,
     messages: &Messages,
