@@ -54,8 +54,8 @@ fn start_with_store(
 ) -> anyhow::Result<Process> {
     let settings = format!(
         "server_name: {name}\nhost: 127.0.0.1\nport: {port}\nmax_payload: 1MB\n\
-         jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: {store_mb}MB, sync_interval: always }}\n\
-         {more}",
+         jetstream {{ store_dir: \"{}\", max_memory_store: 64MB, max_file_store: {store_mb}MB, \
+         sync_interval: always }}\n{more}",
         folder.join(name).display(),
     );
     let file = folder.join(format!("{name}.conf"));
