@@ -80,7 +80,7 @@ enum Command {
     Telemetry(telemetry::TelemetryOptions),
     /// Private memory of the service beside 10,000 targets and a million listings
     Memory(memory::MemoryOptions),
-    /// Private memory while a million changes wait for a channel that hangs, and how long all of it takes afterwards
+    /// Private memory while a million changes wait for a channel that hangs, a slow Postgres or a full NATS, and the way back
     Pressure(pressure::PressureOptions),
     /// The first view beside a large database, and syncs/s with and without viewers of live pages
     Dashboard(dashboard::DashboardOptions),

@@ -144,14 +144,24 @@ pub async fn create_spread(
 ) -> anyhow::Result<Vec<TargetId>> {
     say(&format!("creating {listings} listings on {targets} targets"));
     let targets = world.targets(targets, SHARED_ACCOUNT, limit).await?;
-    let places: Vec<_> = (0..listings).map(|index| (index, targets[index % targets.len()])).collect();
-    let service = Service::start(world)?;
-    create_listings(world, &service, messages, &places).await?;
-    service.process.stop().await?;
+    spread_over(world, messages, listings, &targets).await?;
     Ok(targets)
 }
 
-/// The same, and only then under this limit: with it the creation would take its time.
+/// Spreads so many listings over these targets.
+pub async fn spread_over(
+    world: &World,
+    messages: &Messages,
+    listings: usize,
+    targets: &[TargetId],
+) -> anyhow::Result<()> {
+    let places: Vec<_> = (0..listings).map(|index| (index, targets[index % targets.len()])).collect();
+    let service = Service::start(world)?;
+    create_listings(world, &service, messages, &places).await?;
+    service.process.stop().await
+}
+
+/// Makes targets with listings, and only then puts them under this limit: with it the creation would take its time.
 pub async fn create_limited(
     world: &World,
     messages: &Messages,
@@ -160,6 +170,11 @@ pub async fn create_limited(
     limit: RateLimit,
 ) -> anyhow::Result<()> {
     let targets = create_spread(world, messages, listings, targets, seeding()?).await?;
+    limit_all(world, targets, limit).await
+}
+
+/// Puts all of these targets under a limit.
+pub async fn limit_all(world: &World, targets: Vec<TargetId>, limit: RateLimit) -> anyhow::Result<()> {
     let limited = futures::stream::iter(targets).map(|target| world.limit(target, limit));
     limited.buffer_unordered(CONCURRENT).try_collect().await
 }

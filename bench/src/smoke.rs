@@ -37,7 +37,9 @@ pub async fn run(folder: Option<&Path>) -> anyhow::Result<Value> {
         ("scale", &["ratio_two"]),
         ("floor", &["ratio_cpu", "ratio_throughput"]),
         ("memory", &["private_mb"]),
-        ("pressure", &["peak_mb", "recovery_s"]),
+        ("pressure hanging-channel", &["peak_mb", "recovery_s", "worst_window"]),
+        ("pressure slow-postgres", &["peak_mb", "recovery_s", "worst_window"]),
+        ("pressure full-nats", &["peak_mb", "recovery_s", "worst_window"]),
         ("telemetry", &["ratio"]),
         ("api", &["read_p99_ms", "write_p99_ms"]),
         ("dashboard", &["first_view_p50_ms", "ratio"]),
@@ -96,7 +98,26 @@ async fn parts(folder: Option<&Path>) -> anyhow::Result<Figures> {
     note(&mut all, "telemetry", telemetry::run(&options(&tiny)?, folder).await?);
     let tiny = ["--targets=10", "--listings=100", "--burst=20", "--settle=1"];
     note(&mut all, "memory", memory::run(&options(&tiny)?, folder).await?);
-    let tiny = ["--changes=200", "--listings=50", "--targets=4", "--hang-ms=3000"];
-    note(&mut all, "pressure", pressure::run(&options(&tiny)?, folder).await?);
+    // What they do is to wait, for the most part: beside each other they take as long as one.
+    let hanging = ["--scenario=hanging-channel", "--changes=200", "--listings=50", "--targets=4", "--hang-ms=3000"];
+    let slow = [
+        "--scenario=slow-postgres",
+        "--changes=200",
+        "--listings=50",
+        "--targets=4",
+        "--slow-ms=300",
+        "--slow-seconds=1",
+    ];
+    // So few for each target that no window is ever full.
+    let full = ["--scenario=full-nats", "--windows", "--changes=48", "--listings=48", "--targets=12"];
+    let (hanging, slow, full) = (options(&hanging)?, options(&slow)?, options(&full)?);
+    let (hanging, slow, full) = tokio::try_join!(
+        pressure::run(&hanging, folder),
+        pressure::run(&slow, folder),
+        pressure::run(&full, folder)
+    )?;
+    note(&mut all, "pressure hanging-channel", hanging);
+    note(&mut all, "pressure slow-postgres", slow);
+    note(&mut all, "pressure full-nats", full);
     Ok(all)
 }

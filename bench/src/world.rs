@@ -39,11 +39,17 @@ pub struct World {
     pub folder: tempfile::TempDir,
     database: String,
     server: PgConnectOptions,
+    nats_url: String,
 }
 
 impl World {
     /// A fresh one.
     pub async fn new() -> anyhow::Result<Self> {
+        Self::on(tools::variable("NATS_URL")?).await
+    }
+
+    /// A fresh one on this NATS.
+    pub async fn on(nats_url: String) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let id = Uuid::now_v7().simple().to_string();
         let database = format!("bench_{id}");
@@ -54,14 +60,14 @@ impl World {
         let pool = PgPoolOptions::new().max_connections(8).connect_with(server.clone().database(&database)).await?;
         MIGRATOR.run(&pool).await?;
         let prefix = format!("bench-{}", &id[20..]).parse()?;
-        let nats = Nats::connect(&tools::variable("NATS_URL")?, prefix, "bench").await.context("cannot reach NATS")?;
+        let nats = Nats::connect(&nats_url, prefix, "bench").await.context("cannot reach NATS")?;
         nats.ensure_streams().await?;
         let channel = Channel::start(folder.path()).await?;
         let secrets = folder.path().join("secrets");
         std::fs::create_dir(&secrets)?;
         write_secret(&secrets.join("channel"))?;
         let syncing = Syncing::over(Journal::new(pool.clone(), JournalOptions::default()));
-        Ok(Self { channel, pool, nats, syncing, folder, database, server })
+        Ok(Self { channel, pool, nats, syncing, folder, database, server, nats_url })
     }
 
     /// A path in this world's folder.
@@ -74,12 +80,17 @@ impl World {
         tools::database_url(&self.database)
     }
 
+    /// The same by way of a port of this machine that leads to the server.
+    pub fn database_url_at(&self, port: u16) -> String {
+        format!("postgres://{}@127.0.0.1:{port}/{}", self.server.get_username(), self.database)
+    }
+
     /// What the service is started with.
     pub fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         Ok(vec![
             ("DATABASE_URL", self.database_url()?),
             ("DISTRIBUTION_LISTEN", "127.0.0.1:0".to_owned()),
-            ("NATS_URL", tools::variable("NATS_URL")?),
+            ("NATS_URL", self.nats_url.clone()),
             ("NATS_PREFIX", self.nats.prefix.to_string()),
             ("DISTRIBUTION_SECRETS_DIR", self.path("secrets").display().to_string()),
             ("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true".to_owned()),
@@ -109,6 +120,16 @@ impl World {
     /// Makes so many targets with one account.
     pub async fn targets(&self, count: usize, account: u32, rate_limit: RateLimit) -> anyhow::Result<Vec<TargetId>> {
         futures::stream::iter(0..count).map(|_| self.target(account, rate_limit)).buffered(256).try_collect().await
+    }
+
+    /// Makes so many targets with an account each, from 1 on.
+    pub async fn targets_apart(&self, count: usize, rate_limit: RateLimit) -> anyhow::Result<Vec<TargetId>> {
+        let accounts = 1..=u32::try_from(count)?;
+        futures::stream::iter(accounts)
+            .map(|account| self.target(account, rate_limit))
+            .buffered(256)
+            .try_collect()
+            .await
     }
 
     /// The last position of the journal.

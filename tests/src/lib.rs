@@ -6,6 +6,7 @@ pub mod nats_server;
 pub mod otlp;
 pub mod postgres_server;
 pub mod process;
+pub mod proxy;
 pub mod sandbox;
 pub mod server_tools;
 pub mod under_load;

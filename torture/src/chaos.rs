@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock::now_us;
-use crate::line::Far;
+use crate::far::Far;
 use crate::plan::{Fault, FaultKind, SandboxFault};
 use crate::published::Wipe;
 use crate::servers;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use end_to_end::proxy::{Line, Proxy, Upstream};
 use tokio::task::JoinSet;
 
-use crate::line::{Far, Line};
-use crate::proxy::{Proxy, Upstream};
+use crate::far::Far;
 use crate::who::Who;
 
 pub use life::{Ending, Life};

@@ -7,12 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use end_to_end::process::Process;
+use end_to_end::proxy::{Line, Proxy};
 use rustix::process::Signal;
 
 use super::life::{Ending, Life};
 use crate::clock::now_us;
-use crate::line::{Far, Line};
-use crate::proxy::Proxy;
+use crate::far::Far;
 use crate::servers::Port;
 use crate::who::Who;
 

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use end_to_end::proxy::Line;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::Size;
-use crate::line::{Far, Line};
+use crate::far::Far;
 use crate::who::{NAMES, Who};
 
 /// How the sandbox fails.

@@ -1,11 +1,12 @@
 //! Faults of one class at a time, for the time that it takes to recover from each.
 
+use end_to_end::proxy::Line;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::Size;
 use super::faults::{FaultKind, SandboxFault, one_of};
-use crate::line::{Far, Line};
+use crate::far::Far;
 use crate::who::Who;
 
 /// Faults that come together.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream;
 use end_to_end::process::Process;
 use end_to_end::wait::wait_until;
 use rustix::process::Signal;
@@ -16,8 +16,6 @@ use super::{Port, Tools};
 const STORE_MB: usize = 192;
 /// What its disk holds: more than the store may.
 const DISK_MB: usize = 256;
-const FILLER: &str = "FILLER";
-const PIECE: usize = 900 * 1024;
 const TO_START: Duration = Duration::from_secs(60);
 
 /// The server, running or not.
@@ -130,33 +128,5 @@ impl NatsServer {
     /// Makes room on its disk.
     pub fn empty_disk(&self) -> anyhow::Result<()> {
         self.disk.as_ref().map_or(Ok(()), Disk::empty)
-    }
-}
-
-/// Fills a server's store to the brim.
-pub async fn fill(url: &str) -> anyhow::Result<()> {
-    let client = async_nats::connect(url).await?;
-    let jetstream = jetstream::new(client);
-    let config = stream::Config { name: FILLER.to_owned(), subjects: vec![FILLER.to_owned()], ..Default::default() };
-    jetstream.create_stream(config).await?;
-    // Pieces get smaller, so that in the end nothing fits.
-    let mut piece = PIECE;
-    while piece > 256 {
-        let sent = jetstream.publish(FILLER, vec![0; piece].into()).await?;
-        if sent.await.is_err() {
-            piece /= 4;
-        }
-    }
-    Ok(())
-}
-
-/// Takes away what `fill` put there.
-pub async fn empty(url: &str) -> anyhow::Result<()> {
-    let jetstream = jetstream::new(async_nats::connect(url).await?);
-    match jetstream.delete_stream(FILLER).await {
-        Ok(_) => Ok(()),
-        // Wiped meanwhile.
-        Err(error) if error.to_string().contains("not found") => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }

@@ -1,5 +1,6 @@
 //! A TCP proxy between one process and one server, whose connections can be cut, slowed down and silenced.
 
+mod line;
 mod pump;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::line::Line;
+pub use line::Line;
 
 /// Where a proxy leads.
 #[derive(Debug, Clone)]

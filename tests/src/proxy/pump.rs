@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::line::Line;
+use super::line::Line;
 
 /// What becomes of what is on its way when its sender closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

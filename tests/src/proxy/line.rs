@@ -1,15 +1,4 @@
-//! The connections of a process: where they lead, and what may become of them.
-
-/// Where a process's connection leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Far {
-    /// Postgres.
-    Postgres,
-    /// NATS.
-    Nats,
-    /// The sandbox.
-    Channel,
-}
+//! What may become of a connection.
 
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
