@@ -111,11 +111,8 @@ async fn parts(folder: Option<&Path>) -> anyhow::Result<Figures> {
     // So few for each target that no window is ever full.
     let full = ["--scenario=full-nats", "--windows", "--changes=48", "--listings=48", "--targets=12"];
     let (hanging, slow, full) = (options(&hanging)?, options(&slow)?, options(&full)?);
-    let (hanging, slow, full) = tokio::try_join!(
-        pressure::run(&hanging, folder),
-        pressure::run(&slow, folder),
-        pressure::run(&full, folder)
-    )?;
+    let (hanging, slow, full) =
+        tokio::try_join!(pressure::run(&hanging, folder), pressure::run(&slow, folder), pressure::run(&full, folder))?;
     note(&mut all, "pressure hanging-channel", hanging);
     note(&mut all, "pressure slow-postgres", slow);
     note(&mut all, "pressure full-nats", full);
