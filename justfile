@@ -83,7 +83,7 @@ lint:
 deny:
     @dev/deny
 
-# A bill of materials of the service: every crate with its version and licence (CycloneDX)
+# A bill of materials of the service: every crate and browser library, with version and licence (CycloneDX)
 sbom *ARGS:
     @dev/sbom "$@"
 

@@ -92,8 +92,8 @@ impl Connections {
         })
     }
 
-    /// Where NATS is: the first of its servers.
-    pub fn nats_address(&self) -> Result<ServerAddr, InvalidAddress> {
+    /// Where NATS is: its servers.
+    pub fn nats_addresses(&self) -> Result<Vec<ServerAddr>, InvalidAddress> {
         let invalid = |reason: String| InvalidAddress {
             variable: "NATS_URL",
             field: "nats_url",
@@ -101,15 +101,24 @@ impl Connections {
             reason,
             example: "nats://host:4222",
         };
-        let mut first = None;
-        for url in self.nats_url.split(',') {
+        let address = |url: &str| {
             let address: ServerAddr = url.trim().parse().map_err(|error: std::io::Error| invalid(error.to_string()))?;
-            if address.host().is_empty() {
-                return Err(invalid("it names no host".to_owned()));
-            }
-            first.get_or_insert(address);
-        }
-        first.ok_or_else(|| invalid("it is empty".to_owned()))
+            if address.host().is_empty() { Err(invalid("it names no host".to_owned())) } else { Ok(address) }
+        };
+        self.nats_url.split(',').map(address).collect()
+    }
+
+    /// That NATS cannot be reached: where it was looked for, without credentials, and what to do.
+    pub fn no_nats(&self) -> String {
+        let place = |server: &ServerAddr| {
+            let (host, port) = (server.host(), server.port());
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        };
+        let places: Vec<String> = self.nats_addresses().unwrap_or_default().iter().map(place).collect();
+        format!(
+            "cannot reach NATS at {}: start it there, check NATS_URL, or run `distribution doctor`",
+            places.join(", ")
+        )
     }
 
     /// A pool of at most `connections`.
@@ -126,11 +135,11 @@ impl Connections {
 
     /// A connection to NATS.
     pub async fn nats(&self) -> anyhow::Result<Nats> {
-        self.nats_address()?;
+        self.nats_addresses()?;
         Nats::connect(&self.nats_url, self.nats_prefix.clone(), APPLICATION)
             .await
             .map(|nats| nats.with_replicas(self.nats_replicas.map(usize::from)))
-            .context("cannot reach NATS: check NATS_URL, or run `distribution doctor`")
+            .with_context(|| self.no_nats())
     }
 
     /// A connection to NATS that is made as soon as NATS is there.

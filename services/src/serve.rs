@@ -17,6 +17,7 @@ use anyhow::Context;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::api::identity::Identity;
 use crate::commands::Commands;
@@ -65,6 +66,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     }
     tracing::info!("stopping: calls under way end and are recorded; a second signal stops at once");
     stop.cancel();
+    let asked_at = Instant::now();
     tokio::select! {
         () = all(&mut roles) => tracing::info!("stopped"),
         () = signal() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
@@ -73,7 +75,8 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     if stopping.in_vain.is_cancelled() {
         let _ = tokio::time::timeout(LAST, all(&mut roles)).await;
     }
-    if tokio::time::timeout(LAST, all(&mut watchers)).await.is_err() {
+    // They were told at the same time as the roles.
+    if tokio::time::timeout_at(asked_at + LAST, all(&mut watchers)).await.is_err() {
         watchers.shutdown().await;
     }
     // The last of the traces is sent by a thread that may block.
@@ -104,20 +107,24 @@ fn start(
     let units = UnitStore::new(pool.clone());
     let payloads = Arc::new(Payloads::new(units.clone()));
     if options.runs(Role::Relay) {
-        roles.spawn(Relay::new(pool.clone(), nats.clone(), appended).run(stop.clone()));
+        let relay = Relay::new(pool.clone(), nats.clone(), appended).run(stop.clone());
+        roles.spawn(stopping.clone().unless_in_vain(relay));
     }
     if options.runs(Role::Projector) {
-        roles.spawn(Projector::new(pool.clone(), nats.clone()).run(stop.clone()));
+        let projector = Projector::new(pool.clone(), nats.clone()).run(stop.clone());
+        roles.spawn(stopping.clone().unless_in_vain(projector));
     }
     let syncing = Syncing::new(commands.clone(), units, payloads.clone());
     let channels = channels(&options.calls, &options.secrets, options.reach)?;
-    let threads = front.map(|front| front.serve(nats, &channels, head, options, &mut roles, stop)).transpose()?;
+    let threads = front.map(|front| front.serve(nats, &channels, head, options, &mut roles, stopping)).transpose()?;
     if options.runs(Role::Intake) {
-        roles.spawn(Intake::new(nats.clone(), syncing).run(stop.clone()));
+        let intake = Intake::new(nats.clone(), syncing).run(stop.clone());
+        roles.spawn(stopping.clone().unless_in_vain(intake));
     }
     if options.runs(Role::Health) {
         let interval = Duration::from_secs(options.health_interval_s);
-        roles.spawn(Scheduler::new(pool.clone(), interval).run(stop.clone()));
+        let scheduler = Scheduler::new(pool.clone(), interval).run(stop.clone());
+        roles.spawn(stopping.clone().unless_in_vain(scheduler));
     }
     if options.runs(Role::Dispatcher) {
         let options = DispatcherOptions {

@@ -22,6 +22,14 @@ pub struct Stopping {
 }
 
 impl Stopping {
+    /// Runs what has nothing to tell once all is in vain: what it waits for then, it leaves as it does in a crash.
+    pub async fn unless_in_vain(self, work: impl Future<Output = ()>) {
+        tokio::select! {
+            () = work => {}
+            () = self.in_vain.cancelled() => {}
+        }
+    }
+
     /// Returns when Postgres has not answered for so long, and ends the waiting for it. To be called after the stop.
     pub async fn watch(&self, pool: &PgPool, longest: Duration) {
         let mut answered_at = Instant::now();

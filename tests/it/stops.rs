@@ -10,7 +10,7 @@ use end_to_end::api::Api;
 use end_to_end::postgres_server::PostgresServer;
 use end_to_end::process::Process;
 use end_to_end::server_tools::Tools;
-use end_to_end::unit::{names, unit};
+use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
 use rustix::process::Signal;
@@ -112,6 +112,41 @@ async fn a_stop_without_postgres_ends_soon_and_the_next_process_goes_on() -> any
     assert_eq!(world.sandbox.listings(8320).await?.len(), 20, "no listing twice, none missing");
     assert_eq!(world.sandbox.account(8320).await?["duplicate_references"], 0);
     world.audit_is_whole().await?;
+    world.close().await
+}
+
+/// It keeps its connections and says nothing: no time-out of its own comes to whoever waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_beside_a_postgres_that_hangs_ends_as_soon_as_without_one() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let postgres = PostgresServer::start(&tools, folder.path()).await?;
+    let world = World::begin(Beginning { database_url: Some(postgres.url()), ..Beginning::default() }, &[8330]).await?;
+    let target = world.target(8330, RateLimit::new(30, 1_000)?).await?;
+    let mut service = world.serve_with("", &["--drain-s", "1"])?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.link(target, &names(1)).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let stop = async {
+        // Whoever asks it every now and then waits for it by then.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let asked = Instant::now();
+        let ended = service.stopped().await?;
+        anyhow::Ok((ended, asked.elapsed()))
+    };
+    let (ended, took) = tokio::select! {
+        stopped = stop => stopped?,
+        _ = postgres.freeze(Duration::from_secs(60)) => anyhow::bail!("it did not stop within a minute"),
+    };
+    let printed = service.printed();
+    println!("the stop took {took:?}");
+    assert!(ended, "it ended well: {printed}");
+    assert!(took < Duration::from_secs(9), "1 s to drain, 5 s for Postgres, 1.25 s to notice: {took:?}\n{printed}");
+    assert!(printed.contains("stopping without Postgres"), "{printed}");
+    let _next = world.serve("")?;
+    world.publish(&[described("villa-000", 2, "after the stop")]).await?;
+    world.are_at_the_channel(8330, 1, "after the stop", Duration::from_secs(60)).await?;
     world.close().await
 }
 

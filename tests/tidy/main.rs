@@ -11,6 +11,7 @@ mod events;
 mod files;
 mod golden;
 mod layers;
+mod sbom;
 mod schemas;
 mod telemetry;
 mod tree;

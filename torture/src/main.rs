@@ -67,7 +67,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     let summary = report::summary(&reports);
     let held = summary["violations"] == 0;
-    report::recovery_lines(&summary).iter().for_each(|line| say(line));
+    report::recovery_lines(&summary).iter().chain(&report::shown_lines(&summary)).for_each(|line| say(line));
     say(&summary.to_string());
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

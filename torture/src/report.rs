@@ -10,6 +10,13 @@ use serde_json::{Value, json};
 /// Of the calls of which nobody could tell so many are named; `figures` have their number.
 const NAMED: usize = 200;
 
+/// Figures of what a check looks at, each with what the runs have not shown where there was none of it. That is no violation:
+/// whether there is any is up to the seed and to how fast the machine is, not to the service.
+const LOOKED_AT: [(&str, &str); 2] = [
+    ("full windows of the address", "that the address keeps to its limit: it never came to it"),
+    ("retries", "that a retry becomes one job: nothing was retried"),
+];
+
 /// A line for people, on stdout.
 pub fn say(line: &str) {
     // Nobody reads it any more where this fails.
@@ -96,6 +103,11 @@ pub fn summary(reports: &[Report]) -> Value {
         .flat_map(|report| report.unknowable.iter().map(|call| line_of(report.seed, call)))
         .take(NAMED)
         .collect();
+    let with =
+        |name: &str| reports.iter().filter(|report| report.figures.get(name).is_some_and(|one| *one > 0)).count();
+    let runs_with: BTreeMap<&str, usize> = LOOKED_AT.iter().map(|(name, _)| (*name, with(name))).collect();
+    let unshown: Vec<&str> =
+        LOOKED_AT.iter().filter(|(name, _)| with(name) == 0).map(|(_, unshown)| *unshown).collect();
     json!({
         "runs": reports.len(),
         "seed": reports.first().map(|report| report.seed),
@@ -105,6 +117,8 @@ pub fn summary(reports: &[Report]) -> Value {
         "faults_by_name": by_name,
         "violations": details.len(),
         "details": details,
+        "runs_with": runs_with,
+        "unshown": unshown,
         "unknowable": unknowable,
         "recovery_s": spread(recoveries().map(|(_, took)| took)),
         "recovery_by_class_s": by_class,
@@ -130,6 +144,14 @@ pub fn recovery_lines(summary: &Value) -> Vec<String> {
         .collect()
 }
 
+/// What the runs have not shown although nothing was violated, and in how many of them there was something to look at, for people.
+pub fn shown_lines(summary: &Value) -> Vec<String> {
+    let with = summary["runs_with"].as_object().into_iter().flatten();
+    let with = with.map(|(name, runs)| format!("{name} in {runs} of {} runs", summary["runs"]));
+    let unshown = summary["unshown"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    with.chain(unshown.map(|what| format!("NOT SHOWN {what}"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +163,25 @@ mod tests {
         let summary = summary(&[report]);
         assert_eq!(summary["recovery_s"], json!({ "count": 0, "p50": null, "max": null }));
         assert!(recovery_lines(&summary).is_empty());
+    }
+
+    #[test]
+    fn what_no_run_came_to_is_told_as_not_shown_and_violates_nothing() {
+        let report = |full, retries| Report {
+            figures: BTreeMap::from([("full windows of the address", full), ("retries", retries)]),
+            ..Report::default()
+        };
+        let never = summary(&[report(0, 4), report(0, 0)]);
+        assert_eq!(never["runs_with"], json!({ "full windows of the address": 0, "retries": 1 }));
+        assert_eq!(never["unshown"], json!(["that the address keeps to its limit: it never came to it"]));
+        assert_eq!(never["verdict"], "holds");
+        let told = shown_lines(&never);
+        assert_eq!(told[..2], ["full windows of the address in 0 of 2 runs", "retries in 1 of 2 runs"]);
+        assert_eq!(told[2..], ["NOT SHOWN that the address keeps to its limit: it never came to it"]);
+        let once = summary(&[report(0, 4), report(6, 0)]);
+        assert_eq!((&once["unshown"], &once["figures"]["full windows of the address"]), (&json!([]), &json!(6)));
+        // A run that came to no end has no figures.
+        assert_eq!(summary(&[Report::default()])["unshown"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]

@@ -79,8 +79,8 @@ struct Answer {
 impl DeadLettersCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            Self::List(args) => list(session, &session.nats().await?, args.limit).await,
-            Self::Show(args) => show(session, &session.nats().await?.dead_letter(args.number).await?),
+            Self::List(args) => list(session, &session.jetstream().await?, args.limit).await,
+            Self::Show(args) => show(session, &session.jetstream().await?.dead_letter(args.number).await?),
             Self::Replay(args) => carry_out(session, args.numbers, args.all, Decision::Replay).await,
             Self::Discard(args) => carry_out(session, args.numbers, args.all, Decision::Discard).await,
             Self::Decisions(args) => decisions(session, args.limit).await,
@@ -89,7 +89,7 @@ impl DeadLettersCommand {
 }
 
 async fn carry_out(session: &Session, numbers: Vec<u64>, all: bool, decision: Decision) -> anyhow::Result<()> {
-    let (pool, nats) = (session.postgres().await?, session.nats().await?);
+    let (pool, nats) = (session.postgres().await?, session.jetstream().await?);
     let mut answers = Vec::new();
     for number in chosen(&nats, numbers, all).await? {
         let done = async {

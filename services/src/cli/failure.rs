@@ -35,7 +35,7 @@ pub(super) enum Failure {
     },
     /// Postgres or NATS.
     #[error("{0}")]
-    Unreachable(&'static str),
+    Unreachable(String),
     /// A check found something, and has said so.
     #[error("a check failed")]
     CheckFailed,

@@ -24,6 +24,8 @@ use crate::telemetry;
 
 /// Postgres answers a login within this time or counts as away.
 const LOGIN: Duration = Duration::from_secs(5);
+/// NATS answers within this time or counts as away, however many servers it has.
+const NATS_ANSWERS: Duration = Duration::from_secs(3);
 /// Connections of one command; they are opened when they are needed.
 const POOL: u32 = 8;
 
@@ -81,8 +83,8 @@ impl Session {
 
     /// Postgres as it is. A pool retries in silence; one login before it tells at once what is wrong.
     pub(super) async fn postgres_of_any_schema(&self) -> anyhow::Result<PgPool> {
-        let unreachable =
-            Failure::Unreachable("cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`");
+        let unreachable = "cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`";
+        let unreachable = Failure::Unreachable(unreachable.to_owned());
         match login(self.connections.postgres_address()?).await {
             Ok(connection) => drop(connection.close().await),
             Err(error) => return Err(error.context(unreachable)),
@@ -92,7 +94,26 @@ impl Session {
 
     /// NATS.
     pub(super) async fn nats(&self) -> anyhow::Result<Nats> {
-        self.connections.nats().await
+        self.in_time(self.connections.nats()).await
+    }
+
+    /// NATS with a JetStream that answers, for what is read and taken off streams.
+    pub(super) async fn jetstream(&self) -> anyhow::Result<Nats> {
+        let reached = async {
+            let nats = self.connections.nats().await?;
+            // Where it is off or not allowed, the stream that is asked for next says so.
+            let _ = nats.jetstream.query_account().await;
+            anyhow::Ok(nats)
+        };
+        self.in_time(reached).await
+    }
+
+    /// The client tries each server for longer than somebody should wait at a terminal.
+    async fn in_time(&self, reached: impl Future<Output = anyhow::Result<Nats>>) -> anyhow::Result<Nats> {
+        tokio::time::timeout(NATS_ANSWERS, reached).await.unwrap_or_else(|_| {
+            let silent = anyhow::anyhow!("no answer within {} s", NATS_ANSWERS.as_secs());
+            Err(silent.context(Failure::Unreachable(self.connections.no_nats())))
+        })
     }
 
     /// Refuses to look for something of a target that never was.

@@ -94,7 +94,7 @@ impl Gate {
 
     async fn work(mut self) {
         let checks = checks::run(self.shared.clone(), self.outbox.clone(), self.stopping.asked.clone());
-        self.workers.spawn(checks);
+        self.workers.spawn(self.stopping.clone().unless_in_vain(checks));
         let mut nudges = None;
         while !self.stopping.asked.is_cancelled() {
             let began = Instant::now();

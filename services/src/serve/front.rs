@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{Channels, identity};
 use crate::api::vault::Vault;
@@ -21,6 +20,7 @@ use crate::config::{Connections, ServeOptions};
 use crate::dashboard::Dashboard;
 use crate::drift::DriftReader;
 use crate::http;
+use crate::stopping::Stopping;
 use crate::syncing::Syncing;
 
 /// Requests mostly wait for Postgres.
@@ -57,7 +57,7 @@ impl Front {
         self.pool.clone()
     }
 
-    /// Serves until `stop`. The threads stay until what is returned goes: connections to channels that a request opened
+    /// Serves until the stop. The threads stay until what is returned goes: connections to channels that a request opened
     /// are used by others too. `appended` is told what requests wrote.
     pub(super) fn serve(
         self,
@@ -66,8 +66,9 @@ impl Front {
         appended: watch::Sender<i64>,
         options: &ServeOptions,
         roles: &mut JoinSet<()>,
-        stop: &CancellationToken,
+        stopping: &Stopping,
     ) -> anyhow::Result<Threads> {
+        let stop = &stopping.asked;
         let _inside = self.handle.enter();
         let pool = self.pool.clone();
         let journal = Journal::telling(pool.clone(), JournalOptions::default(), appended);
@@ -85,10 +86,11 @@ impl Front {
         let dashboard = Dashboard::new(api.clone(), options.trace_url.clone(), stop.clone());
         let drain = Duration::from_secs(options.drain_s);
         let served = self.handle.spawn(http::run(api, dashboard, self.listener, stop.clone(), drain));
-        roles.spawn(async move {
+        let served = async move {
             // A panic has ended the process already.
             let _ = served.await;
-        });
+        };
+        roles.spawn(stopping.clone().unless_in_vain(served));
         Ok(self.threads)
     }
 }

@@ -1,7 +1,9 @@
 //! The promise of `--help`: 0 done, 1 refused or a check failed, 2 wrong usage, 3 a dependency cannot be reached.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::world::World;
 
@@ -77,6 +79,50 @@ fn a_dependency_out_of_reach_is_3_and_says_why_once() {
     let nats = world.json(&["--nats-url", "nats://127.0.0.1:9", "dead-letters", "list"]);
     assert_eq!(nats.code, 3, "{nats:?}");
     assert!(nats.error_message().starts_with("cannot reach NATS"), "{nats:?}");
+}
+
+/// Greets as NATS does and answers pings; whoever asks JetStream for something waits.
+fn greets_and_says_no_more(mut client: TcpStream) -> std::io::Result<()> {
+    client.write_all(b"INFO {\"version\":\"2.12.0\",\"proto\":1,\"headers\":true,\"max_payload\":1048576}\r\n")?;
+    for line in BufReader::new(client.try_clone()?).lines() {
+        if line?.starts_with("PING") {
+            client.write_all(b"PONG\r\n")?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn which_nats_is_away_is_said_within_seconds_and_without_its_password() {
+    let world = World::empty();
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    // They take the connection, and are silent.
+    let silent = ["127.0.0.1:0", "127.0.0.1:0"].map(|address| TcpListener::bind(address).unwrap());
+    let silent = silent.each_ref().map(port);
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging_port = port(&hanging);
+    std::thread::spawn(move || {
+        for client in hanging.incoming().flatten() {
+            std::thread::spawn(move || greets_and_says_no_more(client));
+        }
+    });
+    let two = format!("127.0.0.1:{}, 127.0.0.1:{}", silent[0], silent[1]);
+    let two_urls = format!("nats://me:s3cret@127.0.0.1:{},nats://me:s3cret@127.0.0.1:{}", silent[0], silent[1]);
+    let one = (format!("127.0.0.1:{hanging_port}"), format!("nats://me:s3cret@127.0.0.1:{hanging_port}"));
+    for (places, urls) in [(two, two_urls), one] {
+        for command in [&["dead-letters", "list"][..], &["dead-letters", "show", "1"], &["unit", "reread"]] {
+            let began = Instant::now();
+            let ran = world.json(&[&["--nats-url", &urls][..], command].concat());
+            let took = began.elapsed();
+            assert!(took < Duration::from_secs(6), "{command:?} took {took:?}: {ran:?}");
+            assert_eq!(ran.code, 3, "{ran:?}");
+            let said = ran.error_message();
+            let begin =
+                format!("cannot reach NATS at {places}: start it there, check NATS_URL, or run `distribution doctor`");
+            assert!(said.starts_with(&begin) && said.ends_with(": no answer within 3 s"), "{said}");
+            assert!(!ran.stderr.contains("s3cret"), "{ran:?}");
+        }
+    }
 }
 
 #[test]

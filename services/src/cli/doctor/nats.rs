@@ -5,6 +5,7 @@ use std::time::Duration;
 use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
+use async_nats::ServerAddr;
 use chrono::{DateTime, Utc};
 use domain::counted::counted;
 use domain::recorded::Position;
@@ -27,8 +28,11 @@ pub(super) async fn check(
     journal: bool,
     report: &mut Report,
 ) -> anyhow::Result<Option<Nats>> {
-    let place = match connections.nats_address() {
-        Ok(address) => format!("{}, port {}", address.host(), address.port()),
+    let place = match connections.nats_addresses() {
+        Ok(addresses) => {
+            let place = |address: &ServerAddr| format!("{}, port {}", address.host(), address.port());
+            addresses.iter().map(place).collect::<Vec<_>>().join("; ")
+        }
         Err(invalid) => {
             report.fail("nats", invalid.to_string(), "set NATS_URL, or give --nats-url")?;
             return Ok(None);

@@ -16,7 +16,7 @@ pub(in crate::cli) struct RereadArgs {}
 
 impl RereadArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
-        let kept = session.nats().await?.rewind_intake().await?;
+        let kept = session.jetstream().await?.rewind_intake().await?;
         if session.out.is_json() {
             return session.out.json(&json!({ "messages": kept }));
         }
