@@ -1,4 +1,4 @@
-//! `bench smoke`: every benchmark, tiny, two at a time. The figures mean nothing; that they come out does.
+//! `bench smoke`: every benchmark, tiny, two at a time, and the three of `pressure` beside each other. The figures mean nothing; that they come out does.
 
 use std::path::Path;
 
@@ -99,7 +99,7 @@ async fn parts(folder: Option<&Path>) -> anyhow::Result<Figures> {
     let tiny = ["--targets=10", "--listings=100", "--burst=20", "--settle=1"];
     note(&mut all, "memory", memory::run(&options(&tiny)?, folder).await?);
     // What they do is to wait, for the most part: beside each other they take as long as one.
-    let hanging = ["--scenario=hanging-channel", "--changes=200", "--listings=50", "--targets=4", "--hang-ms=3000"];
+    let hanging = ["--scenario=hanging-channel", "--changes=200", "--listings=50", "--targets=4", "--hang-ms=8000"];
     let slow = [
         "--scenario=slow-postgres",
         "--changes=200",

@@ -49,9 +49,10 @@ fn windows_ask_s(options: &PressureOptions) -> anyhow::Result<f64> {
 
 /// What they are saved as: runs that are unlike stand beside each other.
 fn name(options: &PressureOptions) -> String {
-    let which = match options.scenario.as_slice() {
-        [only] => format!("-{only}"),
-        _ => String::new(),
+    let which = if options.scenario == Scenario::ALL {
+        String::new()
+    } else {
+        options.scenario.iter().map(|scenario| format!("-{scenario}")).collect()
     };
     format!("pressure{which}{}", if options.windows { "-windows" } else { "" })
 }

@@ -109,6 +109,14 @@ impl Trouble {
         }
     }
 
+    /// Somebody came into it: the service does go by the slow way. What a channel and NATS hold up shows by itself.
+    pub fn was_met(&self) -> bool {
+        match self {
+            Self::Postgres { line, .. } => line.broken() > 0,
+            Self::Channel { .. } | Self::Nats { .. } => true,
+        }
+    }
+
     /// All is well again.
     pub async fn end(&self, world: &World) -> anyhow::Result<()> {
         match self {
