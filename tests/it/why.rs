@@ -537,6 +537,30 @@ async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyho
     world.close().await
 }
 
+/// Hostaway refuses some of what it validates with HTTP 200, and says in the body that it failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_with_a_status_of_success_is_told_as_one() -> anyhow::Result<()> {
+    let world = World::new(&[7819]).await?;
+    let target = world.target(7819, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let said = json!({ "status": "fail", "result": "cleaningFee is not allowed" });
+    world.sandbox.fault(json!({"kind": "status", "code": 200, "account": 7819, "method": "PUT", "body": said})).await?;
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(told["sync"]["outcome"], json!("rejected"), "{told:#}");
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    let with = &drift["compared_with"];
+    assert_eq!((code, &drift["in_line"], &with["certain"]), (0, &json!(true), &json!(true)), "{drift:#}");
+    let refused = &with["refused"][0];
+    let wanted = (&json!("content"), &json!(200), &json!(true));
+    assert_eq!((&refused["section"], &refused["status"], &refused["certain"]), wanted, "{drift:#}");
+    let words = drift["words"].to_string();
+    assert!(words.contains("what it took last") && words.contains("HTTP 200, told as a failure"), "{words}");
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_for_drift_in_many_processes_keep_to_the_targets_window() -> anyhow::Result<()> {
     let world = World::new(&[7803]).await?;
