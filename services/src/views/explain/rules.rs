@@ -46,7 +46,12 @@ pub enum Rule {
     Waited {
         /// How long.
         ms: i64,
-        /// For how much of that something held it: see `held`.
+        /// For how much of that, at its beginning, an attempt of another sync of the listing was under way: two at once there are none.
+        /// What follows is about the time after it.
+        behind_ms: i64,
+        /// Those other syncs.
+        behind: Vec<Uuid>,
+        /// For how much of the rest something held it: see `held`.
         held_ms: i64,
         /// It is known when the target's circuit was open in that time.
         circuit_known: bool,
@@ -185,6 +190,8 @@ pub(super) fn rules(
         rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
     }
     if let (Some(first), Some(Crowds { target, account })) = (story.attempts.first(), waited.first) {
+        let behind = story.behind();
+        let behind_ms = ms((story.requested_at, behind.until));
         let ms = ms((story.requested_at, first.attempt.started_at));
         let (held_ms, circuit_known) = (held.first_ms, held.circuit_known);
         let (calls_before, full_ms) = (target.most, target.full_ms);
@@ -192,6 +199,8 @@ pub(super) fn rules(
         let other_calls = target.others;
         rules.push(Rule::Waited {
             ms,
+            behind_ms,
+            behind: behind.syncs.into_iter().map(|sync| sync.0).collect(),
             held_ms,
             circuit_known,
             calls_before,
