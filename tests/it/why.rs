@@ -537,6 +537,41 @@ async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyho
     world.close().await
 }
 
+/// Of a call whose answer was lost nobody knows what it wrote: the channel is read, and what it has is not sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_already_after_a_lost_answer_is_told_with_why_nothing_was_sent() -> anyhow::Result<()> {
+    let world = World::new(&[7822]).await?;
+    let target = world.target(7822, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let read_first = |told: &Value| {
+        let rules = told["rules"].as_array().cloned().unwrap_or_default();
+        rules.into_iter().find(|rule| rule["rule"] == "read_first")
+    };
+    let cut = |kind: &str| json!({"kind": kind, "account": 7822, "method": "PUT", "count": 1});
+    world.sandbox.fault(cut("cut_after")).await?;
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let rule = read_first(&told).with_context(|| format!("{told:#}"))?;
+    assert_eq!(rule["there"], json!(["content"]), "{told:#}");
+    let call = &told["sync"]["attempts"][1]["calls"][0];
+    assert_eq!((&call["purpose"], &rule["at"]), (&json!("read_back"), &call["started_at"]), "{told:#}");
+    let words = told["words"].to_string();
+    assert!(words.contains("so the channel was read before anything was sent, "), "{words}");
+    assert!(words.contains("; it had content already, so that was not sent again."), "{words}");
+    // Where the call had not gone through, it is read in the same way, and sent.
+    world.sandbox.fault(cut("cut_before")).await?;
+    published(&world, priced("villa-000", 3, 6_000)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(read_first(&told).map(|rule| rule["there"].clone()), Some(json!([])), "{told:#}");
+    assert!(!told["words"].to_string().contains("had content already"), "{told:#}");
+    // And once all is known, nothing is read before it is sent.
+    published(&world, priced("villa-000", 4, 6_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(read_first(&told), None, "{told:#}");
+    world.close().await
+}
+
 /// Hostaway refuses some of what it validates with HTTP 200, and says in the body that it failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_with_a_status_of_success_is_told_as_one() -> anyhow::Result<()> {

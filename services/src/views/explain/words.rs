@@ -183,6 +183,7 @@ fn rule(rule: &Rule) -> String {
             let began = moment(*at);
             format!("Before the attempt that began {began} one ended without a word, so everything was to be sent.")
         }
+        Rule::ReadFirst { at, there } => read_first(&moment(*at), there),
         Rule::SentApart { at, purpose, .. } => format!(
             "The channel refused the call for {} of {} as a whole: what it carried was sent apart, so that what is bad \
              stops only itself.",
@@ -195,6 +196,16 @@ fn rule(rule: &Rule) -> String {
             format!("{} {} left out.", counted(*parts, "part"), agreeing(*parts, "was", "were"))
         }
     }
+}
+
+fn read_first(at: &str, there: &[&str]) -> String {
+    let found = match there {
+        [] => String::new(),
+        there => format!("; it had {} already, so that was not sent again", there.join(", ")),
+    };
+    format!(
+        "Nobody knew what an earlier attempt had written, so the channel was read before anything was sent, {at}{found}."
+    )
 }
 
 /// The channel did not take all of what is the same.
