@@ -214,6 +214,9 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     let all = json!(["availability", "rates", "content", "images"]);
     let (_, queue) = json_of(&world, &["queue"])?;
     assert_eq!(queue["work"][0]["needs"], all, "{queue}");
+    let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+    assert_eq!((&preview["forced"], &preview["sections"]), (&json!(true), &all), "{preview}");
+    assert!(preview["words"].to_string().contains("whatever the channel has"), "{preview}");
     let (code, _, said) = world.run(&["listing", "resume", &listing])?;
     assert_eq!(code, 0, "{said}");
     world.drained(Duration::from_secs(30)).await?;
@@ -228,6 +231,8 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     );
     let took = sync["attempts"][0]["took"].as_array().map(Vec::len);
     assert_eq!(took, Some(4), "all of it was sent: {sync:#}");
+    let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+    assert_eq!((&preview["forced"], &preview["sections"]), (&json!(false), &json!([])), "{preview}");
     assert!(told["words"].to_string().contains("somebody asked for an earlier sync that had not ended"), "{told:#}");
     world.close().await
 }
