@@ -140,6 +140,9 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     assert_eq!((&same["sync"], &same["rules"]), (sync, &told["rules"]));
     let refused = api.get(&format!("{path}?sync_id={}", uuid::Uuid::now_v7())).await?.expect(400)?;
     assert_eq!(refused.json()["field"], json!("sync_id"));
+    // What was due is no more than that: something may have held it.
+    let page = api.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(page.contains("Due again at ") && !page.contains("Tried again at"), "{page}");
     drop(service);
     world.close().await
 }
@@ -269,6 +272,16 @@ async fn a_change_is_told_with_what_published_it() -> anyhow::Result<()> {
     let (_, history, _) = world.run(&["listing", "history", &listing])?;
     let told = "service:intake, unit change from urn:sunstay:bookings";
     assert_eq!((history.matches(told).count(), history.matches("unit change from").count()), (1, 1), "{history}");
+    // Both tell the same of who did it: who called for it stands beside who acts.
+    let sync = ["--as", "ops@example.org", "listing", "sync", &listing, "--reason", "edited by hand"];
+    let (code, _, said) = world.run(&sync)?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(60)).await?;
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    let (_, history, _) = world.run(&["listing", "history", &listing])?;
+    for told in ["service:dispatcher on behalf of ops@example.org", "service:dispatcher on behalf of service:intake"] {
+        assert!(page.contains(&format!("by {told}")) && history.contains(told), "{told}: {page}{history}");
+    }
     drop(service);
     world.close().await
 }

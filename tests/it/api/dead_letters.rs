@@ -119,7 +119,7 @@ async fn what_is_wrong_with_a_letter_is_told_without_what_is_private_at_every_do
     let list = owner.get("/api/channels/dead-letters").await?.expect(200)?;
     hides("the API", &list.text, "unit.capacity.guests");
     hides("the page", &viewer.get("/dead-letters").await?.expect(200)?.text, "unit.capacity.guests");
-    for arguments in [&["dead-letters", "list"][..], &["--output", "json", "dead-letters", "list"]] {
+    for arguments in [&["dead-letters", "list"][..], &["--output", "json", "dead-letters", "list"][..]] {
         let (_, printed, said) = world.run(arguments)?;
         hides("the command line", &format!("{printed}{said}"), "unit.capacity.guests");
     }

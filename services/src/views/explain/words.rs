@@ -10,6 +10,7 @@ use super::next::{Next, Step};
 use super::rules::Rule;
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
+use crate::views::by::on_behalf_of;
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
@@ -78,7 +79,7 @@ fn about(listing: &About) -> String {
 fn change(sync: &ExplainedSync, goes_on: bool) -> Vec<String> {
     let by = &sync.by;
     let credential = by.credential_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-    let behalf = by.on_behalf_of.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+    let behalf = on_behalf_of(&by.actor, by.on_behalf_of.as_deref());
     let why = match sync.cause {
         "unit_changed" => match &by.source {
             Some(source) => format!("because of a unit change from {}", said(source)),
