@@ -205,7 +205,8 @@ fn read_first(at: &str, there: &[&str]) -> String {
         there => format!("; it had {} already, so that was not sent again", there.join(", ")),
     };
     format!(
-        "Nobody knew what an earlier attempt had written, so the channel was read before anything was sent, {at}{found}."
+        "Nobody knew what an earlier attempt had written, so the channel was read before anything was sent, \
+         {at}{found}."
     )
 }
 

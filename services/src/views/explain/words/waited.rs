@@ -45,7 +45,8 @@ impl Known<'_> {
         let account = self.account.and_then(|account| {
             was_full("account", account.full_ms, (account.window, account.window_ms), account.other_calls)
         });
-        let parts = [Some(began), self.was_behind(), held, own, account].into_iter().flatten().chain(self.tokens.iter().cloned());
+        let parts = [Some(began), self.was_behind(), held, own, account].into_iter().flatten();
+        let parts = parts.chain(self.tokens.iter().cloned());
         parts.collect::<Vec<String>>().join("; ")
     }
 
@@ -334,7 +335,8 @@ mod tests {
         assert_eq!(told(5_200, &[one, two], 0, 3_400), both);
         let rest = told(5_200, &[one], 0, 0);
         assert!(rest.contains("was under way. For the rest: no pause") && !rest.contains("had room"), "{rest}");
-        assert!(told(5_200, &[one], 3_500, 0).ends_with("for 3.5 s of that it was held."), "what comes after it adds up");
+        // What comes after it adds up.
+        assert!(told(5_200, &[one], 3_500, 0).ends_with("for 3.5 s of that it was held."));
     }
 
     #[test]
