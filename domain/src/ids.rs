@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::text::quoted;
+
 /// The most characters of a name of an organisation, an account or a unit.
 pub const LONGEST_NAME: usize = 64;
 /// What such a name looks like, as a regular expression.
@@ -14,13 +16,13 @@ pub const NAME_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
 /// A name that cannot be used as an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an identifier: use 1 to 64 of the characters A-Z a-z 0-9 _ -")]
+#[error("{} is not an identifier: use 1 to 64 of the characters A-Z a-z 0-9 _ -", quoted(.0))]
 pub struct InvalidName(pub String);
 
 fn check_name(name: &str) -> Result<(), InvalidName> {
     let fits = (1..=LONGEST_NAME).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if fits { Ok(()) } else { Err(InvalidName(name.chars().take(80).collect())) }
+    if fits { Ok(()) } else { Err(InvalidName(name.to_owned())) }
 }
 
 macro_rules! name_id {

@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::quoted;
+
 /// A code that is no ISO 4217 currency.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an ISO 4217 currency code such as EUR or IDR")]
+#[error("{} is not an ISO 4217 currency code such as EUR or IDR", quoted(.0))]
 pub struct InvalidCurrency(pub String);
 
 /// An ISO 4217 currency.

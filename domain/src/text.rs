@@ -26,6 +26,17 @@ pub fn cut(text: &str, longest: usize) -> String {
     kept
 }
 
+/// The most characters of a text that is told word for word as something wrong.
+const LONGEST_QUOTED: usize = 80;
+
+/// A text that is wrong, as it is told: itself in quotes, or how long it is. Nothing of it is cut off: half a secret is not known again.
+pub fn quoted(text: &str) -> String {
+    match text.chars().count() {
+        long if long > LONGEST_QUOTED => format!("a text of {long} characters"),
+        _ => format!("{text:?}"),
+    }
+}
+
 /// What nobody sees and what changes how the rest is read: controls of a terminal, of the direction and the layout of text, and
 /// what Unicode has displays ignore. Those that scripts and emoji need in a word are not among it.
 const UNSEEN: [RangeInclusive<char>; 17] = [

@@ -37,6 +37,7 @@ pub use stay::StayLimits;
 pub use text::{InvalidLocale, Locale, LocalizedText};
 
 use crate::ids::{AccountId, OrgId, UnitId};
+use crate::text::quoted;
 use problem::Problems;
 use wire::{UnitChangedWire, UnitWire};
 
@@ -192,8 +193,8 @@ fn check_unit(wire: UnitWire, problems: &mut Problems) -> Option<Unit> {
 fn check_time_zone(name: &str, problems: &mut Problems) -> Option<Tz> {
     let zone = name.parse::<Tz>().ok();
     if zone.is_none() {
-        let shown: String = name.chars().take(60).collect();
-        problems.add("unit.time_zone", format!("is {shown:?}, which is no IANA time zone such as Europe/Berlin"));
+        let reason = format!("is {}, which is no IANA time zone such as Europe/Berlin", quoted(name));
+        problems.add("unit.time_zone", reason);
     }
     zone
 }

@@ -217,6 +217,33 @@ fn a_body_that_cannot_be_read_is_told_in_plain_words() {
 }
 
 #[test]
+fn what_a_long_text_says_or_one_where_none_belongs_is_not_told() {
+    let said = "Annabel, \"anna@example.com\", expected a number";
+    let mut body = example();
+    body["revision"] = json!([said]);
+    body["unit"]["capacity"]["guests"] = json!(said);
+    body["unit"]["capacity"]["bedrooms"] = json!(said);
+    body["unit"]["prices"]["nightly"] = json!({ "guestName": said });
+    body["unit"]["room_type"] = json!(said.repeat(9));
+    body["unit"]["name"] = json!({ said.repeat(9): "Villa", "en": "Villa" });
+    let told = UnitChanged::from_value(body).unwrap_err();
+    for field in ["revision", "unit.capacity.guests", "unit.capacity.bedrooms", "unit.prices.nightly", "unit.room_type"]
+    {
+        assert!(told.problems.iter().any(|problem| problem.field == field), "{told}");
+    }
+    assert!(!told.to_string().contains("anna") && !told.to_string().contains("Annabel"), "{told}");
+    let told = |pointer: &str, text: &str| {
+        UnitChanged::from_value(broken(pointer, Some(json!(text)))).unwrap_err().to_string()
+    };
+    let guests = told("/unit/capacity/guests", said);
+    assert_eq!(guests, "unit.capacity.guests: invalid type: a text, expected a whole number");
+    let short = told("/unit/room_type", "castle");
+    assert!(short.starts_with("unit.room_type: \"castle\" is not known; use one of"), "{short}");
+    let long = told("/unit/room_type", &"castle".repeat(20));
+    assert!(long.starts_with("unit.room_type: a text of 120 characters is not known; use one of"), "{long}");
+}
+
+#[test]
 fn locales_are_kept_in_canonical_spelling() {
     let mut body = example();
     body["unit"]["name"] = json!({"EN": "Villa", "zh-hant-tw": "別墅"});

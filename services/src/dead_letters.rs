@@ -1,11 +1,14 @@
 //! What people decide about dead letters: it stands in a journal of its own before it is done.
 
+use adapters::masking::MaskedProblems;
 use adapters::nats::Nats;
 use adapters::nats::dead_letters::{DeadLetter, DeadLetterError};
 use chrono::{DateTime, Utc};
 use domain::ids::OrgId;
 use domain::metadata::Actor;
+use domain::unit::Problem;
 use serde::Serialize;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgConnection, PgPool};
 use utoipa::ToSchema;
@@ -102,5 +105,12 @@ pub async fn decided(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Decided>, sqlx::Error> {
-    sqlx::query_as(DECIDED).bind(org.map(OrgId::as_str)).bind(before).bind(limit).fetch_all(connection).await
+    let rows = sqlx::query_as(DECIDED).bind(org.map(OrgId::as_str)).bind(before).bind(limit);
+    let mut rows: Vec<Decided> = rows.fetch_all(connection).await?;
+    for row in &mut rows {
+        // Builds of before wrote them down as they were.
+        let problems: Vec<Problem> = serde_json::from_value(row.problems.take()).unwrap_or_default();
+        row.problems = json!(MaskedProblems::from(problems).as_slice());
+    }
+    Ok(rows)
 }

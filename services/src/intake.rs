@@ -14,6 +14,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use adapters::masking::MaskedProblems;
 use adapters::nats::Nats;
 use adapters::nats::subject::parse_unit_changed;
 use adapters::nats::topology::{IntakeState, StreamKind, TopologyError};
@@ -212,17 +213,18 @@ impl Intake {
         Ok(())
     }
 
-    async fn bury(&self, message: &Message, problems: &[domain::unit::Problem]) -> anyhow::Result<()> {
+    async fn bury(&self, message: &Message, problems: &MaskedProblems) -> anyhow::Result<()> {
         let id = message.info().map_or_else(
             |_| domain::hash::PayloadHash::of_bytes(&message.payload).to_string(),
             |info| format!("{}-{}", info.stream_sequence, info.published.unix_timestamp_nanos()),
         );
-        let reason = problems.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let listed = problems.as_slice();
+        let reason = listed.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let reason = domain::text::cut(&reason, LONGEST_REASON);
         let trace = message.headers.as_ref().and_then(|headers| headers.get("traceparent"));
         let trace_id = trace_id(trace.map(async_nats::HeaderValue::as_str));
         let org_id = parse_unit_changed(self.nats.prefix.strip(&message.subject)).map(|(org, _)| org.to_string());
-        tracing::warn!(subject = %message.subject, trace_id, org_id, problems = problems.len(), reason, "a unit change cannot be used: it is a dead letter now");
+        tracing::warn!(subject = %message.subject, trace_id, org_id, problems = listed.len(), reason, "a unit change cannot be used: it is a dead letter now");
         let payload = message.payload.clone();
         Ok(self.nats.bury(&id, &message.subject, message.headers.as_ref(), payload, problems).await?)
     }

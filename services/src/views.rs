@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod attempts;
 pub mod audit;
+pub mod by;
 pub mod circuit;
 pub mod explain;
 pub mod fleet;

@@ -34,6 +34,22 @@ async fn audited(world: &World, viewer: &Api, id: &str) -> anyhow::Result<String
     Ok(printed)
 }
 
+/// The second one waited for the attempt of the first to end, and that is what is told of the time.
+fn is_told_as_what_the_other_waited_for(world: &World, first: &str, second: &str) -> anyhow::Result<()> {
+    let (_, told) = json_of(world, &["explain", second])?;
+    let rules = told["rules"].as_array().context("rules")?;
+    let waited = rules.iter().find(|rule| rule["rule"] == "waited").context("a wait")?;
+    assert_eq!(waited["behind"], json!([first]), "{waited}");
+    let (ms, behind_ms) = (waited["ms"].as_i64().unwrap_or(0), waited["behind_ms"].as_i64().unwrap_or(0));
+    assert!(behind_ms >= 2_000 && behind_ms <= ms && ms - behind_ms < 1_000, "{waited}");
+    let words = people(&told);
+    assert!(words.contains(&format!("of that an attempt of sync {first} was under way.")), "{words}");
+    assert!(!words.contains("not recorded"), "{words}");
+    let (_, told) = json_of(world, &["explain", first])?;
+    assert!(!people(&told).contains("was under way"), "it waited for none: {told:#}");
+    Ok(())
+}
+
 /// The link's sync, the one that was superseded, and the one that took its place ended once each. That the second one came through is
 /// its second end.
 async fn each_end_is_counted_as_what_it_is(service: &Process) -> anyhow::Result<()> {
@@ -122,6 +138,7 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     assert!(words.contains("It ended") && !words.contains("goes on"), "{words}");
     let page = viewer.get(&format!("/syncs/{first}")).await?.expect(200)?.text;
     assert!(!page.contains("No call is told yet"), "{page}");
+    is_told_as_what_the_other_waited_for(&world, &first, &second)?;
     each_end_is_counted_as_what_it_is(&service).await?;
     drop(service);
     world.close().await

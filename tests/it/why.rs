@@ -140,6 +140,9 @@ async fn a_change_is_explained_from_its_field_to_the_channels_answer() -> anyhow
     assert_eq!((&same["sync"], &same["rules"]), (sync, &told["rules"]));
     let refused = api.get(&format!("{path}?sync_id={}", uuid::Uuid::now_v7())).await?.expect(400)?;
     assert_eq!(refused.json()["field"], json!("sync_id"));
+    // What was due is no more than that: something may have held it.
+    let page = api.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(page.contains("Due again at ") && !page.contains("Tried again at"), "{page}");
     drop(service);
     world.close().await
 }
@@ -214,6 +217,9 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     let all = json!(["availability", "rates", "content", "images"]);
     let (_, queue) = json_of(&world, &["queue"])?;
     assert_eq!(queue["work"][0]["needs"], all, "{queue}");
+    let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+    assert_eq!((&preview["forced"], &preview["sections"]), (&json!(true), &all), "{preview}");
+    assert!(preview["words"].to_string().contains("whatever the channel has"), "{preview}");
     let (code, _, said) = world.run(&["listing", "resume", &listing])?;
     assert_eq!(code, 0, "{said}");
     world.drained(Duration::from_secs(30)).await?;
@@ -228,6 +234,8 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     );
     let took = sync["attempts"][0]["took"].as_array().map(Vec::len);
     assert_eq!(took, Some(4), "all of it was sent: {sync:#}");
+    let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
+    assert_eq!((&preview["forced"], &preview["sections"]), (&json!(false), &json!([])), "{preview}");
     assert!(told["words"].to_string().contains("somebody asked for an earlier sync that had not ended"), "{told:#}");
     world.close().await
 }
@@ -264,6 +272,16 @@ async fn a_change_is_told_with_what_published_it() -> anyhow::Result<()> {
     let (_, history, _) = world.run(&["listing", "history", &listing])?;
     let told = "service:intake, unit change from urn:sunstay:bookings";
     assert_eq!((history.matches(told).count(), history.matches("unit change from").count()), (1, 1), "{history}");
+    // Both tell the same of who did it: who called for it stands beside who acts.
+    let sync = ["--as", "ops@example.org", "listing", "sync", &listing, "--reason", "edited by hand"];
+    let (code, _, said) = world.run(&sync)?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(60)).await?;
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    let (_, history, _) = world.run(&["listing", "history", &listing])?;
+    for told in ["service:dispatcher on behalf of ops@example.org", "service:dispatcher on behalf of service:intake"] {
+        assert!(page.contains(&format!("by {told}")) && history.contains(told), "{told}: {page}{history}");
+    }
     drop(service);
     world.close().await
 }
@@ -533,6 +551,65 @@ async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyho
     let (code, _, said) = world.run(&["listing", "drift", &listing])?;
     assert_eq!((code, said.contains("the target is paused")), (1, true), "{said}");
     assert_eq!(world.sandbox.arrivals(7802).await?.len(), calls);
+    drop(service);
+    world.close().await
+}
+
+/// Of a call whose answer was lost nobody knows what it wrote: the channel is read, and what it has is not sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_already_after_a_lost_answer_is_told_with_why_nothing_was_sent() -> anyhow::Result<()> {
+    let world = World::new(&[7822]).await?;
+    let target = world.target(7822, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let read_first = |told: &Value| {
+        let rules = told["rules"].as_array().cloned().unwrap_or_default();
+        rules.into_iter().find(|rule| rule["rule"] == "read_first")
+    };
+    let cut = |kind: &str| json!({"kind": kind, "account": 7822, "method": "PUT", "count": 1});
+    world.sandbox.fault(cut("cut_after")).await?;
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let rule = read_first(&told).with_context(|| format!("{told:#}"))?;
+    assert_eq!(rule["there"], json!(["content"]), "{told:#}");
+    let call = &told["sync"]["attempts"][1]["calls"][0];
+    assert_eq!((&call["purpose"], &rule["at"]), (&json!("read_back"), &call["started_at"]), "{told:#}");
+    let words = told["words"].to_string();
+    assert!(words.contains("so the channel was read before anything was sent, "), "{words}");
+    assert!(words.contains("; it had content already, so that was not sent again."), "{words}");
+    // Where the call had not gone through, it is read in the same way, and sent.
+    world.sandbox.fault(cut("cut_before")).await?;
+    published(&world, priced("villa-000", 3, 6_000)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(read_first(&told).map(|rule| rule["there"].clone()), Some(json!([])), "{told:#}");
+    assert!(!told["words"].to_string().contains("had content already"), "{told:#}");
+    // And once all is known, nothing is read before it is sent.
+    published(&world, priced("villa-000", 4, 6_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(read_first(&told), None, "{told:#}");
+    world.close().await
+}
+
+/// Hostaway refuses some of what it validates with HTTP 200, and says in the body that it failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_with_a_status_of_success_is_told_as_one() -> anyhow::Result<()> {
+    let world = World::new(&[7819]).await?;
+    let target = world.target(7819, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let said = json!({ "status": "fail", "result": "cleaningFee is not allowed" });
+    world.sandbox.fault(json!({"kind": "status", "code": 200, "account": 7819, "method": "PUT", "body": said})).await?;
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(told["sync"]["outcome"], json!("rejected"), "{told:#}");
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    let with = &drift["compared_with"];
+    assert_eq!((code, &drift["in_line"], &with["certain"]), (0, &json!(true), &json!(true)), "{drift:#}");
+    let refused = &with["refused"][0];
+    let wanted = (&json!("content"), &json!(200), &json!(true));
+    assert_eq!((&refused["section"], &refused["status"], &refused["certain"]), wanted, "{drift:#}");
+    let words = drift["words"].to_string();
+    assert!(words.contains("what it took last") && words.contains("HTTP 200, told as a failure"), "{words}");
     drop(service);
     world.close().await
 }

@@ -15,7 +15,7 @@ use super::Nats;
 use super::size::headers_len;
 use super::subject::parse_unit_changed;
 use super::topology::{StreamKind, TopologyError};
-use crate::masking::masked;
+use crate::masking::{MaskedProblems, masked};
 
 const SUBJECT: &str = "Dead-Letter-Subject";
 const PROBLEMS: &str = "Dead-Letter-Problems";
@@ -39,7 +39,7 @@ pub struct DeadLetter {
     pub subject: String,
     /// When it was put here, UTC.
     pub at: Option<DateTime<Utc>>,
-    /// Which fields, and why.
+    /// Which fields, and why, without what looks like a secret or a guest's.
     pub problems: Vec<Problem>,
     #[serde(skip)]
     headers: HeaderMap,
@@ -107,7 +107,7 @@ impl Nats {
         subject: &str,
         headers: Option<&HeaderMap>,
         payload: Bytes,
-        problems: &[Problem],
+        problems: &MaskedProblems,
     ) -> Result<(), DeadLetterError> {
         let org = parse_unit_changed(self.prefix.strip(subject)).map(|(org, _)| org);
         let to = self.prefix.dead_letter_unit(org.as_ref());
@@ -117,7 +117,7 @@ impl Nats {
             kept = HeaderMap::new();
         }
         kept.insert(SUBJECT, self.prefix.strip(subject));
-        kept.insert(PROBLEMS, listed(problems).map_err(failed)?);
+        kept.insert(PROBLEMS, listed(problems.as_slice()).map_err(failed)?);
         kept.insert(AT, Utc::now().to_rfc3339());
         kept.insert(async_nats::header::NATS_MESSAGE_ID, id);
         // A message of the largest size has no room for the reason beside it. Bodies of that size are never usable.
@@ -230,11 +230,13 @@ async fn read(stream: &Stream, number: u64) -> Result<DeadLetter, DeadLetterErro
 
 fn letter(message: StreamMessage) -> DeadLetter {
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
+    let problems: Option<Vec<Problem>> = header(PROBLEMS).and_then(|text| serde_json::from_str(&text).ok());
     DeadLetter {
         number: message.sequence,
         subject: header(SUBJECT).unwrap_or_default(),
         at: header(AT).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.to_utc()),
-        problems: header(PROBLEMS).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        // Builds of before kept them as they were.
+        problems: MaskedProblems::from(problems.unwrap_or_default()).into(),
         headers: message.headers,
         payload: message.payload,
     }

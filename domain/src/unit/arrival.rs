@@ -6,10 +6,11 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::problem::Problems;
+use crate::text::quoted;
 
 /// Text that is no time of day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a time of day: use HH:MM from 00:00 to 23:59")]
+#[error("{} is not a time of day: use HH:MM from 00:00 to 23:59", quoted(.0))]
 pub struct InvalidTime(pub String);
 
 /// A time of day in the unit's time zone, to the minute.
@@ -48,7 +49,7 @@ impl FromStr for LocalTime {
         };
         match time {
             Some((hour @ 0..=23, minute @ 0..=59)) => Ok(Self { hour, minute }),
-            _ => Err(InvalidTime(text.chars().take(40).collect())),
+            _ => Err(InvalidTime(text.to_owned())),
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
+use crate::text::quoted;
+
 /// A word that is not in a closed vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} is not known; use one of {known}")]
+#[error("{} is not known; use one of {known}", quoted(.word))]
 pub struct UnknownWord {
     /// The word that was met.
     pub word: String,
@@ -35,7 +37,7 @@ macro_rules! closed_vocabulary {
             fn from_str(word: &str) -> Result<Self, UnknownWord> {
                 match word {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(UnknownWord { word: word.chars().take(80).collect(), known: $known }),
+                    _ => Err(UnknownWord { word: word.to_owned(), known: $known }),
                 }
             }
         }

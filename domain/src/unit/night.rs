@@ -7,9 +7,11 @@ use std::str::FromStr;
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+use crate::text::quoted;
+
 /// Text that is no night.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a night: use a civil date YYYY-MM-DD between 2000-01-01 and 2999-12-31")]
+#[error("{} is not a night: use a civil date YYYY-MM-DD between 2000-01-01 and 2999-12-31", quoted(.0))]
 pub struct InvalidNight(pub String);
 
 /// A night, named by the civil date on which it begins at the unit.
@@ -45,7 +47,7 @@ impl FromStr for Night {
 
     fn from_str(text: &str) -> Result<Self, InvalidNight> {
         let date = civil_date(text.as_bytes()).filter(|date| (2000..3000).contains(&date.year()));
-        date.map(Self).ok_or_else(|| InvalidNight(text.chars().take(40).collect()))
+        date.map(Self).ok_or_else(|| InvalidNight(text.to_owned()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::problem::Problems;
+use crate::text::quoted;
 
 /// The assigned alpha-2 codes of ISO 3166-1, sorted.
 const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR \
@@ -18,7 +19,7 @@ const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB B
 
 /// Text that is no country code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an ISO 3166-1 alpha-2 country code in capitals such as DE or ID")]
+#[error("{} is not an ISO 3166-1 alpha-2 country code in capitals such as DE or ID", quoted(.0))]
 pub struct InvalidCountry(pub String);
 
 /// An ISO 3166-1 alpha-2 country code.
@@ -43,7 +44,7 @@ impl FromStr for Country {
 
     fn from_str(code: &str) -> Result<Self, InvalidCountry> {
         let known = COUNTRIES.split(' ').filter(|known| !known.is_empty()).find(|known| *known == code);
-        known.map(Self).ok_or_else(|| InvalidCountry(code.chars().take(40).collect()))
+        known.map(Self).ok_or_else(|| InvalidCountry(code.to_owned()))
     }
 }
 

@@ -8,6 +8,7 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use super::problem::{InvalidUnit, Problem};
+use crate::text::quoted;
 
 /// As many findings of one message are told at the most.
 const MOST: usize = 100;
@@ -37,9 +38,25 @@ fn finding(error: &ValidationError<'_>) -> Problem {
             field = if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
             "is missing; the contract requires it".to_owned()
         }
-        _ => error.to_string().chars().take(300).collect(),
+        ValidationErrorKind::PropertyNames { error } => {
+            format!("{} is no name of anything in it", quoted(error.instance().as_str().unwrap_or_default()))
+        }
+        _ => {
+            let shown = shown(error.instance());
+            error.masked_with(shown).to_string().replace('"', "").chars().take(300).collect()
+        }
     };
     Problem { field: if field.is_empty() { "body".to_owned() } else { field }, reason }
+}
+
+/// A number as it is; what a text says, or is in an object or a list, is not told: it may be long, and about somebody.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(_) => "the text".to_owned(),
+        Value::Array(_) => "the list".to_owned(),
+        Value::Object(_) => "the object".to_owned(),
+        plain => plain.to_string(),
+    }
 }
 
 /// `/unit/calendar/1/available` as `unit.calendar[1].available`.

@@ -8,10 +8,11 @@ use std::str::FromStr;
 use icu_locale_core::LanguageIdentifier;
 
 use super::problem::Problems;
+use crate::text::quoted;
 
 /// Text that is no BCP 47 language tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a BCP 47 language tag such as en, de-AT or zh-Hant")]
+#[error("{} is not a BCP 47 language tag such as en, de-AT or zh-Hant", quoted(.0))]
 pub struct InvalidLocale(pub String);
 
 /// A BCP 47 language tag in canonical spelling (`de-AT`, not `de-at`).
@@ -35,7 +36,7 @@ impl FromStr for Locale {
     type Err = InvalidLocale;
 
     fn from_str(tag: &str) -> Result<Self, InvalidLocale> {
-        let invalid = || InvalidLocale(tag.chars().take(40).collect());
+        let invalid = || InvalidLocale(tag.to_owned());
         let parsed = LanguageIdentifier::try_from_str(tag).map_err(|_| invalid())?;
         // The parser takes `en_US` and languages of up to eight letters: neither is a tag that channels know.
         let usual = !tag.contains('_') && !parsed.language.is_unknown() && parsed.language.as_str().len() <= 3;

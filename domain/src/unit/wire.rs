@@ -72,11 +72,19 @@ fn structural_problem(path: &str, message: &str) -> InvalidUnit {
         let field = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
         return InvalidUnit::one(field, "is missing; the contract requires it");
     }
-    let plain = message
+    let plain = without_text(message)
         .replace("expected i64", "expected a whole number")
         .replace("expected u64", "expected a whole number from 0")
         .replace("expected f64", "expected a number");
     InvalidUnit::one(if parent.is_empty() { "body" } else { parent }, plain)
+}
+
+/// What a text says is not told where none belongs: it may be long, and about somebody.
+fn without_text(message: &str) -> String {
+    match (message.find("string \""), message.rfind("\", expected ")) {
+        (Some(from), Some(until)) if from < until => format!("{}a text{}", &message[..from], &message[until + 1..]),
+        _ => message.to_owned(),
+    }
 }
 
 /// Where a NUL stands, in known fields or unknown ones: the whole body is stored.

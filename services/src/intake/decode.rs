@@ -9,6 +9,7 @@ use adapters::units::UnitSnapshot;
 use async_nats::{HeaderMap, Message};
 use domain::ids::{OrgId, UnitId};
 use domain::metadata;
+use domain::text::quoted;
 use domain::unit::{self, Problem, UnitChanged};
 use uuid::Uuid;
 
@@ -41,10 +42,10 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
     let header = |name: &str| header(message.headers.as_ref(), name);
     let mut problems = Vec::new();
     if let Some(version) = header("ce-specversion").filter(|version| version != "1.0") {
-        problems.push(problem("header ce-specversion", format!("{version:?}; this service takes 1.0")));
+        problems.push(problem("header ce-specversion", format!("{}; this service takes 1.0", quoted(&version))));
     }
     if let Some(other) = header("ce-type").filter(|other| other != TYPE) {
-        problems.push(problem("header ce-type", format!("{other:?}; on this subject it is {TYPE}")));
+        problems.push(problem("header ce-type", format!("{}; on this subject it is {TYPE}", quoted(&other))));
     }
     let unit = unit::parse(&message.payload);
     match (&named, &unit) {

@@ -78,7 +78,7 @@ impl Taken {
             stage.set("distribution.intake.verdict", verdict.told());
             match verdict {
                 Verdict::DeadLetter(problems) => {
-                    stage.fail(problems.first().map(ToString::to_string).unwrap_or_default());
+                    stage.fail(problems.as_slice().first().map(ToString::to_string).unwrap_or_default());
                 }
                 Verdict::Failed(failed) => stage.fail(failed.reason.clone()),
                 _ => {}
@@ -141,7 +141,7 @@ async fn judge(
     let mut changes: Vec<Change> = Vec::new();
     for (index, (unit, correlation_id, source, traceparent)) in messages.into_iter().enumerate() {
         verdicts.push(match unit {
-            Err(problems) => Verdict::DeadLetter(problems),
+            Err(problems) => Verdict::dead_letter(problems),
             Ok((unit, _)) if !known.contains(unit.org_id.as_str()) => unknown_org(&unit.org_id),
             Ok((unit, snapshot)) => {
                 changes.push(Change { index, unit, snapshot, correlation_id, source, traceparent });
@@ -171,7 +171,7 @@ async fn judge(
 
 fn unknown_org(org: &OrgId) -> Verdict {
     let reason = format!("{org} is not known here: create its first target, then replay this message");
-    Verdict::DeadLetter(vec![Problem { field: "org_id".to_owned(), reason }])
+    Verdict::dead_letter(vec![Problem { field: "org_id".to_owned(), reason }])
 }
 
 /// Asks one listing for each of its unit's changes, in order.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use adapters::masking::MaskedProblems;
 use domain::unit::Problem;
 
 use crate::commands::CommandError;
@@ -28,7 +29,7 @@ pub(super) enum Verdict {
     /// It is not done; what is done of it already is found to be a duplicate then.
     Failed(Failed),
     /// It cannot be used.
-    DeadLetter(Vec<Problem>),
+    DeadLetter(MaskedProblems),
 }
 
 /// What went wrong with a message.
@@ -48,6 +49,11 @@ impl Failed {
 }
 
 impl Verdict {
+    /// It cannot be used. What is wrong may quote it, and is told without what is private.
+    pub(super) fn dead_letter(problems: Vec<Problem>) -> Self {
+        Self::DeadLetter(problems.into())
+    }
+
     /// The name in the tally; none for what comes again.
     pub(super) fn name(&self) -> Option<&'static str> {
         match self {
@@ -88,7 +94,7 @@ impl Verdict {
         if let Self::Failed(Failed { reason, lasting: true }) = self
             && deliveries >= MOST_TRIES
         {
-            *self = Self::DeadLetter(vec![Problem { field: "body".to_owned(), reason: std::mem::take(reason) }]);
+            *self = Self::dead_letter(vec![Problem { field: "body".to_owned(), reason: std::mem::take(reason) }]);
         }
     }
 }

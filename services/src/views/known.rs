@@ -50,7 +50,7 @@ pub struct ComparedWith {
 pub struct RefusedSection {
     /// Which.
     pub section: &'static str,
-    /// The HTTP status of the refusal.
+    /// The HTTP status of the refusal. Where that is one of success, the answer said that it failed.
     pub status: u16,
     /// When the call was made.
     pub at: DateTime<Utc>,
@@ -93,7 +93,8 @@ impl ComparedWith {
     fn refusals_but_read(&self, until: Option<&str>, agrees: impl Fn(&str) -> bool) -> Vec<String> {
         let words = |refused: &RefusedSection| {
             let RefusedSection { section, status, at, certain } = refused;
-            let refusal = format!("The channel refused {section} (HTTP {status} at {})", moment(*at));
+            let though = if *status < 300 { ", told as a failure," } else { "" };
+            let refusal = format!("The channel refused {section} (HTTP {status}{though} at {})", moment(*at));
             match until {
                 _ if !certain && agrees(section) => format!("{refusal}."),
                 _ if !certain => format!("{refusal}; nobody knows whether some of it went in."),
@@ -194,6 +195,11 @@ mod tests {
         assert_eq!(says(422, true, None), ", so it has what it took of that before.");
         let sent = Some("this was sent");
         assert_eq!(says(422, true, sent), ", so it still had what it took of that before when this was sent.");
+        let told = |status: u16| {
+            let refused = vec![RefusedSection { section: "rates", status, at, certain: true }];
+            ComparedWith { refused, ..nothing() }.refusals(None).concat()
+        };
+        assert!(told(200).starts_with("The channel refused rates (HTTP 200, told as a failure, at "), "{}", told(200));
         for until in [None, sent] {
             assert_eq!(says(422, false, until), "; nobody knows whether some of it went in.");
             assert_eq!(says(404, true, until), ": it had no such listing then.");

@@ -44,7 +44,7 @@ pub struct Preview {
     pub snapshot: String,
     /// The unit's revision in it.
     pub revision: u64,
-    /// Every section would be sent, whatever the channel has.
+    /// Every section would be sent, whatever the channel has: as if somebody asked for it, or as the sync that waits was asked for so.
     pub forced: bool,
     /// The listing would be created, or found by our reference.
     pub creates: bool,
@@ -104,13 +104,15 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let target = syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
     let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
     let mapped = syncing.mapped(link, settings.channel, wanted.snapshot).await?;
-    let forced = wanted.forced || wanted.snapshot.is_some();
-    if forced {
+    let asked = wanted.forced || wanted.snapshot.is_some();
+    if asked {
         let snapshot = Snapshot { unit: &mapped.unit, hash: mapped.hash };
         would_be_taken(syncing, listing, id, settings, snapshot)?;
     } else if listing.state() == Some(LinkState::Unlinked) {
         return Err(ListingError::Unlinked.into());
     }
+    // Whatever takes the place of a forced sync that waits stays forced.
+    let forced = asked || listing.pending().is_some_and(|pending| pending.forced);
     let payload = &mapped.payload;
     let sections = if forced { payload.sections.keys().copied().collect() } else { mapped.to_send(listing) };
     let known = KnownPayload::load(syncing.payloads(), settings.channel, id, &history.known).await?;

@@ -166,7 +166,7 @@ fn example() -> serde_json::Value {
                 "took_in_part": [],
                 "calls": [call] }],
             "refused": [] },
-        "rules": [{ "rule": "waited", "ms": 160, "held_ms": 0, "circuit_known": true,
+        "rules": [{ "rule": "waited", "ms": 160, "behind_ms": 0, "behind": [], "held_ms": 0, "circuit_known": true,
             "calls_before": 3, "full_ms": 0, "window": 12, "window_ms": 10_000,
             "other_calls": { "checks": 1, "drift": 0, "known": true } }],
         "next": { "step": "nothing", "sync_id": null, "attempt": null, "at": null,

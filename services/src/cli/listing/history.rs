@@ -13,6 +13,7 @@ use super::summary::{cancelling, summary};
 use crate::cli::output::{Cell, text};
 use crate::cli::session::Session;
 use crate::cli::times::moment;
+use crate::views::by::by;
 use crate::views::history::ended_with_target;
 
 #[derive(Debug, Args)]
@@ -56,9 +57,7 @@ impl HistoryArgs {
 
 /// `cancelled` are the syncs that ended with the target.
 fn cells(event: StoredEvent, cancelled: &[SyncId]) -> Vec<Cell> {
-    let actor = event.metadata.get("actor").map_or("", String::as_str);
-    let source = event.metadata.get("source").map(|source| format!(", unit change from {source}")).unwrap_or_default();
-    let by = text(format!("{actor}{source}"));
+    let by = text(by(&event.metadata));
     let head = vec![text(event.position), text(moment(event.recorded_at)), text(&event.event_type), by];
     let what = match event.into_recorded() {
         Ok(recorded) => match recorded.event {

@@ -14,6 +14,7 @@ use crate::config::TraceUrl;
 use crate::dashboard::calls::brief;
 use crate::dashboard::pieces::{empty, moment, span, state, sync_link, words};
 use crate::dashboard::traces::trace;
+use crate::views::by::by;
 use crate::views::history::EndWithTarget;
 
 /// The newest first. `most` is how many were asked for; `end` is how the listing ended with its target.
@@ -61,12 +62,7 @@ fn entry(listing: Uuid, stored: &StoredEvent, traces: Option<&TraceUrl>) -> Mark
 }
 
 fn when(stored: &StoredEvent) -> Markup {
-    let by = stored.metadata.get("on_behalf_of").or_else(|| stored.metadata.get("actor")).map_or("", String::as_str);
-    html! {
-        p.when { (moment(stored.recorded_at)) " " span.quiet {
-            "by " (by) @if let Some(source) = stored.metadata.get("source") { ", unit change from " (source) }
-        } }
-    }
+    html! { p.when { (moment(stored.recorded_at)) " " span.quiet { "by " (by(&stored.metadata)) } } }
 }
 
 /// The deletion of the target: no event of the listing, and after none of its own.
@@ -114,7 +110,7 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
             @if *class == OutcomeClass::Unauthorised {
                 p { "It is tried again when the target has credentials that the channel takes; no attempt was used." }
             } @else {
-                p { "Tried again at " (moment(*due_at)) ", " (attempt.attempt) " of 5 attempts " (agreeing(attempt.attempt, "is", "are")) " used." }
+                p { "Due again at " (moment(*due_at)) ", " (attempt.attempt) " of 5 attempts " (agreeing(attempt.attempt, "is", "are")) " used." }
             }
         },
         ListingEvent::SyncFailed { attempt, class } | ListingEvent::SupersededSyncFailed { attempt, class } => html! {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{empty, moment};
+use crate::views::by::by;
 use crate::views::history::{TARGET, events_but};
 
 /// Changes that are shown.
@@ -35,7 +36,7 @@ pub(super) fn list(changes: &[StoredEvent]) -> Markup {
             Ok(ChannelEvent::Target(event)) => sentence(&event)?,
             _ => stored.event_type.clone(),
         };
-        Some((stored.recorded_at, what, stored.metadata.get("actor").cloned().unwrap_or_default()))
+        Some((stored.recorded_at, what, by(&stored.metadata)))
     });
     html! { ol.rows { @for (at, what, by) in rows { li { (moment(at)) " " (what) " " span.quiet { "by " (by) } } } } }
 }

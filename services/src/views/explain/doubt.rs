@@ -14,7 +14,7 @@ pub const NO_SUCH_LISTING: u16 = 404;
 /// A definite refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// The HTTP status, 400 to 499.
+    /// The HTTP status: 400 to 499, or 200 to 299 where the answer said that it failed.
     pub status: u16,
     /// When the call was made, UTC.
     pub at: DateTime<Utc>,
@@ -57,9 +57,7 @@ impl Doubt {
 
     /// After a call that carried the section, or may have.
     fn after_call(before: Option<Self>, call: &CallRecord, is_sure: bool) -> Option<Self> {
-        let (OutcomeClass::Rejected, Some(status @ 400..=499)) = (call.class, call.status) else {
-            return Some(Self::Unknown);
-        };
+        let Some(status) = refusal(call) else { return Some(Self::Unknown) };
         let was_certain = match before {
             Some(Self::Unknown | Self::Unlinked) => return before,
             Some(Self::Refused(refusal)) => refusal.certain,
@@ -71,6 +69,12 @@ impl Doubt {
         }
         if nothing_went_in(call) { before } else { Some(Self::Unknown) }
     }
+}
+
+/// The HTTP status of a call that was refused. A channel may refuse what it validates with a status of success, and say so in the body:
+/// nothing else ends a call rejected with such a status.
+fn refusal(call: &CallRecord) -> Option<u16> {
+    call.status.filter(|status| call.class == OutcomeClass::Rejected && matches!(status, 200..=299 | 400..=499))
 }
 
 /// Of a call that was refused: it was about one object, or about one that is not there.

@@ -34,7 +34,7 @@ pub struct Held {
 pub(super) struct HeldBy {
     /// By their beginning.
     pub held: Vec<Held>,
-    /// How much of the wait for its first attempt that was.
+    /// How much of the wait for its first attempt that was, once no attempt of another sync was under way.
     pub first_ms: i64,
     /// It is known when the circuit was open in that time.
     pub circuit_known: bool,
@@ -86,7 +86,7 @@ pub(super) async fn held_by(
     let first_ms = story
         .attempts
         .first()
-        .map_or(0, |first| covered((story.requested_at, first.attempt.started_at), held.iter().map(Held::span)));
+        .map_or(0, |first| covered((story.behind().until, first.attempt.started_at), held.iter().map(Held::span)));
     // The clocks of a host and of Postgres may differ a little.
     let circuit_known = known_since <= all.0 + TimeDelta::seconds(1);
     Ok(HeldBy { held, first_ms, circuit_known })

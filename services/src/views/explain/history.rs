@@ -22,7 +22,7 @@ use super::doubt::Doubt;
 use crate::views::gone;
 use crate::views::history::NoHistory;
 
-pub use story::{Attempt, End, SyncStory};
+pub use story::{Attempt, Behind, End, OtherAttempt, SyncStory};
 
 /// Syncs that are kept beside the one that is asked for.
 const KEPT: usize = 20;
@@ -247,6 +247,7 @@ impl History {
             forced,
             creation_at: None,
             attempts: Vec::new(),
+            others: Vec::new(),
             end: skipped.then(|| End::of(SyncOutcome::SkippedUnchanged, recorded, None)),
             known: skipped.then(|| self.known.clone()),
         });
@@ -265,6 +266,7 @@ impl History {
         recorded: &Recorded,
         outcome: Option<SyncOutcome>,
     ) {
+        self.syncs.iter_mut().for_each(|story| story.wait_for(attempt));
         let known = self.known.clone();
         let accepted = self.listing.accepted().sections.clone();
         // As the dispatcher works it out: see `needs` and `verify_first` there.

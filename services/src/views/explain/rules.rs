@@ -1,6 +1,8 @@
 //! Which rules applied to a sync.
 
 use chrono::{DateTime, Utc};
+use domain::call::{CallPurpose, CallRecord};
+use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::retry::RetryPolicy;
 use serde::Serialize;
@@ -9,7 +11,7 @@ use uuid::Uuid;
 
 use super::crowd::OtherCalls;
 use super::held::{Held, HeldBy, covered};
-use super::history::SyncStory;
+use super::history::{Attempt, SyncStory};
 use super::sync::ExplainedSync;
 use super::waited::{AccountWindow, AgainFor, Crowds, Waited};
 use super::waits::ms;
@@ -46,7 +48,12 @@ pub enum Rule {
     Waited {
         /// How long.
         ms: i64,
-        /// For how much of that something held it: see `held`.
+        /// For how much of that, at its beginning, an attempt of another sync of the listing was under way: two at once there are none.
+        /// What follows is about the time after it.
+        behind_ms: i64,
+        /// Those other syncs.
+        behind: Vec<Uuid>,
+        /// For how much of the rest something held it: see `held`.
         held_ms: i64,
         /// It is known when the target's circuit was open in that time.
         circuit_known: bool,
@@ -85,6 +92,13 @@ pub enum Rule {
     TookOver {
         /// When this one began.
         at: DateTime<Utc>,
+    },
+    /// Nobody knew what an attempt before this one had written, so the channel was read before anything was sent.
+    ReadFirst {
+        /// When it was read.
+        at: DateTime<Utc>,
+        /// Sections that it had already, so that they were not sent. A section of nights is not among them where other nights were sent.
+        there: Vec<&'static str>,
     },
     /// The channel refused a call of two sections as a whole: what it carried was sent apart, so that what is bad stops only itself.
     SentApart {
@@ -164,6 +178,20 @@ fn again(AgainFor { wait, crowds, token_ms }: &AgainFor, held: &[Held]) -> Rule 
     })
 }
 
+fn read_first(told: &Attempt) -> Option<Rule> {
+    let calls = || told.attempt.calls.iter().filter(|call| call.purpose != CallPurpose::Token);
+    let reads = |call: &&CallRecord| matches!(call.purpose, CallPurpose::ReadBack | CallPurpose::Lookup);
+    let first = calls().next().filter(reads).filter(|_| told.verified)?;
+    // A call for photos alone has no content in it.
+    let writes = |call: &CallRecord, section: Section| match call.purpose {
+        CallPurpose::Images => section == Section::Images,
+        purpose => purpose.writes().contains(&section),
+    };
+    let took = told.attempt.progress.sections.keys().copied();
+    let there = took.filter(|section| !calls().any(|call| writes(call, *section)));
+    Some(Rule::ReadFirst { at: first.started_at, there: there.map(Section::as_str).collect() })
+}
+
 /// The rules that applied, in the order in which they did. `goes_on` is whether an attempt of it may be under way although another
 /// took its place.
 pub(super) fn rules(
@@ -185,6 +213,8 @@ pub(super) fn rules(
         rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
     }
     if let (Some(first), Some(Crowds { target, account })) = (story.attempts.first(), waited.first) {
+        let behind = story.behind();
+        let behind_ms = ms((story.requested_at, behind.until));
         let ms = ms((story.requested_at, first.attempt.started_at));
         let (held_ms, circuit_known) = (held.first_ms, held.circuit_known);
         let (calls_before, full_ms) = (target.most, target.full_ms);
@@ -192,6 +222,8 @@ pub(super) fn rules(
         let other_calls = target.others;
         rules.push(Rule::Waited {
             ms,
+            behind_ms,
+            behind: behind.syncs.into_iter().map(|sync| sync.0).collect(),
             held_ms,
             circuit_known,
             calls_before,
@@ -211,6 +243,7 @@ pub(super) fn rules(
         if told.attempt.takes_over {
             rules.push(Rule::TookOver { at: told.attempt.started_at });
         }
+        rules.extend(read_first(told));
         let whole = told.attempt.calls.iter().filter(|call| apart.contains(&call.request_id));
         rules.extend(whole.map(|call| Rule::SentApart {
             request_id: call.request_id,

@@ -96,7 +96,8 @@ pub(super) async fn waited(
     let own = Limits::of_target(&mut *reader, target).await?;
     let account = Limits::of_account(&mut *reader, target, sharing).await?;
     let both = Both { target, own, account };
-    let (time, positions) = ((story.requested_at, first.attempt.started_at), (story.position, first.position));
+    // Whatever the window was while an attempt of another sync was under way, this one could not have had a slot.
+    let (time, positions) = ((story.behind().until, first.attempt.started_at), (story.position, first.position));
     let first = both.crowds(&mut *reader, time, positions).await?;
     let mut again = Vec::new();
     for wait in waits::again(story) {

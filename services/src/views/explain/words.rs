@@ -10,6 +10,7 @@ use super::next::{Next, Step};
 use super::rules::Rule;
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
+use crate::views::by::on_behalf_of;
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
@@ -78,7 +79,7 @@ fn about(listing: &About) -> String {
 fn change(sync: &ExplainedSync, goes_on: bool) -> Vec<String> {
     let by = &sync.by;
     let credential = by.credential_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-    let behalf = by.on_behalf_of.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+    let behalf = on_behalf_of(&by.actor, by.on_behalf_of.as_deref());
     let why = match sync.cause {
         "unit_changed" => match &by.source {
             Some(source) => format!("because of a unit change from {}", said(source)),
@@ -183,6 +184,7 @@ fn rule(rule: &Rule) -> String {
             let began = moment(*at);
             format!("Before the attempt that began {began} one ended without a word, so everything was to be sent.")
         }
+        Rule::ReadFirst { at, there } => read_first(&moment(*at), there),
         Rule::SentApart { at, purpose, .. } => format!(
             "The channel refused the call for {} of {} as a whole: what it carried was sent apart, so that what is bad \
              stops only itself.",
@@ -195,6 +197,17 @@ fn rule(rule: &Rule) -> String {
             format!("{} {} left out.", counted(*parts, "part"), agreeing(*parts, "was", "were"))
         }
     }
+}
+
+fn read_first(at: &str, there: &[&str]) -> String {
+    let found = match there {
+        [] => String::new(),
+        there => format!("; it had {} already, so that was not sent again", there.join(", ")),
+    };
+    format!(
+        "Nobody knew what an earlier attempt had written, so the channel was read before anything was sent, \
+         {at}{found}."
+    )
 }
 
 /// The channel did not take all of what is the same.

@@ -66,6 +66,26 @@ impl End {
     }
 }
 
+/// An attempt of another sync of the listing: two of one listing are never under way together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherAttempt {
+    /// The sync.
+    pub sync_id: SyncId,
+    /// When it began, UTC.
+    pub started_at: DateTime<Utc>,
+    /// When it ended, UTC.
+    pub finished_at: DateTime<Utc>,
+}
+
+/// What a sync waited behind before anything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// Up to when, UTC: from when it was asked for on an attempt of another sync was under way.
+    pub until: DateTime<Utc>,
+    /// Those syncs.
+    pub syncs: Vec<SyncId>,
+}
+
 /// A sync from its request to its end.
 #[derive(Debug, Clone)]
 pub struct SyncStory {
@@ -89,6 +109,8 @@ pub struct SyncStory {
     pub creation_at: Option<DateTime<Utc>>,
     /// Every attempt.
     pub attempts: Vec<Attempt>,
+    /// Those of other syncs of the listing that were under way before its first one.
+    pub others: Vec<OtherAttempt>,
     /// How it ended.
     pub end: Option<End>,
     /// What the channel was known to have before its first attempt.
@@ -102,6 +124,37 @@ impl SyncStory {
         let superseded = self.end.as_ref().filter(|end| end.outcome == SyncOutcome::Superseded);
         let is_told = |end: &End| self.attempts.iter().any(|told| told.position > end.position);
         in_hand == Some(self.request.ordinal) && superseded.is_some_and(|end| !is_told(end))
+    }
+
+    /// Keeps an attempt of another sync, if this one waited while it was under way.
+    pub(super) fn wait_for(&mut self, attempt: &SyncAttempt) {
+        let SyncAttempt { sync_id, started_at, finished_at, .. } = *attempt;
+        let began = self.attempts.first().map(|first| first.attempt.started_at);
+        let waited_to = began.or(self.end.as_ref().map(|end| end.at));
+        if sync_id != self.request.sync_id
+            && self.requested_at < finished_at
+            && waited_to.is_none_or(|until| started_at < until)
+        {
+            self.others.push(OtherAttempt { sync_id, started_at, finished_at });
+        }
+    }
+
+    /// What it waited behind, up to its first attempt.
+    pub fn behind(&self) -> Behind {
+        let mut others = self.others.clone();
+        others.sort_by_key(|other| other.started_at);
+        let mut behind = Behind { until: self.requested_at, syncs: Vec::new() };
+        for other in others {
+            if other.started_at <= behind.until && other.finished_at > behind.until {
+                behind.until = other.finished_at;
+                behind.syncs.push(other.sync_id);
+            }
+        }
+        behind.syncs.dedup();
+        if let Some(first) = self.attempts.first() {
+            behind.until = behind.until.min(first.attempt.started_at);
+        }
+        behind
     }
 
     /// The sections that had to be sent when it was asked for. An older build's request does not name all of them where it took the

@@ -1,6 +1,7 @@
 //! Waits in words: what held them, which windows were full, whose token was new, and what is not recorded of them.
 
 use domain::counted::counted;
+use uuid::Uuid;
 
 use super::seconds;
 use crate::views::explain::crowd::OtherCalls;
@@ -20,6 +21,9 @@ const INSIDE: &str = "the dispatcher itself (from the grant of a slot to its cal
 #[derive(Debug, Clone)]
 struct Known<'a> {
     ms: i64,
+    /// For how much of it, at its beginning, attempts of these other syncs of the listing were under way.
+    behind_ms: i64,
+    behind: &'a [Uuid],
     held_ms: i64,
     calls_before: i64,
     full_ms: i64,
@@ -41,8 +45,20 @@ impl Known<'_> {
         let account = self.account.and_then(|account| {
             was_full("account", account.full_ms, (account.window, account.window_ms), account.other_calls)
         });
-        let parts = [Some(began), held, own, account].into_iter().flatten().chain(self.tokens.iter().cloned());
+        let parts = [Some(began), self.was_behind(), held, own, account].into_iter().flatten();
+        let parts = parts.chain(self.tokens.iter().cloned());
         parts.collect::<Vec<String>>().join("; ")
+    }
+
+    fn was_behind(&self) -> Option<String> {
+        let (last, others) = self.behind.split_last().filter(|_| self.behind_ms > 0)?;
+        let whose = if others.is_empty() {
+            format!("an attempt of sync {last} was")
+        } else {
+            let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+            format!("attempts of syncs {} and {last} were", others.join(", "))
+        };
+        Some(format!("for {} of that {whose} under way", seconds(self.behind_ms)))
     }
 
     /// For how long a window was full at the least: of two that were nobody knows how much of it was together.
@@ -53,7 +69,7 @@ impl Known<'_> {
     /// Nothing that is worth a reason is left.
     fn is_explained(&self) -> bool {
         // What held it and what was full may have been at the same time.
-        self.ms - self.held_ms.max(self.full_ms()) - self.token_ms < SHORT_MS
+        self.ms - self.behind_ms - self.held_ms.max(self.full_ms()) - self.token_ms < SHORT_MS
     }
 
     /// What nobody recorded, or nobody knows any more, with these at the end.
@@ -76,7 +92,7 @@ impl Known<'_> {
         let mut windows = [Some(own), account].into_iter().flatten();
         let (whose, held, of) = windows.find(|(_, held, of)| *held > 0 && held + 1 >= i64::from(*of))?;
         let longer = "each for a little longer than is recorded";
-        (self.full_ms() == 0 && self.held_ms == 0)
+        (self.full_ms() == 0 && self.held_ms == 0 && self.behind_ms == 0)
             .then(|| format!("; recorded calls held {held} of the {of} slots of the {whose}'s window, {longer}"))
     }
 
@@ -108,13 +124,26 @@ fn of_no_sync(others: OtherCalls) -> String {
 
 /// The wait for the first attempt; nothing of any other rule.
 pub(super) fn first(rule: &Rule) -> String {
-    let Rule::Waited { ms, held_ms, circuit_known, calls_before, full_ms, window, window_ms, other_calls, account } =
-        rule
+    let Rule::Waited {
+        ms,
+        behind_ms,
+        behind,
+        held_ms,
+        circuit_known,
+        calls_before,
+        full_ms,
+        window,
+        window_ms,
+        other_calls,
+        account,
+    } = rule
     else {
         return String::new();
     };
     let known = Known {
         ms: *ms,
+        behind_ms: *behind_ms,
+        behind,
         held_ms: *held_ms,
         calls_before: *calls_before,
         full_ms: *full_ms,
@@ -141,7 +170,7 @@ pub(super) fn first(rule: &Rule) -> String {
     } else {
         "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
     };
-    if known.full_ms() > 0 {
+    if known.full_ms() > 0 || *behind_ms > 0 {
         return format!("{told}. For the rest: {none} what took the rest {unknown}.");
     }
     format!(
@@ -162,6 +191,8 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
     });
     let known = Known {
         ms: wait.ms,
+        behind_ms: 0,
+        behind: &[],
         held_ms: wait.held_ms,
         calls_before: wait.calls_before,
         full_ms: wait.full_ms,
@@ -194,6 +225,8 @@ mod tests {
     fn shortly(calls_before: i64, full_ms: i64, account: Option<AccountWindow>) -> String {
         first(&Rule::Waited {
             ms: 613,
+            behind_ms: 0,
+            behind: Vec::new(),
             held_ms: 0,
             circuit_known: true,
             calls_before,
@@ -240,6 +273,8 @@ mod tests {
     ) -> String {
         first(&Rule::Waited {
             ms: 9_000,
+            behind_ms: 0,
+            behind: Vec::new(),
             held_ms,
             circuit_known,
             calls_before,
@@ -272,6 +307,36 @@ mod tests {
         assert!(room.contains(unknown) && room.contains("a lag of the read models"), "{room}");
         assert!(room.contains(&format!("paused by the channel, {INSIDE}, a lag")), "{room}");
         assert!(waited(0, false, 3, 0).contains("whether the target's circuit was open is not known"));
+    }
+
+    #[test]
+    fn an_attempt_of_another_sync_that_was_under_way_is_named_and_what_is_left_is_told_of_the_rest() {
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let told = |behind_ms: i64, behind: &[Uuid], held_ms: i64, full_ms: i64| {
+            first(&Rule::Waited {
+                ms: 9_000,
+                behind_ms,
+                behind: behind.to_vec(),
+                held_ms,
+                circuit_known: true,
+                calls_before: 12,
+                full_ms,
+                window: 12,
+                window_ms: 10_000,
+                other_calls: NO_OTHERS,
+                account: None,
+            })
+        };
+        let began = "It waited 9.0 s for its first attempt";
+        let under_way = format!("{began}; for 8.7 s of that an attempt of sync {one} was under way.");
+        assert_eq!(told(8_700, &[one], 0, 0), under_way);
+        let full = "for 3.4 s of that the target's window (12 in 10 s) was full.";
+        let both = format!("{began}; for 5.2 s of that attempts of syncs {one} and {two} were under way; {full}");
+        assert_eq!(told(5_200, &[one, two], 0, 3_400), both);
+        let rest = told(5_200, &[one], 0, 0);
+        assert!(rest.contains("was under way. For the rest: no pause") && !rest.contains("had room"), "{rest}");
+        // What comes after it adds up.
+        assert!(told(5_200, &[one], 3_500, 0).ends_with("for 3.5 s of that it was held."));
     }
 
     #[test]

@@ -33,6 +33,11 @@ fn what_was_refused_as_a_whole_leaves_what_was_there_and_what_may_have_gone_in_d
         // A call of both sections, and then one of each.
         (Rejected, nothing, both, vec![REFUSED, REFUSED, REFUSED], "422"),
         (AcceptedWithRejections, nights, rates, vec![REFUSED, TAKEN, REFUSED], "422"),
+        // Hostaway refuses some of what it validates with HTTP 200, and says in the body that it failed.
+        (Rejected, nothing, both, vec![refused("calendar", 200); 3], "200"),
+        (Rejected, nothing, both, vec![refused("calendarIntervals", 200), REFUSED, REFUSED], "422?"),
+        // A redirect is no answer to what a call carries.
+        (Rejected, nothing, nothing, vec![refused("calendar", 308)], "unknown"),
         // The push ended before the rates had a call of their own: they were in the first one.
         (Throttled, nothing, nothing, vec![REFUSED], "422"),
         (Transient, nothing, nothing, vec![REFUSED, FAILED], "422"),
