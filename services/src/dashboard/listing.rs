@@ -111,7 +111,7 @@ fn now(listing: &Listing) -> Markup {
         }
         @if rejected.is_empty() { p.quiet.line { "No part is left out" } } @else {
             details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) " left out" }
-                ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "field")) } " " (text(part, "reason")) } } }
+                ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "part")) } " " (text(part, "reason")) } } }
             }
         }
     }
