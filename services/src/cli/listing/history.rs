@@ -67,7 +67,7 @@ fn cells(event: StoredEvent, end: Option<&EndWithTarget>) -> Vec<Cell> {
                 summary(&what)
             }
             ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => {
-                cancelling(end.map_or(&[][..], |end| &end.cancelled[..]), &reason)
+                cancelling(end.map(|end| &end.cancelled[..]).unwrap_or_default(), &reason)
             }
             ChannelEvent::Target(_) => String::new(),
         },
