@@ -1,6 +1,7 @@
 //! What the read models show, in the one shape that the command line and the API both answer with.
 
 pub mod activity;
+pub mod asked;
 pub mod attempts;
 pub mod audit;
 pub mod by;

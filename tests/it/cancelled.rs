@@ -65,10 +65,39 @@ async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> an
     assert!(ended.contains(&format!("/syncs/{id}")) && ended.contains("is cancelled"), "{ended}");
     let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
     assert!(page.contains("cancelled, as ops@example.org deleted its target: moved."), "{page}");
+    unlinked_after_all(&world, &viewer, &listing, &id).await?;
     let cancelled = |text: &str| value(text, "distribution_syncs_total", &[("outcome", "cancelled")]) == Some(1.0);
     shown(&service, "it is counted", cancelled).await?;
     drop(service);
     world.close().await
+}
+
+/// What ended with the target has ended: an unlinking after that cancels nothing.
+async fn unlinked_after_all(world: &World, viewer: &Api, listing: &str, id: &str) -> anyhow::Result<()> {
+    let (code, _, said) =
+        world.run(&["--as", "late@example.org", "listing", "unlink", listing, "--reason", "tidied up"])?;
+    assert_eq!(code, 0, "{said}");
+    let shown = wait_until("it is unlinked", Duration::from_secs(20), || async {
+        let got = viewer.get(&format!("/api/channels/listings/{listing}")).await?.expect(200)?.json();
+        Ok(if got["state"] == "unlinked" { Ok(got) } else { Err(got.to_string()) })
+    })
+    .await?;
+    let last = (&shown["last_sync_id"], &shown["last_outcome"], &shown["last_detail"]);
+    assert_eq!(last, (&json!(id), &json!("cancelled"), &json!("moved.")), "{shown}");
+    let (_, history, _) = world.run(&["listing", "history", listing])?;
+    let told: Vec<&str> = history.lines().filter(|line| line.contains("is cancelled")).collect();
+    assert!(matches!(told[..], [line] if line.contains(&format!("sync {id} is cancelled: moved."))), "{history}");
+    assert!(history.contains("late@example.org") && history.contains("tidied up"), "{history}");
+    let (_, events) = json_of(world, &["listing", "history", listing])?;
+    let unlinked = events.as_array().and_then(|events| events.last()).context("events")?;
+    assert_eq!(unlinked["payload"]["ListingUnlinked"]["cancels"], id, "the event itself names it");
+    let sequence = &unlinked["sequence"];
+    for (page, times) in [("", 1), ("?before=1000", 0), (&format!("/at/{sequence}")[..], 0)] {
+        let page = viewer.get(&format!("/listings/{listing}{page}")).await?.expect(200)?.text;
+        assert!(page.contains("Unlinked: tidied up"), "{page}");
+        assert_eq!(page.matches("is cancelled").count(), times, "{page}");
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -199,3 +199,58 @@ async fn a_state_of_the_past_that_was_refused_leaves_what_the_channel_took_befor
     drop(service);
     world.close().await
 }
+
+/// Of a sync that failed the channel has what it took before, and what a deleted target has is nobody's any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_lacks_of_a_sync_that_failed_or_with_a_deleted_target_at_any_door() -> anyhow::Result<()> {
+    let world = World::new(&[7819]).await?;
+    let target = world.target(7819, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, taken) = json_of(&world, &["listing", "show", &listing])?;
+    let refusing = |path: &str, count: u64| json!({ "kind": "status", "code": 422, "method": "PUT", "path_pattern": path, "count": count });
+    let sync = ["listing", "sync", &listing, "--reason", "once more"];
+    // All of it, together and apart.
+    world.sandbox.fault(refusing("/v1/listings/*", 3)).await?;
+    world.sandbox.fault(refusing("/v1/listings/*/calendar", 3)).await?;
+    for (outcome, has_refused) in [("rejected", true), ("accepted", false)] {
+        let (code, _, said) = world.run(&sync)?;
+        assert_eq!(code, 0, "{said}");
+        world.drained(Duration::from_secs(30)).await?;
+        let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
+        assert_eq!((&shown["last_outcome"], shown["rejected"] != json!([])), (&json!(outcome), has_refused), "{shown}");
+        assert_eq!(shown["accepted_snapshot"], taken["accepted_snapshot"], "{shown}");
+        lacks(&world, &viewer, &listing, &Value::Null).await?;
+    }
+    let mut second = priced("villa-000", 2, 5_500);
+    second["unit"]["calendar"][0]["available"] = json!(false);
+    world.sandbox.fault(refusing("/v1/listings/*", 1)).await?;
+    published(&world, second).await?;
+    let page = lacks(&world, &viewer, &listing, &json!({ "sections": ["content"], "parts_of": [] })).await?;
+    assert!(page.contains("1 part is left out") && page.contains("<code>listing</code>"), "{page}");
+    let (code, _, said) = world.run(&["target", "delete", &target.to_string(), "--reason", "moved"])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    lacks(&world, &viewer, &listing, &Value::Null).await?;
+    drop(service);
+    world.close().await
+}
+
+/// Every door tells the same of what the channel lacks. Gives the page of the listing.
+async fn lacks(world: &World, viewer: &Api, listing: &str, lacking: &Value) -> anyhow::Result<String> {
+    let (_, told) = json_of(world, &["explain", listing])?;
+    let (_, shown) = json_of(world, &["listing", "show", listing])?;
+    let api = viewer.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+    for told in [&told, &shown, &api] {
+        assert_eq!(told["lacking"], *lacking, "{told:#}");
+    }
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    for text in [told["words"].to_string(), page.clone()] {
+        let says = text.contains("The channel refused content of the last sync;");
+        assert_eq!((says, text.contains("something was refused")), (!lacking.is_null(), false), "{text}");
+    }
+    let (_, printed, _) = world.run(&["listing", "show", listing])?;
+    assert_eq!(printed.contains(", but for content\n"), !lacking.is_null(), "{printed}");
+    Ok(page)
+}

@@ -138,7 +138,7 @@ fn instruments(meter: &Meter) -> Instruments {
             .u64_counter("distribution.sync.attempts")
             .with_description("Tries at a listing, by how they ended")
             .build(),
-        syncs: meter.u64_counter("distribution.syncs").with_description("Sync jobs that ended, by outcome").build(),
+        syncs: meter.u64_counter("distribution.syncs").with_description("Ends of sync jobs, by outcome").build(),
         commits: meter
             .u64_histogram("distribution.journal.batch.commits")
             .with_description("Commits that one statement of the journal wrote")
@@ -287,7 +287,7 @@ pub fn sync_tried(class: &str) {
 }
 
 /// A sync job has ended; `again` is of one that had ended before. Only those have the label: whoever passes it over counts what was
-/// done, and whoever leaves them out counts each job once.
+/// done, and whoever leaves them out counts each wish for a sync once.
 pub fn sync_done(outcome: &str, again: bool) {
     let mut labels = labels("outcome", outcome);
     if again {

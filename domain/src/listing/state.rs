@@ -102,7 +102,7 @@ impl Creation {
 pub struct Accepted {
     /// The hash of each section.
     pub sections: SectionHashes,
-    /// The newest snapshot that was taken as a whole.
+    /// That of the newest sync that succeeded; sections of it may have been refused.
     pub snapshot: Option<SnapshotHash>,
 }
 

@@ -165,7 +165,7 @@ fn a_superseded_job_that_came_through_leaves_the_newer_one_waiting() {
     story.must(change(3, "c"));
     assert!(matches!(story.must(ListingCommand::RecordOutcome(accepted(2, "b"))), ListingEvent::SyncAccepted { .. }));
     assert_eq!(story.listing.pending().map(|pending| pending.ordinal), Some(3));
-    assert_eq!(story.listing.accepted().snapshot, Some(snapshot("a")), "the newest one taken as a whole is not told");
+    assert_eq!(story.listing.accepted().snapshot, Some(snapshot("a")), "a superseded one does not count");
     assert_eq!(story.listing.needs().len(), 4);
 }
 

@@ -115,6 +115,13 @@ async fn each_end_of_a_job_is_told_once_and_a_second_one_as_that() {
         let events = scene.journal.all().await;
         scene.runner.apply_batch(&events, Position(0)).await.unwrap();
         assert_eq!(ends(), expected, "what was applied is not told again");
+        // A read model that is filled once more, while the others are far ahead.
+        let rows = scene.rows().await;
+        let again = "TRUNCATE outbound_audit, outbound_attempts, sync_activity;
+            UPDATE projection_checkpoints SET position = 0 WHERE name = 'outbound_audit'";
+        scene.pool.execute(again).await.unwrap();
+        scene.runner.catch_up().await.unwrap();
+        assert_eq!((scene.rows().await, ends()), (rows, expected.to_vec()), "what is filled again is not told again");
     })
     .await;
 }

@@ -86,8 +86,8 @@ async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>)
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let stored = events(&mut reader, LISTING, id, before, SHOWN).await?;
     // Nearly nothing happens to a listing after that: it is told among the newest.
-    let end = if before.is_none() { ended_with_target(&mut reader, id).await? } else { None };
-    let shown = timeline::show(id, &stored, SHOWN, end.as_ref(), dashboard.trace_url.as_ref());
+    let end = ended_with_target(&mut reader, id).await?;
+    let shown = timeline::show(id, &stored, SHOWN, (end.as_ref(), before.is_none()), dashboard.trace_url.as_ref());
     Ok(Part::new("timeline", "What happened, newest first", shown))
 }
 
@@ -111,7 +111,7 @@ fn now(listing: &Listing) -> Markup {
         }
         @if rejected.is_empty() { p.quiet.line { "No part is left out" } } @else {
             details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) " left out" }
-                ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "field")) } " " (text(part, "reason")) } } }
+                ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "part")) } " " (text(part, "reason")) } } }
             }
         }
     }

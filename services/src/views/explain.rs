@@ -32,12 +32,13 @@ use uuid::Uuid;
 
 use crate::commands::CommandError;
 use crate::syncing::{SyncError, Syncing};
+use crate::views::asked::{Asked, Taken};
 use crate::views::circuit;
 use crate::views::history::{NoHistory, TARGET, newest_of_types};
 use crate::views::holds;
 use crate::views::lacking::{Lacking, refused_parts};
 use crate::views::listings::TARGET_DELETED;
-use crate::views::older_state::{Asked, OlderState};
+use crate::views::older_state::OlderState;
 use crate::views::read_model_lag;
 use history::{History, SyncStory};
 use limits::sharing;
@@ -228,21 +229,18 @@ async fn target_of(syncing: &Syncing, history: &History) -> Result<Target, Unexp
     target.target().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
 
-/// What the channel refused of the newest sync, and the state of the past that it has on purpose, where that sync succeeded. What a
-/// deleted target has is nobody's any more.
+/// What the channel refused of the newest sync, and the state of the past that it has on purpose, where that sync succeeded.
 async fn standing(
     syncing: &Syncing,
     refused: &[RejectedPart],
     history: &History,
     target: &Target,
 ) -> Result<(Option<Lacking>, Option<OlderState>), Unexplained> {
-    let is_success = |story: &&SyncStory| story.end.as_ref().is_some_and(|end| end.outcome.succeeded());
-    let newest = history.syncs.back().filter(is_success).filter(|_| target.lifecycle != Lifecycle::Deleted);
-    let Some(newest) = newest else { return Ok((None, None)) };
-    let lacking = Lacking::of(&history.listing, &newest.request, refused);
+    let Some(newest) = history.syncs.back() else { return Ok((None, None)) };
     let asked = Asked { request: newest.request.clone(), by: newest.metadata.clone(), at: newest.requested_at };
-    let older_state = OlderState::of(syncing, target.channel, &history.listing, &asked).await?;
-    Ok((lacking, older_state))
+    let outcome = newest.end.as_ref().map(|end| end.outcome);
+    let Some(taken) = Taken::of(&history.listing, target, &asked, outcome) else { return Ok((None, None)) };
+    Ok((Lacking::of(&taken, refused), OlderState::of(syncing, &taken).await?))
 }
 
 /// Whether the queue does not show the sync that waits.

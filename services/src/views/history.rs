@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use adapters::event_store::{StoredEvent, Unreadable};
 use chrono::{DateTime, Utc};
 use domain::ids::SyncId;
+use domain::listing::ListingEvent;
 use domain::recorded::Recorded;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -167,6 +168,17 @@ pub struct EndWithTarget {
     pub deletion: StoredEvent,
     /// The listing's syncs that ended by it, as the audit has them.
     pub cancelled: Vec<SyncId>,
+}
+
+impl EndWithTarget {
+    /// Makes of an event of the listing, by its position, what the audit makes of it: what waited had ended with the target, so that a
+    /// later unlinking cancels nothing.
+    pub fn as_audited(&self, position: i64, event: &mut ListingEvent) {
+        let ListingEvent::ListingUnlinked { cancels, .. } = event else { return };
+        if position > self.deletion.position {
+            *cancels = None;
+        }
+    }
 }
 
 /// How a listing ended with its target, where that was deleted while the listing was linked; as the read models know it.

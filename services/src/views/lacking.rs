@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use domain::channel::{RejectedPart, Section};
 use domain::counted::agreeing;
 use domain::ids::ListingId;
-use domain::listing::{ChannelListing, LinkState, SyncRequest};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
+
+use super::asked::Taken;
 
 /// What a channel lacks of what was asked for last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -21,13 +22,9 @@ pub struct Lacking {
 }
 
 impl Lacking {
-    /// Of a listing as it is now. `asked` is its newest request, which succeeded, and `refused` what is known to be refused.
-    pub fn of(listing: &ChannelListing, asked: &SyncRequest, refused: &[RejectedPart]) -> Option<Self> {
-        let is_linked = listing.state().is_some_and(|state| state != LinkState::Unlinked);
-        if !is_linked || listing.pending().is_some() {
-            return None;
-        }
-        let differing = listing.differing(&asked.sections);
+    /// `refused` is what is known to be refused of the listing.
+    pub fn of(taken: &Taken<'_>, refused: &[RejectedPart]) -> Option<Self> {
+        let differing = taken.listing.differing(&taken.asked.request.sections);
         let refused: BTreeSet<Section> = refused.iter().map(|part| part.section).collect();
         let (sections, parts_of): (Vec<Section>, Vec<Section>) =
             refused.into_iter().partition(|section| differing.contains(section));

@@ -1,6 +1,7 @@
 //! A listing as every answer shows it, read from the read models.
 
 use chrono::{DateTime, Utc};
+use domain::ids::SyncId;
 use domain::listing::LinkState;
 use domain::outcome::SyncOutcome;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub struct Listing {
     /// Of the snapshot that was asked for last.
     pub revision: Option<i64>,
     pub snapshot: Option<String>,
-    /// The newest that the channel took, but for what `rejected` names.
+    /// That of the newest sync that succeeded. As long as nothing newer is asked for, `rejected` names what was refused of it.
     pub accepted_snapshot: Option<String>,
     pub pending_sync_id: Option<Uuid>,
     /// The sync that ended last; of a deleted target the one that waited and ended with it.
@@ -42,6 +43,14 @@ pub struct Listing {
     pub updated_at: Option<DateTime<Utc>>,
     /// Sequence of the last event that the read model has seen.
     pub version: Option<i64>,
+}
+
+impl Listing {
+    /// How a sync ended, where it is the one that ended last; a read model that lags tells of another one.
+    pub fn outcome_of(&self, sync: SyncId) -> Option<SyncOutcome> {
+        let is_last = self.last_sync_id == Some(sync.0);
+        self.last_outcome.as_deref().filter(|_| is_last).and_then(SyncOutcome::named)
+    }
 }
 
 /// The state of a listing whose target was deleted under it: nothing is sent any more.

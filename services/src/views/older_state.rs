@@ -2,17 +2,13 @@
 //! itself.
 
 use chrono::{DateTime, Utc};
-use domain::channel::{ChannelKind, Section};
-use domain::ids::ListingId;
-use domain::listing::{Cause, ChannelListing, LinkState, ListingEvent, SyncRequest};
-use domain::metadata::Metadata;
-use domain::recorded::{ChannelEvent, Recorded};
+use domain::channel::Section;
+use domain::listing::Cause;
 use serde::Serialize;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::history::{LISTING, NoHistory, newest_of_types};
+use super::asked::Taken;
 use super::moment::moment;
 use super::said::said;
 use crate::syncing::{SyncError, Syncing};
@@ -38,32 +34,14 @@ pub struct OlderState {
     pub reason: String,
 }
 
-/// The newest request of a listing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
-    /// What was asked for.
-    pub request: SyncRequest,
-    /// By whom.
-    pub by: Metadata,
-    /// When, UTC.
-    pub at: DateTime<Utc>,
-}
-
 impl OlderState {
-    /// That of a listing as it is now, where its newest request sent one. A request that failed after all is not to be asked about:
-    /// what the channel has is that of another then. The newest state of the unit is read only where an older one was sent.
-    pub async fn of(
-        syncing: &Syncing,
-        channel: ChannelKind,
-        listing: &ChannelListing,
-        asked: &Asked,
-    ) -> Result<Option<Self>, SyncError> {
+    /// That of a listing whose newest request sent one. The newest state of the unit is read only where an older one was sent.
+    pub async fn of(syncing: &Syncing, taken: &Taken<'_>) -> Result<Option<Self>, SyncError> {
+        let Taken { listing, channel, asked } = *taken;
         let request = &asked.request;
         let Cause::Replayed { reason, .. } = &request.cause else { return Ok(None) };
-        let is_linked = listing.state().is_some_and(|state| state != LinkState::Unlinked);
-        let is_taken = listing.pending().is_none() && listing.accepted().snapshot == Some(request.snapshot);
         let is_older = request.revision < listing.last_revision();
-        let Some(link) = listing.link().filter(|_| is_linked && is_taken && is_older) else { return Ok(None) };
+        let Some(link) = listing.link().filter(|_| is_older) else { return Ok(None) };
         let newest = match syncing.mapped(link, channel, None).await {
             Ok(newest) => newest,
             // Without the newest state nobody can tell what differs.
@@ -100,16 +78,4 @@ impl OlderState {
             self.newest_revision
         )
     }
-}
-
-/// The newest request of a listing; `None` where there never was one.
-pub async fn newest_request(connection: &mut PgConnection, id: ListingId) -> Result<Option<Asked>, NoHistory> {
-    let newest = newest_of_types(connection, LISTING, id.0, &["SyncRequested", "SyncSkipped"]).await?;
-    let Some(Recorded { event: ChannelEvent::Listing(event), metadata, recorded_at, .. }) = newest else {
-        return Ok(None);
-    };
-    let (ListingEvent::SyncRequested { request, .. } | ListingEvent::SyncSkipped { request }) = *event else {
-        return Ok(None);
-    };
-    Ok(Some(Asked { request, by: metadata, at: recorded_at }))
 }

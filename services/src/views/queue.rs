@@ -16,13 +16,26 @@ macro_rules! target_holds {
     };
 }
 
+/// Who is at a row `q` of `sync_queue`.
+macro_rules! leases {
+    () => {
+        "
+LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()"
+    };
+}
+
 /// What the queue joins to say so; [`BY_ROW`] stands on it.
-pub const WAITING: &str = "
+pub const WAITING: &str = concat!(
+    "
 sync_queue AS q
 LEFT JOIN channel_listings AS l ON l.listing_id = q.listing_id
 LEFT JOIN channel_targets AS t ON t.target_id = q.target_id
-LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0
-LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND d.lease_until > now()";
+LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0",
+    leases!()
+);
+
+/// The same of one target, for whoever has joined that (`t`) and its circuit (`o`): they are not looked up for each row again.
+pub const WAITING_FOR_TARGET: &str = concat!("sync_queue AS q", leases!());
 
 /// A dispatcher took the listing up for a sync before this one, and ends that one's attempt first, where it has begun.
 pub const AFTER_ATTEMPT: &str = "after an attempt";
@@ -62,13 +75,14 @@ CASE WHEN d.ordinal < q.ordinal THEN 'after an attempt' WHEN d.listing_id IS NOT
 );
 
 /// Whether [`BY_ROW`] says `due`, to be counted: nothing holds it, and nobody is at it. Of a pause by the channel (`p`, one of
-/// [`channel_pauses`]) it knows as well.
+/// [`channel_pauses`]) it knows as well. The listing is looked up only where nothing else holds it.
 pub const IS_DUE: &str = concat!(
     "CASE ",
     target_holds!(),
     "
-    WHEN d.listing_id IS NOT NULL OR l.state = 'paused' OR q.due_at > now() OR p.paused_until IS NOT NULL THEN 'waits'
-    END IS NULL"
+    WHEN d.listing_id IS NOT NULL OR q.due_at > now() OR p.paused_until IS NOT NULL THEN 'waits'
+    WHEN EXISTS (SELECT 1 FROM channel_listings AS held WHERE held.listing_id = q.listing_id AND held.state = 'paused')
+        THEN 'listing paused' END IS NULL"
 );
 
 /// The same of a target as a whole: what holds it, or nothing.

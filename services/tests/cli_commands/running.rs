@@ -71,21 +71,27 @@ fn what_is_held_waits_and_is_not_due() {
         world.keep(unit(name, 1));
         listings.push(world.link(&target, name));
     }
-    let pause_one = ["listing", "pause", &listings[0], "--reason", "a test"];
-    let pause_all = ["target", "pause", &target, "--reason", "a test"];
-    for (change, due) in [(None, 2), (Some(pause_one), 1), (Some(pause_all), 0)] {
-        if let Some(change) = change {
-            world.run(&change).ok();
-        }
+    let are_due = |due: usize| {
         caught_up(&world);
         let queue = world.json(&["queue"]).ok().json();
+        let listed = world.json(&["target", "list"]).ok().json();
         let shown = world.json(&["target", "show", &target]).ok().json();
-        for told in [&queue["targets"][0], &shown["queue"]] {
+        for told in [&queue["targets"][0], &listed[0]["queue"], &shown["queue"]] {
             assert_eq!((&told["waiting"], &told["due"]), (&json!(2), &json!(due)), "{told}");
         }
         let is_due = |work: &&Value| work["status"] == "due";
         assert_eq!(queue["work"].as_array().unwrap().iter().filter(is_due).count(), due, "{queue}");
-    }
+    };
+    are_due(2);
+    world.run(&["listing", "pause", &listings[0], "--reason", "a test"]).ok();
+    are_due(1);
+    world.run(&["target", "pause", &target, "--reason", "a test"]).ok();
+    are_due(0);
+    world.run(&["target", "resume", &target]).ok();
+    are_due(1);
+    let opened = format!("INSERT INTO dispatch_circuits (target_id, failures, opened) VALUES ('{target}', 5, 1)");
+    execute(&world, &opened);
+    are_due(0);
 }
 
 /// What a list says of a thing is what showing it says, under the same names.

@@ -4,7 +4,7 @@ use adapters::event_store::{PgEventLog, StoredEvent};
 use anyhow::Context;
 use clap::Args;
 use cqrs_es::Aggregate;
-use domain::ids::{ListingId, SyncId};
+use domain::ids::ListingId;
 use domain::listing::{ChannelListing, ListingError};
 use domain::recorded::ChannelEvent;
 use domain::target::TargetEvent;
@@ -14,7 +14,7 @@ use crate::cli::output::{Cell, text};
 use crate::cli::session::Session;
 use crate::cli::times::moment;
 use crate::views::by::by;
-use crate::views::history::ended_with_target;
+use crate::views::history::{EndWithTarget, ended_with_target};
 
 #[derive(Debug, Args)]
 #[command(after_help = "The deletion of its target is told with it, as that ends what waits.\n\n\
@@ -38,31 +38,36 @@ impl HistoryArgs {
             return Err(refused).with_context(|| format!("listing {}", self.listing_id));
         }
         let end = ended_with_target(&mut *pool.acquire().await?, self.listing_id.0).await?;
-        let mut cancelled = Vec::new();
-        if let Some(end) = end {
+        if let Some(end) = &end {
             let at = events.partition_point(|event| event.position < end.deletion.position);
-            events.insert(at, end.deletion);
+            events.insert(at, end.deletion.clone());
             if usize::try_from(self.limit).is_ok_and(|most| events.len() > most) {
                 events.remove(0);
             }
-            cancelled = end.cancelled;
         }
         if session.out.is_json() {
             return session.out.json(&events);
         }
-        let rows = events.into_iter().map(|event| cells(event, &cancelled)).collect();
+        let rows = events.into_iter().map(|event| cells(event, end.as_ref())).collect();
         session.out.table(&["position", "at", "event", "by", "what"], rows, "")
     }
 }
 
-/// `cancelled` are the syncs that ended with the target.
-fn cells(event: StoredEvent, cancelled: &[SyncId]) -> Vec<Cell> {
+/// `end` is how the listing ended with its target.
+fn cells(event: StoredEvent, end: Option<&EndWithTarget>) -> Vec<Cell> {
     let by = text(by(&event.metadata));
     let head = vec![text(event.position), text(moment(event.recorded_at)), text(&event.event_type), by];
     let what = match event.into_recorded() {
         Ok(recorded) => match recorded.event {
-            ChannelEvent::Listing(what) => summary(&what),
-            ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => cancelling(cancelled, &reason),
+            ChannelEvent::Listing(mut what) => {
+                if let Some(end) = end {
+                    end.as_audited(recorded.position.0, &mut what);
+                }
+                summary(&what)
+            }
+            ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => {
+                cancelling(end.map(|end| &end.cancelled[..]).unwrap_or_default(), &reason)
+            }
             ChannelEvent::Target(_) => String::new(),
         },
         Err(error) => error.to_string(),

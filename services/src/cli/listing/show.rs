@@ -13,10 +13,10 @@ use sqlx::{FromRow, PgPool};
 use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
+use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::gone;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
-use crate::views::older_state::newest_request;
 use crate::views::queue::BEHIND_SINCE;
 
 #[derive(Debug, Serialize)]
@@ -29,7 +29,7 @@ struct Shown {
     creation: Option<Creation>,
     pending: Option<Pending>,
     needs: Vec<Section>,
-    /// What the channel has not of the accepted snapshot, where that was asked for last.
+    /// What the channel has not of the accepted snapshot, as long as nothing newer is asked for.
     lacking: Option<Lacking>,
     queue: Option<Queued>,
 }
@@ -55,18 +55,28 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
     let queued = format!(
         "SELECT tries, requested_at, {BEHIND_SINCE} AS behind_since, due_at FROM sync_queue AS q WHERE listing_id = $1"
     );
-    let refused = row.as_ref().map(|row| parts(row.rejected.clone())).unwrap_or_default();
     let asked = newest_request(&mut *pool.acquire().await?, id).await?;
-    let asked = asked.filter(|asked| listing.accepted().snapshot == Some(asked.request.snapshot));
     Ok(Shown {
         listing: merged(row.as_ref(), &listing, link, target.target()),
         last_revision: listing.last_revision(),
         creation: listing.creation(),
         pending: listing.pending().filter(|_| live).cloned(),
         needs: if live { listing.needs() } else { Vec::new() },
-        lacking: asked.and_then(|asked| Lacking::of(&listing, &asked.request, &refused)),
+        lacking: lacking(&listing, target.target(), asked.as_ref(), row.as_ref()),
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
+}
+
+/// As an explanation finds it.
+fn lacking(
+    listing: &ChannelListing,
+    target: Option<&Target>,
+    asked: Option<&Asked>,
+    row: Option<&Listing>,
+) -> Option<Lacking> {
+    let (asked, row) = (asked?, row?);
+    let taken = Taken::of(listing, target?, asked, row.outcome_of(asked.request.sync_id))?;
+    Lacking::of(&taken, &parts(row.rejected.clone()))
 }
 
 /// What the journal knows goes before what the read models know: they may lag.

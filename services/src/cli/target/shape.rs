@@ -10,7 +10,7 @@ use sqlx::{FromRow, PgPool};
 use crate::cli::session::known_target;
 use crate::cli::times::moment;
 use crate::commands::Commands;
-use crate::views::queue::{BEHIND_SINCE, IS_DUE, WAITING, channel_pauses};
+use crate::views::queue::{BEHIND_SINCE, IS_DUE, WAITING_FOR_TARGET, channel_pauses};
 
 /// Loads under way at the same time; the journal reads them together.
 const AT_ONCE: usize = 64;
@@ -76,6 +76,7 @@ fn known() -> String {
              l.paused, l.target_deleted, l.unlinked, w.waiting, w.due, w.under_way, w.oldest_requested_at, w.behind_since
          FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (target_id, place)
          LEFT JOIN channel_targets AS t ON t.target_id = wanted.target_id
+         LEFT JOIN dispatch_circuits AS o ON o.target_id = wanted.target_id AND o.opened > 0
          LEFT JOIN ({}) AS p ON p.target_id = wanted.target_id
          CROSS JOIN LATERAL (
              SELECT count(*) FILTER (WHERE state = 'active' AND t.lifecycle IS DISTINCT FROM 'deleted') AS active,
@@ -88,7 +89,7 @@ fn known() -> String {
              SELECT count(*) AS waiting, count(*) FILTER (WHERE {IS_DUE}) AS due,
                  count(d.listing_id) AS under_way, min(q.requested_at) AS oldest_requested_at,
                  min({BEHIND_SINCE}) AS behind_since
-             FROM {WAITING}
+             FROM {WAITING_FOR_TARGET}
              WHERE q.target_id = wanted.target_id
          ) AS w
          ORDER BY wanted.place",

@@ -21,7 +21,7 @@ use crate::api::reader::Reader;
 use crate::dashboard::layout::{Page, Viewer};
 use crate::dashboard::pieces::{moment, state, sync_link};
 use crate::dashboard::readable::readable;
-use crate::views::history::{LISTING, events, events_within};
+use crate::views::history::{LISTING, ended_with_target, events, events_within};
 
 /// Events that are in memory at a time: a listing may have any number of them.
 const BATCH: i64 = 2_000;
@@ -38,6 +38,7 @@ pub(in crate::dashboard) async fn page(
     let newest = events(&mut reader, LISTING, id, Some(before), 1).await?;
     let last = newest.first().filter(|last| last.sequence == sequence).ok_or_else(|| Problem::not_found("event"))?;
     let (listing, asked) = applied(&mut reader, id, sequence).await?;
+    let end = ended_with_target(&mut reader, id).await?;
     drop(reader);
     // Who may send it sees what that changes in the form; the others see it here.
     let sends = viewer.may(Permission::SyncListings) && ["active", "paused"].contains(&now.state.as_str());
@@ -48,7 +49,10 @@ pub(in crate::dashboard) async fn page(
         }
         None => (None, None),
     };
-    let event = ChannelEvent::from_stored(&last.aggregate_type, &last.event_type, last.payload.get());
+    let mut event = ChannelEvent::from_stored(&last.aggregate_type, &last.event_type, last.payload.get());
+    if let (Ok(ChannelEvent::Listing(event)), Some(end)) = (&mut event, &end) {
+        end.as_audited(last.position, event);
+    }
     let body = html! {
         p.trail { a href=(format!("/listings/{id}")) { (now.unit_id) } }
         h1 { "After event " (sequence) " " span.quiet { (moment(last.recorded_at)) } }

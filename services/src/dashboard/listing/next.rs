@@ -9,13 +9,14 @@ use sqlx::{FromRow, PgConnection};
 use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
+use crate::views::asked::{Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
 use crate::views::explain::now;
 use crate::views::gone;
 use crate::views::holds;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
-use crate::views::older_state::{OlderState, newest_request};
+use crate::views::older_state::OlderState;
 use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, PAUSED, WAITING};
 
 #[derive(Debug, FromRow)]
@@ -83,9 +84,10 @@ async fn standing(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Re
     let (Some(asked), Some(target)) = (newest_request(reader, id).await?, target.target()) else {
         return Ok(Standing::default());
     };
-    let lacking = Lacking::of(&now, &asked.request, &parts(listing.rejected.clone()));
-    let older = OlderState::of(syncing, target.channel, &now, &asked).await?;
-    Ok(Standing { lacking, older })
+    let outcome = listing.outcome_of(asked.request.sync_id);
+    let Some(taken) = Taken::of(&now, target, &asked, outcome) else { return Ok(Standing::default()) };
+    let lacking = Lacking::of(&taken, &parts(listing.rejected.clone()));
+    Ok(Standing { lacking, older: OlderState::of(syncing, &taken).await? })
 }
 
 fn sentence(waiting: &Waiting) -> Markup {

@@ -17,21 +17,21 @@ use crate::dashboard::traces::trace;
 use crate::views::by::by;
 use crate::views::history::EndWithTarget;
 
-/// The newest first. `most` is how many were asked for; `end` is how the listing ended with its target.
+/// The newest first. `most` is how many were asked for; `end` is how the listing ended with its target, and whether that is told among them.
 pub(super) fn show(
     listing: Uuid,
     stored: &[StoredEvent],
     most: i64,
-    end: Option<&EndWithTarget>,
+    (end, is_told): (Option<&EndWithTarget>, bool),
     traces: Option<&TraceUrl>,
 ) -> Markup {
     let more = stored.last().filter(|last| last.sequence > 1 && i64::try_from(stored.len()).is_ok_and(|n| n == most));
     if stored.is_empty() {
         return empty("Nothing before this", "This is where its history begins.");
     }
-    let mut entries: Vec<Markup> = stored.iter().map(|event| entry(listing, event, traces)).collect();
+    let mut entries: Vec<Markup> = stored.iter().map(|event| entry(listing, event, end, traces)).collect();
     let oldest = stored.last().map_or(0, |last| last.position);
-    if let Some(end) = end.filter(|end| more.is_none() || end.deletion.position > oldest) {
+    if let Some(end) = end.filter(|end| is_told && (more.is_none() || end.deletion.position > oldest)) {
         entries.insert(stored.partition_point(|event| event.position > end.deletion.position), ended(end, traces));
     }
     html! {
@@ -44,8 +44,11 @@ pub(super) fn show(
     }
 }
 
-fn entry(listing: Uuid, stored: &StoredEvent, traces: Option<&TraceUrl>) -> Markup {
-    let event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
+fn entry(listing: Uuid, stored: &StoredEvent, end: Option<&EndWithTarget>, traces: Option<&TraceUrl>) -> Markup {
+    let mut event = ChannelEvent::from_stored(&stored.aggregate_type, &stored.event_type, stored.payload.get());
+    if let (Ok(ChannelEvent::Listing(event)), Some(end)) = (&mut event, end) {
+        end.as_audited(stored.position, event);
+    }
     html! {
         li #(format!("event-{}", stored.sequence)) {
             (when(stored))
@@ -65,7 +68,7 @@ fn when(stored: &StoredEvent) -> Markup {
     html! { p.when { (moment(stored.recorded_at)) " " span.quiet { "by " (by(&stored.metadata)) } } }
 }
 
-/// The deletion of the target: no event of the listing, and after none of its own.
+/// The deletion of the target, which is no event of the listing.
 fn ended(end: &EndWithTarget, traces: Option<&TraceUrl>) -> Markup {
     let deletion = &end.deletion;
     let event = ChannelEvent::from_stored(&deletion.aggregate_type, &deletion.event_type, deletion.payload.get());
