@@ -142,6 +142,10 @@ async fn a_letter_that_is_still_there_can_be_decided_whatever_became_of_who_was_
         let mut rows = decided["items"].as_array().into_iter().flatten();
         assert!(rows.any(|row| row["decided_by"] == json!(by) && row["done"] == json!(done)), "{by}: {decided}");
     }
+    let (_, listed, said) = world.run(&["dead-letters", "decisions"])?;
+    assert!(listed.contains("replayed, in vain"), "{listed}{said}");
+    let page = api.get("/dead-letters").await?.expect(200)?.text;
+    assert!(page.contains("was to be sent again, in vain,") && page.contains("was thrown away"), "{page}");
 
     // A server that crashed may have forgotten that a letter was taken off.
     publish_wrong(&world).await?;
