@@ -1,6 +1,6 @@
 //! What is asked for while NATS is away: the journal carries it to the channel.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapters::nats::topology::StreamKind;
 use domain::ids::ListingId;
@@ -10,6 +10,7 @@ use end_to_end::nats_server::NatsServer;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
+use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -22,6 +23,17 @@ async fn syncs_get_through(world: &World, api: &Api, listing: ListingId) -> anyh
         api.post(&format!("/api/channels/listings/{listing}/sync"), &asked).await?.expect(202)?;
         world.drained(Duration::from_secs(10)).await?;
         assert!(world.sandbox.arrivals(8340).await?.len() > arrived, "it was sent");
+    }
+    Ok(())
+}
+
+/// Who asks for dead letters is soon told that they cannot be reached.
+async fn dead_letters_are_out_of_reach(api: &Api) -> anyhow::Result<()> {
+    let list = "/api/channels/dead-letters";
+    for (method, path) in [(Method::GET, list.to_owned()), (Method::DELETE, format!("{list}/1"))] {
+        let began = Instant::now();
+        api.send(method, &path, &[], None).await?.expect(503)?;
+        assert!(began.elapsed() < Duration::from_secs(5), "{path} took {:?}", began.elapsed());
     }
     Ok(())
 }
@@ -40,9 +52,11 @@ async fn syncs_reach_the_channel_while_nats_is_frozen_or_gone_and_the_streams_ha
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
 
     nats.process.signal(Signal::STOP)?;
+    dead_letters_are_out_of_reach(&api).await?;
     syncs_get_through(&world, &api, listing).await?;
     nats.process.signal(Signal::CONT)?;
     nats.process.kill();
+    dead_letters_are_out_of_reach(&api).await?;
     syncs_get_through(&world, &api, listing).await?;
 
     nats.run().await?;

@@ -15,7 +15,7 @@ pub struct ClaimNames {
     pub subject: String,
     /// The organisation: a text.
     pub org: String,
-    /// The accounts: a list of texts. Where the claim is missing, all of them.
+    /// The accounts: a list of texts. Where the claim is missing, all of them: whoever reads claims has asked for every source of them.
     pub accounts: String,
     /// The roles: a list of texts, or one text. Names that are no role of ours are passed over.
     pub roles: String,
@@ -52,34 +52,34 @@ pub enum ClaimError {
 }
 
 impl ClaimNames {
-    /// Who the claims speak of. Nothing is guessed: what is unclear gives no rights.
-    pub(super) fn grant(&self, claims: &Value) -> Result<Grant, ClaimError> {
+    /// Who the claims speak of. Each is taken from the first source that has it. Nothing is guessed: what is unclear gives no rights.
+    pub(super) fn grant(&self, sources: &[Value]) -> Result<Grant, ClaimError> {
         Ok(Grant {
-            subject: self.subject(claims)?,
-            org_id: self.org(claims)?,
-            accounts: self.accounts(claims)?,
-            roles: self.roles(claims)?,
+            subject: self.subject(sources)?,
+            org_id: self.org(sources)?,
+            accounts: self.accounts(sources)?,
+            roles: self.roles(sources)?,
         })
     }
 
-    /// Whether the claims say to which organisation somebody belongs.
+    /// Whether the claims say all of somebody: to which organisation they belong, what they may, and for which accounts.
     pub(super) fn are_in(&self, claims: &Value) -> bool {
-        find(claims, &self.org).is_some() && find(claims, &self.roles).is_some()
+        [&self.org, &self.accounts, &self.roles].into_iter().all(|name| claim(claims, name).is_some())
     }
 
-    fn subject(&self, claims: &Value) -> Result<String, ClaimError> {
-        let text = text(claims, &self.subject)?;
+    fn subject(&self, sources: &[Value]) -> Result<String, ClaimError> {
+        let text = text(sources, &self.subject)?;
         let reason = "it must be one line of 1 to 200 characters, and not begin with service:";
         if is_subject(text) { Ok(text.to_owned()) } else { Err(invalid(&self.subject, reason)) }
     }
 
-    fn org(&self, claims: &Value) -> Result<OrgId, ClaimError> {
+    fn org(&self, sources: &[Value]) -> Result<OrgId, ClaimError> {
         let reason = "it must be 1 to 64 of the characters A-Z a-z 0-9 _ -";
-        OrgId::new(text(claims, &self.org)?).map_err(|_| invalid(&self.org, reason))
+        OrgId::new(text(sources, &self.org)?).map_err(|_| invalid(&self.org, reason))
     }
 
-    fn accounts(&self, claims: &Value) -> Result<Accounts, ClaimError> {
-        let Some(value) = find(claims, &self.accounts) else { return Ok(Accounts::All) };
+    fn accounts(&self, sources: &[Value]) -> Result<Accounts, ClaimError> {
+        let Some(value) = find(sources, &self.accounts) else { return Ok(Accounts::All) };
         let reason = "it must be a list of account ids; leave it out to mean all accounts";
         let wrong = || invalid(&self.accounts, reason);
         let mut accounts = BTreeSet::new();
@@ -90,8 +90,8 @@ impl ClaimNames {
         Ok(Accounts::Only(accounts))
     }
 
-    fn roles(&self, claims: &Value) -> Result<BTreeSet<AccessRole>, ClaimError> {
-        let value = find(claims, &self.roles).ok_or_else(|| ClaimError::Missing(self.roles.clone()))?;
+    fn roles(&self, sources: &[Value]) -> Result<BTreeSet<AccessRole>, ClaimError> {
+        let value = find(sources, &self.roles).ok_or_else(|| ClaimError::Missing(self.roles.clone()))?;
         let names: Vec<&str> = match value {
             Value::String(one) => vec![one],
             Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
@@ -102,12 +102,16 @@ impl ClaimNames {
     }
 }
 
-fn find<'a>(claims: &'a Value, name: &str) -> Option<&'a Value> {
+fn find<'a>(sources: &'a [Value], name: &str) -> Option<&'a Value> {
+    sources.iter().find_map(|claims| claim(claims, name))
+}
+
+fn claim<'a>(claims: &'a Value, name: &str) -> Option<&'a Value> {
     if name.starts_with('/') { claims.pointer(name) } else { claims.get(name) }
 }
 
-fn text<'a>(claims: &'a Value, name: &str) -> Result<&'a str, ClaimError> {
-    let value = find(claims, name).ok_or_else(|| ClaimError::Missing(name.to_owned()))?;
+fn text<'a>(sources: &'a [Value], name: &str) -> Result<&'a str, ClaimError> {
+    let value = find(sources, name).ok_or_else(|| ClaimError::Missing(name.to_owned()))?;
     value.as_str().ok_or_else(|| invalid(name, "it must be a text"))
 }
 

@@ -24,8 +24,26 @@ pub(super) struct Jwks {
     url: ProviderUrl,
     http: reqwest::Client,
     known: RwLock<Arc<Known>>,
-    /// Held while the keys are fetched, with the time before which they are not fetched again.
-    turn: Mutex<Option<Instant>>,
+    /// Held while the keys are fetched.
+    turn: Mutex<Option<Pause>>,
+}
+
+/// A time in which the keys are not fetched again.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    until: Instant,
+    /// The issuer did not give them, so it may have keys by now that nobody here knows.
+    silent: bool,
+}
+
+impl Pause {
+    fn after<T>(fetched: &Result<(), T>) -> Self {
+        Self { until: Instant::now() + PAUSE, silent: fetched.is_err() }
+    }
+
+    fn lasts(self) -> bool {
+        Instant::now() < self.until
+    }
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +74,7 @@ impl Jwks {
         if let Some(key) = found.clone().filter(|_| known.within(FRESH)) {
             return Ok(key);
         }
-        let mut not_before = match found.filter(|_| known.within(USABLE)) {
+        let mut turn = match found.filter(|_| known.within(USABLE)) {
             // Somebody fetches already, and until then the key is good enough.
             Some(key) => match self.turn.try_lock() {
                 Ok(turn) => turn,
@@ -68,25 +86,23 @@ impl Jwks {
         if let Some(key) = known.find(signed).filter(|_| known.within(FRESH)) {
             return Ok(key);
         }
-        let failure = if not_before.is_some_and(|time| Instant::now() < time) {
-            None
+        let silent = || "it did not answer a moment ago".to_owned();
+        let failure = if let Some(pause) = turn.filter(|pause| pause.lasts()) {
+            pause.silent.then(silent)
         } else {
             let was_fresh = known.within(FRESH);
             let fetched = self.fetch().await;
             if was_fresh || fetched.is_err() {
-                *not_before = Some(Instant::now() + PAUSE);
+                *turn = Some(Pause::after(&fetched));
             }
-            fetched.err()
+            fetched.err().map(|error| told(&error))
         };
         let known = self.known();
         match known.find(signed).filter(|_| known.within(USABLE)) {
             Some(key) => Ok(key),
             None if failure.is_none() && known.within(FRESH) => Err(TokenError::UnknownKey),
             // The key may be one that the issuer has made since.
-            None => {
-                let reason = failure.map_or_else(|| "it did not answer a moment ago".to_owned(), |error| told(&error));
-                Err(TokenError::KeysUnavailable(reason))
-            }
+            None => Err(TokenError::KeysUnavailable(failure.unwrap_or_else(silent))),
         }
     }
 
@@ -96,12 +112,15 @@ impl Jwks {
         if self.known().within(FRESH) {
             return true;
         }
-        let mut not_before = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         if self.known().within(FRESH) {
             return true;
         }
-        if not_before.is_none_or(|time| Instant::now() >= time) && self.fetch().await.is_err() {
-            *not_before = Some(Instant::now() + PAUSE);
+        if turn.is_none_or(|pause| !pause.lasts()) {
+            let fetched = self.fetch().await;
+            if fetched.is_err() {
+                *turn = Some(Pause::after(&fetched));
+            }
         }
         self.known().within(USABLE)
     }

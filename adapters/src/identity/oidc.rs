@@ -123,8 +123,8 @@ impl OidcLogin {
     pub async fn finish(&self, code: &str, state: &str, browser: &str) -> Result<LoginEnd, LoginError> {
         let taken = self.0.attempts.take(&hash(state), &hash(browser)).await?;
         let attempt = taken.ok_or(LoginError::NotBegun)?;
-        let claims = self.0.provider.claims(code, attempt.pkce_verifier, attempt.nonce).await?;
-        let grant = self.0.provider.options.claims.grant(&claims)?;
+        let sources = self.0.provider.claims(code, attempt.pkce_verifier, attempt.nonce).await?;
+        let grant = self.0.provider.options.claims.grant(&sources)?;
         Ok(LoginEnd { grant, return_to: attempt.return_to })
     }
 }

@@ -164,10 +164,14 @@ impl Rules {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         let decoded =
             jsonwebtoken::decode::<Value>(token, &key.key, &validation).map_err(|error| refusal(&error, token))?;
+        // The library takes a list that has the issuer in it. RFC 7519, 4.1.1, knows one text.
+        if !decoded.claims["iss"].is_string() {
+            return Err(TokenError::Claim(unusable("iss", Some(&decoded.claims))));
+        }
         if is_id_token(decoded.header.typ.as_deref(), &decoded.claims) {
             return Err(TokenError::IdToken);
         }
-        let grant = self.claims.grant(&decoded.claims)?;
+        let grant = self.claims.grant(std::slice::from_ref(&decoded.claims))?;
         Ok(grant.caller(self.credential, token_id(token, &decoded.claims)))
     }
 }
@@ -218,7 +222,7 @@ fn unusable(claim: &str, claims: Option<&Value>) -> ClaimError {
     }
     let reason = match claim {
         "exp" | "nbf" => "it must be a number of seconds since 1970",
-        "sub" => "it must be a text",
+        "iss" | "sub" => "it must be a text",
         _ => "it must be a text, or a list of texts",
     };
     ClaimError::Invalid { claim: claim.to_owned(), reason }

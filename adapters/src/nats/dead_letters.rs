@@ -1,6 +1,9 @@
 //! Dead letters: messages that could not be used, as they came, with the reason. They can be sent again.
 
+use std::time::Duration;
+
 use async_nats::HeaderMap;
+use async_nats::connection::State;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use bytes::Bytes;
@@ -10,6 +13,7 @@ use domain::ids::OrgId;
 use domain::text::cut;
 use domain::unit::Problem;
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 use super::Nats;
 use super::size::headers_len;
@@ -29,12 +33,16 @@ const MOST_PROBLEMS: usize = 24 * 1024;
 const LONGEST_FIELD: usize = 200;
 /// The same for a reason.
 const LONGEST_REASON: usize = 400;
+/// Somebody waits for what is asked here: NATS answers each question within this time, or counts as away.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A message that could not be used.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeadLetter {
     /// Its number in the dead-letter stream.
     pub number: u64,
+    #[serde(skip)]
+    id: Uuid,
     /// Where it had been published, without prefix.
     pub subject: String,
     /// When it was put here, UTC.
@@ -49,6 +57,11 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Which letter it is, of all that ever had its number: a stream that was lost begins anew with the first one.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// The organisation that its subject names.
     pub fn org(&self) -> Option<OrgId> {
         parse_unit_changed(&self.subject).map(|(org, _)| org)
@@ -139,14 +152,14 @@ impl Nats {
         after: u64,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, DeadLetterError> {
-        let stream = self.stream(StreamKind::DeadLetters).await?;
+        let stream = self.letters().await?;
         let subject = org.map_or_else(|| self.prefix.dead_letters(), |org| self.prefix.dead_letter_unit(Some(org)));
         let mut letters = Vec::new();
         let mut from = after.saturating_add(1);
         // What the server calls a bad request is past every letter.
         while letters.len() < limit && i64::try_from(from).is_ok() {
-            let next = stream.raw_message_builder().sequence(from).next_by_subject(subject.clone()).send().await;
-            let letter = match next {
+            let next = stream.raw_message_builder().sequence(from).next_by_subject(subject.clone()).send();
+            let letter = match self.answered(next).await? {
                 Ok(message) => letter(message),
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
                 Err(error) => return Err(failed(error)),
@@ -164,25 +177,64 @@ impl Nats {
 
     /// One dead letter.
     pub async fn dead_letter(&self, number: u64) -> Result<DeadLetter, DeadLetterError> {
-        read(&self.stream(StreamKind::DeadLetters).await?, number).await
+        self.read(&self.letters().await?, number).await
     }
 
-    /// Publishes a dead letter where it had been published first, then takes it off the stream.
+    /// Publishes a dead letter where it had been published first, then takes it off the stream. Done again after an answer that was
+    /// lost it publishes nothing, for as long as the stream remembers ids.
     pub async fn replay_dead_letter(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
         if !letter.is_whole() {
             return Err(DeadLetterError::Cut(letter.number));
         }
         let subject = self.prefix.subject(&letter.subject);
-        let headers = without_nats_headers(Some(&letter.headers));
-        let sent = self.jetstream.publish_with_headers(subject, headers, letter.payload.clone()).await;
-        sent.map_err(failed)?.await.map_err(failed)?;
-        self.discard_dead_letter(letter).await
+        let mut headers = without_nats_headers(Some(&letter.headers));
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("dead-letter-{}", letter.id));
+        let published =
+            async { self.jetstream.publish_with_headers(subject, headers, letter.payload.clone()).await?.await };
+        self.answered(published).await?.map_err(failed)?;
+        match self.discard_dead_letter(letter).await {
+            // Somebody else has taken it off; it is published.
+            Err(DeadLetterError::NotFound(_)) => Ok(()),
+            ended => ended,
+        }
     }
 
     /// Takes a dead letter off the stream for good.
     pub async fn discard_dead_letter(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
-        let stream = self.stream(StreamKind::DeadLetters).await?;
-        stream.delete_message(letter.number).await.map_err(failed).map(|_| ())
+        let stream = self.letters().await?;
+        match self.answered(stream.delete_message(letter.number)).await? {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // The server has one code for whatever is in the way, also for a letter that is no longer there.
+                self.read(&stream, letter.number).await?;
+                Err(failed(error))
+            }
+        }
+    }
+
+    async fn letters(&self) -> Result<Stream, DeadLetterError> {
+        Ok(self.answered(self.stream(StreamKind::DeadLetters)).await??)
+    }
+
+    async fn read(&self, stream: &Stream, number: u64) -> Result<DeadLetter, DeadLetterError> {
+        // The server calls these a bad request.
+        if number == 0 || i64::try_from(number).is_err() {
+            return Err(DeadLetterError::NotFound(number));
+        }
+        let message = self.answered(stream.get_raw_message(number)).await?.map_err(|error| match error.kind() {
+            RawMessageErrorKind::NoMessageFound => DeadLetterError::NotFound(number),
+            _ => failed(error),
+        })?;
+        Ok(letter(message))
+    }
+
+    /// What NATS answers within [`PATIENCE`]; where it is known to be away nobody waits.
+    async fn answered<T>(&self, asked: impl Future<Output = T>) -> Result<T, DeadLetterError> {
+        if self.client.connection_state() != State::Connected {
+            return Err(failed("NATS is away"));
+        }
+        let late = |_| failed(format_args!("no answer within {} s", PATIENCE.as_secs()));
+        tokio::time::timeout(PATIENCE, asked).await.map_err(late)
     }
 }
 
@@ -216,23 +268,13 @@ fn without_nats_headers(headers: Option<&HeaderMap>) -> HeaderMap {
     kept
 }
 
-async fn read(stream: &Stream, number: u64) -> Result<DeadLetter, DeadLetterError> {
-    // The server calls these a bad request.
-    if number == 0 || i64::try_from(number).is_err() {
-        return Err(DeadLetterError::NotFound(number));
-    }
-    let message = stream.get_raw_message(number).await.map_err(|error| match error.kind() {
-        RawMessageErrorKind::NoMessageFound => DeadLetterError::NotFound(number),
-        _ => failed(error),
-    })?;
-    Ok(letter(message))
-}
-
 fn letter(message: StreamMessage) -> DeadLetter {
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
     let problems: Option<Vec<Problem>> = header(PROBLEMS).and_then(|text| serde_json::from_str(&text).ok());
+    let stored = format!("{} {}", message.sequence, message.time.unix_timestamp_nanos());
     DeadLetter {
         number: message.sequence,
+        id: Uuid::new_v5(&Uuid::NAMESPACE_OID, stored.as_bytes()),
         subject: header(SUBJECT).unwrap_or_default(),
         at: header(AT).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.to_utc()),
         // Builds of before kept them as they were.

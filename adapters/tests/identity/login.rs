@@ -144,6 +144,24 @@ async fn a_person_without_a_role_stays_outside_and_a_login_leads_to_no_other_hos
 }
 
 #[tokio::test]
+async fn a_limit_that_stands_in_the_user_info_alone_counts_and_without_it_nobody_is_let_in() {
+    let how = How { claims_in_token: true, accounts_apart: true, ..How::default() };
+    let world = World::new(&how).await;
+    is_ops(&world.whole_login("ops").await.unwrap());
+    let owner = world.whole_login("owner").await.unwrap();
+    assert_eq!((owner.grant.accounts, owner.grant.roles), (Accounts::All, BTreeSet::from([AccessRole::Owner])));
+    world.database.close().await;
+    for (user_info, said, is_outage) in
+        [("another", "not to be trusted", false), ("refuses", "401", false), ("away", "503", true)]
+    {
+        let world = World::new(&How { user_info: Some(user_info), ..how }).await;
+        let error = world.whole_login("ops").await.unwrap_err();
+        assert!(error.to_string().contains(said) && error.is_outage() == is_outage, "{user_info}: {error}");
+        world.database.close().await;
+    }
+}
+
+#[tokio::test]
 async fn new_keys_of_the_provider_are_fetched_and_its_absence_is_an_outage() {
     let mut world = World::new(&How::default()).await;
     is_ops(&world.whole_login("ops").await.unwrap());

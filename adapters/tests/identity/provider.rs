@@ -16,15 +16,25 @@ pub struct How {
     pub algorithm: Option<&'static str>,
     /// Claims in the ID token; otherwise they stand in the user info alone.
     pub claims_in_token: bool,
+    /// Of those in the ID token the accounts stand in the user info alone.
+    pub accounts_apart: bool,
+    /// A user info that is not as it should be: `another` person's, `away`, or one that `refuses`.
+    pub user_info: Option<&'static str>,
 }
 
 impl Provider {
     pub fn start(how: &How) -> Self {
+        let claims_in = match (how.claims_in_token, how.accounts_apart) {
+            (false, _) => "userinfo",
+            (true, false) => "id_token",
+            (true, true) => "both",
+        };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev/oidc-provider");
         let mut process = Command::new(script)
             .env("PROVIDER_PORT", how.port.unwrap_or(0).to_string())
             .env("PROVIDER_ALGORITHM", how.algorithm.unwrap_or("RS256"))
-            .env("PROVIDER_CLAIMS_IN", if how.claims_in_token { "id_token" } else { "userinfo" })
+            .env("PROVIDER_CLAIMS_IN", claims_in)
+            .env("PROVIDER_USER_INFO", how.user_info.unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

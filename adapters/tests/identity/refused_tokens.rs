@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::issuer::{AUDIENCE, Issuer, Key, claims};
+use crate::issuer::{AUDIENCE, ISSUER, Issuer, Key, claims};
 
 /// A token whose header is ours to write.
 fn forged(header: &Value, claims: &Value, signature: &[u8]) -> String {
@@ -75,7 +75,9 @@ async fn a_claim_that_is_missing_or_wrong_is_named() {
         ("nbf", json!({ "seconds": 1_790_000_000 }), seconds),
         ("sub", json!(["ops"]), "it must be a text"),
         ("sub", json!({ "name": "ops" }), "it must be a text"),
-        ("iss", json!(7), texts),
+        ("iss", json!(7), "it must be a text"),
+        ("iss", json!([ISSUER]), "it must be a text"),
+        ("iss", json!(["https://other.example", ISSUER]), "it must be a text"),
         ("aud", json!({ "channels": true }), texts),
     ] {
         let error = refusal(|claims| claims[claim] = value.clone()).await;

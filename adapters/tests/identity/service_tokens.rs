@@ -70,6 +70,12 @@ async fn an_issuer_that_is_away_is_an_outage_and_keys_that_are_known_go_on() {
     // It may have made a key that cannot be fetched now.
     let new = Key::new(Algorithm::ES256, "new");
     assert!(others.caller(&new.sign(&claims())).await.unwrap_err().is_outage());
+    let asked = issuer.asked();
+    for id in ["new", "newer"] {
+        let error = others.caller(&Key::new(Algorithm::ES256, id).sign(&claims())).await.unwrap_err();
+        assert!(error.is_outage(), "{id}: {error}");
+    }
+    assert_eq!(issuer.asked(), asked, "it is left alone for a while");
 }
 
 #[tokio::test]

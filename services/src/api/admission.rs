@@ -9,8 +9,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::access::Caller;
-use domain::text::trace_id;
-use tracing::Instrument as _;
 
 use super::by::By;
 use super::limiter::{Left, RATE_LIMIT};
@@ -35,17 +33,12 @@ pub(crate) async fn admit(
         Err(problem) if problem.status == StatusCode::METHOD_NOT_ALLOWED.as_u16() => not_allowed(problem, &path),
         Err(problem) => problem.into_response(),
         Ok(caller) => {
-            let Ties { correlation_id, traceparent, .. } = ties;
-            let span = tracing::info_span!(
-                "request",
-                %correlation_id,
-                trace_id = trace_id(traceparent.as_deref()),
-                org_id = caller.as_ref().map(|caller| caller.org_id.as_str()),
-            );
             if let Some(caller) = caller {
+                tracing::Span::current().record("org_id", caller.org_id.as_str());
+                let Ties { correlation_id, traceparent, .. } = ties;
                 request.extensions_mut().insert(By { caller, correlation_id, causation_id: None, traceparent });
             }
-            next.run(request).instrument(span).await
+            next.run(request).await
         }
     };
     if let Some(left) = left {

@@ -5,6 +5,7 @@ use adapters::nats::dead_letters::{DeadLetter, DeadLetterError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use domain::access::{Accounts, Caller};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use super::input::{Id, Query, read};
 use super::page::{Page, decode, limit};
 use super::problem::{Problem, ProblemKind};
 use super::reader::Reader;
-use crate::dead_letters::{Decided, Decision, DecisionError, decide, decided};
+use crate::dead_letters::{Decided, Decision, DecisionError, Wish, decide, decided, is_done};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -138,11 +139,23 @@ async fn carry_out(api: &Api, by: &By, number: u64, decision: Decision) -> Resul
     if !sees(&by.caller, &letter) {
         return Err(Problem::not_found("dead letter"));
     }
-    let done = decide(&api.inner.pool, &api.inner.nats, &letter, decision, &by.caller.actor()).await;
-    done.map(|()| StatusCode::NO_CONTENT).map_err(|error| match error {
+    let wish = Wish { letter: &letter, decision, by: &by.caller.actor(), causation_id: by.causation_id };
+    let done = decide(&api.inner.pool, &api.inner.nats, wish).await;
+    done.map(|()| StatusCode::NO_CONTENT).map_err(undecided)
+}
+
+fn undecided(error: DecisionError) -> Problem {
+    match error {
         DecisionError::Letter(error) => problem(&error),
+        DecisionError::UnderWay(_) => ProblemKind::Conflict.because(error.to_string()).retry_after(1),
         DecisionError::Journal(error) => error.into(),
-    })
+    }
+}
+
+/// The answer to a decision that is done; `None` where none is.
+pub(super) async fn answer(api: &Api, causation_id: Uuid) -> Result<Option<Response>, Problem> {
+    let done = is_done(&api.inner.pool, &api.inner.nats, causation_id).await.map_err(undecided)?;
+    Ok(done.then(|| StatusCode::NO_CONTENT.into_response()))
 }
 
 /// Publish a message once more where it came from. One that is still wrong comes back with a new number.

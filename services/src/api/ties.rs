@@ -10,7 +10,9 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use domain::text::traceparent;
+use domain::text::{trace_id, traceparent};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 /// The header with the request's id, in and out.
@@ -37,7 +39,8 @@ impl Ties {
     }
 }
 
-/// The outermost middleware: gives a request without an id one, carries its trace on, and answers with both.
+/// The outermost middleware: gives a request without an id one, carries its trace on, and answers with both. Whatever is logged for the
+/// request has them too, and whose it is, as soon as that is known.
 pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = known(request.method());
@@ -49,7 +52,9 @@ pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
     let correlation_id = correlation_id(id.to_str().unwrap_or_default());
     let route = Arc::<OnceLock<String>>::default();
     request.extensions_mut().insert(Ties { correlation_id, traceparent: trace.clone(), route: route.clone() });
-    let mut response = next.run(request).await;
+    let trace_id = trace_id(trace.as_deref());
+    let span = tracing::info_span!("request", %correlation_id, trace_id, org_id = Empty);
+    let mut response = next.run(request).instrument(span).await;
     let (route, status) = (route.get().map_or("", String::as_str), response.status().as_u16());
     if !route.is_empty() {
         stage.rename(format!("{method} {route}"));

@@ -9,7 +9,7 @@ use super::failure::{Failure, message};
 use super::output::{Cell, note, text};
 use super::session::Session;
 use super::times::{moment, optional_moment};
-use crate::dead_letters::{Decision, DecisionError, decide, decided};
+use crate::dead_letters::{Decision, DecisionError, Wish, decide, decided};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
@@ -94,7 +94,8 @@ async fn carry_out(session: &Session, numbers: Vec<u64>, all: bool, decision: De
     for number in chosen(&nats, numbers, all).await? {
         let done = async {
             let letter = nats.dead_letter(number).await?;
-            decide(&pool, &nats, &letter, decision, &session.actor).await
+            let wish = Wish { letter: &letter, decision, by: &session.actor, causation_id: None };
+            decide(&pool, &nats, wish).await
         };
         answers.push(answer(number, done.await));
     }
@@ -169,8 +170,9 @@ async fn decisions(session: &Session, limit: u32) -> anyhow::Result<()> {
         return session.out.json(&decided);
     }
     let rows = decided.into_iter().map(|row| {
+        let decision = if row.done == Some(false) { format!("{}, in vain", row.decision) } else { row.decision };
         let cells =
-            [moment(row.decided_at), row.number.to_string(), row.decision, row.decided_by, row.credential, row.subject];
+            [moment(row.decided_at), row.number.to_string(), decision, row.decided_by, row.credential, row.subject];
         cells.into_iter().map(text).collect()
     });
     let heads = ["at", "number", "decision", "by", "credential", "subject"];

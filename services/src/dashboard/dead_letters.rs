@@ -80,7 +80,12 @@ async fn decisions(api: &Api, by: &By) -> Result<Part, Problem> {
 }
 
 fn decision_told(decision: &Decided) -> Markup {
-    let what = if decision.decision == "replayed" { "was sent again" } else { "was thrown away" };
+    let what = match (decision.decision.as_str(), decision.done) {
+        ("replayed", Some(false)) => "was to be sent again, in vain,",
+        ("replayed", _) => "was sent again",
+        (_, Some(false)) => "was to be thrown away, in vain,",
+        _ => "was thrown away",
+    };
     let problems = decision.problems.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |problem: &Value, name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     html! { li #(format!("decision-{}", decision.decision_id)) {

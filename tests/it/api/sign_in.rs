@@ -27,6 +27,28 @@ async fn where_services_alone_have_a_provider_the_page_says_that_people_cannot_s
     world.close().await
 }
 
+/// Whoever says that they cannot get in names the id that stands in the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_says_of_a_credential_that_cannot_be_checked_names_the_request() -> anyhow::Result<()> {
+    let world = World::new(&[8132]).await?;
+    let provider = [
+        ["--jwks-url", "http://127.0.0.1:9/keys", "--token-issuer", "https://id.example.org"],
+        ["--oidc-issuer", "http://127.0.0.1:9", "--oidc-redirect-url", "http://127.0.0.1:8/sign-in/callback"],
+    ];
+    let service = world.serve_with("api", &provider.concat())?;
+    // Its header says ES256, and some key.
+    let api = Api::of(&service).await?.with_token("eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.e30");
+    for (path, words) in [("/api/channels/me", "tokens cannot be checked"), ("/sign-in", "nobody can sign in")] {
+        let id = uuid::Uuid::now_v7().to_string();
+        api.send(Method::GET, path, &[("x-request-id", &id)], None).await?.expect(503)?;
+        let log = service.printed();
+        let line = log.lines().find(|line| line.contains(words)).unwrap_or_default();
+        assert!(line.contains(&id), "{id}: {log}");
+    }
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_signs_in_once_and_a_sign_out_ends_the_session() -> anyhow::Result<()> {
     let world = World::new(&[8130]).await?;

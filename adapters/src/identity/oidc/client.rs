@@ -16,7 +16,7 @@ use openidconnect::{
     ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest,
     HttpResponse, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RedirectUrl,
     RequestTokenError, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
-    UserInfoClaims,
+    UserInfoClaims, UserInfoError,
 };
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -124,24 +124,29 @@ impl Provider {
         Ok(metadata)
     }
 
-    /// What the provider says of whoever has brought a code.
-    pub(super) async fn claims(&self, code: &str, verifier: String, nonce: String) -> Result<Value, LoginError> {
-        let client = self.client().await?;
+    /// What the provider says of whoever has brought a code: in its ID token, and in its user info where that does not say all. What
+    /// is not to be had there lets nobody in, as it may be what limits them.
+    pub(super) async fn claims(&self, code: &str, verifier: String, nonce: String) -> Result<Vec<Value>, LoginError> {
+        let mut client = self.client().await?;
         let tokens = self.exchange(&client, code, verifier).await?;
         let nonce = Nonce::new(nonce);
         let claims = match verified(&client, &tokens, &nonce) {
             // The provider has a key that is newer than what we know.
             Err(ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey)) => {
                 *self.known.write().await = None;
-                verified(&self.client().await?, &tokens, &nonce)
+                client = self.client().await?;
+                verified(&client, &tokens, &nonce)
             }
             other => other,
         };
         let claims = claims.map_err(|error| LoginError::Untrusted(told(&error)))?;
-        if self.options.claims.are_in(&claims) {
-            return Ok(claims);
+        // What the ID token says is signed, and counts more.
+        let mut sources = vec![claims];
+        if !self.options.claims.are_in(&sources[0]) {
+            let info = self.user_info(&client, &tokens, &sources[0]).await?;
+            sources.extend(info);
         }
-        self.with_user_info(&client, &tokens, claims).await
+        Ok(sources)
     }
 
     /// The crate's way to ask. It owns its client: with a borrowed one the compiler cannot tell that logins are `Send`.
@@ -161,18 +166,31 @@ impl Provider {
         })
     }
 
-    /// Many providers put their own claims there alone. What the ID token says is signed, and counts more.
-    async fn with_user_info(&self, client: &Client, tokens: &Tokens, claims: Value) -> Result<Value, LoginError> {
-        let subject = claims["sub"].as_str().map(|sub| openidconnect::SubjectIdentifier::new(sub.to_owned()));
-        let Ok(request) = client.user_info(tokens.access_token().clone(), subject) else { return Ok(claims) };
+    /// Many providers put their own claims there alone. `None` where the provider has none.
+    async fn user_info(&self, client: &Client, tokens: &Tokens, signed: &Value) -> Result<Option<Value>, LoginError> {
+        let subject = signed["sub"].as_str().map(|sub| openidconnect::SubjectIdentifier::new(sub.to_owned()));
+        let Ok(request) = client.user_info(tokens.access_token().clone(), subject) else { return Ok(None) };
         let ask = self.ask();
         let answered: Result<UserInfoClaims<OwnClaims, CoreGenderClaim>, _> = request.request_async(&ask).await;
-        let info = answered.map_err(|error| LoginError::Provider(told(&error)))?;
-        let mut all = as_value(&info)?;
-        if let (Some(all), Value::Object(signed)) = (all.as_object_mut(), claims) {
-            all.extend(signed);
+        as_value(&answered.map_err(no_user_info)?).map(Some)
+    }
+}
+
+/// Whether the same may go well later: an answer does not become another one by asking again.
+fn no_user_info(error: UserInfoError<FetchError>) -> LoginError {
+    match error {
+        UserInfoError::Request(_) => LoginError::Provider(told(&error)),
+        UserInfoError::Response(status, ..) if status.is_server_error() || status.as_u16() == 429 => {
+            LoginError::Provider(format!("its user info answers {status}"))
         }
-        Ok(all)
+        UserInfoError::Response(status, ..) if !status.is_success() => {
+            LoginError::Refused(format!("its user info answers {status}"))
+        }
+        // The subjects themselves are nobody else's business.
+        UserInfoError::ClaimsVerification(ClaimsVerificationError::InvalidSubject(_)) => {
+            LoginError::Untrusted("its user info is of another subject".to_owned())
+        }
+        other => LoginError::Untrusted(told(&other)),
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a request has changed whose answer was lost: found in the journal by the causation id of its events.
+//! What a request has changed whose answer was lost: found in the journal by the causation id of its events, or among the
+//! decisions about dead letters.
 
 use axum::response::{IntoResponse as _, Response};
 use domain::ids::{ListingId, TargetId};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::problem::{Problem, ProblemKind};
-use crate::api::{listings, targets};
+use crate::api::{dead_letters, listings, targets};
 
 /// As the index `events_of_requests` has it.
 const MADE: &str = "
@@ -30,7 +31,9 @@ struct Made {
 /// The answer to a change that was made; `None` where none was.
 pub(super) async fn answer(api: &Api, by: &By, causation_id: Uuid) -> Result<Option<Response>, Problem> {
     let made: Vec<Made> = sqlx::query_as(MADE).bind(causation_id.to_string()).fetch_all(&api.inner.pool).await?;
-    let (Some(first), Some(last)) = (made.first(), made.last()) else { return Ok(None) };
+    let (Some(first), Some(last)) = (made.first(), made.last()) else {
+        return dead_letters::answer(api, causation_id).await;
+    };
     let unreadable = |_| ProblemKind::Internal.because("its history cannot be read by this build; ask the operator");
     let id: Uuid = first.aggregate_id.parse().map_err(unreadable)?;
     let position = Some(Position(last.position));
