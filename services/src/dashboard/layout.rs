@@ -110,16 +110,23 @@ pub(super) struct Page<'a> {
 impl Page<'_> {
     pub(super) fn show(self, viewer: &Viewer) -> Response {
         let caller = &viewer.by.caller;
+        let (by, what) = if viewer.may(Permission::ReadListings) {
+            ("Search by unit, target, external id, sync id or trace id", "Unit, target, external id, sync, trace")
+        } else {
+            ("Search by sync id, request id or trace id", "Sync, request, trace")
+        };
         let search = html! {
             form.search role="search" method="get" action="/search" {
-                label.unseen for="search" { "Search by unit, target, external id, sync id or trace id" }
-                input #search type="search" name="q" placeholder="Unit, target, external id, sync, trace" autocomplete="off" required;
+                label.unseen for="search" { (by) }
+                input #search type="search" name="q" placeholder=(what) autocomplete="off" required;
                 kbd aria-hidden="true" { "/" }
             }
         };
+        // The first that is open to the viewer.
+        let home = PLACES.iter().find(|(_, _, permission)| viewer.may(*permission)).map_or("/", |(path, ..)| *path);
         let top = html! {
             header.top {
-                a.brand href="/" { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
+                a.brand href=(home) { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
                 nav aria-label="Main" {
                     @for (path, name, permission) in PLACES {
                         @if viewer.may(permission) {
