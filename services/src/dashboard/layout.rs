@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use domain::access::{CredentialKind, Permission};
+use domain::access::{Caller, CredentialKind, Permission};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{assets, lag};
@@ -32,6 +32,11 @@ const PLACES: [(&str, &str, Permission); 6] = [
     ("/dead-letters", "Dead letters", Permission::ReadDeadLetters),
     ("/api/docs", "API", Permission::ReadTargets),
 ];
+
+/// Where somebody begins: the first place that is open to them.
+pub(super) fn home(caller: &Caller) -> &'static str {
+    PLACES.iter().find(|(_, _, permission)| caller.may(*permission)).map_or("/", |(path, ..)| *path)
+}
 
 /// The keys that lead to a place, as the script has them: g, and the letter that its name begins with.
 fn shortcut(path: &str, name: &str) -> Option<String> {
@@ -122,11 +127,9 @@ impl Page<'_> {
                 kbd aria-hidden="true" { "/" }
             }
         };
-        // The first that is open to the viewer.
-        let home = PLACES.iter().find(|(_, _, permission)| viewer.may(*permission)).map_or("/", |(path, ..)| *path);
         let top = html! {
             header.top {
-                a.brand href=(home) { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
+                a.brand href=(home(caller)) { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
                 nav aria-label="Main" {
                     @for (path, name, permission) in PLACES {
                         @if viewer.may(permission) {

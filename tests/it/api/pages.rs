@@ -115,11 +115,16 @@ async fn every_page_is_kept_from_every_role_that_may_not_and_from_everybody_else
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
+/// The answer to whoever signs in by a link.
+async fn signed_in(world: &World, api: &Api, role: &str) -> anyhow::Result<Answer> {
+    let (_, printed, _) = world.run(&["sign-in", "--org", ORG, "--role", role, "--url", api.base()])?;
+    let code = printed.trim().split_once("code=").map(|(_, code)| code.to_owned()).unwrap_or_default();
+    api.send_text(Method::POST, "/sign-in", &[FORM], format!("code={code}")).await?.expect(303)
+}
+
 /// The cookie of an Owner who has signed in.
 async fn owner_session(world: &World, api: &Api) -> anyhow::Result<String> {
-    let (_, printed, _) = world.run(&["sign-in", "--org", ORG, "--role", "owner", "--url", api.base()])?;
-    let code = printed.trim().split_once("code=").map(|(_, code)| code.to_owned()).unwrap_or_default();
-    let redeemed = api.send_text(Method::POST, "/sign-in", &[FORM], format!("code={code}")).await?.expect(303)?;
+    let redeemed = signed_in(world, api, "owner").await?;
     Ok(redeemed.header("set-cookie").split(';').next().unwrap_or_default().to_owned())
 }
 
@@ -345,6 +350,9 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
     let none = analyst.get("/search?q=villa-000").await?.expect(200)?.text;
     assert!(none.contains("Nothing found") && none.contains("/audit?unit_id=villa-000"), "{none}");
     assert!(!none.contains("the beginning of a unit") && offered(&none) == [false; 4], "{none}");
+    for (role, begins) in [("analyst", "/audit"), ("viewer", "/")] {
+        assert_eq!(signed_in(&world, &api, role).await?.header("location"), begins, "{role}");
+    }
     let audit = analyst.get("/audit?unit_id=villa-000").await?.expect(200)?.text;
     assert!(audit.contains(&sync), "{audit}");
 
