@@ -50,6 +50,8 @@ pub struct PushReport {
     pub retry_at: Option<DateTime<Utc>>,
     /// The refusal is of the target's credentials as a whole, not of one listing.
     pub credentials_refused: bool,
+    /// The secret that holds now was refused, and the one of before a rotation served: in words.
+    pub new_secret_refused: Option<String>,
 }
 
 /// A listing to be read, for a comparison with what was sent.

@@ -16,12 +16,10 @@ use std::time::{Duration, Instant};
 
 use adapters::masking::MaskedProblems;
 use adapters::nats::Nats;
-use adapters::nats::subject::parse_unit_changed;
 use adapters::nats::topology::{IntakeState, StreamKind, TopologyError};
 use adapters::telemetry::intake_done;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
-use domain::text::trace_id;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
@@ -173,11 +171,11 @@ impl Intake {
     async fn take(&self, arrived: &[Message]) -> anyhow::Result<()> {
         let incoming: Vec<Incoming> = arrived.iter().map(|message| decode(&self.nats.prefix, message)).collect();
         let mut taken = Taken::take(&self.syncing, incoming, CONCURRENT).await?;
-        for (message, verdict) in arrived.iter().zip(&mut taken.verdicts) {
+        for (message, (verdict, named)) in arrived.iter().zip(taken.verdicts.iter_mut().zip(&taken.named)) {
             verdict.end_after(deliveries(message));
             match verdict {
                 Verdict::DeadLetter(problems) => {
-                    if let Err(error) = self.bury(message, problems).await {
+                    if let Err(error) = self.bury(message, named, problems).await {
                         taken.fail_stages(&error);
                         return Err(error);
                     }
@@ -213,7 +211,7 @@ impl Intake {
         Ok(())
     }
 
-    async fn bury(&self, message: &Message, problems: &MaskedProblems) -> anyhow::Result<()> {
+    async fn bury(&self, message: &Message, named: &Named, problems: &MaskedProblems) -> anyhow::Result<()> {
         let id = message.info().map_or_else(
             |_| domain::hash::PayloadHash::of_bytes(&message.payload).to_string(),
             |info| format!("{}-{}", info.stream_sequence, info.published.unix_timestamp_nanos()),
@@ -221,10 +219,8 @@ impl Intake {
         let listed = problems.as_slice();
         let reason = listed.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let reason = domain::text::cut(&reason, LONGEST_REASON);
-        let trace = message.headers.as_ref().and_then(|headers| headers.get("traceparent"));
-        let trace_id = trace_id(trace.map(async_nats::HeaderValue::as_str));
-        let org_id = parse_unit_changed(self.nats.prefix.strip(&message.subject)).map(|(org, _)| org.to_string());
-        tracing::warn!(subject = %message.subject, trace_id, org_id, problems = listed.len(), reason, "a unit change cannot be used: it is a dead letter now");
+        let Named { trace_id, org_id, unit_id, .. } = named;
+        tracing::warn!(subject = %message.subject, trace_id, org_id, unit_id, problems = listed.len(), reason, "a unit change cannot be used: it is a dead letter now");
         let payload = message.payload.clone();
         Ok(self.nats.bury(&id, &message.subject, message.headers.as_ref(), payload, problems).await?)
     }

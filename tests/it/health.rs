@@ -301,6 +301,51 @@ async fn a_rotation_from_one_refused_secret_to_another_leaves_the_target_held() 
     world.close().await
 }
 
+/// What goes well with the one of before is no end of it: when that serves no more, everything of the target stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_whose_new_secret_is_refused_stays_degraded_until_it_is_taken() -> anyhow::Result<()> {
+    let world = World::new(&[8178]).await?;
+    // Without the role that checks: a busy target has no turn, and its pushes have to tell.
+    let service = world.serve("intake,relay,projector,dispatcher,api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let target = target_with(&world, &api, 8178, "secret-8178").await?;
+    let path = format!("/api/channels/targets/{target}");
+    world.link(target.parse::<uuid::Uuid>().map(TargetId)?, &names(1)).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    is(&world, "healthy").await?;
+
+    api.post(&format!("{path}/credential"), &json!({ "secret": "mistyped" })).await?.expect(200)?;
+    let push = async |revision: u64| -> anyhow::Result<()> {
+        world.publish(&[described("villa-000", revision, &format!("Revision {revision}."))]).await?;
+        world.taken(1, i64::try_from(revision)?).await?;
+        world.drained(Duration::from_secs(30)).await
+    };
+    push(2).await?;
+    is(&world, "degraded").await?;
+    let why = "SELECT count(*) FROM target_health_changes
+        WHERE to_health = 'degraded' AND reason LIKE 'the new secret is refused, the one of before serves for 300 s%401%'";
+    assert_eq!(world.count(why).await?, 1);
+    for revision in 3..=4 {
+        let told = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
+        let check = &told["check"];
+        assert_eq!((&told["health"], &check["class"]), (&json!("degraded"), &json!("unauthorised")), "{told}");
+        assert_eq!(check["status"], 401, "the refusal, and not what the one of before was answered: {told}");
+        push(revision).await?;
+    }
+    let account = json!({ "account_id": 8178, "secret": "mistyped" });
+    world.sandbox.send(Method::POST, "/accounts", &account).await?;
+    let told = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
+    assert_eq!((&told["health"], &told["check"]["status"]), (&json!("healthy"), &json!(200)), "{told}");
+    let changes: Vec<String> = sqlx::query_scalar("SELECT to_health FROM target_health_changes ORDER BY position")
+        .fetch_all(&world.pool)
+        .await?;
+    assert_eq!(changes, ["healthy", "unknown", "degraded", "healthy"]);
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_has_its_slot_in_a_busy_window_and_stays_within_it() -> anyhow::Result<()> {
     let world = World::new(&[8172]).await?;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use adapters::nats::topology::StreamKind;
 use domain::target::{Configuration, TargetCommand};
 use domain::window::RateLimit;
+use end_to_end::api::Api;
 use end_to_end::nats_server::NatsServer;
 use end_to_end::process::Process;
 use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
+use serde_json::json;
 
 use crate::telemetry::metrics_of;
 
@@ -105,6 +107,58 @@ async fn a_window_is_full_when_all_slots_of_its_lowered_limit_are_used() -> anyh
     let text = shown(&service, "the window is full", |text| use_of(text, &full) == Some(1.0)).await?;
     let egress = use_of(&text, &[("window_scope", "egress")]).expect("the egress has a limit");
     assert!((0.0..1.0).contains(&egress), "{text}");
+    drop(service);
+    world.close().await
+}
+
+/// It is degraded, as something answers, and nothing but its circuit tells that nothing is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_answers_with_faults_alone_is_among_the_open_circuits() -> anyhow::Result<()> {
+    let world = World::new(&[8226]).await?;
+    let target = world.target(8226, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve_with("intake,relay,projector,dispatcher", &["--metrics-listen", "127.0.0.1:0"])?;
+    let units = names(6);
+    world.link(target, &units).await?;
+    let open = |text: &str| value(text, "distribution_circuits_open", &[]);
+    let open_for = |text: &str| value(text, "distribution_circuits_age_seconds", &[]);
+    shown(&service, "no circuit is open", |text| (open(text), open_for(text)) == (Some(0.0), Some(0.0))).await?;
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(6, 1).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    world.sandbox.fault(json!({"kind": "status", "code": 503, "account": 8226})).await?;
+    world.publish(&units.iter().map(|name| described(name, 2, "Nobody takes this.")).collect::<Vec<_>>()).await?;
+    world.taken(6, 2).await?;
+    let waits = |text: &str| value(text, "distribution_queue_depth", &[("target_class", "circuit_open")]);
+    let degraded = |text: &str| value(text, "distribution_targets", &[("target_health", "degraded")]);
+    let left_alone = |text: &str| (open(text), waits(text), degraded(text)) == (Some(1.0), Some(6.0), Some(1.0));
+    let text = shown(&service, "it is left alone", left_alone).await?;
+    let before = open_for(&text);
+    assert!(before > Some(0.0), "{text}");
+    shown(&service, "it still is", |text| open_for(text) > before).await?;
+
+    world.sandbox.heal().await?;
+    world.drained(Duration::from_secs(150)).await?;
+    shown(&service, "it is closed", |text| (open(text), open_for(text)) == (Some(0.0), Some(0.0))).await?;
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_by_their_route_and_by_none_where_there_is_none() -> anyhow::Result<()> {
+    let world = World::new(&[8227]).await?;
+    let service = world.serve_with("api", &["--metrics-listen", "127.0.0.1:0"])?;
+    let api = Api::of(&service).await?;
+    api.get("/sign-in").await?.expect(200)?;
+    api.get("/assets/nothing.css").await?.expect(404)?;
+    api.get("/nothing/here").await?.expect(404)?;
+    let text =
+        shown(&service, "they are counted", |text| text.contains("http_server_request_duration_seconds_count")).await?;
+    let counted: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count{")).collect();
+    let of_route = |route: &str| counted.iter().any(|line| line.contains(&format!("http_route=\"{route}\"")));
+    assert!(of_route("/sign-in") && of_route("/assets/{file}") && !of_route(""), "{counted:#?}");
+    let of_none = counted.iter().filter(|line| !line.contains("http_route="));
+    assert_eq!(of_none.count(), 1, "{counted:#?}");
     drop(service);
     world.close().await
 }

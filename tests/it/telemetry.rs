@@ -68,7 +68,10 @@ fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> 
 }
 
 async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> anyhow::Result<()> {
-    let Told { world, mut services, .. } = Told::to(&receiver, account, &[""], &["--otlp-protocol", protocol]).await?;
+    // Without checks: of the health of its target a sync tells.
+    let roles = "intake,relay,projector,dispatcher,api";
+    let Told { world, mut services, .. } =
+        Told::to(&receiver, account, &[roles], &["--otlp-protocol", protocol]).await?;
     let mut service = services.remove(0);
     publish_traced(&world, &unit("villa-000", 1), TRACE, "01").await?;
     // Nobody has asked for this one to be kept.
@@ -107,6 +110,15 @@ async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> 
     under("append to the journal", "sync");
     under("publish to CHANNELS", "sync");
     under("publish to AUDIT", "sync");
+    let healthy: Vec<String> = sqlx::query_scalar(
+        "SELECT split_part(metadata ->> 'traceparent', '-', 3) FROM events WHERE event_type = 'HealthChanged'",
+    )
+    .fetch_all(&world.pool)
+    .await?;
+    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut of_trace = receiver.received.spans_of(TRACE).into_iter();
+    let sync = of_trace.find(|span| span.name == "sync").map(|span| hex(&span.span_id));
+    assert_eq!(healthy, sync.into_iter().collect::<Vec<_>>(), "what it tells of its target is under the sync");
     assert!(receiver.received.spans_of(&quiet).is_empty(), "{:#?}", tree(&receiver, &quiet));
     let failed = tree(&receiver, &failing);
     assert!(failed.contains_key("sync") && failed.contains_key("publish to AUDIT"), "{failed:#?}");
@@ -317,6 +329,39 @@ async fn a_receiver_that_is_away_stops_nothing() -> anyhow::Result<()> {
     world.close().await
 }
 
+/// Also of one that carries no trace and no unit that can be read: its subject names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_named_in_the_log_and_in_the_trace_that_is_kept() -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let world = World::new(&[8210]).await?;
+    let mut service = telling(&world, &receiver, "intake,relay,projector", &["--log-format", "json"])?;
+    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-000".parse()?);
+    world.publish_raw(subject, b"{".to_vec()).await?;
+    wait_until("it is buried", Duration::from_secs(30), || async {
+        let printed = service.printed();
+        Ok(if printed.contains("took unit changes in") { Ok(()) } else { Err(printed) })
+    })
+    .await?;
+    assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+
+    let log = service.printed();
+    let named = |message: &str| {
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let line = lines.find(|line| line["message"].as_str().is_some_and(|told| told.contains(message)));
+        let line = line.unwrap_or_else(|| panic!("{message:?} is not logged:\n{log}"));
+        ["trace_id", "org_id", "unit_id"].map(|name| line[name].as_str().unwrap_or_default().to_owned())
+    };
+    let [trace, org, unit] = named("it is a dead letter now");
+    assert_eq!((org.as_str(), unit.as_str()), (ORG, "villa-000"), "{log}");
+    assert_eq!(named("took unit changes in"), [trace.clone(), org, unit]);
+    let spans = receiver.received.spans_of(&trace);
+    let span = spans.iter().find(|span| span.name == "take a unit change in").expect("its trace is kept");
+    let names: BTreeSet<&str> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    assert!(names.contains("distribution.org.id") && names.contains("distribution.unit.id"), "{span:?}");
+    drop(service);
+    world.close().await
+}
+
 /// Where a process shows its metrics.
 pub(crate) async fn metrics_of(service: &Process) -> anyhow::Result<String> {
     wait_until("metrics are served", Duration::from_secs(10), || async {
@@ -413,11 +458,22 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
     world.link(target, &["villa-000".to_owned()]).await?;
     let (code, _, error) = world.run(&["log-level", "services=loud=er"])?;
     assert_eq!(code, 2, "{error}");
-    let (code, _, error) = world.run(&["log-level", "info,services::dispatcher=debug,services::intake=debug"])?;
-    assert_eq!(code, 0, "{error}");
+    let (code, printed, error) = world.run(&["log-level", "services::dispatcherr=debug,services=info"])?;
+    let told = "warning: the service logs nothing as services::dispatcherr:";
+    assert!(code == 0 && error.contains(told) && error.matches("warning").count() == 1, "{error}");
+    assert!(printed.starts_with("info,sqlx=warn,services::dispatcherr=debug,services=info"), "{printed}");
+    // The rest is logged as before.
+    let filter = "services::dispatcher::work=debug,services::dispatcher=debug,services::intake=debug";
+    let (code, printed, error) = world.run(&["--output", "json", "log-level", filter])?;
+    assert!(code == 0 && !error.contains("warning"), "{error}");
+    let answer: Value = serde_json::from_str(&printed)?;
+    assert_eq!(answer["unknown_targets"], json!([]), "{answer}");
     wait_until("it is followed", Duration::from_secs(10), || async {
         let printed = service.printed();
-        Ok(if printed.contains("what is logged was changed") { Ok(()) } else { Err(printed) })
+        let lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut changes = lines.filter(|line| line["message"] == "what is logged was changed");
+        let followed = changes.any(|line| line["filter"] == format!("info,sqlx=warn,{filter}"));
+        Ok(if followed { Ok(()) } else { Err(printed) })
     })
     .await?;
     publish_traced(&world, &unit("villa-000", 1), TRACE, "00").await?;

@@ -10,9 +10,10 @@ use adapters::telemetry::{
     intake_done, observe, request_served, sync_done, sync_tried,
 };
 use serde_json::Value;
+use services::telemetry::LOGGED;
 use services::views::read_model_lag::PROMISED;
 
-use crate::tree::{none, read, root};
+use crate::tree::{none, read, root, texts};
 
 const ALERTS: &str = "telemetry/prometheus/alerts.yml";
 const TESTS: &str = "telemetry/prometheus/alerts.test.yml";
@@ -57,6 +58,7 @@ fn shown() -> Metrics {
         queues: BTreeMap::from([(of("healthy"), (1, 1.0))]),
         longest_queues: BTreeMap::from([(of("a target"), 1)]),
         targets: BTreeMap::from([(of("healthy"), 1)]),
+        open_circuits: (1, 1.0),
         window_use: BTreeMap::from([((of("target"), Some(of("healthy"))), 1.0), ((of("egress"), None), 1.0)]),
         lags: BTreeMap::from([(of("sync_queue"), (1, 1.0))]),
         dead_letters: 1,
@@ -186,6 +188,24 @@ fn every_alert_fires_and_is_quiet_in_a_test_and_stands_on_the_page() {
         assert!(tested(&alert, "exp_alerts: []"), "{alert} is quiet in no test");
         assert!(page.contains(&format!("`{alert}`")), "{PAGE} does not name {alert}");
     }
+}
+
+/// Else a typo in a filter would be told of as a typo where it is none, or not where it is one.
+#[test]
+fn every_module_that_logs_is_known_to_filters() {
+    let logs =
+        ["trace", "debug", "info", "warn", "error"].map(|level| [format!("{level}!("), format!("{level}_span!(")]);
+    let logs: Vec<String> = logs.into_iter().flatten().map(|call| format!("tracing::{call}")).collect();
+    let module = |path: &str| {
+        let (package, file) = path.split_once("/src/")?;
+        let first = file.split('/').next()?.trim_end_matches(".rs");
+        ["domain", "projections", "adapters", "services"].contains(&package).then(|| format!("{package}::{first}"))
+    };
+    let sources = texts(".rs").into_iter();
+    let logging = sources.filter(|(_, text)| logs.iter().any(|call| text.contains(call)));
+    let found: BTreeSet<String> = logging.filter_map(|(path, _)| module(&path)).collect();
+    let known: BTreeSet<String> = LOGGED.map(str::to_owned).into_iter().collect();
+    assert_eq!(found, known, "as services/src/telemetry/log_filter.rs has them");
 }
 
 /// So the overview and the alerts ask for somebody alike.

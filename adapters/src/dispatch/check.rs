@@ -119,6 +119,8 @@ impl DispatchStore {
     ) -> Result<(), sqlx::Error> {
         let mut transaction = begin(&self.pool).await?;
         let last = report.calls.last();
+        // A call that came after it may have ended otherwise, as with the secret of before a rotation.
+        let decided = report.calls.iter().rev().find(|call| call.class == report.class);
         let took_ms = |call: &CallRecord| i64::try_from(call.duration_ms).unwrap_or(i64::MAX);
         sqlx::query(
             "INSERT INTO health_checks (
@@ -139,7 +141,7 @@ impl DispatchStore {
         .bind(&check.asked_by)
         .bind(i32::try_from(report.calls.len()).unwrap_or(i32::MAX))
         .bind(last.map(took_ms))
-        .bind(last.and_then(|call| call.status).map(i32::from))
+        .bind(decided.and_then(|call| call.status).map(i32::from))
         .bind(report.class.as_str())
         .bind(report.detail.as_deref())
         .bind(report.calls.iter().map(|call| call.started_at).collect::<Vec<_>>())

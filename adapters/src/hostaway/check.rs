@@ -12,7 +12,7 @@ use reqwest::Method;
 use super::Hostaway;
 use super::failure::Reach;
 use super::session::{Call, Session};
-use crate::secrets::ROTATION_GRACE;
+use super::token::old_one_serves;
 
 pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn SlotSource) -> CheckReport {
     let mut session = Session::new(hostaway, target, slots).with_current_secret_alone();
@@ -30,15 +30,7 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
         calls.extend(before.calls);
         serves = !end.is_err_and(|failure| failure.reach == Reach::Credentials);
     }
-    let detail = if serves {
-        format!(
-            "the new secret is refused, the one of before serves for {} s after the rotation: {}",
-            ROTATION_GRACE.as_secs(),
-            failure.detail
-        )
-    } else {
-        failure.detail
-    };
+    let detail = if serves { old_one_serves(&failure.detail) } else { failure.detail };
     CheckReport { class: failure.class, credentials_refused: refused && !serves, detail: Some(detail), calls }
 }
 

@@ -143,6 +143,7 @@ impl<'a> Run<'a> {
         // What the channel has in the place of what was sent are words of its own, too.
         let withheld = &self.session.withheld;
         let part = |part: RejectedPart| RejectedPart { reason: concealed(&part.reason, withheld), ..part };
+        let new_secret_refused = self.session.new_secret_refused.as_deref().map(|words| concealed(words, withheld));
         PushReport {
             class,
             detail: detail.map(|detail| concealed(&detail, withheld)),
@@ -151,6 +152,7 @@ impl<'a> Run<'a> {
             calls: self.session.calls,
             retry_at,
             credentials_refused,
+            new_secret_refused,
         }
     }
 }

@@ -12,7 +12,7 @@ use domain::channel::Section;
 use domain::ids::ListingId;
 use domain::outcome::OutcomeClass;
 use domain::port::{NoSlot, Permit, SlotSource};
-use domain::target::Target;
+use domain::target::{Health, Target};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -65,6 +65,8 @@ pub(super) struct Session<'a> {
     listing: Option<ListingId>,
     /// Whether the one of before still serves the pushes.
     pub rotating: bool,
+    /// The last token was of the secret of before, as the one that holds now is refused: in words.
+    pub new_secret_refused: Option<String>,
 }
 
 impl<'a> Session<'a> {
@@ -83,12 +85,15 @@ impl<'a> Session<'a> {
             current_alone: false,
             listing: None,
             rotating: false,
+            new_secret_refused: None,
         }
     }
 
-    /// For a push of this listing.
+    /// For a push of this listing. Of a degraded target it may be the new secret that is refused: whoever knows the one of
+    /// before alone, as it was read a minute ago, would take its success for an end of that.
     pub fn of(self, listing: ListingId) -> Self {
-        Self { listing: Some(listing), ..self }
+        let doubted = self.target.health == Health::Degraded;
+        Self { listing: Some(listing), doubted, ..self }
     }
 
     /// With the secret that its keeper has now, and no other: whoever has just rotated it wants to know of that one.

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use crate::secrets::Secret;
+use crate::secrets::{ROTATION_GRACE, Secret};
 
 /// A call by what it does to what, and for which listing: those of two listings have the same path where one is created.
 pub(super) type VainCall = (Option<ListingId>, String);
@@ -100,8 +100,15 @@ pub(super) struct State {
     generation: u64,
     /// The last request's failure, and which request it was.
     failure: Option<(u64, Failure)>,
-    /// A secret that the channel does not know yet, and when it said so.
-    refused: Option<(SecretString, Instant)>,
+    /// A secret that the channel does not know yet.
+    refused: Option<Refused>,
+}
+
+/// A secret that was refused while the one of before was there, when, and what is told of it.
+struct Refused {
+    secret: SecretString,
+    at: Instant,
+    words: String,
 }
 
 /// A token and the secret that it was issued for.
@@ -157,7 +164,7 @@ impl Cell {
         state.generation += 1;
         state.failure = None;
         // It is known by now.
-        state.refused.take_if(|(refused, _)| same(refused, secret));
+        state.refused.take_if(|refused| same(&refused.secret, secret));
         let token = Token {
             authorization: issued.authorization,
             generation: state.generation,
@@ -175,27 +182,28 @@ impl Cell {
 impl State {
     /// A token that may still be used with this secret and is newer than the refused generation.
     pub fn usable(&self, secret: &Secret, refused: Option<u64>) -> Option<Token> {
-        let value = self.value(secret);
+        let (value, _) = self.value(secret);
         let held = [&self.newest, &self.earlier].into_iter().flatten().find(|held| same(&held.secret, value))?;
         let newer = refused.is_none_or(|refused| held.token.generation > refused);
         (newer && Instant::now() < held.token.renew_at).then(|| held.token.clone())
     }
 
-    /// The value to ask for a token with: the current one, unless the channel has just refused it and there is another.
-    pub fn value<'s>(&self, secret: &'s Secret) -> &'s SecretString {
-        let refused =
-            |known: &(SecretString, Instant)| same(&known.0, &secret.current) && known.1.elapsed() < REFUSED_FOR;
-        match &secret.previous {
-            Some(previous) if self.refused.as_ref().is_some_and(refused) => previous,
-            _ => &secret.current,
+    /// The value to ask for a token with: the current one, unless the channel has just refused it and there is another. Then
+    /// what is to be told of that stands beside it.
+    pub fn value<'s>(&self, secret: &'s Secret) -> (&'s SecretString, Option<&str>) {
+        let known = |refused: &&Refused| same(&refused.secret, &secret.current) && refused.at.elapsed() < REFUSED_FOR;
+        match (&secret.previous, self.refused.as_ref().filter(known)) {
+            (Some(previous), Some(refused)) => (previous, Some(refused.words.as_str())),
+            _ => (&secret.current, None),
         }
     }
 
-    /// The channel refused this value. Whether another one can be tried.
-    pub fn refuse(&mut self, secret: &Secret, value: &SecretString) -> bool {
+    /// The channel refused this value, for this reason. Whether another one can be tried.
+    pub fn refuse(&mut self, secret: &Secret, value: &SecretString, reason: &str) -> bool {
         let another = secret.previous.is_some() && same(value, &secret.current);
         if another {
-            self.refused = Some((value.clone(), Instant::now()));
+            let words = old_one_serves(reason);
+            self.refused = Some(Refused { secret: value.clone(), at: Instant::now(), words });
         }
         another
     }
@@ -204,6 +212,12 @@ impl State {
     pub fn failure_since(&self, seen: u64) -> Option<Failure> {
         self.failure.as_ref().filter(|(ended, _)| *ended > seen).map(|(_, failure)| failure.clone())
     }
+}
+
+/// What is told of a target whose new secret is refused for this reason, and that works with the one of before.
+pub(super) fn old_one_serves(reason: &str) -> String {
+    let grace_s = ROTATION_GRACE.as_secs();
+    format!("the new secret is refused, the one of before serves for {grace_s} s after the rotation: {reason}")
 }
 
 fn same(one: &SecretString, other: &SecretString) -> bool {

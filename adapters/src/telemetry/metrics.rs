@@ -22,12 +22,14 @@ impl MostTargets {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
     /// Listings with something to send, and for how many seconds a channel has been behind at the most, by the class of their
-    /// target: its health, or `paused`.
+    /// target: its health, or `paused`, or `circuit_open`.
     pub queues: BTreeMap<String, (u64, f64)>,
     /// The queues of the targets with the longest, by target.
     pub longest_queues: BTreeMap<String, u64>,
     /// Targets by health.
     pub targets: BTreeMap<String, u64>,
+    /// Targets that are left alone because they failed again and again, and for how many seconds the first of them has been.
+    pub open_circuits: (u64, f64),
     /// The share of their slots that windows use now, 0 to 1, by the kind of their scope (`target`, `account`,
     /// `egress`); those of targets by the target's class, too.
     pub window_use: BTreeMap<(String, Option<String>), f64>,
@@ -76,7 +78,7 @@ pub struct ChannelCall<'a> {
 pub struct ServedRequest<'a> {
     /// HTTP method.
     pub method: &'a str,
-    /// The route as the router knows it, with its parameters' names; empty where none was meant for callers of the API or pages.
+    /// The route as the router knows it, with its parameters' names; empty where there is none.
     pub route: &'a str,
     /// HTTP status.
     pub status: u16,
@@ -179,6 +181,9 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     counts("distribution.targets", "Targets by health", |gauges| {
         gauges.targets.iter().map(|(health, count)| (*count, labels("target.health", health))).collect()
     });
+    counts("distribution.circuits.open", "Targets that are left alone because they failed again and again", |gauges| {
+        vec![(gauges.open_circuits.0, vec![])]
+    });
     counts("distribution.lag.events", "Events that a reader of the journal is behind", |gauges| {
         gauges.lags.iter().map(|(reader, (events, _))| (*events, labels("reader", reader))).collect()
     });
@@ -210,6 +215,9 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     let age = "How long channels have been behind at the most: since the first change that waits, by class of target";
     measures("distribution.queue.age", "s", age, |gauges| {
         gauges.queues.iter().map(|(class, (_, age))| (*age, labels("target.class", class))).collect()
+    });
+    measures("distribution.circuits.age", "s", "How long the first of these targets has been left alone", |gauges| {
+        vec![(gauges.open_circuits.1, vec![])]
     });
     measures("distribution.lag.time", "s", "How long a reader of the journal has been behind", |gauges| {
         gauges.lags.iter().map(|(reader, (_, seconds))| (*seconds, labels("reader", reader))).collect()
@@ -269,11 +277,13 @@ pub fn call_starts(after_grant: Duration) {
 
 /// A request to this service was answered.
 pub fn request_served(request: ServedRequest<'_>) {
-    let labels = [
+    let mut labels = vec![
         KeyValue::new("http.request.method", request.method.to_owned()),
-        KeyValue::new("http.route", request.route.to_owned()),
         KeyValue::new("http.response.status_code", i64::from(request.status)),
     ];
+    if !request.route.is_empty() {
+        labels.push(KeyValue::new("http.route", request.route.to_owned()));
+    }
     for instruments in started() {
         instruments.served.record(request.seconds, &labels);
     }

@@ -1,15 +1,20 @@
 //! The life of a token: got once however many wait, renewed once on a 403, never in a loop.
 
-use adapters::secrets::{SecretStore as _, Secrets};
+use std::sync::Arc;
+
+use adapters::hostaway::Hostaway;
+use adapters::secrets::{Secret, SecretError, SecretStore, Secrets};
+use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::secret::SecretRef;
+use domain::target::Health;
 use futures::future::join_all;
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::fixture::{Bench, Listing, write_secret};
+use crate::fixture::{Bench, Listing, inside, write_secret};
 use crate::sandbox::{SECRET, Sandbox};
 use crate::slots::End;
 
@@ -193,7 +198,47 @@ async fn a_push_that_needs_another_token_after_a_rotation_asks_with_the_new_valu
     sandbox.set_secret("rotated").await;
     secrets.rotate(&secret, SecretString::from("rotated")).await.unwrap();
     // The value of before stays out of it: it is refused by now.
-    assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Accepted);
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!((report.class, report.new_secret_refused), (OutcomeClass::Accepted, None));
+}
+
+/// A keeper that was rotated less than a minute ago, and tells of it only whoever asks anew.
+struct MinuteOld;
+
+#[async_trait]
+impl SecretStore for MinuteOld {
+    async fn create(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
+        unreachable!("nobody makes one")
+    }
+
+    async fn read(&self, _: &SecretRef) -> Result<Secret, SecretError> {
+        Ok(Secret::of(SecretString::from(SECRET)))
+    }
+
+    async fn read_anew(&self, _: &SecretRef) -> Result<Secret, SecretError> {
+        Ok(Secret { current: SecretString::from("not known yet"), previous: Some(SecretString::from(SECRET)) })
+    }
+
+    async fn rotate(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
+        unreachable!("nobody rotates it")
+    }
+
+    async fn delete(&self, _: &SecretRef) -> Result<(), SecretError> {
+        unreachable!("nobody deletes it")
+    }
+}
+
+#[tokio::test]
+async fn a_push_to_a_degraded_target_does_not_go_by_a_secret_that_was_read_a_minute_ago() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    bench.hostaway = Hostaway::new(&inside(), Arc::new(MinuteOld)).unwrap();
+    let listing = Listing::created("villa-1", &bench).await;
+    assert_eq!(bench.push(&listing, &CONTENT).await.new_secret_refused, None);
+    // Somebody who knows the new one has seen it refused.
+    bench.target.health = Health::Degraded;
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!((report.class, report.new_secret_refused.is_some()), (OutcomeClass::Accepted, true), "{report:?}");
 }
 
 #[tokio::test]
@@ -203,8 +248,15 @@ async fn a_channel_that_does_not_know_the_new_value_yet_gets_the_one_of_before()
     let (secrets, secret) = kept_in_the_store(&mut bench).await;
     secrets.rotate(&secret, SecretString::from("not known yet")).await.unwrap();
     let listing = Listing::created("villa-1", &bench).await;
-    assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Accepted);
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!(report.class, OutcomeClass::Accepted);
     assert_eq!(sandbox.token_calls().await, 2, "the refused value is not tried again with every push");
+    // Its success tells nothing of the new value, and it says so.
+    let words = report.new_secret_refused.unwrap_or_default();
+    assert!(
+        words.starts_with("the new secret is refused, the one of before serves for 300 s") && words.contains("401"),
+        "{words}"
+    );
 
     // Without a value of before the refusal is one of the credentials.
     secrets.delete(&secret).await.unwrap();

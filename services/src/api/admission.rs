@@ -25,7 +25,6 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
-    ties.taken_by(&path);
     let (rule, method, headers) = (rule(request.method(), &path), request.method().clone(), request.headers().clone());
     let from = proxies::from(&request, &api.inner.trusted_proxies);
     let mut left = None;

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use adapters::telemetry::{Kind, ServedRequest, Stage, request_served};
-use axum::extract::Request;
+use axum::Extension;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -30,13 +31,6 @@ pub(crate) struct Ties {
     /// What the work for it carries on.
     pub traceparent: Option<String>,
     route: Arc<OnceLock<String>>,
-}
-
-impl Ties {
-    /// Says which route took the request.
-    pub(super) fn taken_by(&self, route: &str) {
-        let _ = self.route.set(route.to_owned());
-    }
 }
 
 /// The outermost middleware: gives a request without an id one, carries its trace on, and answers with both. Whatever is logged for the
@@ -72,6 +66,14 @@ pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
         headers.insert(TRACEPARENT, trace);
     }
     response
+}
+
+/// The outermost middleware of a route: says which one took the request.
+pub(crate) async fn routed(Extension(ties): Extension<Ties>, request: Request, next: Next) -> Response {
+    if let Some(route) = request.extensions().get::<MatchedPath>() {
+        let _ = ties.route.set(route.as_str().to_owned());
+    }
+    next.run(request).await
 }
 
 /// Anybody may make methods up; in figures they are one.

@@ -119,6 +119,15 @@ fn request(call: &Shown<'_>, carried: Carried<'_>) -> Markup {
     } }
 }
 
+/// What it means that the channel had nothing to say.
+fn silence(call: &Shown<'_>) -> &'static str {
+    match (call.purpose, call.method) {
+        ("token", _) => "nothing: it gave a token",
+        (_, "GET") => "nothing: it was read",
+        _ => "nothing: it was taken",
+    }
+}
+
 fn answer(call: &Shown<'_>) -> Markup {
     html! { div {
         h3 { "Answer" }
@@ -127,7 +136,7 @@ fn answer(call: &Shown<'_>) -> Markup {
             div { dt { "Judged as" } dd { (state(call.class)) } }
             div { dt { "Took" } dd { (span(call.duration_ms)) } }
             div.whole { dt { "In the channel's words" } dd {
-                @if let Some(detail) = call.detail { (told(detail)) } @else { span.quiet { "nothing: it was taken" } }
+                @if let Some(detail) = call.detail { (told(detail)) } @else { span.quiet { (silence(call)) } }
             } }
         }
         @match call.answer {

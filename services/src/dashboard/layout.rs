@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use domain::access::{CredentialKind, Permission};
+use domain::access::{Caller, CredentialKind, Permission};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{assets, lag};
@@ -32,6 +32,11 @@ const PLACES: [(&str, &str, Permission); 6] = [
     ("/dead-letters", "Dead letters", Permission::ReadDeadLetters),
     ("/api/docs", "API", Permission::ReadTargets),
 ];
+
+/// Where somebody begins: the first place that is open to them.
+pub(super) fn home(caller: &Caller) -> &'static str {
+    PLACES.iter().find(|(_, _, permission)| caller.may(*permission)).map_or("/", |(path, ..)| *path)
+}
 
 /// The keys that lead to a place, as the script has them: g, and the letter that its name begins with.
 fn shortcut(path: &str, name: &str) -> Option<String> {
@@ -110,16 +115,21 @@ pub(super) struct Page<'a> {
 impl Page<'_> {
     pub(super) fn show(self, viewer: &Viewer) -> Response {
         let caller = &viewer.by.caller;
+        let (by, what) = if viewer.may(Permission::ReadListings) {
+            ("Search by unit, target, external id, sync id or trace id", "Unit, target, external id, sync, trace")
+        } else {
+            ("Search by sync id, request id or trace id", "Sync, request, trace")
+        };
         let search = html! {
             form.search role="search" method="get" action="/search" {
-                label.unseen for="search" { "Search by unit, target, external id, sync id or trace id" }
-                input #search type="search" name="q" placeholder="Unit, target, external id, sync, trace" autocomplete="off" required;
+                label.unseen for="search" { (by) }
+                input #search type="search" name="q" placeholder=(what) autocomplete="off" required;
                 kbd aria-hidden="true" { "/" }
             }
         };
         let top = html! {
             header.top {
-                a.brand href="/" { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
+                a.brand href=(home(caller)) { img src=(assets::path("mark.svg")) alt="" width="22" height="22"; "Channels" }
                 nav aria-label="Main" {
                     @for (path, name, permission) in PLACES {
                         @if viewer.may(permission) {

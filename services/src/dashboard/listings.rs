@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use domain::access::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -49,8 +50,12 @@ pub(super) async fn page(
         }
         @if found.items.is_empty() && found.next_cursor.is_some() {
             (empty("None among these", "The next page looks further."))
-        } @else if found.items.is_empty() {
+        } @else if found.items.is_empty() && asked.iter().any(|(_, given)| given.is_some()) {
+            (empty("No listing is like that", "Others may be: choose another state, last sync or target."))
+        } @else if found.items.is_empty() && viewer.may(Permission::LinkListings) {
             (empty("No listings here", "A listing is a unit on a target: distribution listing link, or POST /api/channels/listings."))
+        } @else if found.items.is_empty() {
+            (empty("No listings here", "A listing is a unit on a target. Those who are Owner or ChannelPublisher link one."))
         } @else { (table(&found.items)) }
         (next_page("/listings", &asked, found.next_cursor.as_deref()))
     };

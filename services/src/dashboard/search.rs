@@ -6,7 +6,7 @@ mod targets;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::access::Permission;
-use maud::html;
+use maud::{Markup, html};
 use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -22,7 +22,9 @@ use crate::views::audit::{COLUMNS, Sync};
 use crate::views::listings::{LISTINGS, Listing};
 
 /// Rows of each kind that are shown.
-const SHOWN: i64 = 20;
+const SHOWN: usize = 20;
+/// And looked for: one more says that there are more.
+const WANTED: i64 = 21;
 /// Syncs that are looked through for one whose id has an end.
 const NEWEST: i64 = 200_000;
 
@@ -53,16 +55,49 @@ pub(super) async fn page(
         ([], [], [one]) => return Ok(Redirect::to(&format!("/syncs/{}", one.sync_id)).into_response()),
         _ => {}
     }
+    let all_syncs = syncs_at(text);
     let body = html! {
         h1 { "Search " span.quiet { "“" (text) "”" } }
-        @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() {
-            (empty("Nothing found", "Give a part of a target's name, its id, the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace."))
-        }
-        @if !found.targets.is_empty() { section { h2 { "Targets" } (targets::table(&found.targets)) } }
-        @if !found.listings.is_empty() { section { h2 { "Listings" } (listings::table(&found.listings)) } }
-        @if !found.syncs.is_empty() { section { h2 { "Syncs" } (audit::table(&found.syncs)) } }
+        @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() { (nothing(&viewer, text)) }
+        (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
+        (section("Listings", &found.listings, listings::table, ("give more of the unit's id, or look at ", "/listings", "all listings")))
+        (section("Syncs", &found.syncs, audit::table, ("all of them are in ", all_syncs.as_str(), "the audit")))
     };
     Ok(Page { title: "Search", place: "/search", topic: None, body }.show(&viewer))
+}
+
+/// What was found of a kind; where there is more than is shown, what can be done about it: some words, and a link.
+fn section<T>(title: &str, found: &[T], table: fn(&[T]) -> Markup, more: (&str, &str, &str)) -> Markup {
+    let (words, path, list) = more;
+    html! { @if !found.is_empty() { section {
+        h2 { (title) }
+        (table(&found[..found.len().min(SHOWN)]))
+        @if found.len() > SHOWN {
+            p.quiet { "These are the first " (SHOWN) ", and there are more: " (words) a href=(path) { (list) } "." }
+        }
+    } } }
+}
+
+/// Where the audit has the syncs of a trace. Of anything else that names many there is no such list.
+fn syncs_at(text: &str) -> String {
+    trace(text).map_or_else(|| "/audit".to_owned(), |id| format!("/audit?trace_id={id}"))
+}
+
+/// What could be searched for: what the viewer may not see is not found, and not offered.
+fn nothing(viewer: &Viewer, text: &str) -> Markup {
+    if viewer.may(Permission::ReadTargets) && viewer.may(Permission::ReadListings) {
+        return empty(
+            "Nothing found",
+            "Give a part of a target's name, its id, the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace.",
+        );
+    }
+    let of_unit = form_urlencoded::Serializer::new(String::new()).append_pair("unit_id", text).finish();
+    html! {
+        (empty("Nothing found", "Give the id of a sync (its last 12 digits do), of a request to a channel, or of a trace. Targets and listings are not open to you."))
+        @if !text.is_empty() {
+            p { a href=(format!("/audit?{of_unit}")) { "Syncs of a unit named “" (text) "” in the audit" } }
+        }
+    }
 }
 
 async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> {
@@ -75,7 +110,7 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
     let targets = if viewer.may(Permission::ReadTargets) {
-        targets::find(&mut reader, &viewer.by, text, SHOWN).await?
+        targets::find(&mut reader, &viewer.by, text, WANTED).await?
     } else {
         Vec::new()
     };
@@ -117,7 +152,7 @@ async fn syncs(
          ORDER BY a.position DESC LIMIT $5"
     );
     let rows = sqlx::query_as(&statement).bind(id).bind(trace).bind(viewer.by.caller.org_id.as_str());
-    rows.bind(account_filter(&viewer.by.caller)).bind(SHOWN).bind(end).fetch_all(reader).await
+    rows.bind(account_filter(&viewer.by.caller)).bind(WANTED).bind(end).fetch_all(reader).await
 }
 
 async fn listings_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> Result<Vec<Listing>, sqlx::Error> {
@@ -133,7 +168,7 @@ async fn listings_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> 
          ORDER BY (l.unit_id = $2) DESC, l.unit_id, l.listing_id LIMIT $5"
     );
     let rows = sqlx::query_as(&statement).bind(text.parse::<Uuid>().ok()).bind(text);
-    let rows = rows.bind(viewer.by.caller.org_id.as_str()).bind(account_filter(&viewer.by.caller)).bind(SHOWN);
+    let rows = rows.bind(viewer.by.caller.org_id.as_str()).bind(account_filter(&viewer.by.caller)).bind(WANTED);
     rows.fetch_all(reader).await
 }
 

@@ -14,7 +14,7 @@ use maud::html;
 use serde::Deserialize;
 
 use super::Dashboard;
-use super::layout::public;
+use super::layout::{home, public};
 use crate::api::Api;
 use crate::api::identity::{CSRF_HEADER, cookie, session_cookie};
 use crate::api::input::{Query, whole};
@@ -149,6 +149,8 @@ async fn finish(
 async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &str) -> Result<Response, Problem> {
     let begun = api.sessions().begin(grant, way, session_cookie(headers).as_deref()).await?;
     tracing::info!(subject = begun.caller.subject, org = %begun.caller.org_id, "signed in");
+    // Not everybody may see the overview.
+    let to = if to == HOME { home(&begun.caller) } else { to };
     let mut response = Redirect::to(to).into_response();
     set_cookie(&mut response, &begun.cookie.to_string());
     Ok(response)

@@ -76,7 +76,10 @@ pub(super) async fn page(
     let again = sends_again(api, &viewer, sync).await?;
     let unit = sync.unit_id.as_deref().unwrap_or("listing");
     let body = html! {
-        p.trail { a href=(format!("/listings/{}", sync.listing_id)) { (unit) } " / " a href="/audit" { "Audit" } }
+        p.trail {
+            @if viewer.may(Permission::ReadListings) { a href=(format!("/listings/{}", sync.listing_id)) { (unit) } " / " }
+            a href="/audit" { "Audit" }
+        }
         h1 { "Sync of " (unit) " " span.quiet { "revision " (sync.revision) } }
         @if again {
             div.actions { (listing::again(&viewer, sync.listing_id, Some(sync.position), ("Send this again…", "Send this state"))) }
@@ -113,7 +116,7 @@ pub(super) async fn parts(
         None
     };
     let goes_on = found.goes_on;
-    let facts = facts(&found.sync, goes_on, dashboard.trace_url.as_ref());
+    let facts = facts(&found.sync, by.caller.may(Permission::ReadTargets), goes_on, dashboard.trace_url.as_ref());
     let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
@@ -163,10 +166,13 @@ async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) 
 }
 
 /// Of one that `goes_on` although another took its place, nobody knows yet how it ends.
-fn facts(sync: &Sync, goes_on: bool, trace_url: Option<&TraceUrl>) -> Markup {
+fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&TraceUrl>) -> Markup {
+    let target = sync.target_name.as_deref().unwrap_or("target");
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
-        div { dt { "Target" } dd { a href=(format!("/targets/{}", sync.target_id)) { (sync.target_name.as_deref().unwrap_or("target")) } } }
+        div { dt { "Target" } dd {
+            @if sees_targets { a href=(format!("/targets/{}", sync.target_id)) { (target) } } @else { (target) }
+        } }
         div { dt { "Because" } dd { (words(&sync.cause)) @if let Some(reason) = &sync.reason { ": “" (reason) "”" } } }
         div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (sync.created_by) } }
         div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) } }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use domain::access::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -40,8 +41,12 @@ pub(super) async fn page(
             label { "State " select name="state" { (options(&states(), of_state.as_deref(), "all but deleted")) } }
             button { "Show" }
         }
-        @if found.items.is_empty() {
+        @if found.items.is_empty() && (health.is_some() || of_state.is_some()) {
+            (empty("No target is like that", "Others may be: choose another health or state."))
+        } @else if found.items.is_empty() && viewer.may(Permission::WriteTargets) {
             (empty("No targets here", "A target is one account at one channel. Make one with POST /api/channels/targets or distribution target create."))
+        } @else if found.items.is_empty() {
+            (empty("No targets here", "A target is one account at one channel. Those who are Owner make one."))
         } @else { (table(&found.items)) }
         (next_page("/targets", &[("health", health.as_deref()), ("state", of_state.as_deref())], found.next_cursor.as_deref()))
     };

@@ -41,17 +41,21 @@ pub(super) async fn report(shared: &Shared, target: &Target, metadata: &Metadata
     let failed = failed(report) == Some(true);
     let failures = shared.failures.note(target.target_id, failed);
     let answered = report.calls.iter().any(|call| call.status.is_some());
+    let refusal = report.new_secret_refused.as_deref();
     let health = match report.class {
         OutcomeClass::Unauthorised if report.credentials_refused => Health::Unauthorised,
-        OutcomeClass::Throttled => return,
         _ if failures >= DEGRADED_AFTER && !answered => Health::Unreachable,
+        // However well it goes with the one of before: what follows when that serves no more should surprise nobody.
+        _ if refusal.is_some() => Health::Degraded,
+        OutcomeClass::Throttled => return,
         _ if failures >= DEGRADED_AFTER => Health::Degraded,
         _ if failed => return,
         _ if report.calls.is_empty() => return,
         _ => Health::Healthy,
     };
     let metadata = Metadata { unit_id: None, ..metadata.clone() };
-    change(shared, target, &metadata, health, report.detail.as_deref()).await;
+    let detail = refusal.filter(|_| health == Health::Degraded).or(report.detail.as_deref());
+    change(shared, target, &metadata, health, detail).await;
 }
 
 /// Whether a push failed in a way that more of the same may do as well; `None` where it tells nothing of its target.

@@ -99,6 +99,8 @@ async fn work_on(
         Attempt::Unchanged => None,
         Attempt::Pushed(report) => Some(report),
     };
+    let stage = trace::tell(shared, job, Moments { claimed_at, started_at }, ended.as_ref()).await;
+    job.metadata.traceparent = stage.traceparent();
     if let Some(report) = &ended {
         log(job, report);
         tokio::select! {
@@ -109,8 +111,6 @@ async fn work_on(
             let _ = gate.send(Message::Ended(job.target.target_id, failed));
         }
     }
-    let stage = trace::tell(shared, job, Moments { claimed_at, started_at }, ended.as_ref()).await;
-    job.metadata.traceparent = stage.traceparent();
     let has_called = ended.as_ref().is_some_and(|report| !report.calls.is_empty());
     let report = sync_report(shared, job, started_at, ended);
     let told = record(shared, job, report, stopping).await;
@@ -229,5 +229,6 @@ fn without_calls(class: OutcomeClass, detail: String) -> PushReport {
         calls: Vec::new(),
         retry_at: None,
         credentials_refused: false,
+        new_secret_refused: None,
     }
 }

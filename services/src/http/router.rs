@@ -24,6 +24,7 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .merge(api.router())
         .merge(dashboard::sign_in(dashboard.clone()).merge(api.docs()).layer(open))
         .merge(dashboard::router(dashboard))
+        .route_layer(from_fn(ties::routed))
         .fallback(unknown)
         .layer(from_fn_with_state(Pulse::of(api.pool().clone()), in_time))
         .layer(from_fn(dashboard::for_people))

@@ -80,9 +80,9 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
     let mut stage = Stage::begin("take a unit change in", Kind::Consumer, traceparent.as_deref());
     stage.set("messaging.system", "nats");
     stage.set("messaging.destination.name", subject.to_owned());
-    if let Ok((unit, _)) = &unit {
-        stage.set("distribution.org.id", unit.org_id.to_string());
-        stage.set("distribution.unit.id", unit.unit_id.to_string());
+    if let Some((org_id, unit_id)) = &named {
+        stage.set("distribution.org.id", org_id.to_string());
+        stage.set("distribution.unit.id", unit_id.to_string());
     }
     // Nor does the change depend on what published it.
     let source = header("ce-source").and_then(|text| metadata::source(&text).map(str::to_owned));

@@ -49,7 +49,8 @@ impl Named {
 pub(super) struct Taken {
     /// One for each message, in order.
     pub verdicts: Vec<Verdict>,
-    named: Vec<Named>,
+    /// What the log names of each.
+    pub named: Vec<Named>,
     stages: Vec<Stage>,
 }
 

@@ -23,17 +23,24 @@ const LOOK: Duration = Duration::from_secs(15);
 /// What has not answered by then cannot be asked now.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Queues by the class of their targets, which is their health, or what holds them where they are not active; and the longest ones, by
-/// their targets. Together, as the table may be long, and is read from end to end.
+/// The class of a target: what holds it, else its health. Of one that does not answer, or refuses its credentials, that says it
+/// already; another one's circuit may be open, too.
+const CLASS: &str = "CASE WHEN t.lifecycle <> 'active' THEN t.lifecycle
+    WHEN o.target_id IS NOT NULL AND t.health NOT IN ('unreachable', 'unauthorised') THEN 'circuit_open'
+    ELSE t.health END";
+/// What it is read from, beside the target.
+const CIRCUIT: &str = "LEFT JOIN dispatch_circuits AS o ON o.target_id = t.target_id AND o.opened > 0";
+
+/// Queues by the class of their targets; and the longest ones, by their targets. Together, as the table may be long, and is read from
+/// end to end.
 fn queues() -> String {
     format!(
         "WITH queued AS MATERIALIZED (
              SELECT target_id, count(*) AS depth, min({BEHIND_SINCE}) AS oldest FROM sync_queue AS q GROUP BY target_id
          )
-         SELECT CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END AS class, NULL::text AS target_id,
-             sum(depth)::bigint AS depth,
+         SELECT {CLASS} AS class, NULL::text AS target_id, sum(depth)::bigint AS depth,
              extract(epoch FROM greatest(now() - min(oldest), interval '0'))::float8 AS age_s
-         FROM queued JOIN channel_targets AS t USING (target_id) GROUP BY 1
+         FROM queued JOIN channel_targets AS t ON t.target_id = queued.target_id {CIRCUIT} GROUP BY 1
          UNION ALL
          (SELECT NULL, target_id::text, depth, NULL FROM queued ORDER BY depth DESC, target_id LIMIT $1)"
     )
@@ -41,17 +48,25 @@ fn queues() -> String {
 
 const TARGETS: &str = "SELECT health, count(*) FROM channel_targets WHERE lifecycle <> 'deleted' GROUP BY health";
 
+/// An opening of a target that is deleted ends with its next check.
+const OPEN_CIRCUITS: &str = "
+SELECT count(*), extract(epoch FROM greatest(now() - min(o.opened_at), interval '0'))::float8
+FROM circuit_openings AS o JOIN channel_targets AS t ON t.target_id = o.target_id
+WHERE o.closed_at IS NULL AND t.lifecycle <> 'deleted'";
+
 /// A lowered limit leaves the slots above it in the table.
-const WINDOWS: &str = "
-SELECT 'target', CASE t.lifecycle WHEN 'active' THEN t.health ELSE t.lifecycle END,
-    avg(CASE WHEN s.free_at > now() THEN 1 ELSE 0 END)::float8
-FROM channel_targets AS t JOIN rate_scopes AS r ON r.scope = 'target:' || t.target_id
-JOIN rate_slots AS s ON s.scope = r.scope AND s.slot <= r.requests
-WHERE t.lifecycle <> 'deleted' GROUP BY 2
-UNION ALL
-SELECT split_part(r.scope, ':', 1), NULL, avg(CASE WHEN s.free_at > now() THEN 1 ELSE 0 END)::float8
-FROM rate_scopes AS r JOIN rate_slots AS s ON s.scope = r.scope AND s.slot <= r.requests
-WHERE r.scope NOT LIKE 'target:%' GROUP BY 1";
+fn windows() -> String {
+    format!(
+        "SELECT 'target', {CLASS}, avg(CASE WHEN s.free_at > now() THEN 1 ELSE 0 END)::float8
+         FROM channel_targets AS t JOIN rate_scopes AS r ON r.scope = 'target:' || t.target_id
+         JOIN rate_slots AS s ON s.scope = r.scope AND s.slot <= r.requests {CIRCUIT}
+         WHERE t.lifecycle <> 'deleted' GROUP BY 2
+         UNION ALL
+         SELECT split_part(r.scope, ':', 1), NULL, avg(CASE WHEN s.free_at > now() THEN 1 ELSE 0 END)::float8
+         FROM rate_scopes AS r JOIN rate_slots AS s ON s.scope = r.scope AND s.slot <= r.requests
+         WHERE r.scope NOT LIKE 'target:%' GROUP BY 1"
+    )
+}
 
 const PROJECTIONS: &str = "SELECT name, position FROM projection_checkpoints";
 
@@ -110,7 +125,8 @@ fn count(number: i64) -> u64 {
 async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut Gauges) -> anyhow::Result<()> {
     let queues: Vec<Queue> = sqlx::query_as(&queues()).bind(MostTargets::NUMBER).fetch_all(pool).await?;
     let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
-    let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(WINDOWS).fetch_all(pool).await?;
+    let (open, open_for): (i64, f64) = sqlx::query_as(OPEN_CIRCUITS).fetch_one(pool).await?;
+    let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(&windows()).fetch_all(pool).await?;
     let mut lags = BTreeMap::new();
     let checkpoints: Vec<(String, i64)> = sqlx::query_as(PROJECTIONS).fetch_all(pool).await?;
     for (name, position) in checkpoints {
@@ -132,6 +148,7 @@ async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut
     let of_target = |queue: Queue| Some((queue.target_id?, count(queue.depth)));
     shown.longest_queues = queues.into_iter().filter_map(of_target).collect();
     shown.targets = targets.into_iter().map(|(health, targets)| (health, count(targets))).collect();
+    shown.open_circuits = (count(open), open_for);
     shown.window_use = windows.into_iter().map(|(scope, class, share)| ((scope, class), share)).collect();
     shown.lags = lags;
     Ok(())

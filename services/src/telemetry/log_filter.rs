@@ -29,19 +29,67 @@ pub async fn level(pool: &PgPool) -> Result<Option<LogLevel>, sqlx::Error> {
     sqlx::query_as("SELECT filter, changed_by, changed_at FROM log_filter").fetch_optional(pool).await
 }
 
+/// What `serve` logs unless somebody says otherwise.
+pub const SERVED: &str = "info,sqlx=warn";
+
+/// Where the lines of the service come from: the modules that log, by crate. A test holds this to the sources.
+pub const LOGGED: [&str; 24] = [
+    "adapters::dispatch",
+    "adapters::event_store",
+    "adapters::hostaway",
+    "adapters::identity",
+    "adapters::leader",
+    "adapters::nats",
+    "adapters::telemetry",
+    "projections::outbound_audit",
+    "projections::rebuild",
+    "projections::runner",
+    "services::api",
+    "services::dashboard",
+    "services::dead_letters",
+    "services::dispatcher",
+    "services::drift",
+    "services::health",
+    "services::http",
+    "services::intake",
+    "services::leading",
+    "services::projector",
+    "services::relay",
+    "services::serve",
+    "services::stopping",
+    "services::telemetry",
+];
+
+/// A filter that somebody gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedLevel {
+    /// With the level of the rest: that of [`SERVED`], where none is given.
+    pub filter: String,
+    /// Targets in it of which the service itself logs no line.
+    pub unknown: Vec<String>,
+}
+
 /// A filter, if it is one.
-pub fn checked_level(filter: &str) -> anyhow::Result<String> {
+pub fn checked_level(filter: &str) -> anyhow::Result<CheckedLevel> {
     parse(filter)?;
     // A word alone is taken for a module, and a typo would silence every process.
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
-    let lone = filter
-        .split(',')
-        .map(str::trim)
-        .find(|part| !part.contains(['=', '[']) && !levels.contains(&part.to_ascii_lowercase().as_str()));
-    match lone {
-        Some(word) => anyhow::bail!("{word:?} is no level ({}); of a module it is {word}=debug", levels.join(", ")),
-        None => Ok(filter.to_owned()),
+    let (rest, named): (Vec<&str>, Vec<&str>) =
+        filter.split(',').map(str::trim).partition(|part| !part.contains(['=', '[']));
+    if let Some(word) = rest.iter().find(|word| !levels.contains(&word.to_ascii_lowercase().as_str())) {
+        anyhow::bail!("{word:?} is no level ({}); of a module it is {word}=debug", levels.join(", "));
     }
+    let targets = named.iter().filter_map(|part| part.split(['=', '[']).next()).map(str::trim);
+    let unknown = targets.filter(|target| !is_logged(target)).map(str::to_owned).collect();
+    // Else all but what is named would be silent, from the errors on.
+    let filter = if rest.is_empty() { format!("{SERVED},{filter}") } else { filter.to_owned() };
+    Ok(CheckedLevel { filter, unknown })
+}
+
+/// Whether a target of a filter is that of a line, or the beginning of one, as filters take it.
+fn is_logged(target: &str) -> bool {
+    let within = |module: &&str| target.strip_prefix(*module).is_some_and(|rest| rest.starts_with("::"));
+    LOGGED.iter().any(|module| module.starts_with(target) || within(module))
 }
 
 /// Sets the filter of all processes, or takes it back.

@@ -103,7 +103,7 @@ pub struct HealthCheck {
     pub calls: i32,
     /// Of the last call; absent where no slot came free in time.
     pub latency_ms: Option<i64>,
-    /// Of the last call; absent where no answer came.
+    /// Of the answer that decided; absent where none did.
     pub status: Option<i32>,
     /// `accepted` where the target answers and takes the credentials.
     pub class: String,

@@ -8,7 +8,7 @@ use domain::access::AccessRole;
 use domain::window::RateLimit;
 use end_to_end::api::{Answer, Api};
 use end_to_end::nats_server::NatsServer;
-use end_to_end::unit::{described, unit};
+use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, Beginning, ORG, World};
 use reqwest::Method;
@@ -115,11 +115,16 @@ async fn every_page_is_kept_from_every_role_that_may_not_and_from_everybody_else
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
+/// The answer to whoever signs in by a link.
+async fn signed_in(world: &World, api: &Api, role: &str) -> anyhow::Result<Answer> {
+    let (_, printed, _) = world.run(&["sign-in", "--org", ORG, "--role", role, "--url", api.base()])?;
+    let code = printed.trim().split_once("code=").map(|(_, code)| code.to_owned()).unwrap_or_default();
+    api.send_text(Method::POST, "/sign-in", &[FORM], format!("code={code}")).await?.expect(303)
+}
+
 /// The cookie of an Owner who has signed in.
 async fn owner_session(world: &World, api: &Api) -> anyhow::Result<String> {
-    let (_, printed, _) = world.run(&["sign-in", "--org", ORG, "--role", "owner", "--url", api.base()])?;
-    let code = printed.trim().split_once("code=").map(|(_, code)| code.to_owned()).unwrap_or_default();
-    let redeemed = api.send_text(Method::POST, "/sign-in", &[FORM], format!("code={code}")).await?.expect(303)?;
+    let redeemed = signed_in(world, api, "owner").await?;
     Ok(redeemed.header("set-cookie").split(';').next().unwrap_or_default().to_owned())
 }
 
@@ -296,6 +301,68 @@ async fn a_search_finds_targets_by_their_id_and_a_part_of_their_name_and_nobody_
             let none = foreign.get(&format!("/search?q={text}")).await?.expect(200)?.text;
             assert!(none.contains("Nothing found"), "{none}");
         }
+    }
+    drop(service);
+    world.close().await
+}
+
+/// Twenty are all there are, or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_finds_more_than_it_shows_says_so() -> anyhow::Result<()> {
+    let world = World::new(&[8132]).await?;
+    let target = world.target(8132, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("api,relay,projector")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let more = "These are the first 20, and there are more";
+    let units = names(21);
+    for (linked, is_more) in [(&units[..20], false), (&units[20..], true)] {
+        world.link(target, linked).await?;
+        world.drained(Duration::from_secs(30)).await?;
+        let page = owner.get("/search?q=villa-").await?.expect(200)?.text;
+        assert_eq!((page.matches("villa-0").count(), page.contains(more)), (20, is_more), "{page}");
+    }
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_already() -> anyhow::Result<()> {
+    let world = World::new(&[8133]).await?;
+    let target = world.target(8133, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let sync: uuid::Uuid = sqlx::query_scalar("SELECT sync_id FROM outbound_audit").fetch_one(&world.pool).await?;
+    let api = Api::of(&service).await?;
+    let owner = api.as_caller(&world, ORG, None, "owner")?;
+    let analyst = api.as_caller(&world, ORG, None, "analyst")?;
+    let leads = ["href=\"/\"", "href=\"/listings", "href=\"/targets", "Unit, target"];
+    let offered = |page: &str| leads.map(|lead| page.contains(lead));
+    let sync = format!("/syncs/{sync}");
+    let (full, bare) = (owner.get(&sync).await?.expect(200)?.text, analyst.get(&sync).await?.expect(200)?.text);
+    assert_eq!((offered(&full), offered(&bare)), ([true; 4], [false; 4]), "{bare}");
+    // What the channel says nothing about is not the same of each call.
+    for said in ["nothing: it gave a token", "nothing: it was read", "nothing: it was taken"] {
+        assert!(full.contains(said), "{said}: {full}");
+    }
+    let none = analyst.get("/search?q=villa-000").await?.expect(200)?.text;
+    assert!(none.contains("Nothing found") && none.contains("/audit?unit_id=villa-000"), "{none}");
+    assert!(!none.contains("the beginning of a unit") && offered(&none) == [false; 4], "{none}");
+    for (role, begins) in [("analyst", "/audit"), ("viewer", "/")] {
+        assert_eq!(signed_in(&world, &api, role).await?.header("location"), begins, "{role}");
+    }
+    let audit = analyst.get("/audit?unit_id=villa-000").await?.expect(200)?.text;
+    assert!(audit.contains(&sync), "{audit}");
+
+    // A filter that leaves nothing does not say that there is nothing.
+    for (path, told) in [
+        ("/targets?health=unreachable", "No target is like that"),
+        ("/listings?outcome=failed", "No listing is like that"),
+    ] {
+        let page = owner.get(path).await?.expect(200)?.text;
+        assert!(page.contains(told) && !page.contains("POST /api/channels"), "{page}");
     }
     drop(service);
     world.close().await

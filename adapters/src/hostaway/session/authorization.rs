@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Session;
 use crate::hostaway::failure::{Failure, Reach};
 use crate::hostaway::issue;
-use crate::hostaway::token::{Cell, Issued, Token};
+use crate::hostaway::token::{Cell, Issued, State, Token};
 use crate::secrets::{Secret, SecretError};
 
 impl Session<'_> {
@@ -25,18 +25,25 @@ impl Session<'_> {
         let seen = cell.ended();
         let began_before = self.secret.is_some();
         let mut secret = self.secret().await?;
-        let mut token = cell.lock().await.usable(&secret, refused);
+        let mut token = self.usable(&*cell.lock().await, &secret, refused);
         if token.is_none() && began_before {
             // A push may end with the value that it began with, but a new token is asked for with the one that holds now.
             self.secret = None;
             secret = self.secret().await?;
-            token = cell.lock().await.usable(&secret, refused);
+            token = self.usable(&*cell.lock().await, &secret, refused);
         }
         let token = match token {
             Some(token) => token,
             None => self.fresh_token(&cell, secret, seen, refused, urgency).await?,
         };
         Ok(token.settled().await)
+    }
+
+    /// A token that is there already; and whether it is one of before, because the secret that holds now is refused.
+    fn usable(&mut self, state: &State, secret: &Secret, refused: Option<u64>) -> Option<Token> {
+        let token = state.usable(secret, refused)?;
+        self.new_secret_refused = state.value(secret).1.map(str::to_owned);
+        Some(token)
     }
 
     async fn fresh_token(
@@ -51,7 +58,7 @@ impl Session<'_> {
             // The slot before the lock: a target without slots must not keep the others of its account waiting.
             let permit = self.slot(CallPurpose::Token, urgency).await?;
             let mut state = cell.lock().await;
-            let known = match state.usable(&secret, refused) {
+            let known = match self.usable(&state, &secret, refused) {
                 Some(token) => Some(Ok(token)),
                 None => state.failure_since(seen).map(Err),
             };
@@ -63,7 +70,8 @@ impl Session<'_> {
                 permit.unused();
                 return Err(Failure::no_slot("the slot grew too old while a token was waited for", Utc::now()));
             }
-            let value = state.value(&secret).clone();
+            let (value, refusal) = state.value(&secret);
+            let (value, refusal) = (value.clone(), refusal.map(str::to_owned));
             let issued = self.issue(&value, permit).await;
             let unknown = issued.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
             if let Err(failure) = &issued
@@ -73,7 +81,10 @@ impl Session<'_> {
                 // Not for those who wait for a token: the value of before still serves them.
                 return Err(failure.clone());
             }
-            if unknown && state.refuse(&secret, &value) {
+            if let Err(failure) = &issued
+                && unknown
+                && state.refuse(&secret, &value, &failure.detail)
+            {
                 continue;
             }
             if unknown && !std::mem::replace(&mut self.doubted, true) {
@@ -85,6 +96,7 @@ impl Session<'_> {
                     continue;
                 }
             }
+            self.new_secret_refused = refusal.filter(|_| issued.is_ok());
             return cell.settle(&mut state, &value, issued);
         }
     }
