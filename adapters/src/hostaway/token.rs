@@ -9,11 +9,11 @@ use std::time::Duration;
 use domain::ids::ListingId;
 use domain::target::Target;
 use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use crate::secrets::Secret;
+use crate::secrets::{Secret, same};
 
 /// A call by what it does to what, and for which listing: those of two listings have the same path where one is created.
 pub(super) type VainCall = (Option<ListingId>, String);
@@ -175,39 +175,35 @@ impl Cell {
 impl State {
     /// A token that may still be used with this secret and is newer than the refused generation.
     pub fn usable(&self, secret: &Secret, refused: Option<u64>) -> Option<Token> {
-        let value = self.value(secret);
+        let value = self.value(secret, &[])?;
         let held = [&self.newest, &self.earlier].into_iter().flatten().find(|held| same(&held.secret, value))?;
         let newer = refused.is_none_or(|refused| held.token.generation > refused);
         (newer && Instant::now() < held.token.renew_at).then(|| held.token.clone())
     }
 
-    /// The value to ask for a token with: the current one, unless the channel has just refused it and there is another.
-    pub fn value<'s>(&self, secret: &'s Secret) -> &'s SecretString {
+    /// The value to ask for a token with, of those that were not tried: the current one, unless the channel has just refused
+    /// it and there is another.
+    pub fn value<'s>(&self, secret: &'s Secret, tried: &[SecretString]) -> Option<&'s SecretString> {
         let refused =
             |known: &(SecretString, Instant)| same(&known.0, &secret.current) && known.1.elapsed() < REFUSED_FOR;
-        match &secret.previous {
-            Some(previous) if self.refused.as_ref().is_some_and(refused) => previous,
-            _ => &secret.current,
+        let mut values = [Some(&secret.current), secret.previous.as_ref()];
+        if self.refused.as_ref().is_some_and(refused) {
+            values.reverse();
         }
+        values.into_iter().flatten().find(|value| !tried.iter().any(|tried| same(tried, value)))
     }
 
-    /// The channel refused this value. Whether another one can be tried.
-    pub fn refuse(&mut self, secret: &Secret, value: &SecretString) -> bool {
-        let another = secret.previous.is_some() && same(value, &secret.current);
-        if another {
+    /// The channel refused this value. Where it is the current one, that of before goes first for a while.
+    pub fn refuse(&mut self, secret: &Secret, value: &SecretString) {
+        if same(value, &secret.current) {
             self.refused = Some((value.clone(), Instant::now()));
         }
-        another
     }
 
     /// How a request failed that ended after `seen` of them had, so while the caller waited.
     pub fn failure_since(&self, seen: u64) -> Option<Failure> {
         self.failure.as_ref().filter(|(ended, _)| *ended > seen).map(|(_, failure)| failure.clone())
     }
-}
-
-fn same(one: &SecretString, other: &SecretString) -> bool {
-    one.expose_secret() == other.expose_secret()
 }
 
 /// A tenth of the lifetime, but not more than a day, before its end.

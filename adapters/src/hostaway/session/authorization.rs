@@ -18,6 +18,9 @@ use crate::hostaway::issue;
 use crate::hostaway::token::{Cell, Issued, Token};
 use crate::secrets::{Secret, SecretError};
 
+/// So many values a session tries for one token: the current one and that of before, and as many after a rotation meanwhile.
+const MOST_VALUES: usize = 4;
+
 impl Session<'_> {
     /// A token other than the refused generation; the caller waits until it is usable.
     pub(super) async fn token(&mut self, refused: Option<u64>, urgency: Section) -> Result<Token, Failure> {
@@ -47,6 +50,7 @@ impl Session<'_> {
         refused: Option<u64>,
         urgency: Section,
     ) -> Result<Token, Failure> {
+        let mut tried: Vec<SecretString> = Vec::new();
         loop {
             // The slot before the lock: a target without slots must not keep the others of its account waiting.
             let permit = self.slot(CallPurpose::Token, urgency).await?;
@@ -63,25 +67,21 @@ impl Session<'_> {
                 permit.unused();
                 return Err(Failure::no_slot("the slot grew too old while a token was waited for", Utc::now()));
             }
-            let value = state.value(&secret).clone();
+            let value = state.value(&secret, &tried).unwrap_or(&secret.current).clone();
             let issued = self.issue(&value, permit).await;
-            let unknown = issued.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
             if let Err(failure) = &issued
-                && unknown
-                && self.rotating
+                && failure.reach == Reach::Credentials
             {
-                // Not for those who wait for a token: the value of before still serves them.
-                return Err(failure.clone());
-            }
-            if unknown && state.refuse(&secret, &value) {
-                continue;
-            }
-            if unknown && !std::mem::replace(&mut self.doubted, true) {
-                // What was read may be a minute old.
-                self.secret = None;
-                let now = self.secret().await?;
-                if !now.is(&secret) {
-                    secret = now;
+                state.refuse(&secret, &value);
+                if self.rotating {
+                    // Not for those who wait for a token: the value of before still serves them.
+                    return Err(failure.clone());
+                }
+                tried.push(value.clone());
+                // What was read may be a minute old, and a slot may have been waited for longer.
+                (self.secret, self.doubted) = (None, true);
+                secret = self.secret().await?;
+                if tried.len() < MOST_VALUES && state.value(&secret, &tried).is_some() {
                     continue;
                 }
             }
