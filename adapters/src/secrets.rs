@@ -43,10 +43,15 @@ impl Secret {
         Self { current, previous: None }
     }
 
-    /// Whether the current value is the same.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        self.current.expose_secret() == other.current.expose_secret()
+    /// A value that took the place of another one. Of the same one there is none of before.
+    fn replacing(previous: Option<SecretString>, current: SecretString) -> Self {
+        Self { previous: previous.filter(|previous| !same(previous, &current)), current }
     }
+}
+
+/// Whether two values are one.
+pub(crate) fn same(one: &SecretString, other: &SecretString) -> bool {
+    one.expose_secret() == other.expose_secret()
 }
 
 /// A place that keeps secrets.
@@ -65,7 +70,8 @@ pub trait SecretStore: Send + Sync {
     }
 
     /// Puts a new value in the place of the one that is there, which is still given as the previous one for
-    /// [`ROTATION_GRACE`].
+    /// [`ROTATION_GRACE`]. The value that is there already changes nothing: asked for twice, a rotation is one, and the previous
+    /// one is given for as long as after the first.
     async fn rotate(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError>;
 
     /// Forgets a secret, with its previous value.

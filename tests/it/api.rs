@@ -18,5 +18,6 @@ mod many_listings;
 mod pages;
 mod pressure;
 mod readiness;
+mod rotations;
 mod secrets;
 mod sign_in;

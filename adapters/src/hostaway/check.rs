@@ -22,16 +22,23 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
         return CheckReport { class: OutcomeClass::Accepted, detail: None, calls, credentials_refused: false };
     };
     let refused = failure.reach == Reach::Credentials;
-    let mut serves = false;
+    let (mut detail, mut both) = (failure.detail, refused);
     if refused && rotating {
-        // What the one of before is good for is known once it was tried.
+        // What the one of before is good for is known once it was tried, to its end.
         let mut before = Session::new(hostaway, target, slots);
         let end = before.call(&probe()).await;
         calls.extend(before.calls);
-        serves = !end.is_err_and(|failure| failure.reach == Reach::Credentials);
+        both = end.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
+        detail = match end {
+            Ok(_) => old_one_serves(&detail),
+            Err(_) if both => detail,
+            Err(unknown) => format!(
+                "the new secret is refused, whether the one of before serves is not known ({}): {detail}",
+                unknown.detail
+            ),
+        };
     }
-    let detail = if serves { old_one_serves(&failure.detail) } else { failure.detail };
-    CheckReport { class: failure.class, credentials_refused: refused && !serves, detail: Some(detail), calls }
+    CheckReport { class: failure.class, credentials_refused: both, detail: Some(detail), calls }
 }
 
 fn probe() -> Call {

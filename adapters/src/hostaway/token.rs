@@ -9,11 +9,11 @@ use std::time::Duration;
 use domain::ids::ListingId;
 use domain::target::Target;
 use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use crate::secrets::{ROTATION_GRACE, Secret};
+use crate::secrets::{ROTATION_GRACE, Secret, same};
 
 /// A call by what it does to what, and for which listing: those of two listings have the same path where one is created.
 pub(super) type VainCall = (Option<ListingId>, String);
@@ -182,30 +182,36 @@ impl Cell {
 impl State {
     /// A token that may still be used with this secret and is newer than the refused generation.
     pub fn usable(&self, secret: &Secret, refused: Option<u64>) -> Option<Token> {
-        let (value, _) = self.value(secret);
+        let (value, _) = self.value(secret, &[])?;
         let held = [&self.newest, &self.earlier].into_iter().flatten().find(|held| same(&held.secret, value))?;
         let newer = refused.is_none_or(|refused| held.token.generation > refused);
         (newer && Instant::now() < held.token.renew_at).then(|| held.token.clone())
     }
 
-    /// The value to ask for a token with: the current one, unless the channel has just refused it and there is another. Then
-    /// what is to be told of that stands beside it.
-    pub fn value<'s>(&self, secret: &'s Secret) -> (&'s SecretString, Option<&str>) {
+    /// The value to ask for a token with, of those that were not tried: the current one, unless the channel has just refused
+    /// it and there is another. Then what is to be told of that stands beside it.
+    pub fn value<'s>(
+        &'s self,
+        secret: &'s Secret,
+        tried: &[SecretString],
+    ) -> Option<(&'s SecretString, Option<&'s str>)> {
         let known = |refused: &&Refused| same(&refused.secret, &secret.current) && refused.at.elapsed() < REFUSED_FOR;
-        match (&secret.previous, self.refused.as_ref().filter(known)) {
-            (Some(previous), Some(refused)) => (previous, Some(refused.words.as_str())),
-            _ => (&secret.current, None),
+        let refused = self.refused.as_ref().filter(known);
+        let mut values = [Some(&secret.current), secret.previous.as_ref()];
+        if refused.is_some() {
+            values.reverse();
         }
+        let value = values.into_iter().flatten().find(|value| !tried.iter().any(|tried| same(tried, value)))?;
+        let words = refused.filter(|_| !same(value, &secret.current)).map(|refused| refused.words.as_str());
+        Some((value, words))
     }
 
-    /// The channel refused this value, for this reason. Whether another one can be tried.
-    pub fn refuse(&mut self, secret: &Secret, value: &SecretString, reason: &str) -> bool {
-        let another = secret.previous.is_some() && same(value, &secret.current);
-        if another {
+    /// The channel refused this value, for this reason. Where it is the current one, that of before goes first for a while.
+    pub fn refuse(&mut self, secret: &Secret, value: &SecretString, reason: &str) {
+        if same(value, &secret.current) {
             let words = old_one_serves(reason);
             self.refused = Some(Refused { secret: value.clone(), at: Instant::now(), words });
         }
-        another
     }
 
     /// How a request failed that ended after `seen` of them had, so while the caller waited.
@@ -218,10 +224,6 @@ impl State {
 pub(super) fn old_one_serves(reason: &str) -> String {
     let grace_s = ROTATION_GRACE.as_secs();
     format!("the new secret is refused, the one of before serves for {grace_s} s after the rotation: {reason}")
-}
-
-fn same(one: &SecretString, other: &SecretString) -> bool {
-    one.expose_secret() == other.expose_secret()
 }
 
 /// A tenth of the lifetime, but not more than a day, before its end.

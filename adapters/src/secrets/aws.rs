@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{ROTATION_GRACE, Secret, SecretError};
+use super::{ROTATION_GRACE, Secret, SecretError, same};
 
 /// How long a value is used without asking again.
 pub const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -110,14 +110,20 @@ impl AwsSecrets {
         }
         let previous = request.version_stage("AWSPREVIOUS").send().await.map_err(|error| failed(secret, &error));
         match previous {
-            Ok(previous) => Ok(Secret { current, previous: text(secret, previous).ok() }),
+            Ok(previous) => Ok(Secret::replacing(text(secret, previous).ok(), current)),
             Err(SecretError::Missing { .. }) => Ok(Secret::of(current)),
             Err(error) => Err(error),
         }
     }
 
-    /// Makes the value the AWSCURRENT one; AWS makes the one of before AWSPREVIOUS.
+    /// Makes the value the AWSCURRENT one; AWS makes the one of before AWSPREVIOUS. Put a second time, it would be both.
     pub async fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        match self.read_anew(secret).await {
+            Ok(now) if same(&now.current, value) => return Ok(()),
+            Err(error @ (SecretError::Missing { .. } | SecretError::Unreachable { .. })) => return Err(error),
+            // One that cannot be used may be replaced.
+            Ok(_) | Err(_) => {}
+        }
         let request = self.client.put_secret_value().secret_id(secret.name()).secret_string(value.expose_secret());
         request.send().await.map_err(|error| failed(secret, &error))?;
         self.kept.remove(secret.name());

@@ -15,7 +15,7 @@ use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::{LONGEST_VALUE, ROTATION_GRACE, Secret, SecretError};
+use super::{LONGEST_VALUE, ROTATION_GRACE, Secret, SecretError, same};
 use contents::{Contents, Previous, Sealed};
 pub(super) use disk::exposed;
 use seal::{Key, SealError};
@@ -80,17 +80,18 @@ impl EmbeddedStore {
         let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
         let open = |value: &str| key.open(secret.name(), value).map_err(|error| self.of_file(secret, &error));
         let previous = sealed.previous.as_ref().filter(|previous| Utc::now() < previous.until);
-        Ok(Secret {
-            current: open(&sealed.value)?,
-            previous: previous.map(|previous| open(&previous.value)).transpose()?,
-        })
+        let previous = previous.map(|previous| open(&previous.value)).transpose()?;
+        Ok(Secret::replacing(previous, open(&sealed.value)?))
     }
 
-    /// Replaces its value, and keeps the one of before for [`ROTATION_GRACE`].
+    /// Replaces its value, and keeps the one of before for [`ROTATION_GRACE`]. Nothing changes where it has this value.
     pub fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
         fits(secret, value)?;
         self.change(secret, &mut |contents, key, now| {
             let sealed = contents.secrets.get_mut(secret.name()).ok_or_else(|| self.missing(secret))?;
+            if key.open(secret.name(), &sealed.value).is_ok_and(|current| same(&current, value)) {
+                return Ok(());
+            }
             let fresh = self.seal(key, secret, value)?;
             let previous = std::mem::replace(&mut sealed.value, fresh);
             sealed.previous = Some(Previous { value: previous, until: now + ROTATION_GRACE });

@@ -1,12 +1,17 @@
 //! A check: one call, and what its end says of the target.
 
+use std::sync::Arc;
+
+use adapters::hostaway::Hostaway;
+use adapters::secrets::SecretStore as _;
 use domain::call::CallPurpose;
 use domain::outcome::OutcomeClass;
 use domain::port::{Channel as _, CheckReport};
+use secrecy::SecretString;
 use serde_json::json;
 
-use crate::fixture::Bench;
-use crate::sandbox::Sandbox;
+use crate::fixture::{Bench, inside, kept_in_the_store};
+use crate::sandbox::{SECRET, Sandbox};
 use crate::slots::End;
 
 async fn check(bench: &Bench) -> CheckReport {
@@ -41,4 +46,43 @@ async fn what_is_wrong_is_told_apart() {
     sandbox.set_secret("another").await;
     let refused = check(&other).await;
     assert_eq!((refused.class, refused.credentials_refused), (OutcomeClass::Unauthorised, true));
+}
+
+/// That nobody could ask with it is no answer of the channel's.
+#[tokio::test]
+async fn the_secret_of_before_serves_where_a_call_with_it_was_taken_and_not_where_none_was_made() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    secrets.rotate(&secret, SecretString::from("not known yet")).await.unwrap();
+    bench.slots.most = 1;
+    let unasked = check(&bench).await;
+    let detail = unasked.detail.unwrap_or_default();
+    assert!(detail.starts_with("the new secret is refused, whether the one of before serves is not known"), "{detail}");
+    assert_eq!((unasked.calls.len(), unasked.credentials_refused), (1, false));
+
+    bench.slots.most = usize::MAX;
+    let serves = check(&bench).await;
+    let detail = serves.detail.unwrap_or_default();
+    assert!(detail.starts_with("the new secret is refused, the one of before serves for 300 s"), "{detail}");
+    assert!(!serves.credentials_refused, "{detail}");
+
+    // In another process, which has no token of before.
+    bench.hostaway = Hostaway::new(&inside(), Arc::new(secrets)).unwrap();
+    sandbox.set_secret("another").await;
+    let neither = check(&bench).await;
+    assert!(neither.credentials_refused, "{neither:?}");
+    assert!(!neither.detail.unwrap_or_default().contains("of before"));
+}
+
+/// There is no other one then, and to say so would take the alarm away.
+#[tokio::test]
+async fn a_secret_that_is_refused_and_was_rotated_in_for_itself_leaves_none_of_before() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    sandbox.set_secret("another").await;
+    secrets.rotate(&secret, SecretString::from(SECRET)).await.unwrap();
+    let refused = check(&bench).await;
+    assert_eq!((refused.credentials_refused, refused.calls.len()), (true, 1), "{refused:?}");
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use adapters::destinations::Destinations;
 use adapters::hostaway::{Config, Hostaway};
-use adapters::secrets::Secrets;
+use adapters::secrets::{SecretStore as _, Secrets};
 use chrono::{Days, NaiveDate};
 use domain::channel::{ChannelKind, ListingPayload, Section, SectionPayload};
 use domain::ids::{AccountId, ExternalId, ListingId, OrgId, TargetId, UnitId};
 use domain::mapping::hostaway::reference;
 use domain::port::{Channel as _, Push, PushReport};
+use domain::secret::SecretRef;
 use domain::target::{Health, Lifecycle, Target};
 use domain::window::RateLimit;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -26,6 +28,14 @@ pub struct Bench {
     pub target: Target,
     pub slots: Slots,
     pub secrets: tempfile::TempDir,
+}
+
+/// The bench's target, its secret in the embedded store.
+pub async fn kept_in_the_store(bench: &mut Bench) -> (Secrets, SecretRef) {
+    let (secrets, secret) = (Secrets::new(bench.secrets.path(), None), "store:hostaway".parse().unwrap());
+    secrets.create(&secret, SecretString::from(SECRET)).await.unwrap();
+    bench.target.credential = secret.clone();
+    (secrets, secret)
 }
 
 pub fn write_secret(dir: &Path, name: &str, value: &str, mode: u32) {

@@ -1,9 +1,11 @@
 //! The life of a token: got once however many wait, renewed once on a 403, never in a loop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use adapters::hostaway::Hostaway;
-use adapters::secrets::{Secret, SecretError, SecretStore, Secrets};
+use adapters::secrets::{Secret, SecretError, SecretStore};
 use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
@@ -14,7 +16,7 @@ use futures::future::join_all;
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::fixture::{Bench, Listing, inside, write_secret};
+use crate::fixture::{Bench, Listing, inside, kept_in_the_store, write_secret};
 use crate::sandbox::{SECRET, Sandbox};
 use crate::slots::End;
 
@@ -155,14 +157,6 @@ async fn a_secret_that_cannot_be_read_refuses_the_credentials_and_calls_nobody()
     assert!(sandbox.arrivals().await.is_empty());
 }
 
-/// The bench's target, its secret in the embedded store.
-async fn kept_in_the_store(bench: &mut Bench) -> (Secrets, SecretRef) {
-    let (secrets, secret) = (Secrets::new(bench.secrets.path(), None), "store:hostaway".parse().unwrap());
-    secrets.create(&secret, SecretString::from(SECRET)).await.unwrap();
-    bench.target.credential = secret.clone();
-    (secrets, secret)
-}
-
 #[tokio::test]
 async fn a_push_that_began_before_a_rotation_ends_with_the_value_it_began_with() {
     let sandbox = Sandbox::start().await;
@@ -263,4 +257,91 @@ async fn a_channel_that_does_not_know_the_new_value_yet_gets_the_one_of_before()
     secrets.create(&secret, SecretString::from("not known at all")).await.unwrap();
     let report = bench.push(&listing, &CONTENT).await;
     assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true), "{report:?}");
+}
+
+/// A double click, or a retry after a 503. It once was an endless loop of token calls that ended with the process.
+#[tokio::test]
+async fn a_refused_secret_that_is_rotated_in_twice_leaves_the_one_of_before_to_serve() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    for _ in 0..2 {
+        secrets.rotate(&secret, SecretString::from("not known yet")).await.unwrap();
+    }
+    let listing = Listing::new("villa-1");
+    let push = bench.push(&listing, &Section::ALL);
+    let report = tokio::time::timeout(Duration::from_secs(30), push).await.expect("it comes to an end");
+    assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
+    assert_eq!(sandbox.token_calls().await, 2, "one with each value");
+}
+
+#[tokio::test]
+async fn where_both_values_are_refused_each_is_asked_with_once_and_the_right_one_heals() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    sandbox.set_secret("another").await;
+    secrets.rotate(&secret, SecretString::from("mistyped")).await.unwrap();
+    let listing = Listing::new("villa-1");
+    let report = bench.push(&listing, &Section::ALL).await;
+    assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true), "{report:?}");
+    assert_eq!(sandbox.token_calls().await, 2, "one with each value");
+    secrets.rotate(&secret, SecretString::from("another")).await.unwrap();
+    assert_eq!(bench.push(&listing, &Section::ALL).await.class, OutcomeClass::Accepted);
+    assert_eq!(sandbox.token_calls().await, 3);
+}
+
+/// The channel may take the new value and drop the one of before at the same moment.
+#[tokio::test]
+async fn the_new_value_is_asked_with_again_once_the_one_of_before_is_refused() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    secrets.rotate(&secret, SecretString::from("rotated")).await.unwrap();
+    let listing = Listing::created("villa-1", &bench).await;
+    sandbox.set_secret("rotated").await;
+    sandbox.fault(json!({ "kind": "expired_token", "count": 1 })).await;
+    assert_eq!(bench.push(&listing, &CONTENT).await.class, OutcomeClass::Accepted);
+    assert_eq!(sandbox.token_calls().await, 4, "refused, taken; refused, taken");
+}
+
+/// A keeper of which nothing is good, and for which a value is its own value of before. Each look finds what is so many further.
+struct Useless {
+    step: u32,
+    looks: AtomicU32,
+}
+
+#[async_trait]
+impl SecretStore for Useless {
+    async fn create(&self, _secret: &SecretRef, _value: SecretString) -> Result<(), SecretError> {
+        Ok(())
+    }
+
+    async fn read(&self, _secret: &SecretRef) -> Result<Secret, SecretError> {
+        let value = SecretString::from(format!("guess {}", self.looks.fetch_add(self.step, Ordering::SeqCst)));
+        Ok(Secret { current: value.clone(), previous: Some(value) })
+    }
+
+    async fn rotate(&self, _secret: &SecretRef, _value: SecretString) -> Result<(), SecretError> {
+        Ok(())
+    }
+
+    async fn delete(&self, _secret: &SecretRef) -> Result<(), SecretError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whatever_its_keeper_says_a_push_asks_for_a_token_four_times_at_most() {
+    for (step, calls) in [(0, 1), (1, 4)] {
+        let sandbox = Sandbox::start().await;
+        let mut bench = Bench::new(&sandbox);
+        let keeper = Useless { step, looks: AtomicU32::new(0) };
+        bench.hostaway = Hostaway::new(&inside(), Arc::new(keeper)).unwrap();
+        let listing = Listing::new("villa-1");
+        let push = bench.push(&listing, &Section::ALL);
+        let report = tokio::time::timeout(Duration::from_secs(30), push).await.expect("it comes to an end");
+        assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true), "{report:?}");
+        assert_eq!(sandbox.token_calls().await, calls, "{step}");
+    }
 }

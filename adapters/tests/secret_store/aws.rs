@@ -40,6 +40,13 @@ async fn a_secret_is_kept_rotated_and_deleted_at_aws() {
     assert_eq!(read(&secrets).await.unwrap(), ("one".to_owned(), None));
     secrets.rotate(&of(NAME), value("two")).await.unwrap();
     assert_eq!(read(&secrets).await.unwrap(), ("two".to_owned(), Some("one".to_owned())), "AWSPREVIOUS");
+    secrets.rotate(&of(NAME), value("two")).await.unwrap();
+    assert_eq!(read(&secrets).await.unwrap(), ("two".to_owned(), Some("one".to_owned())), "it is one rotation");
+    secrets.rotate(&of(NAME), value("one")).await.unwrap();
+    assert_eq!(read(&secrets).await.unwrap(), ("one".to_owned(), Some("two".to_owned())), "and back");
+    elsewhere(&moto.client(), "one").await;
+    let now = secrets.read_anew(&of(NAME)).await.unwrap();
+    assert!(now.previous.is_none(), "AWSPREVIOUS is the same");
     secrets.delete(&of(NAME)).await.unwrap();
     assert!(read(&secrets).await.is_err());
     let rotated = secrets.rotate(&of("aws:absent"), value("x")).await;

@@ -21,6 +21,8 @@ async fn a_secret_is_kept_rotated_and_forgotten() {
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), Some("one".to_owned())));
     folder.rotate("store:hostaway", "three").await.unwrap();
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("three".to_owned(), Some("two".to_owned())));
+    folder.rotate("store:hostaway", "two").await.unwrap();
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), Some("three".to_owned())), "and back");
 
     folder.secrets.delete(&of("store:hostaway")).await.unwrap();
     for gone in [folder.read("store:hostaway").await.map(|_| ()), folder.rotate("store:hostaway", "four").await] {
@@ -39,6 +41,25 @@ async fn the_value_of_before_is_given_for_a_while_and_then_gone_from_the_file() 
     assert_eq!(folder.secrets.store.list().unwrap()[0].previous_until, None);
     folder.create("store:other", "x").await.unwrap();
     folder.tamper(|contents| assert!(contents["secrets"]["hostaway"].get("previous").is_none(), "{contents}"));
+}
+
+#[tokio::test]
+async fn the_value_that_is_there_rotated_in_again_leaves_the_one_of_before_and_its_time() {
+    let folder = Folder::new();
+    folder.create("store:hostaway", "one").await.unwrap();
+    folder.rotate("store:hostaway", "one").await.unwrap();
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), None));
+    folder.rotate("store:hostaway", "two").await.unwrap();
+    let first = folder.secrets.store.list().unwrap();
+    folder.rotate("store:hostaway", "two").await.unwrap();
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), Some("one".to_owned())));
+    assert_eq!(folder.secrets.store.list().unwrap(), first);
+    // As an older build wrote it.
+    folder.tamper(|contents| {
+        let sealed = &mut contents["secrets"]["hostaway"];
+        sealed["previous"]["value"] = sealed["value"].clone();
+    });
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), None));
 }
 
 #[tokio::test]

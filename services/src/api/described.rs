@@ -1,4 +1,4 @@
-//! Nothing is done for a request whose query or body says more than its route takes: what nobody reads may be misspelt, or a wish
+//! Nothing is done for a request whose query, body or `If-Match` says more than its route takes: what nobody reads may be misspelt, or a wish
 //! that is not kept (`dry_run=true`). What a route takes is what its document says.
 
 use std::collections::{BTreeSet, HashMap};
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
@@ -22,6 +22,8 @@ struct Takes {
     query: BTreeSet<String>,
     /// Whether it takes a body. That of a read is nobody's, and is left where it is.
     body: bool,
+    /// Whether it takes a condition. On a read it says nothing that is not so.
+    if_match: bool,
 }
 
 static ROUTES: LazyLock<HashMap<(Method, String), Takes>> = LazyLock::new(|| {
@@ -45,16 +47,22 @@ fn operations(path: &str, item: &PathItem) -> Vec<((Method, String), Takes)> {
 }
 
 fn takes(method: &Method, path: &str, operation: &Operation) -> Takes {
-    let parameters = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
-        RefOr::T(parameter) => Some(parameter),
-        RefOr::Ref(_) => None,
-    });
-    let query = parameters.filter(|parameter| matches!(parameter.parameter_in, ParameterIn::Query));
+    let parameters = || {
+        operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        })
+    };
+    let query = parameters().filter(|parameter| matches!(parameter.parameter_in, ParameterIn::Query));
     let mut query: BTreeSet<String> = query.map(|parameter| parameter.name.clone()).collect();
     if freshness::waits(method, path) {
         query.insert("min_position".to_owned());
     }
-    Takes { query, body: method.is_safe() || operation.request_body.is_some() }
+    let if_match = parameters().any(|parameter| {
+        matches!(parameter.parameter_in, ParameterIn::Header) && header::IF_MATCH.as_str() == parameter.name
+    });
+    let is_safe = method.is_safe();
+    Takes { query, body: is_safe || operation.request_body.is_some(), if_match: is_safe || if_match }
 }
 
 /// The middleware.
@@ -64,6 +72,11 @@ pub(super) async fn only(request: Request, next: Next) -> Response {
     let known: Vec<&str> = takes.query.iter().map(String::as_str).collect();
     if let Some(problem) = unknown(request.uri().query().unwrap_or_default(), &known, "route") {
         return problem.into_response();
+    }
+    if !takes.if_match && request.headers().contains_key(header::IF_MATCH) {
+        // To do it all the same would be against what was asked for.
+        let reason = "is for changes of the settings of a target or a listing, and this is none: leave it out";
+        return Problem::field("If-Match", reason).into_response();
     }
     if takes.body || request.body().is_end_stream() {
         return next.run(request).await;

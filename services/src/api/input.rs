@@ -9,6 +9,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use axum::http::header;
 use axum::http::request::Parts;
@@ -123,15 +125,26 @@ pub(crate) struct Id<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        if let Ok(Path(id)) = Path::<T>::from_request_parts(parts, state).await {
-            return Ok(Self(id));
-        }
+        let refusal = match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => return Ok(Self(id)),
+            Err(refusal) => refusal,
+        };
         let given = RawPathParams::from_request_parts(parts, state).await;
         let name = given.ok().and_then(|given| given.iter().next().map(|(name, _)| name.to_owned()));
+        let name = name.or_else(|| no_text(&refusal));
         let name = name.unwrap_or_else(|| "path".to_owned());
         let right =
             if name.ends_with("_id") || name == "path" { Uuid::RIGHT } else { "is a number, as a list gives it" };
         Err(Problem::field(name, right))
+    }
+}
+
+/// The parameter of a path that is no UTF-8, where one is: then none of them is given.
+fn no_text(refusal: &PathRejection) -> Option<String> {
+    let PathRejection::FailedToDeserializePathParams(failed) = refusal else { return None };
+    match failed.kind() {
+        ErrorKind::InvalidUtf8InPathParam { key } => Some(key.clone()),
+        _ => None,
     }
 }
 

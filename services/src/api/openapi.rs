@@ -56,10 +56,12 @@ impl Modify for Security {
             "With a session, for requests that change something: the csrf_token of /api/channels/me.",
         ));
         document.components.get_or_insert_default().add_security_scheme("csrf", SecurityScheme::ApiKey(csrf));
-        let by = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
-        let both = by("session").add("csrf", Vec::<String>::new());
-        document.security = Some(vec![by("bearer"), by("session"), both]);
+        document.security = Some(vec![by("bearer"), by("session")]);
     }
+}
+
+fn by(scheme: &str) -> SecurityRequirement {
+    SecurityRequirement::new(scheme, Vec::<String>::new())
 }
 
 /// The routes with their documentation.
@@ -186,6 +188,11 @@ fn plain() -> Document {
         }
         tell_headers(route, operation);
         tell_parameters(route, operation);
+        if !method(route).is_safe() {
+            // A session alone reads.
+            let session = by("session").add("csrf", Vec::<String>::new());
+            operation.security = Some(vec![by("bearer"), session]);
+        }
         match route.rule {
             Rule::Public => operation.security = Some(Vec::new()),
             Rule::SignedIn => {}
@@ -200,10 +207,14 @@ fn plain() -> Document {
     document
 }
 
+fn method(route: &Route) -> Method {
+    Method::from_bytes(route.method.as_bytes()).unwrap_or_default()
+}
+
 /// What the middlewares read of every request, of every change, of every read of what is written.
 fn tell_parameters(route: &Route, operation: &mut Operation) {
     let mut names = vec![ID, TRACE];
-    let method = Method::from_bytes(route.method.as_bytes()).unwrap_or_default();
+    let method = method(route);
     if !method.is_safe() {
         names.push(KEY);
     }

@@ -3,6 +3,7 @@
 mod change;
 mod check;
 mod read;
+mod rotation;
 mod shape;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -10,7 +10,7 @@ use domain::ids::TargetId;
 use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
@@ -20,6 +20,10 @@ use crate::credentials;
 const ASKED_FOR: Duration = Duration::from_secs(30);
 /// A keeper that has not answered by then is away.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Rotations that are under way in this process at the same time. Each keeps a connection while it asks for another one, and the pool has
+/// eight.
+const ROTATIONS: usize = 4;
 
 /// The most characters of a secret.
 pub(super) const LONGEST_SECRET: usize = 4_096;
@@ -41,6 +45,22 @@ pub struct Vault {
     keeper: Keeper,
     /// When it was asked last whether it answers, and whether it did.
     asked: Arc<Mutex<Option<(Instant, bool)>>>,
+    turns: Arc<Semaphore>,
+}
+
+/// A value that was put in the place of another one.
+pub(super) struct Rotated {
+    credential: SecretRef,
+    value: SecretString,
+    /// What held there before, where it could be read.
+    before: Option<SecretString>,
+}
+
+impl Rotated {
+    /// Where the secret is kept from now on.
+    pub(super) fn credential(&self) -> &SecretRef {
+        &self.credential
+    }
 }
 
 impl fmt::Debug for Vault {
@@ -52,7 +72,12 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// A vault over these secrets.
     pub fn new(secrets: Arc<dyn SecretStore>, keeper: Keeper) -> Self {
-        Self { secrets, keeper, asked: Arc::default() }
+        Self { secrets, keeper, asked: Arc::default(), turns: Arc::new(Semaphore::new(ROTATIONS)) }
+    }
+
+    /// One of the few rotations that may be under way. Nobody closes them.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
     }
 
     /// Whether the keeper answers. It is asked once in [`ASKED_FOR`], as one far away costs a call.
@@ -95,35 +120,67 @@ impl Vault {
     }
 
     /// Puts a new value in the place of a target's secret. One that the operator keeps elsewhere is left as it is, and
-    /// the target refers to a place of its own from now on.
+    /// the target refers to a place of its own from its next event on.
     pub(super) async fn rotate(
         &self,
         target: TargetId,
         now: &SecretRef,
         value: SecretString,
-    ) -> Result<SecretRef, Problem> {
+    ) -> Result<Rotated, Problem> {
         check(&value)?;
         let own = self.reference(target);
-        let kept = if *now == own {
-            match self.secrets.rotate(&own, value.clone()).await {
-                // It was lost: the new one takes its place.
-                Err(SecretError::Missing { .. }) => self.secrets.create(&own, value).await,
-                done => done,
+        let put = if *now == own { self.replace(&own, &value).await } else { self.move_in(now, &own, &value).await };
+        let before = put.map_err(|error| problem(&error))?;
+        Ok(Rotated { credential: own, value, before })
+    }
+
+    /// Gives what held before.
+    async fn replace(&self, own: &SecretRef, value: &SecretString) -> Result<Option<SecretString>, SecretError> {
+        let before = self.secrets.read_anew(own).await.ok().map(|secret| secret.current);
+        match self.secrets.rotate(own, value.clone()).await {
+            // It was lost: the new one takes its place.
+            Err(SecretError::Missing { .. }) => self.secrets.create(own, value.clone()).await?,
+            done => done?,
+        }
+        Ok(before)
+    }
+
+    /// The value of before goes along, so that it serves for a while at the new place, too. Nothing is to be taken back there, as the
+    /// target does not refer to it yet.
+    async fn move_in(
+        &self,
+        now: &SecretRef,
+        own: &SecretRef,
+        value: &SecretString,
+    ) -> Result<Option<SecretString>, SecretError> {
+        let first = self.secrets.read_anew(now).await.map_or_else(|_| value.clone(), |before| before.current);
+        match self.secrets.create(own, first.clone()).await {
+            // It may be there from an earlier rotation that did not get to its command.
+            Err(SecretError::Exists { .. }) => self.secrets.rotate(own, first).await?,
+            done => done?,
+        }
+        self.secrets.rotate(own, value.clone()).await?;
+        Ok(None)
+    }
+
+    /// What held before a rotation holds again, unless somebody has put another value there since.
+    pub(super) async fn take_back(&self, rotated: Rotated) -> Result<(), Problem> {
+        let Some(before) = rotated.before else { return Ok(()) };
+        let own = &rotated.credential;
+        let taken = match self.secrets.read_anew(own).await {
+            Ok(now) if now.current.expose_secret() == rotated.value.expose_secret() => {
+                self.secrets.rotate(own, before).await
             }
-        } else {
-            // The value of before goes along, so that it serves for a while at the new place, too.
-            let first = match self.secrets.read_anew(now).await {
-                Ok(before) => before.current,
-                Err(_) => value.clone(),
-            };
-            match self.secrets.create(&own, first).await {
-                // It may be there from an earlier rotation that did not get to its command.
-                Ok(()) | Err(SecretError::Exists { .. }) => self.secrets.rotate(&own, value).await,
-                failed => failed,
-            }
+            // Gone with its target, or another one's.
+            Ok(_) | Err(SecretError::Missing { .. }) => Ok(()),
+            Err(error) => Err(error),
         };
-        kept.map_err(|error| problem(&error))?;
-        Ok(own)
+        taken.map_err(|error| {
+            tracing::error!(error = %error, "a secret could not be taken back");
+            let unknown = "the target was changed meanwhile, and the secret store cannot be used now: which secret holds is not known; \
+                read the target and rotate again";
+            ProblemKind::Unavailable.because(unknown).retry_after(5)
+        })
     }
 
     /// Forgets a secret that no live target uses any more. What cannot be forgotten now is told to the operator.

@@ -237,7 +237,14 @@ async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Re
     get("/api/channels/dead-letters").await?.expect(200)?;
     api.send(Method::DELETE, "/api/channels/dead-letters/0", &[], None).await?.expect(404)?;
     get("/api/channels/nothing").await?.expect(404)?;
-    get("/api/channels/targets/not-an-id").await?.expect(400)?;
+    for (path, field) in [
+        ("/api/channels/targets/not-an-id", "target_id"),
+        ("/api/channels/targets/%ff", "target_id"),
+        ("/api/channels/listings/%ff", "listing_id"),
+        ("/api/channels/listings/%c3%28/history", "listing_id"),
+    ] {
+        assert_eq!(get(path).await?.expect(400)?.json()["field"], json!(field), "{path}");
+    }
     api.send(Method::PUT, "/api/channels/targets", &[], None).await?.expect(405)?;
     let text = [("content-type", "text/plain")];
     api.send(Method::POST, "/api/channels/targets", &text, None).await?.expect(415)?;

@@ -253,6 +253,20 @@ async fn what_the_caller_has_already_is_not_sent_again() -> anyhow::Result<()> {
     let body = json!({ "name": "A third" });
     let refused = api.send(Method::PATCH, &target, &[("if-none-match", "*")], Some(&body)).await?.expect(400)?;
     assert_eq!(refused.json()["field"], json!("If-None-Match"));
+    // Nor is what changes no settings done under a condition on them.
+    let reason = json!({ "reason": "once more" });
+    for (path, body) in [
+        (format!("{listing}/sync"), Some(&reason)),
+        (format!("{listing}/retry"), Some(&reason)),
+        (format!("{listing}/drift"), None),
+        (format!("{target}/check"), None),
+        ("/api/channels/listings".to_owned(), Some(&reason)),
+    ] {
+        for tag in ["\"999\"", "*"] {
+            let refused = api.send(Method::POST, &path, &[("if-match", tag)], body).await?.expect(400)?;
+            assert_eq!(refused.json()["field"], json!("If-Match"), "{path}: {}", refused.text);
+        }
+    }
     assert_eq!(world.count("SELECT count(*) FROM events").await?, events);
     drop(service);
     world.close().await

@@ -104,3 +104,38 @@ async fn heavy_generated_requests_find_no_failure_and_no_answer_that_is_not_desc
     drop(service);
     world.close().await
 }
+
+/// Without the CSRF token it is a 403.
+#[test]
+fn a_session_alone_is_enough_for_reads_and_for_no_change() -> anyhow::Result<()> {
+    let document = serde_json::to_value(document())?;
+    let (mut reads, mut changes) = (0, 0);
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in item.as_object().into_iter().flatten() {
+            let asked = operation.get("security").unwrap_or(&document["security"]);
+            let ways: Vec<Vec<&str>> = asked
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|way| Some(way.as_object()?.keys().map(String::as_str).collect()))
+                .collect();
+            match (method.as_str(), ways.as_slice()) {
+                (_, []) => assert!(!path.starts_with("/api/"), "{method} {path} is open to everybody"),
+                ("get", ways) => {
+                    assert_eq!(ways, [vec!["bearer"], vec!["session"]], "{method} {path}");
+                    reads += 1;
+                }
+                (_, ways) => {
+                    let mut ways = ways.to_vec();
+                    for way in &mut ways {
+                        way.sort_unstable();
+                    }
+                    assert_eq!(ways, [vec!["bearer"], vec!["csrf", "session"]], "{method} {path}");
+                    changes += 1;
+                }
+            }
+        }
+    }
+    assert!(reads > 10 && changes > 10, "{reads} reads, {changes} changes");
+    Ok(())
+}

@@ -18,6 +18,9 @@ use crate::hostaway::issue;
 use crate::hostaway::token::{Cell, Issued, State, Token};
 use crate::secrets::{Secret, SecretError};
 
+/// So many values a session tries for one token: the current one and that of before, and as many after a rotation meanwhile.
+const MOST_VALUES: usize = 4;
+
 impl Session<'_> {
     /// A token other than the refused generation; the caller waits until it is usable.
     pub(super) async fn token(&mut self, refused: Option<u64>, urgency: Section) -> Result<Token, Failure> {
@@ -42,7 +45,7 @@ impl Session<'_> {
     /// A token that is there already; and whether it is one of before, because the secret that holds now is refused.
     fn usable(&mut self, state: &State, secret: &Secret, refused: Option<u64>) -> Option<Token> {
         let token = state.usable(secret, refused)?;
-        self.new_secret_refused = state.value(secret).1.map(str::to_owned);
+        self.new_secret_refused = state.value(secret, &[]).and_then(|(_, words)| words).map(str::to_owned);
         Some(token)
     }
 
@@ -54,6 +57,7 @@ impl Session<'_> {
         refused: Option<u64>,
         urgency: Section,
     ) -> Result<Token, Failure> {
+        let mut tried: Vec<SecretString> = Vec::new();
         loop {
             // The slot before the lock: a target without slots must not keep the others of its account waiting.
             let permit = self.slot(CallPurpose::Token, urgency).await?;
@@ -70,33 +74,26 @@ impl Session<'_> {
                 permit.unused();
                 return Err(Failure::no_slot("the slot grew too old while a token was waited for", Utc::now()));
             }
-            let (value, refusal) = state.value(&secret);
-            let (value, refusal) = (value.clone(), refusal.map(str::to_owned));
+            let (value, words) = state.value(&secret, &tried).unwrap_or((&secret.current, None));
+            let (value, words) = (value.clone(), words.map(str::to_owned));
             let issued = self.issue(&value, permit).await;
-            let unknown = issued.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
             if let Err(failure) = &issued
-                && unknown
-                && self.rotating
+                && failure.reach == Reach::Credentials
             {
-                // Not for those who wait for a token: the value of before still serves them.
-                return Err(failure.clone());
-            }
-            if let Err(failure) = &issued
-                && unknown
-                && state.refuse(&secret, &value, &failure.detail)
-            {
-                continue;
-            }
-            if unknown && !std::mem::replace(&mut self.doubted, true) {
-                // What was read may be a minute old.
-                self.secret = None;
-                let now = self.secret().await?;
-                if !now.is(&secret) {
-                    secret = now;
+                state.refuse(&secret, &value, &failure.detail);
+                if self.rotating {
+                    // Not for those who wait for a token: the value of before still serves them.
+                    return Err(failure.clone());
+                }
+                tried.push(value.clone());
+                // What was read may be a minute old, and a slot may have been waited for longer.
+                (self.secret, self.doubted) = (None, true);
+                secret = self.secret().await?;
+                if tried.len() < MOST_VALUES && state.value(&secret, &tried).is_some() {
                     continue;
                 }
             }
-            self.new_secret_refused = refusal.filter(|_| issued.is_ok());
+            self.new_secret_refused = words.filter(|_| issued.is_ok());
             return cell.settle(&mut state, &value, issued);
         }
     }

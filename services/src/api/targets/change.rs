@@ -10,19 +10,20 @@ use domain::text::{LONGEST_LINE, line};
 use domain::window::RateLimit;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
+use tracing::Instrument as _;
 use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::read::visible;
+use super::rotation;
 use super::shape::Target;
 use crate::api::Api;
 use crate::api::answer::Changed;
 use crate::api::by::By;
 use crate::api::if_match::{IfMatch, IfMatchHeader};
 use crate::api::input::{Body, Id};
-use crate::api::problem::Problem;
-use crate::api::vault::Vault;
+use crate::api::problem::{Problem, ProblemKind};
 use crate::commands::CommandError;
 
 /// A target to make.
@@ -249,15 +250,13 @@ pub(crate) async fn rotate(
     if target.lifecycle == Lifecycle::Deleted {
         return Err(TargetError::Deleted.into());
     }
-    // Before the secret is touched: it has no version of its own.
     if_match.at(found)?;
-    let credential = api.inner.vault.rotate(id, &target.credential, wanted.secret).await?;
-    let moved = credential != target.credential && Vault::is_own(id, &target.credential);
-    let changed = change(&api, &by, id, &if_match, TargetCommand::RotateCredential { credential }).await?;
-    if moved {
-        api.inner.vault.forget(&api.inner.pool, &target.credential).await;
-    }
-    Ok(changed)
+    // A caller who leaves takes no half of it along.
+    let rotation = rotation::rotate(api.clone(), by.clone(), id, if_match, wanted.secret);
+    let Ok(rotated) = tokio::spawn(rotation.in_current_span()).await else {
+        return Err(ProblemKind::Unavailable.because("the service is stopping; ask again"));
+    };
+    changed(&api, &by, id, rotated?).await
 }
 
 /// Delete a target softly: its history stays, its syncs end, nothing at the channel is touched.
