@@ -18,6 +18,7 @@ mod nats_away;
 mod nats_cluster;
 mod not_taken;
 mod older_states;
+mod past_waits;
 mod postgres_standby;
 mod postgres_trouble;
 mod relaying;

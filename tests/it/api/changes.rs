@@ -183,6 +183,14 @@ async fn two_admins_do_not_overwrite_each_other() -> anyhow::Result<()> {
     world.close().await
 }
 
+/// Paths whose id is none, and its name.
+const WRONG_IDS: [(&str, &str); 4] = [
+    ("/api/channels/targets/not-an-id", "target_id"),
+    ("/api/channels/targets/%ff", "target_id"),
+    ("/api/channels/listings/%ff", "listing_id"),
+    ("/api/channels/listings/%c3%28/history", "listing_id"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Result<()> {
     let world = World::new(&[8102]).await?;
@@ -237,12 +245,7 @@ async fn bad_requests_are_named_by_their_field_and_write_nothing() -> anyhow::Re
     get("/api/channels/dead-letters").await?.expect(200)?;
     api.send(Method::DELETE, "/api/channels/dead-letters/0", &[], None).await?.expect(404)?;
     get("/api/channels/nothing").await?.expect(404)?;
-    for (path, field) in [
-        ("/api/channels/targets/not-an-id", "target_id"),
-        ("/api/channels/targets/%ff", "target_id"),
-        ("/api/channels/listings/%ff", "listing_id"),
-        ("/api/channels/listings/%c3%28/history", "listing_id"),
-    ] {
+    for (path, field) in WRONG_IDS {
         assert_eq!(get(path).await?.expect(400)?.json()["field"], json!(field), "{path}");
     }
     api.send(Method::PUT, "/api/channels/targets", &[], None).await?.expect(405)?;
