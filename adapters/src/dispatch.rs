@@ -15,6 +15,7 @@ mod scope;
 mod settlement;
 mod shared_scope;
 mod slot;
+mod strangers;
 mod wake;
 
 pub use check::{BY_TURN, DueCheck};

@@ -138,6 +138,8 @@ pub enum Scope {
     Target(String),
     /// One account at a channel, which several targets and other tools may share.
     Account(String),
+    /// All at an account whose credentials the channel does not take, where it takes others'.
+    Strangers(String),
     /// One address that our calls leave from.
     Egress(String),
 }
@@ -148,7 +150,7 @@ impl Scope {
         Self::Account(format!("{channel}/{base_url}/{channel_account}"))
     }
 
-    /// What a scope is called without its key.
+    /// What a scope is called without its key, but for that of strangers, of which nobody is told.
     pub const KINDS: [&'static str; 3] = ["target", "account", "egress"];
 }
 
@@ -157,6 +159,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Target(key) => write!(f, "target:{key}"),
             Self::Account(key) => write!(f, "account:{key}"),
+            Self::Strangers(key) => write!(f, "strangers:{key}"),
             Self::Egress(key) => write!(f, "egress:{key}"),
         }
     }

@@ -108,6 +108,34 @@ fn every_bad_field_is_named() {
     assert_eq!(field_of(|new| new.channel_account = "10450/../1".to_owned()), "channel_account");
 }
 
+/// An account has one window, however it is written.
+#[test]
+fn whatever_leads_to_one_account_is_one_scope() {
+    let scope = |base_url: &str, account: &str| {
+        let new = NewTarget { base_url: base_url.to_owned(), channel_account: account.to_owned(), ..new() };
+        let mut target = ChannelTarget::default();
+        run(&mut target, TargetCommand::Create(new));
+        target.live().expect("it lives").account_scope()
+    };
+    let plain = scope("https://api.hostaway.com/v1", "10450");
+    for url in [
+        "https://api.hostaway.com/v1/",
+        "https://API.Hostaway.com/v1",
+        "https://api.hostaway.com:443/v1",
+        "https://api.hostaway.com/./v1",
+        "https://api.hostaway.com/v2/%2e%2e/v1",
+    ] {
+        assert_eq!(scope(url, "10450"), plain, "{url}");
+    }
+    assert_eq!(scope("https://api.hostaway.com/v1", "0010450"), plain);
+    assert_ne!(scope("https://api.hostaway.com:8443/v1", "10450"), plain);
+    assert_ne!(scope("https://api.hostaway.com/v1", "104500"), plain);
+    assert_ne!(scope("https://api.hostaway.com/v1", "00"), scope("https://api.hostaway.com/v1", "1"));
+    // As long as it is written in ASCII, or no index has room for it.
+    let long = NewTarget { base_url: format!("https://api.hostaway.com/{}", "語".repeat(300)), ..new() };
+    assert_eq!(field(refused(&ChannelTarget::default(), TargetCommand::Create(long))), "base_url");
+}
+
 #[test]
 fn limits_that_make_no_sense_cannot_even_be_made() {
     assert_eq!(RateLimit::new(0, 10_000), Err(InvalidLimit::Requests(0)));

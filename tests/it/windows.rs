@@ -1,12 +1,14 @@
 //! The strict window, as the sandbox sees it: full but never over, whatever latency, crashes and second dispatchers do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use domain::ids::TargetId;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::{ORG, World};
+use end_to_end::world::{ACCOUNT, ORG, World};
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 const WINDOW_US: u64 = 10_000_000;
@@ -269,5 +271,67 @@ async fn of_targets_that_share_an_account_the_strictest_account_limit_counts() -
     let worst = summary["accounts"]["7450"]["worst_window"].as_i64();
     assert!(worst <= Some(12), "{summary}");
     assert_eq!(world.sandbox.listings(7450).await?.len(), 12);
+    world.close().await
+}
+
+/// What they call is counted for the account as well, a refused login too: eight targets that were checked again and again took nine
+/// calls of ten.
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_secret_an_account_does_not_take_gets_one_call_of_its_window() -> anyhow::Result<()> {
+    let world = World::new(&[7461]).await?;
+    let service = world.serve("")?;
+    let nobody = Api::of(&service).await?;
+    let (own, foreign) =
+        (nobody.as_caller(&world, ORG, None, "owner")?, nobody.as_caller(&world, "elsewhere", None, "owner")?);
+    let wanted = |secret: &str| {
+        json!({
+            "account_id": ACCOUNT, "name": "Hostaway", "base_url": format!("{}/v1", world.sandbox.url),
+            "channel_account": "7461", "secret": secret, "rate_limit": "100/1s", "account_rate_limit": "30/10s",
+        })
+    };
+    let made = own.post("/api/channels/targets", &wanted("secret-7461")).await?.expect(201)?.json();
+    let target: TargetId = made["target_id"].as_str().unwrap_or_default().parse()?;
+    own.post(&format!("/api/channels/targets/{target}/check"), &json!({})).await?.expect(200)?;
+    wait_until("its credentials are known to be taken", Duration::from_secs(20), || async {
+        let healthy = world.count("SELECT count(*) FROM channel_targets WHERE health = 'healthy'").await?;
+        Ok(if healthy == 1 { Ok(()) } else { Err("it is not healthy yet".to_owned()) })
+    })
+    .await?;
+    let mut paths = Vec::new();
+    for guess in 0..8 {
+        let made = foreign.post("/api/channels/targets", &wanted(&format!("guess {guess}"))).await?.expect(201)?.json();
+        paths.push(format!("/api/channels/targets/{}/check", made["target_id"].as_str().unwrap_or_default()));
+    }
+    let logins = async || -> anyhow::Result<Vec<u64>> {
+        let mut arrivals = world.sandbox.arrivals(7461).await?;
+        arrivals.retain(|arrival| arrival["path"].as_str().is_some_and(|path| path.ends_with("/accessTokens")));
+        Ok(times(&arrivals))
+    };
+    let before = logins().await?.len();
+    let began = Instant::now();
+    let guesses = paths.iter().map(|path| {
+        let foreign = foreign.clone();
+        async move {
+            while began.elapsed() < Duration::from_secs(12) {
+                foreign.post(path, &json!({})).await?;
+            }
+            anyhow::Ok(())
+        }
+    });
+    let sync = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.publish(&[unit("villa-000", 1)]).await?;
+        world.taken(1, 1).await?;
+        world.link(target, &names(1)).await?;
+        let linked = Instant::now();
+        world.drained(Duration::from_secs(30)).await?;
+        anyhow::Ok(linked.elapsed())
+    };
+    let (took, _) = tokio::try_join!(sync, try_join_all(guesses))?;
+    assert!(took < Duration::from_secs(8), "its own sync took {took:?}");
+    let refused = logins().await?.split_off(before);
+    assert!(!refused.is_empty(), "they were checked");
+    let closest = refused.windows(2).map(|pair| pair[1] - pair[0]).min();
+    assert!(closest.is_none_or(|apart| apart >= WINDOW_US), "{refused:?}");
     world.close().await
 }

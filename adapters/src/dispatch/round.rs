@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::failover::{self, IS_WHERE_IT_WAS};
 use super::scope::ACCOUNT_SCOPE;
+use super::strangers;
 use super::wake::{self, PlannedLane};
 use super::{CALLABLE, CLAIMABLE, DispatchStore, Lease, SlotHold};
 
@@ -58,6 +59,8 @@ pub struct Lane {
     pub version: i64,
     /// The scope of the target's account at the channel, as text.
     pub account_scope: String,
+    /// The scope of the strangers of that account, as text, where the target is one of them.
+    pub strangers_scope: Option<String>,
     /// How many requests its window admits.
     pub requests: i32,
     /// Slots that are free now, already cut to the limit; empty while the scope is paused.
@@ -66,6 +69,13 @@ pub struct Lane {
     pub next_free_s: Option<f64>,
     /// Work that is due now, most urgent first.
     pub candidates: Vec<Candidate>,
+}
+
+impl Lane {
+    /// The scopes at its channel that it shares with other lanes, as text.
+    pub fn shared_scopes(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.account_scope.as_str()).chain(self.strangers_scope.as_deref())
+    }
 }
 
 /// What a round decided.
@@ -86,6 +96,7 @@ struct LaneRow {
     target_id: Uuid,
     version: i64,
     account_scope: String,
+    is_healthy: bool,
     requests: i32,
     paused: bool,
     free: Vec<i32>,
@@ -144,7 +155,8 @@ impl DispatchStore {
         }
         let shown = request.shown_per_lane(locked.len());
         let rows = look(&mut transaction, &locked, shown, false).await?;
-        Ok(Round { store: self, transaction, locked, lanes: lanes(rows), closed })
+        let strangers = strangers::among(&mut transaction, &unproven(&rows)).await?;
+        Ok(Round { store: self, transaction, locked, lanes: lanes(rows, &strangers), closed })
     }
 
     /// Opens a round over one lane, for a slot of a check: whatever state its target is in, and without its work.
@@ -154,7 +166,8 @@ impl DispatchStore {
         );
         let (mut transaction, locked) = self.lock(|| sqlx::query_as(&lock).bind(target.0)).await?;
         let rows = look(&mut transaction, &locked, 0, true).await?;
-        Ok(Round { store: self, transaction, locked, lanes: lanes(rows), closed: Vec::new() })
+        let strangers = strangers::among(&mut transaction, &unproven(&rows)).await?;
+        Ok(Round { store: self, transaction, locked, lanes: lanes(rows, &strangers), closed: Vec::new() })
     }
 
     /// A durable transaction with lanes locked in which slots can be taken. On another server than before all slots rest
@@ -193,7 +206,7 @@ async fn look(
 ) -> Result<Vec<LaneRow>, sqlx::Error> {
     sqlx::query_as(&format!(
         "SELECT lane.target_id, t.version, t.requests,
-                {ACCOUNT_SCOPE} AS account_scope,
+                {ACCOUNT_SCOPE} AS account_scope, t.health = 'healthy' AS is_healthy,
                 coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken + checked.slots AS taken,
                 slot.next_free_s, work.listing_id, work.org_id, work.ordinal, work.tries, work.needs,
                 work.rank <= now() AS overdue, work.takes_over
@@ -226,7 +239,14 @@ async fn look(
     .await
 }
 
-fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {
+/// The targets that may be strangers: whoever is healthy is none.
+fn unproven(rows: &[LaneRow]) -> Vec<Uuid> {
+    let mut targets: Vec<Uuid> = rows.iter().filter(|row| !row.is_healthy).map(|row| row.target_id).collect();
+    targets.dedup();
+    targets
+}
+
+fn lanes(rows: Vec<LaneRow>, strangers: &HashSet<Uuid>) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = Vec::new();
     let mut index: BTreeMap<Uuid, usize> = BTreeMap::new();
     for row in rows {
@@ -236,6 +256,7 @@ fn lanes(rows: Vec<LaneRow>) -> Vec<Lane> {
             lanes.push(Lane {
                 target_id: TargetId(row.target_id),
                 version: row.version,
+                strangers_scope: strangers.contains(&row.target_id).then(|| strangers::of_account(&row.account_scope)),
                 account_scope: row.account_scope.clone(),
                 requests: row.requests,
                 free: row.free.iter().copied().take(open).collect(),

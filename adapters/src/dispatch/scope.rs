@@ -9,6 +9,13 @@ use crate::postgres::begin;
 /// The scope of a target's (`t`) account at its channel: the text of `Target::account_scope`.
 pub const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
 
+/// Whether the last that a channel has said of the credentials of a target (`t`) is that it takes them. Of a new secret it has said
+/// nothing yet, and nothing where it fails.
+pub(super) const IS_ACCEPTED: &str = "(t.health = 'healthy' OR (
+    SELECT h.to_health FROM target_health_changes h
+    WHERE h.target_id = t.target_id AND h.to_health IN ('healthy', 'unauthorised')
+    ORDER BY h.position DESC LIMIT 1) IS NOT DISTINCT FROM 'healthy')";
+
 /// A scope and what it may do; `None` leaves it unlimited, yet a channel can pause it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeLimit {
@@ -21,14 +28,14 @@ pub struct ScopeLimit {
 /// Scope, requests, length of the window in milliseconds.
 type LimitRow = (String, Option<i32>, Option<i32>);
 
-/// What the targets say of their accounts. Where the channel has accepted the credentials of an owner's target, only the targets of
+/// What the targets say of their accounts. Where the channel takes the credentials of an owner's target, only the targets of
 /// such owners count, all of them: whoever names somebody else's account sets no limit for it.
 fn wanted(of: &str) -> String {
     format!(
         "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
          FROM (SELECT DISTINCT ON (scope) scope, account_requests, account_window_ms
                FROM (SELECT {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms,
-                         bool_or(health NOT IN ('unknown', 'unauthorised')) OVER (
+                         bool_or({IS_ACCEPTED}) OVER (
                              PARTITION BY channel, base_url, channel_account, org_id, account_id) AS is_accepted
                      FROM channel_targets t WHERE lifecycle <> 'deleted' {of}) said
                ORDER BY scope, is_accepted DESC, account_requests::float8 / account_window_ms NULLS LAST,
@@ -79,13 +86,16 @@ impl DispatchStore {
             .map(|_| ())
     }
 
-    /// Brings the scopes of these targets to their limits, and those of their accounts to what the targets say now.
+    /// Brings the scopes of these targets to their limits, and those of their accounts, and of the strangers there, to what the targets
+    /// say now.
     pub async fn ensure_limits_of(&self, targets: &[Target]) -> Result<(), sqlx::Error> {
         let accounts: Vec<Scope> = targets.iter().map(Target::account_scope).collect();
         let mut limits = self.account_limits_of(&accounts).await?;
         let own = |target: &Target| ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) };
         limits.extend(targets.iter().map(own));
-        self.ensure_scopes(&limits).await
+        self.ensure_scopes(&limits).await?;
+        let strangers = self.strangers_limits_of(&accounts).await?;
+        if strangers.is_empty() { Ok(()) } else { self.ensure_scopes(&strangers).await }
     }
 
     /// Brings scopes to their limits. Idempotent. A lower limit counts the slots that are still taken; a longer window

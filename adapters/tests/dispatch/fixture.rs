@@ -93,6 +93,20 @@ impl Database {
         self.dispatcher().ensure_scopes(&limits.iter().map(scope).collect::<Vec<_>>()).await.unwrap();
     }
 
+    /// What the journal says of a target's health, at this position.
+    pub async fn heard(&self, target: TargetId, position: i64, health: &str) {
+        sqlx::query(
+            "INSERT INTO target_health_changes (position, target_id, org_id, account_id, at, from_health, to_health, reason)
+             VALUES ($1, $2, 'org', 'villas', now(), 'unknown', $3, 'so it is')",
+        )
+        .bind(position)
+        .bind(target.0)
+        .bind(health)
+        .execute(&self.pool)
+        .await
+        .unwrap();
+    }
+
     /// So much time goes by for every slot.
     pub async fn pass(&self, seconds: f64) {
         let later = "UPDATE rate_slots SET free_at = free_at - make_interval(secs => $1) WHERE free_at > '-infinity'";

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use adapters::dispatch::{Claims, DispatchStore, LONGEST_HOLD, ScopeLimit, Settlement, Slot};
+use adapters::dispatch::{Claims, DispatchStore, LONGEST_HOLD, ScopeLimit, Settlement, Slot, SlotHold};
 use domain::ids::TargetId;
 use domain::window::{RateLimit, Scope};
 
@@ -164,16 +164,83 @@ async fn an_account_limit_comes_from_targets_whose_credentials_are_accepted() {
         limits.first().and_then(|limit| limit.limit).map(RateLimit::requests)
     };
     set(own, "healthy", 5).await;
-    for health in ["unknown", "unauthorised"] {
+    for health in ["unknown", "unauthorised", "degraded", "unreachable"] {
         assert_eq!(set(strange, health, 1).await, Some(5), "{health}");
     }
+    database.heard(strange, 1, "healthy").await;
     assert_eq!(set(strange, "degraded", 1).await, Some(1), "it was accepted");
-    set(strange, "unknown", 1).await;
+    database.heard(strange, 2, "unauthorised").await;
+    database.heard(strange, 3, "unknown").await;
+    assert_eq!(set(strange, "unknown", 1).await, Some(5), "it was refused since, and another secret is not known yet");
     let third = database.target(3, limit(3, 100)).await;
     assert_eq!(set(third, "unknown", 2).await, Some(2), "the owner's other target counts from the beginning");
     database.run(&format!("UPDATE channel_targets SET lifecycle = 'deleted' WHERE target_id = '{third}'")).await;
     set(strange, "unknown", 1).await;
     assert_eq!(set(own, "unknown", 5).await, Some(1), "nobody was accepted: the strictest");
+    database.heard(own, 4, "healthy").await;
+    assert_eq!(set(own, "unknown", 5).await, Some(5), "a rotation leaves accepted who was");
+    database.close().await;
+}
+
+/// The channel counts refused logins as well, so those whose credentials it does not take could fill the window of those whose it takes.
+#[tokio::test]
+async fn strangers_have_one_call_of_an_accounts_window_together() {
+    let database = Database::new().await;
+    let own = database.target(1, limit(3, 100)).await;
+    let (first, second) = (database.target(2, limit(3, 100)).await, database.target(3, limit(3, 100)).await);
+    let of = |target: TargetId, org: &str, health: &str| {
+        let values = format!("org_id = '{org}', health = '{health}', channel_account = '1'");
+        format!("UPDATE channel_targets SET {values} WHERE target_id = '{target}'")
+    };
+    let store = database.dispatcher();
+    let scope = async |target: TargetId| {
+        let mut round = store.open_check(target).await.unwrap();
+        let names: Vec<String> = round.lanes[0].shared_scopes().map(str::to_owned).collect();
+        let free = round.shared_scopes(&names).await.unwrap();
+        let strangers = round.lanes[0].strangers_scope.clone();
+        let found = strangers.map(|name| free.get(&name).and_then(|scope| scope.free.clone()));
+        round.write(&Claims::default(), HOLD, HOLD).await.unwrap();
+        found
+    };
+    database.run(&of(own, "org", "unknown")).await;
+    database.run(&of(first, "other", "unknown")).await;
+    database.run(&of(second, "third", "unauthorised")).await;
+    for target in [own, first, second] {
+        assert_eq!(scope(target).await, None, "nobody's credentials are taken");
+    }
+    database.run(&of(own, "org", "healthy")).await;
+    assert_eq!(scope(first).await, Some(None), "its limit is not in the tables yet");
+    let accounts = [account_scope()];
+    let wanted = store.strangers_limits_of(&accounts).await.unwrap();
+    let strangers = Scope::Strangers("hostaway/http://h/1".to_owned());
+    assert_eq!(wanted, [ScopeLimit { scope: strangers.clone(), limit: Some(limit(1, 10_000)) }]);
+    store.ensure_scopes(&wanted).await.unwrap();
+    assert_eq!(store.strangers_limits_of(&accounts).await.unwrap(), []);
+    assert_eq!((scope(own).await, scope(first).await), (None, Some(Some(vec![1]))));
+
+    let hold = SlotHold {
+        hold_id: uuid::Uuid::new_v4(),
+        target_id: first,
+        slots: vec![Slot { scope: strangers.to_string(), number: 1 }],
+    };
+    let claims = Claims { holds: vec![hold.clone()], ..Claims::default() };
+    store.open_check(first).await.unwrap().write(&claims, HOLD, HOLD).await.unwrap();
+    assert_eq!(scope(second).await, Some(Some(Vec::new())), "it is the other one's");
+    store.settle(&Settlement { answered: vec![hold], ..Settlement::default() }).await.unwrap();
+    database.pass(9.0).await;
+    assert_eq!(scope(second).await, Some(Some(Vec::new())));
+    database.pass(1.2).await;
+    assert_eq!(scope(second).await, Some(Some(vec![1])));
+
+    // A longer window of the account is theirs, too.
+    let long = ScopeLimit { scope: account_scope(), limit: Some(limit(60, 60_000)) };
+    store.ensure_scopes(&[long]).await.unwrap();
+    let wanted = store.strangers_limits_of(&accounts).await.unwrap();
+    assert_eq!(wanted, [ScopeLimit { scope: strangers, limit: Some(limit(1, 60_000)) }]);
+    // Whoever is taken is none, with all of the owner's targets, also while a new secret is not known.
+    database.heard(first, 1, "healthy").await;
+    database.run(&of(second, "other", "unknown")).await;
+    assert_eq!((scope(first).await, scope(second).await), (None, None));
     database.close().await;
 }
 

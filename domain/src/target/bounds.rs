@@ -1,5 +1,7 @@
 //! What the texts of a target may be. The numbers and patterns are told to callers, too.
 
+use url::Url;
+
 use crate::target::TargetError;
 use crate::text::{cut, is_unseen, line, unseen};
 
@@ -23,7 +25,17 @@ pub(super) fn checked_name(name: &str) -> Result<String, TargetError> {
     line(name, LONGEST_NAME).map(str::to_owned).map_err(|wrong| field("name", wrong.to_string()))
 }
 
-pub(super) fn check_base_url(url: &str) -> Result<(), TargetError> {
+/// The root as it is kept. Windows go by the text, so what leads to one place is one text; and as that is ASCII, it is as long as it
+/// looks, which the tables have room for.
+pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
+    check_base_url(url)?;
+    let parsed = Url::parse(url).map_err(|error| field("base_url", format!("{:?}: {error}", cut(url, 80))))?;
+    let root = String::from(parsed);
+    check_base_url(&root)?;
+    Ok(root.trim_end_matches('/').to_owned())
+}
+
+fn check_base_url(url: &str) -> Result<(), TargetError> {
     if url.chars().count() > LONGEST_BASE_URL {
         return Err(field("base_url", format!("has at most {LONGEST_BASE_URL} characters")));
     }
@@ -42,8 +54,11 @@ fn is_foreign(character: char) -> bool {
     matches!(character, '@' | '?' | '#' | '\\') || character.is_whitespace() || is_unseen(character)
 }
 
-pub(super) fn check_account(account: &str) -> Result<(), TargetError> {
+/// The account as it is kept: a number, so that zeros in front of it make no other one.
+pub(super) fn checked_account(account: &str) -> Result<String, TargetError> {
     let fits = (1..=LONGEST_CHANNEL_ACCOUNT).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_digit());
     let reason = "give the account's id at Hostaway, a number such as 10450";
-    if fits { Ok(()) } else { Err(field("channel_account", reason)) }
+    let number = account.trim_start_matches('0');
+    let number = if number.is_empty() { "0" } else { number };
+    if fits { Ok(number.to_owned()) } else { Err(field("channel_account", reason)) }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::ChannelKind;
 use crate::ids::{AccountId, OrgId, TargetId};
 use crate::secret::SecretRef;
-use crate::target::bounds::{check_account, check_base_url, checked_name};
+use crate::target::bounds::{checked_account, checked_name, checked_root};
 use crate::target::{Configuration, Health, NewTarget, TargetCommand, TargetError, TargetEvent};
 use crate::window::{RateLimit, Scope};
 
@@ -151,16 +151,16 @@ impl ChannelTarget {
             return Err(TargetError::AlreadyExists);
         }
         let name = checked_name(&new.name)?;
-        check_base_url(&new.base_url)?;
-        check_account(&new.channel_account)?;
+        let base_url = checked_root(&new.base_url)?;
+        let channel_account = checked_account(&new.channel_account)?;
         Ok(vec![TargetEvent::TargetCreated {
             target_id: new.target_id,
             org_id: new.org_id,
             account_id: new.account_id,
             name,
             channel: new.channel,
-            base_url: new.base_url.trim_end_matches('/').to_owned(),
-            channel_account: new.channel_account,
+            base_url,
+            channel_account,
             credential: new.credential,
             rate_limit: new.rate_limit,
             account_rate_limit: new.account_rate_limit,
@@ -229,8 +229,7 @@ impl ChannelTarget {
 fn configure(now: &Target, change: Configuration) -> Result<Vec<TargetEvent>, TargetError> {
     // What stays was taken once, perhaps by other rules.
     let name = change.name.map_or_else(|| Ok(now.name.clone()), |name| checked_name(&name))?;
-    change.base_url.as_deref().map_or(Ok(()), check_base_url)?;
-    let base_url = change.base_url.map_or_else(|| now.base_url.clone(), |url| url.trim_end_matches('/').to_owned());
+    let base_url = change.base_url.map_or_else(|| Ok(now.base_url.clone()), |url| checked_root(&url))?;
     let account_rate_limit = change.account_rate_limit.unwrap_or(now.account_rate_limit);
     let mut events = Vec::new();
     if (&name, &base_url, account_rate_limit) != (&now.name, &now.base_url, now.account_rate_limit) {

@@ -105,7 +105,8 @@ pub(super) fn allocate(
             wanted.pop_front();
         }
         let (Some(grantee), Some(number)) = (wanted.pop_front(), free.pop_front()) else { continue };
-        let mut slots = match take_shared(shared, [lane.account_scope.as_str(), egress]) {
+        let scopes: Vec<&str> = lane.shared_scopes().chain([egress]).collect();
+        let mut slots = match take_shared(shared, &scopes) {
             Ok(slots) => slots,
             Err(rest) => {
                 allocation.rests.retain(|(target, _)| *target != lane.target_id);
@@ -126,15 +127,15 @@ pub(super) fn allocate(
 }
 
 /// One slot of each limited scope, or nothing at all and how long to wait.
-fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: [&str; 2]) -> Result<Vec<Slot>, Duration> {
+fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: &[&str]) -> Result<Vec<Slot>, Duration> {
     let rest = scopes.iter().filter_map(|scope| closed_for(shared.get(*scope)?)).max();
     if let Some(rest) = rest {
         return Err(rest);
     }
     let mut slots = Vec::new();
     for scope in scopes {
-        if let Some(number) = shared.get_mut(scope).and_then(|s| s.free.as_mut()).and_then(Vec::pop) {
-            slots.push(Slot { scope: scope.to_owned(), number });
+        if let Some(number) = shared.get_mut(*scope).and_then(|s| s.free.as_mut()).and_then(Vec::pop) {
+            slots.push(Slot { scope: (*scope).to_owned(), number });
         }
     }
     Ok(slots)
@@ -174,6 +175,7 @@ mod tests {
             target_id,
             version: 1,
             account_scope: "account:a".to_owned(),
+            strangers_scope: None,
             requests: 40,
             free: (1..=free).collect(),
             next_free_s: None,
@@ -219,6 +221,24 @@ mod tests {
         assert_eq!((of(1), of(2)), (2, 1));
         assert_eq!(given.rests.len(), 2);
         assert!(given.grants.iter().all(|grant| grant.hold.slots.len() == 2));
+    }
+
+    #[test]
+    fn all_strangers_of_an_account_together_get_what_is_free_for_them() {
+        let mut lanes = [lane(1, 3, &["rates"; 3]), lane(2, 3, &["rates"; 3]), lane(3, 3, &["rates"; 3])];
+        for stranger in &mut lanes[..2] {
+            stranger.strangers_scope = Some("strangers:a".to_owned());
+        }
+        let free = |slots: i32| SharedScope { free: Some((1..=slots).collect()), ..SharedScope::default() };
+        let mut shared = BTreeMap::from([("account:a".to_owned(), free(9)), ("strangers:a".to_owned(), free(1))]);
+        let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", &HashMap::new(), 9);
+        let of = |id: u128| given.grants.iter().filter(|g| g.hold.target_id.0 == Uuid::from_u128(id)).count();
+        assert_eq!([1, 2, 3].map(of), [1, 0, 3]);
+        assert_eq!(
+            shared["account:a"].free.as_ref().map(Vec::len),
+            Some(5),
+            "what they are refused is taken from nobody"
+        );
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Gate {
 
 /// The scopes that these lanes fall under with others.
 fn scopes(lanes: &[Lane], egress: &str) -> Vec<String> {
-    let mut scopes: Vec<String> = lanes.iter().map(|lane| lane.account_scope.clone()).collect();
+    let mut scopes: Vec<String> = lanes.iter().flat_map(Lane::shared_scopes).map(str::to_owned).collect();
     scopes.push(egress.to_owned());
     scopes.sort();
     scopes.dedup();

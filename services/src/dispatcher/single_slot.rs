@@ -25,7 +25,8 @@ pub(super) async fn take(
     let lanes = std::mem::take(&mut round.lanes);
     let Some(lane) = lanes.first() else { return Ok(None) };
     let egress = Scope::Egress(egress.to_owned()).to_string();
-    let mut shared = round.shared_scopes(&[lane.account_scope.clone(), egress.clone()]).await?;
+    let scopes: Vec<String> = lane.shared_scopes().chain([egress.as_str()]).map(str::to_owned).collect();
+    let mut shared = round.shared_scopes(&scopes).await?;
     let waiting = BTreeMap::from([(lane.target_id, Urgencies::from([(urgency, 1)]))]);
     let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &HashMap::new(), 0);
     let Some(grant) = allocation.grants.into_iter().next() else { return Ok(None) };

@@ -64,7 +64,7 @@ fn windows() -> String {
          UNION ALL
          SELECT split_part(r.scope, ':', 1), NULL, avg(CASE WHEN s.free_at > now() THEN 1 ELSE 0 END)::float8
          FROM rate_scopes AS r JOIN rate_slots AS s ON s.scope = r.scope AND s.slot <= r.requests
-         WHERE r.scope NOT LIKE 'target:%' GROUP BY 1"
+         WHERE r.scope LIKE 'account:%' OR r.scope LIKE 'egress:%' GROUP BY 1"
     )
 }
 

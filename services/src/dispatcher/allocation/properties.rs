@@ -17,23 +17,21 @@ use super::allocate;
 const WINDOW_MS: u32 = 1_000;
 const EGRESS: &str = "egress:here";
 
-/// A target: its limit, which of two accounts it is of, and its calls: milliseconds there and back, and how long after
+/// A target: its limit, which of two accounts it is of, whether as a stranger, and its calls: milliseconds there and back, and how long after
 /// the one before each comes up.
 #[derive(Debug, Clone)]
 struct Target {
     requests: u32,
     account: usize,
+    is_stranger: bool,
     calls: Vec<(i64, i64, i64)>,
 }
 
 fn target() -> impl Strategy<Value = Target> {
     let latency = || prop_oneof![4 => 0_i64..80, 1 => 0_i64..1_500];
     let call = (latency(), latency(), prop_oneof![4 => Just(0_i64), 1 => 0_i64..900]);
-    (1_u32..5, 0_usize..2, prop::collection::vec(call, 1..25)).prop_map(|(requests, account, calls)| Target {
-        requests,
-        account,
-        calls,
-    })
+    (1_u32..5, 0_usize..2, prop::bool::weighted(0.3), prop::collection::vec(call, 1..25))
+        .prop_map(|(requests, account, is_stranger, calls)| Target { requests, account, is_stranger, calls })
 }
 
 /// A scope as the tables hold it.
@@ -80,12 +78,23 @@ fn account(target: &Target) -> String {
     format!("account:{}", target.account)
 }
 
+fn strangers(target: &Target) -> Option<String> {
+    target.is_stranger.then(|| format!("strangers:{}", target.account))
+}
+
+/// The scopes that a target's calls fall under.
+fn limited(at: usize, target: &Target) -> Vec<String> {
+    [own(at), account(target), EGRESS.to_owned()].into_iter().chain(strangers(target)).collect()
+}
+
 impl World {
     fn new(targets: Vec<Target>, shared: [Option<u32>; 3]) -> Self {
         let names = ["account:0", "account:1", EGRESS];
         let limited = names.into_iter().zip(shared).filter_map(|(name, limit)| Some((name.to_owned(), limit?)));
         let owned = targets.iter().enumerate().map(|(at, target)| (own(at), target.requests));
-        let scopes = owned.chain(limited).map(|(name, requests)| (name, Scope::new(requests))).collect();
+        let strange = targets.iter().filter_map(|target| Some((strangers(target)?, 1)));
+        let scopes = owned.chain(limited).chain(strange);
+        let scopes = scopes.map(|(name, requests)| (name, Scope::new(requests))).collect();
         let due = targets.iter().map(|target| target.calls[0].2).collect();
         Self { made: vec![0; targets.len()], due, targets, scopes, now: 0 }
     }
@@ -105,6 +114,7 @@ impl World {
             target_id: id(at),
             version: 1,
             account_scope: account(&self.targets[at]),
+            strangers_scope: strangers(&self.targets[at]),
             requests: i32::try_from(scope.requests).unwrap(),
             free: scope.free(self.now),
             next_free_s: None,
@@ -127,7 +137,7 @@ impl World {
         for grant in &given.grants {
             let at = usize::try_from(grant.hold.target_id.0.as_u128()).unwrap();
             let (there, back, _) = self.targets[at].calls[self.made[at]];
-            let limited = [own(at), account(&self.targets[at]), EGRESS.to_owned()];
+            let limited = limited(at, &self.targets[at]);
             let held: Vec<&String> = limited.iter().filter(|name| self.scopes.contains_key(*name)).collect();
             prop_assert_eq!(grant.hold.slots.len(), held.len(), "a slot of every limited scope");
             for slot in &grant.hold.slots {
@@ -149,8 +159,7 @@ impl World {
     /// A call waits in a lane of which every scope has a slot.
     fn idles(&self) -> bool {
         let free = |name: &String| self.scopes.get(name).is_none_or(|scope| !scope.free(self.now).is_empty());
-        (0..self.targets.len())
-            .any(|at| self.waits(at) > 0 && [own(at), account(&self.targets[at]), EGRESS.to_owned()].iter().all(free))
+        (0..self.targets.len()).any(|at| self.waits(at) > 0 && limited(at, &self.targets[at]).iter().all(free))
     }
 
     /// The next moment at which something changes.
@@ -192,7 +201,7 @@ proptest! {
 #[test]
 fn a_paused_scope_gives_nothing() {
     let calls = vec![(0, 0, 0)];
-    let world = World::new(vec![Target { requests: 1, account: 0, calls }], [Some(1), None, None]);
+    let world = World::new(vec![Target { requests: 1, account: 0, is_stranger: false, calls }], [Some(1), None, None]);
     let paused = SharedScope { paused_for: Some(Duration::from_secs(1)), free: Some(vec![1]), next_free: None };
     let waiting = BTreeMap::from([(id(0), Urgencies::from([(Section::Rates, 1)]))]);
     let mut shared = BTreeMap::from([("account:0".to_owned(), paused)]);
