@@ -188,12 +188,13 @@ async fn a_push_that_needs_another_token_after_a_rotation_asks_with_the_new_valu
     let mut bench = Bench::new(&sandbox);
     let (secrets, secret) = kept_in_the_store(&mut bench).await;
     let listing = Listing::created("villa-1", &bench).await;
-    sandbox.fault(json!({ "kind": "expired_token", "count": 1 })).await;
+    sandbox.fault(json!({ "kind": "expired_token", "path_prefix": "/v1/listings", "count": 1 })).await;
     sandbox.set_secret("rotated").await;
     secrets.rotate(&secret, SecretString::from("rotated")).await.unwrap();
     // The value of before stays out of it: it is refused by now.
     let report = bench.push(&listing, &CONTENT).await;
     assert_eq!((report.class, report.new_secret_refused), (OutcomeClass::Accepted, None));
+    assert_eq!(sandbox.token_calls().await, 3, "both after the rotation with the new value");
 }
 
 /// A keeper that was rotated less than a minute ago, and tells of it only whoever asks anew.
