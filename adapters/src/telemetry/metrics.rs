@@ -182,7 +182,7 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     counts("distribution.targets", "Targets by health", |gauges| {
         gauges.targets.iter().map(|(health, count)| (*count, labels("target.health", health))).collect()
     });
-    counts("distribution.circuits.open", "Active targets that are left alone as they failed again and again", |gauges| {
+    counts("distribution.circuits.open", "Active targets that failed again and again and are left alone", |gauges| {
         gauges.open_circuits.iter().map(|(health, (open, _))| (*open, labels("target.health", health))).collect()
     });
     counts("distribution.lag.events", "Events that a reader of the journal is behind", |gauges| {
