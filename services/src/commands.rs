@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use adapters::event_store::{Journal, JournalContext, JournalError, Moved, metadata_key};
+use adapters::masking::masked;
 use adapters::postgres;
 use adapters::telemetry::{Happened, Kind, happened, is_traced};
 use async_trait::async_trait;
@@ -249,7 +250,9 @@ impl Commands {
 fn tell<E: fmt::Display>(metadata: &Metadata, began: SystemTime, error: Option<&CommandError<E>>) {
     let parent = metadata.traceparent.as_deref();
     if is_traced() && parent.is_some() {
-        let failed = error.filter(|error| !matches!(error, CommandError::Refused(_))).map(ToString::to_string);
+        let failed = error.filter(|error| !matches!(error, CommandError::Refused(_)));
+        // What cannot be read is quoted.
+        let failed = failed.map(|error| masked(&error.to_string()));
         let (name, ended) = ("append to the journal".into(), SystemTime::now());
         happened(Happened { name, kind: Kind::Internal, parent, began, ended, attributes: Vec::new(), failed });
     }
