@@ -12,6 +12,7 @@ mod streams;
 mod untold;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapters::nats::Nats;
 use adapters::telemetry::{Telemetry, TelemetryOptions};
@@ -47,7 +48,8 @@ pub async fn serve(
     tasks.spawn(logs.repeats.clone().watch(stop.clone()));
     tasks.spawn(log_filter::follow(logs, pools.work.clone(), stop.clone()));
     if measured {
-        tasks.spawn(gauges::watch(pools, nats.clone(), stop.clone()));
+        let every = Duration::from_secs(settings.metrics_interval_s);
+        tasks.spawn(gauges::watch(pools, nats.clone(), every, stop.clone()));
     }
     if let Some(address) = settings.metrics_listen {
         let refused = || format!("metrics cannot be shown at {address}: give another --metrics-listen");

@@ -17,7 +17,7 @@ use crate::why::{json_of, listed, priced, published};
 async fn a_sync_that_ended_with_its_target_is_the_last_one_at_every_door() -> anyhow::Result<()> {
     let world = World::new(&[7814]).await?;
     let target = world.target(7814, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let listing = listed(&world, target, "villa-000").await?.to_string();
     let (_, before) = json_of(&world, &["listing", "show", &listing])?;

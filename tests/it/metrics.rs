@@ -46,7 +46,8 @@ async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue_and_a_paused_one_
     let world = World::new(&[8220]).await?;
     let target = world.target(8220, RateLimit::new(100, 1_000)?).await?;
     // No dispatcher, and an API with connections of its own.
-    let service = world.serve_with("intake,relay,projector,api", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world
+        .serve_with("intake,relay,projector,api", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     let listings = world.link(target, &names(1)).await?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
@@ -88,7 +89,7 @@ async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue_and_a_paused_one_
 async fn a_window_is_full_when_all_slots_of_its_lowered_limit_are_used() -> anyhow::Result<()> {
     let world = World::new(&[8221]).await?;
     let target = world.target(8221, RateLimit::new(100, 1_000)?).await?;
-    let arguments = ["--metrics-listen", "127.0.0.1:0", "--egress-limit", "20/4s"];
+    let arguments = ["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1", "--egress-limit", "20/4s"];
     let service = world.serve_with("intake,relay,projector,dispatcher", &arguments)?;
     world.link(target, &names(1)).await?;
     world.publish(&[unit("villa-000", 1)]).await?;
@@ -125,7 +126,10 @@ async fn a_window_is_full_when_all_slots_of_its_lowered_limit_are_used() -> anyh
 async fn a_target_that_answers_with_faults_alone_is_among_the_open_circuits() -> anyhow::Result<()> {
     let world = World::new(&[8226]).await?;
     let target = world.target(8226, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve_with("intake,relay,projector,dispatcher", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world.serve_with(
+        "intake,relay,projector,dispatcher",
+        &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"],
+    )?;
     let units = names(6);
     world.link(target, &units).await?;
     let open = |text: &str| value(text, "distribution_circuits_open", &[]);
@@ -164,7 +168,7 @@ async fn a_target_that_answers_with_faults_alone_is_among_the_open_circuits() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_counted_by_their_route_and_by_none_where_there_is_none() -> anyhow::Result<()> {
     let world = World::new(&[8227]).await?;
-    let service = world.serve_with("api", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world.serve_with("api", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     let api = Api::of(&service).await?;
     api.get("/sign-in").await?.expect(200)?;
     api.get("/assets/nothing.css").await?.expect(404)?;
@@ -187,7 +191,8 @@ async fn figures_of_postgres_go_on_while_nats_is_away() -> anyhow::Result<()> {
     let mut nats = NatsServer::start(folder.path()).await?;
     let world = World::begin(Beginning { nats_url: Some(nats.url()), ..Beginning::default() }, &[8222]).await?;
     let target = world.target(8222, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve_with("intake,relay,projector", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world
+        .serve_with("intake,relay,projector", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
     let garbage = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-002".parse()?);
     world.publish_raw(garbage, b"{".to_vec()).await?;
@@ -203,13 +208,13 @@ async fn figures_of_postgres_go_on_while_nats_is_away() -> anyhow::Result<()> {
 
     nats.process.kill();
     world.link(target, &["villa-001".to_owned()]).await?;
-    let goes_on = |text: &str| waits(text) > Some(before + 5.0) && lag(text) > Some(0.0) && age(text, "nats") > 20.0;
+    let goes_on = |text: &str| waits(text) > Some(before + 5.0) && lag(text) > Some(0.0) && age(text, "nats") > 12.0;
     let text = shown(&service, "it goes on waiting, and the other link is not published", goes_on).await?;
-    assert!(age(&text, "postgres") < 30.0, "{text}");
+    assert!(age(&text, "postgres") < 12.0, "{text}");
     assert_eq!(letters(&text), Some(1.0), "what NATS said last: {text}");
 
     nats.run().await?;
-    let again = |text: &str| lag(text) == Some(0.0) && age(text, "nats") < 20.0;
+    let again = |text: &str| lag(text) == Some(0.0) && age(text, "nats") < 12.0;
     shown(&service, "NATS is asked again", again).await?;
     drop(service);
     world.close().await
@@ -220,7 +225,7 @@ async fn unit_changes_are_counted_by_what_became_of_them() -> anyhow::Result<()>
     let world = World::new(&[8223]).await?;
     let target = world.target(8223, RateLimit::new(100, 1_000)?).await?;
     world.link(target, &names(1)).await?;
-    let service = world.serve_with("intake", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world.serve_with("intake", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     // One after the other: what comes together is taken in together.
     for change in [unit("villa-000", 2), unit("villa-000", 2), unit("villa-000", 1), unit("villa-001", 1)] {
         world.publish(&[change]).await?;
@@ -245,7 +250,7 @@ async fn unit_changes_are_counted_by_what_became_of_them() -> anyhow::Result<()>
 async fn what_nobody_ever_took_in_or_relayed_waits_and_what_was_dropped_is_told() -> anyhow::Result<()> {
     let world = World::new(&[8224]).await?;
     world.target(8224, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve_with("projector", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world.serve_with("projector", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     world.publish(&names(3).iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
     let waiting = |text: &str| value(text, "distribution_intake_waiting", &[("intake_state", "waiting")]);
     let dropped = |text: &str| value(text, "distribution_intake_dropped", &[]);

@@ -68,7 +68,7 @@ async fn each_end_is_counted_as_what_it_is(service: &Process) -> anyhow::Result<
 async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_took_its_place() -> anyhow::Result<()> {
     let world = World::new(&[7825]).await?;
     let target = world.target(7825, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let listing = listed(&world, target, "villa-000").await?.to_string();
     // Let go once all was asked. Whoever makes the call waits for twenty seconds.

@@ -391,7 +391,7 @@ async fn the_audit_stream_is_not_behind_while_there_is_nothing_to_tell() -> anyh
         line.rsplit(' ').next()?.parse::<f64>().ok()
     };
     let shown = async |roles| {
-        let service = world.serve_with(roles, &["--metrics-listen", "127.0.0.1:0"])?;
+        let service = world.serve_with(roles, &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
         let address = metrics_of(&service).await?;
         wait_until("the lag is shown", Duration::from_secs(10), || async {
             let text = reqwest::get(&address).await?.text().await?;
@@ -421,7 +421,7 @@ async fn the_audit_stream_is_not_behind_while_there_is_nothing_to_tell() -> anyh
 async fn metrics_are_shown_as_text_and_name_no_organisation() -> anyhow::Result<()> {
     let world = World::new(&[8203]).await?;
     let target = world.target(8203, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0"])?;
+    let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     world.link(target, &["villa-000".to_owned()]).await?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;

@@ -26,6 +26,10 @@ pub struct TelemetrySettings {
     /// Show metrics to Prometheus at /metrics of this address, e.g. 127.0.0.1:9464; they name no organisation
     #[arg(long, env = "DISTRIBUTION_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
+
+    /// How often figures are read from the tables and from NATS, in seconds: as often as they are scraped
+    #[arg(long, env = "DISTRIBUTION_METRICS_INTERVAL_S", default_value_t = 15, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub metrics_interval_s: u64,
 }
 
 /// What the environment says, for commands: they have no flags for it.

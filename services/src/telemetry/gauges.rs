@@ -18,8 +18,6 @@ use crate::views::queue::BEHIND_SINCE;
 const POSTGRES: &str = "postgres";
 const NATS: &str = "nats";
 
-/// How often they are asked: as often as metrics are scraped by custom.
-const LOOK: Duration = Duration::from_secs(15);
 /// What has not answered by then cannot be asked now.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -90,8 +88,8 @@ struct Queue {
     age_s: Option<f64>,
 }
 
-/// Asks until `stop`. What cannot be asked keeps its last value, which tells its age.
-pub(super) async fn watch(pools: Pools, nats: Nats, stop: CancellationToken) {
+/// Asks, with a pause of `every` in between, until `stop`. What cannot be asked keeps its last value, which tells its age.
+pub(super) async fn watch(pools: Pools, nats: Nats, every: Duration, stop: CancellationToken) {
     let mut untold = Untold::new(pools.work.clone());
     let mut streams = Streams::default();
     let began = Instant::now();
@@ -118,7 +116,7 @@ pub(super) async fn watch(pools: Pools, nats: Nats, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(every) => {}
         }
     }
 }
