@@ -48,7 +48,19 @@ impl Nats {
         Ok(Self::over(options(name).connect(servers(url)).await?, prefix))
     }
 
-    /// The same without waiting: the connection is made in the background, as soon as a server is there. What is asked before
+    /// The same for whoever waits no longer than `within` in all: one server that is silent leaves time for the others.
+    pub async fn connect_within(
+        within: Duration,
+        url: &str,
+        prefix: Prefix,
+        name: &str,
+    ) -> Result<Self, async_nats::ConnectError> {
+        let servers = servers(url);
+        let share = within / u32::try_from(servers.len()).unwrap_or(u32::MAX);
+        Ok(Self::over(options(name).connection_timeout(share).connect(servers).await?, prefix))
+    }
+
+    /// The first without waiting: the connection is made in the background, as soon as a server is there. What is asked before
     /// that fails when its time is over.
     pub async fn connect_later(url: &str, prefix: Prefix, name: &str) -> Result<Self, async_nats::ConnectError> {
         Ok(Self::over(options(name).retry_on_initial_connect().connect(servers(url)).await?, prefix))

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use adapters::event_store::{Journal, JournalContext, JournalError, Moved, metadata_key};
+use adapters::masking::masked;
 use adapters::postgres;
 use adapters::telemetry::{Happened, Kind, happened, is_traced};
 use async_trait::async_trait;
@@ -253,7 +254,8 @@ async fn told<E: fmt::Display>(
     if is_traced() && parent.is_some() {
         let failed = match &done {
             Ok(_) | Err(CommandError::Refused(_) | CommandError::Moved { .. }) => None,
-            Err(error) => Some(error.to_string()),
+            // What cannot be read is quoted.
+            Err(error) => Some(masked(&error.to_string())),
         };
         let (name, ended) = ("append to the journal".into(), SystemTime::now());
         happened(Happened { name, kind: Kind::Internal, parent, began, ended, attributes: Vec::new(), failed });

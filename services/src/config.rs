@@ -14,7 +14,7 @@ use adapters::nats::{Nats, Prefix};
 use adapters::postgres;
 use adapters::secrets::Secrets;
 use anyhow::Context;
-use async_nats::ServerAddr;
+use async_nats::{ConnectError, ServerAddr};
 use clap::Args;
 use domain::window::RateLimit;
 use sqlx::PgPool;
@@ -136,10 +136,17 @@ impl Connections {
     /// A connection to NATS.
     pub async fn nats(&self) -> anyhow::Result<Nats> {
         self.nats_addresses()?;
-        Nats::connect(&self.nats_url, self.nats_prefix.clone(), APPLICATION)
-            .await
-            .map(|nats| nats.with_replicas(self.nats_replicas.map(usize::from)))
-            .with_context(|| self.no_nats())
+        self.reached(Nats::connect(&self.nats_url, self.nats_prefix.clone(), APPLICATION).await)
+    }
+
+    /// The same for whoever waits no longer than `within`, of which each server has its share.
+    pub async fn nats_within(&self, within: Duration) -> anyhow::Result<Nats> {
+        self.nats_addresses()?;
+        self.reached(Nats::connect_within(within, &self.nats_url, self.nats_prefix.clone(), APPLICATION).await)
+    }
+
+    fn reached(&self, nats: Result<Nats, ConnectError>) -> anyhow::Result<Nats> {
+        nats.map(|nats| nats.with_replicas(self.nats_replicas.map(usize::from))).with_context(|| self.no_nats())
     }
 
     /// A connection to NATS that is made as soon as NATS is there.

@@ -181,7 +181,7 @@ impl Intake {
                     }
                 }
                 Verdict::Failed(failed) => {
-                    tracing::warn!(subject = %message.subject, error = failed.reason, "a unit change comes again later");
+                    tracing::warn!(subject = %message.subject, error = failed.reason(), "a unit change comes again later");
                 }
                 _ => {}
             }

@@ -28,8 +28,11 @@ async fn a_listing_that_cannot_be_read_fails_no_other_and_ends_as_a_dead_letter(
     let target = world.target(8200, RateLimit::default()).await?;
     let listings = world.link(target, &names(3)).await?;
     world.make_unreadable(listings[1]).await?;
+    let quoting = "UPDATE events SET payload = '{\"OfAnotherBuild anna@example.com\": {}}'
+        WHERE event_type = 'OfAnotherBuild'";
+    sqlx::query(quoting).execute(&world.pool).await?;
     world.publish(&names(3).iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
-    let _service = world.serve("intake")?;
+    let service = world.serve("intake")?;
     wait_until("the good ones are taken", Duration::from_secs(20), || async {
         let taken = tally(&world, "taken").await?;
         Ok(if taken == 2 { Ok(()) } else { Err(format!("{taken}")) })
@@ -44,7 +47,10 @@ async fn a_listing_that_cannot_be_read_fails_no_other_and_ends_as_a_dead_letter(
     assert_eq!(letters.len(), 1);
     assert!(letters[0].subject.ends_with("villa-001"), "{}", letters[0].subject);
     let reason = &letters[0].problems[0].reason;
-    assert!(reason.contains(&listings[1].to_string()) && reason.contains("OfAnotherBuild"), "{reason}");
+    assert!(reason.contains(&listings[1].to_string()) && reason.contains("OfAnotherBuild •••"), "{reason}");
+    // Nor do the lines of the tries before.
+    let printed = service.printed();
+    assert!(printed.contains("a unit change comes again later") && !printed.contains("anna"), "{printed}");
     world.close().await
 }
 

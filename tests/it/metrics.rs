@@ -42,12 +42,12 @@ fn age(text: &str, source: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue() -> anyhow::Result<()> {
+async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue_and_a_paused_one_is_apart() -> anyhow::Result<()> {
     let world = World::new(&[8220]).await?;
     let target = world.target(8220, RateLimit::new(100, 1_000)?).await?;
     // No dispatcher, and an API with connections of its own.
     let service = world.serve_with("intake,relay,projector,api", &["--metrics-listen", "127.0.0.1:0"])?;
-    world.link(target, &names(1)).await?;
+    let listings = world.link(target, &names(1)).await?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
     let depth = |text: &str| value(text, "distribution_queue_depth", &[("target_class", "unknown")]);
@@ -71,6 +71,15 @@ async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue() -> anyhow::Resu
     world.publish(&[described("villa-000", 2, "Changed while it waits.")]).await?;
     world.waits(2).await?;
     shown(&service, "it has waited for an hour", |text| age_of_queue(text) > Some(3_600.0)).await?;
+    // From here on it is somebody's wish.
+    let (code, _, said) = world.run(&["listing", "pause", &listings[0].to_string(), "--reason", "the owner asks"])?;
+    assert_eq!(code, 0, "{said}");
+    let apart = |metric: &str, text: &str| value(text, metric, &[("target_class", "listing_paused")]);
+    let paused = |text: &str| apart("distribution_queue_age_seconds", text) > Some(3_600.0) && depth(text).is_none();
+    let text = shown(&service, "it is paused", paused).await?;
+    assert_eq!((age_of_queue(&text), apart("distribution_queue_depth", &text)), (None, Some(1.0)), "{text}");
+    let longest = value(&text, "distribution_target_queue_depth", &[("target_id", id.as_str())]);
+    assert_eq!(longest, Some(1.0), "{text}");
     drop(service);
     world.close().await
 }
@@ -132,10 +141,19 @@ async fn a_target_that_answers_with_faults_alone_is_among_the_open_circuits() ->
     let degraded = |text: &str| value(text, "distribution_targets", &[("target_health", "degraded")]);
     let left_alone = |text: &str| (open(text), waits(text), degraded(text)) == (Some(1.0), Some(6.0), Some(1.0));
     let text = shown(&service, "it is left alone", left_alone).await?;
+    let of_degraded = value(&text, "distribution_circuits_open", &[("target_health", "degraded")]);
+    assert_eq!(of_degraded, Some(1.0), "{text}");
     let before = open_for(&text);
     assert!(before > Some(0.0), "{text}");
     shown(&service, "it still is", |text| open_for(text) > before).await?;
 
+    let metadata = world.metadata(target)?;
+    let pause = TargetCommand::Pause { reason: "test".to_owned() };
+    world.commands().target(target, pause, &metadata).await?;
+    let paused = |text: &str| value(text, "distribution_queue_depth", &[("target_class", "paused")]);
+    let nobodys = |text: &str| (open(text), open_for(text), paused(text)) == (None, None, Some(6.0));
+    shown(&service, "it is paused", nobodys).await?;
+    world.commands().target(target, TargetCommand::Resume, &metadata).await?;
     world.sandbox.heal().await?;
     world.drained(Duration::from_secs(150)).await?;
     shown(&service, "it is closed", |text| (open(text), open_for(text)) == (Some(0.0), Some(0.0))).await?;

@@ -1,6 +1,6 @@
 //! A sync whose place another takes while its calls are at the channel: it goes on, the other waits, and all doors say so.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use domain::window::RateLimit;
@@ -71,11 +71,9 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     let service = world.serve_with("", &["--metrics-listen", "127.0.0.1:0"])?;
     let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let listing = listed(&world, target, "villa-000").await?.to_string();
-    let slow = json!({
-        "kind": "latency", "min_ms": 9_000, "max_ms": 9_100, "account": 7825, "method": "PUT",
-        "path_prefix": "/v1/listings", "count": 1
-    });
-    world.sandbox.fault(slow).await?;
+    // Let go once all was asked. Whoever makes the call waits for twenty seconds.
+    let held = json!({ "kind": "hold", "account": 7825, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
+    let held = world.sandbox.fault_rule(&held).await?;
     world.publish(&[priced("villa-000", 2, 5_500)]).await?;
     world.taken(1, 2).await?;
     wait_until("its call is at the channel", Duration::from_secs(20), || async {
@@ -89,6 +87,7 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
 
     world.publish(&[priced("villa-000", 3, 6_000)]).await?;
     world.taken(1, 3).await?;
+    let waits_since = Instant::now();
     wait_until("the next change waits", Duration::from_secs(20), || async {
         let queued = world.count("SELECT count(*) FROM sync_queue WHERE revision = 3").await?;
         let superseded = world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'superseded'").await?;
@@ -129,6 +128,9 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     assert!(!of_listing.contains("is being made now"), "{of_listing}");
     assert!(page.contains("No call is told yet") && !page.contains("No call was made"), "{page}");
 
+    // So long that what it waited for is told.
+    tokio::time::sleep(Duration::from_millis(2_500).saturating_sub(waits_since.elapsed())).await;
+    world.sandbox.mend(held).await?;
     world.drained(Duration::from_secs(30)).await?;
     let (_, older) = json_of(&world, &["explain", &first])?;
     assert_eq!((&older["sync"]["outcome"], goes_on(&older)), (&json!("accepted"), json!(false)), "{older:#}");

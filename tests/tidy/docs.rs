@@ -106,6 +106,23 @@ fn names_in_the_documents_exist() {
     none("a name that does not exist", &found);
 }
 
+/// So it is known from what no upgrade is tried yet.
+#[test]
+fn migrations_that_no_older_build_has_left_are_named() {
+    let all = paths();
+    let left = all.iter().filter_map(|path| path.strip_prefix("tests/upgrade/schema-")?.split('/').next());
+    let newest = left.max().expect("an older build left something");
+    let is_later = |path: &&str| {
+        let name = path.strip_prefix("migrations/").and_then(|name| name.split_once('_'));
+        name.is_some_and(|(number, _)| number > newest)
+    };
+    let later: BTreeSet<&str> = all.iter().map(String::as_str).filter(is_later).collect();
+    let page = read("tests/upgrade/README.md");
+    let quoted = quoted(&page).into_iter().map(|(_, name)| name);
+    let named: BTreeSet<&str> = quoted.filter(|name| name.starts_with("migrations/")).collect();
+    assert_eq!(named, later, "tests/upgrade/README.md names those that are in no folder yet");
+}
+
 #[test]
 fn links_in_the_documents_lead_somewhere() {
     let mut found = Vec::new();

@@ -58,7 +58,7 @@ fn shown() -> Metrics {
         queues: BTreeMap::from([(of("healthy"), (1, 1.0))]),
         longest_queues: BTreeMap::from([(of("a target"), 1)]),
         targets: BTreeMap::from([(of("healthy"), 1)]),
-        open_circuits: (1, 1.0),
+        open_circuits: BTreeMap::from([(of("degraded"), (1, 1.0))]),
         window_use: BTreeMap::from([((of("target"), Some(of("healthy"))), 1.0), ((of("egress"), None), 1.0)]),
         lags: BTreeMap::from([(of("sync_queue"), (1, 1.0))]),
         dead_letters: 1,

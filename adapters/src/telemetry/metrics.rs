@@ -22,14 +22,15 @@ impl MostTargets {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
     /// Listings with something to send, and for how many seconds a channel has been behind at the most, by the class of their
-    /// target: its health, or `paused`, or `circuit_open`.
+    /// target: its health, or `paused`, or `circuit_open`. Those of listings that are paused are a class of their own.
     pub queues: BTreeMap<String, (u64, f64)>,
     /// The queues of the targets with the longest, by target.
     pub longest_queues: BTreeMap<String, u64>,
     /// Targets by health.
     pub targets: BTreeMap<String, u64>,
-    /// Targets that are left alone because they failed again and again, and for how many seconds the first of them has been.
-    pub open_circuits: (u64, f64),
+    /// Active targets that are left alone because they failed again and again, and for how many seconds the first of them has been, by
+    /// health.
+    pub open_circuits: BTreeMap<String, (u64, f64)>,
     /// The share of their slots that windows use now, 0 to 1, by the kind of their scope (`target`, `account`,
     /// `egress`); those of targets by the target's class, too.
     pub window_use: BTreeMap<(String, Option<String>), f64>,
@@ -181,8 +182,8 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     counts("distribution.targets", "Targets by health", |gauges| {
         gauges.targets.iter().map(|(health, count)| (*count, labels("target.health", health))).collect()
     });
-    counts("distribution.circuits.open", "Targets that are left alone because they failed again and again", |gauges| {
-        vec![(gauges.open_circuits.0, vec![])]
+    counts("distribution.circuits.open", "Active targets that failed again and again and are left alone", |gauges| {
+        gauges.open_circuits.iter().map(|(health, (open, _))| (*open, labels("target.health", health))).collect()
     });
     counts("distribution.lag.events", "Events that a reader of the journal is behind", |gauges| {
         gauges.lags.iter().map(|(reader, (events, _))| (*events, labels("reader", reader))).collect()
@@ -217,7 +218,7 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
         gauges.queues.iter().map(|(class, (_, age))| (*age, labels("target.class", class))).collect()
     });
     measures("distribution.circuits.age", "s", "How long the first of these targets has been left alone", |gauges| {
-        vec![(gauges.open_circuits.1, vec![])]
+        gauges.open_circuits.iter().map(|(health, (_, age))| (*age, labels("target.health", health))).collect()
     });
     measures("distribution.lag.time", "s", "How long a reader of the journal has been behind", |gauges| {
         gauges.lags.iter().map(|(reader, (_, seconds))| (*seconds, labels("reader", reader))).collect()

@@ -94,13 +94,13 @@ impl Session {
 
     /// NATS.
     pub(super) async fn nats(&self) -> anyhow::Result<Nats> {
-        self.in_time(self.connections.nats()).await
+        self.in_time(self.connections.nats_within(NATS_ANSWERS)).await
     }
 
     /// NATS with a JetStream that answers, for what is read and taken off streams.
     pub(super) async fn jetstream(&self) -> anyhow::Result<Nats> {
         let reached = async {
-            let nats = self.connections.nats().await?;
+            let nats = self.connections.nats_within(NATS_ANSWERS).await?;
             // Where it is off or not allowed, the stream that is asked for next says so.
             let _ = nats.jetstream.query_account().await;
             anyhow::Ok(nats)
@@ -108,7 +108,7 @@ impl Session {
         self.in_time(reached).await
     }
 
-    /// The client tries each server for longer than somebody should wait at a terminal.
+    /// Not only the connection: one that is made may be to a server that says no more.
     async fn in_time(&self, reached: impl Future<Output = anyhow::Result<Nats>>) -> anyhow::Result<Nats> {
         tokio::time::timeout(NATS_ANSWERS, reached).await.unwrap_or_else(|_| {
             let silent = anyhow::anyhow!("no answer within {} s", NATS_ANSWERS.as_secs());

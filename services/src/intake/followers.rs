@@ -36,8 +36,8 @@ pub(super) async fn keep(syncing: &Syncing, changes: &[Change]) -> Result<HashMa
     for change in changes {
         match syncing.units().keep(std::slice::from_ref(&change.snapshot)).await {
             Err(error) if is_of_the_data(&error) => {
-                let reason = format!("the unit cannot be stored: {error}");
-                refused.insert(change.index, Verdict::Failed(Failed { reason, lasting: true }));
+                let failed = Failed::new(&format!("the unit cannot be stored: {error}"), true);
+                refused.insert(change.index, Verdict::Failed(failed));
             }
             other => other?,
         }
@@ -97,7 +97,7 @@ async fn live(syncing: &Syncing, target: TargetId) -> Option<Result<Target, Fail
         Ok(loaded) => match loaded.live() {
             Ok(live) => Some(Ok(live.clone())),
             Err(TargetError::Deleted | TargetError::NotFound) => None,
-            Err(error) => Some(Err(Failed { reason: format!("target {target}: {error}"), lasting: true })),
+            Err(error) => Some(Err(Failed::new(&format!("target {target}: {error}"), true))),
         },
     }
 }

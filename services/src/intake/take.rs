@@ -81,7 +81,7 @@ impl Taken {
                 Verdict::DeadLetter(problems) => {
                     stage.fail(problems.as_slice().first().map(ToString::to_string).unwrap_or_default());
                 }
-                Verdict::Failed(failed) => stage.fail(failed.reason.clone()),
+                Verdict::Failed(failed) => stage.fail(failed.reason().to_owned()),
                 _ => {}
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use adapters::masking::MaskedProblems;
+use adapters::masking::{MaskedProblems, masked};
 use domain::unit::Problem;
 
 use crate::commands::CommandError;
@@ -35,16 +35,25 @@ pub(super) enum Verdict {
 /// What went wrong with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {
-    /// Where, and what.
-    pub reason: String,
-    /// It may never get better: what is stored cannot be read, or the database refuses what is to be stored.
-    pub lasting: bool,
+    reason: String,
+    lasting: bool,
 }
 
 impl Failed {
+    /// Where, and what; that is told in lines and spans, and may quote what is private. It is `lasting` where it may never get
+    /// better: what is stored cannot be read, or the database refuses what is to be stored.
+    pub(super) fn new(reason: &str, lasting: bool) -> Self {
+        Self { reason: masked(reason), lasting }
+    }
+
     pub(super) fn of<E: fmt::Display>(what: &str, error: &CommandError<E>) -> Self {
         let lasting = matches!(error, CommandError::Unreadable(_) | CommandError::Refused(_));
-        Self { reason: format!("{what}: {error}"), lasting }
+        Self::new(&format!("{what}: {error}"), lasting)
+    }
+
+    /// Without what is private.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
     }
 }
 

@@ -31,28 +31,34 @@ const CLASS: &str = "CASE WHEN t.lifecycle <> 'active' THEN t.lifecycle
 /// What it is read from, beside the target.
 const CIRCUIT: &str = "LEFT JOIN dispatch_circuits AS o ON o.target_id = t.target_id AND o.opened > 0";
 
-/// Queues by the class of their targets; and the longest ones, by their targets. Together, as the table may be long, and is read from
-/// end to end.
+/// Queues by the class of their targets, what waits at paused listings apart; and the longest ones, by their targets. Together, as
+/// the table may be long, and is read from end to end. The paused ones are found by an index of those that are not active.
 fn queues() -> String {
     format!(
-        "WITH queued AS MATERIALIZED (
-             SELECT target_id, count(*) AS depth, min({BEHIND_SINCE}) AS oldest FROM sync_queue AS q GROUP BY target_id
+        "WITH paused AS MATERIALIZED (
+             SELECT listing_id FROM channel_listings WHERE state <> 'active' AND state = 'paused'
+         ), queued AS MATERIALIZED (
+             SELECT q.target_id, p.listing_id IS NOT NULL AS listing_paused, count(*) AS depth,
+                 min({BEHIND_SINCE}) AS oldest
+             FROM sync_queue AS q LEFT JOIN paused AS p ON p.listing_id = q.listing_id GROUP BY 1, 2
          )
-         SELECT {CLASS} AS class, NULL::text AS target_id, sum(depth)::bigint AS depth,
+         SELECT CASE WHEN listing_paused THEN 'listing_paused' ELSE {CLASS} END AS class, NULL::text AS target_id,
+             sum(depth)::bigint AS depth,
              extract(epoch FROM greatest(now() - min(oldest), interval '0'))::float8 AS age_s
          FROM queued JOIN channel_targets AS t ON t.target_id = queued.target_id {CIRCUIT} GROUP BY 1
          UNION ALL
-         (SELECT NULL, target_id::text, depth, NULL FROM queued ORDER BY depth DESC, target_id LIMIT $1)"
+         (SELECT NULL, target_id::text, sum(depth)::bigint, NULL FROM queued GROUP BY queued.target_id
+          ORDER BY 3 DESC, 2 LIMIT $1)"
     )
 }
 
 const TARGETS: &str = "SELECT health, count(*) FROM channel_targets WHERE lifecycle <> 'deleted' GROUP BY health";
 
-/// An opening of a target that is deleted ends with its next check.
+/// Of active targets: what waits for a paused one waits for whoever paused it.
 const OPEN_CIRCUITS: &str = "
-SELECT count(*), extract(epoch FROM greatest(now() - min(o.opened_at), interval '0'))::float8
-FROM circuit_openings AS o JOIN channel_targets AS t ON t.target_id = o.target_id
-WHERE o.closed_at IS NULL AND t.lifecycle <> 'deleted'";
+SELECT t.health, count(o.opened_at), extract(epoch FROM greatest(now() - min(o.opened_at), interval '0'))::float8
+FROM channel_targets AS t LEFT JOIN circuit_openings AS o ON o.target_id = t.target_id AND o.closed_at IS NULL
+WHERE t.lifecycle = 'active' GROUP BY t.health";
 
 /// A lowered limit leaves the slots above it in the table.
 fn windows() -> String {
@@ -125,7 +131,7 @@ fn count(number: i64) -> u64 {
 async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut Gauges) -> anyhow::Result<()> {
     let queues: Vec<Queue> = sqlx::query_as(&queues()).bind(MostTargets::NUMBER).fetch_all(pool).await?;
     let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
-    let (open, open_for): (i64, f64) = sqlx::query_as(OPEN_CIRCUITS).fetch_one(pool).await?;
+    let circuits: Vec<(String, i64, f64)> = sqlx::query_as(OPEN_CIRCUITS).fetch_all(pool).await?;
     let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(&windows()).fetch_all(pool).await?;
     let mut lags = BTreeMap::new();
     let checkpoints: Vec<(String, i64)> = sqlx::query_as(PROJECTIONS).fetch_all(pool).await?;
@@ -148,7 +154,8 @@ async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut
     let of_target = |queue: Queue| Some((queue.target_id?, count(queue.depth)));
     shown.longest_queues = queues.into_iter().filter_map(of_target).collect();
     shown.targets = targets.into_iter().map(|(health, targets)| (health, count(targets))).collect();
-    shown.open_circuits = (count(open), open_for);
+    shown.open_circuits =
+        circuits.into_iter().map(|(health, open, open_for)| (health, (count(open), open_for))).collect();
     shown.window_use = windows.into_iter().map(|(scope, class, share)| ((scope, class), share)).collect();
     shown.lags = lags;
     Ok(())

@@ -125,6 +125,22 @@ fn which_nats_is_away_is_said_within_seconds_and_without_its_password() {
     }
 }
 
+/// The client tries the servers in an order of its own, so it is asked until it had met the silent one first.
+#[test]
+fn a_server_of_a_cluster_that_is_silent_keeps_nobody_from_the_others() {
+    let world = World::empty();
+    world.block_on(async { world.nats().await.ensure_streams().await.unwrap() });
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let urls = format!("nats://127.0.0.1:{},{}", silent.local_addr().unwrap().port(), world.nats_url);
+    let met = (0..40).any(|_| {
+        let letters = world.json(&["--nats-url", &urls, "dead-letters", "list"]).ok().json();
+        assert_eq!(letters, serde_json::json!([]));
+        silent.accept().is_ok()
+    });
+    assert!(met, "it was never tried first");
+}
+
 #[test]
 fn an_address_that_is_none_is_2_and_names_the_variable_and_not_the_password() {
     let world = World::empty();

@@ -6,6 +6,7 @@ use std::{sync::RwLock, time::Duration};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::limits::Applied;
 
@@ -34,6 +35,9 @@ pub enum Kind {
         #[serde(default)]
         apply: bool,
     },
+    /// Accepts the call and stays silent until the rule is taken away; then answers as usual. A client that leaves
+    /// meanwhile leaves nothing applied.
+    Hold,
     /// Closes the connection without an answer; nothing applied.
     CutBefore,
     /// Processes the call, then closes the connection without an answer.
@@ -124,7 +128,8 @@ pub struct Call<'a> {
 #[derive(Default)]
 pub struct Plan {
     pub latency: Duration,
-    pub deed: Option<Kind>,
+    /// What the rule of this number does.
+    pub deed: Option<(u64, Kind)>,
 }
 
 #[derive(Default)]
@@ -134,7 +139,10 @@ struct Inner {
 }
 
 #[derive(Default)]
-pub struct Faults(RwLock<Inner>);
+pub struct Faults {
+    inner: RwLock<Inner>,
+    taken_away: watch::Sender<()>,
+}
 
 impl Faults {
     pub fn add(&self, mut rule: Rule) -> Rule {
@@ -152,6 +160,7 @@ impl Faults {
 
     pub fn clear(&self) {
         self.write().rules.clear();
+        self.taken_away.send_replace(());
     }
 
     /// False when there is no such rule.
@@ -159,7 +168,18 @@ impl Faults {
         let rules = &mut self.write().rules;
         let before = rules.len();
         rules.retain(|rule| rule.id != id);
+        self.taken_away.send_replace(());
         rules.len() < before
+    }
+
+    /// Waits until there is no such rule any more.
+    pub async fn gone(&self, id: u64) {
+        let mut taken_away = self.taken_away.subscribe();
+        while self.read().rules.iter().any(|rule| rule.id == id) {
+            if taken_away.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Decides over one call and uses up the hits of the rules that fired.
@@ -180,17 +200,17 @@ impl Faults {
                 Kind::Latency { min_ms, max_ms } => {
                     plan.latency += Duration::from_millis(rng.random_range(min_ms..=max_ms));
                 }
-                ref deed => plan.deed = Some(deed.clone()),
+                ref deed => plan.deed = Some((rule.id, deed.clone())),
             }
         }
         plan
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
-        self.0.read().expect("no holder of the faults panics")
+        self.inner.read().expect("no holder of the faults panics")
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Inner> {
-        self.0.write().expect("no holder of the faults panics")
+        self.inner.write().expect("no holder of the faults panics")
     }
 }

@@ -101,11 +101,11 @@ impl Admission {
         }
         match plan.deed {
             None => Ok(self.process(world, routes, false).await),
-            Some(deed) => self.fail(world, routes, deed).await,
+            Some((rule, deed)) => self.fail(world, routes, rule, deed).await,
         }
     }
 
-    async fn fail(self, world: &World, routes: &Routes, deed: Kind) -> Result<Response, Cut> {
+    async fn fail(self, world: &World, routes: &Routes, rule: u64, deed: Kind) -> Result<Response, Cut> {
         match deed {
             Kind::Latency { .. } => Ok(self.process(world, routes, false).await),
             Kind::Status { code, body } => Ok(status_fault(code, body)),
@@ -121,6 +121,10 @@ impl Admission {
                     return Ok(answer);
                 }
                 silence.await;
+                Ok(self.process(world, routes, false).await)
+            }
+            Kind::Hold => {
+                world.faults.gone(rule).await;
                 Ok(self.process(world, routes, false).await)
             }
             Kind::CutBefore => Err(Cut),

@@ -78,11 +78,7 @@ pub(super) async fn held_by(
         let (holder, from, until) = (Holder::CircuitOpen, opening.opened_at, opening.closed_at?);
         Some(Held { holder, from, until, ms: 0, by: None, reason: None })
     }));
-    for one in &mut held {
-        one.ms = waits.iter().map(|wait| ms(overlap((one.from, one.until), *wait))).sum();
-    }
-    held.retain(|one| one.ms > 0);
-    held.sort_by_key(|one| one.from);
+    let held = while_it_waited(held, &waits);
     let first_ms = story
         .attempts
         .first()
@@ -90,6 +86,16 @@ pub(super) async fn held_by(
     // The clocks of a host and of Postgres may differ a little.
     let circuit_known = known_since <= all.0 + TimeDelta::seconds(1);
     Ok(HeldBy { held, first_ms, circuit_known })
+}
+
+/// Those of these that held it while it waited, by their beginning, each with for how long that was.
+pub(super) fn while_it_waited(mut held: Vec<Held>, waits: &[Span]) -> Vec<Held> {
+    for one in &mut held {
+        one.ms = waits.iter().map(|wait| ms(overlap(one.span(), *wait))).sum();
+    }
+    held.retain(|one| one.ms > 0);
+    held.sort_by_key(|one| one.from);
+    held
 }
 
 fn over(over: &Over) -> Held {

@@ -20,10 +20,10 @@ pub(super) fn ms((from, to): Span) -> i64 {
     (to - from).num_milliseconds().max(0)
 }
 
-/// The times in which a sync waited for an attempt: the first, and each next one from when that was due. One that has not
-/// ended waits until `now`.
+/// The times in which a sync waited for an attempt: the first, once no attempt of another sync was under way, and each next one
+/// from when that was due. One that has not ended waits until `now`.
 pub(super) fn for_attempts(story: &SyncStory, now: DateTime<Utc>) -> Vec<Span> {
-    let mut begins = vec![story.requested_at];
+    let mut begins = vec![story.behind().until];
     let attempts = story.attempts.iter().filter(|attempt| !attempt.late);
     begins.extend(attempts.clone().filter_map(|attempt| attempt.due_at));
     let attempts = attempts.map(|attempt| attempt.attempt.started_at);

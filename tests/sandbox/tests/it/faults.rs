@@ -113,6 +113,32 @@ async fn a_hang_outlasts_the_client_with_and_without_applying() {
 }
 
 #[tokio::test]
+async fn a_held_call_is_answered_once_its_rule_is_taken_away() {
+    let sandbox = sandbox().await;
+    let id = sandbox.create("ref-1").await;
+    let path = format!("/v1/listings/{id}");
+    for mend_all in [false, true] {
+        let (before, after) = if mend_all { ("Renamed", "Again") } else { ("Casa Limonar", "Renamed") };
+        let rule = json!({ "kind": "hold", "method": "PUT", "count": 1 });
+        let added = sandbox.inspect(Method::POST, "/faults", Some(&rule)).await;
+        let rule = if mend_all { "/faults".to_owned() } else { format!("/faults/{}", added["faults"][0]["id"]) };
+        let body = json!({ "name": after });
+        let let_go = async {
+            // Others come and go, and so do rules.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let other = json!({ "kind": "status", "code": 500, "account": 1002 });
+            let other = sandbox.inspect(Method::POST, "/faults", Some(&other)).await["faults"][0]["id"].clone();
+            sandbox.inspect(Method::DELETE, &format!("/faults/{other}"), None).await;
+            assert_eq!(name(&sandbox, id).await, before);
+            assert!(sandbox.arrivals().await.iter().any(|call| call["method"] == "PUT" && call["status"].is_null()));
+            sandbox.inspect(Method::DELETE, &rule, None).await;
+        };
+        tokio::join!(sandbox.put(&path, &body), let_go);
+        assert_eq!(name(&sandbox, id).await, after);
+    }
+}
+
+#[tokio::test]
 async fn malformed_json_is_applied_and_unreadable() {
     let sandbox = sandbox().await;
     let id = sandbox.create("ref-1").await;

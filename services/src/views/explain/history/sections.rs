@@ -16,7 +16,10 @@ use domain::recorded::{ChannelEvent, Position, Recorded};
 use domain::target::TargetEvent;
 use uuid::Uuid;
 
-use super::{CancelledBecause, End, History, SyncStory};
+use super::{CancelledBecause, End, History, OtherAttempt, SyncStory};
+use crate::views::explain::held::{Held, while_it_waited};
+use crate::views::explain::waits::for_attempts;
+use crate::views::holds::Holder;
 
 const TARGET: TargetId = TargetId(Uuid::from_u128(7));
 
@@ -237,6 +240,25 @@ fn an_attempt_after_one_without_a_word_is_told_with_all_that_it_sent_and_as_read
         let wanted = if takes_over { Section::ALL.to_vec() } else { vec![Section::Rates] };
         assert_eq!((&attempt.needs, attempt.verified), (&wanted, takes_over));
     }
+}
+
+/// It would be told as what held it beside a wait of which nothing held any part.
+#[test]
+fn what_held_it_while_an_attempt_of_another_sync_was_under_way_is_told_from_its_end_on() {
+    let mut history = synced();
+    run_at(&mut history, 10, request(Cause::UnitChanged, 2, "second"));
+    run_at(&mut history, 20, request(Cause::UnitChanged, 3, "third"));
+    let mut story = newest(&history).clone();
+    let sync_id = story.supersedes.expect("the one before it");
+    story.others.push(OtherAttempt { sync_id, started_at: at(15), finished_at: at(30) });
+    let waits = for_attempts(&story, at(40));
+    assert_eq!(waits, [(at(30), at(40))]);
+    let held = |from, until| {
+        let (holder, from, until) = (Holder::CircuitOpen, at(from), at(until));
+        Held { holder, from, until, ms: 0, by: None, reason: None }
+    };
+    let told = while_it_waited(vec![held(25, 33), held(22, 28)], &waits);
+    assert_eq!(told, [Held { ms: 3_000, ..held(25, 33) }]);
 }
 
 fn deletion(position: i64) -> Recorded {
