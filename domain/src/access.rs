@@ -59,22 +59,23 @@ impl FromStr for AccessRole {
     }
 }
 
-/// What a request wants to do. One route, one permission.
+/// What a request wants to do. One route, one permission. The routes of each are a table of the API, `services/src/api/policy.rs`; from that
+/// and from [`Permission::roles`] the tables in `services/API.md` are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Permission {
-    /// See targets, their health and their queue.
+    /// See targets with their health and history, and the service levels.
     #[serde(rename = "targets:read")]
     ReadTargets,
-    /// Create, configure, pause, resume and delete targets, rotate their credentials, probe them.
+    /// Create, configure, pause, resume and delete targets, rotate their credentials, check them.
     #[serde(rename = "targets:write")]
     WriteTargets,
-    /// See listings and their history.
+    /// See listings and their history, why they stand as they do, what would be sent, and the queue.
     #[serde(rename = "listings:read")]
     ReadListings,
     /// Link and unlink units.
     #[serde(rename = "listings:link")]
     LinkListings,
-    /// Ask for syncs, retries and replays.
+    /// Ask for syncs, retries, replays and looks for drift; pause and resume listings.
     #[serde(rename = "listings:sync")]
     SyncListings,
     /// See and export the outbound audit.

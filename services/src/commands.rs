@@ -155,10 +155,7 @@ impl Commands {
         command: TargetCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<TargetError>> {
-        let began = SystemTime::now();
-        let done = run(&self.targets, &id.to_string(), command, metadata.to_map()).await;
-        tell(metadata, began, done.as_ref().err());
-        done
+        told(metadata, run(&self.targets, &id.to_string(), command, metadata.to_map())).await
     }
 
     /// Runs a command on a listing. Gives the position of its last event, `None` when there was nothing to change.
@@ -168,10 +165,7 @@ impl Commands {
         command: ListingCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
-        let began = SystemTime::now();
-        let done = self.run_listing(&id.to_string(), command, metadata.to_map()).await;
-        tell(metadata, began, done.as_ref().err());
-        done
+        told(metadata, self.run_listing(&id.to_string(), command, metadata.to_map())).await
     }
 
     async fn run_listing(
@@ -199,7 +193,8 @@ impl Commands {
         command: TargetCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<TargetError>> {
-        run::<ChannelTarget>(&self.expecting(version), &id.to_string(), command, metadata.to_map()).await
+        let expecting = self.expecting::<ChannelTarget>(version);
+        told(metadata, run(&expecting, &id.to_string(), command, metadata.to_map())).await
     }
 
     /// Runs a command on a listing that has this version; any other one is [`CommandError::Moved`].
@@ -210,7 +205,8 @@ impl Commands {
         command: ListingCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
-        run::<ChannelListing>(&self.expecting(version), &id.to_string(), command, metadata.to_map()).await
+        let expecting = self.expecting::<ChannelListing>(version);
+        told(metadata, run(&expecting, &id.to_string(), command, metadata.to_map())).await
     }
 
     fn expecting<A: Aggregate<Services = ()> + Clone + 'static>(&self, version: i64) -> CqrsFramework<A, Journal> {
@@ -246,16 +242,25 @@ impl Commands {
     }
 }
 
-/// The command as a part of its trace. A refusal is an answer; what came to no end is a failure.
-fn tell<E: fmt::Display>(metadata: &Metadata, began: SystemTime, error: Option<&CommandError<E>>) {
+/// Runs a command as a part of its trace. A refusal is an answer, and so is that it was changed meanwhile; what came to no end
+/// is a failure.
+async fn told<E: fmt::Display>(
+    metadata: &Metadata,
+    running: impl Future<Output = Result<Option<Position>, CommandError<E>>>,
+) -> Result<Option<Position>, CommandError<E>> {
+    let began = SystemTime::now();
+    let done = running.await;
     let parent = metadata.traceparent.as_deref();
     if is_traced() && parent.is_some() {
-        let failed = error.filter(|error| !matches!(error, CommandError::Refused(_)));
-        // What cannot be read is quoted.
-        let failed = failed.map(|error| masked(&error.to_string()));
+        let failed = match &done {
+            Ok(_) | Err(CommandError::Refused(_) | CommandError::Moved { .. }) => None,
+            // What cannot be read is quoted.
+            Err(error) => Some(masked(&error.to_string())),
+        };
         let (name, ended) = ("append to the journal".into(), SystemTime::now());
         happened(Happened { name, kind: Kind::Internal, parent, began, ended, attributes: Vec::new(), failed });
     }
+    done
 }
 
 fn failure<E: std::error::Error>(error: AggregateError<E>) -> CommandError<E> {

@@ -1,15 +1,16 @@
 //! Where a listing at its channel is not what was sent last. It reads the channel, inside the windows that every call keeps
 //! to, and changes nothing: a sync that somebody asks for heals what it finds.
 
+mod words;
+
 use std::ops::DerefMut;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::channel::{Bodies, RejectedPart};
-use domain::counted::counted;
 use domain::difference::{Differences, FieldDifference};
 use domain::ids::ListingId;
-use domain::listing::{Link, LinkState, ListingError};
+use domain::listing::{LinkState, ListingError};
 use domain::outcome::OutcomeClass;
 use domain::port::{ReadReport, Reading, Standing};
 use domain::target::{Health, Lifecycle, Target};
@@ -32,12 +33,11 @@ use crate::views::circuit;
 use crate::views::explain::ExplainedCall;
 use crate::views::explain::history::History;
 use crate::views::explain::now::windows;
-use crate::views::explain::words::differing;
-use crate::views::gone;
 use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
 use crate::views::lacking::refused_parts;
 use crate::views::windows::ScopeWindow;
+use words::words;
 
 /// Slots are waited for so long in all: a request of the API has to be answered in 30 s.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -285,105 +285,6 @@ fn refused_before(refused: &[RejectedPart], field: &FieldDifference) -> Option<S
     Some(format!("refused at the last sync: {}", part.reason))
 }
 
-fn relink(drift: &Drift, link: Option<&Link>) -> String {
-    let id = drift.listing_id;
-    let (target, unit) = link.map_or_else(
-        || ("TARGET".to_owned(), "UNIT".to_owned()),
-        |link| (link.target_id.to_string(), link.unit_id.to_string()),
-    );
-    format!("{}.", gone::remedy(&id, &target, &unit))
-}
-
 fn sections(sent: &Bodies<'_>) -> Vec<&'static str> {
     sent.keys().map(|section| section.as_str()).collect()
-}
-
-fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
-    let (id, calls) = (&drift.external_id, counted(drift.calls.len(), "call"));
-    let last = if drift.compared_with.refused.is_empty() { "what was sent last" } else { "what it took last" };
-    if drift.gone {
-        return vec![
-            format!("The channel has no listing {id} any more, so nothing could be compared; {calls}."),
-            relink(drift, link),
-        ];
-    }
-    let mut lines = vec![match (drift.in_line, drift.differences.is_empty()) {
-        (true, true) => format!("Listing {id} at the channel is {last}; {calls}."),
-        (false, _) if drift.archived && drift.differences.unexpected() == 0 => {
-            format!("Listing {id} is in the channel's archive; its fields are {last}; {calls}.")
-        }
-        (true, false) => format!("Listing {id} at the channel is {last}, but for what is explained; {calls}."),
-        (false, _) => {
-            let fields = differing(drift.differences.unexpected());
-            format!("Listing {id} at the channel is not {last}: {fields} (sent -> there); {calls}.")
-        }
-    }];
-    lines.extend(drift.differences.words().into_iter().map(|line| format!("  {line}")));
-    lines.extend(drift.compared_with.refusals_after(&drift.differences));
-    if drift.compared_with.unknown && !drift.differences.is_empty() {
-        lines.push(
-            "A call has ended of which nobody knows what it wrote, so the channel may have something newer.".to_owned(),
-        );
-    }
-    lines.extend(drift.compared_with.unlinked.map(str::to_owned));
-    if let Some(sync) = drift.pending_sync_id {
-        lines.push(format!("Sync {sync} waits and may change this."));
-    }
-    if drift.archived {
-        lines.push(format!(
-            "It is archived at the channel, which refuses changes: take it out of the archive there, then `distribution listing \
-             sync {} --reason REASON`.",
-            drift.listing_id
-        ));
-    } else if !drift.in_line {
-        lines.push(format!("`distribution listing sync {} --reason REASON` sends all of it again.", drift.listing_id));
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::channel::Section;
-
-    use super::*;
-    use crate::views::known::RefusedSection;
-
-    #[test]
-    fn what_was_just_read_is_in_no_doubt_where_nothing_differs() {
-        let refused = RefusedSection { section: "rates", status: 422, at: Utc::now(), certain: false };
-        for differs in [false, true] {
-            let mut differences = Differences::default();
-            if differs {
-                let field = FieldDifference::new("calendar".to_owned(), None, Some(1.into()));
-                differences.add(Section::Rates, vec![field]);
-            }
-            let drift = Drift {
-                listing_id: Uuid::nil(),
-                external_id: "40001".to_owned(),
-                in_line: !differs,
-                gone: false,
-                archived: false,
-                read_at: Utc::now(),
-                sections: vec!["rates"],
-                compared_with: ComparedWith {
-                    snapshots: Vec::new(),
-                    certain: false,
-                    refused: vec![refused],
-                    not_taken: Vec::new(),
-                    unknown: true,
-                    unlinked: None,
-                    exact: true,
-                },
-                differences,
-                pending_sync_id: None,
-                calls: Vec::new(),
-                words: Vec::new(),
-            };
-            let told = words(&drift, None).join("\n");
-            assert_eq!(told.contains("40001 at the channel is what it took last"), !differs, "{told}");
-            assert!(told.contains("The channel refused rates (HTTP 422 at "), "{told}");
-            let wonders = ["nobody knows whether some of it went in", "may have something newer"];
-            assert_eq!(wonders.map(|words| told.contains(words)), [differs; 2], "{told}");
-        }
-    }
 }

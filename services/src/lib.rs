@@ -2,7 +2,8 @@
 //! each other through Postgres and NATS alone.
 //!
 //! Reading order: [`commands`] (how anything is changed), [`linking`] and [`syncing`] (what people ask for),
-//! [`intake`], [`relay`], [`projector`], [`dispatcher`] (the way of a unit change), [`serve`].
+//! [`intake`], [`relay`], [`projector`], [`dispatcher`] (the way of a unit change), [`views`] (what is told of all that), [`api`],
+//! [`dashboard`] and [`cli`] (who asks, and who is told), [`serve`].
 
 pub mod api;
 pub mod cli;

@@ -32,6 +32,27 @@ pub struct Linked {
     pub position: Position,
 }
 
+/// What became of a request for a sync that somebody else may have made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedFor {
+    /// There is nothing to send, or nobody to send it to any more.
+    Nothing,
+    /// Somebody was faster: a sync of this revision, or of a newer one, is on its way.
+    Already,
+    /// It was asked for now; where that stands in the journal.
+    At(Position),
+}
+
+impl AskedFor {
+    /// Where it stands in the journal, if it was asked for now.
+    pub fn position(self) -> Option<Position> {
+        match self {
+            Self::At(position) => Some(position),
+            Self::Nothing | Self::Already => None,
+        }
+    }
+}
+
 impl Syncing {
     /// Links a unit to a target.
     pub async fn link(
@@ -63,41 +84,39 @@ impl Syncing {
                     return Err(refusal);
                 }
                 let asked = self.first_sync(listing_id, target, &unit_id, &metadata).await?;
-                let asked = asked.ok_or(refusal)?;
-                return Ok(Linked { listing_id, sync_requested: true, position: asked.unwrap_or_default() });
+                if asked == AskedFor::Nothing {
+                    return Err(refusal);
+                }
+                return Ok(Linked { listing_id, sync_requested: true, position: asked.position().unwrap_or_default() });
             }
             Err(refusal) => return Err(refusal),
         };
         // Read after the link is in the journal: the intake stores a revision first and looks for links second, so
         // one of the two sees the other.
         let asked = self.first_sync(listing_id, target, &unit_id, &metadata).await?;
-        let position = asked.flatten().or(linked).unwrap_or_default();
-        Ok(Linked { listing_id, sync_requested: asked.is_some(), position })
+        let position = asked.position().or(linked).unwrap_or_default();
+        Ok(Linked { listing_id, sync_requested: asked != AskedFor::Nothing, position })
     }
 
     /// Asks a listing for the newest revision of its unit that is stored, where nobody has: whoever linked it, or took the
-    /// revision in, came to grief before that. `None` where there is nothing to send, or nobody to send it to any more;
-    /// the position is absent where it was asked for already.
-    pub async fn catch_up(
-        &self,
-        listing_id: ListingId,
-        asked: impl Into<AskedBy>,
-    ) -> Result<Option<Option<Position>>, SyncError> {
+    /// revision in, came to grief before that.
+    pub async fn catch_up(&self, listing_id: ListingId, asked: impl Into<AskedBy>) -> Result<AskedFor, SyncError> {
         let listing = self.commands().load_listing(listing_id).await?;
         let Some(link) = listing.link().filter(|_| listing.state() != Some(LinkState::Unlinked)) else {
-            return Ok(None);
+            return Ok(AskedFor::Nothing);
         };
         let target = self.commands().load_target(link.target_id).await?;
-        let Ok(target) = target.live() else { return Ok(None) };
-        let Some(stored) = self.units().latest(&link.org_id, &link.unit_id).await? else { return Ok(None) };
+        let Ok(target) = target.live() else { return Ok(AskedFor::Nothing) };
+        let stored = self.units().latest(&link.org_id, &link.unit_id).await?;
+        let Some(stored) = stored else { return Ok(AskedFor::Nothing) };
         let unit = read(&stored)?;
         if unit.revision.get() <= listing.last_revision() {
-            return Ok(Some(None));
+            return Ok(AskedFor::Already);
         }
         let metadata = asked.into().on(link);
         let cause = if listing.last_revision() == 0 { Cause::Linked } else { Cause::UnitChanged };
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
-        self.request_unless_asked(listing_id, target, snapshot, cause, &metadata).await.map(Some)
+        self.request_unless_asked(listing_id, target, snapshot, cause, &metadata).await
     }
 
     /// Invariant: no two listings of a target are linked to one listing at the channel.
@@ -124,21 +143,20 @@ impl Syncing {
         }
     }
 
-    /// `None` where there is nothing to send. The position is absent where the intake was faster.
     async fn first_sync(
         &self,
         listing_id: ListingId,
         target: &Target,
         unit_id: &UnitId,
         metadata: &Metadata,
-    ) -> Result<Option<Option<Position>>, SyncError> {
-        let Some(stored) = self.units().latest(&target.org_id, unit_id).await? else { return Ok(None) };
+    ) -> Result<AskedFor, SyncError> {
+        let stored = self.units().latest(&target.org_id, unit_id).await?;
+        let Some(stored) = stored else { return Ok(AskedFor::Nothing) };
         let unit = read(&stored)?;
         let snapshot = Snapshot { unit: &unit, hash: stored.hash };
-        self.request_unless_asked(listing_id, target, snapshot, Cause::Linked, metadata).await.map(Some)
+        self.request_unless_asked(listing_id, target, snapshot, Cause::Linked, metadata).await
     }
 
-    /// `None` where somebody was faster: a sync of this revision, or of a newer one, is on its way.
     async fn request_unless_asked(
         &self,
         listing_id: ListingId,
@@ -146,11 +164,12 @@ impl Syncing {
         snapshot: Snapshot<'_>,
         cause: Cause,
         metadata: &Metadata,
-    ) -> Result<Option<Position>, SyncError> {
+    ) -> Result<AskedFor, SyncError> {
         match self.request(listing_id, target, snapshot, cause, metadata).await {
-            Ok(position) => Ok(position),
-            Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
-                Ok(None)
+            Ok(Some(position)) => Ok(AskedFor::At(position)),
+            Ok(None)
+            | Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
+                Ok(AskedFor::Already)
             }
             Err(error) => Err(error.into()),
         }

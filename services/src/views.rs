@@ -1,4 +1,5 @@
-//! What the read models show, in the one shape that the command line and the API both answer with.
+//! What is told of targets, listings and syncs, in the one shape that the command line and the API both answer with. It is read from the
+//! read models, and, for what these do not have, from the journal and the windows.
 
 pub mod activity;
 pub mod asked;

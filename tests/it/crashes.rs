@@ -1,4 +1,4 @@
-//! kill -9 of each role, lost streams, a stopped database session: everything ends synced, nothing is doubled.
+//! kill -9 of each role that a unit change passes, lost streams, a stopped database session: everything ends synced, nothing is doubled.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::World;
 
+/// Those on the way of a unit change. Of the other two, the API is killed in `api/idempotency.rs`, and the health role only plans checks;
+/// torture kills all six.
 const ROLES: [&str; 4] = ["intake", "relay", "projector", "dispatcher"];
 
 /// Everything is at the channel once, and every job has its audit row.

@@ -313,6 +313,42 @@ async fn what_is_asked_for_at_the_command_line_is_a_trace_that_is_found_by_its_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_names_a_version_appends_to_the_journal_under_its_request() -> anyhow::Result<()> {
+    let receiver = Receiver::grpc().await?;
+    let Told { world, target, listing, mut services } =
+        Told::to(&receiver, 8211, &["relay,projector,api"], &[]).await?;
+    let mut service = services.remove(0);
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let (of_target, of_listing) =
+        (format!("/api/channels/targets/{target}"), format!("/api/channels/listings/{listing}"));
+    wait_until("they are shown", Duration::from_secs(20), || async {
+        let shown = [api.get(&of_target).await?.status, api.get(&of_listing).await?.status];
+        Ok(if shown.iter().all(reqwest::StatusCode::is_success) { Ok(()) } else { Err(format!("{shown:?}")) })
+    })
+    .await?;
+    let (_, target_version) = world.commands().load_target_at(target).await?;
+    let (_, listing_version) = world.commands().load_listing_at(listing).await?;
+    let changes = [
+        (of_target, target_version, TRACE.replace('4', "5"), "POST /api/channels/targets/{target_id}/pause"),
+        (of_listing, listing_version, TRACE.replace('4', "6"), "POST /api/channels/listings/{listing_id}/pause"),
+    ];
+    for (path, version, trace, _) in &changes {
+        let (path, tag) = (format!("{path}/pause"), format!("\"{version}\""));
+        let trace = format!("00-{trace}-00f067aa0ba902b7-01");
+        let headers = [("if-match", tag.as_str()), ("traceparent", trace.as_str())];
+        api.send(Method::POST, &path, &headers, Some(&json!({ "reason": "for the night" }))).await?.expect(200)?;
+    }
+    assert!(service.stop()?, "it ends by itself:\n{}", service.printed());
+    for (_, _, trace, request) in &changes {
+        let told = tree(&receiver, trace);
+        let parents = told.get("append to the journal");
+        assert!(parents.is_some_and(|parents| parents.contains(*request)), "not under {request}: {told:#?}");
+    }
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_away_stops_nothing() -> anyhow::Result<()> {
     let world = World::new(&[8202]).await?;
     let target = world.target(8202, RateLimit::new(100, 1_000)?).await?;

@@ -1,4 +1,5 @@
-//! Slots: what one call holds.
+//! Slots: what one call holds. They are shared out by the dispatcher's `allocation`, taken by [`super::Round::write`], and given back by
+//! [`super::DispatchStore::settle`].
 
 use domain::ids::TargetId;
 use uuid::Uuid;

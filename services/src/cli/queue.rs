@@ -16,7 +16,7 @@ use super::session::Session;
 use super::times::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
 use crate::views::queue::{
-    AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, FREE, HELD, IS_DUE, PAUSED, WAITING, channel_pauses, status,
+    AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, FREE, HELD, IS_DUE, PAUSED, UNDER_WAY, WAITING, channel_pauses, status,
 };
 
 #[derive(Debug, Args)]
@@ -186,7 +186,7 @@ impl Work {
         if self.status == AFTER_ATTEMPT {
             return "-".to_owned();
         }
-        let paused_until = self.paused_until.filter(|_| self.status != "under way");
+        let paused_until = self.paused_until.filter(|_| self.status != UNDER_WAY);
         let left = (paused_until.map_or(self.due_at, |until| until.max(self.due_at)) - now).num_seconds();
         if left > 0 { span(left) } else { "now".to_owned() }
     }

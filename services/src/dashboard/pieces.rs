@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::views::queue::{AFTER_ATTEMPT, PAUSED};
+use crate::views::queue::{AFTER_ATTEMPT, DUE, LATER, PAUSED, UNDER_WAY};
 
 /// A moment, to the second. The script shows it in the viewer's zone, with UTC on hover.
 pub(super) fn moment(at: DateTime<Utc>) -> Markup {
@@ -107,7 +107,7 @@ pub(super) fn words(name: &str) -> String {
 fn tone(name: &str) -> &'static str {
     match name {
         "healthy" | "accepted" | "active" | "linked" => "good",
-        "pending" | "under way" | AFTER_ATTEMPT | "due" | "later" => "busy",
+        "pending" | UNDER_WAY | AFTER_ATTEMPT | DUE | LATER => "busy",
         "degraded"
         | "paused"
         | "throttled"

@@ -1,4 +1,4 @@
-//! How a try ended, as the journal and the log are told.
+//! How a try ended, as the journal and the log are told, and when the next attempt is due, which is decided here by the class.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use super::job::Job;
 use crate::commands::CommandError;
 use crate::stopping::Stopping;
 
+/// How long a listing waits that the channel holds back and names no time for.
+const THROTTLED_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// The wait before an outcome is written again; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait.
@@ -57,7 +59,7 @@ pub(super) fn sync_report(
     if let Some(report) = ended {
         told.class = Some(report.class);
         told.retry_at = match report.class {
-            OutcomeClass::Throttled => report.retry_at.unwrap_or(now + TimeDelta::seconds(1)),
+            OutcomeClass::Throttled => report.retry_at.unwrap_or(now + THROTTLED_WAIT),
             OutcomeClass::Unauthorised => now,
             _ => shared.options.retry.due_at(now, job.pending.attempts + 1, rand::random(), report.retry_at),
         };

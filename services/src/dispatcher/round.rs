@@ -30,7 +30,7 @@ const TAKEN: Duration = Duration::from_millis(10);
 impl Gate {
     /// One round over the due lanes. Says whether it gave anything, in which case there may be more.
     pub(super) async fn round(&mut self) -> Result<bool, sqlx::Error> {
-        self.waiting.retain(|_| true);
+        self.waiting.drop_gone();
         let asked = self.waiting.due(Instant::now());
         let capacity = self.shared.options.concurrency.saturating_sub(self.active.len());
         if capacity == 0 && asked.is_empty() {

@@ -38,6 +38,11 @@ impl WaitingCalls {
         self.0.entry(want.target_id).or_default().wants.push_back(want);
     }
 
+    /// Drops wants whose caller is gone.
+    pub(super) fn drop_gone(&mut self) {
+        self.retain(|_| true);
+    }
+
     /// Drops wants that `keep` does not want, and those whose caller is gone.
     pub(super) fn retain(&mut self, keep: impl Fn(&Want) -> bool) {
         self.0.retain(|_, queue| {

@@ -110,7 +110,7 @@ async fn look(
         after = last;
         for listing in behind {
             match syncing.catch_up(ListingId(listing), Actor::service("intake")).await {
-                Ok(position) => asked += usize::from(position.flatten().is_some()),
+                Ok(now) => asked += usize::from(now.position().is_some()),
                 Err(error) => tracing::warn!(listing_id = %listing, %error, "a listing could not catch up"),
             }
         }

@@ -48,7 +48,7 @@ pub use cancelled::{Cancelled, CancelledBecause};
 pub use crowd::OtherCalls;
 pub use held::Held;
 pub use next::Next;
-pub use rules::{Rule, WaitedAgain};
+pub use rules::{FirstWait, Rule, WaitedAgain};
 pub use sync::{ExplainedAttempt, ExplainedCall, ExplainedSync, Who};
 pub use waited::AccountWindow;
 use waited::waited;

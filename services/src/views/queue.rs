@@ -37,6 +37,12 @@ LEFT JOIN dispatch_circuits AS o ON o.target_id = q.target_id AND o.opened > 0",
 /// The same of one target, for whoever has joined that (`t`) and its circuit (`o`): they are not looked up for each row again.
 pub const WAITING_FOR_TARGET: &str = concat!("sync_queue AS q", leases!());
 
+/// A dispatcher has the listing, and works on the sync.
+pub const UNDER_WAY: &str = "under way";
+/// It is tried again at its time.
+pub const LATER: &str = "later";
+/// It waits for its turn and for a slot of the window.
+pub const DUE: &str = "due";
 /// A dispatcher took the listing up for a sync before this one, and ends that one's attempt first, where it has begun.
 pub const AFTER_ATTEMPT: &str = "after an attempt";
 /// Calls of its account, or of the address that they leave from, wait until a time, as the channel answered 429; it is due by then.
@@ -49,20 +55,20 @@ pub const BEHIND_SINCE: &str = "coalesce(q.behind_since, q.requested_at)";
 
 /// What [`status`] says.
 pub const STATUSES: [&str; 9] = [
-    "under way",
+    UNDER_WAY,
     AFTER_ATTEMPT,
     "target paused",
     "target unauthorised",
     "circuit open",
     "listing paused",
-    "later",
+    LATER,
     PAUSED,
-    "due",
+    DUE,
 ];
 
 /// Those of a sync that nobody has to let go: it waits for its time, the end of an attempt before it or of a pause by the channel,
 /// its turn and slots.
-pub const FREE: [&str; 5] = ["under way", AFTER_ATTEMPT, "later", PAUSED, "due"];
+pub const FREE: [&str; 5] = [UNDER_WAY, AFTER_ATTEMPT, LATER, PAUSED, DUE];
 
 /// What the rows of the queue say of it: [`status`] says the rest. A lease names the sync that the queue showed when it was taken.
 pub const BY_ROW: &str = concat!(
@@ -93,8 +99,8 @@ pub const HELD: &str = concat!("CASE ", target_holds!(), " END AS held");
 /// reader sees it, so no statement of theirs can tell. What is due at `due_at` waits for a pause that lasts until then, about.
 pub fn status(by_row: String, due_at: DateTime<Utc>, paused_until: Option<DateTime<Utc>>) -> String {
     let holds = |until: DateTime<Utc>| match by_row.as_str() {
-        "due" => true,
-        "later" => until + ABOUT >= due_at,
+        DUE => true,
+        LATER => until + ABOUT >= due_at,
         _ => false,
     };
     if paused_until.is_some_and(holds) { PAUSED.to_owned() } else { by_row }

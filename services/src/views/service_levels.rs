@@ -95,7 +95,7 @@ impl Level {
 const IN_TIME: Level = Level::of(
     "syncs_in_time",
     "95 % of syncs are complete within 5 minutes",
-    "1 hour, and what waits for longer than that now",
+    "1 hour, and what has now waited for more than 5 minutes",
     Unit::Ratio,
     0.95,
 )

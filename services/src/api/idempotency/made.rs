@@ -11,6 +11,7 @@ use crate::api::Api;
 use crate::api::by::By;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::{dead_letters, listings, targets};
+use crate::linking::AskedFor;
 
 /// As the index `events_of_requests` has it.
 const MADE: &str = "
@@ -48,10 +49,9 @@ pub(super) async fn answer(api: &Api, by: &By, causation_id: Uuid) -> Result<Opt
         "ListingLinked" => {
             let mut told = (Position(last.position), made.iter().any(requested));
             // A link is two commits: who came to grief between them has not asked for the first sync.
-            if !told.1
-                && let Some(asked) = api.inner.syncing.catch_up(id, by.asked()).await?
-            {
-                told = (asked.unwrap_or(told.0), true);
+            if !told.1 {
+                let asked = api.inner.syncing.catch_up(id, by.asked()).await?;
+                told = (asked.position().unwrap_or(told.0), asked != AskedFor::Nothing);
             }
             listings::linked(api, by, id, told.0, told.1).await?.into_response()
         }

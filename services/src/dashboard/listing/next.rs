@@ -17,7 +17,7 @@ use crate::views::holds;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::older_state::OlderState;
-use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, PAUSED, WAITING};
+use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, LATER, PAUSED, UNDER_WAY, WAITING};
 
 #[derive(Debug, FromRow)]
 struct Waiting {
@@ -93,14 +93,14 @@ async fn standing(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Re
 fn sentence(waiting: &Waiting) -> Markup {
     let attempt = attempts::words(waiting.attempt);
     match waiting.status.as_str() {
-        "under way" => html! { "Attempt " (attempt) " is being made now." },
+        UNDER_WAY => html! { "Attempt " (attempt) " is being made now." },
         AFTER_ATTEMPT => {
             html! { "Attempt " (attempt) " starts as soon as no attempt of an earlier sync is under way." }
         }
-        "due" => {
+        DUE => {
             html! { "Attempt " (attempt) " is due, and starts as soon as it has its turn and a slot of the window." }
         }
-        "later" => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
+        LATER => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
         PAUSED => html! { "Attempt " (attempt) " starts when the channel's pause is over." },
         "listing paused" => html! { "It waits until somebody resumes this listing." },
         "target paused" => html! { "It waits until somebody resumes the target." },

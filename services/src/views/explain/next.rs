@@ -13,7 +13,7 @@ use super::now::Waiting;
 use crate::views::attempts;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
-use crate::views::queue::PAUSED;
+use crate::views::queue::{DUE, LATER, PAUSED, UNDER_WAY};
 
 /// What is next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -132,16 +132,16 @@ pub(super) fn next(
 
 fn queued(next: &mut Next, row: &Waiting) {
     match row.status.as_str() {
-        "under way" => {
+        UNDER_WAY => {
             next.step = Step::UnderWay;
             windows(next, row);
         }
-        "later" => {
+        LATER => {
             next.step = Step::Later;
             next.at = Some(row.due_at);
             next.because.push("that is when it is due".to_owned());
         }
-        "due" | PAUSED => {
+        DUE | PAUSED => {
             next.step = Step::WaitsForSlot;
             if row.ahead > 0 {
                 let have = agreeing(row.ahead, "has its turn", "have their turn");

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::moment::moment;
-use crate::views::queue::{BY_ROW, PAUSED, WAITING, status};
+use crate::views::queue::{BY_ROW, DUE, PAUSED, UNDER_WAY, WAITING, status};
 use crate::views::windows::{self, ScopeWindow};
 
 /// Where a sync stands in the queue.
@@ -49,8 +49,8 @@ impl Waiting {
     pub fn delays(&self) -> Vec<String> {
         match self.status.as_str() {
             "circuit open" => self.circuit.iter().map(|circuit| sentence(&circuit.words(), None)).collect(),
-            "due" | PAUSED | "under way" => {
-                let turn = (self.ahead > 0 && self.status != "under way").then(|| {
+            DUE | PAUSED | UNDER_WAY => {
+                let turn = (self.ahead > 0 && self.status != UNDER_WAY).then(|| {
                     let listings = if self.ahead == 1 { "listing has" } else { "listings have" };
                     format!("{} {listings} a turn before it on its target.", self.ahead)
                 });

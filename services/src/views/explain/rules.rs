@@ -45,31 +45,7 @@ pub enum Rule {
         sync_id: Uuid,
     },
     /// It waited from its request to its first attempt.
-    Waited {
-        /// How long.
-        ms: i64,
-        /// For how much of that, at its beginning, an attempt of another sync of the listing was under way: two at once there are none.
-        /// What follows is about the time after it.
-        behind_ms: i64,
-        /// Those other syncs.
-        behind: Vec<Uuid>,
-        /// For how much of the rest something held it: see `held`.
-        held_ms: i64,
-        /// It is known when the target's circuit was open in that time.
-        circuit_known: bool,
-        /// The most recorded calls of the target that held slots of its window at one moment of the wait.
-        calls_before: i64,
-        /// For how much of the wait they held all of its slots, by the limits that were in force then.
-        full_ms: i64,
-        /// How many the window admitted; where the limit changed meanwhile, the one under which it was full for longest.
-        window: u32,
-        /// How long the window was, in milliseconds.
-        window_ms: u32,
-        /// Those of the calls that were no sync's.
-        other_calls: OtherCalls,
-        /// How the window of the account at the channel stood; `null` where it has no limit.
-        account: Option<AccountWindow>,
-    },
+    Waited(FirstWait),
     /// It waited once more: for a call inside of an attempt, or for its next attempt.
     WaitedAgain(WaitedAgain),
     /// Something held it while it waited; what holds it now is told by `next`.
@@ -124,6 +100,34 @@ pub enum Rule {
         /// How many.
         parts: usize,
     },
+}
+
+/// The wait from the request to the first attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FirstWait {
+    /// How long.
+    pub ms: i64,
+    /// For how much of that, at its beginning, an attempt of another sync of the listing was under way: two at once there are none.
+    /// What follows is about the time after it.
+    pub behind_ms: i64,
+    /// Those other syncs.
+    pub behind: Vec<Uuid>,
+    /// For how much of the rest something held it: see `held`.
+    pub held_ms: i64,
+    /// It is known when the target's circuit was open in that time.
+    pub circuit_known: bool,
+    /// The most recorded calls of the target that held slots of its window at one moment of the wait.
+    pub calls_before: i64,
+    /// For how much of the wait they held all of its slots, by the limits that were in force then.
+    pub full_ms: i64,
+    /// How many the window admitted; where the limit changed meanwhile, the one under which it was full for longest.
+    pub window: u32,
+    /// How long the window was, in milliseconds.
+    pub window_ms: u32,
+    /// Those of the calls that were no sync's.
+    pub other_calls: OtherCalls,
+    /// How the window of the account at the channel stood; `null` where it has no limit.
+    pub account: Option<AccountWindow>,
 }
 
 /// A wait after the first attempt had begun: for a call inside of an attempt, or for the next attempt from when that was due.
@@ -214,25 +218,19 @@ pub(super) fn rules(
     }
     if let (Some(first), Some(Crowds { target, account })) = (story.attempts.first(), waited.first) {
         let behind = story.behind();
-        let behind_ms = ms((story.requested_at, behind.until));
-        let ms = ms((story.requested_at, first.attempt.started_at));
-        let (held_ms, circuit_known) = (held.first_ms, held.circuit_known);
-        let (calls_before, full_ms) = (target.most, target.full_ms);
-        let (window, window_ms) = (target.limit.requests(), target.limit.window_ms());
-        let other_calls = target.others;
-        rules.push(Rule::Waited {
-            ms,
-            behind_ms,
+        rules.push(Rule::Waited(FirstWait {
+            ms: ms((story.requested_at, first.attempt.started_at)),
+            behind_ms: ms((story.requested_at, behind.until)),
             behind: behind.syncs.into_iter().map(|sync| sync.0).collect(),
-            held_ms,
-            circuit_known,
-            calls_before,
-            full_ms,
-            window,
-            window_ms,
-            other_calls,
+            held_ms: held.first_ms,
+            circuit_known: held.circuit_known,
+            calls_before: target.most,
+            full_ms: target.full_ms,
+            window: target.limit.requests(),
+            window_ms: target.limit.window_ms(),
+            other_calls: target.others,
             account,
-        });
+        }));
     }
     rules.extend(waited.again.iter().map(|waited| again(waited, &held.held)));
     rules.extend(held.held.into_iter().map(Rule::Held));

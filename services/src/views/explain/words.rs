@@ -166,7 +166,7 @@ fn rule(rule: &Rule) -> String {
             format!("Sync {sync_id} took its place while it was tried.")
         }
         Rule::TookPlaceOf { sync_id } => format!("It took the place of sync {sync_id}, which had not ended."),
-        Rule::Waited { .. } => waited::first(rule),
+        Rule::Waited(wait) => waited::first(wait),
         Rule::WaitedAgain(wait) => waited::again(wait),
         Rule::Held(held) => held_by(held),
         Rule::Retried { class, due_at: None, .. } => format!(

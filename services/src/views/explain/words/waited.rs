@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::seconds;
 use crate::views::explain::crowd::OtherCalls;
-use crate::views::explain::rules::{Rule, WaitedAgain};
+use crate::views::explain::rules::{FirstWait, WaitedAgain};
 use crate::views::explain::waited::AccountWindow;
 use crate::views::explain::waits::SHORT_MS;
 use crate::views::moment::moment;
@@ -122,55 +122,39 @@ fn of_no_sync(others: OtherCalls) -> String {
     if said.is_empty() { String::new() } else { format!(", with {} among those that held it", said.join(" and ")) }
 }
 
-/// The wait for the first attempt; nothing of any other rule.
-pub(super) fn first(rule: &Rule) -> String {
-    let Rule::Waited {
-        ms,
-        behind_ms,
-        behind,
-        held_ms,
-        circuit_known,
-        calls_before,
-        full_ms,
-        window,
-        window_ms,
-        other_calls,
-        account,
-    } = rule
-    else {
-        return String::new();
-    };
+/// The wait for the first attempt.
+pub(super) fn first(wait: &FirstWait) -> String {
     let known = Known {
-        ms: *ms,
-        behind_ms: *behind_ms,
-        behind,
-        held_ms: *held_ms,
-        calls_before: *calls_before,
-        full_ms: *full_ms,
-        window: *window,
-        window_ms: *window_ms,
-        others: *other_calls,
-        account: account.as_ref(),
+        ms: wait.ms,
+        behind_ms: wait.behind_ms,
+        behind: &wait.behind,
+        held_ms: wait.held_ms,
+        calls_before: wait.calls_before,
+        full_ms: wait.full_ms,
+        window: wait.window,
+        window_ms: wait.window_ms,
+        others: wait.other_calls,
+        account: wait.account.as_ref(),
         tokens: Vec::new(),
         token_ms: 0,
     };
-    let told = known.told(format!("It waited {} for its first attempt", seconds(*ms)));
-    if *ms < SHORT_MS {
+    let told = known.told(format!("It waited {} for its first attempt", seconds(wait.ms)));
+    if wait.ms < SHORT_MS {
         return format!("{told}{}.", known.nearly_full().unwrap_or_default());
     }
     if known.is_explained() {
         return format!("{told}.");
     }
     let unknown = known.not_recorded(&["a lag of the read models", "that no dispatcher ran"]);
-    if *held_ms > 0 {
+    if wait.held_ms > 0 {
         return format!("{told}. What took the rest {unknown}.");
     }
-    let none = if *circuit_known {
+    let none = if wait.circuit_known {
         "no pause and no open circuit is recorded of that time;"
     } else {
         "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
     };
-    if known.full_ms() > 0 || *behind_ms > 0 {
+    if known.full_ms() > 0 || wait.behind_ms > 0 {
         return format!("{told}. For the rest: {none} what took the rest {unknown}.");
     }
     format!(

@@ -3,7 +3,7 @@
 use super::*;
 
 fn shortly(calls_before: i64, full_ms: i64, account: Option<AccountWindow>) -> String {
-    first(&Rule::Waited {
+    first(&FirstWait {
         ms: 613,
         behind_ms: 0,
         behind: Vec::new(),
@@ -50,7 +50,7 @@ fn with_others(
     other_calls: OtherCalls,
     account: Option<AccountWindow>,
 ) -> String {
-    first(&Rule::Waited {
+    first(&FirstWait {
         ms: 9_000,
         behind_ms: 0,
         behind: Vec::new(),
@@ -90,7 +90,7 @@ fn a_wait_without_a_known_reason_says_what_is_not_known() {
 fn an_attempt_of_another_sync_that_was_under_way_is_named_and_what_is_left_is_told_of_the_rest() {
     let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let told = |behind_ms: i64, behind: &[Uuid], held_ms: i64, full_ms: i64| {
-        first(&Rule::Waited {
+        first(&FirstWait {
             ms: 9_000,
             behind_ms,
             behind: behind.to_vec(),
