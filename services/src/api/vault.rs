@@ -138,7 +138,14 @@ impl Vault {
     ) -> Result<Prepared, Problem> {
         check(&value)?;
         let own = self.reference(target);
-        let before = self.secrets.read_anew(now).await.ok().map(|secret| secret.current);
+        let before = match self.secrets.read_anew(now).await {
+            Ok(secret) => Some(secret.current),
+            // It could not be taken back.
+            Err(error @ SecretError::Unreachable { .. }) if *now == own => {
+                return Err(problem(&error, "nothing was changed"));
+            }
+            Err(_) => None,
+        };
         Ok(Prepared { moves_in: *now != own, own, value, before })
     }
 
