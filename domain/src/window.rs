@@ -138,7 +138,7 @@ pub enum Scope {
     Target(String),
     /// One account at a channel, which several targets and other tools may share.
     Account(String),
-    /// All at an account whose credentials the channel does not take, where it takes others'.
+    /// All at an account whose credentials the channel has never taken, where it has taken others': their calls for a token.
     Strangers(String),
     /// One address that our calls leave from.
     Egress(String),
@@ -150,7 +150,8 @@ impl Scope {
         Self::Account(format!("{channel}/{base_url}/{channel_account}"))
     }
 
-    /// What a scope is called without its key, but for that of strangers, of which nobody is told.
+    /// What a scope is called without its key where windows are listed. That of strangers is shared by owners who may not know of one
+    /// another: it is in no list, and a check says that it waits for it.
     pub const KINDS: [&'static str; 3] = ["target", "account", "egress"];
 }
 

@@ -32,6 +32,7 @@ use domain::port::Channel;
 use domain::retry::RetryPolicy;
 use domain::window::{RateLimit, Scope};
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::commands::Commands;
@@ -112,6 +113,8 @@ struct Shared {
     options: DispatcherOptions,
     store: DispatchStore,
     failures: target_health::FailureCounts,
+    /// The checks of strangers that may wait for a slot.
+    strangers: Semaphore,
 }
 
 /// The dispatcher role.
@@ -138,7 +141,8 @@ impl Dispatcher {
     ) -> Self {
         let store = DispatchStore::new(pool, Uuid::now_v7());
         let failures = target_health::FailureCounts::default();
-        let shared = Shared { commands, payloads, channels, options, store, failures };
+        let strangers = Semaphore::new(checks::MOST_STRANGERS);
+        let shared = Shared { commands, payloads, channels, options, store, failures, strangers };
         Self { nats, shared: Arc::new(shared) }
     }
 

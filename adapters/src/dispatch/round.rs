@@ -59,8 +59,8 @@ pub struct Lane {
     pub version: i64,
     /// The scope of the target's account at the channel, as text.
     pub account_scope: String,
-    /// The scope of the strangers of that account, as text, where the target is one of them.
-    pub strangers_scope: Option<String>,
+    /// The scopes of the strangers of that account, as texts, where the target is one of them: of all, and of its organisation.
+    pub strangers_scopes: Option<[String; 2]>,
     /// How many requests its window admits.
     pub requests: i32,
     /// Slots that are free now, already cut to the limit; empty while the scope is paused.
@@ -74,7 +74,13 @@ pub struct Lane {
 impl Lane {
     /// The scopes at its channel that it shares with other lanes, as text.
     pub fn shared_scopes(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.account_scope.as_str()).chain(self.strangers_scope.as_deref())
+        self.shared_scopes_of(true)
+    }
+
+    /// Those that a call falls under: those of the strangers are for calls that may ask for a token alone.
+    pub fn shared_scopes_of(&self, may_ask_for_token: bool) -> impl Iterator<Item = &str> {
+        let strangers = self.strangers_scopes.iter().filter(move |_| may_ask_for_token).flatten();
+        std::iter::once(&self.account_scope).chain(strangers).map(String::as_str)
     }
 }
 
@@ -246,7 +252,7 @@ fn unproven(rows: &[LaneRow]) -> Vec<Uuid> {
     targets
 }
 
-fn lanes(rows: Vec<LaneRow>, strangers: &HashSet<Uuid>) -> Vec<Lane> {
+fn lanes(rows: Vec<LaneRow>, strangers: &HashMap<Uuid, [String; 2]>) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = Vec::new();
     let mut index: BTreeMap<Uuid, usize> = BTreeMap::new();
     for row in rows {
@@ -256,7 +262,7 @@ fn lanes(rows: Vec<LaneRow>, strangers: &HashSet<Uuid>) -> Vec<Lane> {
             lanes.push(Lane {
                 target_id: TargetId(row.target_id),
                 version: row.version,
-                strangers_scope: strangers.contains(&row.target_id).then(|| strangers::of_account(&row.account_scope)),
+                strangers_scopes: strangers.get(&row.target_id).cloned(),
                 account_scope: row.account_scope.clone(),
                 requests: row.requests,
                 free: row.free.iter().copied().take(open).collect(),

@@ -10,11 +10,15 @@ use crate::postgres::begin;
 pub const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
 
 /// Whether the last that a channel has said of the credentials of a target (`t`) is that it takes them. Of a new secret it has said
-/// nothing yet, and nothing where it fails.
-pub(super) const IS_ACCEPTED: &str = "(t.health = 'healthy' OR (
-    SELECT h.to_health FROM target_health_changes h
-    WHERE h.target_id = t.target_id AND h.to_health IN ('healthy', 'unauthorised')
-    ORDER BY h.position DESC LIMIT 1) IS NOT DISTINCT FROM 'healthy')";
+/// nothing yet, and nothing where it fails. A change away from healthy says so as well: that to healthy may be old, and deleted.
+const IS_ACCEPTED: &str = "(t.health = 'healthy' OR (
+    SELECT h.to_health <> 'unauthorised' FROM target_health_changes h
+    WHERE h.target_id = t.target_id AND (h.to_health IN ('healthy', 'unauthorised') OR h.from_health = 'healthy')
+    ORDER BY h.position DESC LIMIT 1) IS TRUE)";
+
+/// Whether a channel has ever taken credentials of a target (`t`).
+pub(super) const WAS_ACCEPTED: &str = "(t.health = 'healthy' OR EXISTS (
+    SELECT FROM target_health_changes h WHERE h.target_id = t.target_id AND 'healthy' IN (h.from_health, h.to_health)))";
 
 /// A scope and what it may do; `None` leaves it unlimited, yet a channel can pause it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +33,19 @@ pub struct ScopeLimit {
 type LimitRow = (String, Option<i32>, Option<i32>);
 
 /// What the targets say of their accounts. Where the channel takes the credentials of an owner's target, only the targets of
-/// such owners count, all of them: whoever names somebody else's account sets no limit for it.
+/// such owners count, all of them: whoever names somebody else's account sets no limit for it. Where it takes nobody's now, as while
+/// a secret was changed there first, those count whose it has taken before.
 fn wanted(of: &str) -> String {
     format!(
         "SELECT wanted.scope, wanted.account_requests, wanted.account_window_ms
          FROM (SELECT DISTINCT ON (scope) scope, account_requests, account_window_ms
                FROM (SELECT {ACCOUNT_SCOPE} AS scope, account_requests, account_window_ms,
-                         bool_or({IS_ACCEPTED}) OVER (
-                             PARTITION BY channel, base_url, channel_account, org_id, account_id) AS is_accepted
-                     FROM channel_targets t WHERE lifecycle <> 'deleted' {of}) said
-               ORDER BY scope, is_accepted DESC, account_requests::float8 / account_window_ms NULLS LAST,
-                   account_requests) wanted"
+                         bool_or({IS_ACCEPTED}) OVER own AS is_accepted,
+                         bool_or({WAS_ACCEPTED}) OVER own AS was_accepted
+                     FROM channel_targets t WHERE lifecycle <> 'deleted' {of}
+                     WINDOW own AS (PARTITION BY channel, base_url, channel_account, org_id, account_id)) said
+               ORDER BY scope, is_accepted DESC, was_accepted DESC,
+                   account_requests::float8 / account_window_ms NULLS LAST, account_requests) wanted"
     )
 }
 

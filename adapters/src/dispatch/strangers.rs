@@ -1,72 +1,91 @@
-//! Strangers: owners whose credentials a channel does not take, at an account where it takes another owner's. What they call counts
-//! there as well, a refused login too, so all strangers of an account together have one call in a window of it.
+//! Strangers: owners of whose credentials a channel has never taken any, at an account where it has taken another owner's. A refused
+//! login counts there as any call does, so all strangers of an account together may ask for one token in a while, and those of one
+//! organisation more rarely: however many targets guess there, a newcomer whose credentials are good has its turn. Whoever has a token
+//! was taken, and waits for no further slot of this kind.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use domain::window::{RateLimit, Scope};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::DispatchStore;
-use super::scope::{ACCOUNT_SCOPE, IS_ACCEPTED, ScopeLimit};
+use super::scope::{ACCOUNT_SCOPE, ScopeLimit, WAS_ACCEPTED};
 
-/// Their window is as long as the account's, and this long at least, in milliseconds.
-const SHORTEST_WINDOW_MS: i32 = 10_000;
+/// The window in which all strangers of an account ask for one token, in milliseconds, whatever that of the account is: its limit
+/// counts beside it, and may have a window of an hour.
+pub const STRANGERS_WINDOW_MS: u32 = 10_000;
+/// The same for those of one organisation, which leaves two turns in three to others.
+pub const ORG_STRANGERS_WINDOW_MS: u32 = 30_000;
 
-/// The scope of an account's strangers, as text, by that of the account.
-pub(super) fn of_account(account: &str) -> String {
-    Scope::Strangers(key(account).to_owned()).to_string()
+/// The scopes of the strangers of an account, as texts: of all, and of this organisation.
+fn scopes(account: &str, org: &str) -> [String; 2] {
+    let key = account.strip_prefix("account:").unwrap_or(account);
+    [Scope::Strangers(key.to_owned()), Scope::Strangers(format!("{key} {org}"))].map(|scope| scope.to_string())
 }
 
-fn key(account: &str) -> &str {
-    account.strip_prefix("account:").unwrap_or(account)
-}
-
-/// Those of these targets that are strangers.
-pub(super) async fn among(connection: &mut PgConnection, targets: &[Uuid]) -> Result<HashSet<Uuid>, sqlx::Error> {
+/// Those of these targets that are strangers, with the scopes that they share as such. Each account and each owner is looked at once,
+/// and who is healthy before anybody's past.
+pub(super) async fn among(
+    connection: &mut PgConnection,
+    targets: &[Uuid],
+) -> Result<HashMap<Uuid, [String; 2]>, sqlx::Error> {
     if targets.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
-    let found: Vec<Uuid> = sqlx::query_scalar(&format!(
-        "WITH looked_at AS MATERIALIZED (
-             SELECT DISTINCT {ACCOUNT_SCOPE} AS scope FROM channel_targets t WHERE t.target_id = ANY($1)
-         ), owners AS MATERIALIZED (
-             SELECT looked_at.scope, t.org_id, t.account_id, bool_or({IS_ACCEPTED}) AS is_accepted
-             FROM looked_at JOIN channel_targets t ON {ACCOUNT_SCOPE} = looked_at.scope
-             WHERE t.lifecycle <> 'deleted' GROUP BY looked_at.scope, t.org_id, t.account_id
+    let found: Vec<(Uuid, String, String)> = sqlx::query_as(&format!(
+        "WITH asked AS MATERIALIZED (
+             SELECT t.target_id, t.org_id, t.account_id, {ACCOUNT_SCOPE} AS scope
+             FROM channel_targets t WHERE t.target_id = ANY($1)
+         ), taken AS MATERIALIZED (
+             SELECT scope FROM (SELECT DISTINCT scope FROM asked) a
+             WHERE EXISTS (SELECT FROM channel_targets t
+                           WHERE {ACCOUNT_SCOPE} = a.scope AND t.lifecycle <> 'deleted' AND t.health = 'healthy')
+                 OR EXISTS (SELECT FROM channel_targets t
+                            WHERE {ACCOUNT_SCOPE} = a.scope AND t.lifecycle <> 'deleted' AND {WAS_ACCEPTED})
+         ), strangers AS MATERIALIZED (
+             SELECT scope, org_id, account_id
+             FROM (SELECT DISTINCT scope, org_id, account_id FROM asked JOIN taken USING (scope)) a
+             WHERE NOT EXISTS (SELECT FROM channel_targets t
+                               WHERE {ACCOUNT_SCOPE} = a.scope AND t.org_id = a.org_id AND t.account_id = a.account_id
+                                   AND t.lifecycle <> 'deleted' AND {WAS_ACCEPTED})
          )
-         SELECT t.target_id FROM channel_targets t
-         JOIN owners own ON own.scope = {ACCOUNT_SCOPE} AND own.org_id = t.org_id AND own.account_id = t.account_id
-         WHERE t.target_id = ANY($1) AND NOT own.is_accepted
-             AND EXISTS (SELECT FROM owners other WHERE other.scope = own.scope AND other.is_accepted)"
+         SELECT target_id, scope, org_id FROM asked JOIN strangers USING (scope, org_id, account_id)"
     ))
     .bind(targets)
     .fetch_all(connection)
     .await?;
-    Ok(found.into_iter().collect())
+    Ok(found.into_iter().map(|(target, account, org)| (target, scopes(&account, &org))).collect())
 }
 
 impl DispatchStore {
     /// The limits of the strangers of these accounts, of those that several owners name, where the tables do not have them yet.
     pub async fn strangers_limits_of(&self, accounts: &[Scope]) -> Result<Vec<ScopeLimit>, sqlx::Error> {
         let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+        let whole = |window_ms: u32| i32::try_from(window_ms).unwrap_or(i32::MAX);
+        // The texts are those of `scopes`.
         let wanted: Vec<(String, i32)> = sqlx::query_as(&format!(
-            "SELECT wanted.scope, wanted.window_ms
-             FROM (SELECT {ACCOUNT_SCOPE} AS scope, greatest($2, max(r.window_ms)) AS window_ms
-                   FROM channel_targets t LEFT JOIN rate_scopes r ON r.scope = {ACCOUNT_SCOPE}
-                   WHERE t.lifecycle <> 'deleted' AND {ACCOUNT_SCOPE} = ANY($1)
-                   GROUP BY 1 HAVING count(DISTINCT (t.org_id, t.account_id)) > 1) wanted
-             LEFT JOIN rate_scopes s ON s.scope = 'strangers:' || substr(wanted.scope, 9)
-             WHERE s.window_ms IS DISTINCT FROM wanted.window_ms"
+            "WITH shared AS MATERIALIZED (
+                 SELECT substr({ACCOUNT_SCOPE}, 9) AS key, array_agg(DISTINCT t.org_id) AS orgs FROM channel_targets t
+                 WHERE t.lifecycle <> 'deleted' AND {ACCOUNT_SCOPE} = ANY($1)
+                 GROUP BY 1 HAVING count(DISTINCT (t.org_id, t.account_id)) > 1
+             ), wanted AS (
+                 SELECT key, $2::int AS window_ms FROM shared
+                 UNION ALL
+                 SELECT key || ' ' || org, $3::int FROM shared CROSS JOIN LATERAL unnest(orgs) AS one (org)
+             )
+             SELECT wanted.key, wanted.window_ms FROM wanted LEFT JOIN rate_scopes s ON s.scope = 'strangers:' || wanted.key
+             WHERE (s.requests, s.window_ms) IS DISTINCT FROM (1, wanted.window_ms)"
         ))
         .bind(accounts)
-        .bind(SHORTEST_WINDOW_MS)
+        .bind(whole(STRANGERS_WINDOW_MS))
+        .bind(whole(ORG_STRANGERS_WINDOW_MS))
         .fetch_all(&self.pool)
         .await?;
-        let limits = wanted.into_iter().map(|(account, window_ms)| {
+        let limits = wanted.into_iter().map(|(key, window_ms)| {
             let limit = u32::try_from(window_ms).ok().and_then(|window_ms| RateLimit::new(1, window_ms).ok());
-            ScopeLimit { scope: Scope::Strangers(key(&account).to_owned()), limit }
+            ScopeLimit { scope: Scope::Strangers(key), limit }
         });
-        Ok(limits.filter(|wanted| wanted.limit.is_some()).collect())
+        Ok(limits.collect())
     }
 }

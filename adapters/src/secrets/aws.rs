@@ -92,10 +92,14 @@ impl AwsSecrets {
             return Ok(value.clone());
         }
         let asked_at = Instant::now();
-        *kept = None;
-        let value = self.ask(secret).await?;
-        *kept = Some((asked_at, value.clone()));
-        Ok(value)
+        let asked = self.ask(secret).await;
+        match &asked {
+            Ok(value) => *kept = Some((asked_at, value.clone())),
+            // Others go on with what is kept.
+            Err(SecretError::Unreachable { .. }) => {}
+            Err(_) => *kept = None,
+        }
+        asked
     }
 
     async fn ask(&self, secret: &SecretRef) -> Result<Secret, SecretError> {

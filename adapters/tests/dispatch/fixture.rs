@@ -93,14 +93,20 @@ impl Database {
         self.dispatcher().ensure_scopes(&limits.iter().map(scope).collect::<Vec<_>>()).await.unwrap();
     }
 
-    /// What the journal says of a target's health, at this position.
+    /// What the journal says of a target's health, at this position, where it was unknown.
     pub async fn heard(&self, target: TargetId, position: i64, health: &str) {
+        self.heard_after(target, position, "unknown", health).await;
+    }
+
+    /// The same, where it was something else.
+    pub async fn heard_after(&self, target: TargetId, position: i64, before: &str, health: &str) {
         sqlx::query(
             "INSERT INTO target_health_changes (position, target_id, org_id, account_id, at, from_health, to_health, reason)
-             VALUES ($1, $2, 'org', 'villas', now(), 'unknown', $3, 'so it is')",
+             VALUES ($1, $2, 'org', 'villas', now(), $3, $4, 'so it is')",
         )
         .bind(position)
         .bind(target.0)
+        .bind(before)
         .bind(health)
         .execute(&self.pool)
         .await

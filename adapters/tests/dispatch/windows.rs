@@ -176,15 +176,26 @@ async fn an_account_limit_comes_from_targets_whose_credentials_are_accepted() {
     assert_eq!(set(third, "unknown", 2).await, Some(2), "the owner's other target counts from the beginning");
     database.run(&format!("UPDATE channel_targets SET lifecycle = 'deleted' WHERE target_id = '{third}'")).await;
     set(strange, "unknown", 1).await;
+    database.run("DELETE FROM target_health_changes").await;
     assert_eq!(set(own, "unknown", 5).await, Some(1), "nobody was accepted: the strictest");
     database.heard(own, 4, "healthy").await;
     assert_eq!(set(own, "unknown", 5).await, Some(5), "a rotation leaves accepted who was");
+    database.heard_after(own, 5, "healthy", "unauthorised").await;
+    assert_eq!(set(own, "unauthorised", 5).await, Some(5), "its secret was changed at the channel first");
+    database.heard(strange, 6, "healthy").await;
+    assert_eq!(set(own, "unauthorised", 5).await, Some(1), "who is accepted now goes first");
+    // Old changes may be deleted: that away from healthy names it as well.
+    database.run("DELETE FROM target_health_changes").await;
+    database.heard_after(own, 7, "healthy", "degraded").await;
+    assert_eq!(set(own, "degraded", 5).await, Some(5));
+    database.heard_after(own, 8, "degraded", "unauthorised").await;
+    assert_eq!(set(own, "unauthorised", 5).await, Some(5), "nobody else was ever accepted, as far as is known");
     database.close().await;
 }
 
-/// The channel counts refused logins as well, so those whose credentials it does not take could fill the window of those whose it takes.
+/// The channel counts refused logins as well, so those whose credentials it never took could fill the window of those whose it took.
 #[tokio::test]
-async fn strangers_have_one_call_of_an_accounts_window_together() {
+async fn strangers_have_one_login_in_ten_seconds_at_an_account_together() {
     let database = Database::new().await;
     let own = database.target(1, limit(3, 100)).await;
     let (first, second) = (database.target(2, limit(3, 100)).await, database.target(3, limit(3, 100)).await);
@@ -193,54 +204,67 @@ async fn strangers_have_one_call_of_an_accounts_window_together() {
         format!("UPDATE channel_targets SET {values} WHERE target_id = '{target}'")
     };
     let store = database.dispatcher();
-    let scope = async |target: TargetId| {
+    // What is free of a stranger's two scopes; a call that asks for no token falls under neither.
+    let free = async |target: TargetId| {
         let mut round = store.open_check(target).await.unwrap();
         let names: Vec<String> = round.lanes[0].shared_scopes().map(str::to_owned).collect();
-        let free = round.shared_scopes(&names).await.unwrap();
-        let strangers = round.lanes[0].strangers_scope.clone();
-        let found = strangers.map(|name| free.get(&name).and_then(|scope| scope.free.clone()));
+        assert_eq!(round.lanes[0].shared_scopes_of(false).collect::<Vec<_>>(), [account_scope().to_string()]);
+        let shared = round.shared_scopes(&names).await.unwrap();
+        let strangers = round.lanes[0].strangers_scopes.clone();
+        let found = strangers.map(|names| names.map(|name| shared.get(&name).and_then(|scope| scope.free.clone())));
         round.write(&Claims::default(), HOLD, HOLD).await.unwrap();
         found
     };
+    let (one, none) = (Some(vec![1]), Some(Vec::new()));
     database.run(&of(own, "org", "unknown")).await;
     database.run(&of(first, "other", "unknown")).await;
     database.run(&of(second, "third", "unauthorised")).await;
     for target in [own, first, second] {
-        assert_eq!(scope(target).await, None, "nobody's credentials are taken");
+        assert_eq!(free(target).await, None, "nobody's credentials are taken");
     }
     database.run(&of(own, "org", "healthy")).await;
-    assert_eq!(scope(first).await, Some(None), "its limit is not in the tables yet");
+    assert_eq!(free(first).await, Some([None, None]), "its limits are not in the tables yet");
     let accounts = [account_scope()];
-    let wanted = store.strangers_limits_of(&accounts).await.unwrap();
-    let strangers = Scope::Strangers("hostaway/http://h/1".to_owned());
-    assert_eq!(wanted, [ScopeLimit { scope: strangers.clone(), limit: Some(limit(1, 10_000)) }]);
+    let mut wanted = store.strangers_limits_of(&accounts).await.unwrap();
+    wanted.sort_by(|left, right| left.scope.cmp(&right.scope));
+    let scope = |key: &str, window_ms| ScopeLimit {
+        scope: Scope::Strangers(format!("hostaway/http://h/1{key}")),
+        limit: Some(limit(1, window_ms)),
+    };
+    let of_each = ["org", "other", "third"].map(|org| scope(&format!(" {org}"), 30_000));
+    assert_eq!(wanted, [vec![scope("", 10_000)], of_each.to_vec()].concat());
     store.ensure_scopes(&wanted).await.unwrap();
     assert_eq!(store.strangers_limits_of(&accounts).await.unwrap(), []);
-    assert_eq!((scope(own).await, scope(first).await), (None, Some(Some(vec![1]))));
+    assert_eq!((free(own).await, free(first).await), (None, Some([one.clone(), one.clone()])));
 
-    let hold = SlotHold {
-        hold_id: uuid::Uuid::new_v4(),
-        target_id: first,
-        slots: vec![Slot { scope: strangers.to_string(), number: 1 }],
-    };
+    let names = ["", " other"].map(|key| scope(key, 10_000).scope.to_string());
+    let slots = names.map(|scope| Slot { scope, number: 1 }).to_vec();
+    let hold = SlotHold { hold_id: uuid::Uuid::new_v4(), target_id: first, slots };
     let claims = Claims { holds: vec![hold.clone()], ..Claims::default() };
     store.open_check(first).await.unwrap().write(&claims, HOLD, HOLD).await.unwrap();
-    assert_eq!(scope(second).await, Some(Some(Vec::new())), "it is the other one's");
+    assert_eq!(free(second).await, Some([none.clone(), one.clone()]), "it is the other one's");
     store.settle(&Settlement { answered: vec![hold], ..Settlement::default() }).await.unwrap();
     database.pass(9.0).await;
-    assert_eq!(scope(second).await, Some(Some(Vec::new())));
+    assert_eq!(free(second).await, Some([none.clone(), one.clone()]));
     database.pass(1.2).await;
-    assert_eq!(scope(second).await, Some(Some(vec![1])));
+    assert_eq!(free(second).await, Some([one.clone(), one.clone()]));
+    assert_eq!(free(first).await, Some([one.clone(), none]), "others have their turn");
+    database.pass(20.0).await;
+    assert_eq!(free(first).await, Some([one.clone(), one.clone()]));
 
-    // A longer window of the account is theirs, too.
-    let long = ScopeLimit { scope: account_scope(), limit: Some(limit(60, 60_000)) };
+    // A newcomer does not wait for an account's window of an hour.
+    let long = ScopeLimit { scope: account_scope(), limit: Some(limit(60, 3_600_000)) };
     store.ensure_scopes(&[long]).await.unwrap();
-    let wanted = store.strangers_limits_of(&accounts).await.unwrap();
-    assert_eq!(wanted, [ScopeLimit { scope: strangers, limit: Some(limit(1, 60_000)) }]);
-    // Whoever is taken is none, with all of the owner's targets, also while a new secret is not known.
-    database.heard(first, 1, "healthy").await;
+    assert_eq!(store.strangers_limits_of(&accounts).await.unwrap(), []);
+    // Who was taken once stays none: the secret was changed at the channel first, and guessers go on.
+    database.heard_after(own, 1, "healthy", "unauthorised").await;
+    database.run(&of(own, "org", "unauthorised")).await;
+    assert_eq!((free(own).await, free(first).await), (None, Some([one.clone(), one])));
+    // With all of the owner's targets.
+    database.heard(first, 2, "healthy").await;
+    database.heard_after(first, 3, "healthy", "unauthorised").await;
     database.run(&of(second, "other", "unknown")).await;
-    assert_eq!((scope(first).await, scope(second).await), (None, None));
+    assert_eq!((free(first).await, free(second).await), (None, None));
     database.close().await;
 }
 

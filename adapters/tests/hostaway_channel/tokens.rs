@@ -236,6 +236,54 @@ async fn a_push_to_a_degraded_target_does_not_go_by_a_secret_that_was_read_a_min
     assert_eq!((report.class, report.new_secret_refused.is_some()), (OutcomeClass::Accepted, true), "{report:?}");
 }
 
+/// A keeper that cannot be asked now, and what it gave before that.
+struct Away(Secret);
+
+#[async_trait]
+impl SecretStore for Away {
+    async fn create(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
+        unreachable!("nobody makes one")
+    }
+
+    async fn read(&self, _: &SecretRef) -> Result<Secret, SecretError> {
+        Ok(self.0.clone())
+    }
+
+    async fn read_anew(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        Err(SecretError::Unreachable { secret: secret.clone(), reason: "it does not answer".to_owned() })
+    }
+
+    async fn rotate(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
+        unreachable!("nobody rotates it")
+    }
+
+    async fn delete(&self, _: &SecretRef) -> Result<(), SecretError> {
+        unreachable!("nobody deletes it")
+    }
+}
+
+#[tokio::test]
+async fn the_value_of_before_serves_while_its_keeper_cannot_be_asked() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let both = Secret { current: SecretString::from("not known yet"), previous: Some(SecretString::from(SECRET)) };
+    bench.hostaway = Hostaway::new(&inside(), Arc::new(Away(both))).unwrap();
+    let listing = Listing::created("villa-1", &bench).await;
+    for health in [Health::Healthy, Health::Degraded] {
+        bench.target.health = health;
+        let report = bench.push(&listing, &CONTENT).await;
+        assert_eq!((report.class, report.new_secret_refused.is_some()), (OutcomeClass::Accepted, true), "{report:?}");
+    }
+    assert_eq!(sandbox.token_calls().await, 2, "one with each value");
+
+    // There is no other: that its credentials are refused is not known, as they may have been changed.
+    bench.hostaway = Hostaway::new(&inside(), Arc::new(Away(Secret::of(SecretString::from("of before"))))).unwrap();
+    let report = bench.push(&listing, &CONTENT).await;
+    assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Transient, false), "{report:?}");
+    assert!(report.detail.unwrap_or_default().contains("its keeper does not answer"));
+    assert_eq!(sandbox.token_calls().await, 3);
+}
+
 #[tokio::test]
 async fn a_channel_that_does_not_know_the_new_value_yet_gets_the_one_of_before() {
     let sandbox = Sandbox::start().await;

@@ -82,6 +82,20 @@ async fn a_secret_that_others_made_is_read_and_not_deleted() {
 }
 
 #[tokio::test]
+async fn who_asks_anew_in_vain_takes_the_kept_value_from_nobody() {
+    let moto = Moto::start().await;
+    let secrets = over(&moto);
+    secrets.create(&of(NAME), value("one")).await.unwrap();
+    secrets.rotate(&of(NAME), value("two")).await.unwrap();
+    let kept = ("two".to_owned(), Some("one".to_owned()));
+    assert_eq!(read(&secrets).await.unwrap(), kept);
+    drop(moto);
+    let refused = secrets.read_anew(&of(NAME)).await.unwrap_err();
+    assert!(matches!(refused, SecretError::Unreachable { .. }), "{refused}");
+    assert_eq!(read(&secrets).await.unwrap(), kept);
+}
+
+#[tokio::test]
 async fn aws_out_of_reach_is_no_missing_secret_and_shows_no_value() {
     let moto = Moto::start().await;
     let secrets = over(&moto);

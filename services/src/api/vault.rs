@@ -48,6 +48,16 @@ pub struct Vault {
     turns: Arc<Semaphore>,
 }
 
+/// A value that is to be put in the place of another one.
+pub(super) struct Prepared {
+    own: SecretRef,
+    /// The target refers to another place.
+    moves_in: bool,
+    value: SecretString,
+    /// What holds now, where it could be read.
+    before: Option<SecretString>,
+}
+
 /// A value that was put in the place of another one.
 pub(super) struct Rotated {
     credential: SecretRef,
@@ -75,7 +85,7 @@ impl Vault {
         Self { secrets, keeper, asked: Arc::default(), turns: Arc::new(Semaphore::new(ROTATIONS)) }
     }
 
-    /// One of the few rotations that may be under way. Nobody closes them.
+    /// One of the few rotations that may be under way, once it is free. Nobody closes them.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
     }
@@ -116,51 +126,66 @@ impl Vault {
     /// Keeps a new secret.
     pub(super) async fn keep(&self, reference: &SecretRef, value: SecretString) -> Result<(), Problem> {
         check(&value)?;
-        self.secrets.create(reference, value).await.map_err(|error| problem(&error))
+        self.secrets.create(reference, value).await.map_err(|error| problem(&error, "no target was made"))
     }
 
-    /// Puts a new value in the place of a target's secret. One that the operator keeps elsewhere is left as it is, and
-    /// the target refers to a place of its own from its next event on.
-    pub(super) async fn rotate(
+    /// Looks up what a new value of a target's secret takes the place of. Changes nothing.
+    pub(super) async fn prepare(
         &self,
         target: TargetId,
         now: &SecretRef,
         value: SecretString,
-    ) -> Result<Rotated, Problem> {
+    ) -> Result<Prepared, Problem> {
         check(&value)?;
         let own = self.reference(target);
-        let put = if *now == own { self.replace(&own, &value).await } else { self.move_in(now, &own, &value).await };
-        let before = put.map_err(|error| problem(&error))?;
+        let before = match self.secrets.read_anew(now).await {
+            Ok(secret) => Some(secret.current),
+            // It could not be taken back.
+            Err(error @ SecretError::Unreachable { .. }) if *now == own => {
+                return Err(problem(&error, "nothing was changed"));
+            }
+            Err(_) => None,
+        };
+        Ok(Prepared { moves_in: *now != own, own, value, before })
+    }
+
+    /// Puts the new value there. A secret that the operator keeps elsewhere is left as it is, and the target refers to a place of its own
+    /// from its next event on.
+    pub(super) async fn put(&self, prepared: Prepared) -> Result<Rotated, Problem> {
+        let Prepared { own, moves_in, value, before } = prepared;
+        if moves_in {
+            let put = self.move_in(&own, before, &value).await;
+            put.map_err(|error| problem(&error, "the target has the secret that it had"))?;
+            // Nothing is to be taken back there, as the target does not refer to it yet.
+            return Ok(Rotated { credential: own, value, before: None });
+        }
+        let put = self.replace(&own, &value).await;
+        put.map_err(|error| problem(&error, "whether the new secret holds is not known: rotate again"))?;
         Ok(Rotated { credential: own, value, before })
     }
 
-    /// Gives what held before.
-    async fn replace(&self, own: &SecretRef, value: &SecretString) -> Result<Option<SecretString>, SecretError> {
-        let before = self.secrets.read_anew(own).await.ok().map(|secret| secret.current);
+    async fn replace(&self, own: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
         match self.secrets.rotate(own, value.clone()).await {
             // It was lost: the new one takes its place.
-            Err(SecretError::Missing { .. }) => self.secrets.create(own, value.clone()).await?,
-            done => done?,
+            Err(SecretError::Missing { .. }) => self.secrets.create(own, value.clone()).await,
+            done => done,
         }
-        Ok(before)
     }
 
-    /// The value of before goes along, so that it serves for a while at the new place, too. Nothing is to be taken back there, as the
-    /// target does not refer to it yet.
+    /// The value of before goes along, so that it serves for a while at the new place, too.
     async fn move_in(
         &self,
-        now: &SecretRef,
         own: &SecretRef,
+        before: Option<SecretString>,
         value: &SecretString,
-    ) -> Result<Option<SecretString>, SecretError> {
-        let first = self.secrets.read_anew(now).await.map_or_else(|_| value.clone(), |before| before.current);
+    ) -> Result<(), SecretError> {
+        let first = before.unwrap_or_else(|| value.clone());
         match self.secrets.create(own, first.clone()).await {
             // It may be there from an earlier rotation that did not get to its command.
             Err(SecretError::Exists { .. }) => self.secrets.rotate(own, first).await?,
             done => done?,
         }
-        self.secrets.rotate(own, value.clone()).await?;
-        Ok(None)
+        self.secrets.rotate(own, value.clone()).await
     }
 
     /// What held before a rotation holds again, unless somebody has put another value there since.
@@ -200,8 +225,9 @@ fn check(value: &SecretString) -> Result<(), Problem> {
     Err(Problem::field("secret", reason))
 }
 
-fn problem(error: &SecretError) -> Problem {
+/// What of the change came about, in words; the keeper may have taken what it did not answer to.
+fn problem(error: &SecretError, end: &str) -> Problem {
     // It names references and places, never a value.
     tracing::error!(error = %error, "a secret could not be kept");
-    ProblemKind::Unavailable.because("the secret store cannot be used now; nothing was changed").retry_after(5)
+    ProblemKind::Unavailable.because(format!("the secret store cannot be used now; {end}")).retry_after(5)
 }

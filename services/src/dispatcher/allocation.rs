@@ -12,20 +12,29 @@ use domain::channel::Section;
 use domain::ids::TargetId;
 use uuid::Uuid;
 
-use super::waiting::Urgencies;
+use super::waiting::{Wish, Wishes};
 
 /// A lane with work and slots, of which enough is under way here, looks again when something ends; at the latest then.
 const FULL: Duration = Duration::from_millis(250);
 /// A shared scope may get a slot back earlier than it says, because a call ended.
 const SCARCE: Duration = Duration::from_millis(100);
+/// A stranger that may ask for a token looks again after this, whatever has no slot: each look costs those whose account it is, too.
+pub(super) const STRANGERS_REST: Duration = Duration::from_secs(1);
 
 /// What a grant is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Grantee {
-    /// The calls of this urgency that wait in the lane, first come first served.
-    Waiting(Section),
+    /// The calls of this wish that wait in the lane, first come first served.
+    Waiting(Wish),
     /// New work.
     New(Candidate),
+}
+
+impl Grantee {
+    /// New work begins with a token where there is none.
+    fn may_ask_for_token(&self) -> bool {
+        matches!(self, Self::New(_) | Self::Waiting(Wish { for_token: true, .. }))
+    }
 }
 
 /// A slot in every limited scope, for one call.
@@ -50,14 +59,16 @@ fn urgent(candidate: &Candidate) -> bool {
 }
 
 /// The order in which a lane gives its slots.
-fn order(lane: &Lane, waiting: Option<&Urgencies>, room: usize) -> VecDeque<Grantee> {
-    let empty = Urgencies::new();
+fn order(lane: &Lane, waiting: Option<&Wishes>, room: usize) -> VecDeque<Grantee> {
+    let empty = Wishes::new();
     let waiting = waiting.unwrap_or(&empty);
     let waits = |sections: &[Section]| -> Vec<Grantee> {
-        let each = |section: &Section| {
-            std::iter::repeat_n(Grantee::Waiting(*section), waiting.get(section).copied().unwrap_or(0))
+        let wishes = |urgency: &Section| {
+            let urgency = *urgency;
+            [true, false].map(|for_token| Wish { urgency, for_token })
         };
-        sections.iter().flat_map(each).collect()
+        let each = |wish: Wish| std::iter::repeat_n(Grantee::Waiting(wish), waiting.get(&wish).copied().unwrap_or(0));
+        sections.iter().flat_map(wishes).flat_map(each).collect()
     };
     let new = |wanted: bool| {
         lane.candidates.iter().filter(move |candidate| urgent(candidate) == wanted).cloned().map(Grantee::New)
@@ -81,7 +92,7 @@ fn most_under_way(requests: i32) -> usize {
 /// more all lanes may begin.
 pub(super) fn allocate(
     lanes: &[Lane],
-    waiting: &BTreeMap<TargetId, Urgencies>,
+    waiting: &BTreeMap<TargetId, Wishes>,
     shared: &mut BTreeMap<String, SharedScope>,
     egress: &str,
     under_way: &HashMap<TargetId, usize>,
@@ -105,12 +116,21 @@ pub(super) fn allocate(
             wanted.pop_front();
         }
         let (Some(grantee), Some(number)) = (wanted.pop_front(), free.pop_front()) else { continue };
-        let scopes: Vec<&str> = lane.shared_scopes().chain([egress]).collect();
+        let asks = grantee.may_ask_for_token();
+        let scopes: Vec<&str> = lane.shared_scopes_of(asks).chain([egress]).collect();
         let mut slots = match take_shared(shared, &scopes) {
             Ok(slots) => slots,
             Err(rest) => {
+                let is_strangers = asks && lane.strangers_scopes.is_some();
+                let rest = if is_strangers { rest.max(STRANGERS_REST) } else { rest };
                 allocation.rests.retain(|(target, _)| *target != lane.target_id);
                 allocation.rests.push((lane.target_id, rest));
+                if is_strangers {
+                    // Whoever has a token already was taken, and does not wait behind those that ask for one.
+                    wanted.retain(|other| !other.may_ask_for_token());
+                    free.push_front(number);
+                    turns.push_back((lane, free, wanted));
+                }
                 continue;
             }
         };
@@ -175,7 +195,7 @@ mod tests {
             target_id,
             version: 1,
             account_scope: "account:a".to_owned(),
-            strangers_scope: None,
+            strangers_scopes: None,
             requests: 40,
             free: (1..=free).collect(),
             next_free_s: None,
@@ -183,9 +203,13 @@ mod tests {
         }
     }
 
+    fn wish(urgency: Section) -> Wish {
+        Wish { urgency, for_token: false }
+    }
+
     fn kinds(allocation: &Allocation) -> Vec<String> {
         let name = |grant: &Grant| match &grant.grantee {
-            Grantee::Waiting(section) => format!("waiting {section}"),
+            Grantee::Waiting(wish) => format!("waiting {}", wish.urgency),
             Grantee::New(candidate) => format!("new {}", candidate.needs[0]),
         };
         allocation.grants.iter().map(name).collect()
@@ -196,7 +220,7 @@ mod tests {
         let lanes = [lane(1, 4, &["content", "availability"])];
         let waiting = BTreeMap::from([(
             lanes[0].target_id,
-            Urgencies::from([(Section::Content, 1), (Section::Availability, 1)]),
+            Wishes::from([(wish(Section::Content), 1), (wish(Section::Availability), 1)]),
         )]);
         let given = allocate(&lanes, &waiting, &mut BTreeMap::new(), "egress:x", &HashMap::new(), 9);
         assert_eq!(kinds(&given), ["waiting availability", "new availability", "waiting content", "new content"]);
@@ -227,7 +251,7 @@ mod tests {
     fn all_strangers_of_an_account_together_get_what_is_free_for_them() {
         let mut lanes = [lane(1, 3, &["rates"; 3]), lane(2, 3, &["rates"; 3]), lane(3, 3, &["rates"; 3])];
         for stranger in &mut lanes[..2] {
-            stranger.strangers_scope = Some("strangers:a".to_owned());
+            stranger.strangers_scopes = Some(["strangers:a", "strangers:a org"].map(str::to_owned));
         }
         let free = |slots: i32| SharedScope { free: Some((1..=slots).collect()), ..SharedScope::default() };
         let mut shared = BTreeMap::from([("account:a".to_owned(), free(9)), ("strangers:a".to_owned(), free(1))]);
@@ -239,6 +263,24 @@ mod tests {
             Some(5),
             "what they are refused is taken from nobody"
         );
+    }
+
+    /// The channel issued a token to whoever has one.
+    #[test]
+    fn a_stranger_waits_for_a_token_and_for_nothing_else() {
+        let mut lanes = [lane(1, 5, &["rates"])];
+        lanes[0].strangers_scopes = Some(["strangers:a", "strangers:a org"].map(str::to_owned));
+        let waits = |for_token, urgency| (Wish { urgency, for_token }, 1);
+        let wishes = Wishes::from([waits(true, Section::Availability), waits(false, Section::Content)]);
+        let waiting = BTreeMap::from([(lanes[0].target_id, wishes)]);
+        let free = |slots: i32| SharedScope { free: Some((1..=slots).collect()), ..SharedScope::default() };
+        let mut shared = BTreeMap::from([("account:a".to_owned(), free(9)), ("strangers:a".to_owned(), free(0))]);
+        let given = allocate(&lanes, &waiting, &mut shared, "egress:x", &HashMap::new(), 9);
+        assert_eq!(kinds(&given), ["waiting content"]);
+        assert_eq!(given.rests, [(lanes[0].target_id, STRANGERS_REST)], "what asks for a token looks a second later");
+        shared.insert("strangers:a".to_owned(), free(1));
+        let given = allocate(&lanes, &waiting, &mut shared, "egress:x", &HashMap::new(), 9);
+        assert_eq!(kinds(&given), ["waiting availability", "waiting content"], "one may ask for a token");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! target's windows. Its end is a row; only a change of health is an event.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adapters::dispatch::DueCheck;
@@ -18,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::granted::Granted;
+use super::allocation::STRANGERS_REST;
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
+use super::single_slot::{self, Look};
 use super::trace::{VisitTrace, count};
-use super::{START_GRACE, Shared, single_slot, target_health};
+use super::waiting::Wish;
+use super::{START_GRACE, Shared, target_health};
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -30,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_IN_VAIN: Duration = Duration::from_secs(2);
 /// Checks that one dispatcher makes at the same time.
 const MOST: usize = 64;
+/// Checks of strangers among them that wait for a slot for a token. The next one ends at once: a few slots come free for all such of
+/// an account, however many there are, and the others would keep everybody's checks waiting.
+pub(super) const MOST_STRANGERS: usize = 4;
 /// A check waits for its slots no longer than this.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// From one look for a slot to the next.
@@ -97,10 +103,16 @@ async fn made(
     trace: &mut VisitTrace,
 ) -> Result<(), sqlx::Error> {
     shared.store.ensure_limits_of(std::slice::from_ref(target)).await?;
-    let slots = CheckSlots { shared, gate, target, until: Instant::now() + PATIENCE };
+    let (until, is_stranger) = (Instant::now() + PATIENCE, AtomicBool::new(false));
+    let slots = CheckSlots { shared, gate, target, until, is_stranger };
     let mut report = shared.channels.of(target.channel).check(target, &slots).await;
     if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
-        report.detail = Some("no slot of the target's windows came free in time".to_owned());
+        let no_slot = if slots.is_stranger.load(Ordering::Relaxed) {
+            single_slot::told_to_strangers()
+        } else {
+            "no slot of the target's windows came free in time".to_owned()
+        };
+        report.detail = Some(no_slot);
     }
     count(&report.calls, target);
     trace.tell_check(target, &report);
@@ -127,34 +139,48 @@ struct CheckSlots<'a> {
     gate: mpsc::UnboundedSender<Message>,
     target: &'a Target,
     until: Instant,
+    /// The slot that it waits for is one in which it could ask for a token, as a stranger.
+    is_stranger: AtomicBool,
 }
 
 impl CheckSlots<'_> {
-    async fn take(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
+    async fn look(&self, wish: Wish) -> Result<Look, sqlx::Error> {
         let options = &self.shared.options;
         let round = self.shared.store.open_check(self.target.target_id).await?;
-        single_slot::take(round, urgency, &options.egress, options.call_timeout).await
+        single_slot::take(round, wish, &options.egress, options.call_timeout).await
     }
 }
 
 #[async_trait]
 impl SlotSource for CheckSlots<'_> {
-    async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
+    async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
+        let wish = Wish { urgency, for_token: purpose == CallPurpose::Token };
+        let mut place = None;
         loop {
-            match self.take(urgency).await {
-                Ok(Some(granted)) if granted.can_start() => {
+            let mut rest = RETRY;
+            match self.look(wish).await {
+                Ok(Look::Granted(granted)) if granted.can_start() => {
+                    self.is_stranger.store(false, Ordering::Relaxed);
                     let egress = &self.shared.options.egress;
                     return Ok(permit(granted, self.target, egress, tell(self.gate.clone())));
                 }
                 // Its commit took so long that the slot may be another call's by now.
-                Ok(Some(late)) => tell(self.gate.clone())(SlotEnd::Unused(late.hold)),
-                Ok(None) => {}
+                Ok(Look::Granted(late)) => tell(self.gate.clone())(SlotEnd::Unused(late.hold)),
+                Ok(Look::NotNow) => {}
+                Ok(Look::NotNowForStranger) => {
+                    self.is_stranger.store(true, Ordering::Relaxed);
+                    rest = STRANGERS_REST;
+                    place = place.or_else(|| self.shared.strangers.try_acquire().ok());
+                    if place.is_none() {
+                        return Err(NoSlot::Held);
+                    }
+                }
                 Err(error) => tracing::warn!(error = %error, "a check could not take a slot"),
             }
             if Instant::now() >= self.until {
                 return Err(NoSlot::Held);
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(rest).await;
         }
     }
 }

@@ -10,12 +10,12 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::START_GRACE;
-use super::allocation::{Allocation, Grantee, allocate};
+use super::allocation::{Allocation, Grantee, STRANGERS_REST, allocate};
 use super::gate::{Gate, PAUSE, POLL};
 use super::granted::Granted;
 use super::message::Message;
 use super::permit::SlotEnd;
-use super::waiting::Urgencies;
+use super::waiting::Wishes;
 use super::work::work;
 
 /// Lanes that one round looks at.
@@ -81,8 +81,8 @@ impl Gate {
         for grant in allocation.grants {
             let granted = Granted { hold: grant.hold, at };
             match grant.grantee {
-                Grantee::Waiting(urgency) => {
-                    if let Some(granted) = self.waiting.hand_over(urgency, granted) {
+                Grantee::Waiting(wish) => {
+                    if let Some(granted) = self.waiting.hand_over(wish, granted) {
                         let _ = self.outbox.send(Message::Slot(SlotEnd::Unused(granted.hold)));
                     }
                 }
@@ -102,8 +102,8 @@ impl Gate {
         self.ensured.get(&lane.target_id) != Some(&lane.version)
     }
 
-    fn waiting_in(&self, lanes: &[Lane]) -> BTreeMap<TargetId, Urgencies> {
-        lanes.iter().map(|lane| (lane.target_id, self.waiting.urgencies(lane.target_id))).collect()
+    fn waiting_in(&self, lanes: &[Lane]) -> BTreeMap<TargetId, Wishes> {
+        lanes.iter().map(|lane| (lane.target_id, self.waiting.wishes(lane.target_id))).collect()
     }
 
     fn under_way(&self) -> HashMap<TargetId, usize> {
@@ -127,7 +127,8 @@ impl Gate {
             }
             let shared = rests.iter().find(|(target, _)| *target == lane.target_id).map(|(_, rest)| *rest);
             let own = lane.next_free_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
-            self.waiting.rest(lane.target_id, shared.or(own).unwrap_or(POLL).clamp(PAUSE, POLL));
+            let longest = if lane.strangers_scopes.is_some() { STRANGERS_REST } else { POLL };
+            self.waiting.rest(lane.target_id, shared.or(own).unwrap_or(POLL).clamp(PAUSE, longest));
         }
     }
 

@@ -4,35 +4,58 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, Round};
-use domain::channel::Section;
+use adapters::dispatch::{Claims, Round, STRANGERS_WINDOW_MS};
 use domain::window::Scope;
 use tokio::time::Instant;
 
 use super::START_GRACE;
 use super::allocation::allocate;
 use super::granted::Granted;
-use super::waiting::Urgencies;
+use super::waiting::{Wish, Wishes};
+
+/// What one look gave.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// The slot.
+    Granted(Granted),
+    /// There is none now.
+    NotNow,
+    /// There is none now, and a stranger wants it for a token. Each look costs those whose account it is, too.
+    NotNowForStranger,
+}
+
+/// What is told of [`Look::NotNowForStranger`].
+pub(super) fn told_to_strangers() -> String {
+    let window_s = STRANGERS_WINDOW_MS / 1000;
+    format!(
+        "the channel has not taken these credentials yet, and all such at this account have one login in {window_s} s \
+         together: none came free; ask again"
+    )
+}
 
 /// One slot of the one lane that the round is over, for a call of so long from this address. Where there is none now, the round
 /// is dropped unwritten, so that nobody's plan for the lane changes.
 pub(super) async fn take(
     mut round: Round<'_>,
-    urgency: Section,
+    wish: Wish,
     egress: &str,
     call_timeout: Duration,
-) -> Result<Option<Granted>, sqlx::Error> {
+) -> Result<Look, sqlx::Error> {
     let lanes = std::mem::take(&mut round.lanes);
-    let Some(lane) = lanes.first() else { return Ok(None) };
+    let Some(lane) = lanes.first() else { return Ok(Look::NotNow) };
     let egress = Scope::Egress(egress.to_owned()).to_string();
-    let scopes: Vec<String> = lane.shared_scopes().chain([egress.as_str()]).map(str::to_owned).collect();
+    let scopes: Vec<String> =
+        lane.shared_scopes_of(wish.for_token).chain([egress.as_str()]).map(str::to_owned).collect();
     let mut shared = round.shared_scopes(&scopes).await?;
-    let waiting = BTreeMap::from([(lane.target_id, Urgencies::from([(urgency, 1)]))]);
+    let waiting = BTreeMap::from([(lane.target_id, Wishes::from([(wish, 1)]))]);
     let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &HashMap::new(), 0);
-    let Some(grant) = allocation.grants.into_iter().next() else { return Ok(None) };
+    let Some(grant) = allocation.grants.into_iter().next() else {
+        let is_strangers = wish.for_token && lane.strangers_scopes.is_some();
+        return Ok(if is_strangers { Look::NotNowForStranger } else { Look::NotNow });
+    };
     // Before the grant is written: what this clock says is over is over in the table too.
     let at = Instant::now();
     let claims = Claims { holds: vec![grant.hold.clone()], ..Claims::default() };
     round.write(&claims, START_GRACE + call_timeout, Duration::ZERO).await?;
-    Ok(Some(Granted { hold: grant.hold, at }))
+    Ok(Look::Granted(Granted { hold: grant.hold, at }))
 }

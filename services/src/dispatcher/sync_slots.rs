@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::granted::Granted;
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
-use super::waiting::Want;
+use super::waiting::{Want, Wish};
 use crate::commands::{CommandError, Commands};
 
 pub(super) struct SyncSlots<'a> {
@@ -52,7 +52,7 @@ impl SyncSlots<'_> {
     }
 
     /// A grant with which a call may start now.
-    async fn granted(&self, urgency: Section) -> Result<Granted, NoSlot> {
+    async fn granted(&self, wish: Wish) -> Result<Granted, NoSlot> {
         let mut next = self.take_first();
         loop {
             match next.take() {
@@ -62,7 +62,7 @@ impl SyncSlots<'_> {
             }
             let (reply, granted) = oneshot::channel();
             let (target_id, listing_id) = (self.target.target_id, self.listing_id);
-            let want = Message::Want(Want { target_id, listing_id, urgency, reply });
+            let want = Message::Want(Want { target_id, listing_id, wish, reply });
             self.gate.send(want).map_err(|_| NoSlot::Held)?;
             next = Some(granted.await.map_err(|_| NoSlot::Held)?);
         }
@@ -91,8 +91,9 @@ impl SyncSlots<'_> {
 #[async_trait]
 impl SlotSource for SyncSlots<'_> {
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
+        let wish = Wish { urgency, for_token: purpose == CallPurpose::Token };
         loop {
-            let granted = self.granted(urgency).await?;
+            let granted = self.granted(wish).await?;
             if purpose == CallPurpose::Create {
                 if let Err(refused) = self.intend_creation().await {
                     self.unused(granted);

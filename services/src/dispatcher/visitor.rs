@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use super::granted::Granted;
 use super::permit::{SlotEnd, permit};
-use super::single_slot;
+use super::single_slot::{self, Look};
+use super::waiting::Wish;
 use crate::commands::Commands;
 
 /// Between two looks for a slot.
@@ -87,19 +88,18 @@ impl<'a> Visitor<'a> {
         self.store.note_drift_calls(self.target, calls).await
     }
 
-    /// One look: a slot, or `None` where there is none now.
-    async fn look(&self, urgency: Section) -> Result<Option<Granted>, sqlx::Error> {
+    async fn look(&self, wish: Wish) -> Result<Look, sqlx::Error> {
         let target = self.target.target_id;
         let request = RoundRequest { waiting: vec![target], due: false, lanes: 1, per_lane: 0, capacity: 0 };
         let round = self.store.open_round(&request).await?;
-        let Some(version) = round.lanes.first().map(|lane| lane.version) else { return Ok(None) };
+        let Some(version) = round.lanes.first().map(|lane| lane.version) else { return Ok(Look::NotNow) };
         if *self.ensured.lock().expect("nobody panics while holding this lock") != Some(version) {
             // Its limits may not be in the tables yet: nothing starts before they are.
             drop(round);
             self.ensure_limits(version).await?;
-            return Ok(None);
+            return Ok(Look::NotNow);
         }
-        single_slot::take(round, urgency, &self.egress.name, self.egress.call_timeout).await
+        single_slot::take(round, wish, &self.egress.name, self.egress.call_timeout).await
     }
 
     async fn ensure_limits(&self, version: i64) -> Result<(), sqlx::Error> {
@@ -111,7 +111,7 @@ impl<'a> Visitor<'a> {
         Ok(())
     }
 
-    async fn granted(&self, urgency: Section) -> Result<Granted, String> {
+    async fn granted(&self, wish: Wish) -> Result<Granted, String> {
         let failed = |error: sqlx::Error| format!("slots could not be asked for: {error}");
         self.store.know_lane(self.target.target_id).await.map_err(failed)?;
         self.store.know_scope(&Scope::Egress(self.egress.name.clone())).await.map_err(failed)?;
@@ -120,12 +120,14 @@ impl<'a> Visitor<'a> {
             if self.left.is_cancelled() {
                 return Err("whoever asked for it has left".to_owned());
             }
-            if let Some(granted) = self.look(urgency).await.map_err(failed)? {
-                if granted.can_start() && !self.left.is_cancelled() {
-                    return Ok(granted);
-                }
+            match self.look(wish).await.map_err(failed)? {
+                Look::Granted(granted) if granted.can_start() && !self.left.is_cancelled() => return Ok(granted),
                 // Nobody waits for it, or its commit took so long that the slot may be another call's by now.
-                self.told.lock().expect("nobody panics while holding this lock").unused.push(granted.hold);
+                Look::Granted(late) => {
+                    self.told.lock().expect("nobody panics while holding this lock").unused.push(late.hold);
+                }
+                Look::NotNow => {}
+                Look::NotNowForStranger => return Err(single_slot::told_to_strangers()),
             }
             if Instant::now() >= self.until {
                 return Err("no slot was free in time".to_owned());
@@ -137,8 +139,8 @@ impl<'a> Visitor<'a> {
 
 #[async_trait]
 impl SlotSource for Visitor<'_> {
-    async fn slot(&self, _purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
-        match self.granted(urgency).await {
+    async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
+        match self.granted(Wish { urgency, for_token: purpose == CallPurpose::Token }).await {
             Ok(granted) => {
                 let told = self.told.clone();
                 let tell = move |end: SlotEnd| {

@@ -10,15 +10,23 @@ use tokio::time::Instant;
 
 use super::granted::Granted;
 
-/// How many calls of each urgency wait in a lane.
-pub(super) type Urgencies = BTreeMap<Section, usize>;
+/// What matters of a call that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wish {
+    pub urgency: Section,
+    /// It asks for a token, which for a stranger is scarcer than anything else.
+    pub for_token: bool,
+}
+
+/// How many calls of each wish wait in a lane.
+pub(super) type Wishes = BTreeMap<Wish, usize>;
 
 /// A call that wants a slot. Dropping it tells the call that it gets none.
 #[derive(Debug)]
 pub(super) struct Want {
     pub target_id: TargetId,
     pub listing_id: ListingId,
-    pub urgency: Section,
+    pub wish: Wish,
     pub reply: oneshot::Sender<Granted>,
 }
 
@@ -83,18 +91,18 @@ impl WaitingCalls {
         }
     }
 
-    pub(super) fn urgencies(&self, target: TargetId) -> Urgencies {
-        let mut count = Urgencies::new();
+    pub(super) fn wishes(&self, target: TargetId) -> Wishes {
+        let mut count = Wishes::new();
         for want in self.0.get(&target).iter().flat_map(|queue| &queue.wants) {
-            *count.entry(want.urgency).or_default() += 1;
+            *count.entry(want.wish).or_default() += 1;
         }
         count
     }
 
-    /// Gives a slot to the first call of this urgency. Gives it back if there is none any more.
-    pub(super) fn hand_over(&mut self, urgency: Section, mut granted: Granted) -> Option<Granted> {
+    /// Gives a slot to the first call of this wish. Gives it back if there is none any more.
+    pub(super) fn hand_over(&mut self, wish: Wish, mut granted: Granted) -> Option<Granted> {
         let Some(queue) = self.0.get_mut(&granted.hold.target_id) else { return Some(granted) };
-        while let Some(index) = queue.wants.iter().position(|want| want.urgency == urgency) {
+        while let Some(index) = queue.wants.iter().position(|want| want.wish == wish) {
             let Some(want) = queue.wants.remove(index) else { break };
             match want.reply.send(granted) {
                 Ok(()) => {
@@ -118,10 +126,12 @@ mod tests {
 
     use super::*;
 
+    const WISH: Wish = Wish { urgency: Section::Rates, for_token: false };
+
     fn want(target: u128, listing: u128) -> (Want, oneshot::Receiver<Granted>) {
         let (reply, granted) = oneshot::channel();
         let target_id = TargetId(Uuid::from_u128(target));
-        (Want { target_id, listing_id: ListingId(Uuid::from_u128(listing)), urgency: Section::Rates, reply }, granted)
+        (Want { target_id, listing_id: ListingId(Uuid::from_u128(listing)), wish: WISH, reply }, granted)
     }
 
     fn grant(target: u128) -> Granted {
@@ -137,9 +147,11 @@ mod tests {
         calls.add(gone);
         let (first, mut granted) = want(1, 2);
         calls.add(first);
-        assert!(calls.hand_over(Section::Rates, grant(1)).is_none());
+        let for_token = Wish { for_token: true, ..WISH };
+        assert!(calls.hand_over(for_token, grant(1)).is_some(), "nobody waits for a token");
+        assert!(calls.hand_over(WISH, grant(1)).is_none());
         assert!(granted.try_recv().is_ok());
-        assert!(calls.hand_over(Section::Rates, grant(1)).is_some(), "nobody waits");
+        assert!(calls.hand_over(WISH, grant(1)).is_some(), "nobody waits");
         assert!(calls.next_look(Instant::now()).is_none());
     }
 

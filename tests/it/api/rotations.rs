@@ -1,7 +1,7 @@
 //! Two who give a target another secret at the same time: whoever is told that it was changed meanwhile has changed nothing.
 
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapters::secrets::{SecretStore as _, Secrets};
 use anyhow::Context as _;
@@ -11,14 +11,23 @@ use end_to_end::api::Api;
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-/// The secret of a target that the API keeps.
-async fn in_force(world: &World, target: TargetId) -> anyhow::Result<String> {
+/// The secret of a target that the API keeps, and the one of before.
+async fn kept(world: &World, target: TargetId) -> anyhow::Result<(String, Option<String>)> {
     let kept =
         Secrets::new(&world.path("secrets"), None).read(&format!("store:distribution.{target}").parse()?).await?;
-    Ok(kept.current.expose_secret().to_owned())
+    let shown = |value: SecretString| value.expose_secret().to_owned();
+    Ok((shown(kept.current), kept.previous.map(shown)))
+}
+
+/// The lock of a target whose secret is being put there, granted.
+fn turn(target: TargetId) -> String {
+    format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+            AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('secret/{target}', 0)"
+    )
 }
 
 fn secret(value: &str) -> Value {
@@ -52,7 +61,7 @@ async fn of_two_rotations_at_one_version_the_one_that_is_told_so_holds() -> anyh
             [412, 200] => &values[1],
             _ => anyhow::bail!("round {round}: {statuses:?}"),
         };
-        assert_eq!(&in_force(&world, target).await?, winner, "round {round}");
+        assert_eq!(&kept(&world, target).await?.0, winner, "round {round}");
     }
     drop(services);
     world.close().await
@@ -75,15 +84,12 @@ async fn a_rotation_that_another_change_overtakes_leaves_the_secret_that_was_the
         let (api, tag) = (api.clone(), tag.clone());
         async move { api.send(Method::POST, &credential, &[("if-match", &tag)], Some(&secret("late"))).await }
     });
-    let turn = format!(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-            AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('secret/{target}', 0)"
-    );
+    let turn = turn(target);
     wait_until("the rotation has its turn", Duration::from_secs(20), || async {
         Ok(if world.count(&turn).await? == 1 { Ok(()) } else { Err("nobody rotates".to_owned()) })
     })
     .await?;
-    // From there to the store it reads the target alone.
+    // From there to the store it reads the target alone. Whether it had by then, the value of before tells.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!rotation.is_finished(), "it waits for the store");
     let name = json!({ "name": "Another" });
@@ -91,10 +97,72 @@ async fn a_rotation_that_another_change_overtakes_leaves_the_secret_that_was_the
     held.unlock()?;
     let refused = rotation.await??.expect(412)?.json();
     assert_eq!(refused["field"], json!("If-Match"), "{refused}");
-    assert_eq!(in_force(&world, target).await?, "first");
+    let kept = kept(&world, target).await?;
+    assert_eq!(kept, ("first".to_owned(), Some("late".to_owned())), "it was put there and taken back");
     let version = changed.json()["version"].as_i64().context("a version")?;
     assert_eq!(refused["version"], json!(version), "{refused}");
     assert_eq!(world.count(&turn).await?, 0, "its turn is over");
     drop(service);
+    world.close().await
+}
+
+/// A keeper that does not answer: who holds a turn holds it however long that takes, and nobody waits for one for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn rotations_that_wait_for_their_store_keep_their_turns_and_others_are_told_to_try_again() -> anyhow::Result<()> {
+    let world = World::new(&[8192]).await?;
+    let services = [world.serve("api")?, world.serve("api")?];
+    let api = Api::of(&services[0]).await?.as_caller(&world, ORG, None, "owner")?;
+    let other = Api::of(&services[1]).await?.as_caller(&world, ORG, None, "owner")?;
+    let mut targets = Vec::new();
+    for _ in 0..5 {
+        targets.push(world.target(8192, RateLimit::default()).await?);
+    }
+    let credential = |target: TargetId| format!("/api/channels/targets/{target}/credential");
+    // The first secret makes the store.
+    for target in &targets {
+        api.post(&credential(*target), &secret("first")).await?.expect(200)?;
+    }
+    let held = File::options().append(true).open(world.path("secrets").join(".store/lock"))?;
+    held.lock()?;
+    let (late, four) = targets.split_last().context("there are five")?;
+    for target in four {
+        let (api, path) = (api.clone(), credential(*target));
+        tokio::spawn(async move { api.post(&path, &secret("second")).await });
+    }
+    let hold = async || -> anyhow::Result<i64> {
+        let mut hold = 0;
+        for target in four {
+            hold += world.count(&turn(*target)).await?;
+        }
+        Ok(hold)
+    };
+    wait_until("four rotations have their turns", Duration::from_secs(20), || async {
+        let hold = hold().await?;
+        Ok(if hold == 4 { Ok(()) } else { Err(format!("{hold} do")) })
+    })
+    .await?;
+    let began = Instant::now();
+    // A place in the process, and the turn of the target.
+    for (api, target) in [(&api, *late), (&other, four[0])] {
+        let asked = Instant::now();
+        let refused = api.post(&credential(target), &secret("third")).await?.expect(409)?.json();
+        assert!(asked.elapsed() < Duration::from_secs(15), "{:?}: {refused}", asked.elapsed());
+        assert_eq!(refused["retry_after_s"], json!(5), "{refused}");
+    }
+    // Every session of ours ends after 30 s in which its transaction asks nothing.
+    tokio::time::sleep(Duration::from_secs(35).saturating_sub(began.elapsed())).await;
+    assert_eq!(hold().await?, 4, "nobody else gets in between");
+    held.unlock()?;
+    for target in four {
+        wait_until("it has come to its end", Duration::from_secs(20), || async {
+            let rotated = "SELECT count(*) FROM events WHERE event_type = 'CredentialRotated' AND aggregate_id";
+            let events = world.count(&format!("{rotated} = '{target}'")).await?;
+            let kept = kept(&world, *target).await?.0;
+            Ok(if kept == "second" && events == 2 { Ok(()) } else { Err(format!("{kept}, {events} events")) })
+        })
+        .await?;
+    }
+    assert_eq!(kept(&world, *late).await?.0, "first", "who was told to try again has changed nothing");
+    drop(services);
     world.close().await
 }

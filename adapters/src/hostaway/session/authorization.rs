@@ -87,10 +87,21 @@ impl Session<'_> {
                 }
                 tried.push(value.clone());
                 // What was read may be a minute old, and a slot may have been waited for longer.
-                (self.secret, self.doubted) = (None, true);
-                secret = self.secret().await?;
-                if tried.len() < MOST_VALUES && state.value(&secret, &tried).is_some() {
+                self.doubted = true;
+                let unknown = match self.read_secret().await {
+                    Ok(now) => {
+                        secret = now;
+                        None
+                    }
+                    Err(unknown) => Some(unknown),
+                };
+                // Where its keeper cannot be asked, the other value that is known may serve; that both are refused is not known then.
+                let goes_on = unknown.as_ref().is_none_or(|unknown| unknown.class == OutcomeClass::Transient);
+                if goes_on && tried.len() < MOST_VALUES && state.value(&secret, &tried).is_some() {
                     continue;
+                }
+                if let Some(unknown) = unknown {
+                    return cell.settle(&mut state, &value, Err(unknown));
                 }
             }
             self.new_secret_refused = words.filter(|_| issued.is_ok());
@@ -98,14 +109,26 @@ impl Session<'_> {
         }
     }
 
-    /// The credential's value, read once a push and again when a token is needed: it may just have been rotated.
+    /// The credential's value, read once a push and again when a token is needed: it may just have been rotated. Whoever wants it anew
+    /// goes on with what its keeper gave before where that cannot be asked now, but for a check, which wants to know of no other.
     async fn secret(&mut self) -> Result<Secret, Failure> {
         if let Some(secret) = &self.secret {
             return Ok(secret.clone());
         }
+        match self.read_secret().await {
+            Err(unknown) if unknown.class == OutcomeClass::Transient && self.doubted && !self.current_alone => {
+                let kept = self.hostaway.secrets.read(&self.target.credential).await;
+                kept.map_or(Err(unknown), |kept| Ok(self.take_secret(kept)))
+            }
+            read => read,
+        }
+    }
+
+    /// As its keeper has it, now where what was read before is in doubt.
+    async fn read_secret(&mut self) -> Result<Secret, Failure> {
         let (secrets, credential) = (&self.hostaway.secrets, &self.target.credential);
         let secret = if self.doubted { secrets.read_anew(credential).await } else { secrets.read(credential).await };
-        let mut secret = secret.map_err(|error| {
+        let secret = secret.map_err(|error| {
             // Where it is kept is for the operator; what is told here is shown to others.
             tracing::warn!(target_id = %self.target.target_id, error = %error, "a target's secret cannot be had");
             let told = error.told();
@@ -114,6 +137,11 @@ impl Session<'_> {
                 _ => Failure::credentials(told),
             }
         })?;
+        Ok(self.take_secret(secret))
+    }
+
+    /// From now on the one of this session.
+    fn take_secret(&mut self, mut secret: Secret) -> Secret {
         for value in std::iter::once(&secret.current).chain(&secret.previous) {
             self.withheld.add(value.expose_secret());
         }
@@ -121,7 +149,7 @@ impl Session<'_> {
             self.rotating = true;
         }
         self.secret = Some(secret.clone());
-        Ok(secret)
+        secret
     }
 
     async fn issue(&mut self, secret: &SecretString, permit: Box<dyn Permit>) -> Result<Issued, Failure> {

@@ -11,11 +11,13 @@ use domain::window::RateLimit;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::super::waiting::Urgencies;
+use super::super::waiting::{Wish, Wishes};
 use super::allocate;
 
 const WINDOW_MS: u32 = 1_000;
 const EGRESS: &str = "egress:here";
+/// Each call is one that a stranger has few of.
+const WISH: Wish = Wish { urgency: Section::Rates, for_token: true };
 
 /// A target: its limit, which of two accounts it is of, whether as a stranger, and its calls: milliseconds there and back, and how long after
 /// the one before each comes up.
@@ -78,13 +80,15 @@ fn account(target: &Target) -> String {
     format!("account:{}", target.account)
 }
 
-fn strangers(target: &Target) -> Option<String> {
-    target.is_stranger.then(|| format!("strangers:{}", target.account))
+/// Of all at the account, and of one organisation there.
+fn strangers(target: &Target) -> Option<[String; 2]> {
+    let account = target.account;
+    target.is_stranger.then(|| [format!("strangers:{account}"), format!("strangers:{account} org")])
 }
 
 /// The scopes that a target's calls fall under.
 fn limited(at: usize, target: &Target) -> Vec<String> {
-    [own(at), account(target), EGRESS.to_owned()].into_iter().chain(strangers(target)).collect()
+    [own(at), account(target), EGRESS.to_owned()].into_iter().chain(strangers(target).into_iter().flatten()).collect()
 }
 
 impl World {
@@ -92,7 +96,7 @@ impl World {
         let names = ["account:0", "account:1", EGRESS];
         let limited = names.into_iter().zip(shared).filter_map(|(name, limit)| Some((name.to_owned(), limit?)));
         let owned = targets.iter().enumerate().map(|(at, target)| (own(at), target.requests));
-        let strange = targets.iter().filter_map(|target| Some((strangers(target)?, 1)));
+        let strange = targets.iter().filter_map(strangers).flatten().map(|name| (name, 1));
         let scopes = owned.chain(limited).chain(strange);
         let scopes = scopes.map(|(name, requests)| (name, Scope::new(requests))).collect();
         let due = targets.iter().map(|target| target.calls[0].2).collect();
@@ -114,7 +118,7 @@ impl World {
             target_id: id(at),
             version: 1,
             account_scope: account(&self.targets[at]),
-            strangers_scope: strangers(&self.targets[at]),
+            strangers_scopes: strangers(&self.targets[at]),
             requests: i32::try_from(scope.requests).unwrap(),
             free: scope.free(self.now),
             next_free_s: None,
@@ -126,14 +130,13 @@ impl World {
     fn round(&mut self) -> Result<(), TestCaseError> {
         let waiting: Vec<usize> = (0..self.targets.len()).filter(|at| self.waits(*at) > 0).collect();
         let lanes: Vec<Lane> = waiting.iter().map(|at| self.lane(*at)).collect();
-        let urgencies =
-            waiting.iter().map(|at| (id(*at), Urgencies::from([(Section::Rates, self.waits(*at))]))).collect();
+        let wishes = waiting.iter().map(|at| (id(*at), Wishes::from([(WISH, self.waits(*at))]))).collect();
         let shared = |(name, scope): (&String, &Scope)| {
             let shown = SharedScope { free: Some(scope.free(self.now)), ..SharedScope::default() };
             (!name.starts_with("target:")).then(|| (name.clone(), shown))
         };
         let mut shared: BTreeMap<String, SharedScope> = self.scopes.iter().filter_map(shared).collect();
-        let given = allocate(&lanes, &urgencies, &mut shared, EGRESS, &HashMap::new(), 0);
+        let given = allocate(&lanes, &wishes, &mut shared, EGRESS, &HashMap::new(), 0);
         for grant in &given.grants {
             let at = usize::try_from(grant.hold.target_id.0.as_u128()).unwrap();
             let (there, back, _) = self.targets[at].calls[self.made[at]];
@@ -203,7 +206,7 @@ fn a_paused_scope_gives_nothing() {
     let calls = vec![(0, 0, 0)];
     let world = World::new(vec![Target { requests: 1, account: 0, is_stranger: false, calls }], [Some(1), None, None]);
     let paused = SharedScope { paused_for: Some(Duration::from_secs(1)), free: Some(vec![1]), next_free: None };
-    let waiting = BTreeMap::from([(id(0), Urgencies::from([(Section::Rates, 1)]))]);
+    let waiting = BTreeMap::from([(id(0), Wishes::from([(WISH, 1)]))]);
     let mut shared = BTreeMap::from([("account:0".to_owned(), paused)]);
     let given = allocate(&[world.lane(0)], &waiting, &mut shared, EGRESS, &HashMap::new(), 1);
     assert!(given.grants.is_empty());
