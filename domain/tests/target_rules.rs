@@ -123,16 +123,30 @@ fn whatever_leads_to_one_account_is_one_scope() {
         "https://API.Hostaway.com/v1",
         "https://api.hostaway.com:443/v1",
         "https://api.hostaway.com/./v1",
-        "https://api.hostaway.com/v2/%2e%2e/v1",
+        "https://api.hostaway.com/v2/../v1",
     ] {
         assert_eq!(scope(url, "10450"), plain, "{url}");
+    }
+    // What one server may read as another text, and another one not.
+    for url in [
+        "https://api.hostaway.com./v1",
+        "https://api.hostaway.com.:443/v1",
+        "https://api.hostaway.com//v1",
+        "https://api.hostaway.com/v1//",
+        "https://api.hostaway.com/%761",
+        "https://api.hostaway.com/v2/%2e%2e/v1",
+        "https://api.hostaway%2ecom/v1",
+        "https://api.hostaway.com/ü",
+    ] {
+        let other = NewTarget { base_url: url.to_owned(), ..new() };
+        assert_eq!(field(refused(&ChannelTarget::default(), TargetCommand::Create(other))), "base_url", "{url}");
     }
     assert_eq!(scope("https://api.hostaway.com/v1", "0010450"), plain);
     assert_ne!(scope("https://api.hostaway.com:8443/v1", "10450"), plain);
     assert_ne!(scope("https://api.hostaway.com/v1", "104500"), plain);
     assert_ne!(scope("https://api.hostaway.com/v1", "00"), scope("https://api.hostaway.com/v1", "1"));
     // As long as it is written in ASCII, or no index has room for it.
-    let long = NewTarget { base_url: format!("https://api.hostaway.com/{}", "語".repeat(300)), ..new() };
+    let long = NewTarget { base_url: format!("https://{}hostaway.com/v1", "語.".repeat(600)), ..new() };
     assert_eq!(field(refused(&ChannelTarget::default(), TargetCommand::Create(long))), "base_url");
 }
 

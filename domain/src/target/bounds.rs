@@ -10,7 +10,13 @@ pub const LONGEST_NAME: usize = 120;
 /// The most characters of a base URL.
 pub const LONGEST_BASE_URL: usize = 2_048;
 /// What a base URL looks like, as a regular expression.
-pub const BASE_URL_PATTERN: &str = concat!(r"^https?://[^/@?#\\\s", unseen!(), r"][^@?#\\\s", unseen!(), r"]*$");
+pub const BASE_URL_PATTERN: &str = concat!(
+    r"^https?://[^/@?#%\\\s",
+    unseen!(),
+    r"]*[^./@?#%\\\s",
+    unseen!(),
+    r"](?:/[A-Za-z0-9_.~!$&'()*+,;=:|\[\]-]+)*/?$"
+);
 /// The most digits of an account's id at a channel.
 pub const LONGEST_CHANNEL_ACCOUNT: usize = 64;
 /// What an account's id at a channel looks like, as a regular expression.
@@ -30,6 +36,9 @@ pub(super) fn checked_name(name: &str) -> Result<String, TargetError> {
 pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
     check_base_url(url)?;
     let parsed = Url::parse(url).map_err(|error| field("base_url", format!("{:?}: {error}", cut(url, 80))))?;
+    if parsed.host_str().is_some_and(|host| host.ends_with('.')) {
+        return Err(field("base_url", "the host is written without a dot at its end"));
+    }
     let root = String::from(parsed);
     check_base_url(&root)?;
     Ok(root.trim_end_matches('/').to_owned())
@@ -41,6 +50,13 @@ fn check_base_url(url: &str) -> Result<(), TargetError> {
     }
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match rest {
+        Some(rest) if rest.contains('%') => {
+            let reason = "the root of an API has no % in it, nor what is written with one in a path, as letters beyond ASCII are";
+            Err(field("base_url", reason))
+        }
+        Some(rest) if !rest.starts_with('/') && rest.contains("//") => {
+            Err(field("base_url", "the parts of a path have one / between them"))
+        }
         Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !rest.contains(is_foreign) => Ok(()),
         _ => {
             let shown = cut(url, 80);

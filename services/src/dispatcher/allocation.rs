@@ -121,11 +121,11 @@ pub(super) fn allocate(
         let mut slots = match take_shared(shared, &scopes) {
             Ok(slots) => slots,
             Err(rest) => {
-                let is_strangers = asks && lane.strangers_scopes.is_some();
-                let rest = if is_strangers { rest.max(STRANGERS_REST) } else { rest };
+                let is_stranger = asks && lane.strangers_scopes.is_some();
+                let rest = if is_stranger { rest.max(STRANGERS_REST) } else { rest };
                 allocation.rests.retain(|(target, _)| *target != lane.target_id);
                 allocation.rests.push((lane.target_id, rest));
-                if is_strangers {
+                if is_stranger {
                     // Whoever has a token already was taken, and does not wait behind those that ask for one.
                     wanted.retain(|other| !other.may_ask_for_token());
                     free.push_front(number);

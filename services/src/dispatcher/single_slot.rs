@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, Round, STRANGERS_WINDOW_MS};
+use adapters::dispatch::{Claims, ORG_STRANGERS_WINDOW_MS, Round, STRANGERS_WINDOW_MS};
 use domain::window::Scope;
 use tokio::time::Instant;
 
@@ -26,10 +26,10 @@ pub(super) enum Look {
 
 /// What is told of [`Look::NotNowForStranger`].
 pub(super) fn told_to_strangers() -> String {
-    let window_s = STRANGERS_WINDOW_MS / 1000;
+    let [all_s, org_s] = [STRANGERS_WINDOW_MS, ORG_STRANGERS_WINDOW_MS].map(|window_ms| window_ms / 1000);
     format!(
-        "the channel has not taken these credentials yet, and all such at this account have one login in {window_s} s \
-         together: none came free; ask again"
+        "the channel has not taken these credentials yet, and all such at this account have one login in {all_s} s \
+         together, those of one organisation one in {org_s} s: none came free; ask again"
     )
 }
 
@@ -50,8 +50,8 @@ pub(super) async fn take(
     let waiting = BTreeMap::from([(lane.target_id, Wishes::from([(wish, 1)]))]);
     let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &HashMap::new(), 0);
     let Some(grant) = allocation.grants.into_iter().next() else {
-        let is_strangers = wish.for_token && lane.strangers_scopes.is_some();
-        return Ok(if is_strangers { Look::NotNowForStranger } else { Look::NotNow });
+        let is_stranger = wish.for_token && lane.strangers_scopes.is_some();
+        return Ok(if is_stranger { Look::NotNowForStranger } else { Look::NotNow });
     };
     // Before the grant is written: what this clock says is over is over in the table too.
     let at = Instant::now();
