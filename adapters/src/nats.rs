@@ -48,7 +48,8 @@ impl Nats {
         Ok(Self::over(options(name).connect(servers(url)).await?, prefix))
     }
 
-    /// The same for whoever waits no longer than `within` in all: one server that is silent leaves time for the others.
+    /// The same for whoever stops waiting after `within`: an address that is silent leaves time for the others. It has its share of
+    /// that, no more than half (a name may have several addresses) and no less than a second (a slow one is not taken for silent).
     pub async fn connect_within(
         within: Duration,
         url: &str,
@@ -56,7 +57,8 @@ impl Nats {
         name: &str,
     ) -> Result<Self, async_nats::ConnectError> {
         let servers = servers(url);
-        let share = within / u32::try_from(servers.len()).unwrap_or(u32::MAX);
+        let share = within / u32::try_from(servers.len().max(2)).unwrap_or(u32::MAX);
+        let share = share.max(Duration::from_secs(1));
         Ok(Self::over(options(name).connection_timeout(share).connect(servers).await?, prefix))
     }
 

@@ -139,7 +139,7 @@ impl Connections {
         self.reached(Nats::connect(&self.nats_url, self.nats_prefix.clone(), APPLICATION).await)
     }
 
-    /// The same for whoever waits no longer than `within`, of which each server has its share.
+    /// The same for whoever stops waiting after `within`, of which each address has its share.
     pub async fn nats_within(&self, within: Duration) -> anyhow::Result<Nats> {
         self.nats_addresses()?;
         self.reached(Nats::connect_within(within, &self.nats_url, self.nats_prefix.clone(), APPLICATION).await)

@@ -141,6 +141,47 @@ fn a_server_of_a_cluster_that_is_silent_keeps_nobody_from_the_others() {
     assert!(met, "it was never tried first");
 }
 
+/// A name may have more addresses than this one, whose turn comes while somebody still waits.
+#[test]
+fn a_silent_address_alone_does_not_have_all_the_time() {
+    let world = World::empty();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let ran = world.json(&["--nats-url", &url, "dead-letters", "list"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let said = ran.error_message();
+    assert!(said.starts_with("cannot reach NATS at 127.0.0.1:") && said.ends_with("timed out"), "{said}");
+}
+
+/// NATS behind a line that takes its time to be there.
+fn behind_a_slow_line(mut client: TcpStream, nats: &str) -> std::io::Result<()> {
+    std::thread::sleep(Duration::from_millis(700));
+    let mut server = TcpStream::connect(nats)?;
+    let (mut asked, mut asks) = (server.try_clone()?, client.try_clone()?);
+    std::thread::spawn(move || std::io::copy(&mut asks, &mut asked));
+    std::io::copy(&mut server, &mut client)?;
+    Ok(())
+}
+
+#[test]
+fn a_slow_server_is_met_however_many_are_named() {
+    let world = World::empty();
+    world.block_on(async { world.nats().await.ensure_streams().await.unwrap() });
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://127.0.0.1:{}", slow.local_addr().unwrap().port());
+    let address: async_nats::ServerAddr = world.nats_url.parse().unwrap();
+    let nats = format!("{}:{}", address.host(), address.port());
+    std::thread::spawn(move || {
+        for client in slow.incoming().flatten() {
+            let nats = nats.clone();
+            std::thread::spawn(move || behind_a_slow_line(client, &nats));
+        }
+    });
+    let urls = [url.as_str(); 5].join(",");
+    let letters = world.json(&["--nats-url", &urls, "dead-letters", "list"]).ok().json();
+    assert_eq!(letters, serde_json::json!([]));
+}
+
 #[test]
 fn an_address_that_is_none_is_2_and_names_the_variable_and_not_the_password() {
     let world = World::empty();
