@@ -28,7 +28,7 @@ pub struct TelemetrySettings {
     pub metrics_listen: Option<SocketAddr>,
 
     /// How often figures are read from the tables and from NATS, in seconds: as often as they are scraped
-    #[arg(long, env = "DISTRIBUTION_METRICS_INTERVAL_S", default_value_t = 15, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=300))]
+    #[arg(long, env = "DISTRIBUTION_METRICS_INTERVAL_S", default_value_t = 15, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60))]
     pub metrics_interval_s: u64,
 }
 

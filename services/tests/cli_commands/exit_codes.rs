@@ -28,6 +28,8 @@ fn wrong_usage_is_2() {
         &["dead-letters", "discard"],
         &["dead-letters", "discard", "1", "--all", "--yes"],
         &["projections", "verify", "no_such_model"],
+        // Alerts take figures of three minutes ago for a failure.
+        &["serve", "--metrics-interval-s", "61"],
     ] {
         let ran = world.run(arguments);
         assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
