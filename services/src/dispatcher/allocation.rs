@@ -18,7 +18,8 @@ use super::waiting::{Wish, Wishes};
 const FULL: Duration = Duration::from_millis(250);
 /// A shared scope may get a slot back earlier than it says, because a call ended.
 const SCARCE: Duration = Duration::from_millis(100);
-/// A stranger that may ask for a token looks again after this, whatever has no slot: each look costs those whose account it is, too.
+/// A stranger that may ask for a token looks again after this where strangers have no slot: each look costs those whose account it is,
+/// too.
 pub(super) const STRANGERS_REST: Duration = Duration::from_secs(1);
 
 /// What a grant is for.
@@ -121,7 +122,7 @@ pub(super) fn allocate(
         let mut slots = match take_shared(shared, &scopes) {
             Ok(slots) => slots,
             Err(rest) => {
-                let is_stranger = asks && lane.strangers_scopes.is_some();
+                let is_stranger = asks && strangers_are_closed(lane, shared);
                 let rest = if is_stranger { rest.max(STRANGERS_REST) } else { rest };
                 allocation.rests.retain(|(target, _)| *target != lane.target_id);
                 allocation.rests.push((lane.target_id, rest));
@@ -159,6 +160,12 @@ fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: &[&str]) -> R
         }
     }
     Ok(slots)
+}
+
+/// Whether it is as a stranger that this lane may ask for no token now. Where its account is full it waits as all do there.
+pub(super) fn strangers_are_closed(lane: &Lane, shared: &BTreeMap<String, SharedScope>) -> bool {
+    let mut scopes = lane.strangers_scopes.iter().flatten();
+    scopes.any(|scope| shared.get(scope).and_then(closed_for).is_some())
 }
 
 fn closed_for(scope: &SharedScope) -> Option<Duration> {
@@ -281,6 +288,22 @@ mod tests {
         shared.insert("strangers:a".to_owned(), free(1));
         let given = allocate(&lanes, &waiting, &mut shared, "egress:x", &HashMap::new(), 9);
         assert_eq!(kinds(&given), ["waiting availability", "waiting content"], "one may ask for a token");
+    }
+
+    #[test]
+    fn a_stranger_waits_for_a_full_account_as_all_do() {
+        let mut lanes = [lane(1, 3, &["rates"]), lane(2, 3, &["rates"])];
+        lanes[0].strangers_scopes = Some(["strangers:a", "strangers:a org"].map(str::to_owned));
+        let free = |slots: i32| SharedScope { free: Some((1..=slots).collect()), ..SharedScope::default() };
+        for (closed, paused_for) in [("account:a", None), ("egress:x", Some(SCARCE / 2))] {
+            let names = ["account:a", "strangers:a", "strangers:a org", "egress:x"];
+            let mut shared = BTreeMap::from(names.map(|name| (name.to_owned(), free(1))));
+            shared.insert(closed.to_owned(), SharedScope { paused_for, ..free(0) });
+            let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", &HashMap::new(), 9);
+            assert!(given.grants.is_empty(), "{closed}");
+            let rest = paused_for.unwrap_or(SCARCE);
+            assert_eq!(given.rests, [(lanes[0].target_id, rest), (lanes[1].target_id, rest)], "{closed}");
+        }
     }
 
     #[test]

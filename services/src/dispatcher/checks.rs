@@ -139,7 +139,7 @@ struct CheckSlots<'a> {
     gate: mpsc::UnboundedSender<Message>,
     target: &'a Target,
     until: Instant,
-    /// The slot that it waits for is one in which it could ask for a token, as a stranger.
+    /// What it waits for last is a slot of those that strangers have for tokens.
     is_stranger: AtomicBool,
 }
 
@@ -166,7 +166,10 @@ impl SlotSource for CheckSlots<'_> {
                 }
                 // Its commit took so long that the slot may be another call's by now.
                 Ok(Look::Granted(late)) => tell(self.gate.clone())(SlotEnd::Unused(late.hold)),
-                Ok(Look::NotNow) => {}
+                Ok(Look::NotNow) => {
+                    self.is_stranger.store(false, Ordering::Relaxed);
+                    place = None;
+                }
                 Ok(Look::NotNowForStranger) => {
                     self.is_stranger.store(true, Ordering::Relaxed);
                     rest = STRANGERS_REST;
