@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::allocation::STRANGERS_REST;
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
 use super::single_slot::{self, Look};
@@ -34,7 +33,7 @@ const LOOK_IN_VAIN: Duration = Duration::from_secs(2);
 /// Checks that one dispatcher makes at the same time.
 const MOST: usize = 64;
 /// Checks of strangers among them that wait for a slot for a token. The next one ends at once: a few slots come free for all such of
-/// an account, however many there are, and the others would keep everybody's checks waiting.
+/// an account, however many there are, and the others would keep everybody's checks waiting. So does one that would wait in vain.
 pub(super) const MOST_STRANGERS: usize = 4;
 /// A check waits for its slots no longer than this.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -170,9 +169,12 @@ impl SlotSource for CheckSlots<'_> {
                     self.is_stranger.store(false, Ordering::Relaxed);
                     place = None;
                 }
-                Ok(Look::NotNowForStranger) => {
+                Ok(Look::NotNowForStranger(wait)) => {
                     self.is_stranger.store(true, Ordering::Relaxed);
-                    rest = STRANGERS_REST;
+                    rest = wait.max(RETRY);
+                    if Instant::now() + rest > self.until {
+                        return Err(NoSlot::Held);
+                    }
                     place = place.or_else(|| self.shared.strangers.try_acquire().ok());
                     if place.is_none() {
                         return Err(NoSlot::Held);

@@ -9,7 +9,7 @@ use domain::window::Scope;
 use tokio::time::Instant;
 
 use super::START_GRACE;
-use super::allocation::{allocate, strangers_are_closed};
+use super::allocation::{allocate, strangers_wait};
 use super::granted::Granted;
 use super::waiting::{Wish, Wishes};
 
@@ -20,9 +20,9 @@ pub(super) enum Look {
     Granted(Granted),
     /// There is none now.
     NotNow,
-    /// There is none now for a stranger that wants it for a token, as others had those for strangers. Each look costs those whose account
-    /// it is, too.
-    NotNowForStranger,
+    /// There is none now for a stranger that wants it for a token, as others had those for strangers, and not for so long, at least.
+    /// Each look costs those whose account it is, too.
+    NotNowForStranger(Duration),
 }
 
 /// What is told of [`Look::NotNowForStranger`].
@@ -51,8 +51,8 @@ pub(super) async fn take(
     let waiting = BTreeMap::from([(lane.target_id, Wishes::from([(wish, 1)]))]);
     let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &HashMap::new(), 0);
     let Some(grant) = allocation.grants.into_iter().next() else {
-        let is_stranger = wish.for_token && strangers_are_closed(lane, &shared);
-        return Ok(if is_stranger { Look::NotNowForStranger } else { Look::NotNow });
+        let wait = if wish.for_token { strangers_wait(lane, &shared) } else { None };
+        return Ok(wait.map_or(Look::NotNow, Look::NotNowForStranger));
     };
     // Before the grant is written: what this clock says is over is over in the table too.
     let at = Instant::now();
