@@ -29,7 +29,7 @@ pub(super) enum Look {
 pub(super) fn told_to_strangers() -> String {
     let [all_s, org_s] = [STRANGERS_WINDOW_MS, ORG_STRANGERS_WINDOW_MS].map(|window_ms| window_ms / 1000);
     format!(
-        "the channel has not taken these credentials yet, and all such at this account have one login in {all_s} s \
+        "the channel is not known to take these credentials, and all such at this account have one login in {all_s} s \
          together, those of one organisation one in {org_s} s: none came free; ask again"
     )
 }
