@@ -292,6 +292,11 @@ async fn logins(world: &World) -> anyhow::Result<Vec<u64>> {
     Ok(times(&arrivals))
 }
 
+/// Whether a check ended because strangers had no slot for a token.
+fn waits(made: &Value) -> bool {
+    made["check"]["detail"].as_str().is_some_and(|words| words.contains("one login in 10 s"))
+}
+
 /// What they call is counted for the account as well, a refused login too: eight targets that were checked again and again took nine
 /// calls of ten. And more of them than a dispatcher makes checks at the same time kept everybody's waiting.
 #[tokio::test(flavor = "multi_thread")]
@@ -320,9 +325,6 @@ async fn whose_secret_an_account_never_took_gets_one_login_in_ten_seconds() -> a
     let elsewhere = check(&make(&world, &neighbour, 7462, "secret-7462").await?);
     let before = logins(&world).await?.len();
     let began = Instant::now();
-    let waits = |made: &Value| {
-        made["check"]["detail"].as_str().is_some_and(|words| words.contains("one login in 10 s"))
-    };
     let guesses = paths.iter().map(|path| {
         let foreign = foreign.clone();
         async move {
