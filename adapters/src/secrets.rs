@@ -61,7 +61,7 @@ pub trait SecretStore: Send + Sync {
     async fn create(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError>;
 
     /// The value behind a reference. It is read again for every push, so a changed value is used without a restart; a
-    /// keeper that is far away may give what it gave up to a minute ago.
+    /// keeper that is far away may give what it gave up to a minute ago, and up to [`ROTATION_GRACE`] ago while it cannot be reached.
     async fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError>;
 
     /// The value as it is now, for who has seen another one refused.

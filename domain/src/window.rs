@@ -138,7 +138,7 @@ pub enum Scope {
     Target(String),
     /// One account at a channel, which several targets and other tools may share.
     Account(String),
-    /// All at an account whose credentials the channel has never taken, where it has taken others': their calls for a token.
+    /// All strangers at an account, or those of one organisation, whose credentials it is not known to take: their calls for a token.
     Strangers(String),
     /// One address that our calls leave from.
     Egress(String),

@@ -11,7 +11,7 @@ pub const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url ||
 
 /// Whether the last that a channel has said of the credentials of a target (`t`) is that it takes them. Of a new secret it has said
 /// nothing yet, and nothing where it fails. A change away from healthy says so as well: that to healthy may be old, and deleted.
-const IS_ACCEPTED: &str = "(t.health = 'healthy' OR (
+pub(super) const IS_ACCEPTED: &str = "(t.health = 'healthy' OR (
     SELECT h.to_health <> 'unauthorised' FROM target_health_changes h
     WHERE h.target_id = t.target_id AND (h.to_health IN ('healthy', 'unauthorised') OR h.from_health = 'healthy')
     ORDER BY h.position DESC LIMIT 1) IS TRUE)";

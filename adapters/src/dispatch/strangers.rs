@@ -1,4 +1,5 @@
-//! Strangers: owners of whose credentials a channel has never taken any, at an account where it has taken another owner's. A refused
+//! Strangers: organisations of whose credentials a channel takes none now, at an account where it takes another one's; where it takes
+//! nobody's now, as while a secret was changed there first, those of which it has never taken any, unlike another one's. A refused
 //! login counts there as any call does, so all strangers of an account together may ask for one token in a while, and those of one
 //! organisation more rarely: however many targets guess there, a newcomer whose credentials are good has its turn. Whoever has a token
 //! was taken, and waits for no further slot of this kind.
@@ -10,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::DispatchStore;
-use super::scope::{ACCOUNT_SCOPE, ScopeLimit, WAS_ACCEPTED};
+use super::scope::{ACCOUNT_SCOPE, IS_ACCEPTED, ScopeLimit, WAS_ACCEPTED};
 
 /// The window in which all strangers of an account ask for one token, in milliseconds, whatever that of the account is: its limit
 /// counts beside it, and may have a window of an hour.
@@ -24,7 +25,7 @@ fn scopes(account: &str, org: &str) -> [String; 2] {
     [Scope::Strangers(key.to_owned()), Scope::Strangers(format!("{key} {org}"))].map(|scope| scope.to_string())
 }
 
-/// Those of these targets that are strangers, with the scopes that they share as such. Each account and each owner is looked at once,
+/// Those of these targets that are strangers, with the scopes that they share as such. Each account and each organisation is looked at once,
 /// and who is healthy before anybody's past.
 pub(super) async fn among(
     connection: &mut PgConnection,
@@ -35,22 +36,26 @@ pub(super) async fn among(
     }
     let found: Vec<(Uuid, String, String)> = sqlx::query_as(&format!(
         "WITH asked AS MATERIALIZED (
-             SELECT t.target_id, t.org_id, t.account_id, {ACCOUNT_SCOPE} AS scope
+             SELECT t.target_id, t.org_id, {ACCOUNT_SCOPE} AS scope
              FROM channel_targets t WHERE t.target_id = ANY($1)
-         ), taken AS MATERIALIZED (
-             SELECT scope FROM (SELECT DISTINCT scope FROM asked) a
-             WHERE EXISTS (SELECT FROM channel_targets t
-                           WHERE {ACCOUNT_SCOPE} = a.scope AND t.lifecycle <> 'deleted' AND t.health = 'healthy')
+         ), accounts AS MATERIALIZED (
+             SELECT scope,
+                 EXISTS (SELECT FROM channel_targets t
+                         WHERE {ACCOUNT_SCOPE} = a.scope AND t.lifecycle <> 'deleted' AND t.health = 'healthy')
                  OR EXISTS (SELECT FROM channel_targets t
-                            WHERE {ACCOUNT_SCOPE} = a.scope AND t.lifecycle <> 'deleted' AND {WAS_ACCEPTED})
+                            WHERE {ACCOUNT_SCOPE} = a.scope AND t.lifecycle <> 'deleted' AND {IS_ACCEPTED}) AS takes_now
+             FROM (SELECT DISTINCT scope FROM asked) a
+         ), taken AS MATERIALIZED (
+             SELECT scope, takes_now FROM accounts a
+             WHERE takes_now OR EXISTS (SELECT FROM channel_targets t
+                                        WHERE {ACCOUNT_SCOPE} = a.scope AND t.lifecycle <> 'deleted' AND {WAS_ACCEPTED})
          ), strangers AS MATERIALIZED (
-             SELECT scope, org_id, account_id
-             FROM (SELECT DISTINCT scope, org_id, account_id FROM asked JOIN taken USING (scope)) a
+             SELECT scope, org_id FROM (SELECT DISTINCT scope, takes_now, org_id FROM asked JOIN taken USING (scope)) a
              WHERE NOT EXISTS (SELECT FROM channel_targets t
-                               WHERE {ACCOUNT_SCOPE} = a.scope AND t.org_id = a.org_id AND t.account_id = a.account_id
-                                   AND t.lifecycle <> 'deleted' AND {WAS_ACCEPTED})
+                               WHERE {ACCOUNT_SCOPE} = a.scope AND t.org_id = a.org_id AND t.lifecycle <> 'deleted'
+                                   AND CASE WHEN a.takes_now THEN {IS_ACCEPTED} ELSE {WAS_ACCEPTED} END)
          )
-         SELECT target_id, scope, org_id FROM asked JOIN strangers USING (scope, org_id, account_id)"
+         SELECT target_id, scope, org_id FROM asked JOIN strangers USING (scope, org_id)"
     ))
     .bind(targets)
     .fetch_all(connection)
@@ -59,7 +64,7 @@ pub(super) async fn among(
 }
 
 impl DispatchStore {
-    /// The limits of the strangers of these accounts, of those that several owners name, where the tables do not have them yet.
+    /// The limits of the strangers of these accounts, of those that several organisations name, where the tables do not have them yet.
     pub async fn strangers_limits_of(&self, accounts: &[Scope]) -> Result<Vec<ScopeLimit>, sqlx::Error> {
         let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
         let whole = |window_ms: u32| i32::try_from(window_ms).unwrap_or(i32::MAX);
@@ -68,7 +73,7 @@ impl DispatchStore {
             "WITH shared AS MATERIALIZED (
                  SELECT substr({ACCOUNT_SCOPE}, 9) AS key, array_agg(DISTINCT t.org_id) AS orgs FROM channel_targets t
                  WHERE t.lifecycle <> 'deleted' AND {ACCOUNT_SCOPE} = ANY($1)
-                 GROUP BY 1 HAVING count(DISTINCT (t.org_id, t.account_id)) > 1
+                 GROUP BY 1 HAVING count(DISTINCT t.org_id) > 1
              ), wanted AS (
                  SELECT key, $2::int AS window_ms FROM shared
                  UNION ALL

@@ -1,5 +1,5 @@
 //! AWS Secrets Manager: `aws:NAME`. Values are kept for a minute, so that pushes do not ask for each; whoever saw one
-//! refused asks anew. Of a rotation AWS itself keeps the value of before, as AWSPREVIOUS.
+//! refused asks anew. While AWS cannot be reached they serve for longer. Of a rotation AWS itself keeps the value of before, as AWSPREVIOUS.
 
 use std::error::Error;
 use std::fmt;
@@ -23,6 +23,9 @@ use super::{ROTATION_GRACE, Secret, SecretError, same};
 
 /// How long a value is used without asking again.
 pub const KEPT_FOR: Duration = Duration::from_secs(60);
+/// Where AWS was out of reach just now, a kept value is given without asking again for so long: to ask in vain takes long, and
+/// pushes would do so one after another.
+const IN_VAIN_FOR: Duration = Duration::from_secs(5);
 /// Values that are kept at the same time.
 const KEPT: usize = 10_000;
 /// The mark of secrets that we made, and may delete.
@@ -30,7 +33,28 @@ const OURS: (&str, &str) = ("created-by", "distribution");
 /// A deleted secret can be restored for this long, the least that AWS takes.
 const RECOVERY_DAYS: i64 = 7;
 
-type Kept = Arc<Mutex<Option<(Instant, Secret)>>>;
+/// A value that was asked for.
+struct Known {
+    asked_at: Instant,
+    value: Secret,
+    /// When it was last known that it could not be asked for again.
+    in_vain: Option<Instant>,
+}
+
+impl Known {
+    /// Whether it may be given where AWS cannot say what holds now.
+    fn serves(&self) -> bool {
+        self.asked_at.elapsed() < ROTATION_GRACE
+    }
+
+    /// Whether it is given without asking.
+    fn is_enough(&self, kept_for: Duration) -> bool {
+        let was_in_vain = self.in_vain.is_some_and(|at| at.elapsed() < IN_VAIN_FOR);
+        self.asked_at.elapsed() < kept_for || (was_in_vain && self.serves())
+    }
+}
+
+type Kept = Arc<Mutex<Option<Known>>>;
 
 /// The secrets of one AWS account and region.
 pub struct AwsSecrets {
@@ -74,29 +98,48 @@ impl AwsSecrets {
         Ok(())
     }
 
-    /// The values, as they were asked for a short time ago.
+    /// The values, as they were asked for a short time ago; at most [`ROTATION_GRACE`] ago where AWS cannot be reached.
     pub async fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
-        self.read_since(secret, Instant::now().checked_sub(self.kept_for)).await
+        let kept = self.kept(secret)?;
+        let mut kept = kept.lock().await;
+        if let Some(known) = kept.as_ref().filter(|known| known.is_enough(self.kept_for)) {
+            return Ok(known.value.clone());
+        }
+        let asked = self.renew(secret, &mut kept).await;
+        let is_unreachable = matches!(asked, Err(SecretError::Unreachable { .. }));
+        match kept.as_ref().filter(|known| is_unreachable && known.serves()) {
+            Some(known) => Ok(known.value.clone()),
+            None => asked,
+        }
     }
 
     /// The values as they are now.
     pub async fn read_anew(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
-        self.read_since(secret, Some(Instant::now())).await
+        let oldest = Instant::now();
+        let kept = self.kept(secret)?;
+        let mut kept = kept.lock().await;
+        if let Some(known) = kept.as_ref().filter(|known| known.asked_at > oldest) {
+            return Ok(known.value.clone());
+        }
+        self.renew(secret, &mut kept).await
     }
 
-    /// The values, where they were asked for after `oldest`; without one, whenever that was.
-    async fn read_since(&self, secret: &SecretRef, oldest: Option<Instant>) -> Result<Secret, SecretError> {
-        let kept = self.kept.get_or_insert_with::<_, SecretError>(secret.name(), || Ok(Kept::default()))?;
-        let mut kept = kept.lock().await;
-        if let Some((_, value)) = kept.as_ref().filter(|(at, _)| oldest.is_none_or(|oldest| *at > oldest)) {
-            return Ok(value.clone());
-        }
+    fn kept(&self, secret: &SecretRef) -> Result<Kept, SecretError> {
+        self.kept.get_or_insert_with(secret.name(), || Ok(Kept::default()))
+    }
+
+    /// Asks, and keeps what was told.
+    async fn renew(&self, secret: &SecretRef, kept: &mut Option<Known>) -> Result<Secret, SecretError> {
         let asked_at = Instant::now();
         let asked = self.ask(secret).await;
         match &asked {
-            Ok(value) => *kept = Some((asked_at, value.clone())),
+            Ok(value) => *kept = Some(Known { asked_at, value: value.clone(), in_vain: None }),
             // Others go on with what is kept.
-            Err(SecretError::Unreachable { .. }) => {}
+            Err(SecretError::Unreachable { .. }) => {
+                if let Some(known) = kept {
+                    known.in_vain = Some(Instant::now());
+                }
+            }
             Err(_) => *kept = None,
         }
         asked

@@ -256,15 +256,25 @@ async fn strangers_have_one_login_in_ten_seconds_at_an_account_together() {
     let long = ScopeLimit { scope: account_scope(), limit: Some(limit(60, 3_600_000)) };
     store.ensure_scopes(&[long]).await.unwrap();
     assert_eq!(store.strangers_limits_of(&accounts).await.unwrap(), []);
-    // Who was taken once stays none: the secret was changed at the channel first, and guessers go on.
+    // Who was taken once stays none while nobody is taken now: the secret was changed at the channel first, and guessers go on.
     database.heard_after(own, 1, "healthy", "unauthorised").await;
     database.run(&of(own, "org", "unauthorised")).await;
-    assert_eq!((free(own).await, free(first).await), (None, Some([one.clone(), one])));
-    // With all of the owner's targets.
+    assert_eq!((free(own).await, free(first).await), (None, Some([one.clone(), one.clone()])));
+    // With all of its organisation's targets, whosever they are there: one account at a channel may have several owners.
     database.heard(first, 2, "healthy").await;
     database.heard_after(first, 3, "healthy", "unauthorised").await;
     database.run(&of(second, "other", "unknown")).await;
+    database.run(&format!("UPDATE channel_targets SET account_id = 'flats' WHERE target_id = '{second}'")).await;
     assert_eq!((free(first).await, free(second).await), (None, None));
+    // While the owner's are taken, to have been taken once exempts nobody.
+    database.run(&of(own, "org", "healthy")).await;
+    let both = Some([one.clone(), one]);
+    assert_eq!((free(first).await, free(second).await), (both.clone(), both.clone()));
+    database.heard(first, 4, "healthy").await;
+    database.run(&of(first, "other", "unknown")).await;
+    assert_eq!((free(first).await, free(second).await), (None, None), "another target of theirs is taken");
+    database.run(&of(own, "org", "unauthorised")).await;
+    assert_eq!(free(own).await, both, "the account is others' now");
     database.close().await;
 }
 

@@ -96,6 +96,25 @@ async fn who_asks_anew_in_vain_takes_the_kept_value_from_nobody() {
 }
 
 #[tokio::test]
+async fn an_older_value_serves_while_aws_is_out_of_reach_and_is_not_asked_for_again_and_again() {
+    let moto = Moto::start().await;
+    let secrets = Secrets::new("/nonexistent".as_ref(), None).with_aws(moto.secrets(Duration::ZERO));
+    secrets.create(&of(NAME), value("one")).await.unwrap();
+    let kept = ("one".to_owned(), None);
+    assert_eq!(read(&secrets).await.unwrap(), kept);
+    let address = moto.address();
+    drop(moto);
+    assert_eq!(read(&secrets).await.unwrap(), kept, "its time is over, and nobody knows of another one");
+    let refused = secrets.read_anew(&of(NAME)).await.unwrap_err();
+    assert!(matches!(refused, SecretError::Unreachable { .. }), "{refused}");
+    let silent = std::net::TcpListener::bind(&address).unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let again = tokio::time::timeout(Duration::from_secs(3), read(&secrets)).await;
+    assert_eq!(again.expect("who asks waits for long").unwrap(), kept);
+    assert_eq!(silent.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it was asked in vain just now");
+}
+
+#[tokio::test]
 async fn aws_out_of_reach_is_no_missing_secret_and_shows_no_value() {
     let moto = Moto::start().await;
     let secrets = over(&moto);

@@ -38,6 +38,11 @@ impl Moto {
         moto
     }
 
+    /// Where it is, or was.
+    pub fn address(&self) -> String {
+        self.endpoint.trim_start_matches("http://").to_owned()
+    }
+
     /// A client of its own, for what other tools do.
     pub fn client(&self) -> Client {
         let config = Config::builder()

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use adapters::dispatch::{Candidate, Lane, SharedScope, Slot, SlotHold};
+use adapters::dispatch::{Candidate, Lane, ORG_STRANGERS_WINDOW_MS, STRANGERS_WINDOW_MS, SharedScope, Slot, SlotHold};
 use domain::channel::Section;
 use domain::ids::TargetId;
 use uuid::Uuid;
@@ -18,7 +18,8 @@ use super::waiting::{Wish, Wishes};
 const FULL: Duration = Duration::from_millis(250);
 /// A shared scope may get a slot back earlier than it says, because a call ended.
 const SCARCE: Duration = Duration::from_millis(100);
-/// A stranger that may ask for a token looks again after this, whatever has no slot: each look costs those whose account it is, too.
+/// A sync of a stranger that may ask for a token looks again after this where strangers have no slot: each look costs those whose account
+/// it is, too.
 pub(super) const STRANGERS_REST: Duration = Duration::from_secs(1);
 
 /// What a grant is for.
@@ -121,7 +122,7 @@ pub(super) fn allocate(
         let mut slots = match take_shared(shared, &scopes) {
             Ok(slots) => slots,
             Err(rest) => {
-                let is_stranger = asks && lane.strangers_scopes.is_some();
+                let is_stranger = asks && strangers_wait(lane, shared).is_some();
                 let rest = if is_stranger { rest.max(STRANGERS_REST) } else { rest };
                 allocation.rests.retain(|(target, _)| *target != lane.target_id);
                 allocation.rests.push((lane.target_id, rest));
@@ -159,6 +160,19 @@ fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: &[&str]) -> R
         }
     }
     Ok(slots)
+}
+
+/// How long this lane may ask for no token, at least, because it is a stranger; `None` where that does not keep it. Where its account is
+/// full it waits as all do there.
+pub(super) fn strangers_wait(lane: &Lane, shared: &BTreeMap<String, SharedScope>) -> Option<Duration> {
+    let windows = [STRANGERS_WINDOW_MS, ORG_STRANGERS_WINDOW_MS].map(|ms| Duration::from_millis(ms.into()));
+    let waits = lane.strangers_scopes.iter().flatten().zip(windows).filter_map(|(scope, window)| {
+        let scope = shared.get(scope)?;
+        closed_for(scope)?;
+        // A slot whose call is under way is kept for the longest one, and comes back a window after its answer.
+        Some(scope.paused_for.unwrap_or_else(|| scope.next_free.unwrap_or_default().min(window)))
+    });
+    waits.max()
 }
 
 fn closed_for(scope: &SharedScope) -> Option<Duration> {
@@ -281,6 +295,45 @@ mod tests {
         shared.insert("strangers:a".to_owned(), free(1));
         let given = allocate(&lanes, &waiting, &mut shared, "egress:x", &HashMap::new(), 9);
         assert_eq!(kinds(&given), ["waiting availability", "waiting content"], "one may ask for a token");
+    }
+
+    #[test]
+    fn what_strangers_wait_for_is_known_to_the_end_of_their_windows() {
+        let mut stranger = lane(1, 1, &[]);
+        let shown = |next_free_s: &[u64]| SharedScope {
+            free: Some(if next_free_s.is_empty() { vec![1] } else { Vec::new() }),
+            next_free: next_free_s.first().copied().map(Duration::from_secs),
+            ..SharedScope::default()
+        };
+        let wait = |lane: &Lane, all: &[u64], org: &[u64]| {
+            let (all, org) = (("strangers:a".to_owned(), shown(all)), ("strangers:a org".to_owned(), shown(org)));
+            let account = ("account:a".to_owned(), shown(&[60]));
+            strangers_wait(lane, &BTreeMap::from([account, all, org])).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait(&stranger, &[7], &[27]), None, "it is none");
+        stranger.strangers_scopes = Some(["strangers:a", "strangers:a org"].map(str::to_owned));
+        assert_eq!(wait(&stranger, &[], &[]), None, "its account is full");
+        assert_eq!(wait(&stranger, &[7], &[]), Some(7));
+        assert_eq!(wait(&stranger, &[], &[27]), Some(27));
+        assert_eq!(wait(&stranger, &[7], &[27]), Some(27), "it needs both");
+        assert_eq!(wait(&stranger, &[50], &[]), Some(10), "a call is under way in it");
+        assert_eq!(wait(&stranger, &[50], &[50]), Some(30));
+    }
+
+    #[test]
+    fn a_stranger_waits_for_a_full_account_as_all_do() {
+        let mut lanes = [lane(1, 3, &["rates"]), lane(2, 3, &["rates"])];
+        lanes[0].strangers_scopes = Some(["strangers:a", "strangers:a org"].map(str::to_owned));
+        let free = |slots: i32| SharedScope { free: Some((1..=slots).collect()), ..SharedScope::default() };
+        for (closed, paused_for) in [("account:a", None), ("egress:x", Some(SCARCE / 2))] {
+            let names = ["account:a", "strangers:a", "strangers:a org", "egress:x"];
+            let mut shared = BTreeMap::from(names.map(|name| (name.to_owned(), free(1))));
+            shared.insert(closed.to_owned(), SharedScope { paused_for, ..free(0) });
+            let given = allocate(&lanes, &BTreeMap::new(), &mut shared, "egress:x", &HashMap::new(), 9);
+            assert!(given.grants.is_empty(), "{closed}");
+            let rest = paused_for.unwrap_or(SCARCE);
+            assert_eq!(given.rests, [(lanes[0].target_id, rest), (lanes[1].target_id, rest)], "{closed}");
+        }
     }
 
     #[test]

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::allocation::STRANGERS_REST;
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
 use super::single_slot::{self, Look};
@@ -34,7 +33,7 @@ const LOOK_IN_VAIN: Duration = Duration::from_secs(2);
 /// Checks that one dispatcher makes at the same time.
 const MOST: usize = 64;
 /// Checks of strangers among them that wait for a slot for a token. The next one ends at once: a few slots come free for all such of
-/// an account, however many there are, and the others would keep everybody's checks waiting.
+/// an account, however many there are, and the others would keep everybody's checks waiting. So does one that would wait in vain.
 pub(super) const MOST_STRANGERS: usize = 4;
 /// A check waits for its slots no longer than this.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -139,7 +138,7 @@ struct CheckSlots<'a> {
     gate: mpsc::UnboundedSender<Message>,
     target: &'a Target,
     until: Instant,
-    /// The slot that it waits for is one in which it could ask for a token, as a stranger.
+    /// What it waits for last is a slot of those that strangers have for tokens.
     is_stranger: AtomicBool,
 }
 
@@ -166,10 +165,16 @@ impl SlotSource for CheckSlots<'_> {
                 }
                 // Its commit took so long that the slot may be another call's by now.
                 Ok(Look::Granted(late)) => tell(self.gate.clone())(SlotEnd::Unused(late.hold)),
-                Ok(Look::NotNow) => {}
-                Ok(Look::NotNowForStranger) => {
+                Ok(Look::NotNow) => {
+                    self.is_stranger.store(false, Ordering::Relaxed);
+                    place = None;
+                }
+                Ok(Look::NotNowForStranger(wait)) => {
                     self.is_stranger.store(true, Ordering::Relaxed);
-                    rest = STRANGERS_REST;
+                    rest = wait.max(RETRY);
+                    if Instant::now() + rest > self.until {
+                        return Err(NoSlot::Held);
+                    }
                     place = place.or_else(|| self.shared.strangers.try_acquire().ok());
                     if place.is_none() {
                         return Err(NoSlot::Held);

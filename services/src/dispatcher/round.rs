@@ -127,8 +127,11 @@ impl Gate {
             }
             let shared = rests.iter().find(|(target, _)| *target == lane.target_id).map(|(_, rest)| *rest);
             let own = lane.next_free_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
-            let longest = if lane.strangers_scopes.is_some() { STRANGERS_REST } else { POLL };
-            self.waiting.rest(lane.target_id, shared.or(own).unwrap_or(POLL).clamp(PAUSE, longest));
+            let rest = match shared {
+                Some(rest) if lane.strangers_scopes.is_some() => rest.clamp(PAUSE, STRANGERS_REST),
+                rest => rest.or(own).unwrap_or(POLL).clamp(PAUSE, POLL),
+            };
+            self.waiting.rest(lane.target_id, rest);
         }
     }
 

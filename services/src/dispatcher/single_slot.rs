@@ -9,7 +9,7 @@ use domain::window::Scope;
 use tokio::time::Instant;
 
 use super::START_GRACE;
-use super::allocation::allocate;
+use super::allocation::{allocate, strangers_wait};
 use super::granted::Granted;
 use super::waiting::{Wish, Wishes};
 
@@ -20,15 +20,16 @@ pub(super) enum Look {
     Granted(Granted),
     /// There is none now.
     NotNow,
-    /// There is none now, and a stranger wants it for a token. Each look costs those whose account it is, too.
-    NotNowForStranger,
+    /// There is none now for a stranger that wants it for a token, as others had those for strangers, and not for so long, at least.
+    /// Each look costs those whose account it is, too.
+    NotNowForStranger(Duration),
 }
 
 /// What is told of [`Look::NotNowForStranger`].
 pub(super) fn told_to_strangers() -> String {
     let [all_s, org_s] = [STRANGERS_WINDOW_MS, ORG_STRANGERS_WINDOW_MS].map(|window_ms| window_ms / 1000);
     format!(
-        "the channel has not taken these credentials yet, and all such at this account have one login in {all_s} s \
+        "the channel is not known to take these credentials, and all such at this account have one login in {all_s} s \
          together, those of one organisation one in {org_s} s: none came free; ask again"
     )
 }
@@ -50,8 +51,8 @@ pub(super) async fn take(
     let waiting = BTreeMap::from([(lane.target_id, Wishes::from([(wish, 1)]))]);
     let allocation = allocate(&lanes, &waiting, &mut shared, &egress, &HashMap::new(), 0);
     let Some(grant) = allocation.grants.into_iter().next() else {
-        let is_stranger = wish.for_token && lane.strangers_scopes.is_some();
-        return Ok(if is_stranger { Look::NotNowForStranger } else { Look::NotNow });
+        let wait = if wish.for_token { strangers_wait(lane, &shared) } else { None };
+        return Ok(wait.map_or(Look::NotNow, Look::NotNowForStranger));
     };
     // Before the grant is written: what this clock says is over is over in the table too.
     let at = Instant::now();

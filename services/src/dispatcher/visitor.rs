@@ -127,7 +127,7 @@ impl<'a> Visitor<'a> {
                     self.told.lock().expect("nobody panics while holding this lock").unused.push(late.hold);
                 }
                 Look::NotNow => {}
-                Look::NotNowForStranger => return Err(single_slot::told_to_strangers()),
+                Look::NotNowForStranger(_) => return Err(single_slot::told_to_strangers()),
             }
             if Instant::now() >= self.until {
                 return Err("no slot was free in time".to_owned());

@@ -143,11 +143,14 @@ async fn rotations_that_wait_for_their_store_keep_their_turns_and_others_are_tol
     .await?;
     let began = Instant::now();
     // A place in the process, and the turn of the target.
-    for (api, target) in [(&api, *late), (&other, four[0])] {
+    for (api, target, told) in [
+        (&api, *late, "other secrets are being put in place; try again"),
+        (&other, four[0], "another secret is being put there; try again"),
+    ] {
         let asked = Instant::now();
         let refused = api.post(&credential(target), &secret("third")).await?.expect(409)?.json();
         assert!(asked.elapsed() < Duration::from_secs(15), "{:?}: {refused}", asked.elapsed());
-        assert_eq!(refused["retry_after_s"], json!(5), "{refused}");
+        assert_eq!((&refused["detail"], &refused["retry_after_s"]), (&json!(told), &json!(5)), "{refused}");
     }
     // Every session of ours ends after 30 s in which its transaction asks nothing.
     tokio::time::sleep(Duration::from_secs(35).saturating_sub(began.elapsed())).await;

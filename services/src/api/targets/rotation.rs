@@ -95,7 +95,7 @@ async fn turn<'a>(
     secret: SecretString,
 ) -> Result<Turn<'a>, Problem> {
     let vault = &api.inner.vault;
-    let place = timeout(TURN, vault.turn()).await.ok().flatten().ok_or_else(busy)?;
+    let place = timeout(TURN, vault.turn()).await.ok().flatten().ok_or_else(full)?;
     let lock = lock(&api.inner.pool, id).await?;
     let (target, found) = visible(api, by, id).await?;
     if target.lifecycle == Lifecycle::Deleted {
@@ -127,7 +127,12 @@ async fn lock(pool: &PgPool, target: TargetId) -> Result<Transaction<'static, Po
     }
 }
 
-/// Nothing was changed.
+/// Another one is put in the place of this target's secret. Nothing was changed.
 fn busy() -> Problem {
     ProblemKind::Conflict.because("another secret is being put there; try again").retry_after(5)
+}
+
+/// The secrets of other targets, maybe, take all places of the process. Nothing was changed.
+fn full() -> Problem {
+    ProblemKind::Conflict.because("other secrets are being put in place; try again").retry_after(5)
 }
