@@ -18,7 +18,7 @@ impl MostTargets {
     pub const NUMBER: i64 = 20;
 }
 
-/// What the tables and streams say; asked for every few seconds.
+/// What the tables and streams say, as it was read last.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
     /// Listings with something to send, and for how many seconds a channel has been behind at the most, by the class of their
@@ -173,9 +173,11 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
             .with_callback(move |observer| of(&read(&gauges)).iter().for_each(|(n, of)| observer.observe(*n, of)))
             .build()
     };
-    counts("distribution.queue.depth", "Listings with something to send, by class of target", |gauges| {
-        gauges.queues.iter().map(|(class, (depth, _))| (*depth, labels("target.class", class))).collect()
-    });
+    counts(
+        "distribution.queue.depth",
+        "Listings with something to send, by class of target; those of paused listings apart",
+        |gauges| gauges.queues.iter().map(|(class, (depth, _))| (*depth, labels("target.class", class))).collect(),
+    );
     counts("distribution.target.queue.depth", "The same of the targets with the longest queues", |gauges| {
         gauges.longest_queues.iter().map(|(target, depth)| (*depth, labels("target.id", target))).collect()
     });
@@ -217,9 +219,14 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     measures("distribution.queue.age", "s", age, |gauges| {
         gauges.queues.iter().map(|(class, (_, age))| (*age, labels("target.class", class))).collect()
     });
-    measures("distribution.circuits.age", "s", "How long the first of these targets has been left alone", |gauges| {
-        gauges.open_circuits.iter().map(|(health, (_, age))| (*age, labels("target.health", health))).collect()
-    });
+    measures(
+        "distribution.circuits.age",
+        "s",
+        "How long the first target that is left alone has been, by health",
+        |gauges| {
+            gauges.open_circuits.iter().map(|(health, (_, age))| (*age, labels("target.health", health))).collect()
+        },
+    );
     measures("distribution.lag.time", "s", "How long a reader of the journal has been behind", |gauges| {
         gauges.lags.iter().map(|(reader, (_, seconds))| (*seconds, labels("reader", reader))).collect()
     });
