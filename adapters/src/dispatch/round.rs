@@ -160,9 +160,8 @@ impl DispatchStore {
             return Ok(Round { store: self, transaction, locked, lanes: Vec::new(), closed });
         }
         let shown = request.shown_per_lane(locked.len());
-        let rows = look(&mut transaction, &locked, shown, false).await?;
-        let strangers = strangers::among(&mut transaction, &unproven(&rows)).await?;
-        Ok(Round { store: self, transaction, locked, lanes: lanes(rows, &strangers), closed })
+        let lanes = look(&mut transaction, &locked, shown, false).await?;
+        Ok(Round { store: self, transaction, locked, lanes, closed })
     }
 
     /// Opens a round over one lane, for a slot of a check: whatever state its target is in, and without its work.
@@ -171,9 +170,8 @@ impl DispatchStore {
             "SELECT target_id, {IS_WHERE_IT_WAS} FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE SKIP LOCKED"
         );
         let (mut transaction, locked) = self.lock(|| sqlx::query_as(&lock).bind(target.0)).await?;
-        let rows = look(&mut transaction, &locked, 0, true).await?;
-        let strangers = strangers::among(&mut transaction, &unproven(&rows)).await?;
-        Ok(Round { store: self, transaction, locked, lanes: lanes(rows, &strangers), closed: Vec::new() })
+        let lanes = look(&mut transaction, &locked, 0, true).await?;
+        Ok(Round { store: self, transaction, locked, lanes, closed: Vec::new() })
     }
 
     /// A durable transaction with lanes locked in which slots can be taken. On another server than before all slots rest
@@ -209,8 +207,8 @@ async fn look(
     locked: &[Uuid],
     shown: i64,
     for_check: bool,
-) -> Result<Vec<LaneRow>, sqlx::Error> {
-    sqlx::query_as(&format!(
+) -> Result<Vec<Lane>, sqlx::Error> {
+    let rows: Vec<LaneRow> = sqlx::query_as(&format!(
         "SELECT lane.target_id, t.version, t.requests,
                 {ACCOUNT_SCOPE} AS account_scope, t.health = 'healthy' AS is_healthy,
                 coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken + checked.slots AS taken,
@@ -241,8 +239,10 @@ async fn look(
     .bind(locked)
     .bind(shown)
     .bind(for_check)
-    .fetch_all(connection)
-    .await
+    .fetch_all(&mut *connection)
+    .await?;
+    let strangers = strangers::among(connection, &unproven(&rows)).await?;
+    Ok(lanes(rows, &strangers))
 }
 
 /// The targets that may be strangers: whoever is healthy is none.
