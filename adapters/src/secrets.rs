@@ -50,7 +50,7 @@ impl Secret {
 }
 
 /// Whether two values are one.
-pub(crate) fn same(one: &SecretString, other: &SecretString) -> bool {
+pub fn same(one: &SecretString, other: &SecretString) -> bool {
     one.expose_secret() == other.expose_secret()
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapters::secrets::{SecretError, SecretStore};
+use adapters::secrets::{SecretError, SecretStore, same};
 use domain::ids::TargetId;
 use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -193,9 +193,7 @@ impl Vault {
         let Some(before) = rotated.before else { return Ok(()) };
         let own = &rotated.credential;
         let taken = match self.secrets.read_anew(own).await {
-            Ok(now) if now.current.expose_secret() == rotated.value.expose_secret() => {
-                self.secrets.rotate(own, before).await
-            }
+            Ok(now) if same(&now.current, &rotated.value) => self.secrets.rotate(own, before).await,
             // Gone with its target, or another one's.
             Ok(_) | Err(SecretError::Missing { .. }) => Ok(()),
             Err(error) => Err(error),
