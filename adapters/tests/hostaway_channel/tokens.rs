@@ -197,21 +197,26 @@ async fn a_push_that_needs_another_token_after_a_rotation_asks_with_the_new_valu
     assert_eq!(sandbox.token_calls().await, 3, "both after the rotation with the new value");
 }
 
-/// A keeper that was rotated less than a minute ago, and tells of it only whoever asks anew.
-struct MinuteOld;
+/// A keeper that tells whoever asks anew something else than what it gave before that.
+struct Keeper {
+    gave: Secret,
+    /// `None` where it cannot be asked now.
+    anew: Option<Secret>,
+}
 
 #[async_trait]
-impl SecretStore for MinuteOld {
+impl SecretStore for Keeper {
     async fn create(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
         unreachable!("nobody makes one")
     }
 
     async fn read(&self, _: &SecretRef) -> Result<Secret, SecretError> {
-        Ok(Secret::of(SecretString::from(SECRET)))
+        Ok(self.gave.clone())
     }
 
-    async fn read_anew(&self, _: &SecretRef) -> Result<Secret, SecretError> {
-        Ok(Secret { current: SecretString::from("not known yet"), previous: Some(SecretString::from(SECRET)) })
+    async fn read_anew(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
+        let away = || SecretError::Unreachable { secret: secret.clone(), reason: "it does not answer".to_owned() };
+        self.anew.clone().ok_or_else(away)
     }
 
     async fn rotate(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
@@ -223,11 +228,18 @@ impl SecretStore for MinuteOld {
     }
 }
 
+/// A new value that the channel does not know yet, and the one of before.
+fn rotated() -> Secret {
+    Secret { current: SecretString::from("not known yet"), previous: Some(SecretString::from(SECRET)) }
+}
+
 #[tokio::test]
 async fn a_push_to_a_degraded_target_does_not_go_by_a_secret_that_was_read_a_minute_ago() {
     let sandbox = Sandbox::start().await;
     let mut bench = Bench::new(&sandbox);
-    bench.hostaway = Hostaway::new(&inside(), Arc::new(MinuteOld)).unwrap();
+    // Rotated less than a minute ago.
+    let keeper = Keeper { gave: Secret::of(SecretString::from(SECRET)), anew: Some(rotated()) };
+    bench.hostaway = Hostaway::new(&inside(), Arc::new(keeper)).unwrap();
     let listing = Listing::created("villa-1", &bench).await;
     assert_eq!(bench.push(&listing, &CONTENT).await.new_secret_refused, None);
     // Somebody who knows the new one has seen it refused.
@@ -236,38 +248,12 @@ async fn a_push_to_a_degraded_target_does_not_go_by_a_secret_that_was_read_a_min
     assert_eq!((report.class, report.new_secret_refused.is_some()), (OutcomeClass::Accepted, true), "{report:?}");
 }
 
-/// A keeper that cannot be asked now, and what it gave before that.
-struct Away(Secret);
-
-#[async_trait]
-impl SecretStore for Away {
-    async fn create(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
-        unreachable!("nobody makes one")
-    }
-
-    async fn read(&self, _: &SecretRef) -> Result<Secret, SecretError> {
-        Ok(self.0.clone())
-    }
-
-    async fn read_anew(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
-        Err(SecretError::Unreachable { secret: secret.clone(), reason: "it does not answer".to_owned() })
-    }
-
-    async fn rotate(&self, _: &SecretRef, _: SecretString) -> Result<(), SecretError> {
-        unreachable!("nobody rotates it")
-    }
-
-    async fn delete(&self, _: &SecretRef) -> Result<(), SecretError> {
-        unreachable!("nobody deletes it")
-    }
-}
-
 #[tokio::test]
 async fn the_value_of_before_serves_while_its_keeper_cannot_be_asked() {
     let sandbox = Sandbox::start().await;
     let mut bench = Bench::new(&sandbox);
-    let both = Secret { current: SecretString::from("not known yet"), previous: Some(SecretString::from(SECRET)) };
-    bench.hostaway = Hostaway::new(&inside(), Arc::new(Away(both))).unwrap();
+    let away = |gave| Arc::new(Keeper { gave, anew: None });
+    bench.hostaway = Hostaway::new(&inside(), away(rotated())).unwrap();
     let listing = Listing::created("villa-1", &bench).await;
     for health in [Health::Healthy, Health::Degraded] {
         bench.target.health = health;
@@ -277,7 +263,7 @@ async fn the_value_of_before_serves_while_its_keeper_cannot_be_asked() {
     assert_eq!(sandbox.token_calls().await, 2, "one with each value");
 
     // There is no other: that its credentials are refused is not known, as they may have been changed.
-    bench.hostaway = Hostaway::new(&inside(), Arc::new(Away(Secret::of(SecretString::from("of before"))))).unwrap();
+    bench.hostaway = Hostaway::new(&inside(), away(Secret::of(SecretString::from("of before")))).unwrap();
     let report = bench.push(&listing, &CONTENT).await;
     assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Transient, false), "{report:?}");
     assert!(report.detail.unwrap_or_default().contains("its keeper does not answer"));
