@@ -50,8 +50,8 @@ pub use held::Held;
 pub use next::Next;
 pub use rules::{FirstWait, Rule, WaitedAgain};
 pub use sync::{ExplainedAttempt, ExplainedCall, ExplainedSync, Who};
-pub use waited::AccountWindow;
 use waited::waited;
+pub use waited::{WindowUse, Windows};
 
 /// Syncs that are listed beside the one that is explained.
 const RECENT: usize = 10;

@@ -9,11 +9,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::crowd::OtherCalls;
 use super::held::{Held, HeldBy, covered};
 use super::history::{Attempt, SyncStory};
 use super::sync::ExplainedSync;
-use super::waited::{AccountWindow, AgainFor, Crowds, Waited};
+use super::waited::{AgainFor, Waited, Windows};
 use super::waits::ms;
 
 /// A rule that applied to a sync.
@@ -116,18 +115,9 @@ pub struct FirstWait {
     pub held_ms: i64,
     /// It is known when the target's circuit was open in that time.
     pub circuit_known: bool,
-    /// The most recorded calls of the target that held slots of its window at one moment of the wait.
-    pub calls_before: i64,
-    /// For how much of the wait they held all of its slots, by the limits that were in force then.
-    pub full_ms: i64,
-    /// How many the window admitted; where the limit changed meanwhile, the one under which it was full for longest.
-    pub window: u32,
-    /// How long the window was, in milliseconds.
-    pub window_ms: u32,
-    /// Those of the calls that were no sync's.
-    pub other_calls: OtherCalls,
-    /// How the window of the account at the channel stood; `null` where it has no limit.
-    pub account: Option<AccountWindow>,
+    /// How the windows stood meanwhile.
+    #[serde(flatten)]
+    pub windows: Windows,
 }
 
 /// A wait after the first attempt had begun: for a call inside of an attempt, or for the next attempt from when that was due.
@@ -148,22 +138,12 @@ pub struct WaitedAgain {
     /// For how much of it another sync, of a target with the same account and secret, was getting a new token, or had one that channels
     /// do not take yet.
     pub token_ms: i64,
-    /// The most recorded calls of the target that held slots of its window at one moment of the wait.
-    pub calls_before: i64,
-    /// For how much of the wait they held all of its slots, by the limits that were in force then.
-    pub full_ms: i64,
-    /// How many the window admitted.
-    pub window: u32,
-    /// How long the window was, in milliseconds.
-    pub window_ms: u32,
-    /// Those of the calls that were no sync's.
-    pub other_calls: OtherCalls,
-    /// How the window of the account at the channel stood; `null` where it has no limit.
-    pub account: Option<AccountWindow>,
+    /// How the windows stood meanwhile.
+    #[serde(flatten)]
+    pub windows: Windows,
 }
 
-fn again(AgainFor { wait, crowds, token_ms }: &AgainFor, held: &[Held]) -> Rule {
-    let Crowds { target: crowd, account } = crowds;
+fn again(AgainFor { wait, windows, token_ms }: &AgainFor, held: &[Held]) -> Rule {
     let (request_id, purpose) = wait.call.map(|(id, purpose)| (id, purpose.as_str())).unzip();
     Rule::WaitedAgain(WaitedAgain {
         request_id,
@@ -173,12 +153,7 @@ fn again(AgainFor { wait, crowds, token_ms }: &AgainFor, held: &[Held]) -> Rule 
         held_ms: covered(wait.time, held.iter().map(Held::span)),
         new_token: wait.new_token,
         token_ms: *token_ms,
-        calls_before: crowd.most,
-        full_ms: crowd.full_ms,
-        window: crowd.limit.requests(),
-        window_ms: crowd.limit.window_ms(),
-        other_calls: crowd.others,
-        account: *account,
+        windows: *windows,
     })
 }
 
@@ -216,7 +191,7 @@ pub(super) fn rules(
     if let Some(earlier) = story.supersedes {
         rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
     }
-    if let (Some(first), Some(Crowds { target, account })) = (story.attempts.first(), waited.first) {
+    if let (Some(first), Some(windows)) = (story.attempts.first(), waited.first) {
         let behind = story.behind();
         rules.push(Rule::Waited(FirstWait {
             ms: ms((story.requested_at, first.attempt.started_at)),
@@ -224,12 +199,7 @@ pub(super) fn rules(
             behind: behind.syncs.into_iter().map(|sync| sync.0).collect(),
             held_ms: held.first_ms,
             circuit_known: held.circuit_known,
-            calls_before: target.most,
-            full_ms: target.full_ms,
-            window: target.limit.requests(),
-            window_ms: target.limit.window_ms(),
-            other_calls: target.others,
-            account,
+            windows,
         }));
     }
     rules.extend(waited.again.iter().map(|waited| again(waited, &held.held)));

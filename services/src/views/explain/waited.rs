@@ -14,14 +14,14 @@ use super::limits::{Limits, Sharing};
 use super::tokens;
 use super::waits::{self, Again, Span};
 
-/// How the window of the account at the channel stood, as far as its targets of the same owner tell, whose calls fall under it.
+/// How a window stood during a wait, as far as recorded calls tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub struct AccountWindow {
+pub struct WindowUse {
     /// The most recorded calls that held slots of it at one moment of the wait.
     pub calls_before: i64,
     /// For how much of the wait they held all of its slots, by the limits that were in force then.
     pub full_ms: i64,
-    /// How many it admitted.
+    /// How many it admitted; where the limit changed meanwhile, the one under which it was full for longest.
     pub window: u32,
     /// How long it was, in milliseconds.
     pub window_ms: u32,
@@ -29,26 +29,29 @@ pub struct AccountWindow {
     pub other_calls: OtherCalls,
 }
 
-impl From<Crowd> for AccountWindow {
+impl From<Crowd> for WindowUse {
     fn from(crowd: Crowd) -> Self {
         let (window, window_ms) = (crowd.limit.requests(), crowd.limit.window_ms());
         Self { calls_before: crowd.most, full_ms: crowd.full_ms, window, window_ms, other_calls: crowd.others }
     }
 }
 
-/// How both windows stood.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Crowds {
-    pub target: Crowd,
-    /// Where it had a limit.
-    pub account: Option<AccountWindow>,
+/// How both windows stood that a call falls under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Windows {
+    /// That of the target.
+    #[serde(flatten)]
+    pub target: WindowUse,
+    /// That of the account at the channel, as far as its targets of the same owner tell, whose calls fall under it; `null` where it
+    /// has no limit.
+    pub account: Option<WindowUse>,
 }
 
 /// A wait after the first attempt had begun, with what it was for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AgainFor {
     pub wait: Again,
-    pub crowds: Crowds,
+    pub windows: Windows,
     /// For how much of it another sync got a token.
     pub token_ms: i64,
 }
@@ -56,7 +59,7 @@ pub(super) struct AgainFor {
 /// What a sync waited for: its first attempt, where there was one, and what came after that.
 #[derive(Debug, Default)]
 pub(super) struct Waited {
-    pub first: Option<Crowds>,
+    pub first: Option<Windows>,
     pub again: Vec<AgainFor>,
 }
 
@@ -68,12 +71,12 @@ struct Both<'a> {
 }
 
 impl Both<'_> {
-    async fn crowds(
+    async fn windows(
         &self,
         connection: &mut PgConnection,
         time: Span,
         positions: (i64, i64),
-    ) -> Result<Crowds, sqlx::Error> {
+    ) -> Result<Windows, sqlx::Error> {
         let target = crowd(&mut *connection, &self.own, time, positions).await?;
         let limit = self.target.rate_limit;
         let target = target.unwrap_or(Crowd { most: 0, full_ms: 0, limit, others: OtherCalls::none(time.0) });
@@ -81,7 +84,7 @@ impl Both<'_> {
             Some(account) => crowd(connection, account, time, positions).await?,
             None => None,
         };
-        Ok(Crowds { target, account: account.map(Into::into) })
+        Ok(Windows { target: target.into(), account: account.map(Into::into) })
     }
 }
 
@@ -98,12 +101,12 @@ pub(super) async fn waited(
     let both = Both { target, own, account };
     // Whatever the window was while an attempt of another sync was under way, this one could not have had a slot.
     let (time, positions) = ((story.behind().until, first.attempt.started_at), (story.position, first.position));
-    let first = both.crowds(&mut *reader, time, positions).await?;
+    let first = both.windows(&mut *reader, time, positions).await?;
     let mut again = Vec::new();
     for wait in waits::again(story) {
-        let crowds = both.crowds(&mut *reader, wait.time, wait.positions).await?;
+        let windows = both.windows(&mut *reader, wait.time, wait.positions).await?;
         let spans = tokens::of_others(&mut *reader, target, sharing, story.request.sync_id.0, &wait).await?;
-        again.push(AgainFor { wait, crowds, token_ms: covered(wait.time, spans) });
+        again.push(AgainFor { wait, windows, token_ms: covered(wait.time, spans) });
     }
     Ok(Waited { first: Some(first), again })
 }

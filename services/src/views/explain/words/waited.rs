@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::seconds;
 use crate::views::explain::crowd::OtherCalls;
 use crate::views::explain::rules::{FirstWait, WaitedAgain};
-use crate::views::explain::waited::AccountWindow;
+use crate::views::explain::waited::{WindowUse, Windows};
 use crate::views::explain::waits::SHORT_MS;
 use crate::views::moment::moment;
 
@@ -25,12 +25,7 @@ struct Known<'a> {
     behind_ms: i64,
     behind: &'a [Uuid],
     held_ms: i64,
-    calls_before: i64,
-    full_ms: i64,
-    window: u32,
-    window_ms: u32,
-    others: OtherCalls,
-    account: Option<&'a AccountWindow>,
+    windows: Windows,
     /// What is to be said of a new token, each time in a few words.
     tokens: Vec<String>,
     /// How much of the wait that may have been.
@@ -41,10 +36,8 @@ impl Known<'_> {
     /// A sentence without its end: how it began, and what is known.
     fn told(&self, began: String) -> String {
         let held = (self.held_ms > 0).then(|| format!("for {} of that it was held", seconds(self.held_ms)));
-        let own = was_full("target", self.full_ms, (self.window, self.window_ms), self.others);
-        let account = self.account.and_then(|account| {
-            was_full("account", account.full_ms, (account.window, account.window_ms), account.other_calls)
-        });
+        let own = was_full("target", self.windows.target);
+        let account = self.windows.account.and_then(|account| was_full("account", account));
         let parts = [Some(began), self.was_behind(), held, own, account].into_iter().flatten();
         let parts = parts.chain(self.tokens.iter().cloned());
         parts.collect::<Vec<String>>().join("; ")
@@ -63,7 +56,7 @@ impl Known<'_> {
 
     /// For how long a window was full at the least: of two that were nobody knows how much of it was together.
     fn full_ms(&self) -> i64 {
-        self.full_ms.max(self.account.map_or(0, |account| account.full_ms))
+        self.windows.target.full_ms.max(self.windows.account.map_or(0, |account| account.full_ms))
     }
 
     /// Nothing that is worth a reason is left.
@@ -75,7 +68,7 @@ impl Known<'_> {
     /// What nobody recorded, or nobody knows any more, with these at the end.
     fn not_recorded(&self, these: &[&str]) -> String {
         let mut all = vec!["its place among others", SHARED];
-        if !self.others.known {
+        if !self.windows.target.other_calls.known {
             all.push(FORGOTTEN);
         }
         all.push(INSIDE);
@@ -87,8 +80,9 @@ impl Known<'_> {
     /// Of a wait that is too short to need a reason: that a window had one slot left at most. The limiter gives a slot a little before
     /// the call starts, and has it back a little later than a window after its end, so it may have been full.
     fn nearly_full(&self) -> Option<String> {
-        let own = ("target", self.calls_before, self.window);
-        let account = self.account.map(|account| ("account", account.calls_before, account.window));
+        let Windows { target, account } = self.windows;
+        let own = ("target", target.calls_before, target.window);
+        let account = account.map(|account| ("account", account.calls_before, account.window));
         let mut windows = [Some(own), account].into_iter().flatten();
         let (whose, held, of) = windows.find(|(_, held, of)| *held > 0 && held + 1 >= i64::from(*of))?;
         let longer = "each for a little longer than is recorded";
@@ -98,19 +92,20 @@ impl Known<'_> {
 
     /// How many slots were taken of windows that were never full.
     fn room(&self) -> String {
-        let own = format!("{} of its {} slots", self.calls_before, self.window);
-        let account = self
-            .account
+        let Windows { target, account } = self.windows;
+        let own = format!("{} of its {} slots", target.calls_before, target.window);
+        let account = account
             .map(|account| format!(", and {} of the {} slots of the account", account.calls_before, account.window));
         format!("at most {own}{}", account.unwrap_or_default())
     }
 }
 
 /// For how much of a wait a window was full, and of whose calls, where they were no sync's.
-fn was_full(whose: &str, full_ms: i64, (window, window_ms): (u32, u32), others: OtherCalls) -> Option<String> {
+fn was_full(whose: &str, stood: WindowUse) -> Option<String> {
+    let WindowUse { full_ms, window, window_ms, other_calls, .. } = stood;
     (full_ms > 0).then(|| {
         let slots = format!("{window} in {}", seconds(i64::from(window_ms)).replace(".0 s", " s"));
-        format!("for {} of that the {whose}'s window ({slots}) was full{}", seconds(full_ms), of_no_sync(others))
+        format!("for {} of that the {whose}'s window ({slots}) was full{}", seconds(full_ms), of_no_sync(other_calls))
     })
 }
 
@@ -129,12 +124,7 @@ pub(super) fn first(wait: &FirstWait) -> String {
         behind_ms: wait.behind_ms,
         behind: &wait.behind,
         held_ms: wait.held_ms,
-        calls_before: wait.calls_before,
-        full_ms: wait.full_ms,
-        window: wait.window,
-        window_ms: wait.window_ms,
-        others: wait.other_calls,
-        account: wait.account.as_ref(),
+        windows: wait.windows,
         tokens: Vec::new(),
         token_ms: 0,
     };
@@ -178,12 +168,7 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
         behind_ms: 0,
         behind: &[],
         held_ms: wait.held_ms,
-        calls_before: wait.calls_before,
-        full_ms: wait.full_ms,
-        window: wait.window,
-        window_ms: wait.window_ms,
-        others: wait.other_calls,
-        account: wait.account.as_ref(),
+        windows: wait.windows,
         tokens: own.into_iter().chain(others).collect(),
         token_ms: wait.token_ms.max(if wait.new_token { SHORT_MS } else { 0 }),
     };

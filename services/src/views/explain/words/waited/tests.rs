@@ -2,19 +2,17 @@
 
 use super::*;
 
-fn shortly(calls_before: i64, full_ms: i64, account: Option<AccountWindow>) -> String {
+fn shortly(calls_before: i64, full_ms: i64, account: Option<WindowUse>) -> String {
     first(&FirstWait {
         ms: 613,
         behind_ms: 0,
         behind: Vec::new(),
         held_ms: 0,
         circuit_known: true,
-        calls_before,
-        full_ms,
-        window: 12,
-        window_ms: 10_000,
-        other_calls: NO_OTHERS,
-        account,
+        windows: Windows {
+            target: WindowUse { calls_before, full_ms, window: 12, window_ms: 10_000, other_calls: NO_OTHERS },
+            account,
+        },
     })
 }
 
@@ -29,10 +27,10 @@ fn a_short_wait_tells_of_a_window_that_was_full_or_nearly_so() {
         format!("{began}; recorded calls held {held} slots of the {whose}'s window, {longer}.")
     };
     assert_eq!(shortly(11, 0, None), nearly("11 of the 12", "target"));
-    let account = AccountWindow { calls_before: 4, full_ms: 0, window: 5, window_ms: 3_000, other_calls: NO_OTHERS };
+    let account = WindowUse { calls_before: 4, full_ms: 0, window: 5, window_ms: 3_000, other_calls: NO_OTHERS };
     assert_eq!(shortly(3, 0, Some(account)), nearly("4 of the 5", "account"));
     // No call, so no reason, however small the window is.
-    assert_eq!(shortly(0, 0, Some(AccountWindow { calls_before: 0, window: 1, ..account })), format!("{began}."));
+    assert_eq!(shortly(0, 0, Some(WindowUse { calls_before: 0, window: 1, ..account })), format!("{began}."));
 }
 
 fn waited(held_ms: i64, circuit_known: bool, calls_before: i64, full_ms: i64) -> String {
@@ -41,14 +39,14 @@ fn waited(held_ms: i64, circuit_known: bool, calls_before: i64, full_ms: i64) ->
 
 const NO_OTHERS: OtherCalls = OtherCalls { checks: 0, drift: 0, known: true };
 
-fn with_account(told: (i64, bool, i64, i64), account: Option<AccountWindow>) -> String {
+fn with_account(told: (i64, bool, i64, i64), account: Option<WindowUse>) -> String {
     with_others(told, NO_OTHERS, account)
 }
 
 fn with_others(
     (held_ms, circuit_known, calls_before, full_ms): (i64, bool, i64, i64),
     other_calls: OtherCalls,
-    account: Option<AccountWindow>,
+    account: Option<WindowUse>,
 ) -> String {
     first(&FirstWait {
         ms: 9_000,
@@ -56,12 +54,10 @@ fn with_others(
         behind: Vec::new(),
         held_ms,
         circuit_known,
-        calls_before,
-        full_ms,
-        window: 12,
-        window_ms: 10_000,
-        other_calls,
-        account,
+        windows: Windows {
+            target: WindowUse { calls_before, full_ms, window: 12, window_ms: 10_000, other_calls },
+            account,
+        },
     })
 }
 
@@ -96,12 +92,10 @@ fn an_attempt_of_another_sync_that_was_under_way_is_named_and_what_is_left_is_to
             behind: behind.to_vec(),
             held_ms,
             circuit_known: true,
-            calls_before: 12,
-            full_ms,
-            window: 12,
-            window_ms: 10_000,
-            other_calls: NO_OTHERS,
-            account: None,
+            windows: Windows {
+                target: WindowUse { calls_before: 12, full_ms, window: 12, window_ms: 10_000, other_calls: NO_OTHERS },
+                account: None,
+            },
         })
     };
     let began = "It waited 9.0 s for its first attempt";
@@ -123,8 +117,7 @@ fn calls_of_checks_and_of_looks_for_drift_are_told_where_a_window_was_full_and_a
     assert!(full(others(1, 0)).ends_with("was full, with 1 call of health checks among those that held it."));
     let both = "was full, with 2 calls of health checks and 3 calls of looks for drift among those that held it.";
     assert!(full(others(2, 3)).ends_with(both), "{}", full(others(2, 3)));
-    let window =
-        AccountWindow { calls_before: 5, full_ms: 8_800, window: 5, window_ms: 3_000, other_calls: others(0, 1) };
+    let window = WindowUse { calls_before: 5, full_ms: 8_800, window: 5, window_ms: 3_000, other_calls: others(0, 1) };
     let account = with_others((0, true, 3, 0), NO_OTHERS, Some(window));
     assert!(account.ends_with("(5 in 3 s) was full, with 1 call of looks for drift among those that held it."));
     let room = with_others((0, true, 3, 0), OtherCalls { known: false, ..NO_OTHERS }, None);
@@ -137,7 +130,7 @@ fn calls_of_checks_and_of_looks_for_drift_are_told_where_a_window_was_full_and_a
 fn of_the_windows_of_a_target_and_its_account_the_one_that_was_full_is_named() {
     let account = |full_ms| {
         let (window, window_ms, other_calls) = (5, 3_000, NO_OTHERS);
-        Some(AccountWindow { calls_before: 5, full_ms, window, window_ms, other_calls })
+        Some(WindowUse { calls_before: 5, full_ms, window, window_ms, other_calls })
     };
     let full = "It waited 9.0 s for its first attempt; for 8.8 s of that the account's window (5 in 3 s) was full.";
     assert_eq!(with_account((0, true, 3, 0), account(8_800)), full);
@@ -156,12 +149,10 @@ fn told(ms: i64, new_token: bool, token_ms: i64, full_ms: i64) -> String {
         held_ms: 0,
         new_token,
         token_ms,
-        calls_before: 1,
-        full_ms,
-        window: 1,
-        window_ms: 4_000,
-        other_calls: NO_OTHERS,
-        account: None,
+        windows: Windows {
+            target: WindowUse { calls_before: 1, full_ms, window: 1, window_ms: 4_000, other_calls: NO_OTHERS },
+            account: None,
+        },
     })
 }
 
