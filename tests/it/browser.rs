@@ -1,7 +1,6 @@
 //! The dashboard in a real Chromium: `tests/browser/`, run by `dev/playwright` against a real service and a sandbox.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -9,6 +8,7 @@ use domain::ids::TargetId;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::identity_provider::IdentityProvider;
 use end_to_end::nats_server::NatsServer;
 use end_to_end::postgres_server::PostgresServer;
 use end_to_end::process::{Process, binary};
@@ -19,8 +19,7 @@ use end_to_end::world::{ACCOUNT, Beginning, ORG, World};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use services::views::health::check_now;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -157,32 +156,22 @@ async fn heavy_an_open_overview_says_that_nats_is_away_and_moves_nothing() -> an
     world.close().await
 }
 
-/// The OpenID provider of `dev/oidc-provider`, which ends with this.
-async fn provider(callback: &str) -> anyhow::Result<(Child, String)> {
-    let mut command = Command::new(root().join("dev/oidc-provider"));
-    command.env("PROVIDER_CALLBACK", callback).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut process = command.spawn().context("dev/oidc-provider does not run")?;
-    let printed = process.stdout.take().context("its output is piped")?;
-    let issuer = BufReader::new(printed).lines().next_line().await?.context("the provider did not start")?;
-    Ok((process, issuer))
-}
-
 fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heavy_a_person_signs_in_at_a_real_provider_in_a_browser() -> anyhow::Result<()> {
+async fn heavy_a_person_signs_in_and_out_at_a_real_provider_in_a_browser() -> anyhow::Result<()> {
     let world = World::new(&[8151]).await?;
     let port = free_port()?;
     let dashboard = format!("http://localhost:{port}");
     let callback = format!("{dashboard}/sign-in/callback");
-    let (provider, issuer) = provider(&callback).await?;
+    let provider = IdentityProvider::start(&callback).await?;
     let secret = world.path("secrets/oidc");
     std::fs::write(&secret, "the-clients-secret")?;
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let listen = format!("127.0.0.1:{port}");
-    let further = ["--listen", &listen, "--oidc-issuer", &issuer, "--oidc-client-secret-ref", "file:oidc"];
+    let further = ["--listen", &listen, "--oidc-issuer", &provider.issuer, "--oidc-client-secret-ref", "file:oidc"];
     let redirect = ["--oidc-redirect-url", &callback, "--oidc-scopes", "channels"];
     let service: Process = world.serve_with("api", &[further.as_slice(), redirect.as_slice()].concat())?;
     Api::of(&service).await?;

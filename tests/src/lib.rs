@@ -2,6 +2,7 @@
 //! real binaries as processes that can be killed.
 
 pub mod api;
+pub mod identity_provider;
 pub mod nats_server;
 pub mod otlp;
 pub mod postgres_server;

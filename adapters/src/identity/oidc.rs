@@ -1,8 +1,10 @@
 //! People sign in at an OpenID provider: authorization code with PKCE, state and nonce, bound to the browser that began.
+//! They are signed out there, too.
 
 mod attempts;
 mod client;
 mod failure;
+mod metadata;
 mod return_path;
 
 use std::sync::Arc;
@@ -126,5 +128,11 @@ impl OidcLogin {
         let sources = self.0.provider.claims(code, attempt.pkce_verifier, attempt.nonce).await?;
         let grant = self.0.provider.options.claims.grant(&sources)?;
         Ok(LoginEnd { grant, return_to: attempt.return_to })
+    }
+
+    /// Where a browser whose session has ended is to be sent, so that the provider does not let whoever comes next in as the
+    /// one before. It comes back to `signed-out`, beside `sign-in`. `None` where the provider has no such place.
+    pub async fn sign_out(&self) -> Result<Option<Url>, LoginError> {
+        self.0.provider.sign_out().await
     }
 }

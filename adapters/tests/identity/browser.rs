@@ -1,4 +1,4 @@
-//! As much of a browser as a login needs: cookies, redirects, and forms that are filled in.
+//! As much of a browser as a login and a sign-out need: cookies, redirects, and forms that are filled in.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ pub struct Returned {
 
 enum Page {
     Elsewhere(Url),
-    Form(Url),
+    /// Where it is sent to, and the page that it stands in.
+    Form(Url, String),
 }
 
 impl Browser {
@@ -38,7 +39,7 @@ impl Browser {
             page = match page {
                 Page::Elsewhere(url) if url.as_str().starts_with(CALLBACK) => return returned(&url),
                 Page::Elsewhere(url) => self.open(self.http.get(url.clone()), &url).await,
-                Page::Form(action) => {
+                Page::Form(action, _) => {
                     let prompt = if self.cookies.contains_key("_session") { "consent" } else { "login" };
                     let fields = [("prompt", prompt), ("login", name), ("password", "any")];
                     self.open(self.http.post(action.clone()).form(&fields), &action).await
@@ -46,6 +47,31 @@ impl Browser {
             };
         }
         panic!("the provider never sent the browser back");
+    }
+
+    /// Whether the provider asks for credentials, and does not send the browser back to us at once.
+    pub async fn is_asked(&mut self, start: Url) -> bool {
+        let mut page = self.open(self.http.get(start.clone()), &start).await;
+        for _ in 0..4 {
+            page = match page {
+                Page::Elsewhere(url) if url.as_str().starts_with(CALLBACK) => return false,
+                Page::Elsewhere(url) => self.open(self.http.get(url.clone()), &url).await,
+                Page::Form(_, body) => return body.contains("name=\"login\""),
+            };
+        }
+        panic!("the provider neither asked nor sent the browser back");
+    }
+
+    /// Agrees to be signed out at the provider, and says where the browser is sent then.
+    pub async fn sign_out(&mut self, start: Url) -> Url {
+        let asked = self.open(self.http.get(start.clone()), &start).await;
+        let Page::Form(action, body) = asked else { panic!("the provider asks whether one wants to be signed out") };
+        let xsrf = body.split("name=\"xsrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let fields = [("xsrf", xsrf), ("logout", "yes")];
+        match self.open(self.http.post(action.clone()).form(&fields), &action).await {
+            Page::Elsewhere(url) => url,
+            Page::Form(_, body) => panic!("the provider asks again: {body}"),
+        }
     }
 
     async fn open(&mut self, request: reqwest::RequestBuilder, url: &Url) -> Page {
@@ -64,7 +90,8 @@ impl Browser {
         }
         let body = answer.text().await.unwrap();
         let action = body.split("action=\"").nth(1).and_then(|rest| rest.split('"').next());
-        Page::Form(url.join(action.unwrap_or_else(|| panic!("no form: {body}"))).unwrap())
+        let action = url.join(action.unwrap_or_else(|| panic!("no form: {body}"))).unwrap();
+        Page::Form(action, body)
     }
 }
 

@@ -1,4 +1,4 @@
-//! People sign in at a real OpenID provider: what lets them in, and everything that does not.
+//! People sign in at a real OpenID provider, and out: what lets them in, and everything that does not.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,9 +10,11 @@ use adapters::identity::{
 use adapters::secrets::Secrets;
 use domain::access::{AccessRole, Accounts};
 use domain::ids::AccountId;
+use serde_json::{Value, json};
 
 use crate::browser::{Browser, CALLBACK, Returned};
 use crate::database::Database;
+use crate::issuer::Issuer;
 use crate::provider::{How, Provider};
 
 struct World {
@@ -28,16 +30,7 @@ impl World {
         let provider = Provider::start(how);
         let secrets = tempfile::tempdir().unwrap();
         keep_secret(&secrets, "the-clients-secret");
-        let options = OidcOptions {
-            issuer: provider.issuer.parse().unwrap(),
-            client_id: "distribution".to_owned(),
-            client_secret: Some("file:oidc".parse().unwrap()),
-            redirect_url: CALLBACK.parse().unwrap(),
-            scopes: vec!["channels".to_owned()],
-            claims: ClaimNames::default(),
-        };
-        let source = Secrets::new(secrets.path(), None);
-        let login = OidcLogin::new(options, Arc::new(source), database.pool.clone()).unwrap();
+        let login = login_at(&provider.issuer, &secrets, &database);
         Self { database, provider, secrets, login }
     }
 
@@ -52,6 +45,18 @@ impl World {
         let (start, returned) = self.at_the_provider(name).await;
         self.login.finish(&returned.code, &returned.state, start.cookie.value()).await
     }
+}
+
+fn login_at(issuer: &str, secrets: &tempfile::TempDir, database: &Database) -> OidcLogin {
+    let options = OidcOptions {
+        issuer: issuer.parse().unwrap(),
+        client_id: "distribution".to_owned(),
+        client_secret: Some("file:oidc".parse().unwrap()),
+        redirect_url: CALLBACK.parse().unwrap(),
+        scopes: vec!["channels".to_owned()],
+        claims: ClaimNames::default(),
+    };
+    OidcLogin::new(options, Arc::new(Secrets::new(secrets.path(), None)), database.pool.clone()).unwrap()
 }
 
 fn keep_secret(dir: &tempfile::TempDir, value: &str) {
@@ -184,6 +189,48 @@ async fn new_keys_of_the_provider_are_fetched_and_its_absence_is_an_outage() {
     let away = world.login.finish(&returned.code, &returned.state, start.cookie.value()).await.unwrap_err();
     assert!(away.is_outage() && !away.to_string().contains(&returned.code), "{away}");
     world.database.close().await;
+}
+
+#[tokio::test]
+async fn who_is_signed_out_at_the_provider_is_asked_for_credentials_again() {
+    let world = World::new(&How::default()).await;
+    let begun = async || world.login.begin("/").await.unwrap().redirect;
+    let mut browser = Browser::new();
+    browser.sign_in(begun().await, "ops").await;
+    assert!(!browser.is_asked(begun().await).await, "the provider lets whoever comes next in as the one before");
+    let leads = world.login.sign_out().await.unwrap().unwrap();
+    assert_eq!(browser.sign_out(leads).await.as_str(), "http://127.0.0.1:9/signed-out");
+    assert!(browser.is_asked(begun().await).await);
+    world.database.close().await;
+}
+
+/// Whatever stands in the provider's document, people can sign in; and nobody is sent where nobody should be.
+#[tokio::test]
+async fn an_end_of_sessions_that_is_no_https_address_is_not_used_and_costs_no_login() {
+    let database = Database::new().await;
+    let secrets = tempfile::tempdir().unwrap();
+    keep_secret(&secrets, "the-clients-secret");
+    let back = "client_id=distribution&post_logout_redirect_uri=http%3A%2F%2F127.0.0.1%3A9%2Fsigned-out";
+    for (told, leads) in [
+        (json!("https://id.example.org/out?realm=a"), Some(format!("https://id.example.org/out?realm=a&{back}"))),
+        (json!("http://id.example.org/out"), None),
+        (json!("javascript:alert(1)"), None),
+        (json!(""), None),
+        (json!(7), None),
+        (Value::Null, None),
+    ] {
+        let issuer = Issuer::publishing(&[]).await;
+        let name = issuer.jwks_url.strip_suffix("/jwks").unwrap();
+        issuer.publish_raw(json!({
+            "issuer": name, "authorization_endpoint": format!("{name}/auth"), "jwks_uri": issuer.jwks_url, "keys": [],
+            "response_types_supported": ["code"], "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"], "end_session_endpoint": told,
+        }));
+        let login = login_at(name, &secrets, &database);
+        assert!(login.ready().await, "{told}");
+        assert_eq!(login.sign_out().await.unwrap().map(String::from), leads, "{told}");
+    }
+    database.close().await;
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn told(mut response: Response, left: Left) -> Response {
 }
 
 /// Where every request is somebody's: whatever is not counted by its rule is by its address.
-const COUNTED: [&str; 3] = ["/api/", "/sign-in", "/sign-out"];
+const COUNTED: [&str; 4] = ["/api/", "/sign-in", "/sign-out", "/signed-out"];
 
 /// The middleware of what no rule has counted: unknown paths and methods, bodies that are too large. Each counts for the
 /// address that it came from.

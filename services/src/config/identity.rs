@@ -45,7 +45,7 @@ pub struct IdentityOptions {
     #[arg(long, env = "DISTRIBUTION_OIDC_CLIENT_SECRET_REF", value_name = "REF")]
     pub oidc_client_secret_ref: Option<String>,
 
-    /// Where the OpenID provider sends people back to: BASE/sign-in/callback
+    /// Where the OpenID provider sends people back to: BASE/sign-in/callback. After a sign-out it is BASE/signed-out
     #[arg(long, env = "DISTRIBUTION_OIDC_REDIRECT_URL", requires = "oidc_issuer", value_name = "URL")]
     pub oidc_redirect_url: Option<ProviderUrl>,
 

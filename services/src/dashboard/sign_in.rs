@@ -1,4 +1,4 @@
-//! How people come in and go: a one-time link, or the OpenID provider; and the sign-out.
+//! How people come in and go: a one-time link, or the OpenID provider; and the sign-out, at both.
 
 use adapters::identity::{
     Grant, LOGIN_COOKIE, LoginError, Way, csrf_matches, login_cookie_removal, session_cookie_removal,
@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Form, Router};
 use maud::html;
 use serde::Deserialize;
+use url::Url;
 
 use super::Dashboard;
 use super::layout::{home, public};
@@ -28,6 +29,7 @@ pub(super) fn router() -> Router<Dashboard> {
         .route("/sign-in", get(begin).post(redeem))
         .route("/sign-in/callback", get(finish))
         .route("/sign-out", post(end))
+        .route("/signed-out", get(ended))
         .layer(from_fn(arrived))
 }
 
@@ -156,8 +158,19 @@ async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &
     Ok(response)
 }
 
+/// What is left to do at the identity provider once a session has ended here.
+enum AtProvider {
+    /// There is none, or the browser had no session.
+    Nothing,
+    /// The browser is sent there.
+    Leads(Url),
+    /// It cannot be asked, or signs nobody out. It may let this browser in again without a word.
+    Unknown,
+}
+
 /// The token of the session comes with the form, or as programs send it.
 async fn end(State(api): State<Api>, headers: HeaderMap, body: String) -> Result<Response, Problem> {
+    let mut provider = AtProvider::Nothing;
     if let Some(cookie) = session_cookie(&headers) {
         let form: EndForm = serde_urlencoded::from_str(&body).unwrap_or_default();
         let header = headers.get(CSRF_HEADER).and_then(|token| token.to_str().ok()).unwrap_or_default();
@@ -166,12 +179,63 @@ async fn end(State(api): State<Api>, headers: HeaderMap, body: String) -> Result
             let problem = ProblemKind::Forbidden.because(reason);
             return Err(Problem { field: Some("csrf_token".to_owned()), ..problem });
         }
+        // Before the provider is asked for anything: what it does or does not do keeps no session alive.
         api.sessions().end(&cookie).await?;
+        provider = at_provider(&api).await;
     }
-    let out = html! { h1 { "You are signed out" } p { a.button href="/sign-in" { "Sign in again" } } };
-    let mut response = public("Signed out", &out);
+    let mut response = signed_out(&provider);
     set_cookie(&mut response, &session_cookie_removal().to_string());
     Ok(response)
+}
+
+/// Asked for whoever has sent a session's cookie with its token: other sites can send neither, so they sign nobody out there.
+async fn at_provider(api: &Api) -> AtProvider {
+    let Some(oidc) = &api.identity().oidc else { return AtProvider::Nothing };
+    match oidc.sign_out().await {
+        Ok(Some(url)) => AtProvider::Leads(url),
+        Ok(None) => AtProvider::Unknown,
+        Err(error) => {
+            tracing::warn!(%error, "somebody is signed out here, and not at the identity provider");
+            AtProvider::Unknown
+        }
+    }
+}
+
+/// A page that leads on by itself (Refresh), and with a link. What a form is redirected to has to be in the `form-action` of its
+/// page, as Chromium has it, with every place that the provider leads to in turn; what a page leads to has not.
+fn signed_out(provider: &AtProvider) -> Response {
+    let out = html! {
+        h1 { "You are signed out" }
+        @match provider {
+            AtProvider::Nothing => {},
+            AtProvider::Leads(url) => p {
+                "The identity provider still knows this browser: " a href=(url.as_str()) { "sign out there, too" } "."
+            },
+            AtProvider::Unknown => p {
+                "The identity provider may still know this browser, and let in whoever uses it next without asking. "
+                "Sign out there, too."
+            },
+        }
+        p { a.button href="/sign-in" { "Sign in again" } }
+    };
+    let mut response = public("Signed out", &out);
+    if let AtProvider::Leads(url) = provider
+        && let Ok(refresh) = HeaderValue::from_str(&format!("0; url={url}"))
+    {
+        response.headers_mut().insert(header::REFRESH, refresh);
+    }
+    response
+}
+
+/// Where the provider sends people back to. It does nothing, whoever leads there, so there is no `state` to be checked; and
+/// whoever is signed in is not told otherwise.
+async fn ended(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
+    if let Some(cookie) = session_cookie(&headers)
+        && let Some(caller) = api.sessions().find(&cookie).await?
+    {
+        return Ok(Redirect::to(home(&caller)).into_response());
+    }
+    Ok(signed_out(&AtProvider::Nothing))
 }
 
 fn problem(error: LoginError) -> Problem {

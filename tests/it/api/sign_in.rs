@@ -1,6 +1,11 @@
-//! People with a one-time link: in, about, and out again.
+//! People with a one-time link: in, about, and out again; and out at the identity provider, too.
 
+use std::collections::BTreeSet;
+
+use adapters::identity::{Grant, Sessions, Way};
+use domain::access::{AccessRole, Accounts};
 use end_to_end::api::{Answer, Api};
+use end_to_end::identity_provider::IdentityProvider;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::json;
@@ -96,5 +101,70 @@ async fn a_link_signs_in_once_and_a_sign_out_ends_the_session() -> anyhow::Resul
     api.send(Method::GET, "/api/channels/me", &[("cookie", &session)], None).await?.expect(401)?;
     assert!(cookie(&page).is_empty());
     drop(service);
+    world.close().await
+}
+
+/// Of whom the provider has let in: the cookie of a session, and the token of its unsafe requests.
+async fn by_the_provider(world: &World) -> anyhow::Result<(String, String)> {
+    let (subject, roles) = ("ana".to_owned(), BTreeSet::from([AccessRole::Owner]));
+    let grant = Grant { subject, org_id: ORG.parse()?, accounts: Accounts::All, roles };
+    let begun = Sessions::new(world.pool.clone()).begin(grant, Way::Provider, None).await?;
+    Ok((format!("{}={}", begun.cookie.name(), begun.cookie.value()), begun.csrf_token))
+}
+
+/// A service whose people sign in at this provider.
+fn options(issuer: &str) -> [&str; 4] {
+    ["--oidc-issuer", issuer, "--oidc-redirect-url", "http://127.0.0.1:8/sign-in/callback"]
+}
+
+/// Else the provider would let whoever uses the browser next in as the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_ends_the_session_and_leads_on_to_the_provider() -> anyhow::Result<()> {
+    let world = World::new(&[8134]).await?;
+    let provider = IdentityProvider::start("http://127.0.0.1:8/sign-in/callback").await?;
+    let service = world.serve_with("api", &options(&provider.issuer))?;
+    let api = Api::of(&service).await?;
+    // It is known from here on: a provider that has just begun may be slow, and a sign-out does not wait for long.
+    api.get("/sign-in").await?.expect(303)?;
+    let (cookie, csrf) = by_the_provider(&world).await?;
+    let (with, me) = ([("cookie", cookie.as_str())], "/api/channels/me");
+    // Nothing ends without the token of the session, and nobody is told that it has.
+    let refused = api.send(Method::POST, "/sign-out", &with, None).await?.expect(403)?;
+    let back = api.send(Method::GET, "/signed-out", &with, None).await?.expect(303)?;
+    assert_eq!((refused.header("refresh"), back.header("location")), (String::new(), "/".to_owned()));
+    api.send(Method::GET, me, &with, None).await?.expect(200)?;
+
+    let both = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
+    let out = api.send(Method::POST, "/sign-out", &both, None).await?.expect(200)?;
+    let back = "client_id=distribution&post_logout_redirect_uri=http%3A%2F%2F127.0.0.1%3A8%2Fsigned-out";
+    assert_eq!(out.header("refresh"), format!("0; url={}/session/end?{back}", provider.issuer));
+    assert!(out.header("set-cookie").contains("Max-Age=0") && out.text.contains("/session/end?"), "{}", out.text);
+    api.send(Method::GET, me, &with, None).await?.expect(401)?;
+
+    // Other sites can lead a browser to both, but without the cookie: neither leads on.
+    for (method, path) in [(Method::GET, "/signed-out"), (Method::POST, "/sign-out")] {
+        let page = api.send(method, path, &[], None).await?.expect(200)?;
+        assert!(page.text.contains("You are signed out") && page.header("refresh").is_empty(), "{path}: {}", page.text);
+    }
+    drop((service, provider));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_ends_the_session_while_the_provider_is_away_or_hangs() -> anyhow::Result<()> {
+    let world = World::new(&[8135]).await?;
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    for issuer in ["http://127.0.0.1:9".to_owned(), format!("http://{}", silent.local_addr()?)] {
+        let service = world.serve_with("api", &options(&issuer))?;
+        let api = Api::of(&service).await?;
+        let (cookie, csrf) = by_the_provider(&world).await?;
+        let both = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
+        let out = api.send(Method::POST, "/sign-out", &both, None).await?.expect(200)?;
+        assert!(out.header("refresh").is_empty() && out.header("set-cookie").contains("Max-Age=0"), "{issuer}");
+        assert!(out.text.contains("may still know this browser"), "{issuer}: {}", out.text);
+        api.send(Method::GET, "/api/channels/me", &both, None).await?.expect(401)?;
+        drop(service);
+    }
     world.close().await
 }

@@ -8,28 +8,37 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreClientAuthMethod, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
-    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse,
+    CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AuthType, AuthorizationCode, ClaimsVerificationError, Client as AnyClient,
     ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RedirectUrl,
-    RequestTokenError, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
-    UserInfoClaims, UserInfoError,
+    HttpResponse, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier,
+    PostLogoutRedirectUrl, RedirectUrl, RequestTokenError, SignatureVerificationError, StandardErrorResponse,
+    StandardTokenResponse, TokenResponse as _, UserInfoClaims, UserInfoError,
 };
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::RwLock;
+use tokio::time::timeout;
+use url::Url;
 
 use super::OidcOptions;
 use super::failure::{LoginError, told};
+use super::metadata::Metadata;
 use crate::identity::http::{self, FetchError};
 use crate::secrets::SecretStore;
 
 /// Addresses and keys are asked for again after so long.
 const FRESH: Duration = Duration::from_secs(10 * 60);
+
+/// A sign-out waits no longer for the provider's addresses: who asks a silent one takes turns with whoever else does.
+const SIGN_OUT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where people come back to who were signed out at the provider, from `sign-in/callback`.
+const SIGNED_OUT: &str = "../signed-out";
 
 /// How a provider may sign: never with the secret that it shares with us.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 3] = [
@@ -77,7 +86,7 @@ pub(super) struct Provider {
     pub(super) options: OidcOptions,
     secrets: Arc<dyn SecretStore>,
     http: reqwest::Client,
-    known: RwLock<Option<(Instant, CoreProviderMetadata)>>,
+    known: RwLock<Option<(Instant, Metadata)>>,
 }
 
 impl Provider {
@@ -103,7 +112,7 @@ impl Provider {
         Ok(if in_body { client.set_auth_type(AuthType::RequestBody) } else { client })
     }
 
-    async fn metadata(&self) -> Result<CoreProviderMetadata, LoginError> {
+    async fn metadata(&self) -> Result<Metadata, LoginError> {
         if let Some((at, known)) = &*self.known.read().await
             && at.elapsed() < FRESH
         {
@@ -118,10 +127,24 @@ impl Provider {
         let issuer = IssuerUrl::new(self.options.issuer.as_str().to_owned());
         let issuer = issuer.map_err(|error| LoginError::Provider(error.to_string()))?;
         let ask = self.ask();
-        let metadata = CoreProviderMetadata::discover_async(issuer, &ask).await;
+        let metadata = Metadata::discover_async(issuer, &ask).await;
         let metadata = metadata.map_err(|error| LoginError::Provider(told(&error)))?;
         *known = Some((Instant::now(), metadata.clone()));
         Ok(metadata)
+    }
+
+    /// Where a browser is signed out at the provider and sent back from, if the provider knows such a place. It gets no
+    /// `id_token_hint`: no ID token is kept.
+    pub(super) async fn sign_out(&self) -> Result<Option<Url>, LoginError> {
+        let metadata = timeout(SIGN_OUT_PATIENCE, self.metadata()).await;
+        let metadata = metadata.map_err(|_| LoginError::Provider("it does not answer".to_owned()))??;
+        let Some(endpoint) = metadata.additional_metadata().endpoint() else { return Ok(None) };
+        let back = self.options.redirect_url.url().join(SIGNED_OUT);
+        let back = back.map_err(|error| LoginError::Provider(error.to_string()))?;
+        let request = LogoutRequest::from(endpoint)
+            .set_client_id(ClientId::new(self.options.client_id.clone()))
+            .set_post_logout_redirect_uri(PostLogoutRedirectUrl::from_url(back));
+        Ok(Some(request.http_get_url()))
     }
 
     /// What the provider says of whoever has brought a code: in its ID token, and in its user info where that does not say all. What

@@ -44,6 +44,7 @@ server.listen(Number(PROVIDER_PORT), '127.0.0.1', () => {
       client_id: 'distribution',
       client_secret: 'the-clients-secret',
       redirect_uris: [PROVIDER_CALLBACK],
+      post_logout_redirect_uris: [new URL('../signed-out', PROVIDER_CALLBACK).href],
       id_token_signed_response_alg: PROVIDER_ALGORITHM,
     }],
     enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256', 'EdDSA', 'HS256'] },
