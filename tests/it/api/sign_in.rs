@@ -1,14 +1,18 @@
 //! People with a one-time link: in, about, and out again; and out at the identity provider, too.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use adapters::identity::{Grant, Sessions, Way};
 use domain::access::{AccessRole, Accounts};
 use end_to_end::api::{Answer, Api};
 use end_to_end::identity_provider::IdentityProvider;
 use end_to_end::world::{ORG, World};
+use futures::future::try_join_all;
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 fn cookie(answer: &Answer) -> String {
     answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned()
@@ -140,8 +144,11 @@ async fn a_sign_out_ends_the_session_and_leads_on_to_the_provider() -> anyhow::R
     assert_eq!(out.header("refresh"), format!("0; url={}/session/end?{back}", provider.issuer));
     assert!(out.header("set-cookie").contains("Max-Age=0") && out.text.contains("/session/end?"), "{}", out.text);
     api.send(Method::GET, me, &with, None).await?.expect(401)?;
+    // A page of a session that has ended, here or by its time, leads there as well: the provider knows the browser still.
+    let again = api.send(Method::POST, "/sign-out", &both, None).await?.expect(200)?;
+    assert_eq!(again.header("refresh"), out.header("refresh"));
 
-    // Other sites can lead a browser to both, but without the cookie: neither leads on.
+    // A form of another site comes without the cookie, and the way back leads nowhere, whoever leads a browser there.
     for (method, path) in [(Method::GET, "/signed-out"), (Method::POST, "/sign-out")] {
         let page = api.send(method, path, &[], None).await?.expect(200)?;
         assert!(page.text.contains("You are signed out") && page.header("refresh").is_empty(), "{path}: {}", page.text);
@@ -154,16 +161,35 @@ async fn a_sign_out_ends_the_session_and_leads_on_to_the_provider() -> anyhow::R
 async fn a_sign_out_ends_the_session_while_the_provider_is_away_or_hangs() -> anyhow::Result<()> {
     let world = World::new(&[8135]).await?;
     // It takes connections, and says nothing.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
-    for issuer in ["http://127.0.0.1:9".to_owned(), format!("http://{}", silent.local_addr()?)] {
-        let service = world.serve_with("api", &options(&issuer))?;
+    let silent = TcpListener::bind("127.0.0.1:0").await?;
+    let hanging = format!("http://{}", silent.local_addr()?);
+    for (issuer, hangs) in [("http://127.0.0.1:9", false), (hanging.as_str(), true)] {
+        let service = world.serve_with("api", &options(issuer))?;
         let api = Api::of(&service).await?;
         let (cookie, csrf) = by_the_provider(&world).await?;
         let both = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
-        let out = api.send(Method::POST, "/sign-out", &both, None).await?.expect(200)?;
-        assert!(out.header("refresh").is_empty() && out.header("set-cookie").contains("Max-Age=0"), "{issuer}");
-        assert!(out.text.contains("may still know this browser"), "{issuer}: {}", out.text);
-        api.send(Method::GET, "/api/channels/me", &both, None).await?.expect(401)?;
+        let ended = async || api.send(Method::GET, "/api/channels/me", &both, None).await?.expect(401);
+        // While the provider is being asked, the session has ended.
+        let while_asked = async {
+            if !hangs {
+                return anyhow::Ok(None);
+            }
+            let connection = timeout(Duration::from_secs(20), silent.accept()).await??;
+            ended().await?;
+            anyhow::Ok(Some(connection))
+        };
+        let begun = Instant::now();
+        let outs = try_join_all((0..3).map(|_| api.send(Method::POST, "/sign-out", &both, None)));
+        let (outs, asked) = tokio::join!(outs, while_asked);
+        asked?;
+        for out in outs? {
+            let out = out.expect(200)?;
+            assert!(out.header("refresh").is_empty() && out.header("set-cookie").contains("Max-Age=0"), "{issuer}");
+            assert!(out.text.contains("may still know this browser"), "{issuer}: {}", out.text);
+        }
+        // Taking turns at one that hangs they would wait for 15 s.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{issuer}: {:?}", begun.elapsed());
+        ended().await?;
         drop(service);
     }
     world.close().await
