@@ -229,8 +229,8 @@ fn place(preview: &Preview, waiting: Option<&SyncStory>, newest: u64) -> Option<
     let Cause::Replayed { reason, .. } = &story.request.cause else { return None };
     (preview.revision < newest).then(|| {
         format!(
-            "That is what sync {} waits to send: a state of the past, replayed by {} at {} ({}). The newest revision is \
-             {newest}; the next change of the unit, or a sync now, would be sent in its place.",
+            "That is what sync {} waits to send: a state of the past, replayed by {} at {} ({}). The newest revision \
+             is {newest}; the next change of the unit, or a sync now, would be sent in its place.",
             story.request.sync_id,
             story.metadata.actor.name,
             moment(story.requested_at),
