@@ -22,7 +22,9 @@ pub use grant::Grant;
 pub use key_file::KeyFileError;
 pub use links::{NewLink, SignInLinks};
 pub use local::{IssuedToken, LocalIdentity};
-pub use oidc::{LOGIN_COOKIE, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions, login_cookie_removal};
+pub use oidc::{
+    LOGIN_COOKIE, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions, login_cookie_removal, path_on_this_host,
+};
 pub use provider_url::{InvalidProviderUrl, ProviderUrl};
 pub use service_tokens::{ServiceTokenOptions, ServiceTokens};
 pub use sessions::{SESSION_COOKIE, Sessions, SignedIn, Way, csrf_matches, csrf_token, session_cookie_removal};

@@ -27,6 +27,7 @@ mod target;
 mod targets;
 mod traces;
 mod trouble;
+mod wrong;
 
 use axum::Router;
 use axum::extract::FromRef;

@@ -7,7 +7,10 @@ use domain::window::RateLimit;
 use end_to_end::process::Process;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
-use end_to_end::world::World;
+use end_to_end::world::{ORG, World};
+use serde_json::json;
+
+use crate::why::{json_of, listed, priced};
 
 /// Those on the way of a unit change. Of the other two, the API is killed in `api/idempotency.rs`, and the health role only plans checks;
 /// torture kills all six.
@@ -121,6 +124,36 @@ async fn what_is_stored_and_was_never_asked_for_is_asked_for() -> anyhow::Result
     .await?;
     world.drained(Duration::from_secs(60)).await?;
     assert_eq!(world.sandbox.listings(7650).await?.len(), 2);
+    world.close().await
+}
+
+/// An intake died when it had stored a unit, and the message comes again. What published the change stands in that alone, so whoever
+/// looks for what nobody asked for leaves it some time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_again_after_a_crash_still_tells_what_published_it() -> anyhow::Result<()> {
+    let world = World::new(&[7651]).await?;
+    let target = world.target(7651, RateLimit::new(60, 1_000)?).await?;
+    let mut service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    service.kill();
+    // A listing that somebody may be at work on is left alone for so long.
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    let message = priced("villa-000", 2, 5_500);
+    let changed = domain::unit::parse(message.to_string().as_bytes())?;
+    world.syncing.units().keep(&[adapters::units::UnitSnapshot::of(&changed)]).await?;
+    sqlx::query("UPDATE units SET recorded_at = recorded_at - interval '20 seconds'").execute(&world.pool).await?;
+    // It looks at once.
+    let _service = world.serve("")?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("ce-source", "urn:sunstay:bookings");
+    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-000".parse()?);
+    world.publish_with(subject, headers, serde_json::to_vec(&message)?).await?;
+    world.taken(1, 2).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let sync = &told["sync"];
+    assert_eq!((&sync["revision"], &sync["by"]["source"]), (&json!(2), &json!("urn:sunstay:bookings")), "{told:#}");
     world.close().await
 }
 

@@ -254,3 +254,51 @@ async fn lacks(world: &World, viewer: &Api, listing: &str, lacking: &Value) -> a
     assert_eq!(printed.contains(", but for content\n"), !lacking.is_null(), "{printed}");
     Ok(page)
 }
+
+/// A replay that waits is sent next, whatever the newest state of the unit is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_shows_the_state_of_the_past_that_waits_to_be_sent() -> anyhow::Result<()> {
+    let world = World::new(&[7823]).await?;
+    let target = world.target(7823, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, first) = json_of(&world, &["explain", &listing])?;
+    let snapshot = first["sync"]["snapshot"].as_str().context("a snapshot")?.to_owned();
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let (code, _, said) = world.run(&["listing", "pause", &listing, "--reason", "works on the roof"])?;
+    assert_eq!(code, 0, "{said}");
+    let replay = ["listing", "replay", &listing, "--snapshot", &snapshot, "--reason", "wrong"];
+    let (_, replayed) = json_of(&world, &[&["--as", "ops@example.org"][..], &replay[..]].concat())?;
+    let sync = replayed["sync_id"].as_str().context("a sync")?;
+
+    let path = format!("/api/channels/listings/{listing}/preview");
+    let waits = json_of(&world, &["listing", "preview", &listing])?.1;
+    let by_api = owner.get(&path).await?.expect(200)?.json();
+    for told in [&waits, &by_api] {
+        assert_eq!((&told["revision"], &told["snapshot"]), (&json!(1), &json!(snapshot)), "{told:#}");
+        assert_eq!((&told["waiting_sync_id"], &told["takes_place_of"]), (&json!(sync), &Value::Null), "{told:#}");
+        assert_eq!((&told["forced"], told["sections"].as_array().map(Vec::len)), (&json!(true), Some(4)), "{told:#}");
+        let words = told["words"].to_string();
+        let tells = format!("That is what sync {sync} waits to send: a state of the past, replayed by ops@example.org");
+        assert!(words.contains(&tells) && words.contains("(wrong). The newest revision is 2; "), "{words}");
+    }
+    // What somebody asks for instead is the newest state, in the place of that.
+    let forced = owner.get(&format!("{path}?force=true")).await?.expect(200)?.json();
+    assert_eq!((&forced["revision"], &forced["waiting_sync_id"]), (&json!(2), &Value::Null), "{forced:#}");
+    assert_eq!(forced["takes_place_of"], json!(sync), "{forced:#}");
+    let page = owner.get(&format!("/listings/{listing}/preview")).await?.expect(200)?.text;
+    assert!(page.contains("Revision 2 ") && page.contains("It would take the place of sync "), "{page}");
+
+    let (code, _, said) = world.run(&["listing", "resume", &listing])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, sent) = json_of(&world, &["explain", &listing])?;
+    let sent = &sent["sync"];
+    assert_eq!((&sent["sync_id"], &sent["differences"]), (&json!(sync), &waits["differences"]), "{sent:#}");
+    let (_, after) = json_of(&world, &["listing", "preview", &listing])?;
+    assert_eq!((&after["revision"], &after["sections"]), (&json!(2), &json!(["content"])), "{after:#}");
+    assert_eq!((&after["waiting_sync_id"], &after["takes_place_of"]), (&Value::Null, &Value::Null), "{after:#}");
+    drop(service);
+    world.close().await
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -198,5 +199,35 @@ async fn a_past_wait_is_explained_by_both_calls_of_a_check_that_needed_a_token()
     assert!(full_ms > 0 && full_ms <= ms && ms - full_ms < 1_000, "{waited}");
     let words = told["words"].to_string();
     assert!(words.contains("was full, with 2 calls of health checks among those that held it"), "{words}");
+    world.close().await
+}
+
+/// A 429 to a call of one listing keeps all others of its account waiting, and each of them says so when that is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_wait_is_explained_by_the_pause_that_the_channel_asked_another_sync_for() -> anyhow::Result<()> {
+    let world = World::new(&[7824]).await?;
+    let target = world.target(7824, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    listed(&world, target, "villa-000").await?;
+    let listing = listed(&world, target, "villa-001").await?.to_string();
+    let refusing = json!({ "kind": "rate_limited", "retry_after_s": 6, "method": "PUT", "count": 1 });
+    world.sandbox.fault(refusing).await?;
+    world.publish(&[priced("villa-000", 2, 5_500)]).await?;
+    wait_until("a call is refused for its rate", Duration::from_secs(30), || async {
+        let refused = world.count("SELECT count(*) FROM outbound_attempts WHERE status = 429").await?;
+        Ok(if refused == 1 { Ok(()) } else { Err(format!("{refused} are")) })
+    })
+    .await?;
+    published(&world, priced("villa-001", 2, 5_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let waited = &told["rules"][0];
+    let (ms, paused_ms) = (waited["ms"].as_i64().unwrap_or(0), waited["paused_ms"].as_i64().unwrap_or(0));
+    assert!(waited["rule"] == "waited" && paused_ms >= 1_000 && ms - paused_ms < 1_000, "{told:#}");
+    let words = told["words"].to_string();
+    assert!(words.contains(" of that the channel had asked for a pause (429 to a call of its account)."), "{words}");
+    // What comes after it waits for no pause.
+    published(&world, priced("villa-001", 3, 6_000)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!((&told["rules"][0]["rule"], &told["rules"][0]["paused_ms"]), (&json!("waited"), &json!(0)), "{told:#}");
     world.close().await
 }

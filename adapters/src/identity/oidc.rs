@@ -27,6 +27,7 @@ use attempts::{Attempt, Attempts};
 use client::Provider;
 
 pub use failure::LoginError;
+pub use return_path::local as path_on_this_host;
 
 /// The cookie that binds a login to the browser that began it.
 pub const LOGIN_COOKIE: &str = "__Host-distribution-login";

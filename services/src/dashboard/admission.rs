@@ -6,10 +6,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use maud::html;
-use serde::Deserialize;
 
-use super::layout::public;
+use super::wrong::{Asked, Wrong, sign_in_from};
 use crate::api::input::whole;
 use crate::api::problem::PROBLEM_JSON;
 
@@ -20,29 +18,33 @@ const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 /// The outermost layer of the pages.
 pub(super) async fn as_page(request: Request, next: Next) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let asked = Asked::of(&request);
     let part = request.headers().contains_key(PART);
     let request = match with_csrf(request).await {
         Ok(request) => request,
-        Err(refused) => return shown(refused).await,
+        Err(refused) => return shown(refused, &asked).await,
     };
     let token = request.headers().contains_key(header::AUTHORIZATION);
     let response = next.run(request).await;
     if response.status() == StatusCode::UNAUTHORIZED && method.is_safe() && !token {
         return to_sign_in(&uri, part);
     }
-    shown(response).await
+    shown(response, &asked).await
 }
 
 /// Problems as pages for those who ask for pages: browsers say so, programs do not.
 pub(crate) async fn for_people(request: Request, next: Next) -> Response {
     let kinds = request.headers().get(header::ACCEPT).and_then(|kinds| kinds.to_str().ok());
-    let pages = kinds.is_some_and(|kinds| kinds.contains("text/html"));
+    let asked = kinds.is_some_and(|kinds| kinds.contains("text/html")).then(|| Asked::of(&request));
     let response = next.run(request).await;
-    if pages { shown(response).await } else { response }
+    match asked {
+        Some(asked) => shown(response, &asked).await,
+        None => response,
+    }
 }
 
 /// A problem as a page with the same status; everything else as it is.
-async fn shown(response: Response) -> Response {
+async fn shown(response: Response, asked: &Asked) -> Response {
     let is_problem = |headers: &HeaderMap| headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
     if !is_problem(response.headers()) {
         return response;
@@ -50,51 +52,15 @@ async fn shown(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     // It is our own, and in memory.
     let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let problem: Shown = serde_json::from_slice(&bytes).unwrap_or_default();
-    let page = public(&problem.title, &problem.body(parts.status));
-    let (shown, body) = page.into_parts();
+    let problem: Wrong = serde_json::from_slice(&bytes).unwrap_or_default();
+    let (shown, body) = problem.page(parts.status, asked).into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(shown.headers);
     Response::from_parts(parts, body)
 }
 
-/// What a page tells of a problem.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Shown {
-    title: String,
-    detail: String,
-    field: Option<String>,
-}
-
-impl Shown {
-    fn body(&self, status: StatusCode) -> maud::Markup {
-        let hint = match status {
-            StatusCode::UNAUTHORIZED => "Sign in, and try again.",
-            StatusCode::FORBIDDEN => "Whoever runs this service gives out roles. Nothing was changed.",
-            StatusCode::NOT_FOUND => "It may have another address, or belong to somebody else.",
-            status if status.is_server_error() => "It is not your doing. The log of the service says more.",
-            _ => "Nothing was changed.",
-        };
-        html! {
-            div.problem {
-                p.code { (status.as_u16()) }
-                h1 { (self.title) }
-                p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
-                p.quiet { (hint) }
-                p {
-                    @if status == StatusCode::UNAUTHORIZED { a.button.strong href="/sign-in" { "Sign in" } }
-                    @else { a.button.strong href="/" { "To the overview" } }
-                }
-            }
-        }
-    }
-}
-
 fn to_sign_in(uri: &Uri, part: bool) -> Response {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("return_to", path).finish();
-    let address = format!("/sign-in?{query}");
+    let address = sign_in_from(uri.path_and_query().map_or("/", |path| path.as_str()));
     if !part {
         return Redirect::to(&address).into_response();
     }

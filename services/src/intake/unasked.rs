@@ -23,10 +23,11 @@ const WHOLE: u32 = 60;
 /// A look goes back to the one before it, and so much further: for what was in work then.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 
-/// By the read model, which may lag: the journal decides. Whoever is at work on a unit has some time for it. A listing to
-/// which an older snapshot was sent again is among them, and has nothing to ask for.
+/// By the read model, which may lag: the journal decides. Whoever is at work on a unit has some time for it, and so has its message:
+/// NATS sends it again after 30 s without a word of it, and with it what published it, its correlation and its trace, which no snapshot
+/// has. A listing to which an older snapshot was sent again is among them, and has nothing to ask for.
 const LEFT_BEHIND: &str = "c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
-    AND u.recorded_at < now() - interval '15 s' AND c.updated_at < now() - interval '15 s'";
+    AND u.recorded_at < now() - interval '45 s' AND c.updated_at < now() - interval '15 s'";
 
 /// Two halves, each of which begins with what is new: snapshots of the last minutes, and links of them.
 fn newly_behind() -> String {

@@ -10,6 +10,7 @@ pub mod history;
 mod limits;
 mod next;
 pub mod now;
+mod pauses;
 mod rules;
 mod sync;
 mod tokens;

@@ -4,12 +4,12 @@
 use std::ops::DerefMut;
 
 use chrono::Utc;
-use domain::channel::{RejectedPart, Section};
+use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::counted::counted;
 use domain::difference::Differences;
 use domain::hash::SnapshotHash;
 use domain::ids::{ListingId, TargetId};
-use domain::listing::{Cause, ChannelListing, LinkState, ListingCommand, ListingError, Origin};
+use domain::listing::{Cause, ChannelListing, Link, LinkState, ListingCommand, ListingError, Origin, Pending};
 use domain::mapping;
 use domain::target::Target;
 use serde::Serialize;
@@ -17,22 +17,31 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::explain::history::History;
+use super::explain::history::{History, SyncStory};
 use super::explain::words::all_new;
 use super::history::NoHistory;
 use super::holds;
 use super::known::{ComparedWith, KnownPayload};
+use super::moment::moment;
 use super::not_taken::SENDS_AGAIN;
+use super::said::said;
 use crate::payloads::PayloadError;
-use crate::syncing::{Snapshot, SyncError, Syncing};
+use crate::syncing::{Mapped, Snapshot, SyncError, Syncing};
 
 /// Which state is previewed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
-    /// A snapshot of the past; the newest state of the unit without one.
+    /// A snapshot of the past. Without one it is what the sync that waits sends, or else the newest state of the unit.
     pub snapshot: Option<SnapshotHash>,
-    /// As if somebody asked for it, so that every section is sent. A state of the past always is.
+    /// As if somebody asked for it, so that every section is sent, and of the newest state. A state of the past always is.
     pub forced: bool,
+}
+
+impl Wanted {
+    /// Whether somebody would have to ask for it: what waits by itself is something else.
+    fn is_asked_for(self) -> bool {
+        self.forced || self.snapshot.is_some()
+    }
 }
 
 /// What would be sent.
@@ -44,6 +53,10 @@ pub struct Preview {
     pub snapshot: String,
     /// The unit's revision in it.
     pub revision: u64,
+    /// The sync that waits and sends this; `null` where none waits, and where another one would have to be asked for.
+    pub waiting_sync_id: Option<Uuid>,
+    /// The sync that waits, whose place this would take; `null` where it takes nobody's.
+    pub takes_place_of: Option<Uuid>,
     /// Every section would be sent, whatever the channel has: as if somebody asked for it, or as the sync that waits was asked for so.
     pub forced: bool,
     /// The listing would be created, or found by our reference.
@@ -103,8 +116,8 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let link = listing.link().ok_or(ListingError::NotFound)?;
     let target = syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
     let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
-    let mapped = syncing.mapped(link, settings.channel, wanted.snapshot).await?;
-    let asked = wanted.forced || wanted.snapshot.is_some();
+    let (mapped, waits) = state(syncing, listing, link, settings.channel, wanted).await?;
+    let asked = wanted.is_asked_for();
     if asked {
         let snapshot = Snapshot { unit: &mapped.unit, hash: mapped.hash };
         would_be_taken(syncing, listing, id, settings, snapshot)?;
@@ -128,6 +141,8 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         listing_id: id.0,
         snapshot: mapped.hash.to_string(),
         revision: mapped.revision,
+        waiting_sync_id: waits.map(|pending| pending.sync_id.0),
+        takes_place_of: listing.pending().filter(|_| waits.is_none()).map(|pending| pending.sync_id.0),
         forced,
         creates,
         calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, !creates),
@@ -139,8 +154,28 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         left_out: RejectedPart::bounded(payload.rejected.clone()),
         words: Vec::new(),
     };
-    preview.words = words(&preview, gone.as_deref());
+    let waiting = waits.and_then(|pending| history.sync(pending.sync_id));
+    let place = place(&preview, waiting, listing.last_revision());
+    preview.words = words(&preview, gone.as_deref(), place);
     Ok(preview)
+}
+
+/// The state that would be sent, and the sync that waits where that one sends it.
+async fn state<'a>(
+    syncing: &Syncing,
+    listing: &'a ChannelListing,
+    link: &Link,
+    channel: ChannelKind,
+    wanted: Wanted,
+) -> Result<(Mapped, Option<&'a Pending>), SyncError> {
+    let mapped = syncing.mapped(link, channel, wanted.snapshot).await?;
+    // Of a revision that nobody has asked for yet somebody is about to, and it takes the place of what waits.
+    let is_asked_for = mapped.revision <= listing.last_revision();
+    let waits = listing.pending().filter(|_| is_asked_for && !wanted.is_asked_for());
+    Ok(match waits.filter(|pending| pending.snapshot != mapped.hash) {
+        Some(other) => (syncing.mapped(link, channel, Some(other.snapshot)).await?, waits),
+        None => (mapped, waits),
+    })
 }
 
 /// Asks the aggregate, as a sync that somebody asks for would.
@@ -185,8 +220,27 @@ fn nothing(preview: &Preview) -> String {
     format!("Nothing would be sent: the channel has all of revision {revision} already{but}.")
 }
 
+/// Whose place it takes, or that a state of the past waits: who asks what is sent now expects the `newest` revision.
+fn place(preview: &Preview, waiting: Option<&SyncStory>, newest: u64) -> Option<String> {
+    if let Some(earlier) = preview.takes_place_of {
+        return Some(format!("It would take the place of sync {earlier}, which waits."));
+    }
+    let story = waiting?;
+    let Cause::Replayed { reason, .. } = &story.request.cause else { return None };
+    (preview.revision < newest).then(|| {
+        format!(
+            "That is what sync {} waits to send: a state of the past, replayed by {} at {} ({}). The newest revision \
+             is {newest}; the next change of the unit, or a sync now, would be sent in its place.",
+            story.request.sync_id,
+            story.metadata.actor.name,
+            moment(story.requested_at),
+            said(reason)
+        )
+    })
+}
+
 /// `remedy` is what helps where the listing is gone.
-fn words(preview: &Preview, remedy: Option<&str>) -> Vec<String> {
+fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<String> {
     let mut lines = Vec::new();
     lines.push(if preview.sections.is_empty() {
         nothing(preview)
@@ -205,6 +259,7 @@ fn words(preview: &Preview, remedy: Option<&str>) -> Vec<String> {
             counted(preview.calls_at_least, "call")
         )
     });
+    lines.extend(place);
     lines.extend(remedy.map(|remedy| {
         format!("It is gone at the channel, which would refuse this in the same way as the newest sync: {remedy}.")
     }));

@@ -445,3 +445,60 @@ async fn a_form_without_the_token_of_its_session_changes_nothing() -> anyhow::Re
     drop(service);
     world.close().await
 }
+
+/// The button that a page of a problem offers first: where it leads, and what it says.
+fn first_way(page: &str) -> Option<(&str, &str)> {
+    let (way, rest) = page.split_once("<a class=\"button strong\" href=\"")?.1.split_once("\">")?;
+    Some((way, rest.split('<').next()?))
+}
+
+/// Whoever meets a problem is offered what helps, and nothing that would be refused in the same way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_problem_leads_to_what_helps() -> anyhow::Result<()> {
+    let world = World::new(&[8134]).await?;
+    let target = world.target(8134, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve_with("api", &["--api-rate", "5"])?;
+    let anybody = Api::of(&service).await?;
+    let owner = anybody.as_caller(&world, ORG, None, "owner")?;
+    let viewer = anybody.as_caller(&world, ORG, None, "viewer")?;
+    let page = format!("/targets/{target}");
+    let pause = format!("{page}/pause");
+    let form = async |api: &Api, referer: &str| {
+        let headers = [FORM, ("accept", "text/html"), ("referer", referer)];
+        api.send_text(Method::POST, &pause, &headers, "reason=works+on+the+roof".to_owned()).await
+    };
+    let none = form(&anybody, "").await?.expect(401)?.text;
+    let sign_in = format!("/sign-in?return_to=%2Ftargets%2F{target}");
+    assert_eq!(first_way(&none), Some((sign_in.as_str(), "Sign in")), "{none}");
+
+    let came_from = format!("{}/targets?health=unknown", anybody.base());
+    for (referer, leads) in
+        [(came_from.as_str(), "/targets?health=unknown"), ("http://elsewhere.example/targets", page.as_str())]
+    {
+        let refused = form(&viewer, referer).await?.expect(403)?.text;
+        assert_eq!(first_way(&refused), Some((leads, "Go back")), "{refused}");
+        assert!(refused.contains("this needs targets:write; roles with it: Owner"), "{refused}");
+    }
+    form(&owner, "").await?.expect(303)?;
+    let paused = form(&owner, "").await?.expect(409)?.text;
+    assert_eq!(first_way(&paused), Some((page.as_str(), "See how it stands now")), "{paused}");
+    let accepts = [("accept", "text/html")];
+    let address = owner.send(Method::GET, &pause, &accepts, None).await?.expect(405)?.text;
+    assert_eq!(first_way(&address), Some((page.as_str(), "Go back")), "{address}");
+    let absent = format!("/targets/{}", uuid::Uuid::now_v7());
+    let absent = owner.send(Method::GET, &absent, &accepts, None).await?.expect(404)?.text;
+    assert_eq!(first_way(&absent), Some(("/", "To the overview")), "{absent}");
+    assert!(absent.contains("action=\"/search\""), "{absent}");
+
+    // One who asks too often may ask the same again, and sends no form twice without a look.
+    let eager = anybody.as_caller(&world, ORG, None, "channel-publisher")?;
+    let lists = futures::future::try_join_all((0..40).map(|_| eager.get("/targets?state=paused"))).await?;
+    let forms = futures::future::try_join_all((0..40).map(|_| form(&eager, ""))).await?;
+    for (answers, way) in [(lists, ("/targets?state=paused", "Try again")), (forms, (page.as_str(), "Go back"))] {
+        let limited = answers.iter().find(|answer| answer.status.as_u16() == 429).context("one is limited")?;
+        assert_eq!(first_way(&limited.text), Some(way), "{limited:?}");
+        assert!(limited.text.contains("Nothing was changed. Try again in "), "{limited:?}");
+    }
+    drop(service);
+    world.close().await
+}

@@ -1,10 +1,10 @@
-//! Where a login leads in the end: a path on this host, never another host.
+//! Where a login, or a page, leads: a path on this host, never another host.
 
 /// The longest path that is kept.
 const LONGEST_BYTES: usize = 2048;
 
 /// The path, or `/` for everything that a browser could read as another place.
-pub(super) fn local(path: &str) -> &str {
+pub fn local(path: &str) -> &str {
     let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     let fits = path.len() <= LONGEST_BYTES && path.starts_with('/') && !path.starts_with("//");
     if plain && fits { path } else { "/" }

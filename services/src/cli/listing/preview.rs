@@ -10,9 +10,9 @@ use crate::views::preview::{Wanted, preview};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without a state of the past it is the newest one of the unit: what differs would be sent, or with \
-    --force all of it, as `listing sync` does. A state of the past is sent as a whole, as `listing replay` does. Nothing is \
-    sent, and nothing is written.\n\n\
+    after_help = "Without a state of the past it is what the sync that waits sends, which may be a replay, or else what \
+    differs of the unit's newest state. With --force it is all of the newest state, as `listing sync` sends it. A state \
+    of the past is sent as a whole, as `listing replay` does. Nothing is sent, and nothing is written.\n\n\
     Example:\n  distribution listing preview 3f2c… --as-of 2026-11-25T09:59:00Z"
 )]
 pub(in crate::cli) struct PreviewArgs {

@@ -1,16 +1,18 @@
-//! What the waits of a sync were for, as far as recorded calls tell: the windows of its target and of the account, and tokens that
-//! other syncs got.
+//! What the waits of a sync were for, as far as recorded calls tell: the windows of its target and of the account, pauses that the
+//! channel asked for, and tokens that other syncs got.
 
 use domain::target::Target;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::Unexplained;
 use super::crowd::{Crowd, OtherCalls, crowd};
 use super::held::covered;
 use super::history::SyncStory;
 use super::limits::{Limits, Sharing};
+use super::pauses;
 use super::tokens;
 use super::waits::{self, Again, Span};
 
@@ -45,6 +47,9 @@ pub struct Windows {
     /// That of the account at the channel, as far as its targets of the same owner tell, whose calls fall under it; `null` where it
     /// has no limit.
     pub account: Option<WindowUse>,
+    /// For how much of the wait the channel had asked for a pause: it had answered a call of a sync with 429, of this target or of
+    /// another one of the same owner with the account.
+    pub paused_ms: i64,
 }
 
 /// A wait after the first attempt had begun, with what it was for.
@@ -63,11 +68,12 @@ pub(super) struct Waited {
     pub again: Vec<AgainFor>,
 }
 
-/// The limits that its calls fell under.
+/// The limits that its calls fell under, and whose calls the account is shared with.
 struct Both<'a> {
     target: &'a Target,
     own: Limits,
     account: Option<Limits>,
+    sharing: Vec<Uuid>,
 }
 
 impl Both<'_> {
@@ -81,10 +87,12 @@ impl Both<'_> {
         let limit = self.target.rate_limit;
         let target = target.unwrap_or(Crowd { most: 0, full_ms: 0, limit, others: OtherCalls::none(time.0) });
         let account = match &self.account {
-            Some(account) => crowd(connection, account, time, positions).await?,
+            Some(account) => crowd(&mut *connection, account, time, positions).await?,
             None => None,
         };
-        Ok(Windows { target: target.into(), account: account.map(Into::into) })
+        let whose = (self.target.org_id.as_str(), self.sharing.as_slice());
+        let paused_ms = covered(time, pauses::asked_for(connection, whose, time, positions).await?);
+        Ok(Windows { target: target.into(), account: account.map(Into::into), paused_ms })
     }
 }
 
@@ -98,7 +106,8 @@ pub(super) async fn waited(
     let Some(first) = story.attempts.first() else { return Ok(Waited::default()) };
     let own = Limits::of_target(&mut *reader, target).await?;
     let account = Limits::of_account(&mut *reader, target, sharing).await?;
-    let both = Both { target, own, account };
+    let sharing_with = sharing.iter().map(|one| one.target_id).collect();
+    let both = Both { target, own, account, sharing: sharing_with };
     // Whatever the window was while an attempt of another sync was under way, this one could not have had a slot.
     let (time, positions) = ((story.behind().until, first.attempt.started_at), (story.position, first.position));
     let first = both.windows(&mut *reader, time, positions).await?;

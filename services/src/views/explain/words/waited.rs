@@ -10,8 +10,9 @@ use crate::views::explain::waited::{WindowUse, Windows};
 use crate::views::explain::waits::SHORT_MS;
 use crate::views::moment::moment;
 
-/// What is an address's, or the channel's for others, stands in no journal.
-const SHARED: &str = "a window that its target shares with others, full or paused by the channel";
+/// What is an address's, or was others' calls, stands in no journal, nor for how long the channel asks a call that is no sync's to pause.
+const SHARED: &str =
+    "a window that its target shares with others, full or, for a call of no sync of its account, paused by the channel";
 /// Of a wait that began before that.
 const FORGOTTEN: &str = "calls of health checks and of looks for drift (kept for three days)";
 /// What no row tells of, but a metric of all calls together.
@@ -36,9 +37,13 @@ impl Known<'_> {
     /// A sentence without its end: how it began, and what is known.
     fn told(&self, began: String) -> String {
         let held = (self.held_ms > 0).then(|| format!("for {} of that it was held", seconds(self.held_ms)));
+        let paused = (self.windows.paused_ms > 0).then(|| {
+            let time = seconds(self.windows.paused_ms);
+            format!("for {time} of that the channel had asked for a pause (429 to a call of its account)")
+        });
         let own = was_full("target", self.windows.target);
         let account = self.windows.account.and_then(|account| was_full("account", account));
-        let parts = [Some(began), self.was_behind(), held, own, account].into_iter().flatten();
+        let parts = [Some(began), self.was_behind(), held, paused, own, account].into_iter().flatten();
         let parts = parts.chain(self.tokens.iter().cloned());
         parts.collect::<Vec<String>>().join("; ")
     }
@@ -61,8 +66,9 @@ impl Known<'_> {
 
     /// Nothing that is worth a reason is left.
     fn is_explained(&self) -> bool {
-        // What held it and what was full may have been at the same time.
-        self.ms - self.behind_ms - self.held_ms.max(self.full_ms()) - self.token_ms < SHORT_MS
+        // What held it, what was full and what was paused may have been at the same time.
+        let known_ms = self.held_ms.max(self.full_ms()).max(self.windows.paused_ms);
+        self.ms - self.behind_ms - known_ms - self.token_ms < SHORT_MS
     }
 
     /// What nobody recorded, or nobody knows any more, with these at the end.
@@ -80,19 +86,19 @@ impl Known<'_> {
     /// Of a wait that is too short to need a reason: that a window had one slot left at most. The limiter gives a slot a little before
     /// the call starts, and has it back a little later than a window after its end, so it may have been full.
     fn nearly_full(&self) -> Option<String> {
-        let Windows { target, account } = self.windows;
+        let Windows { target, account, paused_ms } = self.windows;
         let own = ("target", target.calls_before, target.window);
         let account = account.map(|account| ("account", account.calls_before, account.window));
         let mut windows = [Some(own), account].into_iter().flatten();
         let (whose, held, of) = windows.find(|(_, held, of)| *held > 0 && held + 1 >= i64::from(*of))?;
         let longer = "each for a little longer than is recorded";
-        (self.full_ms() == 0 && self.held_ms == 0 && self.behind_ms == 0)
+        (self.full_ms() == 0 && self.held_ms == 0 && self.behind_ms == 0 && paused_ms == 0)
             .then(|| format!("; recorded calls held {held} of the {of} slots of the {whose}'s window, {longer}"))
     }
 
     /// How many slots were taken of windows that were never full.
     fn room(&self) -> String {
-        let Windows { target, account } = self.windows;
+        let Windows { target, account, .. } = self.windows;
         let own = format!("{} of its {} slots", target.calls_before, target.window);
         let account = account
             .map(|account| format!(", and {} of the {} slots of the account", account.calls_before, account.window));
@@ -139,12 +145,14 @@ pub(super) fn first(wait: &FirstWait) -> String {
     if wait.held_ms > 0 {
         return format!("{told}. What took the rest {unknown}.");
     }
+    let paused = wait.windows.paused_ms > 0;
+    let pause = if paused { "no other pause" } else { "no pause" };
     let none = if wait.circuit_known {
-        "no pause and no open circuit is recorded of that time;"
+        format!("{pause} and no open circuit is recorded of that time;")
     } else {
-        "no pause is recorded of that time, and whether the target's circuit was open is not known; otherwise"
+        format!("{pause} is recorded of that time, and whether the target's circuit was open is not known; otherwise")
     };
-    if known.full_ms() > 0 || wait.behind_ms > 0 {
+    if known.full_ms() > 0 || wait.behind_ms > 0 || paused {
         return format!("{told}. For the rest: {none} what took the rest {unknown}.");
     }
     format!(
@@ -181,7 +189,7 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
         return format!("{told}.");
     }
     let rest = known.not_recorded(&[]);
-    if known.full_ms() > 0 || wait.held_ms > 0 {
+    if known.full_ms() > 0 || wait.held_ms > 0 || wait.windows.paused_ms > 0 {
         return format!("{told}. What took the rest {rest}.");
     }
     format!("{told}. Recorded calls held {}; what took the time {rest}.", known.room())

@@ -12,6 +12,7 @@ fn shortly(calls_before: i64, full_ms: i64, account: Option<WindowUse>) -> Strin
         windows: Windows {
             target: WindowUse { calls_before, full_ms, window: 12, window_ms: 10_000, other_calls: NO_OTHERS },
             account,
+            paused_ms: 0,
         },
     })
 }
@@ -57,6 +58,7 @@ fn with_others(
         windows: Windows {
             target: WindowUse { calls_before, full_ms, window: 12, window_ms: 10_000, other_calls },
             account,
+            paused_ms: 0,
         },
     })
 }
@@ -95,6 +97,7 @@ fn an_attempt_of_another_sync_that_was_under_way_is_named_and_what_is_left_is_to
             windows: Windows {
                 target: WindowUse { calls_before: 12, full_ms, window: 12, window_ms: 10_000, other_calls: NO_OTHERS },
                 account: None,
+                paused_ms: 0,
             },
         })
     };
@@ -152,6 +155,7 @@ fn told(ms: i64, new_token: bool, token_ms: i64, full_ms: i64) -> String {
         windows: Windows {
             target: WindowUse { calls_before: 1, full_ms, window: 1, window_ms: 4_000, other_calls: NO_OTHERS },
             account: None,
+            paused_ms: 0,
         },
     })
 }
@@ -175,4 +179,28 @@ fn a_wait_for_a_call_tells_of_the_window_and_of_new_tokens() {
     let others = told(1_500, false, 1_200, 0);
     assert!(others.contains("for 1.2 s of that another sync was getting the token that it shares"), "{others}");
     assert!(!others.contains("not recorded"), "{others}");
+}
+
+#[test]
+fn a_pause_that_the_channel_asked_for_is_told_beside_what_else_is_known() {
+    let paused = |ms, held_ms, full_ms, paused_ms| {
+        let target = WindowUse { calls_before: 11, full_ms, window: 12, window_ms: 10_000, other_calls: NO_OTHERS };
+        first(&FirstWait {
+            ms,
+            behind_ms: 0,
+            behind: Vec::new(),
+            held_ms,
+            circuit_known: true,
+            windows: Windows { target, account: None, paused_ms },
+        })
+    };
+    let told = "for 8.2 s of that the channel had asked for a pause (429 to a call of its account)";
+    assert_eq!(paused(9_000, 0, 0, 8_200), format!("It waited 9.0 s for its first attempt; {told}."));
+    let rest = paused(20_000, 0, 0, 8_200);
+    assert!(rest.contains(&format!("{told}. For the rest: no other pause and no open circuit is recorded")), "{rest}");
+    assert!(!rest.contains("had room"), "{rest}");
+    // What was at the same time counts once.
+    assert!(paused(9_000, 5_000, 4_000, 8_200).contains("was held; for 8.2 s"));
+    assert!(paused(20_000, 8_000, 8_000, 8_200).contains("What took the rest is not recorded"));
+    assert!(!paused(613, 0, 0, 600).contains("recorded calls held"));
 }
