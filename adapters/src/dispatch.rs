@@ -29,7 +29,7 @@ pub use scope::{ACCOUNT_SCOPE, ScopeLimit};
 pub use settlement::Settlement;
 pub use shared_scope::SharedScope;
 pub use slot::{Slot, SlotHold};
-pub use strangers::{ORG_STRANGERS_WINDOW_MS, STRANGERS_WINDOW_MS};
+pub use strangers::{ORG_STRANGERS_WINDOW_MS, STRANGERS_WINDOW_MS, strangers_rule, waiting_strangers};
 pub use wake::WakesTaken;
 
 use sqlx::{PgPool, Postgres, Transaction};
