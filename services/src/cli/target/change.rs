@@ -26,7 +26,7 @@ pub(in crate::cli) struct ConfigureArgs {
     /// A new name
     #[arg(long)]
     name: Option<String>,
-    /// A new root of the channel's API
+    /// A new root of the channel's API. At another host its health is unknown until that one has answered
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// A new limit of the account at the channel, or none
