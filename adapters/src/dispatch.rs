@@ -8,6 +8,7 @@
 mod check;
 mod circuit;
 mod drift;
+mod due_checks;
 mod failover;
 mod lease;
 mod round;
@@ -18,8 +19,9 @@ mod slot;
 mod strangers;
 mod wake;
 
-pub use check::{BY_TURN, DueCheck};
+pub use check::BY_TURN;
 pub use circuit::BY_CIRCUIT;
+pub use due_checks::{CheckRoom, DueCheck};
 pub use failover::LONGEST_HOLD;
 pub use lease::{FinishedTry, Lease};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};
@@ -27,7 +29,7 @@ pub use scope::{ACCOUNT_SCOPE, ScopeLimit};
 pub use settlement::Settlement;
 pub use shared_scope::SharedScope;
 pub use slot::{Slot, SlotHold};
-pub use strangers::{ORG_STRANGERS_WINDOW_MS, STRANGERS_WINDOW_MS};
+pub use strangers::{ORG_STRANGERS_WINDOW_MS, STRANGERS_WINDOW_MS, strangers_rule, waiting_strangers};
 pub use wake::WakesTaken;
 
 use sqlx::{PgPool, Postgres, Transaction};

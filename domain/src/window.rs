@@ -151,7 +151,7 @@ impl Scope {
     }
 
     /// What a scope is called without its key where windows are listed. That of strangers is shared by owners who may not know of one
-    /// another: it is in no list, and a check says that it waits for it.
+    /// another: it is in no list, and whatever waits for it says so, a check as well as a sync.
     pub const KINDS: [&'static str; 3] = ["target", "account", "egress"];
 }
 

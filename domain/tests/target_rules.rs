@@ -3,6 +3,7 @@
 use domain::channel::ChannelKind;
 use domain::ids::TargetId;
 use domain::secret::{SecretKeeper, SecretRef};
+use domain::target::bounds::is_same_host;
 use domain::target::{
     ChannelTarget, Configuration, Health, Lifecycle, NewTarget, TargetCommand, TargetError, TargetEvent,
 };
@@ -222,6 +223,38 @@ fn the_limit_and_the_credential_change() {
     assert_eq!(target.live().expect("it lives").health, Health::Unknown, "it sends again");
     assert!(run(&mut target, health(Health::Unauthorised)).is_empty(), "a call with the old value came back late");
     assert_eq!(run(&mut target, seen(Health::Unauthorised, 1)), ["HealthChanged"]);
+}
+
+#[test]
+fn what_one_host_has_said_of_the_credentials_counts_for_nothing_at_another() {
+    let mut target = created();
+    let to = |url: &str| configure(Configuration { base_url: Some(url.to_owned()), ..Configuration::default() });
+    let health_of = |target: &ChannelTarget| target.live().expect("it lives").health;
+    run(&mut target, health(Health::Healthy));
+    for same in ["https://api.hostaway.com/v2", "https://API.hostaway.com:443/v1"] {
+        assert_eq!(run(&mut target, to(same)), ["TargetConfigured"], "{same}");
+        assert_eq!(health_of(&target), Health::Healthy, "{same}");
+    }
+    for other in ["https://api.example/v1", "https://api.example:8443/v1", "http://api.example:8443/v1"] {
+        let epoch = target.live().expect("it lives").credential_epoch;
+        assert_eq!(run(&mut target, to(other)), ["HealthChanged", "TargetConfigured"], "{other}");
+        assert_eq!(health_of(&target), Health::Unknown, "{other}");
+        assert!(run(&mut target, seen(Health::Healthy, epoch)).is_empty(), "a call to the one before came back late");
+        assert_eq!(run(&mut target, seen(Health::Healthy, epoch + 1)), ["HealthChanged"]);
+    }
+    // Who is refused there may be taken here. What had not been said yet says nothing either.
+    run(&mut target, seen(Health::Unauthorised, 3));
+    assert_eq!(run(&mut target, to("https://api.hostaway.com/v1")), ["HealthChanged", "TargetConfigured"]);
+    assert_eq!((health_of(&target), target.live().expect("it lives").state()), (Health::Unknown, "active"));
+    let epoch = target.live().expect("it lives").credential_epoch;
+    assert_eq!(run(&mut target, to("https://api.example/v1")), ["TargetConfigured"]);
+    assert!(run(&mut target, seen(Health::Unauthorised, epoch)).is_empty());
+}
+
+#[test]
+fn a_dot_at_the_end_of_a_host_makes_no_other_one() {
+    assert!(is_same_host("https://api.hostaway.com./v1", "https://api.hostaway.com/v1"));
+    assert!(!is_same_host("https://api.hostaway.com/v1", "https://hostaway.com/v1"));
 }
 
 #[test]

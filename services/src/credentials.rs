@@ -1,8 +1,16 @@
-//! Which targets use a secret, by the journal and not by a read model that may lag; and forgetting one with its last target.
+//! Which targets use a secret, by the journal and not by a read model that may lag; whose turn it is to change one; and forgetting one with
+//! its last target.
+
+pub mod turn;
 
 use adapters::secrets::{SecretError, SecretStore};
+use domain::ids::TargetId;
 use domain::secret::{SecretKeeper, SecretRef};
 use sqlx::PgPool;
+use uuid::Uuid;
+
+/// What the name of a secret begins with that the API keeps for a target; that one's id follows.
+pub const KEPT_FOR: &str = "distribution.";
 
 const USERS: &str = "
 SELECT created.aggregate_id FROM events AS created
@@ -29,6 +37,12 @@ pub enum Forgotten {
     StillUsed(Vec<String>),
     /// Others look after it.
     NotOurs,
+}
+
+/// The target that the API keeps a secret for, with whatever keeper; `None` of one that is somebody else's.
+pub fn kept_for(secret: &SecretRef) -> Option<TargetId> {
+    let id = secret.name().strip_prefix(KEPT_FOR)?;
+    Uuid::parse_str(id).ok().map(TargetId).filter(|target| target.to_string() == id)
 }
 
 /// The live targets that refer to a secret.

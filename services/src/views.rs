@@ -16,6 +16,7 @@ pub mod holds;
 pub mod known;
 pub mod lacking;
 pub mod listings;
+pub mod login;
 pub mod moment;
 pub mod not_taken;
 pub mod older_state;

@@ -1,13 +1,15 @@
 //! Targets that are down, that refuse, and that nobody has called for a while: they are checked inside of their windows,
 //! left alone while they fail, and their work waits for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapters::postgres::MIGRATOR;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use domain::channel::ChannelKind;
 use domain::ids::TargetId;
-use domain::target::TargetCommand;
+use domain::metadata::Metadata;
+use domain::target::{NewTarget, TargetCommand};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::{described, names, unit};
@@ -421,5 +423,48 @@ async fn a_short_interval_does_not_hurry_the_checks_of_an_open_circuit() -> anyh
     let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
     assert_eq!(check.class, "accepted");
     assert_eq!(world.count("SELECT count(*) FROM dispatch_circuits").await?, 0);
+    world.close().await
+}
+
+/// Their calls are never answered, and there are more of them than a dispatcher makes checks at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organisation_whose_targets_hang_keeps_nobody_else_from_a_check() -> anyhow::Result<()> {
+    const HANGING: usize = 80;
+    let world = World::new(&[8177]).await?;
+    let target = world.target(8177, RateLimit::default()).await?;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let base_url = format!("http://{}/v1", silent.local_addr()?);
+    for number in 0..HANGING {
+        let target_id = TargetId(uuid::Uuid::now_v7());
+        let create = TargetCommand::Create(NewTarget {
+            target_id,
+            org_id: "elsewhere".parse()?,
+            account_id: ACCOUNT.parse()?,
+            name: format!("hanging {number}"),
+            channel: ChannelKind::Hostaway,
+            base_url: base_url.clone(),
+            channel_account: (number + 1).to_string(),
+            credential: "file:hostaway-8177".parse()?,
+            rate_limit: RateLimit::default(),
+            account_rate_limit: None,
+        });
+        let metadata = Metadata { org_id: "elsewhere".parse()?, ..world.metadata(target_id)? };
+        world.commands().target(target_id, create, &metadata).await?;
+    }
+    let _service = world.serve("relay,projector,dispatcher")?;
+    let known = format!("SELECT (count(*) = {HANGING} + 1)::int::bigint FROM channel_targets");
+    until(&world, "the read models know them", 30, &known).await?;
+    sqlx::query(
+        "INSERT INTO dispatch_checks (target_id, due_at)
+         SELECT target_id, clock_timestamp() FROM channel_targets WHERE org_id = 'elsewhere'",
+    )
+    .execute(&world.pool)
+    .await?;
+    let under_way = "SELECT (count(*) >= 32)::int::bigint FROM dispatch_checks WHERE lease_until > now()";
+    until(&world, "checks are under way", 30, under_way).await?;
+    let asked = Instant::now();
+    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    assert_eq!(check.class, "accepted");
+    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
     world.close().await
 }

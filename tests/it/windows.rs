@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use adapters::dispatch::DispatchStore;
 use domain::ids::TargetId;
+use domain::metadata::Metadata;
+use domain::target::{Health, NewTarget, Target, TargetCommand};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::{names, unit};
@@ -165,6 +168,132 @@ async fn a_pause_by_the_channel_has_one_name_at_every_door() -> anyhow::Result<(
         }
     }
     drop(service);
+    world.close().await
+}
+
+/// A target of another organisation at this one's account, whose credentials are taken there.
+async fn theirs(world: &World, own: &Target, base_url: &str) -> anyhow::Result<()> {
+    let target_id = TargetId(uuid::Uuid::now_v7());
+    let create = TargetCommand::Create(NewTarget {
+        target_id,
+        org_id: "elsewhere".parse()?,
+        account_id: ACCOUNT.parse()?,
+        name: "Theirs".to_owned(),
+        channel: own.channel,
+        base_url: base_url.to_owned(),
+        channel_account: own.channel_account.clone(),
+        credential: own.credential.clone(),
+        rate_limit: own.rate_limit,
+        account_rate_limit: None,
+    });
+    let metadata = Metadata { org_id: "elsewhere".parse()?, ..world.metadata(target_id)? };
+    for command in [create, taken()] {
+        world.commands().target(target_id, command, &metadata).await?;
+    }
+    Ok(())
+}
+
+/// The first credentials of a target are taken.
+fn taken() -> TargetCommand {
+    TargetCommand::ReportHealth { health: Health::Healthy, reason: "it answers".to_owned(), credential_epoch: 0 }
+}
+
+/// Of whose credentials an account takes none while it takes another owner's waits for one of the few logins of all such. Its windows are
+/// empty meanwhile, so everybody who tells of the sync says that, and until when.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_a_login_has_one_name_at_every_door() -> anyhow::Result<()> {
+    let world = World::new(&[7203]).await?;
+    let target = world.target(7203, RateLimit::new(100, 1_000)?).await?;
+    let own = world.commands().load_target(target).await?.target().cloned().expect("it was made");
+    theirs(&world, &own, &own.base_url).await?;
+    let service = world.serve("intake,relay,projector,api")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &names(1)).await?[0];
+    wait_until("it is due", Duration::from_secs(30), || async {
+        let due = world.count("SELECT count(*) FROM sync_queue WHERE due_at <= now()").await?;
+        let theirs = world.count("SELECT count(*) FROM channel_targets WHERE health = 'healthy'").await?;
+        Ok(if (due, theirs) == (1, 1) { Ok(()) } else { Err("the read models do not show it".to_owned()) })
+    })
+    .await?;
+    DispatchStore::new(world.pool.clone(), uuid::Uuid::now_v7()).ensure_limits_of(&[own]).await?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let rule = "have one login in 10 s together, those of one organisation one in 30 s; the next one is not before ";
+    let taken = "UPDATE rate_slots SET free_at = now() + interval '1 hour' WHERE scope LIKE 'strangers:%'";
+    let free = "UPDATE rate_slots SET free_at = '-infinity' WHERE scope LIKE 'strangers:%'";
+    for (statement, status) in [(taken, "waits for a login"), (free, "due")] {
+        let waits = status != "due";
+        sqlx::query(statement).execute(&world.pool).await?;
+        let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
+        assert_eq!(queue["items"][0]["status"], status, "{queue}");
+        let explained = api.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+        let (waiting, next) = (&explained["waiting"], &explained["next"]);
+        assert_eq!((&waiting["status"], &next["step"]), (&json!(status), &json!("waits_for_slot")), "{explained:#}");
+        assert_eq!(waiting["login"]["not_before"].is_string(), waits, "{explained:#}");
+        assert_eq!(next["at"].is_string(), waits, "{explained:#}");
+        for words in [&next["because"], &explained["words"]] {
+            assert_eq!(words.to_string().contains(rule), waits, "{explained:#}");
+        }
+        let (_, printed, _) = world.run(&["--output", "json", "queue"])?;
+        let queue: Value = serde_json::from_str(&printed)?;
+        assert_eq!(queue["work"][0]["status"], status, "{queue}");
+        assert_eq!(queue["targets"][0]["due"], json!(i64::from(!waits)), "{queue}");
+        for row in [&queue["work"][0], &queue["targets"][0]] {
+            assert_eq!(row["login"]["not_before"].is_string(), waits, "{queue}");
+        }
+        let (_, printed, _) = world.run(&["queue"])?;
+        assert_eq!(printed.contains("waits for a login, not before "), waits, "{printed}");
+        let (target, listing) = (target.to_string(), listing.to_string());
+        for arguments in [&["target", "show", target.as_str()][..], &["explain", listing.as_str()]] {
+            let (_, printed, _) = world.run(arguments)?;
+            assert_eq!(printed.contains(rule), waits, "{printed}");
+        }
+        for path in [format!("/listings/{listing}"), format!("/targets/{target}")] {
+            let page = api.get(&path).await?.expect(200)?.text;
+            assert!(page.contains(&format!("\">{status}</span>")), "{path}: {page}");
+            assert_eq!(page.contains("have one login in 10 s together"), waits, "{path}: {page}");
+        }
+    }
+    drop(service);
+    world.close().await
+}
+
+/// Over the API a target stays at its host. At the command line it may be moved, and is at the new one as whoever comes anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_host_said_of_the_credentials_ends_when_a_target_is_moved_to_another() -> anyhow::Result<()> {
+    let world = World::new(&[7204]).await?;
+    let target = world.target(7204, RateLimit::new(100, 1_000)?).await?;
+    let own = world.commands().load_target(target).await?.target().cloned().expect("it was made");
+    let other_host = own.base_url.replace("127.0.0.1", "localhost");
+    assert_ne!(own.base_url, other_host);
+    theirs(&world, &own, &other_host).await?;
+    let metadata = world.metadata(target)?;
+    world.commands().target(target, taken(), &metadata).await?;
+    let service = world.serve("relay,projector")?;
+    let shown = async |sql: &str| {
+        wait_until(sql, Duration::from_secs(30), || async {
+            let count = world.count(sql).await?;
+            Ok(if count == 2 { Ok(()) } else { Err(format!("{count} of 2")) })
+        })
+        .await
+    };
+    shown("SELECT count(*) FROM channel_targets WHERE health = 'healthy'").await?;
+    let id = target.to_string();
+    let (code, printed, said) = world.run(&["target", "configure", &id, "--base-url", &other_host])?;
+    assert_eq!(code, 0, "{printed}{said}");
+    let reason = "its address leads to another host";
+    shown(&format!("SELECT count(*) FROM channel_targets WHERE base_url = '{other_host}'")).await?;
+    shown(&format!("SELECT 2 * count(*) FROM target_health WHERE reason = '{reason}'")).await?;
+    let (_, printed, _) = world.run(&["--output", "json", "target", "show", &id])?;
+    let told: Value = serde_json::from_str(&printed)?;
+    assert_eq!(told["health"], "unknown", "{told:#}");
+    assert_eq!(told["health_detail"]["reason"], reason, "{told:#}");
+    assert_eq!(world.commands().target(target, taken(), &metadata).await?, None, "the word of the host of before");
+    let store = DispatchStore::new(world.pool.clone(), uuid::Uuid::now_v7());
+    store.know_lane(target).await?;
+    let round = store.open_check(target).await?;
+    assert!(round.lanes[0].strangers_scopes.is_some(), "it has yet to be taken where it takes theirs");
+    drop((round, service));
     world.close().await
 }
 

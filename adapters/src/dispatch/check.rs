@@ -1,4 +1,4 @@
-//! Checks of targets: asked for, taken by one dispatcher, told.
+//! Checks of targets: asked for, planned, told. Who takes one is in `due_checks.rs`.
 
 use std::time::Duration;
 
@@ -11,21 +11,11 @@ use uuid::Uuid;
 
 use super::DispatchStore;
 use super::circuit::{BY_CIRCUIT, OPEN_AFTER, close, wait, waits};
+use super::due_checks::DueCheck;
 use crate::postgres::begin;
 
 /// Who asks for a check whose turn has come.
 pub const BY_TURN: &str = "service:health";
-
-/// A check that this dispatcher is to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DueCheck {
-    /// The target.
-    pub target_id: TargetId,
-    /// Its id, which its row will have.
-    pub check_id: Uuid,
-    /// Who wants to know.
-    pub asked_by: String,
-}
 
 impl DispatchStore {
     /// Asks for a check now. Gives its id; one that is under way is the one that is asked for.
@@ -40,27 +30,6 @@ impl DispatchStore {
         .bind(asked_by)
         .fetch_one(&self.pool)
         .await
-    }
-
-    /// Takes checks that are due, for so long; nobody else makes them meanwhile.
-    pub async fn take_checks(&self, most: i64, lease: Duration) -> Result<Vec<DueCheck>, sqlx::Error> {
-        let taken: Vec<(Uuid, Uuid, String)> = sqlx::query_as(
-            "WITH due AS MATERIALIZED (
-                 SELECT target_id FROM dispatch_checks WHERE due_at <= now() AND due_at < 'infinity' AND lease_until <= now()
-                 ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-             ), lanes AS (
-                 INSERT INTO dispatch_lanes (target_id, wake_at) SELECT target_id, 'infinity' FROM due ORDER BY 1
-                 ON CONFLICT DO NOTHING
-             )
-             UPDATE dispatch_checks k SET lease_until = clock_timestamp() + make_interval(secs => $2)
-             FROM due WHERE k.target_id = due.target_id RETURNING k.target_id, k.check_id, k.asked_by",
-        )
-        .bind(most)
-        .bind(lease.as_secs_f64())
-        .fetch_all(&self.pool)
-        .await?;
-        let check = |(target, check_id, asked_by)| DueCheck { target_id: TargetId(target), check_id, asked_by };
-        Ok(taken.into_iter().map(check).collect())
     }
 
     /// There is nothing to check: the target is gone.
@@ -170,7 +139,7 @@ impl DispatchStore {
 
     /// Asks for the checks that are due by the plan: each active target once in `interval`, at random around it. A
     /// target whose sync was taken within the interval is seen to work, and one whose circuit is open is checked when that
-    /// says. Gives how many were asked for.
+    /// says. Gives how many were asked for. Each is due at a time of its own, by which dispatchers go on where they have looked.
     pub async fn plan_checks(&self, interval: Duration) -> Result<u64, sqlx::Error> {
         // Statements of their own, each in the order of the targets: whoever tells of failures locks these rows, too.
         let interval = interval.as_secs_f64();
@@ -194,7 +163,7 @@ impl DispatchStore {
         // An open circuit has nobody but its check to close it again.
         sqlx::query(&format!(
             "INSERT INTO dispatch_checks AS k (target_id, asked_by, due_at)
-             SELECT c.target_id, '{BY_CIRCUIT}', now() FROM dispatch_circuits c
+             SELECT c.target_id, '{BY_CIRCUIT}', clock_timestamp() FROM dispatch_circuits c
              LEFT JOIN dispatch_checks k USING (target_id)
              WHERE c.opened > 0 AND (k.target_id IS NULL OR k.due_at = 'infinity')
              ORDER BY c.target_id
@@ -207,7 +176,7 @@ impl DispatchStore {
                  UPDATE dispatch_checks k SET
                      next_at = greatest(CASE WHEN p.works THEN p.last_success_at ELSE now() END
                              + make_interval(secs => $1 * (0.5 + random())), now() + make_interval(secs => $1 / 10)),
-                     due_at = CASE WHEN p.wanted THEN least(k.due_at, now()) ELSE k.due_at END
+                     due_at = CASE WHEN p.wanted THEN least(k.due_at, clock_timestamp()) ELSE k.due_at END
                  FROM (SELECT t.target_id, h.last_success_at,
                            coalesce(h.last_success_at > now() - make_interval(secs => $1), false) AS works,
                            t.lifecycle = 'active'

@@ -10,15 +10,18 @@ use crate::postgres::begin;
 pub const ACCOUNT_SCOPE: &str = "'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account";
 
 /// Whether the last that a channel has said of the credentials of a target (`t`) is that it takes them. Of a new secret it has said
-/// nothing yet, and nothing where it fails. A change away from healthy says so as well: that to healthy may be old, and deleted.
+/// nothing yet, and nothing where it fails. A change away from healthy says so as well: that to healthy may be old, and deleted. What
+/// the host said that its address led to before is not this channel's word.
 pub(super) const IS_ACCEPTED: &str = "(t.health = 'healthy' OR (
     SELECT h.to_health <> 'unauthorised' FROM target_health_changes h
     WHERE h.target_id = t.target_id AND (h.to_health IN ('healthy', 'unauthorised') OR h.from_health = 'healthy')
+        AND h.position > coalesce(t.host_position, 0)
     ORDER BY h.position DESC LIMIT 1) IS TRUE)";
 
-/// Whether a channel has ever taken credentials of a target (`t`).
+/// Whether a channel has ever taken credentials of a target (`t`), at the host that its address leads to.
 pub(super) const WAS_ACCEPTED: &str = "(t.health = 'healthy' OR EXISTS (
-    SELECT FROM target_health_changes h WHERE h.target_id = t.target_id AND 'healthy' IN (h.from_health, h.to_health)))";
+    SELECT FROM target_health_changes h WHERE h.target_id = t.target_id AND 'healthy' IN (h.from_health, h.to_health)
+        AND h.position > coalesce(t.host_position, 0)))";
 
 /// A scope and what it may do; `None` leaves it unlimited, yet a channel can pause it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use domain::window::{RateLimit, Scope};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::DispatchStore;
@@ -61,6 +62,35 @@ pub(super) async fn among(
     .fetch_all(connection)
     .await?;
     Ok(found.into_iter().map(|(target, account, org)| (target, scopes(&account, &org))).collect())
+}
+
+/// What keeps a stranger from a login, in words.
+pub fn strangers_rule() -> String {
+    let [all_s, org_s] = [STRANGERS_WINDOW_MS, ORG_STRANGERS_WINDOW_MS].map(|window_ms| window_ms / 1000);
+    format!(
+        "the channel is not known to take these credentials, and all such at this account have one login in {all_s} s \
+         together, those of one organisation one in {org_s} s"
+    )
+}
+
+/// Those of these targets that are strangers and may ask for no token now, with when they may again, if nobody else does before them.
+pub async fn waiting_strangers(pool: &PgPool, targets: &[Uuid]) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
+    let strangers = among(&mut *pool.acquire().await?, targets).await?;
+    if strangers.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // A slot whose call is under way is kept for the longest one, and comes back a window after its answer.
+    let closed: Vec<(String, DateTime<Utc>)> = sqlx::query_as(
+        "SELECT r.scope, least(min(s.free_at), now() + make_interval(secs => r.window_ms / 1000.0))
+         FROM rate_scopes r JOIN rate_slots s ON s.scope = r.scope AND s.slot <= r.requests
+         WHERE r.scope = ANY($1) GROUP BY r.scope HAVING min(s.free_at) > now()",
+    )
+    .bind(strangers.values().flatten().map(String::as_str).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    let closed: HashMap<String, DateTime<Utc>> = closed.into_iter().collect();
+    let until = |scopes: &[String; 2]| scopes.iter().filter_map(|scope| closed.get(scope)).max().copied();
+    Ok(strangers.iter().filter_map(|(target, scopes)| Some((*target, until(scopes)?))).collect())
 }
 
 impl DispatchStore {

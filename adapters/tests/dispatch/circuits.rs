@@ -13,7 +13,7 @@ use domain::target::{Health, Lifecycle, Target};
 use domain::window::RateLimit;
 use uuid::Uuid;
 
-use crate::fixture::{Database, lease, request, take};
+use crate::fixture::{Database, lease, request, room, take};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -83,9 +83,9 @@ async fn the_plan_leaves_the_check_of_an_open_circuit_at_its_time_and_a_person_n
     assert_eq!(field::<String>(&database, due).await, named);
     let turns = "SELECT count(*) FROM dispatch_checks WHERE next_at > now()";
     assert_eq!(field::<i64>(&database, turns).await, 1, "its turn is over all the same");
-    assert!(store.take_checks(10, LONG).await.unwrap().is_empty());
+    assert!(store.take_checks(&mut room(10), LONG).await.unwrap().is_empty());
     store.ask_check(target, "ops@example.org").await.unwrap();
-    assert_eq!(store.take_checks(10, LONG).await.unwrap().len(), 1);
+    assert_eq!(store.take_checks(&mut room(10), LONG).await.unwrap().len(), 1);
     database.close().await;
 }
 
@@ -96,7 +96,8 @@ async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     let (one, other) = (database.dispatcher(), database.dispatcher());
     pushes(&one, target, &[true; 5]).await;
     let asked = one.ask_check(target, "ops@example.org").await.unwrap();
-    let (mine, theirs) = tokio::join!(one.take_checks(10, LONG), other.take_checks(10, LONG));
+    let (mut here, mut there) = (room(10), room(10));
+    let (mine, theirs) = tokio::join!(one.take_checks(&mut here, LONG), other.take_checks(&mut there, LONG));
     let taken = [mine.unwrap(), theirs.unwrap()].concat();
     assert_eq!(taken.len(), 1, "one of them makes it");
     assert_eq!((taken[0].check_id, taken[0].asked_by.as_str()), (asked, "ops@example.org"));
@@ -159,8 +160,8 @@ async fn the_calls_of_a_check_that_two_have_made_are_all_told() {
     let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
     let (late, other) = (database.dispatcher(), database.dispatcher());
     late.ask_check(target, "ops").await.unwrap();
-    let first = late.take_checks(10, Duration::ZERO).await.unwrap();
-    let again = other.take_checks(10, LONG).await.unwrap();
+    let first = late.take_checks(&mut room(10), Duration::ZERO).await.unwrap();
+    let again = other.take_checks(&mut room(10), LONG).await.unwrap();
     assert_eq!(first, again, "its lease ran out");
     let settings = settings(target);
     other.finish_check(&again[0], &settings, &report(OutcomeClass::Accepted, 2)).await.unwrap();
@@ -179,7 +180,7 @@ async fn a_check_under_way_has_a_slot_of_a_busy_window_to_itself() {
     let target = database.target(1, RateLimit::new(2, 1_000).unwrap()).await;
     let store = database.dispatcher();
     store.ask_check(target, "ops").await.unwrap();
-    assert_eq!(store.take_checks(10, LONG).await.unwrap().len(), 1);
+    assert_eq!(store.take_checks(&mut room(10), LONG).await.unwrap().len(), 1);
     assert!(take(&store, target, LONG).await.is_some());
     assert!(take(&store, target, LONG).await.is_none(), "the second slot is the check's");
     let round = store.open_check(target).await.unwrap();
@@ -209,7 +210,7 @@ async fn each_active_target_is_asked_for_once_in_an_interval_and_what_is_seen_to
     database.run("UPDATE dispatch_checks SET next_at = now() - interval '1 second'").await;
     assert_eq!(store.plan_checks(interval).await.unwrap(), 1);
     assert_eq!(store.plan_checks(interval).await.unwrap(), 0, "not again before its time");
-    let due = store.take_checks(10, LONG).await.unwrap();
+    let due = store.take_checks(&mut room(10), LONG).await.unwrap();
     assert_eq!(due.iter().map(|check| check.target_id).collect::<Vec<_>>(), [idle]);
     database.close().await;
 }

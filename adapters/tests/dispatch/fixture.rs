@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, DispatchStore, Lane, Lease, RoundRequest, ScopeLimit, Slot, SlotHold};
+use adapters::dispatch::{CheckRoom, Claims, DispatchStore, Lane, Lease, RoundRequest, ScopeLimit, Slot, SlotHold};
 use adapters::postgres::MIGRATOR;
 use domain::ids::{ListingId, TargetId};
 use domain::window::{RateLimit, Scope};
@@ -170,6 +170,11 @@ impl Database {
 /// A round that also looks at lanes in which calls wait.
 pub fn request(waiting: &[TargetId], due: bool) -> RoundRequest {
     RoundRequest { waiting: waiting.to_vec(), due, lanes: 100, per_lane: 10, capacity: 1_000 }
+}
+
+/// So many places for checks, none of which is taken.
+pub fn room(free: usize) -> CheckRoom {
+    CheckRoom { free, ..CheckRoom::default() }
 }
 
 /// The hold of the first free slot of a lane.

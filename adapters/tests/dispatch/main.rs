@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod circuits;
+mod due_checks;
 mod fixture;
 mod leases;
 mod plans;

@@ -278,6 +278,32 @@ async fn strangers_have_one_login_in_ten_seconds_at_an_account_together() {
     database.close().await;
 }
 
+/// A target whose address led to another host before.
+#[tokio::test]
+async fn what_another_host_has_said_makes_nobody_an_owner_here() {
+    let database = Database::new().await;
+    let (own, moved) = (database.target(1, limit(3, 100)).await, database.target(2, limit(3, 100)).await);
+    let store = database.dispatcher();
+    let is_stranger = async |target: TargetId| {
+        let round = store.open_check(target).await.unwrap();
+        round.lanes[0].strangers_scopes.is_some()
+    };
+    let of =
+        |target: TargetId, values: &str| format!("UPDATE channel_targets SET {values} WHERE target_id = '{target}'");
+    database.run(&of(moved, "org_id = 'other', health = 'unknown', channel_account = '1'")).await;
+    database.heard(moved, 5, "healthy").await;
+    database.heard_after(moved, 6, "healthy", "unknown").await;
+    assert!(!is_stranger(moved).await, "its secret was changed since it was taken");
+    database.run(&of(moved, "host_position = 7")).await;
+    assert!(is_stranger(moved).await);
+    database.heard_after(own, 8, "healthy", "unauthorised").await;
+    database.run(&of(own, "health = 'unauthorised'")).await;
+    assert!(is_stranger(moved).await, "while nobody's are taken here, too");
+    database.heard(moved, 9, "healthy").await;
+    assert!(!is_stranger(moved).await, "this host has said so");
+    database.close().await;
+}
+
 fn account_scope() -> Scope {
     Scope::Account("hostaway/http://h/1".to_owned())
 }

@@ -44,6 +44,18 @@ pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
     Ok(root.trim_end_matches('/').to_owned())
 }
 
+/// Whether two roots lead to one host. A target's secret was given for the host of its address, and what a channel said of it is the
+/// word of that host.
+pub fn is_same_host(one: &str, other: &str) -> bool {
+    let host = |url: &str| {
+        let url = Url::parse(url).ok()?;
+        // Targets of before may have a dot at its end.
+        let name = url.host_str()?.trim_end_matches('.').to_owned();
+        Some((url.scheme().to_owned(), name, url.port_or_known_default()))
+    };
+    host(one) == host(other)
+}
+
 fn check_base_url(url: &str) -> Result<(), TargetError> {
     if url.chars().count() > LONGEST_BASE_URL {
         return Err(field("base_url", format!("has at most {LONGEST_BASE_URL} characters")));

@@ -12,7 +12,7 @@ use crate::window::RateLimit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// No call has been made since it was created or its credentials changed.
+    /// No call has been made since it was created, its credentials changed, or its address leads to another host.
     #[default]
     Unknown,
     /// It answers.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::ChannelKind;
 use crate::ids::{AccountId, OrgId, TargetId};
 use crate::secret::SecretRef;
-use crate::target::bounds::{checked_account, checked_name, checked_root};
+use crate::target::bounds::{checked_account, checked_name, checked_root, is_same_host};
 use crate::target::{Configuration, Health, NewTarget, TargetCommand, TargetError, TargetEvent};
 use crate::window::{RateLimit, Scope};
 
@@ -62,7 +62,7 @@ pub struct Target {
     pub lifecycle: Lifecycle,
     /// How the channel answers.
     pub health: Health,
-    /// How often the credentials were changed, or said to be good again.
+    /// How often the credentials were changed, said to be good again, or sent to another host than before.
     #[serde(default)]
     pub credential_epoch: u32,
 }
@@ -203,6 +203,9 @@ impl ChannelTarget {
         match event {
             TargetEvent::TargetCreated { .. } => {}
             TargetEvent::TargetConfigured { name, base_url, account_rate_limit } => {
+                if !is_same_host(&now.base_url, &base_url) {
+                    now.credential_epoch += 1;
+                }
                 now.name = name;
                 now.base_url = base_url;
                 now.account_rate_limit = account_rate_limit;
@@ -233,6 +236,11 @@ fn configure(now: &Target, change: Configuration) -> Result<Vec<TargetEvent>, Ta
     let account_rate_limit = change.account_rate_limit.unwrap_or(now.account_rate_limit);
     let mut events = Vec::new();
     if (&name, &base_url, account_rate_limit) != (&now.name, &now.base_url, now.account_rate_limit) {
+        // The word of the host of before, on which nothing of the new one may rest.
+        if now.health != Health::Unknown && !is_same_host(&now.base_url, &base_url) {
+            let reason = "its address leads to another host".to_owned();
+            events.push(TargetEvent::HealthChanged { from: now.health, to: Health::Unknown, reason });
+        }
         events.push(TargetEvent::TargetConfigured { name, base_url, account_rate_limit });
     }
     let rate_limit = change.rate_limit.filter(|rate_limit| *rate_limit != now.rate_limit);

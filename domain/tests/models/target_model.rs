@@ -73,6 +73,11 @@ pub struct Model {
     pub answer: Answer,
 }
 
+/// Where a root that is kept leads to.
+fn host(root: &str) -> Option<&str> {
+    root.split('/').nth(2)
+}
+
 impl Target {
     fn configure(
         &mut self,
@@ -98,6 +103,14 @@ impl Target {
             self.account_limit = limit;
         }
         let mut events = Vec::new();
+        // Of another host nothing is known.
+        if host(before.1) != host(self.root) {
+            if self.health != Health::Unknown {
+                self.becomes(Health::Unknown);
+                events.push("HealthChanged");
+            }
+            self.epoch += 1;
+        }
         if before != (self.name, self.root, self.account_limit) {
             events.push("TargetConfigured");
         }

@@ -1,6 +1,7 @@
 //! What each event does to the row of its target.
 
 use domain::recorded::{ChannelEvent, Recorded};
+use domain::target::bounds::is_same_host;
 use domain::target::{Health, Lifecycle, TargetEvent};
 use domain::window::RateLimit;
 
@@ -69,6 +70,7 @@ fn created(event: &Recorded, what: &TargetEvent) -> Option<TargetRow> {
         created_at: event.recorded_at,
         updated_at: event.recorded_at,
         position: event.position.0,
+        host_position: None,
     })
 }
 
@@ -80,6 +82,9 @@ fn change(row: &mut TargetRow, event: &Recorded, what: &TargetEvent) {
     match what {
         TargetEvent::TargetCreated { .. } => {}
         TargetEvent::TargetConfigured { name, base_url, account_rate_limit } => {
+            if !is_same_host(&row.base_url, base_url) {
+                row.host_position = Some(event.position.0);
+            }
             row.name.clone_from(name);
             row.base_url.clone_from(base_url);
             (row.account_requests, row.account_window_ms) = limit_columns(*account_rate_limit);

@@ -32,6 +32,7 @@ pub(super) struct TargetRow {
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
     pub(super) position: i64,
+    pub(super) host_position: Option<i64>,
 }
 
 const LOAD: &str = "SELECT * FROM channel_targets WHERE target_id = ANY($1)";
@@ -40,18 +41,19 @@ const STORE: &str = "
 INSERT INTO channel_targets (
     target_id, org_id, account_id, name, channel, base_url, channel_account, credential, requests, window_ms,
     account_requests, account_window_ms, lifecycle, lifecycle_reason, health, health_since, version, created_by,
-    created_at, updated_at, position)
+    created_at, updated_at, position, host_position)
 SELECT * FROM UNNEST(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[],
     $10::int[], $11::int[], $12::int[], $13::text[], $14::text[], $15::text[], $16::timestamptz[], $17::bigint[],
-    $18::text[], $19::timestamptz[], $20::timestamptz[], $21::bigint[])
+    $18::text[], $19::timestamptz[], $20::timestamptz[], $21::bigint[], $22::bigint[])
 ON CONFLICT (target_id) DO UPDATE SET
     name = EXCLUDED.name, base_url = EXCLUDED.base_url, credential = EXCLUDED.credential,
     requests = EXCLUDED.requests, window_ms = EXCLUDED.window_ms,
     account_requests = EXCLUDED.account_requests, account_window_ms = EXCLUDED.account_window_ms,
     lifecycle = EXCLUDED.lifecycle, lifecycle_reason = EXCLUDED.lifecycle_reason,
     health = EXCLUDED.health, health_since = EXCLUDED.health_since,
-    version = EXCLUDED.version, updated_at = EXCLUDED.updated_at, position = EXCLUDED.position";
+    version = EXCLUDED.version, updated_at = EXCLUDED.updated_at, position = EXCLUDED.position,
+    host_position = EXCLUDED.host_position";
 
 pub(super) async fn load(connection: &mut PgConnection, events: &[&Recorded]) -> Result<Working<TargetRow>, Error> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.aggregate_id).collect();
@@ -85,6 +87,7 @@ pub(super) async fn store(connection: &mut PgConnection, rows: &[TargetRow]) -> 
         .bind(column(rows, |row| row.created_at))
         .bind(column(rows, |row| row.updated_at))
         .bind(column(rows, |row| row.position))
+        .bind(column(rows, |row| row.host_position))
         .execute(connection)
         .await?;
     Ok(())

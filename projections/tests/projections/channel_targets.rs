@@ -41,6 +41,31 @@ async fn follows_the_life_of_a_target() {
 }
 
 #[tokio::test]
+async fn tells_since_when_its_address_leads_to_another_host() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        let id = target(1);
+        scene.story.create_target(id);
+        let health = Health::Healthy;
+        let answers = TargetCommand::ReportHealth { health, reason: "answers".to_owned(), credential_epoch: 0 };
+        scene.story.command_target(id, answers);
+        let to = |url: &str| {
+            TargetCommand::Configure(Configuration { base_url: Some(url.to_owned()), ..Configuration::default() })
+        };
+        let fields = ["base_url", "health", "version", "(host_position = position)"];
+        scene.story.command_target(id, to("https://one.example/v1"));
+        scene.play().await;
+        let row = scene.fields("channel_targets", "target_id", id, &fields).await;
+        assert_eq!(row, "https://one.example/v1 unknown 4 true");
+        scene.story.command_target(id, to("https://one.example/v2"));
+        scene.play().await;
+        let row = scene.fields("channel_targets", "target_id", id, &fields).await;
+        assert_eq!(row, "https://one.example/v2 unknown 5 false");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn follows_its_settings() {
     in_database(|pool| async move {
         let mut scene = Scene::new(pool);

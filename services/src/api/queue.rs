@@ -20,7 +20,7 @@ use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
 use crate::views::attempts::NEXT;
-use crate::views::queue::{BEHIND_SINCE, BY_ROW, WAITING, paused_until, status};
+use crate::views::queue::{BEHIND_SINCE, BY_ROW, WAITING, closed, status};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
@@ -62,7 +62,8 @@ struct QueuedSync {
     attempt: i32,
     /// `under way`, `after an attempt` (of an earlier sync of the listing, whose place it took), `due` (it waits for a slot of the
     /// window), `later` (it is tried again at its time), `paused by the channel` (calls wait as the channel answered 429, at least
-    /// until it is due), or what holds it: the listing or target is paused, the target refuses the credentials, or its circuit is
+    /// until it is due), `waits for a login` (the channel is not known to take the target's credentials, and such have few logins
+    /// together), or what holds it: the listing or target is paused, the target refuses the credentials, or its circuit is
     /// open (it failed again and again, and is checked until it answers).
     status: String,
     requested_at: DateTime<Utc>,
@@ -108,9 +109,10 @@ async fn list(
     let mut rows: Vec<QueuedSync> = rows.fetch_all(&mut *reader).await?;
     drop(reader);
     let targets: BTreeSet<Uuid> = rows.iter().map(|row| row.target_id).collect();
-    let paused = paused_until(&api.inner.pool, &targets.into_iter().collect::<Vec<_>>()).await?;
+    let closed = closed(&api.inner.pool, &targets.into_iter().collect::<Vec<_>>()).await?;
     for row in &mut rows {
-        row.status = status(take(&mut row.status), row.due_at, paused.get(&row.target_id).copied());
+        let closed = closed.get(&row.target_id).copied().unwrap_or_default();
+        row.status = status(take(&mut row.status), row.due_at, &closed);
     }
     Ok(Json(Page::of(rows, limit, |row| After(row.due_at, row.listing_id))))
 }

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
-use crate::credentials;
+use crate::credentials::{self, KEPT_FOR};
 
 /// How long an answer of the keeper is good for.
 const ASKED_FOR: Duration = Duration::from_secs(30);
@@ -109,18 +109,7 @@ impl Vault {
             Keeper::Store => "store",
             Keeper::Aws => "aws",
         };
-        format!("{keeper}:distribution.{target}").parse().expect("an id is made of the characters of a reference")
-    }
-
-    /// Whether a target's secret was put there by the API, with whatever keeper.
-    pub(super) fn is_own(target: TargetId, reference: &SecretRef) -> bool {
-        let own = format!(":distribution.{target}");
-        reference.as_str().ends_with(&own)
-    }
-
-    /// Whether a secret was put where it is by the API, for whatever target.
-    pub fn is_ours(reference: &SecretRef) -> bool {
-        reference.name().strip_prefix("distribution.").is_some_and(|target| Uuid::parse_str(target).is_ok())
+        format!("{keeper}:{KEPT_FOR}{target}").parse().expect("an id is made of the characters of a reference")
     }
 
     /// Keeps a new secret.

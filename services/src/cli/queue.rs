@@ -1,5 +1,7 @@
 //! `queue`: what is still to be sent, target by target, and why it waits.
 
+use std::mem::take;
+
 use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::channel::Section;
@@ -15,14 +17,17 @@ use super::output::{Cell, optional, state, text};
 use super::session::Session;
 use super::times::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
+use crate::views::login::{self, LoginWait};
 use crate::views::queue::{
-    AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, FREE, HELD, IS_DUE, PAUSED, UNDER_WAY, WAITING, channel_pauses, status,
+    AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, Closed, FREE, HELD, IS_DUE, LOGIN, PAUSED, UNDER_WAY, WAITING, channel_pauses,
+    status,
 };
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, after an attempt (of an earlier sync of the listing), \
     due (it waits for a slot of the window), later (it is tried again at its time), paused by the channel (it answered \
-    429), or what holds it. DUE counts what STATUS calls due. OLDEST and WAITS count from the \
+    429), waits for a login (the channel is not known to take the target's credentials, and such have few logins \
+    together), or what holds it. DUE counts what STATUS calls due. OLDEST and WAITS count from the \
     first change that the channel has not got.\n\n\
     Example:\n  watch -n 2 distribution queue --limit 10")]
 pub(super) struct QueueArgs {
@@ -49,6 +54,9 @@ struct TargetQueue {
     /// `account` or `egress`, where the channel has its calls paused.
     paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
+    /// The login that its due work waits for.
+    #[sqlx(skip)]
+    login: Option<LoginWait>,
     /// When the target is checked next, where somebody asked for it.
     check_at: Option<DateTime<Utc>>,
     oldest_requested_at: DateTime<Utc>,
@@ -73,6 +81,8 @@ struct Work {
     status: String,
     paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
+    #[sqlx(skip)]
+    login: Option<LoginWait>,
     requested_at: DateTime<Utc>,
     /// When the first request was made that the channel has not got: a sync that takes another's place waits since then.
     behind_since: DateTime<Utc>,
@@ -118,9 +128,12 @@ impl QueueArgs {
         session.must_exist(&pool, self.target).await?;
         note_lag(&pool, "sync_queue").await?;
         let target = self.target.map(|id| id.0);
-        let targets: Vec<TargetQueue> = sqlx::query_as(&targets()).bind(target).fetch_all(&pool).await?;
-        let work: Vec<Work> = sqlx::query_as(&work()).bind(target).bind(self.limit).fetch_all(&pool).await?;
-        let work: Vec<Work> = work.into_iter().map(Work::told).collect();
+        let mut targets: Vec<TargetQueue> = sqlx::query_as(&targets()).bind(target).fetch_all(&pool).await?;
+        let mut work: Vec<Work> = sqlx::query_as(&work()).bind(target).bind(self.limit).fetch_all(&pool).await?;
+        let due: Vec<Uuid> = targets.iter().filter(|target| target.due > 0).map(|target| target.target_id).collect();
+        let logins = login::waits(&pool, &due).await?;
+        targets.iter_mut().for_each(|target| target.tell(logins.get(&target.target_id)));
+        work.iter_mut().for_each(|work| work.tell(logins.get(&work.target_id)));
         if session.out.is_json() {
             return session.out.json(&json!({ "targets": targets, "work": work }));
         }
@@ -139,6 +152,16 @@ impl QueueArgs {
 }
 
 impl TargetQueue {
+    /// What waits for a login lacks more than a slot of the window.
+    fn tell(&mut self, login: Option<&LoginWait>) {
+        self.login = login.copied();
+        self.due = if self.login.is_some() { 0 } else { self.due };
+    }
+
+    fn login(&self) -> Option<String> {
+        self.login.map(|login| format!("{LOGIN}, not before {}", moment(login.not_before)))
+    }
+
     fn held(&self, now: DateTime<Utc>) -> Option<String> {
         let held = self.held.as_ref()?;
         let check = self.check_at.map(|at| format!(", next check in {}", since(now, at))).unwrap_or_default();
@@ -159,7 +182,7 @@ impl TargetQueue {
             text(self.under_way),
             text(self.slots.map_or_else(|| "-".to_owned(), |slots| format!("{}/{slots}", self.slots_in_use))),
             text(since(self.behind_since, now)),
-            optional(self.held(now).or_else(|| self.paused())),
+            optional(self.held(now).or_else(|| self.paused()).or_else(|| self.login())),
         ]
     }
 }
@@ -173,9 +196,11 @@ fn short(need: &str) -> &str {
 }
 
 impl Work {
-    /// With what the channel's pause says of it.
-    fn told(self) -> Self {
-        Self { status: status(self.status, self.due_at, self.paused_until), ..self }
+    /// With what a pause by the channel and a wait for a login say of it.
+    fn tell(&mut self, login: Option<&LoginWait>) {
+        let closed = Closed { paused_until: self.paused_until, login: login.copied() };
+        self.status = status(take(&mut self.status), self.due_at, &closed);
+        self.login = closed.login.filter(|_| self.status == LOGIN);
     }
 
     /// When it can be sent; of what is held nobody knows, and its status says what holds it.
@@ -186,8 +211,8 @@ impl Work {
         if self.status == AFTER_ATTEMPT {
             return "-".to_owned();
         }
-        let paused_until = self.paused_until.filter(|_| self.status != UNDER_WAY);
-        let left = (paused_until.map_or(self.due_at, |until| until.max(self.due_at)) - now).num_seconds();
+        let closed = Closed { paused_until: self.paused_until.filter(|_| self.status != UNDER_WAY), login: self.login };
+        let left = (closed.until().map_or(self.due_at, |until| until.max(self.due_at)) - now).num_seconds();
         if left > 0 { span(left) } else { "now".to_owned() }
     }
 

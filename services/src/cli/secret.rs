@@ -17,6 +17,7 @@ use super::session::Session;
 use super::times::moment;
 use crate::config::SecretsOptions;
 use crate::credentials;
+use crate::credentials::turn::Turn;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretCommand {
@@ -125,14 +126,28 @@ impl SecretCommand {
                 args.secrets.secrets().create(&secret, args.value.read()?).await?;
                 said(session, &secret, "created")
             }
-            Self::Rotate(args) => {
-                let secret = args.what.reference()?;
-                args.secrets.secrets().rotate(&secret, args.value.read()?).await?;
-                said(session, &secret, "rotated")
-            }
+            Self::Rotate(args) => args.run(session).await,
             Self::List(args) => list(session, &args.secrets),
             Self::Delete(args) => args.run(session).await,
         }
+    }
+}
+
+impl RotateArgs {
+    async fn run(self, session: &Session) -> anyhow::Result<()> {
+        let secret = self.what.reference()?;
+        let value = self.value.read()?;
+        // The API puts other values there as well, and in no other place.
+        let turn = match credentials::kept_for(&secret) {
+            Some(target) => Some(Turn::take(&session.postgres().await?, target).await?),
+            None => None,
+        };
+        let rotated = self.secrets.secrets().rotate(&secret, value).await;
+        if let Some(turn) = turn {
+            turn.end().await;
+        }
+        rotated?;
+        said(session, &secret, "rotated")
     }
 }
 

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::views::queue::{AFTER_ATTEMPT, DUE, LATER, PAUSED, UNDER_WAY};
+use crate::views::queue::{AFTER_ATTEMPT, DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
 
 /// A moment, to the second. The script shows it in the viewer's zone, with UTC on hover.
 pub(super) fn moment(at: DateTime<Utc>) -> Markup {
@@ -117,6 +117,7 @@ fn tone(name: &str) -> &'static str {
         | "target paused"
         | "listing paused"
         | PAUSED
+        | LOGIN
         | "stale" => "warn",
         "unreachable"
         | "unauthorised"

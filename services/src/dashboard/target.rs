@@ -8,7 +8,7 @@ mod work;
 
 use axum::extract::State;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use domain::ids::TargetId;
 use domain::target::NEEDS_CREDENTIALS;
 use maud::{Markup, html};
@@ -26,6 +26,8 @@ use crate::api::reader::Reader;
 use crate::api::targets::{Target, get};
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health;
+use crate::views::login;
+use crate::views::queue::{Closed, LOGIN};
 use crate::views::windows::{self, ScopeWindow};
 
 pub(super) use actions::{check, pause, resume, rotate};
@@ -63,18 +65,19 @@ pub(super) async fn live(api: &Api, by: &By, id: Uuid) -> Result<Vec<Part>, Prob
 }
 
 async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem> {
-    // No row of these is a reader's: checks that are due, and addresses that everybody's calls leave from.
+    // No row of these is a reader's: checks that are due, addresses that everybody's calls leave from, logins that owners share.
     let circuit = circuit::open(api.pool(), TargetId(target.target_id)).await?;
+    let login = login::wait(api.pool(), TargetId(target.target_id)).await?;
     let egress = windows::of_egress(api.pool()).await?;
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let mut windows = window::of(&mut reader, target).await?;
     windows.extend(egress.into_iter().map(ScopeWindow::for_readers));
-    let paused_until = windows.iter().filter_map(|window| window.paused_until).max();
-    let queue = work::queue(&mut reader, target.target_id, paused_until).await?;
+    let closed = Closed { paused_until: windows.iter().filter_map(|window| window.paused_until).max(), login };
+    let queue = work::queue(&mut reader, target.target_id, &closed).await?;
     let errors = errors::show(&mut reader, target.target_id).await?;
     let health = health_part(&mut reader, by, target).await?;
     Ok(vec![
-        Part::new("now", "Now", now(target, circuit.as_ref(), paused_until)),
+        Part::new("now", "Now", now(target, circuit.as_ref(), &closed)),
         Part::new("window", "Windows, as the limiter sees them", window::show(&windows)),
         Part::new("queue", "Queue", queue),
         Part::new("errors", "Last 200 syncs: attempts that failed, and how syncs ended", errors),
@@ -82,7 +85,7 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     ])
 }
 
-fn now(target: &Target, circuit: Option<&OpenCircuit>, paused_until: Option<DateTime<Utc>>) -> Markup {
+fn now(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Markup {
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
         dl.facts.still {
@@ -90,20 +93,21 @@ fn now(target: &Target, circuit: Option<&OpenCircuit>, paused_until: Option<Date
             div { dt { "State" } dd { (state(&target.state)) } }
             div { dt { "Account" } dd { (target.account_id) } }
             div { dt { "Channel" } dd { (target.channel) } }
-            div.whole { dt { "What holds it" } dd.room { (held(target, circuit, paused_until)) } }
+            div.whole { dt { "What holds it" } dd.room { (held(target, circuit, closed)) } }
         }
     }
 }
 
-fn held(target: &Target, circuit: Option<&OpenCircuit>, paused_until: Option<DateTime<Utc>>) -> Markup {
+fn held(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Markup {
     match (target.state.as_str(), circuit) {
         (NEEDS_CREDENTIALS, _) => {
             html! { "Nothing is sent until somebody rotates its secret, resumes it, or checks it with success" }
         }
         ("active", Some(circuit)) => html! { (state("circuit open")) ": " (told(&circuit.words())) },
-        ("active", None) => match paused_until {
-            Some(until) => html! { "The channel asked for a pause until " (moment(until)) },
-            None => html! { span.quiet { "nothing" } },
+        ("active", None) => match (closed.paused_until, closed.login) {
+            (Some(until), _) => html! { "The channel asked for a pause until " (moment(until)) },
+            (None, Some(login)) => html! { (state(LOGIN)) ": " (told(&login.words())) },
+            (None, None) => html! { span.quiet { "nothing" } },
         },
         (other, _) => html! { (words(other)) @if let Some(why) = &target.lifecycle_reason { ": " (why) } },
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapters::dispatch::DueCheck;
+use adapters::dispatch::{CheckRoom, DueCheck};
 use async_trait::async_trait;
 use domain::call::CallPurpose;
 use domain::channel::Section;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::check_places::{CheckPlace, CheckPlaces};
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
 use super::single_slot::{self, Look};
@@ -30,7 +31,7 @@ use super::{START_GRACE, Shared, target_health};
 const LOOK: Duration = Duration::from_millis(250);
 /// The same while Postgres does not answer, of which the process tells by itself (`serve/database.rs`).
 const LOOK_IN_VAIN: Duration = Duration::from_secs(2);
-/// Checks that one dispatcher makes at the same time.
+/// Checks that one dispatcher makes at the same time. No organisation gets all of these places (`CheckRoom`).
 const MOST: usize = 64;
 /// Checks of strangers among them that wait for a slot for a token. The next one ends at once: a few slots come free for all such of
 /// an account, however many there are, and the others would keep everybody's checks waiting. So does one that would wait in vain.
@@ -42,16 +43,19 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// Makes the checks that are due until `stop`, then ends those under way.
 pub(super) async fn run(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, stop: CancellationToken) {
-    let under_way = TaskTracker::new();
+    let (under_way, places) = (TaskTracker::new(), CheckPlaces::default());
+    let mut room = CheckRoom::default();
     // Whoever takes a check and dies leaves it to others after the longest that it can take: its slots, and three calls.
     let lease = PATIENCE + START_GRACE + shared.options.call_timeout * 3;
     while !stop.is_cancelled() {
-        let room = i64::try_from(MOST.saturating_sub(under_way.len())).unwrap_or(0);
-        let due = if room == 0 { Ok(Vec::new()) } else { shared.store.take_checks(room, lease).await };
+        room.under_way = places.taken();
+        room.free = MOST.saturating_sub(room.under_way.values().sum());
+        let due = if room.free == 0 { Ok(Vec::new()) } else { shared.store.take_checks(&mut room, lease).await };
         let wait = if due.is_ok() { LOOK } else { LOOK_IN_VAIN };
         match due {
             Ok(due) => due.into_iter().for_each(|due| {
-                under_way.spawn(check(shared.clone(), gate.clone(), due));
+                let place = places.take(&due.org_id);
+                under_way.spawn(check(shared.clone(), gate.clone(), due, place));
             }),
             Err(error) => tracing::warn!(error = %error, "failed to look for checks that are due"),
         }
@@ -64,7 +68,7 @@ pub(super) async fn run(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message
     under_way.wait().await;
 }
 
-async fn check(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck) {
+async fn check(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: DueCheck, place: CheckPlace) {
     let mut trace = VisitTrace::of_check();
     let span = tracing::info_span!(
         "check",
@@ -74,6 +78,7 @@ async fn check(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: D
         check_id = %due.check_id,
     );
     check_one(&shared, gate, &due, &mut trace).instrument(span).await;
+    drop(place);
 }
 
 async fn check_one(shared: &Shared, gate: mpsc::UnboundedSender<Message>, due: &DueCheck, trace: &mut VisitTrace) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, ORG_STRANGERS_WINDOW_MS, Round, STRANGERS_WINDOW_MS};
+use adapters::dispatch::{Claims, Round, strangers_rule};
 use domain::window::Scope;
 use tokio::time::Instant;
 
@@ -27,11 +27,7 @@ pub(super) enum Look {
 
 /// What is told of [`Look::NotNowForStranger`].
 pub(super) fn told_to_strangers() -> String {
-    let [all_s, org_s] = [STRANGERS_WINDOW_MS, ORG_STRANGERS_WINDOW_MS].map(|window_ms| window_ms / 1000);
-    format!(
-        "the channel is not known to take these credentials, and all such at this account have one login in {all_s} s \
-         together, those of one organisation one in {org_s} s: none came free; ask again"
-    )
+    format!("{}: none came free; ask again", strangers_rule())
 }
 
 /// One slot of the one lane that the round is over, for a call of so long from this address. Where there is none now, the round

@@ -8,6 +8,8 @@ use domain::ids::OrgId;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::login::{self, LoginWait};
+
 /// What holds all work of a target (`t`, and `o` for its circuit).
 macro_rules! target_holds {
     () => {
@@ -47,6 +49,8 @@ pub const DUE: &str = "due";
 pub const AFTER_ATTEMPT: &str = "after an attempt";
 /// Calls of its account, or of the address that they leave from, wait until a time, as the channel answered 429; it is due by then.
 pub const PAUSED: &str = "paused by the channel";
+/// It is due, and its target is one of those of whose credentials the channel takes none, which have few logins together.
+pub const LOGIN: &str = "waits for a login";
 /// What was put off by a pause is due when that ends, by a clock that differs a little from the database's.
 const ABOUT: TimeDelta = TimeDelta::seconds(2);
 /// Since when the channel has been behind for a row `q` of `sync_queue`: since the first request that it has not got, as a sync that
@@ -54,7 +58,7 @@ const ABOUT: TimeDelta = TimeDelta::seconds(2);
 pub const BEHIND_SINCE: &str = "coalesce(q.behind_since, q.requested_at)";
 
 /// What [`status`] says.
-pub const STATUSES: [&str; 9] = [
+pub const STATUSES: [&str; 10] = [
     UNDER_WAY,
     AFTER_ATTEMPT,
     "target paused",
@@ -63,12 +67,29 @@ pub const STATUSES: [&str; 9] = [
     "listing paused",
     LATER,
     PAUSED,
+    LOGIN,
     DUE,
 ];
 
 /// Those of a sync that nobody has to let go: it waits for its time, the end of an attempt before it or of a pause by the channel,
-/// its turn and slots.
-pub const FREE: [&str; 5] = [UNDER_WAY, AFTER_ATTEMPT, LATER, PAUSED, DUE];
+/// a login, its turn and slots.
+pub const FREE: [&str; 6] = [UNDER_WAY, AFTER_ATTEMPT, LATER, PAUSED, LOGIN, DUE];
+
+/// What keeps a target's calls from being made, and no reader's statement can tell: rows of others say so, or those of an address.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Closed {
+    /// The end of the channel's pause.
+    pub paused_until: Option<DateTime<Utc>>,
+    /// The login that it waits for.
+    pub login: Option<LoginWait>,
+}
+
+impl Closed {
+    /// When that is over, at the earliest.
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        self.paused_until.max(self.login.map(|login| login.not_before))
+    }
+}
 
 /// What the rows of the queue say of it: [`status`] says the rest. A lease names the sync that the queue showed when it was taken.
 pub const BY_ROW: &str = concat!(
@@ -94,16 +115,22 @@ pub const IS_DUE: &str = concat!(
 /// The same of a target as a whole: what holds it, or nothing.
 pub const HELD: &str = concat!("CASE ", target_holds!(), " END AS held");
 
-/// Under way, after an attempt of a sync before it, what holds it, later (it is tried again at its time), paused by the channel, or
-/// due (it waits for a slot of the window). `by_row` is what [`BY_ROW`] says, `paused_until` the end of a pause by the channel: where it is that of an address, no
-/// reader sees it, so no statement of theirs can tell. What is due at `due_at` waits for a pause that lasts until then, about.
-pub fn status(by_row: String, due_at: DateTime<Utc>, paused_until: Option<DateTime<Utc>>) -> String {
+/// Under way, after an attempt of a sync before it, what holds it, later (it is tried again at its time), paused by the channel, waits for
+/// a login, or due (it waits for a slot of the window). `by_row` is what [`BY_ROW`] says. What is due at `due_at` waits for a pause that
+/// lasts until then, about.
+pub fn status(by_row: String, due_at: DateTime<Utc>, closed: &Closed) -> String {
     let holds = |until: DateTime<Utc>| match by_row.as_str() {
         DUE => true,
         LATER => until + ABOUT >= due_at,
         _ => false,
     };
-    if paused_until.is_some_and(holds) { PAUSED.to_owned() } else { by_row }
+    if closed.paused_until.is_some_and(holds) {
+        PAUSED.to_owned()
+    } else if by_row == DUE && closed.login.is_some() {
+        LOGIN.to_owned()
+    } else {
+        by_row
+    }
 }
 
 /// The targets whose calls a channel has paused, by a 429: with the scope that it named, the account or an address that calls
@@ -151,10 +178,17 @@ pub async fn paused_targets(
     Ok(until.map(|until| PausedTargets { count, until }))
 }
 
-/// Until when the channel has calls of these targets paused, where it has.
-pub async fn paused_until(pool: &PgPool, targets: &[Uuid]) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
+/// What keeps calls of these targets from being made, where something does.
+pub async fn closed(pool: &PgPool, targets: &[Uuid]) -> Result<HashMap<Uuid, Closed>, sqlx::Error> {
     let pauses = channel_pauses();
     let statement = format!("SELECT target_id, paused_until FROM ({pauses}) AS p WHERE target_id = ANY ($1)");
     let rows: Vec<(Uuid, DateTime<Utc>)> = sqlx::query_as(&statement).bind(targets).fetch_all(pool).await?;
-    Ok(rows.into_iter().collect())
+    let mut closed: HashMap<Uuid, Closed> = HashMap::new();
+    for (target, until) in rows {
+        closed.entry(target).or_default().paused_until = Some(until);
+    }
+    for (target, login) in login::waits(pool, targets).await? {
+        closed.entry(target).or_default().login = Some(login);
+    }
+    Ok(closed)
 }

@@ -1,4 +1,5 @@
-//! Two who give a target another secret at the same time: whoever is told that it was changed meanwhile has changed nothing.
+//! Two who give a target another secret at the same time, at whatever door: whoever is told that it was changed meanwhile has changed
+//! nothing.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -102,6 +103,47 @@ async fn a_rotation_that_another_change_overtakes_leaves_the_secret_that_was_the
     let version = changed.json()["version"].as_i64().context("a version")?;
     assert_eq!(refused["version"], json!(version), "{refused}");
     assert_eq!(world.count(&turn).await?, 0, "its turn is over");
+    drop(service);
+    world.close().await
+}
+
+/// What is put there in somebody else's turn could be lost when that one takes its own back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_waits_for_its_turn_at_a_secret_and_puts_nothing_there_without() -> anyhow::Result<()> {
+    let world = World::new(&[8193]).await?;
+    let target = world.target(8193, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    api.post(&format!("/api/channels/targets/{target}/credential"), &secret("first")).await?.expect(200)?;
+    let (own, file) = (format!("store:distribution.{target}"), world.path("value"));
+    std::fs::write(&file, "by hand")?;
+    let file = file.to_str().context("a path")?;
+    let put = |what, name| ["secret", what, name, "--from-file", file];
+    let target_id = target.to_string();
+    let rotate = ["target", "rotate-credential", target_id.as_str(), "--secret-ref", "file:hostaway-8193"];
+
+    let mut somebody = world.pool.begin().await?;
+    let lock = format!("SELECT pg_advisory_xact_lock(hashtextextended('secret/{target}', 0))");
+    sqlx::query(&lock).execute(&mut *somebody).await?;
+    for arguments in [put("rotate", &own), rotate] {
+        let asked = Instant::now();
+        let (code, _, said) = world.run(&arguments)?;
+        assert!(code == 1 && said.contains("another secret is being put there; try again"), "{arguments:?}: {said}");
+        assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    }
+    assert_eq!(kept(&world, target).await?.0, "first");
+    let rotated = "SELECT count(*) FROM events WHERE event_type = 'CredentialRotated'";
+    assert_eq!(world.count(rotated).await?, 1, "nothing was changed");
+    // What the API puts nothing in the place of has no turns.
+    for what in ["put", "rotate"] {
+        assert_eq!(world.run(&put(what, "by-hand"))?.0, 0, "{what}");
+    }
+    somebody.rollback().await?;
+
+    assert_eq!(world.run(&put("rotate", &own))?.0, 0);
+    assert_eq!(kept(&world, target).await?, ("by hand".to_owned(), Some("first".to_owned())));
+    assert_eq!(world.run(&rotate)?.0, 0);
+    assert_eq!((world.count(rotated).await?, world.count(&turn(target)).await?), (2, 0), "its turn is over");
     drop(service);
     world.close().await
 }

@@ -5,13 +5,13 @@ use axum::extract::State;
 use domain::channel::ChannelKind;
 use domain::ids::{AccountId, TargetId};
 use domain::recorded::Position;
+use domain::target::bounds::is_same_host;
 use domain::target::{Configuration, Lifecycle, NewTarget, TargetCommand, TargetError};
 use domain::text::{LONGEST_LINE, line};
 use domain::window::RateLimit;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use tracing::Instrument as _;
-use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -130,8 +130,7 @@ async fn may_lead(api: &Api, base_url: &str) -> Result<(), Problem> {
 
 /// A target's secret goes to the host that it was given for, and to no other.
 fn stays_at_its_host(now: &str, wanted: &str) -> Result<(), Problem> {
-    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin().ascii_serialization());
-    if origin(now) == origin(wanted) {
+    if is_same_host(now, wanted) {
         return Ok(());
     }
     let reason = "another host is another target: make a new one, with its secret, or ask the operator";

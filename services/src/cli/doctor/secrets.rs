@@ -10,7 +10,6 @@ use domain::secret::{SecretKeeper, SecretRef};
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::api::vault::Vault;
 use crate::config::SecretsOptions;
 use crate::credentials;
 
@@ -95,7 +94,7 @@ pub(super) async fn check_left_behind(
         }
         let Ok(secret) = entry.secret_ref.parse::<SecretRef>() else { continue };
         // The read model may be late: the journal says it.
-        if Vault::is_ours(&secret) && credentials::users(pool, &secret).await?.is_empty() {
+        if credentials::kept_for(&secret).is_some() && credentials::users(pool, &secret).await?.is_empty() {
             left.push(entry.secret_ref);
         }
     }

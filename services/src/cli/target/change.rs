@@ -6,6 +6,7 @@ use domain::ids::TargetId;
 use domain::target::{Configuration, TargetCommand};
 use domain::window::RateLimit;
 use serde_json::json;
+use sqlx::PgPool;
 
 use crate::cli::arguments::{self, LimitOrNone};
 use crate::cli::failure::Failure;
@@ -13,6 +14,7 @@ use crate::cli::output::note;
 use crate::cli::secret_warning;
 use crate::cli::session::{Session, known_target};
 use crate::config::{ChannelReach, SecretsOptions};
+use crate::credentials::turn::Turn;
 use crate::credentials::{self, Forgotten};
 
 #[derive(Debug, Args)]
@@ -24,7 +26,7 @@ pub(in crate::cli) struct ConfigureArgs {
     /// A new name
     #[arg(long)]
     name: Option<String>,
-    /// A new root of the channel's API
+    /// A new root of the channel's API. At another host its health is unknown until that one has answered
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// A new limit of the account at the channel, or none
@@ -109,7 +111,11 @@ impl RotateArgs {
         let credential = arguments::secret_ref(&self.secret_ref)?;
         let did = format!("using {credential}");
         let command = TargetCommand::RotateCredential { credential: credential.clone() };
-        change_target(session, self.target_id, command, &did).await?;
+        let pool = session.postgres().await?;
+        let turn = Turn::take(&pool, self.target_id).await?;
+        let changed = change_over(&pool, session, self.target_id, command, &did).await;
+        turn.end().await;
+        changed?;
         secret_warning::warn(&self.secrets, &credential).await;
         Ok(())
     }
@@ -149,8 +155,17 @@ async fn change_target(
     command: TargetCommand,
     did: &str,
 ) -> anyhow::Result<()> {
-    let pool = session.postgres().await?;
-    let syncing = session.syncing(&pool);
+    change_over(&session.postgres().await?, session, target_id, command, did).await
+}
+
+async fn change_over(
+    pool: &PgPool,
+    session: &Session,
+    target_id: TargetId,
+    command: TargetCommand,
+    did: &str,
+) -> anyhow::Result<()> {
+    let syncing = session.syncing(pool);
     let now = known_target(syncing.commands(), target_id).await?;
     let (by, mut stage) = session.asked("change a target");
     stage.set("distribution.target.id", target_id.to_string());

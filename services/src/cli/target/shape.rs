@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgPool};
 use crate::cli::session::known_target;
 use crate::cli::times::moment;
 use crate::commands::Commands;
+use crate::views::login::{self, LoginWait};
 use crate::views::queue::{BEHIND_SINCE, IS_DUE, WAITING_FOR_TARGET, channel_pauses};
 
 /// Loads under way at the same time; the journal reads them together.
@@ -36,6 +37,9 @@ pub(super) struct Known {
     /// `account` or `egress`, where the channel has its calls paused.
     paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
+    /// The login that its due work waits for.
+    #[sqlx(skip)]
+    pub(super) login: Option<LoginWait>,
     #[sqlx(flatten)]
     pub(super) listings: Listings,
     #[sqlx(flatten)]
@@ -43,6 +47,12 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// What waits for a login lacks more than a slot of the window.
+    fn tell(&mut self, login: Option<&LoginWait>) {
+        self.login = login.copied();
+        self.queue.due = if self.login.is_some() { 0 } else { self.queue.due };
+    }
+
     /// What the channel has paused, and until when.
     pub(super) fn paused(&self) -> Option<String> {
         let (scope, until) = (self.paused_scope.as_ref()?, self.paused_until?);
@@ -100,7 +110,12 @@ fn known() -> String {
 /// The targets in the order in which they are asked for; one that is not there is an error.
 pub(super) async fn look(pool: &PgPool, commands: &Commands, ids: &[TargetId]) -> anyhow::Result<Vec<KnownTarget>> {
     let uuids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    let known: Vec<Known> = sqlx::query_as(&known()).bind(&uuids).fetch_all(pool).await?;
+    let mut known: Vec<Known> = sqlx::query_as(&known()).bind(&uuids).fetch_all(pool).await?;
+    let due = uuids.iter().zip(&known).filter(|(_, known)| known.queue.due > 0);
+    let logins = login::waits(pool, &due.map(|(id, _)| *id).collect::<Vec<_>>()).await?;
+    for (id, known) in uuids.iter().zip(&mut known) {
+        known.tell(logins.get(id));
+    }
     let targets: Vec<Target> =
         futures::stream::iter(ids).map(|id| known_target(commands, *id)).buffered(AT_ONCE).try_collect().await?;
     let with_known = targets.into_iter().zip(known);

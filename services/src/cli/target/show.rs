@@ -12,7 +12,7 @@ use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health::{self, Health};
-use crate::views::queue::PAUSED;
+use crate::views::queue::{LOGIN, PAUSED};
 use crate::views::windows::{self, ScopeWindow};
 
 #[derive(Debug, Serialize)]
@@ -57,6 +57,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("health", format!("{}{}", target.health.as_str(), health.map(|h| because(&h.reason)).unwrap_or_default())),
         (PAUSED, known.paused().unwrap_or_default()),
         ("circuit", shown.circuit.as_ref().map(|open| format!("open: {}", open.words())).unwrap_or_default()),
+        (LOGIN, known.login.map(|login| login.words()).unwrap_or_default()),
         ("last success", health.map(|h| last(h.last_success_at, h.last_success_of.as_deref())).unwrap_or_default()),
         ("last failure", health.map(|h| last(h.last_failure_at, h.last_failure_of.as_deref())).unwrap_or_default()),
         ("last error", health.and_then(|h| h.last_error.clone()).unwrap_or_default()),

@@ -17,7 +17,7 @@ use crate::views::holds;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::older_state::OlderState;
-use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, LATER, PAUSED, UNDER_WAY, WAITING};
+use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, LATER, LOGIN, PAUSED, UNDER_WAY, WAITING};
 
 #[derive(Debug, FromRow)]
 struct Waiting {
@@ -102,6 +102,7 @@ fn sentence(waiting: &Waiting) -> Markup {
         }
         LATER => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
         PAUSED => html! { "Attempt " (attempt) " starts when the channel's pause is over." },
+        LOGIN => html! { "Attempt " (attempt) " starts as soon as its target has its turn for a login." },
         "listing paused" => html! { "It waits until somebody resumes this listing." },
         "target paused" => html! { "It waits until somebody resumes the target." },
         "target unauthorised" => html! { "It waits until the target has credentials that the channel takes." },

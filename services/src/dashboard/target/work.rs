@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::dashboard::pieces::{age, empty, moment, number, state};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{BEHIND_SINCE, BY_ROW, FREE, WAITING, status};
+use crate::views::queue::{BEHIND_SINCE, BY_ROW, Closed, FREE, LOGIN, WAITING, status};
 
 /// Rows of the queue that are shown.
 const SHOWN: i64 = 8;
@@ -26,10 +26,11 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// With what the channel's pause says of it: before that ends it is not sent.
-    fn told(self, paused_until: Option<DateTime<Utc>>) -> Self {
-        let due_at = paused_until.map_or(self.due_at, |until| until.max(self.due_at));
-        Self { status: status(self.status, self.due_at, paused_until), due_at, ..self }
+    /// With what keeps the target's calls: before that ends it is not sent.
+    fn told(self, closed: &Closed) -> Self {
+        let status = status(self.status, self.due_at, closed);
+        let until = Closed { login: closed.login.filter(|_| status == LOGIN), ..*closed }.until();
+        Self { status, due_at: until.map_or(self.due_at, |until| until.max(self.due_at)), ..self }
     }
 
     /// Somebody or something has to let it go: when it was due says nothing of when it is sent.
@@ -38,12 +39,8 @@ impl Waiting {
     }
 }
 
-/// How much waits, and what is due first. `paused_until` is the end of the channel's pause, where there is one.
-pub(super) async fn queue(
-    reader: &mut PgConnection,
-    id: Uuid,
-    paused_until: Option<DateTime<Utc>>,
-) -> Result<Markup, sqlx::Error> {
+/// How much waits, and what is due first.
+pub(super) async fn queue(reader: &mut PgConnection, id: Uuid, closed: &Closed) -> Result<Markup, sqlx::Error> {
     let count = format!(
         "SELECT count(*), min(behind_since) FROM (
              SELECT {BEHIND_SINCE} AS behind_since FROM sync_queue AS q WHERE target_id = $1 LIMIT $2
@@ -56,7 +53,7 @@ pub(super) async fn queue(
          WHERE q.target_id = $1 ORDER BY q.due_at, q.listing_id LIMIT $2"
     );
     let rows: Vec<Waiting> = sqlx::query_as(&rows).bind(id).bind(SHOWN).fetch_all(reader).await?;
-    let rows: Vec<Waiting> = rows.into_iter().map(|row| row.told(paused_until)).collect();
+    let rows: Vec<Waiting> = rows.into_iter().map(|row| row.told(closed)).collect();
     let Some(oldest) = oldest else {
         return Ok(empty("Nothing waits", "No listing of this target has anything to send."));
     };

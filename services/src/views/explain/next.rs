@@ -13,7 +13,7 @@ use super::now::Waiting;
 use crate::views::attempts;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
-use crate::views::queue::{DUE, LATER, PAUSED, UNDER_WAY};
+use crate::views::queue::{DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
 
 /// What is next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -141,7 +141,7 @@ fn queued(next: &mut Next, row: &Waiting) {
             next.at = Some(row.due_at);
             next.because.push("that is when it is due".to_owned());
         }
-        DUE | PAUSED => {
+        DUE | PAUSED | LOGIN => {
             next.step = Step::WaitsForSlot;
             if row.ahead > 0 {
                 let have = agreeing(row.ahead, "has its turn", "have their turn");
@@ -150,6 +150,10 @@ fn queued(next: &mut Next, row: &Waiting) {
             windows(next, row);
             if row.status == PAUSED {
                 next.at = next.at.max(Some(row.due_at));
+            }
+            if let Some(login) = &row.login {
+                next.at = next.at.max(Some(login.not_before));
+                next.because.push(login.words());
             }
             if next.because.is_empty() {
                 next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());

@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::views::circuit::{self, OpenCircuit};
+use crate::views::login::{self, LoginWait};
 use crate::views::moment::moment;
-use crate::views::queue::{BY_ROW, DUE, PAUSED, UNDER_WAY, WAITING, status};
+use crate::views::queue::{BY_ROW, Closed, DUE, LOGIN, PAUSED, UNDER_WAY, WAITING, status};
 use crate::views::windows::{self, ScopeWindow};
 
 /// Where a sync stands in the queue.
@@ -20,7 +21,7 @@ pub struct Waiting {
     pub sync_id: Uuid,
     /// `under way`, `after an attempt` (of a sync whose place it took), `due` (it waits for a slot of the window),
     /// `later` (it is tried again at its time), `paused by the channel` (calls wait as the channel answered 429, at least until it is
-    /// due), or what holds it.
+    /// due), `waits for a login` (see `login`), or what holds it.
     pub status: String,
     /// When it is due.
     pub due_at: DateTime<Utc>,
@@ -39,6 +40,10 @@ pub struct Waiting {
     /// The circuit of its target, where it is open.
     #[sqlx(skip)]
     pub circuit: Option<OpenCircuit>,
+    /// The login that it waits for, where the channel is not known to take its target's credentials, and those of others at that account
+    /// are taken.
+    #[sqlx(skip)]
+    pub login: Option<LoginWait>,
     /// The windows that its calls fall under; those of egress addresses are of all dispatchers.
     #[sqlx(skip)]
     pub windows: Vec<ScopeWindow>,
@@ -49,7 +54,7 @@ impl Waiting {
     pub fn delays(&self) -> Vec<String> {
         match self.status.as_str() {
             "circuit open" => self.circuit.iter().map(|circuit| sentence(&circuit.words(), None)).collect(),
-            DUE | PAUSED | UNDER_WAY => {
+            DUE | PAUSED | LOGIN | UNDER_WAY => {
                 let turn = (self.ahead > 0 && self.status != UNDER_WAY).then(|| {
                     let listings = if self.ahead == 1 { "listing has" } else { "listings have" };
                     format!("{} {listings} a turn before it on its target.", self.ahead)
@@ -58,7 +63,8 @@ impl Waiting {
                 // Of one that the channel has paused, the words say until when.
                 let next = |window: &ScopeWindow| window.next_free_at.filter(|_| window.paused_until.is_none());
                 let closed = closed.map(|window| sentence(&window.words(), next(window)));
-                turn.into_iter().chain(closed).collect()
+                let login = self.login.iter().map(|login| sentence(&login.words(), None));
+                turn.into_iter().chain(closed).chain(login).collect()
             }
             _ => Vec::new(),
         }
@@ -102,12 +108,15 @@ impl Waiting {
         self.taken_up_for.and_then(|ordinal| u64::try_from(ordinal).ok())
     }
 
-    /// With what is in rows that no reader sees: the next check of an open circuit, and the addresses that everybody's calls leave from.
+    /// With what is in rows that no reader sees: the next check of an open circuit, the addresses that everybody's calls leave from, and
+    /// logins that owners share.
     pub async fn completed(mut self, pool: &PgPool, target: TargetId) -> Result<Self, sqlx::Error> {
         self.circuit = circuit::open(pool, target).await?;
         self.windows.extend(egress_windows(pool).await?);
         let paused_until = self.windows.iter().filter_map(|window| window.paused_until).max();
-        self.status = status(self.status, self.due_at, paused_until);
+        // What is under way may have its token already.
+        self.login = if self.status == DUE { login::wait(pool, target).await? } else { None };
+        self.status = status(self.status, self.due_at, &Closed { paused_until, login: self.login });
         Ok(self)
     }
 }
