@@ -26,7 +26,7 @@ impl Table {
         let (payload, metadata) = (quoted(payload), quoted(metadata));
         let row = format!(
             "gen_random_uuid(), 'bench', 'villas', 'ChannelListing', gen_random_uuid()::text, 1, 'ListingPaused', '1.0', \
-             '{payload}'::jsonb, '{metadata}'::jsonb"
+             '{payload}'::json, '{metadata}'::json"
         );
         Ok(Self { database: world.database_url()?, folder: world.path(""), row })
     }

@@ -36,8 +36,8 @@ SELECT gen_random_uuid(), $1, $2, 'ChannelListing', s.listing_id::text, $3, $4, 
     replace(replace(replace(replace(replace(replace(replace($5, $9, s.listing_id::text), $10, s.target_id::text),
         $11, s.unit_id), $12, md5(s.listing_id::text || '/' || $8)::uuid::text),
         $13, gen_random_uuid()::text), $14, encode(sha256(convert_to(s.listing_id::text || '/' || $8, 'UTF8')), 'hex')),
-        $15, (20000000 + s.n)::text)::jsonb,
-    replace(replace(replace($6, $10, s.target_id::text), $11, s.unit_id), $13, gen_random_uuid()::text)::jsonb,
+        $15, (20000000 + s.n)::text)::json,
+    replace(replace(replace($6, $10, s.target_id::text), $11, s.unit_id), $13, gen_random_uuid()::text)::json,
     clock_timestamp() - make_interval(days => $7)
 FROM seeded s WHERE s.n >= $16 AND s.n < $17 ORDER BY s.n";
 

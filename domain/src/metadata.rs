@@ -84,6 +84,23 @@ const TRACEPARENT: &str = "traceparent";
 #[error("event metadata: {0} is missing or malformed")]
 pub struct InvalidMetadata(pub &'static str);
 
+/// The map as it is stored. What another build has added is passed over.
+#[derive(Deserialize)]
+struct Written {
+    org_id: Option<String>,
+    account_id: Option<String>,
+    target_id: Option<String>,
+    unit_id: Option<String>,
+    actor: Option<String>,
+    credential: Option<String>,
+    credential_id: Option<String>,
+    on_behalf_of: Option<String>,
+    source: Option<String>,
+    correlation_id: Option<String>,
+    causation_id: Option<String>,
+    traceparent: Option<String>,
+}
+
 impl Metadata {
     /// The map that cqrs-es passes along.
     pub fn to_map(&self) -> HashMap<String, String> {
@@ -116,31 +133,43 @@ impl Metadata {
         map
     }
 
-    /// Reads the map back.
-    pub fn from_map(map: &HashMap<String, String>) -> Result<Self, InvalidMetadata> {
-        let get = |key: &'static str| map.get(key).ok_or(InvalidMetadata(key));
+    /// Reads the map back from its JSON.
+    pub fn from_json(json: &str) -> Result<Self, InvalidMetadata> {
+        let written: Written = serde_json::from_str(json).map_err(|_| InvalidMetadata("one of its texts"))?;
         Ok(Self {
-            org_id: get(ORG)?.parse().map_err(|_| InvalidMetadata(ORG))?,
-            account_id: get(ACCOUNT)?.parse().map_err(|_| InvalidMetadata(ACCOUNT))?,
-            target_id: get(TARGET)?.parse().map_err(|_| InvalidMetadata(TARGET))?,
-            unit_id: map.get(UNIT).and_then(|unit| unit.parse().ok()),
+            org_id: read(written.org_id, ORG)?,
+            account_id: read(written.account_id, ACCOUNT)?,
+            target_id: there(written.target_id, TARGET)?.parse().map_err(|_| InvalidMetadata(TARGET))?,
+            unit_id: written.unit_id.and_then(|unit| unit.try_into().ok()),
             actor: Actor {
-                name: get(ACTOR)?.clone(),
-                credential: get(CREDENTIAL)?.clone(),
-                credential_id: map.get(CREDENTIAL_ID).cloned(),
+                name: there(written.actor, ACTOR)?,
+                credential: there(written.credential, CREDENTIAL)?,
+                credential_id: written.credential_id,
             },
-            on_behalf_of: map.get(ON_BEHALF_OF).cloned(),
-            source: map.get(SOURCE).cloned(),
-            correlation_id: get(CORRELATION)?.parse().map_err(|_| InvalidMetadata(CORRELATION))?,
-            causation_id: map.get(CAUSATION).and_then(|id| id.parse().ok()),
-            traceparent: map.get(TRACEPARENT).cloned(),
+            on_behalf_of: written.on_behalf_of,
+            source: written.source,
+            correlation_id: there(written.correlation_id, CORRELATION)?.parse().map_err(|_| InvalidMetadata(CORRELATION))?,
+            causation_id: written.causation_id.and_then(|id| id.parse().ok()),
+            traceparent: written.traceparent,
         })
     }
+}
+
+fn there(text: Option<String>, field: &'static str) -> Result<String, InvalidMetadata> {
+    text.ok_or(InvalidMetadata(field))
+}
+
+fn read<T: TryFrom<String>>(text: Option<String>, field: &'static str) -> Result<T, InvalidMetadata> {
+    there(text, field)?.try_into().map_err(|_| InvalidMetadata(field))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_back(map: &HashMap<String, String>) -> Result<Metadata, InvalidMetadata> {
+        Metadata::from_json(&serde_json::to_string(map).expect("a map of texts"))
+    }
 
     #[test]
     fn a_source_is_kept_and_what_was_written_without_one_is_read() {
@@ -157,10 +186,16 @@ mod tests {
             traceparent: None,
         };
         let mut map = metadata.to_map();
-        assert_eq!(Metadata::from_map(&map).as_ref(), Ok(&metadata));
+        assert_eq!(read_back(&map).as_ref(), Ok(&metadata));
         map.remove(SOURCE);
         metadata.source = None;
-        assert_eq!((Metadata::from_map(&map).as_ref(), &metadata.to_map()), (Ok(&metadata), &map));
+        assert_eq!((read_back(&map).as_ref(), &metadata.to_map()), (Ok(&metadata), &map));
+        map.insert("of_another_build".to_owned(), "more".to_owned());
+        assert_eq!(read_back(&map).as_ref(), Ok(&metadata));
+        map.insert(TARGET.to_owned(), "no id".to_owned());
+        assert_eq!(read_back(&map), Err(InvalidMetadata(TARGET)));
+        map.remove(ORG);
+        assert_eq!(read_back(&map), Err(InvalidMetadata(ORG)));
     }
 
     #[test]

@@ -16,7 +16,23 @@ macro_rules! unseen {
 }
 pub(crate) use unseen;
 
-/// Up to `longest` characters, and a mark where there were more. U+0000 is left out: jsonb refuses it.
+/// Whether a string of a JSON text holds U+0000, of which PostgreSQL makes no text: only its escape can, and an escaped backslash before
+/// `u0000` is text.
+pub fn json_holds_nul(json: &[u8]) -> bool {
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'\\' {
+            let escape = bytes.as_slice();
+            if escape.starts_with(b"u0000") {
+                return true;
+            }
+            bytes.next();
+        }
+    }
+    false
+}
+
+/// Up to `longest` characters, and a mark where there were more. U+0000 is left out: no text of PostgreSQL holds it.
 pub fn cut(text: &str, longest: usize) -> String {
     let mut characters = text.chars().filter(|character| *character != '\0');
     let mut kept: String = characters.by_ref().take(longest).collect();

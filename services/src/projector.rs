@@ -237,7 +237,7 @@ fn read(batch: Vec<async_nats::jetstream::Message>) -> anyhow::Result<Vec<Arrive
                 return Ok(Arrived { previous, position: Position::default(), event: None, traceparent: None });
             };
             let position = Position(stored.position);
-            Ok(Arrived { previous, position, event: Some(stored.into_recorded()?), traceparent })
+            Ok(Arrived { previous, position, event: Some(stored.recorded()?), traceparent })
         })
         .collect()
 }

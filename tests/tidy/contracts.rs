@@ -111,7 +111,7 @@ fn a_message_of_the_stream_is_read_back_as_it_was_written() {
         let read: StoredEvent = serde_json::from_slice(&body).expect("a body is a stored event");
         let as_json = |event: &StoredEvent| serde_json::to_value(event).expect("it is JSON");
         assert_eq!(as_json(&read), as_json(&written));
-        assert_eq!(read.into_recorded().expect("it is read").event, event);
+        assert_eq!(read.recorded().expect("it is read").event, event);
     }
 }
 

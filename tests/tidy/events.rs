@@ -264,7 +264,7 @@ pub fn envelope(aggregate_type: &str, event_type: &str, payload: &Value) -> Stor
         event_type: event_type.to_owned(),
         event_version: "1.0".to_owned(),
         payload: serde_json::value::to_raw_value(payload).expect("it is JSON"),
-        metadata: metadata.to_map(),
+        metadata: serde_json::value::to_raw_value(&metadata.to_map()).expect("it is JSON"),
         recorded_at: at(2),
     }
 }
@@ -276,7 +276,7 @@ pub fn stored(event: &ChannelEvent) -> StoredEvent {
 
 /// The record of an event.
 pub fn recorded(event: &ChannelEvent) -> Recorded {
-    stored(event).into_recorded().expect("a row that was just made can be read")
+    stored(event).recorded().expect("a row that was just made can be read")
 }
 
 /// How many variants each aggregate has, by a match that a new one breaks: add a sample above and a golden file.

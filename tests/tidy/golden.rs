@@ -49,7 +49,7 @@ fn every_version_ever_written_is_read_and_the_current_one_is_written_the_same() 
         for stored in payloads {
             let mut row = envelope(aggregate, &event_type, &stored);
             row.event_version.clone_from(&version);
-            let event = row.into_recorded().unwrap_or_else(|error| panic!("{path}: {}; {NEVER}", error.reason)).event;
+            let event = row.recorded().unwrap_or_else(|error| panic!("{path}: {}; {NEVER}", error.reason)).event;
             assert_eq!(event.type_name(), event_type, "{path}");
             if version == *current_version {
                 assert_eq!(payload(&event), stored, "{path} would be written in another shape now; {NEVER}");

@@ -59,7 +59,7 @@ fn every_example_is_read_by_this_build() {
         } else if name.starts_with("event.") {
             let event: StoredEvent = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
             assert_eq!(serde_json::to_value(&event).expect("it is JSON"), json(&path), "{path}");
-            event.into_recorded().unwrap_or_else(|error| panic!("{path}: {:?}", error.reason));
+            event.recorded().unwrap_or_else(|error| panic!("{path}: {:?}", error.reason));
         } else if name.starts_with("audit.") {
             let event: AuditEvent = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
             assert_eq!(serde_json::to_value(&event).expect("it is JSON"), json(&path), "{path}");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use sqlx::PgPool;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::FENCE;
@@ -42,7 +41,7 @@ struct Columns<'a> {
     sequence: Vec<i64>,
     event_type: Vec<&'a str>,
     event_version: Vec<&'a str>,
-    payload: Vec<Json<&'a RawValue>>,
+    payload: Vec<&'a str>,
 }
 
 /// Appends commits of distinct aggregates in one autocommit statement; each gets an answer of its own.
@@ -109,7 +108,7 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
             columns.sequence.push(commit.expected + offset);
             columns.event_type.push(&event.event_type);
             columns.event_version.push(&event.event_version);
-            columns.payload.push(Json(&event.payload));
+            columns.payload.push(event.payload.get());
         }
     }
     let types: Vec<&str> = commits.iter().map(|c| c.aggregate_type).collect();
@@ -117,15 +116,16 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
     let expected: Vec<i64> = commits.iter().map(|c| c.expected).collect();
     let orgs: Vec<&str> = commits.iter().map(|c| c.org_id.as_str()).collect();
     let accounts: Vec<&str> = commits.iter().map(|c| c.account_id.as_str()).collect();
-    let metadata: Vec<Json<&RawValue>> = commits.iter().map(|c| Json(c.metadata.as_ref())).collect();
+    let metadata: Vec<&str> = commits.iter().map(|c| c.metadata.get()).collect();
     let rows = sqlx::query!(
         r#"
         WITH fence AS MATERIALIZED (
             SELECT pg_advisory_xact_lock_shared($1)
         ), commits AS MATERIALIZED (
-            SELECT (c.ordinal - 1)::int AS commit, c.aggregate_type, c.aggregate_id, c.org_id, c.account_id, c.metadata
+            SELECT (c.ordinal - 1)::int AS commit, c.aggregate_type, c.aggregate_id, c.org_id, c.account_id,
+                   c.metadata::json AS metadata
             FROM fence
-            CROSS JOIN unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::jsonb[])
+            CROSS JOIN unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])
                 WITH ORDINALITY AS c (aggregate_type, aggregate_id, expected, org_id, account_id, metadata, ordinal)
             WHERE c.expected = coalesce((
                 SELECT e.sequence FROM events e
@@ -136,8 +136,8 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
             (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
              metadata)
         SELECT u.event_id, c.org_id, c.account_id, c.aggregate_type, c.aggregate_id, u.sequence, u.event_type,
-               u.event_version, u.payload, c.metadata
-        FROM unnest($8::int[], $9::uuid[], $10::bigint[], $11::text[], $12::text[], $13::jsonb[])
+               u.event_version, u.payload::json, c.metadata
+        FROM unnest($8::int[], $9::uuid[], $10::bigint[], $11::text[], $12::text[], $13::text[])
             WITH ORDINALITY AS u (commit, event_id, sequence, event_type, event_version, payload, ordinal)
         JOIN commits c ON c.commit = u.commit
         ORDER BY u.ordinal
@@ -149,13 +149,13 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
         &expected,
         &orgs as &[&str],
         &accounts as &[&str],
-        &metadata as &[Json<&RawValue>],
+        &metadata as &[&str],
         &columns.commit,
         &columns.event_id,
         &columns.sequence,
         &columns.event_type as &[&str],
         &columns.event_version as &[&str],
-        &columns.payload as &[Json<&RawValue>],
+        &columns.payload as &[&str],
     )
     .fetch_all(pool)
     .await?;

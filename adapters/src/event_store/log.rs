@@ -1,7 +1,5 @@
 //! The journal in order of position, for the relay and for projections that catch up.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::journal::{EventLog, JournalUnreadable};
@@ -54,7 +52,7 @@ impl PgEventLog {
             StoredRow,
             r#"
             SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
-                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<Box<RawValue>>", recorded_at
             FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
             "#,
             after.0,
@@ -99,7 +97,7 @@ impl PgEventLog {
             StoredRow,
             r#"
             SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
-                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<Box<RawValue>>", recorded_at
             FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence DESC LIMIT $3
             "#,
             aggregate_type,
@@ -121,7 +119,7 @@ impl PgEventLog {
             StoredRow,
             r#"
             SELECT position, event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type,
-                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<HashMap<String, String>>", recorded_at
+                   event_version, payload AS "payload: Json<Box<RawValue>>", metadata AS "metadata: Json<Box<RawValue>>", recorded_at
             FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3 ORDER BY sequence LIMIT $4
             "#,
             aggregate_type,
@@ -180,7 +178,7 @@ struct StoredRow {
     event_type: String,
     event_version: String,
     payload: Json<Box<RawValue>>,
-    metadata: Json<HashMap<String, String>>,
+    metadata: Json<Box<RawValue>>,
     recorded_at: DateTime<Utc>,
 }
 
@@ -242,5 +240,5 @@ fn whole(limit: usize) -> i64 {
 }
 
 fn recorded(stored: Vec<StoredEvent>) -> Result<Vec<Recorded>, JournalUnreadable> {
-    stored.into_iter().map(|event| event.into_recorded().map_err(unreadable)).collect()
+    stored.into_iter().map(|event| event.recorded().map_err(unreadable)).collect()
 }

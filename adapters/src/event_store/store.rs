@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use cqrs_es::persist::{EventUpcaster, PersistedEventRepository, SerializedEvent};
 use cqrs_es::{Aggregate, AggregateContext, AggregateError, DomainEvent, EventEnvelope, EventStore};
+use domain::text::json_holds_nul;
 use domain::upcast::upcasters;
 use postgres_es::PostgresEventRepository;
 use quick_cache::sync::Cache;
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -34,6 +35,9 @@ pub enum JournalError {
     /// A command came without the metadata that every event carries.
     #[error("event metadata lacks {0}")]
     Metadata(&'static str),
+    /// U+0000, of which PostgreSQL makes no text: whoever asked for a part of the event could not be answered.
+    #[error("an event, or what stands beside it, holds the character U+0000")]
+    Nul,
 }
 
 impl JournalError {
@@ -42,7 +46,7 @@ impl JournalError {
         match self {
             Self::Database(error) => passes(error),
             Self::Closed => true,
-            Self::Metadata(_) => false,
+            Self::Metadata(_) | Self::Nul => false,
         }
     }
 }
@@ -321,6 +325,10 @@ where
     }
 }
 
+fn holds_nul(json: &RawValue) -> bool {
+    json_holds_nul(json.get().as_bytes())
+}
+
 fn prepare<A: Aggregate>(
     events: &[A::Event],
     context: &JournalContext<A>,
@@ -348,5 +356,8 @@ fn prepare<A: Aggregate>(
         metadata: to_raw_value(metadata).map_err(broken)?.into(),
         events,
     };
+    if std::iter::once(&*commit.metadata).chain(commit.events.iter().map(|event| &*event.payload)).any(holds_nul) {
+        return Err(unexpected(JournalError::Nul));
+    }
     Ok((commit.events.iter().map(|event| event.event_id).collect(), commit))
 }

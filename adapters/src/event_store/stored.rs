@@ -1,7 +1,5 @@
 //! An event as it is stored, and as it travels over NATS.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::SerializedEvent;
 use domain::metadata::{InvalidMetadata, Metadata};
@@ -14,7 +12,7 @@ use uuid::Uuid;
 
 /// A row of the journal. Its JSON is the body of a message on the CHANNELS stream (`nats/schemas/event.v1.json`).
 ///
-/// Its payload stays text: the relay passes it on, and others read it into the event without a tree in between.
+/// Its payload and its metadata stay text: the relay passes them on, and others read them into the event without a tree in between.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns of the events table")]
 pub struct StoredEvent {
@@ -28,7 +26,7 @@ pub struct StoredEvent {
     pub event_type: String,
     pub event_version: String,
     pub payload: Box<RawValue>,
-    pub metadata: HashMap<String, String>,
+    pub metadata: Box<RawValue>,
     pub recorded_at: DateTime<Utc>,
 }
 
@@ -58,13 +56,17 @@ pub enum Reason {
 }
 
 impl StoredEvent {
-    /// The typed event. Old versions are lifted on the way.
-    pub fn into_recorded(self) -> Result<Recorded, Unreadable> {
-        let position = self.position;
-        self.read().map_err(|reason| Unreadable { position, reason })
+    /// What stands beside it, typed.
+    pub fn beside(&self) -> Result<Metadata, InvalidMetadata> {
+        Metadata::from_json(self.metadata.get())
     }
 
-    fn read(self) -> Result<Recorded, Reason> {
+    /// The typed event. Old versions are lifted on the way.
+    pub fn recorded(&self) -> Result<Recorded, Unreadable> {
+        self.read().map_err(|reason| Unreadable { position: self.position, reason })
+    }
+
+    fn read(&self) -> Result<Recorded, Reason> {
         let event = if upcasters().iter().any(|lifts| lifts.can_upcast(&self.event_type, &self.event_version)) {
             self.upcast()?
         } else {
@@ -76,7 +78,7 @@ impl StoredEvent {
             recorded_at: self.recorded_at,
             aggregate_id: Uuid::parse_str(&self.aggregate_id)?,
             sequence: self.sequence,
-            metadata: Metadata::from_map(&self.metadata)?,
+            metadata: self.beside()?,
             event,
         })
     }

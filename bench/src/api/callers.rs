@@ -1,13 +1,17 @@
-//! Who asks: a service with its token, on connections that are kept.
+//! Who asks: a service with its token, on connections that are kept. As it would sit on another machine, it has threads of its own, which
+//! come before all others where the system allows it: else what is measured would be how long the measuring waits for a core.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use domain::ids::TargetId;
 use serde_json::json;
+use thread_priority::unix::{RealtimeThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id};
+use thread_priority::{ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy};
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use crate::ours::Service;
@@ -26,6 +30,24 @@ pub struct Answers {
 /// A caller of the API.
 pub struct Callers {
     inner: Arc<Inner>,
+    /// `None` once it is dropped.
+    threads: Option<Runtime>,
+}
+
+impl Drop for Callers {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// The thread at hand comes before all that have no such right. Whether the system allows it.
+pub fn come_first() -> bool {
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    ThreadPriorityValue::try_from(1_u8).is_ok_and(|lowest| {
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(lowest), policy).is_ok()
+    })
 }
 
 struct Inner {
@@ -58,18 +80,30 @@ impl Callers {
             .await?;
         let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         let inner = Inner { client, base, token, targets: targets.to_vec(), listings };
-        Ok(Self { inner: Arc::new(inner) })
+        let first = || {
+            come_first();
+        };
+        let mut threads = Builder::new_multi_thread();
+        let threads = threads.worker_threads(2).thread_name("callers").on_thread_start(first).enable_all().build()?;
+        Ok(Self { inner: Arc::new(inner), threads: Some(threads) })
     }
 
     /// Asks at this pace for so long; every answer must be good.
     pub async fn ask(&self, pace: u32, writes: u32, time: Duration) -> anyhow::Result<Answers> {
+        let threads = self.threads.as_ref().context("its threads are there until it goes")?;
+        threads.spawn(self.inner.clone().ask(pace, writes, time)).await?
+    }
+}
+
+impl Inner {
+    async fn ask(self: Arc<Self>, pace: u32, writes: u32, time: Duration) -> anyhow::Result<Answers> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / pace.max(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
         let mut asked = JoinSet::new();
         let count = u64::from(pace) * time.as_secs();
         for number in 0..usize::try_from(count)? {
             let due = ticks.tick().await.into_std();
-            let inner = self.inner.clone();
+            let inner = self.clone();
             // Spread evenly: every request whose share of the writes is full is one.
             let share = usize::try_from(writes)?;
             let writes = (number * share) % 100 < share;
@@ -82,9 +116,7 @@ impl Callers {
         }
         Ok(answers)
     }
-}
 
-impl Inner {
     async fn request(&self, number: usize, writes: bool, due: Instant) -> anyhow::Result<(bool, f64)> {
         let listing = self.listings[number * 7 % self.listings.len()];
         // In turns, for reads and writes alike: nobody writes one target again and again.

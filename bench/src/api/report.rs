@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::callers::come_first;
 use super::{ApiOptions, Run};
 use crate::figures::{Spread, machine, percentile, sorted};
 use crate::plot::{Bars, Group};
@@ -48,6 +49,7 @@ pub fn figures(options: &ApiOptions, runs: &[Run], folder: Option<&Path>) -> any
         "bench": "api", "listings": options.listings, "targets": options.targets, "requests_per_s": options.pace,
         "writes_percent": options.writes, "seconds": options.seconds, "runs": options.repeat,
         "limit": options.limit.to_string(), "machine": machine(),
+        "callers_come_first": std::thread::spawn(come_first).join().unwrap_or(false),
         "read_p99_ms": beside_reads[1].median, "write_p99_ms": beside_writes[1].median,
         "syncs_per_s": Spread::of(runs.iter().map(|run| run.syncs_per_s)),
         "alone": {"reads": level(alone_reads), "writes": level(alone_writes)},

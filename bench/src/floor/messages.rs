@@ -46,7 +46,7 @@ impl Batches {
             after = Position(last.position);
             for event in events {
                 channels.push(BatchMessage::new(nats.prefix.event(&event), serde_json::to_vec(&event)?.into()));
-                for told in audit_events(&event.into_recorded()?) {
+                for told in audit_events(&event.recorded()?) {
                     audit.push(BatchMessage::new(nats.prefix.audit(&told), serde_json::to_vec(&told)?.into()));
                 }
             }

@@ -28,7 +28,7 @@ pub async fn events_per_s(world: &World, batch: usize) -> anyhow::Result<f64> {
         drop(stored);
         let started = Instant::now();
         for bodies in bodies.chunks(batch) {
-            let read = |body: &Vec<u8>| anyhow::Ok(serde_json::from_slice::<StoredEvent>(body)?.into_recorded()?);
+            let read = |body: &Vec<u8>| anyhow::Ok(serde_json::from_slice::<StoredEvent>(body)?.recorded()?);
             let events = bodies.iter().map(read).collect::<anyhow::Result<Vec<Recorded>>>()?;
             runner.apply_batch(&events, at).await?;
             at = events.last().map_or(at, |event| event.position);

@@ -21,7 +21,6 @@ use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
 use nul::NUL;
-pub(super) use nul::is_in as holds_nul;
 use read::Read as _;
 
 /// What is shown of a value that cannot be used.

@@ -22,15 +22,14 @@ pub(super) fn messages(
     previous: Position,
     stages: &mut Vec<Stage>,
 ) -> anyhow::Result<Vec<BatchMessage>> {
-    // On CHANNELS it is the event itself that is told.
-    let audit = if kind == StreamKind::Audit { Some(audit_of(event)?) } else { None };
-    if audit.as_ref().is_some_and(Vec::is_empty) {
+    let told = told(kind, event)?;
+    if told.audit.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Vec::new());
     }
     let mut headers = HeaderMap::new();
     headers.insert(POSITION, event.position.to_string());
     headers.insert(PREVIOUS_POSITION, previous.0.to_string());
-    if let Some(trace) = event.metadata.get("traceparent").and_then(|trace| traceparent(trace)) {
+    if let Some(trace) = told.traceparent.as_deref().and_then(traceparent) {
         if is_traced() {
             let stage = Stage::begin(name(kind), Kind::Producer, Some(&trace));
             headers.insert("traceparent", stage.traceparent().as_deref().unwrap_or(&trace));
@@ -39,11 +38,10 @@ pub(super) fn messages(
             headers.insert("traceparent", &*trace);
         }
     }
-    let stub = InJournal::from(event);
-    let Some(audit) = audit else {
+    let Some(audit) = told.audit else {
         headers.insert(EVENT_ID, event.event_id.to_string());
         let payload = serde_json::to_vec(event)?.into();
-        return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(event), headers, payload }, &stub)?]);
+        return Ok(vec![fitting(nats, BatchMessage { subject: nats.prefix.event(event), headers, payload }, event)?]);
     };
     audit
         .into_iter()
@@ -55,16 +53,28 @@ pub(super) fn messages(
             headers.insert("ce-source", SOURCE);
             headers.insert("ce-time", audit.at.to_rfc3339());
             let payload = serde_json::to_vec(&audit)?.into();
-            fitting(nats, BatchMessage { subject: nats.prefix.audit(&audit), headers, payload }, &stub)
+            fitting(nats, BatchMessage { subject: nats.prefix.audit(&audit), headers, payload }, event)
         })
         .collect()
 }
 
-fn audit_of(event: &StoredEvent) -> anyhow::Result<Vec<AuditEvent>> {
-    if event.aggregate_type != "ChannelListing" {
-        return Ok(Vec::new());
+/// What a stream is told of an event.
+struct Told {
+    traceparent: Option<String>,
+    /// Absent on CHANNELS: there it is the event itself that is told.
+    audit: Option<Vec<AuditEvent>>,
+}
+
+fn told(kind: StreamKind, event: &StoredEvent) -> anyhow::Result<Told> {
+    if kind != StreamKind::Audit {
+        return Ok(Told { traceparent: event.beside()?.traceparent, audit: None });
     }
-    Ok(audit_events(&event.clone().into_recorded()?))
+    if event.aggregate_type != "ChannelListing" {
+        return Ok(Told { traceparent: None, audit: Some(Vec::new()) });
+    }
+    let recorded = event.recorded()?;
+    let audit = Some(audit_events(&recorded));
+    Ok(Told { traceparent: recorded.metadata.traceparent, audit })
 }
 
 fn name(kind: StreamKind) -> &'static str {
@@ -73,16 +83,16 @@ fn name(kind: StreamKind) -> &'static str {
 
 /// The message, or where its body is too large for the server one that says where the event is: a message that the
 /// server never takes would hold back everything after it.
-fn fitting(nats: &Nats, mut message: BatchMessage, stub: &InJournal) -> anyhow::Result<BatchMessage> {
+fn fitting(nats: &Nats, mut message: BatchMessage, event: &StoredEvent) -> anyhow::Result<BatchMessage> {
     let bytes = message.payload.len();
     if bytes > nats.room_for_body(&message.headers) {
         tracing::warn!(
-            position = stub.position,
+            position = event.position,
             bytes,
             "an event is too large for a message; one that names it goes out"
         );
         message.headers.insert(IN_JOURNAL, bytes.to_string());
-        message.payload = serde_json::to_vec(stub)?.into();
+        message.payload = serde_json::to_vec(&InJournal::from(event))?.into();
     }
     Ok(message)
 }

@@ -48,5 +48,5 @@ impl Untold {
 /// An event that this build cannot read holds the relay up, as one that was not told does.
 fn tells(event: StoredEvent) -> bool {
     event.aggregate_type == "ChannelListing"
-        && event.into_recorded().map_or(true, |recorded| !audit_events(&recorded).is_empty())
+        && event.recorded().map_or(true, |recorded| !audit_events(&recorded).is_empty())
 }

@@ -1,13 +1,12 @@
 //! Who did something, as every door names it.
 
-use std::collections::HashMap;
+use domain::metadata::Metadata;
 
 /// The actor of an event, on whose behalf it acted where that is another, and what published the unit change that led to it.
-pub fn by(metadata: &HashMap<String, String>) -> String {
-    let get = |name: &str| metadata.get(name).map(String::as_str);
-    let actor = get("actor").unwrap_or_default();
-    let source = get("source").map(|source| format!(", unit change from {source}")).unwrap_or_default();
-    format!("{actor}{}{source}", on_behalf_of(actor, get("on_behalf_of")))
+pub fn by(metadata: &Metadata) -> String {
+    let actor = &metadata.actor.name;
+    let source = metadata.source.as_ref().map(|source| format!(", unit change from {source}")).unwrap_or_default();
+    format!("{actor}{}{source}", on_behalf_of(actor, metadata.on_behalf_of.as_deref()))
 }
 
 /// To stand behind the actor: nothing where it acts for itself.
@@ -17,19 +16,33 @@ pub fn on_behalf_of(actor: &str, other: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::ids::TargetId;
+    use domain::metadata::Actor;
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn another_on_whose_behalf_it_was_is_named_beside_the_actor() {
-        let of = |pairs: &[(&str, &str)]| {
-            by(&pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        let of = |actor: Actor, on_behalf_of: Option<&str>, source: Option<&str>| {
+            by(&Metadata {
+                org_id: "sunstay".parse().expect("a name"),
+                account_id: "bali".parse().expect("a name"),
+                target_id: TargetId(Uuid::nil()),
+                unit_id: None,
+                actor,
+                on_behalf_of: on_behalf_of.map(str::to_owned),
+                source: source.map(str::to_owned),
+                correlation_id: Uuid::nil(),
+                causation_id: None,
+                traceparent: None,
+            })
         };
-        assert_eq!(of(&[("actor", "ops@example.org")]), "ops@example.org");
-        assert_eq!(of(&[("actor", "ops@example.org"), ("on_behalf_of", "ops@example.org")]), "ops@example.org");
-        let both = of(&[("actor", "service:dispatcher"), ("on_behalf_of", "ops@example.org")]);
-        assert_eq!(both, "service:dispatcher on behalf of ops@example.org");
-        let source = of(&[("actor", "service:intake"), ("source", "urn:sunstay:bookings")]);
+        let (ops, dispatcher, intake) = (Actor::cli("ops"), Actor::service("dispatcher"), Actor::service("intake"));
+        assert_eq!(of(ops.clone(), None, None), "ops");
+        assert_eq!(of(ops, Some("ops"), None), "ops");
+        assert_eq!(of(dispatcher, Some("ops"), None), "service:dispatcher on behalf of ops");
+        let source = of(intake, None, Some("urn:sunstay:bookings"));
         assert_eq!(source, "service:intake, unit change from urn:sunstay:bookings");
-        assert_eq!(of(&[]), "");
     }
 }

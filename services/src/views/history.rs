@@ -1,7 +1,5 @@
 //! What happened to a target or a listing, as the journal has it.
 
-use std::collections::HashMap;
-
 use adapters::event_store::{StoredEvent, Unreadable};
 use chrono::{DateTime, Utc};
 use domain::ids::SyncId;
@@ -27,7 +25,7 @@ struct Row {
     event_type: String,
     event_version: String,
     payload: Json<Box<RawValue>>,
-    metadata: Json<HashMap<String, String>>,
+    metadata: Json<Box<RawValue>>,
     recorded_at: DateTime<Utc>,
 }
 
@@ -116,7 +114,7 @@ pub async fn of_types(
 ) -> Result<Vec<Recorded>, NoHistory> {
     let rows = sqlx::query_as(OF_TYPES).bind(aggregate_type).bind(id.to_string()).bind(types);
     let rows: Vec<Row> = rows.fetch_all(connection).await?;
-    rows.into_iter().map(|row| Ok(row.of(aggregate_type, id).into_recorded()?)).collect()
+    rows.into_iter().map(|row| Ok(row.of(aggregate_type, id).recorded()?)).collect()
 }
 
 const NEWEST_OF_TYPES: &str = "
@@ -132,7 +130,7 @@ pub async fn newest_of_types(
 ) -> Result<Option<Recorded>, NoHistory> {
     let row = sqlx::query_as(NEWEST_OF_TYPES).bind(aggregate_type).bind(id.to_string()).bind(types);
     let row: Option<Row> = row.fetch_optional(connection).await?;
-    Ok(row.map(|row| row.of(aggregate_type, id).into_recorded()).transpose()?)
+    Ok(row.map(|row| row.of(aggregate_type, id).recorded()).transpose()?)
 }
 
 // What waits for a target ends with it, which is no event of its listings.

@@ -160,7 +160,7 @@ const NEXT_REVISION: &str = "
 INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type, event_version,
     payload, metadata)
 SELECT gen_random_uuid(), org_id, account_id, aggregate_type, aggregate_id, 3, event_type, event_version,
-    jsonb_set(jsonb_set(jsonb_set(payload, '{SyncRequested,request,revision}', '2'),
+    jsonb_set(jsonb_set(jsonb_set(payload::jsonb, '{SyncRequested,request,revision}', '2'),
         '{SyncRequested,request,ordinal}', '2'), '{SyncRequested,request,sync_id}', to_jsonb(gen_random_uuid())),
     metadata
 FROM events WHERE aggregate_id = $1 AND sequence = 2";

@@ -17,7 +17,7 @@ use crate::linking::AskedFor;
 const MADE: &str = "
 SELECT position, aggregate_type, aggregate_id, event_type FROM events
 WHERE metadata ->> 'causation_id' = $1 AND metadata ->> 'credential' IN ('session', 'service_token', 'local_token')
-    AND metadata ? 'causation_id'
+    AND metadata ->> 'causation_id' IS NOT NULL
 ORDER BY position";
 
 /// An event of a change.

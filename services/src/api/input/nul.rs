@@ -1,5 +1,6 @@
 //! The one character that PostgreSQL has no place for, in text or in JSON.
 
+use domain::text::json_holds_nul;
 use serde_json::Value;
 
 /// What is said of a field that holds it.
@@ -7,27 +8,12 @@ pub(super) const NUL: &str = "holds the character U+0000; leave it out";
 
 /// The field of a JSON text that holds U+0000, as `serde_path_to_error` writes it; `body` where it is no field.
 pub(super) fn field(json: &[u8]) -> Option<String> {
-    if !is_in(json) {
+    if !json_holds_nul(json) {
         return None;
     }
     let found = serde_json::from_slice(json).ok().and_then(|value: Value| path(&value));
     // A text that is no JSON, and one of two fields of a name.
     Some(found.filter(|path| !path.is_empty()).unwrap_or_else(|| "body".to_owned()))
-}
-
-/// Whether a string of a JSON text holds it: only its escape can, and an escaped backslash before `u0000` is text.
-pub(in crate::api) fn is_in(json: &[u8]) -> bool {
-    let mut bytes = json.iter();
-    while let Some(byte) = bytes.next() {
-        if *byte == b'\\' {
-            let escape = bytes.as_slice();
-            if escape.starts_with(b"u0000") {
-                return true;
-            }
-            bytes.next();
-        }
-    }
-    false
 }
 
 /// The path of the first text that holds it; of a name that does, the path of its object.

@@ -55,9 +55,9 @@ impl HistoryArgs {
 
 /// `end` is how the listing ended with its target.
 fn cells(event: StoredEvent, end: Option<&EndWithTarget>) -> Vec<Cell> {
-    let by = text(by(&event.metadata));
+    let by = text(event.beside().map(|beside| by(&beside)).unwrap_or_default());
     let head = vec![text(event.position), text(moment(event.recorded_at)), text(&event.event_type), by];
-    let what = match event.into_recorded() {
+    let what = match event.recorded() {
         Ok(recorded) => match recorded.event {
             ChannelEvent::Listing(mut what) => {
                 if let Some(end) = end {

@@ -86,7 +86,7 @@ async fn applied(
         let Some(newest) = batch.last() else { return Err(Problem::not_found("event")) };
         after = newest.sequence;
         for stored in batch {
-            let Ok(Recorded { position, event: ChannelEvent::Listing(event), .. }) = stored.into_recorded() else {
+            let Ok(Recorded { position, event: ChannelEvent::Listing(event), .. }) = stored.recorded() else {
                 return Err(ProblemKind::Internal.because("its history cannot be read by this build; ask the operator"));
             };
             if let ListingEvent::SyncRequested { request, .. } | ListingEvent::SyncSkipped { request } = event.as_ref()

@@ -58,14 +58,19 @@ fn entry(listing: Uuid, stored: &StoredEvent, end: Option<&EndWithTarget>, trace
             }
             p.quiet {
                 a href=(format!("/listings/{listing}/at/{}", stored.sequence)) { "State after event " (stored.sequence) }
-                @if let Some(traceparent) = stored.metadata.get("traceparent") { " · trace " (trace(traces, traceparent)) }
+                @if let Some(traceparent) = traceparent(stored) { " · trace " (trace(traces, &traceparent)) }
             }
         }
     }
 }
 
 fn when(stored: &StoredEvent) -> Markup {
-    html! { p.when { (moment(stored.recorded_at)) " " span.quiet { "by " (by(&stored.metadata)) } } }
+    let by = stored.beside().map(|beside| by(&beside)).unwrap_or_default();
+    html! { p.when { (moment(stored.recorded_at)) " " span.quiet { "by " (by) } } }
+}
+
+fn traceparent(stored: &StoredEvent) -> Option<String> {
+    stored.beside().ok()?.traceparent
 }
 
 /// The deletion of the target, which is no event of the listing.
@@ -77,7 +82,7 @@ fn ended(end: &EndWithTarget, traces: Option<&TraceUrl>) -> Markup {
             (when(deletion))
             p { "Its target was deleted" @if let Ok(ChannelEvent::Target(TargetEvent::TargetDeleted { reason })) = &event { ": " (reason) } }
             @for sync in &end.cancelled { (is_cancelled(*sync)) }
-            @if let Some(traceparent) = deletion.metadata.get("traceparent") { p.quiet { "trace " (trace(traces, traceparent)) } }
+            @if let Some(traceparent) = traceparent(deletion) { p.quiet { "trace " (trace(traces, &traceparent)) } }
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn list(changes: &[StoredEvent]) -> Markup {
             Ok(ChannelEvent::Target(event)) => sentence(&event)?,
             _ => stored.event_type.clone(),
         };
-        Some((stored.recorded_at, what, by(&stored.metadata)))
+        Some((stored.recorded_at, what, stored.beside().map(|beside| by(&beside)).unwrap_or_default()))
     });
     html! { ol.rows { @for (at, what, by) in rows { li { (moment(at)) " " (what) " " span.quiet { "by " (by) } } } } }
 }

@@ -69,7 +69,7 @@ impl History {
             let Some(last) = batch.last() else { return Ok(history) };
             after = last.sequence;
             for stored in batch {
-                history.take(&stored.into_recorded()?);
+                history.take(&stored.recorded()?);
             }
         }
     }
