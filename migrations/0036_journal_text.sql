@@ -14,12 +14,17 @@ ALTER TABLE events ALTER COLUMN payload TYPE json USING payload::json, ALTER COL
 CREATE INDEX events_of_requests ON events ((metadata ->> 'causation_id'))
     WHERE metadata ->> 'credential' IN ('session', 'service_token', 'local_token') AND metadata ->> 'causation_id' IS NOT NULL;
 
+-- What the planner knew of both columns, and of what the indexes take from them, went with their type; of a long journal it would be looked
+-- at again after many more events only.
+ANALYZE events;
+
 -- Statements that processes of before have prepared would fail for as long as their connections last, as what they give has another type
--- now. They connect anew, as after a restart of Postgres, and wait for the end of this.
+-- now. They connect anew, as after a restart of Postgres, and wait for the end of this. Who waits to migrate has prepared none: it goes on.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM events) THEN
         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' AND pid <> pg_backend_pid();
+        WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+            AND query NOT LIKE 'SELECT pg_advisory_lock(%';
     END IF;
 END $$;

@@ -148,7 +148,9 @@ impl Metadata {
             },
             on_behalf_of: written.on_behalf_of,
             source: written.source,
-            correlation_id: there(written.correlation_id, CORRELATION)?.parse().map_err(|_| InvalidMetadata(CORRELATION))?,
+            correlation_id: there(written.correlation_id, CORRELATION)?
+                .parse()
+                .map_err(|_| InvalidMetadata(CORRELATION))?,
             causation_id: written.causation_id.and_then(|id| id.parse().ok()),
             traceparent: written.traceparent,
         })

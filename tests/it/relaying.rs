@@ -225,6 +225,24 @@ async fn copies_of_older_messages_at_the_tail_rewind_nothing() -> anyhow::Result
     world.close().await
 }
 
+/// As a later build may write it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_told_on_channels_whatever_stands_beside_it() -> anyhow::Result<()> {
+    let world = World::new(&[8182]).await?;
+    let (target, listing) = pending(&world, 8182).await?;
+    let pause = ListingCommand::Pause { reason: "after".to_owned() };
+    let at = world.commands().listing(listing, pause, &world.metadata(target)?).await?.expect("it is paused").0;
+    let beside = "UPDATE events SET metadata = '{\"actor\":[\"of another build\"]}' WHERE position = $1";
+    sqlx::query(beside).bind(at).execute(&world.pool).await?;
+    let _service = world.serve("relay")?;
+    let published = reached(&world, StreamKind::Channels, 4).await?;
+    let told = published.last().expect("there are four");
+    assert_eq!(header(told, POSITION), Some(at.to_string()));
+    let body: serde_json::Value = serde_json::from_slice(&told.payload)?;
+    assert_eq!(body["metadata"]["actor"][0], "of another build");
+    world.close().await
+}
+
 /// A message of somebody else: on which stream, with which headers.
 async fn stray(world: &World, kind: StreamKind, headers: &[(&str, &str)], body: &str) -> anyhow::Result<()> {
     let subject = match kind {

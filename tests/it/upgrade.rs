@@ -273,7 +273,11 @@ async fn is_finished(schema: &str) -> anyhow::Result<()> {
     let over = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn(change_steadily(world.nats.clone(), changing.to_vec(), 3, over.clone()));
 
+    // A connection that has prepared this before the migration could not give it afterwards.
+    let payloads = || sqlx::query("SELECT payload FROM events").fetch_all(&world.pool);
+    assert_eq!(payloads().await?.len(), before.events.len());
     done(&world, &["migrate"])?;
+    assert_eq!(payloads().await?.len(), before.events.len());
     before.has_its_rows(&world, before.rows.keys().map(String::as_str)).await?;
     let to_rebuild = left.to_rebuild()?;
     if to_rebuild.is_empty() {

@@ -1,7 +1,5 @@
 //! The journal of a test: events go in as sets, and come out as an `EventLog`.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::journal::{EventLog, JournalUnreadable};
@@ -36,7 +34,7 @@ struct Stored {
     sequence: i64,
     event_type: String,
     payload: Value,
-    metadata: Json<HashMap<String, String>>,
+    metadata: Value,
 }
 
 impl Stored {
@@ -47,7 +45,7 @@ impl Stored {
             recorded_at: self.recorded_at,
             aggregate_id: self.aggregate_id.parse().unwrap(),
             sequence: self.sequence,
-            metadata: Metadata::from_map(&self.metadata).unwrap(),
+            metadata: Metadata::from_json(&self.metadata.to_string()).unwrap(),
             event: ChannelEvent::from_stored(&self.aggregate_type, &self.event_type, &self.payload.to_string())
                 .unwrap(),
         }

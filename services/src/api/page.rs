@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::text::json_holds_nul;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::input::holds_nul;
 use super::problem::Problem;
 
 /// Rows of a page where the caller does not say how many.
@@ -62,7 +62,7 @@ pub(super) fn encode<K: Serialize>(key: &K) -> String {
 pub(crate) fn decode<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
     let fits = (1..=LONGEST_CURSOR).contains(&cursor.len()).then_some(cursor);
-    let key = fits.and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok()).filter(|json| !holds_nul(json));
+    let key = fits.and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok()).filter(|json| !json_holds_nul(json));
     let key = key.and_then(|json| serde_json::from_slice(&json).ok());
     key.map(Some).ok_or_else(|| Problem::field("cursor", "is none of this list: give back next_cursor as it came"))
 }

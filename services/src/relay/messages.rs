@@ -67,7 +67,9 @@ struct Told {
 
 fn told(kind: StreamKind, event: &StoredEvent) -> anyhow::Result<Told> {
     if kind != StreamKind::Audit {
-        return Ok(Told { traceparent: event.beside()?.traceparent, audit: None });
+        // It goes out as it stands, also where this build cannot read what stands beside it.
+        let traceparent = event.beside().ok().and_then(|beside| beside.traceparent);
+        return Ok(Told { traceparent, audit: None });
     }
     if event.aggregate_type != "ChannelListing" {
         return Ok(Told { traceparent: None, audit: Some(Vec::new()) });

@@ -36,7 +36,7 @@ impl Untold {
             }
             for event in events {
                 let position = Position(event.position);
-                if tells(event) {
+                if tells(&event) {
                     return Ok(self.silent_up_to.0);
                 }
                 self.silent_up_to = position;
@@ -46,7 +46,7 @@ impl Untold {
 }
 
 /// An event that this build cannot read holds the relay up, as one that was not told does.
-fn tells(event: StoredEvent) -> bool {
+fn tells(event: &StoredEvent) -> bool {
     event.aggregate_type == "ChannelListing"
         && event.recorded().map_or(true, |recorded| !audit_events(&recorded).is_empty())
 }

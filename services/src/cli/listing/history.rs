@@ -48,13 +48,13 @@ impl HistoryArgs {
         if session.out.is_json() {
             return session.out.json(&events);
         }
-        let rows = events.into_iter().map(|event| cells(event, end.as_ref())).collect();
+        let rows = events.iter().map(|event| cells(event, end.as_ref())).collect();
         session.out.table(&["position", "at", "event", "by", "what"], rows, "")
     }
 }
 
 /// `end` is how the listing ended with its target.
-fn cells(event: StoredEvent, end: Option<&EndWithTarget>) -> Vec<Cell> {
+fn cells(event: &StoredEvent, end: Option<&EndWithTarget>) -> Vec<Cell> {
     let by = text(event.beside().map(|beside| by(&beside)).unwrap_or_default());
     let head = vec![text(event.position), text(moment(event.recorded_at)), text(&event.event_type), by];
     let what = match event.recorded() {
