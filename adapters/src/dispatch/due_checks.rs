@@ -43,7 +43,8 @@ type Due = (Uuid, DateTime<Utc>, String);
 
 impl CheckRoom {
     /// Those that get a place: first of who has fewest, then what has waited for longest. An organisation gets a further one only
-    /// where more are free than it has. So one alone has half of them, two have a third each, and there is one for whoever comes next.
+    /// where more are free than it has. So one alone has half of them, two have a third each, and there is one for whoever comes next, until
+    /// as many have one as there are places.
     fn share(&self, due: &[Due]) -> Vec<Uuid> {
         let mut taken: HashMap<&str, usize> =
             self.under_way.iter().map(|(org_id, count)| (org_id.as_str(), *count)).collect();
@@ -64,7 +65,7 @@ impl DispatchStore {
     /// Takes checks that are due, for so long; nobody else makes them meanwhile.
     pub async fn take_checks(&self, room: &mut CheckRoom, lease: Duration) -> Result<Vec<DueCheck>, sqlx::Error> {
         let (due_at, target) = room.after.unwrap_or((DateTime::UNIX_EPOCH, TargetId(Uuid::nil())));
-        let mut transaction = self.begin_ordered().await?;
+        let mut transaction = self.begin_ordered_by_time().await?;
         let due: Vec<Due> = sqlx::query_as(
             "SELECT k.target_id, k.due_at, coalesce(t.org_id, '')
              FROM (SELECT target_id, due_at FROM dispatch_checks

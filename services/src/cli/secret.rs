@@ -133,15 +133,17 @@ impl SecretCommand {
     }
 }
 
+/// The turn of a secret that the API keeps for a target. It puts values in no other place, so of others there is none.
+async fn turn(session: &Session, secret: &SecretRef) -> anyhow::Result<Option<Turn>> {
+    let Some(target) = credentials::kept_for(secret) else { return Ok(None) };
+    Ok(Some(Turn::take(&session.postgres().await?, target).await?))
+}
+
 impl RotateArgs {
     async fn run(self, session: &Session) -> anyhow::Result<()> {
         let secret = self.what.reference()?;
         let value = self.value.read()?;
-        // The API puts other values there as well, and in no other place.
-        let turn = match credentials::kept_for(&secret) {
-            Some(target) => Some(Turn::take(&session.postgres().await?, target).await?),
-            None => None,
-        };
+        let turn = turn(session, &secret).await?;
         let rotated = self.secrets.secrets().rotate(&secret, value).await;
         if let Some(turn) = turn {
             turn.end().await;
@@ -155,7 +157,10 @@ impl DeleteArgs {
     async fn run(self, session: &Session) -> anyhow::Result<()> {
         let secret = self.what.reference()?;
         let ours = matches!(secret.keeper(), SecretKeeper::Store | SecretKeeper::Aws);
+        let mut its_turn = None;
         if ours && !self.force {
+            // In a rotation a target refers to it only once it is there.
+            its_turn = turn(session, &secret).await?;
             let users = credentials::users(&session.postgres().await?, &secret).await?;
             if !users.is_empty() {
                 let reason = format!(
@@ -165,7 +170,11 @@ impl DeleteArgs {
                 return Err(Failure::Refused(reason).into());
             }
         }
-        self.secrets.secrets().delete(&secret).await?;
+        let deleted = self.secrets.secrets().delete(&secret).await;
+        if let Some(turn) = its_turn {
+            turn.end().await;
+        }
+        deleted?;
         said(session, &secret, "deleted")
     }
 }

@@ -1,5 +1,5 @@
-//! Turns of a target's secret. Whoever puts another value in its place, or has the target refer to another one, does so one after the
-//! other, at whatever door and in whatever process.
+//! Turns of a target's secret. Whoever puts another value in its place, has the target refer to another one, or takes away what no target
+//! refers to, does so one after the other, at whatever door and in whatever process.
 
 use adapters::postgres::begin_with;
 use domain::ids::TargetId;

@@ -125,9 +125,9 @@ async fn the_command_line_waits_for_its_turn_at_a_secret_and_puts_nothing_there_
     let mut somebody = world.pool.begin().await?;
     let lock = format!("SELECT pg_advisory_xact_lock(hashtextextended('secret/{target}', 0))");
     sqlx::query(&lock).execute(&mut *somebody).await?;
-    for arguments in [put("rotate", &own), rotate] {
+    for arguments in [&put("rotate", &own)[..], &rotate, &["secret", "delete", &own]] {
         let asked = Instant::now();
-        let (code, _, said) = world.run(&arguments)?;
+        let (code, _, said) = world.run(arguments)?;
         assert!(code == 1 && said.contains("another secret is being put there; try again"), "{arguments:?}: {said}");
         assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
     }
