@@ -85,6 +85,7 @@ fn request(cause: Cause, revision: u64, rates: &str) -> ListingCommand {
     ListingCommand::RequestSync(RequestSync {
         cause,
         snapshot_org: org(),
+        snapshot_account: "bali".parse().expect("a name"),
         snapshot_unit: unit(),
         snapshot: SnapshotHash::of_bytes(rates.as_bytes()),
         revision,
@@ -194,6 +195,7 @@ fn link() -> ListingCommand {
         account_id: "bali".parse().expect("a name"),
         unit_id: unit(),
         target_id: TARGET,
+        unit_account_id: None,
         external_id: Some(ExternalId("40001".to_owned())),
         afresh: false,
     })
