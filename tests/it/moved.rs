@@ -192,6 +192,17 @@ async fn a_unit_of_another_account_is_followed_in_both_by_whoever_has_both() -> 
         assert_eq!(owner.get(&path).await?.expect(200)?.json()["unit_elsewhere"], !is_sent, "{account}");
     }
 
+    // Linked again where it is now, it takes nothing from there any more. What the channel has of that is sent again, and known.
+    published(&world, of("villa-000", ACCOUNT, 5, &at_channel)).await?;
+    let id = linked["listing_id"].as_str().context("a listing")?;
+    let (code, _, said) = world.run(&["listing", "unlink", id, "--reason", "it is ours"])?;
+    assert_eq!(code, 0, "{said}");
+    owner.post("/api/channels/listings", &link).await?.expect(201)?;
+    world.drained(Duration::from_secs(30)).await?;
+    mine.get(&format!("{path}/preview")).await?.expect(200)?;
+    published(&world, of("villa-000", THERE, 6, "theirs again")).await?;
+    assert_eq!(described(&world, 8232).await?, [at_channel.as_str()]);
+
     // Of a unit that nobody had published nobody knew whose it would be.
     let unseen = world.link(target, &["villa-001".to_owned()]).await?[0];
     published(&world, of("villa-001", THERE, 1, THEIRS)).await?;

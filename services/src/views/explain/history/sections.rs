@@ -232,6 +232,25 @@ fn a_change_that_takes_the_place_of_a_forced_sync_is_told_with_all_that_it_sent(
     assert_eq!((told.forced, &told.attempts[0].needs), (false, &vec![Section::Rates]), "what was sent forces no more");
 }
 
+/// A snapshot of before may be of an account that only an earlier link took from, so that nothing can be compared with it.
+#[test]
+fn what_is_sent_once_more_is_known_by_the_snapshot_that_was_sent_last() {
+    let known = |history: &History| Section::ALL.map(|section| history.known[&section].snapshot);
+    let [first, second, third] = ["first", "second", "third"].map(|rates| SnapshotHash::of_bytes(rates.as_bytes()));
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    attempt(&mut history, &Ending { took: &[Section::Rates], ..Ending::of(OutcomeClass::Accepted, &[], &[]) });
+    assert_eq!(known(&history), [first, second, first, first], "the others were not sent");
+    ask(&mut history, wish(), 2, "second");
+    send(&mut history, false);
+    assert_eq!(known(&history), [second; 4]);
+    run(&mut history, ListingCommand::Unlink { reason: "for a while".to_owned() });
+    run(&mut history, link());
+    ask(&mut history, Cause::Linked, 3, "third");
+    send(&mut history, false);
+    assert_eq!(known(&history), [third; 4]);
+}
+
 #[test]
 fn an_attempt_after_one_without_a_word_is_told_with_all_that_it_sent_and_as_read_first() {
     for takes_over in [false, true] {
