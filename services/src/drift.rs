@@ -214,7 +214,7 @@ impl DriftReader {
         let target = callable(target.live().map_err(|_| SyncError::TargetDeleted)?)?;
         let not_there = || NoDrift::NotNow("the listing is not at the channel yet, so nothing can differ".to_owned());
         let external_id = listing.external_id().ok_or_else(not_there)?;
-        let known = KnownPayload::load(self.syncing.payloads(), target.channel, id, &history.known).await?;
+        let known = KnownPayload::load(self.syncing.payloads(), target.channel, link, &history.known).await?;
         let report = {
             let sent = known.bodies();
             if sent.is_empty() {

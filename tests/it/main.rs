@@ -14,6 +14,7 @@ mod levels;
 mod looks;
 mod main_job;
 mod metrics;
+mod moved;
 mod nats_away;
 mod nats_cluster;
 mod not_taken;

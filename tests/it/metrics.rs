@@ -227,14 +227,16 @@ async fn unit_changes_are_counted_by_what_became_of_them() -> anyhow::Result<()>
     world.link(target, &names(1)).await?;
     let service = world.serve_with("intake", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     // One after the other: what comes together is taken in together.
-    for change in [unit("villa-000", 2), unit("villa-000", 2), unit("villa-000", 1), unit("villa-001", 1)] {
+    let mut moved = unit("villa-000", 3);
+    moved["account_id"] = "another".into();
+    for change in [unit("villa-000", 2), unit("villa-000", 2), unit("villa-000", 1), moved, unit("villa-001", 1)] {
         world.publish(&[change]).await?;
         world.taken(1, 1).await?;
     }
     let garbage = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-002".parse()?);
     world.publish_raw(garbage, b"{".to_vec()).await?;
     world.taken(2, 1).await?;
-    let verdicts = ["taken", "duplicate_revision", "older_revision", "unlinked", "dead_letter"];
+    let verdicts = ["taken", "duplicate_revision", "older_revision", "other_account", "unlinked", "dead_letter"];
     let one_of_each = |text: &str| {
         let count = |verdict: &str| value(text, "distribution_intake_verdicts_total", &[("verdict", verdict)]);
         verdicts.iter().all(|verdict| count(verdict) == Some(1.0))

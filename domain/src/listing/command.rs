@@ -54,6 +54,8 @@ pub struct LinkListing {
     pub unit_id: UnitId,
     /// The target.
     pub target_id: TargetId,
+    /// The account that the unit is of; `None` where it was never published, which counts as the target's.
+    pub unit_account_id: Option<AccountId>,
     /// The listing at the channel, where there is one already. Without it, that of an earlier link is taken up again.
     pub external_id: Option<ExternalId>,
     /// What an earlier link had at the channel is not taken up: it was the wrong one, or is gone.
@@ -120,6 +122,8 @@ pub struct RequestSync {
     pub cause: Cause,
     /// The organisation whose unit the snapshot shows.
     pub snapshot_org: OrgId,
+    /// The account that the unit is of in the snapshot.
+    pub snapshot_account: AccountId,
     /// The unit that the snapshot shows.
     pub snapshot_unit: UnitId,
     /// The snapshot to send.

@@ -88,6 +88,9 @@ pub enum ListingEvent {
         target_id: TargetId,
         external_id: Option<ExternalId>,
         generation: u32,
+        /// The account that the unit was of, where that is another than the target's. Builds of before did not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_account_id: Option<AccountId>,
     },
     /// A sync job was made; it takes the place of `supersedes`, if that had not ended.
     SyncRequested {

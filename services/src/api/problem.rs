@@ -308,6 +308,7 @@ impl From<SyncError> for Problem {
             SyncError::Refused(refusal) => refusal.into(),
             SyncError::Target(refusal) => refusal.into(),
             SyncError::SnapshotUnknown(_) => Self::field("snapshot", "there is no such snapshot of this unit"),
+            SyncError::NotInAccounts => Self::field("unit_id", error.to_string()),
             SyncError::SnapshotUnusable(reason) => Self::field("snapshot", reason),
             SyncError::UnitUnknown(_) | SyncError::ExternalIdTaken { .. } | SyncError::TargetDeleted => {
                 ProblemKind::Conflict.because(error.to_string())

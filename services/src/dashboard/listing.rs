@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Dashboard;
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{moment_or, state, sync_link, whose_words, words};
+use super::pieces::{UNIT_ELSEWHERE, moment_or, state, sync_link, whose_words, words};
 use crate::api::by::By;
 use crate::api::input::{Id, Query};
 use crate::api::listings::get;
@@ -97,7 +97,7 @@ fn now(listing: &Listing) -> Markup {
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
         dl.facts.still {
-            div { dt { "State" } dd { (state(&listing.state)) } }
+            div { dt { "State" } dd { (state(&listing.state)) @if listing.unit_elsewhere { " " (state(UNIT_ELSEWHERE)) } } }
             div { dt { "Last sync" } dd {
                 @if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } }
                 @if let Some(sync) = listing.last_sync_id { " " (sync_link(sync)) }

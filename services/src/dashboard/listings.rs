@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
-use super::pieces::{empty, moment_or, next_page, options, state};
+use super::pieces::{UNIT_ELSEWHERE, empty, moment_or, next_page, options, state};
 use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::listings::{ListingsQuery, list};
@@ -73,7 +73,7 @@ pub(super) fn table(listings: &[Listing]) -> Markup {
             tbody { @for listing in listings { tr {
                 td { a href=(format!("/listings/{}", listing.listing_id)) { (listing.unit_id) } }
                 td { a href=(format!("/targets/{}", listing.target_id)) { (listing.target_name.as_deref().unwrap_or("target")) } }
-                td { (state(&listing.state)) }
+                td { (state(&listing.state)) @if listing.unit_elsewhere { " " (state(UNIT_ELSEWHERE)) } }
                 td { @if listing.pending_sync_id.is_some() { (state("pending")) }
                     @else if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } } }
                 td.wide { (listing.external_id.as_deref().unwrap_or("–")) }

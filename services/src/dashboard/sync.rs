@@ -134,20 +134,20 @@ pub(super) async fn parts(
         [] if goes_on => {
             empty("No call is told yet", "An attempt that has begun goes on: its calls are told when it has ended.")
         }
-        made => exchanges(api, &found.sync, told.as_ref(), made).await,
+        made => exchanges(api, told.as_ref(), made).await,
     };
     parts.push(Part::new("calls", "Calls, each with its request and its answer", calls));
     Ok(parts)
 }
 
 /// The calls with what they carried.
-async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) -> Markup {
+async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
     if calls.is_empty() {
         return empty("No call was made", "It waits, or another took its place, or there was nothing to send.");
     }
-    let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, &told.target))) {
-        Some((story, target)) => {
-            let made = requests::of_sync(api.syncing().payloads(), target, ListingId(sync.listing_id), story).await;
+    let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, told))) {
+        Some((story, Told { target, link, .. })) => {
+            let made = requests::of_sync(api.syncing().payloads(), target, link, story).await;
             made.map_err(|error| format!("It cannot be made again: {error}."))
         }
         None => Err("Those who may read listings see its body.".to_owned()),

@@ -163,12 +163,13 @@ enum Attempt {
 
 async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
     let (kind, snapshot) = (job.target.channel, job.pending.snapshot);
-    let payload = match shared.payloads.take(kind, snapshot, job.link.listing_id).await {
+    let payload = match shared.payloads.take(kind, snapshot, &job.link).await {
         Ok(payload) => payload,
         Err(PayloadError::Store(error)) => {
             tokio::time::sleep(HELD_FOR).await;
             return Attempt::Postponed(error.to_string());
         }
+        // A job that a build of before has asked for may be of a unit that had moved to another account.
         Err(error) => return Attempt::Pushed(without_calls(OutcomeClass::Rejected, error.to_string())),
     };
     if job.listing.external_id().is_none()

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::channel::Section;
-use domain::listing::Cause;
+use domain::listing::{Cause, ListingError};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -44,10 +44,13 @@ impl OlderState {
         let Some(link) = listing.link().filter(|_| is_older) else { return Ok(None) };
         let newest = match syncing.mapped(link, channel, None).await {
             Ok(newest) => newest,
-            // Without the newest state nobody can tell what differs.
-            Err(SyncError::UnitUnknown(_) | SyncError::SnapshotUnknown(_) | SyncError::SnapshotUnusable(_)) => {
-                return Ok(None);
-            }
+            // Without the newest state, or where that is none of the listing's, nobody can tell what differs.
+            Err(
+                SyncError::UnitUnknown(_)
+                | SyncError::SnapshotUnknown(_)
+                | SyncError::SnapshotUnusable(_)
+                | SyncError::Refused(ListingError::UnitElsewhere),
+            ) => return Ok(None),
             Err(error) => return Err(error),
         };
         let accepted = &listing.accepted().sections;

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use domain::ids::{OrgId, TargetId, UnitId};
 
 use crate::cli::lag::note_lag;
-use crate::cli::output::{Cell, note, optional, state, text};
+use crate::cli::output::{Cell, note, optional, state, text, words};
 use crate::cli::session::Session;
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 
@@ -82,12 +82,19 @@ impl ListArgs {
     }
 }
 
+fn standing(listing: &Listing) -> Cell {
+    if listing.unit_elsewhere {
+        return text(format!("{}, unit elsewhere", words(&listing.state)));
+    }
+    state(&listing.state)
+}
+
 fn cells(listing: &Listing) -> Vec<Cell> {
     vec![
         text(listing.listing_id),
         text(&listing.unit_id),
         optional(listing.target_name.as_ref()),
-        state(&listing.state),
+        standing(listing),
         optional(listing.revision),
         text(if listing.pending_sync_id.is_some() { "yes" } else { "-" }),
         listing.last_outcome.as_deref().map_or_else(|| text("-"), state),

@@ -14,6 +14,7 @@ use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
 use crate::views::asked::{Asked, Taken, newest_request};
+use crate::views::elsewhere::Elsewhere;
 use crate::views::gone;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
@@ -31,6 +32,8 @@ struct Shown {
     needs: Vec<Section>,
     /// What the channel has not of the accepted snapshot, as long as nothing newer is asked for.
     lacking: Option<Lacking>,
+    /// Where its unit is, where that is in an account that it does not take from.
+    elsewhere: Option<Elsewhere>,
     queue: Option<Queued>,
 }
 
@@ -56,13 +59,21 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         "SELECT tries, requested_at, {BEHIND_SINCE} AS behind_since, due_at FROM sync_queue AS q WHERE listing_id = $1"
     );
     let asked = newest_request(&mut *pool.acquire().await?, id).await?;
+    let elsewhere = if live && syncing.is_elsewhere(&listing).await? {
+        let (org, unit) = (link.org_id.as_str(), link.unit_id.as_str());
+        Some(Elsewhere::told_to(&mut *pool.acquire().await?, org, unit).await?)
+    } else {
+        None
+    };
+    let is_elsewhere = elsewhere.is_some();
     Ok(Shown {
-        listing: merged(row.as_ref(), &listing, link, target.target()),
+        listing: Listing { unit_elsewhere: is_elsewhere, ..merged(row.as_ref(), &listing, link, target.target()) },
         last_revision: listing.last_revision(),
         creation: listing.creation(),
         pending: listing.pending().filter(|_| live).cloned(),
         needs: if live { listing.needs() } else { Vec::new() },
         lacking: lacking(&listing, target.target(), asked.as_ref(), row.as_ref()),
+        elsewhere,
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
 }
@@ -107,6 +118,7 @@ fn merged(row: Option<&Listing>, listing: &ChannelListing, link: &Link, target: 
         last_outcome: row.and_then(|row| row.last_outcome.clone()),
         last_detail: row.and_then(|row| row.last_detail.clone()),
         rejected: row.map_or_else(|| Value::Array(Vec::new()), |row| row.rejected.clone()),
+        unit_elsewhere: row.is_some_and(|row| row.unit_elsewhere),
         linked_by: row.and_then(|row| row.linked_by.clone()),
         linked_at: row.and_then(|row| row.linked_at),
         last_accepted_at: row.and_then(|row| row.last_accepted_at),
@@ -143,7 +155,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("last sync", listing.last_sync_id.map(|id| id.to_string()).unwrap_or_default()),
         ("last detail", listing.last_detail.clone().unwrap_or_default()),
         ("last accepted", optional_moment(listing.last_accepted_at)),
-        ("what to do", advice(listing)),
+        ("what to do", shown.elsewhere.as_ref().map_or_else(|| advice(listing), Elsewhere::words)),
     ]);
     out.record(&fields)?;
     let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();

@@ -94,9 +94,10 @@ fn is_cancelled(sync: SyncId) -> Markup {
 /// An event as a sentence.
 pub(super) fn told(event: &ListingEvent) -> Markup {
     match event {
-        ListingEvent::ListingLinked { external_id, generation, .. } => html! { p {
+        ListingEvent::ListingLinked { external_id, generation, from_account_id, .. } => html! { p {
             "Linked" @if *generation > 1 { " again (" (generation) ". time)" }
             @if let Some(id) = external_id { " to listing " (id) " at the channel" }
+            @if let Some(account) = from_account_id { ", as a unit of account " (account) }
         } },
         ListingEvent::SyncRequested { request, supersedes } => html! {
             (request_told("Sync asked for", request))

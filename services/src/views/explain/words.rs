@@ -11,6 +11,7 @@ use super::rules::Rule;
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::by::on_behalf_of;
+use crate::views::elsewhere::Elsewhere;
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
@@ -61,6 +62,7 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
     }
     lines.extend(explanation.lacking.iter().flat_map(Lacking::words));
     lines.extend(explanation.older_state.iter().map(OlderState::words));
+    lines.extend(explanation.elsewhere.iter().map(Elsewhere::words));
     lines.push(next(&explanation.next));
     lines
 }

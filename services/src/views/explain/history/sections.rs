@@ -85,6 +85,7 @@ fn request(cause: Cause, revision: u64, rates: &str) -> ListingCommand {
     ListingCommand::RequestSync(RequestSync {
         cause,
         snapshot_org: org(),
+        snapshot_account: "bali".parse().expect("a name"),
         snapshot_unit: unit(),
         snapshot: SnapshotHash::of_bytes(rates.as_bytes()),
         revision,
@@ -194,6 +195,7 @@ fn link() -> ListingCommand {
         account_id: "bali".parse().expect("a name"),
         unit_id: unit(),
         target_id: TARGET,
+        unit_account_id: None,
         external_id: Some(ExternalId("40001".to_owned())),
         afresh: false,
     })
@@ -228,6 +230,25 @@ fn a_change_that_takes_the_place_of_a_forced_sync_is_told_with_all_that_it_sent(
     send(&mut history, false);
     let told = newest(&history);
     assert_eq!((told.forced, &told.attempts[0].needs), (false, &vec![Section::Rates]), "what was sent forces no more");
+}
+
+/// A snapshot of before may be of an account that only an earlier link took from, so that nothing can be compared with it.
+#[test]
+fn what_is_sent_once_more_is_known_by_the_snapshot_that_was_sent_last() {
+    let known = |history: &History| Section::ALL.map(|section| history.known[&section].snapshot);
+    let [first, second, third] = ["first", "second", "third"].map(|rates| SnapshotHash::of_bytes(rates.as_bytes()));
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    attempt(&mut history, &Ending { took: &[Section::Rates], ..Ending::of(OutcomeClass::Accepted, &[], &[]) });
+    assert_eq!(known(&history), [first, second, first, first], "the others were not sent");
+    ask(&mut history, wish(), 2, "second");
+    send(&mut history, false);
+    assert_eq!(known(&history), [second; 4]);
+    run(&mut history, ListingCommand::Unlink { reason: "for a while".to_owned() });
+    run(&mut history, link());
+    ask(&mut history, Cause::Linked, 3, "third");
+    send(&mut history, false);
+    assert_eq!(known(&history), [third; 4]);
 }
 
 #[test]
