@@ -196,6 +196,7 @@ impl DriftReader {
             org_id = tracing::field::Empty,
             target_id = tracing::field::Empty,
             listing_id = %id,
+            unit_id = tracing::field::Empty,
         );
         self.look_at(id, &mut trace, left).instrument(span).await
     }
@@ -207,6 +208,7 @@ impl DriftReader {
         let span = tracing::Span::current();
         span.record("org_id", tracing::field::display(&link.org_id));
         span.record("target_id", tracing::field::display(link.target_id));
+        span.record("unit_id", tracing::field::display(&link.unit_id));
         if listing.state() == Some(LinkState::Unlinked) {
             return Err(ListingError::Unlinked.into());
         }

@@ -230,10 +230,10 @@ async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() ->
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let failed: Vec<Value> = lines.filter(|line| line["message"] == "a check failed").collect();
     let [line] = failed.as_slice() else { panic!("one check failed:\n{log}") };
-    assert_eq!((&line["span"]["name"], &line["target_id"]), (&json!("check"), &json!(target)), "{line}");
+    assert_eq!((&line["span"], &line["target_id"]), (&json!("check"), &json!(target)), "{line}");
     // As lines of each call do, which know no org themselves.
-    assert_eq!(line["span"]["org_id"], ORG, "{line}");
-    let trace = line["span"]["trace_id"].as_str().unwrap_or_default();
+    assert_eq!((&line["org_id"], &line["module"]), (&json!(ORG), &json!("services::dispatcher::checks")), "{line}");
+    let trace = line["trace_id"].as_str().unwrap_or_default();
     let told = tree(&receiver, trace);
     assert_eq!(told.keys().collect::<Vec<_>>(), ["GET probe", "check"], "{line}");
     assert!(told["GET probe"].contains("check"), "{told:#?}");
@@ -527,9 +527,18 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
         assert_eq!(line[verdict], told, "{line}");
     }
     let pushed = line("pushed");
-    assert_eq!(pushed["span"]["trace_id"], json!(TRACE));
-    assert_eq!((&pushed["span"]["org_id"], &pushed["span"]["target_id"]), (&json!(ORG), &json!(target)));
-    assert!(pushed["span"]["sync_id"].is_string() && pushed["span"]["listing_id"].is_string(), "{pushed}");
+    assert_eq!((&pushed["span"], &pushed["module"]), (&json!("sync"), &json!("services::dispatcher::record")));
+    for (name, told) in [("trace_id", TRACE), ("org_id", ORG), ("unit_id", "villa-000")] {
+        assert_eq!(pushed[name], told, "{pushed}");
+    }
+    assert_eq!(pushed["target_id"], json!(target), "{pushed}");
+    assert!(pushed["sync_id"].is_string() && pushed["listing_id"].is_string(), "{pushed}");
+    // One query by the trace finds the lines of the intake and of the sync.
+    let found = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let found: Vec<Value> = found.filter(|line| line["trace_id"] == TRACE).map(|line| line["message"].clone()).collect();
+    for message in ["judged a unit change", "took unit changes in", "pushed"] {
+        assert!(found.contains(&json!(message)), "{message:?} is not among {found:?}");
+    }
     drop(service);
     world.close().await
 }
