@@ -5,6 +5,7 @@ mod error;
 mod keeper;
 mod metrics;
 mod otlp;
+mod sending;
 mod traces;
 
 use std::sync::OnceLock;

@@ -1,6 +1,7 @@
 //! A receiver of OTLP, as a collector is one: gRPC and HTTP with protobuf. It keeps what it gets.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -26,6 +27,7 @@ use tonic::{Request, Response, Status};
 #[derive(Debug, Clone, Default)]
 pub struct Received {
     inner: Arc<Mutex<Kept>>,
+    is_away: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +37,15 @@ struct Kept {
 }
 
 impl Received {
+    /// Takes nothing over gRPC from now on, as one that is away; or does again.
+    pub fn be_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    fn there(&self) -> Result<(), Status> {
+        if self.is_away.load(Ordering::Relaxed) { Err(Status::unavailable("it is away")) } else { Ok(()) }
+    }
+
     /// The spans of one trace, by its id in hexadecimal.
     pub fn spans_of(&self, trace_id: &str) -> Vec<Span> {
         let kept = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,6 +81,7 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.there()?;
         self.take_traces(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -81,6 +93,7 @@ impl MetricsService for Received {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.there()?;
         self.take_metrics(request.into_inner());
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
