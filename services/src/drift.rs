@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::dispatcher::Channels;
-use crate::dispatcher::trace::{self, VisitTrace};
+use crate::dispatcher::trace::VisitTrace;
 use crate::dispatcher::visitor::{Egress, Visitor};
 use crate::payloads::PayloadError;
 use crate::syncing::{SyncError, Syncing};
@@ -251,7 +251,6 @@ impl DriftReader {
         if let Err(error) = visitor.note(&report.calls).await {
             tracing::warn!(error = %error, "no wait is explained by the calls of a read");
         }
-        trace::count(&report.calls, target);
         trace.tell_drift(target, id, &report);
         tracing::info!(target_id = %target.target_id, calls = report.calls.len(), class = %report.class, "read for drift");
         if let Some(why) = visitor.refusal() {

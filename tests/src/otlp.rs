@@ -1,6 +1,6 @@
 //! A receiver of OTLP, as a collector is one: gRPC and HTTP with protobuf. It keeps what it gets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +33,8 @@ pub struct Received {
 #[derive(Debug, Default)]
 struct Kept {
     spans: Vec<Span>,
-    metrics: BTreeSet<String>,
+    /// With their units.
+    metrics: BTreeMap<String, String>,
 }
 
 impl Received {
@@ -55,6 +56,11 @@ impl Received {
 
     /// The names of metrics.
     pub fn metrics(&self) -> BTreeSet<String> {
+        self.units().into_keys().collect()
+    }
+
+    /// The units of metrics, by name.
+    pub fn units(&self) -> BTreeMap<String, String> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).metrics.clone()
     }
 
@@ -70,8 +76,8 @@ impl Received {
 
     fn take_metrics(&self, request: ExportMetricsServiceRequest) {
         let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-        let names = scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name);
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).metrics.extend(names);
+        let units = scopes.flat_map(|scope| scope.metrics).map(|metric| (metric.name, metric.unit));
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).metrics.extend(units);
     }
 }
 
