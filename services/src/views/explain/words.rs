@@ -221,14 +221,17 @@ fn skipped_in_part(at_attempt: bool) -> String {
 
 fn held_by(held: &Held) -> String {
     let by = held.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let was = if held.until.is_some() { "was" } else { "has been" };
+    let refused = if held.until.is_some() { "refused" } else { "has refused" };
     let what = match held.holder {
-        Holder::ListingPaused => format!("The listing was paused{by}"),
-        Holder::TargetPaused => format!("The target was paused{by}"),
-        Holder::TargetUnauthorised => "The channel refused the target's credentials".to_owned(),
-        Holder::CircuitOpen => "The target failed again and again, and its circuit was open".to_owned(),
+        Holder::ListingPaused => format!("The listing {was} paused{by}"),
+        Holder::TargetPaused => format!("The target {was} paused{by}"),
+        Holder::TargetUnauthorised => format!("The channel {refused} the target's credentials"),
+        Holder::CircuitOpen => format!("The target failed again and again, and its circuit {was} open"),
     };
-    let (from, until) = (moment(held.from), moment(held.until));
-    format!("{what} from {from} to {until}{}; that held it for {}.", detail(held.reason.as_ref()), seconds(held.ms))
+    let from = moment(held.from);
+    let when = held.until.map_or_else(|| format!("since {from}"), |until| format!("from {from} to {}", moment(until)));
+    format!("{what} {when}{}; that held it for {}.", detail(held.reason.as_ref()), seconds(held.ms))
 }
 
 /// `availability, rates in part`.
