@@ -43,6 +43,13 @@ async fn a_state_of_the_past_that_was_sent_again_is_told_until_something_newer_i
             let tells = text.contains(begins) && text.contains("brings it up to date.");
             assert_eq!(tells, is_behind, "{text}");
         }
+        assert_eq!(page.contains("the channel has what was asked for"), !is_behind, "{page}");
+        let list = viewer.get("/listings").await?.expect(200)?.text;
+        let (_, shown, _) = world.run(&["listing", "show", &listing])?;
+        let (_, listed, _) = world.run(&["listing", "list"])?;
+        for text in [&page, &list, &shown, &listed] {
+            assert_eq!(text.contains("1 of 2, replayed"), is_behind, "{text}");
+        }
         if !is_behind {
             assert_eq!(told["older_state"], Value::Null, "{told:#}");
             continue;

@@ -24,6 +24,7 @@ use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::views::history::{LISTING, ended_with_target, events};
 use crate::views::listings::Listing;
+use crate::views::older_state::{of_newest, replayed};
 
 pub(super) use actions::{pause, resume, retry, sync};
 pub(super) use at::page as at;
@@ -74,9 +75,10 @@ pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec
 async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let next = next::show(&dashboard.api, &mut reader, listing).await?;
+    let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);
     drop(reader);
     Ok(vec![
-        Part::new("now", "Now", now(listing)),
+        Part::new("now", "Now", now(listing, newest)),
         Part::new("next", "What happens next", next),
         timeline(dashboard, by, listing.listing_id, None).await?,
     ])
@@ -91,7 +93,8 @@ async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>)
     Ok(Part::new("timeline", "What happened, newest first", shown))
 }
 
-fn now(listing: &Listing) -> Markup {
+/// `newest` is the newest revision of its unit, where a state of the past was asked for last.
+fn now(listing: &Listing, newest: Option<i64>) -> Markup {
     let rejected = listing.rejected.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |part: &serde_json::Value, field: &str| part[field].as_str().unwrap_or_default().to_owned();
     html! {
@@ -103,7 +106,7 @@ fn now(listing: &Listing) -> Markup {
                 @if let Some(sync) = listing.last_sync_id { " " (sync_link(sync)) }
             } }
             div { dt { "At the channel" } dd { (listing.external_id.as_deref().unwrap_or("not created yet")) } }
-            div { dt { "Revision asked for" } dd { @if let Some(revision) = listing.revision { (revision) } @else { "none" } } }
+            div { dt { "Revision asked for" } dd { @if let Some(revision) = listing.revision { (of_newest(revision, newest)) } @else { "none" } } }
             div { dt { "Taken last" } dd { (moment_or(listing.last_accepted_at, "never")) } }
             div { dt { "Account" } dd { (listing.account_id) } }
             @let detail = listing.last_detail.as_deref();
