@@ -171,6 +171,9 @@ async fn a_state_of_the_past_that_was_refused_leaves_what_the_channel_took_befor
         world.drained(Duration::from_secs(30)).await?;
         let (_, explained) = json_of(&world, &["explain", &listing])?;
         assert_eq!(explained["sync"]["outcome"], outcome, "{explained:#}");
+        let words = explained["words"].to_string();
+        let as_a_whole = words.contains("It was refused as a whole.");
+        assert!(as_a_whole == (outcome == "rejected") && !words.contains("left out"), "{words}");
         let sync = explained["sync"]["sync_id"].as_str().context("a sync")?;
         let page = owner.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
         for text in [explained["words"].to_string(), page] {

@@ -9,6 +9,7 @@ mod timeline;
 use axum::extract::State;
 use axum::response::Response;
 use domain::counted::{agreeing, counted};
+use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -22,6 +23,7 @@ use crate::api::input::{Id, Query};
 use crate::api::listings::get;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
+use crate::views::gone;
 use crate::views::history::{LISTING, ended_with_target, events};
 use crate::views::listings::Listing;
 use crate::views::older_state::{of_newest, replayed};
@@ -93,6 +95,20 @@ async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>)
     Ok(Part::new("timeline", "What happened, newest first", shown))
 }
 
+/// What is said where nothing is known to be left out: not that all of it is there, where it is not.
+fn lacks_no_part(listing: &Listing) -> &'static str {
+    let succeeded = listing.last_outcome.as_deref().and_then(SyncOutcome::named).is_some_and(SyncOutcome::succeeded);
+    if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
+        "It is gone at the channel"
+    } else if listing.accepted_snapshot.is_none() {
+        "The channel has taken nothing of it yet"
+    } else if succeeded {
+        "No part is left out"
+    } else {
+        "No part is left out of what the channel took last"
+    }
+}
+
 /// `newest` is the newest revision of its unit, where a state of the past was asked for last.
 fn now(listing: &Listing, newest: Option<i64>) -> Markup {
     let rejected = listing.rejected.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -112,8 +128,9 @@ fn now(listing: &Listing, newest: Option<i64>) -> Markup {
             @let detail = listing.last_detail.as_deref();
             div.whole { dt { (whose_words(listing.last_outcome.as_deref())) } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
         }
-        @if rejected.is_empty() { p.quiet.line { "No part is left out" } } @else {
-            details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) " left out" }
+        @if rejected.is_empty() { p.quiet.line { (lacks_no_part(listing)) } } @else {
+            @let what = if listing.last_outcome.as_deref() == Some("rejected") { " refused" } else { " left out" };
+            details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) (what) }
                 ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "part")) } " " (text(part, "reason")) } } }
             }
         }

@@ -3,6 +3,7 @@
 mod waited;
 
 use domain::counted::{agreeing, counted};
+use domain::outcome::SyncOutcome;
 
 use super::cancelled::Cancelled;
 use super::held::Held;
@@ -41,19 +42,21 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             lines.extend(differences(sync));
             lines.extend(explanation.rules.iter().map(|one| match one {
                 Rule::SkippedUnchanged { at_attempt } if sync.has_untaken => skipped_in_part(*at_attempt),
+                Rule::LeftOut { parts } if is_refused(sync) => refused(*parts, sync),
                 one => rule(one),
             }));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
+            let what = if is_refused(sync) { "refused" } else { "left out" };
             lines.extend(sync.refused.iter().map(|part| {
                 let value = match part.value.as_str() {
                     "" if part.is_all_of_it() => format!(" ({})", part.section),
                     "" => String::new(),
                     value => format!(" ({value})"),
                 };
-                format!("  left out: {}{value}: {}", part.part, part.reason)
+                format!("  {what}: {}{value}: {}", part.part, part.reason)
             }));
             if let Some(at) = sync.ended_at.filter(|_| !goes_on) {
-                let outcome = sync.outcome.replace('_', " ");
+                let outcome = SyncOutcome::named(sync.outcome).map_or(sync.outcome, SyncOutcome::words);
                 let by = sync.cancelled.as_ref().map(Cancelled::words).unwrap_or_default();
                 lines.push(format!("It ended {}: {outcome}{by}{}.", moment(at), detail(sync.detail.as_ref())));
             }
@@ -197,6 +200,18 @@ fn rule(rule: &Rule) -> String {
             format!("{} {} left out.", counted(*parts, "part"), agreeing(*parts, "was", "were"))
         }
     }
+}
+
+/// The channel refused it for good: nothing of it was left out so that the rest could go on.
+fn is_refused(sync: &ExplainedSync) -> bool {
+    sync.outcome == SyncOutcome::Rejected.as_str()
+}
+
+fn refused(parts: usize, sync: &ExplainedSync) -> String {
+    if sync.attempts.iter().all(|attempt| attempt.took.is_empty()) {
+        return "It was refused as a whole.".to_owned();
+    }
+    format!("{} {} refused.", counted(parts, "part"), agreeing(parts, "was", "were"))
 }
 
 fn read_first(at: &str, there: &[&str]) -> String {
