@@ -26,6 +26,9 @@ async fn figures_of_a_target_are_named_by_what_they_count() -> anyhow::Result<()
         "<dt>Attempts failed in a row</dt><dd>0</dd>",
         "A sync that is refused for what is in it is an answer of the target",
         "(changes of its health count, too)",
+        // What stands around every page: who looks, and what is missing where there are no scripts.
+        ">Viewer</span>",
+        "<noscript><p class=\"quiet\">Times are UTC, ",
     ] {
         assert!(page.contains(said), "{said}: {page}");
     }
