@@ -51,8 +51,8 @@ async fn a_receiver_that_is_away_is_told_once_and_so_is_its_return() -> anyhow::
     for noise in ["ExportError", "Export.Failed", "again and again"] {
         assert!(!printed.contains(noise), "{noise}:\n{printed}");
     }
-    let again = printed.lines().filter(|line| line.contains(" reach their receiver again"));
-    assert!(again.clone().all(|line| !line.contains("failures=0")), "how many failed meanwhile:\n{printed}");
+    let mut again = printed.lines().filter(|line| line.contains(" reach their receiver again"));
+    assert!(again.all(|line| !line.contains("failures=0")), "how many failed meanwhile:\n{printed}");
     drop(service);
     world.close().await
 }

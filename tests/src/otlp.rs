@@ -43,8 +43,8 @@ impl Received {
         self.is_away.store(is_away, Ordering::Relaxed);
     }
 
-    fn there(&self) -> Result<(), Status> {
-        if self.is_away.load(Ordering::Relaxed) { Err(Status::unavailable("it is away")) } else { Ok(()) }
+    fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
     }
 
     /// The spans of one trace, by its id in hexadecimal.
@@ -87,7 +87,9 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.there()?;
+        if self.is_away() {
+            return Err(Status::unavailable("it is away"));
+        }
         self.take_traces(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -99,7 +101,9 @@ impl MetricsService for Received {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.there()?;
+        if self.is_away() {
+            return Err(Status::unavailable("it is away"));
+        }
         self.take_metrics(request.into_inner());
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
