@@ -70,7 +70,8 @@ fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> 
 
 /// Each part of the work on a sync says whose it is and what it is of.
 fn under_their_names(spans: &[Span]) {
-    let parts = ["append to the journal", "publish to CHANNELS", "publish to AUDIT", "apply to the read models", "claim"];
+    let parts =
+        ["append to the journal", "publish to CHANNELS", "publish to AUDIT", "apply to the read models", "claim"];
     for part in parts {
         let of_part: Vec<BTreeSet<&str>> = spans
             .iter()
@@ -505,6 +506,14 @@ async fn metrics_are_shown_as_text_and_name_no_organisation() -> anyhow::Result<
         assert!(text.contains(series), "{series} is missing:\n{text}");
     }
     assert!(!text.contains(ORG), "{text}");
+    // Each call once, and for as long as the clock says: the audit has whole milliseconds.
+    let of_creation = |part: &str| -> f64 {
+        let name = format!("http_client_request_duration_seconds_{part}{{");
+        let lines = text.lines().filter(|line| line.starts_with(&name) && line.contains("purpose=\"create\""));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let ms = of_creation("sum") * 1_000.0;
+    assert!(of_creation("count") == 1.0 && (ms - ms.round()).abs() > 1e-6, "{text}");
     drop(service);
     world.close().await
 }

@@ -2,6 +2,7 @@
 
 mod waited;
 
+use domain::channel::RejectedPart;
 use domain::counted::{agreeing, counted};
 use domain::outcome::SyncOutcome;
 
@@ -46,8 +47,8 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
                 one => rule(one),
             }));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
-            let what = if is_refused(sync) { "refused" } else { "left out" };
             lines.extend(sync.refused.iter().map(|part| {
+                let what = not_taken(part, is_refused(sync));
                 let value = match part.value.as_str() {
                     "" if part.is_all_of_it() => format!(" ({})", part.section),
                     "" => String::new(),
@@ -207,6 +208,11 @@ fn is_refused(sync: &ExplainedSync) -> bool {
     sync.outcome == SyncOutcome::Rejected.as_str()
 }
 
+/// What became of a part: the mapping leaves out what it cannot send, whatever the channel says of the rest.
+fn not_taken(part: &RejectedPart, is_refused: bool) -> &'static str {
+    if is_refused && !part.is_of_the_unit() { "refused" } else { "left out" }
+}
+
 fn refused(parts: usize, sync: &ExplainedSync) -> String {
     if sync.attempts.iter().all(|attempt| attempt.took.is_empty()) {
         return "It was refused as a whole.".to_owned();
@@ -307,7 +313,17 @@ fn next(next: &Next) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::channel::Section;
+
     use super::*;
+
+    #[test]
+    fn what_the_mapping_left_out_is_not_told_to_be_refused() {
+        let at_the_channel = RejectedPart::all_of(Section::Content, "it cannot be changed".to_owned());
+        let of_the_unit = RejectedPart { part: "unit.amenities[0]".to_owned(), ..at_the_channel.clone() };
+        let told = |is_refused| [&at_the_channel, &of_the_unit].map(|part| not_taken(part, is_refused));
+        assert_eq!((told(true), told(false)), (["refused", "left out"], ["left out"; 2]));
+    }
 
     #[test]
     fn one_field_is_no_plural() {
