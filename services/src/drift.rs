@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::dispatcher::Channels;
-use crate::dispatcher::trace::{self, VisitTrace};
+use crate::dispatcher::trace::VisitTrace;
 use crate::dispatcher::visitor::{Egress, Visitor};
 use crate::payloads::PayloadError;
 use crate::syncing::{SyncError, Syncing};
@@ -196,6 +196,7 @@ impl DriftReader {
             org_id = tracing::field::Empty,
             target_id = tracing::field::Empty,
             listing_id = %id,
+            unit_id = tracing::field::Empty,
         );
         self.look_at(id, &mut trace, left).instrument(span).await
     }
@@ -207,6 +208,7 @@ impl DriftReader {
         let span = tracing::Span::current();
         span.record("org_id", tracing::field::display(&link.org_id));
         span.record("target_id", tracing::field::display(link.target_id));
+        span.record("unit_id", tracing::field::display(&link.unit_id));
         if listing.state() == Some(LinkState::Unlinked) {
             return Err(ListingError::Unlinked.into());
         }
@@ -249,7 +251,6 @@ impl DriftReader {
         if let Err(error) = visitor.note(&report.calls).await {
             tracing::warn!(error = %error, "no wait is explained by the calls of a read");
         }
-        trace::count(&report.calls, target);
         trace.tell_drift(target, id, &report);
         tracing::info!(target_id = %target.target_id, calls = report.calls.len(), class = %report.class, "read for drift");
         if let Some(why) = visitor.refusal() {

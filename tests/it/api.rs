@@ -21,3 +21,4 @@ mod readiness;
 mod rotations;
 mod secrets;
 mod sign_in;
+mod target_page;

@@ -3,6 +3,7 @@
 mod api;
 mod browser;
 mod cancelled;
+mod collector;
 mod crashes;
 mod faults;
 mod gone;

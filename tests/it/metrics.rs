@@ -63,7 +63,7 @@ async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue_and_a_paused_one_
     assert!(age_of_queue(&later) < Some(before + 60.0), "{later}");
     for pool in ["work", "api"] {
         let of = [("db_client_connection_pool_name", pool), ("db_client_connection_state", "idle")];
-        assert!(value(&later, "db_client_connection_count", &of).is_some(), "{pool}: {later}");
+        assert!(value(&later, "db_client_connections", &of).is_some(), "{pool}: {later}");
     }
     assert!(age(&later, "postgres") < 30.0 && age(&later, "nats") < 30.0, "{later}");
     // A later change of the same listing restarts nothing.

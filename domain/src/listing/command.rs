@@ -43,6 +43,17 @@ pub enum ListingCommand {
     },
 }
 
+impl ListingCommand {
+    /// The sync that it is about, where it names one.
+    pub fn sync_id(&self) -> Option<SyncId> {
+        match self {
+            Self::StartCreation { sync_id, .. } => Some(*sync_id),
+            Self::RecordOutcome(report) => Some(report.sync_id),
+            Self::Link(_) | Self::RequestSync(_) | Self::Pause { .. } | Self::Resume | Self::Unlink { .. } => None,
+        }
+    }
+}
+
 /// A unit to be put on a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkListing {

@@ -166,6 +166,24 @@ impl ListingEvent {
             Self::ListingUnlinked { .. } => "ListingUnlinked",
         }
     }
+
+    /// The sync that it is of, where it is of one.
+    pub fn sync_id(&self) -> Option<SyncId> {
+        match self {
+            Self::SyncRequested { request, .. } | Self::SyncSkipped { request } => Some(request.sync_id),
+            Self::CreationStarted { sync_id, .. } => Some(*sync_id),
+            Self::SyncAccepted { attempt }
+            | Self::SyncFoundUnchanged { attempt }
+            | Self::SyncDeferred { attempt, .. }
+            | Self::SyncFailed { attempt, .. }
+            | Self::SupersededSyncFailed { attempt, .. }
+            | Self::LateAttemptRecorded { attempt, .. } => Some(attempt.sync_id),
+            Self::ListingLinked { .. }
+            | Self::ListingPaused { .. }
+            | Self::ListingResumed {}
+            | Self::ListingUnlinked { .. } => None,
+        }
+    }
 }
 
 impl DomainEvent for ListingEvent {

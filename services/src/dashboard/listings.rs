@@ -1,5 +1,7 @@
 //! The list of listings.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -14,7 +16,9 @@ use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::listings::{ListingsQuery, list};
 use crate::api::problem::Problem;
+use crate::api::reader::Reader;
 use crate::views::listings::{Listing, last_outcomes};
+use crate::views::older_state::{of_newest, replayed};
 
 const STATES: [&str; 4] = ["active", "paused", "target_deleted", "unlinked"];
 
@@ -38,7 +42,10 @@ pub(super) async fn page(
     let of_state = shown.state.filter(|state| !state.is_empty());
     let outcome = shown.outcome.filter(|outcome| !outcome.is_empty());
     let query = ListingsQuery::page(target_id, of_state.clone(), outcome.clone(), shown.cursor);
-    let Json(found) = list(State(api), viewer.by.clone(), Query(query)).await?;
+    let Json(found) = list(State(api.clone()), viewer.by.clone(), Query(query)).await?;
+    let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
+    let replayed = replayed(&mut reader, &ids(&found.items)).await?;
+    drop(reader);
     let asked = [("state", of_state.as_deref()), ("outcome", outcome.as_deref()), ("target_id", target.as_deref())];
     let body = html! {
         h1 { "Listings" }
@@ -56,14 +63,18 @@ pub(super) async fn page(
             (empty("No listings here", "A listing is a unit on a target: distribution listing link, or POST /api/channels/listings."))
         } @else if found.items.is_empty() {
             (empty("No listings here", "A listing is a unit on a target. Those who are Owner or ChannelPublisher link one."))
-        } @else { (table(&found.items)) }
+        } @else { (table(&found.items, &replayed)) }
         (next_page("/listings", &asked, found.next_cursor.as_deref()))
     };
     Ok(Page { title: "Listings", place: "/listings", topic: None, body }.show(&viewer))
 }
 
-/// Listings as rows.
-pub(super) fn table(listings: &[Listing]) -> Markup {
+pub(super) fn ids(listings: &[Listing]) -> Vec<Uuid> {
+    listings.iter().map(|listing| listing.listing_id).collect()
+}
+
+/// Listings as rows; with the newest revision of the unit for those for which a state of the past was asked for last.
+pub(super) fn table(listings: &[Listing], replayed: &HashMap<Uuid, i64>) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {
@@ -77,7 +88,7 @@ pub(super) fn table(listings: &[Listing]) -> Markup {
                 td { @if listing.pending_sync_id.is_some() { (state("pending")) }
                     @else if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } } }
                 td.wide { (listing.external_id.as_deref().unwrap_or("–")) }
-                td.number.wide { @if let Some(revision) = listing.revision { (revision) } }
+                td.number.wide { @if let Some(revision) = listing.revision { (of_newest(revision, replayed.get(&listing.listing_id).copied())) } }
                 td.wide { (moment_or(listing.last_accepted_at, "never")) }
             } } }
         } }

@@ -3,6 +3,8 @@
 
 mod targets;
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::access::Permission;
@@ -20,6 +22,7 @@ use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::audit::{COLUMNS, Sync};
 use crate::views::listings::{LISTINGS, Listing};
+use crate::views::older_state::replayed;
 
 /// Rows of each kind that are shown.
 const SHOWN: usize = 20;
@@ -38,6 +41,8 @@ pub(super) struct Wanted {
 struct Found {
     targets: Vec<targets::Found>,
     listings: Vec<Listing>,
+    /// Of the listings for which a state of the past was asked for last, the newest revisions.
+    replayed: HashMap<Uuid, i64>,
     syncs: Vec<Sync>,
 }
 
@@ -56,18 +61,19 @@ pub(super) async fn page(
         _ => {}
     }
     let all_syncs = syncs_at(text);
+    let of_listings = |rows: &[Listing]| listings::table(rows, &found.replayed);
     let body = html! {
         h1 { "Search " span.quiet { "“" (text) "”" } }
         @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() { (nothing(&viewer, text)) }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
-        (section("Listings", &found.listings, listings::table, ("give more of the unit's id, or look at ", "/listings", "all listings")))
+        (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
         (section("Syncs", &found.syncs, audit::table, ("all of them are in ", all_syncs.as_str(), "the audit")))
     };
     Ok(Page { title: "Search", place: "/search", topic: None, body }.show(&viewer))
 }
 
 /// What was found of a kind; where there is more than is shown, what can be done about it: some words, and a link.
-fn section<T>(title: &str, found: &[T], table: fn(&[T]) -> Markup, more: (&str, &str, &str)) -> Markup {
+fn section<T>(title: &str, found: &[T], table: impl Fn(&[T]) -> Markup, more: (&str, &str, &str)) -> Markup {
     let (words, path, list) = more;
     html! { @if !found.is_empty() { section {
         h2 { (title) }
@@ -109,12 +115,13 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     };
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
+    let replayed = replayed(&mut reader, &listings::ids(&listings)).await?;
     let targets = if viewer.may(Permission::ReadTargets) {
         targets::find(&mut reader, &viewer.by, text, WANTED).await?
     } else {
         Vec::new()
     };
-    Ok(Found { targets, listings, syncs })
+    Ok(Found { targets, listings, replayed, syncs })
 }
 
 /// The trace id in a text: 32 hexadecimal digits, or a whole traceparent.

@@ -186,7 +186,7 @@ fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&Trac
         div { dt { "Attempts used" } dd { (sync.attempts) " of 5" } }
         div { dt { "Sections" } dd { @if sync.needs.is_empty() { "none" } @else { (sync.needs.join(", ")) } } }
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
-        @if let Some(later) = sync.gave_way_to() { div { dt { "Its place took" } dd { (sync_link(later)) } } }
+        @if let Some(later) = sync.gave_way_to() { div { dt { "What took its place" } dd { (sync_link(later)) } } }
         @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()))) } dd { (detail) } } }
         div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
         @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }

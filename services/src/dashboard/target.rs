@@ -28,6 +28,7 @@ use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health;
 use crate::views::login;
 use crate::views::queue::{Closed, LOGIN};
+use crate::views::targets::shown_health;
 use crate::views::windows::{self, ScopeWindow};
 
 pub(super) use actions::{check, pause, resume, rotate};
@@ -89,7 +90,7 @@ fn now(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Marku
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
         dl.facts.still {
-            div { dt { "Health" } dd { (state(&target.health)) } }
+            div { dt { "Health" } dd { (state(shown_health(&target.health, &target.state))) } }
             div { dt { "State" } dd { (state(&target.state)) } }
             div { dt { "Account" } dd { (target.account_id) } }
             div { dt { "Channel" } dd { (target.channel) } }
@@ -121,10 +122,11 @@ async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Res
     Ok(html! {
         @if let Some(now) = now { dl.facts {
             div { dt { "Last success" } dd { (moment_or(now.last_success_at, "none yet")) (of(now.last_success_of.as_deref())) } }
-            div { dt { "Last failure" } dd { (moment_or(now.last_failure_at, "none")) (of(now.last_failure_of.as_deref())) } }
-            div { dt { "Syncs failed in a row" } dd { (now.consecutive_failures) } }
+            div { dt { "Last failure of the target" } dd { (moment_or(now.last_failure_at, "none")) (of(now.last_failure_of.as_deref())) } }
+            div { dt { "Attempts failed in a row" } dd { (now.consecutive_failures) } }
             div.whole { dt { "Last error" } dd.room { (now.last_error.as_deref().unwrap_or("none")) } }
-        } }
+        }
+        p.quiet { "A sync that is refused for what is in it is an answer of the target, and no failure of it." } }
         @if changes.is_empty() { (empty("Its health has not changed", "The first call shows how it answers.")) }
         @else { ol.rows { @for change in &changes { li {
             (moment(change.at)) " " (state(&change.from_health)) " → " (state(&change.to_health)) " "
@@ -154,6 +156,6 @@ fn settings(target: &Target) -> Markup {
         @if let (Some(at), Some(by)) = (target.created_at, &target.created_by) {
             div { dt { "Made" } dd { (ago(at, Utc::now())) " by " (by) } }
         }
-        div { dt { "Version" } dd { (target.version) } }
+        div.whole { dt { "Version" } dd { (target.version) " " span.quiet { "(changes of its health count, too)" } } }
     } }
 }

@@ -58,6 +58,7 @@ pub(super) async fn work(
         org_id = %job.link.org_id,
         target_id = %job.link.target_id,
         listing_id = %lease.listing_id,
+        unit_id = %job.link.unit_id,
         sync_id = %job.pending.sync_id,
     );
     work_on(&shared, lease, &mut job, claimed_at, first, &gate, &stopping).instrument(span).await;

@@ -121,7 +121,8 @@ pub enum Unexplained {
     Listing(#[from] ListingError),
     /// Not a sync of this listing.
     #[error(
-        "listing {listing} has no sync {sync}: `distribution audit tail --listing {listing}` shows those that it has"
+        "listing {listing} has no sync {sync}: `GET /api/channels/audit?listing_id={listing}`, or at the command line `distribution \
+         audit tail --listing {listing}`, shows those that it has"
     )]
     NoSync {
         /// The listing.

@@ -25,13 +25,13 @@ pub struct Health {
     pub last_success_at: Option<DateTime<Utc>>,
     /// `sync` or `check`.
     pub last_success_of: Option<String>,
-    /// Of a sync, or of a check.
+    /// Of a sync, or of a check; a sync that was refused for what is in it is no failure of its target.
     pub last_failure_at: Option<DateTime<Utc>>,
     /// `sync` or `check`.
     pub last_failure_of: Option<String>,
     /// What was said at the last failure.
     pub last_error: Option<String>,
-    /// Of syncs alone.
+    /// Attempts at syncs that failed in a row, whether or not their syncs did; checks are not among them, nor is what the channel refused.
     pub consecutive_failures: i32,
 }
 

@@ -4,7 +4,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::ids::ListingId;
-use domain::listing::{ChannelListing, Creation, Link, LinkState, ListingError, Pending};
+use domain::listing::{Cause, ChannelListing, Creation, Link, LinkState, ListingError, Pending};
 use domain::target::{Lifecycle, Target};
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +18,7 @@ use crate::views::elsewhere::Elsewhere;
 use crate::views::gone;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
+use crate::views::older_state::of_newest;
 use crate::views::queue::BEHIND_SINCE;
 
 #[derive(Debug, Serialize)]
@@ -26,6 +27,8 @@ struct Shown {
     listing: Listing,
     /// The newest revision of the unit that was taken.
     last_revision: u64,
+    /// A state of the past was asked for last: `revision` is behind `last_revision` on purpose.
+    replayed: bool,
     /// An intent to create whose result is not known yet.
     creation: Option<Creation>,
     pending: Option<Pending>,
@@ -69,6 +72,7 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
     Ok(Shown {
         listing: Listing { unit_elsewhere: is_elsewhere, ..merged(row.as_ref(), &listing, link, target.target()) },
         last_revision: listing.last_revision(),
+        replayed: asked.as_ref().is_some_and(|asked| is_replayed(asked, &listing)),
         creation: listing.creation(),
         pending: listing.pending().filter(|_| live).cloned(),
         needs: if live { listing.needs() } else { Vec::new() },
@@ -76,6 +80,11 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         elsewhere,
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
+}
+
+fn is_replayed(asked: &Asked, listing: &ChannelListing) -> bool {
+    let is_older = asked.request.revision < listing.last_revision();
+    is_older && matches!(asked.request.cause, Cause::Replayed { .. })
 }
 
 /// As an explanation finds it.
@@ -135,7 +144,7 @@ pub(super) async fn show(session: &Session, listing_id: ListingId) -> anyhow::Re
 
 fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     let listing = &shown.listing;
-    let number = |revision: i64| revision.to_string();
+    let newest = i64::try_from(shown.last_revision).ok().filter(|_| shown.replayed);
     let mut fields = vec![
         ("listing", listing.listing_id.to_string()),
         ("unit", format!("{} of {} / {}", listing.unit_id, listing.org_id, listing.account_id)),
@@ -143,7 +152,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("target name", listing.target_name.clone().unwrap_or_default()),
         ("state", words(&listing.state)),
         ("at the channel", listing.external_id.clone().unwrap_or_default()),
-        ("revision", listing.revision.map(number).unwrap_or_default()),
+        ("revision", listing.revision.map(|revision| of_newest(revision, newest)).unwrap_or_default()),
         ("accepted snapshot", accepted(shown)),
         ("creation under way", optional_moment(shown.creation.map(|creation| creation.started_at))),
     ];

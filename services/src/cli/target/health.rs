@@ -10,6 +10,7 @@ use crate::cli::session::{Session, known_target};
 use crate::cli::times::moment;
 use crate::views::circuit;
 use crate::views::health::{self, HealthChange, HealthCheck};
+use crate::views::targets::shown_health;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HealthArgs {
@@ -37,7 +38,8 @@ impl HealthArgs {
                 "target_id": id, "health": health, "now": now, "circuit": circuit, "changes": changes, "checks": checks,
             }));
         }
-        let mut fields = vec![("target", id.to_string()), ("health", target.health.as_str().to_owned())];
+        let health_now = shown_health(target.health.as_str(), target.state());
+        let mut fields = vec![("target", id.to_string()), ("health", health_now.to_owned())];
         if let Some(now) = now {
             fields.extend([
                 ("since", moment(now.since)),
@@ -45,7 +47,7 @@ impl HealthArgs {
                 ("last success", last(now.last_success_at, now.last_success_of.as_deref())),
                 ("last failure", last(now.last_failure_at, now.last_failure_of.as_deref())),
                 ("last error", now.last_error.unwrap_or_default()),
-                ("syncs failed in a row", optional_count(now.consecutive_failures)),
+                ("attempts failed in a row", optional_count(now.consecutive_failures)),
             ]);
         }
         if let Some(circuit) = circuit {

@@ -127,6 +127,7 @@ fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[Strin
         (_, None) => "Its unit was not published yet. The first sync is asked for when it is.",
         (_, Some("rejected" | "exhausted" | "unauthorised")) => "Nothing by itself: the last sync failed for good.",
         _ if lacking.is_some() => "Nothing by itself.",
+        _ if older.is_some() => "Nothing by itself: the channel has the state of the past that was asked for.",
         _ => "Nothing: the channel has what was asked for.",
     };
     if let Some(elsewhere) = elsewhere {

@@ -160,7 +160,8 @@ fn attempt_told(class: &str, attempt: &SyncAttempt) -> Markup {
         @if !attempt.calls.is_empty() { details { summary { "Calls" } (brief(attempt.calls.iter().map(Into::into))) } }
         @if !attempt.rejected.is_empty() {
             @let parts = attempt.rejected.len();
-            details { summary { (counted(parts, "part")) (agreeing(parts, " was", " were")) " left out" }
+            @let what = if class == OutcomeClass::Rejected.as_str() { " refused" } else { " left out" };
+            details { summary { (counted(parts, "part")) (agreeing(parts, " was", " were")) (what) }
                 ul { @for part in &attempt.rejected { li { (part.section) ": " (part.reason) } } }
             }
         }

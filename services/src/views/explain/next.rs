@@ -80,7 +80,7 @@ pub(super) fn next(
     let held = holds.words();
     let Some(pending) = listing.pending() else {
         let because = match history.syncs.back().and_then(|last| last.end.as_ref()) {
-            Some(end) => format!("its newest sync has ended: {}", end.outcome),
+            Some(end) => format!("its newest sync has ended: {}", end.outcome.words()),
             None => "it never asked for a sync".to_owned(),
         };
         let gone = history.gone();

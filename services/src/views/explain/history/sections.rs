@@ -275,7 +275,7 @@ fn what_held_it_while_an_attempt_of_another_sync_was_under_way_is_told_from_its_
     let waits = for_attempts(&story, at(40));
     assert_eq!(waits, [(at(30), at(40))]);
     let held = |from, until| {
-        let (holder, from, until) = (Holder::CircuitOpen, at(from), at(until));
+        let (holder, from, until) = (Holder::CircuitOpen, at(from), Some(at(until)));
         Held { holder, from, until, ms: 0, by: None, reason: None }
     };
     let told = while_it_waited(vec![held(25, 33), held(22, 28)], &waits);
