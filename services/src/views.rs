@@ -27,4 +27,5 @@ pub mod requests;
 pub mod said;
 pub mod service_levels;
 pub mod targets;
+pub mod visits;
 pub mod windows;

@@ -32,7 +32,7 @@ use crate::api::problem::ProblemKind;
 use crate::api::vault::LONGEST_SECRET;
 use crate::views::audit::{CAUSES, outcomes};
 use crate::views::queue::STATUSES;
-use crate::views::{listings, targets};
+use crate::views::{listings, targets, visits};
 
 /// No control characters.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -127,6 +127,7 @@ fn field_rows() -> Vec<Row> {
     let limit = || text(LONGEST_LIMIT, LIMIT_PATTERN);
     let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
     let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
+    let credential = || Bound::OneOf([&["cli", "service"][..], &kinds()].concat());
     let attempts = i64::from(RetryPolicy::default().max_attempts);
     vec![
         (Of("CreateTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
@@ -154,8 +155,13 @@ fn field_rows() -> Vec<Row> {
         (Of("Me"), &["credential"], Bound::OneOf(kinds().to_vec())),
         (Of("Me"), &["roles"], Bound::OneOf(AccessRole::ALL.map(AccessRole::as_str).to_vec())),
         (Of("Me"), &["permissions"], Bound::OneOf(Permission::ALL.map(Permission::as_str).to_vec())),
-        (Of("Sync"), &["credential"], Bound::OneOf([&["cli", "service"][..], &kinds()].concat())),
-        (Of("Who"), &["credential"], Bound::OneOf([&["cli", "service"][..], &kinds()].concat())),
+        (Of("Sync"), &["credential"], credential()),
+        (Of("Who"), &["credential"], credential()),
+        (Of("Event"), &["credential"], credential()),
+        (Of("HealthCheck"), &["credential"], credential()),
+        (Of("Drift"), &["credential"], credential()),
+        (Of("Visit"), &["credential"], credential()),
+        (Of("Visit"), &["kind"], Bound::OneOf(visits::KINDS.to_vec())),
         (Of("Who"), &["source"], text(LONGEST_SOURCE, LINE_PATTERN)),
         (Of("Decided"), &["decision"], Bound::OneOf(vec!["replayed", "discarded"])),
         (Of("Problem"), &["type"], Bound::OneOf(ProblemKind::ALL.map(ProblemKind::name).to_vec())),
