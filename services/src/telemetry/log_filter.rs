@@ -33,7 +33,7 @@ pub async fn level(pool: &PgPool) -> Result<Option<LogLevel>, sqlx::Error> {
 pub const SERVED: &str = "info,sqlx=warn";
 
 /// Where the lines of the service come from: the modules that log, by crate. A test holds this to the sources.
-pub const LOGGED: [&str; 24] = [
+pub const LOGGED: [&str; 25] = [
     "adapters::dispatch",
     "adapters::event_store",
     "adapters::hostaway",
@@ -47,6 +47,7 @@ pub const LOGGED: [&str; 24] = [
     "services::api",
     "services::dashboard",
     "services::dead_letters",
+    "services::descriptors",
     "services::dispatcher",
     "services::drift",
     "services::health",
