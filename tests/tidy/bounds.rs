@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use domain::channel::ChannelKind;
 use domain::hash::{SHA256_PATTERN, SnapshotHash};
 use domain::ids::{NAME_PATTERN, TRACE_ID_PATTERN, TargetId, TraceId, UnitId};
+use domain::secret::{VALUE_PATTERN, check_value};
 use domain::target::bounds::{BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN};
 use domain::target::{ChannelTarget, NewTarget, TargetCommand};
 use domain::text::{LINE_PATTERN, LONGEST_LINE, TAKEN_TRACEPARENT_PATTERN, TRACEPARENT_PATTERN, line, traceparent};
@@ -211,6 +212,8 @@ fn the_patterns_take_what_the_code_takes() {
         assert_eq!(taken(ChannelKind::EXTERNAL_ID_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(CHANNEL_ACCOUNT_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(BASE_URL_PATTERN, text), base_url(text), "{text:?}");
+        let secret = check_value(text).is_ok() && !text.chars().any(char::is_control);
+        assert_eq!(taken(VALUE_PATTERN, text), secret, "{text:?}");
     }
 }
 

@@ -13,6 +13,7 @@ use domain::listing::LinkState;
 use domain::metadata::LONGEST_SOURCE;
 use domain::outcome::OutcomeClass;
 use domain::retry::RetryPolicy;
+use domain::secret::VALUE_PATTERN;
 use domain::target::bounds::{
     BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN, LONGEST_BASE_URL, LONGEST_CHANNEL_ACCOUNT, LONGEST_NAME,
 };
@@ -34,8 +35,6 @@ use crate::views::audit::{CAUSES, outcomes};
 use crate::views::queue::STATUSES;
 use crate::views::{listings, targets, visits};
 
-/// No control characters.
-const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// Every status of HTTP, and those of a problem.
 const STATUS: RangeInclusive<i64> = 100..=599;
 const REFUSED: RangeInclusive<i64> = 400..=599;
@@ -123,7 +122,7 @@ fn parameter_rows() -> Vec<Row> {
 fn field_rows() -> Vec<Row> {
     use Place::{Everywhere, Of};
     let reason = || text(LONGEST_LINE, LINE_PATTERN);
-    let secret = || text(LONGEST_SECRET, PLAIN);
+    let secret = || text(LONGEST_SECRET, VALUE_PATTERN);
     let limit = || text(LONGEST_LIMIT, LIMIT_PATTERN);
     let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
     let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
