@@ -180,6 +180,11 @@ impl Problem {
         Self { field: Some(field.into()), ..ProblemKind::InvalidRequest.because(reason) }
     }
 
+    /// A parameter or a header is there twice, so that one of the two would not be kept.
+    pub fn twice(field: impl Into<String>) -> Self {
+        Self::field(field, "is given twice; give it once")
+    }
+
     /// It has this version, and the change is meant for another one.
     pub fn moved(version: i64) -> Self {
         let reason = "it was changed since you read it: read it again, then decide";

@@ -162,6 +162,21 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
         api.send(Method::GET, "/api/channels/queue", &[("min-position", "999999999")], None).await?.expect(400)?;
     assert_eq!(far.json()["field"], json!("Min-Position"));
     api.get("/api/channels/audit/export?min_position=1").await?.expect(200)?;
+    // Said twice, one of the two would not be kept: on a list, on one thing, and on a page.
+    let target = format!("/api/channels/targets/{}", uuid::Uuid::nil());
+    let history = format!("{target}/history");
+    for path in ["/api/channels/listings", target.as_str(), history.as_str(), "/api/channels/service-levels"] {
+        let twice = api.get(&format!("{path}?min_position=1&min_position=1")).await?.expect(400)?.json();
+        assert_eq!(twice["field"], json!("min_position"), "{path}: {twice}");
+        assert!(twice["detail"].as_str().is_some_and(|said| said.contains("given twice")), "{path}: {twice}");
+        // A client of HTTP sends what it has of one name in a line each.
+        let lines = [("min-position", "1"), ("min-position", "1")];
+        let twice = api.send(Method::GET, path, &lines, None).await?.expect(400)?.json();
+        assert_eq!(twice["field"], json!("Min-Position"), "{path}: {twice}");
+        let both = api.send(Method::GET, &format!("{path}?min_position=1"), &lines[..1], None).await?.expect(400)?;
+        assert_eq!(both.json()["field"], json!("Min-Position"), "{path}: {}", both.text);
+    }
+    api.get("/search?q=a&q=b").await?.expect(400)?;
     api.get("/health/ready?min_position=x").await?.expect(200)?;
     drop(service);
     world.close().await
