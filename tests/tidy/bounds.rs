@@ -121,7 +121,7 @@ fn every_closed_set_is_told() {
 }
 
 /// Roots of an API, and what is none.
-const ROOTS: [&str; 21] = [
+const ROOTS: [&str; 37] = [
     "https://api.hostaway.com/v1",
     "http://x",
     "https://",
@@ -143,6 +143,22 @@ const ROOTS: [&str; 21] = [
     "https://a./v1",
     "https://a%2e/v1",
     "https://a/%76",
+    "HTTPS://API.hostaway.com/v1",
+    "hTtP://x",
+    "https://user:pw@a/v1",
+    "https://a/.",
+    "https://a/..",
+    "https://a/./v1",
+    "https://a/v1/../../x",
+    "https://a/...",
+    "https://a/..v1",
+    "https://a/.well-known/v1.0",
+    "https://a..b/",
+    "https://.a",
+    "https://a.b.:443",
+    "https://a:8443/v1",
+    "https://[::1]:8080/v1",
+    "https://[2606:4700::1111]",
 ];
 
 #[test]

@@ -162,7 +162,45 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
         api.send(Method::GET, "/api/channels/queue", &[("min-position", "999999999")], None).await?.expect(400)?;
     assert_eq!(far.json()["field"], json!("Min-Position"));
     api.get("/api/channels/audit/export?min_position=1").await?.expect(200)?;
-    // Said twice, one of the two would not be kept: on a list, on one thing, and on a page.
+    api.get("/health/ready?min_position=x").await?.expect(200)?;
+    drop(service);
+    world.close().await
+}
+
+/// It may be a password. One root is one text, however it is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_refused_is_not_repeated() -> anyhow::Result<()> {
+    let world = World::new(&[8177]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let mut target = json!({ "account_id": ACCOUNT, "name": "x", "channel_account": "1", "secret": "s" });
+    for (base_url, fix) in [
+        ("https://user:my-pass-word@api.hostaway.com/v1", "no user and no password"),
+        ("https://api.hostaway.com/v1?key=my-pass-word", "https://host[:port]/path"),
+        ("https://api.hostaway.com/v1/../../my-pass-word", "no part of a path is . or .."),
+        ("https://api..my-pass-word.com/", "one dot between them"),
+        ("https://my-pass-word/%2e%2e/", "no %"),
+        ("https://[my-pass-word/", "https://host[:port]/path"),
+    ] {
+        target["base_url"] = json!(base_url);
+        let answer = api.post("/api/channels/targets", &target).await?.expect(400)?;
+        assert_eq!(answer.json()["field"], json!("base_url"), "{}", answer.text);
+        assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(fix)), "{}", answer.text);
+        assert!(!answer.text.contains("my-pass-word"), "{}", answer.text);
+    }
+    target["base_url"] = json!("HTTPS://API.hostaway.com/v1");
+    let made = api.post("/api/channels/targets", &target).await?.expect(201)?.json();
+    assert_eq!(made["base_url"], json!("https://api.hostaway.com/v1"));
+    drop(service);
+    world.close().await
+}
+
+/// One of the two would not be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_twice_is_refused_on_every_route() -> anyhow::Result<()> {
+    let world = World::new(&[8178]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
     let target = format!("/api/channels/targets/{}", uuid::Uuid::nil());
     let history = format!("{target}/history");
     for path in ["/api/channels/listings", target.as_str(), history.as_str(), "/api/channels/service-levels"] {
@@ -177,7 +215,6 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
         assert_eq!(both.json()["field"], json!("Min-Position"), "{path}: {}", both.text);
     }
     api.get("/search?q=a&q=b").await?.expect(400)?;
-    api.get("/health/ready?min_position=x").await?.expect(200)?;
     drop(service);
     world.close().await
 }
