@@ -20,6 +20,7 @@ mod overview;
 mod parameters;
 mod pieces;
 mod plots;
+mod problems;
 mod readable;
 mod search;
 mod sign_in;
@@ -61,6 +62,11 @@ impl Dashboard {
 /// How people come in and go.
 pub(crate) fn sign_in(dashboard: Dashboard) -> Router {
     sign_in::router().with_state(dashboard)
+}
+
+/// What kinds of problems there are.
+pub(crate) fn problems(dashboard: Dashboard) -> Router {
+    problems::router().with_state(dashboard)
 }
 
 /// The pages. What each needs stands in `api::policy`.

@@ -23,6 +23,8 @@ const pages = {
   search: "/search?q=villa",
   "search-empty": "/search?q=nowhere",
   "dead-letters": "/dead-letters",
+  problems: "/problems",
+  problem: "/problems/forbidden",
 };
 
 const empty = {

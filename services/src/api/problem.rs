@@ -1,6 +1,8 @@
 //! What is answered when something is wrong: `application/problem+json` (RFC 9457) with a stable type, the field and
 //! the fix.
 
+mod meaning;
+
 use adapters::postgres::passes;
 use adapters::units::NotLoaded;
 use axum::Json;
@@ -23,7 +25,7 @@ const UNKNOWN: &str = "whether the change took effect is unknown: read before yo
 /// A problem. `type` is stable: programs may branch on it; `detail` is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// A stable name of what is wrong.
+    /// A stable name of what is wrong, and the path of a page that says more of it.
     #[serde(rename = "type")]
     #[schema(example = "/problems/not-found")]
     pub kind: &'static str,
@@ -120,6 +122,16 @@ impl ProblemKind {
     /// Its stable name.
     pub fn name(self) -> &'static str {
         self.parts().1
+    }
+
+    /// The same in words.
+    pub fn title(self) -> &'static str {
+        self.parts().2
+    }
+
+    /// The status that it is answered with.
+    pub fn status(self) -> u16 {
+        self.parts().0.as_u16()
     }
 
     fn parts(self) -> (StatusCode, &'static str, &'static str) {

@@ -5,6 +5,7 @@ use end_to_end::api::Api;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::json;
+use services::api::problem::ProblemKind;
 
 const ID: &str = "of-whatever";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -384,6 +385,27 @@ async fn what_nobody_sees_in_peoples_words_is_refused_by_its_code() -> anyhow::R
     let named = json!({ "name": "  Bali, می\u{200c}خواهم " });
     let named = api.send(Method::PATCH, &of_target, &[], Some(&named)).await?.expect(200)?;
     assert_eq!(named.json()["name"], json!("Bali, می\u{200c}خواهم"));
+    drop(service);
+    world.close().await
+}
+
+/// Whoever meets a problem may look up what its `type` means, without a credential as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_type_of_every_problem_is_the_path_of_a_page_about_it() -> anyhow::Result<()> {
+    let world = World::new(&[8176]).await?;
+    let service = world.serve_with("api", &["--api-rate", "1000"])?;
+    let nobody = Api::of(&service).await?;
+    let all = nobody.get("/problems").await?.expect(200)?.text;
+    for kind in ProblemKind::ALL {
+        let page = nobody.get(kind.name()).await?.expect(200)?;
+        assert!(page.header("content-type").starts_with("text/html"), "{page:?}");
+        let words = kind.meaning().split('`').next().unwrap_or_default();
+        assert!(page.text.contains(kind.title()) && page.text.contains(words), "{}", page.text);
+        assert!(all.contains(&format!("href=\"{}\"", kind.name())), "{all}");
+    }
+    let absent = nobody.get("/problems/nothing-of-ours").await?.expect(404)?;
+    let named = absent.json()["type"].as_str().unwrap_or_default().to_owned();
+    assert!(nobody.get(&named).await?.expect(200)?.text.contains("Not found"), "{named}");
     drop(service);
     world.close().await
 }
