@@ -36,6 +36,31 @@ async fn where_services_alone_have_a_provider_the_page_says_that_people_cannot_s
     world.close().await
 }
 
+/// Whoever has a shell of another environment than `serve` would be given what nobody takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_serve_has_a_provider_nothing_is_given_out_whatever_the_shell_knows() -> anyhow::Result<()> {
+    let world = World::new(&[8136]).await?;
+    let token = ["token", "--subject", "ci", "--org", ORG, "--role", "viewer"];
+    let link = ["sign-in", "--org", ORG, "--role", "owner"];
+    assert_eq!((world.run(&token)?.0, world.run(&link)?.0), (0, 0), "nobody has said anything yet");
+    let provider = ["--jwks-url", "http://127.0.0.1:9/keys", "--token-issuer", "https://id.example.org"];
+    let service = world.serve_with("api", &provider)?;
+    Api::of(&service).await?;
+    for command in [&token[..], &link] {
+        let (code, printed, said) = world.run(command)?;
+        assert_eq!((code, printed.as_str()), (1, ""), "{command:?}: {said}");
+        assert!(said.contains("DISTRIBUTION_JWKS_URL"), "{command:?}: {said}");
+    }
+    drop(service);
+    // The last start counts.
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    api.as_caller(&world, ORG, None, "viewer")?.get("/api/channels/me").await?.expect(200)?;
+    assert_eq!(world.run(&link)?.0, 0);
+    drop(service);
+    world.close().await
+}
+
 /// One key that is not as it should be would make an outage of all others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_the_issuer_that_cannot_be_read_is_passed_over_and_told_in_the_log() -> anyhow::Result<()> {
