@@ -161,11 +161,7 @@ impl Server {
     }
 }
 
-async fn answer(
-    newcomer: Arc<Newcomer>,
-    router: Router,
-    request: Request<Incoming>,
-) -> Result<Response, Infallible> {
+async fn answer(newcomer: Arc<Newcomer>, router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
     if !newcomer.speaks() {
         // The connection goes at this moment, and the request with it.
         std::future::pending::<()>().await;

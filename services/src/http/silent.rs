@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ impl Silent {
     /// One that has just come.
     pub(super) fn add(&self) -> Newcomer {
         let closed = CancellationToken::new();
-        let mut known = self.0.lock().expect("nobody panics while holding this lock");
+        let mut known = self.known();
         let number = known.next;
         known.next += 1;
         known.by_age.insert(number, (Instant::now(), closed.clone()));
@@ -34,7 +34,7 @@ impl Silent {
 
     /// Closes the oldest, where there is one. Gives how long that has to wait, where it has come just now.
     pub(super) fn close_oldest(&self) -> Option<Duration> {
-        let mut known = self.0.lock().expect("nobody panics while holding this lock");
+        let mut known = self.known();
         let oldest = known.by_age.first_entry()?;
         let rest = FIRST_WORD.saturating_sub(oldest.get().0.elapsed());
         if !rest.is_zero() {
@@ -47,7 +47,11 @@ impl Silent {
 
     /// Gives whether it was still among them.
     fn forget(&self, number: u64) -> bool {
-        self.0.lock().expect("nobody panics while holding this lock").by_age.remove(&number).is_some()
+        self.known().by_age.remove(&number).is_some()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,6 +106,6 @@ mod tests {
         assert!(!second.speaks(), "its request comes too late");
         drop(third);
         silent.close_oldest();
-        assert!(first.speaks() && silent.0.lock().unwrap().by_age.is_empty());
+        assert!(first.speaks() && silent.known().by_age.is_empty());
     }
 }
