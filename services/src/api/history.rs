@@ -14,7 +14,7 @@ use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
 
-/// What a target's events tell of its settings beside what the audit tells.
+/// What a target's events tell that is for those alone who may read targets: where it leads, as whom, and by which secret.
 const SETTINGS: [&str; 3] = ["base_url", "channel_account", "credential"];
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
