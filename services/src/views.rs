@@ -28,4 +28,5 @@ pub mod requests;
 pub mod said;
 pub mod service_levels;
 pub mod targets;
+pub mod visits;
 pub mod windows;

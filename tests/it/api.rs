@@ -6,6 +6,7 @@ mod bounds;
 mod bugs;
 mod changes;
 mod conventions;
+mod created_by;
 mod dead_letters;
 mod document;
 mod given_up;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use domain::metadata::Actor;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::wait::wait_until;
@@ -196,7 +197,7 @@ async fn a_past_wait_is_explained_by_a_check_and_by_a_look_for_drift_that_filled
     let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "1/4s"])?;
     assert_eq!(code, 0, "{said}");
     world.drained(Duration::from_secs(30)).await?;
-    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
     assert_eq!(check.class, "accepted");
     published(&world, priced("villa-000", 2, 5_002)).await?;
     let (_, by_check) = json_of(&world, &["explain", &listing])?;
@@ -231,7 +232,7 @@ async fn a_past_wait_is_explained_by_both_calls_of_a_check_that_needed_a_token()
     assert_eq!(code, 0, "{said}");
     ensure!(before.stopped().await?, "{}", before.printed());
     let _service = world.serve("")?;
-    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
     assert_eq!((check.class.as_str(), check.calls), ("accepted", 2));
     published(&world, priced("villa-000", 2, 5_002)).await?;
     let (_, told) = json_of(&world, &["explain", &listing])?;

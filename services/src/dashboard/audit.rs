@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::history::{of_listing, of_target};
 use super::layout::{Page, Viewer};
 use super::pieces::{empty, moment, next_page, options, span, state, sync_link, words};
 use crate::api::Api;
@@ -91,6 +92,7 @@ pub(super) async fn page(
     let body = html! {
         h1 { "Audit" }
         (filters(&shown))
+        (histories(filter.target_id, filter.listing_id))
         @if rows.items.is_empty() && rows.next_cursor.is_some() { (empty("No sync like that among the newest", "Older ones are on the next pages: so many are looked through for each.")) }
         @else if rows.items.is_empty() { (empty("No sync like that", "Every sync that is asked for has its row here, also those that had nothing to send.")) }
         @else { (table(&rows.items)) }
@@ -99,6 +101,14 @@ pub(super) async fn page(
             a href=(export("ndjson", &query)) download="audit.ndjson" { "NDJSON" } }
     };
     Ok(Page { title: "Audit", place: "/audit", topic: None, body }.show(&viewer))
+}
+
+/// Who did what to the target and the listing that are asked for.
+fn histories(target: Option<Uuid>, listing: Option<Uuid>) -> Markup {
+    html! {
+        @if let Some(id) = target { p { a href=(of_target(id)) { "History of the target" } } }
+        @if let Some(id) = listing { p { a href=(of_listing(id)) { "History of the listing" } } }
+    }
 }
 
 fn filters(shown: &Shown) -> Markup {

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Dashboard;
+use super::history::of_listing;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{UNIT_ELSEWHERE, moment_or, state, sync_link, whose_words, words};
@@ -61,6 +62,7 @@ pub(super) async fn page(
         @if older { p { a href=(format!("/listings/{id}")) { "To the newest events" } } }
         @else { (actions::part(&viewer, &listing).alone()) }
         @for part in &parts { (part.section()) }
+        p { a href=(of_listing(id)) { "All that was done, with the credentials" } }
     };
     let topic = (!older).then(|| format!("listing:{id}"));
     Ok(Page { title: &listing.unit_id, place: "/listings", topic, body }.show(&viewer))

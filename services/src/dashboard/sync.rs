@@ -10,6 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::calls::{Carried, Shown, whole};
+use super::history::{of_listing, of_target};
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, span, state, sync_link, whose_words, words};
@@ -23,6 +24,7 @@ use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::config::TraceUrl;
 use crate::views::audit::{Call, Sync};
+use crate::views::by::with;
 use crate::views::explain::{Told, tell};
 use crate::views::requests;
 
@@ -79,6 +81,8 @@ pub(super) async fn page(
         p.trail {
             @if viewer.may(Permission::ReadListings) { a href=(format!("/listings/{}", sync.listing_id)) { (unit) } " / " }
             a href="/audit" { "Audit" }
+            " / " a href=(of_listing(sync.listing_id)) { "History of the listing" }
+            " / " a href=(of_target(sync.target_id)) { "History of the target" }
         }
         h1 { "Sync of " (unit) " " span.quiet { "revision " (sync.revision) } }
         @if again {
@@ -168,13 +172,14 @@ async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
 /// Of one that `goes_on` although another took its place, nobody knows yet how it ends.
 fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&TraceUrl>) -> Markup {
     let target = sync.target_name.as_deref().unwrap_or("target");
+    let by = with(&sync.created_by, Some(&sync.credential), sync.credential_id.as_deref());
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
         div { dt { "Target" } dd {
             @if sees_targets { a href=(format!("/targets/{}", sync.target_id)) { (target) } } @else { (target) }
         } }
         div { dt { "Because" } dd { (words(&sync.cause)) @if let Some(reason) = &sync.reason { ": “" (reason) "”" } } }
-        div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (sync.created_by) } }
+        div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (by) } }
         div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) } }
         @if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
         @if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }

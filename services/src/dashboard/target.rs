@@ -15,6 +15,7 @@ use maud::{Markup, html};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::history::of_target as all_of;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{ago, empty, moment, moment_or, span, state, told, words};
@@ -24,8 +25,9 @@ use crate::api::input::Id;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::api::targets::{Target, get};
+use crate::views::by::with;
 use crate::views::circuit::{self, OpenCircuit};
-use crate::views::health;
+use crate::views::health::{self, HealthCheck};
 use crate::views::login;
 use crate::views::queue::{Closed, LOGIN};
 use crate::views::targets::shown_health;
@@ -51,7 +53,9 @@ pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid
         (actions::part(&viewer, &target).alone())
         @for part in &parts { (part.section()) }
         section { h2 { "Settings" } (settings(&target)) }
-        section { h2 { "What was changed" } (history::list(&changes)) }
+        section { h2 { "What was changed" } (history::list(&changes))
+            p { a href=(all_of(id)) { "All that was done, with the credentials, and who had it looked at" } }
+        }
         p { a href=(format!("/listings?target_id={id}")) { "Its listings" } " · " a href=(format!("/audit?target_id={id}")) { "Its syncs" } }
     };
     Ok(Page { title: &target.name, place: "/targets", topic: Some(format!("target:{id}")), body }.show(&viewer))
@@ -114,8 +118,8 @@ fn held(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Mark
     }
 }
 
-async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Result<Markup, Problem> {
-    let (id, org) = (TargetId(target.target_id), Some(&by.caller.org_id));
+async fn health_part(reader: &mut PgConnection, viewer: &By, target: &Target) -> Result<Markup, Problem> {
+    let (id, org) = (TargetId(target.target_id), Some(&viewer.caller.org_id));
     let now = health::now(&mut *reader, id, org).await?;
     let changes = health::changes(&mut *reader, id, org, CHANGES).await?;
     let checks = health::checks(reader, id, org, CHECKS).await?;
@@ -136,9 +140,13 @@ async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Res
             (moment(check.at)) " " (state(&check.class))
             @if let Some(status) = check.status { " " (status) }
             @if let Some(ms) = check.latency_ms { " in " (span(ms)) }
-            " " span.quiet { "asked for by " (check.asked_by) @if let Some(detail) = &check.detail { ": " (detail) } }
+            " " span.quiet { "asked for by " (by(check)) @if let Some(detail) = &check.detail { ": " (detail) } }
         } } } } }
     })
+}
+
+fn by(check: &HealthCheck) -> String {
+    with(&check.created_by, check.credential.as_deref(), check.credential_id.as_deref())
 }
 
 /// What a last success or failure was one of.

@@ -93,6 +93,9 @@ mod tests {
                 gone: false,
                 archived: false,
                 read_at: Utc::now(),
+                created_by: "ops@example.org".to_owned(),
+                credential: "session".to_owned(),
+                credential_id: None,
                 sections: vec!["rates"],
                 compared_with: ComparedWith {
                     snapshots: Vec::new(),

@@ -332,17 +332,30 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
     let service = world.serve("")?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
-    world.link(target, &["villa-000".to_owned()]).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
     world.drained(Duration::from_secs(30)).await?;
     let sync: uuid::Uuid = sqlx::query_scalar("SELECT sync_id FROM outbound_audit").fetch_one(&world.pool).await?;
     let api = Api::of(&service).await?;
     let owner = api.as_caller(&world, ORG, None, "owner")?;
     let analyst = api.as_caller(&world, ORG, None, "analyst")?;
+    // Histories are a part of the audit.
+    let histories = [format!("/targets/{target}/history"), format!("/listings/{listing}/history")];
     let leads = ["href=\"/\"", "href=\"/listings", "href=\"/targets", "Unit, target"];
-    let offered = |page: &str| leads.map(|lead| page.contains(lead));
+    let offered = |page: &str| {
+        let page = histories.iter().fold(page.to_owned(), |page, path| page.replace(path.as_str(), "history"));
+        leads.map(|lead| page.contains(lead))
+    };
     let sync = format!("/syncs/{sync}");
     let (full, bare) = (owner.get(&sync).await?.expect(200)?.text, analyst.get(&sync).await?.expect(200)?.text);
     assert_eq!((offered(&full), offered(&bare)), ([true; 4], [false; 4]), "{bare}");
+    let filtered = format!("/audit?target_id={target}&listing_id={listing}");
+    let filtered = analyst.get(&filtered).await?.expect(200)?.text;
+    for path in &histories {
+        assert!(full.contains(path) && bare.contains(path) && filtered.contains(path), "{path}: {bare}");
+        let history = analyst.get(path).await?.expect(200)?.text;
+        assert!(history.contains("<td>tester (cli)</td>"), "{history}");
+        assert!(offered(&history) == [false; 4] && !history.contains(&world.sandbox.url), "{history}");
+    }
     // What the channel says nothing about is not the same of each call.
     for said in ["nothing: it gave a token", "nothing: it was read", "nothing: it was taken"] {
         assert!(full.contains(said), "{said}: {full}");

@@ -39,7 +39,7 @@ impl DriftArgs {
         let id = self.listing_id;
         let (by, mut stage) = session.asked("look for drift");
         stage.set("distribution.listing.id", id.to_string());
-        let drift = reader.read(id, by.traceparent, pool.acquire()).await.with_context(|| format!("listing {id}"))?;
+        let drift = reader.read(id, by, pool.acquire()).await.with_context(|| format!("listing {id}"))?;
         if session.out.is_json() {
             session.out.json(&drift)?;
         } else {
