@@ -96,7 +96,8 @@ async fn whoever_restores_all_is_the_services_and_the_database_keeps_its_setting
     let kept = "SELECT count(*) FROM pg_db_role_setting JOIN pg_database AS d ON d.oid = setdatabase
         WHERE datname = current_database() AND setconfig = ARRAY['search_path=public, \"$user\"']
             AND NOT has_database_privilege('public', datname, 'connect')
-            AND has_database_privilege('guest', datname, 'connect') AND has_table_privilege('guest', 'events', 'select')";
+            AND has_database_privilege('guest', datname, 'connect')
+            AND has_table_privilege('guest', 'events', 'select')";
     assert_eq!(world.count(kept).await?, 1, "settings and rights are carried over");
 
     // As a superuser, and without the role that the backup knows.

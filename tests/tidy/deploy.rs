@@ -138,7 +138,7 @@ fn a_drain_has_its_time_and_nothing_has_rights_that_it_does_not_need() {
 fn whoever_is_on_call_in_a_cluster_finds_what_the_commands_name() {
     let (on_call, every, tools) = (read("ON_CALL.md"), read(EVERY_POD), read("deploy/kubernetes/tools.yaml"));
     assert!(on_call.contains("scale deploy -l app.kubernetes.io/name=distribution --replicas=0"));
-    assert!(every.contains("labels: { app.kubernetes.io/name: distribution }\nspec:"), "{EVERY_POD} has no label for it");
+    assert!(every.contains("labels: { app.kubernetes.io/name: distribution }\nspec:"), "{EVERY_POD}: no label for it");
     // Scaled or waited for with the others it would keep whoever restores waiting.
     assert!(!tools.contains("app.kubernetes.io/name: distribution"), "tools.yaml is stopped with the service");
     assert!(on_call.contains("deploy/kubernetes/tools.yaml"));
