@@ -25,6 +25,7 @@ mod postgres_standby;
 mod postgres_trouble;
 mod relaying;
 mod restore;
+mod restore_rights;
 mod rolled_back;
 mod starts;
 mod stops;

@@ -44,6 +44,7 @@ impl DoctorArgs {
             channels::check(pool, self.reach, &mut report).await?;
             secrets::check(pool, &self.secrets, &mut report).await?;
             secrets::check_left_behind(pool, &self.secrets, &mut report).await?;
+            secrets::check_owners(&self.secrets, &mut report)?;
         } else {
             let detail = format!("not known without the journal: {}", OF_THE_JOURNAL.join(", "));
             report.warn("the rest", detail, "mend that first, then run this again")?;
