@@ -10,6 +10,7 @@ pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod by;
 mod conditional;
+pub(crate) mod connection;
 pub(crate) mod dead_letters;
 pub(crate) mod described;
 #[cfg(any(test, fuzzing))]

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::heads::PARSED_HEADERS;
+use crate::api::connection::Cut;
 
 /// The longest that a request's head may take to arrive, and that a connection may rest between two.
 const HEAD: Duration = Duration::from_secs(10);
@@ -86,9 +87,11 @@ impl Server {
     fn converse(&self, stream: TcpStream, from: SocketAddr, permit: Option<OwnedSemaphorePermit>) {
         let _ = stream.set_nodelay(true);
         let _ = set_tcp_user_timeout(&stream, UNREAD_MS);
-        let router = self.router.clone();
+        let (router, cut) = (self.router.clone(), Cut::default());
+        let for_requests = cut.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));
+            request.extensions_mut().insert(for_requests.clone());
             router.clone().oneshot(request)
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
@@ -96,7 +99,7 @@ impl Server {
             Some(permit) => {
                 let connection = self.graceful.watch(connection);
                 tokio::spawn(async move {
-                    ended(connection.await);
+                    until_cut(connection, &cut).await;
                     drop(permit);
                 });
             }
@@ -104,7 +107,7 @@ impl Server {
             None => {
                 let awaited = self.graceful.watcher();
                 tokio::spawn(async move {
-                    ended(connection.await);
+                    until_cut(connection, &cut).await;
                     drop(awaited);
                 });
             }
@@ -123,9 +126,15 @@ impl Server {
     }
 }
 
-fn ended(connection: hyper::Result<()>) {
-    if let Err(error) = connection {
-        tracing::debug!(error = %error, "a connection ended early");
+/// Until the connection has ended, by itself or because a request of its has cut it.
+async fn until_cut(connection: impl Future<Output = hyper::Result<()>>, cut: &Cut) {
+    tokio::select! {
+        ended = connection => {
+            if let Err(error) = ended {
+                tracing::debug!(error = %error, "a connection ended early");
+            }
+        }
+        () = cut.asked() => tracing::debug!("a connection was cut in the middle of an answer"),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Credentials that tests need beside those of the command line: tokens that are about to expire, and an issuer of services' tokens.
+//! Credentials that tests need beside those of the command line: tokens that are about to expire, sessions of any subject, and an
+//! issuer of services' tokens.
 
 use std::collections::BTreeSet;
 
-use adapters::identity::{Grant, LocalIdentity};
+use adapters::identity::{Grant, LocalIdentity, Sessions, Way};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use axum::routing::get;
@@ -29,6 +30,12 @@ pub fn local_token(world: &World, subject: &str, org: &str, seconds: i64) -> any
     let identity = LocalIdentity::open(&world.path("secrets"))?;
     let issued = identity.issue(&owner(subject, org)?, TimeDelta::seconds(seconds - LEEWAY_S))?;
     Ok(issued.token.expose_secret().to_owned())
+}
+
+/// The session of an Owner who has just come in: its cookie, and the token of its unsafe requests.
+pub async fn session(world: &World, subject: &str) -> anyhow::Result<(String, String)> {
+    let begun = Sessions::new(world.pool.clone()).begin(owner(subject, ORG)?, Way::Link, None).await?;
+    Ok((format!("{}={}", begun.cookie.name(), begun.cookie.value()), begun.csrf_token))
 }
 
 /// An issuer of services' tokens that publishes its key. It ends with the test.
