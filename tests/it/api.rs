@@ -16,6 +16,7 @@ mod idempotency;
 mod isolation;
 mod lasting;
 mod lists;
+mod live_places;
 mod many_listings;
 mod pages;
 mod pressure;
