@@ -24,3 +24,4 @@ mod readiness;
 mod rotations;
 mod secrets;
 mod sign_in;
+mod strangers;

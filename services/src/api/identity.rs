@@ -8,7 +8,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use domain::access::Caller;
 use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 
+use super::known::Print;
 use super::problem::{Problem, ProblemKind};
 
 /// The header that unsafe requests of a session carry; `GET /api/channels/me` gives its value.
@@ -58,8 +60,23 @@ impl Credential {
         cookie.map(|cookie| Self::Session(cookie.into())).ok_or_else(none)
     }
 
+    /// By which it is known, and not given away.
+    pub(super) fn print(&self) -> Print {
+        let (Self::Bearer(secret) | Self::Session(secret)) = self;
+        let of_its_kind = Sha256::new().chain_update(self.kind()).chain_update([0]);
+        of_its_kind.chain_update(secret.expose_secret()).finalize().into()
+    }
+
+    /// Which kind it is.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Bearer(_) => "token",
+            Self::Session(_) => "cookie",
+        }
+    }
+
     /// Refuses an unsafe request of a session that does not carry its token.
-    fn not_forged(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(super) fn not_forged(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
         let Self::Session(cookie) = self else { return Ok(()) };
         let given = headers.get(CSRF_HEADER).and_then(|given| given.to_str().ok()).unwrap_or_default();
         if method.is_safe() || csrf_matches(cookie.expose_secret(), given) {
@@ -79,18 +96,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Credential {
 }
 
 impl Identity {
-    /// Who sends these headers.
-    pub(crate) async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let credential = Credential::of(headers)?;
-        let caller = match &credential {
-            Credential::Bearer(token) => self.bearer(token.expose_secret()).await?,
+    /// Whose a credential is. It costs a query, or the check of a signature.
+    pub(super) async fn caller(&self, credential: &Credential) -> Result<Caller, Problem> {
+        match credential {
+            Credential::Bearer(token) => self.bearer(token.expose_secret()).await,
             Credential::Session(cookie) => {
                 let caller = self.sessions.find(cookie.expose_secret()).await?;
-                caller.ok_or_else(|| refused("the session has ended: sign in again at /sign-in"))?
+                caller.ok_or_else(|| refused("the session has ended: sign in again at /sign-in"))
             }
-        };
-        credential.not_forged(method, headers)?;
-        Ok(caller)
+        }
+    }
+
+    /// Whether it may be worth a look where there are too many for one each: a session that there is, as it was seen a moment ago. Of
+    /// tokens nothing can be told for less.
+    pub(super) async fn may_be_good(&self, credential: &Credential) -> Result<bool, Problem> {
+        match credential {
+            Credential::Bearer(_) => Ok(false),
+            Credential::Session(cookie) => Ok(self.sessions.may_be_one(cookie.expose_secret()).await?),
+        }
     }
 
     /// Whether a credential that was good still is, for an answer that goes on. To ask is no request: it keeps no session
