@@ -33,8 +33,8 @@ pub fn local_token(world: &World, subject: &str, org: &str, seconds: i64) -> any
 }
 
 /// The session of an Owner who has just come in: its cookie, and the token of its unsafe requests.
-pub async fn session(world: &World, subject: &str) -> anyhow::Result<(String, String)> {
-    let begun = Sessions::new(world.pool.clone()).begin(owner(subject, ORG)?, Way::Link, None).await?;
+pub async fn session(world: &World, subject: &str, org: &str) -> anyhow::Result<(String, String)> {
+    let begun = Sessions::new(world.pool.clone()).begin(owner(subject, org)?, Way::Link, None).await?;
     Ok((format!("{}={}", begun.cookie.name(), begun.cookie.value()), begun.csrf_token))
 }
 

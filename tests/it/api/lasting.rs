@@ -111,9 +111,9 @@ async fn an_export_is_cut_off_when_its_credential_ends_and_not_before() -> anyho
         export.chunk().await?.context("an export begins")?;
         anyhow::Ok(export)
     };
-    let (ana, token_of_ana) = session(&world, "ana").await?;
-    let (ben, _) = session(&world, "ben").await?;
-    let (cleo, _) = session(&world, "cleo").await?;
+    let (ana, token_of_ana) = session(&world, "ana", ORG).await?;
+    let (ben, _) = session(&world, "ben", ORG).await?;
+    let (cleo, _) = session(&world, "cleo", ORG).await?;
     let (short, long) =
         (local_token(&world, "pricing", ORG, SHORT_S)?, local_token(&world, "another", ORG, 10 * SHORT_S)?);
     let (short, long) = (format!("Bearer {short}"), format!("Bearer {long}"));

@@ -36,7 +36,7 @@ async fn credentials_that_are_made_up_are_refused_without_a_look() -> anyhow::Re
     let world = World::new(&[8144]).await?;
     let service = world.serve_with("api", &["--api-rate", &RATE.to_string()])?;
     let api = Api::of(&service).await?;
-    let (ana, _) = session(&world, "ana").await?;
+    let (ana, _) = session(&world, "ana", ORG).await?;
     with_cookie(&api, &ana).await?.expect(200)?;
     let mut lock = world.pool.begin().await?;
     sqlx::query("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await?;
@@ -63,17 +63,17 @@ async fn who_is_known_is_let_in_whatever_is_made_up_at_the_same_address() -> any
     for number in 0..5 * RATE {
         let token = local_token(&world, &format!("service-{number}"), ORG, 600)?;
         api.with_token(&token).get(ME).await?.expect(200)?;
-        let (cookie, _) = session(&world, &format!("person-{number}")).await?;
+        let (cookie, _) = session(&world, &format!("person-{number}"), ORG).await?;
         with_cookie(&api, &cookie).await?.expect(200)?;
     }
     let good = local_token(&world, "pricing", ORG, 600)?;
     let bad = format!("{}{}", &good[..good.len() - 8], "AAAAAAAA");
     let (known, forged) = (api.with_token(&good), api.with_token(&bad));
     known.get(ME).await?.expect(200)?;
-    let (ana, _) = session(&world, "ana").await?;
+    let (ana, _) = session(&world, "ana", ORG).await?;
     with_cookie(&api, &ana).await?.expect(200)?;
     // Whom this process has not seen yet: they signed in at another one.
-    let (ben, _) = session(&world, "ben").await?;
+    let (ben, _) = session(&world, "ben", ORG).await?;
     let cookies: Vec<String> = (0..20).map(cookie).collect();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(5) {
