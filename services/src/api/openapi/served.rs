@@ -81,7 +81,7 @@ fn with(mut document: Value, caller: &Caller, own: &Own) -> Value {
     let target = own.target.filter(|_| caller.may(Permission::ReadTargets));
     let listing = own.listing.filter(|_| caller.may(Permission::ReadListings));
     let ids = [("target_id", target), ("listing_id", listing)];
-    for item in document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
+    for (_, item) in document["paths"].as_object_mut().into_iter().flatten() {
         let Some(parameters) = item.pointer_mut("/get/parameters").and_then(Value::as_array_mut) else { continue };
         for parameter in parameters.iter_mut().filter(|parameter| parameter["in"] == "path") {
             if let Some((_, Some(id))) = ids.iter().find(|(name, _)| parameter["name"] == *name) {
