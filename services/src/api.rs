@@ -10,6 +10,7 @@ pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod by;
 mod conditional;
+pub(crate) mod connection;
 pub(crate) mod dead_letters;
 pub(crate) mod described;
 #[cfg(any(test, fuzzing))]
@@ -21,6 +22,7 @@ mod idempotency;
 pub mod identity;
 pub(crate) mod if_match;
 pub(crate) mod input;
+mod known;
 mod limiter;
 pub(crate) mod listings;
 mod me;
@@ -53,6 +55,7 @@ use crate::drift::DriftReader;
 use crate::shared_look::SharedLook;
 use crate::syncing::Syncing;
 use identity::Identity;
+use known::Known;
 use limiter::Limiter;
 use probes::{Answering, PATIENCE};
 use proxies::TrustedProxy;
@@ -92,6 +95,7 @@ struct Inner {
     vault: Vault,
     drift: DriftReader,
     limiter: Limiter,
+    known: Known,
     destinations: Destinations,
     trusted_proxies: Vec<TrustedProxy>,
     last_look: SharedLook<Answering>,
@@ -123,6 +127,7 @@ impl Api {
                 vault,
                 drift,
                 limiter,
+                known: Known::default(),
                 destinations,
                 trusted_proxies,
                 last_look: SharedLook::default(),

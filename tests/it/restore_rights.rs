@@ -40,7 +40,8 @@ async fn admin(server: &PostgresServer) -> anyhow::Result<PgPool> {
 
 /// The database and everything of the service in it is its role's, which works with it.
 async fn is_the_services(world: &World) -> anyhow::Result<()> {
-    let of_others = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')
+    let of_others =
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')
         AND pg_get_userbyid(relowner) <> 'service'";
     assert_eq!(world.count(of_others).await?, 0, "tables of another role");
     let database = "SELECT count(*) FROM pg_database
@@ -101,9 +102,8 @@ async fn whoever_restores_all_is_the_services_and_the_database_keeps_its_setting
     assert_eq!(world.count(kept).await?, 1, "settings and rights are carried over");
 
     // As a superuser, and without the role that the backup knows.
-    let names: Vec<String> = sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE 'e2e%'")
-        .fetch_all(&admin)
-        .await?;
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE 'e2e%'").fetch_all(&admin).await?;
     for name in names {
         let pool = world.pool_of(&name).await?;
         run(&pool, &["DROP OWNED BY guest"]).await?;

@@ -192,12 +192,7 @@ impl World {
     }
 
     /// The same with further variables in its environment.
-    pub fn script_with(
-        &self,
-        variables: &[(&str, &str)],
-        name: &str,
-        arguments: &[&str],
-    ) -> anyhow::Result<String> {
+    pub fn script_with(&self, variables: &[(&str, &str)], name: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../dev").join(name);
         let output = std::process::Command::new(path)
             .args(arguments)

@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::heads::PARSED_HEADERS;
 use super::silent::{Newcomer, Silent};
+use crate::api::connection::Cut;
 
 /// The longest that a request's head may take to arrive, and that a connection may rest between two.
 const HEAD: Duration = Duration::from_secs(10);
@@ -121,9 +122,11 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let _ = set_tcp_user_timeout(&stream, UNREAD_MS);
         let newcomer = Arc::new(self.silent.add());
-        let (router, speaker) = (self.router.clone(), newcomer.clone());
+        let (router, speaker, cut) = (self.router.clone(), newcomer.clone(), Cut::default());
+        let for_requests = cut.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));
+            request.extensions_mut().insert(for_requests.clone());
             answer(speaker.clone(), router.clone(), request)
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
@@ -132,7 +135,7 @@ impl Server {
                 let connection = self.graceful.watch(connection);
                 tokio::spawn(async move {
                     tokio::select! {
-                        how = connection => ended(how),
+                        () = until_cut(connection, &cut) => {}
                         () = newcomer.closed() => tracing::debug!("a connection that said nothing made room for another"),
                     }
                     drop(permit);
@@ -142,7 +145,7 @@ impl Server {
             None => {
                 let awaited = self.graceful.watcher();
                 tokio::spawn(async move {
-                    ended(connection.await);
+                    until_cut(connection, &cut).await;
                     drop(awaited);
                 });
             }
@@ -169,9 +172,15 @@ async fn answer(newcomer: Arc<Newcomer>, router: Router, request: Request<Incomi
     router.oneshot(request).await
 }
 
-fn ended(connection: hyper::Result<()>) {
-    if let Err(error) = connection {
-        tracing::debug!(error = %error, "a connection ended early");
+/// Until the connection has ended, by itself or because a request of its has cut it.
+async fn until_cut(connection: impl Future<Output = hyper::Result<()>>, cut: &Cut) {
+    tokio::select! {
+        ended = connection => {
+            if let Err(error) = ended {
+                tracing::debug!(error = %error, "a connection ended early");
+            }
+        }
+        () = cut.asked() => tracing::debug!("a connection was cut in the middle of an answer"),
     }
 }
 

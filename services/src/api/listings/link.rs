@@ -16,7 +16,7 @@ use crate::api::problem::Problem;
 use crate::api::targets::visible_target;
 use crate::linking::AtChannel;
 
-/// A unit and a target.
+/// A unit and a target. Whoever is signed in gets the example with ids of their own; else take `target_id` from `GET /api/channels/targets`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"target_id": "0199f0f0-0000-7000-8000-000000000000", "unit_id": "villa-0042"}))]

@@ -4,19 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::places::{Place, Places};
 use super::topic::Topic;
 use super::{Now, watch as watching};
 use crate::api::by::By;
-use crate::api::problem::{Problem, ProblemKind};
+use crate::api::problem::Problem;
 use crate::dashboard::Dashboard;
 use crate::dashboard::levels::Levels;
-
-/// Streams of one process at the same time.
-const VIEWERS: usize = 2_000;
 
 /// A topic that somebody looks at.
 #[derive(Debug)]
@@ -54,7 +52,7 @@ pub(super) struct Topics {
 #[derive(Debug, Clone)]
 pub struct Live {
     topics: Arc<Mutex<Topics>>,
-    viewers: Arc<Semaphore>,
+    places: Places,
     ended: CancellationToken,
     pub(in crate::dashboard) levels: Levels,
 }
@@ -64,13 +62,13 @@ pub struct Live {
 pub(super) struct Look {
     pub now: watch::Receiver<Now>,
     pub ended: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Live {
     /// Pages that are live until `ended`: then every stream ends, so that a stop does not wait for them.
     pub fn until(ended: CancellationToken) -> Self {
-        Self { topics: Arc::default(), viewers: Arc::new(Semaphore::new(VIEWERS)), ended, levels: Levels::default() }
+        Self { topics: Arc::default(), places: Places::default(), ended, levels: Levels::default() }
     }
 
     pub(super) fn with_topics<T>(&self, act: impl FnOnce(&mut Topics) -> T) -> T {
@@ -79,8 +77,7 @@ impl Live {
 
     /// Begins to look at a topic.
     pub(super) fn look(&self, dashboard: &Dashboard, topic: Topic, by: By) -> Result<Look, Problem> {
-        let full = |_| ProblemKind::Unavailable.because("too many look live; reload the page instead").retry_after(30);
-        let place = self.viewers.clone().try_acquire_owned().map_err(full)?;
+        let place = self.places.take(&by.caller)?;
         let mut now = self.with_topics(|topics| {
             if !topics.running {
                 topics.running = true;

@@ -1,4 +1,4 @@
-//! One viewer's stream. It ends with the session.
+//! One viewer's stream. It ends with the session or the token that it was opened with.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use futures::stream;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use super::hub::Look;
 use super::topic::{Subject, Topic, parts};
 use crate::api::Api;
-use crate::api::identity::session_cookie;
+use crate::api::identity::Credential;
 use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::dashboard::Dashboard;
@@ -25,8 +25,8 @@ use crate::views::moment::moment;
 
 /// Something is sent at least this often, so that a dead connection is noticed.
 const BEAT: Duration = Duration::from_secs(15);
-/// The session is looked at before something is sent, if the last look is older: nothing new is shown for longer than this
-/// to a browser that was signed out.
+/// The credential is looked at before something is sent, if the last look is older: nothing new is shown for longer than this
+/// to a browser that was signed out, or by a token that has expired.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Deserialize)]
@@ -41,7 +41,7 @@ struct Viewing {
     /// Since when the page is not kept up to date, as it was told.
     stale: Option<DateTime<Utc>>,
     beat: Interval,
-    session: Option<String>,
+    credential: Credential,
     looked_at: Instant,
 }
 
@@ -49,7 +49,7 @@ struct Viewing {
 pub(in crate::dashboard) async fn stream(
     State(dashboard): State<Dashboard>,
     viewer: Viewer,
-    headers: HeaderMap,
+    credential: Credential,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     let subject: Subject = wanted.topic.parse()?;
@@ -61,8 +61,8 @@ pub(in crate::dashboard) async fn stream(
     let look = dashboard.live.look(&dashboard, topic, viewer.by)?;
     let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (session, looked_at) = (session_cookie(&headers), Instant::now());
-    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), stale: None, beat, session, looked_at };
+    let (sent, looked_at) = (HashMap::new(), Instant::now());
+    let viewing = Viewing { api: dashboard.api, look, sent, stale: None, beat, credential, looked_at };
     let greeting = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n")) });
     let changes = stream::unfold(viewing, |mut viewing| async move {
         let bytes = viewing.next().await?;
@@ -117,11 +117,13 @@ impl Viewing {
         bytes.into()
     }
 
-    /// Whether the session still was a moment ago.
+    /// Whether the credential still was good a moment ago.
     async fn lives(&mut self) -> bool {
-        let Some(session) = self.session.as_ref().filter(|_| self.looked_at.elapsed() >= LOOK) else { return true };
+        if self.looked_at.elapsed() < LOOK {
+            return true;
+        }
         // While the database is away nobody sees anything anyway.
-        let lives = self.api.sessions().lives(session).await.unwrap_or(true);
+        let lives = self.api.identity().still_takes(&self.credential).await.unwrap_or(true);
         self.looked_at = Instant::now();
         lives
     }
