@@ -27,6 +27,7 @@ mod target;
 mod targets;
 mod traces;
 mod trouble;
+mod ways;
 mod wrong;
 
 use axum::Router;

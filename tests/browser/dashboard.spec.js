@@ -85,7 +85,7 @@ test("what would be sent is shown before it is, and a sync is sent again from it
   await expect(page.locator(".preview")).toContainText("A new terrace.");
   // The one that brought the terrace, from before the replay.
   await page.goto(`/audit?listing_id=${things.listing}&cause=unit_changed`);
-  await page.locator(".syncs tbody a").first().click();
+  await page.locator('.syncs tr[data-sync] a[href^="/syncs/"]').first().click();
   await page.getByText("Send this again…").click();
   await expect(page.locator(".preview")).toContainText("would be sent");
   await expect(page.locator(".preview ins").filter({ hasText: "A new terrace." })).toHaveCount(1);

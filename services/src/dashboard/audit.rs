@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::pieces::{empty, moment, next_page, options, span, state, sync_link, words};
+use super::ways::Ways;
 use crate::api::Api;
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::input::Query;
@@ -93,7 +94,7 @@ pub(super) async fn page(
         (filters(&shown))
         @if rows.items.is_empty() && rows.next_cursor.is_some() { (empty("No sync like that among the newest", "Older ones are on the next pages: so many are looked through for each.")) }
         @else if rows.items.is_empty() { (empty("No sync like that", "Every sync that is asked for has its row here, also those that had nothing to send.")) }
-        @else { (table(&rows.items)) }
+        @else { (table(&rows.items, Ways::of(&viewer.by.caller))) }
         (next_page("/audit", &query, rows.next_cursor.as_deref()))
         p.quiet { "All that matches, as a file: " a href=(export("csv", &query)) download="audit.csv" { "CSV" } ", "
             a href=(export("ndjson", &query)) download="audit.ndjson" { "NDJSON" } }
@@ -130,17 +131,17 @@ fn export(format: &str, query: &[(&str, Option<&str>)]) -> String {
 }
 
 /// Syncs as rows.
-pub(super) fn table(syncs: &[Sync]) -> Markup {
-    rows(syncs, syncs.len())
+pub(super) fn table(syncs: &[Sync], ways: Ways) -> Markup {
+    rows(syncs, ways, syncs.len())
 }
 
 /// The same with so many rows, those that are empty too: where others come, nothing moves. Rows have no id, so that a row of
 /// the page stays where it is and gets other words.
-pub(super) fn places(syncs: &[Sync], places: usize) -> Markup {
-    rows(syncs, places)
+pub(super) fn places(syncs: &[Sync], ways: Ways, places: usize) -> Markup {
+    rows(syncs, ways, places)
 }
 
-fn rows(syncs: &[Sync], places: usize) -> Markup {
+fn rows(syncs: &[Sync], ways: Ways, places: usize) -> Markup {
     html! { div.scroll { table.syncs {
         thead { tr {
             th.at { "Asked for" } th.unit { "Unit" } th.outcome { "Outcome" } th.wide { "Target" } th.cause.wide { "Because" }
@@ -148,25 +149,25 @@ fn rows(syncs: &[Sync], places: usize) -> Markup {
         } }
         tbody {
             @for sync in syncs {
-                (row(sync))
+                (row(sync, ways))
                 // Where there is no room beside it.
-                tr.below { td colspan="4" { (target(sync)) " · " (words(&sync.cause)) } }
+                tr.below { td colspan="4" { (sync_link(sync.sync_id)) " · " (target(sync, ways)) " · " (words(&sync.cause)) } }
             }
             @for _ in syncs.len()..places { tr.blank aria-hidden="true" { td {} } tr.below.blank aria-hidden="true" { td {} } }
         }
     } } }
 }
 
-fn target(sync: &Sync) -> &str {
-    sync.target_name.as_deref().unwrap_or("target")
+fn target(sync: &Sync, ways: Ways) -> Markup {
+    ways.target(sync.target_id, sync.target_name.as_deref().unwrap_or("target"))
 }
 
-fn row(sync: &Sync) -> Markup {
+fn row(sync: &Sync, ways: Ways) -> Markup {
     html! { tr data-sync=(sync.sync_id) {
         td { (moment(sync.requested_at)) }
-        td { a href=(format!("/syncs/{}", sync.sync_id)) { (sync.unit_id.as_deref().unwrap_or("listing")) } }
+        td { (ways.listing(sync.listing_id, sync.unit_id.as_deref().unwrap_or("listing"))) }
         td { (state(&sync.outcome)) }
-        td.wide { (target(sync)) }
+        td.wide { (target(sync, ways)) }
         td.wide { (words(&sync.cause)) }
         td.wide { (sync.needs.join(", ")) }
         td.number.wide { (sync.calls) }

@@ -15,6 +15,7 @@ use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{age, empty, moment, number, state};
 use super::trouble::{self, Trouble, troubles};
+use super::ways::Ways;
 use super::{Dashboard, audit, levels, plots};
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::by::By;
@@ -70,7 +71,7 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
     let recent = if recent.is_empty() {
         empty("No sync yet", "Make a target, link a unit, publish it: its first sync shows here within two seconds.")
     } else {
-        audit::places(&recent, SYNCS.into())
+        audit::places(&recent, Ways::of(&by.caller), SYNCS.into())
     };
     Ok(vec![
         Part::new("figures", "Now", figures(&health, &queue, &minutes, &levels)),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::pieces::empty;
+use super::ways::Ways;
 use super::{audit, listings};
 use crate::api::Api;
 use crate::api::input::Query;
@@ -56,18 +57,19 @@ pub(super) async fn page(
         _ => {}
     }
     let all_syncs = syncs_at(text);
+    let table_of_syncs = |syncs: &[Sync]| audit::table(syncs, Ways::of(&viewer.by.caller));
     let body = html! {
         h1 { "Search " span.quiet { "“" (text) "”" } }
         @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() { (nothing(&viewer, text)) }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
         (section("Listings", &found.listings, listings::table, ("give more of the unit's id, or look at ", "/listings", "all listings")))
-        (section("Syncs", &found.syncs, audit::table, ("all of them are in ", all_syncs.as_str(), "the audit")))
+        (section("Syncs", &found.syncs, table_of_syncs, ("all of them are in ", all_syncs.as_str(), "the audit")))
     };
     Ok(Page { title: "Search", place: "/search", topic: None, body }.show(&viewer))
 }
 
 /// What was found of a kind; where there is more than is shown, what can be done about it: some words, and a link.
-fn section<T>(title: &str, found: &[T], table: fn(&[T]) -> Markup, more: (&str, &str, &str)) -> Markup {
+fn section<T>(title: &str, found: &[T], table: impl Fn(&[T]) -> Markup, more: (&str, &str, &str)) -> Markup {
     let (words, path, list) = more;
     html! { @if !found.is_empty() { section {
         h2 { (title) }

@@ -332,7 +332,7 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
     let service = world.serve("")?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
-    world.link(target, &["villa-000".to_owned()]).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
     world.drained(Duration::from_secs(30)).await?;
     let sync: uuid::Uuid = sqlx::query_scalar("SELECT sync_id FROM outbound_audit").fetch_one(&world.pool).await?;
     let api = Api::of(&service).await?;
@@ -354,7 +354,13 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
         assert_eq!(signed_in(&world, &api, role).await?.header("location"), begins, "{role}");
     }
     let audit = analyst.get("/audit?unit_id=villa-000").await?.expect(200)?.text;
-    assert!(audit.contains(&sync), "{audit}");
+    assert!(audit.contains(&sync) && offered(&audit) == [false; 4], "{audit}");
+    // Of a sync its unit leads to the listing, and its target to that.
+    let (listing, target) = (format!("href=\"/listings/{listing}\">villa-000"), format!("href=\"/targets/{target}\""));
+    for path in ["/", "/audit"] {
+        let page = owner.get(path).await?.expect(200)?.text;
+        assert!(page.contains(&listing) && page.contains(&target) && page.contains(&sync), "{path}: {page}");
+    }
 
     // A filter that leaves nothing does not say that there is nothing.
     for (path, told) in [
