@@ -15,6 +15,7 @@ mod idempotency;
 mod isolation;
 mod lists;
 mod many_listings;
+mod overview;
 mod pages;
 mod pressure;
 mod readiness;
