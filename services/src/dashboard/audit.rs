@@ -16,7 +16,7 @@ use crate::api::audit::{Filter, Order, syncs};
 use crate::api::input::Query;
 use crate::api::page::decode;
 use crate::api::problem::Problem;
-use crate::views::audit::{CAUSES, Sync, outcomes};
+use crate::views::audit::{CAUSES, Sync, asked_outcomes, classes};
 
 /// Rows of a page.
 const SHOWN: i64 = 50;
@@ -28,10 +28,12 @@ pub(super) struct Shown {
     listing_id: Option<String>,
     unit_id: Option<String>,
     outcome: Option<String>,
+    class: Option<String>,
     cause: Option<String>,
     trace_id: Option<String>,
     since: Option<String>,
     until: Option<String>,
+    ended_since: Option<String>,
     cursor: Option<String>,
 }
 
@@ -71,10 +73,12 @@ pub(super) async fn page(
         listing_id: id("listing_id", &shown.listing_id)?,
         unit_id: given(&shown.unit_id).map(str::to_owned),
         outcome: given(&shown.outcome).map(str::to_owned),
+        class: given(&shown.class).map(str::to_owned),
         cause: given(&shown.cause).map(str::to_owned),
         trace_id: trace(&shown.trace_id)?,
         since: time("since", &shown.since)?,
         until: time("until", &shown.until)?,
+        ended_since: time("ended_since", &shown.ended_since)?,
     };
     let before: Option<i64> = decode(shown.cursor.as_deref())?;
     let rows = syncs(api.pool(), &viewer.by.caller, &filter, Order::NewestFirst, before, SHOWN).await?.page();
@@ -84,10 +88,12 @@ pub(super) async fn page(
         ("listing_id", given(&shown.listing_id)),
         ("unit_id", given(&shown.unit_id)),
         ("outcome", given(&shown.outcome)),
+        ("class", given(&shown.class)),
         ("cause", given(&shown.cause)),
         ("trace_id", given(&shown.trace_id)),
         ("since", given(&shown.since)),
         ("until", given(&shown.until)),
+        ("ended_since", given(&shown.ended_since)),
     ];
     let body = html! {
         h1 { "Audit" }
@@ -104,7 +110,8 @@ pub(super) async fn page(
 
 fn filters(shown: &Shown) -> Markup {
     html! { form.filter method="get" action="/audit" {
-        label { "Outcome " select name="outcome" { (options(&outcomes(), given(&shown.outcome), "any")) } }
+        label { "Outcome " select name="outcome" { (options(&asked_outcomes(), given(&shown.outcome), "any")) } }
+        label { "With an attempt that was " select name="class" { (options(&classes(), given(&shown.class), "any")) } }
         label { "Cause " select name="cause" { (options(&CAUSES, given(&shown.cause), "any")) } }
         label { "Account " input name="account_id" value=[given(&shown.account_id)] size="10"; }
         label { "Unit " input name="unit_id" value=[given(&shown.unit_id)] size="14"; }
@@ -112,7 +119,7 @@ fn filters(shown: &Shown) -> Markup {
         @for (name, value) in [("since", &shown.since), ("until", &shown.until)] {
             label { (words(name)) " " input name=(name) value=[given(value)] size="20" placeholder="2026-11-28T13:00:00Z"; }
         }
-        @for (name, value) in [("target_id", &shown.target_id), ("listing_id", &shown.listing_id)] {
+        @for (name, value) in [("target_id", &shown.target_id), ("listing_id", &shown.listing_id), ("ended_since", &shown.ended_since)] {
             @if let Some(value) = given(value) {
                 label { (words(name)) " " input name=(name) value=(value) size="36"; }
             }

@@ -14,7 +14,8 @@ use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::listings::{ListingsQuery, list};
 use crate::api::problem::Problem;
-use crate::views::listings::{Listing, last_outcomes};
+use crate::views::audit::asked_outcomes;
+use crate::views::listings::Listing;
 
 const STATES: [&str; 4] = ["active", "paused", "target_deleted", "unlinked"];
 
@@ -44,7 +45,7 @@ pub(super) async fn page(
         h1 { "Listings" }
         form.filter method="get" action="/listings" {
             label { "State " select name="state" { (options(&STATES, of_state.as_deref(), "all that are linked")) } }
-            label { "Last sync " select name="outcome" { (options(&last_outcomes(), outcome.as_deref(), "any")) } }
+            label { "Last sync " select name="outcome" { (options(&asked_outcomes(), outcome.as_deref(), "any")) } }
             label { "Target " input name="target_id" value=[target.as_deref()] placeholder="id of a target" size="36"; }
             button { "Show" }
         }

@@ -17,7 +17,8 @@ use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{DEPTH, Page, decode, encode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
-use crate::views::listings::{FAILED, LISTINGS, Listing, last_outcomes, states};
+use crate::views::audit::{FAILED, FAILURES, asked_outcomes};
+use crate::views::listings::{LISTINGS, Listing, states};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -77,7 +78,7 @@ fn page(accounts: &str, state: Option<&str>) -> String {
             AND ($6::text IS NULL OR (unit_id, listing_id) > ($6, $7))
             AND ($10::text IS NULL OR (unit_id, listing_id) <= ($10, $11))
             AND ($9::text IS NULL OR $9 = CASE WHEN pending_sync_id IS NOT NULL THEN 'pending'
-                WHEN $9 = '{FAILED}' AND last_outcome IN ('rejected', 'unauthorised', 'exhausted') THEN $9
+                WHEN $9 = '{FAILED}' AND last_outcome IN ({FAILURES}) THEN $9
                 ELSE last_outcome END)
          ORDER BY unit_id, listing_id LIMIT $8 + 1"
     )
@@ -111,7 +112,7 @@ pub(crate) async fn list(
     let limit = limit(query.limit)?;
     let after: Option<After> = decode(query.cursor.as_deref())?;
     one_of("state", query.state.as_deref(), &states())?;
-    one_of("outcome", query.outcome.as_deref(), &last_outcomes())?;
+    one_of("outcome", query.outcome.as_deref(), &asked_outcomes())?;
     let accounts = account_filter(&by.caller);
     let statement = if accounts.is_none() || query.target_id.is_some() || query.unit_id.is_some() {
         page("($2::text[] IS NULL OR l.account_id = ANY ($2))", query.state.as_deref())
