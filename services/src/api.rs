@@ -45,6 +45,7 @@ use std::time::Duration;
 use adapters::destinations::Destinations;
 use adapters::identity::Sessions;
 use adapters::nats::Nats;
+use domain::ids::OrgId;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,7 @@ use identity::Identity;
 use limiter::Limiter;
 use probes::{Answering, PATIENCE};
 use proxies::TrustedProxy;
-use transport::Transport;
+use transport::{Letters, Transport};
 use vault::Vault;
 
 pub use openapi::document;
@@ -97,6 +98,7 @@ struct Inner {
     last_look: SharedLook<Answering>,
     last_look_at_nats: SharedLook<bool>,
     transport: watch::Sender<Transport>,
+    letters: watch::Sender<Letters>,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -128,6 +130,7 @@ impl Api {
                 last_look: SharedLook::default(),
                 last_look_at_nats: SharedLook::default(),
                 transport: watch::Sender::default(),
+                letters: watch::Sender::default(),
                 stop,
             }),
         }
@@ -173,7 +176,12 @@ impl Api {
         *self.inner.transport.borrow()
     }
 
-    /// Keeps [`Self::transport`] up to date.
+    /// How many dead letters name an organisation, as [`Self::watch_transport`] has counted them last.
+    pub(crate) fn dead_letters_of(&self, org: &OrgId) -> u64 {
+        self.inner.letters.borrow().get(org).copied().unwrap_or_default()
+    }
+
+    /// Keeps [`Self::transport`] and [`Self::dead_letters_of`] up to date.
     pub(crate) async fn watch_transport(&self) {
         transport::watch(self).await;
     }

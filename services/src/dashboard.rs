@@ -15,6 +15,7 @@ mod levels;
 mod listing;
 mod listings;
 mod live;
+mod needs;
 mod overview;
 mod parameters;
 mod pieces;

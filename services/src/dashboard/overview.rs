@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::live::Part;
+use super::needs::{self, Need, needs};
 use super::pieces::{age, empty, moment, number, state};
 use super::trouble::{self, Trouble, troubles};
 use super::ways::{Ways, led, minute};
@@ -59,7 +60,8 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let health = by_health(&mut reader).await?;
     let queue = queue(&mut reader, by).await?;
-    let attention = attention(&mut reader, paused, &troubles).await?;
+    let needs = needs(api, &mut reader, &by.caller, &levels).await?;
+    let attention = attention(&mut reader, paused, &troubles, &needs).await?;
     let now = Utc::now();
     let minutes = plots::minutes(&mut reader, by, now).await?;
     let moves = match minutes.first() {
@@ -225,12 +227,13 @@ SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason,
     (SELECT c.failures FROM circuits AS c WHERE few.open AND c.target_id = few.target_id) AS failures
 FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
 
-/// What all of the service suffers from, the targets that need somebody, and below them how many wait for a channel, which nobody
-/// needs to end. It has one height, so that nothing moves when something of it comes or goes.
+/// What all of the service suffers from, what waits for somebody, the targets that need one, and below them how many wait for a
+/// channel, which nobody needs to end. It has one height, so that nothing moves when something of it comes or goes.
 async fn attention(
     reader: &mut PgConnection,
     paused: Option<PausedTargets>,
     troubles: &[Trouble],
+    needs: &[Need],
 ) -> Result<Markup, sqlx::Error> {
     let rows: Vec<Attention> = sqlx::query_as(ATTENTION).bind(TARGETS).fetch_all(reader).await?;
     Ok(html! { div {
@@ -241,10 +244,11 @@ async fn attention(
                 code { "distribution doctor" } " says what to do."
             }
         }
+        (needs::show(needs))
         @if !rows.is_empty() { (table(&rows)) }
-        @else if troubles.is_empty() {
-            (empty("No target needs anybody", "Each of them answers, and nobody has paused one."))
-        }
+        @else if troubles.is_empty() && needs.is_empty() {
+            (empty("No target needs anybody", "Each of them answers, and nobody has paused one. Nothing else waits for somebody."))
+        } @else if troubles.is_empty() { p.quiet { "No target needs anybody." } }
         @if let Some(PausedTargets { count, until }) = paused {
             p { (state(PAUSED)) ": " (counted(count, "target")) ", until " (moment(until)) ", when calls go on by themselves" }
         }

@@ -18,6 +18,11 @@ pub const FAILED: &str = "failed";
 /// Each of them, as a list in SQL.
 pub const FAILURES: &str = "'rejected', 'unauthorised', 'exhausted'";
 
+/// Whether syncs that stand so ended without success, all of them.
+pub fn is_failure(asked: &str) -> bool {
+    asked == FAILED || FAILURES.split(", ").any(|failure| failure.trim_matches('\'') == asked)
+}
+
 /// How syncs may stand that are asked for: [`FAILED`], or in one way.
 pub fn asked_outcomes() -> Vec<&'static str> {
     [FAILED].into_iter().chain(outcomes()).collect()

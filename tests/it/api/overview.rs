@@ -7,7 +7,8 @@ use domain::target::{Health, TargetCommand};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::{described, names, unit};
-use end_to_end::world::{ORG, World};
+use end_to_end::wait::wait_until;
+use end_to_end::world::{ACCOUNT, ORG, World};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -139,6 +140,44 @@ async fn figures_lead_to_the_syncs_and_listings_behind_them() -> anyhow::Result<
     let waiting = page(&lead(figures, "/listings?outcome=pending")?).await?;
     assert!(waiting.contains("villa-001") && !waiting.contains("villa-000"), "{waiting}");
     assert!(page(&lead(figures, "/targets?state=paused")?).await?.contains(&target), "it is paused");
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_somebody_is_named_with_the_way_to_it() -> anyhow::Result<()> {
+    let world = World::new(&[8137]).await?;
+    let service = world.serve("")?;
+    let anybody = Api::of(&service).await?;
+    let viewer = anybody.as_caller(&world, ORG, None, "viewer")?;
+    let of_account = anybody.as_caller(&world, ORG, Some(ACCOUNT), "viewer")?;
+    let elsewhere = anybody.as_caller(&world, "elsewhere", None, "viewer")?;
+    let attention = async |api: &Api| {
+        let page = api.get("/").await?.expect(200)?.text;
+        let part = page.split("id=\"attention\"").nth(1).and_then(|rest| rest.split("id=\"recent\"").next());
+        Ok::<_, anyhow::Error>(part.context("a part of the page")?.to_owned())
+    };
+    let calm = "Nothing else waits for somebody.";
+    assert!(attention(&viewer).await?.contains(calm));
+    refused_and_throttled(&world, 8137).await?;
+    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-009".parse()?);
+    world.publish_raw(subject, b"{}".to_vec()).await?;
+    // The levels are some seconds old, and so may the count of letters be.
+    let letter = "<a href=\"/dead-letters\">1 dead letter</a> waits to be decided about.";
+    let broken = ">fewer than 1 % of syncs fail in a day</a>.";
+    let told = wait_until("the letter and the broken level are told", Duration::from_secs(30), || async {
+        let told = attention(&viewer).await?;
+        Ok(if told.contains(letter) && told.contains(broken) { Ok(told) } else { Err(told) })
+    })
+    .await?;
+    assert!(told.contains(">1 listing</a>: the last sync failed") && !told.contains(calm), "{told}");
+    let listings = viewer.get(&lead(&told, "/listings?")?).await?.expect(200)?.text;
+    assert!(listings.contains("villa-000") && !listings.contains("villa-001"), "{listings}");
+    assert!(lead(&told, "/audit?outcome=failed")?.contains("ended_since="), "{told}");
+    // A letter names no account for certain, and nothing of this is anybody else's.
+    let told = attention(&of_account).await?;
+    assert!(told.contains(">1 listing</a>") && !told.contains("dead letter"), "{told}");
+    assert!(attention(&elsewhere).await?.contains(calm));
     drop(service);
     world.close().await
 }
