@@ -9,6 +9,7 @@ mod audit;
 mod calls;
 mod dead_letters;
 mod difference;
+mod filters;
 mod lag;
 mod layout;
 mod levels;

@@ -45,6 +45,15 @@ for (const [name, path] of Object.entries(pages)) {
   });
 }
 
+test("a filter that cannot be used is accessible, fits and says so at its field", async ({ as }) => {
+  const page = await as("viewer");
+  expect(await judge(page, "filter-misread", "/audit?since=29+Nov+12%3A00&target_id=strict&outcome=failed")).toBe(400);
+  await expect(page.getByLabel("Since (UTC)")).toHaveValue("29 Nov 12:00");
+  await expect(page.getByLabel("Since (UTC)")).toHaveAccessibleDescription(/in UTC/);
+  await expect(page.getByLabel("Target", { exact: true })).toHaveValue("strict");
+  await expect(page.getByLabel("Outcome")).toHaveValue("failed");
+});
+
 for (const [name, [path, words]] of Object.entries(empty)) {
   test(`${name} is accessible, fits and says what there could be`, async ({ as }) => {
     const page = await as("owner", things.quiet);

@@ -8,6 +8,7 @@ mod changes;
 mod conventions;
 mod dead_letters;
 mod document;
+mod filters;
 mod given_up;
 mod heads;
 mod histories;
