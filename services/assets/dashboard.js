@@ -26,7 +26,8 @@
   function tell(time) {
     const at = new Date(time.dateTime);
     const passed = () => span(Date.now() - at);
-    const text = time.classList.contains("ago") ? `${passed()} ago` : time.classList.contains("age") ? passed() : local(at);
+    const as = (name) => time.classList.contains(name);
+    const text = as("ago") ? `${passed()} ago` : as("age") ? passed() : as("clock") ? local(at).slice(-8) : local(at);
     if (time.textContent !== text) time.textContent = text;
     if (!time.dataset.told) {
       time.dataset.told = zone;

@@ -219,6 +219,18 @@ test("times are the viewer's own, with UTC on hover, in sentences too", async ({
   expect(await page.locator("#words").textContent()).not.toMatch(/\dT\d\d:\d\d/);
 });
 
+test("a page that is not live says of when it is, and is loaded again with its filters", async ({ as }) => {
+  const page = await as("viewer");
+  await page.goto("/audit?outcome=failed");
+  const mark = page.locator(".who .live");
+  await expect(mark).toHaveText(/^as of \d\d:\d\d:\d\d · reload$/);
+  const told = await mark.locator("time").getAttribute("datetime");
+  await page.waitForTimeout(10);
+  await mark.getByRole("link", { name: "reload" }).click();
+  await expect(mark.locator("time")).not.toHaveAttribute("datetime", told);
+  await expect(page).toHaveURL("/audit?outcome=failed");
+});
+
 test("what one decides about a dead letter, another sees", async ({ as }) => {
   const [page, other] = [await as("owner"), await as("owner")];
   for (const each of [page, other]) {

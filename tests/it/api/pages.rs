@@ -362,6 +362,12 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
         assert!(page.contains(&listing) && page.contains(&target) && page.contains(&sync), "{path}: {page}");
     }
 
+    // What is not kept up to date says of when it is.
+    for (path, is_live) in [("/", true), ("/targets", false), ("/listings", false), ("/audit", false)] {
+        let page = owner.get(path).await?.expect(200)?.text;
+        let says = page.contains("as of <time class=\"clock\"") && page.contains("<a href=\"\">reload</a>");
+        assert_eq!((says, page.contains("id=\"live\"")), (!is_live, is_live), "{path}: {page}");
+    }
     // A filter that leaves nothing does not say that there is nothing.
     for (path, told) in [
         ("/targets?health=unreachable", "No target is like that"),
