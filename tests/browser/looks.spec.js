@@ -12,6 +12,7 @@ const pages = {
   listings: "/listings",
   listing: `/listings/${things.listing}`,
   "listing-at": `/listings/${things.listing}/at/2`,
+  "listing-at-taken": `/listings/${things.listing}/at/4`,
   "listing-preview": `/listings/${things.listing}/preview`,
   sync: `/syncs/${things.sync}`,
   "sync-all-fields": `/syncs/${things.sync}?fields=all`,
