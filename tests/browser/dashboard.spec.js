@@ -185,6 +185,25 @@ test("a page that the service cannot keep up to date says since when, and is liv
   await expect(light).toHaveText("live");
 });
 
+test("whoever signs out in one tab is told so in another at once, and led to the sign-in, by a form as well", async ({ browser }) => {
+  const context = await browser.newContext();
+  const [page, other] = [await context.newPage(), await context.newPage()];
+  await signIn(page, "owner");
+  await page.goto(`/targets/${things.target}`);
+  const light = page.locator("#live");
+  await expect(light).toHaveText("live");
+  await other.goto("/");
+  await other.getByRole("button", { name: "Sign out" }).click();
+  await expect(light).toHaveText("signed out: sign in again", { timeout: 3_000 });
+  await expect(light.getByRole("link")).toHaveAttribute("href", `/sign-in?return_to=${encodeURIComponent(`/targets/${things.target}`)}`);
+  await page.locator("summary", { hasText: "Pause…" }).click();
+  await page.locator('input[name="reason"]').fill("too late");
+  await page.getByRole("button", { name: "Pause", exact: true }).click();
+  await expect(page.locator(".problem")).toContainText("Your session has ended");
+  await expect(page.locator(".problem").getByRole("link", { name: "Sign in" })).toBeVisible();
+  await context.close();
+});
+
 test("search finds a listing by the id that the channel gave it, a sync by its end and by its trace", async ({ as }) => {
   const page = await as("viewer");
   await page.goto("/");

@@ -24,6 +24,8 @@ pub(super) struct Asked {
     about: Option<String>,
     /// To the page that it came from.
     from: Option<String>,
+    /// By a program, which has given a token.
+    has_token: bool,
 }
 
 impl Asked {
@@ -38,6 +40,7 @@ impl Asked {
             again: request.method().is_safe().then(|| path_on_this_host(own).to_owned()),
             about: about(uri.path()),
             from: from(request.headers()).filter(|from| from != own),
+            has_token: request.headers().contains_key(header::AUTHORIZATION),
         }
     }
 
@@ -108,7 +111,7 @@ impl Wrong {
     fn hint(&self, status: StatusCode) -> &'static str {
         let of_another_session = self.field.as_deref().is_some_and(|field| CSRF.contains(&field));
         match status {
-            StatusCode::UNAUTHORIZED => "Sign in, and try again.",
+            StatusCode::UNAUTHORIZED => "Nothing was changed. Sign in, and try again.",
             StatusCode::FORBIDDEN if of_another_session => {
                 "The form is of a session that has ended, or of another site. Open its page anew. Nothing was changed."
             }
@@ -130,7 +133,11 @@ impl Wrong {
             div.problem {
                 p.code { (status.as_u16()) }
                 h1 { (self.title) }
-                p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
+                @if status == StatusCode::UNAUTHORIZED && !asked.has_token {
+                    p.detail { "Your session has ended, or you have signed out in another tab." }
+                } @else {
+                    p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
+                }
                 p.quiet {
                     (self.hint(status))
                     @if let Some(seconds) = self.retry_after_s { " Try again in " (counted(seconds, "second")) "." }

@@ -1,4 +1,4 @@
-//! One viewer's stream. It ends with the session.
+//! One viewer's stream. It ends with the session, and says so.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,9 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use futures::stream;
 use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::hub::Look;
+use super::hub::{self, Look, Session};
 use super::topic::{Subject, Topic, parts};
 use crate::api::Api;
 use crate::api::identity::session_cookie;
@@ -23,8 +25,10 @@ use crate::dashboard::Dashboard;
 use crate::dashboard::layout::Viewer;
 use crate::views::moment::moment;
 
-/// Something is sent at least this often, so that a dead connection is noticed.
-const BEAT: Duration = Duration::from_secs(15);
+/// Something is sent, and the session is looked at, at least this often: so a dead connection is noticed, and a sign-out by another process.
+const BEAT: Duration = Duration::from_secs(5);
+/// What is sent last where the session has ended: browsers tell their pages nothing of why a stream ends, or cannot be had anew.
+const SIGNED_OUT: &[u8] = b"event: signed-out\ndata: the session has ended\n\n";
 /// The session is looked at before something is sent, if the last look is older: nothing new is shown for longer than this
 /// to a browser that was signed out.
 const LOOK: Duration = Duration::from_secs(1);
@@ -42,7 +46,9 @@ struct Viewing {
     stale: Option<DateTime<Utc>>,
     beat: Interval,
     session: Option<String>,
+    own: Option<Session>,
     looked_at: Instant,
+    over: bool,
 }
 
 /// The stream of a topic.
@@ -62,7 +68,9 @@ pub(in crate::dashboard) async fn stream(
     let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (session, looked_at) = (session_cookie(&headers), Instant::now());
-    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), stale: None, beat, session, looked_at };
+    let own = session.as_deref().map(hub::session);
+    let (api, sent) = (dashboard.api, HashMap::new());
+    let viewing = Viewing { api, look, sent, stale: None, beat, session, own, looked_at, over: false };
     let greeting = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n")) });
     let changes = stream::unfold(viewing, |mut viewing| async move {
         let bytes = viewing.next().await?;
@@ -77,24 +85,35 @@ pub(in crate::dashboard) async fn stream(
 
 impl Viewing {
     async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
         loop {
             tokio::select! {
                 () = self.look.ended.cancelled() => return None,
+                () = signed_out(&mut self.look.signed_out, self.own) => return Some(self.end()),
                 changed = self.look.now.changed() => {
                     changed.ok()?;
                     let changed = self.changed();
                     if !changed.is_empty() {
                         // That it stands still may be told to anybody, and the session may not be there to be asked for.
-                        return (self.stale.is_some() || self.lives().await).then_some(changed);
+                        let may = self.stale.is_some() || self.lives().await;
+                        return Some(if may { changed } else { self.end() });
                     }
                 }
                 _ = self.beat.tick() => {
                     // Nor does a beat show anything: it does not wait for a database that does not answer.
                     let lives = tokio::time::timeout(LOOK, self.lives()).await.unwrap_or(true);
-                    return lives.then(|| Bytes::from_static(b": beat\n\n"));
+                    return Some(if lives { Bytes::from_static(b": beat\n\n") } else { self.end() });
                 }
             }
         }
+    }
+
+    /// Nothing comes after it.
+    fn end(&mut self) -> Bytes {
+        self.over = true;
+        Bytes::from_static(SIGNED_OUT)
     }
 
     /// The parts that this viewer does not have yet, or that they are not kept up to date: then they come when they are again.
@@ -124,5 +143,16 @@ impl Viewing {
         let lives = self.api.sessions().lives(session).await.unwrap_or(true);
         self.looked_at = Instant::now();
         lives
+    }
+}
+
+/// Returns when this process has ended the session.
+async fn signed_out(signed_out: &mut Receiver<Session>, own: Option<Session>) {
+    loop {
+        match signed_out.recv().await {
+            Ok(session) if Some(session) == own => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
