@@ -107,6 +107,7 @@ async fn what_the_channel_had_is_shown_as_it_was_as_far_as_it_is_known() -> anyh
     };
     let (before, between, after) = (had(first).await?, had(deferred).await?, had(second).await?);
     assert!(before.contains("<dt>description</dt><dd>It has a pool.</dd>"), "{before}");
+    assert!(before.contains("What one that was under way had written is not among it."), "{before}");
     assert!(before.contains("<summary>availability</summary>") && before.contains("isAvailable"), "{before}");
     assert!(after.contains("<dd>It has two pools.</dd>") && !after.contains("as far as it is known"), "{after}");
     assert!(between.contains("<summary>content, as far as it is known</summary>"), "{between}");

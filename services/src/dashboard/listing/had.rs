@@ -38,9 +38,13 @@ pub(super) async fn show(api: &Api, id: ListingId, history: &History) -> Result<
     });
     let sections: Vec<Markup> = sections.collect();
     if sections.is_empty() {
-        return Ok(empty("Nothing that is known", "By then it had taken nothing of this listing."));
+        return Ok(empty("Nothing that is known", "No attempt had ended by then that tells what it had."));
     }
-    Ok(html! { @for section in &sections { (section) } })
+    // What a call writes is in the journal when its attempt has ended, which may be after this event.
+    Ok(html! {
+        p.quiet { "By the attempts that had ended by then. What one that was under way had written is not among it." }
+        @for section in &sections { (section) }
+    })
 }
 
 async fn made(api: &Api, id: ListingId, history: &History) -> Result<Made, Problem> {
