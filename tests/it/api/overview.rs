@@ -137,9 +137,14 @@ async fn figures_lead_to_the_syncs_and_listings_behind_them() -> anyhow::Result<
     world.waits(3).await?;
     let overview = page("/").await?;
     let figures = overview.split("Service levels").next().unwrap_or_default();
-    let waiting = page(&lead(figures, "/listings?outcome=pending")?).await?;
-    assert!(waiting.contains("villa-001") && !waiting.contains("villa-000"), "{waiting}");
-    assert!(page(&lead(figures, "/targets?state=paused")?).await?.contains(&target), "it is paused");
+    let leads = [lead(figures, "/listings?outcome=pending")?, lead(figures, "/targets?state=paused")?];
+    // The queue, the listings and the targets are read models of their own.
+    wait_until("what waits is listed, and its target", Duration::from_secs(10), || async {
+        let (waiting, paused) = (page(&leads[0]).await?, page(&leads[1]).await?);
+        let told = waiting.contains("villa-001") && !waiting.contains("villa-000") && paused.contains(&target);
+        Ok(if told { Ok(()) } else { Err(format!("{waiting} {paused}")) })
+    })
+    .await?;
     drop(service);
     world.close().await
 }
