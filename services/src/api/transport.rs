@@ -1,5 +1,5 @@
-//! Whether NATS answers and the relay keeps up, and since when not; and how many dead letters there are. One task of the process asks, and whoever looks is told what it saw
-//! last: that costs the same however many look, and nobody waits for a NATS that hangs.
+//! Whether NATS answers and the relay keeps up, and since when not; and how many dead letters there are. One task of the process
+//! asks, and whoever looks is told what it saw last: that costs the same however many look, and nobody waits for a NATS that hangs.
 
 use std::collections::HashMap;
 use std::time::Duration;

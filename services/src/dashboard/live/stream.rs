@@ -25,7 +25,8 @@ use crate::dashboard::Dashboard;
 use crate::dashboard::layout::Viewer;
 use crate::views::moment::moment;
 
-/// Something is sent, and the session is looked at, at least this often: so a dead connection is noticed, and a sign-out by another process.
+/// Something is sent, and the session is looked at, at least this often: so a dead connection is noticed, and a sign-out by another
+/// process.
 const BEAT: Duration = Duration::from_secs(5);
 /// What is sent last where the session has ended: browsers tell their pages nothing of why a stream ends, or cannot be had anew.
 const SIGNED_OUT: &[u8] = b"event: signed-out\ndata: the session has ended\n\n";
