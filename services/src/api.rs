@@ -16,7 +16,7 @@ pub(crate) mod described;
 pub mod door;
 mod export;
 mod freshness;
-mod history;
+pub(crate) mod history;
 mod idempotency;
 pub mod identity;
 pub(crate) mod if_match;

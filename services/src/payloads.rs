@@ -6,7 +6,8 @@ use adapters::postgres::passes;
 use adapters::units::{NotLoaded, SnapshotLoader, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload};
 use domain::hash::SnapshotHash;
-use domain::ids::ListingId;
+use domain::ids::{AccountId, ListingId};
+use domain::listing::Link;
 use domain::mapping;
 use domain::unit::UnitChanged;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -28,6 +29,9 @@ pub enum PayloadError {
     /// No snapshot has this address.
     #[error("there is no unit snapshot {0}")]
     NotFound(SnapshotHash),
+    /// It shows the unit in an account that the listing does not take from.
+    #[error("unit snapshot {0} is of an account that this listing takes nothing from: nothing of it is sent or shown")]
+    Elsewhere(SnapshotHash),
     /// A snapshot that this build cannot read any more.
     #[error("unit snapshot {hash} cannot be read: {reason}")]
     Unreadable {
@@ -44,7 +48,7 @@ impl PayloadError {
         match self {
             Self::Store(NotLoaded::Failed(error)) => passes(error),
             Self::Store(NotLoaded::Closed) => true,
-            Self::NotFound(_) | Self::Unreadable { .. } => false,
+            Self::NotFound(_) | Self::Elsewhere(_) | Self::Unreadable { .. } => false,
         }
     }
 }
@@ -58,17 +62,23 @@ pub struct Payloads {
 /// Which snapshot, for which listing.
 type Address = (SnapshotHash, ListingId);
 
-/// A payload, and what it takes in memory, about.
+/// A payload, the account that its unit is of, and what it takes in memory, about.
 #[derive(Clone)]
 struct Mapped {
     payload: Arc<ListingPayload>,
+    account: AccountId,
     bytes: u64,
 }
 
 impl Mapped {
-    fn new(payload: Arc<ListingPayload>) -> Self {
+    fn new(payload: Arc<ListingPayload>, account: AccountId) -> Self {
         let bytes = 512 + payload.sections.values().map(|section| bytes_of(&section.body)).sum::<u64>();
-        Self { payload, bytes }
+        Self { payload, account, bytes }
+    }
+
+    /// What nobody takes may be of an earlier link, which took from another account.
+    fn of(self, hash: SnapshotHash, link: &Link) -> Result<Arc<ListingPayload>, PayloadError> {
+        if link.takes_from(&self.account) { Ok(self.payload) } else { Err(PayloadError::Elsewhere(hash)) }
     }
 }
 
@@ -127,11 +137,11 @@ impl Payloads {
     }
 
     /// Keeps a payload that waits to be sent, until it is taken.
-    pub fn keep(&self, hash: SnapshotHash, listing: ListingId, payload: Arc<ListingPayload>) {
-        self.waiting.insert((hash, listing), Mapped::new(payload));
+    pub fn keep(&self, hash: SnapshotHash, listing: ListingId, account: &AccountId, payload: Arc<ListingPayload>) {
+        self.waiting.insert((hash, listing), Mapped::new(payload, account.clone()));
     }
 
-    /// The payload of a stored snapshot that is sent now, so that it waits no longer.
+    /// The payload of a stored snapshot that is sent now to a listing, so that it waits no longer.
     ///
     /// # Errors
     /// As [`Self::of_snapshot`].
@@ -139,27 +149,28 @@ impl Payloads {
         &self,
         kind: ChannelKind,
         hash: SnapshotHash,
-        listing: ListingId,
+        link: &Link,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
-        match self.waiting.remove(&(hash, listing)) {
-            Some((_, waiting)) => Ok(waiting.payload),
-            None => self.read(kind, hash, listing).await,
+        match self.waiting.remove(&(hash, link.listing_id)) {
+            Some((_, waiting)) => waiting.of(hash, link),
+            None => self.read(kind, hash, link).await,
         }
     }
 
-    /// The payload of a stored snapshot.
+    /// The payload of a stored snapshot, for a listing.
     ///
     /// # Errors
-    /// No such snapshot, one that this build cannot read, or a store that fails.
+    /// No such snapshot, one of an account that the listing does not take from, one that this build cannot read, or a store
+    /// that fails.
     pub async fn of_snapshot(
         &self,
         kind: ChannelKind,
         hash: SnapshotHash,
-        listing: ListingId,
+        link: &Link,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
-        match self.waiting.get(&(hash, listing)) {
-            Some(waiting) => Ok(waiting.payload),
-            None => self.read(kind, hash, listing).await,
+        match self.waiting.get(&(hash, link.listing_id)) {
+            Some(waiting) => waiting.of(hash, link),
+            None => self.read(kind, hash, link).await,
         }
     }
 
@@ -167,19 +178,23 @@ impl Payloads {
         &self,
         kind: ChannelKind,
         hash: SnapshotHash,
-        listing: ListingId,
+        link: &Link,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
         let snapshot = self.snapshots.load(hash).await.map_err(PayloadError::Store)?;
         let snapshot = snapshot.ok_or(PayloadError::NotFound(hash))?;
+        if !link.takes_from(&snapshot.account_id) {
+            return Err(PayloadError::Elsewhere(hash));
+        }
         let unit = UnitChanged::from_json(snapshot.body.as_bytes())
             .map_err(|invalid| PayloadError::Unreadable { hash, reason: invalid.to_string() })?;
-        Ok(Arc::new(mapping::map(kind, &unit, &listing)))
+        Ok(Arc::new(mapping::map(kind, &unit, &link.listing_id)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use domain::channel::{Section, SectionPayload};
+    use domain::ids::TargetId;
     use sqlx::postgres::PgPoolOptions;
     use uuid::Uuid;
 
@@ -191,12 +206,28 @@ mod tests {
         Payloads::new(UnitStore::new(nowhere.expect("an address")))
     }
 
+    fn account() -> AccountId {
+        "bali".parse().expect("a name")
+    }
+
+    fn link(listing_id: ListingId) -> Link {
+        Link {
+            listing_id,
+            org_id: "sunstay".parse().expect("a name"),
+            account_id: account(),
+            unit_id: "villa-0042".parse().expect("a name"),
+            target_id: TargetId(Uuid::nil()),
+            generation: 1,
+            from_account_id: None,
+        }
+    }
+
     /// How many of these are kept; they are taken.
     async fn kept(payloads: &Payloads, waiting: &[(SnapshotHash, ListingId)]) -> usize {
         let mut kept = 0;
         for (hash, listing) in waiting {
             if payloads.waiting.peek(&(*hash, *listing)).is_some() {
-                assert!(payloads.take(ChannelKind::Hostaway, *hash, *listing).await.is_ok());
+                assert!(payloads.take(ChannelKind::Hostaway, *hash, &link(*listing)).await.is_ok());
                 kept += 1;
             }
         }
@@ -210,11 +241,11 @@ mod tests {
         let content = SectionPayload::new(body);
         let payload = ListingPayload { sections: [(Section::Content, content)].into(), ..ListingPayload::default() };
         let payload = Arc::new(payload);
-        let room = usize::try_from(KEPT_BYTES / Mapped::new(payload.clone()).bytes).expect("some");
+        let room = usize::try_from(KEPT_BYTES / Mapped::new(payload.clone(), account()).bytes).expect("some");
         let waiting: Vec<_> =
             (0..3 * room).map(|n| (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::now_v7()))).collect();
         for (hash, listing) in &waiting {
-            payloads.keep(*hash, *listing, payload.clone());
+            payloads.keep(*hash, *listing, &account(), payload.clone());
         }
         let (first, others) = waiting.split_at(room);
         let (between, last) = others.split_at(room);
@@ -229,8 +260,21 @@ mod tests {
         let payload = Arc::new(ListingPayload::default());
         for n in 0..100_000_u64 {
             let (hash, listing) = (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::nil()));
-            payloads.keep(hash, listing, payload.clone());
-            assert!(payloads.take(ChannelKind::Hostaway, hash, listing).await.is_ok(), "the {n}th");
+            payloads.keep(hash, listing, &account(), payload.clone());
+            assert!(payloads.take(ChannelKind::Hostaway, hash, &link(listing)).await.is_ok(), "the {n}th");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_for_a_link_that_took_from_another_account_is_not_given() {
+        let payloads = payloads();
+        let (hash, listing) = (SnapshotHash::of_json(&Value::Null), ListingId(Uuid::nil()));
+        let from = Link { from_account_id: "lombok".parse().ok(), ..link(listing) };
+        payloads.keep(hash, listing, &"lombok".parse().expect("a name"), Arc::new(ListingPayload::default()));
+        let given = payloads.of_snapshot(ChannelKind::Hostaway, hash, &link(listing)).await;
+        assert!(matches!(given, Err(PayloadError::Elsewhere(other)) if other == hash), "{given:?}");
+        assert!(payloads.of_snapshot(ChannelKind::Hostaway, hash, &from).await.is_ok());
+        let taken = payloads.take(ChannelKind::Hostaway, hash, &link(listing)).await;
+        assert!(matches!(taken, Err(PayloadError::Elsewhere(_))), "{taken:?}");
     }
 }

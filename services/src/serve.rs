@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::hostaway::{self, Hostaway};
-use adapters::identity::{LocalIdentity, Sessions, SignInLinks};
+use adapters::identity::{LocalIdentity, Sessions, SignInLinks, tell_provider};
 use adapters::nats::Nats;
 use adapters::postgres::MIGRATOR;
 use adapters::units::UnitStore;
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::api::identity::Identity;
 use crate::commands::Commands;
 use crate::config::{CallOptions, ChannelReach, Connections, Role, SecretsOptions, ServeOptions};
+use crate::descriptors;
 use crate::dispatcher::{Channels, Dispatcher, DispatcherOptions};
 use crate::health::Scheduler;
 use crate::intake::Intake;
@@ -46,6 +47,7 @@ const TELLING: Duration = Duration::from_secs(5);
 /// would leave its leases, its slots or the journal's queue to nobody.
 pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs) -> anyhow::Result<()> {
     abort_on_panic();
+    descriptors::raise();
     let stopping = Stopping::default();
     let stop = &stopping.asked;
     let pool = connections.postgres(options.pool).await?;
@@ -55,6 +57,11 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let mut watchers = JoinSet::new();
     let nats = transport::reach(connections, &mut watchers, stop).await?;
     let front = if options.runs(Role::Api) { Some(Front::open(connections, options).await?) } else { None };
+    if front.is_some()
+        && let Err(error) = tell_provider(&pool, options.identity.providers.provider()).await
+    {
+        tracing::warn!(%error, "`distribution sign-in` and `token` are not told whether there is an identity provider");
+    }
     let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
     let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &mut watchers, stop).await?;
     watchers.spawn(database::watch(pool.clone(), stop.clone()));

@@ -334,6 +334,25 @@ test("both axes of every plot have a unit and ticks to read", async ({ as }) => 
   }
 });
 
+test("without scripts a page says what is missing, and leaves nothing that waits for them", async ({ browser }) => {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  const page = await context.newPage();
+  await signIn(page, "viewer");
+  await page.goto("/");
+  await expect(page.getByText("Times are UTC, and this page stays as it was when it was loaded")).toBeVisible();
+  await expect(page.getByText("Plots need scripts.", { exact: true })).toBeVisible();
+  for (const part of ["#live", ".plot"]) await expect(page.locator(part).first()).toBeHidden();
+  await context.close();
+});
+
+test("whoever looks sees which role that is, and on a phone every place", async ({ as }) => {
+  const page = await as("owner");
+  await page.goto("/");
+  await expect(page.locator(".role")).toHaveText("Owner");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await expect(page.locator('nav a[href="/api/docs"]')).toBeInViewport({ ratio: 1 });
+});
+
 test("on a phone no legend touches the heading below it", async ({ as }) => {
   const page = await as("viewer");
   await page.setViewportSize({ width: 390, height: 844 });

@@ -9,8 +9,10 @@ const pages = {
   overview: "/",
   targets: "/targets",
   target: `/targets/${things.target}`,
+  "target-history": `/targets/${things.target}/history`,
   listings: "/listings",
   listing: `/listings/${things.listing}`,
+  "listing-history": `/listings/${things.listing}/history`,
   "listing-at": `/listings/${things.listing}/at/2`,
   "listing-at-taken": `/listings/${things.listing}/at/4`,
   "listing-preview": `/listings/${things.listing}/preview`,
@@ -22,6 +24,8 @@ const pages = {
   search: "/search?q=villa",
   "search-empty": "/search?q=nowhere",
   "dead-letters": "/dead-letters",
+  problems: "/problems",
+  problem: "/problems/forbidden",
 };
 
 const empty = {

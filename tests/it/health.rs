@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use domain::channel::ChannelKind;
 use domain::ids::TargetId;
-use domain::metadata::Metadata;
+use domain::metadata::{Actor, Metadata};
 use domain::target::{NewTarget, TargetCommand};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
@@ -362,7 +362,7 @@ async fn a_check_has_its_slot_in_a_busy_window_and_stays_within_it() -> anyhow::
     })
     .await?;
     for _ in 0..4 {
-        let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+        let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
         assert_eq!((check.class.as_str(), check.asked_by.as_str()), ("accepted", "tester"));
     }
     assert!(world.count("SELECT count(*) FROM sync_queue").await? > 0, "the lane was busy all the time");
@@ -417,10 +417,10 @@ async fn a_short_interval_does_not_hurry_the_checks_of_an_open_circuit() -> anyh
     let enough = [(5, 3.7), (6, 7.4)].map(|(nth, least)| waited.get(nth).copied().flatten() >= Some(least));
     assert_eq!(enough, [true, true], "{waited:?}");
 
-    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!((check.class == "accepted", check.asked_by.as_str()), (false, "tester"));
     world.sandbox.heal().await?;
-    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!(check.class, "accepted");
     assert_eq!(world.count("SELECT count(*) FROM dispatch_circuits").await?, 0);
     world.close().await
@@ -463,7 +463,7 @@ async fn an_organisation_whose_targets_hang_keeps_nobody_else_from_a_check() -> 
     let under_way = "SELECT (count(*) >= 32)::int::bigint FROM dispatch_checks WHERE lease_until > now()";
     until(&world, "checks are under way", 30, under_way).await?;
     let asked = Instant::now();
-    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!(check.class, "accepted");
     assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
     world.close().await

@@ -191,7 +191,7 @@ fn ends() -> Vec<ListingEvent> {
 }
 
 fn listings() -> Vec<ListingEvent> {
-    let linked = |external_id: Option<&str>, generation: u32| ListingEvent::ListingLinked {
+    let linked = |external_id: Option<&str>, generation: u32, from: Option<&str>| ListingEvent::ListingLinked {
         listing_id: ListingId::of(target_id(), &unit_id()),
         org_id: "sunstay".parse().expect("a name"),
         account_id: "bali".parse().expect("a name"),
@@ -199,11 +199,13 @@ fn listings() -> Vec<ListingEvent> {
         target_id: target_id(),
         external_id: external_id.map(|id| ExternalId(id.to_owned())),
         generation,
+        from_account_id: from.map(|account| account.parse().expect("a name")),
     };
     let unlinked = |cancels: Option<SyncId>| ListingEvent::ListingUnlinked { reason: "sold".to_owned(), cancels };
     let mut events = vec![
-        linked(None, 1),
-        linked(Some("40001"), 2),
+        linked(None, 1, None),
+        linked(Some("40001"), 2, None),
+        linked(Some("40001"), 3, Some("lombok")),
         ListingEvent::CreationStarted { sync_id: SyncId(id(101)), at: at(1) },
         ListingEvent::ListingPaused { reason: "works".to_owned() },
         ListingEvent::ListingResumed {},

@@ -75,6 +75,7 @@ impl Sample {
             target_id: TARGET,
             external_id: Some(ExternalId(EXTERNAL.to_owned())),
             generation: 1,
+            from_account_id: None,
         })
     }
 

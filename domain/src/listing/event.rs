@@ -88,6 +88,9 @@ pub enum ListingEvent {
         target_id: TargetId,
         external_id: Option<ExternalId>,
         generation: u32,
+        /// The account that the unit was of, where that is another than the target's. Builds of before did not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_account_id: Option<AccountId>,
     },
     /// A sync job was made; it takes the place of `supersedes`, if that had not ended.
     SyncRequested {
@@ -161,6 +164,24 @@ impl ListingEvent {
             Self::ListingPaused { .. } => "ListingPaused",
             Self::ListingResumed {} => "ListingResumed",
             Self::ListingUnlinked { .. } => "ListingUnlinked",
+        }
+    }
+
+    /// The sync that it is of, where it is of one.
+    pub fn sync_id(&self) -> Option<SyncId> {
+        match self {
+            Self::SyncRequested { request, .. } | Self::SyncSkipped { request } => Some(request.sync_id),
+            Self::CreationStarted { sync_id, .. } => Some(*sync_id),
+            Self::SyncAccepted { attempt }
+            | Self::SyncFoundUnchanged { attempt }
+            | Self::SyncDeferred { attempt, .. }
+            | Self::SyncFailed { attempt, .. }
+            | Self::SupersededSyncFailed { attempt, .. }
+            | Self::LateAttemptRecorded { attempt, .. } => Some(attempt.sync_id),
+            Self::ListingLinked { .. }
+            | Self::ListingPaused { .. }
+            | Self::ListingResumed {}
+            | Self::ListingUnlinked { .. } => None,
         }
     }
 }

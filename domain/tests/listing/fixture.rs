@@ -90,6 +90,7 @@ pub fn link(external_id: Option<&str>) -> ListingCommand {
         account_id: "bali".parse().expect("a name"),
         unit_id: unit(),
         target_id: target(),
+        unit_account_id: None,
         external_id: external_id.map(|id| ExternalId(id.to_owned())),
         afresh: false,
     })
@@ -113,6 +114,7 @@ pub fn wish(cause: Cause, revision: u64, content: &str) -> RequestSync {
     RequestSync {
         cause,
         snapshot_org: org(),
+        snapshot_account: "bali".parse().expect("a name"),
         snapshot_unit: unit(),
         snapshot: snapshot(content),
         revision,

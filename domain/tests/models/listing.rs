@@ -136,6 +136,7 @@ fn wish(why: Why, revision: u64, content: Content, foreign: bool, number: u128) 
     ListingCommand::RequestSync(RequestSync {
         cause,
         snapshot_org: org(foreign),
+        snapshot_account: "bali".parse().expect("a name"),
         snapshot_unit: unit(),
         snapshot: SnapshotHash::of_bytes(&content),
         revision,
@@ -187,6 +188,7 @@ fn name(refusal: &ListingError) -> &'static str {
         ListingError::AlreadyPaused => "AlreadyPaused",
         ListingError::NotPaused => "NotPaused",
         ListingError::ForeignSnapshot { .. } => "ForeignSnapshot",
+        ListingError::UnitElsewhere => "UnitElsewhere",
         ListingError::DuplicateRevision(_) => "DuplicateRevision",
         ListingError::StaleRevision { .. } => "StaleRevision",
         ListingError::NotPending(_) => "NotPending",
@@ -205,6 +207,7 @@ impl Subject {
                 account_id: "bali".parse().expect("a name"),
                 unit_id: unit(),
                 target_id: TargetId(Uuid::from_u128(7)),
+                unit_account_id: None,
                 external_id: known.then(|| external(crate::listing_model::KNOWN)),
                 afresh: *afresh,
             })),

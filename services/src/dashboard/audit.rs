@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::filters::targets::{Offered, named, offered};
 use super::filters::{Misread, given, one_of, time};
+use super::history::{of_listing, of_target};
 use super::layout::{Page, Viewer};
 use super::pieces::{empty, moment, next_page, span, state, sync_link, words};
 use super::traces;
@@ -64,6 +65,7 @@ pub(super) async fn page(
     let body = html! {
         h1 { "Audit" }
         (fields(&shown, &misread, &offered))
+        (histories(filter.target_id, filter.listing_id))
         @match &rows {
             None => (Misread::instead()),
             Some(rows) => {
@@ -77,6 +79,14 @@ pub(super) async fn page(
         }
     };
     Ok(misread.marked(Page { title: "Audit", place: "/audit", topic: None, body }.show(&viewer)))
+}
+
+/// Who did what to the target and the listing that are asked for.
+fn histories(target: Option<Uuid>, listing: Option<Uuid>) -> Markup {
+    html! {
+        @if let Some(id) = target { p { a href=(of_target(id)) { "History of the target" } } }
+        @if let Some(id) = listing { p { a href=(of_listing(id)) { "History of the listing" } } }
+    }
 }
 
 impl Shown {

@@ -143,14 +143,25 @@ impl Page<'_> {
                     @if self.topic.is_some() { span #live.live role="status" data-state="waiting" { "connecting" } }
                     @else { span.live { span { "as of " (clock(Utc::now())) " · " a href="" { "reload" } } } }
                     span.subject title=(format!("{} in {}", caller.subject, caller.org_id)) { (caller.subject) }
+                    span.role title="What you may do here" { (roles(caller)) }
                     (viewer.form("/sign-out", &html! { button.plain { "Sign out" } }))
                 }
             }
         };
         let lag = lag::part(viewer.lag_since).alone();
-        let main = html! { main #main tabindex="-1" data-live=[self.topic.as_deref()] { (lag) (self.body) } };
+        let main = html! {
+            main #main tabindex="-1" data-live=[self.topic.as_deref()] {
+                (lag)
+                noscript { p.quiet { "Times are UTC, and this page stays as it was when it was loaded: times of your zone, live changes and plots need scripts." } }
+                (self.body)
+            }
+        };
         answer(&document(self.title, &html! { (top) (main) }))
     }
+}
+
+fn roles(caller: &Caller) -> String {
+    caller.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// A page for anybody: nothing in it says more than the request did.

@@ -1,15 +1,18 @@
 //! The list of listings.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::Response;
 use domain::access::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::filters::targets::{named, offered};
 use super::filters::{Misread, given, one_of};
 use super::layout::{Page, Viewer};
-use super::pieces::{empty, moment_or, next_page, state};
+use super::pieces::{UNIT_ELSEWHERE, empty, moment_or, next_page, state};
 use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::listings::{ListingsQuery, list};
@@ -17,6 +20,7 @@ use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::views::audit::asked_outcomes;
 use crate::views::listings::Listing;
+use crate::views::older_state::{of_newest, replayed};
 
 const STATES: [&str; 4] = ["active", "paused", "target_deleted", "unlinked"];
 
@@ -49,7 +53,10 @@ pub(super) async fn page(
         [("state", given(&shown.state)), ("outcome", given(&shown.outcome)), ("target_id", given(&shown.target_id))];
     let found = if misread.is_empty() {
         let query = ListingsQuery::page(target_id, of_state, outcome, shown.cursor.clone());
-        Some(list(State(api), viewer.by.clone(), Query(query)).await?.0)
+        let found = list(State(api.clone()), viewer.by.clone(), Query(query)).await?.0;
+        let mut reader = Reader::open(api.pool(), caller).await?;
+        let replayed = replayed(&mut reader, &ids(&found.items)).await?;
+        Some((found, replayed))
     } else {
         None
     };
@@ -63,9 +70,9 @@ pub(super) async fn page(
         }
         @match &found {
             None => (Misread::instead()),
-            Some(found) => {
+            Some((found, replayed)) => {
                 @if found.items.is_empty() { (nothing(found.next_cursor.is_some(), asked.iter().any(|(_, given)| given.is_some()), &viewer)) }
-                @else { (table(&found.items)) }
+                @else { (table(&found.items, replayed)) }
                 (next_page("/listings", &asked, found.next_cursor.as_deref()))
             }
         }
@@ -89,8 +96,12 @@ fn nothing(goes_on: bool, is_asked: bool, viewer: &Viewer) -> Markup {
     empty(title, hint)
 }
 
-/// Listings as rows.
-pub(super) fn table(listings: &[Listing]) -> Markup {
+pub(super) fn ids(listings: &[Listing]) -> Vec<Uuid> {
+    listings.iter().map(|listing| listing.listing_id).collect()
+}
+
+/// Listings as rows; with the newest revision of the unit for those for which a state of the past was asked for last.
+pub(super) fn table(listings: &[Listing], replayed: &HashMap<Uuid, i64>) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {
@@ -100,11 +111,11 @@ pub(super) fn table(listings: &[Listing]) -> Markup {
             tbody { @for listing in listings { tr {
                 td { a href=(format!("/listings/{}", listing.listing_id)) { (listing.unit_id) } }
                 td { a href=(format!("/targets/{}", listing.target_id)) { (listing.target_name.as_deref().unwrap_or("target")) } }
-                td { (state(&listing.state)) }
+                td { (state(&listing.state)) @if listing.unit_elsewhere { " " (state(UNIT_ELSEWHERE)) } }
                 td { @if listing.pending_sync_id.is_some() { (state("pending")) }
                     @else if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } } }
                 td.wide { (listing.external_id.as_deref().unwrap_or("–")) }
-                td.number.wide { @if let Some(revision) = listing.revision { (revision) } }
+                td.number.wide { @if let Some(revision) = listing.revision { (of_newest(revision, replayed.get(&listing.listing_id).copied())) } }
                 td.wide { (moment_or(listing.last_accepted_at, "never")) }
             } } }
         } }

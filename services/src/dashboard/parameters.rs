@@ -7,12 +7,14 @@ use axum::response::{IntoResponse as _, Response};
 use crate::api::described::unknown;
 
 /// The pages that take something, by their routes, with what that is. All others take nothing.
-const TAKES: [(&str, &[&str]); 9] = [
+const TAKES: [(&str, &[&str]); 11] = [
     ("/live", &["topic"]),
     ("/search", &["q"]),
     ("/targets", &["health", "state", "cursor"]),
+    ("/targets/{target_id}/history", &["cursor"]),
     ("/listings", &["target_id", "state", "outcome", "cursor"]),
     ("/listings/{listing_id}", &["before"]),
+    ("/listings/{listing_id}/history", &["cursor"]),
     ("/listings/{listing_id}/preview", &["position"]),
     ("/syncs/{sync_id}", &["fields"]),
     ("/audit", OF_AUDIT),

@@ -99,6 +99,9 @@ pub(super) fn number(n: i64) -> String {
     if n < 0 { format!("−{grouped}") } else { grouped }
 }
 
+/// Of a listing whose unit belongs to another account now.
+pub(super) const UNIT_ELSEWHERE: &str = "unit elsewhere";
+
 /// A state as people read it, with a mark whose shape says the same as its colour.
 pub(super) fn state(name: &str) -> Markup {
     html! { span.state.(tone(name)) { (words(name)) } }
@@ -121,6 +124,7 @@ fn tone(name: &str) -> &'static str {
         | "unknown_end"
         | "target paused"
         | "listing paused"
+        | UNIT_ELSEWHERE
         | PAUSED
         | LOGIN
         | "stale" => "warn",

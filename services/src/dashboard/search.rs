@@ -3,6 +3,8 @@
 
 mod targets;
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::access::Permission;
@@ -21,6 +23,7 @@ use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::audit::{COLUMNS, Sync};
 use crate::views::listings::{LISTINGS, Listing};
+use crate::views::older_state::replayed;
 
 /// Rows of each kind that are shown.
 const SHOWN: usize = 20;
@@ -39,6 +42,8 @@ pub(super) struct Wanted {
 struct Found {
     targets: Vec<targets::Found>,
     listings: Vec<Listing>,
+    /// Of the listings for which a state of the past was asked for last, the newest revisions.
+    replayed: HashMap<Uuid, i64>,
     syncs: Vec<Sync>,
 }
 
@@ -57,12 +62,13 @@ pub(super) async fn page(
         _ => {}
     }
     let all_syncs = syncs_at(text);
+    let of_listings = |rows: &[Listing]| listings::table(rows, &found.replayed);
     let table_of_syncs = |syncs: &[Sync]| audit::table(syncs, Ways::of(&viewer.by.caller));
     let body = html! {
         h1 { "Search " span.quiet { "“" (text) "”" } }
         @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() { (nothing(&viewer, text)) }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
-        (section("Listings", &found.listings, listings::table, ("give more of the unit's id, or look at ", "/listings", "all listings")))
+        (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
         (section("Syncs", &found.syncs, table_of_syncs, ("all of them are in ", all_syncs.as_str(), "the audit")))
     };
     Ok(Page { title: "Search", place: "/search", topic: None, body }.show(&viewer))
@@ -111,12 +117,13 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     };
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
+    let replayed = replayed(&mut reader, &listings::ids(&listings)).await?;
     let targets = if viewer.may(Permission::ReadTargets) {
         targets::find(&mut reader, &viewer.by, text, WANTED).await?
     } else {
         Vec::new()
     };
-    Ok(Found { targets, listings, syncs })
+    Ok(Found { targets, listings, replayed, syncs })
 }
 
 /// The end of an id, as pages show it.

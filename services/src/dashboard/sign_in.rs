@@ -151,7 +151,7 @@ async fn finish(
 
 async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &str) -> Result<Response, Problem> {
     let begun = api.sessions().begin(grant, way, session_cookie(headers).as_deref()).await?;
-    tracing::info!(subject = begun.caller.subject, org = %begun.caller.org_id, "signed in");
+    tracing::info!(subject = begun.caller.subject, org_id = %begun.caller.org_id, "signed in");
     // Not everybody may see the overview.
     let to = if to == HOME { home(&begun.caller) } else { to };
     let mut response = Redirect::to(to).into_response();

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::calls::{Carried, Shown, whole};
+use super::history::{of_listing, of_target};
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, span, state, sync_link, whose_words, words};
@@ -25,6 +26,7 @@ use crate::api::reader::Reader;
 use crate::config::TraceUrl;
 use crate::views::attempts::{being_made, under_way};
 use crate::views::audit::{Call, Sync};
+use crate::views::by::with;
 use crate::views::explain::{Told, tell};
 use crate::views::requests;
 
@@ -81,6 +83,8 @@ pub(super) async fn page(
         p.trail {
             @if viewer.may(Permission::ReadListings) { a href=(format!("/listings/{}", sync.listing_id)) { (unit) } " / " }
             a href="/audit" { "Audit" }
+            " / " a href=(of_listing(sync.listing_id)) { "History of the listing" }
+            " / " a href=(of_target(sync.target_id)) { "History of the target" }
         }
         h1 { "Sync of " (unit) " " span.quiet { "revision " (sync.revision) } }
         @if again {
@@ -139,20 +143,20 @@ pub(super) async fn parts(
         [] if now.goes_on || now.attempt.is_some() => {
             empty("No call is told yet", "An attempt that has begun goes on: its calls are told when it has ended.")
         }
-        made => exchanges(api, &found.sync, told.as_ref(), made).await,
+        made => exchanges(api, told.as_ref(), made).await,
     };
     parts.push(Part::new("calls", "Calls, each with its request and its answer", calls));
     Ok(parts)
 }
 
 /// The calls with what they carried.
-async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) -> Markup {
+async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
     if calls.is_empty() {
         return empty("No call was made", "It waits, or another took its place, or there was nothing to send.");
     }
-    let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, &told.target))) {
-        Some((story, target)) => {
-            let made = requests::of_sync(api.syncing().payloads(), target, ListingId(sync.listing_id), story).await;
+    let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, told))) {
+        Some((story, Told { target, link, .. })) => {
+            let made = requests::of_sync(api.syncing().payloads(), target, link, story).await;
             made.map_err(|error| format!("It cannot be made again: {error}."))
         }
         None => Err("Those who may read listings see its body.".to_owned()),
@@ -183,11 +187,12 @@ fn facts(sync: &Sync, Now { goes_on, attempt }: Now, ways: Ways, trace_url: Opti
     let target = sync.target_name.as_deref().unwrap_or("target");
     let made_now = attempt.map(being_made);
     let is_first = sync.first_attempt_at.is_none();
+    let by = with(&sync.created_by, Some(&sync.credential), sync.credential_id.as_deref());
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
         div { dt { "Target" } dd { (ways.target(sync.target_id, target)) } }
         div { dt { "Because" } dd { (words(&sync.cause)) @if let Some(reason) = &sync.reason { ": “" (reason) "”" } } }
-        div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (sync.created_by) } }
+        div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (by) } }
         div { dt { "First attempt" } dd {
             @if let Some(now) = made_now.as_ref().filter(|_| is_first) { (now) }
             @else { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) }
@@ -203,7 +208,7 @@ fn facts(sync: &Sync, Now { goes_on, attempt }: Now, ways: Ways, trace_url: Opti
         div { dt { "Attempts used" } dd { (sync.attempts) " of 5" } }
         div { dt { "Sections" } dd { @if sync.needs.is_empty() { "none" } @else { (sync.needs.join(", ")) } } }
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
-        @if let Some(later) = sync.gave_way_to() { div { dt { "Its place took" } dd { (sync_link(later)) } } }
+        @if let Some(later) = sync.gave_way_to() { div { dt { "What took its place" } dd { (sync_link(later)) } } }
         @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()))) } dd { (detail) } } }
         div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
         @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }

@@ -358,11 +358,24 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
     let api = Api::of(&service).await?;
     let owner = api.as_caller(&world, ORG, None, "owner")?;
     let analyst = api.as_caller(&world, ORG, None, "analyst")?;
+    // Histories are a part of the audit.
+    let histories = [format!("/targets/{target}/history"), format!("/listings/{listing}/history")];
     let leads = ["href=\"/\"", "href=\"/listings", "href=\"/targets", "Unit, target"];
-    let offered = |page: &str| leads.map(|lead| page.contains(lead));
+    let offered = |page: &str| {
+        let page = histories.iter().fold(page.to_owned(), |page, path| page.replace(path.as_str(), "history"));
+        leads.map(|lead| page.contains(lead))
+    };
     let sync = format!("/syncs/{sync}");
     let (full, bare) = (owner.get(&sync).await?.expect(200)?.text, analyst.get(&sync).await?.expect(200)?.text);
     assert_eq!((offered(&full), offered(&bare)), ([true; 4], [false; 4]), "{bare}");
+    let filtered = format!("/audit?target_id={target}&listing_id={listing}");
+    let filtered = analyst.get(&filtered).await?.expect(200)?.text;
+    for path in &histories {
+        assert!(full.contains(path) && bare.contains(path) && filtered.contains(path), "{path}: {bare}");
+        let history = analyst.get(path).await?.expect(200)?.text;
+        assert!(history.contains("<td>tester (cli)</td>"), "{history}");
+        assert!(offered(&history) == [false; 4] && !history.contains(&world.sandbox.url), "{history}");
+    }
     // What the channel says nothing about is not the same of each call.
     for said in ["nothing: it gave a token", "nothing: it was read", "nothing: it was taken"] {
         assert!(full.contains(said), "{said}: {full}");
@@ -527,10 +540,13 @@ async fn a_page_of_a_problem_leads_to_what_helps() -> anyhow::Result<()> {
     let eager = anybody.as_caller(&world, ORG, None, "channel-publisher")?;
     let lists = futures::future::try_join_all((0..40).map(|_| eager.get("/targets?state=paused"))).await?;
     let forms = futures::future::try_join_all((0..40).map(|_| form(&eager, ""))).await?;
-    for (answers, way) in [(lists, ("/targets?state=paused", "Try again")), (forms, (page.as_str(), "Go back"))] {
+    let ways = [("/targets?state=paused", "Try again"), (page.as_str(), "Go back")];
+    for (answers, way, is_change) in [(lists, ways[0], false), (forms, ways[1], true)] {
         let limited = answers.iter().find(|answer| answer.status.as_u16() == 429).context("one is limited")?;
         assert_eq!(first_way(&limited.text), Some(way), "{limited:?}");
-        assert!(limited.text.contains("Nothing was changed. Try again in "), "{limited:?}");
+        assert!(limited.text.contains(" Try again in "), "{limited:?}");
+        // Whoever looked only has changed nothing.
+        assert_eq!(limited.text.contains("Nothing was changed."), is_change, "{limited:?}");
     }
     drop(service);
     world.close().await

@@ -173,6 +173,7 @@ fn example() -> serde_json::Value {
             "because": ["its newest sync has ended: accepted"] },
         "lacking": null,
         "older_state": null,
+        "elsewhere": null,
         "waiting": null,
         "recent": [{ "sync_id": sync, "requested_at": "2026-11-25T10:00:00.010Z", "cause": "unit_changed", "revision": 8,
             "outcome": "accepted", "superseded_by": null }],

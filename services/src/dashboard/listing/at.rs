@@ -43,7 +43,8 @@ pub(in crate::dashboard) async fn page(
     let history = applied(&mut reader, id, sequence).await?;
     let end = ended_with_target(&mut reader, id).await?;
     drop(reader);
-    let had = had::show(&api, ListingId(id), &history).await?;
+    let current = api.syncing().commands().load_listing(ListingId(id)).await?;
+    let had = had::show(&api, current.link(), &history).await?;
     // The newest snapshot that was asked for by then, with its place in the journal.
     let asked = history.syncs.back().map(|story| (story.request.snapshot, story.position));
     // Who may send it sees what that changes in the form; the others see it here.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::channel::{ListingPayload, Section};
 use domain::hash::{PayloadHash, SnapshotHash};
-use domain::ids::ListingId;
+use domain::listing::Link;
 use maud::{Markup, html};
 
 use crate::api::Api;
@@ -25,9 +25,10 @@ const NOT_RECORDED: &str = "What was sent of it is not recorded.";
 /// What the snapshots say, or why they do not.
 type Made = BTreeMap<SnapshotHash, Result<Arc<ListingPayload>, String>>;
 
-pub(super) async fn show(api: &Api, id: ListingId, history: &History) -> Result<Markup, Problem> {
+/// `link` is that of now: what the one of then took from another account is shown no more than it is sent.
+pub(super) async fn show(api: &Api, link: Option<&Link>, history: &History) -> Result<Markup, Problem> {
     let accepted = &history.listing.accepted().sections;
-    let made = made(api, id, history).await?;
+    let made = made(api, link, history).await?;
     let sections = Section::ALL.into_iter().filter_map(|section| {
         let (known, hash) = (history.known.get(&section), accepted.get(&section));
         match (known, hash) {
@@ -47,16 +48,16 @@ pub(super) async fn show(api: &Api, id: ListingId, history: &History) -> Result<
     })
 }
 
-async fn made(api: &Api, id: ListingId, history: &History) -> Result<Made, Problem> {
+async fn made(api: &Api, link: Option<&Link>, history: &History) -> Result<Made, Problem> {
     let mut made = Made::new();
-    let Some(link) = history.listing.link() else { return Ok(made) };
+    let Some(link) = link else { return Ok(made) };
     let target = api.syncing().commands().load_target(link.target_id).await?;
     let Some(target) = target.target() else { return Ok(made) };
     for known in history.known.values() {
         if made.contains_key(&known.snapshot) {
             continue;
         }
-        let payload = match api.syncing().payloads().of_snapshot(target.channel, known.snapshot, id).await {
+        let payload = match api.syncing().payloads().of_snapshot(target.channel, known.snapshot, link).await {
             Err(PayloadError::Store(error)) => return Err(error.into()),
             mapped => mapped.map_err(|gone| format!("What was sent cannot be shown: {gone}.")),
         };

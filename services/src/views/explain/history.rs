@@ -143,14 +143,18 @@ impl History {
         }
         // What it took last it has, where the snapshot is known by now.
         for (section, hash) in accepted {
-            // Of several snapshots with one body it is the one that was sent.
+            // Of several snapshots with one body it is the one that was sent last: one before it may be of an account that only an
+            // earlier link took from.
+            let took = in_time.filter(|attempt| attempt.progress.sections.contains_key(section));
+            let sent = took.and_then(|attempt| self.sync(attempt.sync_id)).map(|story| &story.request);
+            let sent = sent.filter(|sent| sent.sections.get(section) == Some(hash)).map(|sent| sent.snapshot);
             let same = self.known.get(section).filter(|known| known.hash == *hash);
-            let not_taken = match in_time.filter(|attempt| attempt.progress.sections.contains_key(section)) {
+            let not_taken = match took {
                 Some(attempt) => not_taken(attempt, *section).cloned().collect(),
                 None => same.map(|known| Arc::clone(&known.not_taken)).unwrap_or_default(),
             };
-            let same = same.map(|known| known.snapshot);
-            if let Some(snapshot) = same.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
+            let known = sent.or_else(|| same.map(|known| known.snapshot));
+            if let Some(snapshot) = known.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
                 self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None, not_taken });
             }
         }

@@ -53,13 +53,13 @@ pub struct Next {
     pub until: &'static str,
 }
 
-/// `lag_since` is since when the read models do not show all, where they lag.
+/// `lag_since` is since when the read models do not show all, where they lag; `is_elsewhere`, that its unit is in another account.
 pub(super) fn next(
     history: &History,
     target: &Target,
     holds: &Holds,
     waiting: Option<&Waiting>,
-    lag_since: Option<DateTime<Utc>>,
+    (lag_since, is_elsewhere): (Option<DateTime<Utc>>, bool),
 ) -> Next {
     let listing = &history.listing;
     let nothing = |because: String, until: &'static str| Next {
@@ -80,11 +80,15 @@ pub(super) fn next(
     let held = holds.words();
     let Some(pending) = listing.pending() else {
         let because = match history.syncs.back().and_then(|last| last.end.as_ref()) {
-            Some(end) => format!("its newest sync has ended: {}", end.outcome),
+            Some(end) => format!("its newest sync has ended: {}", end.outcome.words()),
             None => "it never asked for a sync".to_owned(),
         };
         let gone = history.gone();
-        let until = if gone.is_some() { "it is linked afresh" } else { "the unit changes or somebody asks for a sync" };
+        let until = match gone {
+            _ if is_elsewhere => "its unit is back in its account",
+            Some(_) => "it is linked afresh",
+            None => "the unit changes or somebody asks for a sync",
+        };
         let mut next = nothing(because, until);
         next.because.extend(gone.map(|remedy| {
             format!("it is gone at the channel, which would refuse the next change in the same way: {remedy}")

@@ -47,7 +47,7 @@ pub enum Rule {
     Waited(FirstWait),
     /// It waited once more: for a call inside of an attempt, or for its next attempt.
     WaitedAgain(WaitedAgain),
-    /// Something held it while it waited; what holds it now is told by `next`.
+    /// Something held it while it waited; what holds one that has not ended is told by `next`.
     Held(Held),
     /// An attempt failed in a way that can heal, and another one was planned.
     Retried {

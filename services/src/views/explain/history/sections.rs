@@ -85,6 +85,7 @@ fn request(cause: Cause, revision: u64, rates: &str) -> ListingCommand {
     ListingCommand::RequestSync(RequestSync {
         cause,
         snapshot_org: org(),
+        snapshot_account: "bali".parse().expect("a name"),
         snapshot_unit: unit(),
         snapshot: SnapshotHash::of_bytes(rates.as_bytes()),
         revision,
@@ -194,6 +195,7 @@ fn link() -> ListingCommand {
         account_id: "bali".parse().expect("a name"),
         unit_id: unit(),
         target_id: TARGET,
+        unit_account_id: None,
         external_id: Some(ExternalId("40001".to_owned())),
         afresh: false,
     })
@@ -230,6 +232,25 @@ fn a_change_that_takes_the_place_of_a_forced_sync_is_told_with_all_that_it_sent(
     assert_eq!((told.forced, &told.attempts[0].needs), (false, &vec![Section::Rates]), "what was sent forces no more");
 }
 
+/// A snapshot of before may be of an account that only an earlier link took from, so that nothing can be compared with it.
+#[test]
+fn what_is_sent_once_more_is_known_by_the_snapshot_that_was_sent_last() {
+    let known = |history: &History| Section::ALL.map(|section| history.known[&section].snapshot);
+    let [first, second, third] = ["first", "second", "third"].map(|rates| SnapshotHash::of_bytes(rates.as_bytes()));
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    attempt(&mut history, &Ending { took: &[Section::Rates], ..Ending::of(OutcomeClass::Accepted, &[], &[]) });
+    assert_eq!(known(&history), [first, second, first, first], "the others were not sent");
+    ask(&mut history, wish(), 2, "second");
+    send(&mut history, false);
+    assert_eq!(known(&history), [second; 4]);
+    run(&mut history, ListingCommand::Unlink { reason: "for a while".to_owned() });
+    run(&mut history, link());
+    ask(&mut history, Cause::Linked, 3, "third");
+    send(&mut history, false);
+    assert_eq!(known(&history), [third; 4]);
+}
+
 #[test]
 fn an_attempt_after_one_without_a_word_is_told_with_all_that_it_sent_and_as_read_first() {
     for takes_over in [false, true] {
@@ -254,7 +275,7 @@ fn what_held_it_while_an_attempt_of_another_sync_was_under_way_is_told_from_its_
     let waits = for_attempts(&story, at(40));
     assert_eq!(waits, [(at(30), at(40))]);
     let held = |from, until| {
-        let (holder, from, until) = (Holder::CircuitOpen, at(from), at(until));
+        let (holder, from, until) = (Holder::CircuitOpen, at(from), Some(at(until)));
         Held { holder, from, until, ms: 0, by: None, reason: None }
     };
     let told = while_it_waited(vec![held(25, 33), held(22, 28)], &waits);
