@@ -47,6 +47,7 @@ use std::time::Duration;
 use adapters::destinations::Destinations;
 use adapters::identity::Sessions;
 use adapters::nats::Nats;
+use domain::ids::OrgId;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,7 @@ use known::Known;
 use limiter::Limiter;
 use probes::{Answering, PATIENCE};
 use proxies::TrustedProxy;
-use transport::Transport;
+use transport::{Letters, Transport};
 use vault::Vault;
 
 pub use openapi::document;
@@ -101,6 +102,7 @@ struct Inner {
     last_look: SharedLook<Answering>,
     last_look_at_nats: SharedLook<bool>,
     transport: watch::Sender<Transport>,
+    letters: watch::Sender<Letters>,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -133,6 +135,7 @@ impl Api {
                 last_look: SharedLook::default(),
                 last_look_at_nats: SharedLook::default(),
                 transport: watch::Sender::default(),
+                letters: watch::Sender::default(),
                 stop,
             }),
         }
@@ -178,7 +181,12 @@ impl Api {
         *self.inner.transport.borrow()
     }
 
-    /// Keeps [`Self::transport`] up to date.
+    /// How many dead letters name an organisation, as [`Self::watch_transport`] has counted them last.
+    pub(crate) fn dead_letters_of(&self, org: &OrgId) -> u64 {
+        self.inner.letters.borrow().get(org).copied().unwrap_or_default()
+    }
+
+    /// Keeps [`Self::transport`] and [`Self::dead_letters_of`] up to date.
     pub(crate) async fn watch_transport(&self) {
         transport::watch(self).await;
     }

@@ -41,6 +41,13 @@ async fn target_there(world: &World, owner: &Api, account: u64) -> anyhow::Resul
     made["target_id"].as_str().map(str::to_owned).context("a target")
 }
 
+/// What the page says that the channel had after an event of a listing.
+async fn had(api: &Api, listing: &str, sequence: i64) -> anyhow::Result<String> {
+    let page = api.get(&format!("/listings/{listing}/at/{sequence}")).await?.expect(200)?.text;
+    let part = page.split("What the channel had").nth(1).and_then(|rest| rest.split("What was wanted then").next());
+    part.map(str::to_owned).context("a part of the page")
+}
+
 async fn snapshots(world: &World) -> anyhow::Result<Vec<String>> {
     let all = "SELECT encode(hash, 'hex') FROM unit_snapshots ORDER BY revision";
     Ok(sqlx::query_scalar(all).fetch_all(&world.pool).await?)
@@ -176,8 +183,11 @@ async fn a_unit_of_another_account_is_followed_in_both_by_whoever_has_both() -> 
     let from = "SELECT payload #>> '{ListingLinked,from_account_id}' FROM events WHERE event_type = 'ListingLinked'";
     let from: Option<String> = sqlx::query_scalar(from).fetch_one(&world.pool).await?;
     assert_eq!(from.as_deref(), Some(THERE));
-    let path = format!("/api/channels/listings/{}", linked["listing_id"].as_str().context("a listing")?);
+    let id = linked["listing_id"].as_str().context("a listing")?;
+    let path = format!("/api/channels/listings/{id}");
     mine.get(&format!("{path}/preview")).await?.expect(200)?;
+    let first = world.count("SELECT max(sequence) FROM events WHERE aggregate_type = 'ChannelListing'").await?;
+    assert!(had(&mine, id, first).await?.contains(THEIRS));
     for caller in [&mine, &owner] {
         assert_eq!(caller.get(&path).await?.expect(200)?.json()["unit_elsewhere"], false);
     }
@@ -194,12 +204,14 @@ async fn a_unit_of_another_account_is_followed_in_both_by_whoever_has_both() -> 
 
     // Linked again where it is now, it takes nothing from there any more. What the channel has of that is sent again, and known.
     published(&world, of("villa-000", ACCOUNT, 5, &at_channel)).await?;
-    let id = linked["listing_id"].as_str().context("a listing")?;
     let (code, _, said) = world.run(&["listing", "unlink", id, "--reason", "it is ours"])?;
     assert_eq!(code, 0, "{said}");
     owner.post("/api/channels/listings", &link).await?.expect(201)?;
     world.drained(Duration::from_secs(30)).await?;
     mine.get(&format!("{path}/preview")).await?.expect(200)?;
+    // Nor is what it had of that before shown any more.
+    let told = had(&mine, id, first).await?;
+    assert!(told.contains("is of an account that this listing takes nothing from") && !told.contains(THEIRS), "{told}");
     published(&world, of("villa-000", THERE, 6, "theirs again")).await?;
     assert_eq!(described(&world, 8232).await?, [at_channel.as_str()]);
 

@@ -68,8 +68,10 @@ struct ExportQuery {
     /// Of one unit only
     #[param(value_type = Option<String>)]
     unit_id: Option<UnitId>,
-    /// With one outcome only
+    /// With one outcome only, or failed for rejected, unauthorised and exhausted
     outcome: Option<String>,
+    /// With an attempt or a call that ended so, whatever came of it later, e.g. throttled, transient
+    class: Option<String>,
     /// With one cause only
     cause: Option<String>,
     /// Of one trace only: the digits of its id, as a traceparent has it
@@ -82,6 +84,9 @@ struct ExportQuery {
     /// Asked for before this time
     #[serde(default, deserialize_with = "read::optional")]
     until: Option<DateTime<Utc>>,
+    /// Ended at this time or later
+    #[serde(default, deserialize_with = "read::optional")]
+    ended_since: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "read::optional")]
     #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
@@ -99,17 +104,19 @@ async fn export(
     cut: Cut,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
-    filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
+    filters_are_known(query.outcome.as_deref(), query.class.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
         account_id: query.account_id,
         target_id: query.target_id,
         listing_id: query.listing_id,
         unit_id: query.unit_id.map(String::from),
         outcome: query.outcome,
+        class: query.class,
         cause: query.cause,
         trace_id: query.trace_id,
         since: query.since,
         until: query.until,
+        ended_since: query.ended_since,
     };
     let form = query.format;
     let mut export = Export { api, by, credential, cut, filter, form, beyond: None, taken: None };

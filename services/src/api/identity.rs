@@ -41,6 +41,14 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
+    /// The cookie, where it is one.
+    pub(crate) fn cookie(&self) -> Option<&str> {
+        match self {
+            Self::Bearer(_) => None,
+            Self::Session(cookie) => Some(cookie.expose_secret()),
+        }
+    }
+
     /// That of a request: a token, whatever cookie comes beside it.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut given = headers.get_all(header::AUTHORIZATION).into_iter();

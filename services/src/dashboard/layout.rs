@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::access::{Caller, CredentialKind, Permission};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::pieces::clock;
 use super::{assets, lag};
 use crate::api::Api;
 use crate::api::by::By;
@@ -107,7 +108,7 @@ pub(super) struct Page<'a> {
     pub title: &'a str,
     /// The path of the place in the navigation.
     pub place: &'a str,
-    /// What of it is live, as `/live?topic=` takes it.
+    /// What of it is live, as `/live?topic=` takes it; without it the page says of when it is.
     pub topic: Option<String>,
     pub body: Markup,
 }
@@ -140,6 +141,7 @@ impl Page<'_> {
                 (search)
                 div.who {
                     @if self.topic.is_some() { span #live.live role="status" data-state="waiting" { "connecting" } }
+                    @else { span.live { span { "as of " (clock(Utc::now())) " · " a href="" { "reload" } } } }
                     span.subject title=(format!("{} in {}", caller.subject, caller.org_id)) { (caller.subject) }
                     span.role title="What you may do here" { (roles(caller)) }
                     (viewer.form("/sign-out", &html! { button.plain { "Sign out" } }))

@@ -2,6 +2,7 @@
 
 mod actions;
 mod at;
+mod had;
 mod next;
 mod preview;
 mod timeline;

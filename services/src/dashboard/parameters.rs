@@ -21,8 +21,20 @@ const TAKES: [(&str, &[&str]); 11] = [
     ("/dead-letters", &["cursor"]),
 ];
 
-const OF_AUDIT: &[&str] =
-    &["account_id", "target_id", "listing_id", "unit_id", "outcome", "cause", "trace_id", "since", "until", "cursor"];
+const OF_AUDIT: &[&str] = &[
+    "account_id",
+    "target_id",
+    "listing_id",
+    "unit_id",
+    "outcome",
+    "class",
+    "cause",
+    "trace_id",
+    "since",
+    "until",
+    "ended_since",
+    "cursor",
+];
 
 /// The middleware.
 pub(super) async fn only(request: Request, next: Next) -> Response {

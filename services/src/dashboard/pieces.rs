@@ -14,6 +14,11 @@ pub(super) fn moment(at: DateTime<Utc>) -> Markup {
     html! { time datetime=(machine(at)) title=(utc(at)) { (text) } }
 }
 
+/// The time of a moment of today.
+pub(super) fn clock(at: DateTime<Utc>) -> Markup {
+    html! { time.clock datetime=(machine(at)) title=(utc(at)) { (at.format("%H:%M:%S").to_string()) } }
+}
+
 /// A moment that may not have come.
 pub(super) fn moment_or(at: Option<DateTime<Utc>>, otherwise: &str) -> Markup {
     at.map_or_else(|| html! { span.quiet { (otherwise) } }, moment)

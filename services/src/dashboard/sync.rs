@@ -14,6 +14,7 @@ use super::history::{of_listing, of_target};
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, span, state, sync_link, whose_words, words};
+use super::ways::Ways;
 use super::{Dashboard, difference, listing, pieces, traces};
 use crate::api::Api;
 use crate::api::audit::{SyncWithCalls, get};
@@ -23,6 +24,7 @@ use crate::api::listings;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::config::TraceUrl;
+use crate::views::attempts::{being_made, under_way};
 use crate::views::audit::{Call, Sync};
 use crate::views::by::with;
 use crate::views::explain::{Told, tell};
@@ -119,8 +121,11 @@ pub(super) async fn parts(
     } else {
         None
     };
-    let goes_on = found.goes_on;
-    let facts = facts(&found.sync, by.caller.may(Permission::ReadTargets), goes_on, dashboard.trace_url.as_ref());
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let attempt = under_way(&mut reader, listing.0, sync.0).await?;
+    drop(reader);
+    let now = Now { goes_on: found.goes_on, attempt };
+    let facts = facts(&found.sync, now, Ways::of(&by.caller), dashboard.trace_url.as_ref());
     let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
@@ -135,7 +140,7 @@ pub(super) async fn parts(
         parts.push(Part::new("words", "In plain words", words));
     }
     let calls = match found.attempts_made.as_slice() {
-        [] if goes_on => {
+        [] if now.goes_on || now.attempt.is_some() => {
             empty("No call is told yet", "An attempt that has begun goes on: its calls are told when it has ended.")
         }
         made => exchanges(api, told.as_ref(), made).await,
@@ -169,20 +174,32 @@ async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
     whole(calls.iter().map(|call| (Shown::from(call), carried(call))))
 }
 
-/// Of one that `goes_on` although another took its place, nobody knows yet how it ends.
-fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&TraceUrl>) -> Markup {
+/// What is done about a sync at this moment.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    /// Another took its place, and nobody knows yet how the attempt ends that had begun.
+    goes_on: bool,
+    /// The attempt that is being made.
+    attempt: Option<i32>,
+}
+
+fn facts(sync: &Sync, Now { goes_on, attempt }: Now, ways: Ways, trace_url: Option<&TraceUrl>) -> Markup {
     let target = sync.target_name.as_deref().unwrap_or("target");
+    let made_now = attempt.map(being_made);
+    let is_first = sync.first_attempt_at.is_none();
     let by = with(&sync.created_by, Some(&sync.credential), sync.credential_id.as_deref());
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
-        div { dt { "Target" } dd {
-            @if sees_targets { a href=(format!("/targets/{}", sync.target_id)) { (target) } } @else { (target) }
-        } }
+        div { dt { "Target" } dd { (ways.target(sync.target_id, target)) } }
         div { dt { "Because" } dd { (words(&sync.cause)) @if let Some(reason) = &sync.reason { ": “" (reason) "”" } } }
         div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (by) } }
-        div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) } }
-        @if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
-        @if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }
+        div { dt { "First attempt" } dd {
+            @if let Some(now) = made_now.as_ref().filter(|_| is_first) { (now) }
+            @else { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) }
+        } }
+        @if let Some(now) = made_now.as_ref().filter(|_| !is_first) { div { dt { "Next attempt" } dd { (now) } } }
+        @else if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
+        @else if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }
         @let ended = sync.finished_at.filter(|_| !goes_on);
         div { dt { "Ended" } dd {
             (moment_or(ended, if goes_on { "not told yet: an attempt that had begun goes on" } else { "not yet" }))

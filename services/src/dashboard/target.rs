@@ -19,6 +19,7 @@ use super::history::of_target as all_of;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{ago, empty, moment, moment_or, span, state, told, words};
+use super::ways::Ways;
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::input::Id;
@@ -79,7 +80,7 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     windows.extend(egress.into_iter().map(ScopeWindow::for_readers));
     let closed = Closed { paused_until: windows.iter().filter_map(|window| window.paused_until).max(), login };
     let queue = work::queue(&mut reader, target.target_id, &closed).await?;
-    let errors = errors::show(&mut reader, target.target_id).await?;
+    let errors = errors::show(&mut reader, target.target_id, Ways::of(&by.caller)).await?;
     let health = health_part(&mut reader, by, target).await?;
     Ok(vec![
         Part::new("now", "Now", now(target, circuit.as_ref(), &closed)),

@@ -24,6 +24,8 @@ pub(super) struct Asked {
     about: Option<String>,
     /// To the page that it came from.
     from: Option<String>,
+    /// By a program, which has given a token.
+    has_token: bool,
     /// Something was to be changed.
     is_change: bool,
 }
@@ -41,6 +43,7 @@ impl Asked {
             again: request.method().is_safe().then(|| path_on_this_host(own).to_owned()),
             about: about(uri.path()),
             from: from(request.headers()).filter(|from| from != own),
+            has_token: request.headers().contains_key(header::AUTHORIZATION),
             is_change: !request.method().is_safe(),
         }
     }
@@ -113,6 +116,7 @@ impl Wrong {
     fn hint(&self, status: StatusCode, is_change: bool) -> &'static str {
         let of_another_session = self.field.as_deref().is_some_and(|field| CSRF.contains(&field));
         match status {
+            StatusCode::UNAUTHORIZED if is_change => "Nothing was changed. Sign in, and try again.",
             StatusCode::UNAUTHORIZED => "Sign in, and try again.",
             StatusCode::FORBIDDEN if of_another_session => {
                 "The form is of a session that has ended, or of another site. Open its page anew. Nothing was changed."
@@ -137,7 +141,11 @@ impl Wrong {
             div.problem {
                 p.code { (status.as_u16()) }
                 h1 { (self.title) }
-                p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
+                @if status == StatusCode::UNAUTHORIZED && !asked.has_token {
+                    p.detail { "Your session has ended, or you have signed out in another tab." }
+                } @else {
+                    p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
+                }
                 @let hint = self.hint(status, asked.is_change);
                 @if !hint.is_empty() || self.retry_after_s.is_some() { p.quiet {
                     (hint)

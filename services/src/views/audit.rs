@@ -1,7 +1,7 @@
 //! A row of the audit, and the calls under it.
 
 use chrono::{DateTime, Utc};
-use domain::outcome::SyncOutcome;
+use domain::outcome::{OutcomeClass, SyncOutcome};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
@@ -11,6 +11,26 @@ use uuid::Uuid;
 /// How a sync may stand, as the read model has it.
 pub fn outcomes() -> [&'static str; 9] {
     SyncOutcome::ALL.map(SyncOutcome::as_str)
+}
+
+/// All the ways in which a sync ends without success, together.
+pub const FAILED: &str = "failed";
+/// Each of them, as a list in SQL.
+pub const FAILURES: &str = "'rejected', 'unauthorised', 'exhausted'";
+
+/// Whether syncs that stand so ended without success, all of them.
+pub fn is_failure(asked: &str) -> bool {
+    asked == FAILED || FAILURES.split(", ").any(|failure| failure.trim_matches('\'') == asked)
+}
+
+/// How syncs may stand that are asked for: [`FAILED`], or in one way.
+pub fn asked_outcomes() -> Vec<&'static str> {
+    [FAILED].into_iter().chain(outcomes()).collect()
+}
+
+/// How an attempt or a call may have ended.
+pub fn classes() -> [&'static str; 7] {
+    OutcomeClass::ALL.map(OutcomeClass::as_str)
 }
 
 /// Why a sync may have been asked for.

@@ -64,14 +64,6 @@ pub fn states() -> [&'static str; 4] {
     [active, paused, TARGET_DELETED, unlinked]
 }
 
-/// Any of the ways in which a last sync ends without success.
-pub const FAILED: &str = "failed";
-
-/// How the last sync of a listing can stand: `pending` where one waits, and [`FAILED`].
-pub fn last_outcomes() -> Vec<&'static str> {
-    [FAILED].into_iter().chain(SyncOutcome::ALL.map(SyncOutcome::as_str)).collect()
-}
-
 /// Every listing, as a [`Listing`]. A reader who does not have the account of a unit does not see the unit's row: what was asked for of a
 /// unit that is not there has gone elsewhere. What waited ended with its target, which is no event of the listing's: how its last sync stands
 /// then is told as the audit has it, or, where the row is gone from there, as the listing does.

@@ -11,7 +11,6 @@ use domain::hash::SHA256_PATTERN;
 use domain::ids::{LONGEST_NAME as LONGEST_ID, NAME_PATTERN, TRACE_ID_DIGITS, TRACE_ID_PATTERN};
 use domain::listing::LinkState;
 use domain::metadata::LONGEST_SOURCE;
-use domain::outcome::OutcomeClass;
 use domain::retry::RetryPolicy;
 use domain::secret::VALUE_PATTERN;
 use domain::target::bounds::{
@@ -31,7 +30,7 @@ use crate::api::freshness::FIRST_POSITION;
 use crate::api::page::{CURSOR_PATTERN, DEFAULT_LIMIT, LIMITS, LONGEST_CURSOR};
 use crate::api::problem::ProblemKind;
 use crate::api::vault::LONGEST_SECRET;
-use crate::views::audit::{CAUSES, outcomes};
+use crate::views::audit::{CAUSES, asked_outcomes, classes, outcomes};
 use crate::views::queue::STATUSES;
 use crate::views::{listings, targets, visits};
 
@@ -88,6 +87,10 @@ fn outcome() -> Bound {
     Bound::OneOf(outcomes().to_vec())
 }
 
+fn class() -> Bound {
+    Bound::OneOf(classes().to_vec())
+}
+
 fn sends() -> Bound {
     Bound::OneOf(targets::states().to_vec())
 }
@@ -109,8 +112,8 @@ fn parameter_rows() -> Vec<Row> {
         (Parameter, &["health"], health()),
         (At("/api/channels/targets"), &["state"], sends()),
         (At("/api/channels/listings"), &["state"], listed()),
-        (At("/api/channels/listings"), &["outcome"], Bound::OneOf(listings::last_outcomes())),
-        (Parameter, &["outcome"], outcome()),
+        (Parameter, &["outcome"], Bound::OneOf(asked_outcomes())),
+        (Parameter, &["class"], class()),
         (Parameter, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Parameter, &["trace_id"], Bound::Text(TRACE_ID_DIGITS..=TRACE_ID_DIGITS, TRACE_ID_PATTERN.to_owned())),
         (Parameter, &["snapshot"], sha256()),
@@ -124,7 +127,6 @@ fn field_rows() -> Vec<Row> {
     let reason = || text(LONGEST_LINE, LINE_PATTERN);
     let secret = || text(LONGEST_SECRET, VALUE_PATTERN);
     let limit = || text(LONGEST_LIMIT, LIMIT_PATTERN);
-    let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
     let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
     let credential = || Bound::OneOf([&["cli", "service"][..], &kinds()].concat());
     let attempts = i64::from(RetryPolicy::default().max_attempts);

@@ -100,7 +100,7 @@ async fn standing(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Re
 fn sentence(waiting: &Waiting) -> Markup {
     let attempt = attempts::words(waiting.attempt);
     match waiting.status.as_str() {
-        UNDER_WAY => html! { "Attempt " (attempt) " is being made now." },
+        UNDER_WAY => html! { (attempts::being_made(waiting.attempt)) },
         AFTER_ATTEMPT => {
             html! { "Attempt " (attempt) " starts as soon as no attempt of an earlier sync is under way." }
         }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::watch;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,17 @@ use crate::api::by::By;
 use crate::api::problem::Problem;
 use crate::dashboard::Dashboard;
 use crate::dashboard::levels::Levels;
+
+/// Sign-outs that a viewer may be behind; whoever is further behind finds out by the next look at the session.
+const SIGN_OUTS: usize = 64;
+
+/// Which session, without its secret.
+pub(super) type Session = [u8; 32];
+
+/// That of a cookie.
+pub(super) fn session(cookie: &str) -> Session {
+    Sha256::digest(cookie.as_bytes()).into()
+}
 
 /// A topic that somebody looks at.
 #[derive(Debug)]
@@ -53,6 +65,7 @@ pub(super) struct Topics {
 pub struct Live {
     topics: Arc<Mutex<Topics>>,
     places: Places,
+    signed_out: broadcast::Sender<Session>,
     ended: CancellationToken,
     pub(in crate::dashboard) levels: Levels,
 }
@@ -61,6 +74,7 @@ pub struct Live {
 #[derive(Debug)]
 pub(super) struct Look {
     pub now: watch::Receiver<Now>,
+    pub signed_out: broadcast::Receiver<Session>,
     pub ended: CancellationToken,
     _place: Place,
 }
@@ -68,7 +82,8 @@ pub(super) struct Look {
 impl Live {
     /// Pages that are live until `ended`: then every stream ends, so that a stop does not wait for them.
     pub fn until(ended: CancellationToken) -> Self {
-        Self { topics: Arc::default(), places: Places::default(), ended, levels: Levels::default() }
+        let signed_out = broadcast::Sender::new(SIGN_OUTS);
+        Self { topics: Arc::default(), places: Places::default(), signed_out, ended, levels: Levels::default() }
     }
 
     pub(super) fn with_topics<T>(&self, act: impl FnOnce(&mut Topics) -> T) -> T {
@@ -88,7 +103,13 @@ impl Live {
         });
         // What was made between the page and its stream is news to this viewer.
         now.mark_changed();
-        Ok(Look { now, ended: self.ended.clone(), _place: place })
+        Ok(Look { now, signed_out: self.signed_out.subscribe(), ended: self.ended.clone(), _place: place })
+    }
+
+    /// Whoever looks with this cookie is told that its session is over.
+    pub(in crate::dashboard) fn sign_out(&self, cookie: &str) {
+        // Where it fails nobody looks.
+        let _ = self.signed_out.send(session(cookie));
     }
 
     /// No topic is kept up to date since then; each is made anew as soon as that is possible.

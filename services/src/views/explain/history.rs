@@ -119,7 +119,8 @@ impl History {
         }
     }
 
-    fn take(&mut self, recorded: &Recorded) {
+    /// Takes the next event of the listing.
+    pub fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Listing(event) = &recorded.event else { return };
         self.tell(event, recorded);
         let in_time = self.in_time(event);
