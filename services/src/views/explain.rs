@@ -94,7 +94,7 @@ pub struct Explanation {
     /// The sync that is explained: the one that is asked for, or the one that waits, or the newest. `null` where the listing
     /// never asked for one.
     pub sync: Option<ExplainedSync>,
-    /// Which rules applied to it.
+    /// Which rules applied to it, in the order in which they did.
     pub rules: Vec<Rule>,
     /// What is next for the listing.
     pub next: Next,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use adapters::event_store::PgEventLog;
+use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ListingId, SyncId};
@@ -55,7 +56,18 @@ pub struct History {
     /// The newest syncs in order, and the one that is asked for.
     pub syncs: VecDeque<SyncStory>,
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
+    /// Those of attempts of which nothing was told yet.
+    intents: Vec<Intent>,
     wanted: Option<SyncId>,
+}
+
+/// That an attempt was about to create the listing, as it wrote down itself.
+#[derive(Debug, Clone, Copy)]
+struct Intent {
+    sync_id: SyncId,
+    at: DateTime<Utc>,
+    /// The channel was to be read before anything was sent, as it stood before.
+    verified: bool,
 }
 
 impl History {
@@ -178,12 +190,15 @@ impl History {
                 if let Some(story) = supersedes.and_then(|old| self.story(old)) {
                     story.known.get_or_insert(known);
                     story.superseded_by = Some(request.sync_id);
+                    story.superseded_at = Some(recorded.recorded_at);
                     story.end = Some(End::of(SyncOutcome::Superseded, recorded, None));
                 }
                 self.begin(request, recorded, *supersedes, false);
             }
             ListingEvent::SyncSkipped { request } => self.begin(request, recorded, None, true),
             ListingEvent::CreationStarted { sync_id, at } => {
+                let verified = self.listing.must_verify();
+                self.intents.push(Intent { sync_id: *sync_id, at: *at, verified });
                 if let Some(story) = self.story(*sync_id) {
                     story.creation_at = Some(*at);
                 }
@@ -244,6 +259,7 @@ impl History {
             skipped,
             supersedes,
             superseded_by: None,
+            superseded_at: None,
             forced,
             creation_at: None,
             attempts: Vec::new(),
@@ -259,6 +275,16 @@ impl History {
         }
     }
 
+    /// Whether an attempt that is told now was to read the channel before it sent anything. Its own intent to create is none that it
+    /// found: with a look-up before that nothing is in doubt.
+    fn verified(&mut self, attempt: &SyncAttempt) -> bool {
+        let time = attempt.started_at..=attempt.finished_at;
+        let of_it = |intent: &&Intent| intent.sync_id == attempt.sync_id && time.contains(&intent.at);
+        let found = self.intents.iter().find(of_it).map(|intent| intent.verified);
+        self.intents.retain(|intent| intent.at > attempt.finished_at);
+        attempt.takes_over || found.unwrap_or_else(|| self.listing.must_verify())
+    }
+
     fn attempted(
         &mut self,
         attempt: &SyncAttempt,
@@ -271,7 +297,7 @@ impl History {
         let accepted = self.listing.accepted().sections.clone();
         // As the dispatcher works it out: see `needs` and `verify_first` there.
         let existed = self.listing.external_id().is_some();
-        let verified = self.listing.must_verify() || attempt.takes_over;
+        let verified = self.verified(attempt);
         let Some(story) = self.story(attempt.sync_id) else { return };
         story.known.get_or_insert(known);
         let all = !existed || story.forced || attempt.takes_over;

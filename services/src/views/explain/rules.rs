@@ -157,7 +157,8 @@ fn again(AgainFor { wait, windows, token_ms }: &AgainFor, held: &[Held]) -> Rule
     })
 }
 
-fn read_first(told: &Attempt) -> Option<Rule> {
+/// When the channel was read because nobody knew what it had, and which sections it had already.
+fn read_first(told: &Attempt) -> Option<(DateTime<Utc>, Vec<&'static str>)> {
     let calls = || told.attempt.calls.iter().filter(|call| call.purpose != CallPurpose::Token);
     let reads = |call: &&CallRecord| matches!(call.purpose, CallPurpose::ReadBack | CallPurpose::Lookup);
     let first = calls().next().filter(reads).filter(|_| told.verified)?;
@@ -168,7 +169,26 @@ fn read_first(told: &Attempt) -> Option<Rule> {
     };
     let took = told.attempt.progress.sections.keys().copied();
     let there = took.filter(|section| !calls().any(|call| writes(call, *section)));
-    Some(Rule::ReadFirst { at: first.started_at, there: there.map(Section::as_str).collect() })
+    Some((first.started_at, there.map(Section::as_str).collect()))
+}
+
+/// Rules with when they applied.
+struct Told {
+    since: DateTime<Utc>,
+    rules: Vec<(DateTime<Utc>, Rule)>,
+}
+
+impl Told {
+    /// Clocks of hosts differ a little: nothing of a sync was before it was asked for.
+    fn add(&mut self, at: DateTime<Utc>, rule: Rule) {
+        self.rules.push((at.max(self.since), rule));
+    }
+
+    /// In the order in which they applied; those of one moment as they were told.
+    fn in_order(mut self) -> Vec<Rule> {
+        self.rules.sort_by_key(|(at, _)| *at);
+        self.rules.into_iter().map(|(_, rule)| rule).collect()
+    }
 }
 
 /// The rules that applied, in the order in which they did. `goes_on` is whether an attempt of it may be under way although another
@@ -181,64 +201,89 @@ pub(super) fn rules(
     apart: &[Uuid],
     goes_on: bool,
 ) -> Vec<Rule> {
-    let most = RetryPolicy::default().max_attempts;
-    let mut rules = Vec::new();
+    let asked_at = story.requested_at;
+    let mut told = Told { since: asked_at, rules: Vec::new() };
     if story.skipped {
-        rules.push(Rule::SkippedUnchanged { at_attempt: false });
+        told.add(asked_at, Rule::SkippedUnchanged { at_attempt: false });
     } else if explained.forced {
-        rules.push(if story.request.cause.forces() { Rule::Forced } else { Rule::StaysForced });
+        told.add(asked_at, if story.request.cause.forces() { Rule::Forced } else { Rule::StaysForced });
     }
     if let Some(earlier) = story.supersedes {
-        rules.push(Rule::TookPlaceOf { sync_id: earlier.0 });
+        told.add(asked_at, Rule::TookPlaceOf { sync_id: earlier.0 });
     }
+    waits(&mut told, story, waited, held);
+    if let Some(at) = story.creation_at {
+        told.add(at, Rule::Created { at });
+    }
+    for attempt in &story.attempts {
+        of_attempt(&mut told, attempt, apart);
+    }
+    let last = story.attempts.last();
+    let ended_at = last.map_or(asked_at, |last| last.attempt.finished_at);
+    let most = RetryPolicy::default().max_attempts;
+    let burned = last.filter(|last| last.class.is_some_and(OutcomeClass::burns_attempt));
+    if explained.outcome == "exhausted" && burned.is_some_and(|last| last.attempt.attempt >= most) {
+        told.add(ended_at, Rule::Exhausted { of: most });
+    }
+    if let Some(later) = story.superseded_by {
+        let attempted = !story.attempts.is_empty();
+        let at = story.superseded_at.unwrap_or(ended_at);
+        told.add(at, Rule::CoalescedInto { sync_id: later.0, attempted, goes_on });
+    }
+    if !explained.refused.is_empty() {
+        told.add(ended_at, Rule::LeftOut { parts: explained.refused.len() });
+    }
+    told.in_order()
+}
+
+/// What it waited for, and what held it.
+fn waits(told: &mut Told, story: &SyncStory, waited: &Waited, held: HeldBy) {
+    let asked_at = story.requested_at;
     if let (Some(first), Some(windows)) = (story.attempts.first(), waited.first) {
         let behind = story.behind();
-        rules.push(Rule::Waited(FirstWait {
-            ms: ms((story.requested_at, first.attempt.started_at)),
-            behind_ms: ms((story.requested_at, behind.until)),
+        let wait = FirstWait {
+            ms: ms((asked_at, first.attempt.started_at)),
+            behind_ms: ms((asked_at, behind.until)),
             behind: behind.syncs.into_iter().map(|sync| sync.0).collect(),
             held_ms: held.first_ms,
             circuit_known: held.circuit_known,
             windows,
-        }));
+        };
+        told.add(asked_at, Rule::Waited(wait));
     }
-    rules.extend(waited.again.iter().map(|waited| again(waited, &held.held)));
-    rules.extend(held.held.into_iter().map(Rule::Held));
-    if let Some(at) = story.creation_at {
-        rules.push(Rule::Created { at });
+    for waited in &waited.again {
+        told.add(waited.wait.time.0, again(waited, &held.held));
     }
-    for told in &story.attempts {
-        if told.attempt.takes_over {
-            rules.push(Rule::TookOver { at: told.attempt.started_at });
-        }
-        rules.extend(read_first(told));
-        let whole = told.attempt.calls.iter().filter(|call| apart.contains(&call.request_id));
-        rules.extend(whole.map(|call| Rule::SentApart {
-            request_id: call.request_id,
-            at: call.started_at,
-            purpose: call.purpose.as_str(),
-        }));
-        match (told.class, told.due_at) {
-            (None, _) => rules.push(Rule::SkippedUnchanged { at_attempt: true }),
-            (Some(class), Some(due_at)) => rules.push(Rule::Retried {
-                attempt: told.attempt.attempt,
-                of: most,
+    for held in held.held {
+        told.add(held.from, Rule::Held(held));
+    }
+}
+
+/// What an attempt did otherwise than just send what differed.
+fn of_attempt(told: &mut Told, attempt: &Attempt, apart: &[Uuid]) {
+    let (began_at, ended_at) = (attempt.attempt.started_at, attempt.attempt.finished_at);
+    if attempt.attempt.takes_over {
+        told.add(began_at, Rule::TookOver { at: began_at });
+    }
+    if let Some((at, there)) = read_first(attempt) {
+        told.add(at, Rule::ReadFirst { at, there });
+    }
+    for call in attempt.attempt.calls.iter().filter(|call| apart.contains(&call.request_id)) {
+        let (request_id, at, purpose) = (call.request_id, call.started_at, call.purpose.as_str());
+        told.add(at, Rule::SentApart { request_id, at, purpose });
+    }
+    match (attempt.class, attempt.due_at) {
+        (None, _) => told.add(ended_at, Rule::SkippedUnchanged { at_attempt: true }),
+        (Some(class), Some(due_at)) => {
+            let retried = Rule::Retried {
+                attempt: attempt.attempt.attempt,
+                of: RetryPolicy::default().max_attempts,
                 class: class.as_str(),
-                due_at: Some(due_at).filter(|_| !told.waits_for_credentials()),
+                due_at: Some(due_at).filter(|_| !attempt.waits_for_credentials()),
                 free: !class.burns_attempt(),
-            }),
-            (Some(_), None) => {}
+            };
+            told.add(ended_at, retried);
         }
+        (Some(_), None) => {}
     }
-    let burned = story.attempts.last().filter(|last| last.class.is_some_and(OutcomeClass::burns_attempt));
-    if explained.outcome == "exhausted" && burned.is_some_and(|last| last.attempt.attempt >= most) {
-        rules.push(Rule::Exhausted { of: most });
-    }
-    if let Some(later) = story.superseded_by {
-        rules.push(Rule::CoalescedInto { sync_id: later.0, attempted: !story.attempts.is_empty(), goes_on });
-    }
-    if !explained.refused.is_empty() {
-        rules.push(Rule::LeftOut { parts: explained.refused.len() });
-    }
-    rules
 }

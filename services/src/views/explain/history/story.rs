@@ -103,6 +103,8 @@ pub struct SyncStory {
     pub supersedes: Option<SyncId>,
     /// The one that took its place.
     pub superseded_by: Option<SyncId>,
+    /// When that was asked for, UTC.
+    pub superseded_at: Option<DateTime<Utc>>,
     /// Every section is to be sent: somebody asked for it, or for one that had not ended and whose place it took.
     pub forced: bool,
     /// When its creating call was about to be made.
