@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::Utc;
 use domain::access::Permission;
 use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
@@ -116,7 +117,7 @@ pub(super) async fn parts(
         None
     };
     let goes_on = found.goes_on;
-    let facts = facts(&found.sync, by.caller.may(Permission::ReadTargets), goes_on, dashboard.trace_url.as_ref());
+    let facts = facts(found, by.caller.may(Permission::ReadTargets), dashboard.trace_url.as_ref());
     let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
@@ -166,7 +167,10 @@ async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) 
 }
 
 /// Of one that `goes_on` although another took its place, nobody knows yet how it ends.
-fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&TraceUrl>) -> Markup {
+fn facts(found: &SyncWithCalls, sees_targets: bool, trace_url: Option<&TraceUrl>) -> Markup {
+    let SyncWithCalls { sync, goes_on, next, .. } = found;
+    let goes_on = *goes_on;
+    let due = sync.next_attempt_at.filter(|at| sync.finished_at.is_none() && *at > Utc::now());
     let target = sync.target_name.as_deref().unwrap_or("target");
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
@@ -176,8 +180,6 @@ fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&Trac
         div { dt { "Because" } dd { (words(&sync.cause)) @if let Some(reason) = &sync.reason { ": “" (reason) "”" } } }
         div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (sync.created_by) } }
         div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) } }
-        @if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
-        @if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }
         @let ended = sync.finished_at.filter(|_| !goes_on);
         div { dt { "Ended" } dd {
             (moment_or(ended, if goes_on { "not told yet: an attempt that had begun goes on" } else { "not yet" }))
@@ -187,6 +189,9 @@ fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&Trac
         div { dt { "Sections" } dd { @if sync.needs.is_empty() { "none" } @else { (sync.needs.join(", ")) } } }
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
         @if let Some(later) = sync.gave_way_to() { div { dt { "Its place took" } dd { (sync_link(later)) } } }
+        @if let Some(next) = next { div.whole { dt { "Next attempt" } dd { (pieces::told(&next.brief())) } } }
+        // Those who do not see what holds it are told of no time that is over.
+        @else if let Some(at) = due { div { dt { "Next attempt" } dd { "not before " (moment(at)) } } }
         @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()))) } dd { (detail) } } }
         div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
         @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }

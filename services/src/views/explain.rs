@@ -8,7 +8,7 @@ pub mod find;
 mod held;
 pub mod history;
 mod limits;
-mod next;
+pub mod next;
 pub mod now;
 mod pauses;
 mod rules;
