@@ -24,7 +24,7 @@ use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::config::TraceUrl;
 use crate::views::audit::{Call, Sync};
-use crate::views::explain::{Told, tell};
+use crate::views::explain::{Rule, Told, tell};
 use crate::views::requests;
 
 const READ_FIRST: &str =
@@ -131,7 +131,13 @@ pub(super) async fn parts(
         ));
         parts.push(Part::new("words", "In plain words", words));
     }
+    let mut rules = told.iter().flat_map(|told| &told.explanation.rules);
+    let may_have_been_sent = rules.any(|rule| matches!(rule, Rule::CoalescedInto { may_have_been_sent: true, .. }));
     let calls = match found.attempts_made.as_slice() {
+        [] if may_have_been_sent && !goes_on => empty(
+            "No call is told",
+            "An attempt of it had begun, and nobody has told how it ended: it may have been sent.",
+        ),
         [] if goes_on => {
             empty("No call is told yet", "An attempt that has begun goes on: its calls are told when it has ended.")
         }
@@ -144,7 +150,9 @@ pub(super) async fn parts(
 /// The calls with what they carried.
 async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) -> Markup {
     if calls.is_empty() {
-        return empty("No call was made", "It waits, or another took its place, or there was nothing to send.");
+        // Those who do not see the listing are not told either whether one may have been.
+        let title = if told.is_some() { "No call was made" } else { "No call is told" };
+        return empty(title, "It waits, or another took its place, or there was nothing to send.");
     }
     let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, &told.target))) {
         Some((story, target)) => {

@@ -23,7 +23,7 @@ use super::doubt::Doubt;
 use crate::views::gone;
 use crate::views::history::NoHistory;
 
-pub use story::{Attempt, Behind, End, OtherAttempt, SyncStory};
+pub use story::{Attempt, Behind, End, OtherAttempt, SilentAttempt, SyncStory};
 
 /// Syncs that are kept beside the one that is asked for.
 const KEPT: usize = 20;
@@ -133,6 +133,10 @@ impl History {
 
     fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Listing(event) = &recorded.event else { return };
+        let is_late = matches!(**event, ListingEvent::LateAttemptRecorded { .. });
+        if let Some(attempt) = attempt_of(event).filter(|_| !is_late) {
+            self.syncs.iter_mut().for_each(|story| story.hear(attempt));
+        }
         self.tell(event, recorded);
         let in_time = self.in_time(event);
         let told = attempt_of(event).map(|attempt| (attempt, self.may_have_sent(attempt)));
@@ -264,6 +268,7 @@ impl History {
             creation_at: None,
             attempts: Vec::new(),
             others: Vec::new(),
+            fell_silent: None,
             end: skipped.then(|| End::of(SyncOutcome::SkippedUnchanged, recorded, None)),
             known: skipped.then(|| self.known.clone()),
         });
@@ -285,6 +290,17 @@ impl History {
         attempt.takes_over || found.unwrap_or_else(|| self.listing.must_verify())
     }
 
+    /// The attempt that ended without a word before one that took the listing over.
+    fn silent_before(&self, attempt: &SyncAttempt) -> Option<SilentAttempt> {
+        let known = attempt.silent.filter(|_| attempt.takes_over);
+        let of = |ordinal: u64| self.syncs.iter().find(|story| story.request.ordinal == ordinal);
+        attempt.takes_over.then(|| SilentAttempt {
+            sync_id: known.and_then(|silent| of(silent.ordinal)).map(|story| story.request.sync_id),
+            since: known.and_then(|silent| silent.since),
+            until: known.and_then(|silent| silent.until),
+        })
+    }
+
     fn attempted(
         &mut self,
         attempt: &SyncAttempt,
@@ -298,6 +314,7 @@ impl History {
         // As the dispatcher works it out: see `needs` and `verify_first` there.
         let existed = self.listing.external_id().is_some();
         let verified = self.verified(attempt);
+        let silent = self.silent_before(attempt);
         let Some(story) = self.story(attempt.sync_id) else { return };
         story.known.get_or_insert(known);
         let all = !existed || story.forced || attempt.takes_over;
@@ -310,7 +327,8 @@ impl History {
             story.end = Some(End::of(outcome, recorded, attempt.detail.clone()));
         }
         let due_at = None;
-        story.attempts.push(Attempt { attempt, class, due_at, late: false, position, needs, existed, verified });
+        let late = false;
+        story.attempts.push(Attempt { attempt, class, due_at, late, position, needs, existed, verified, silent });
     }
 }
 

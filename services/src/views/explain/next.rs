@@ -139,6 +139,9 @@ pub fn of_pending(
         return next;
     };
     queued(&mut next, row);
+    if row.is_let_go {
+        next.because.push("an attempt before it ended without a word, so everything is to be sent".to_owned());
+    }
     if listing.must_verify() {
         next.because.push("how a call ended is unknown, so the channel is read before anything is sent".to_owned());
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::held::{Held, HeldBy, covered};
-use super::history::{Attempt, SyncStory};
+use super::history::{Attempt, SilentAttempt, SyncStory};
 use super::sync::ExplainedSync;
 use super::waited::{AgainFor, Waited, Windows};
 use super::waits::ms;
@@ -37,6 +37,8 @@ pub enum Rule {
         /// A dispatcher took the listing up for it and has it still: an attempt of it that had begun goes on, and what comes of
         /// that is not known yet.
         goes_on: bool,
+        /// No attempt of it is told, but one had begun, and nobody has told how it ended.
+        may_have_been_sent: bool,
     },
     /// Latest wins: it took the place of one that had not ended.
     TookPlaceOf {
@@ -67,6 +69,12 @@ pub enum Rule {
     TookOver {
         /// When this one began.
         at: DateTime<Utc>,
+        /// Whose attempt that was; `null`, as the two times may be, where it is not recorded.
+        sync_id: Option<Uuid>,
+        /// When it began.
+        since: Option<DateTime<Utc>>,
+        /// Until when nobody could take the listing over.
+        until: Option<DateTime<Utc>>,
     },
     /// Nobody knew what an attempt before this one had written, so the channel was read before anything was sent.
     ReadFirst {
@@ -111,6 +119,10 @@ pub struct FirstWait {
     pub behind_ms: i64,
     /// Those other syncs.
     pub behind: Vec<Uuid>,
+    /// That one of them whose attempt ended without a word: until its lease ran out, nobody could take the listing over.
+    pub behind_silent: Option<Uuid>,
+    /// An attempt of this one began meanwhile that ended without a word; when, is not recorded. Where it is, the wait ends there.
+    pub unheard: bool,
     /// For how much of the rest something held it: see `held`.
     pub held_ms: i64,
     /// It is known when the target's circuit was open in that time.
@@ -133,6 +145,10 @@ pub struct WaitedAgain {
     pub ms: i64,
     /// For how much of that something held it: see `held`.
     pub held_ms: i64,
+    /// An attempt before this one ended without a word, and `from` is when somebody could take the listing over.
+    pub after_silent: bool,
+    /// An attempt began meanwhile that ended without a word; when, is not recorded.
+    pub unheard: bool,
     /// The call before brought a new token, which channels take only after a moment.
     pub new_token: bool,
     /// For how much of it another sync, of a target with the same account and secret, was getting a new token, or had one that channels
@@ -151,6 +167,8 @@ fn again(AgainFor { wait, windows, token_ms }: &AgainFor, held: &[Held]) -> Rule
         from: wait.time.0,
         ms: ms(wait.time),
         held_ms: covered(wait.time, held.iter().map(Held::span)),
+        after_silent: wait.after_silent,
+        unheard: wait.unheard,
         new_token: wait.new_token,
         token_ms: *token_ms,
         windows: *windows,
@@ -191,15 +209,23 @@ impl Told {
     }
 }
 
-/// The rules that applied, in the order in which they did. `goes_on` is whether an attempt of it may be under way although another
-/// took its place.
+/// What may have become of a sync whose place was taken, beside what is told of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Untold {
+    /// An attempt of it may be under way.
+    pub goes_on: bool,
+    /// One had begun, and nobody has told how it ended.
+    pub may_have_been_sent: bool,
+}
+
+/// The rules that applied, in the order in which they did.
 pub(super) fn rules(
     story: &SyncStory,
     explained: &ExplainedSync,
     waited: &Waited,
     held: HeldBy,
     apart: &[Uuid],
-    goes_on: bool,
+    untold: &Untold,
 ) -> Vec<Rule> {
     let asked_at = story.requested_at;
     let mut told = Told { since: asked_at, rules: Vec::new() };
@@ -228,7 +254,8 @@ pub(super) fn rules(
     if let Some(later) = story.superseded_by {
         let attempted = !story.attempts.is_empty();
         let at = story.superseded_at.unwrap_or(ended_at);
-        told.add(at, Rule::CoalescedInto { sync_id: later.0, attempted, goes_on });
+        let Untold { goes_on, may_have_been_sent } = *untold;
+        told.add(at, Rule::CoalescedInto { sync_id: later.0, attempted, goes_on, may_have_been_sent });
     }
     if !explained.refused.is_empty() {
         told.add(ended_at, Rule::LeftOut { parts: explained.refused.len() });
@@ -239,12 +266,15 @@ pub(super) fn rules(
 /// What it waited for, and what held it.
 fn waits(told: &mut Told, story: &SyncStory, waited: &Waited, held: HeldBy) {
     let asked_at = story.requested_at;
-    if let (Some(first), Some(windows)) = (story.attempts.first(), waited.first) {
+    if let (Some(began), Some(windows)) = (story.began(), waited.first) {
         let behind = story.behind();
+        let silent = story.attempts.first().and_then(|first| first.silent).filter(|_| story.fell_silent_first());
         let wait = FirstWait {
-            ms: ms((asked_at, first.attempt.started_at)),
+            ms: ms((asked_at, began)),
             behind_ms: ms((asked_at, behind.until)),
             behind: behind.syncs.into_iter().map(|sync| sync.0).collect(),
+            behind_silent: behind.silent.map(|sync| sync.0),
+            unheard: silent.is_some_and(|silent| silent.since.is_none()),
             held_ms: held.first_ms,
             circuit_known: held.circuit_known,
             windows,
@@ -262,8 +292,9 @@ fn waits(told: &mut Told, story: &SyncStory, waited: &Waited, held: HeldBy) {
 /// What an attempt did otherwise than just send what differed.
 fn of_attempt(told: &mut Told, attempt: &Attempt, apart: &[Uuid]) {
     let (began_at, ended_at) = (attempt.attempt.started_at, attempt.attempt.finished_at);
-    if attempt.attempt.takes_over {
-        told.add(began_at, Rule::TookOver { at: began_at });
+    if let Some(SilentAttempt { sync_id, since, until }) = attempt.silent {
+        let sync_id = sync_id.map(|sync| sync.0);
+        told.add(since.unwrap_or(began_at), Rule::TookOver { at: began_at, sync_id, since, until });
     }
     if let Some((at, there)) = read_first(attempt) {
         told.add(at, Rule::ReadFirst { at, there });
