@@ -1,8 +1,6 @@
 //! A change in the middle of a long text: both sides of it are seen to differ wherever somebody looks, and a secret in one is as masked as in
 //! the whole.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;

@@ -163,7 +163,8 @@ async fn a_first_attempt_that_ended_with_its_process_is_told_as_that() -> anyhow
     assert!(after.iter().all(is_from_its_end), "{told:#}");
     let words = people(&told);
     assert!(words.contains("ended without a word, so everything was to be sent"), "{words}");
-    assert!(!words.contains("had room"), "{words}");
+    // On a busy machine it waits for more than the second that is worth a reason.
+    assert!(ms >= 1_000 || !words.contains("had room"), "{words}");
     world.close().await
 }
 

@@ -38,10 +38,11 @@ pub fn excerpts(before: &str, after: &str, longest: usize) -> [Excerpt; 2] {
     })
 }
 
-/// The last characters of a text, and a mark where there were more.
+/// The last characters of a text, and a mark where there were more. U+0000 is left out, as it is of the other parts by [`cut`].
 fn end_of(text: &str, longest: usize) -> String {
-    let left_out = text.chars().count().saturating_sub(longest);
-    let kept = text.chars().skip(left_out).collect();
+    let characters = || text.chars().filter(|character| *character != '\0');
+    let left_out = characters().count().saturating_sub(longest);
+    let kept: String = characters().skip(left_out).collect();
     if left_out == 0 { kept } else { format!("…{kept}") }
 }
 
@@ -61,8 +62,7 @@ impl<'a> Apart<'a> {
         let (head, before) = before.split_at(same - begun);
         let after = &after[head.len()..];
         let same = alike(before.chars().rev(), after.chars().rev());
-        let in_word =
-            [before, after].iter().any(|text| text[..text.len() - same].ends_with(char::is_alphanumeric));
+        let in_word = [before, after].iter().any(|text| text[..text.len() - same].ends_with(char::is_alphanumeric));
         let tail = &before[before.len() - same..];
         let tail = &tail[if in_word { word(tail.chars()) } else { 0 }..];
         let own = |text: &'a str| &text[..text.len() - tail.len()];
@@ -136,6 +136,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_postgres_cannot_store_is_in_no_part() {
+        let [was, is] = excerpts("a\0 b\0 c\0", "a\0 d\0 c\0", 80).map(|text| text.to_string());
+        assert_eq!([was, is], ["a b c", "a d c"]);
     }
 
     #[test]

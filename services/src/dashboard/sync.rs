@@ -131,8 +131,8 @@ pub(super) async fn parts(
         ));
         parts.push(Part::new("words", "In plain words", words));
     }
-    let mut rules = told.iter().flat_map(|told| &told.explanation.rules);
-    let may_have_been_sent = rules.any(|rule| matches!(rule, Rule::CoalescedInto { may_have_been_sent: true, .. }));
+    let may_have_been = |rule: &Rule| matches!(rule, Rule::CoalescedInto { may_have_been_sent: true, .. });
+    let may_have_been_sent = told.as_ref().is_some_and(|told| told.explanation.rules.iter().any(may_have_been));
     let calls = match found.attempts_made.as_slice() {
         [] if may_have_been_sent && !goes_on => empty(
             "No call is told",

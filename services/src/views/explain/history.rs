@@ -295,6 +295,7 @@ impl History {
         let known = attempt.silent.filter(|_| attempt.takes_over);
         let of = |ordinal: u64| self.syncs.iter().find(|story| story.request.ordinal == ordinal);
         attempt.takes_over.then(|| SilentAttempt {
+            ordinal: known.map(|silent| silent.ordinal),
             sync_id: known.and_then(|silent| of(silent.ordinal)).map(|story| story.request.sync_id),
             since: known.and_then(|silent| silent.since),
             until: known.and_then(|silent| silent.until),

@@ -92,7 +92,7 @@ pub(super) fn next(
         next.because.extend(held.into_iter().map(|why| format!("the next change of the unit waits, as {why}")));
         return next;
     };
-    let earlier = |ordinal| {
+    let earlier = |ordinal: u64| {
         let story = history.syncs.iter().find(|story| story.request.ordinal == ordinal);
         story.map(|story| story.request.sync_id.0)
     };

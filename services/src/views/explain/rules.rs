@@ -292,7 +292,7 @@ fn waits(told: &mut Told, story: &SyncStory, waited: &Waited, held: HeldBy) {
 /// What an attempt did otherwise than just send what differed.
 fn of_attempt(told: &mut Told, attempt: &Attempt, apart: &[Uuid]) {
     let (began_at, ended_at) = (attempt.attempt.started_at, attempt.attempt.finished_at);
-    if let Some(SilentAttempt { sync_id, since, until }) = attempt.silent {
+    if let Some(SilentAttempt { sync_id, since, until, .. }) = attempt.silent {
         let sync_id = sync_id.map(|sync| sync.0);
         told.add(since.unwrap_or(began_at), Rule::TookOver { at: began_at, sync_id, since, until });
     }

@@ -160,8 +160,8 @@ fn rule(rule: &Rule) -> String {
              stand here."
         ),
         Rule::CoalescedInto { sync_id, may_have_been_sent: true, .. } => format!(
-            "Sync {sync_id} took its place. An attempt of this one had begun, and nobody has told how it ended: it may have \
-             been sent."
+            "Sync {sync_id} took its place. An attempt of this one had begun, and nobody has told how it ended: it may \
+             have been sent."
         ),
         Rule::CoalescedInto { sync_id, attempted: false, .. } => {
             format!("Coalesced into sync {sync_id}, which took its place before it was sent.")

@@ -287,6 +287,22 @@ fn what_had_begun_and_is_not_told_may_have_been_sent_until_the_next_attempt_says
     }
 }
 
+/// Only so many syncs are kept, and that one may be none of them.
+#[test]
+fn an_attempt_without_a_word_of_a_sync_that_is_not_kept_is_not_taken_for_one_of_its_heir() {
+    let mut history = synced();
+    for revision in 2..40 {
+        run_at(&mut history, 20, request(Cause::UnitChanged, revision, &revision.to_string()));
+    }
+    let pending = history.listing.pending().expect("a sync that waits").clone();
+    let silent = Some(Silent { ordinal: 2, last_ordinal: 2, since: Some(at(15)), until: Some(at(50)) });
+    let report = SyncReport { silent, takes_over: true, ..report(pending, at(60)) };
+    run_at(&mut history, 61, ListingCommand::RecordOutcome(report));
+    let heir = newest(&history);
+    assert_eq!(heir.attempts[0].silent.and_then(|silent| silent.sync_id), None);
+    assert_eq!(heir.began(), Some(at(60)));
+}
+
 /// It would be told as what held it beside a wait of which nothing held any part.
 #[test]
 fn what_held_it_while_an_attempt_of_another_sync_was_under_way_is_told_from_its_end_on() {

@@ -39,7 +39,9 @@ pub struct Attempt {
 /// An attempt that ended without a word: its dispatcher let the lease of the listing run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SilentAttempt {
-    /// Its sync, where that is recorded.
+    /// The ordinal of its sync, where that is recorded.
+    pub ordinal: Option<u64>,
+    /// Its sync, where that is recorded and still among those that are kept.
     pub sync_id: Option<SyncId>,
     /// When it began, UTC, where that is recorded.
     pub since: Option<DateTime<Utc>>,
@@ -186,7 +188,7 @@ impl SyncStory {
 
     /// Whether that was one of its own, as far as is recorded.
     pub(in crate::views::explain) fn fell_silent_first(&self) -> bool {
-        self.silent().is_some_and(|silent| silent.sync_id.is_none_or(|sync| sync == self.request.sync_id))
+        self.silent().is_some_and(|silent| silent.ordinal.is_none_or(|ordinal| ordinal == self.request.ordinal))
     }
 
     /// When its first attempt began, UTC, where there was one: also one that ended without a word, where that is recorded.
