@@ -19,6 +19,7 @@ pub mod lacking;
 pub mod listings;
 pub mod login;
 pub mod moment;
+pub mod next_attempt;
 pub mod not_taken;
 pub mod older_state;
 pub mod preview;

@@ -12,6 +12,7 @@ mod holds;
 mod inputs;
 mod intake;
 mod levels;
+mod long_texts;
 mod looks;
 mod main_job;
 mod metrics;

@@ -405,6 +405,45 @@ async fn what_was_there_already_after_a_lost_answer_is_told_with_why_nothing_was
     world.close().await
 }
 
+/// A listing is looked for before it is created. That is told as a read for what nobody knew only where something was not known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_before_a_creation_is_told_as_that_and_rules_stand_in_the_order_of_time() -> anyhow::Result<()> {
+    let world = World::new(&[7828]).await?;
+    let target = world.target(7828, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    // On a busy machine, and for a new token, it waits for more than the second that is worth a reason.
+    let rules = |told: &Value| -> Vec<String> {
+        let names = told["rules"].as_array().cloned().unwrap_or_default().into_iter();
+        let names = names.map(|rule| rule["rule"].as_str().unwrap_or_default().to_owned());
+        names.filter(|name| name != "waited_again").collect()
+    };
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(rules(&told), ["waited", "created"], "{told:#}");
+    let calls = told["sync"]["attempts"][0]["calls"].as_array().context("calls")?;
+    assert!(calls.iter().any(|call| call["purpose"] == "lookup"), "{told:#}");
+    assert!(!told["words"].to_string().contains("Nobody knew"), "{told:#}");
+    let sync = told["sync"]["sync_id"].as_str().context("a sync")?;
+    let page = viewer.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
+    assert!(!page.contains("cannot be made again"), "{page}");
+
+    // The listing is made, and nobody hears of it: once that call can no longer arrive it is looked for.
+    let lost = json!({"kind": "cut_after", "method": "POST", "path_prefix": "/v1/listings", "count": 1});
+    world.sandbox.fault(lost).await?;
+    world.publish(&[priced("villa-001", 1, 4_000)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-001".to_owned()]).await?[0].to_string();
+    world.drained(Duration::from_secs(90)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let names = rules(&told);
+    let first = |wanted: &str| names.iter().position(|name| name == wanted).with_context(|| format!("{told:#}"));
+    assert!(first("created")? < first("retried")? && first("retried")? < first("read_first")?, "{told:#}");
+    assert!(told["words"].to_string().contains("Nobody knew what an earlier attempt had written"), "{told:#}");
+    drop(service);
+    world.close().await
+}
+
 /// Hostaway refuses some of what it validates with HTTP 200, and says in the body that it failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_with_a_status_of_success_is_told_as_one() -> anyhow::Result<()> {

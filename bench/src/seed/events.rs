@@ -115,6 +115,7 @@ impl Sample {
             ordinal,
             attempt: 1,
             takes_over: false,
+            silent: None,
             started_at: Utc::now(),
             finished_at: Utc::now(),
             progress,

@@ -152,6 +152,7 @@ impl ChannelListing {
             ordinal: report.ordinal,
             attempt: burned + u32::from(burns || report.class.is_none_or(|class| !class.retriable())),
             takes_over: report.takes_over,
+            silent: report.silent,
             started_at: report.started_at,
             finished_at: report.finished_at,
             progress: report.progress,

@@ -8,7 +8,7 @@ use crate::call::CallRecord;
 use crate::channel::{RejectedPart, Section, SectionHashes};
 use crate::hash::{IdempotencyKey, SnapshotHash};
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
-use crate::listing::{Cause, Origin, Progress};
+use crate::listing::{Cause, Origin, Progress, Silent};
 use crate::outcome::OutcomeClass;
 
 /// A sync job as it was asked for.
@@ -50,6 +50,9 @@ pub struct SyncAttempt {
     /// An attempt before it ended without a word, so that nobody knew what the channel had when it began.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub takes_over: bool,
+    /// What is known of that one. Builds of before did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<Silent>,
     /// When it started, UTC.
     pub started_at: DateTime<Utc>,
     /// When it ended, UTC.

@@ -158,6 +158,7 @@ pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
         sync_id: SyncId(Uuid::from_u128(u128::from(ordinal))),
         ordinal,
         takes_over: false,
+        silent: None,
         started_at: next_start(),
         finished_at: at(1),
         class,

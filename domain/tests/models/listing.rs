@@ -164,6 +164,7 @@ fn report(worker: &Worker) -> ListingCommand {
         sync_id: sync_id(worker.ordinal),
         ordinal: worker.ordinal,
         takes_over: worker.takes_over,
+        silent: None,
         started_at,
         finished_at: started_at,
         class: worker.class,

@@ -222,6 +222,7 @@ impl Story {
             sync_id,
             ordinal,
             takes_over: false,
+            silent: None,
             started_at,
             finished_at: started_at + TimeDelta::milliseconds(500),
             class,

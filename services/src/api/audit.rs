@@ -5,6 +5,7 @@ mod walk;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use domain::access::Permission;
 use domain::ids::{AccountId, TraceId, UnitId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -19,6 +20,8 @@ use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
 use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, asked_outcomes, classes, goes_on};
+use crate::views::explain::Next;
+use crate::views::next_attempt::next_attempt;
 
 pub(crate) use walk::{Filter, Order, syncs};
 
@@ -116,6 +119,8 @@ pub(crate) struct SyncWithCalls {
     pub sync: Sync,
     /// Another took its place, and an attempt of it that had begun goes on: how it ends, and its calls, are told later.
     pub goes_on: bool,
+    /// What is next for it, as an explanation says; `null` once it has ended, and for those who may not read listings.
+    pub next: Option<Next>,
     /// In the order in which they were made.
     pub attempts_made: Vec<Call>,
 }
@@ -135,5 +140,11 @@ pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Res
     let sync = sync.ok_or_else(|| Problem::not_found("sync"))?;
     let attempts_made = sqlx::query_as(CALLS).bind(id).fetch_all(&mut *reader).await?;
     let goes_on = goes_on(&mut reader, id).await?;
-    Ok(Json(SyncWithCalls { sync, goes_on, attempts_made }))
+    drop(reader);
+    let mut next = None;
+    if by.caller.may(Permission::ReadListings) {
+        let reader = Reader::open(&api.inner.pool, &by.caller);
+        next = next_attempt(&api.inner.syncing, &api.inner.pool, reader, &sync).await?;
+    }
+    Ok(Json(SyncWithCalls { sync, goes_on, next, attempts_made }))
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::Utc;
 use domain::access::Permission;
 use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
@@ -27,7 +28,7 @@ use crate::config::TraceUrl;
 use crate::views::attempts::{being_made, under_way};
 use crate::views::audit::{Call, Sync};
 use crate::views::by::with;
-use crate::views::explain::{Told, tell};
+use crate::views::explain::{Rule, Told, tell};
 use crate::views::requests;
 
 const READ_FIRST: &str =
@@ -124,8 +125,8 @@ pub(super) async fn parts(
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let attempt = under_way(&mut reader, listing.0, sync.0).await?;
     drop(reader);
-    let now = Now { goes_on: found.goes_on, attempt };
-    let facts = facts(&found.sync, now, Ways::of(&by.caller), dashboard.trace_url.as_ref());
+    let goes_on = found.goes_on;
+    let facts = facts(found, attempt, Ways::of(&by.caller), dashboard.trace_url.as_ref());
     let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
@@ -139,8 +140,14 @@ pub(super) async fn parts(
         ));
         parts.push(Part::new("words", "In plain words", words));
     }
+    let may_have_been = |rule: &Rule| matches!(rule, Rule::CoalescedInto { may_have_been_sent: true, .. });
+    let may_have_been_sent = told.as_ref().is_some_and(|told| told.explanation.rules.iter().any(may_have_been));
     let calls = match found.attempts_made.as_slice() {
-        [] if now.goes_on || now.attempt.is_some() => {
+        [] if may_have_been_sent && !goes_on => empty(
+            "No call is told",
+            "An attempt of it had begun, and nobody has told how it ended: it may have been sent.",
+        ),
+        [] if goes_on || attempt.is_some() => {
             empty("No call is told yet", "An attempt that has begun goes on: its calls are told when it has ended.")
         }
         made => exchanges(api, told.as_ref(), made).await,
@@ -152,7 +159,9 @@ pub(super) async fn parts(
 /// The calls with what they carried.
 async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
     if calls.is_empty() {
-        return empty("No call was made", "It waits, or another took its place, or there was nothing to send.");
+        // Those who do not see the listing are not told either whether one may have been.
+        let title = if told.is_some() { "No call was made" } else { "No call is told" };
+        return empty(title, "It waits, or another took its place, or there was nothing to send.");
     }
     let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, told))) {
         Some((story, Told { target, link, .. })) => {
@@ -174,16 +183,11 @@ async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
     whole(calls.iter().map(|call| (Shown::from(call), carried(call))))
 }
 
-/// What is done about a sync at this moment.
-#[derive(Debug, Clone, Copy)]
-struct Now {
-    /// Another took its place, and nobody knows yet how the attempt ends that had begun.
-    goes_on: bool,
-    /// The attempt that is being made.
-    attempt: Option<i32>,
-}
-
-fn facts(sync: &Sync, Now { goes_on, attempt }: Now, ways: Ways, trace_url: Option<&TraceUrl>) -> Markup {
+/// Of one that `goes_on` although another took its place, nobody knows yet how it ends. `attempt` is the one that is being made.
+fn facts(found: &SyncWithCalls, attempt: Option<i32>, ways: Ways, trace_url: Option<&TraceUrl>) -> Markup {
+    let SyncWithCalls { sync, goes_on, next, .. } = found;
+    let goes_on = *goes_on;
+    let due = sync.next_attempt_at.filter(|at| sync.finished_at.is_none() && *at > Utc::now());
     let target = sync.target_name.as_deref().unwrap_or("target");
     let made_now = attempt.map(being_made);
     let is_first = sync.first_attempt_at.is_none();
@@ -197,9 +201,6 @@ fn facts(sync: &Sync, Now { goes_on, attempt }: Now, ways: Ways, trace_url: Opti
             @if let Some(now) = made_now.as_ref().filter(|_| is_first) { (now) }
             @else { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) }
         } }
-        @if let Some(now) = made_now.as_ref().filter(|_| !is_first) { div { dt { "Next attempt" } dd { (now) } } }
-        @else if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
-        @else if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }
         @let ended = sync.finished_at.filter(|_| !goes_on);
         div { dt { "Ended" } dd {
             (moment_or(ended, if goes_on { "not told yet: an attempt that had begun goes on" } else { "not yet" }))
@@ -209,6 +210,10 @@ fn facts(sync: &Sync, Now { goes_on, attempt }: Now, ways: Ways, trace_url: Opti
         div { dt { "Sections" } dd { @if sync.needs.is_empty() { "none" } @else { (sync.needs.join(", ")) } } }
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
         @if let Some(later) = sync.gave_way_to() { div { dt { "What took its place" } dd { (sync_link(later)) } } }
+        @if let Some(now) = made_now.as_ref() { @if !is_first { div { dt { "Next attempt" } dd { (now) } } } }
+        @else if let Some(next) = next { div.whole { dt { "Next attempt" } dd { (pieces::told(&next.brief())) } } }
+        // Those who do not see what holds it are told of no time that is over.
+        @else if let Some(at) = due { div { dt { "Next attempt" } dd { "not before " (moment(at)) } } }
         @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()))) } dd { (detail) } } }
         div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
         @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }

@@ -45,6 +45,7 @@ pub(super) fn sync_report(
         sync_id: job.pending.sync_id,
         ordinal: job.pending.ordinal,
         takes_over: job.takes_over,
+        silent: job.silent,
         started_at,
         finished_at: now,
         class: None,

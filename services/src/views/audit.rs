@@ -73,7 +73,8 @@ pub struct Sync {
     pub traceparent: Option<String>,
     pub requested_at: DateTime<Utc>,
     pub first_attempt_at: Option<DateTime<Utc>>,
-    /// Not before; absent also where it waits for the target to have credentials that the channel takes.
+    /// Not before, by the last attempt: something may hold it for longer. Absent also where it waits for the target to have credentials
+    /// that the channel takes.
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub position: i64,
@@ -84,11 +85,6 @@ impl Sync {
     /// The sync that was sent in its place.
     pub fn gave_way_to(&self) -> Option<Uuid> {
         self.superseded_by.filter(|_| self.outcome == SyncOutcome::Superseded.as_str())
-    }
-
-    /// It is tried again when the target has other credentials, is resumed, or a check succeeds; at no time that is known.
-    pub fn waits_for_credentials(&self) -> bool {
-        self.finished_at.is_none() && self.class.as_deref() == Some("unauthorised")
     }
 }
 

@@ -8,7 +8,7 @@ pub mod find;
 mod held;
 pub mod history;
 mod limits;
-mod next;
+pub mod next;
 pub mod now;
 mod pauses;
 mod rules;
@@ -45,6 +45,7 @@ use crate::views::read_model_lag;
 use history::{History, SyncStory};
 use limits::sharing;
 use now::Waiting;
+use rules::Untold;
 
 pub use cancelled::{Cancelled, CancelledBecause};
 pub use crowd::OtherCalls;
@@ -95,7 +96,7 @@ pub struct Explanation {
     /// The sync that is explained: the one that is asked for, or the one that waits, or the newest. `null` where the listing
     /// never asked for one.
     pub sync: Option<ExplainedSync>,
-    /// Which rules applied to it.
+    /// Which rules applied to it, in the order in which they did.
     pub rules: Vec<Rule>,
     /// What is next for the listing.
     pub next: Next,
@@ -211,7 +212,9 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
             let held = held::held_by(&mut reader, target.target_id, story, &holds, known_since).await?;
             let waited = waited(&mut reader, story, &target, &shared).await?;
             let goes_on = story.goes_on(row.as_ref().and_then(Waiting::ordinal_in_hand));
-            rules::rules(story, explained, &waited, held, &apart, goes_on)
+            let untold = row.as_ref().and_then(Waiting::untold);
+            let untold = Untold { goes_on, may_have_been_sent: story.may_have_been_sent(untold.as_ref()) };
+            rules::rules(story, explained, &waited, held, &apart, &untold)
         }
         _ => Vec::new(),
     };

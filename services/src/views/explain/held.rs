@@ -81,10 +81,8 @@ pub(super) async fn held_by(
     }));
     held.retain(|one| one.until.is_some() || story.end.is_some());
     let held = while_it_waited(held, &waits);
-    let first_ms = story
-        .attempts
-        .first()
-        .map_or(0, |first| covered((story.behind().until, first.attempt.started_at), held.iter().map(Held::span)));
+    let first = story.began().map(|began| (story.behind().until, began));
+    let first_ms = first.map_or(0, |first| covered(first, held.iter().map(Held::span)));
     // The clocks of a host and of Postgres may differ a little.
     let circuit_known = known_since <= all.0 + TimeDelta::seconds(1);
     Ok(HeldBy { held, first_ms, circuit_known })

@@ -165,6 +165,10 @@ fn rule(rule: &Rule) -> String {
             "Sync {sync_id} took its place. An attempt of this one that had begun goes on, and what comes of it will \
              stand here."
         ),
+        Rule::CoalescedInto { sync_id, may_have_been_sent: true, .. } => format!(
+            "Sync {sync_id} took its place. An attempt of this one had begun, and nobody has told how it ended: it may \
+             have been sent."
+        ),
         Rule::CoalescedInto { sync_id, attempted: false, .. } => {
             format!("Coalesced into sync {sync_id}, which took its place before it was sent.")
         }
@@ -186,9 +190,16 @@ fn rule(rule: &Rule) -> String {
             let (next, due) = (attempt + 1, moment(*due_at));
             format!("Attempt {attempt} of {of} ended {class}: retry {next} of {of} was due {due}.")
         }
-        Rule::TookOver { at } => {
+        Rule::TookOver { at, sync_id, since, until } => {
             let began = moment(*at);
-            format!("Before the attempt that began {began} one ended without a word, so everything was to be sent.")
+            let whose = sync_id.map(|sync| format!(" of sync {sync}")).unwrap_or_default();
+            let since = since.map(|since| format!(", begun {},", moment(since))).unwrap_or_default();
+            let until = until.map(|until| format!("; nobody could take the listing over before {}", moment(until)));
+            format!(
+                "Before the attempt that began {began} one{whose}{since} ended without a word, so everything was to be \
+                 sent{}.",
+                until.unwrap_or_default()
+            )
         }
         Rule::ReadFirst { at, there } => read_first(&moment(*at), there),
         Rule::SentApart { at, purpose, .. } => format!(
