@@ -319,7 +319,9 @@ impl ChannelListing {
             attempt.calls.iter().any(answers)
         };
         let answered = !unknown && self.creation.is_some_and(of_intent);
-        if answered || self.external_id.is_some() {
+        // An id that somebody has linked says nothing of it either: unlinked and linked anew, a second listing would be made.
+        let over = |intent: Creation| self.external_id.is_some() && attempt.started_at >= intent.settles_at();
+        if answered || attempt.progress.external_id.is_some() || self.creation.is_some_and(over) {
             self.creation = None;
         }
         if attempt.takes_over {

@@ -2,7 +2,7 @@
 
 use domain::call::CallPurpose;
 use domain::ids::{ExternalId, SyncId};
-use domain::listing::{ListingCommand, ListingError, ListingEvent};
+use domain::listing::{LinkListing, ListingCommand, ListingError, ListingEvent};
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
@@ -15,6 +15,14 @@ fn start(second: i64) -> ListingCommand {
 fn start_again(second: i64, replaces: Option<i64>) -> ListingCommand {
     let (sync_id, replaces) = (SyncId(Uuid::from_u128(1)), replaces.map(at));
     ListingCommand::StartCreation { sync_id, at: at(second), began_at: at(second), replaces }
+}
+
+/// A link that forgets the id of before.
+fn link_afresh() -> ListingCommand {
+    match link(None) {
+        ListingCommand::Link(wanted) => ListingCommand::Link(LinkListing { afresh: true, ..wanted }),
+        other => other,
+    }
 }
 
 fn to_be_created() -> Story {
@@ -61,6 +69,23 @@ fn a_creation_does_not_trust_a_look_up_from_before_the_first_could_not_arrive() 
     };
     assert_eq!(story.refused(late(21)), ListingError::CreationUnderWay { until: at(30) });
     assert!(matches!(story.must(late(30)), ListingEvent::CreationStarted { .. }));
+}
+
+/// Found by the model of listings: what arrives late would be a second one.
+#[test]
+fn a_link_to_a_known_listing_forgets_no_creation_that_may_still_arrive() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    story.must(failed(1, OutcomeClass::Unknown));
+    story.must(unlink());
+    story.must(link(Some("500")));
+    story.must(change(1, "a"));
+    story.must(failed(2, OutcomeClass::Unknown));
+    story.must(unlink());
+    story.must(link_afresh());
+    story.must(change(1, "a"));
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
+    assert!(matches!(story.must(start(30)), ListingEvent::CreationStarted { .. }));
 }
 
 /// A crash in the middle of a creation leaves no outcome, and five unknown ends leave no job.

@@ -412,7 +412,8 @@ impl Model {
         }
         let unknown = worker.class == Some(OutcomeClass::Unknown);
         let create_answered = !unknown && worker.intended.is_some() && worker.intended == self.intent;
-        if create_answered || self.id().is_some() {
+        let over = self.id().is_some() && self.intent.is_some_and(|at| worker.began >= at + GRACE_S);
+        if create_answered || worker.learned.is_some() || over {
             self.intent = None;
         }
         if worker.takes_over {

@@ -54,14 +54,16 @@ async fn targets_are_named_by_name_times_without_a_zone_and_traces_by_a_tracepar
     let [viewer, analyst] = ["viewer", "analyst"].map(|role| anybody.as_caller(&world, ORG, None, role));
     let (viewer, analyst) = (viewer?, analyst?);
     let units = names(2);
+    let mut made = Vec::new();
+    for account in [8138, 8139] {
+        made.push(world.target(account, RateLimit::new(100, 1_000)?).await?);
+    }
     world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
     world.taken(2, 1).await?;
-    let mut targets = Vec::new();
-    for (account, unit) in [8138, 8139].into_iter().zip(&units) {
-        let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
-        world.link(target, std::slice::from_ref(unit)).await?;
-        targets.push(target.to_string());
+    for (target, unit) in made.iter().zip(&units) {
+        world.link(*target, std::slice::from_ref(unit)).await?;
     }
+    let targets: Vec<String> = made.iter().map(ToString::to_string).collect();
     world.drained(Duration::from_secs(30)).await?;
     let traced = "UPDATE outbound_audit SET traceparent = $1 WHERE unit_id = 'villa-001'";
     sqlx::query(traced).bind(TRACEPARENT).execute(&world.pool).await?;
