@@ -11,7 +11,7 @@ use adapters::event_store::{Journal, JournalOptions};
 use adapters::hostaway::{self, Hostaway};
 use adapters::identity::{LocalIdentity, Sessions, SignInLinks};
 use adapters::nats::Nats;
-use adapters::postgres::MIGRATOR;
+use adapters::postgres;
 use adapters::units::UnitStore;
 use anyhow::Context;
 use sqlx::PgPool;
@@ -50,7 +50,10 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let stop = &stopping.asked;
     let pool = connections.postgres(options.pool).await?;
     if !options.no_migrate {
-        MIGRATOR.run(&pool).await.context("failed to bring the schema up to date")?;
+        let tell = |waits_for: &str| {
+            tracing::warn!(waits_for, "a migration waits: it lets others through each time, and tries again");
+        };
+        postgres::migrate(&pool, tell).await.context("failed to bring the schema up to date")?;
     }
     let mut watchers = JoinSet::new();
     let nats = transport::reach(connections, &mut watchers, stop).await?;
