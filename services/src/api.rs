@@ -27,7 +27,7 @@ mod me;
 mod openapi;
 pub(crate) mod page;
 pub mod policy;
-mod probes;
+pub(crate) mod probes;
 pub mod problem;
 pub mod proxies;
 mod queue;
@@ -39,7 +39,7 @@ pub(crate) mod ties;
 pub(crate) mod transport;
 pub mod vault;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adapters::destinations::Destinations;
@@ -50,6 +50,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftReader;
+use crate::schema::Schema;
 use crate::shared_look::SharedLook;
 use crate::syncing::Syncing;
 use identity::Identity;
@@ -73,6 +74,8 @@ pub struct ApiOptions {
     pub destinations: Destinations,
     /// Whose word is taken for the address that a request comes from.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// Until it is there, probes alone are answered.
+    pub schema: Schema,
     /// When the process is to stop.
     pub stop: CancellationToken,
 }
@@ -97,6 +100,9 @@ struct Inner {
     last_look: SharedLook<Answering>,
     last_look_at_nats: SharedLook<bool>,
     transport: watch::Sender<Transport>,
+    schema: Schema,
+    /// Set when requests may be served.
+    opened: OnceLock<()>,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -113,7 +119,7 @@ impl Api {
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
-        let ApiOptions { destinations, trusted_proxies, stop, .. } = options;
+        let ApiOptions { destinations, trusted_proxies, schema, stop, .. } = options;
         Self {
             inner: Arc::new(Inner {
                 pool,
@@ -128,6 +134,8 @@ impl Api {
                 last_look: SharedLook::default(),
                 last_look_at_nats: SharedLook::default(),
                 transport: watch::Sender::default(),
+                schema,
+                opened: OnceLock::new(),
                 stop,
             }),
         }
@@ -151,6 +159,22 @@ impl Api {
     /// Who is signed in.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.inner.identity.sessions
+    }
+
+    /// The schema, as this process has seen it last.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.inner.schema
+    }
+
+    /// Whether requests are served.
+    pub(crate) fn is_open(&self) -> bool {
+        self.inner.opened.get().is_some()
+    }
+
+    /// Begins to serve requests, on a schema that is there.
+    pub(crate) async fn open(&self) {
+        self.end_what_a_provider_ends().await;
+        let _ = self.inner.opened.set(());
     }
 
     /// Whether the process is to stop.
@@ -184,7 +208,7 @@ impl Api {
     }
 
     /// Where there is a provider, links and the sessions that began with one are over.
-    pub(crate) async fn end_what_a_provider_ends(&self) {
+    async fn end_what_a_provider_ends(&self) {
         if self.inner.identity.local.is_some() {
             return;
         }
