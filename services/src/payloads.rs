@@ -1,9 +1,14 @@
-//! Payloads: a unit snapshot mapped for one listing. Those that wait to be sent are kept, so that most are mapped once.
+//! Payloads: a unit snapshot mapped for one listing. Those that wait to be sent are kept, so that most are mapped once. A payload takes
+//! many times the memory of its unit's text, and a text may have a megabyte: how many large ones are at hand at the same time is bounded.
 
+mod room;
+
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapters::postgres::passes;
-use adapters::units::{NotLoaded, SnapshotLoader, UnitStore};
+use adapters::units::{Found, NotLoaded, SnapshotLoader, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload};
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
@@ -12,12 +17,29 @@ use domain::unit::UnitChanged;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use room::{Room, Share};
 
 /// Bytes of payloads that are kept, about: those of some thousand listings that wait. Where more wait, it is those that waited first and
 /// those that came last; the others are read and mapped again.
-const KEPT_BYTES: u64 = 32 * 1024 * 1024;
+const KEPT_BYTES: u64 = 48 * 1024 * 1024;
 /// The payload of a unit without a calendar, about; one of a year's calendar takes ten times as much.
-const USUAL_BYTES: u64 = 8 * 1024;
+const USUAL_BYTES: u64 = 12 * 1024;
+/// What all that are sent at the same time may take, about, beside usual ones. An answer of the channel may take as much again.
+const SENT_BYTES: u32 = 96 * 1024 * 1024;
+/// The same of those whose requests are being written, to be kept then.
+const ASKED_BYTES: u32 = 32 * 1024 * 1024;
+/// The longest wait for room: shorter than a slot may wait for its call.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What a payload takes for each byte of its unit's text, to begin with: of photos seven to ten, of nights up to fourteen.
+const FOR_EACH_BYTE: usize = 12;
+/// Large snapshots that are read at the same time.
+const READ: usize = 2;
+/// A node of an object's tree: room for eleven fields with their names. One that grew by fields in their order is half full.
+const NODE_BYTES: u64 = 640;
+const NODE_FIELDS: u64 = 11;
+const VALUE_BYTES: u64 = size_of::<Value>() as u64;
 
 /// A snapshot that cannot be mapped.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +73,13 @@ impl PayloadError {
 
 /// Maps snapshots.
 pub struct Payloads {
+    units: UnitStore,
     snapshots: SnapshotLoader,
-    waiting: Cache<Address, Mapped, ByBytes>,
+    reading: Semaphore,
+    sent: Room,
+    asked: Room,
+    /// None where nobody takes them.
+    waiting: Option<Cache<Address, Mapped, ByBytes>>,
 }
 
 /// Which snapshot, for which listing.
@@ -72,6 +99,26 @@ impl Mapped {
     }
 }
 
+/// A payload that is held until its request is written.
+pub struct Held {
+    mapped: Mapped,
+    _share: Share,
+}
+
+/// A payload that is being sent.
+pub struct UnderWay {
+    payload: Arc<ListingPayload>,
+    _share: Share,
+}
+
+impl Deref for UnderWay {
+    type Target = ListingPayload;
+
+    fn deref(&self) -> &ListingPayload {
+        &self.payload
+    }
+}
+
 #[derive(Clone)]
 struct ByBytes;
 
@@ -81,26 +128,49 @@ impl Weighter<Address, Mapped> for ByBytes {
     }
 }
 
-/// What a value takes, about: the value itself, its text, and for a field its name and its place in the tree.
+/// What a value takes, about: the value itself, its text, and for an object the nodes of its tree and the names in them.
 fn bytes_of(value: &Value) -> u64 {
     let inside = match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len() as u64,
+        Value::String(text) => allocated(text),
         Value::Array(items) => items.iter().map(bytes_of).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, field)| 48 + name.len() as u64 + bytes_of(field)).sum(),
+        Value::Object(fields) => {
+            let count = fields.len() as u64;
+            let nodes = if count <= NODE_FIELDS { count.min(1) } else { count.div_ceil(NODE_FIELDS / 2) };
+            // The value itself is in the node.
+            let beside = |(name, field): (&String, &Value)| allocated(name) + bytes_of(field) - VALUE_BYTES;
+            NODE_BYTES * nodes + fields.iter().map(beside).sum::<u64>()
+        }
     };
-    size_of::<Value>() as u64 + inside
+    VALUE_BYTES + inside
+}
+
+fn allocated(text: &str) -> u64 {
+    (text.len() as u64).next_multiple_of(16)
 }
 
 impl std::fmt::Debug for Payloads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Payloads").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        let waiting = self.waiting.as_ref().map(Cache::len);
+        f.debug_struct("Payloads").field("waiting", &waiting).finish_non_exhaustive()
     }
 }
 
 impl Payloads {
-    /// Payloads of the snapshots in `units`.
+    /// Payloads of the snapshots in `units`. None is kept: in this process nobody sends them.
     pub fn new(units: UnitStore) -> Self {
+        Self {
+            snapshots: SnapshotLoader::new(units.clone()),
+            units,
+            reading: Semaphore::new(READ),
+            sent: Room::of(SENT_BYTES),
+            asked: Room::of(ASKED_BYTES),
+            waiting: None,
+        }
+    }
+
+    /// The same where a dispatcher sends them: those that wait are kept.
+    pub fn keeping(units: UnitStore) -> Self {
         // What nobody takes, as another process has sent it, is never in the way of more than a half.
         let options = OptionsBuilder::new()
             .estimated_items_capacity(usize::try_from(KEPT_BYTES / USUAL_BYTES).unwrap_or(usize::MAX))
@@ -109,7 +179,11 @@ impl Payloads {
             .build()
             .expect("both capacities are set");
         let waiting = Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { snapshots: SnapshotLoader::new(units), waiting }
+        Self { waiting: Some(waiting), ..Self::new(units) }
+    }
+
+    fn kept(&self, hash: SnapshotHash, listing: ListingId) -> Option<Arc<ListingPayload>> {
+        self.waiting.as_ref()?.get(&(hash, listing)).map(|kept| kept.payload)
     }
 
     /// Maps a unit that is at hand.
@@ -120,18 +194,26 @@ impl Payloads {
         hash: SnapshotHash,
         listing: ListingId,
     ) -> Arc<ListingPayload> {
-        match self.waiting.get(&(hash, listing)) {
-            Some(waiting) => waiting.payload,
-            None => Arc::new(mapping::map(kind, unit, &listing)),
-        }
+        self.kept(hash, listing).unwrap_or_else(|| Arc::new(mapping::map(kind, unit, &listing)))
+    }
+
+    /// Holds a payload that may be kept soon; not where nobody takes it, nor where too much is held already. It is read again then.
+    pub fn hold(&self, payload: Arc<ListingPayload>) -> Option<Held> {
+        self.waiting.as_ref()?;
+        let mapped = Mapped::new(payload);
+        let share = self.asked.at_once(mapped.bytes)?;
+        Some(Held { mapped, _share: share })
     }
 
     /// Keeps a payload that waits to be sent, until it is taken.
-    pub fn keep(&self, hash: SnapshotHash, listing: ListingId, payload: Arc<ListingPayload>) {
-        self.waiting.insert((hash, listing), Mapped::new(payload));
+    pub fn keep(&self, hash: SnapshotHash, listing: ListingId, held: Held) {
+        if let Some(waiting) = &self.waiting {
+            waiting.insert((hash, listing), held.mapped);
+        }
     }
 
-    /// The payload of a stored snapshot that is sent now, so that it waits no longer.
+    /// The payload of a stored snapshot that is sent now, so that it waits no longer; `None` where other large ones take all the room that
+    /// there is.
     ///
     /// # Errors
     /// As [`Self::of_snapshot`].
@@ -140,11 +222,20 @@ impl Payloads {
         kind: ChannelKind,
         hash: SnapshotHash,
         listing: ListingId,
-    ) -> Result<Arc<ListingPayload>, PayloadError> {
-        match self.waiting.remove(&(hash, listing)) {
-            Some((_, waiting)) => Ok(waiting.payload),
-            None => self.read(kind, hash, listing).await,
+    ) -> Result<Option<UnderWay>, PayloadError> {
+        // While it waits for room, what is kept stays where it is: it may have to give way there.
+        let kept = self.waiting.as_ref().and_then(|waiting| Some((waiting, waiting.peek(&(hash, listing))?.bytes)));
+        if let Some((waiting, bytes)) = kept {
+            let Some(share) = self.sent.within(PATIENCE, bytes).await else { return Ok(None) };
+            if let Some((_, kept)) = waiting.remove(&(hash, listing)) {
+                return Ok(Some(UnderWay { payload: kept.payload, _share: share }));
+            }
         }
+        let found = self.find(hash).await?;
+        let bytes = found.bytes().saturating_mul(FOR_EACH_BYTE) as u64;
+        let Some(share) = self.sent.within(PATIENCE, bytes).await else { return Ok(None) };
+        let Mapped { payload, bytes } = Mapped::new(self.read(kind, hash, listing, found).await?);
+        Ok(self.sent.fit(share, bytes).map(|share| UnderWay { payload, _share: share }))
     }
 
     /// The payload of a stored snapshot.
@@ -157,10 +248,15 @@ impl Payloads {
         hash: SnapshotHash,
         listing: ListingId,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
-        match self.waiting.get(&(hash, listing)) {
-            Some(waiting) => Ok(waiting.payload),
-            None => self.read(kind, hash, listing).await,
+        match self.kept(hash, listing) {
+            Some(kept) => Ok(kept),
+            None => self.read(kind, hash, listing, self.find(hash).await?).await,
         }
+    }
+
+    async fn find(&self, hash: SnapshotHash) -> Result<Found, PayloadError> {
+        let found = self.snapshots.load(hash).await.map_err(PayloadError::Store)?;
+        found.ok_or(PayloadError::NotFound(hash))
     }
 
     async fn read(
@@ -168,9 +264,18 @@ impl Payloads {
         kind: ChannelKind,
         hash: SnapshotHash,
         listing: ListingId,
+        found: Found,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
-        let snapshot = self.snapshots.load(hash).await.map_err(PayloadError::Store)?;
-        let snapshot = snapshot.ok_or(PayloadError::NotFound(hash))?;
+        let closed = |_| PayloadError::Store(NotLoaded::Closed);
+        let (snapshot, _turn) = match found {
+            Found::Whole(snapshot) => (snapshot, None),
+            Found::Large(_) => {
+                let turn = self.reading.acquire().await.map_err(closed)?;
+                let failed = |error| PayloadError::Store(NotLoaded::Failed(Arc::new(error)));
+                let read = self.units.by_hashes(&[hash]).await.map_err(failed)?;
+                (Arc::new(read.into_iter().next().ok_or(PayloadError::NotFound(hash))?), Some(turn))
+            }
+        };
         let unit = UnitChanged::from_json(snapshot.body.as_bytes())
             .map_err(|invalid| PayloadError::Unreadable { hash, reason: invalid.to_string() })?;
         Ok(Arc::new(mapping::map(kind, &unit, &listing)))
@@ -186,17 +291,22 @@ mod tests {
     use super::*;
 
     /// Nothing can be read there.
-    fn payloads() -> Payloads {
+    fn nowhere() -> UnitStore {
         let nowhere = PgPoolOptions::new().connect_lazy("postgres://nobody@localhost/nothing?host=/nowhere");
-        Payloads::new(UnitStore::new(nowhere.expect("an address")))
+        UnitStore::new(nowhere.expect("an address"))
+    }
+
+    fn payloads() -> Payloads {
+        Payloads::keeping(nowhere())
     }
 
     /// How many of these are kept; they are taken.
     async fn kept(payloads: &Payloads, waiting: &[(SnapshotHash, ListingId)]) -> usize {
         let mut kept = 0;
         for (hash, listing) in waiting {
-            if payloads.waiting.peek(&(*hash, *listing)).is_some() {
-                assert!(payloads.take(ChannelKind::Hostaway, *hash, *listing).await.is_ok());
+            if payloads.waiting.as_ref().is_some_and(|waiting| waiting.peek(&(*hash, *listing)).is_some()) {
+                let taken = payloads.take(ChannelKind::Hostaway, *hash, *listing).await;
+                assert!(taken.is_ok_and(|taken| taken.is_some()));
                 kept += 1;
             }
         }
@@ -214,7 +324,7 @@ mod tests {
         let waiting: Vec<_> =
             (0..3 * room).map(|n| (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::now_v7()))).collect();
         for (hash, listing) in &waiting {
-            payloads.keep(*hash, *listing, payload.clone());
+            payloads.keep(*hash, *listing, payloads.hold(payload.clone()).expect("there is room"));
         }
         let (first, others) = waiting.split_at(room);
         let (between, last) = others.split_at(room);
@@ -229,8 +339,19 @@ mod tests {
         let payload = Arc::new(ListingPayload::default());
         for n in 0..100_000_u64 {
             let (hash, listing) = (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::nil()));
-            payloads.keep(hash, listing, payload.clone());
+            payloads.keep(hash, listing, payloads.hold(payload.clone()).expect("there is room"));
             assert!(payloads.take(ChannelKind::Hostaway, hash, listing).await.is_ok(), "the {n}th");
         }
+    }
+
+    #[tokio::test]
+    async fn where_nobody_sends_payloads_none_is_held() {
+        assert!(Payloads::new(nowhere()).hold(Arc::default()).is_none());
+        let many = Value::Array(vec![serde_json::json!({"url": "https://a.example/1"}); 10_000]);
+        let content = SectionPayload::new(many);
+        let payload = ListingPayload { sections: [(Section::Images, content)].into(), ..ListingPayload::default() };
+        let (payloads, payload) = (payloads(), Arc::new(payload));
+        let held: Vec<Held> = (0..100).map_while(|_| payloads.hold(payload.clone())).collect();
+        assert!((1..100).contains(&held.len()), "those that are held are bounded: {}", held.len());
     }
 }

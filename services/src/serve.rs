@@ -119,7 +119,9 @@ fn start(
     let journal = Journal::telling(pool.clone(), JournalOptions::default(), head.clone());
     let commands = Arc::new(Commands::new(journal));
     let units = UnitStore::new(pool.clone());
-    let payloads = Arc::new(Payloads::new(units.clone()));
+    let sends = options.runs(Role::Dispatcher);
+    let payloads = if sends { Payloads::keeping(units.clone()) } else { Payloads::new(units.clone()) };
+    let payloads = Arc::new(payloads);
     if options.runs(Role::Relay) {
         let relay = Relay::new(pool.clone(), nats.clone(), appended).run(stop.clone());
         roles.spawn(schema.clone().then(stop.clone(), stopping.clone().unless_in_vain(relay)));

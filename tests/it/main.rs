@@ -13,6 +13,7 @@ mod intake;
 mod levels;
 mod looks;
 mod main_job;
+mod memory;
 mod metrics;
 mod nats_away;
 mod nats_cluster;
