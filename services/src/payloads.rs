@@ -232,10 +232,18 @@ impl Payloads {
             }
         }
         let found = self.find(hash).await?;
-        let bytes = found.bytes().saturating_mul(FOR_EACH_BYTE) as u64;
-        let Some(share) = self.sent.within(PATIENCE, bytes).await else { return Ok(None) };
-        let Mapped { payload, bytes } = Mapped::new(self.read(kind, hash, listing, found).await?);
-        Ok(self.sent.fit(share, bytes).map(|share| UnderWay { payload, _share: share }))
+        let mut bytes = found.bytes().saturating_mul(FOR_EACH_BYTE) as u64;
+        // Where it takes more than was to be expected, and more than there is, it waits once more, for just that: many that began each time
+        // with the same guess could keep each other from all they need for ever.
+        for _ in 0..2 {
+            let Some(share) = self.sent.within(PATIENCE, bytes).await else { break };
+            let mapped = Mapped::new(self.read(kind, hash, listing, found.clone()).await?);
+            bytes = mapped.bytes;
+            if let Some(share) = self.sent.fit(share, bytes) {
+                return Ok(Some(UnderWay { payload: mapped.payload, _share: share }));
+            }
+        }
+        Ok(None)
     }
 
     /// The payload of a stored snapshot.

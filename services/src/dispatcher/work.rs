@@ -166,6 +166,8 @@ async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
     let payload = match shared.payloads.take(kind, snapshot, job.link.listing_id).await {
         Ok(Some(payload)) => payload,
         Ok(None) => {
+            // Others of its target need no room, or less.
+            slots.give_back();
             tokio::time::sleep(HELD_FOR).await;
             return Attempt::Postponed("other large ones are sent first".to_owned());
         }
