@@ -40,7 +40,7 @@ fn limit_kb(role: &str) -> anyhow::Result<u64> {
 fn stays_within(process: &Process, role: &str) -> anyhow::Result<()> {
     let (peak, limit) = (process.peak_memory_kb().context("the process runs")?, limit_kb(role)?);
     assert!(peak < limit, "the {role} had {peak} KB, and its pod may have {limit} KB\n{}", process.printed());
-    println!("the {role} had {peak} KB of {limit} KB");
+    eprintln!("the {role} had {peak} KB of {limit} KB");
     Ok(())
 }
 
