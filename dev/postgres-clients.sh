@@ -2,7 +2,7 @@
 # Must stay true: the programs are not older than the server, whose dumps they could not read.
 # shellcheck shell=bash
 
-# open_postgres: sets `clients`, the folder of the programs, and libpq's variables.
+# open_postgres: sets `clients`, the folder of the programs, `server`, its version as it counts, and libpq's variables.
 open_postgres() {
     local address folder folders version newest=0
     address=$("$here/postgres-address") || exit 1
@@ -20,14 +20,16 @@ open_postgres() {
         fi
     done
     [[ -n $clients ]] || die "pg_dump, pg_restore and psql are missing: install PostgreSQL's client programs"
-    version=$(on_server 'show server_version_num') || die "the Postgres of DATABASE_URL cannot be reached"
-    ((newest >= version / 10000)) ||
-        die "the server is PostgreSQL $((version / 10000)), the newest client programs here are of $newest: install newer ones"
+    server=$(on_server 'show server_version_num') ||
+        die "the Postgres of DATABASE_URL cannot be reached, or not its database postgres"
+    ((newest >= server / 10000)) ||
+        die "the server is PostgreSQL $((server / 10000)), the newest client programs here are of $newest: install newer ones"
 }
 
 # sql DATABASE STATEMENT...: rows, columns separated by a tab.
 sql() {
-    local name=$1 statement commands=()
+    # A time-out of the database or the role is not meant for this.
+    local name=$1 statement commands=(-c 'set statement_timeout = 0')
     shift
     for statement in "$@"; do commands+=(-c "$statement"); done
     "$clients/psql" -XAtqw -F $'\t' -v ON_ERROR_STOP=1 -d "$name" "${commands[@]}" </dev/null

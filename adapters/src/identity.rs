@@ -10,6 +10,7 @@ mod jwks;
 mod key_file;
 mod links;
 mod local;
+mod mode;
 mod oidc;
 mod provider_url;
 mod secret;
@@ -22,6 +23,7 @@ pub use grant::Grant;
 pub use key_file::KeyFileError;
 pub use links::{NewLink, SignInLinks};
 pub use local::{IssuedToken, LocalIdentity};
+pub use mode::{tell_provider, told_provider};
 pub use oidc::{
     LOGIN_COOKIE, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions, login_cookie_removal, path_on_this_host,
 };

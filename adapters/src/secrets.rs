@@ -5,6 +5,7 @@ mod aws;
 mod error;
 mod keepers;
 mod local;
+mod owners;
 mod store;
 mod value;
 
@@ -18,6 +19,8 @@ pub use aws::{AwsSecrets, KEPT_FOR};
 pub use error::SecretError;
 pub use keepers::Secrets;
 pub use local::LocalSecrets;
+pub use owners::Strangers;
+pub(crate) use owners::{hand_down, make_folder};
 pub use store::{EmbeddedStore, Entry};
 pub use value::read_value;
 

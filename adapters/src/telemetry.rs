@@ -1,10 +1,12 @@
 //! Traces and metrics by OpenTelemetry: sent by OTLP where that is configured, shown to Prometheus where that is. Without
 //! either, every call here returns at once.
 
+mod about;
 mod error;
 mod keeper;
 mod metrics;
 mod otlp;
+mod sending;
 mod traces;
 
 use std::sync::OnceLock;
@@ -21,6 +23,7 @@ use opentelemetry_sdk::trace::{
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::mpsc;
 
+pub use about::{Attributes, about, about_event};
 pub use error::TelemetryError;
 pub use metrics::{
     ChannelCall, Gauges, MostTargets, ServedRequest, Untaken, call_made, call_starts, commits_written, intake_done,
@@ -70,7 +73,8 @@ impl Telemetry {
         if options.prometheus {
             let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).without_target_info();
             let exporter = exporter.build().map_err(|error| TelemetryError::Exporter(error.to_string()))?;
-            metrics.push(SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter).build());
+            let shown = SdkMeterProvider::builder().with_resource(resource.clone()).with_view(metrics::for_prometheus);
+            metrics.push(shown.with_reader(exporter).build());
         }
         let (mut traces, mut kept) = (None, None);
         if let Some(otlp) = &options.otlp {

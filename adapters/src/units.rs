@@ -152,6 +152,18 @@ impl UnitStore {
             .transpose()
     }
 
+    /// The account that a unit belongs to, by its newest revision; `None` where it was never published.
+    pub async fn account_of(&self, org: &OrgId, unit: &UnitId) -> Result<Option<AccountId>, sqlx::Error> {
+        let account: Option<String> =
+            sqlx::query_scalar("SELECT account_id FROM units WHERE org_id = $1 AND unit_id = $2")
+                .bind(org.as_str())
+                .bind(unit.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        let broken = |_| sqlx::Error::Protocol(format!("units: account_id of {org}/{unit} is malformed"));
+        account.map(|account| account.parse().map_err(broken)).transpose()
+    }
+
     /// Snapshots by their addresses; the missing ones are absent.
     pub async fn by_hashes(&self, hashes: &[SnapshotHash]) -> Result<Vec<UnitSnapshot>, sqlx::Error> {
         let wanted: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();

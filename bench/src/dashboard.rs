@@ -118,7 +118,7 @@ async fn one_run(
     let side = Ours::with(service, messages);
     let all: Vec<usize> = (0..options.changes).collect();
     side.warm(world, &all, revisions.next()).await?;
-    let looking = Viewers::open(&session, viewers).await?;
+    let looking = Viewers::open(world, &session, viewers).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let drained = side.drain(world, &all, revisions.next()).await?;
     let seen = looking.close();

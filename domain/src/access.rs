@@ -19,7 +19,7 @@ pub enum AccessRole {
     ChannelPublisher,
     /// Reads.
     Viewer,
-    /// Reads the audit, nothing else.
+    /// Reads the audit and the histories of targets and listings, nothing else.
     Analyst,
 }
 
@@ -63,13 +63,13 @@ impl FromStr for AccessRole {
 /// and from [`Permission::roles`] the tables in `services/API.md` are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Permission {
-    /// See targets with their health and history, and the service levels.
+    /// See targets with their settings and their health, and the service levels.
     #[serde(rename = "targets:read")]
     ReadTargets,
     /// Create, configure, pause, resume and delete targets, rotate their credentials, check them.
     #[serde(rename = "targets:write")]
     WriteTargets,
-    /// See listings and their history, why they stand as they do, what would be sent, and the queue.
+    /// See listings, why they stand as they do, what would be sent, and the queue.
     #[serde(rename = "listings:read")]
     ReadListings,
     /// Link and unlink units.
@@ -78,7 +78,7 @@ pub enum Permission {
     /// Ask for syncs, retries, replays and looks for drift; pause and resume listings.
     #[serde(rename = "listings:sync")]
     SyncListings,
-    /// See and export the outbound audit.
+    /// See and export the outbound audit, and see who did what to targets and listings, and who had them looked at.
     #[serde(rename = "audit:read")]
     ReadAudit,
     /// See messages that could not be used.

@@ -14,7 +14,7 @@ mod state;
 pub use command::{Cause, LinkListing, ListingCommand, Origin, RequestSync};
 pub use error::ListingError;
 pub use event::{ListingEvent, SyncAttempt, SyncRequest};
-pub use report::{Progress, SyncReport};
+pub use report::{Progress, Silent, SyncReport};
 pub use state::{Accepted, CREATION_GRACE, ChannelListing, Creation, Link, LinkState, Pending};
 
 use cqrs_es::{Aggregate, event_sink::EventSink};

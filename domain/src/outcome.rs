@@ -130,6 +130,15 @@ impl SyncOutcome {
         matches!(self, Self::Accepted | Self::AcceptedWithRejections | Self::SkippedUnchanged)
     }
 
+    /// How a sync ended, or that it has not, as people say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::AcceptedWithRejections => "accepted with rejections",
+            Self::SkippedUnchanged => "skipped, as nothing differed",
+            other => other.as_str(),
+        }
+    }
+
     /// The name used in JSON, in rows and in subjects.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,9 +1,11 @@
-//! A reference to a secret. The value never enters an event, a row or a message.
+//! A reference to a secret, and what its value may be. The value never enters an event, a row or a message.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::{is_unseen, unseen};
 
 /// Who keeps a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,5 +90,49 @@ impl From<SecretRef> for String {
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What the value of a secret looks like where it is handed over, as a regular expression: no control characters, and nothing unseen at
+/// either end. Tags (U+E0000 to U+E007F) are refused there beside it.
+pub const VALUE_PATTERN: &str =
+    concat!(r"^[^\s", unseen!(), r"]([^\u0000-\u001f\u007f-\u009f]*[^\s", unseen!(), r"])?$");
+
+/// Why a text is no secret. It is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSecret {
+    /// Nothing in it can be seen.
+    #[error("is blank; give the secret itself")]
+    Blank,
+    /// A paste has brought more than the secret.
+    #[error("begins or ends with white space, or with what nobody sees; give the secret without it")]
+    Surrounded,
+}
+
+/// Looks at a value that somebody hands over, at whatever door: what surrounds it would be sent with it, and refused without a word of that.
+pub fn check_value(text: &str) -> Result<(), InvalidSecret> {
+    let stray = |character: char| character.is_whitespace() || is_unseen(character);
+    match text.trim_matches(stray) {
+        "" => Err(InvalidSecret::Blank),
+        inner if inner.len() < text.len() => Err(InvalidSecret::Surrounded),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_what_can_be_seen_and_has_nothing_around_it() {
+        for blank in ["", " ", "\n", "\u{a0}\t", "\u{200b}\u{feff}"] {
+            assert_eq!(check_value(blank), Err(InvalidSecret::Blank), "{blank:?}");
+        }
+        for surrounded in ["s3cret ", "s3cret\n", "\ts3cret", "\u{feff}s3cret", "s3cret\u{a0}"] {
+            assert_eq!(check_value(surrounded), Err(InvalidSecret::Surrounded), "{surrounded:?}");
+        }
+        for secret in ["s", "s3cret", "a pass phrase", "ü\u{a0}ü"] {
+            assert_eq!(check_value(secret), Ok(()), "{secret:?}");
+        }
     }
 }

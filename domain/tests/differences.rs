@@ -118,6 +118,40 @@ fn the_first_time_all_of_it_is_new_and_a_long_list_is_counted() {
     assert_eq!((all.count(), all.sections[0].fields.len()), (200, 200), "who asks for all of them gets them");
 }
 
+/// A text is kept for whoever wants to see all of it; what is told of it stands around the place where it differs.
+#[test]
+fn of_a_long_text_the_place_is_told_where_it_differs() {
+    let long = "A quiet villa between the rice fields. ".repeat(40);
+    let content = |text: &str| json!({ "description": format!("{long}{text}"), "name": "Villa" });
+    let (before, after) = (content("The path goes to the beach."), content("The path goes to the lake."));
+    let found = differences(Section::Content, Some(&before), &after);
+    let told = serde_json::to_value(&found).unwrap();
+    let field = &told[0]["fields"][0];
+    let side = |side: &str| field[side].as_str().unwrap().to_owned();
+    assert!(side("before").starts_with('…') && side("before").ends_with("goes to the beach."), "{field}");
+    assert!(side("after").starts_with('…') && side("after").ends_with("goes to the lake."), "{field}");
+    assert!(field["excerpt"] == true && side("before").chars().count() <= 303, "{field}");
+    let words = found.words();
+    let line = &words[0];
+    assert!(line.contains("to the beach.\" -> \"…") && line.ends_with("to the lake.\""), "{line}");
+    assert_eq!(found.sections[0].fields[0].before.as_ref(), Some(&before["description"]), "all of it is kept");
+
+    // So it is of captions, which stand in rows; and of many long texts no more is kept than is sane.
+    let photos = |end: &str| -> Value {
+        let caption = format!("{}{end}", "word ".repeat(1_900));
+        (0..40).map(|n| json!({"url": format!("https://x/{n}"), "caption": caption})).collect()
+    };
+    let found = differences(Section::Images, Some(&photos("sea")), &photos("lake"));
+    let told = serde_json::to_value(&found).unwrap();
+    for field in told[0]["fields"].as_array().unwrap() {
+        let caption = |side: &str| field[side]["caption"].as_str().unwrap_or_default().to_owned();
+        assert!(caption("before").ends_with("word sea") && caption("after").ends_with("word lake"), "{field}");
+        assert_eq!(field["excerpt"], true, "{field}");
+    }
+    let kept = found.sections[0].fields.iter().map(|field| format!("{field:?}").len()).sum::<usize>();
+    assert!((200_000..300_000).contains(&kept), "{kept}");
+}
+
 fn drift(sent: &Bodies<'_>, answers: &BTreeMap<Section, Value>, from: Night) -> Differences {
     let mut found = Differences::default();
     for (section, body) in sent {

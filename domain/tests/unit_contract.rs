@@ -174,6 +174,22 @@ fn every_problem_is_told_at_once() {
 }
 
 #[test]
+fn a_text_of_a_wrong_form_is_told_what_is_right() {
+    let mut body = example();
+    // The shape breaks here, so that the schema tells the rest.
+    body["revision"] = json!("7");
+    body["unit"]["address"]["street"] = json!("  ");
+    body["unit"]["address"]["country"] = json!("Austria");
+    let told = UnitChanged::from_value(body).unwrap_err().to_string();
+    for right in [
+        "unit.address.street: is blank; give a text with at least one character that is no blank",
+        "unit.address.country: is no code of a country: give its two capital letters, such as AT",
+    ] {
+        assert!(told.contains(right), "{told}");
+    }
+}
+
+#[test]
 fn the_list_of_problems_is_bounded() {
     let ranges: Vec<Value> =
         (0..500).map(|_| json!({"first_night": "x", "last_night": "2026-01-01", "available": true})).collect();

@@ -26,7 +26,8 @@
   function tell(time) {
     const at = new Date(time.dateTime);
     const passed = () => span(Date.now() - at);
-    const text = time.classList.contains("ago") ? `${passed()} ago` : time.classList.contains("age") ? passed() : local(at);
+    const as = (name) => time.classList.contains(name);
+    const text = as("ago") ? `${passed()} ago` : as("age") ? passed() : as("clock") ? local(at).slice(-8) : local(at);
     if (time.textContent !== text) time.textContent = text;
     if (!time.dataset.told) {
       time.dataset.told = zone;
@@ -233,14 +234,32 @@
     // The stream goes on while the service itself cannot read: then nothing that is shown can be trusted to be the newest.
     source.addEventListener("stale", (event) => say("off", `not live since ${local(new Date(event.data)).slice(-8)}`));
     source.addEventListener("current", () => say("on", "live"));
+    source.addEventListener("signed-out", over);
     source.addEventListener("error", () => {
-      say("off", source?.readyState === EventSource.CLOSED ? "not live" : "reconnecting");
-      // Closed for good: the session has ended, or there are too many. A while later it is tried once more.
-      if (source?.readyState === EventSource.CLOSED) {
-        source = undefined;
-        setTimeout(listen, 30000);
-      }
+      if (source?.readyState === EventSource.CLOSED) over();
+      else say("off", "reconnecting");
     });
+  }
+
+  // Closed for good, which says nothing of why: the session has ended, here or in another tab, or there are too many who look. Then it
+  // is tried once more a while later.
+  async function over() {
+    source?.close();
+    source = undefined;
+    say("off", "not live");
+    const status = await fetch("/api/channels/me", { cache: "no-store" }).then((answer) => answer.status, () => 0);
+    if (source) return;
+    if (status === 401) return lead("signed out: ", `/sign-in?return_to=${encodeURIComponent(location.pathname + location.search)}`, "sign in again");
+    setTimeout(listen, 30000);
+  }
+
+  function lead(words, href, text) {
+    if (!light) return;
+    const [told, way] = [document.createElement("span"), document.createElement("a")];
+    Object.assign(way, { href, textContent: text });
+    told.append(words, way);
+    light.dataset.state = "off";
+    light.replaceChildren(told);
   }
 
   document.addEventListener("visibilitychange", () => {

@@ -10,17 +10,19 @@ pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod by;
 mod conditional;
+pub(crate) mod connection;
 pub(crate) mod dead_letters;
 pub(crate) mod described;
 #[cfg(any(test, fuzzing))]
 pub mod door;
 mod export;
 mod freshness;
-mod history;
+pub(crate) mod history;
 mod idempotency;
 pub mod identity;
 pub(crate) mod if_match;
 pub(crate) mod input;
+mod known;
 mod limiter;
 pub(crate) mod listings;
 mod me;
@@ -43,8 +45,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adapters::destinations::Destinations;
-use adapters::identity::Sessions;
+use adapters::identity::{Sessions, tell_provider};
 use adapters::nats::Nats;
+use domain::ids::OrgId;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -54,10 +57,11 @@ use crate::schema::Schema;
 use crate::shared_look::SharedLook;
 use crate::syncing::Syncing;
 use identity::Identity;
+use known::Known;
 use limiter::Limiter;
 use probes::{Answering, PATIENCE};
 use proxies::TrustedProxy;
-use transport::Transport;
+use transport::{Letters, Transport};
 use vault::Vault;
 
 pub use openapi::document;
@@ -74,6 +78,8 @@ pub struct ApiOptions {
     pub destinations: Destinations,
     /// Whose word is taken for the address that a request comes from.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// The setting that names an identity provider, if one does.
+    pub provider: Option<&'static str>,
     /// Until it is there, probes alone are answered.
     pub schema: Schema,
     /// When the process is to stop.
@@ -95,11 +101,14 @@ struct Inner {
     vault: Vault,
     drift: DriftReader,
     limiter: Limiter,
+    known: Known,
     destinations: Destinations,
     trusted_proxies: Vec<TrustedProxy>,
     last_look: SharedLook<Answering>,
     last_look_at_nats: SharedLook<bool>,
     transport: watch::Sender<Transport>,
+    letters: watch::Sender<Letters>,
+    provider: Option<&'static str>,
     schema: Schema,
     /// Set when requests may be served.
     opened: OnceLock<()>,
@@ -119,7 +128,7 @@ impl Api {
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
-        let ApiOptions { destinations, trusted_proxies, schema, stop, .. } = options;
+        let ApiOptions { destinations, trusted_proxies, provider, schema, stop, .. } = options;
         Self {
             inner: Arc::new(Inner {
                 pool,
@@ -129,11 +138,14 @@ impl Api {
                 vault,
                 drift,
                 limiter,
+                known: Known::default(),
                 destinations,
                 trusted_proxies,
                 last_look: SharedLook::default(),
                 last_look_at_nats: SharedLook::default(),
                 transport: watch::Sender::default(),
+                letters: watch::Sender::default(),
+                provider,
                 schema,
                 opened: OnceLock::new(),
                 stop,
@@ -173,6 +185,10 @@ impl Api {
 
     /// Begins to serve requests, on a schema that is there.
     pub(crate) async fn open(&self) {
+        if let Err(error) = tell_provider(&self.inner.pool, self.inner.provider).await {
+            let untold = "`distribution sign-in` and `token` are not told whether there is an identity provider";
+            tracing::warn!(%error, "{untold}");
+        }
         self.end_what_a_provider_ends().await;
         let _ = self.inner.opened.set(());
     }
@@ -197,7 +213,12 @@ impl Api {
         *self.inner.transport.borrow()
     }
 
-    /// Keeps [`Self::transport`] up to date.
+    /// How many dead letters name an organisation, as [`Self::watch_transport`] has counted them last.
+    pub(crate) fn dead_letters_of(&self, org: &OrgId) -> u64 {
+        self.inner.letters.borrow().get(org).copied().unwrap_or_default()
+    }
+
+    /// Keeps [`Self::transport`] and [`Self::dead_letters_of`] up to date.
     pub(crate) async fn watch_transport(&self) {
         transport::watch(self).await;
     }

@@ -168,7 +168,7 @@ async fn obey(cli: Cli) -> anyhow::Result<()> {
         Command::Projections(command) => command.run(&session).await,
         Command::SignIn(args) => args.run(&session).await,
         Command::SignOut(args) => args.run(&session).await,
-        Command::Token(args) => args.run(&session),
+        Command::Token(args) => args.run(&session).await,
         Command::LogLevel(args) => args.run(&session).await,
         Command::Doctor(args) => args.run(&session).await,
         Command::Completions(args) => args.run(&session),

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use adapters::event_store::{Journal, JournalContext, JournalError, Moved, metadata_key};
 use adapters::masking::masked;
 use adapters::postgres;
-use adapters::telemetry::{Happened, Kind, happened, is_traced};
+use adapters::telemetry::{Happened, Kind, about, happened, is_traced};
 use async_trait::async_trait;
 use cqrs_es::{Aggregate, AggregateError, CqrsFramework, EventEnvelope, EventStore, Query};
-use domain::ids::{AccountId, ListingId, OrgId, TargetId, UnitId};
+use domain::ids::{AccountId, ListingId, OrgId, SyncId, TargetId, UnitId};
 use domain::listing::{ChannelListing, Link, ListingCommand, ListingError};
 use domain::metadata::{Actor, Metadata};
 use domain::recorded::Position;
@@ -155,7 +155,7 @@ impl Commands {
         command: TargetCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<TargetError>> {
-        told(metadata, run(&self.targets, &id.to_string(), command, metadata.to_map())).await
+        told(metadata, (None, None), run(&self.targets, &id.to_string(), command, metadata.to_map())).await
     }
 
     /// Runs a command on a listing. Gives the position of its last event, `None` when there was nothing to change.
@@ -165,7 +165,8 @@ impl Commands {
         command: ListingCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
-        told(metadata, self.run_listing(&id.to_string(), command, metadata.to_map())).await
+        let of = (Some(id), command.sync_id());
+        told(metadata, of, self.run_listing(&id.to_string(), command, metadata.to_map())).await
     }
 
     async fn run_listing(
@@ -194,7 +195,7 @@ impl Commands {
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<TargetError>> {
         let expecting = self.expecting::<ChannelTarget>(version);
-        told(metadata, run(&expecting, &id.to_string(), command, metadata.to_map())).await
+        told(metadata, (None, None), run(&expecting, &id.to_string(), command, metadata.to_map())).await
     }
 
     /// Runs a command on a listing that has this version; any other one is [`CommandError::Moved`].
@@ -205,8 +206,8 @@ impl Commands {
         command: ListingCommand,
         metadata: &Metadata,
     ) -> Result<Option<Position>, CommandError<ListingError>> {
-        let expecting = self.expecting::<ChannelListing>(version);
-        told(metadata, run(&expecting, &id.to_string(), command, metadata.to_map())).await
+        let (expecting, of) = (self.expecting::<ChannelListing>(version), (Some(id), command.sync_id()));
+        told(metadata, of, run(&expecting, &id.to_string(), command, metadata.to_map())).await
     }
 
     fn expecting<A: Aggregate<Services = ()> + Clone + 'static>(&self, version: i64) -> CqrsFramework<A, Journal> {
@@ -243,9 +244,10 @@ impl Commands {
 }
 
 /// Runs a command as a part of its trace. A refusal is an answer, and so is that it was changed meanwhile; what came to no end
-/// is a failure.
+/// is a failure. It is of this listing and sync, where it is of any.
 async fn told<E: fmt::Display>(
     metadata: &Metadata,
+    (listing, sync): (Option<ListingId>, Option<SyncId>),
     running: impl Future<Output = Result<Option<Position>, CommandError<E>>>,
 ) -> Result<Option<Position>, CommandError<E>> {
     let began = SystemTime::now();
@@ -258,7 +260,8 @@ async fn told<E: fmt::Display>(
             Err(error) => Some(masked(&error.to_string())),
         };
         let (name, ended) = ("append to the journal".into(), SystemTime::now());
-        happened(Happened { name, kind: Kind::Internal, parent, began, ended, attributes: Vec::new(), failed });
+        let attributes = about(metadata, listing, sync);
+        happened(Happened { name, kind: Kind::Internal, parent, began, ended, attributes, failed });
     }
     done
 }

@@ -9,16 +9,20 @@ mod audit;
 mod calls;
 mod dead_letters;
 mod difference;
+mod filters;
+mod history;
 mod lag;
 mod layout;
 mod levels;
 mod listing;
 mod listings;
 mod live;
+mod needs;
 mod overview;
 mod parameters;
 mod pieces;
 mod plots;
+mod problems;
 mod readable;
 mod search;
 mod sign_in;
@@ -27,6 +31,7 @@ mod target;
 mod targets;
 mod traces;
 mod trouble;
+mod ways;
 mod wrong;
 
 use axum::Router;
@@ -62,6 +67,11 @@ pub(crate) fn sign_in(dashboard: Dashboard) -> Router {
     sign_in::router().with_state(dashboard)
 }
 
+/// What kinds of problems there are.
+pub(crate) fn problems(dashboard: Dashboard) -> Router {
+    problems::router().with_state(dashboard)
+}
+
 /// The pages. What each needs stands in `api::policy`.
 pub(crate) fn router(dashboard: Dashboard) -> Router {
     let pages = Router::new()
@@ -70,12 +80,14 @@ pub(crate) fn router(dashboard: Dashboard) -> Router {
         .route("/search", get(search::page))
         .route("/targets", get(targets::page))
         .route("/targets/{target_id}", get(target::page))
+        .route("/targets/{target_id}/history", get(history::target))
         .route("/targets/{target_id}/pause", post(target::pause))
         .route("/targets/{target_id}/resume", post(target::resume))
         .route("/targets/{target_id}/check", post(target::check))
         .route("/targets/{target_id}/credential", post(target::rotate))
         .route("/listings", get(listings::page))
         .route("/listings/{listing_id}", get(listing::page))
+        .route("/listings/{listing_id}/history", get(history::listing))
         .route("/listings/{listing_id}/at/{sequence}", get(listing::at))
         .route("/listings/{listing_id}/preview", get(listing::preview))
         .route("/listings/{listing_id}/sync", post(listing::sync))

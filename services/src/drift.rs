@@ -11,6 +11,7 @@ use domain::channel::{Bodies, RejectedPart};
 use domain::difference::{Differences, FieldDifference};
 use domain::ids::ListingId;
 use domain::listing::{LinkState, ListingError};
+use domain::metadata::Actor;
 use domain::outcome::OutcomeClass;
 use domain::port::{ReadReport, Reading, Standing};
 use domain::target::{Health, Lifecycle, Target};
@@ -24,8 +25,9 @@ use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::commands::AskedBy;
 use crate::dispatcher::Channels;
-use crate::dispatcher::trace::{self, VisitTrace};
+use crate::dispatcher::trace::VisitTrace;
 use crate::dispatcher::visitor::{Egress, Visitor};
 use crate::payloads::PayloadError;
 use crate::syncing::{SyncError, Syncing};
@@ -57,6 +59,12 @@ pub struct Drift {
     pub archived: bool,
     /// When the channel had been read.
     pub read_at: DateTime<Utc>,
+    /// Who had it read.
+    pub created_by: String,
+    /// The kind of credential.
+    pub credential: String,
+    /// Which token or session it was; absent where the kind has none.
+    pub credential_id: Option<String>,
     /// The sections that were compared: those that were sent.
     pub sections: Vec<&'static str>,
     /// What was sent last, and the channel took.
@@ -138,20 +146,21 @@ impl DriftReader {
         Self { pool, syncing, channels, egress, under_way: TaskTracker::new() }
     }
 
-    /// Reads a listing at its channel and compares it with what was sent last. Whoever asks has to see the listing, and carries
-    /// `traceparent`; what the channel refused of it before is read by `reader`, which is opened for it.
+    /// Reads a listing at its channel and compares it with what was sent last. Whoever asks has to see the listing; what the channel
+    /// refused of it before is read by `reader`, which is opened for it.
     ///
     /// Whoever leaves before the end takes no call along: the one under way ends, none begins after it, and all that were made are written
     /// down, as they took slots.
     pub async fn read<C: DerefMut<Target = PgConnection>>(
         &self,
         id: ListingId,
-        traceparent: Option<String>,
+        by: AskedBy,
         reader: impl Future<Output = Result<C, sqlx::Error>>,
     ) -> Result<Drift, NoDrift> {
         let (looker, left) = (self.clone(), CancellationToken::new());
         let _leaving = left.clone().drop_guard();
-        let looking = async move { looker.look(id, traceparent.as_deref(), left).await };
+        let actor = by.actor.clone();
+        let looking = async move { looker.look(id, &by, left).await };
         let looked = self.under_way.spawn(looking.in_current_span()).await;
         let looked = looked.map_err(|_| NoDrift::NoSlot("the service is stopping".to_owned()))?;
         let Looked { history, known, external_id, report, read_at } = looked?;
@@ -171,6 +180,9 @@ impl DriftReader {
             gone,
             archived,
             read_at,
+            created_by: actor.name,
+            credential: actor.credential,
+            credential_id: actor.credential_id,
             sections: sections(&known.bodies()),
             compared_with: known.described(),
             differences,
@@ -188,25 +200,33 @@ impl DriftReader {
         self.under_way.wait().await;
     }
 
-    async fn look(&self, id: ListingId, traceparent: Option<&str>, left: CancellationToken) -> Result<Looked, NoDrift> {
-        let mut trace = VisitTrace::of_drift(traceparent);
+    async fn look(&self, id: ListingId, by: &AskedBy, left: CancellationToken) -> Result<Looked, NoDrift> {
+        let mut trace = VisitTrace::of_drift(by.traceparent.as_deref());
         let span = tracing::info_span!(
             "drift",
             trace_id = trace_id(Some(trace.traceparent())),
             org_id = tracing::field::Empty,
             target_id = tracing::field::Empty,
             listing_id = %id,
+            unit_id = tracing::field::Empty,
         );
-        self.look_at(id, &mut trace, left).instrument(span).await
+        self.look_at(id, &by.actor, &mut trace, left).instrument(span).await
     }
 
-    async fn look_at(&self, id: ListingId, trace: &mut VisitTrace, left: CancellationToken) -> Result<Looked, NoDrift> {
+    async fn look_at(
+        &self,
+        id: ListingId,
+        by: &Actor,
+        trace: &mut VisitTrace,
+        left: CancellationToken,
+    ) -> Result<Looked, NoDrift> {
         let history = History::read(&self.pool, id, None).await?;
         let listing = &history.listing;
         let link = listing.link().ok_or(ListingError::NotFound)?;
         let span = tracing::Span::current();
         span.record("org_id", tracing::field::display(&link.org_id));
         span.record("target_id", tracing::field::display(link.target_id));
+        span.record("unit_id", tracing::field::display(&link.unit_id));
         if listing.state() == Some(LinkState::Unlinked) {
             return Err(ListingError::Unlinked.into());
         }
@@ -214,7 +234,7 @@ impl DriftReader {
         let target = callable(target.live().map_err(|_| SyncError::TargetDeleted)?)?;
         let not_there = || NoDrift::NotNow("the listing is not at the channel yet, so nothing can differ".to_owned());
         let external_id = listing.external_id().ok_or_else(not_there)?;
-        let known = KnownPayload::load(self.syncing.payloads(), target.channel, id, &history.known).await?;
+        let known = KnownPayload::load(self.syncing.payloads(), target.channel, link, &history.known).await?;
         let report = {
             let sent = known.bodies();
             if sent.is_empty() {
@@ -223,7 +243,7 @@ impl DriftReader {
             let today = Utc::now().date_naive().to_string();
             let from = today.parse().map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
             let reading = Reading { target, external_id, sent: &sent, from };
-            self.ask(id, reading, trace, left).await?
+            self.ask((id, by), reading, trace, left).await?
         };
         let external_id = external_id.to_string();
         Ok(Looked { history, known, external_id, report, read_at: Utc::now() })
@@ -231,7 +251,7 @@ impl DriftReader {
 
     async fn ask(
         &self,
-        id: ListingId,
+        (id, by): (ListingId, &Actor),
         reading: Reading<'_>,
         trace: &mut VisitTrace,
         left: CancellationToken,
@@ -246,10 +266,9 @@ impl DriftReader {
         if let Err(error) = visitor.settle().await {
             tracing::warn!(error = %error, "slots of a read run out by themselves");
         }
-        if let Err(error) = visitor.note(&report.calls).await {
-            tracing::warn!(error = %error, "no wait is explained by the calls of a read");
+        if let Err(error) = visitor.note(id, by, &report.calls).await {
+            tracing::warn!(error = %error, "nothing is kept of the calls of a read, nor of who asked for it");
         }
-        trace::count(&report.calls, target);
         trace.tell_drift(target, id, &report);
         tracing::info!(target_id = %target.target_id, calls = report.calls.len(), class = %report.class, "read for drift");
         if let Some(why) = visitor.refusal() {

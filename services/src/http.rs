@@ -6,6 +6,7 @@ mod in_time;
 mod refusals;
 mod router;
 mod server;
+mod silent;
 mod unread;
 
 use std::time::Duration;
@@ -21,10 +22,17 @@ pub use router::router;
 /// The longest that a look for drift may take after the stop: its call, and what is written down of it.
 const ENDING: Duration = Duration::from_secs(30);
 
-/// Serves until `stop`; for at most `drain` after it whoever still comes is served, until others know of the stop. Requests under
-/// way end first, and so does what was begun for those who have left. Before the schema is there only probes are answered, and nobody
-/// has to hear of a stop.
-pub async fn run(api: Api, dashboard: Dashboard, listener: TcpListener, stop: CancellationToken, drain: Duration) {
+/// Serves until `stop`, so many connections at the same time; for at most `drain` after it whoever still comes is served, until others know of
+/// the stop. Requests under way end first, and so does what was begun for those who have left. Before the schema is there only probes are
+/// answered, and nobody has to hear of a stop.
+pub async fn run(
+    api: Api,
+    dashboard: Dashboard,
+    listener: TcpListener,
+    most: usize,
+    stop: CancellationToken,
+    drain: Duration,
+) {
     let served = router(&api, dashboard);
     if api.schema().lacks().is_none() {
         api.open().await;
@@ -44,7 +52,7 @@ pub async fn run(api: Api, dashboard: Dashboard, listener: TcpListener, stop: Ca
         tokio::join!(api.watch_transport(), api.sweep());
     };
     tokio::spawn(stop.child_token().run_until_cancelled_owned(beside));
-    server::serve(listener, served, drained).await;
+    server::serve(listener, served, most, drained).await;
     if tokio::time::timeout(ENDING, looking.end_looks()).await.is_err() {
         tracing::warn!("looks for drift that took too long were cut off at the stop: their calls are in no row");
     }

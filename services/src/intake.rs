@@ -195,7 +195,8 @@ impl Intake {
                     }
                 }
                 Verdict::Failed(failed) => {
-                    tracing::warn!(subject = %message.subject, error = failed.reason(), "a unit change comes again later");
+                    let (Named { trace_id, org_id, unit_id, .. }, error) = (named, failed.reason());
+                    tracing::warn!(subject = %message.subject, trace_id, org_id, unit_id, error, "a unit change comes again later");
                 }
                 _ => {}
             }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod credentials;
 pub mod dashboard;
 pub mod dead_letters;
+mod descriptors;
 pub mod dispatcher;
 pub mod drift;
 pub mod health;

@@ -1,5 +1,6 @@
 //! Putting a unit on a target. The link asks for its first sync by itself, from the unit's newest revision.
 
+use domain::access::Accounts;
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::{Cause, LinkListing, LinkState, ListingCommand, ListingError};
 use domain::metadata::Metadata;
@@ -54,7 +55,7 @@ impl AskedFor {
 }
 
 impl Syncing {
-    /// Links a unit to a target.
+    /// Links a unit to a target, of whatever account the unit is.
     pub async fn link(
         &self,
         target_id: TargetId,
@@ -62,8 +63,25 @@ impl Syncing {
         at_channel: AtChannel,
         asked: impl Into<AskedBy>,
     ) -> Result<Linked, SyncError> {
+        self.link_of(&Accounts::All, target_id, unit_id, at_channel, asked).await
+    }
+
+    /// The same for somebody who has these accounts: a unit of others is not there, and neither is one that was never published.
+    pub async fn link_of(
+        &self,
+        accounts: &Accounts,
+        target_id: TargetId,
+        unit_id: UnitId,
+        at_channel: AtChannel,
+        asked: impl Into<AskedBy>,
+    ) -> Result<Linked, SyncError> {
         let target = self.commands().load_target(target_id).await?;
         let target = target.live()?;
+        // Looked at once: what is linked is what was looked at, and a unit that moves right after this is elsewhere.
+        let unit_account_id = self.units().account_of(&target.org_id, &unit_id).await?;
+        if *accounts != Accounts::All && !unit_account_id.as_ref().is_some_and(|account| accounts.contain(account)) {
+            return Err(SyncError::NotInAccounts);
+        }
         let listing_id = ListingId::of(target_id, &unit_id);
         let (org, account) = (target.org_id.clone(), target.account_id.clone());
         let metadata = asked.into().metadata(org, account, target_id, Some(unit_id.clone()));
@@ -73,6 +91,7 @@ impl Syncing {
             account_id: target.account_id.clone(),
             unit_id: unit_id.clone(),
             target_id,
+            unit_account_id,
             external_id: if let AtChannel::Listing(id) = at_channel { Some(id) } else { None },
             afresh,
         };
@@ -108,7 +127,9 @@ impl Syncing {
         let target = self.commands().load_target(link.target_id).await?;
         let Ok(target) = target.live() else { return Ok(AskedFor::Nothing) };
         let stored = self.units().latest(&link.org_id, &link.unit_id).await?;
-        let Some(stored) = stored else { return Ok(AskedFor::Nothing) };
+        let Some(stored) = stored.filter(|stored| link.takes_from(&stored.account_id)) else {
+            return Ok(AskedFor::Nothing);
+        };
         let unit = read(&stored)?;
         if unit.revision.get() <= listing.last_revision() {
             return Ok(AskedFor::Already);
@@ -171,6 +192,8 @@ impl Syncing {
             | Err(CommandError::Refused(ListingError::DuplicateRevision(_) | ListingError::StaleRevision { .. })) => {
                 Ok(AskedFor::Already)
             }
+            // It moved to another account just before.
+            Err(CommandError::Refused(ListingError::UnitElsewhere)) => Ok(AskedFor::Nothing),
             Err(error) => Err(error.into()),
         }
     }

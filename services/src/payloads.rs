@@ -2,6 +2,7 @@
 //! many times the memory of its unit's text, and a text may have a megabyte: how many large ones are at hand at the same time is bounded.
 
 mod room;
+mod weight;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,15 +12,16 @@ use adapters::postgres::passes;
 use adapters::units::{Found, NotLoaded, SnapshotLoader, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload};
 use domain::hash::SnapshotHash;
-use domain::ids::ListingId;
+use domain::ids::{AccountId, ListingId};
+use domain::listing::Link;
 use domain::mapping;
 use domain::unit::UnitChanged;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use room::{Room, Share};
+use weight::bytes_of;
 
 /// Bytes of payloads that are kept, about: those of some thousand listings that wait. Where more wait, it is those that waited first and
 /// those that came last; the others are read and mapped again.
@@ -36,10 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const FOR_EACH_BYTE: usize = 12;
 /// Large snapshots that are read at the same time.
 const READ: usize = 2;
-/// A node of an object's tree: room for eleven fields with their names. One that grew by fields in their order is half full.
-const NODE_BYTES: u64 = 640;
-const NODE_FIELDS: u64 = 11;
-const VALUE_BYTES: u64 = size_of::<Value>() as u64;
 
 /// A snapshot that cannot be mapped.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +48,9 @@ pub enum PayloadError {
     /// No snapshot has this address.
     #[error("there is no unit snapshot {0}")]
     NotFound(SnapshotHash),
+    /// It shows the unit in an account that the listing does not take from.
+    #[error("unit snapshot {0} is of an account that this listing takes nothing from: nothing of it is sent or shown")]
+    Elsewhere(SnapshotHash),
     /// A snapshot that this build cannot read any more.
     #[error("unit snapshot {hash} cannot be read: {reason}")]
     Unreadable {
@@ -66,7 +67,7 @@ impl PayloadError {
         match self {
             Self::Store(NotLoaded::Failed(error)) => passes(error),
             Self::Store(NotLoaded::Closed) => true,
-            Self::NotFound(_) | Self::Unreadable { .. } => false,
+            Self::NotFound(_) | Self::Elsewhere(_) | Self::Unreadable { .. } => false,
         }
     }
 }
@@ -85,17 +86,23 @@ pub struct Payloads {
 /// Which snapshot, for which listing.
 type Address = (SnapshotHash, ListingId);
 
-/// A payload, and what it takes in memory, about.
+/// A payload, the account that its unit is of, and what it takes in memory, about.
 #[derive(Clone)]
 struct Mapped {
     payload: Arc<ListingPayload>,
+    account: AccountId,
     bytes: u64,
 }
 
 impl Mapped {
-    fn new(payload: Arc<ListingPayload>) -> Self {
+    fn new(payload: Arc<ListingPayload>, account: AccountId) -> Self {
         let bytes = 512 + payload.sections.values().map(|section| bytes_of(&section.body)).sum::<u64>();
-        Self { payload, bytes }
+        Self { payload, account, bytes }
+    }
+
+    /// What nobody takes may be of an earlier link, which took from another account.
+    fn of(self, hash: SnapshotHash, link: &Link) -> Result<Arc<ListingPayload>, PayloadError> {
+        if link.takes_from(&self.account) { Ok(self.payload) } else { Err(PayloadError::Elsewhere(hash)) }
     }
 }
 
@@ -126,27 +133,6 @@ impl Weighter<Address, Mapped> for ByBytes {
     fn weight(&self, _: &Address, mapped: &Mapped) -> u64 {
         mapped.bytes
     }
-}
-
-/// What a value takes, about: the value itself, its text, and for an object the nodes of its tree and the names in them.
-fn bytes_of(value: &Value) -> u64 {
-    let inside = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => allocated(text),
-        Value::Array(items) => items.iter().map(bytes_of).sum(),
-        Value::Object(fields) => {
-            let count = fields.len() as u64;
-            let nodes = if count <= NODE_FIELDS { count.min(1) } else { count.div_ceil(NODE_FIELDS / 2) };
-            // The value itself is in the node.
-            let beside = |(name, field): (&String, &Value)| allocated(name) + bytes_of(field) - VALUE_BYTES;
-            NODE_BYTES * nodes + fields.iter().map(beside).sum::<u64>()
-        }
-    };
-    VALUE_BYTES + inside
-}
-
-fn allocated(text: &str) -> u64 {
-    (text.len() as u64).next_multiple_of(16)
 }
 
 impl std::fmt::Debug for Payloads {
@@ -182,8 +168,8 @@ impl Payloads {
         Self { waiting: Some(waiting), ..Self::new(units) }
     }
 
-    fn kept(&self, hash: SnapshotHash, listing: ListingId) -> Option<Arc<ListingPayload>> {
-        self.waiting.as_ref()?.get(&(hash, listing)).map(|kept| kept.payload)
+    fn kept(&self, hash: SnapshotHash, listing: ListingId) -> Option<Mapped> {
+        self.waiting.as_ref()?.get(&(hash, listing))
     }
 
     /// Maps a unit that is at hand.
@@ -194,13 +180,15 @@ impl Payloads {
         hash: SnapshotHash,
         listing: ListingId,
     ) -> Arc<ListingPayload> {
-        self.kept(hash, listing).unwrap_or_else(|| Arc::new(mapping::map(kind, unit, &listing)))
+        let kept = self.kept(hash, listing).map(|kept| kept.payload);
+        kept.unwrap_or_else(|| Arc::new(mapping::map(kind, unit, &listing)))
     }
 
     /// Holds a payload that may be kept soon; not where nobody takes it, nor where too much is held already. It is read again then.
-    pub fn hold(&self, payload: Arc<ListingPayload>) -> Option<Held> {
+    /// `account` is the one that its unit is of.
+    pub fn hold(&self, account: &AccountId, payload: Arc<ListingPayload>) -> Option<Held> {
         self.waiting.as_ref()?;
-        let mapped = Mapped::new(payload);
+        let mapped = Mapped::new(payload, account.clone());
         let share = self.asked.at_once(mapped.bytes)?;
         Some(Held { mapped, _share: share })
     }
@@ -212,8 +200,8 @@ impl Payloads {
         }
     }
 
-    /// The payload of a stored snapshot that is sent now, so that it waits no longer; `None` where other large ones take all the room that
-    /// there is.
+    /// The payload of a stored snapshot that is sent now to a listing, so that it waits no longer; `None` where other large ones take all the
+    /// room that there is.
     ///
     /// # Errors
     /// As [`Self::of_snapshot`].
@@ -221,14 +209,15 @@ impl Payloads {
         &self,
         kind: ChannelKind,
         hash: SnapshotHash,
-        listing: ListingId,
+        link: &Link,
     ) -> Result<Option<UnderWay>, PayloadError> {
+        let address = (hash, link.listing_id);
         // While it waits for room, what is kept stays where it is: it may have to give way there.
-        let kept = self.waiting.as_ref().and_then(|waiting| Some((waiting, waiting.peek(&(hash, listing))?.bytes)));
+        let kept = self.waiting.as_ref().and_then(|waiting| Some((waiting, waiting.peek(&address)?.bytes)));
         if let Some((waiting, bytes)) = kept {
             let Some(share) = self.sent.within(PATIENCE, bytes).await else { return Ok(None) };
-            if let Some((_, kept)) = waiting.remove(&(hash, listing)) {
-                return Ok(Some(UnderWay { payload: kept.payload, _share: share }));
+            if let Some((_, kept)) = waiting.remove(&address) {
+                return Ok(Some(UnderWay { payload: kept.of(hash, link)?, _share: share }));
             }
         }
         let found = self.find(hash).await?;
@@ -237,7 +226,7 @@ impl Payloads {
         // with the same guess could keep each other from all they need for ever.
         for _ in 0..2 {
             let Some(share) = self.sent.within(PATIENCE, bytes).await else { break };
-            let mapped = Mapped::new(self.read(kind, hash, listing, found.clone()).await?);
+            let mapped = self.read(kind, hash, link, found.clone()).await?;
             bytes = mapped.bytes;
             if let Some(share) = self.sent.fit(share, bytes) {
                 return Ok(Some(UnderWay { payload: mapped.payload, _share: share }));
@@ -246,19 +235,20 @@ impl Payloads {
         Ok(None)
     }
 
-    /// The payload of a stored snapshot.
+    /// The payload of a stored snapshot, for a listing.
     ///
     /// # Errors
-    /// No such snapshot, one that this build cannot read, or a store that fails.
+    /// No such snapshot, one of an account that the listing does not take from, one that this build cannot read, or a store
+    /// that fails.
     pub async fn of_snapshot(
         &self,
         kind: ChannelKind,
         hash: SnapshotHash,
-        listing: ListingId,
+        link: &Link,
     ) -> Result<Arc<ListingPayload>, PayloadError> {
-        match self.kept(hash, listing) {
-            Some(kept) => Ok(kept),
-            None => self.read(kind, hash, listing, self.find(hash).await?).await,
+        match self.kept(hash, link.listing_id) {
+            Some(kept) => kept.of(hash, link),
+            None => Ok(self.read(kind, hash, link, self.find(hash).await?).await?.payload),
         }
     }
 
@@ -271,9 +261,9 @@ impl Payloads {
         &self,
         kind: ChannelKind,
         hash: SnapshotHash,
-        listing: ListingId,
+        link: &Link,
         found: Found,
-    ) -> Result<Arc<ListingPayload>, PayloadError> {
+    ) -> Result<Mapped, PayloadError> {
         let closed = |_| PayloadError::Store(NotLoaded::Closed);
         let (snapshot, _turn) = match found {
             Found::Whole(snapshot) => (snapshot, None),
@@ -284,15 +274,21 @@ impl Payloads {
                 (Arc::new(read.into_iter().next().ok_or(PayloadError::NotFound(hash))?), Some(turn))
             }
         };
+        if !link.takes_from(&snapshot.account_id) {
+            return Err(PayloadError::Elsewhere(hash));
+        }
         let unit = UnitChanged::from_json(snapshot.body.as_bytes())
             .map_err(|invalid| PayloadError::Unreadable { hash, reason: invalid.to_string() })?;
-        Ok(Arc::new(mapping::map(kind, &unit, &listing)))
+        let payload = Arc::new(mapping::map(kind, &unit, &link.listing_id));
+        Ok(Mapped::new(payload, snapshot.account_id.clone()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use domain::channel::{Section, SectionPayload};
+    use domain::ids::TargetId;
+    use serde_json::Value;
     use sqlx::postgres::PgPoolOptions;
     use uuid::Uuid;
 
@@ -308,12 +304,28 @@ mod tests {
         Payloads::keeping(nowhere())
     }
 
+    fn account() -> AccountId {
+        "bali".parse().expect("a name")
+    }
+
+    fn link(listing_id: ListingId) -> Link {
+        Link {
+            listing_id,
+            org_id: "sunstay".parse().expect("a name"),
+            account_id: account(),
+            unit_id: "villa-0042".parse().expect("a name"),
+            target_id: TargetId(Uuid::nil()),
+            generation: 1,
+            from_account_id: None,
+        }
+    }
+
     /// How many of these are kept; they are taken.
     async fn kept(payloads: &Payloads, waiting: &[(SnapshotHash, ListingId)]) -> usize {
         let mut kept = 0;
         for (hash, listing) in waiting {
             if payloads.waiting.as_ref().is_some_and(|waiting| waiting.peek(&(*hash, *listing)).is_some()) {
-                let taken = payloads.take(ChannelKind::Hostaway, *hash, *listing).await;
+                let taken = payloads.take(ChannelKind::Hostaway, *hash, &link(*listing)).await;
                 assert!(taken.is_ok_and(|taken| taken.is_some()));
                 kept += 1;
             }
@@ -328,11 +340,11 @@ mod tests {
         let content = SectionPayload::new(body);
         let payload = ListingPayload { sections: [(Section::Content, content)].into(), ..ListingPayload::default() };
         let payload = Arc::new(payload);
-        let room = usize::try_from(KEPT_BYTES / Mapped::new(payload.clone()).bytes).expect("some");
+        let room = usize::try_from(KEPT_BYTES / Mapped::new(payload.clone(), account()).bytes).expect("some");
         let waiting: Vec<_> =
             (0..3 * room).map(|n| (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::now_v7()))).collect();
         for (hash, listing) in &waiting {
-            payloads.keep(*hash, *listing, payloads.hold(payload.clone()).expect("there is room"));
+            payloads.keep(*hash, *listing, payloads.hold(&account(), payload.clone()).expect("there is room"));
         }
         let (first, others) = waiting.split_at(room);
         let (between, last) = others.split_at(room);
@@ -347,19 +359,33 @@ mod tests {
         let payload = Arc::new(ListingPayload::default());
         for n in 0..100_000_u64 {
             let (hash, listing) = (SnapshotHash::of_json(&Value::from(n)), ListingId(Uuid::nil()));
-            payloads.keep(hash, listing, payloads.hold(payload.clone()).expect("there is room"));
-            assert!(payloads.take(ChannelKind::Hostaway, hash, listing).await.is_ok(), "the {n}th");
+            payloads.keep(hash, listing, payloads.hold(&account(), payload.clone()).expect("there is room"));
+            assert!(payloads.take(ChannelKind::Hostaway, hash, &link(listing)).await.is_ok(), "the {n}th");
         }
     }
 
     #[tokio::test]
     async fn where_nobody_sends_payloads_none_is_held() {
-        assert!(Payloads::new(nowhere()).hold(Arc::default()).is_none());
+        assert!(Payloads::new(nowhere()).hold(&account(), Arc::default()).is_none());
         let many = Value::Array(vec![serde_json::json!({"url": "https://a.example/1"}); 10_000]);
         let content = SectionPayload::new(many);
         let payload = ListingPayload { sections: [(Section::Images, content)].into(), ..ListingPayload::default() };
         let (payloads, payload) = (payloads(), Arc::new(payload));
-        let held: Vec<Held> = (0..100).map_while(|_| payloads.hold(payload.clone())).collect();
+        let held: Vec<Held> = (0..100).map_while(|_| payloads.hold(&account(), payload.clone())).collect();
         assert!((1..100).contains(&held.len()), "those that are held are bounded: {}", held.len());
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_for_a_link_that_took_from_another_account_is_not_given() {
+        let payloads = payloads();
+        let (hash, listing) = (SnapshotHash::of_json(&Value::Null), ListingId(Uuid::nil()));
+        let from = Link { from_account_id: "lombok".parse().ok(), ..link(listing) };
+        let held = payloads.hold(&"lombok".parse().expect("a name"), Arc::default()).expect("there is room");
+        payloads.keep(hash, listing, held);
+        let given = payloads.of_snapshot(ChannelKind::Hostaway, hash, &link(listing)).await;
+        assert!(matches!(given, Err(PayloadError::Elsewhere(other)) if other == hash), "{given:?}");
+        assert!(payloads.of_snapshot(ChannelKind::Hostaway, hash, &from).await.is_ok());
+        let taken = payloads.take(ChannelKind::Hostaway, hash, &link(listing)).await;
+        assert!(taken.is_err_and(|error| matches!(error, PayloadError::Elsewhere(_))));
     }
 }

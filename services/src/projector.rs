@@ -11,7 +11,7 @@ use adapters::leader::Leadership;
 use adapters::nats::Nats;
 use adapters::nats::in_journal::IN_JOURNAL;
 use adapters::nats::topology::StreamKind;
-use adapters::telemetry::{Happened, Kind, happened, is_traced, sync_done};
+use adapters::telemetry::{Attributes, Happened, Kind, about_event, happened, is_traced, sync_done};
 use anyhow::Context as _;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_trait::async_trait;
@@ -93,7 +93,7 @@ impl Projector {
         let follows = arrived.windows(2).all(|pair| pair[1].previous == pair[0].position);
         let count = arrived.len();
         let began = SystemTime::now();
-        let traces: Vec<String> = arrived.iter().filter_map(|one| one.traceparent.clone()).collect();
+        let traces: Vec<(String, Attributes)> = arrived.iter().filter_map(traced).collect();
         let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
         let reached = if follows && events.len() == count {
             self.runner.apply_batch(&events, previous).await?;
@@ -103,7 +103,7 @@ impl Projector {
             tracing::warn!("the stream has a hole; the journal fills it");
             self.follow().await?
         };
-        traces.iter().for_each(|trace| tell(trace, began));
+        traces.into_iter().for_each(|(trace, about)| tell(&trace, about, began));
         Ok(reached)
     }
 }
@@ -200,15 +200,21 @@ async fn next(messages: &mut Option<Messages>) -> anyhow::Result<Vec<async_nats:
     Ok(batch.into_iter().collect::<Result<_, _>>()?)
 }
 
+/// The trace that a message belongs to, and what its event is about.
+fn traced(arrived: &Arrived) -> Option<(String, Attributes)> {
+    let trace = arrived.traceparent.clone()?;
+    Some((trace, arrived.event.as_ref().map(about_event).unwrap_or_default()))
+}
+
 /// The read models show an event of this trace.
-fn tell(trace: &str, began: SystemTime) {
+fn tell(trace: &str, attributes: Attributes, began: SystemTime) {
     happened(Happened {
         name: "apply to the read models".into(),
         kind: Kind::Consumer,
         parent: Some(trace),
         began,
         ended: SystemTime::now(),
-        attributes: Vec::new(),
+        attributes,
         failed: None,
     });
 }

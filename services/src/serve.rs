@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::api::identity::Identity;
 use crate::commands::Commands;
 use crate::config::{CallOptions, ChannelReach, Connections, Role, SecretsOptions, ServeOptions};
+use crate::descriptors;
 use crate::dispatcher::{Channels, Dispatcher, DispatcherOptions};
 use crate::health::Scheduler;
 use crate::intake::Intake;
@@ -46,6 +47,7 @@ const TELLING: Duration = Duration::from_secs(5);
 /// would leave its leases, its slots or the journal's queue to nobody.
 pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs) -> anyhow::Result<()> {
     abort_on_panic();
+    descriptors::raise();
     let stopping = Stopping::default();
     let stop = &stopping.asked;
     let pool = connections.postgres(options.pool).await?;

@@ -8,7 +8,7 @@ use adapters::units::{UnitSnapshot, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload, Section};
 use domain::hash::SnapshotHash;
 use domain::ids::{ExternalId, ListingId, UnitId};
-use domain::listing::{Cause, ChannelListing, Link, ListingCommand, ListingError, Origin, RequestSync};
+use domain::listing::{Cause, ChannelListing, Link, LinkState, ListingCommand, ListingError, Origin, RequestSync};
 use domain::metadata::Metadata;
 use domain::recorded::Position;
 use domain::target::Target;
@@ -60,6 +60,9 @@ pub enum SyncError {
     /// No such snapshot.
     #[error("there is no unit snapshot {0}")]
     SnapshotUnknown(SnapshotHash),
+    /// A unit that is not there for whoever asks: it is of an account that they do not have, or was never published.
+    #[error("there is no such unit in your accounts")]
+    NotInAccounts,
     /// A snapshot of the past that this build refuses.
     #[error("the snapshot cannot be used: {0}")]
     SnapshotUnusable(String),
@@ -135,6 +138,7 @@ fn wish(payload: &ListingPayload, snapshot: Snapshot<'_>, cause: Cause, origin: 
     RequestSync {
         cause,
         snapshot_org: snapshot.unit.org_id.clone(),
+        snapshot_account: snapshot.unit.account_id.clone(),
         snapshot_unit: snapshot.unit.unit_id.clone(),
         snapshot: snapshot.hash,
         revision: snapshot.unit.revision.get(),
@@ -199,7 +203,7 @@ impl Syncing {
         let payload = self.payloads.map(target.channel, snapshot.unit, snapshot.hash, listing);
         let request = wish(&payload, snapshot, cause, origin(metadata));
         // The journal takes its time, and hundreds wait for it together: what nobody is to send from here does not.
-        let held = self.payloads.hold(payload);
+        let held = self.payloads.hold(&snapshot.unit.account_id, payload);
         let asked = self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await?;
         let waits = |now: &ChannelListing| now.pending().is_some_and(|pending| pending.snapshot == snapshot.hash);
         if let Some(held) = held
@@ -223,20 +227,32 @@ impl Syncing {
         wish(&payload, snapshot, cause, origin)
     }
 
-    /// The snapshot that is named, or else the newest of a listing's unit.
+    /// Whether the unit of a listing that is linked belongs to an account now that it does not take from.
+    pub async fn is_elsewhere(&self, listing: &ChannelListing) -> Result<bool, sqlx::Error> {
+        let linked = listing.link().filter(|_| listing.state() != Some(LinkState::Unlinked));
+        let Some(link) = linked else { return Ok(false) };
+        let account = self.units.account_of(&link.org_id, &link.unit_id).await?;
+        Ok(account.is_some_and(|account| !link.takes_from(&account)))
+    }
+
+    /// The snapshot that is named, or else the newest of a listing's unit, which is refused where that is elsewhere.
     pub async fn stored(&self, link: &Link, snapshot: Option<SnapshotHash>) -> Result<UnitSnapshot, SyncError> {
         let stored = match snapshot {
             None => {
                 let latest = self.units.latest(&link.org_id, &link.unit_id).await?;
-                latest.ok_or_else(|| SyncError::UnitUnknown(link.unit_id.to_string()))?
+                let latest = latest.ok_or_else(|| SyncError::UnitUnknown(link.unit_id.to_string()))?;
+                if !link.takes_from(&latest.account_id) {
+                    return Err(ListingError::UnitElsewhere.into());
+                }
+                latest
             }
             Some(hash) => {
                 let found = self.units.by_hashes(&[hash]).await?;
                 found.into_iter().next().ok_or(SyncError::SnapshotUnknown(hash))?
             }
         };
-        // A snapshot of another organisation looks exactly like one that does not exist.
-        if stored.org_id != link.org_id {
+        // A snapshot of another organisation, or of an account that is not the listing's, looks exactly like one that does not exist.
+        if stored.org_id != link.org_id || !link.takes_from(&stored.account_id) {
             return Err(SyncError::SnapshotUnknown(stored.hash));
         }
         Ok(stored)
@@ -298,6 +314,10 @@ impl Syncing {
         let link = listing.link().ok_or(ListingError::NotFound)?;
         let target = self.commands.load_target(link.target_id).await?;
         let target = target.live().map_err(|_| SyncError::TargetDeleted)?;
+        // Said before where its unit is: whoever may have to link it again has nothing to unlink.
+        if version.is_none() && listing.state() == Some(LinkState::Unlinked) {
+            return Err(ListingError::Unlinked.into());
+        }
         // Asked for once more with one idempotency key it is the same request.
         let request_id = asked.causation_id.unwrap_or_else(Uuid::now_v7);
         let cause = match snapshot {

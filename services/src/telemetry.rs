@@ -2,6 +2,7 @@
 //! as text for Prometheus.
 
 mod gauges;
+mod json_lines;
 mod kept;
 mod log_filter;
 mod logs;

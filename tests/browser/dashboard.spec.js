@@ -85,7 +85,7 @@ test("what would be sent is shown before it is, and a sync is sent again from it
   await expect(page.locator(".preview")).toContainText("A new terrace.");
   // The one that brought the terrace, from before the replay.
   await page.goto(`/audit?listing_id=${things.listing}&cause=unit_changed`);
-  await page.locator(".syncs tbody a").first().click();
+  await page.locator('.syncs tr[data-sync] a[href^="/syncs/"]').first().click();
   await page.getByText("Send this again…").click();
   await expect(page.locator(".preview")).toContainText("would be sent");
   await expect(page.locator(".preview ins").filter({ hasText: "A new terrace." })).toHaveCount(1);
@@ -185,6 +185,25 @@ test("a page that the service cannot keep up to date says since when, and is liv
   await expect(light).toHaveText("live");
 });
 
+test("whoever signs out in one tab is told so in another at once, and led to the sign-in, by a form as well", async ({ browser }) => {
+  const context = await browser.newContext();
+  const [page, other] = [await context.newPage(), await context.newPage()];
+  await signIn(page, "owner");
+  await page.goto(`/targets/${things.target}`);
+  const light = page.locator("#live");
+  await expect(light).toHaveText("live");
+  await other.goto("/");
+  await other.getByRole("button", { name: "Sign out" }).click();
+  await expect(light).toHaveText("signed out: sign in again", { timeout: 3_000 });
+  await expect(light.getByRole("link")).toHaveAttribute("href", `/sign-in?return_to=${encodeURIComponent(`/targets/${things.target}`)}`);
+  await page.locator("summary", { hasText: "Pause…" }).click();
+  await page.locator('input[name="reason"]').fill("too late");
+  await page.getByRole("button", { name: "Pause", exact: true }).click();
+  await expect(page.locator(".problem")).toContainText("Your session has ended");
+  await expect(page.locator(".problem").getByRole("link", { name: "Sign in" })).toBeVisible();
+  await context.close();
+});
+
 test("search finds a listing by the id that the channel gave it, a sync by its end and by its trace", async ({ as }) => {
   const page = await as("viewer");
   await page.goto("/");
@@ -217,6 +236,18 @@ test("times are the viewer's own, with UTC on hover, in sentences too", async ({
     expect(title).toContain("UTC");
   }
   expect(await page.locator("#words").textContent()).not.toMatch(/\dT\d\d:\d\d/);
+});
+
+test("a page that is not live says of when it is, and is loaded again with its filters", async ({ as }) => {
+  const page = await as("viewer");
+  await page.goto("/audit?outcome=failed");
+  const mark = page.locator(".who .live");
+  await expect(mark).toHaveText(/^as of \d\d:\d\d:\d\d · reload$/);
+  const told = await mark.locator("time").getAttribute("datetime");
+  await page.waitForTimeout(10);
+  await mark.getByRole("link", { name: "reload" }).click();
+  await expect(mark.locator("time")).not.toHaveAttribute("datetime", told);
+  await expect(page).toHaveURL("/audit?outcome=failed");
 });
 
 test("what one decides about a dead letter, another sees", async ({ as }) => {
@@ -301,6 +332,25 @@ test("both axes of every plot have a unit and ticks to read", async ({ as }) => 
     expect(new Set(values).size).toBe(values.length);
     if (!["%", "seconds"].includes(y)) for (const value of values) expect(value).toMatch(/^[\d\u202f]+$/);
   }
+});
+
+test("without scripts a page says what is missing, and leaves nothing that waits for them", async ({ browser }) => {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  const page = await context.newPage();
+  await signIn(page, "viewer");
+  await page.goto("/");
+  await expect(page.getByText("Times are UTC, and this page stays as it was when it was loaded")).toBeVisible();
+  await expect(page.getByText("Plots need scripts.", { exact: true })).toBeVisible();
+  for (const part of ["#live", ".plot"]) await expect(page.locator(part).first()).toBeHidden();
+  await context.close();
+});
+
+test("whoever looks sees which role that is, and on a phone every place", async ({ as }) => {
+  const page = await as("owner");
+  await page.goto("/");
+  await expect(page.locator(".role")).toHaveText("Owner");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await expect(page.locator('nav a[href="/api/docs"]')).toBeInViewport({ ratio: 1 });
 });
 
 test("on a phone no legend touches the heading below it", async ({ as }) => {

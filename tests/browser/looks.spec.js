@@ -9,9 +9,12 @@ const pages = {
   overview: "/",
   targets: "/targets",
   target: `/targets/${things.target}`,
+  "target-history": `/targets/${things.target}/history`,
   listings: "/listings",
   listing: `/listings/${things.listing}`,
+  "listing-history": `/listings/${things.listing}/history`,
   "listing-at": `/listings/${things.listing}/at/2`,
+  "listing-at-taken": `/listings/${things.listing}/at/4`,
   "listing-preview": `/listings/${things.listing}/preview`,
   sync: `/syncs/${things.sync}`,
   "sync-all-fields": `/syncs/${things.sync}?fields=all`,
@@ -21,6 +24,8 @@ const pages = {
   search: "/search?q=villa",
   "search-empty": "/search?q=nowhere",
   "dead-letters": "/dead-letters",
+  problems: "/problems",
+  problem: "/problems/forbidden",
 };
 
 const empty = {
@@ -44,6 +49,15 @@ for (const [name, path] of Object.entries(pages)) {
     expect(await judge(await as("owner"), name, path)).toBe(200);
   });
 }
+
+test("a filter that cannot be used is accessible, fits and says so at its field", async ({ as }) => {
+  const page = await as("viewer");
+  expect(await judge(page, "filter-misread", "/audit?since=29+Nov+12%3A00&target_id=strict&outcome=failed")).toBe(400);
+  await expect(page.getByLabel("Since (UTC)")).toHaveValue("29 Nov 12:00");
+  await expect(page.getByLabel("Since (UTC)")).toHaveAccessibleDescription(/in UTC/);
+  await expect(page.getByLabel("Target", { exact: true })).toHaveValue("strict");
+  await expect(page.getByLabel("Outcome")).toHaveValue("failed");
+});
 
 for (const [name, [path, words]] of Object.entries(empty)) {
   test(`${name} is accessible, fits and says what there could be`, async ({ as }) => {

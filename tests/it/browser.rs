@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use domain::ids::TargetId;
+use domain::metadata::Actor;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
@@ -73,7 +74,7 @@ async fn refuse(world: &World, target: TargetId) -> anyhow::Result<()> {
         Ok(if world.count(seen).await? == 1 { Ok(()) } else { Err("not yet".to_owned()) })
     })
     .await?;
-    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
     ensure!(check.class == "unauthorised", "{check:?}");
     Ok(())
 }

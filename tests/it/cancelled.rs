@@ -167,7 +167,7 @@ async fn who_took_a_syncs_place_is_shown_of_one_that_was_superseded_alone() -> a
         let later = "UPDATE outbound_audit SET outcome = $1, superseded_by = listing_id";
         sqlx::query(later).bind(outcome).execute(&world.pool).await?;
         let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
-        assert_eq!(page.contains("Its place took"), is_shown, "{page}");
+        assert_eq!(page.contains("What took its place"), is_shown, "{page}");
         let (_, printed, _) = world.run(&["audit", "show", id])?;
         let mut lines = printed.lines().filter(|line| line.starts_with("superseded by"));
         assert_eq!(lines.any(|line| line.contains(&listing)), is_shown, "{printed}");

@@ -35,6 +35,10 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     assert!(words.contains("Next: nothing, until it is linked afresh") && words.contains(&remedy), "{words}");
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert!(page.contains(&remedy) && !page.contains("The next change of the unit is sent"), "{page}");
+    assert!(page.contains("It is gone at the channel") && !page.contains("No part is left out"), "{page}");
+    let listings = "/api/channels/listings";
+    let over_http = format!("over HTTP it is `DELETE {listings}/{listing}`, then `POST {listings}`");
+    assert!(told["next"]["because"].to_string().contains(&over_http), "{told:#}");
     let would = viewer.get(&preview).await?.expect(200)?.json();
     assert!(would["gone"] == json!(true) && would["words"].to_string().contains(&remedy), "{would:#}");
     let (_, drift) = json_of(&world, &["listing", "drift", &listing])?;

@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use domain::channel::ChannelKind;
 use domain::ids::TargetId;
-use domain::metadata::Metadata;
+use domain::metadata::{Actor, Metadata};
 use domain::target::{NewTarget, TargetCommand};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::process::Process;
 use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, ORG, World};
@@ -80,6 +81,7 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
     assert_eq!(queue["items"][0]["status"], "circuit open");
     let told = "times in a row and is left alone until a check is answered";
+    what_waits_is_told_as_held_at_every_door(&world, &service, &api, told).await?;
     let page = api.get(&format!("/targets/{target}")).await?.expect(200)?.text;
     assert!(page.contains(told) && page.contains("state bad\">circuit open"), "{page}");
     let answers = api.get(&format!("/api/channels/targets/{target}/health")).await?.expect(200)?.json();
@@ -112,6 +114,40 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     a_healthy_target_with_an_open_circuit_needs_somebody(&world, &api, target).await?;
     drop(service);
     world.close().await
+}
+
+/// The time at which its next attempt was due is over, and nothing comes of it before a check is answered.
+async fn what_waits_is_told_as_held_at_every_door(
+    world: &World,
+    service: &Process,
+    api: &Api,
+    told: &str,
+) -> anyhow::Result<()> {
+    let overdue = "FROM outbound_audit WHERE outcome = 'pending' AND next_attempt_at < now()";
+    until(world, "an attempt is overdue", 30, &format!("SELECT count(*) {overdue}")).await?;
+    let (sync, listing): (uuid::Uuid, uuid::Uuid) =
+        sqlx::query_as(&format!("SELECT sync_id, listing_id {overdue} LIMIT 1")).fetch_one(&world.pool).await?;
+    let (_, printed, _) = world.run(&["--output", "json", "audit", "show", &sync.to_string()])?;
+    let by_command: Value = serde_json::from_str(&printed)?;
+    let path = format!("/api/channels/audit/{sync}");
+    let by_api = api.get(&path).await?.expect(200)?.json();
+    let explained = api.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+    for next in [&by_command["next"], &by_api["next"], &explained["next"]] {
+        assert_eq!((&next["step"], &next["sync_id"]), (&json!("held"), &json!(sync)), "{next}");
+        assert!(next["because"][0].as_str().is_some_and(|because| because.contains(told)), "{next}");
+    }
+    let (_, printed, _) = world.run(&["audit", "show", &sync.to_string()])?;
+    let line = printed.lines().find(|line| line.starts_with("next attempt")).unwrap_or_default();
+    assert!(line.contains("held") && line.contains(told), "{printed}");
+    let page = api.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
+    let next = page.split("Next attempt</dt>").nth(1).and_then(|rest| rest.split("</dd>").next()).unwrap_or_default();
+    assert!(next.starts_with("<dd>held") && next.contains("in a row and is left alone"), "{page}");
+    // Those who read the audit alone are not told what holds it, and of no time that is over.
+    let analyst = Api::of(service).await?.as_caller(world, ORG, None, "analyst")?;
+    assert_eq!(analyst.get(&path).await?.expect(200)?.json()["next"], Value::Null);
+    let page = analyst.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
+    assert!(!page.contains("Next attempt"), "{page}");
+    Ok(())
 }
 
 /// What a circuit says is newer than what became of health.
@@ -362,7 +398,7 @@ async fn a_check_has_its_slot_in_a_busy_window_and_stays_within_it() -> anyhow::
     })
     .await?;
     for _ in 0..4 {
-        let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+        let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
         assert_eq!((check.class.as_str(), check.asked_by.as_str()), ("accepted", "tester"));
     }
     assert!(world.count("SELECT count(*) FROM sync_queue").await? > 0, "the lane was busy all the time");
@@ -417,10 +453,10 @@ async fn a_short_interval_does_not_hurry_the_checks_of_an_open_circuit() -> anyh
     let enough = [(5, 3.7), (6, 7.4)].map(|(nth, least)| waited.get(nth).copied().flatten() >= Some(least));
     assert_eq!(enough, [true, true], "{waited:?}");
 
-    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!((check.class == "accepted", check.asked_by.as_str()), (false, "tester"));
     world.sandbox.heal().await?;
-    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!(check.class, "accepted");
     assert_eq!(world.count("SELECT count(*) FROM dispatch_circuits").await?, 0);
     world.close().await
@@ -463,7 +499,7 @@ async fn an_organisation_whose_targets_hang_keeps_nobody_else_from_a_check() -> 
     let under_way = "SELECT (count(*) >= 32)::int::bigint FROM dispatch_checks WHERE lease_until > now()";
     until(&world, "checks are under way", 30, under_way).await?;
     let asked = Instant::now();
-    let check = check_now(&world.pool, target, "tester").await?.expect("a dispatcher makes it");
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!(check.class, "accepted");
     assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
     world.close().await

@@ -84,6 +84,7 @@ async fn a_link_that_never_came_to_its_first_sync_is_mended_by_linking_again() -
         account_id: ACCOUNT.parse()?,
         unit_id: unit_id.clone(),
         target_id: target,
+        unit_account_id: None,
         external_id: None,
         afresh: false,
     });

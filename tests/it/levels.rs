@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::ids::TargetId;
+use domain::metadata::Actor;
 use domain::target::TargetCommand;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
@@ -218,7 +219,7 @@ async fn calls_of_checks_and_of_looks_for_drift_are_among_those_of_which_few_may
     assert_eq!(none, 0.0);
     let refusing = json!({"kind": "rate_limited", "retry_after_s": 1, "method": "GET", "count": 1});
     world.sandbox.fault(refusing.clone()).await?;
-    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
     assert_eq!((check.status, check.calls), (Some(429), 1));
     assert_eq!(throttled(&world, &own).await?, (1.0, of_syncs + 1));
 

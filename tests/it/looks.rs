@@ -39,13 +39,13 @@ async fn a_look_for_drift_and_its_calls_are_named_in_the_log_and_in_the_trace_of
 
     let log = service.printed();
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let told: Vec<&Value> = lines.iter().filter(|line| line["span"]["name"] == "drift").collect();
+    let told: Vec<&Value> = lines.iter().filter(|line| line["span"] == "drift").collect();
     let of = |message: &str| told.iter().filter(|line| line["message"] == message).count();
     assert_eq!((of("hostaway call"), of("read for drift")), (calls, 1), "{log}");
     for line in told {
-        let span = &line["span"];
-        assert_eq!((&span["trace_id"], &span["org_id"]), (&json!(TRACE), &json!(ORG)), "{line}");
-        assert_eq!((&span["target_id"], &span["listing_id"]), (&json!(target), &json!(listing)), "{line}");
+        assert_eq!((&line["trace_id"], &line["org_id"]), (&json!(TRACE), &json!(ORG)), "{line}");
+        assert_eq!((&line["target_id"], &line["listing_id"]), (&json!(target), &json!(listing)), "{line}");
+        assert_eq!(line["unit_id"], "villa-000", "{line}");
     }
 
     let spans = receiver.received.spans_of(TRACE);

@@ -63,7 +63,7 @@ async fn a_listing_that_waits_is_in_depth_and_age_of_the_queue_and_a_paused_one_
     assert!(age_of_queue(&later) < Some(before + 60.0), "{later}");
     for pool in ["work", "api"] {
         let of = [("db_client_connection_pool_name", pool), ("db_client_connection_state", "idle")];
-        assert!(value(&later, "db_client_connection_count", &of).is_some(), "{pool}: {later}");
+        assert!(value(&later, "db_client_connections", &of).is_some(), "{pool}: {later}");
     }
     assert!(age(&later, "postgres") < 30.0 && age(&later, "nats") < 30.0, "{later}");
     // A later change of the same listing restarts nothing.
@@ -227,14 +227,16 @@ async fn unit_changes_are_counted_by_what_became_of_them() -> anyhow::Result<()>
     world.link(target, &names(1)).await?;
     let service = world.serve_with("intake", &["--metrics-listen", "127.0.0.1:0", "--metrics-interval-s", "1"])?;
     // One after the other: what comes together is taken in together.
-    for change in [unit("villa-000", 2), unit("villa-000", 2), unit("villa-000", 1), unit("villa-001", 1)] {
+    let mut moved = unit("villa-000", 3);
+    moved["account_id"] = "another".into();
+    for change in [unit("villa-000", 2), unit("villa-000", 2), unit("villa-000", 1), moved, unit("villa-001", 1)] {
         world.publish(&[change]).await?;
         world.taken(1, 1).await?;
     }
     let garbage = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-002".parse()?);
     world.publish_raw(garbage, b"{".to_vec()).await?;
     world.taken(2, 1).await?;
-    let verdicts = ["taken", "duplicate_revision", "older_revision", "unlinked", "dead_letter"];
+    let verdicts = ["taken", "duplicate_revision", "older_revision", "other_account", "unlinked", "dead_letter"];
     let one_of_each = |text: &str| {
         let count = |verdict: &str| value(text, "distribution_intake_verdicts_total", &[("verdict", verdict)]);
         verdicts.iter().all(|verdict| count(verdict) == Some(1.0))

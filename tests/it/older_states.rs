@@ -43,6 +43,13 @@ async fn a_state_of_the_past_that_was_sent_again_is_told_until_something_newer_i
             let tells = text.contains(begins) && text.contains("brings it up to date.");
             assert_eq!(tells, is_behind, "{text}");
         }
+        assert_eq!(page.contains("the channel has what was asked for"), !is_behind, "{page}");
+        let list = viewer.get("/listings").await?.expect(200)?.text;
+        let (_, shown, _) = world.run(&["listing", "show", &listing])?;
+        let (_, listed, _) = world.run(&["listing", "list"])?;
+        for text in [&page, &list, &shown, &listed] {
+            assert_eq!(text.contains("1 of 2, replayed"), is_behind, "{text}");
+        }
         if !is_behind {
             assert_eq!(told["older_state"], Value::Null, "{told:#}");
             continue;
@@ -164,6 +171,9 @@ async fn a_state_of_the_past_that_was_refused_leaves_what_the_channel_took_befor
         world.drained(Duration::from_secs(30)).await?;
         let (_, explained) = json_of(&world, &["explain", &listing])?;
         assert_eq!(explained["sync"]["outcome"], outcome, "{explained:#}");
+        let words = explained["words"].to_string();
+        let as_a_whole = words.contains("It was refused as a whole.");
+        assert!(as_a_whole == (outcome == "rejected") && !words.contains("left out"), "{words}");
         let sync = explained["sync"]["sync_id"].as_str().context("a sync")?;
         let page = owner.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
         for text in [explained["words"].to_string(), page] {

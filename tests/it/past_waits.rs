@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use domain::metadata::Actor;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::wait::wait_until;
@@ -60,6 +61,49 @@ async fn a_past_wait_is_explained_by_the_pauses_that_held_it() -> anyhow::Result
         );
         let words = told["words"].to_string();
         assert!(words.contains(&format!("The {kind} was paused by")) && words.contains("that held it for "), "{words}");
+    }
+    world.close().await
+}
+
+/// One whose place another took while a pause lasts has waited for that pause, whether or not it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_lost_its_place_during_a_pause_tells_of_the_pause_while_it_lasts() -> anyhow::Result<()> {
+    let world = World::new(&[7827]).await?;
+    let target = world.target(7827, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let target = target.to_string();
+    let (code, _, said) = world.run(&["target", "pause", &target, "--reason", "works on the roof"])?;
+    assert_eq!(code, 0, "{said}");
+    world.publish(&[priced("villa-000", 2, 5_002)]).await?;
+    world.taken(1, 2).await?;
+    let (_, waiting) = json_of(&world, &["explain", &listing])?;
+    let sync = waiting["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let held = |told: &Value| -> Vec<Value> {
+        let rules = told["rules"].as_array().cloned().unwrap_or_default();
+        rules.into_iter().filter(|rule| rule["rule"] == "held").collect()
+    };
+    // Of one that waits it is told by what is next.
+    let (_, waiting) = json_of(&world, &["explain", &sync])?;
+    assert_eq!((held(&waiting).len(), &waiting["next"]["step"]), (0, &json!("held")), "{waiting:#}");
+    world.publish(&[priced("villa-000", 3, 5_003)]).await?;
+    world.taken(1, 3).await?;
+    let (_, lasting) = json_of(&world, &["explain", &sync])?;
+    let (code, _, said) = world.run(&["target", "resume", &target])?;
+    assert_eq!(code, 0, "{said}");
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, over) = json_of(&world, &["explain", &sync])?;
+    for (told, is_over) in [(&lasting, false), (&over, true)] {
+        assert_eq!(told["sync"]["outcome"], "superseded", "{told:#}");
+        let holds = held(told);
+        let [hold] = holds.as_slice() else { panic!("one pause held it: {told:#}") };
+        assert_eq!((&hold["holder"], hold["until"].is_string()), (&json!("target_paused"), is_over), "{hold}");
+        assert!(hold["ms"].as_i64().is_some_and(|ms| ms >= 1_000), "{hold}");
+        let (was, when) = if is_over { ("was", " from ") } else { ("has been", " since ") };
+        let words = told["words"].to_string();
+        let line = words.split(&format!("The target {was} paused by ")).nth(1).with_context(|| words.clone())?;
+        assert!(line.contains(when) && line.contains(": works on the roof; that held it for "), "{words}");
     }
     world.close().await
 }
@@ -153,7 +197,7 @@ async fn a_past_wait_is_explained_by_a_check_and_by_a_look_for_drift_that_filled
     let (code, _, said) = world.run(&["target", "rate-limit", &target.to_string(), "1/4s"])?;
     assert_eq!(code, 0, "{said}");
     world.drained(Duration::from_secs(30)).await?;
-    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
     assert_eq!(check.class, "accepted");
     published(&world, priced("villa-000", 2, 5_002)).await?;
     let (_, by_check) = json_of(&world, &["explain", &listing])?;
@@ -188,7 +232,7 @@ async fn a_past_wait_is_explained_by_both_calls_of_a_check_that_needed_a_token()
     assert_eq!(code, 0, "{said}");
     ensure!(before.stopped().await?, "{}", before.printed());
     let _service = world.serve("")?;
-    let check = check_now(&world.pool, target, "tester").await?.context("a dispatcher makes it")?;
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
     assert_eq!((check.class.as_str(), check.calls), ("accepted", 2));
     published(&world, priced("villa-000", 2, 5_002)).await?;
     let (_, told) = json_of(&world, &["explain", &listing])?;

@@ -129,6 +129,7 @@ async fn many_calls(world: &World, target: TargetId, listing: ListingId, calls: 
         sync_id: job,
         ordinal: 1,
         takes_over: false,
+        silent: None,
         started_at: now,
         finished_at: now,
         class: Some(OutcomeClass::Accepted),

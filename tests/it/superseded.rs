@@ -64,6 +64,16 @@ async fn each_end_is_counted_as_what_it_is(service: &Process) -> anyhow::Result<
     shown(service, "each end is counted", all).await.map(|_| ())
 }
 
+/// While it is being made, by the page of the listing and by that of the sync.
+async fn its_attempt_is_told_alike(viewer: &Api, listing: &str, sync: &str) -> anyhow::Result<()> {
+    let made_now = "Attempt 1 of 5 is being made now.";
+    let of_listing = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(of_listing.contains(made_now), "{of_listing}");
+    let of_sync = viewer.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
+    assert!(of_sync.contains(&format!("<dt>First attempt</dt><dd>{made_now}")), "{of_sync}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_took_its_place() -> anyhow::Result<()> {
     let world = World::new(&[7825]).await?;
@@ -84,6 +94,7 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     let (_, told) = json_of(&world, &["explain", &listing])?;
     let first = told["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
     assert_eq!((&told["next"]["step"], &told["next"]["sync_id"]), (&json!("under_way"), &json!(first)), "{told:#}");
+    its_attempt_is_told_alike(&viewer, &listing, &first).await?;
 
     world.publish(&[priced("villa-000", 3, 6_000)]).await?;
     world.taken(1, 3).await?;
@@ -127,6 +138,8 @@ async fn an_attempt_under_way_is_told_of_its_own_sync_and_not_of_the_one_that_to
     assert!(of_listing.contains("starts as soon as no attempt of an earlier sync is under way"), "{of_listing}");
     assert!(!of_listing.contains("is being made now"), "{of_listing}");
     assert!(page.contains("No call is told yet") && !page.contains("No call was made"), "{page}");
+    let of_second = viewer.get(&format!("/syncs/{second}")).await?.expect(200)?.text;
+    assert!(!of_second.contains("is being made now"), "{of_second}");
 
     // So long that what it waited for is told.
     tokio::time::sleep(Duration::from_millis(2_500).saturating_sub(waits_since.elapsed())).await;

@@ -13,6 +13,7 @@ use end_to_end::process::Process;
 use end_to_end::unit::{described, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -65,6 +66,24 @@ fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> 
         tree.entry(span.name.clone()).or_default().insert(parent.to_owned());
     }
     tree
+}
+
+/// Each part of the work on a sync says whose it is and what it is of.
+fn under_their_names(spans: &[Span]) {
+    let parts =
+        ["append to the journal", "publish to CHANNELS", "publish to AUDIT", "apply to the read models", "claim"];
+    for part in parts {
+        let of_part: Vec<BTreeSet<&str>> = spans
+            .iter()
+            .filter(|span| span.name == part)
+            .map(|span| span.attributes.iter().map(|attribute| attribute.key.as_str()).collect())
+            .collect();
+        let whose = ["distribution.org.id", "distribution.target.id"];
+        assert!(of_part.iter().all(|keys| whose.iter().all(|key| keys.contains(key))), "{part}: {of_part:#?}");
+        // A change of the target's health is of no listing.
+        let of_what = ["distribution.listing.id", "distribution.unit.id", "distribution.sync.id"];
+        assert!(of_part.iter().any(|keys| of_what.iter().all(|key| keys.contains(key))), "{part}: {of_part:#?}");
+    }
 }
 
 async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> anyhow::Result<()> {
@@ -127,6 +146,11 @@ async fn one_trace_is_told(receiver: Receiver, protocol: &str, account: u64) -> 
     assert!(waited, "{failed:#?}");
     let sync = receiver.received.spans_of(&failing).into_iter().find(|span| span.name == "sync");
     assert!(sync.and_then(|span| span.status).is_some_and(|status| status.code == 2), "its status is an error");
+    under_their_names(&receiver.received.spans_of(TRACE));
+    let units = receiver.received.units();
+    assert!(units.values().all(|unit| !unit.is_empty()), "{units:?}");
+    let told = ["distribution.syncs", "db.client.connection.count"].map(|name| units.get(name).map(String::as_str));
+    assert_eq!(told, [Some("{sync}"), Some("{connection}")], "{units:?}");
     let metrics = receiver.received.metrics();
     for name in ["http.client.request.duration", "distribution.syncs", "distribution.sync.attempts"] {
         assert!(metrics.contains(name), "{metrics:?}");
@@ -230,10 +254,10 @@ async fn a_check_is_a_trace_and_one_that_fails_is_kept_and_named_in_the_log() ->
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let failed: Vec<Value> = lines.filter(|line| line["message"] == "a check failed").collect();
     let [line] = failed.as_slice() else { panic!("one check failed:\n{log}") };
-    assert_eq!((&line["span"]["name"], &line["target_id"]), (&json!("check"), &json!(target)), "{line}");
+    assert_eq!((&line["span"], &line["target_id"]), (&json!("check"), &json!(target)), "{line}");
     // As lines of each call do, which know no org themselves.
-    assert_eq!(line["span"]["org_id"], ORG, "{line}");
-    let trace = line["span"]["trace_id"].as_str().unwrap_or_default();
+    assert_eq!((&line["org_id"], &line["module"]), (&json!(ORG), &json!("services::dispatcher::checks")), "{line}");
+    let trace = line["trace_id"].as_str().unwrap_or_default();
     let told = tree(&receiver, trace);
     assert_eq!(told.keys().collect::<Vec<_>>(), ["GET probe", "check"], "{line}");
     assert!(told["GET probe"].contains("check"), "{told:#?}");
@@ -477,11 +501,19 @@ async fn metrics_are_shown_as_text_and_name_no_organisation() -> anyhow::Result<
         "distribution_lag_time_seconds{",
         "distribution_dead_letters",
         "distribution_journal_batch_commits_bucket",
-        "db_client_connection_count{",
+        "db_client_connections{",
     ] {
         assert!(text.contains(series), "{series} is missing:\n{text}");
     }
     assert!(!text.contains(ORG), "{text}");
+    // Each call once, and for as long as the clock says: the audit has whole milliseconds.
+    let of_creation = |part: &str| -> f64 {
+        let name = format!("http_client_request_duration_seconds_{part}{{");
+        let lines = text.lines().filter(|line| line.starts_with(&name) && line.contains("purpose=\"create\""));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let ms = of_creation("sum") * 1_000.0;
+    assert!(of_creation("count") == 1.0 && (ms - ms.round()).abs() > 1e-6, "{text}");
     drop(service);
     world.close().await
 }
@@ -527,9 +559,19 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
         assert_eq!(line[verdict], told, "{line}");
     }
     let pushed = line("pushed");
-    assert_eq!(pushed["span"]["trace_id"], json!(TRACE));
-    assert_eq!((&pushed["span"]["org_id"], &pushed["span"]["target_id"]), (&json!(ORG), &json!(target)));
-    assert!(pushed["span"]["sync_id"].is_string() && pushed["span"]["listing_id"].is_string(), "{pushed}");
+    assert_eq!((&pushed["span"], &pushed["module"]), (&json!("sync"), &json!("services::dispatcher::record")));
+    for (name, told) in [("trace_id", TRACE), ("org_id", ORG), ("unit_id", "villa-000")] {
+        assert_eq!(pushed[name], told, "{pushed}");
+    }
+    assert_eq!(pushed["target_id"], json!(target), "{pushed}");
+    assert!(pushed["sync_id"].is_string() && pushed["listing_id"].is_string(), "{pushed}");
+    // One query by the trace finds the lines of the intake and of the sync.
+    let found = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let found = found.filter(|line| line["trace_id"] == TRACE).map(|line| line["message"].clone());
+    let found: Vec<Value> = found.collect();
+    for message in ["judged a unit change", "took unit changes in", "pushed"] {
+        assert!(found.contains(&json!(message)), "{message:?} is not among {found:?}");
+    }
     drop(service);
     world.close().await
 }

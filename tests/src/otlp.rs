@@ -1,6 +1,7 @@
 //! A receiver of OTLP, as a collector is one: gRPC and HTTP with protobuf. It keeps what it gets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -26,15 +27,26 @@ use tonic::{Request, Response, Status};
 #[derive(Debug, Clone, Default)]
 pub struct Received {
     inner: Arc<Mutex<Kept>>,
+    is_away: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     spans: Vec<Span>,
-    metrics: BTreeSet<String>,
+    /// With their units.
+    metrics: BTreeMap<String, String>,
 }
 
 impl Received {
+    /// Takes nothing over gRPC from now on, as one that is away; or does again.
+    pub fn be_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
     /// The spans of one trace, by its id in hexadecimal.
     pub fn spans_of(&self, trace_id: &str) -> Vec<Span> {
         let kept = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,6 +56,11 @@ impl Received {
 
     /// The names of metrics.
     pub fn metrics(&self) -> BTreeSet<String> {
+        self.units().into_keys().collect()
+    }
+
+    /// The units of metrics, by name.
+    pub fn units(&self) -> BTreeMap<String, String> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).metrics.clone()
     }
 
@@ -59,8 +76,8 @@ impl Received {
 
     fn take_metrics(&self, request: ExportMetricsServiceRequest) {
         let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-        let names = scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name);
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).metrics.extend(names);
+        let units = scopes.flat_map(|scope| scope.metrics).map(|metric| (metric.name, metric.unit));
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).metrics.extend(units);
     }
 }
 
@@ -70,6 +87,9 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        if self.is_away() {
+            return Err(Status::unavailable("it is away"));
+        }
         self.take_traces(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -81,6 +101,9 @@ impl MetricsService for Received {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        if self.is_away() {
+            return Err(Status::unavailable("it is away"));
+        }
         self.take_metrics(request.into_inner());
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }

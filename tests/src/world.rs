@@ -188,8 +188,17 @@ impl World {
 
     /// Runs one of the scripts behind `./justw` with this world's addresses; gives what it printed, all of it where it failed.
     pub fn script(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        self.script_with(&[], name, arguments)
+    }
+
+    /// The same with further variables in its environment.
+    pub fn script_with(&self, variables: &[(&str, &str)], name: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../dev").join(name);
-        let output = std::process::Command::new(path).args(arguments).envs(self.environment()?).output()?;
+        let output = std::process::Command::new(path)
+            .args(arguments)
+            .envs(self.environment()?)
+            .envs(variables.iter().copied())
+            .output()?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{name} {arguments:?}: {}\n{printed}{said}", output.status);
@@ -199,14 +208,32 @@ impl World {
     /// Puts a backup in the place of the database, and gives the name that the one before has now. No process of the
     /// service may run.
     pub async fn restore(&mut self, backup: &str) -> anyhow::Result<String> {
+        self.restore_with(&[], backup, &[]).await?;
+        self.replaced.last().cloned().context("the one before has a name")
+    }
+
+    /// The same with further variables and arguments; gives what it printed.
+    pub async fn restore_with(
+        &mut self,
+        variables: &[(&str, &str)],
+        backup: &str,
+        further: &[&str],
+    ) -> anyhow::Result<String> {
         self.pool.close().await;
         let program = crate::process::binary("distribution")?.display().to_string();
-        let printed = self.script("restore", &[&program, backup, "--replace"])?;
+        let arguments = [&[program.as_str(), backup, "--replace"], further].concat();
+        let printed = match self.script_with(variables, "restore", &arguments) {
+            Ok(printed) => printed,
+            Err(failed) => {
+                self.look_anew().await?;
+                return Err(failed);
+            }
+        };
         let before = printed.split("what was there is ").nth(1).and_then(|rest| rest.split(' ').next());
         let before = before.with_context(|| format!("it does not say where the one before is: {printed}"))?.to_owned();
-        self.replaced.push(before.clone());
+        self.replaced.push(before);
         self.look_anew().await?;
-        Ok(before)
+        Ok(printed)
     }
 
     /// Another Postgres has the database from now on, a standby that was promoted. No process of the service may run.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use domain::access::Permission;
 use services::api::document;
 use services::api::policy::{ROUTES, Rule};
+use services::api::problem::ProblemKind;
 
 use crate::tree::{read, root};
 
@@ -46,7 +47,7 @@ fn the_table_of_permissions_names_every_route_of_the_document_and_no_other() {
 }
 
 #[test]
-fn every_permission_is_needed_somewhere_and_the_page_says_who_has_it() {
+fn every_permission_is_needed_somewhere_and_the_page_says_who_has_it_and_what_problems_there_are() {
     let mut tables = "| permission | roles |\n| --- | --- |\n".to_owned();
     for permission in Permission::ALL {
         let used = ROUTES.iter().any(|route| route.rule == Rule::Needs(permission));
@@ -62,6 +63,14 @@ fn every_permission_is_needed_somewhere_and_the_page_says_who_has_it() {
             Rule::Needs(permission) => format!("`{permission}`"),
         };
         let _ = writeln!(tables, "| `{} {}` | {rule} |", route.method, route.path);
+    }
+    tables.push_str(
+        "\n## Problems\n\nThe `type` of a problem is the path of a page that says the same, open to everybody.\n\n\
+         | type | status | what is wrong | what helps |\n| --- | --- | --- | --- |\n",
+    );
+    for kind in ProblemKind::ALL {
+        let (name, status) = (kind.name(), kind.status());
+        let _ = writeln!(tables, "| `{name}` | {status} | {} | {} |", kind.meaning(), kind.remedy());
     }
     // They are the end of the page.
     let page = read(PAGE);

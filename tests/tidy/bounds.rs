@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use domain::channel::ChannelKind;
 use domain::hash::{SHA256_PATTERN, SnapshotHash};
 use domain::ids::{NAME_PATTERN, TRACE_ID_PATTERN, TargetId, TraceId, UnitId};
+use domain::secret::{VALUE_PATTERN, check_value};
 use domain::target::bounds::{BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN};
 use domain::target::{ChannelTarget, NewTarget, TargetCommand};
 use domain::text::{LINE_PATTERN, LONGEST_LINE, TAKEN_TRACEPARENT_PATTERN, TRACEPARENT_PATTERN, line, traceparent};
@@ -120,7 +121,7 @@ fn every_closed_set_is_told() {
 }
 
 /// Roots of an API, and what is none.
-const ROOTS: [&str; 21] = [
+const ROOTS: [&str; 37] = [
     "https://api.hostaway.com/v1",
     "http://x",
     "https://",
@@ -142,6 +143,22 @@ const ROOTS: [&str; 21] = [
     "https://a./v1",
     "https://a%2e/v1",
     "https://a/%76",
+    "HTTPS://API.hostaway.com/v1",
+    "hTtP://x",
+    "https://user:pw@a/v1",
+    "https://a/.",
+    "https://a/..",
+    "https://a/./v1",
+    "https://a/v1/../../x",
+    "https://a/...",
+    "https://a/..v1",
+    "https://a/.well-known/v1.0",
+    "https://a..b/",
+    "https://.a",
+    "https://a.b.:443",
+    "https://a:8443/v1",
+    "https://[::1]:8080/v1",
+    "https://[2606:4700::1111]",
 ];
 
 #[test]
@@ -211,6 +228,8 @@ fn the_patterns_take_what_the_code_takes() {
         assert_eq!(taken(ChannelKind::EXTERNAL_ID_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(CHANNEL_ACCOUNT_PATTERN, text), external, "{text:?}");
         assert_eq!(taken(BASE_URL_PATTERN, text), base_url(text), "{text:?}");
+        let secret = check_value(text).is_ok() && !text.chars().any(char::is_control);
+        assert_eq!(taken(VALUE_PATTERN, text), secret, "{text:?}");
     }
 }
 

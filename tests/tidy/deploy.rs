@@ -135,3 +135,25 @@ fn a_drain_has_its_time_and_nothing_has_rights_that_it_does_not_need() {
     );
     assert!(!container.contains(":latest"), "images are pinned");
 }
+
+/// What ON_CALL.md has people do in a cluster is what the manifests make possible.
+#[test]
+fn whoever_is_on_call_in_a_cluster_finds_what_the_commands_name() {
+    let (on_call, every, tools) = (read("ON_CALL.md"), read(EVERY_POD), read("deploy/kubernetes/tools.yaml"));
+    assert!(on_call.contains("scale deploy -l app.kubernetes.io/name=distribution --replicas=0"));
+    assert!(every.contains("labels: { app.kubernetes.io/name: distribution }\nspec:"), "{EVERY_POD}: no label for it");
+    // Scaled or waited for with the others it would keep whoever restores waiting.
+    assert!(!tools.contains("app.kubernetes.io/name: distribution"), "tools.yaml is stopped with the service");
+    assert!(on_call.contains("deploy/kubernetes/tools.yaml"));
+    assert!(!read("deploy/kubernetes/kustomization.yaml").contains("tools.yaml"), "it is made by hand");
+    for needed in ["runAsNonRoot: true", "allowPrivilegeEscalation: false", "drop: [ALL]", "image: distribution\n"] {
+        assert!(tools.contains(needed), "tools.yaml lacks {needed}");
+    }
+    for line in ["runAsUser: 10001", "runAsGroup: 10001", "fsGroup: 10001"] {
+        assert!(tools.contains(line) && every.contains(line), "the account of the secrets: {line}");
+    }
+    let shared = read(SHARED);
+    assert!(shared.contains("name: distribution-secrets\n") && tools.contains("claimName: distribution-secrets "));
+    // The program is the image's, and needs the same libraries.
+    assert!(read(CONTAINER).contains("-bookworm AS build") && tools.contains("-bookworm\n"));
+}

@@ -11,7 +11,7 @@ use domain::call::{CallPurpose, CallRecord};
 use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::hash::{IdempotencyKey, PayloadHash, SnapshotHash};
 use domain::ids::{ExternalId, ListingId, SyncId, TargetId, UnitId};
-use domain::listing::{Cause, ListingEvent, Origin, Progress, SyncAttempt, SyncRequest};
+use domain::listing::{Cause, ListingEvent, Origin, Progress, Silent, SyncAttempt, SyncRequest};
 use domain::metadata::{Actor, Metadata};
 use domain::outcome::OutcomeClass;
 use domain::recorded::{ChannelEvent, Recorded};
@@ -140,6 +140,7 @@ fn attempt(number: u64, calls: Vec<CallRecord>) -> SyncAttempt {
         ordinal: number,
         attempt: 1,
         takes_over: false,
+        silent: None,
         started_at: at(1),
         finished_at: at(2),
         progress: Progress::default(),
@@ -159,6 +160,8 @@ fn ends() -> Vec<ListingEvent> {
     let progress = Progress { external_id: Some(ExternalId("40001".to_owned())), sections: hashes };
     let accepted = SyncAttempt { progress, ..done };
     let takes_over = SyncAttempt { takes_over: true, ..accepted.clone() };
+    let silent = Silent { ordinal: 1, last_ordinal: 2, since: Some(at(-40)), until: Some(at(0)) };
+    let heir = SyncAttempt { silent: Some(silent), ..takes_over.clone() };
     let refused_parts = SyncAttempt { rejected: rejected(), ..accepted.clone() };
     let failed = |class: OutcomeClass, status: Option<u16>| SyncAttempt {
         detail: Some("HTTP 503 without a reason".to_owned()),
@@ -177,6 +180,7 @@ fn ends() -> Vec<ListingEvent> {
         ListingEvent::SyncAccepted { attempt: accepted },
         ListingEvent::SyncAccepted { attempt: refused_parts },
         ListingEvent::SyncAccepted { attempt: takes_over },
+        ListingEvent::SyncAccepted { attempt: heir },
         ListingEvent::SyncFoundUnchanged { attempt: attempt(3, Vec::new()) },
         ListingEvent::SyncDeferred { attempt: failed(Transient, Some(503)), class: Transient, due_at: at(9) },
         ListingEvent::SyncDeferred { attempt: failed(Throttled, Some(429)), class: Throttled, due_at: at(12) },
@@ -191,7 +195,7 @@ fn ends() -> Vec<ListingEvent> {
 }
 
 fn listings() -> Vec<ListingEvent> {
-    let linked = |external_id: Option<&str>, generation: u32| ListingEvent::ListingLinked {
+    let linked = |external_id: Option<&str>, generation: u32, from: Option<&str>| ListingEvent::ListingLinked {
         listing_id: ListingId::of(target_id(), &unit_id()),
         org_id: "sunstay".parse().expect("a name"),
         account_id: "bali".parse().expect("a name"),
@@ -199,11 +203,13 @@ fn listings() -> Vec<ListingEvent> {
         target_id: target_id(),
         external_id: external_id.map(|id| ExternalId(id.to_owned())),
         generation,
+        from_account_id: from.map(|account| account.parse().expect("a name")),
     };
     let unlinked = |cancels: Option<SyncId>| ListingEvent::ListingUnlinked { reason: "sold".to_owned(), cancels };
     let mut events = vec![
-        linked(None, 1),
-        linked(Some("40001"), 2),
+        linked(None, 1, None),
+        linked(Some("40001"), 2, None),
+        linked(Some("40001"), 3, Some("lombok")),
         ListingEvent::CreationStarted { sync_id: SyncId(id(101)), at: at(1) },
         ListingEvent::ListingPaused { reason: "works".to_owned() },
         ListingEvent::ListingResumed {},

@@ -1,5 +1,6 @@
 //! The architecture's rules as ordinary tests: they read the sources, and need no server.
 
+mod addresses;
 mod api;
 mod bounds;
 mod circles;

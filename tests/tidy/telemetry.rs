@@ -2,7 +2,9 @@
 //! metrics and labels that the service shows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use adapters::telemetry::{
@@ -24,10 +26,20 @@ const PAGE: &str = "telemetry/README.md";
 type Metrics = BTreeMap<String, BTreeSet<String>>;
 
 fn promtool(arguments: &[&str]) {
+    promtool_of(arguments, "");
+}
+
+/// The same with something to read.
+fn promtool_of(arguments: &[&str], input: &str) {
     let script = Command::new(root().join("dev/promtool")).output().expect("dev/promtool can be run");
     assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
     let path = String::from_utf8_lossy(&script.stdout).trim().to_owned();
-    let output = Command::new(path).args(arguments).current_dir(root()).output().expect("promtool can be run");
+    let mut promtool = Command::new(path);
+    promtool.args(arguments).current_dir(root()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().expect("promtool can be run");
+    // Dropped at the end of the line, so that it sees the end. Who reads nothing may be gone by now.
+    let _ = promtool.stdin.take().map(|mut to| to.write_all(input.as_bytes()));
+    let output = promtool.wait_with_output().expect("promtool ends");
     let (said, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
     assert!(output.status.success(), "promtool {}:\n{said}\n{printed}", arguments.join(" "));
 }
@@ -50,7 +62,9 @@ fn selectors(text: &str) -> Metrics {
 }
 
 /// What the service shows to Prometheus once everything has happened that it counts, by the exporter that it has.
-fn shown() -> Metrics {
+static PAGE_OF_METRICS: LazyLock<String> = LazyLock::new(page_of_metrics);
+
+fn page_of_metrics() -> String {
     let options = TelemetryOptions { prometheus: true, ..TelemetryOptions::default() };
     let telemetry = Telemetry::start(&options).expect("nobody else here starts it");
     let of = |name: &str| name.to_owned();
@@ -83,17 +97,21 @@ fn shown() -> Metrics {
     sync_done("accepted", true);
     commits_written(1);
     intake_done("taken", 1);
-    let text = telemetry.prometheus_text().expect("metrics can be shown");
+    telemetry.prometheus_text().expect("metrics can be shown")
+}
+
+/// The same by metric.
+fn shown() -> Metrics {
     let mut shown = Metrics::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
+    for line in PAGE_OF_METRICS.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap_or_default();
         let labels = selectors(line).remove(name).unwrap_or_default();
         shown.entry(name.to_owned()).or_default().extend(labels);
     }
     // Prometheus's own: whether it could ask.
-    shown.insert(of("up"), BTreeSet::new());
+    shown.insert("up".to_owned(), BTreeSet::new());
     for labels in shown.values_mut() {
-        labels.extend([of("job"), of("instance")]);
+        labels.extend(["job", "instance"].map(str::to_owned));
     }
     shown
 }
@@ -123,6 +141,11 @@ fn values(text: &str, key: &str) -> Vec<String> {
 fn the_rules_are_valid_and_pass_their_tests() {
     promtool(&["check", "rules", ALERTS]);
     promtool(&["test", "rules", TESTS]);
+}
+
+#[test]
+fn what_the_service_shows_is_named_as_prometheus_wants_it() {
+    promtool_of(&["check", "metrics"], &PAGE_OF_METRICS);
 }
 
 #[test]

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use domain::call::CallRecord;
 use domain::ids::TargetId;
+use domain::metadata::Actor;
 use domain::outcome::OutcomeClass;
 use domain::port::CheckReport;
 use domain::target::Target;
+use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::DispatchStore;
@@ -18,16 +21,22 @@ use crate::postgres::begin;
 pub const BY_TURN: &str = "service:health";
 
 impl DispatchStore {
-    /// Asks for a check now. Gives its id; one that is under way is the one that is asked for.
-    pub async fn ask_check(&self, target: TargetId, asked_by: &str) -> Result<Uuid, sqlx::Error> {
+    /// Asks for a check now. Gives its id; one that is under way is the one that is asked for. Everybody who asks is written down.
+    pub async fn ask_check(&self, target: TargetId, by: &Actor) -> Result<Uuid, sqlx::Error> {
         sqlx::query_scalar(
-            "INSERT INTO dispatch_checks AS k (target_id, asked_by, due_at) VALUES ($1, $2, now())
+            "INSERT INTO dispatch_checks AS k (target_id, check_id, asked_by, due_at, askers, askers_of)
+             VALUES ($1, $2, $3, now(), jsonb_build_array($4::jsonb), $2)
              ON CONFLICT (target_id) DO UPDATE SET due_at = least(k.due_at, excluded.due_at),
-                 asked_by = CASE WHEN k.lease_until > now() THEN k.asked_by ELSE excluded.asked_by END
+                 asked_by = CASE WHEN k.lease_until > now() THEN k.asked_by ELSE excluded.asked_by END,
+                 askers = CASE WHEN k.askers_of IS DISTINCT FROM k.check_id THEN excluded.askers
+                     WHEN k.askers @> excluded.askers THEN k.askers ELSE k.askers || excluded.askers END,
+                 askers_of = k.check_id
              RETURNING check_id",
         )
         .bind(target.0)
-        .bind(asked_by)
+        .bind(Uuid::now_v7())
+        .bind(&by.name)
+        .bind(Json(by))
         .fetch_one(&self.pool)
         .await
     }
@@ -134,6 +143,7 @@ impl DispatchStore {
         .bind(failed(report.class))
         .execute(&mut *transaction)
         .await?;
+        tell_askers(&mut transaction, check).await?;
         transaction.commit().await
     }
 
@@ -202,6 +212,19 @@ impl DispatchStore {
         let old = sqlx::query("DELETE FROM health_checks WHERE at < now() - make_interval(secs => $1)");
         old.bind(age.as_secs_f64()).execute(&self.pool).await.map(|done| done.rows_affected())
     }
+}
+
+/// Who asked for a check, until its end: whoever asks from now on asks for the next one.
+async fn tell_askers(connection: &mut PgConnection, check: &DueCheck) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE health_checks h
+         SET askers = CASE WHEN k.askers_of = h.check_id THEN k.askers ELSE coalesce(h.askers, '[]') END
+         FROM dispatch_checks k WHERE h.check_id = $1 AND k.target_id = h.target_id",
+    )
+    .bind(check.check_id)
+    .execute(connection)
+    .await
+    .map(|_| ())
 }
 
 /// Whether the target is to blame for an end, so that more of the same would not help.

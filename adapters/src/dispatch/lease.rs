@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::ids::{ListingId, TargetId};
+use domain::listing::Silent;
 use uuid::Uuid;
 
 use super::DispatchStore;
@@ -21,6 +22,8 @@ pub struct Lease {
     pub tries: i32,
     /// Who had it before let it run out: nobody knows what was sent.
     pub takes_over: bool,
+    /// What is known of that attempt.
+    pub silent: Option<Silent>,
 }
 
 /// A try that has ended and whose outcome is in the journal.

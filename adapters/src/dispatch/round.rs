@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, OrgId, TargetId};
+use domain::listing::Silent;
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::{FromRow, PgConnection, Postgres, Transaction};
@@ -115,6 +117,23 @@ struct LaneRow {
     needs: Option<Vec<String>>,
     overdue: Option<bool>,
     takes_over: Option<bool>,
+    /// Of a lease that is taken over.
+    heir_of: Option<i64>,
+    held_for: Option<i64>,
+    held_since: Option<DateTime<Utc>>,
+    held_until: Option<DateTime<Utc>>,
+}
+
+impl LaneRow {
+    fn silent(&self) -> Option<Silent> {
+        let last = self.held_for.filter(|_| self.takes_over == Some(true))?;
+        Some(Silent {
+            ordinal: self.heir_of.unwrap_or(last).try_into().ok()?,
+            last_ordinal: last.try_into().ok()?,
+            since: self.held_since,
+            until: self.held_until,
+        })
+    }
 }
 
 /// A lane shows so many listings, however many lanes share what a dispatcher can take on.
@@ -213,7 +232,8 @@ async fn look(
                 {ACCOUNT_SCOPE} AS account_scope, t.health = 'healthy' AS is_healthy,
                 coalesce(s.paused_until > now(), false) AS paused, slot.free, slot.taken + checked.slots AS taken,
                 slot.next_free_s, work.listing_id, work.org_id, work.ordinal, work.tries, work.needs,
-                work.rank <= now() AS overdue, work.takes_over
+                work.rank <= now() AS overdue, work.takes_over, work.heir_of, work.held_for, work.held_since,
+                work.held_until
          FROM unnest($1::uuid[]) WITH ORDINALITY AS lane (target_id, ordinality)
          JOIN channel_targets t USING (target_id)
          LEFT JOIN rate_scopes s ON s.scope = 'target:' || lane.target_id
@@ -228,7 +248,8 @@ async fn look(
              FROM rate_slots WHERE scope = 'target:' || lane.target_id) slot
          LEFT JOIN LATERAL (
              SELECT q.listing_id, q.org_id, q.ordinal, q.tries, q.needs, q.rank,
-                    d.listing_id IS NOT NULL AND NOT d.done AS takes_over
+                    d.listing_id IS NOT NULL AND NOT d.done AS takes_over, d.heir_of, d.ordinal AS held_for,
+                    d.taken_at AS held_since, CASE WHEN isfinite(d.lease_until) THEN d.lease_until END AS held_until
              FROM sync_queue q JOIN channel_listings c USING (listing_id)
              LEFT JOIN dispatch_leases d USING (listing_id)
              WHERE q.target_id = lane.target_id AND q.due_at + interval '0' <= now() AND {CLAIMABLE}
@@ -256,6 +277,7 @@ fn lanes(rows: Vec<LaneRow>, strangers: &HashMap<Uuid, [String; 2]>) -> Vec<Lane
     let mut lanes: Vec<Lane> = Vec::new();
     let mut index: BTreeMap<Uuid, usize> = BTreeMap::new();
     for row in rows {
+        let silent = row.silent();
         let at = *index.entry(row.target_id).or_insert_with(|| {
             let open = if row.paused { 0 } else { i64::from(row.requests) - row.taken };
             let open = usize::try_from(open).unwrap_or(0);
@@ -277,7 +299,7 @@ fn lanes(rows: Vec<LaneRow>, strangers: &HashMap<Uuid, [String; 2]>) -> Vec<Lane
         {
             let target_id = TargetId(row.target_id);
             let takes_over = row.takes_over.unwrap_or(false);
-            let lease = Lease { listing_id: ListingId(listing), target_id, ordinal, tries, takes_over };
+            let lease = Lease { listing_id: ListingId(listing), target_id, ordinal, tries, takes_over, silent };
             lanes[at].candidates.push(Candidate {
                 lease,
                 org_id,
@@ -335,11 +357,15 @@ impl Round<'_> {
                  FROM unnest($1::text[], $2::int[], $3::uuid[]) AS u (scope, slot, hold_id)
                  WHERE s.scope = u.scope AND s.slot = u.slot
              )
-             INSERT INTO dispatch_leases (listing_id, holder, ordinal, tries, lease_until, done)
-             SELECT u.listing_id, $8, u.ordinal, u.tries, clock_timestamp() + make_interval(secs => $9), false
+             INSERT INTO dispatch_leases (listing_id, holder, ordinal, tries, lease_until, done, taken_at)
+             SELECT u.listing_id, $8, u.ordinal, u.tries, clock_timestamp() + make_interval(secs => $9), false,
+                 clock_timestamp()
              FROM unnest($5::uuid[], $6::bigint[], $7::int[]) AS u (listing_id, ordinal, tries) ORDER BY u.listing_id
              ON CONFLICT (listing_id) DO UPDATE SET holder = excluded.holder, ordinal = excluded.ordinal,
-                 tries = excluded.tries, lease_until = excluded.lease_until, done = false
+                 tries = excluded.tries, lease_until = excluded.lease_until, done = false,
+                 taken_at = CASE WHEN dispatch_leases.done THEN excluded.taken_at ELSE dispatch_leases.taken_at END,
+                 heir_of = CASE WHEN NOT dispatch_leases.done
+                     THEN coalesce(dispatch_leases.heir_of, dispatch_leases.ordinal) END
                  WHERE dispatch_leases.lease_until <= clock_timestamp()
              RETURNING listing_id",
         )

@@ -148,10 +148,12 @@ async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<
     .map(|_| ())
 }
 
+/// What the lease knew of attempts without a word goes with it: a build of before, which writes none of it, may have it next.
 async fn finish(connection: &mut PgConnection, finished: &[FinishedTry], holder: Uuid) -> Result<(), sqlx::Error> {
     let tries = finished.iter().map(|f| if f.ordinal == f.lease.ordinal { f.lease.tries } else { 0 });
     sqlx::query(
-        "UPDATE dispatch_leases d SET done = true, lease_until = '-infinity', ordinal = u.ordinal, tries = u.tries
+        "UPDATE dispatch_leases d SET done = true, lease_until = '-infinity', ordinal = u.ordinal, tries = u.tries,
+             taken_at = NULL, heir_of = NULL
          FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS u (listing_id, ordinal, tries)
          WHERE d.listing_id = u.listing_id AND d.holder = $4",
     )

@@ -123,13 +123,13 @@ impl<'a> Run<'a> {
         };
         let refusals = self.refused.iter().map(|(section, words)| format!("{section} refused: {words}"));
         let words: Vec<String> = self.notes.iter().cloned().chain(refusals).collect();
-        let detail = (!words.is_empty()).then(|| words.join("; "));
+        let detail = (!words.is_empty()).then(|| in_a_row(&words));
         self.report(class, detail, None, false)
     }
 
     fn stopped(self, failure: &Failure) -> PushReport {
-        let words: Vec<&str> = self.notes.iter().map(String::as_str).chain([failure.detail.as_str()]).collect();
-        let detail = Some(words.join("; "));
+        let words: Vec<String> = self.notes.iter().cloned().chain([failure.detail.clone()]).collect();
+        let detail = Some(in_a_row(&words));
         self.report(failure.class, detail, failure.retry_at, failure.reach == Reach::Credentials)
     }
 
@@ -157,6 +157,13 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Sentences as one: the channel's own end with a full stop, behind which this one goes on.
+fn in_a_row(words: &[String]) -> String {
+    let Some((last, before)) = words.split_last() else { return String::new() };
+    let before = before.iter().map(|words| words.trim_end_matches(|c: char| c == '.' || c.is_whitespace()));
+    before.chain([last.as_str()]).collect::<Vec<_>>().join("; ")
+}
+
 /// Listing ids are numbers at Hostaway; anything else would change the path that it is written into.
 pub(super) fn checked_id(id: &ExternalId) -> Result<String, Failure> {
     let given = ChannelKind::Hostaway.external_id(&id.0);
@@ -164,4 +171,17 @@ pub(super) fn checked_id(id: &ExternalId) -> Result<String, Failure> {
         let why = format!("{:?} is not the id of a listing at Hostaway, which is a number", id.0);
         Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_channel_said_ends_with_a_full_stop_at_the_end_alone() {
+        let told = |words: &[&str]| in_a_row(&words.iter().map(|&words| words.to_owned()).collect::<Vec<_>>());
+        let both = told(&["availability refused: it cannot be changed.", "rates refused: closed."]);
+        assert_eq!(both, "availability refused: it cannot be changed; rates refused: closed.");
+        assert_eq!((told(&["one."]).as_str(), told(&[]).as_str()), ("one.", ""));
+    }
 }

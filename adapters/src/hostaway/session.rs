@@ -27,6 +27,7 @@ use super::token::{Cell, Token, VainCall};
 use super::verdict::{self, Effect};
 use super::withheld::Withheld;
 use crate::secrets::Secret;
+use crate::telemetry::{ChannelCall, call_made};
 
 /// A call to the API.
 pub(super) struct Call {
@@ -211,10 +212,12 @@ impl<'a> Session<'a> {
             }
         };
         let (method, path) = (request.method().to_string(), shown_path(request.url()));
+        let host = request.url().host_str().unwrap_or_default().to_owned();
         permit.starts();
         let (started_at, started) = (Utc::now(), Instant::now());
         let reply = self.hostaway.client.exchange(request).await;
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let status = reply.as_ref().ok().map(|reply| reply.status.as_u16());
         let end = judge(reply, &self.withheld);
         match end.as_ref().err().and_then(|failure| failure.throttle) {
@@ -223,6 +226,14 @@ impl<'a> Session<'a> {
         }
         let class = end.as_ref().map_or_else(|failure| failure.class, |_| OutcomeClass::Accepted);
         tracing::debug!(%request_id, purpose = purpose.as_str(), method, path, status, duration_ms, %class, "hostaway call");
+        call_made(ChannelCall {
+            host: &host,
+            method: &method,
+            status,
+            class: class.as_str(),
+            purpose: purpose.as_str(),
+            seconds: took.as_secs_f64(),
+        });
         let (detail, answer) =
             end.as_ref().err().map(|failure| (failure.detail.clone(), failure.answer.clone())).unzip();
         self.calls.push(CallRecord {

@@ -3,8 +3,11 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use domain::text::cut;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::http::{self, FetchError};
@@ -17,6 +20,15 @@ const FRESH: Duration = Duration::from_secs(5 * 60);
 const USABLE: Duration = Duration::from_secs(60 * 60);
 /// Made-up key ids and a silent issuer cost one request in this time.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// The most characters of a key's id in the log.
+const LONGEST_ID: usize = 120;
+
+/// What the issuer publishes. Each key is read by itself.
+#[derive(Deserialize)]
+struct Published {
+    keys: Vec<Value>,
+}
 
 /// The keys behind one address.
 #[derive(Debug)]
@@ -148,8 +160,22 @@ impl Jwks {
             return Err(FetchError::Unusable(format!("status {}", response.status())));
         }
         let body = http::body(response).await?;
-        let set: JwkSet = serde_json::from_slice(&body).map_err(|error| FetchError::Unusable(error.to_string()))?;
-        Ok(set.keys.iter().filter_map(verifying_key).collect())
+        let set: Published = serde_json::from_slice(&body).map_err(|error| FetchError::Unusable(error.to_string()))?;
+        Ok(set.keys.into_iter().enumerate().filter_map(|(place, key)| self.read(place, key)).collect())
+    }
+
+    /// One key; one that cannot be read is passed over, so that it takes none of the others with it.
+    fn read(&self, place: usize, key: Value) -> Option<VerifyingKey> {
+        let id = key["kid"].as_str().map(|id| cut(id, LONGEST_ID));
+        let read = serde_json::from_value::<Jwk>(key).map_err(|error| error.to_string());
+        match read.and_then(|jwk| verifying_key(&jwk).map_err(|error| error.to_string())) {
+            Ok(key) => key,
+            Err(error) => {
+                let said = "a key of the tokens' issuer cannot be read, and is passed over";
+                tracing::warn!(url = %self.url, place, id, error, "{said}");
+                None
+            }
+        }
     }
 }
 
@@ -165,7 +191,7 @@ fn told(error: &FetchError) -> String {
 }
 
 /// A key that signs in one of the ways that are taken; all others are passed over, shared secrets above all.
-fn verifying_key(jwk: &Jwk) -> Option<VerifyingKey> {
+fn verifying_key(jwk: &Jwk) -> Result<Option<VerifyingKey>, jsonwebtoken::errors::Error> {
     let (algorithm, named) = match &jwk.algorithm {
         AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
             (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
@@ -174,13 +200,13 @@ fn verifying_key(jwk: &Jwk) -> Option<VerifyingKey> {
             (Algorithm::ES256, KeyAlgorithm::ES256)
         }
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-        _ => return None,
+        _ => return Ok(None),
     };
     let common = &jwk.common;
     let signs = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
         && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
         && common.key_algorithm.is_none_or(|algorithm| algorithm == named);
-    let id = common.key_id.clone()?;
-    let key = DecodingKey::from_jwk(jwk).ok()?;
-    signs.then_some(VerifyingKey { id, algorithm, key })
+    let Some(id) = common.key_id.clone().filter(|_| signs) else { return Ok(None) };
+    let key = DecodingKey::from_jwk(jwk)?;
+    Ok(Some(VerifyingKey { id, algorithm, key }))
 }

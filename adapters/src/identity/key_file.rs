@@ -1,11 +1,13 @@
 //! The key that this service signs its own tokens with: a file of mode 0600, made when it is needed first.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
+
+use crate::secrets::{hand_down, make_folder};
 
 /// A leading dot: no reference to a secret can name it (`SecretRef`), so no target can have it sent anywhere.
 const NAME: &str = ".signing-key";
@@ -86,13 +88,15 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, KeyFileError> {
     Ok(Some(bytes))
 }
 
-/// Writes a new key beside its place and links it there whole, unless another was quicker.
+/// Writes a new key beside its place and links it there whole, unless another was quicker. What root makes is for the service, whose the
+/// folder is.
 fn make(dir: &Path, path: &Path) -> Result<(), KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.to_owned(), done: "written", source };
     let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyFileError::NotMade)?;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    make_folder(dir).map_err(failed)?;
     // Such files are made with mode 0600.
     let mut file = tempfile::Builder::new().prefix(NAME).tempfile_in(dir).map_err(failed)?;
+    hand_down(file.as_file(), dir).map_err(failed)?;
     file.write_all(key.as_ref()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     match file.persist_noclobber(path) {

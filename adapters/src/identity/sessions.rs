@@ -1,5 +1,7 @@
 //! Sessions of browsers: a cookie with a random secret, and a row that says who it is. No row, no session.
 
+mod listed;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +15,7 @@ use uuid::Uuid;
 use super::grant::{Grant, StoredGrant};
 use super::secret::{hash, hash_of, new_secret, random};
 use crate::postgres::begin;
+use listed::Listed;
 
 /// The cookie's name. Its prefix makes browsers refuse it from other hosts, paths and without TLS.
 pub const SESSION_COOKIE: &str = "__Host-distribution";
@@ -33,6 +36,7 @@ const CSRF_BYTES: usize = 32;
 pub struct Sessions {
     pool: PgPool,
     links_too: bool,
+    listed: Listed,
 }
 
 /// How somebody came in.
@@ -58,7 +62,7 @@ pub struct SignedIn {
 impl Sessions {
     /// On a database.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, links_too: true }
+        Self { pool, links_too: true, listed: Listed::default() }
     }
 
     /// The same, where there is an identity provider: who came in by a link is signed out.
@@ -91,6 +95,7 @@ impl Sessions {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
+        self.listed.add(&secret_hash);
         let csrf_token = csrf_token(secret.expose_secret());
         let cookie = host_cookie(SESSION_COOKIE, secret.expose_secret().to_owned());
         Ok(SignedIn { cookie, caller: grant.caller(CredentialKind::Session, id.to_string()), csrf_token })
@@ -139,6 +144,12 @@ impl Sessions {
         )
         .fetch_one(&self.pool)
         .await
+    }
+
+    /// Whether a cookie's value may be that of a session. However many ask, the sessions are read once in a second at most; so one that
+    /// began elsewhere within that may not be seen yet, and one that ended may be seen still.
+    pub async fn may_be_one(&self, cookie_value: &str) -> Result<bool, sqlx::Error> {
+        self.listed.has(&hash(cookie_value), &self.pool).await
     }
 
     /// Signs a browser out: its cookie is worth nothing from now on. Says whether there was a session.

@@ -1,5 +1,6 @@
 //! Dead letters: messages that could not be used, as they came, with the reason. They can be sent again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -12,6 +13,7 @@ use domain::counted::counted;
 use domain::ids::OrgId;
 use domain::text::cut;
 use domain::unit::Problem;
+use futures::TryStreamExt as _;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -173,6 +175,21 @@ impl Nats {
     /// How many dead letters there are.
     pub async fn dead_letter_count(&self) -> Result<u64, DeadLetterError> {
         Ok(self.stream(StreamKind::DeadLetters).await?.cached_info().state.messages)
+    }
+
+    /// How many dead letters name each organisation; those that name none are left out.
+    pub async fn dead_letters_by_org(&self) -> Result<HashMap<OrgId, u64>, DeadLetterError> {
+        let stream = self.letters().await?;
+        let counted = async {
+            let subjects = stream.info_with_subjects(self.prefix.dead_letters()).await?;
+            subjects.try_collect::<Vec<(String, usize)>>().await
+        };
+        let counted = self.answered(counted).await?.map_err(failed)?;
+        let of_nobody = self.prefix.dead_letter_unit(None);
+        let org =
+            |subject: &str| -> Option<OrgId> { subject.strip_prefix(&of_nobody)?.strip_prefix('.')?.parse().ok() };
+        let letters = |(subject, count): (String, usize)| Some((org(&subject)?, u64::try_from(count).ok()?));
+        Ok(counted.into_iter().filter_map(letters).collect())
     }
 
     /// One dead letter.

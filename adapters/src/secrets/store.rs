@@ -5,9 +5,7 @@ mod contents;
 mod disk;
 mod seal;
 
-use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -15,6 +13,7 @@ use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
+use super::owners::{self, Strangers};
 use super::{LONGEST_VALUE, ROTATION_GRACE, Secret, SecretError, same};
 use contents::{Contents, Previous, Sealed};
 pub(super) use disk::exposed;
@@ -123,27 +122,31 @@ impl EmbeddedStore {
         Ok(Contents::read(&self.path())?.secrets.into_iter().map(entry).collect())
     }
 
+    /// What another account has than the folder of secrets: the service cannot read it, and root does not notice.
+    pub fn strangers(&self) -> Option<Strangers> {
+        owners::strangers(self.folder.parent()?, &self.folder, &self.key)
+    }
+
     fn change(&self, secret: &SecretRef, change: Change<'_>) -> Result<(), SecretError> {
-        let failed = |error: io::Error| self.of_file(secret, &error);
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
-        let lock = File::options().create(true).append(true).open(self.folder.join("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let failed = |error: io::Error| self.of_disk(secret, &error);
+        owners::make_folder(&self.folder).map_err(failed)?;
+        let _lock = disk::lock(&self.folder).map_err(failed)?;
         let mut contents = self.contents(secret)?;
         let key = match Key::read(&self.key) {
             // With sealed values there, a new key would only hide that theirs is lost.
             Err(SealError::Io(error)) if error.kind() == io::ErrorKind::NotFound && contents.secrets.is_empty() => {
-                Key::make(&self.key)
+                Key::make(&self.key, &self.folder)
             }
             known => known,
         };
         let key = key.map_err(|error| self.of_key(secret, error))?;
         let now = Utc::now();
         change(&mut contents, &key, now)?;
-        contents.write(&self.path(), now).map_err(failed)
+        contents.write(&self.path(), &self.folder, now).map_err(failed)
     }
 
     fn contents(&self, secret: &SecretRef) -> Result<Contents, SecretError> {
-        Contents::read(&self.path()).map_err(|error| self.of_file(secret, &error))
+        Contents::read(&self.path()).map_err(|error| self.of_disk(secret, &error))
     }
 
     fn seal(&self, key: &Key, secret: &SecretRef, value: &SecretString) -> Result<String, SecretError> {
@@ -155,6 +158,10 @@ impl EmbeddedStore {
         SecretError::Missing { secret: secret.clone(), place }
     }
 
+    fn of_disk(&self, secret: &SecretRef, error: &io::Error) -> SecretError {
+        SecretError::unusable(secret, owners::refused(&self.path(), error))
+    }
+
     fn of_file(&self, secret: &SecretRef, error: &dyn std::error::Error) -> SecretError {
         SecretError::unusable(secret, format!("{}: {error}", self.path().display()))
     }
@@ -163,6 +170,9 @@ impl EmbeddedStore {
         let path = self.key.display().to_string();
         match error {
             SealError::Exposed(mode) => SecretError::Exposed { secret: secret.clone(), path, mode },
+            SealError::Io(error) => {
+                SecretError::unusable(secret, format!("the store's key {}", owners::refused(&self.key, &error)))
+            }
             other => SecretError::unusable(secret, format!("the store's key {path}: {other}")),
         }
     }

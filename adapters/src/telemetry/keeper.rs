@@ -11,7 +11,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample, Span, SpanData, SpanProcessor};
 use tokio::sync::mpsc;
 
-/// Spans that are held at the same time: some 20 to 40 MB.
+/// Spans that are held at the same time: some 30 to 50 MB.
 const MOST: usize = 32_768;
 /// Those of one trace, the first ones: what is sent at once has to have room in the sender's queue.
 const MOST_OF_ONE: usize = 256;

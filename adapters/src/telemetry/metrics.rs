@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry_sdk::metrics::{Instrument, Stream};
 
 /// How many targets have series of their own.
 #[derive(Debug, Clone, Copy)]
@@ -104,8 +105,16 @@ static INSTRUMENTS: OnceLock<Vec<Instruments>> = OnceLock::new();
 
 /// Bounds of durations, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// The name by OpenTelemetry's conventions.
+const CONNECTIONS: &str = "db.client.connection.count";
 /// Bounds of batches.
 const COMMITS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0];
+
+/// Prometheus keeps the ending `_count` for histograms, so what OpenTelemetry calls by it is called otherwise there.
+pub(super) fn for_prometheus(instrument: &Instrument) -> Option<Stream> {
+    let is_count = instrument.name() == CONNECTIONS;
+    is_count.then(|| Stream::builder().with_name("db.client.connections").build().ok()).flatten()
+}
 
 pub(super) fn start(meters: &[Meter]) {
     // Started once: `Telemetry::start` sees to that.
@@ -135,20 +144,28 @@ fn instruments(meter: &Meter) -> Instruments {
             .build(),
         throttled: meter
             .u64_counter("distribution.channel.throttled")
+            .with_unit("{call}")
             .with_description("Calls that a channel refused for their rate (HTTP 429)")
             .build(),
         attempts: meter
             .u64_counter("distribution.sync.attempts")
+            .with_unit("{attempt}")
             .with_description("Tries at a listing, by how they ended")
             .build(),
-        syncs: meter.u64_counter("distribution.syncs").with_description("Ends of sync jobs, by outcome").build(),
+        syncs: meter
+            .u64_counter("distribution.syncs")
+            .with_unit("{sync}")
+            .with_description("Ends of sync jobs, by outcome")
+            .build(),
         commits: meter
             .u64_histogram("distribution.journal.batch.commits")
+            .with_unit("{commit}")
             .with_description("Commits that one statement of the journal wrote")
             .with_boundaries(COMMITS.to_vec())
             .build(),
         verdicts: meter
             .u64_counter("distribution.intake.verdicts")
+            .with_unit("{change}")
             .with_description("Unit changes that the intake is done with, by what became of them")
             .build(),
         gauges: gauges.clone(),
@@ -166,41 +183,44 @@ type Of<T> = fn(&Gauges) -> Vec<(T, Vec<KeyValue>)>;
 
 /// Gauges that show what was observed last; the age of that grows while nobody can be asked.
 fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
-    let counts = |name: &'static str, description: &'static str, of: Of<u64>| {
+    let counts = |name: &'static str, unit: &'static str, description: &'static str, of: Of<u64>| {
         let gauges = gauges.clone();
-        let gauge = meter.u64_observable_gauge(name).with_description(description);
+        let gauge = meter.u64_observable_gauge(name).with_unit(unit).with_description(description);
         gauge
             .with_callback(move |observer| of(&read(&gauges)).iter().for_each(|(n, of)| observer.observe(*n, of)))
             .build()
     };
     counts(
         "distribution.queue.depth",
+        "{listing}",
         "Listings with something to send, by class of target; those of paused listings apart",
         |gauges| gauges.queues.iter().map(|(class, (depth, _))| (*depth, labels("target.class", class))).collect(),
     );
-    counts("distribution.target.queue.depth", "The same of the targets with the longest queues", |gauges| {
+    let most = "The same of the targets with the longest queues";
+    counts("distribution.target.queue.depth", "{listing}", most, |gauges| {
         gauges.longest_queues.iter().map(|(target, depth)| (*depth, labels("target.id", target))).collect()
     });
-    counts("distribution.targets", "Targets by health", |gauges| {
+    counts("distribution.targets", "{target}", "Targets by health", |gauges| {
         gauges.targets.iter().map(|(health, count)| (*count, labels("target.health", health))).collect()
     });
-    counts("distribution.circuits.open", "Active targets that failed again and again and are left alone", |gauges| {
+    let open = "Active targets that failed again and again and are left alone";
+    counts("distribution.circuits.open", "{target}", open, |gauges| {
         gauges.open_circuits.iter().map(|(health, (open, _))| (*open, labels("target.health", health))).collect()
     });
-    counts("distribution.lag.events", "Events that a reader of the journal is behind", |gauges| {
+    counts("distribution.lag.events", "{event}", "Events that a reader of the journal is behind", |gauges| {
         gauges.lags.iter().map(|(reader, (events, _))| (*events, labels("reader", reader))).collect()
     });
-    counts("distribution.dead_letters", "Messages that could not be used", |gauges| {
+    counts("distribution.dead_letters", "{message}", "Messages that could not be used", |gauges| {
         vec![(gauges.dead_letters, vec![])]
     });
-    counts("distribution.intake.waiting", "Unit changes that are not taken in, given to an intake or not", |gauges| {
+    let waiting = "Unit changes that are not taken in, given to an intake or not";
+    counts("distribution.intake.waiting", "{change}", waiting, |gauges| {
         let state = |state| labels("intake.state", state);
         vec![(gauges.untaken.waiting, state("waiting")), (gauges.untaken.unanswered, state("unanswered"))]
     });
-    counts("distribution.intake.dropped", "Unit changes that NATS dropped before they were taken in", |gauges| {
-        vec![(gauges.untaken.dropped, vec![])]
-    });
-    counts("db.client.connection.count", "Connections to Postgres, by pool", |gauges| {
+    let dropped = "Unit changes that NATS dropped before they were taken in";
+    counts("distribution.intake.dropped", "{change}", dropped, |gauges| vec![(gauges.untaken.dropped, vec![])]);
+    counts(CONNECTIONS, "{connection}", "Connections to Postgres, by pool", |gauges| {
         let of = |pool: &'static str, state: &'static str| {
             let state = KeyValue::new("db.client.connection.state", state);
             vec![KeyValue::new("db.client.connection.pool.name", pool), state]
@@ -208,6 +228,11 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
         let pools = gauges.connections.iter();
         pools.flat_map(|(&pool, &(used, idle))| [(used, of(pool, "used")), (idle, of(pool, "idle"))]).collect()
     });
+    observe_measures(meter, gauges);
+}
+
+/// Those of them that are no counts.
+fn observe_measures(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
     let measures = |name: &'static str, unit: &'static str, description: &'static str, of: Of<f64>| {
         let gauges = gauges.clone();
         let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(description);

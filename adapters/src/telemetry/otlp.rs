@@ -6,6 +6,7 @@ use std::time::Duration;
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 
 use super::TelemetryError;
+use super::sending::Told;
 
 /// A receiver that has not answered by then has not got it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ impl OtlpOptions {
         }
     }
 
-    pub(super) fn spans(&self) -> Result<SpanExporter, TelemetryError> {
+    pub(super) fn spans(&self) -> Result<Told<SpanExporter>, TelemetryError> {
         let endpoint = self.endpoint_of("traces");
         let built = match self.protocol {
             Protocol::Grpc => {
@@ -63,10 +64,11 @@ impl OtlpOptions {
                 SpanExporter::builder().with_http().with_endpoint(endpoint).with_timeout(PATIENCE).build()
             }
         };
-        built.map_err(|error| TelemetryError::Exporter(error.to_string()))
+        let built = built.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+        Ok(Told::new(built, "traces"))
     }
 
-    pub(super) fn metrics(&self) -> Result<MetricExporter, TelemetryError> {
+    pub(super) fn metrics(&self) -> Result<Told<MetricExporter>, TelemetryError> {
         let endpoint = self.endpoint_of("metrics");
         let built = match self.protocol {
             Protocol::Grpc => {
@@ -76,6 +78,7 @@ impl OtlpOptions {
                 MetricExporter::builder().with_http().with_endpoint(endpoint).with_timeout(PATIENCE).build()
             }
         };
-        built.map_err(|error| TelemetryError::Exporter(error.to_string()))
+        let built = built.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+        Ok(Told::new(built, "metrics"))
     }
 }

@@ -7,6 +7,7 @@ use chrono::Utc;
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::ChannelKind;
 use domain::ids::TargetId;
+use domain::metadata::Actor;
 use domain::outcome::OutcomeClass;
 use domain::port::CheckReport;
 use domain::target::{Health, Lifecycle, Target};
@@ -84,7 +85,7 @@ async fn the_plan_leaves_the_check_of_an_open_circuit_at_its_time_and_a_person_n
     let turns = "SELECT count(*) FROM dispatch_checks WHERE next_at > now()";
     assert_eq!(field::<i64>(&database, turns).await, 1, "its turn is over all the same");
     assert!(store.take_checks(&mut room(10), LONG).await.unwrap().is_empty());
-    store.ask_check(target, "ops@example.org").await.unwrap();
+    store.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();
     assert_eq!(store.take_checks(&mut room(10), LONG).await.unwrap().len(), 1);
     database.close().await;
 }
@@ -95,13 +96,14 @@ async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
     let (one, other) = (database.dispatcher(), database.dispatcher());
     pushes(&one, target, &[true; 5]).await;
-    let asked = one.ask_check(target, "ops@example.org").await.unwrap();
+    let asked = one.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();
     let (mut here, mut there) = (room(10), room(10));
     let (mine, theirs) = tokio::join!(one.take_checks(&mut here, LONG), other.take_checks(&mut there, LONG));
     let taken = [mine.unwrap(), theirs.unwrap()].concat();
     assert_eq!(taken.len(), 1, "one of them makes it");
     assert_eq!((taken[0].check_id, taken[0].asked_by.as_str()), (asked, "ops@example.org"));
-    assert_eq!(other.ask_check(target, "another").await.unwrap(), asked, "who asks meanwhile gets the same");
+    let meanwhile = other.ask_check(target, &Actor::cli("another")).await.unwrap();
+    assert_eq!(meanwhile, asked, "who asks meanwhile gets the same");
     let mut waits = Vec::new();
     for failures in 6..=9 {
         assert_eq!(one.note_check(target, OutcomeClass::Transient).await.unwrap(), failures);
@@ -159,7 +161,7 @@ async fn the_calls_of_a_check_that_two_have_made_are_all_told() {
     let database = Database::new().await;
     let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
     let (late, other) = (database.dispatcher(), database.dispatcher());
-    late.ask_check(target, "ops").await.unwrap();
+    late.ask_check(target, &Actor::cli("ops")).await.unwrap();
     let first = late.take_checks(&mut room(10), Duration::ZERO).await.unwrap();
     let again = other.take_checks(&mut room(10), LONG).await.unwrap();
     assert_eq!(first, again, "its lease ran out");
@@ -179,7 +181,7 @@ async fn a_check_under_way_has_a_slot_of_a_busy_window_to_itself() {
     let database = Database::new().await;
     let target = database.target(1, RateLimit::new(2, 1_000).unwrap()).await;
     let store = database.dispatcher();
-    store.ask_check(target, "ops").await.unwrap();
+    store.ask_check(target, &Actor::cli("ops")).await.unwrap();
     assert_eq!(store.take_checks(&mut room(10), LONG).await.unwrap().len(), 1);
     assert!(take(&store, target, LONG).await.is_some());
     assert!(take(&store, target, LONG).await.is_none(), "the second slot is the check's");

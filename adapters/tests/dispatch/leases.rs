@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adapters::dispatch::{Claims, FinishedTry, Settlement};
+use adapters::dispatch::{Claims, FinishedTry, Lease, Settlement};
 use domain::window::RateLimit;
 
 use crate::fixture::{Database, lease, request, target};
@@ -71,11 +71,13 @@ async fn a_lease_that_ran_out_is_taken_over_as_one_until_an_attempt_ends() {
     let taken = async |length: Duration| {
         database.due(target).await;
         let leases = lease(&database.dispatcher(), length).await;
-        leases.iter().map(|lease| lease.takes_over).collect::<Vec<_>>()
+        leases.iter().map(|lease| (lease.takes_over, lease.silent)).collect::<Vec<_>>()
     };
-    assert_eq!(taken(SHORT).await, [false], "nobody had it");
+    assert_eq!(taken(SHORT).await, [(false, None)], "nobody had it");
     tokio::time::sleep(SHORT * 2).await;
-    assert_eq!(taken(SHORT).await, [true]);
+    let [(true, first)] = taken(SHORT).await[..] else { panic!("nobody told of it") };
+    let (since, until) = first.and_then(|first| first.since.zip(first.until)).unwrap();
+    assert!(since < until && until - since <= chrono::TimeDelta::from_std(SHORT * 2).unwrap(), "{first:?}");
     tokio::time::sleep(SHORT * 2).await;
     let store = database.dispatcher();
     database.due(target).await;
@@ -84,10 +86,23 @@ async fn a_lease_that_ran_out_is_taken_over_as_one_until_an_attempt_ends() {
     database.due(target).await;
     let held = lease(&store, LONG).await;
     assert_eq!(held.iter().map(|lease| (lease.listing_id, lease.takes_over)).collect::<Vec<_>>(), [(listing, true)]);
-    let finished = held.iter().map(|lease| FinishedTry { lease: *lease, ordinal: lease.ordinal }).collect();
-    store.settle(&Settlement { finished, ..Settlement::default() }).await.unwrap();
+    let known = held[0].silent.unwrap();
+    assert_eq!((known.ordinal, known.last_ordinal, known.since), (1, 1, first.unwrap().since), "that of the first one");
+    assert_eq!(known.until, None, "it was let go");
+    let told = |held: &[Lease]| {
+        let finished = held.iter().map(|lease| FinishedTry { lease: *lease, ordinal: lease.ordinal }).collect();
+        Settlement { finished, ..Settlement::default() }
+    };
+    store.settle(&told(&held)).await.unwrap();
+    // A build of before takes it up next, and writes none of it down.
+    database.run("UPDATE dispatch_leases SET done = false").await;
+    database.due(target).await;
+    let held = lease(&store, LONG).await;
+    let unknown = held[0].silent.unwrap();
+    assert_eq!((unknown.ordinal, unknown.since), (1, None), "nothing of those of whom somebody told");
+    store.settle(&told(&held)).await.unwrap();
     database.run("UPDATE sync_queue SET ordinal = 2").await;
-    assert_eq!(taken(LONG).await, [false], "an attempt was told");
+    assert_eq!(taken(LONG).await, [(false, None)], "an attempt was told");
     database.close().await;
 }
 

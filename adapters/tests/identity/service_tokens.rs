@@ -6,7 +6,7 @@ use adapters::identity::{ClaimNames, TokenError};
 use domain::access::{AccessRole, Accounts, CredentialKind};
 use domain::ids::AccountId;
 use jsonwebtoken::Algorithm;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::issuer::{Issuer, Key, claims};
 
@@ -86,6 +86,27 @@ async fn keys_of_other_kinds_beside_ours_do_no_harm() {
         [json!({"kty": "oct", "k": "c2VjcmV0", "kid": "h", "alg": "HS256"}), json!({"kty": "new", "kid": "n"})];
     issuer.publish_raw(json!({ "keys": [others[0], others[1], key.public] }));
     issuer.tokens().caller(&key.sign(&claims())).await.unwrap();
+}
+
+/// What one of them has wrong is no reason to refuse the tokens of the others.
+#[tokio::test]
+async fn a_key_that_cannot_be_read_takes_no_other_with_it() {
+    let key = Key::new(Algorithm::ES256, "one");
+    let issuer = Issuer::publishing(&[&key]).await;
+    let with = |field: &str, value: Value| {
+        let mut other = Key::new(Algorithm::RS256, "other").public;
+        other[field] = value;
+        other
+    };
+    let no_keys = [json!("no key"), json!(null)];
+    let keys = [with("kid", json!(7)), with("x5c", json!("MII")), with("n", json!("%"))];
+    for malformed in keys.into_iter().chain(no_keys) {
+        issuer.publish_raw(json!({ "keys": [malformed, key.public] }));
+        let tokens = issuer.tokens();
+        tokens.caller(&key.sign(&claims())).await.unwrap_or_else(|error| panic!("{malformed}: {error}"));
+        let other = Key::new(Algorithm::RS256, "other").sign(&claims());
+        assert_eq!(tokens.caller(&other).await.unwrap_err(), TokenError::UnknownKey, "{malformed}");
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,26 @@ async fn a_cookie_stands_for_its_person_until_it_is_signed_out() {
 }
 
 #[tokio::test]
+async fn a_cookie_that_may_be_good_is_told_from_one_that_is_made_up() {
+    let database = Database::new().await;
+    let (here, elsewhere) = (Sessions::new(database.pool.clone()), Sessions::new(database.pool.clone()));
+    let ana = begun(&elsewhere, "ana").await;
+    for (value, may_be) in [(ana.cookie.value(), true), ("made-up", false), ("", false)] {
+        assert_eq!(here.may_be_one(value).await.unwrap(), may_be, "{value}");
+    }
+    // Who comes in here is seen at once, and who came in elsewhere, or went, a second later at most.
+    let ben = begun(&here, "ben").await;
+    assert!(here.may_be_one(ben.cookie.value()).await.unwrap());
+    let cleo = begun(&elsewhere, "cleo").await;
+    here.end(ana.cookie.value()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    for (session, may_be) in [(&ana, false), (&ben, true), (&cleo, true)] {
+        assert_eq!(here.may_be_one(session.cookie.value()).await.unwrap(), may_be, "{}", session.caller.subject);
+    }
+    database.close().await;
+}
+
+#[tokio::test]
 async fn the_cookie_is_for_this_host_alone_and_its_value_is_nowhere_kept() {
     let database = Database::new().await;
     let sessions = Sessions::new(database.pool.clone());

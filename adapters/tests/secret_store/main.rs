@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod accounts;
 mod aws;
 mod embedded;
 mod folder;

@@ -24,6 +24,9 @@ pub(super) struct Session {
 /// All but health: the seeded targets lead nowhere, and nobody is to check them.
 const ROLES: &str = "intake,relay,projector,dispatcher,api";
 
+/// Pages that one person may have open that are live.
+const OF_A_PERSON: usize = 20;
+
 /// Starts a service with an address that is known, and signs in with a one-time link.
 pub(super) async fn serve(world: &World, name: &str) -> anyhow::Result<(Service, Session)> {
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -34,13 +37,14 @@ pub(super) async fn serve(world: &World, name: &str) -> anyhow::Result<(Service,
     )?;
     let listens = async || Ok(tokio::net::TcpStream::connect(address).await.is_ok());
     service.process.until(Patience::ROWS, "listening", listens).await?;
-    let session = sign_in(world, &format!("http://{address}")).await?;
+    let session = sign_in(world, &format!("http://{address}"), "bench").await?;
     Ok((service, session))
 }
 
-async fn sign_in(world: &World, base: &str) -> anyhow::Result<Session> {
+async fn sign_in(world: &World, base: &str, subject: &str) -> anyhow::Result<Session> {
     let mut command = Command::new(tools::program("distribution")?);
-    command.args(["sign-in", "--org", ORG, "--role", "owner", "--url", base]).envs(world.environment()?);
+    command.args(["sign-in", "--org", ORG, "--role", "owner", "--subject", subject, "--url", base]);
+    command.envs(world.environment()?);
     let output = command.output()?;
     ensure!(output.status.success(), "no link: {}", String::from_utf8_lossy(&output.stderr));
     let link = String::from_utf8(output.stdout)?;
@@ -73,11 +77,15 @@ pub(super) struct Viewers {
 }
 
 impl Viewers {
-    /// Opens the overview so many times.
-    pub(super) async fn open(session: &Session, count: usize) -> anyhow::Result<Self> {
+    /// Opens the overview so many times, by as many people as that takes.
+    pub(super) async fn open(world: &World, session: &Session, count: usize) -> anyhow::Result<Self> {
         let (mut reading, parts) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
-        for _ in 0..count {
-            let mut stream = session.open("/live?topic=overview").await?;
+        let mut person = session.clone();
+        for number in 0..count {
+            if number % OF_A_PERSON == 0 {
+                person = sign_in(world, &session.base, &format!("viewer-{number}")).await?;
+            }
+            let mut stream = person.open("/live?topic=overview").await?;
             let parts = parts.clone();
             reading.spawn(async move {
                 while let Ok(Some(bytes)) = stream.chunk().await {

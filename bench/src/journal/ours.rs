@@ -109,6 +109,7 @@ pub async fn commands_per_s(world: &World, concurrent: usize, time: Duration) ->
             account_id: metadata.account_id.clone(),
             unit_id,
             target_id: metadata.target_id,
+            unit_account_id: None,
             external_id: None,
             afresh: false,
         };

@@ -75,6 +75,7 @@ impl Sample {
             target_id: TARGET,
             external_id: Some(ExternalId(EXTERNAL.to_owned())),
             generation: 1,
+            from_account_id: None,
         })
     }
 
@@ -114,6 +115,7 @@ impl Sample {
             ordinal,
             attempt: 1,
             takes_over: false,
+            silent: None,
             started_at: Utc::now(),
             finished_at: Utc::now(),
             progress,

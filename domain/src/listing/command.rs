@@ -43,6 +43,17 @@ pub enum ListingCommand {
     },
 }
 
+impl ListingCommand {
+    /// The sync that it is about, where it names one.
+    pub fn sync_id(&self) -> Option<SyncId> {
+        match self {
+            Self::StartCreation { sync_id, .. } => Some(*sync_id),
+            Self::RecordOutcome(report) => Some(report.sync_id),
+            Self::Link(_) | Self::RequestSync(_) | Self::Pause { .. } | Self::Resume | Self::Unlink { .. } => None,
+        }
+    }
+}
+
 /// A unit to be put on a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkListing {
@@ -54,6 +65,8 @@ pub struct LinkListing {
     pub unit_id: UnitId,
     /// The target.
     pub target_id: TargetId,
+    /// The account that the unit is of; `None` where it was never published, which counts as the target's.
+    pub unit_account_id: Option<AccountId>,
     /// The listing at the channel, where there is one already. Without it, that of an earlier link is taken up again.
     pub external_id: Option<ExternalId>,
     /// What an earlier link had at the channel is not taken up: it was the wrong one, or is gone.
@@ -120,6 +133,8 @@ pub struct RequestSync {
     pub cause: Cause,
     /// The organisation whose unit the snapshot shows.
     pub snapshot_org: OrgId,
+    /// The account that the unit is of in the snapshot.
+    pub snapshot_account: AccountId,
     /// The unit that the snapshot shows.
     pub snapshot_unit: UnitId,
     /// The snapshot to send.

@@ -51,6 +51,7 @@ impl ChannelListing {
             (Some(LinkState::Unlinked), Some(before)) => before.generation + 1,
             _ => return Err(ListingError::AlreadyLinked),
         };
+        let from_account_id = link.unit_account_id.filter(|account| *account != link.account_id);
         Ok(vec![ListingEvent::ListingLinked {
             listing_id: ListingId::of(link.target_id, &link.unit_id),
             org_id: link.org_id,
@@ -60,12 +61,17 @@ impl ChannelListing {
             // What was created there before is taken up again rather than created twice.
             external_id: link.external_id.or_else(|| self.external_id.clone().filter(|_| !link.afresh)),
             generation,
+            from_account_id,
         }])
     }
 
     fn request(&self, link: &Link, wish: RequestSync) -> Result<Vec<ListingEvent>, ListingError> {
         if (&wish.snapshot_org, &wish.snapshot_unit) != (&link.org_id, &link.unit_id) {
             return Err(ListingError::ForeignSnapshot { org: wish.snapshot_org, unit: wish.snapshot_unit });
+        }
+        // Nothing is remembered of it: when the unit is back, its revision is newer than the one that was taken last.
+        if !link.takes_from(&wish.snapshot_account) {
+            return Err(ListingError::UnitElsewhere);
         }
         // "The latest state" was read a moment ago; a newer one may have been asked for since.
         if matches!(wish.cause, Cause::Manual { .. }) && wish.revision < self.last_revision {
@@ -146,6 +152,7 @@ impl ChannelListing {
             ordinal: report.ordinal,
             attempt: burned + u32::from(burns || report.class.is_none_or(|class| !class.retriable())),
             takes_over: report.takes_over,
+            silent: report.silent,
             started_at: report.started_at,
             finished_at: report.finished_at,
             progress: report.progress,

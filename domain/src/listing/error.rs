@@ -30,6 +30,12 @@ pub enum ListingError {
         /// Which unit it shows.
         unit: UnitId,
     },
+    /// A snapshot of its unit in an account that it does not take from.
+    #[error(
+        "its unit belongs to another account now, and nothing of it is sent from there: unlink the listing, or move \
+         the unit back"
+    )]
+    UnitElsewhere,
     /// A revision that was taken already.
     #[error("revision {0} of the unit was taken already")]
     DuplicateRevision(u64),

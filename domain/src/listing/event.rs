@@ -8,7 +8,7 @@ use crate::call::CallRecord;
 use crate::channel::{RejectedPart, Section, SectionHashes};
 use crate::hash::{IdempotencyKey, SnapshotHash};
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
-use crate::listing::{Cause, Origin, Progress};
+use crate::listing::{Cause, Origin, Progress, Silent};
 use crate::outcome::OutcomeClass;
 
 /// A sync job as it was asked for.
@@ -50,6 +50,9 @@ pub struct SyncAttempt {
     /// An attempt before it ended without a word, so that nobody knew what the channel had when it began.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub takes_over: bool,
+    /// What is known of that one. Builds of before did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<Silent>,
     /// When it started, UTC.
     pub started_at: DateTime<Utc>,
     /// When it ended, UTC.
@@ -88,6 +91,9 @@ pub enum ListingEvent {
         target_id: TargetId,
         external_id: Option<ExternalId>,
         generation: u32,
+        /// The account that the unit was of, where that is another than the target's. Builds of before did not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_account_id: Option<AccountId>,
     },
     /// A sync job was made; it takes the place of `supersedes`, if that had not ended.
     SyncRequested {
@@ -161,6 +167,24 @@ impl ListingEvent {
             Self::ListingPaused { .. } => "ListingPaused",
             Self::ListingResumed {} => "ListingResumed",
             Self::ListingUnlinked { .. } => "ListingUnlinked",
+        }
+    }
+
+    /// The sync that it is of, where it is of one.
+    pub fn sync_id(&self) -> Option<SyncId> {
+        match self {
+            Self::SyncRequested { request, .. } | Self::SyncSkipped { request } => Some(request.sync_id),
+            Self::CreationStarted { sync_id, .. } => Some(*sync_id),
+            Self::SyncAccepted { attempt }
+            | Self::SyncFoundUnchanged { attempt }
+            | Self::SyncDeferred { attempt, .. }
+            | Self::SyncFailed { attempt, .. }
+            | Self::SupersededSyncFailed { attempt, .. }
+            | Self::LateAttemptRecorded { attempt, .. } => Some(attempt.sync_id),
+            Self::ListingLinked { .. }
+            | Self::ListingPaused { .. }
+            | Self::ListingResumed {}
+            | Self::ListingUnlinked { .. } => None,
         }
     }
 }

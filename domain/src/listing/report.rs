@@ -19,6 +19,22 @@ pub struct Progress {
     pub sections: SectionHashes,
 }
 
+/// An attempt that ended without a word: its dispatcher let the lease of the listing run out, as it died or was cut off. Of several in a row,
+/// all of them. Times are of the database's clock, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silent {
+    /// The job that the first one had the listing for, by its ordinal.
+    pub ordinal: u64,
+    /// The same of the last one.
+    pub last_ordinal: u64,
+    /// When the first one took the listing up. Builds of before did not note that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// Until when nobody could take it over from the last one; `None` where whoever did let it go again without an attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyncReport {
@@ -28,6 +44,8 @@ pub struct SyncReport {
     pub ordinal: u64,
     /// An attempt before it ended without a word, so that nobody knew what the channel had when it began.
     pub takes_over: bool,
+    /// What is known of that one.
+    pub silent: Option<Silent>,
     /// When the attempt started, UTC.
     pub started_at: DateTime<Utc>,
     /// When it ended, UTC.

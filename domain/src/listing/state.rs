@@ -25,6 +25,17 @@ pub struct Link {
     pub target_id: TargetId,
     /// Counts the links of this pair from 1.
     pub generation: u32,
+    /// The account that the unit was of when it was linked, where that is another than the target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_account_id: Option<AccountId>,
+}
+
+impl Link {
+    /// Invariant: of a unit that moves to another account, nothing of what it is there is sent by the target of the one before, nor
+    /// shown to those who see that. A listing takes what is of its target's account, and of the one that it was linked from.
+    pub fn takes_from(&self, account: &AccountId) -> bool {
+        *account == self.account_id || self.from_account_id.as_ref() == Some(account)
+    }
 }
 
 /// Where a listing is in its life.
@@ -217,8 +228,10 @@ impl ChannelListing {
                 target_id,
                 external_id,
                 generation,
+                from_account_id,
             } => {
-                self.link = Some(Link { listing_id, org_id, account_id, unit_id, target_id, generation });
+                self.link =
+                    Some(Link { listing_id, org_id, account_id, unit_id, target_id, generation, from_account_id });
                 self.state = Some(LinkState::Active);
                 self.external_id = external_id;
                 // A new link starts over: the channel may have been edited meanwhile, so everything is sent again.

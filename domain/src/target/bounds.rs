@@ -3,19 +3,28 @@
 use url::Url;
 
 use crate::target::TargetError;
-use crate::text::{cut, is_unseen, line, unseen};
+use crate::text::{is_unseen, line, unseen};
 
 /// The most characters of a name.
 pub const LONGEST_NAME: usize = 120;
 /// The most characters of a base URL.
 pub const LONGEST_BASE_URL: usize = 2_048;
-/// What a base URL looks like, as a regular expression.
+/// A part of a host's name.
+macro_rules! label {
+    () => {
+        concat!(r"[^./@?#%\\:\[\]\s", unseen!(), r"]+")
+    };
+}
+
+/// What a base URL looks like, as a regular expression. No part of its path is `.` or `..`, which is told without looking ahead: not every
+/// language can.
 pub const BASE_URL_PATTERN: &str = concat!(
-    r"^https?://[^/@?#%\\\s",
-    unseen!(),
-    r"]*[^./@?#%\\\s",
-    unseen!(),
-    r"](?:/[A-Za-z0-9_.~!$&'()*+,;=:|\[\]-]+)*/?$"
+    r"^[Hh][Tt][Tt][Pp][Ss]?://(?:\[[0-9A-Fa-f:.]+\]|",
+    label!(),
+    r"(?:\.",
+    label!(),
+    r")*)(?::[0-9]*)?",
+    r"(?:/(?:\.?[A-Za-z0-9_~!$&'()*+,;=:|\[\]-][A-Za-z0-9_.~!$&'()*+,;=:|\[\]-]*|\.\.[A-Za-z0-9_.~!$&'()*+,;=:|\[\]-]+))*/?$"
 );
 /// The most digits of an account's id at a channel.
 pub const LONGEST_CHANNEL_ACCOUNT: usize = 64;
@@ -31,13 +40,21 @@ pub(super) fn checked_name(name: &str) -> Result<String, TargetError> {
     line(name, LONGEST_NAME).map(str::to_owned).map_err(|wrong| field("name", wrong.to_string()))
 }
 
+/// What is right.
+const ROOT: &str = "give https://host[:port]/path";
+
 /// The root as it is kept. Windows go by the text, so what leads to one place is one text; and as that is ASCII, it is as long as it
 /// looks, which the tables have room for.
 pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
     check_base_url(url)?;
-    let parsed = Url::parse(url).map_err(|error| field("base_url", format!("{:?}: {error}", cut(url, 80))))?;
-    if parsed.host_str().is_some_and(|host| host.ends_with('.')) {
+    let parsed = Url::parse(url).map_err(|error| field("base_url", format!("{error}; {ROOT}")))?;
+    let host = parsed.host_str().unwrap_or_default();
+    if host.ends_with('.') {
         return Err(field("base_url", "the host is written without a dot at its end"));
+    }
+    // Letters beyond ASCII may stand for a dot.
+    if host.split('.').any(str::is_empty) {
+        return Err(field("base_url", "the parts of the host's name have one dot between them, and none before them"));
     }
     let root = String::from(parsed);
     check_base_url(&root)?;
@@ -60,8 +77,13 @@ fn check_base_url(url: &str) -> Result<(), TargetError> {
     if url.chars().count() > LONGEST_BASE_URL {
         return Err(field("base_url", format!("has at most {LONGEST_BASE_URL} characters")));
     }
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    match rest {
+    let scheme_and_rest = url.split_once("://");
+    let is_of_http = |scheme: &str| ["https", "http"].iter().any(|http| http.eq_ignore_ascii_case(scheme));
+    // It is not repeated: a password may stand in it, or what a query says.
+    match scheme_and_rest.filter(|(scheme, _)| is_of_http(scheme)).map(|(_, rest)| rest) {
+        Some(rest) if rest.contains('@') => {
+            Err(field("base_url", format!("the root of an API has no user and no password in it; {ROOT}")))
+        }
         Some(rest) if rest.contains('%') => {
             let reason = "the root of an API has no % in it, nor what is written with one in a path, as letters beyond ASCII are";
             Err(field("base_url", reason))
@@ -69,11 +91,11 @@ fn check_base_url(url: &str) -> Result<(), TargetError> {
         Some(rest) if !rest.starts_with('/') && rest.contains("//") => {
             Err(field("base_url", "the parts of a path have one / between them"))
         }
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !rest.contains(is_foreign) => Ok(()),
-        _ => {
-            let shown = cut(url, 80);
-            Err(field("base_url", format!("{shown:?} is not the root of an API; give https://host[:port]/path")))
+        Some(rest) if rest.split('/').skip(1).any(|part| matches!(part, "." | "..")) => {
+            Err(field("base_url", "no part of a path is . or ..: give the path that they lead to"))
         }
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !rest.contains(is_foreign) => Ok(()),
+        _ => Err(field("base_url", format!("is not the root of an API; {ROOT}"))),
     }
 }
 

@@ -19,6 +19,17 @@ static CONTRACT: LazyLock<Validator> = LazyLock::new(|| {
     jsonschema::validator_for(&schema).expect("the schema of the contract is a schema")
 });
 
+/// The patterns of the contract, in words: a regular expression tells few people what is right.
+const PATTERNS: [(&str, &str); 7] = [
+    (r"\S", "is blank; give a text with at least one character that is no blank"),
+    ("^[A-Za-z0-9_-]{1,64}$", "is no identifier: use 1 to 64 of the characters A-Z a-z 0-9 _ -"),
+    ("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "is no language tag: give one such as en, de-AT or zh-Hant"),
+    ("^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$", "is no day: give one such as 2026-11-28"),
+    ("^([01][0-9]|2[0-3]):[0-5][0-9]$", "is no time of day: give one such as 15:00"),
+    ("^[A-Z]{2}$", "is no code of a country: give its two capital letters, such as AT"),
+    ("^[A-Z]{3}$", "is no code of a currency: give its three capital letters, such as EUR"),
+];
+
 /// What broke the reading, and whatever else the schema finds.
 pub(super) fn all_findings(body: &Value, mut first: InvalidUnit) -> InvalidUnit {
     for error in CONTRACT.iter_errors(body).take(MOST) {
@@ -41,12 +52,19 @@ fn finding(error: &ValidationError<'_>) -> Problem {
         ValidationErrorKind::PropertyNames { error } => {
             format!("{} is no name of anything in it", quoted(error.instance().as_str().unwrap_or_default()))
         }
+        ValidationErrorKind::Pattern { pattern } => wanted(pattern),
         _ => {
             let shown = shown(error.instance());
             error.masked_with(shown).to_string().replace('"', "").chars().take(300).collect()
         }
     };
     Problem { field: if field.is_empty() { "body".to_owned() } else { field }, reason }
+}
+
+/// What a text has to look like that does not match a pattern of the contract.
+fn wanted(pattern: &str) -> String {
+    let told = PATTERNS.iter().find(|(known, _)| *known == pattern).map(|(_, told)| (*told).to_owned());
+    told.unwrap_or_else(|| format!("has another form than the contract's: {pattern}"))
 }
 
 /// A number as it is; what a text says, or is in an object or a list, is not told: it may be long, and about somebody.
@@ -73,4 +91,32 @@ fn field(pointer: &str) -> String {
         }
     }
     field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("pattern").and_then(Value::as_str));
+                fields.values().for_each(|value| patterns(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| patterns(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_pattern_of_the_contract_is_told_in_words() {
+        let contract = include_str!("../../../nats/schemas/unit-changed.v1.json");
+        let contract: Value = serde_json::from_str(contract).expect("the schema of the contract is JSON");
+        let mut found = Vec::new();
+        patterns(&contract, &mut found);
+        assert!(found.len() >= PATTERNS.len(), "{found:?}");
+        for pattern in found {
+            assert!(!wanted(pattern).contains(pattern), "{pattern}");
+        }
+    }
 }

@@ -90,6 +90,7 @@ pub fn link(external_id: Option<&str>) -> ListingCommand {
         account_id: "bali".parse().expect("a name"),
         unit_id: unit(),
         target_id: target(),
+        unit_account_id: None,
         external_id: external_id.map(|id| ExternalId(id.to_owned())),
         afresh: false,
     })
@@ -113,6 +114,7 @@ pub fn wish(cause: Cause, revision: u64, content: &str) -> RequestSync {
     RequestSync {
         cause,
         snapshot_org: org(),
+        snapshot_account: "bali".parse().expect("a name"),
         snapshot_unit: unit(),
         snapshot: snapshot(content),
         revision,
@@ -156,6 +158,7 @@ pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
         sync_id: SyncId(Uuid::from_u128(u128::from(ordinal))),
         ordinal,
         takes_over: false,
+        silent: None,
         started_at: next_start(),
         finished_at: at(1),
         class,

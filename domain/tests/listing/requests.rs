@@ -2,8 +2,9 @@
 
 use domain::channel::Section;
 use domain::hash::PayloadHash;
-use domain::listing::{Cause, ListingCommand, ListingError, ListingEvent, SyncRequest};
+use domain::listing::{Cause, LinkListing, ListingCommand, ListingError, ListingEvent, RequestSync, SyncRequest};
 use domain::outcome::OutcomeClass;
+use uuid::Uuid;
 
 use crate::fixture::{Story, accepted, change, failed, link, manual, org, sections, unlink, wish};
 
@@ -38,6 +39,49 @@ fn a_snapshot_of_something_else_is_refused() {
     let other_unit = of(|wish| wish.snapshot_unit = "villa-0043".parse().expect("a name"));
     assert!(matches!(story.refused(other_org), ListingError::ForeignSnapshot { org: whose, .. } if whose != org()));
     assert!(matches!(story.refused(other_unit), ListingError::ForeignSnapshot { .. }));
+}
+
+/// A wish for a revision of the unit in an account.
+fn of_account(account: &str, revision: u64, content: &str) -> ListingCommand {
+    let snapshot_account = account.parse().expect("a name");
+    ListingCommand::RequestSync(RequestSync { snapshot_account, ..wish(Cause::UnitChanged, revision, content) })
+}
+
+#[test]
+fn what_a_unit_is_in_another_account_is_refused_until_it_is_back() {
+    let mut story = Story::synced();
+    assert_eq!(story.refused(of_account("lombok", 2, "b")), ListingError::UnitElsewhere);
+    for cause in [
+        Cause::Linked,
+        Cause::Manual { reason: "look".to_owned(), request_id: Uuid::from_u128(1) },
+        Cause::Replayed { reason: "look".to_owned(), request_id: Uuid::from_u128(1) },
+    ] {
+        let snapshot_account = "lombok".parse().expect("a name");
+        let wish = ListingCommand::RequestSync(RequestSync { snapshot_account, ..wish(cause, 2, "b") });
+        assert_eq!(story.refused(wish), ListingError::UnitElsewhere);
+    }
+    assert_eq!(requested(story.must(of_account("bali", 3, "c"))).revision, 3);
+}
+
+#[test]
+fn what_was_linked_from_another_account_takes_from_both_and_from_no_third() {
+    let linked_from = |account: &str| {
+        let ListingCommand::Link(new) = link(None) else { panic!("it links") };
+        let mut story = Story::default();
+        story.must(ListingCommand::Link(LinkListing { unit_account_id: account.parse().ok(), ..new }));
+        story
+    };
+    let from = |story: &Story| story.listing.link().and_then(|link| link.from_account_id.clone());
+    assert_eq!(from(&linked_from("bali")), None, "the target's own is not told");
+    let mut story = linked_from("lombok");
+    assert_eq!(from(&story), "lombok".parse().ok());
+    story.must(of_account("lombok", 1, "a"));
+    assert_eq!(story.refused(of_account("gili", 2, "b")), ListingError::UnitElsewhere);
+    story.must(of_account("bali", 3, "c"));
+    story.must(of_account("lombok", 4, "d"));
+    story.must(unlink());
+    story.must(link(None));
+    assert_eq!(story.refused(of_account("lombok", 5, "e")), ListingError::UnitElsewhere, "a new link starts over");
 }
 
 #[test]
@@ -96,7 +140,7 @@ fn a_forced_sync_needs_everything_and_stays_forced() {
 fn an_older_snapshot_can_be_sent_again_and_does_not_turn_revisions_back() {
     let mut story = Story::synced();
     story.must(change(5, "b"));
-    let cause = Cause::Replayed { reason: "it was better".to_owned(), request_id: uuid::Uuid::from_u128(3) };
+    let cause = Cause::Replayed { reason: "it was better".to_owned(), request_id: Uuid::from_u128(3) };
     let request = requested(story.must(ListingCommand::RequestSync(wish(cause, 1, "a"))));
     assert_eq!(request.sections, sections("a"));
     assert_eq!(story.listing.last_revision(), 5);

@@ -37,8 +37,16 @@ pub(super) fn fold(
 
 /// A link starts over, the first one and every later one.
 fn linked(event: &Recorded, what: &ListingEvent) -> Option<ListingRow> {
-    let ListingEvent::ListingLinked { listing_id, org_id, account_id, unit_id, target_id, external_id, generation } =
-        what
+    let ListingEvent::ListingLinked {
+        listing_id,
+        org_id,
+        account_id,
+        unit_id,
+        target_id,
+        external_id,
+        generation,
+        from_account_id,
+    } = what
     else {
         return None;
     };
@@ -46,6 +54,7 @@ fn linked(event: &Recorded, what: &ListingEvent) -> Option<ListingRow> {
         listing_id: listing_id.0,
         org_id: org_id.to_string(),
         account_id: account_id.to_string(),
+        from_account_id: from_account_id.as_ref().map(ToString::to_string),
         unit_id: unit_id.to_string(),
         target_id: target_id.0,
         state: LinkState::Active.as_str().to_owned(),

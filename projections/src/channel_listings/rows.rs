@@ -16,6 +16,7 @@ pub(super) struct ListingRow {
     pub(super) listing_id: Uuid,
     pub(super) org_id: String,
     pub(super) account_id: String,
+    pub(super) from_account_id: Option<String>,
     pub(super) unit_id: String,
     pub(super) target_id: Uuid,
     pub(super) state: String,
@@ -41,25 +42,26 @@ pub(super) struct ListingRow {
 const LOAD: &str = "
 SELECT listing_id, org_id, account_id, unit_id, target_id, state, generation, external_id, revision, snapshot,
     accepted_snapshot, pending_sync_id, last_sync_id, last_outcome, last_detail, rejected::text AS rejected,
-    linked_by, linked_at, last_accepted_at, version, updated_at, position
+    linked_by, linked_at, last_accepted_at, version, updated_at, position, from_account_id
 FROM channel_listings WHERE listing_id = ANY($1)";
 
 const STORE: &str = "
 INSERT INTO channel_listings (
     listing_id, org_id, account_id, unit_id, target_id, state, generation, external_id, revision, snapshot,
     accepted_snapshot, pending_sync_id, last_sync_id, last_outcome, last_detail, rejected, linked_by, linked_at,
-    last_accepted_at, version, updated_at, position)
+    last_accepted_at, version, updated_at, position, from_account_id)
 SELECT listing_id, org_id, account_id, unit_id, target_id, state, generation, external_id, revision, snapshot,
     accepted_snapshot, pending_sync_id, last_sync_id, last_outcome, last_detail, rejected::jsonb, linked_by, linked_at,
-    last_accepted_at, version, updated_at, position
+    last_accepted_at, version, updated_at, position, from_account_id
 FROM UNNEST(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::int[], $8::text[], $9::bigint[],
     $10::bytea[], $11::bytea[], $12::uuid[], $13::uuid[], $14::text[], $15::text[], $16::text[], $17::text[],
-    $18::timestamptz[], $19::timestamptz[], $20::bigint[], $21::timestamptz[], $22::bigint[])
+    $18::timestamptz[], $19::timestamptz[], $20::bigint[], $21::timestamptz[], $22::bigint[],
+    $23::text[])
 AS rows (
     listing_id, org_id, account_id, unit_id, target_id, state, generation, external_id, revision, snapshot,
     accepted_snapshot, pending_sync_id, last_sync_id, last_outcome, last_detail, rejected, linked_by, linked_at,
-    last_accepted_at, version, updated_at, position)
+    last_accepted_at, version, updated_at, position, from_account_id)
 ON CONFLICT (listing_id) DO UPDATE SET
     org_id = EXCLUDED.org_id, account_id = EXCLUDED.account_id, state = EXCLUDED.state,
     generation = EXCLUDED.generation, external_id = EXCLUDED.external_id, revision = EXCLUDED.revision,
@@ -67,7 +69,8 @@ ON CONFLICT (listing_id) DO UPDATE SET
     pending_sync_id = EXCLUDED.pending_sync_id, last_sync_id = EXCLUDED.last_sync_id,
     last_outcome = EXCLUDED.last_outcome, last_detail = EXCLUDED.last_detail, rejected = EXCLUDED.rejected,
     linked_by = EXCLUDED.linked_by, linked_at = EXCLUDED.linked_at, last_accepted_at = EXCLUDED.last_accepted_at,
-    version = EXCLUDED.version, updated_at = EXCLUDED.updated_at, position = EXCLUDED.position";
+    version = EXCLUDED.version, updated_at = EXCLUDED.updated_at, position = EXCLUDED.position,
+    from_account_id = EXCLUDED.from_account_id";
 
 pub(super) async fn load(connection: &mut PgConnection, events: &[&Recorded]) -> Result<Working<ListingRow>, Error> {
     let ids: HashSet<Uuid> = events.iter().map(|event| event.aggregate_id).collect();
@@ -103,6 +106,7 @@ pub(super) async fn store(connection: &mut PgConnection, rows: &[ListingRow]) ->
         .bind(column(rows, |row| row.version))
         .bind(column(rows, |row| row.updated_at))
         .bind(column(rows, |row| row.position))
+        .bind(column(rows, |row| row.from_account_id.as_deref()))
         .execute(connection)
         .await?;
     Ok(())

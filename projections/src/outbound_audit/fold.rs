@@ -238,5 +238,6 @@ impl<'a> Fold<'a> {
 
 /// The aggregate lets no such attempt through; should one be there, it must not stop the projection.
 fn unknown_job(event: &Recorded, attempt: &SyncAttempt) {
-    tracing::warn!(position = event.position.0, sync_id = %attempt.sync_id, "an attempt at a sync that was never asked for");
+    let (listing_id, org_id) = (event.aggregate_id, &event.metadata.org_id);
+    tracing::warn!(position = event.position.0, %org_id, %listing_id, sync_id = %attempt.sync_id, "an attempt at a sync that was never asked for");
 }

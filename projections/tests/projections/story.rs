@@ -144,6 +144,7 @@ impl Story {
             account_id: account(),
             unit_id: unit.clone(),
             target_id: target,
+            unit_account_id: None,
             external_id: None,
             afresh: false,
         };
@@ -166,6 +167,7 @@ impl Story {
         let wish = RequestSync {
             cause,
             snapshot_org: org(),
+            snapshot_account: account(),
             snapshot_unit: unit.clone(),
             snapshot: snapshot(unit, revision),
             revision,
@@ -220,6 +222,7 @@ impl Story {
             sync_id,
             ordinal,
             takes_over: false,
+            silent: None,
             started_at,
             finished_at: started_at + TimeDelta::milliseconds(500),
             class,

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use domain::access::Caller;
 
 use super::by::By;
-use super::limiter::{Left, RATE_LIMIT};
+use super::identity::Credential;
+use super::limiter::{Left, Limiter, RATE_LIMIT};
 use super::policy::{PAGES, ROUTES, Rule, rule};
 use super::problem::{Problem, ProblemKind};
 use super::ties::Ties;
@@ -62,20 +63,86 @@ async fn check(
         Some(Rule::SignedIn) => None,
         Some(Rule::Needs(permission)) => Some(permission),
     };
-    let caller = match api.inner.identity.caller(method, headers).await {
-        Ok(caller) => caller,
+    let credential = match Credential::of(headers) {
+        Ok(credential) => credential,
         Err(refusal) => return Err(refused_from(api, from, refusal, left)),
     };
-    let key = format!("{} {}", caller.org_id, caller.subject);
-    let taken = api.inner.limiter.take(&key);
-    *left = Some(taken.as_ref().map_or_else(|_| api.inner.limiter.empty(), |left| *left));
-    taken?;
+    let caller = caller(api, &credential, from, left).await?;
+    credential.not_forged(method, headers)?;
     if let Some(permission) = needed.filter(|permission| !caller.may(*permission)) {
         let roles: Vec<&str> = permission.roles().iter().map(|role| role.as_str()).collect();
         let reason = format!("this needs {permission}; roles with it: {}", roles.join(", "));
         return Err(ProblemKind::Forbidden.because(reason));
     }
     Ok(Some(Arc::new(caller)))
+}
+
+/// Whose a credential is. To find out costs a query, or the check of a signature. So it is counted before: for its caller where it was
+/// good a moment ago, and for the address that it comes from where nobody knows it, until it is seen to be good.
+async fn caller(
+    api: &Api,
+    credential: &Credential,
+    from: Option<IpAddr>,
+    left: &mut Option<Left>,
+) -> Result<Caller, Problem> {
+    let (limiter, known) = (&api.inner.limiter, &api.inner.known);
+    let print = credential.print();
+    // Tokens that are made up do not count against cookies, and the other way round.
+    let address = from.map(|from| format!("{} {}", place(from), credential.kind()));
+    let before = known.caller(&print);
+    let mut paid = None;
+    match (&before, &address) {
+        (Some(key), _) => noted(limiter, limiter.take(key), left)?,
+        (None, Some(address)) => paid = pay(api, address, credential, left).await?,
+        (None, None) => {}
+    }
+    let looked = api.inner.identity.caller(credential).await;
+    if looked.as_ref().is_err_and(|problem| problem.status == StatusCode::UNAUTHORIZED.as_u16()) {
+        known.forget(&print);
+        match (paid, &address) {
+            (Some(those), _) => *left = Some(those),
+            (None, Some(address)) => noted(limiter, limiter.looks.pay(address), left)?,
+            (None, None) => {}
+        }
+        return looked;
+    }
+    if let (Some(_), Some(address)) = (paid, &address) {
+        limiter.looks.give_back(address);
+    }
+    let caller = looked?;
+    let is_new = before.is_none();
+    let key = before.unwrap_or_else(|| format!("{} {}", caller.org_id, caller.subject).into());
+    known.note(print, key.clone());
+    if is_new {
+        noted(limiter, limiter.take(&key), left)?;
+    }
+    Ok(caller)
+}
+
+/// Has an address pay for a look at a credential that nobody knows. Where it has nothing left, somebody there tries out what they make
+/// up. Whoever is signed in is let in from there all the same, and nobody else.
+async fn pay(
+    api: &Api,
+    address: &str,
+    credential: &Credential,
+    left: &mut Option<Left>,
+) -> Result<Option<Left>, Problem> {
+    let limiter = &api.inner.limiter;
+    let limited = match limiter.looks.pay(address) {
+        Ok(those) => return Ok(Some(those)),
+        Err(limited) => limited,
+    };
+    if api.inner.identity.may_be_good(credential).await? {
+        return Ok(None);
+    }
+    *left = Some(limiter.empty());
+    Err(limited)
+}
+
+/// Notes what was left of a bucket, or that nothing was.
+fn noted(limiter: &Limiter, taken: Result<Left, Problem>, left: &mut Option<Left>) -> Result<(), Problem> {
+    *left = Some(taken.as_ref().map_or_else(|_| limiter.empty(), |left| *left));
+    taken.map(|_| ())
 }
 
 /// The middleware of what is open to everybody and costs something: signing in and out, the document.
@@ -118,7 +185,7 @@ pub(crate) async fn uncounted(State(api): State<Api>, request: Request, next: Ne
     }
 }
 
-/// Whoever has no good credential is nobody, and is counted by the address that the requests come from.
+/// Whoever has no credential is nobody, and is counted by the address that the requests come from.
 fn refused_from(api: &Api, from: Option<IpAddr>, refusal: Problem, left: &mut Option<Left>) -> Problem {
     let Some(from) = from.filter(|_| refusal.status == 401) else { return refusal };
     match api.inner.limiter.take(&place(from)) {

@@ -5,6 +5,7 @@ mod walk;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use domain::access::Permission;
 use domain::ids::{AccountId, TraceId, UnitId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -18,7 +19,9 @@ use super::input::{Id, Query, one_of, read};
 use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
-use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, goes_on, outcomes};
+use crate::views::audit::{CALLS, CAUSES, COLUMNS, Call, Sync, asked_outcomes, classes, goes_on};
+use crate::views::explain::Next;
+use crate::views::next_attempt::next_attempt;
 
 pub(crate) use walk::{Filter, Order, syncs};
 
@@ -43,8 +46,10 @@ pub(crate) struct ListQuery {
     /// Of one unit only
     #[param(example = "villa-0042", value_type = Option<String>)]
     pub unit_id: Option<UnitId>,
-    /// With one outcome only, e.g. accepted, rejected, exhausted, pending
+    /// With one outcome only, e.g. accepted, rejected, exhausted, pending, or failed for rejected, unauthorised and exhausted
     pub outcome: Option<String>,
+    /// With an attempt or a call that ended so, whatever came of it later, e.g. throttled, transient
+    pub class: Option<String>,
     /// With one cause only: unit_changed, linked, manual or replayed
     pub cause: Option<String>,
     /// Of one trace only: the digits of its id, as a traceparent has it
@@ -57,6 +62,9 @@ pub(crate) struct ListQuery {
     /// Asked for before this time
     #[serde(default, deserialize_with = "read::optional")]
     pub until: Option<DateTime<Utc>>,
+    /// Ended at this time or later
+    #[serde(default, deserialize_with = "read::optional")]
+    pub ended_since: Option<DateTime<Utc>>,
     /// Rows of a page: 1 to 500, by default 50
     #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
@@ -68,8 +76,13 @@ pub(crate) struct ListQuery {
     min_position: Option<i64>,
 }
 
-pub(super) fn filters_are_known(outcome: Option<&str>, cause: Option<&str>) -> Result<(), Problem> {
-    one_of("outcome", outcome, &outcomes())?;
+pub(super) fn filters_are_known(
+    outcome: Option<&str>,
+    class: Option<&str>,
+    cause: Option<&str>,
+) -> Result<(), Problem> {
+    one_of("outcome", outcome, &asked_outcomes())?;
+    one_of("class", class, &classes())?;
     one_of("cause", cause, &CAUSES)
 }
 
@@ -81,17 +94,19 @@ pub(super) fn filters_are_known(outcome: Option<&str>, cause: Option<&str>) -> R
 async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) -> Result<Json<Page<Sync>>, Problem> {
     let limit = limit(query.limit)?;
     let before: Option<i64> = decode(query.cursor.as_deref())?;
-    filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
+    filters_are_known(query.outcome.as_deref(), query.class.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
         account_id: query.account_id,
         target_id: query.target_id,
         listing_id: query.listing_id,
         unit_id: query.unit_id.map(String::from),
         outcome: query.outcome,
+        class: query.class,
         cause: query.cause,
         trace_id: query.trace_id,
         since: query.since,
         until: query.until,
+        ended_since: query.ended_since,
     };
     let found = syncs(&api.inner.pool, &by.caller, &filter, Order::NewestFirst, before, limit).await?;
     Ok(Json(found.page()))
@@ -104,6 +119,8 @@ pub(crate) struct SyncWithCalls {
     pub sync: Sync,
     /// Another took its place, and an attempt of it that had begun goes on: how it ends, and its calls, are told later.
     pub goes_on: bool,
+    /// What is next for it, as an explanation says; `null` once it has ended, and for those who may not read listings.
+    pub next: Option<Next>,
     /// In the order in which they were made.
     pub attempts_made: Vec<Call>,
 }
@@ -123,5 +140,11 @@ pub(crate) async fn get(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Res
     let sync = sync.ok_or_else(|| Problem::not_found("sync"))?;
     let attempts_made = sqlx::query_as(CALLS).bind(id).fetch_all(&mut *reader).await?;
     let goes_on = goes_on(&mut reader, id).await?;
-    Ok(Json(SyncWithCalls { sync, goes_on, attempts_made }))
+    drop(reader);
+    let mut next = None;
+    if by.caller.may(Permission::ReadListings) {
+        let reader = Reader::open(&api.inner.pool, &by.caller);
+        next = next_attempt(&api.inner.syncing, &api.inner.pool, reader, &sync).await?;
+    }
+    Ok(Json(SyncWithCalls { sync, goes_on, next, attempts_made }))
 }

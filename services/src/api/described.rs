@@ -1,5 +1,6 @@
 //! Nothing is done for a request whose query, body or `If-Match` says more than its route takes: what nobody reads may be misspelt, or a wish
-//! that is not kept (`dry_run=true`). What a route takes is what its document says.
+//! that is not kept (`dry_run=true`). Neither is for one that says something twice: one of the two would not be kept. What a route takes is
+//! what its document says.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -102,9 +103,14 @@ fn says_nothing(body: &[u8]) -> bool {
 /// Characters of a name that the answer repeats.
 const LONGEST_NAME: usize = 100;
 
-/// What is wrong with a query that says more than these parameters; `what` is what takes them.
+/// What is wrong with a query that says more than these parameters, each once; `what` is what takes them.
 pub(crate) fn unknown(query: &str, takes: &[&str], what: &str) -> Option<Problem> {
-    let (name, _) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !takes.contains(&name.as_ref()))?;
+    let mut seen = BTreeSet::new();
+    let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    let name = names.find(|name| !takes.contains(&name.as_ref()) || !seen.insert(name.clone()))?;
+    if takes.contains(&name.as_ref()) {
+        return Some(Problem::twice(name));
+    }
     let known = takes.join(", ");
     let reason = if known.is_empty() { "takes none".to_owned() } else { format!("takes {known}") };
     let name: String = if name.is_empty() { "query".to_owned() } else { name.chars().take(LONGEST_NAME).collect() };
@@ -122,6 +128,7 @@ mod tests {
         assert_eq!(said("q=x&cursor=", &["q", "cursor"]), None);
         let told = |name: &str, detail: &str| Some((Some(name.to_owned()), detail.to_owned()));
         assert_eq!(said("q=x&helth=bad", &["q"]), told("helth", "is no parameter of this page, which takes q"));
+        assert_eq!(said("q=x&cursor=&q=x", &["q", "cursor"]), told("q", "is given twice; give it once"));
         assert_eq!(said("=x", &[]), told("query", "is no parameter of this page, which takes none"));
     }
 

@@ -1,4 +1,8 @@
-//! `/audit/export`: all of the audit, or a part of it, as a stream. Nothing of it is held in memory as a whole.
+//! `/audit/export`: all of the audit, or a part of it, as a stream. Nothing of it is held in memory as a whole. It may go on for long,
+//! so each of its pages asks again whether its credential is good, and its reader has so long for each.
+
+use std::io;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -9,6 +13,7 @@ use domain::ids::{AccountId, TraceId, UnitId};
 use domain::text::steady;
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +22,8 @@ use uuid::Uuid;
 use super::Api;
 use super::audit::{Filter, Order, filters_are_known, syncs};
 use super::by::By;
+use super::connection::Cut;
+use super::identity::Credential;
 use super::input::{Query, read};
 use super::problem::Problem;
 use crate::views::audit::Sync;
@@ -27,6 +34,8 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 
 /// Rows that are read at once.
 const ROWS: i64 = 500;
+/// The longest that a reader may take for these. Whoever reads on for ever, a little at a time, would keep a connection for ever.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
@@ -59,8 +68,10 @@ struct ExportQuery {
     /// Of one unit only
     #[param(value_type = Option<String>)]
     unit_id: Option<UnitId>,
-    /// With one outcome only
+    /// With one outcome only, or failed for rejected, unauthorised and exhausted
     outcome: Option<String>,
+    /// With an attempt or a call that ended so, whatever came of it later, e.g. throttled, transient
+    class: Option<String>,
     /// With one cause only
     cause: Option<String>,
     /// Of one trace only: the digits of its id, as a traceparent has it
@@ -73,6 +84,9 @@ struct ExportQuery {
     /// Asked for before this time
     #[serde(default, deserialize_with = "read::optional")]
     until: Option<DateTime<Utc>>,
+    /// Ended at this time or later
+    #[serde(default, deserialize_with = "read::optional")]
+    ended_since: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "read::optional")]
     #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
@@ -83,33 +97,34 @@ struct ExportQuery {
 #[utoipa::path(get, path = "/api/channels/audit/export", tag = "audit", params(ExportQuery),
     responses((status = 200, content((String = "application/x-ndjson"), (String = "text/csv"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>) -> Result<Response, Problem> {
-    filters_are_known(query.outcome.as_deref(), query.cause.as_deref())?;
+async fn export(
+    State(api): State<Api>,
+    by: By,
+    credential: Credential,
+    cut: Cut,
+    Query(query): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    filters_are_known(query.outcome.as_deref(), query.class.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
         account_id: query.account_id,
         target_id: query.target_id,
         listing_id: query.listing_id,
         unit_id: query.unit_id.map(String::from),
         outcome: query.outcome,
+        class: query.class,
         cause: query.cause,
         trace_id: query.trace_id,
         since: query.since,
         until: query.until,
+        ended_since: query.ended_since,
     };
     let form = query.format;
+    let mut export = Export { api, by, credential, cut, filter, form, beyond: None, taken: None };
     // The first rows come before the status is sent: what fails at once is told as a problem.
-    let first = syncs(&api.inner.pool, &by.caller, &filter, Order::OldestFirst, None, ROWS).await?;
-    let head = written(form, &first.syncs, true);
-    let rest = stream::try_unfold(first.next, move |beyond| {
-        let (api, by, filter) = (api.clone(), by.clone(), filter.clone());
-        async move {
-            let Some(beyond) = beyond else { return Ok::<_, std::io::Error>(None) };
-            let found = syncs(&api.inner.pool, &by.caller, &filter, Order::OldestFirst, Some(beyond), ROWS).await;
-            let found = found.inspect_err(|error| tracing::warn!(error = %error, "an export of the audit was cut off"));
-            let found = found.map_err(std::io::Error::other)?;
-            Ok(Some((written(form, &found.syncs, false)?, found.next)))
-        }
-    });
+    let first = export.rows().await?;
+    let head = written(form, &first, true);
+    export.wait_for_its_reader();
+    let rest = stream::try_unfold(export, Export::go_on);
     let body = stream::iter([head]).chain(rest);
     let (kind, name) = match form {
         Form::Ndjson => ("application/x-ndjson", "attachment; filename=\"audit.ndjson\""),
@@ -121,7 +136,64 @@ async fn export(State(api): State<Api>, by: By, Query(query): Query<ExportQuery>
     Ok(response)
 }
 
-fn written(form: Form, rows: &[Sync], header: bool) -> std::io::Result<Vec<u8>> {
+/// An export under way.
+struct Export {
+    api: Api,
+    by: By,
+    credential: Credential,
+    cut: Cut,
+    filter: Filter,
+    form: Form,
+    /// The position to go on from; `None` where nothing is left.
+    beyond: Option<i64>,
+    /// Ends the wait for the reader of the last page.
+    taken: Option<DropGuard>,
+}
+
+impl Export {
+    /// The next rows.
+    async fn rows(&mut self) -> Result<Vec<Sync>, sqlx::Error> {
+        let (pool, caller) = (&self.api.inner.pool, &self.by.caller);
+        let found = syncs(pool, caller, &self.filter, Order::OldestFirst, self.beyond, ROWS).await?;
+        self.beyond = found.next;
+        Ok(found.syncs)
+    }
+
+    /// Asked for when the reader has taken the page before. An error cuts the answer off, so that nobody takes it for whole.
+    async fn go_on(mut self) -> io::Result<Option<(Vec<u8>, Self)>> {
+        self.taken = None;
+        if self.beyond.is_none() {
+            return Ok(None);
+        }
+        let page = self.page().await;
+        let page = page.inspect_err(|error| tracing::warn!(error = %error, "an export of the audit was cut off"))?;
+        self.wait_for_its_reader();
+        Ok(Some((page, self)))
+    }
+
+    /// The next rows, if whoever asked for them would still be let in.
+    async fn page(&mut self) -> io::Result<Vec<u8>> {
+        if !self.api.identity().still_takes(&self.credential).await.map_err(io::Error::other)? {
+            return Err(io::Error::other("its session or token has ended"));
+        }
+        let rows = self.rows().await.map_err(io::Error::other)?;
+        written(self.form, &rows, false)
+    }
+
+    /// Nobody asks for what comes next while the last page is not taken, so the time is kept beside the answer.
+    fn wait_for_its_reader(&mut self) {
+        let (taken, cut) = (CancellationToken::new(), self.cut.clone());
+        self.taken = Some(taken.clone().drop_guard());
+        tokio::spawn(async move {
+            if taken.run_until_cancelled(tokio::time::sleep(TAKEN_WITHIN)).await.is_some() {
+                tracing::warn!("an export of the audit was cut off: its reader is too slow");
+                cut.now();
+            }
+        });
+    }
+}
+
+fn written(form: Form, rows: &[Sync], header: bool) -> io::Result<Vec<u8>> {
     match form {
         Form::Ndjson => {
             let mut lines = Vec::new();
@@ -139,7 +211,7 @@ fn written(form: Form, rows: &[Sync], header: bool) -> std::io::Result<Vec<u8>> 
             for sync in rows {
                 writer.write_record(COLUMNS.iter().map(|(_, of)| of(sync)))?;
             }
-            writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
+            writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
         }
     }
 }

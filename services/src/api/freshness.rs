@@ -51,14 +51,22 @@ fn asked(request: &Request) -> Result<Option<(&'static str, i64)>, Problem> {
     let wrong =
         |field: &str| Problem::field(field, "is the position of a change, as its answer gave it: a number from 1");
     let number = |text: &str| text.parse::<i64>().ok().filter(|position| *position >= FIRST_POSITION);
-    if let Some(value) = request.headers().get(MIN_POSITION) {
-        let position = value.to_str().ok().and_then(number);
-        return position.map(|position| Some(("Min-Position", position))).ok_or_else(|| wrong("Min-Position"));
-    }
     let query = request.uri().query().unwrap_or_default();
-    let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "min_position");
-    let found = found.map(|(_, text)| number(&text).ok_or_else(|| wrong("min_position"))).transpose()?;
-    Ok(found.map(|position| ("min_position", position)))
+    let mut in_query = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "min_position");
+    let mut in_headers = request.headers().get_all(MIN_POSITION).iter();
+    // Of two that differ one would not be waited for.
+    let (field, position) = match (in_headers.next(), in_query.next()) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(Problem::field("Min-Position", "is given as min_position, too; give one of them"));
+        }
+        (Some(value), None) => ("Min-Position", value.to_str().ok().and_then(number)),
+        (None, Some((_, text))) => ("min_position", number(&text)),
+    };
+    if in_headers.next().is_some() || in_query.next().is_some() {
+        return Err(Problem::twice(field));
+    }
+    position.map(|position| Some((field, position))).ok_or_else(|| wrong(field))
 }
 
 async fn wait(api: &Api, field: &'static str, position: i64) -> Result<(), Problem> {

@@ -14,41 +14,77 @@ use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
 
-#[derive(Debug, Deserialize, IntoParams)]
+/// What a target's events tell that is for those alone who may read targets: where it leads, as whom, and by which secret.
+const SETTINGS: [&str; 3] = ["base_url", "channel_account", "credential"];
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
-    /// Events of a page: 1 to 500, by default 50
+    /// Rows of a page: 1 to 500, by default 50
     #[serde(default, deserialize_with = "read::optional")]
-    limit: Option<i64>,
+    pub(super) limit: Option<i64>,
     /// `next_cursor` of the page before
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     #[serde(default, deserialize_with = "read::optional")]
     #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
     min_position: Option<i64>,
 }
 
+impl HistoryQuery {
+    /// A page of so many.
+    pub(crate) fn page(limit: i64, cursor: Option<String>) -> Self {
+        Self { limit: Some(limit), cursor, ..Self::default() }
+    }
+}
+
 /// An event of the journal.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub(crate) struct Event {
-    position: i64,
+    pub position: i64,
     event_id: Uuid,
-    sequence: i64,
+    pub sequence: i64,
     #[schema(example = "SyncAccepted")]
-    event_type: String,
+    pub event_type: String,
     event_version: String,
     /// Its content, as in `nats/schemas/event.v1.json`.
     #[schema(value_type = Object)]
-    payload: Value,
-    /// Who did it, by which credential, and what caused it.
+    pub payload: Value,
+    /// Fields that its content has and the caller may not see.
+    #[sqlx(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<&'static str>,
+    /// Who did it.
+    pub created_by: String,
+    /// The kind of credential.
+    pub credential: String,
+    /// Which token or session it was; absent where the kind has none.
+    pub credential_id: Option<String>,
+    /// All that stands beside it: what caused it, too, and on whose behalf a part of the service acted.
     #[schema(value_type = Object)]
-    metadata: Value,
-    recorded_at: DateTime<Utc>,
+    pub metadata: Value,
+    pub recorded_at: DateTime<Utc>,
+}
+
+impl Event {
+    /// What the event itself says, below its name.
+    pub(crate) fn content(&self) -> &Value {
+        self.payload.get(&self.event_type).unwrap_or(&Value::Null)
+    }
+
+    /// Takes a target's settings out, for who may read the audit alone.
+    pub(super) fn withhold_settings(&mut self) {
+        let content = self.payload.as_object_mut().and_then(|payload| payload.values_mut().next());
+        let Some(content) = content.and_then(Value::as_object_mut) else { return };
+        self.withheld = SETTINGS.into_iter().filter(|name| content.remove(*name).is_some()).collect();
+    }
 }
 
 const HISTORY: &str = "
-SELECT position, event_id, sequence, event_type, event_version, payload, metadata, recorded_at FROM events
+SELECT position, event_id, sequence, event_type, event_version, payload, metadata ->> 'actor' AS created_by,
+    metadata ->> 'credential' AS credential, metadata ->> 'credential_id' AS credential_id, metadata, recorded_at
+FROM events
 WHERE aggregate_type = $1 AND aggregate_id = $2 AND org_id = $3
     AND ($4::text[] IS NULL OR account_id = ANY ($4)) AND ($5::bigint IS NULL OR sequence < $5)
 ORDER BY sequence DESC LIMIT $6 + 1";

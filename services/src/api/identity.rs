@@ -3,9 +3,14 @@
 use adapters::identity::{
     LocalIdentity, OidcLogin, SESSION_COOKIE, ServiceTokens, Sessions, SignInLinks, TokenError, csrf_matches,
 };
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use domain::access::Caller;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 
+use super::known::Print;
 use super::problem::{Problem, ProblemKind};
 
 /// The header that unsafe requests of a session carry; `GET /api/channels/me` gives its value.
@@ -26,9 +31,26 @@ pub struct Identity {
     pub sessions: Sessions,
 }
 
-impl Identity {
-    /// Who sends these headers.
-    pub(crate) async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// What a request proves with who sends it.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    /// A bearer token.
+    Bearer(SecretString),
+    /// The value of a session's cookie.
+    Session(SecretString),
+}
+
+impl Credential {
+    /// The cookie, where it is one.
+    pub(crate) fn cookie(&self) -> Option<&str> {
+        match self {
+            Self::Bearer(_) => None,
+            Self::Session(cookie) => Some(cookie.expose_secret()),
+        }
+    }
+
+    /// That of a request: a token, whatever cookie comes beside it.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut given = headers.get_all(header::AUTHORIZATION).into_iter();
         if let Some(value) = given.next() {
             // Whoever stands in between may have looked at the other one.
@@ -37,22 +59,78 @@ impl Identity {
             }
             let bearer = value.to_str().ok().and_then(|text| text.split_once(' '));
             return match bearer {
-                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => self.bearer(token.trim()).await,
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Self::Bearer(token.trim().into())),
                 _ => Err(refused("only bearer tokens are taken: Authorization: Bearer TOKEN")),
             };
         }
-        let Some(cookie) = session_cookie(headers) else {
-            return Err(refused("sign in at /sign-in, or send a bearer token: Authorization: Bearer TOKEN"));
-        };
-        let caller = self.sessions.find(&cookie).await?;
-        let caller = caller.ok_or_else(|| refused("the session has ended: sign in again at /sign-in"))?;
-        let given = headers.get(CSRF_HEADER).and_then(|given| given.to_str().ok()).unwrap_or_default();
-        if !method.is_safe() && !csrf_matches(&cookie, given) {
-            let problem =
-                ProblemKind::Forbidden.because("send the csrf_token of GET /api/channels/me with this request");
-            return Err(Problem { field: Some("X-CSRF-Token".to_owned()), ..problem });
+        let cookie = session_cookie(headers);
+        let none = || refused("sign in at /sign-in, or send a bearer token: Authorization: Bearer TOKEN");
+        cookie.map(|cookie| Self::Session(cookie.into())).ok_or_else(none)
+    }
+
+    /// By which it is known, and not given away.
+    pub(super) fn print(&self) -> Print {
+        let (Self::Bearer(secret) | Self::Session(secret)) = self;
+        let of_its_kind = Sha256::new().chain_update(self.kind()).chain_update([0]);
+        of_its_kind.chain_update(secret.expose_secret()).finalize().into()
+    }
+
+    /// Which kind it is.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Bearer(_) => "token",
+            Self::Session(_) => "cookie",
         }
-        Ok(caller)
+    }
+
+    /// Refuses an unsafe request of a session that does not carry its token.
+    pub(super) fn not_forged(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+        let Self::Session(cookie) = self else { return Ok(()) };
+        let given = headers.get(CSRF_HEADER).and_then(|given| given.to_str().ok()).unwrap_or_default();
+        if method.is_safe() || csrf_matches(cookie.expose_secret(), given) {
+            return Ok(());
+        }
+        let problem = ProblemKind::Forbidden.because("send the csrf_token of GET /api/channels/me with this request");
+        Err(Problem { field: Some("X-CSRF-Token".to_owned()), ..problem })
+    }
+}
+
+/// For handlers whose answer goes on after it has begun.
+impl<S: Send + Sync> FromRequestParts<S> for Credential {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Self::of(&parts.headers)
+    }
+}
+
+impl Identity {
+    /// Whose a credential is. It costs a query, or the check of a signature.
+    pub(super) async fn caller(&self, credential: &Credential) -> Result<Caller, Problem> {
+        match credential {
+            Credential::Bearer(token) => self.bearer(token.expose_secret()).await,
+            Credential::Session(cookie) => {
+                let caller = self.sessions.find(cookie.expose_secret()).await?;
+                caller.ok_or_else(|| refused("the session has ended: sign in again at /sign-in"))
+            }
+        }
+    }
+
+    /// Whether it may be worth a look where there are too many for one each: a session that there is, as it was seen a moment ago. Of
+    /// tokens nothing can be told for less.
+    pub(super) async fn may_be_good(&self, credential: &Credential) -> Result<bool, Problem> {
+        match credential {
+            Credential::Bearer(_) => Ok(false),
+            Credential::Session(cookie) => Ok(self.sessions.may_be_one(cookie.expose_secret()).await?),
+        }
+    }
+
+    /// Whether a credential that was good still is, for an answer that goes on. To ask is no request: it keeps no session
+    /// alive. A token that cannot be checked any more would not be let in either.
+    pub(crate) async fn still_takes(&self, credential: &Credential) -> Result<bool, sqlx::Error> {
+        match credential {
+            Credential::Bearer(token) => Ok(self.bearer(token.expose_secret()).await.is_ok()),
+            Credential::Session(cookie) => self.sessions.lives(cookie.expose_secret()).await,
+        }
     }
 
     async fn bearer(&self, token: &str) -> Result<Caller, Problem> {

@@ -148,7 +148,7 @@ fn no_text(refusal: &PathRejection) -> Option<String> {
 }
 
 /// A filter that has to be one of these.
-pub(super) fn one_of(field: &str, given: Option<&str>, known: &[&str]) -> Result<(), Problem> {
+pub(crate) fn one_of(field: &str, given: Option<&str>, known: &[&str]) -> Result<(), Problem> {
     match given.filter(|given| !known.contains(given)) {
         Some(other) => {
             let shown = cut(other, LONGEST_SHOWN);

@@ -17,7 +17,7 @@ pub(crate) use change::{pause, resume};
 #[cfg(any(test, fuzzing))]
 pub(super) use link::LinkListing;
 pub(super) use link::linked;
-pub(crate) use read::{ListQuery as ListingsQuery, get, list};
+pub(crate) use read::{ListQuery as ListingsQuery, get, history, list};
 pub(super) use resend::requested;
 pub(crate) use resend::{Retry, retry, sync};
 

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the code.
 
 mod bounds;
+mod served;
 
 use adapters::identity::SESSION_COOKIE;
 use axum::http::Method;
@@ -18,6 +19,8 @@ use super::idempotency::LONGEST_KEY;
 use super::policy::{ROUTES, Route, Rule};
 use super::ties::LONGEST_REQUEST_ID;
 use super::{Api, audit, dead_letters, export, listings, me, probes, queue, service_levels, targets};
+
+pub(super) use served::served;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -1,6 +1,8 @@
 //! What is answered when something is wrong: `application/problem+json` (RFC 9457) with a stable type, the field and
 //! the fix.
 
+mod meaning;
+
 use adapters::postgres::passes;
 use adapters::units::NotLoaded;
 use axum::Json;
@@ -23,7 +25,7 @@ const UNKNOWN: &str = "whether the change took effect is unknown: read before yo
 /// A problem. `type` is stable: programs may branch on it; `detail` is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// A stable name of what is wrong.
+    /// A stable name of what is wrong, and the path of a page that says more of it.
     #[serde(rename = "type")]
     #[schema(example = "/problems/not-found")]
     pub kind: &'static str,
@@ -122,6 +124,16 @@ impl ProblemKind {
         self.parts().1
     }
 
+    /// The same in words.
+    pub fn title(self) -> &'static str {
+        self.parts().2
+    }
+
+    /// The status that it is answered with.
+    pub fn status(self) -> u16 {
+        self.parts().0.as_u16()
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "/problems/invalid-request", "Invalid request"),
@@ -178,6 +190,11 @@ impl Problem {
     /// A field that cannot be used.
     pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..ProblemKind::InvalidRequest.because(reason) }
+    }
+
+    /// A parameter or a header is there twice, so that one of the two would not be kept.
+    pub fn twice(field: impl Into<String>) -> Self {
+        Self::field(field, "is given twice; give it once")
     }
 
     /// It has this version, and the change is meant for another one.
@@ -308,6 +325,7 @@ impl From<SyncError> for Problem {
             SyncError::Refused(refusal) => refusal.into(),
             SyncError::Target(refusal) => refusal.into(),
             SyncError::SnapshotUnknown(_) => Self::field("snapshot", "there is no such snapshot of this unit"),
+            SyncError::NotInAccounts => Self::field("unit_id", error.to_string()),
             SyncError::SnapshotUnusable(reason) => Self::field("snapshot", reason),
             SyncError::UnitUnknown(_) | SyncError::ExternalIdTaken { .. } | SyncError::TargetDeleted => {
                 ProblemKind::Conflict.because(error.to_string())

@@ -3,12 +3,16 @@
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::set_header::SetResponseHeaderLayer;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::ProblemKind;
 use super::{Api, admission, conditional, described, freshness, idempotency, openapi};
+
+/// Where the document is.
+const DOCUMENT: &str = "/api/openapi.json";
 
 impl Api {
     /// The routes.
@@ -34,6 +38,7 @@ impl Api {
             object-src 'none'; base-uri 'none'";
         let policy =
             SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-        Router::from(SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi::document())).layer(policy)
+        let page = Router::from(SwaggerUi::new("/api/docs").config(Config::from(DOCUMENT)));
+        page.route(DOCUMENT, get(openapi::served)).layer(policy).with_state(self.clone())
     }
 }

@@ -16,7 +16,7 @@ pub(super) use change::{ConfigureTarget, CreateTarget};
 pub(crate) use change::{Reason, RotateCredential, pause, resume, rotate};
 pub(super) use change::{changed, path};
 pub(crate) use check::check;
-pub(crate) use read::{ListQuery as TargetsQuery, get, list, visible as visible_target};
+pub(crate) use read::{ListQuery as TargetsQuery, get, history, list, visible as visible_target, visits};
 pub(crate) use shape::Target;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
@@ -25,6 +25,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(read::get, change::configure, change::delete))
         .routes(routes!(read::health))
         .routes(routes!(read::history))
+        .routes(routes!(read::visits))
         .routes(routes!(check::check))
         .routes(routes!(change::pause))
         .routes(routes!(change::resume))

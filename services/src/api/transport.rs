@@ -1,11 +1,13 @@
-//! Whether NATS answers and the relay keeps up, and since when not. One task of the process asks, and whoever looks is told what it saw
-//! last: that costs the same however many look, and nobody waits for a NATS that hangs.
+//! Whether NATS answers and the relay keeps up, and since when not; and how many dead letters there are. One task of the process
+//! asks, and whoever looks is told what it saw last: that costs the same however many look, and nobody waits for a NATS that hangs.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use adapters::event_store::PgEventLog;
 use adapters::nats::topology::StreamKind;
 use chrono::{DateTime, Utc};
+use domain::ids::OrgId;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Api;
@@ -31,6 +33,9 @@ pub(crate) struct Transport {
     pub unpublished_since: Option<DateTime<Utc>>,
 }
 
+/// Dead letters by the organisation that they name.
+pub(super) type Letters = HashMap<OrgId, u64>;
+
 /// Looks again and again.
 pub(super) async fn watch(api: &Api) {
     let mut relay_at: Option<Instant> = None;
@@ -52,7 +57,21 @@ pub(super) async fn watch(api: &Api) {
             Transport { away_since: None, ..before }
         };
         api.inner.transport.send_replace(now);
+        if now.away_since.is_none() {
+            count_letters(api).await;
+        }
         sleep(LOOK).await;
+    }
+}
+
+/// While they cannot be counted there are as many as there were.
+async fn count_letters(api: &Api) {
+    match timeout(PATIENCE, api.inner.nats.dead_letters_by_org()).await {
+        Ok(Ok(letters)) => {
+            api.inner.letters.send_replace(letters);
+        }
+        Ok(Err(error)) => tracing::debug!(error = %error, "dead letters cannot be counted now"),
+        Err(_) => tracing::debug!("dead letters are not counted in time"),
     }
 }
 

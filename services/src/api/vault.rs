@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use adapters::secrets::{SecretError, SecretStore, same};
 use domain::ids::TargetId;
-use domain::secret::SecretRef;
+use domain::secret::{SecretRef, check_value};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
@@ -204,8 +204,9 @@ impl Vault {
 }
 
 fn check(value: &SecretString) -> Result<(), Problem> {
+    check_value(value.expose_secret()).map_err(|invalid| Problem::field("secret", invalid.to_string()))?;
     let length = value.expose_secret().chars().count();
-    if (1..=LONGEST_SECRET).contains(&length) && !value.expose_secret().chars().any(char::is_control) {
+    if length <= LONGEST_SECRET && !value.expose_secret().chars().any(char::is_control) {
         return Ok(());
     }
     let reason = format!("give 1 to {LONGEST_SECRET} characters without control characters");

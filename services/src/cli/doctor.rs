@@ -1,6 +1,7 @@
 //! `doctor`: looks at everything the service depends on and says what to do. It changes nothing.
 
 mod channels;
+mod files;
 mod nats;
 mod postgres;
 mod report;
@@ -43,10 +44,12 @@ impl DoctorArgs {
             channels::check(pool, self.reach, &mut report).await?;
             secrets::check(pool, &self.secrets, &mut report).await?;
             secrets::check_left_behind(pool, &self.secrets, &mut report).await?;
+            secrets::check_owners(&self.secrets, &mut report)?;
         } else {
             let detail = format!("not known without the journal: {}", OF_THE_JOURNAL.join(", "));
             report.warn("the rest", detail, "mend that first, then run this again")?;
         }
+        files::check(&mut report)?;
         if report.finish()? { Ok(()) } else { Err(Failure::CheckFailed.into()) }
     }
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use adapters::secrets::{ROTATION_GRACE, SecretStore as _, read_value};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use domain::secret::{SecretKeeper, SecretRef};
-use secrecy::SecretString;
+use domain::secret::{InvalidSecret, SecretKeeper, SecretRef, check_value};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::failure::Failure;
@@ -87,7 +87,7 @@ struct Named {
 
 #[derive(Debug, Args)]
 struct Value {
-    /// The file with the value; - is stdin. One newline at its end is not part of it
+    /// The file with the value; - is stdin. One newline at its end is not part of it; other white space around it is refused
     #[arg(long, default_value = "-", value_name = "FILE")]
     from_file: PathBuf,
 }
@@ -105,6 +105,14 @@ impl Named {
 
 impl Value {
     fn read(&self) -> Result<SecretString, Failure> {
+        let value = self.read_as_it_is()?;
+        let invalid =
+            |error: InvalidSecret| Failure::Usage { field: "from_file", reason: format!("the value {error}") };
+        check_value(value.expose_secret()).map_err(invalid)?;
+        Ok(value)
+    }
+
+    fn read_as_it_is(&self) -> Result<SecretString, Failure> {
         let unusable =
             |error: std::io::Error| Failure::Usage { field: "from_file", reason: format!("the value: {error}") };
         if self.from_file.as_os_str() == "-" {

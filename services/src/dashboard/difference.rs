@@ -1,7 +1,9 @@
 //! What differs between two states of a listing, field by field, as a table.
 
 use domain::counted::counted;
-use domain::difference::{Differences, FieldDifference};
+use domain::difference::excerpt::{Excerpt, excerpts};
+use domain::difference::{Differences, FieldDifference, LONGEST_VALUE};
+use domain::text::cut;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -68,16 +70,72 @@ fn table(differences: &Differences, which: &str, all: Option<&str>) -> Markup {
     } }
 }
 
+/// Which side of a field.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Was,
+    Becomes,
+}
+
 fn row(field: &FieldDifference) -> Markup {
+    let [was, becomes] = sides(field);
     html! { tr {
         td { (field.path) @if let Some(name) = &field.name { " " span.quiet { (name) } } }
-        td { @if let Some(before) = &field.before { del { (value(before)) } } @else { span.quiet { "–" } } }
-        td { @if let Some(after) = &field.after { ins { (value(after)) } } @else { span.quiet { "–" } }
-            @if let Some(reason) = &field.reason { " " span.quiet { (reason) } } }
+        td { (was) }
+        td { (becomes) @if let Some(reason) = &field.reason { " " span.quiet { (reason) } } }
     } }
 }
 
-fn value(value: &Value) -> String {
+/// Both values: of two texts what differs is marked, of anything else all of it.
+fn sides(field: &FieldDifference) -> [Markup; 2] {
+    let (before, after) = (field.before.as_ref(), field.after.as_ref());
+    let are_texts = [before, after].iter().all(|value| value.is_some_and(Value::is_string));
+    let (before, after) = (before.map(text), after.map(text));
+    let cell = |side: Side, value: Option<&String>, other: Option<&String>| {
+        let Some(value) = value else { return html! { span.quiet { "–" } } };
+        let shown = |longest: usize| {
+            let excerpt = other.map(|other| excerpts(value, other, longest)).map(|[excerpt, _]| excerpt);
+            let all_marked = |own: String| Excerpt { head: String::new(), own, tail: String::new() };
+            match excerpt {
+                Some(excerpt) if are_texts => excerpt,
+                Some(excerpt) => all_marked(excerpt.to_string()),
+                None => all_marked(cut(value, longest)),
+            }
+        };
+        let short = shown(LONGEST_VALUE);
+        let is_whole = short.to_string() == *value;
+        html! {
+            (marked(side, &short))
+            @if !is_whole { details {
+                summary aria-label=(format!("More of {}, {}", field.path, side.words())) { "More" }
+                p.value { (marked(side, &shown(usize::MAX))) }
+            } }
+        }
+    };
+    [cell(Side::Was, before.as_ref(), after.as_ref()), cell(Side::Becomes, after.as_ref(), before.as_ref())]
+}
+
+impl Side {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Was => "was",
+            Self::Becomes => "becomes",
+        }
+    }
+}
+
+fn marked(side: Side, value: &Excerpt) -> Markup {
+    html! {
+        (value.head)
+        @if !value.own.is_empty() { @match side {
+            Side::Was => del { (value.own) },
+            Side::Becomes => ins { (value.own) },
+        } }
+        (value.tail)
+    }
+}
+
+fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -85,6 +143,7 @@ fn value(value: &Value) -> String {
 mod tests {
     use domain::channel::Section;
     use domain::difference::MOST_FIELDS;
+    use serde_json::json;
 
     use super::*;
 
@@ -102,5 +161,30 @@ mod tests {
         assert!(shown(MOST_FIELDS, None).contains("and 3 more</p>"));
         let all = shown(usize::MAX, Some("/syncs/1?fields=all"));
         assert!(all.contains("listing.images[52]") && !all.contains("show all"), "{all}");
+    }
+
+    #[test]
+    fn of_texts_what_differs_is_marked_and_of_other_values_all_of_it() {
+        let cells = |before: Value, after: Value| {
+            let field = FieldDifference::new("listing.field".to_owned(), Some(before), Some(after));
+            sides(&field).map(|side| side.0)
+        };
+        let texts = cells("No parties, please".into(), "No <pets>, please".into());
+        assert_eq!(texts, ["No <del>parties</del>, please", "No <ins>&lt;pets&gt;</ins>, please"]);
+        assert_eq!(cells("At the beach.".into(), "At the beach. A step.".into())[0], "At the beach.");
+        assert_eq!(cells(json!(40.0), json!(45.0)), ["<del>40.0</del>", "<ins>45.0</ins>"]);
+        assert_eq!(cells(json!("50"), json!(45)), ["<del>50</del>", "<ins>45</ins>"]);
+
+        let long = "word ".repeat(100);
+        let [was, becomes] = cells(format!("{long}end").into(), format!("{long}new end").into());
+        for (side, name) in [(&was, "was"), (&becomes, "becomes")] {
+            let (short, whole) = side.split_once("<details>").expect("all of it can be seen");
+            assert!(short.starts_with('…') && short.ends_with("end") && whole.contains(&long), "{side}");
+            assert!(whole.contains(&format!("More of listing.field, {name}")), "{side}");
+        }
+        assert!(becomes.starts_with('…') && becomes.contains("word <ins>new </ins>end"), "{becomes}");
+        let new = FieldDifference::new("listing.field".to_owned(), None, Some(long.clone().into()));
+        let [was, becomes] = sides(&new).map(|side| side.0);
+        assert!(was.contains('–') && becomes.starts_with("<ins>word word") && becomes.contains(&long), "{becomes}");
     }
 }

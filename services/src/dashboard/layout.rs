@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::access::{Caller, CredentialKind, Permission};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::pieces::clock;
 use super::{assets, lag};
 use crate::api::Api;
 use crate::api::by::By;
@@ -107,7 +108,7 @@ pub(super) struct Page<'a> {
     pub title: &'a str,
     /// The path of the place in the navigation.
     pub place: &'a str,
-    /// What of it is live, as `/live?topic=` takes it.
+    /// What of it is live, as `/live?topic=` takes it; without it the page says of when it is.
     pub topic: Option<String>,
     pub body: Markup,
 }
@@ -140,15 +141,27 @@ impl Page<'_> {
                 (search)
                 div.who {
                     @if self.topic.is_some() { span #live.live role="status" data-state="waiting" { "connecting" } }
+                    @else { span.live { span { "as of " (clock(Utc::now())) " · " a href="" { "reload" } } } }
                     span.subject title=(format!("{} in {}", caller.subject, caller.org_id)) { (caller.subject) }
+                    span.role title="What you may do here" { (roles(caller)) }
                     (viewer.form("/sign-out", &html! { button.plain { "Sign out" } }))
                 }
             }
         };
         let lag = lag::part(viewer.lag_since).alone();
-        let main = html! { main #main tabindex="-1" data-live=[self.topic.as_deref()] { (lag) (self.body) } };
+        let main = html! {
+            main #main tabindex="-1" data-live=[self.topic.as_deref()] {
+                (lag)
+                noscript { p.quiet { "Times are UTC, and this page stays as it was when it was loaded: times of your zone, live changes and plots need scripts." } }
+                (self.body)
+            }
+        };
         answer(&document(self.title, &html! { (top) (main) }))
     }
+}
+
+fn roles(caller: &Caller) -> String {
+    caller.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// A page for anybody: nothing in it says more than the request did.

@@ -5,15 +5,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::OrgId;
 use maud::{Markup, html};
 use tokio::time::Instant;
 
 use super::pieces::number;
+use super::ways::{Ways, minute};
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::reader::account_filter;
 use crate::api::service_levels::levels_of;
+use crate::views::audit::FAILED;
 use crate::views::service_levels::{Level, ServiceLevels};
 
 /// How long they are good for: some promises are about the last ten minutes, none about the last seconds.
@@ -50,8 +53,23 @@ impl Levels {
 }
 
 /// Each promise with what it is now.
-pub(super) fn show(levels: &ServiceLevels) -> Markup {
-    html! { ul.levels { @for level in &levels.levels { (one(level)) } } }
+pub(super) fn show(levels: &ServiceLevels, ways: Ways) -> Markup {
+    html! { ul.levels { @for level in &levels.levels { (one(level, way(level, levels.at, ways).as_deref())) } } }
+}
+
+/// To the syncs that a promise is about, or to what waits; of one about the service itself there are none. `at` is when it was computed.
+pub(super) fn way(level: &Level, at: DateTime<Utc>, ways: Ways) -> Option<String> {
+    match level.name {
+        "syncs_in_time" => ways.listings(&[("outcome", "pending")]),
+        "sync_failures" => {
+            let since = minute(at - TimeDelta::hours(24));
+            ways.audit(&[("outcome", FAILED), ("ended_since", since.as_str())])
+        }
+        "throttled_calls" => ways.audit(&[("class", "throttled")]),
+        "snapshot_replay" => ways.audit(&[("cause", "replayed")]),
+        "audit_coverage" => ways.audit(&[]),
+        _ => None,
+    }
 }
 
 /// How many calls were answered with 429, and of how many.
@@ -59,14 +77,14 @@ pub(super) fn throttled(levels: &ServiceLevels) -> (i64, i64) {
     levels.throttled().unwrap_or_default()
 }
 
-fn one(level: &Level) -> Markup {
+fn one(level: &Level, way: Option<&str>) -> Markup {
     let (tone, verdict) = match level.holds {
         Some(true) => ("good", "holds"),
         Some(false) => ("bad", "broken"),
         None => ("idle", "nothing to judge by"),
     };
     html! { li title=(level.window) {
-        p.promise { (level.promise) }
+        p.promise { @match way { Some(way) => { a href=(way) { (level.promise) } }, None => { (level.promise) } } }
         p.now { @if let Some(shown) = level.shown() { strong { (shown) } " " } span.state.(tone) { (verdict) } }
         p.quiet { (level.window) @if level.observed > 0 { ", " (number(level.observed)) " seen" } }
     } }

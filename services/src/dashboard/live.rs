@@ -5,6 +5,7 @@
 //! they see stands still, and since when.
 
 mod hub;
+mod places;
 mod stream;
 mod topic;
 mod watch;

@@ -13,14 +13,17 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::live::Part;
+use super::needs::{self, Need, needs};
 use super::pieces::{age, empty, moment, number, state};
 use super::trouble::{self, Trouble, troubles};
+use super::ways::{Ways, led, minute};
 use super::{Dashboard, audit, levels, plots};
 use crate::api::audit::{Filter, Order, syncs};
 use crate::api::by::By;
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::activity::Activity;
+use crate::views::audit::FAILED;
 use crate::views::circuit::OpenCircuit;
 use crate::views::fleet;
 use crate::views::queue::{BEHIND_SINCE, PAUSED, PausedTargets, paused_targets};
@@ -50,14 +53,15 @@ pub(super) async fn page(State(dashboard): State<Dashboard>, viewer: Viewer) -> 
 
 /// What of it is live.
 pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, Problem> {
-    let api = &dashboard.api;
+    let (api, ways) = (&dashboard.api, Ways::of(&by.caller));
     let levels = dashboard.live.levels.of(api, by).await?;
     let paused = paused_targets(api.pool(), &by.caller.org_id, account_filter(&by.caller)).await?;
     let troubles = troubles(api.transport(), read_model_lag::since(api.pool()).await?, Utc::now());
     let mut reader = Reader::open(api.pool(), &by.caller).await?;
     let health = by_health(&mut reader).await?;
     let queue = queue(&mut reader, by).await?;
-    let attention = attention(&mut reader, paused, &troubles).await?;
+    let needs = needs(api, &mut reader, &by.caller, &levels).await?;
+    let attention = attention(&mut reader, paused, &troubles, &needs).await?;
     let now = Utc::now();
     let minutes = plots::minutes(&mut reader, by, now).await?;
     let moves = match minutes.first() {
@@ -70,11 +74,11 @@ pub(super) async fn parts(dashboard: &Dashboard, by: &By) -> Result<Vec<Part>, P
     let recent = if recent.is_empty() {
         empty("No sync yet", "Make a target, link a unit, publish it: its first sync shows here within two seconds.")
     } else {
-        audit::places(&recent, SYNCS.into())
+        audit::places(&recent, ways, SYNCS.into())
     };
     Ok(vec![
-        Part::new("figures", "Now", figures(&health, &queue, &minutes, &levels)),
-        Part::new("levels", "Service levels", levels::show(&levels)),
+        Part::new("figures", "Now", figures(&health, &queue, &minutes, &levels, ways)),
+        Part::new("levels", "Service levels", levels::show(&levels, ways)),
         Part::new("attention", "What needs somebody", attention),
         Part::new("recent", "Latest syncs", recent),
         Part::new("plots", "The last three hours", plots::show(&minutes, queue.waiting(), &healths, now)),
@@ -126,10 +130,19 @@ async fn queue(reader: &mut PgConnection, by: &By) -> Result<QueueDepth, sqlx::E
     sqlx::query_as(&statement).bind(by.caller.org_id.as_str()).bind(COUNTED).fetch_one(reader).await
 }
 
-fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], levels: &ServiceLevels) -> Markup {
+fn figures(
+    health: &[HealthCount],
+    queue: &QueueDepth,
+    minutes: &[Activity],
+    levels: &ServiceLevels,
+    ways: Ways,
+) -> Markup {
     // As in the level, which is some seconds older: two numbers of one thing would only differ.
     let (throttled, calls) = levels::throttled(levels);
     let ten = Activity::sum(&minutes[minutes.len().saturating_sub(10)..]);
+    let of_failed = ways.audit(&[("outcome", FAILED), ("ended_since", minute(ten.at).as_str())]);
+    let of_queue = ways.listings(&[("outcome", "pending")]);
+    let of_throttled = ways.audit(&[("class", "throttled")]);
     let of = |name: &str| health.iter().filter(|row| row.health == name).map(|row| row.count).sum::<i64>();
     let paused: i64 = health.iter().filter(|row| row.lifecycle == "paused").map(|row| row.count).sum();
     let more = if queue.waiting().more { "+" } else { "" };
@@ -143,14 +156,18 @@ fn figures(health: &[HealthCount], queue: &QueueDepth, minutes: &[Activity], lev
                     dd { a href=(format!("/targets?health={name}")) aria-label=(format!("{} {} {name}", counted(count, "target"), agreeing(count, "is", "are"))) { (number(count)) } }
                 }
             }
-            div.(quiet(paused)) { dt { (state("paused")) } dd { (number(paused)) } }
+            @let says = format!("{} {} paused", counted(paused, "target"), agreeing(paused, "is", "are"));
+            div.(quiet(paused)) { dt { (state("paused")) } dd { (led(Some("/targets?state=paused"), &says, &html! { (number(paused)) })) } }
         }
         dl.figures {
-            div { dt { "Queue" } dd { (number(queue.count)) (more) } }
+            @let says = format!("{}{more} in the queue", counted(queue.count, "sync"));
+            div { dt { "Queue" } dd { (led(of_queue.as_deref(), &says, &html! { (number(queue.count)) (more) })) } }
             div { dt { "Oldest has waited" } dd { @match queue.oldest { Some(at) => { (age(at, Utc::now())) (more) }, None => "–" } } }
             div { dt { "Accepted in 10 min" } dd { (number(ten.accepted)) } }
-            div.(quiet(ten.failed)) { dt { "Failed in 10 min" } dd { (number(ten.failed)) (part_of(ten.finished, "")) } }
-            div.(quiet(throttled)) { dt { "429s in 10 min" } dd { (number(throttled)) (part_of(calls, agreeing(calls, " call", " calls"))) } }
+            @let says = format!("{} failed", counted(ten.failed, "sync"));
+            div.(quiet(ten.failed)) { dt { "Failed in 10 min" } dd { (led(of_failed.as_deref(), &says, &html! { (number(ten.failed)) })) (part_of(ten.finished, "")) } }
+            @let says = format!("syncs of {} with 429", counted(throttled, "answer"));
+            div.(quiet(throttled)) { dt { "429s in 10 min" } dd { (led(of_throttled.as_deref(), &says, &html! { (number(throttled)) })) (part_of(calls, agreeing(calls, " call", " calls"))) } }
         }
     }
 }
@@ -210,12 +227,13 @@ SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason,
     (SELECT c.failures FROM circuits AS c WHERE few.open AND c.target_id = few.target_id) AS failures
 FROM few ORDER BY few.rank NULLS LAST, few.health_since DESC";
 
-/// What all of the service suffers from, the targets that need somebody, and below them how many wait for a channel, which nobody
-/// needs to end. It has one height, so that nothing moves when something of it comes or goes.
+/// What all of the service suffers from, what waits for somebody, the targets that need one, and below them how many wait for a
+/// channel, which nobody needs to end. It has one height, so that nothing moves when something of it comes or goes.
 async fn attention(
     reader: &mut PgConnection,
     paused: Option<PausedTargets>,
     troubles: &[Trouble],
+    needs: &[Need],
 ) -> Result<Markup, sqlx::Error> {
     let rows: Vec<Attention> = sqlx::query_as(ATTENTION).bind(TARGETS).fetch_all(reader).await?;
     Ok(html! { div {
@@ -226,10 +244,11 @@ async fn attention(
                 code { "distribution doctor" } " says what to do."
             }
         }
+        (needs::show(needs))
         @if !rows.is_empty() { (table(&rows)) }
-        @else if troubles.is_empty() {
-            (empty("No target needs anybody", "Each of them answers, and nobody has paused one."))
-        }
+        @else if troubles.is_empty() && needs.is_empty() {
+            (empty("No target needs anybody", "Each of them answers, and nobody has paused one. Nothing else waits for somebody."))
+        } @else if troubles.is_empty() { p.quiet { "No target needs anybody." } }
         @if let Some(PausedTargets { count, until }) = paused {
             p { (state(PAUSED)) ": " (counted(count, "target")) ", until " (moment(until)) ", when calls go on by themselves" }
         }

@@ -7,20 +7,34 @@ use axum::response::{IntoResponse as _, Response};
 use crate::api::described::unknown;
 
 /// The pages that take something, by their routes, with what that is. All others take nothing.
-const TAKES: [(&str, &[&str]); 9] = [
+const TAKES: [(&str, &[&str]); 11] = [
     ("/live", &["topic"]),
     ("/search", &["q"]),
     ("/targets", &["health", "state", "cursor"]),
+    ("/targets/{target_id}/history", &["cursor"]),
     ("/listings", &["target_id", "state", "outcome", "cursor"]),
     ("/listings/{listing_id}", &["before"]),
+    ("/listings/{listing_id}/history", &["cursor"]),
     ("/listings/{listing_id}/preview", &["position"]),
     ("/syncs/{sync_id}", &["fields"]),
     ("/audit", OF_AUDIT),
     ("/dead-letters", &["cursor"]),
 ];
 
-const OF_AUDIT: &[&str] =
-    &["account_id", "target_id", "listing_id", "unit_id", "outcome", "cause", "trace_id", "since", "until", "cursor"];
+const OF_AUDIT: &[&str] = &[
+    "account_id",
+    "target_id",
+    "listing_id",
+    "unit_id",
+    "outcome",
+    "class",
+    "cause",
+    "trace_id",
+    "since",
+    "until",
+    "ended_since",
+    "cursor",
+];
 
 /// The middleware.
 pub(super) async fn only(request: Request, next: Next) -> Response {

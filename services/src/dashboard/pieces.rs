@@ -14,6 +14,11 @@ pub(super) fn moment(at: DateTime<Utc>) -> Markup {
     html! { time datetime=(machine(at)) title=(utc(at)) { (text) } }
 }
 
+/// The time of a moment of today.
+pub(super) fn clock(at: DateTime<Utc>) -> Markup {
+    html! { time.clock datetime=(machine(at)) title=(utc(at)) { (at.format("%H:%M:%S").to_string()) } }
+}
+
 /// A moment that may not have come.
 pub(super) fn moment_or(at: Option<DateTime<Utc>>, otherwise: &str) -> Markup {
     at.map_or_else(|| html! { span.quiet { (otherwise) } }, moment)
@@ -94,6 +99,9 @@ pub(super) fn number(n: i64) -> String {
     if n < 0 { format!("−{grouped}") } else { grouped }
 }
 
+/// Of a listing whose unit belongs to another account now.
+pub(super) const UNIT_ELSEWHERE: &str = "unit elsewhere";
+
 /// A state as people read it, with a mark whose shape says the same as its colour.
 pub(super) fn state(name: &str) -> Markup {
     html! { span.state.(tone(name)) { (words(name)) } }
@@ -116,6 +124,7 @@ fn tone(name: &str) -> &'static str {
         | "unknown_end"
         | "target paused"
         | "listing paused"
+        | UNIT_ELSEWHERE
         | PAUSED
         | LOGIN
         | "stale" => "warn",

@@ -105,6 +105,7 @@ pub(super) fn show(
         Line { name, colour, points: points.collect() }
     };
     html! { div.plots {
+        noscript { p.quiet { "Plots need scripts." } }
         (plot("queue", "Queue depth", Unit::SYNCS, minutes, &[depth]))
         (plot("age", "Queue age", Unit::SECONDS, minutes, &[ages]))
         (plot("throughput", "Throughput", Unit::SYNCS_A_MINUTE, minutes, &[

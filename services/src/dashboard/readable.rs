@@ -9,17 +9,17 @@ use super::pieces::words;
 /// Rows of a table that are shown.
 const MOST_ROWS: usize = 400;
 
-/// All of it.
-pub(super) fn readable(document: &Value) -> Markup {
+/// All of it. `of` is what it is, and sets its tables apart from others of a page for those who hear it.
+pub(super) fn readable(document: &Value, of: &str) -> Markup {
     match document {
-        Value::Object(fields) => object(fields),
-        Value::Array(rows) => list("rows", rows),
+        Value::Object(fields) => object(fields, of),
+        Value::Array(rows) => list(of, "rows", rows),
         other => html! { p { (inline(other)) } },
     }
 }
 
 /// What has one value first, then what has parts of its own.
-fn object(fields: &Map<String, Value>) -> Markup {
+fn object(fields: &Map<String, Value>, of: &str) -> Markup {
     let (parts, single): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| has_parts(value));
     html! {
         @if !single.is_empty() { dl.facts { @for (name, value) in single {
@@ -29,8 +29,8 @@ fn object(fields: &Map<String, Value>) -> Markup {
         @for (name, value) in parts { div.part {
             h3 { (words(name)) }
             @match value {
-                Value::Object(fields) => (object(fields)),
-                Value::Array(rows) => (list(&words(name), rows)),
+                Value::Object(fields) => (object(fields, of)),
+                Value::Array(rows) => (list(of, &words(name), rows)),
                 other => p { (inline(other)) },
             }
         } }
@@ -45,7 +45,7 @@ fn has_parts(value: &Value) -> bool {
     }
 }
 
-fn list(name: &str, rows: &[Value]) -> Markup {
+fn list(of: &str, name: &str, rows: &[Value]) -> Markup {
     let mut columns: Vec<&String> = Vec::new();
     for column in rows.iter().filter_map(Value::as_object).flat_map(Map::keys) {
         if !columns.contains(&column) {
@@ -53,7 +53,7 @@ fn list(name: &str, rows: &[Value]) -> Markup {
         }
     }
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(name) { table {
+        div.scroll tabindex="0" role="region" aria-label=(format!("{of}: {name}")) { table {
             thead { tr { @for column in &columns { th { (words(column)) } } } }
             tbody { @for row in rows.iter().take(MOST_ROWS) { tr {
                 @for column in &columns { td { @if let Some(value) = row.get(column) { (named(column, value)) } } }
@@ -93,18 +93,24 @@ mod tests {
 
     #[test]
     fn values_have_names_and_rows_are_tables() {
-        let shown = readable(&json!({ "unit_id": "villa-1", "pets": false,
-            "calendar": [{ "from": "2030-01-01", "price": 12 }, { "from": "2030-02-01", "closed": true }] }));
+        let shown = readable(
+            &json!({ "unit_id": "villa-1", "pets": false,
+            "calendar": [{ "from": "2030-01-01", "price": 12 }, { "from": "2030-02-01", "closed": true }] }),
+            "unit",
+        );
         assert!(shown.0.contains("<dt>unit id</dt><dd>villa-1</dd>"), "{}", shown.0);
-        assert!(shown.0.contains("<dd>no</dd>"));
+        assert!(shown.0.contains("<dd>no</dd>") && shown.0.contains("aria-label=\"unit: calendar\""), "{}", shown.0);
         assert!(shown.0.contains("<th>from</th><th>price</th><th>closed</th>"));
         assert!(shown.0.contains("<td>2030-02-01</td><td></td><td>yes</td>"));
     }
 
     #[test]
     fn secrets_and_guests_are_not_shown() {
-        let shown = readable(&json!({ "api_key": "sk_1", "guests": 4, "note": "ask jane@example.com",
-            "stays": [{ "guest": { "name": "Jane" }, "from": "2030-01-01" }] }));
+        let shown = readable(
+            &json!({ "api_key": "sk_1", "guests": 4, "note": "ask jane@example.com",
+            "stays": [{ "guest": { "name": "Jane" }, "from": "2030-01-01" }] }),
+            "unit",
+        );
         for gone in ["sk_1", "jane@example.com", "Jane"] {
             assert!(!shown.0.contains(gone), "{}", shown.0);
         }

@@ -3,6 +3,8 @@
 
 mod targets;
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::access::Permission;
@@ -13,13 +15,15 @@ use uuid::Uuid;
 
 use super::layout::{Page, Viewer};
 use super::pieces::empty;
-use super::{audit, listings};
+use super::ways::Ways;
+use super::{audit, listings, traces};
 use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::audit::{COLUMNS, Sync};
 use crate::views::listings::{LISTINGS, Listing};
+use crate::views::older_state::replayed;
 
 /// Rows of each kind that are shown.
 const SHOWN: usize = 20;
@@ -38,6 +42,8 @@ pub(super) struct Wanted {
 struct Found {
     targets: Vec<targets::Found>,
     listings: Vec<Listing>,
+    /// Of the listings for which a state of the past was asked for last, the newest revisions.
+    replayed: HashMap<Uuid, i64>,
     syncs: Vec<Sync>,
 }
 
@@ -56,18 +62,20 @@ pub(super) async fn page(
         _ => {}
     }
     let all_syncs = syncs_at(text);
+    let of_listings = |rows: &[Listing]| listings::table(rows, &found.replayed);
+    let table_of_syncs = |syncs: &[Sync]| audit::table(syncs, Ways::of(&viewer.by.caller));
     let body = html! {
         h1 { "Search " span.quiet { "“" (text) "”" } }
         @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() { (nothing(&viewer, text)) }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
-        (section("Listings", &found.listings, listings::table, ("give more of the unit's id, or look at ", "/listings", "all listings")))
-        (section("Syncs", &found.syncs, audit::table, ("all of them are in ", all_syncs.as_str(), "the audit")))
+        (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
+        (section("Syncs", &found.syncs, table_of_syncs, ("all of them are in ", all_syncs.as_str(), "the audit")))
     };
     Ok(Page { title: "Search", place: "/search", topic: None, body }.show(&viewer))
 }
 
 /// What was found of a kind; where there is more than is shown, what can be done about it: some words, and a link.
-fn section<T>(title: &str, found: &[T], table: fn(&[T]) -> Markup, more: (&str, &str, &str)) -> Markup {
+fn section<T>(title: &str, found: &[T], table: impl Fn(&[T]) -> Markup, more: (&str, &str, &str)) -> Markup {
     let (words, path, list) = more;
     html! { @if !found.is_empty() { section {
         h2 { (title) }
@@ -80,7 +88,7 @@ fn section<T>(title: &str, found: &[T], table: fn(&[T]) -> Markup, more: (&str, 
 
 /// Where the audit has the syncs of a trace. Of anything else that names many there is no such list.
 fn syncs_at(text: &str) -> String {
-    trace(text).map_or_else(|| "/audit".to_owned(), |id| format!("/audit?trace_id={id}"))
+    traces::named(text).map_or_else(|| "/audit".to_owned(), |id| format!("/audit?trace_id={id}"))
 }
 
 /// What could be searched for: what the viewer may not see is not found, and not offered.
@@ -102,25 +110,20 @@ fn nothing(viewer: &Viewer, text: &str) -> Markup {
 
 async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> {
     let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
-    let syncs = match (text.parse::<Uuid>().ok(), trace(text), end(text)) {
+    let syncs = match (text.parse::<Uuid>().ok(), traces::named(text), end(text)) {
         (None, None, None) => Vec::new(),
         // A UUID without hyphens looks like a trace id, and the other way round: both are tried.
         (id, trace, end) => syncs(&mut reader, viewer, (id, trace, end)).await?,
     };
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
+    let replayed = replayed(&mut reader, &listings::ids(&listings)).await?;
     let targets = if viewer.may(Permission::ReadTargets) {
         targets::find(&mut reader, &viewer.by, text, WANTED).await?
     } else {
         Vec::new()
     };
-    Ok(Found { targets, listings, syncs })
-}
-
-/// The trace id in a text: 32 hexadecimal digits, or a whole traceparent.
-fn trace(text: &str) -> Option<String> {
-    let id = text.split('-').find(|part| part.len() == 32).unwrap_or(text).to_ascii_lowercase();
-    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+    Ok(Found { targets, listings, replayed, syncs })
 }
 
 /// The end of an id, as pages show it.
@@ -177,11 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_is_known_by_its_id_alone_and_in_a_traceparent() {
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(trace(id).as_deref(), Some(id));
-        assert_eq!(trace(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
-        assert_eq!(trace("villa-0042"), None);
+    fn a_sync_is_known_by_the_end_of_its_id() {
         assert_eq!(end("4F92f3577b34").as_deref(), Some("4f92f3577b34"));
         assert_eq!(end("4f92f3577b3"), None);
     }

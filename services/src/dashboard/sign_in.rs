@@ -16,6 +16,7 @@ use url::Url;
 
 use super::Dashboard;
 use super::layout::{home, public};
+use super::live::Live;
 use crate::api::Api;
 use crate::api::identity::{CSRF_HEADER, cookie, session_cookie};
 use crate::api::input::{Query, whole};
@@ -150,7 +151,7 @@ async fn finish(
 
 async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &str) -> Result<Response, Problem> {
     let begun = api.sessions().begin(grant, way, session_cookie(headers).as_deref()).await?;
-    tracing::info!(subject = begun.caller.subject, org = %begun.caller.org_id, "signed in");
+    tracing::info!(subject = begun.caller.subject, org_id = %begun.caller.org_id, "signed in");
     // Not everybody may see the overview.
     let to = if to == HOME { home(&begun.caller) } else { to };
     let mut response = Redirect::to(to).into_response();
@@ -169,7 +170,12 @@ enum AtProvider {
 }
 
 /// The token of the session comes with the form, or as programs send it.
-async fn end(State(api): State<Api>, headers: HeaderMap, body: String) -> Result<Response, Problem> {
+async fn end(
+    State(api): State<Api>,
+    State(live): State<Live>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Response, Problem> {
     let mut provider = AtProvider::Nothing;
     if let Some(cookie) = session_cookie(&headers) {
         let form: EndForm = serde_urlencoded::from_str(&body).unwrap_or_default();
@@ -181,6 +187,7 @@ async fn end(State(api): State<Api>, headers: HeaderMap, body: String) -> Result
         }
         // Before the provider is asked for anything: what it does or does not do keeps no session alive.
         api.sessions().end(&cookie).await?;
+        live.sign_out(&cookie);
         provider = at_provider(&api).await;
     }
     let mut response = signed_out(&provider);

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::Utc;
 use domain::access::Permission;
 use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
@@ -10,9 +11,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::calls::{Carried, Shown, whole};
+use super::history::{of_listing, of_target};
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, span, state, sync_link, whose_words, words};
+use super::ways::Ways;
 use super::{Dashboard, difference, listing, pieces, traces};
 use crate::api::Api;
 use crate::api::audit::{SyncWithCalls, get};
@@ -22,8 +25,10 @@ use crate::api::listings;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::config::TraceUrl;
+use crate::views::attempts::{being_made, under_way};
 use crate::views::audit::{Call, Sync};
-use crate::views::explain::{Told, tell};
+use crate::views::by::with;
+use crate::views::explain::{Rule, Told, tell};
 use crate::views::requests;
 
 const READ_FIRST: &str =
@@ -79,6 +84,8 @@ pub(super) async fn page(
         p.trail {
             @if viewer.may(Permission::ReadListings) { a href=(format!("/listings/{}", sync.listing_id)) { (unit) } " / " }
             a href="/audit" { "Audit" }
+            " / " a href=(of_listing(sync.listing_id)) { "History of the listing" }
+            " / " a href=(of_target(sync.target_id)) { "History of the target" }
         }
         h1 { "Sync of " (unit) " " span.quiet { "revision " (sync.revision) } }
         @if again {
@@ -115,8 +122,11 @@ pub(super) async fn parts(
     } else {
         None
     };
+    let mut reader = Reader::open(api.pool(), &by.caller).await?;
+    let attempt = under_way(&mut reader, listing.0, sync.0).await?;
+    drop(reader);
     let goes_on = found.goes_on;
-    let facts = facts(&found.sync, by.caller.may(Permission::ReadTargets), goes_on, dashboard.trace_url.as_ref());
+    let facts = facts(found, attempt, Ways::of(&by.caller), dashboard.trace_url.as_ref());
     let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
@@ -130,24 +140,32 @@ pub(super) async fn parts(
         ));
         parts.push(Part::new("words", "In plain words", words));
     }
+    let may_have_been = |rule: &Rule| matches!(rule, Rule::CoalescedInto { may_have_been_sent: true, .. });
+    let may_have_been_sent = told.as_ref().is_some_and(|told| told.explanation.rules.iter().any(may_have_been));
     let calls = match found.attempts_made.as_slice() {
-        [] if goes_on => {
+        [] if may_have_been_sent && !goes_on => empty(
+            "No call is told",
+            "An attempt of it had begun, and nobody has told how it ended: it may have been sent.",
+        ),
+        [] if goes_on || attempt.is_some() => {
             empty("No call is told yet", "An attempt that has begun goes on: its calls are told when it has ended.")
         }
-        made => exchanges(api, &found.sync, told.as_ref(), made).await,
+        made => exchanges(api, told.as_ref(), made).await,
     };
     parts.push(Part::new("calls", "Calls, each with its request and its answer", calls));
     Ok(parts)
 }
 
 /// The calls with what they carried.
-async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) -> Markup {
+async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
     if calls.is_empty() {
-        return empty("No call was made", "It waits, or another took its place, or there was nothing to send.");
+        // Those who do not see the listing are not told either whether one may have been.
+        let title = if told.is_some() { "No call was made" } else { "No call is told" };
+        return empty(title, "It waits, or another took its place, or there was nothing to send.");
     }
-    let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, &told.target))) {
-        Some((story, target)) => {
-            let made = requests::of_sync(api.syncing().payloads(), target, ListingId(sync.listing_id), story).await;
+    let made = match told.and_then(|told| told.story.as_ref().map(|story| (story, told))) {
+        Some((story, Told { target, link, .. })) => {
+            let made = requests::of_sync(api.syncing().payloads(), target, link, story).await;
             made.map_err(|error| format!("It cannot be made again: {error}."))
         }
         None => Err("Those who may read listings see its body.".to_owned()),
@@ -165,19 +183,24 @@ async fn exchanges(api: &Api, sync: &Sync, told: Option<&Told>, calls: &[Call]) 
     whole(calls.iter().map(|call| (Shown::from(call), carried(call))))
 }
 
-/// Of one that `goes_on` although another took its place, nobody knows yet how it ends.
-fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&TraceUrl>) -> Markup {
+/// Of one that `goes_on` although another took its place, nobody knows yet how it ends. `attempt` is the one that is being made.
+fn facts(found: &SyncWithCalls, attempt: Option<i32>, ways: Ways, trace_url: Option<&TraceUrl>) -> Markup {
+    let SyncWithCalls { sync, goes_on, next, .. } = found;
+    let goes_on = *goes_on;
+    let due = sync.next_attempt_at.filter(|at| sync.finished_at.is_none() && *at > Utc::now());
     let target = sync.target_name.as_deref().unwrap_or("target");
+    let made_now = attempt.map(being_made);
+    let is_first = sync.first_attempt_at.is_none();
+    let by = with(&sync.created_by, Some(&sync.credential), sync.credential_id.as_deref());
     html! { dl.facts {
         div { dt { "Outcome" } dd { (state(&sync.outcome)) } }
-        div { dt { "Target" } dd {
-            @if sees_targets { a href=(format!("/targets/{}", sync.target_id)) { (target) } } @else { (target) }
-        } }
+        div { dt { "Target" } dd { (ways.target(sync.target_id, target)) } }
         div { dt { "Because" } dd { (words(&sync.cause)) @if let Some(reason) = &sync.reason { ": “" (reason) "”" } } }
-        div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (sync.created_by) } }
-        div { dt { "First attempt" } dd { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) } }
-        @if let Some(at) = sync.next_attempt_at.filter(|_| sync.finished_at.is_none()) { div { dt { "Next attempt" } dd { (moment(at)) } } }
-        @if sync.waits_for_credentials() { div { dt { "Next attempt" } dd { "when the target has credentials that the channel takes" } } }
+        div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (by) } }
+        div { dt { "First attempt" } dd {
+            @if let Some(now) = made_now.as_ref().filter(|_| is_first) { (now) }
+            @else { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) }
+        } }
         @let ended = sync.finished_at.filter(|_| !goes_on);
         div { dt { "Ended" } dd {
             (moment_or(ended, if goes_on { "not told yet: an attempt that had begun goes on" } else { "not yet" }))
@@ -186,7 +209,11 @@ fn facts(sync: &Sync, sees_targets: bool, goes_on: bool, trace_url: Option<&Trac
         div { dt { "Attempts used" } dd { (sync.attempts) " of 5" } }
         div { dt { "Sections" } dd { @if sync.needs.is_empty() { "none" } @else { (sync.needs.join(", ")) } } }
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
-        @if let Some(later) = sync.gave_way_to() { div { dt { "Its place took" } dd { (sync_link(later)) } } }
+        @if let Some(later) = sync.gave_way_to() { div { dt { "What took its place" } dd { (sync_link(later)) } } }
+        @if let Some(now) = made_now.as_ref() { @if !is_first { div { dt { "Next attempt" } dd { (now) } } } }
+        @else if let Some(next) = next { div.whole { dt { "Next attempt" } dd { (pieces::told(&next.brief())) } } }
+        // Those who do not see what holds it are told of no time that is over.
+        @else if let Some(at) = due { div { dt { "Next attempt" } dd { "not before " (moment(at)) } } }
         @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()))) } dd { (detail) } } }
         div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
         @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }

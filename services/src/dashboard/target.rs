@@ -15,19 +15,23 @@ use maud::{Markup, html};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::history::of_target as all_of;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{ago, empty, moment, moment_or, span, state, told, words};
+use super::ways::Ways;
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::input::Id;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::api::targets::{Target, get};
+use crate::views::by::with;
 use crate::views::circuit::{self, OpenCircuit};
-use crate::views::health;
+use crate::views::health::{self, HealthCheck};
 use crate::views::login;
 use crate::views::queue::{Closed, LOGIN};
+use crate::views::targets::shown_health;
 use crate::views::windows::{self, ScopeWindow};
 
 pub(super) use actions::{check, pause, resume, rotate};
@@ -50,7 +54,9 @@ pub(super) async fn page(State(api): State<Api>, viewer: Viewer, Id(id): Id<Uuid
         (actions::part(&viewer, &target).alone())
         @for part in &parts { (part.section()) }
         section { h2 { "Settings" } (settings(&target)) }
-        section { h2 { "What was changed" } (history::list(&changes)) }
+        section { h2 { "What was changed" } (history::list(&changes))
+            p { a href=(all_of(id)) { "All that was done, with the credentials, and who had it looked at" } }
+        }
         p { a href=(format!("/listings?target_id={id}")) { "Its listings" } " · " a href=(format!("/audit?target_id={id}")) { "Its syncs" } }
     };
     Ok(Page { title: &target.name, place: "/targets", topic: Some(format!("target:{id}")), body }.show(&viewer))
@@ -74,7 +80,7 @@ async fn parts(api: &Api, by: &By, target: &Target) -> Result<Vec<Part>, Problem
     windows.extend(egress.into_iter().map(ScopeWindow::for_readers));
     let closed = Closed { paused_until: windows.iter().filter_map(|window| window.paused_until).max(), login };
     let queue = work::queue(&mut reader, target.target_id, &closed).await?;
-    let errors = errors::show(&mut reader, target.target_id).await?;
+    let errors = errors::show(&mut reader, target.target_id, Ways::of(&by.caller)).await?;
     let health = health_part(&mut reader, by, target).await?;
     Ok(vec![
         Part::new("now", "Now", now(target, circuit.as_ref(), &closed)),
@@ -89,7 +95,7 @@ fn now(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Marku
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
         dl.facts.still {
-            div { dt { "Health" } dd { (state(&target.health)) } }
+            div { dt { "Health" } dd { (state(shown_health(&target.health, &target.state))) } }
             div { dt { "State" } dd { (state(&target.state)) } }
             div { dt { "Account" } dd { (target.account_id) } }
             div { dt { "Channel" } dd { (target.channel) } }
@@ -113,18 +119,19 @@ fn held(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Mark
     }
 }
 
-async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Result<Markup, Problem> {
-    let (id, org) = (TargetId(target.target_id), Some(&by.caller.org_id));
+async fn health_part(reader: &mut PgConnection, viewer: &By, target: &Target) -> Result<Markup, Problem> {
+    let (id, org) = (TargetId(target.target_id), Some(&viewer.caller.org_id));
     let now = health::now(&mut *reader, id, org).await?;
     let changes = health::changes(&mut *reader, id, org, CHANGES).await?;
     let checks = health::checks(reader, id, org, CHECKS).await?;
     Ok(html! {
         @if let Some(now) = now { dl.facts {
             div { dt { "Last success" } dd { (moment_or(now.last_success_at, "none yet")) (of(now.last_success_of.as_deref())) } }
-            div { dt { "Last failure" } dd { (moment_or(now.last_failure_at, "none")) (of(now.last_failure_of.as_deref())) } }
-            div { dt { "Syncs failed in a row" } dd { (now.consecutive_failures) } }
+            div { dt { "Last failure of the target" } dd { (moment_or(now.last_failure_at, "none")) (of(now.last_failure_of.as_deref())) } }
+            div { dt { "Attempts failed in a row" } dd { (now.consecutive_failures) } }
             div.whole { dt { "Last error" } dd.room { (now.last_error.as_deref().unwrap_or("none")) } }
-        } }
+        }
+        p.quiet { "A sync that is refused for what is in it is an answer of the target, and no failure of it." } }
         @if changes.is_empty() { (empty("Its health has not changed", "The first call shows how it answers.")) }
         @else { ol.rows { @for change in &changes { li {
             (moment(change.at)) " " (state(&change.from_health)) " → " (state(&change.to_health)) " "
@@ -134,9 +141,13 @@ async fn health_part(reader: &mut PgConnection, by: &By, target: &Target) -> Res
             (moment(check.at)) " " (state(&check.class))
             @if let Some(status) = check.status { " " (status) }
             @if let Some(ms) = check.latency_ms { " in " (span(ms)) }
-            " " span.quiet { "asked for by " (check.asked_by) @if let Some(detail) = &check.detail { ": " (detail) } }
+            " " span.quiet { "asked for by " (by(check)) @if let Some(detail) = &check.detail { ": " (detail) } }
         } } } } }
     })
+}
+
+fn by(check: &HealthCheck) -> String {
+    with(&check.created_by, check.credential.as_deref(), check.credential_id.as_deref())
 }
 
 /// What a last success or failure was one of.
@@ -154,6 +165,6 @@ fn settings(target: &Target) -> Markup {
         @if let (Some(at), Some(by)) = (target.created_at, &target.created_by) {
             div { dt { "Made" } dd { (ago(at, Utc::now())) " by " (by) } }
         }
-        div { dt { "Version" } dd { (target.version) } }
+        div.whole { dt { "Version" } dd { (target.version) " " span.quiet { "(changes of its health count, too)" } } }
     } }
 }

@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::api::targets::{Target, TargetsQuery, list};
-use crate::views::targets::states;
+use crate::views::targets::{shown_health, states};
 
 const HEALTHS: [&str; 5] = ["healthy", "degraded", "unreachable", "unauthorised", "unknown"];
 
@@ -62,7 +62,7 @@ fn table(targets: &[Target]) -> Markup {
             tbody { @for target in targets { tr {
                 td { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
                 td.wide { (target.account_id) }
-                td { (state(&target.health)) }
+                td { (state(shown_health(&target.health, &target.state))) }
                 td { (state(&target.state)) }
                 td.wide { (target.rate_limit) }
                 td.wide { (moment_or(target.health_since, "not seen yet")) }

@@ -24,6 +24,10 @@ pub(super) struct Asked {
     about: Option<String>,
     /// To the page that it came from.
     from: Option<String>,
+    /// By a program, which has given a token.
+    has_token: bool,
+    /// Something was to be changed.
+    is_change: bool,
 }
 
 impl Asked {
@@ -32,12 +36,15 @@ impl Asked {
         let own = uri.path_and_query().map_or(OVERVIEW, |path| path.as_str());
         // The code of a link is good for nothing any more, and a provider's answer neither: both begin anew.
         if is_of_sign_in(own) {
-            return Self { again: request.method().is_safe().then(|| "/sign-in".to_owned()), ..Self::default() };
+            let again = request.method().is_safe().then(|| "/sign-in".to_owned());
+            return Self { again, is_change: !request.method().is_safe(), ..Self::default() };
         }
         Self {
             again: request.method().is_safe().then(|| path_on_this_host(own).to_owned()),
             about: about(uri.path()),
             from: from(request.headers()).filter(|from| from != own),
+            has_token: request.headers().contains_key(header::AUTHORIZATION),
+            is_change: !request.method().is_safe(),
         }
     }
 
@@ -105,17 +112,21 @@ impl Wrong {
         public(&self.title, &self.body(status, asked))
     }
 
-    fn hint(&self, status: StatusCode) -> &'static str {
+    /// What helps, or nothing. Whoever only looked knows that nothing was changed.
+    fn hint(&self, status: StatusCode, is_change: bool) -> &'static str {
         let of_another_session = self.field.as_deref().is_some_and(|field| CSRF.contains(&field));
         match status {
+            StatusCode::UNAUTHORIZED if is_change => "Nothing was changed. Sign in, and try again.",
             StatusCode::UNAUTHORIZED => "Sign in, and try again.",
             StatusCode::FORBIDDEN if of_another_session => {
                 "The form is of a session that has ended, or of another site. Open its page anew. Nothing was changed."
             }
-            StatusCode::FORBIDDEN => "Whoever runs this service gives out roles. Nothing was changed.",
+            StatusCode::FORBIDDEN if is_change => "Whoever runs this service gives out roles. Nothing was changed.",
+            StatusCode::FORBIDDEN => "Whoever runs this service gives out roles.",
             StatusCode::NOT_FOUND => "It may have another address, or belong to somebody else.",
             status if status.is_server_error() => "It is not your doing. The log of the service says more.",
-            _ => "Nothing was changed.",
+            _ if is_change => "Nothing was changed.",
+            _ => "",
         }
     }
 
@@ -130,11 +141,16 @@ impl Wrong {
             div.problem {
                 p.code { (status.as_u16()) }
                 h1 { (self.title) }
-                p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
-                p.quiet {
-                    (self.hint(status))
-                    @if let Some(seconds) = self.retry_after_s { " Try again in " (counted(seconds, "second")) "." }
+                @if status == StatusCode::UNAUTHORIZED && !asked.has_token {
+                    p.detail { "Your session has ended, or you have signed out in another tab." }
+                } @else {
+                    p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
                 }
+                @let hint = self.hint(status, asked.is_change);
+                @if !hint.is_empty() || self.retry_after_s.is_some() { p.quiet {
+                    (hint)
+                    @if let Some(seconds) = self.retry_after_s { " Try again in " (counted(seconds, "second")) "." }
+                } }
                 @if status == StatusCode::NOT_FOUND { (search()) }
                 p.ways {
                     @if let Some((page, what)) = way { a.button.strong href=(page) { (what) } }

@@ -200,6 +200,7 @@ mod tests {
                 ordinal: 1,
                 tries: 0,
                 takes_over: false,
+                silent: None,
             },
             org_id: "org".parse().unwrap(),
             needs: vec![need.trim_start_matches("old ").to_owned()],

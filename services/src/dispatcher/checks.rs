@@ -23,7 +23,7 @@ use super::check_places::{CheckPlace, CheckPlaces};
 use super::message::{Message, tell};
 use super::permit::{SlotEnd, permit};
 use super::single_slot::{self, Look};
-use super::trace::{VisitTrace, count};
+use super::trace::VisitTrace;
 use super::waiting::Wish;
 use super::{START_GRACE, Shared, target_health};
 
@@ -118,7 +118,6 @@ async fn made(
         };
         report.detail = Some(no_slot);
     }
-    count(&report.calls, target);
     trace.tell_check(target, &report);
     let failures = shared.store.note_check(due.target_id, report.class).await?;
     target_health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use adapters::dispatch::Lease;
 use adapters::telemetry::keep;
-use domain::listing::{ChannelListing, Link, LinkState, Pending};
+use domain::listing::{ChannelListing, Link, LinkState, Pending, Silent};
 use domain::metadata::{Actor, Metadata};
 use domain::target::{Health, Lifecycle, Target};
 
@@ -20,6 +20,8 @@ pub(super) struct Job {
     pub metadata: Metadata,
     /// Somebody had begun before, and nobody knows what was sent.
     pub takes_over: bool,
+    /// What is known of that attempt.
+    pub silent: Option<Silent>,
 }
 
 /// Why there is nothing to work on.
@@ -77,5 +79,6 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
         source: None,
     };
     let (link, pending, target) = (link.clone(), pending.clone(), target.clone());
-    Ok(Job { link, pending, listing, target, metadata, takes_over: lease.takes_over })
+    let Lease { takes_over, silent, .. } = lease;
+    Ok(Job { link, pending, listing, target, metadata, takes_over, silent })
 }

@@ -49,8 +49,8 @@ async fn ask(shared: &Shared, job: &Job) -> Result<Option<Position>, SyncError> 
     if !now.is_overtaken(ordinal) || now.state() == Some(LinkState::Unlinked) {
         return Ok(None);
     }
-    let Some(snapshot) = now.accepted().snapshot else { return Ok(None) };
-    let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, listing_id).await;
+    let (Some(link), Some(snapshot)) = (now.link(), now.accepted().snapshot) else { return Ok(None) };
+    let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, link).await;
     if payload.is_ok_and(|payload| now.to_send(&payload.hashes()).is_empty()) {
         return Ok(None);
     }

@@ -21,16 +21,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How often it is still tried when the service is to stop: some 15 s.
 const TRIES_AFTER_STOP: u32 = 12;
 
-/// What an engineer looks for in the log: every push that did not simply succeed.
+/// What an engineer looks for in the log: every push that did not simply succeed. The span around it names listing and unit.
 pub(super) fn log(job: &Job, report: &PushReport) {
-    let (target_name, unit) = (&job.target.name, &job.link.unit_id);
+    let target_name = &job.target.name;
     let (class, calls, detail) = (report.class.as_str(), report.calls.len(), report.detail.as_deref().unwrap_or(""));
     if report.class.succeeded() {
-        tracing::debug!(target_name, %unit, class, calls, "pushed");
+        tracing::debug!(target_name, class, calls, "pushed");
     } else if report.class == OutcomeClass::Throttled {
-        tracing::info!(target_name, %unit, class, calls, detail, "a push was held back");
+        tracing::info!(target_name, class, calls, detail, "a push was held back");
     } else {
-        tracing::warn!(target_name, %unit, class, calls, detail, "a push failed");
+        tracing::warn!(target_name, class, calls, detail, "a push failed");
     }
 }
 
@@ -45,6 +45,7 @@ pub(super) fn sync_report(
         sync_id: job.pending.sync_id,
         ordinal: job.pending.ordinal,
         takes_over: job.takes_over,
+        silent: job.silent,
         started_at,
         finished_at: now,
         class: None,

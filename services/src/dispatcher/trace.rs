@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use adapters::telemetry::{
-    ChannelCall, Happened, Kind, Stage, call_made, happened, is_flagged, is_traced, new_trace, sync_tried,
+    Attributes, Happened, Kind, Stage, about, happened, is_flagged, is_traced, new_trace, sync_tried,
 };
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
@@ -33,7 +33,6 @@ pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: O
     sync_tried(class);
     let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
     let host = host(&job.target);
-    calls.iter().for_each(|call| count_one(call, &host));
     let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
     let parent = job.metadata.traceparent.as_deref();
     let mut stage = match failed {
@@ -43,7 +42,7 @@ pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: O
         }
         None => Stage::since("sync", parent, moments.claimed_at.into()),
     };
-    name(&mut stage, job);
+    of(job).into_iter().for_each(|(name, value)| stage.set(name, value));
     stage.set("distribution.sync.class", class);
     if let Some(report) = failed {
         stage.fail(report.detail.clone().unwrap_or_else(|| class.to_owned()));
@@ -55,7 +54,7 @@ pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: O
         parent: under.as_deref(),
         began: moments.claimed_at.into(),
         ended: moments.started_at.into(),
-        attributes: Vec::new(),
+        attributes: of(job),
         failed: None,
     });
     for call in calls {
@@ -64,12 +63,12 @@ pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: O
     stage
 }
 
-fn name(stage: &mut Stage, job: &Job) {
-    stage.set("distribution.org.id", job.link.org_id.to_string());
-    stage.set("distribution.target.id", job.link.target_id.to_string());
-    stage.set("distribution.listing.id", job.link.listing_id.to_string());
-    stage.set("distribution.unit.id", job.link.unit_id.to_string());
-    stage.set("distribution.sync.id", job.pending.sync_id.to_string());
+/// What a try is about, where somebody is told.
+fn of(job: &Job) -> Attributes {
+    if !is_traced() {
+        return Attributes::new();
+    }
+    about(&job.metadata, Some(job.link.listing_id), Some(job.pending.sync_id))
 }
 
 /// What led to a first try that failed, where its trace was not kept: spans of before may be gone, so what the journal
@@ -89,7 +88,7 @@ async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<Strin
         }
     };
     let mut stage = Stage::failed_since("asked for", parent, asked_at.into());
-    name(&mut stage, job);
+    of(job).into_iter().for_each(|(name, value)| stage.set(name, value));
     stage.set("distribution.asked_for.by", job.pending.origin.requested_by.clone());
     stage.set("distribution.unit.revision", i64::try_from(job.pending.revision).unwrap_or(i64::MAX));
     stage.set("distribution.told_afterwards", true);
@@ -193,24 +192,4 @@ impl VisitTrace {
             tell_call(call, &host, Some(&self.traceparent));
         }
     }
-}
-
-/// Counts calls to a target, whatever they were made for.
-pub(crate) fn count(calls: &[CallRecord], target: &Target) {
-    if !calls.is_empty() {
-        let host = host(target);
-        calls.iter().for_each(|call| count_one(call, &host));
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of a call")]
-fn count_one(call: &CallRecord, host: &str) {
-    call_made(ChannelCall {
-        host,
-        method: &call.method,
-        status: call.status,
-        class: call.class.as_str(),
-        purpose: call.purpose.as_str(),
-        seconds: call.duration_ms as f64 / 1_000.0,
-    });
 }

@@ -8,6 +8,8 @@ use adapters::dispatch::{DispatchStore, RoundRequest, Settlement};
 use async_trait::async_trait;
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
+use domain::ids::ListingId;
+use domain::metadata::Actor;
 use domain::port::{NoSlot, Permit, SlotSource};
 use domain::target::Target;
 use domain::window::Scope;
@@ -83,9 +85,9 @@ impl<'a> Visitor<'a> {
         if told.is_empty() { Ok(()) } else { self.store.settle(&told).await }
     }
 
-    /// Writes down that these calls were made, for whoever asks what others waited for.
-    pub async fn note(&self, calls: &[CallRecord]) -> Result<(), sqlx::Error> {
-        self.store.note_drift_calls(self.target, calls).await
+    /// Writes down that these calls were made to look at a listing, for whoever asks what others waited for, or who wanted that.
+    pub async fn note(&self, listing: ListingId, by: &Actor, calls: &[CallRecord]) -> Result<(), sqlx::Error> {
+        self.store.note_drift_calls(self.target, listing, by, calls).await
     }
 
     async fn look(&self, wish: Wish) -> Result<Look, sqlx::Error> {

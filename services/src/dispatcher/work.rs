@@ -58,6 +58,7 @@ pub(super) async fn work(
         org_id = %job.link.org_id,
         target_id = %job.link.target_id,
         listing_id = %lease.listing_id,
+        unit_id = %job.link.unit_id,
         sync_id = %job.pending.sync_id,
     );
     work_on(&shared, lease, &mut job, claimed_at, first, &gate, &stopping).instrument(span).await;
@@ -163,7 +164,7 @@ enum Attempt {
 
 async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
     let (kind, snapshot) = (job.target.channel, job.pending.snapshot);
-    let payload = match shared.payloads.take(kind, snapshot, job.link.listing_id).await {
+    let payload = match shared.payloads.take(kind, snapshot, &job.link).await {
         Ok(Some(payload)) => payload,
         Ok(None) => {
             // Others of its target need no room, or less.
@@ -175,6 +176,7 @@ async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
             tokio::time::sleep(HELD_FOR).await;
             return Attempt::Postponed(error.to_string());
         }
+        // A job that a build of before has asked for may be of a unit that had moved to another account.
         Err(error) => return Attempt::Pushed(without_calls(OutcomeClass::Rejected, error.to_string())),
     };
     if job.listing.external_id().is_none()

@@ -41,14 +41,21 @@ pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
     }
     if drift.archived {
         lines.push(format!(
-            "It is archived at the channel, which refuses changes: take it out of the archive there, then `distribution listing \
-             sync {} --reason REASON`.",
-            drift.listing_id
+            "It is archived at the channel, which refuses changes: take it out of the archive there, then {}.",
+            sync(drift)
         ));
     } else if !drift.in_line {
-        lines.push(format!("`distribution listing sync {} --reason REASON` sends all of it again.", drift.listing_id));
+        lines.push(format!("{} sends all of it again.", sync(drift)));
     }
     lines
+}
+
+/// Both ways to ask for a sync: whoever reads this is at one of the doors.
+fn sync(Drift { listing_id, .. }: &Drift) -> String {
+    format!(
+        "`distribution listing sync {listing_id} --reason REASON` (over HTTP `POST \
+         /api/channels/listings/{listing_id}/sync`)"
+    )
 }
 
 fn relink(drift: &Drift, link: Option<&Link>) -> String {
@@ -86,6 +93,9 @@ mod tests {
                 gone: false,
                 archived: false,
                 read_at: Utc::now(),
+                created_by: "ops@example.org".to_owned(),
+                credential: "session".to_owned(),
+                credential_id: None,
                 sections: vec!["rates"],
                 compared_with: ComparedWith {
                     snapshots: Vec::new(),

@@ -20,9 +20,11 @@ use crate::dashboard::{self, Dashboard};
 /// All of it as one service.
 pub fn router(api: &Api, dashboard: Dashboard) -> Router {
     let open = from_fn_with_state(api.clone(), admission::by_address);
+    let for_everybody =
+        dashboard::sign_in(dashboard.clone()).merge(dashboard::problems(dashboard.clone())).merge(api.docs());
     Router::new()
         .merge(api.router())
-        .merge(dashboard::sign_in(dashboard.clone()).merge(api.docs()).layer(open))
+        .merge(for_everybody.layer(open))
         .merge(dashboard::router(dashboard))
         .route_layer(from_fn(ties::routed))
         .fallback(unknown)

@@ -209,6 +209,7 @@ async fn request_one(syncing: &Syncing, follower: &Follower, target: &Target, ch
         Ok(_) => Verdict::Taken,
         Err(CommandError::Refused(ListingError::DuplicateRevision(_))) => Verdict::Duplicate,
         Err(CommandError::Refused(ListingError::StaleRevision { .. })) => Verdict::Stale,
+        Err(CommandError::Refused(ListingError::UnitElsewhere)) => Verdict::Elsewhere,
         Err(CommandError::Refused(ListingError::Unlinked | ListingError::NotFound)) => Verdict::Unlinked,
         Err(error) => Verdict::Failed(Failed::of(&format!("listing {}", follower.listing_id), &error)),
     }

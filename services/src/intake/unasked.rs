@@ -25,8 +25,10 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 
 /// By the read model, which may lag: the journal decides. Whoever is at work on a unit has some time for it, and so has its message:
 /// NATS sends it again after 30 s without a word of it, and with it what published it, its correlation and its trace, which no snapshot
-/// has. A listing to which an older snapshot was sent again is among them, and has nothing to ask for.
+/// has. A listing to which an older snapshot was sent again is among them, and has nothing to ask for. One whose unit is in another
+/// account is not behind: it takes nothing from there.
 const LEFT_BEHIND: &str = "c.state <> 'unlinked' AND (c.revision IS NULL OR c.revision < u.revision)
+    AND (u.account_id = c.account_id OR u.account_id = c.from_account_id)
     AND u.recorded_at < now() - interval '45 s' AND c.updated_at < now() - interval '15 s'";
 
 /// Two halves, each of which begins with what is new: snapshots of the last minutes, and links of them.
@@ -46,7 +48,8 @@ fn newly_behind() -> String {
 fn all_behind() -> String {
     format!(
         "WITH scanned AS MATERIALIZED (
-             SELECT listing_id, org_id, unit_id, state, revision, updated_at FROM channel_listings
+             SELECT listing_id, org_id, account_id, from_account_id, unit_id, state, revision, updated_at
+             FROM channel_listings
              WHERE listing_id > $1 ORDER BY listing_id LIMIT $2
          )
          SELECT (SELECT listing_id FROM scanned ORDER BY listing_id DESC LIMIT 1),

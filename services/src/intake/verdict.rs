@@ -20,6 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(super) enum Verdict {
     /// The unit is kept; no listing follows it.
     Unlinked,
+    /// The unit is kept; the listings that follow it are of another account than it is now.
+    Elsewhere,
     /// A newer revision was taken before.
     Stale,
     /// This revision was taken before.
@@ -68,6 +70,7 @@ impl Verdict {
         match self {
             Self::Taken => Some("taken"),
             Self::Unlinked => Some("unlinked"),
+            Self::Elsewhere => Some("other_account"),
             Self::Duplicate => Some("duplicate_revision"),
             Self::Stale => Some("older_revision"),
             Self::DeadLetter(_) => Some("dead_letter"),
@@ -83,11 +86,12 @@ impl Verdict {
     fn weight(&self) -> u8 {
         match self {
             Self::Unlinked => 0,
-            Self::Stale => 1,
-            Self::Duplicate => 2,
-            Self::Taken => 3,
-            Self::Failed(failed) => 4 + u8::from(!failed.lasting),
-            Self::DeadLetter(_) => 6,
+            Self::Elsewhere => 1,
+            Self::Stale => 2,
+            Self::Duplicate => 3,
+            Self::Taken => 4,
+            Self::Failed(failed) => 5 + u8::from(!failed.lasting),
+            Self::DeadLetter(_) => 7,
         }
     }
 

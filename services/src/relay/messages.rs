@@ -5,10 +5,10 @@ use adapters::nats::Nats;
 use adapters::nats::batch::BatchMessage;
 use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
 use adapters::nats::topology::StreamKind;
-use adapters::telemetry::{Kind, Stage, is_traced};
+use adapters::telemetry::{Kind, Stage, about_event, is_traced};
 use async_nats::HeaderMap;
 use domain::audit::{AuditEvent, audit_events};
-use domain::recorded::Position;
+use domain::recorded::{Position, Recorded};
 use domain::text::traceparent;
 
 use super::headers::{EVENT_ID, SOURCE};
@@ -31,7 +31,13 @@ pub(super) fn messages(
     headers.insert(PREVIOUS_POSITION, previous.0.to_string());
     if let Some(trace) = told.traceparent.as_deref().and_then(traceparent) {
         if is_traced() {
-            let stage = Stage::begin(name(kind), Kind::Producer, Some(&trace));
+            let mut stage = Stage::begin(name(kind), Kind::Producer, Some(&trace));
+            stage.set("messaging.system", "nats");
+            // One that this build cannot read goes out all the same.
+            let recorded = told.recorded.or_else(|| event.recorded().ok());
+            for (name, value) in recorded.iter().flat_map(about_event) {
+                stage.set(name, value);
+            }
             headers.insert("traceparent", stage.traceparent().as_deref().unwrap_or(&trace));
             stages.push(stage);
         } else {
@@ -63,20 +69,22 @@ struct Told {
     traceparent: Option<String>,
     /// Absent on CHANNELS: there it is the event itself that is told.
     audit: Option<Vec<AuditEvent>>,
+    /// Where it had to be read.
+    recorded: Option<Recorded>,
 }
 
 fn told(kind: StreamKind, event: &StoredEvent) -> anyhow::Result<Told> {
     if kind != StreamKind::Audit {
         // It goes out as it stands, also where this build cannot read what stands beside it.
         let traceparent = event.beside().ok().and_then(|beside| beside.traceparent);
-        return Ok(Told { traceparent, audit: None });
+        return Ok(Told { traceparent, audit: None, recorded: None });
     }
     if event.aggregate_type != "ChannelListing" {
-        return Ok(Told { traceparent: None, audit: Some(Vec::new()) });
+        return Ok(Told { traceparent: None, audit: Some(Vec::new()), recorded: None });
     }
     let recorded = event.recorded()?;
     let audit = Some(audit_events(&recorded));
-    Ok(Told { traceparent: recorded.metadata.traceparent, audit })
+    Ok(Told { traceparent: recorded.metadata.traceparent.clone(), audit, recorded: Some(recorded) })
 }
 
 fn name(kind: StreamKind) -> &'static str {

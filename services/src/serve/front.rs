@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 use super::{Channels, identity};
 use crate::api::vault::Vault;
 use crate::api::{Api, ApiOptions};
-use crate::config::{Connections, ServeOptions};
+use crate::config::{Connections, Role, ServeOptions};
 use crate::dashboard::Dashboard;
+use crate::descriptors;
 use crate::drift::DriftReader;
 use crate::http;
 use crate::schema::Schema;
@@ -84,6 +85,7 @@ impl Front {
             requests_per_second: options.api_rate,
             destinations: options.reach.destinations(),
             trusted_proxies: options.trusted_proxies.clone(),
+            provider: options.identity.providers.provider(),
             schema: self.schema,
             stop: stop.clone(),
         };
@@ -92,7 +94,8 @@ impl Front {
         let api = Api::new(pool, nats.clone(), syncing, identity, vault, drift, api_options);
         let dashboard = Dashboard::new(api.clone(), options.trace_url.clone(), stop.clone());
         let drain = Duration::from_secs(options.drain_s);
-        let served = self.handle.spawn(http::run(api, dashboard, self.listener, stop.clone(), drain));
+        let served = http::run(api, dashboard, self.listener, connections(options), stop.clone(), drain);
+        let served = self.handle.spawn(served);
         let served = async move {
             // A panic has ended the process already.
             let _ = served.await;
@@ -100,6 +103,18 @@ impl Front {
         roles.spawn(stopping.clone().unless_in_vain(served));
         Ok(self.threads)
     }
+}
+
+/// As many as the limit of open files leaves room for.
+fn connections(options: &ServeOptions) -> usize {
+    let calls = if options.runs(Role::Dispatcher) { options.concurrency } else { 0 };
+    let files = descriptors::now();
+    let most = descriptors::connections(files, descriptors::reserve(options.pool, calls));
+    if most < descriptors::CONNECTIONS {
+        let few = "the limit of open files leaves room for few connections to the API: raise it";
+        tracing::warn!(connections = most, files, "{few}");
+    }
+    most
 }
 
 /// Threads that go when this does, whatever they still do: a runtime that just drops would wait for them.

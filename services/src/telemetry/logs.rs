@@ -6,6 +6,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
+use super::json_lines::OneLevel;
 use super::repeats::Repeats;
 
 /// The form of a log line.
@@ -55,8 +56,10 @@ pub fn start(format: LogFormat, default: &str) -> anyhow::Result<Logs> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
-        // What a line belongs to, its trace among it, stands under `span`.
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        LogFormat::Json => {
+            let alone = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            alone.map_event_format(OneLevel).boxed()
+        }
     };
     let repeats = Repeats::default();
     let started = tracing_subscriber::registry().with(wanted).with(repeats.clone()).with(lines).try_init();

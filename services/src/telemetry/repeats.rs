@@ -1,5 +1,6 @@
 //! Failures that come again and again, as everything does that is tried while Postgres is away: of each kind the first line
-//! is logged, one each 10 s while it goes on, and one that says that it has ended. Others are not touched.
+//! is logged, one each 10 s while it goes on, and one that says that it has ended. Others are not touched, but for what the SDK of
+//! OpenTelemetry says of each export that failed: `adapters::telemetry` says that in time.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};
@@ -19,6 +20,14 @@ const EACH: Duration = Duration::from_secs(10);
 const ENDED: Duration = Duration::from_secs(20);
 /// How often it is looked for kinds that have ended.
 const LOOK: Duration = Duration::from_secs(1);
+/// What the SDK says of an export that failed, some of it twice.
+const FAILED_EXPORTS: [&str; 5] = [
+    "BatchSpanProcessor.ExportError",
+    "PeriodicReader.ExportError",
+    "Export.Failed.DeadlineExceeded",
+    "Export.Failed.Exhausted",
+    "Export.Failed.NonRetryable",
+];
 /// Kinds that are told apart; further ones are logged as they come.
 const KINDS: usize = 1_000;
 
@@ -53,6 +62,9 @@ impl Default for Repeats {
 
 impl<S: Subscriber> Layer<S> for Repeats {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        if FAILED_EXPORTS.contains(&event.metadata().name()) {
+            return false;
+        }
         if *event.metadata().level() != Level::WARN {
             return true;
         }

@@ -2,6 +2,10 @@
 //! credentials burn none, so that the attempt after a 429 has the number of the one before it.
 
 use domain::retry::RetryPolicy;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::queue::{BY_ROW, UNDER_WAY, WAITING};
 
 /// The attempt that follows so many that were burned.
 pub fn next(burned: u32) -> u32 {
@@ -15,6 +19,19 @@ pub const NEXT: &str =
 /// It in words, with how many there are.
 pub fn words(attempt: i32) -> String {
     format!("{attempt} of {}", RetryPolicy::default().max_attempts)
+}
+
+/// It in a sentence, while it is being made.
+pub fn being_made(attempt: i32) -> String {
+    format!("Attempt {} is being made now.", words(attempt))
+}
+
+/// The attempt of a listing's sync that is being made now; `None` where none is.
+pub async fn under_way(reader: &mut PgConnection, listing: Uuid, sync: Uuid) -> Result<Option<i32>, sqlx::Error> {
+    let statement = format!("SELECT {BY_ROW}, {NEXT} FROM {WAITING} WHERE q.listing_id = $1 AND q.sync_id = $2");
+    let found = sqlx::query_as(&statement).bind(listing).bind(sync).fetch_optional(reader);
+    let found: Option<(String, i32)> = found.await?;
+    Ok(found.filter(|(status, _)| status == UNDER_WAY).map(|(_, attempt)| attempt))
 }
 
 #[cfg(test)]

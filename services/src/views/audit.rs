@@ -1,7 +1,7 @@
 //! A row of the audit, and the calls under it.
 
 use chrono::{DateTime, Utc};
-use domain::outcome::SyncOutcome;
+use domain::outcome::{OutcomeClass, SyncOutcome};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
@@ -11,6 +11,26 @@ use uuid::Uuid;
 /// How a sync may stand, as the read model has it.
 pub fn outcomes() -> [&'static str; 9] {
     SyncOutcome::ALL.map(SyncOutcome::as_str)
+}
+
+/// All the ways in which a sync ends without success, together.
+pub const FAILED: &str = "failed";
+/// Each of them, as a list in SQL.
+pub const FAILURES: &str = "'rejected', 'unauthorised', 'exhausted'";
+
+/// Whether syncs that stand so ended without success, all of them.
+pub fn is_failure(asked: &str) -> bool {
+    asked == FAILED || FAILURES.split(", ").any(|failure| failure.trim_matches('\'') == asked)
+}
+
+/// How syncs may stand that are asked for: [`FAILED`], or in one way.
+pub fn asked_outcomes() -> Vec<&'static str> {
+    [FAILED].into_iter().chain(outcomes()).collect()
+}
+
+/// How an attempt or a call may have ended.
+pub fn classes() -> [&'static str; 7] {
+    OutcomeClass::ALL.map(OutcomeClass::as_str)
 }
 
 /// Why a sync may have been asked for.
@@ -53,7 +73,8 @@ pub struct Sync {
     pub traceparent: Option<String>,
     pub requested_at: DateTime<Utc>,
     pub first_attempt_at: Option<DateTime<Utc>>,
-    /// Not before; absent also where it waits for the target to have credentials that the channel takes.
+    /// Not before, by the last attempt: something may hold it for longer. Absent also where it waits for the target to have credentials
+    /// that the channel takes.
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub position: i64,
@@ -64,11 +85,6 @@ impl Sync {
     /// The sync that was sent in its place.
     pub fn gave_way_to(&self) -> Option<Uuid> {
         self.superseded_by.filter(|_| self.outcome == SyncOutcome::Superseded.as_str())
-    }
-
-    /// It is tried again when the target has other credentials, is resumed, or a check succeeds; at no time that is known.
-    pub fn waits_for_credentials(&self) -> bool {
-        self.finished_at.is_none() && self.class.as_deref() == Some("unauthorised")
     }
 }
 

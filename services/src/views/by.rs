@@ -14,6 +14,12 @@ pub fn on_behalf_of(actor: &str, other: Option<&str>) -> String {
     other.filter(|other| *other != actor).map(|other| format!(" on behalf of {other}")).unwrap_or_default()
 }
 
+/// Somebody and the credential, as far as these are known.
+pub fn with(created_by: &str, credential: Option<&str>, credential_id: Option<&str>) -> String {
+    let credential: Vec<&str> = credential.into_iter().chain(credential_id).collect();
+    if credential.is_empty() { created_by.to_owned() } else { format!("{created_by} ({})", credential.join(" ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use domain::ids::TargetId;
@@ -21,6 +27,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn a_credential_stands_beside_whose_it_is() {
+        assert_eq!(with("ops", None, None), "ops");
+        assert_eq!(with("ops", Some("cli"), None), "ops (cli)");
+        assert_eq!(with("ops", Some("session"), Some("7")), "ops (session 7)");
+    }
 
     #[test]
     fn another_on_whose_behalf_it_was_is_named_beside_the_actor() {

@@ -8,7 +8,7 @@ pub mod find;
 mod held;
 pub mod history;
 mod limits;
-mod next;
+pub mod next;
 pub mod now;
 mod pauses;
 mod rules;
@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use domain::channel::RejectedPart;
 use domain::difference::MOST_FIELDS;
 use domain::ids::{ListingId, SyncId};
-use domain::listing::{LinkState, ListingError};
+use domain::listing::{Link, LinkState, ListingError};
 use domain::target::{Lifecycle, Target, TargetError};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -35,6 +35,7 @@ use crate::commands::CommandError;
 use crate::syncing::{SyncError, Syncing};
 use crate::views::asked::{Asked, Taken};
 use crate::views::circuit;
+use crate::views::elsewhere::Elsewhere;
 use crate::views::history::{NoHistory, TARGET, newest_of_types};
 use crate::views::holds;
 use crate::views::lacking::{Lacking, refused_parts};
@@ -44,6 +45,7 @@ use crate::views::read_model_lag;
 use history::{History, SyncStory};
 use limits::sharing;
 use now::Waiting;
+use rules::Untold;
 
 pub use cancelled::{Cancelled, CancelledBecause};
 pub use crowd::OtherCalls;
@@ -94,7 +96,7 @@ pub struct Explanation {
     /// The sync that is explained: the one that is asked for, or the one that waits, or the newest. `null` where the listing
     /// never asked for one.
     pub sync: Option<ExplainedSync>,
-    /// Which rules applied to it.
+    /// Which rules applied to it, in the order in which they did.
     pub rules: Vec<Rule>,
     /// What is next for the listing.
     pub next: Next,
@@ -102,6 +104,8 @@ pub struct Explanation {
     pub lacking: Option<Lacking>,
     /// A state of the past that somebody sent again, so that the channel is behind its unit on purpose; `null` where it is not.
     pub older_state: Option<OlderState>,
+    /// Its unit belongs to an account now that it does not take from, so nothing of it is sent; `null` where it does not.
+    pub elsewhere: Option<Elsewhere>,
     /// Where the waiting sync stands in the queue.
     pub waiting: Option<Waiting>,
     /// The newest syncs, the newest first.
@@ -118,7 +122,8 @@ pub enum Unexplained {
     Listing(#[from] ListingError),
     /// Not a sync of this listing.
     #[error(
-        "listing {listing} has no sync {sync}: `distribution audit tail --listing {listing}` shows those that it has"
+        "listing {listing} has no sync {sync}: `GET /api/channels/audit?listing_id={listing}`, or at the command line `distribution \
+         audit tail --listing {listing}`, shows those that it has"
     )]
     NoSync {
         /// The listing.
@@ -161,6 +166,8 @@ pub struct Told {
     pub story: Option<SyncStory>,
     /// Its target.
     pub target: Target,
+    /// What is linked.
+    pub link: Link,
 }
 
 /// The same as [`explain`], for whoever shows more of the sync; with so many fields of each section that differ.
@@ -173,7 +180,8 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
     fields: usize,
 ) -> Result<Told, Unexplained> {
     let mut history = History::read(pool, id, wanted).await?;
-    let target = target_of(syncing, &history).await?;
+    let link = history.listing.link().cloned().ok_or(ListingError::NotFound)?;
+    let target = target_of(syncing, &link).await?;
     if target.lifecycle == Lifecycle::Deleted {
         let mut connection = pool.acquire().await?;
         let deletion = newest_of_types(&mut connection, TARGET, target.target_id.0, &["TargetDeleted"]).await?;
@@ -188,11 +196,13 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
     let mut explained = None;
     let (mut apart, mut shared) = (Vec::new(), Vec::new());
     if let Some(story) = story {
-        explained = Some(sync::explained(story, &history.known, &target, syncing.payloads(), fields).await);
-        apart = sync::sent_apart(story, &target, syncing.payloads()).await;
+        let of = (target.channel, &link);
+        explained = Some(sync::explained(story, &history.known, of, syncing.payloads(), fields).await);
+        apart = sync::sent_apart(story, of, syncing.payloads()).await;
         shared = sharing(&mut *pool.acquire().await?, &target).await?;
     }
     let known_since = circuit::known_since(pool).await?;
+    let is_elsewhere = target.lifecycle != Lifecycle::Deleted && syncing.is_elsewhere(&history.listing).await?;
     // Nothing is asked of the pool meanwhile: where each holds one connection and waits for a second, all wait.
     let mut reader = reader.await?;
     let row = now::now(&mut reader, id, &target).await?;
@@ -202,30 +212,46 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
             let held = held::held_by(&mut reader, target.target_id, story, &holds, known_since).await?;
             let waited = waited(&mut reader, story, &target, &shared).await?;
             let goes_on = story.goes_on(row.as_ref().and_then(Waiting::ordinal_in_hand));
-            rules::rules(story, explained, &waited, held, &apart, goes_on)
+            let untold = row.as_ref().and_then(Waiting::untold);
+            let untold = Untold { goes_on, may_have_been_sent: story.may_have_been_sent(untold.as_ref()) };
+            rules::rules(story, explained, &waited, held, &apart, &untold)
         }
         _ => Vec::new(),
     };
     let refused = refused_parts(&mut reader, id).await?;
+    let elsewhere = if is_elsewhere {
+        Some(Elsewhere::told_to(&mut reader, link.org_id.as_str(), link.unit_id.as_str()).await?)
+    } else {
+        None
+    };
     drop(reader);
     let waiting = match row {
         Some(row) => Some(row.completed(pool, target.target_id).await?),
         None => None,
     };
     let lag_since = if is_unseen(&history, waiting.as_ref()) { read_model_lag::since(pool).await? } else { None };
-    let next = next::next(&history, &target, &holds, waiting.as_ref(), lag_since);
+    let next = next::next(&history, &target, &holds, waiting.as_ref(), (lag_since, is_elsewhere));
     let (lacking, older_state) = standing(syncing, &refused, &history, &target).await?;
-    let listing = about(id, &history, &target)?;
+    let listing = about(&link, &history, &target);
     let recent = history.syncs.iter().rev().take(RECENT).map(brief).collect();
-    let mut explanation =
-        Explanation { listing, sync: explained, rules, next, lacking, older_state, waiting, recent, words: Vec::new() };
+    let mut explanation = Explanation {
+        listing,
+        sync: explained,
+        rules,
+        next,
+        lacking,
+        older_state,
+        elsewhere,
+        waiting,
+        recent,
+        words: Vec::new(),
+    };
     explanation.words = words::words(&explanation);
     let story = story.cloned();
-    Ok(Told { explanation, story, target })
+    Ok(Told { explanation, story, target, link })
 }
 
-async fn target_of(syncing: &Syncing, history: &History) -> Result<Target, Unexplained> {
-    let link = history.listing.link().ok_or(ListingError::NotFound)?;
+async fn target_of(syncing: &Syncing, link: &Link) -> Result<Target, Unexplained> {
     let target = syncing.commands().load_target(link.target_id).await?;
     target.target().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
@@ -250,12 +276,11 @@ fn is_unseen(history: &History, waiting: Option<&Waiting>) -> bool {
     pending.is_some() && pending != waiting.map(|row| row.sync_id)
 }
 
-fn about(id: ListingId, history: &History, target: &Target) -> Result<About, ListingError> {
-    let link = history.listing.link().ok_or(ListingError::NotFound)?;
+fn about(link: &Link, history: &History, target: &Target) -> About {
     let state = history.listing.state().unwrap_or(LinkState::Unlinked);
     let gone = target.lifecycle == Lifecycle::Deleted && state != LinkState::Unlinked;
-    Ok(About {
-        listing_id: id.0,
+    About {
+        listing_id: link.listing_id.0,
         org_id: link.org_id.to_string(),
         account_id: link.account_id.to_string(),
         unit_id: link.unit_id.to_string(),
@@ -264,7 +289,7 @@ fn about(id: ListingId, history: &History, target: &Target) -> Result<About, Lis
         state: if gone { TARGET_DELETED } else { state.as_str() }.to_owned(),
         external_id: history.listing.external_id().map(ToString::to_string),
         last_revision: history.listing.last_revision(),
-    })
+    }
 }
 
 fn brief(story: &SyncStory) -> BriefSync {

@@ -13,23 +13,27 @@ pub struct HealthMoves {
     pub minute: DateTime<Utc>,
     /// What they were; nothing where they were made.
     pub from_health: String,
-    /// What they became.
+    /// What they became; nothing where they were deleted.
     pub to_health: String,
     /// How many.
     pub count: i64,
 }
 
+/// Nothing happens to a target after its deletion, so its row was changed last then.
 const MOVES: &str = "
-SELECT date_trunc('minute', h.at) AS minute, h.from_health, h.to_health, count(*) AS count
-FROM target_health_changes AS h JOIN channel_targets AS t USING (target_id)
-WHERE h.org_id = $1 AND h.at >= $2 AND t.lifecycle <> 'deleted'
+SELECT date_trunc('minute', at) AS minute, from_health, to_health, count(*) AS count
+FROM target_health_changes WHERE org_id = $1 AND at >= $2
 GROUP BY 1, 2, 3
 UNION ALL
 SELECT date_trunc('minute', created_at), '', 'unknown', count(*) FROM channel_targets
-WHERE org_id = $1 AND created_at >= $2 AND lifecycle <> 'deleted'
-GROUP BY 1";
+WHERE org_id = $1 AND created_at >= $2
+GROUP BY 1
+UNION ALL
+SELECT date_trunc('minute', updated_at), health, '', count(*) FROM channel_targets
+WHERE org_id = $1 AND updated_at >= $2 AND lifecycle = 'deleted'
+GROUP BY 1, 2";
 
-/// Those since a moment, in any order, of targets that are still there.
+/// Those since a moment, in any order, of targets that are there no more, too.
 pub async fn moves(
     connection: &mut PgConnection,
     org: &OrgId,
@@ -38,7 +42,7 @@ pub async fn moves(
     sqlx::query_as(MOVES).bind(org.as_str()).bind(since).fetch_all(connection).await
 }
 
-/// The counts at the end of each of these minutes, in order.
+/// The counts at the end of each of these minutes, in order. `now` are those of targets that are still there.
 pub fn told_back(
     minutes: impl DoubleEndedIterator<Item = DateTime<Utc>>,
     now: BTreeMap<String, i64>,
@@ -75,10 +79,16 @@ mod tests {
             count,
         };
         let now = BTreeMap::from([("healthy".to_owned(), 8), ("degraded".to_owned(), 2)]);
-        let history =
-            [moves(2, "healthy", "degraded", 3), moves(3, "degraded", "healthy", 1), moves(2, "", "healthy", 1)];
-        let told = told_back((1..=4).map(minute), now, &history);
-        let of = |name: &str| told.iter().map(|counts| counts.get(name).copied().unwrap_or(0)).collect::<Vec<_>>();
-        assert_eq!((of("healthy"), of("degraded")), (vec![9, 7, 8, 8], vec![0, 3, 2, 2]));
+        let mut history =
+            vec![moves(2, "healthy", "degraded", 3), moves(3, "degraded", "healthy", 1), moves(2, "", "healthy", 1)];
+        let told = |history: &[HealthMoves]| {
+            let told = told_back((1..=4).map(minute), now.clone(), history);
+            let of = |name: &str| told.iter().map(|counts| counts.get(name).copied().unwrap_or(0)).collect::<Vec<_>>();
+            (of("healthy"), of("degraded"))
+        };
+        assert_eq!(told(&history), (vec![9, 7, 8, 8], vec![0, 3, 2, 2]));
+        // What is deleted was what it was.
+        history.push(moves(4, "degraded", "", 1));
+        assert_eq!(told(&history), (vec![9, 7, 8, 8], vec![1, 4, 3, 2]));
     }
 }

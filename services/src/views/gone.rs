@@ -17,6 +17,7 @@ pub fn is_gone(outcome: Option<&str>, detail: Option<&str>) -> bool {
 pub fn remedy(listing: &dyn Display, target: &dyn Display, unit: &dyn Display) -> String {
     format!(
         "`distribution listing unlink {listing}`, then `distribution listing link --target {target} --unit {unit} --afresh` has it \
-         looked for and made; --external-id ID instead where it is another one"
+         looked for and made; --external-id ID instead where it is another one; over HTTP it is `DELETE \
+         /api/channels/listings/{listing}`, then `POST /api/channels/listings` with afresh or external_id"
     )
 }

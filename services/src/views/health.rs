@@ -5,6 +5,7 @@ use std::time::Duration;
 use adapters::dispatch::DispatchStore;
 use chrono::{DateTime, Utc};
 use domain::ids::{OrgId, TargetId};
+use domain::metadata::Actor;
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
 use tokio::time::Instant;
@@ -25,13 +26,13 @@ pub struct Health {
     pub last_success_at: Option<DateTime<Utc>>,
     /// `sync` or `check`.
     pub last_success_of: Option<String>,
-    /// Of a sync, or of a check.
+    /// Of a sync, or of a check; a sync that was refused for what is in it is no failure of its target.
     pub last_failure_at: Option<DateTime<Utc>>,
     /// `sync` or `check`.
     pub last_failure_of: Option<String>,
     /// What was said at the last failure.
     pub last_error: Option<String>,
-    /// Of syncs alone.
+    /// Attempts at syncs that failed in a row, whether or not their syncs did; checks are not among them, nor is what the channel refused.
     pub consecutive_failures: i32,
 }
 
@@ -99,6 +100,12 @@ pub struct HealthCheck {
     pub at: DateTime<Utc>,
     /// `service:health` (its turn had come), `service:dispatcher` (the target had failed), or who wanted to know.
     pub asked_by: String,
+    /// The same, as everywhere else. Who else asked for this check is among the target's visits.
+    pub created_by: String,
+    /// The kind of credential; absent where a build of before took the wish.
+    pub credential: Option<String>,
+    /// Which token or session it was; absent where the kind has none.
+    pub credential_id: Option<String>,
     /// Calls that it took: one, or two where a token was needed.
     pub calls: i32,
     /// Of the last call; absent where no slot came free in time.
@@ -110,8 +117,15 @@ pub struct HealthCheck {
     pub detail: Option<String>,
 }
 
+/// The last of its name: whoever asked again did so with another credential.
 const CHECKS: &str = "
-SELECT check_id, at, asked_by, calls, latency_ms, status, class, detail FROM health_checks
+SELECT check_id, at, asked_by, asked_by AS created_by,
+    CASE WHEN asker IS NOT NULL THEN asker ->> 'credential'
+        WHEN asked_by IN ('service:health', 'service:dispatcher') THEN 'service' END AS credential,
+    asker ->> 'credential_id' AS credential_id, calls, latency_ms, status, class, detail
+FROM health_checks LEFT JOIN LATERAL (
+    SELECT e.asker FROM jsonb_array_elements(askers) WITH ORDINALITY AS e (asker, place)
+    WHERE e.asker ->> 'name' = asked_by ORDER BY e.place DESC LIMIT 1) AS own ON true
 WHERE target_id = $1 AND ($2::text IS NULL OR org_id = $2) AND ($3::uuid IS NULL OR check_id = $3)
 ORDER BY at DESC LIMIT $4";
 
@@ -132,9 +146,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(27);
 
 /// Has a target checked now and waits for the end; `None` where no dispatcher has told it in time.
-pub async fn check_now(pool: &PgPool, target: TargetId, asked_by: &str) -> Result<Option<HealthCheck>, sqlx::Error> {
+pub async fn check_now(pool: &PgPool, target: TargetId, by: &Actor) -> Result<Option<HealthCheck>, sqlx::Error> {
     let store = DispatchStore::new(pool.clone(), Uuid::now_v7());
-    let check_id = store.ask_check(target, asked_by).await?;
+    let check_id = store.ask_check(target, by).await?;
     let until = Instant::now() + PATIENCE;
     loop {
         let made: Option<HealthCheck> = sqlx::query_as(CHECKS)

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::channel::{Bodies, ChannelKind, ListingPayload, RejectedPart, Section};
 use domain::difference::Differences;
 use domain::hash::SnapshotHash;
-use domain::ids::ListingId;
+use domain::listing::Link;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -119,13 +119,13 @@ impl KnownPayload {
     pub async fn load(
         payloads: &Payloads,
         kind: ChannelKind,
-        listing: ListingId,
+        link: &Link,
         known: &KnownSections,
     ) -> Result<Self, PayloadError> {
         let mut loaded = Self { payloads: BTreeMap::new(), sections: known.clone() };
         for known in known.values() {
             if let Entry::Vacant(vacant) = loaded.payloads.entry(known.snapshot) {
-                vacant.insert(payloads.of_snapshot(kind, known.snapshot, listing).await?);
+                vacant.insert(payloads.of_snapshot(kind, known.snapshot, link).await?);
             }
         }
         Ok(loaded)

@@ -37,6 +37,8 @@ pub struct Listing {
     /// Parts that the channel or the mapping left out.
     #[schema(value_type = Vec<Object>)]
     pub rejected: Value,
+    /// Its unit belongs to another account now, and nothing of it is sent from there.
+    pub unit_elsewhere: bool,
     pub linked_by: Option<String>,
     pub linked_at: Option<DateTime<Utc>>,
     pub last_accepted_at: Option<DateTime<Utc>>,
@@ -62,15 +64,8 @@ pub fn states() -> [&'static str; 4] {
     [active, paused, TARGET_DELETED, unlinked]
 }
 
-/// Any of the ways in which a last sync ends without success.
-pub const FAILED: &str = "failed";
-
-/// How the last sync of a listing can stand: `pending` where one waits, and [`FAILED`].
-pub fn last_outcomes() -> Vec<&'static str> {
-    [FAILED].into_iter().chain(SyncOutcome::ALL.map(SyncOutcome::as_str)).collect()
-}
-
-/// Every listing, as a [`Listing`]. What waited ended with its target, which is no event of the listing's: how its last sync stands
+/// Every listing, as a [`Listing`]. A reader who does not have the account of a unit does not see the unit's row: what was asked for of a
+/// unit that is not there has gone elsewhere. What waited ended with its target, which is no event of the listing's: how its last sync stands
 /// then is told as the audit has it, or, where the row is gone from there, as the listing does.
 pub const LISTINGS: &str = "
 SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS target_name,
@@ -84,5 +79,10 @@ SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS t
     CASE WHEN t.lifecycle IS DISTINCT FROM 'deleted' THEN l.last_detail
         WHEN l.pending_sync_id IS NULL AND NOT EXISTS (SELECT 1 FROM outbound_audit WHERE sync_id = l.last_sync_id) THEN l.last_detail
         ELSE (SELECT detail FROM outbound_audit WHERE sync_id = COALESCE(l.pending_sync_id, l.last_sync_id)) END AS last_detail,
-    l.rejected, l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at, l.version
-FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id";
+    l.rejected,
+    CASE WHEN l.state = 'unlinked' OR t.lifecycle IS NOT DISTINCT FROM 'deleted' THEN false
+        WHEN u.account_id IS NULL THEN l.revision IS NOT NULL AND l.from_account_id IS NULL
+        ELSE u.account_id <> l.account_id AND u.account_id IS DISTINCT FROM l.from_account_id END AS unit_elsewhere,
+    l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at, l.version
+FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id
+LEFT JOIN units AS u ON u.org_id = l.org_id AND u.unit_id = l.unit_id";

@@ -1,10 +1,13 @@
 //! A state of the past that somebody sent again: the channel is behind its unit on purpose, and nothing brings it up to date by
 //! itself.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::channel::Section;
-use domain::listing::Cause;
+use domain::listing::{Cause, ListingError};
 use serde::Serialize;
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -12,6 +15,26 @@ use super::asked::Taken;
 use super::moment::moment;
 use super::said::said;
 use crate::syncing::{SyncError, Syncing};
+
+const REPLAYED: &str = "
+SELECT l.listing_id, u.revision FROM channel_listings AS l
+JOIN units AS u ON u.org_id = l.org_id AND u.unit_id = l.unit_id AND u.revision > l.revision
+JOIN outbound_audit AS a ON a.sync_id = COALESCE(l.pending_sync_id, l.last_sync_id)
+WHERE l.listing_id = ANY ($1) AND a.cause = 'replayed' AND a.revision = l.revision";
+
+/// Of these listings those for which a state of the past was asked for last, each with the newest revision of its unit.
+pub async fn replayed(connection: &mut PgConnection, listings: &[Uuid]) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
+    if listings.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(REPLAYED).bind(listings).fetch_all(connection).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// A revision that was asked for last, with the newest one where that is another on purpose.
+pub fn of_newest(revision: i64, newest: Option<i64>) -> String {
+    newest.map_or_else(|| revision.to_string(), |newest| format!("{revision} of {newest}, replayed"))
+}
 
 /// A state of the past that the channel has, as somebody sent it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -44,10 +67,13 @@ impl OlderState {
         let Some(link) = listing.link().filter(|_| is_older) else { return Ok(None) };
         let newest = match syncing.mapped(link, channel, None).await {
             Ok(newest) => newest,
-            // Without the newest state nobody can tell what differs.
-            Err(SyncError::UnitUnknown(_) | SyncError::SnapshotUnknown(_) | SyncError::SnapshotUnusable(_)) => {
-                return Ok(None);
-            }
+            // Without the newest state, or where that is none of the listing's, nobody can tell what differs.
+            Err(
+                SyncError::UnitUnknown(_)
+                | SyncError::SnapshotUnknown(_)
+                | SyncError::SnapshotUnusable(_)
+                | SyncError::Refused(ListingError::UnitElsewhere),
+            ) => return Ok(None),
             Err(error) => return Err(error),
         };
         let accepted = &listing.accepted().sections;

@@ -116,19 +116,20 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let link = listing.link().ok_or(ListingError::NotFound)?;
     let target = syncing.commands().load_target(link.target_id).await.map_err(SyncError::from)?;
     let settings = target.live().map_err(|_| SyncError::TargetDeleted)?;
+    if listing.state() == Some(LinkState::Unlinked) {
+        return Err(ListingError::Unlinked.into());
+    }
     let (mapped, waits) = state(syncing, listing, link, settings.channel, wanted).await?;
     let asked = wanted.is_asked_for();
     if asked {
         let snapshot = Snapshot { unit: &mapped.unit, hash: mapped.hash };
         would_be_taken(syncing, listing, id, settings, snapshot)?;
-    } else if listing.state() == Some(LinkState::Unlinked) {
-        return Err(ListingError::Unlinked.into());
     }
     // Whatever takes the place of a forced sync that waits stays forced.
     let forced = asked || listing.pending().is_some_and(|pending| pending.forced);
     let payload = &mapped.payload;
     let sections = if forced { payload.sections.keys().copied().collect() } else { mapped.to_send(listing) };
-    let known = KnownPayload::load(syncing.payloads(), settings.channel, id, &history.known).await?;
+    let known = KnownPayload::load(syncing.payloads(), settings.channel, link, &history.known).await?;
     let mut reader = reader.await.map_err(NoHistory::from)?;
     let held = held(&mut reader, listing, id, settings.target_id).await?;
     drop(reader);
@@ -168,7 +169,13 @@ async fn state<'a>(
     channel: ChannelKind,
     wanted: Wanted,
 ) -> Result<(Mapped, Option<&'a Pending>), SyncError> {
-    let mapped = syncing.mapped(link, channel, wanted.snapshot).await?;
+    let mapped = match (syncing.mapped(link, channel, wanted.snapshot).await, listing.pending()) {
+        // What waits is of the time before its unit was elsewhere, and is sent.
+        (Err(SyncError::Refused(ListingError::UnitElsewhere)), Some(pending)) if !wanted.is_asked_for() => {
+            return Ok((syncing.mapped(link, channel, Some(pending.snapshot)).await?, Some(pending)));
+        }
+        (mapped, _) => mapped?,
+    };
     // Of a revision that nobody has asked for yet somebody is about to, and it takes the place of what waits.
     let is_asked_for = mapped.revision <= listing.last_revision();
     let waits = listing.pending().filter(|_| is_asked_for && !wanted.is_asked_for());

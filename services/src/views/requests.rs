@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::ids::ListingId;
+use domain::listing::Link;
 use domain::mapping::{self, Sent};
 use domain::target::Target;
 use serde_json::Value;
@@ -24,14 +24,14 @@ pub struct Requests {
 pub async fn of_sync(
     payloads: &Payloads,
     target: &Target,
-    listing: ListingId,
+    link: &Link,
     story: &SyncStory,
 ) -> Result<Requests, PayloadError> {
     if story.attempts.iter().all(|told| told.attempt.calls.is_empty()) {
         return Ok(Requests { bodies: HashMap::new(), exact: true });
     }
     let kind = target.channel;
-    let payload = payloads.of_snapshot(kind, story.request.snapshot, listing).await?;
+    let payload = payloads.of_snapshot(kind, story.request.snapshot, link).await?;
     let sections = payload.bodies();
     let mut requests = Requests { bodies: HashMap::new(), exact: payload.hashes() == story.request.sections };
     for told in &story.attempts {

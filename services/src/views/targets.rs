@@ -8,6 +8,11 @@ pub fn states() -> [&'static str; 4] {
     [active, NEEDS_CREDENTIALS, paused, deleted]
 }
 
-/// The same of a row of `channel_targets`.
+/// The health of a target in this state, as it is shown: nobody asks how one answers that is deleted.
+pub fn shown_health<'a>(health: &'a str, state: &'a str) -> &'a str {
+    if state == Lifecycle::Deleted.as_str() { state } else { health }
+}
+
+/// The state of a row of `channel_targets`.
 pub const STATE: &str =
     "CASE WHEN lifecycle = 'active' AND health = 'unauthorised' THEN 'needs_credentials' ELSE lifecycle END";

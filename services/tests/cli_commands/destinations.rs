@@ -41,4 +41,9 @@ fn a_target_inside_of_ones_own_network_is_refused_unless_the_operator_allows_it(
         let none = strictly(&world, &create(url));
         assert_eq!((none.code, none.error()["field"].as_str()), (2, Some("base_url")), "{none:?}");
     }
+    for url in ["https://me:s3cret@1.1.1.1/v1", "https://1.1.1.1/v1/../s3cret"] {
+        let none = strictly(&world, &create(url));
+        assert_eq!((none.code != 0, none.error()["field"].as_str()), (true, Some("base_url")), "{none:?}");
+        assert!(!none.stderr.contains("s3cret"), "it may be a password: {none:?}");
+    }
 }

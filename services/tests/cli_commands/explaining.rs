@@ -115,7 +115,8 @@ fn a_sync_that_another_took_the_place_of_says_so_and_so_does_the_other() {
         world.json(&["listing", "sync", &listing, "--reason", "edited by hand"]).ok().json()["sync_id"].clone();
     let told = explained(&world, first.as_str().unwrap());
     assert_eq!(told["sync"]["outcome"], "superseded");
-    let coalesced = json!({ "rule": "coalesced_into", "sync_id": second, "attempted": false, "goes_on": false });
+    let coalesced = json!({ "rule": "coalesced_into", "sync_id": second, "attempted": false, "goes_on": false,
+        "may_have_been_sent": false });
     assert_eq!(told["rules"], json!([coalesced]));
     let words = told["words"].to_string();
     assert!(words.contains("It was for revision 1 of the unit") && words.contains("before it was sent"), "{words}");

@@ -44,6 +44,20 @@ fn a_token_comes_as_json_and_lives_an_hour() {
     assert!((58..=60).contains(&minutes), "{minutes}");
 }
 
+/// The key and the folder are enough.
+#[test]
+fn a_token_without_postgres_comes_with_a_warning() {
+    let world = World::empty();
+    for address in ["postgres://me:s3cret@127.0.0.1:9/x", world.database_url.as_str()] {
+        let ran = world.run(&[&["--database-url", address][..], &TOKEN].concat()).ok();
+        assert!(ran.stderr.contains("does not say whether `serve` has an identity provider"), "{ran:?}");
+        assert!(!ran.stderr.contains("s3cret"), "{ran:?}");
+        assert!(LocalIdentity::open(world.secrets.path()).unwrap().caller(ran.stdout.trim()).is_ok(), "{ran:?}");
+    }
+    let ran = World::new().run(&TOKEN).ok();
+    assert!(!ran.stderr.contains("warning"), "{ran:?}");
+}
+
 #[test]
 fn a_link_lets_in_once_and_is_printed_alone() {
     let world = World::new();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod accounts;
 mod destinations;
 mod exit_codes;
 mod explaining;

@@ -63,7 +63,10 @@ fn what_is_no_name_or_no_value_is_wrong_usage_and_never_shown() {
         assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("name")), "{ran:?}");
         assert!(!ran.stderr.contains(&name), "it may be the secret: {ran:?}");
     }
-    for (value, why) in [("", "empty"), ("\n", "empty")] {
+    let surrounded = [format!("{MARK} \n"), format!("{MARK}\n\n"), format!(" {MARK}")];
+    let refused = [("", "empty"), ("\n", "empty"), (" \n", "is blank"), ("\t", "is blank")];
+    let surrounded = surrounded.iter().map(|value| (value.as_str(), "begins or ends with"));
+    for (value, why) in refused.into_iter().chain(surrounded) {
         let ran = given(&world, value, &["secret", "put", "hostaway"]);
         assert_eq!((ran.code, ran.error()["field"].as_str()), (2, Some("from_file")), "{ran:?}");
         assert!(ran.error_message().contains(why), "{ran:?}");

@@ -68,6 +68,7 @@ fn a_listing_and_its_history_come_whole() {
     let types: Vec<_> = history.as_array().unwrap().iter().map(|event| event["event_type"].as_str().unwrap()).collect();
     assert_eq!(types, ["ListingLinked", "SyncRequested"]);
     assert_eq!(history[0]["metadata"]["actor"], "ops@example.org");
+    assert_eq!((&history[0]["created_by"], &history[0]["credential"]), (&json!("ops@example.org"), &json!("cli")));
     assert_eq!(history[0]["payload"]["ListingLinked"]["target_id"], target.as_str());
     let text = world.run(&["listing", "history", id, "-n", "1"]).ok().stdout;
     assert!(!text.contains("ListingLinked") && text.contains("linked, revision 7, needs availability+rates"), "{text}");

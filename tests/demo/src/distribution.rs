@@ -21,6 +21,9 @@ pub async fn serve(stage: &Stage, publisher: &Publisher) -> anyhow::Result<Guard
     let log = stage.log_file(PROGRAM);
     let mut command = Command::new(stage.program(PROGRAM)?);
     command.arg("serve").envs(stage.environment());
+    // Whoever looks into the log for where it listens passes over what one before it has written.
+    let begins = std::fs::metadata(&log).map_or(0, |log| log.len());
+    std::fs::write(stage.log_begins(PROGRAM), begins.to_string()).context("cannot write to the demo's folder")?;
     let process = process::start(command, &log, &stage.pid_file(PROGRAM))?;
     let since = Instant::now();
     while !publisher.intake_is_up().await {

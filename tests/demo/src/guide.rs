@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use demo::listening;
 use demo::villas::ORG;
 
 use crate::postgres;
@@ -13,6 +15,8 @@ use crate::stage::Stage;
 use crate::targets::Target;
 
 const COMMAND: &str = "distribution";
+/// How long the API is waited for: without it the rest can be tried all the same.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How the service's command line is called for this demo.
 pub fn command(stage: &Stage) -> String {
@@ -24,12 +28,10 @@ pub fn log(stage: &Stage) -> String {
     Stage::shown(&stage.log_file("distribution"))
 }
 
-/// Where the service's API is, as its log says it, by one name everywhere: a browser takes the cookies of a secure host at `localhost`.
-fn api(stage: &Stage) -> Option<String> {
-    let log = std::fs::read_to_string(stage.log_file(COMMAND)).ok()?;
-    let told = log.rsplit("the API listens at ").next()?;
-    let (address, _) = told.split_once(';').filter(|(address, _)| address.starts_with("http://"))?;
-    Some(address.replace("127.0.0.1", "localhost"))
+/// Where the service's API is. A service that was started just now tells it in a moment.
+async fn api(stage: &Stage) -> Option<String> {
+    let begins = std::fs::read_to_string(stage.log_begins(COMMAND)).ok().and_then(|begins| begins.trim().parse().ok());
+    listening::api(&stage.log_file(COMMAND), begins.unwrap_or(0), PATIENCE).await
 }
 
 /// A script that is the service's command line with the demo's addresses set.
@@ -66,7 +68,7 @@ pub async fn print(run: &Run) -> anyhow::Result<()> {
     let target = &run.targets[1];
     let of_target = |listing: &&postgres::Listing| listing.target_id == target.target_id;
     let listing = listings.iter().find(of_target).context("there are no listings")?;
-    let guide = Guide { run, target, listing, command: command(&run.stage) };
+    let guide = Guide { run, target, listing, command: command(&run.stage), api: api(&run.stage).await };
     for (title, entries) in [("Where to look", guide.look()), ("What to try", guide.attempt())] {
         tell(&format!("\n{title}"));
         for (what, commands) in entries {
@@ -85,6 +87,8 @@ struct Guide<'a> {
     target: &'a Target,
     listing: &'a postgres::Listing,
     command: String,
+    /// Where the API answers.
+    api: Option<String>,
 }
 
 impl Guide<'_> {
@@ -127,10 +131,10 @@ impl Guide<'_> {
             ("What it has".to_owned(), vec![self.sandbox("", &format!("accounts/{account}/listings"))]),
             ("The logs".to_owned(), vec![format!("tail -F {}", logs.join(" "))]),
         ];
-        if let Some(api) = api(&self.run.stage) {
+        if let Some(api) = &self.api {
             let token = format!("$({} token --subject me --org {ORG} --role owner)", self.command);
             entries.extend([
-                ("The dashboard: open this once, within 15 minutes".to_owned(), sign_in_link(&self.run.stage, &api)),
+                ("The dashboard: open this once, within 15 minutes".to_owned(), sign_in_link(&self.run.stage, api)),
                 ("The HTTP API, to browse and to try".to_owned(), vec![format!("{api}/api/docs")]),
                 entry("Another such link", &[&format!("sign-in --org {ORG} --role owner --url {api}")]),
                 (
@@ -138,6 +142,8 @@ impl Guide<'_> {
                     vec![format!("curl -s -H \"Authorization: Bearer {token}\" {api}/api/channels/listings/{id}")],
                 ),
             ]);
+        } else {
+            entries.push(("The API and the dashboard do not answer; its log may say why".to_owned(), Vec::new()));
         }
         entries
     }

@@ -102,6 +102,11 @@ impl Stage {
         self.log.join(format!("{}{name}.log", self.mark))
     }
 
+    /// Where it stands from which byte of its log on the process that runs has written.
+    pub fn log_begins(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.log-begins"))
+    }
+
     /// Removes the logs of a demo that nobody will look at again.
     pub fn remove_logs(&self) {
         for name in ["distribution", "sandbox"] {

@@ -5,6 +5,7 @@ use end_to_end::api::Api;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::json;
+use services::api::problem::ProblemKind;
 
 const ID: &str = "of-whatever";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -163,6 +164,58 @@ async fn what_cannot_be_read_is_refused_with_what_would_be_right() -> anyhow::Re
     assert_eq!(far.json()["field"], json!("Min-Position"));
     api.get("/api/channels/audit/export?min_position=1").await?.expect(200)?;
     api.get("/health/ready?min_position=x").await?.expect(200)?;
+    drop(service);
+    world.close().await
+}
+
+/// It may be a password. One root is one text, however it is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_refused_is_not_repeated() -> anyhow::Result<()> {
+    let world = World::new(&[8177]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let mut target = json!({ "account_id": ACCOUNT, "name": "x", "channel_account": "1", "secret": "s" });
+    for (base_url, fix) in [
+        ("https://user:my-pass-word@api.hostaway.com/v1", "no user and no password"),
+        ("https://api.hostaway.com/v1?key=my-pass-word", "https://host[:port]/path"),
+        ("https://api.hostaway.com/v1/../../my-pass-word", "no part of a path is . or .."),
+        ("https://api..my-pass-word.com/", "one dot between them"),
+        ("https://my-pass-word/%2e%2e/", "no %"),
+        ("https://[my-pass-word/", "https://host[:port]/path"),
+    ] {
+        target["base_url"] = json!(base_url);
+        let answer = api.post("/api/channels/targets", &target).await?.expect(400)?;
+        assert_eq!(answer.json()["field"], json!("base_url"), "{}", answer.text);
+        assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(fix)), "{}", answer.text);
+        assert!(!answer.text.contains("my-pass-word"), "{}", answer.text);
+    }
+    target["base_url"] = json!("HTTPS://API.hostaway.com/v1");
+    let made = api.post("/api/channels/targets", &target).await?.expect(201)?.json();
+    assert_eq!(made["base_url"], json!("https://api.hostaway.com/v1"));
+    drop(service);
+    world.close().await
+}
+
+/// One of the two would not be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_twice_is_refused_on_every_route() -> anyhow::Result<()> {
+    let world = World::new(&[8178]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let target = format!("/api/channels/targets/{}", uuid::Uuid::nil());
+    let history = format!("{target}/history");
+    for path in ["/api/channels/listings", target.as_str(), history.as_str(), "/api/channels/service-levels"] {
+        let twice = api.get(&format!("{path}?min_position=1&min_position=1")).await?.expect(400)?.json();
+        assert_eq!(twice["field"], json!("min_position"), "{path}: {twice}");
+        assert!(twice["detail"].as_str().is_some_and(|said| said.contains("given twice")), "{path}: {twice}");
+        // A client of HTTP sends what it has of one name in a line each.
+        let lines = [("min-position", "1"), ("min-position", "1")];
+        let twice = api.send(Method::GET, path, &lines, None).await?.expect(400)?.json();
+        assert_eq!(twice["field"], json!("Min-Position"), "{path}: {twice}");
+        let both = api.send(Method::GET, &format!("{path}?min_position=1"), &lines[..1], None).await?.expect(400)?;
+        assert_eq!(both.json()["field"], json!("Min-Position"), "{path}: {}", both.text);
+    }
+    api.get("/search?q=a&q=b").await?.expect(400)?;
     drop(service);
     world.close().await
 }
@@ -332,6 +385,27 @@ async fn what_nobody_sees_in_peoples_words_is_refused_by_its_code() -> anyhow::R
     let named = json!({ "name": "  Bali, می\u{200c}خواهم " });
     let named = api.send(Method::PATCH, &of_target, &[], Some(&named)).await?.expect(200)?;
     assert_eq!(named.json()["name"], json!("Bali, می\u{200c}خواهم"));
+    drop(service);
+    world.close().await
+}
+
+/// Whoever meets a problem may look up what its `type` means, without a credential as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_type_of_every_problem_is_the_path_of_a_page_about_it() -> anyhow::Result<()> {
+    let world = World::new(&[8176]).await?;
+    let service = world.serve_with("api", &["--api-rate", "1000"])?;
+    let nobody = Api::of(&service).await?;
+    let all = nobody.get("/problems").await?.expect(200)?.text;
+    for kind in ProblemKind::ALL {
+        let page = nobody.get(kind.name()).await?.expect(200)?;
+        assert!(page.header("content-type").starts_with("text/html"), "{page:?}");
+        let words = kind.meaning().split('`').next().unwrap_or_default();
+        assert!(page.text.contains(kind.title()) && page.text.contains(words), "{}", page.text);
+        assert!(all.contains(&format!("href=\"{}\"", kind.name())), "{all}");
+    }
+    let absent = nobody.get("/problems/nothing-of-ours").await?.expect(404)?;
+    let named = absent.json()["type"].as_str().unwrap_or_default().to_owned();
+    assert!(nobody.get(&named).await?.expect(200)?.text.contains("Not found"), "{named}");
     drop(service);
     world.close().await
 }

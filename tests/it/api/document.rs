@@ -9,8 +9,12 @@ use end_to_end::api::Api;
 use end_to_end::unit::unit;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use services::api::document;
+
+use super::credentials::session;
+
+const DOCUMENT: &str = "/api/openapi.json";
 
 /// Requests of each operation that are made up.
 const EXAMPLES: &str = "25";
@@ -18,34 +22,51 @@ const EXAMPLES: &str = "25";
 /// What every answer has to be: nothing fails inside, and what comes is described.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
-/// Whoever pastes an example has a target and a listing of other ids; the rest of it is taken as it stands.
+/// The document as whoever is signed in gets it.
+async fn document_of(world: &World, nobody: &Api, org: &str) -> anyhow::Result<Value> {
+    let (cookie, _) = session(world, "ana", org).await?;
+    let document = nobody.send(Method::GET, DOCUMENT, &[("cookie", &cookie)], None).await?.expect(200)?;
+    Ok(document.json())
+}
+
+/// Where an operation is, by the ids that the document names for it.
+fn named(path: &str, operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    parameters.filter(|parameter| parameter["in"] == "path").fold(path.to_owned(), |path, parameter| {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        parameter["example"].as_str().map_or(path.clone(), |id| path.replace(&format!("{{{name}}}"), id))
+    })
+}
+
+/// Whoever is signed in pastes them as they stand. The target or listing that is changed is theirs to name.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_of_requests_are_taken() -> anyhow::Result<()> {
     let world = World::new(&[8141]).await?;
     let target = world.target(8141, RateLimit::new(100, 1_000)?).await?;
     let service = world.serve_with("", &["--api-rate", "100000"])?;
-    world.publish(&[unit("villa-000", 1)]).await?;
-    world.taken(1, 1).await?;
+    world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
+    world.taken(2, 1).await?;
     let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
     world.drained(Duration::from_secs(30)).await?;
-    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
-    let document = serde_json::to_value(document())?;
-    let (mut bodies, mut parameters) = (0, 0);
+    let nobody = Api::of(&service).await?;
+    let api = nobody.as_caller(&world, ORG, None, "owner")?;
+    let document = document_of(&world, &nobody, ORG).await?;
+    let (mut bodies, mut parameters, mut reads) = (0, 0, 0);
     for (path, item) in document["paths"].as_object().into_iter().flatten() {
-        let path = path.replace("{target_id}", &target.to_string()).replace("{listing_id}", &listing.to_string());
-        let mut operations: Vec<_> = item.as_object().into_iter().flatten().collect();
-        // What takes something away would leave nothing for the others.
-        operations.retain(|(method, _)| *method != "delete" && !path.contains('{'));
-        for (method, operation) in operations {
+        for (method, operation) in item.as_object().into_iter().flatten() {
+            let mut path = named(path, operation);
+            reads += usize::from([target.to_string(), listing.to_string()].iter().any(|id| path.contains(id)));
+            path = path.replace("{target_id}", &target.to_string()).replace("{listing_id}", &listing.to_string());
+            // What takes something away would leave nothing for the others.
+            if method == "delete" || path.contains('{') {
+                continue;
+            }
             let method: Method = method.to_uppercase().parse()?;
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
             let name = schema.as_str().and_then(|at| at.rsplit('/').next()).unwrap_or_default();
             let mut body = document["components"]["schemas"][name]["example"].clone();
             assert!(name.is_empty() || body.is_object(), "{method} {path}: {name} has no example");
             bodies += usize::from(body.is_object());
-            if body.get("target_id").is_some() {
-                (body["target_id"], body["unit_id"]) = (json!(target), json!("villa-001"));
-            }
             if body.get("base_url").is_some() {
                 // Nobody calls the real one from here.
                 body["base_url"] = json!(format!("{}/v1", world.sandbox.url));
@@ -56,25 +77,51 @@ async fn the_examples_of_requests_are_taken() -> anyhow::Result<()> {
                 let Some(example) = parameter["example"].as_str() else { continue };
                 let name = parameter["name"].as_str().unwrap_or_default();
                 parameters += 1;
-                requests.push(match parameter["in"].as_str() {
-                    Some("header") => (path.clone(), Some((name, example))),
-                    _ => (format!("{path}?{name}={example}"), None),
-                });
+                match parameter["in"].as_str() {
+                    Some("path") => {}
+                    Some("header") => requests.push((path.clone(), Some((name, example)))),
+                    _ => requests.push((format!("{path}?{name}={example}"), None)),
+                }
             }
             for (path, header) in requests {
                 let headers: Vec<_> = header.into_iter().collect();
                 let answer = api.send(method.clone(), &path, &headers, body).await?;
                 // A second pause is a conflict.
                 let status = answer.status.as_u16();
-                assert!(
-                    status < 400 || status == 409,
-                    "{method} {path} {headers:?} {body:?}: {status} {}",
-                    answer.text
-                );
+                let fits = status < 400 || status == 409;
+                assert!(fits, "{method} {path} {headers:?} {body:?}: {status} {}", answer.text);
             }
         }
     }
-    assert!(bodies >= 8 && parameters >= 10, "{bodies} bodies, {parameters} parameters");
+    assert!(bodies >= 8 && parameters >= 10 && reads >= 6, "{bodies} bodies, {parameters} parameters, {reads} reads");
+    drop(service);
+    world.close().await
+}
+
+/// What others have is named to nobody, and what is committed is what programs get.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_names_what_whoever_is_signed_in_may_see() -> anyhow::Result<()> {
+    let world = World::new(&[8146]).await?;
+    let target = world.target(8146, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
+    world.taken(2, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    world.drained(Duration::from_secs(30)).await?;
+    let nobody = Api::of(&service).await?;
+    let of_link = |document: &Value| document["components"]["schemas"]["LinkListing"]["example"].clone();
+    let own = document_of(&world, &nobody, ORG).await?;
+    assert_eq!(of_link(&own), json!({ "target_id": target, "unit_id": "villa-001" }));
+    let text = own.to_string();
+    assert!(text.contains(&target.to_string()) && text.contains(&listing.to_string()));
+    let committed = serde_json::to_value(document())?;
+    assert_eq!(document_of(&world, &nobody, "elsewhere").await?, committed);
+    let owner = nobody.as_caller(&world, ORG, None, "owner")?;
+    for api in [&nobody, &owner] {
+        assert_eq!(api.get(DOCUMENT).await?.expect(200)?.json(), committed);
+    }
+    let ended = [("cookie", "__Host-distribution=of-nobody")];
+    assert_eq!(nobody.send(Method::GET, DOCUMENT, &ended, None).await?.expect(200)?.json(), committed);
     drop(service);
     world.close().await
 }
@@ -91,7 +138,7 @@ async fn heavy_generated_requests_find_no_failure_and_no_answer_that_is_not_desc
     let (code, token, said) = world.run(&["token", "--subject", "schemathesis", "--org", ORG, "--role", "owner"])?;
     ensure!(code == 0, "no token: {said}");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev/schemathesis");
-    let document = format!("{}/api/openapi.json", api.base());
+    let document = format!("{}{DOCUMENT}", api.base());
     let authorization = format!("Authorization: Bearer {}", token.trim());
     let arguments = ["run", &document, "-H", &authorization, "--max-examples", EXAMPLES, "--checks", CHECKS];
     let further = ["--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all", "--seed", "1"];

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use domain::window::RateLimit;
 use end_to_end::api::Api;
-use end_to_end::unit::unit;
+use end_to_end::unit::{described, unit};
 use end_to_end::world::{ORG, World};
+use serde_json::json;
 use uuid::Uuid;
 
 /// Appends events to an aggregate, each by its number from 1.
@@ -73,6 +74,51 @@ async fn a_target_whose_health_changes_all_the_time_keeps_the_history_of_its_set
     let page = viewer.get(&format!("/targets/{target}")).await?.expect(200)?.text;
     let changed = page.split("What was changed").nth(1).unwrap_or_default();
     assert!(changed.contains("Made, with a limit of 100/1s"), "{changed}");
+    drop(service);
+    world.close().await
+}
+
+/// A channel has what it took, and of what nobody knows nobody says that it has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_channel_had_is_shown_as_it_was_as_far_as_it_is_known() -> anyhow::Result<()> {
+    let world = World::new(&[8182]).await?;
+    let target = world.target(8182, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    world.publish(&[described("villa-000", 1, "It has a pool.")]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    world.drained(Duration::from_secs(30)).await?;
+    let newest = "SELECT max(sequence) FROM events WHERE aggregate_type = 'ChannelListing'";
+    let first = world.count(newest).await?;
+    // Nobody hears what became of the second one's call; the attempt after it finds out.
+    let lost =
+        json!({ "kind": "cut_after", "account": 8182, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
+    world.sandbox.fault(lost).await?;
+    world.publish(&[described("villa-000", 2, "It has two pools.")]).await?;
+    world.taken(1, 2).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    let second = world.count(newest).await?;
+    let deferred = world.count("SELECT max(sequence) FROM events WHERE event_type = 'SyncDeferred'").await?;
+    let had = async |sequence: i64| {
+        let page = viewer.get(&format!("/listings/{listing}/at/{sequence}")).await?.expect(200)?.text;
+        let part = page.split("What the channel had").nth(1).and_then(|rest| rest.split("What was wanted then").next());
+        Ok::<_, anyhow::Error>(part.unwrap_or_default().to_owned())
+    };
+    let (before, between, after) = (had(first).await?, had(deferred).await?, had(second).await?);
+    assert!(before.contains("<dt>description</dt><dd>It has a pool.</dd>"), "{before}");
+    assert!(before.contains("What one that was under way had written is not among it."), "{before}");
+    assert!(before.contains("<summary>availability</summary>") && before.contains("isAvailable"), "{before}");
+    assert!(after.contains("<dd>It has two pools.</dd>") && !after.contains("as far as it is known"), "{after}");
+    assert!(between.contains("<summary>content, as far as it is known</summary>"), "{between}");
+    assert!(between.contains("of which nobody knows what it wrote") && between.contains("a pool."), "{between}");
+    assert!(!between.contains("two pools"), "{between}");
+    assert!(had(1).await?.contains("Nothing that is known"), "nothing was sent by then");
+
+    sqlx::query("DELETE FROM unit_snapshots WHERE revision = 1").execute(&world.pool).await?;
+    let gone = had(first).await?;
+    assert!(gone.contains("<summary>content, not known</summary>"), "{gone}");
+    assert!(gone.contains("What was sent cannot be shown: there is no unit snapshot"), "{gone}");
     drop(service);
     world.close().await
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::access::{AccessRole, Accounts, Caller, CredentialKind};
+use domain::metadata::Actor;
 use domain::window::RateLimit;
 use end_to_end::api::{Answer, Api};
 use end_to_end::unit::unit;
@@ -159,7 +160,7 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
     let publisher = Api::of(&service).await?.as_caller(&world, ORG, None, "channel-publisher")?;
     let drift = format!("/api/channels/listings/{}/drift", listings[0]);
     publisher.send(Method::POST, &drift, &[], None).await?.expect(200)?;
-    assert!(services::views::health::check_now(&world.pool, target, "tester").await?.is_some());
+    assert!(services::views::health::check_now(&world.pool, target, &Actor::cli("tester")).await?.is_some());
     let caller = |org: &str, accounts: Accounts| {
         anyhow::Ok(Caller {
             subject: "tester".to_owned(),

@@ -1,6 +1,6 @@
 //! The dashboard's pages keep to the same table of permissions as the API, and hide the same things.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -142,7 +142,10 @@ async fn told(stream: &mut reqwest::Response, words: &str) -> anyhow::Result<Str
     Ok(seen)
 }
 
-/// The buttons follow what is done elsewhere; and whoever signed out sees nothing new.
+/// What a stream says at the end of its session.
+const SIGNED_OUT: &str = "event: signed-out";
+
+/// The buttons follow what is done elsewhere; and whoever signed out is told so, and sees nothing new.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_page_brings_its_buttons_and_ends_with_its_session() -> anyhow::Result<()> {
     let world = World::new(&[8125]).await?;
@@ -159,11 +162,28 @@ async fn a_live_page_brings_its_buttons_and_ends_with_its_session() -> anyhow::R
     let session = [FORM, ("cookie", cookie.as_str())];
     let me = api.send(Method::GET, "/api/channels/me", &session, None).await?.expect(200)?.json();
     let token = format!("csrf_token={}", me["csrf_token"].as_str().unwrap_or_default());
-    api.send_text(Method::POST, "/sign-out", &session, token).await?.expect(200)?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    api.send_text(Method::POST, "/sign-out", &session, token.clone()).await?.expect(200)?;
+    // Though nothing happens: the page says so at once.
+    let out = Instant::now();
+    let last = told(&mut stream, SIGNED_OUT).await?;
+    assert!(last.contains(SIGNED_OUT) && out.elapsed() < Duration::from_secs(2), "{last} after {:?}", out.elapsed());
     world.run(&["target", "resume", &target])?;
     let after = told(&mut stream, "do-pause").await?;
     assert!(!after.contains("do-pause"), "{after}");
+    let form = [session.as_slice(), &[("accept", "text/html")]].concat();
+    let pause = format!("/targets/{target}/pause");
+    let refused = api.send_text(Method::POST, &pause, &form, token).await?.expect(401)?.text;
+    assert!(refused.contains("Your session has ended") && refused.contains(">Sign in</a>"), "{refused}");
+
+    // The same where somebody else ends it.
+    let cookie = owner_session(&world, &api).await?;
+    let url = format!("{}/live?topic=target:{target}", api.base());
+    let mut stream = reqwest::Client::new().get(url).header("cookie", &cookie).send().await?.error_for_status()?;
+    assert!(told(&mut stream, "do-pause").await?.contains("do-pause"));
+    sqlx::query("DELETE FROM sessions").execute(&world.pool).await?;
+    let out = Instant::now();
+    let last = told(&mut stream, SIGNED_OUT).await?;
+    assert!(last.contains(SIGNED_OUT) && out.elapsed() < Duration::from_secs(8), "{last} after {:?}", out.elapsed());
     drop(service);
     world.close().await
 }
@@ -332,17 +352,30 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
     let service = world.serve("")?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
-    world.link(target, &["villa-000".to_owned()]).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
     world.drained(Duration::from_secs(30)).await?;
     let sync: uuid::Uuid = sqlx::query_scalar("SELECT sync_id FROM outbound_audit").fetch_one(&world.pool).await?;
     let api = Api::of(&service).await?;
     let owner = api.as_caller(&world, ORG, None, "owner")?;
     let analyst = api.as_caller(&world, ORG, None, "analyst")?;
+    // Histories are a part of the audit.
+    let histories = [format!("/targets/{target}/history"), format!("/listings/{listing}/history")];
     let leads = ["href=\"/\"", "href=\"/listings", "href=\"/targets", "Unit, target"];
-    let offered = |page: &str| leads.map(|lead| page.contains(lead));
+    let offered = |page: &str| {
+        let page = histories.iter().fold(page.to_owned(), |page, path| page.replace(path.as_str(), "history"));
+        leads.map(|lead| page.contains(lead))
+    };
     let sync = format!("/syncs/{sync}");
     let (full, bare) = (owner.get(&sync).await?.expect(200)?.text, analyst.get(&sync).await?.expect(200)?.text);
     assert_eq!((offered(&full), offered(&bare)), ([true; 4], [false; 4]), "{bare}");
+    let filtered = format!("/audit?target_id={target}&listing_id={listing}");
+    let filtered = analyst.get(&filtered).await?.expect(200)?.text;
+    for path in &histories {
+        assert!(full.contains(path) && bare.contains(path) && filtered.contains(path), "{path}: {bare}");
+        let history = analyst.get(path).await?.expect(200)?.text;
+        assert!(history.contains("<td>tester (cli)</td>"), "{history}");
+        assert!(offered(&history) == [false; 4] && !history.contains(&world.sandbox.url), "{history}");
+    }
     // What the channel says nothing about is not the same of each call.
     for said in ["nothing: it gave a token", "nothing: it was read", "nothing: it was taken"] {
         assert!(full.contains(said), "{said}: {full}");
@@ -354,8 +387,20 @@ async fn a_page_offers_neither_what_the_viewer_may_not_see_nor_what_is_there_alr
         assert_eq!(signed_in(&world, &api, role).await?.header("location"), begins, "{role}");
     }
     let audit = analyst.get("/audit?unit_id=villa-000").await?.expect(200)?.text;
-    assert!(audit.contains(&sync), "{audit}");
+    assert!(audit.contains(&sync) && offered(&audit) == [false; 4], "{audit}");
+    // Of a sync its unit leads to the listing, and its target to that.
+    let (listing, target) = (format!("href=\"/listings/{listing}\">villa-000"), format!("href=\"/targets/{target}\""));
+    for path in ["/", "/audit"] {
+        let page = owner.get(path).await?.expect(200)?.text;
+        assert!(page.contains(&listing) && page.contains(&target) && page.contains(&sync), "{path}: {page}");
+    }
 
+    // What is not kept up to date says of when it is.
+    for (path, is_live) in [("/", true), ("/targets", false), ("/listings", false), ("/audit", false)] {
+        let page = owner.get(path).await?.expect(200)?.text;
+        let says = page.contains("as of <time class=\"clock\"") && page.contains("<a href=\"\">reload</a>");
+        assert_eq!((says, page.contains("id=\"live\"")), (!is_live, is_live), "{path}: {page}");
+    }
     // A filter that leaves nothing does not say that there is nothing.
     for (path, told) in [
         ("/targets?health=unreachable", "No target is like that"),
@@ -470,6 +515,7 @@ async fn a_page_of_a_problem_leads_to_what_helps() -> anyhow::Result<()> {
     let none = form(&anybody, "").await?.expect(401)?.text;
     let sign_in = format!("/sign-in?return_to=%2Ftargets%2F{target}");
     assert_eq!(first_way(&none), Some((sign_in.as_str(), "Sign in")), "{none}");
+    assert!(!none.contains("Bearer"), "nobody who signs in has a token: {none}");
 
     let came_from = format!("{}/targets?health=unknown", anybody.base());
     for (referer, leads) in
@@ -494,10 +540,13 @@ async fn a_page_of_a_problem_leads_to_what_helps() -> anyhow::Result<()> {
     let eager = anybody.as_caller(&world, ORG, None, "channel-publisher")?;
     let lists = futures::future::try_join_all((0..40).map(|_| eager.get("/targets?state=paused"))).await?;
     let forms = futures::future::try_join_all((0..40).map(|_| form(&eager, ""))).await?;
-    for (answers, way) in [(lists, ("/targets?state=paused", "Try again")), (forms, (page.as_str(), "Go back"))] {
+    let ways = [("/targets?state=paused", "Try again"), (page.as_str(), "Go back")];
+    for (answers, way, is_change) in [(lists, ways[0], false), (forms, ways[1], true)] {
         let limited = answers.iter().find(|answer| answer.status.as_u16() == 429).context("one is limited")?;
         assert_eq!(first_way(&limited.text), Some(way), "{limited:?}");
-        assert!(limited.text.contains("Nothing was changed. Try again in "), "{limited:?}");
+        assert!(limited.text.contains(" Try again in "), "{limited:?}");
+        // Whoever looked only has changed nothing.
+        assert_eq!(limited.text.contains("Nothing was changed."), is_change, "{limited:?}");
     }
     drop(service);
     world.close().await

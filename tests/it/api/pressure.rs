@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::window::RateLimit;
 use end_to_end::api::Api;
+use end_to_end::process::{Process, binary};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -14,6 +15,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// Connections that send half of a request's head, or nothing.
 const HALF_OPEN: usize = 10_000;
+/// Files that the service may have open where that is few.
+const FEW_FILES: usize = 300;
 /// Connections that ask for much and read nothing.
 const UNREAD: usize = 20;
 /// Files that the test itself needs beside them.
@@ -40,23 +43,57 @@ async fn heavy_ten_thousand_half_open_connections_stop_no_request() -> anyhow::R
     if wanted < HALF_OPEN {
         eprintln!("{wanted} connections instead of {HALF_OPEN}: `ulimit -n` lets this process open no more");
     }
-    let open = stream::iter(0..wanted).map(|number| {
-        let address = address.clone();
-        async move {
-            let mut connection = TcpStream::connect(address).await?;
-            if number % 2 == 0 {
-                connection.write_all(b"GET /api/channels/targets HTTP/1.1\r\nhost: x\r\nx-slow").await?;
-            }
-            anyhow::Ok(connection)
-        }
-    });
-    let held: Vec<TcpStream> = open.buffer_unordered(200).try_collect().await?;
+    let held = half_open_connections(&address, wanted).await?;
     assert_eq!(held.len(), wanted);
     for _ in 0..20 {
         let asked = tokio::time::timeout(Duration::from_secs(5), api.get("/api/channels/targets")).await;
         asked??.expect(200)?;
     }
     drop((held, service));
+    world.close().await
+}
+
+/// Connections that say half of a request's head, or nothing.
+async fn half_open_connections(address: &str, count: usize) -> anyhow::Result<Vec<TcpStream>> {
+    let open = stream::iter(0..count).map(|number| async move {
+        let mut connection = TcpStream::connect(address).await?;
+        if number % 2 == 0 {
+            connection.write_all(b"GET /api/channels/targets HTTP/1.1\r\nhost: x\r\nx-slow").await?;
+        }
+        anyhow::Ok(connection)
+    });
+    open.buffer_unordered(200).try_collect().await
+}
+
+/// Most hosts let a process have few files open until it asks for more, and some no more than few.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_half_open_connections_than_files_may_be_open_stop_no_request() -> anyhow::Result<()> {
+    let world = World::new(&[8164]).await?;
+    let few = |what: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("ulimit -Sn 200; ulimit -Hn {FEW_FILES}; exec \"$0\" {what}")]);
+        command.arg(binary("distribution")?).envs(world.environment()?);
+        anyhow::Ok(command)
+    };
+    let service = Process::spawn(few("serve --roles api")?, &world.path("few-files.log"))?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id()))?;
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
+    let soft = files.split_whitespace().nth(3).unwrap_or_default();
+    assert_eq!(soft, FEW_FILES.to_string(), "{limits}");
+    let address = api.base().trim_start_matches("http://").to_owned();
+    let held = half_open_connections(&address, 2 * FEW_FILES).await?;
+    for _ in 0..20 {
+        let asked = tokio::time::timeout(Duration::from_secs(5), api.get("/api/channels/targets")).await;
+        asked??.expect(200)?;
+    }
+    let printed = service.printed();
+    assert!(!printed.contains("failed to accept a connection"), "{printed}");
+    assert!(printed.contains("leaves room for few connections to the API"), "{printed}");
+    drop((held, service));
+
+    let told = String::from_utf8(few("doctor")?.output()?.stdout)?;
+    assert!(told.contains("warn  open files") && told.contains(&format!("{FEW_FILES} may be open")), "{told}");
     world.close().await
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use adapters::nats::topology::StreamKind;
+use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::otlp::Receiver;
 use end_to_end::unit::unit;
@@ -118,6 +119,46 @@ async fn a_secret_that_was_handed_over_is_found_in_no_table_stream_log_trace_or_
         assert!(traces.contains(&format!("name: \"{span}\"")), "no span {span}");
     }
     assert!(!traces.contains(MARKED), "the traces");
+    drop(service);
+    world.close().await
+}
+
+/// It would be sent as it is, and the channel would refuse it without a word of what surrounds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_blank_or_has_white_space_around_it_is_refused_at_every_door() -> anyhow::Result<()> {
+    let world = World::new(&[8152]).await?;
+    let target = world.target(8152, RateLimit::default()).await?;
+    let service = world.serve("api")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let events = "SELECT count(*) FROM events";
+    let before = world.count(events).await?;
+    let file = world.path("pasted.txt");
+    let named = file.display().to_string();
+    for (secret, why) in [(" ", "is blank"), ("secret-8152 ", "white space"), ("\u{feff}secret-8152", "nobody sees")] {
+        let made = json!({ "account_id": ACCOUNT, "name": "x", "base_url": format!("{}/v1", world.sandbox.url),
+            "channel_account": "8152", "secret": secret });
+        let paths = [
+            ("/api/channels/targets".to_owned(), made),
+            (format!("/api/channels/targets/{target}/credential"), json!({ "secret": secret })),
+        ];
+        for (path, body) in &paths {
+            let refused = owner.post(path, body).await?.expect(400)?.json();
+            assert_eq!(refused["field"], json!("secret"), "{path}: {refused}");
+            assert!(refused["detail"].as_str().is_some_and(|said| said.contains(why)), "{path}: {refused}");
+        }
+        let form = format!("secret={}", secret.replace(' ', "+"));
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html")];
+        let path = format!("/targets/{target}/credential");
+        let page = owner.send_text(Method::POST, &path, &headers, form).await?.expect(400)?.text;
+        assert!(page.contains("<code>secret</code>") && page.contains(why), "{page}");
+        // The newline that an editor puts at the end of a file is no part of it.
+        std::fs::write(&file, format!("{secret}\n"))?;
+        let (code, _, said) = world.run(&["secret", "put", "pasted", "--from-file", &named])?;
+        assert!(code == 2 && said.contains(why), "{said}");
+    }
+    assert_eq!(world.count(events).await?, before);
+    std::fs::write(&file, "secret-8152\n")?;
+    assert_eq!(world.run(&["secret", "put", "pasted", "--from-file", &named])?.0, 0);
     drop(service);
     world.close().await
 }

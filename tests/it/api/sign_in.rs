@@ -36,6 +36,57 @@ async fn where_services_alone_have_a_provider_the_page_says_that_people_cannot_s
     world.close().await
 }
 
+/// Whoever has a shell of another environment than `serve` would be given what nobody takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_serve_has_a_provider_nothing_is_given_out_whatever_the_shell_knows() -> anyhow::Result<()> {
+    let world = World::new(&[8136]).await?;
+    let token = ["token", "--subject", "ci", "--org", ORG, "--role", "viewer"];
+    let link = ["sign-in", "--org", ORG, "--role", "owner"];
+    assert_eq!((world.run(&token)?.0, world.run(&link)?.0), (0, 0), "nobody has said anything yet");
+    let provider = ["--jwks-url", "http://127.0.0.1:9/keys", "--token-issuer", "https://id.example.org"];
+    let service = world.serve_with("api", &provider)?;
+    Api::of(&service).await?;
+    for command in [&token[..], &link] {
+        let (code, printed, said) = world.run(command)?;
+        assert_eq!((code, printed.as_str()), (1, ""), "{command:?}: {said}");
+        assert!(said.contains("DISTRIBUTION_JWKS_URL"), "{command:?}: {said}");
+    }
+    drop(service);
+    // The last start counts.
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    api.as_caller(&world, ORG, None, "viewer")?.get("/api/channels/me").await?.expect(200)?;
+    assert_eq!(world.run(&link)?.0, 0);
+    drop(service);
+    world.close().await
+}
+
+/// One key that is not as it should be would make an outage of all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_issuer_that_cannot_be_read_is_passed_over_and_told_in_the_log() -> anyhow::Result<()> {
+    let world = World::new(&[8135]).await?;
+    // The second is the example of RFC 7517.
+    let keys = json!({ "keys": [
+        { "kty": "EC", "crv": "P-256", "kid": 7, "x": "AA", "y": "AA" },
+        { "kty": "EC", "crv": "P-256", "kid": "a", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+          "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM" },
+    ] });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/keys", listener.local_addr()?);
+    let router = axum::Router::new().route("/keys", axum::routing::get(move || async move { axum::Json(keys) }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let service = world.serve_with("api", &["--jwks-url", &url, "--token-issuer", "https://id.example.org"])?;
+    let api = Api::of(&service).await?;
+    let ready = api.get("/health/ready").await?.expect(200)?.json();
+    assert_eq!(ready["identity_provider"], json!(true), "{ready}");
+    // Its header says ES256 and the key "a", and its signature is none.
+    let forged = api.with_token("eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.e30");
+    forged.get("/api/channels/me").await?.expect(401)?;
+    assert!(service.printed().contains("cannot be read, and is passed over"), "{}", service.printed());
+    drop(service);
+    world.close().await
+}
+
 /// Whoever says that they cannot get in names the id that stands in the answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_log_says_of_a_credential_that_cannot_be_checked_names_the_request() -> anyhow::Result<()> {

@@ -54,10 +54,10 @@ impl Contents {
         }
     }
 
-    pub(super) fn write(&mut self, path: &Path, now: DateTime<Utc>) -> io::Result<()> {
+    pub(super) fn write(&mut self, path: &Path, folder: &Path, now: DateTime<Utc>) -> io::Result<()> {
         for sealed in self.secrets.values_mut() {
             sealed.previous.take_if(|previous| previous.until <= now);
         }
-        disk::replace(path, |file| Ok(serde_json::to_writer_pretty(file, self)?))
+        disk::replace(path, folder, |file| Ok(serde_json::to_writer_pretty(file, self)?))
     }
 }

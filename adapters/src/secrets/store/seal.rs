@@ -32,13 +32,13 @@ pub(super) enum SealError {
 pub(super) struct Key(RandomizedNonceKey);
 
 impl Key {
-    /// Makes one, in a file of its own that nobody has to see half-written.
-    pub(super) fn make(path: &Path) -> Result<Self, SealError> {
+    /// Makes one for the owner of the store's `folder`, in a file of its own that nobody has to see half-written.
+    pub(super) fn make(path: &Path, folder: &Path) -> Result<Self, SealError> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
         let mut line = Zeroizing::new([b'\n'; LINE]);
         hex::encode_to_slice(*bytes, &mut line[..2 * BYTES]).map_err(|_| SealError::NoKey)?;
-        disk::replace(path, |file| file.write_all(&*line))?;
+        disk::replace(path, folder, |file| file.write_all(&*line))?;
         Self::of(&*bytes)
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::api::page::{DEPTH, Page, encode};
 use crate::api::reader::{Reader, account_filter};
-use crate::views::audit::{COLUMNS, Sync};
+use crate::views::audit::{COLUMNS, FAILED, FAILURES, Sync};
 
 /// By how much a later position may have an earlier time: both are taken when an event is written, but a clock may be set.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -23,11 +23,24 @@ pub(crate) struct Filter {
     pub target_id: Option<Uuid>,
     pub listing_id: Option<Uuid>,
     pub unit_id: Option<String>,
+    /// One of `asked_outcomes`.
     pub outcome: Option<String>,
+    /// How a call or an attempt of it ended, whatever became of it later.
+    pub class: Option<String>,
     pub cause: Option<String>,
     pub trace_id: Option<TraceId>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
+    pub ended_since: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    /// Whether not every row that is walked is wanted: no index knows of these.
+    fn is_narrow(&self) -> bool {
+        let texts = [&self.outcome, &self.class, &self.cause];
+        let times = [self.since, self.until, self.ended_since];
+        texts.into_iter().any(Option::is_some) || times.into_iter().any(|time| time.is_some())
+    }
 }
 
 /// The way through the audit.
@@ -100,10 +113,11 @@ impl Way {
     }
 
     /// The first rows of it for which `between` holds, in the order of positions. Parameters: organisation, accounts,
-    /// target, listing and unit; of a trace its id is the fourteenth.
+    /// target, listing and unit; of a trace its id is the sixteenth.
     fn rows(self, between: &str, direction: &str, limit: &str) -> String {
         let own = format!(
-            "SELECT a.position, a.sync_id, a.target_id, a.listing_id, a.unit_id, a.outcome, a.cause, a.requested_at
+            "SELECT a.position, a.sync_id, a.target_id, a.listing_id, a.unit_id, a.outcome, a.class, a.cause, a.requested_at,
+                a.finished_at
              FROM outbound_audit AS a WHERE a.org_id = $1 AND {between}"
         );
         let of_mine = "($2::text[] IS NULL OR a.account_id = ANY ($2))";
@@ -131,18 +145,16 @@ impl Way {
             ),
             // With a fence, as of a listing. What a traceparent begins with is what the index is of.
             Self::Trace => format!(
-                "SELECT a.* FROM ({own} AND {of_mine} AND a.traceparent ~>=~ ('00-' || $14::text || '-')
-                    AND a.traceparent ~<~ ('00-' || $14::text || '.') OFFSET 0) AS a {first}"
+                "SELECT a.* FROM ({own} AND {of_mine} AND a.traceparent ~>=~ ('00-' || $16::text || '-')
+                    AND a.traceparent ~<~ ('00-' || $16::text || '.') OFFSET 0) AS a {first}"
             ),
         }
     }
 
     /// Rows that are looked through for `wanted` ones.
     fn depth(self, filter: &Filter, caller: &Caller, wanted: i64) -> i64 {
-        let every =
-            filter.outcome.is_none() && filter.cause.is_none() && filter.since.is_none() && filter.until.is_none();
         match (self, &caller.accounts) {
-            (Self::Organisation | Self::Account | Self::Accounts | Self::Target, _) if every => wanted,
+            (Self::Organisation | Self::Account | Self::Accounts | Self::Target, _) if !filter.is_narrow() => wanted,
             (Self::Accounts, Accounts::Only(accounts)) => {
                 wanted.max(DEPTH / i64::try_from(accounts.len()).unwrap_or(DEPTH).max(1))
             }
@@ -150,6 +162,11 @@ impl Way {
         }
     }
 }
+
+/// Whether one of its calls ended so. With a fence: each sync that is looked at is looked up, instead of all calls that ended so
+/// being gathered.
+const CALLED_SO: &str =
+    "EXISTS (SELECT FROM outbound_attempts AS c WHERE c.sync_id = looked.sync_id AND c.class = $15 OFFSET 0)";
 
 /// Up to `limit` syncs beyond a position.
 pub(crate) async fn syncs(
@@ -188,9 +205,12 @@ pub(crate) async fn syncs(
         "WITH found AS MATERIALIZED (
             SELECT looked.sync_id FROM ({walk}) AS looked
             WHERE ($3::uuid IS NULL OR looked.target_id = $3) AND ($4::uuid IS NULL OR looked.listing_id = $4)
-                AND ($5::text IS NULL OR looked.unit_id = $5) AND ($6::text IS NULL OR looked.outcome = $6)
+                AND ($5::text IS NULL OR looked.unit_id = $5)
+                AND ($6::text IS NULL OR looked.outcome = $6 OR $6 = '{FAILED}' AND looked.outcome IN ({FAILURES}))
                 AND ($7::text IS NULL OR looked.cause = $7) AND ($8::timestamptz IS NULL OR looked.requested_at >= $8)
                 AND ($9::timestamptz IS NULL OR looked.requested_at < $9)
+                AND ($14::timestamptz IS NULL OR looked.finished_at >= $14)
+                AND ($15::text IS NULL OR looked.class = $15 OR {CALLED_SO})
             ORDER BY looked.position {direction} LIMIT $13
          ), furthest AS MATERIALIZED (
             SELECT CASE WHEN count(*) = $12 THEN {furthest}(looked.position) END AS position
@@ -207,7 +227,8 @@ pub(crate) async fn syncs(
     let rows = sqlx::query(&statement).bind(caller.org_id.as_str()).bind(account_filter(caller));
     let rows = rows.bind(filter.target_id).bind(filter.listing_id).bind(&filter.unit_id).bind(&filter.outcome);
     let rows = rows.bind(&filter.cause).bind(filter.since).bind(filter.until).bind(after).bind(before);
-    let mut rows = rows.bind(way.depth(filter, caller, wanted)).bind(wanted);
+    let rows = rows.bind(way.depth(filter, caller, wanted)).bind(wanted);
+    let mut rows = rows.bind(filter.ended_since).bind(&filter.class);
     // No other way has a place for it.
     if let Some(trace) = &filter.trace_id {
         rows = rows.bind(trace.as_str());

@@ -15,14 +15,14 @@ use crate::drift::{Drift, NoDrift};
 use crate::payloads::PayloadError;
 
 /// Read the listing at its channel and compare it with what was sent last. It costs calls of the target's window, waits up to
-/// 20 s for their slots, and changes nothing; a sync heals what differs.
+/// 20 s for their slots, and changes nothing; a sync heals what differs. Who asked is among the target's visits for three days.
 #[utoipa::path(post, path = "/api/channels/listings/{listing_id}/drift", tag = "listings",
     params(("listing_id" = Uuid, Path, description = "The listing")),
     responses((status = 200, body = Drift), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::api) async fn drift(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> Result<Json<Drift>, Problem> {
     visible(&api, &by, ListingId(id)).await?;
     let reader = Reader::open(&api.inner.pool, &by.caller);
-    Ok(Json(api.inner.drift.read(ListingId(id), by.traceparent.clone(), reader).await?))
+    Ok(Json(api.inner.drift.read(ListingId(id), by.asked(), reader).await?))
 }
 
 impl From<NoDrift> for Problem {

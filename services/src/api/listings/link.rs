@@ -1,7 +1,6 @@
 //! Putting a unit on a target.
 
 use axum::extract::State;
-use domain::access::Accounts;
 use domain::ids::{ListingId, TargetId, UnitId};
 use domain::recorded::Position;
 use serde::{Deserialize, Serialize};
@@ -17,14 +16,14 @@ use crate::api::problem::Problem;
 use crate::api::targets::visible_target;
 use crate::linking::AtChannel;
 
-/// A unit and a target.
+/// A unit and a target. Whoever is signed in gets the example with ids of their own; else take `target_id` from `GET /api/channels/targets`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"target_id": "0199f0f0-0000-7000-8000-000000000000", "unit_id": "villa-0042"}))]
 pub(in crate::api) struct LinkListing {
     #[serde(deserialize_with = "read::required")]
     target_id: Uuid,
-    /// A unit of the caller's organisation, published or not.
+    /// A unit of the caller's organisation, published or not. One that is of another account than the target's is followed in both.
     #[schema(value_type = String)]
     unit_id: UnitId,
     /// The listing at the channel, where there is one already, and not one that another listing of the target has.
@@ -57,13 +56,6 @@ pub(in crate::api) async fn link(
     let target_id = TargetId(wanted.target_id);
     let unknown = |problem: Problem| Problem { field: Some("target_id".to_owned()), ..problem };
     let (target, _) = visible_target(&api, &by, target_id).await.map_err(unknown)?;
-    // What is published to an account that the caller does not have is not there for it, like what was never published.
-    if by.caller.accounts != Accounts::All {
-        let unit = api.inner.syncing.units().latest(&by.caller.org_id, &wanted.unit_id).await?;
-        if !unit.is_some_and(|unit| by.caller.accounts.contain(&unit.account_id)) {
-            return Err(Problem::field("unit_id", "there is no such unit in your accounts"));
-        }
-    }
     let at_channel = match wanted.external_id.as_deref() {
         Some(_) if wanted.afresh => {
             return Err(Problem::field("afresh", "give external_id or afresh, not both"));
@@ -74,7 +66,8 @@ pub(in crate::api) async fn link(
         None if wanted.afresh => AtChannel::Afresh,
         None => AtChannel::Kept,
     };
-    let linked = api.inner.syncing.link(target_id, wanted.unit_id, at_channel, by.asked()).await?;
+    let (syncing, accounts) = (&api.inner.syncing, &by.caller.accounts);
+    let linked = syncing.link_of(accounts, target_id, wanted.unit_id, at_channel, by.asked()).await?;
     self::linked(&api, &by, linked.listing_id, linked.position, linked.sync_requested).await
 }
 

@@ -17,7 +17,8 @@ use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{DEPTH, Page, decode, encode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
-use crate::views::listings::{FAILED, LISTINGS, Listing, last_outcomes, states};
+use crate::views::audit::{FAILED, FAILURES, asked_outcomes, is_failure};
+use crate::views::listings::{LISTINGS, Listing, states};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -62,22 +63,27 @@ struct After {
     listing_id: Uuid,
 }
 
-/// The first listings of some accounts, one more than are wanted. A state that few are in is told in words, too: so Postgres
-/// knows that it may use the index of those.
-fn page(accounts: &str, state: Option<&str>) -> String {
+/// The first listings of some accounts, one more than are wanted. A state that few are in, and a failure, are told in words, too: so
+/// Postgres knows that it may use the index of those.
+fn page(accounts: &str, state: Option<&str>, outcome: Option<&str>) -> String {
     let few = match state {
         Some("paused") => "AND l.state = 'paused'",
         Some("unlinked") => "AND l.state = 'unlinked'",
         _ => "",
     };
+    // Of a deleted target's listing it is the audit that tells: what failed there has failed for the listing, too.
+    let failed = match outcome {
+        Some(outcome) if is_failure(outcome) => format!("AND l.last_outcome IN ({FAILURES})"),
+        _ => String::new(),
+    };
     format!(
-        "SELECT * FROM ({LISTINGS} WHERE l.org_id = $1 AND {accounts} {few}) AS l
+        "SELECT * FROM ({LISTINGS} WHERE l.org_id = $1 AND {accounts} {few} {failed}) AS l
          WHERE ($3::uuid IS NULL OR target_id = $3) AND ($4::text IS NULL OR unit_id = $4)
             AND CASE WHEN $5::text IS NULL THEN state <> 'unlinked' ELSE state = $5 END
             AND ($6::text IS NULL OR (unit_id, listing_id) > ($6, $7))
             AND ($10::text IS NULL OR (unit_id, listing_id) <= ($10, $11))
             AND ($9::text IS NULL OR $9 = CASE WHEN pending_sync_id IS NOT NULL THEN 'pending'
-                WHEN $9 = '{FAILED}' AND last_outcome IN ('rejected', 'unauthorised', 'exhausted') THEN $9
+                WHEN $9 = '{FAILED}' AND last_outcome IN ({FAILURES}) THEN $9
                 ELSE last_outcome END)
          ORDER BY unit_id, listing_id LIMIT $8 + 1"
     )
@@ -99,8 +105,8 @@ fn furthest(on_target: bool) -> String {
     )
 }
 
-/// The listings of the caller's organisation and accounts, by unit. By `outcome`, and where the target is deleted, a page may be
-/// short and have a cursor all the same.
+/// The listings of the caller's organisation and accounts, by unit. By an `outcome` that is no failure, and where the target is
+/// deleted, a page may be short and have a cursor all the same.
 #[utoipa::path(get, path = "/api/channels/listings", tag = "listings", params(ListQuery),
     responses((status = 200, body = Page<Listing>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
@@ -111,19 +117,20 @@ pub(crate) async fn list(
     let limit = limit(query.limit)?;
     let after: Option<After> = decode(query.cursor.as_deref())?;
     one_of("state", query.state.as_deref(), &states())?;
-    one_of("outcome", query.outcome.as_deref(), &last_outcomes())?;
+    one_of("outcome", query.outcome.as_deref(), &asked_outcomes())?;
     let accounts = account_filter(&by.caller);
+    let (state, outcome) = (query.state.as_deref(), query.outcome.as_deref());
     let statement = if accounts.is_none() || query.target_id.is_some() || query.unit_id.is_some() {
-        page("($2::text[] IS NULL OR l.account_id = ANY ($2))", query.state.as_deref())
+        page("($2::text[] IS NULL OR l.account_id = ANY ($2))", state, outcome)
     } else {
         format!(
             "SELECT l.* FROM unnest($2::text[]) AS mine (account_id) CROSS JOIN LATERAL ({}) AS l
              ORDER BY l.unit_id, l.listing_id LIMIT $8 + 1",
-            page("l.account_id = mine.account_id", query.state.as_deref())
+            page("l.account_id = mine.account_id", state, outcome)
         )
     };
     let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
-    let is_rare = query.outcome.is_some() || query.state.as_deref() == Some("target_deleted");
+    let is_rare = outcome.is_some_and(|outcome| !is_failure(outcome)) || state == Some("target_deleted");
     let furthest: Option<(String, Uuid)> = if is_rare && query.unit_id.is_none() {
         let last = furthest(query.target_id.is_some());
         let last = sqlx::query_as(&last).bind(by.caller.org_id.as_str()).bind(accounts.clone());

@@ -11,8 +11,8 @@ use domain::hash::SHA256_PATTERN;
 use domain::ids::{LONGEST_NAME as LONGEST_ID, NAME_PATTERN, TRACE_ID_DIGITS, TRACE_ID_PATTERN};
 use domain::listing::LinkState;
 use domain::metadata::LONGEST_SOURCE;
-use domain::outcome::OutcomeClass;
 use domain::retry::RetryPolicy;
+use domain::secret::VALUE_PATTERN;
 use domain::target::bounds::{
     BASE_URL_PATTERN, CHANNEL_ACCOUNT_PATTERN, LONGEST_BASE_URL, LONGEST_CHANNEL_ACCOUNT, LONGEST_NAME,
 };
@@ -30,12 +30,10 @@ use crate::api::freshness::FIRST_POSITION;
 use crate::api::page::{CURSOR_PATTERN, DEFAULT_LIMIT, LIMITS, LONGEST_CURSOR};
 use crate::api::problem::ProblemKind;
 use crate::api::vault::LONGEST_SECRET;
-use crate::views::audit::{CAUSES, outcomes};
+use crate::views::audit::{CAUSES, asked_outcomes, classes, outcomes};
 use crate::views::queue::STATUSES;
-use crate::views::{listings, targets};
+use crate::views::{listings, targets, visits};
 
-/// No control characters.
-const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// Every status of HTTP, and those of a problem.
 const STATUS: RangeInclusive<i64> = 100..=599;
 const REFUSED: RangeInclusive<i64> = 400..=599;
@@ -89,6 +87,10 @@ fn outcome() -> Bound {
     Bound::OneOf(outcomes().to_vec())
 }
 
+fn class() -> Bound {
+    Bound::OneOf(classes().to_vec())
+}
+
 fn sends() -> Bound {
     Bound::OneOf(targets::states().to_vec())
 }
@@ -110,8 +112,8 @@ fn parameter_rows() -> Vec<Row> {
         (Parameter, &["health"], health()),
         (At("/api/channels/targets"), &["state"], sends()),
         (At("/api/channels/listings"), &["state"], listed()),
-        (At("/api/channels/listings"), &["outcome"], Bound::OneOf(listings::last_outcomes())),
-        (Parameter, &["outcome"], outcome()),
+        (Parameter, &["outcome"], Bound::OneOf(asked_outcomes())),
+        (Parameter, &["class"], class()),
         (Parameter, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Parameter, &["trace_id"], Bound::Text(TRACE_ID_DIGITS..=TRACE_ID_DIGITS, TRACE_ID_PATTERN.to_owned())),
         (Parameter, &["snapshot"], sha256()),
@@ -123,10 +125,10 @@ fn parameter_rows() -> Vec<Row> {
 fn field_rows() -> Vec<Row> {
     use Place::{Everywhere, Of};
     let reason = || text(LONGEST_LINE, LINE_PATTERN);
-    let secret = || text(LONGEST_SECRET, PLAIN);
+    let secret = || text(LONGEST_SECRET, VALUE_PATTERN);
     let limit = || text(LONGEST_LIMIT, LIMIT_PATTERN);
-    let class = || Bound::OneOf(OutcomeClass::ALL.map(OutcomeClass::as_str).to_vec());
     let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
+    let credential = || Bound::OneOf([&["cli", "service"][..], &kinds()].concat());
     let attempts = i64::from(RetryPolicy::default().max_attempts);
     vec![
         (Of("CreateTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
@@ -154,8 +156,13 @@ fn field_rows() -> Vec<Row> {
         (Of("Me"), &["credential"], Bound::OneOf(kinds().to_vec())),
         (Of("Me"), &["roles"], Bound::OneOf(AccessRole::ALL.map(AccessRole::as_str).to_vec())),
         (Of("Me"), &["permissions"], Bound::OneOf(Permission::ALL.map(Permission::as_str).to_vec())),
-        (Of("Sync"), &["credential"], Bound::OneOf([&["cli", "service"][..], &kinds()].concat())),
-        (Of("Who"), &["credential"], Bound::OneOf([&["cli", "service"][..], &kinds()].concat())),
+        (Of("Sync"), &["credential"], credential()),
+        (Of("Who"), &["credential"], credential()),
+        (Of("Event"), &["credential"], credential()),
+        (Of("HealthCheck"), &["credential"], credential()),
+        (Of("Drift"), &["credential"], credential()),
+        (Of("Visit"), &["credential"], credential()),
+        (Of("Visit"), &["kind"], Bound::OneOf(visits::KINDS.to_vec())),
         (Of("Who"), &["source"], text(LONGEST_SOURCE, LINE_PATTERN)),
         (Of("Decided"), &["decision"], Bound::OneOf(vec!["replayed", "discarded"])),
         (Of("Problem"), &["type"], Bound::OneOf(ProblemKind::ALL.map(ProblemKind::name).to_vec())),

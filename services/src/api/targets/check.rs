@@ -23,7 +23,8 @@ const OTHERS: Duration = Duration::from_secs(10);
 /// A check, and how the target stands after it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "health": "healthy", "check": { "check_id": "9a3f4b0e-6a4e-4a8e-9a53-3f3a0d9c2f11",
-    "at": "2026-11-25T16:30:00Z", "asked_by": "ops@example.org", "calls": 1, "latency_ms": 84, "status": 200,
+    "at": "2026-11-25T16:30:00Z", "asked_by": "ops@example.org", "created_by": "ops@example.org", "credential": "session",
+    "credential_id": "0199a1f0-7c7b-7b52-9c0e-6c1d3f0a2b11", "calls": 1, "latency_ms": 84, "status": 200,
     "class": "accepted", "detail": null } }))]
 pub(crate) struct Checked {
     /// After the check, by the journal.
@@ -49,9 +50,9 @@ pub(crate) async fn check(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> R
     if target.lifecycle == Lifecycle::Deleted {
         return Err(TargetError::Deleted.into());
     }
-    let asked_by = by.caller.subject.clone();
+    let actor = by.caller.actor();
     let made = tokio::select! {
-        made = check_now(&api.inner.pool, id, &asked_by) => made?,
+        made = check_now(&api.inner.pool, id, &actor) => made?,
         () = stopped(&api) => {
             let stopping = "this process stops; the check is still wanted, see the target's health";
             return Err(ProblemKind::Unavailable.because(stopping).retry_after(5));

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::access::Permission;
 use domain::ids::TargetId;
 use domain::target::{Health, TargetError};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use crate::api::reader::{Reader, account_filter};
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health::{self, HealthChange, HealthCheck};
 use crate::views::targets::states;
+use crate::views::visits::{self, After, Visit};
 
 /// Changes and checks that are shown.
 const CHANGES: i64 = 50;
@@ -58,7 +60,7 @@ impl ListQuery {
 
 /// Where a page of targets begins.
 #[derive(Debug, Serialize, Deserialize)]
-struct After {
+struct Named {
     name: String,
     target_id: Uuid,
 }
@@ -72,7 +74,7 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Target>>, Problem> {
     let limit = limit(query.limit)?;
-    let after: Option<After> = decode(query.cursor.as_deref())?;
+    let after: Option<Named> = decode(query.cursor.as_deref())?;
     one_of("health", query.health.as_deref(), &Health::ALL.map(Health::as_str))?;
     one_of("state", query.state.as_deref(), &states())?;
     let statement = format!(
@@ -88,7 +90,7 @@ pub(crate) async fn list(
     let rows =
         rows.bind(after.as_ref().map(|after| after.name.clone())).bind(after.as_ref().map(|after| after.target_id));
     let rows: Vec<Row> = rows.bind(limit).fetch_all(&mut *reader).await?;
-    let page = Page::of(rows, limit, |row| After { name: row.name.clone(), target_id: row.target_id });
+    let page = Page::of(rows, limit, |row| Named { name: row.name.clone(), target_id: row.target_id });
     let items = page.items.into_iter().map(Target::from).collect();
     Ok(Json(Page { items, next_cursor: page.next_cursor }))
 }
@@ -151,16 +153,41 @@ pub(crate) async fn health(State(api): State<Api>, by: By, Id(id): Id<Uuid>) -> 
     Ok(Json(HealthHistory { health: target.health.as_str().to_owned(), now, circuit, changes, checks }))
 }
 
-/// Everything that happened to a target, the newest first, from the journal itself: who did it, and by which credential.
+/// Everything that happened to a target, the newest first, from the journal itself: who did it, and by which credential. Who may not read
+/// targets is told nothing of its address, its account at the channel and where its secret is: `withheld` names what was left out.
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}/history", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target"), HistoryQuery),
     responses((status = 200, body = Page<Event>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(in crate::api) async fn history(
+pub(crate) async fn history(
     State(api): State<Api>,
     by: By,
     Id(id): Id<Uuid>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Page<Event>>, Problem> {
     let page = history::page(&api, &by, "ChannelTarget", id, &query).await?;
-    page.map(Json).ok_or_else(|| TargetError::NotFound.into())
+    let mut page = page.ok_or(TargetError::NotFound)?;
+    if !by.caller.may(Permission::ReadTargets) {
+        page.items.iter_mut().for_each(Event::withhold_settings);
+    }
+    Ok(Json(page))
+}
+
+/// Who had a target looked at in the last three days, the newest first: checks that somebody asked for, and looks for drift at its listings.
+/// They are no events, so its history does not have them.
+#[utoipa::path(get, path = "/api/channels/targets/{target_id}/visits", tag = "targets",
+    params(("target_id" = Uuid, Path, description = "The target"), HistoryQuery),
+    responses((status = 200, body = Page<Visit>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn visits(
+    State(api): State<Api>,
+    by: By,
+    Id(id): Id<Uuid>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<Page<Visit>>, Problem> {
+    let limit = limit(query.limit)?;
+    let after: Option<After> = decode(query.cursor.as_deref())?;
+    visible(&api, &by, TargetId(id)).await?;
+    let mut reader = Reader::open(&api.inner.pool, &by.caller).await?;
+    let org = Some(&by.caller.org_id);
+    let rows = visits::visits(&mut reader, TargetId(id), org, after.as_ref(), limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, Visit::key)))
 }

@@ -10,6 +10,8 @@ use crate::cli::output::{Cell, Out, optional, state, text};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
 use crate::views::audit::{CALLS, COLUMNS, Call, Sync, goes_on};
+use crate::views::explain::Next;
+use crate::views::next_attempt::next_attempt;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArgs {
@@ -24,6 +26,8 @@ struct Shown {
     sync: Sync,
     /// Another took its place, and an attempt of it that had begun goes on.
     goes_on: bool,
+    /// What is next for it, as an explanation says; none once it has ended.
+    next: Option<Next>,
     attempts_made: Vec<Call>,
 }
 
@@ -39,7 +43,8 @@ impl ShowArgs {
         let sync = found.ok_or_else(missing)?;
         let attempts_made = sqlx::query_as(CALLS).bind(self.sync_id.0).fetch_all(&pool).await?;
         let goes_on = goes_on(&mut *pool.acquire().await?, self.sync_id.0).await?;
-        let shown = Shown { sync, goes_on, attempts_made };
+        let next = next_attempt(&session.syncing(&pool), &pool, pool.acquire(), &sync).await?;
+        let shown = Shown { sync, goes_on, next, attempts_made };
         if session.out.is_json() { session.out.json(&shown) } else { print(session.out, &shown) }
     }
 }
@@ -66,7 +71,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("burned attempts", sync.attempts.to_string()),
         ("requested", moment(sync.requested_at)),
         ("first attempt", optional_moment(sync.first_attempt_at)),
-        ("next attempt", next_attempt(sync)),
+        ("next attempt", shown.next.as_ref().map(Next::brief).unwrap_or_default()),
         ("finished", optional_moment(sync.finished_at.filter(|_| !shown.goes_on))),
         ("correlation", sync.correlation_id.to_string()),
         ("trace", sync.traceparent.clone().unwrap_or_default()),
@@ -93,13 +98,6 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
 fn goes_on_words(shown: &Shown) -> String {
     let words = "an attempt of it that had begun; how that ends, and its calls, are told later";
     if shown.goes_on { words.to_owned() } else { String::new() }
-}
-
-fn next_attempt(sync: &Sync) -> String {
-    if sync.waits_for_credentials() {
-        return "when the target has credentials that the channel takes".to_owned();
-    }
-    optional_moment(sync.next_attempt_at)
 }
 
 fn cells(call: &Call) -> Vec<Cell> {

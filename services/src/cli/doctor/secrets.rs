@@ -1,5 +1,5 @@
-//! The secrets that live targets refer to: there, and closed to others; and those that no target refers to, although the API has kept
-//! them for one. No value is shown or kept.
+//! The secrets that live targets refer to: there, and closed to others; those that no target refers to, although the API has kept
+//! them for one; and files that the service cannot read, as they are another account's. No value is shown or kept.
 
 use std::collections::HashSet;
 
@@ -108,5 +108,26 @@ pub(super) async fn check_left_behind(
     let detail = format!("{secrets} that the API has kept {are} no target's: {}{more}", left.join(", "));
     let advice =
         "the target was never made, or has another: `distribution secret delete NAME` forgets what nobody uses";
+    report.warn("secrets", detail, advice)
+}
+
+/// Root reads all of them, and so does not see that the service cannot.
+pub(super) fn check_owners(options: &SecretsOptions, report: &mut Report) -> anyhow::Result<()> {
+    let Some(strangers) = options.secrets().store.strangers() else { return Ok(()) };
+    let mut paths: Vec<String> = strangers.paths.iter().map(|path| path.display().to_string()).collect();
+    let count = paths.len();
+    let more = if count > NAMED { ", …" } else { "" };
+    paths.truncate(NAMED);
+    let (files, account) = (counted(count, "file"), &strangers.account);
+    let detail = format!(
+        "{files} {} to another account than the folder, which is {account}'s: {}{more}",
+        agreeing(count, "belongs", "belong"),
+        paths.join(", ")
+    );
+    let advice = format!(
+        "where the service runs as {account} it cannot read or replace them: `chown {} {}`",
+        strangers.owner,
+        paths.join(" ")
+    );
     report.warn("secrets", detail, advice)
 }

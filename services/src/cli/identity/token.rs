@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::grant::{GrantArgs, subject};
-use super::refuse_beside;
+use super::{look_whether_serve_has_one, refuse_beside};
 use crate::cli::output::note;
 use crate::cli::session::Session;
 use crate::cli::times::moment;
@@ -20,7 +20,8 @@ use crate::config::{ProviderOptions, SecretsOptions};
 #[command(
     after_help = "The token alone goes to stdout. It is signed with a key in the secrets folder (.signing-key, mode 0600), \
     made when it is needed first: `serve` must use the same folder. A token cannot be taken back; deleting the key, \
-    and a restart of `serve`, end all of them.\n\n\
+    and a restart of `serve`, end all of them. Where `serve` was last started with an identity provider none is given \
+    out; without Postgres that is not known, and a warning says so.\n\n\
     Examples:\n  \
     distribution token --subject pricing-service --org sunstay --role viewer\n  \
     distribution token --subject ci --org sunstay --account bali --role channel-publisher --expires-in 10m\n  \
@@ -47,8 +48,9 @@ pub(crate) struct TokenArgs {
 }
 
 impl TokenArgs {
-    pub(crate) fn run(self, session: &Session) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &Session) -> anyhow::Result<()> {
         refuse_beside(&self.providers)?;
+        look_whether_serve_has_one(session).await?;
         let identity = LocalIdentity::open(&self.secrets.secrets_dir)?;
         let grant = self.grant.of(self.subject);
         let issued = identity.issue(&grant, self.expires_in.0)?;

@@ -37,8 +37,9 @@ impl DriftArgs {
         let channels = channels(&self.calls, &self.secrets, self.reach)?;
         let reader = DriftReader::new(pool.clone(), session.syncing(&pool), channels, self.calls.egress());
         let id = self.listing_id;
-        let (by, _stage) = session.asked("look for drift");
-        let drift = reader.read(id, by.traceparent, pool.acquire()).await.with_context(|| format!("listing {id}"))?;
+        let (by, mut stage) = session.asked("look for drift");
+        stage.set("distribution.listing.id", id.to_string());
+        let drift = reader.read(id, by, pool.acquire()).await.with_context(|| format!("listing {id}"))?;
         if session.out.is_json() {
             session.out.json(&drift)?;
         } else {

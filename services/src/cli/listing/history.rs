@@ -8,6 +8,7 @@ use domain::ids::ListingId;
 use domain::listing::{ChannelListing, ListingError};
 use domain::recorded::ChannelEvent;
 use domain::target::TargetEvent;
+use serde::Serialize;
 
 use super::summary::{cancelling, summary};
 use crate::cli::output::{Cell, text};
@@ -18,7 +19,8 @@ use crate::views::history::{EndWithTarget, ended_with_target};
 
 #[derive(Debug, Args)]
 #[command(after_help = "The deletion of its target is told with it, as that ends what waits.\n\n\
-    With --output json each event comes whole, payload and metadata, as on stream CHANNELS.")]
+    With --output json each event comes whole, payload and metadata, as on stream CHANNELS, and names who did it as the audit does: \
+    created_by, credential, credential_id.")]
 pub(in crate::cli) struct HistoryArgs {
     /// The listing
     #[arg(value_name = "LISTING")]
@@ -46,10 +48,32 @@ impl HistoryArgs {
             }
         }
         if session.out.is_json() {
-            return session.out.json(&events);
+            return session.out.json(&events.iter().map(Told::of).collect::<Vec<_>>());
         }
         let rows = events.iter().map(|event| cells(event, end.as_ref())).collect();
         session.out.table(&["position", "at", "event", "by", "what"], rows, "")
+    }
+}
+
+/// An event with who did it, in the words of the audit; absent where this build cannot read that.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    event: &'a StoredEvent,
+    created_by: Option<String>,
+    credential: Option<String>,
+    credential_id: Option<String>,
+}
+
+impl<'a> Told<'a> {
+    fn of(event: &'a StoredEvent) -> Self {
+        let actor = event.beside().ok().map(|beside| beside.actor);
+        Self {
+            event,
+            created_by: actor.as_ref().map(|actor| actor.name.clone()),
+            credential: actor.as_ref().map(|actor| actor.credential.clone()),
+            credential_id: actor.and_then(|actor| actor.credential_id),
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use clap::{Args, ValueEnum};
 use domain::ids::{OrgId, TargetId, UnitId};
 
 use crate::cli::lag::note_lag;
-use crate::cli::output::{Cell, note, optional, state, text};
+use crate::cli::output::{Cell, note, optional, state, text, words};
 use crate::cli::session::Session;
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
+use crate::views::older_state::{of_newest, replayed};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum State {
@@ -78,17 +79,27 @@ impl ListArgs {
         if session.out.is_json() {
             return session.out.json(&listings);
         }
-        session.out.table(&HEADER, listings.iter().map(cells).collect(), "there are no such listings")
+        let ids: Vec<_> = listings.iter().map(|listing| listing.listing_id).collect();
+        let replayed = replayed(&mut *pool.acquire().await?, &ids).await?;
+        let rows = listings.iter().map(|listing| cells(listing, replayed.get(&listing.listing_id).copied()));
+        session.out.table(&HEADER, rows.collect(), "there are no such listings")
     }
 }
 
-fn cells(listing: &Listing) -> Vec<Cell> {
+fn standing(listing: &Listing) -> Cell {
+    if listing.unit_elsewhere {
+        return text(format!("{}, unit elsewhere", words(&listing.state)));
+    }
+    state(&listing.state)
+}
+
+fn cells(listing: &Listing, newest: Option<i64>) -> Vec<Cell> {
     vec![
         text(listing.listing_id),
         text(&listing.unit_id),
         optional(listing.target_name.as_ref()),
-        state(&listing.state),
-        optional(listing.revision),
+        standing(listing),
+        optional(listing.revision.map(|revision| of_newest(revision, newest))),
         text(if listing.pending_sync_id.is_some() { "yes" } else { "-" }),
         listing.last_outcome.as_deref().map_or_else(|| text("-"), state),
         optional(listing.external_id.as_ref()),

@@ -4,7 +4,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::ids::ListingId;
-use domain::listing::{ChannelListing, Creation, Link, LinkState, ListingError, Pending};
+use domain::listing::{Cause, ChannelListing, Creation, Link, LinkState, ListingError, Pending};
 use domain::target::{Lifecycle, Target};
 use serde::Serialize;
 use serde_json::Value;
@@ -14,9 +14,11 @@ use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
 use crate::views::asked::{Asked, Taken, newest_request};
+use crate::views::elsewhere::Elsewhere;
 use crate::views::gone;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
+use crate::views::older_state::of_newest;
 use crate::views::queue::BEHIND_SINCE;
 
 #[derive(Debug, Serialize)]
@@ -25,12 +27,16 @@ struct Shown {
     listing: Listing,
     /// The newest revision of the unit that was taken.
     last_revision: u64,
+    /// A state of the past was asked for last: `revision` is behind `last_revision` on purpose.
+    replayed: bool,
     /// An intent to create whose result is not known yet.
     creation: Option<Creation>,
     pending: Option<Pending>,
     needs: Vec<Section>,
     /// What the channel has not of the accepted snapshot, as long as nothing newer is asked for.
     lacking: Option<Lacking>,
+    /// Where its unit is, where that is in an account that it does not take from.
+    elsewhere: Option<Elsewhere>,
     queue: Option<Queued>,
 }
 
@@ -56,15 +62,29 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         "SELECT tries, requested_at, {BEHIND_SINCE} AS behind_since, due_at FROM sync_queue AS q WHERE listing_id = $1"
     );
     let asked = newest_request(&mut *pool.acquire().await?, id).await?;
+    let elsewhere = if live && syncing.is_elsewhere(&listing).await? {
+        let (org, unit) = (link.org_id.as_str(), link.unit_id.as_str());
+        Some(Elsewhere::told_to(&mut *pool.acquire().await?, org, unit).await?)
+    } else {
+        None
+    };
+    let is_elsewhere = elsewhere.is_some();
     Ok(Shown {
-        listing: merged(row.as_ref(), &listing, link, target.target()),
+        listing: Listing { unit_elsewhere: is_elsewhere, ..merged(row.as_ref(), &listing, link, target.target()) },
         last_revision: listing.last_revision(),
+        replayed: asked.as_ref().is_some_and(|asked| is_replayed(asked, &listing)),
         creation: listing.creation(),
         pending: listing.pending().filter(|_| live).cloned(),
         needs: if live { listing.needs() } else { Vec::new() },
         lacking: lacking(&listing, target.target(), asked.as_ref(), row.as_ref()),
+        elsewhere,
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
+}
+
+fn is_replayed(asked: &Asked, listing: &ChannelListing) -> bool {
+    let is_older = asked.request.revision < listing.last_revision();
+    is_older && matches!(asked.request.cause, Cause::Replayed { .. })
 }
 
 /// As an explanation finds it.
@@ -107,6 +127,7 @@ fn merged(row: Option<&Listing>, listing: &ChannelListing, link: &Link, target: 
         last_outcome: row.and_then(|row| row.last_outcome.clone()),
         last_detail: row.and_then(|row| row.last_detail.clone()),
         rejected: row.map_or_else(|| Value::Array(Vec::new()), |row| row.rejected.clone()),
+        unit_elsewhere: row.is_some_and(|row| row.unit_elsewhere),
         linked_by: row.and_then(|row| row.linked_by.clone()),
         linked_at: row.and_then(|row| row.linked_at),
         last_accepted_at: row.and_then(|row| row.last_accepted_at),
@@ -123,7 +144,7 @@ pub(super) async fn show(session: &Session, listing_id: ListingId) -> anyhow::Re
 
 fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     let listing = &shown.listing;
-    let number = |revision: i64| revision.to_string();
+    let newest = i64::try_from(shown.last_revision).ok().filter(|_| shown.replayed);
     let mut fields = vec![
         ("listing", listing.listing_id.to_string()),
         ("unit", format!("{} of {} / {}", listing.unit_id, listing.org_id, listing.account_id)),
@@ -131,7 +152,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("target name", listing.target_name.clone().unwrap_or_default()),
         ("state", words(&listing.state)),
         ("at the channel", listing.external_id.clone().unwrap_or_default()),
-        ("revision", listing.revision.map(number).unwrap_or_default()),
+        ("revision", listing.revision.map(|revision| of_newest(revision, newest)).unwrap_or_default()),
         ("accepted snapshot", accepted(shown)),
         ("creation under way", optional_moment(shown.creation.map(|creation| creation.started_at))),
     ];
@@ -143,7 +164,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("last sync", listing.last_sync_id.map(|id| id.to_string()).unwrap_or_default()),
         ("last detail", listing.last_detail.clone().unwrap_or_default()),
         ("last accepted", optional_moment(listing.last_accepted_at)),
-        ("what to do", advice(listing)),
+        ("what to do", shown.elsewhere.as_ref().map_or_else(|| advice(listing), Elsewhere::words)),
     ]);
     out.record(&fields)?;
     let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();

@@ -8,10 +8,11 @@ use crate::cli::times::moment;
 
 pub(super) fn summary(event: &ListingEvent) -> String {
     match event {
-        ListingEvent::ListingLinked { unit_id, target_id, generation, external_id, .. } => {
+        ListingEvent::ListingLinked { unit_id, target_id, generation, external_id, from_account_id, .. } => {
             let known = external_id.as_ref().map(|id| format!(", at the channel {id}")).unwrap_or_default();
             let again = if *generation > 1 { format!(", time {generation}") } else { String::new() };
-            format!("{unit_id} on {target_id}{known}{again}")
+            let from = from_account_id.as_ref().map(|id| format!(", a unit of account {id}")).unwrap_or_default();
+            format!("{unit_id} on {target_id}{known}{again}{from}")
         }
         ListingEvent::SyncRequested { request, supersedes } => {
             let instead = if supersedes.is_some() { ", instead of the one before" } else { "" };

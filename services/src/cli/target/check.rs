@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::failure::Failure;
 use crate::cli::session::{Session, known_target};
 use crate::cli::times::moment;
+use crate::views::by::with;
 use crate::views::health::check_now;
 
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ impl CheckArgs {
         let (id, syncing) = (self.target_id, session.syncing(&pool));
         let target = syncing.commands().load_target(id).await?;
         target.live().map_err(|error: TargetError| Failure::Refused(format!("target {id}: {error}")))?;
-        let Some(check) = check_now(&pool, id, &session.actor.name).await? else {
+        let Some(check) = check_now(&pool, id, &session.actor).await? else {
             let reason = "no dispatcher has told the end of the check in time: is one running? `distribution doctor`";
             return Err(Failure::Refused(reason.to_owned()).into());
         };
@@ -38,6 +39,7 @@ impl CheckArgs {
                 ("health", health.as_str().to_owned()),
                 ("check", check.class.clone()),
                 ("at", moment(check.at)),
+                ("by", with(&check.created_by, check.credential.as_deref(), check.credential_id.as_deref())),
                 ("took", check.latency_ms.map(|ms| format!("{ms} ms")).unwrap_or_default()),
                 ("status", check.status.map(|status| status.to_string()).unwrap_or_default()),
                 ("detail", check.detail.clone().unwrap_or_default()),

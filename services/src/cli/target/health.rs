@@ -1,4 +1,4 @@
-//! `target health`: how the channel answers now, and every change before.
+//! `target health`: how the channel answers now, every change before, its checks, and who asked for checks and for looks for drift.
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -8,15 +8,18 @@ use serde_json::json;
 use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::{Session, known_target};
 use crate::cli::times::moment;
+use crate::views::by::with;
 use crate::views::circuit;
 use crate::views::health::{self, HealthChange, HealthCheck};
+use crate::views::targets::shown_health;
+use crate::views::visits::{self, Visit};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HealthArgs {
     /// The target
     #[arg(value_name = "TARGET")]
     target_id: TargetId,
-    /// How many changes and checks at most, the newest first
+    /// How many changes, checks and visits at most, the newest first
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
 }
@@ -31,13 +34,16 @@ impl HealthArgs {
         let now = health::now(&mut connection, id, None).await?;
         let changes = health::changes(&mut connection, id, None, self.limit).await?;
         let checks = health::checks(&mut connection, id, None, self.limit).await?;
+        let visits = visits::visits(&mut connection, id, None, None, self.limit).await?;
         if session.out.is_json() {
             let health = target.health;
             return session.out.json(&json!({
                 "target_id": id, "health": health, "now": now, "circuit": circuit, "changes": changes, "checks": checks,
+                "visits": visits,
             }));
         }
-        let mut fields = vec![("target", id.to_string()), ("health", target.health.as_str().to_owned())];
+        let health_now = shown_health(target.health.as_str(), target.state());
+        let mut fields = vec![("target", id.to_string()), ("health", health_now.to_owned())];
         if let Some(now) = now {
             fields.extend([
                 ("since", moment(now.since)),
@@ -45,7 +51,7 @@ impl HealthArgs {
                 ("last success", last(now.last_success_at, now.last_success_of.as_deref())),
                 ("last failure", last(now.last_failure_at, now.last_failure_of.as_deref())),
                 ("last error", now.last_error.unwrap_or_default()),
-                ("syncs failed in a row", optional_count(now.consecutive_failures)),
+                ("attempts failed in a row", optional_count(now.consecutive_failures)),
             ]);
         }
         if let Some(circuit) = circuit {
@@ -57,12 +63,17 @@ impl HealthArgs {
             let rows = changes.iter().map(cells).collect();
             session.out.table(&["position", "at", "from", "to", "reason"], rows, "")?;
         }
-        if checks.is_empty() {
+        if !checks.is_empty() {
+            session.out.line("")?;
+            let header = ["checked at", "asked by", "class", "status", "took ms", "detail"];
+            session.out.table(&header, checks.iter().map(check_cells).collect(), "")?;
+        }
+        if visits.is_empty() {
             return Ok(());
         }
         session.out.line("")?;
-        let header = ["checked at", "asked by", "class", "status", "took ms", "detail"];
-        session.out.table(&header, checks.iter().map(check_cells).collect(), "")
+        let header = ["somebody asked at", "for a", "by", "of listing", "calls"];
+        session.out.table(&header, visits.iter().map(visit_cells).collect(), "")
     }
 }
 
@@ -79,11 +90,22 @@ fn optional_count(count: i32) -> String {
 fn check_cells(check: &HealthCheck) -> Vec<Cell> {
     vec![
         text(moment(check.at)),
-        text(&check.asked_by),
+        text(with(&check.created_by, check.credential.as_deref(), check.credential_id.as_deref())),
         state(&check.class),
         optional(check.status),
         optional(check.latency_ms),
         optional(check.detail.as_ref()),
+    ]
+}
+
+fn visit_cells(visit: &Visit) -> Vec<Cell> {
+    let by = visit.created_by.as_deref().unwrap_or("-");
+    vec![
+        text(moment(visit.at)),
+        text(&visit.kind),
+        text(with(by, visit.credential.as_deref(), visit.credential_id.as_deref())),
+        optional(visit.listing_id),
+        text(visit.calls),
     ]
 }
 

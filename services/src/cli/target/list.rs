@@ -10,7 +10,7 @@ use super::shape::{KnownTarget, look};
 use crate::cli::output::{Cell, optional, state, text};
 use crate::cli::session::Session;
 use crate::views::queue::PAUSED;
-use crate::views::targets::{STATE, states};
+use crate::views::targets::{STATE, shown_health, states};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example, the ids of all targets that need new credentials:\n  \
@@ -71,7 +71,7 @@ fn cells(row: &KnownTarget) -> Vec<Cell> {
         text(&target.name),
         text(target.rate_limit),
         state(target.state()),
-        state(target.health.as_str()),
+        state(shown_health(target.health.as_str(), target.state())),
         text(listings.active + listings.paused + listings.target_deleted),
         optional((known.queue.waiting > 0).then_some(known.queue.waiting)),
         optional(known.paused()),

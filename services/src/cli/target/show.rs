@@ -13,6 +13,7 @@ use crate::cli::times::{moment, optional_moment};
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::health::{self, Health};
 use crate::views::queue::{LOGIN, PAUSED};
+use crate::views::targets::shown_health;
 use crate::views::windows::{self, ScopeWindow};
 
 #[derive(Debug, Serialize)]
@@ -43,6 +44,8 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     let (target, known) = (&shown.known.target, &shown.known.known);
     let because = |reason: &Option<String>| reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
     let health = shown.health_detail.as_ref();
+    let health_now = shown_health(target.health.as_str(), target.state());
+    let why = health.filter(|_| health_now == target.health.as_str());
     let (queue, listings) = (&known.queue, &known.listings);
     out.record(&[
         ("target", target.target_id.to_string()),
@@ -54,7 +57,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("limit", target.rate_limit.to_string()),
         ("account limit", target.account_rate_limit.map(|limit| limit.to_string()).unwrap_or_default()),
         ("state", format!("{}{}", words(target.state()), because(&known.lifecycle_reason))),
-        ("health", format!("{}{}", target.health.as_str(), health.map(|h| because(&h.reason)).unwrap_or_default())),
+        ("health", format!("{health_now}{}", why.map(|h| because(&h.reason)).unwrap_or_default())),
         (PAUSED, known.paused().unwrap_or_default()),
         ("circuit", shown.circuit.as_ref().map(|open| format!("open: {}", open.words())).unwrap_or_default()),
         (LOGIN, known.login.map(|login| login.words()).unwrap_or_default()),

@@ -38,7 +38,7 @@ fn bar(viewer: &Viewer, listing: &Listing) -> Markup {
     let path = |verb: &str| format!("/listings/{}/{verb}", listing.listing_id);
     let with = |label: &str| html! { (reason_field()) button.strong { (label) } };
     html! { div.actions {
-        @if ["active", "paused"].contains(&listing.state.as_str()) {
+        @if ["active", "paused"].contains(&listing.state.as_str()) && !listing.unit_elsewhere {
             div.one #do-sync { (again(viewer, listing.listing_id, None, ("Send all of it again…", "Send the latest state"))) }
         }
         @if listing.state == "active" { div.one #do-pause { (viewer.action(&path("pause"), "Pause…", &with("Pause"))) } }

@@ -4,24 +4,27 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use domain::access::Permission;
 use domain::hash::SnapshotHash;
-use domain::listing::{ChannelListing, ListingEvent};
-use domain::recorded::{ChannelEvent, Recorded};
+use domain::ids::ListingId;
+use domain::listing::ChannelListing;
+use domain::recorded::ChannelEvent;
 use maud::{Markup, html};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::had;
 use super::preview::{again, previewed};
 use super::timeline::told;
 use crate::api::Api;
 use crate::api::input::Id;
 use crate::api::listings::get;
-use crate::api::problem::{Problem, ProblemKind};
+use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::dashboard::layout::{Page, Viewer};
 use crate::dashboard::pieces::{moment, state, sync_link};
 use crate::dashboard::readable::readable;
-use crate::views::history::{LISTING, ended_with_target, events, events_within};
+use crate::views::explain::history::History;
+use crate::views::history::{LISTING, NoHistory, ended_with_target, events, events_within};
 
 /// Events that are in memory at a time: a listing may have any number of them.
 const BATCH: i64 = 2_000;
@@ -37,9 +40,13 @@ pub(in crate::dashboard) async fn page(
     let mut reader = Reader::open(api.pool(), &viewer.by.caller).await?;
     let newest = events(&mut reader, LISTING, id, Some(before), 1).await?;
     let last = newest.first().filter(|last| last.sequence == sequence).ok_or_else(|| Problem::not_found("event"))?;
-    let (listing, asked) = applied(&mut reader, id, sequence).await?;
+    let history = applied(&mut reader, id, sequence).await?;
     let end = ended_with_target(&mut reader, id).await?;
     drop(reader);
+    let current = api.syncing().commands().load_listing(ListingId(id)).await?;
+    let had = had::show(&api, current.link(), &history).await?;
+    // The newest snapshot that was asked for by then, with its place in the journal.
+    let asked = history.syncs.back().map(|story| (story.request.snapshot, story.position));
     // Who may send it sees what that changes in the form; the others see it here.
     let sends = viewer.may(Permission::SyncListings) && ["active", "paused"].contains(&now.state.as_str());
     let (unit, preview) = match asked {
@@ -57,14 +64,15 @@ pub(in crate::dashboard) async fn page(
         p.trail { a href=(format!("/listings/{id}")) { (now.unit_id) } }
         h1 { "After event " (sequence) " " span.quiet { (moment(last.recorded_at)) } }
         @if let Ok(ChannelEvent::Listing(event)) = &event { section { h2 { "The event" } (told(event)) } }
-        section { h2 { "The listing then" } (shown(&listing)) }
+        section { h2 { "The listing then" } (shown(&history.listing)) }
+        section { h2 { "What the channel had" } (had) }
         @if let Some((hash, position)) = asked {
             section {
                 h2 { "What was wanted then" }
                 p { "Snapshot " code { (hash) } }
                 @if sends { div.actions { (again(&viewer, id, Some(position), ("Send this state again…", "Send this state"))) } }
                 @if let Some(preview) = &preview { details { summary { "What sending it again would change at the channel" } (preview) } }
-                @if let Some(unit) = &unit { details { summary { "The unit as it was" } (readable(unit)) } }
+                @if let Some(unit) = &unit { details { summary { "The unit as it was" } (readable(unit, "unit")) } }
             }
         }
     };
@@ -72,31 +80,19 @@ pub(in crate::dashboard) async fn page(
         .show(&viewer))
 }
 
-/// The state after an event, and the newest snapshot that was asked for by then, with its place in the journal.
-async fn applied(
-    reader: &mut PgConnection,
-    id: Uuid,
-    sequence: i64,
-) -> Result<(ChannelListing, Option<(SnapshotHash, i64)>), Problem> {
-    let mut listing = ChannelListing::default();
-    let mut asked = None;
+/// What had happened up to an event, with the state after it.
+async fn applied(reader: &mut PgConnection, id: Uuid, sequence: i64) -> Result<History, Problem> {
+    let mut history = History::default();
     let mut after = 0;
     while after < sequence {
         let batch = events_within(&mut *reader, LISTING, id, (after, sequence), BATCH).await?;
         let Some(newest) = batch.last() else { return Err(Problem::not_found("event")) };
         after = newest.sequence;
         for stored in batch {
-            let Ok(Recorded { position, event: ChannelEvent::Listing(event), .. }) = stored.recorded() else {
-                return Err(ProblemKind::Internal.because("its history cannot be read by this build; ask the operator"));
-            };
-            if let ListingEvent::SyncRequested { request, .. } | ListingEvent::SyncSkipped { request } = event.as_ref()
-            {
-                asked = Some((request.snapshot, position.0));
-            }
-            listing.evolve(*event);
+            history.take(&stored.recorded().map_err(NoHistory::from)?);
         }
     }
-    Ok((listing, asked))
+    Ok(history)
 }
 
 async fn snapshot(api: &Api, viewer: &Viewer, hash: SnapshotHash) -> Result<Option<Value>, Problem> {
@@ -112,9 +108,5 @@ fn shown(listing: &ChannelListing) -> Markup {
         div { dt { "Newest revision" } dd { (listing.last_revision()) } }
         div { dt { "To be verified" } dd { @if listing.must_verify() { "yes" } @else { "no" } } }
         div { dt { "Waits" } dd { @if let Some(pending) = listing.pending() { (sync_link(pending.sync_id.0)) } @else { "nothing" } } }
-        div.whole { dt { "What the channel had" } dd {
-            @if listing.accepted().sections.is_empty() { "nothing that is known" }
-            @else { ul.plain { @for (section, hash) in &listing.accepted().sections { li { (section) " " code { (hash) } } } } }
-        } }
     } }
 }

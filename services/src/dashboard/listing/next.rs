@@ -11,6 +11,7 @@ use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::asked::{Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
+use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
 use crate::views::gone;
 use crate::views::holds;
@@ -35,11 +36,16 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
     );
     let waiting: Option<Waiting> =
         sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
+    let elsewhere = if listing.unit_elsewhere {
+        Some(Elsewhere::told_to(&mut *reader, &listing.org_id, &listing.unit_id).await?.words())
+    } else {
+        None
+    };
     let Some(mut waiting) = waiting else {
         let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
         let held = holds::of(&mut *reader, id, target).await?.words();
         let standing = standing(api, reader, listing).await?;
-        return Ok(html! { p.quiet { (told(&rest(listing, &standing, &held))) } });
+        return Ok(html! { p.quiet { (told(&rest(listing, &standing, &held, elsewhere.as_deref()))) } });
     };
     let mut delays = Vec::new();
     if let Some(now) = waits_for(api, reader, listing).await? {
@@ -51,6 +57,7 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
         p.quiet {
             "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
         }
+        @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } }
     })
 }
 
@@ -93,7 +100,7 @@ async fn standing(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Re
 fn sentence(waiting: &Waiting) -> Markup {
     let attempt = attempts::words(waiting.attempt);
     match waiting.status.as_str() {
-        UNDER_WAY => html! { "Attempt " (attempt) " is being made now." },
+        UNDER_WAY => html! { (attempts::being_made(waiting.attempt)) },
         AFTER_ATTEMPT => {
             html! { "Attempt " (attempt) " starts as soon as no attempt of an earlier sync is under way." }
         }
@@ -110,16 +117,22 @@ fn sentence(waiting: &Waiting) -> Markup {
     }
 }
 
-/// What comes next to a listing of which nothing waits. `held` is what the next change would wait for.
-fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[String]) -> String {
+/// What comes next to a listing of which nothing waits. `held` is what the next change would wait for; `elsewhere`, where its unit is,
+/// where that is in another account.
+fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[String], elsewhere: Option<&str>) -> String {
     let now = match (listing.state.as_str(), listing.last_outcome.as_deref()) {
         ("unlinked", _) => return "Nothing: it is not linked any more.".to_owned(),
         (state, _) if state == TARGET_DELETED => return "Nothing: its target was deleted.".to_owned(),
+        (_, None) if elsewhere.is_some() => "Nothing.",
         (_, None) => "Its unit was not published yet. The first sync is asked for when it is.",
         (_, Some("rejected" | "exhausted" | "unauthorised")) => "Nothing by itself: the last sync failed for good.",
         _ if lacking.is_some() => "Nothing by itself.",
+        _ if older.is_some() => "Nothing by itself: the channel has the state of the past that was asked for.",
         _ => "Nothing: the channel has what was asked for.",
     };
+    if let Some(elsewhere) = elsewhere {
+        return format!("{now} {elsewhere}");
+    }
     if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
         let remedy = gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id);
         let refused = "It is gone at the channel, which would refuse the next change in the same way";

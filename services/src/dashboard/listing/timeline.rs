@@ -94,9 +94,10 @@ fn is_cancelled(sync: SyncId) -> Markup {
 /// An event as a sentence.
 pub(super) fn told(event: &ListingEvent) -> Markup {
     match event {
-        ListingEvent::ListingLinked { external_id, generation, .. } => html! { p {
+        ListingEvent::ListingLinked { external_id, generation, from_account_id, .. } => html! { p {
             "Linked" @if *generation > 1 { " again (" (generation) ". time)" }
             @if let Some(id) = external_id { " to listing " (id) " at the channel" }
+            @if let Some(account) = from_account_id { ", as a unit of account " (account) }
         } },
         ListingEvent::SyncRequested { request, supersedes } => html! {
             (request_told("Sync asked for", request))
@@ -159,7 +160,8 @@ fn attempt_told(class: &str, attempt: &SyncAttempt) -> Markup {
         @if !attempt.calls.is_empty() { details { summary { "Calls" } (brief(attempt.calls.iter().map(Into::into))) } }
         @if !attempt.rejected.is_empty() {
             @let parts = attempt.rejected.len();
-            details { summary { (counted(parts, "part")) (agreeing(parts, " was", " were")) " left out" }
+            @let what = if class == OutcomeClass::Rejected.as_str() { " refused" } else { " left out" };
+            details { summary { (counted(parts, "part")) (agreeing(parts, " was", " were")) (what) }
                 ul { @for part in &attempt.rejected { li { (part.section) ": " (part.reason) } } }
             }
         }

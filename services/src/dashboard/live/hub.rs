@@ -4,19 +4,29 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::places::{Place, Places};
 use super::topic::Topic;
 use super::{Now, watch as watching};
 use crate::api::by::By;
-use crate::api::problem::{Problem, ProblemKind};
+use crate::api::problem::Problem;
 use crate::dashboard::Dashboard;
 use crate::dashboard::levels::Levels;
 
-/// Streams of one process at the same time.
-const VIEWERS: usize = 2_000;
+/// Sign-outs that a viewer may be behind; whoever is further behind finds out by the next look at the session.
+const SIGN_OUTS: usize = 64;
+
+/// Which session, without its secret.
+pub(super) type Session = [u8; 32];
+
+/// That of a cookie.
+pub(super) fn session(cookie: &str) -> Session {
+    Sha256::digest(cookie.as_bytes()).into()
+}
 
 /// A topic that somebody looks at.
 #[derive(Debug)]
@@ -54,7 +64,8 @@ pub(super) struct Topics {
 #[derive(Debug, Clone)]
 pub struct Live {
     topics: Arc<Mutex<Topics>>,
-    viewers: Arc<Semaphore>,
+    places: Places,
+    signed_out: broadcast::Sender<Session>,
     ended: CancellationToken,
     pub(in crate::dashboard) levels: Levels,
 }
@@ -63,14 +74,16 @@ pub struct Live {
 #[derive(Debug)]
 pub(super) struct Look {
     pub now: watch::Receiver<Now>,
+    pub signed_out: broadcast::Receiver<Session>,
     pub ended: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Live {
     /// Pages that are live until `ended`: then every stream ends, so that a stop does not wait for them.
     pub fn until(ended: CancellationToken) -> Self {
-        Self { topics: Arc::default(), viewers: Arc::new(Semaphore::new(VIEWERS)), ended, levels: Levels::default() }
+        let signed_out = broadcast::Sender::new(SIGN_OUTS);
+        Self { topics: Arc::default(), places: Places::default(), signed_out, ended, levels: Levels::default() }
     }
 
     pub(super) fn with_topics<T>(&self, act: impl FnOnce(&mut Topics) -> T) -> T {
@@ -79,8 +92,7 @@ impl Live {
 
     /// Begins to look at a topic.
     pub(super) fn look(&self, dashboard: &Dashboard, topic: Topic, by: By) -> Result<Look, Problem> {
-        let full = |_| ProblemKind::Unavailable.because("too many look live; reload the page instead").retry_after(30);
-        let place = self.viewers.clone().try_acquire_owned().map_err(full)?;
+        let place = self.places.take(&by.caller)?;
         let mut now = self.with_topics(|topics| {
             if !topics.running {
                 topics.running = true;
@@ -91,7 +103,13 @@ impl Live {
         });
         // What was made between the page and its stream is news to this viewer.
         now.mark_changed();
-        Ok(Look { now, ended: self.ended.clone(), _place: place })
+        Ok(Look { now, signed_out: self.signed_out.subscribe(), ended: self.ended.clone(), _place: place })
+    }
+
+    /// Whoever looks with this cookie is told that its session is over.
+    pub(in crate::dashboard) fn sign_out(&self, cookie: &str) {
+        // Where it fails nobody looks.
+        let _ = self.signed_out.send(session(cookie));
     }
 
     /// No topic is kept up to date since then; each is made anew as soon as that is possible.

@@ -1,4 +1,4 @@
-//! One viewer's stream. It ends with the session.
+//! One viewer's stream. It ends with the session or the token that it was opened with, and says so.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -6,27 +6,32 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use futures::stream;
 use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::hub::Look;
+use super::hub::{self, Look, Session};
 use super::topic::{Subject, Topic, parts};
 use crate::api::Api;
-use crate::api::identity::session_cookie;
+use crate::api::identity::Credential;
 use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::dashboard::Dashboard;
 use crate::dashboard::layout::Viewer;
 use crate::views::moment::moment;
 
-/// Something is sent at least this often, so that a dead connection is noticed.
-const BEAT: Duration = Duration::from_secs(15);
-/// The session is looked at before something is sent, if the last look is older: nothing new is shown for longer than this
-/// to a browser that was signed out.
+/// Something is sent, and the credential is looked at, at least this often: so a dead connection is noticed, and a sign-out by another
+/// process.
+const BEAT: Duration = Duration::from_secs(5);
+/// What is sent last where the session has ended: browsers tell their pages nothing of why a stream ends, or cannot be had anew.
+const SIGNED_OUT: &[u8] = b"event: signed-out\ndata: the session has ended\n\n";
+/// The credential is looked at before something is sent, if the last look is older: nothing new is shown for longer than this
+/// to a browser that was signed out, or by a token that has expired.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Deserialize)]
@@ -41,15 +46,17 @@ struct Viewing {
     /// Since when the page is not kept up to date, as it was told.
     stale: Option<DateTime<Utc>>,
     beat: Interval,
-    session: Option<String>,
+    credential: Credential,
+    own: Option<Session>,
     looked_at: Instant,
+    over: bool,
 }
 
 /// The stream of a topic.
 pub(in crate::dashboard) async fn stream(
     State(dashboard): State<Dashboard>,
     viewer: Viewer,
-    headers: HeaderMap,
+    credential: Credential,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     let subject: Subject = wanted.topic.parse()?;
@@ -61,8 +68,9 @@ pub(in crate::dashboard) async fn stream(
     let look = dashboard.live.look(&dashboard, topic, viewer.by)?;
     let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (session, looked_at) = (session_cookie(&headers), Instant::now());
-    let viewing = Viewing { api: dashboard.api, look, sent: HashMap::new(), stale: None, beat, session, looked_at };
+    let own = credential.cookie().map(hub::session);
+    let (api, sent, looked_at) = (dashboard.api, HashMap::new(), Instant::now());
+    let viewing = Viewing { api, look, sent, stale: None, beat, credential, own, looked_at, over: false };
     let greeting = stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n")) });
     let changes = stream::unfold(viewing, |mut viewing| async move {
         let bytes = viewing.next().await?;
@@ -77,24 +85,35 @@ pub(in crate::dashboard) async fn stream(
 
 impl Viewing {
     async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
         loop {
             tokio::select! {
                 () = self.look.ended.cancelled() => return None,
+                () = signed_out(&mut self.look.signed_out, self.own) => return Some(self.end()),
                 changed = self.look.now.changed() => {
                     changed.ok()?;
                     let changed = self.changed();
                     if !changed.is_empty() {
                         // That it stands still may be told to anybody, and the session may not be there to be asked for.
-                        return (self.stale.is_some() || self.lives().await).then_some(changed);
+                        let may = self.stale.is_some() || self.lives().await;
+                        return Some(if may { changed } else { self.end() });
                     }
                 }
                 _ = self.beat.tick() => {
                     // Nor does a beat show anything: it does not wait for a database that does not answer.
                     let lives = tokio::time::timeout(LOOK, self.lives()).await.unwrap_or(true);
-                    return lives.then(|| Bytes::from_static(b": beat\n\n"));
+                    return Some(if lives { Bytes::from_static(b": beat\n\n") } else { self.end() });
                 }
             }
         }
+    }
+
+    /// Nothing comes after it.
+    fn end(&mut self) -> Bytes {
+        self.over = true;
+        Bytes::from_static(SIGNED_OUT)
     }
 
     /// The parts that this viewer does not have yet, or that they are not kept up to date: then they come when they are again.
@@ -117,12 +136,25 @@ impl Viewing {
         bytes.into()
     }
 
-    /// Whether the session still was a moment ago.
+    /// Whether the credential still was good a moment ago.
     async fn lives(&mut self) -> bool {
-        let Some(session) = self.session.as_ref().filter(|_| self.looked_at.elapsed() >= LOOK) else { return true };
+        if self.looked_at.elapsed() < LOOK {
+            return true;
+        }
         // While the database is away nobody sees anything anyway.
-        let lives = self.api.sessions().lives(session).await.unwrap_or(true);
+        let lives = self.api.identity().still_takes(&self.credential).await.unwrap_or(true);
         self.looked_at = Instant::now();
         lives
+    }
+}
+
+/// Returns when this process has ended the session.
+async fn signed_out(signed_out: &mut Receiver<Session>, own: Option<Session>) {
+    loop {
+        match signed_out.recv().await {
+            Ok(session) if Some(session) == own => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::api::by::By;
 use crate::api::reader::account_filter;
 use crate::dashboard::pieces::state;
-use crate::views::targets::STATE;
+use crate::views::targets::{STATE, shown_health};
 
 /// A target that was found.
 #[derive(Debug, FromRow)]
@@ -44,7 +44,7 @@ pub(super) fn table(targets: &[Found]) -> Markup {
             tbody { @for target in targets { tr {
                 td { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
                 td.wide { (target.account_id) }
-                td { (state(&target.health)) }
+                td { (state(shown_health(&target.health, &target.state))) }
                 td { (state(&target.state)) }
             } } }
         } }

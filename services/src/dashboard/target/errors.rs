@@ -6,6 +6,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::dashboard::pieces::{empty, moment, number, state};
+use crate::dashboard::ways::Ways;
 
 /// Attempts that failed, or syncs that ended, in one way.
 #[derive(Debug, FromRow)]
@@ -46,23 +47,26 @@ SELECT outcome AS name, count(*) AS count, count(*) AS syncs,
 FROM (SELECT * FROM outbound_audit WHERE target_id = $1 ORDER BY position DESC LIMIT 200) AS a
 GROUP BY outcome ORDER BY count(*) DESC, outcome";
 
-/// Both, as tables.
-pub(super) async fn show(reader: &mut PgConnection, id: Uuid) -> Result<Markup, sqlx::Error> {
+/// Both, as tables that lead to the syncs.
+pub(super) async fn show(reader: &mut PgConnection, id: Uuid, ways: Ways) -> Result<Markup, sqlx::Error> {
     let ends: Vec<Tally> = sqlx::query_as(ENDS).bind(id).fetch_all(&mut *reader).await?;
     if ends.is_empty() {
         return Ok(empty("No sync yet", "Link a unit, and its first sync is asked for."));
     }
     let attempts: Vec<Tally> = sqlx::query_as(ATTEMPTS).bind(id).fetch_all(reader).await?;
+    let target = id.to_string();
+    let target = target.as_str();
+    let like = |field: &'static str| move |name: &str| ways.audit(&[("target_id", target), (field, name)]);
     Ok(html! {
         @if attempts.is_empty() { p.quiet { "No attempt at them failed." } } @else {
-            (table(&attempts, "Failed as", "Attempts", true))
+            (table(&attempts, "Failed as", "Attempts", true, like("class")))
         }
-        (table(&ends, "Syncs stand as", "Syncs", false))
+        (table(&ends, "Syncs stand as", "Syncs", false, like("outcome")))
     })
 }
 
 /// What was said stands below its row where there is no room beside it.
-fn table(rows: &[Tally], name: &str, count: &str, of_attempts: bool) -> Markup {
+fn table(rows: &[Tally], name: &str, count: &str, of_attempts: bool, way: impl Fn(&str) -> Option<String>) -> Markup {
     html! { div.scroll tabindex="0" role="region" aria-label=(format!("Table: {name}")) { table.tally {
         thead { tr {
             th.name { (name) } th.number { (count) } @if of_attempts { th.number { "Of syncs" } }
@@ -70,7 +74,7 @@ fn table(rows: &[Tally], name: &str, count: &str, of_attempts: bool) -> Markup {
         } }
         tbody { @for row in rows {
             tr {
-                td { (state(&row.name)) }
+                td { @match way(&row.name) { Some(way) => { a href=(way) { (state(&row.name)) } }, None => { (state(&row.name)) } } }
                 td.number { (number(row.count)) }
                 @if of_attempts { td.number { (number(row.syncs)) } }
                 td { (moment(row.last_at)) }

@@ -1,5 +1,5 @@
-//! What held a sync while it waited, as far as that is over: pauses and refused credentials, and open circuits from the times
-//! that are kept of them.
+//! What held a sync while it waited: pauses and refused credentials, and open circuits from the times that are kept of them. What holds
+//! one that has not ended is told by what is next.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::TargetId;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::history::SyncStory;
 use super::waits::{SHORT_MS, Span, for_attempts, ms};
 use crate::views::circuit;
-use crate::views::holds::{Holder, Holds, Over};
+use crate::views::holds::{Hold, Holder, Holds, Over};
 
 /// Something that held a sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -19,8 +19,8 @@ pub struct Held {
     pub holder: Holder,
     /// From when.
     pub from: DateTime<Utc>,
-    /// To when.
-    pub until: DateTime<Utc>,
+    /// To when; `null` where it holds the listing still, although this sync has ended.
+    pub until: Option<DateTime<Utc>>,
     /// For how long the sync waited meanwhile.
     pub ms: i64,
     /// Who did it, where somebody did.
@@ -46,7 +46,7 @@ fn overlap(one: Span, other: Span) -> Span {
 
 impl Held {
     pub(super) fn span(&self) -> Span {
-        (self.from, self.until)
+        (self.from, self.until.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 }
 
@@ -74,15 +74,15 @@ pub(super) async fn held_by(
         return Ok(HeldBy { circuit_known: true, ..HeldBy::default() });
     };
     let mut held: Vec<Held> = holds.over.iter().map(over).collect();
-    held.extend(circuit::openings(reader, target, all).await?.into_iter().filter_map(|opening| {
-        let (holder, from, until) = (Holder::CircuitOpen, opening.opened_at, opening.closed_at?);
-        Some(Held { holder, from, until, ms: 0, by: None, reason: None })
+    held.extend(holds.now.iter().map(|(holder, hold)| of(*holder, hold, None)));
+    held.extend(circuit::openings(reader, target, all).await?.into_iter().map(|opening| {
+        let (holder, from, until) = (Holder::CircuitOpen, opening.opened_at, opening.closed_at);
+        Held { holder, from, until, ms: 0, by: None, reason: None }
     }));
+    held.retain(|one| one.until.is_some() || story.end.is_some());
     let held = while_it_waited(held, &waits);
-    let first_ms = story
-        .attempts
-        .first()
-        .map_or(0, |first| covered((story.behind().until, first.attempt.started_at), held.iter().map(Held::span)));
+    let first = story.began().map(|began| (story.behind().until, began));
+    let first_ms = first.map_or(0, |first| covered(first, held.iter().map(Held::span)));
     // The clocks of a host and of Postgres may differ a little.
     let circuit_known = known_since <= all.0 + TimeDelta::seconds(1);
     Ok(HeldBy { held, first_ms, circuit_known })
@@ -99,9 +99,12 @@ pub(super) fn while_it_waited(mut held: Vec<Held>, waits: &[Span]) -> Vec<Held> 
 }
 
 fn over(over: &Over) -> Held {
-    let by = (over.holder != Holder::TargetUnauthorised).then(|| over.hold.by.clone());
-    let (holder, from, until, reason) = (over.holder, over.hold.at, over.until, Some(over.hold.reason.clone()));
-    Held { holder, from, until, ms: 0, by, reason }
+    of(over.holder, &over.hold, Some(over.until))
+}
+
+fn of(holder: Holder, hold: &Hold, until: Option<DateTime<Utc>>) -> Held {
+    let by = (holder != Holder::TargetUnauthorised).then(|| hold.by.clone());
+    Held { holder, from: hold.at, until, ms: 0, by, reason: Some(hold.reason.clone()) }
 }
 
 #[cfg(test)]

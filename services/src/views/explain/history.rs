@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use adapters::event_store::PgEventLog;
+use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ListingId, SyncId};
@@ -22,7 +23,7 @@ use super::doubt::Doubt;
 use crate::views::gone;
 use crate::views::history::NoHistory;
 
-pub use story::{Attempt, Behind, End, OtherAttempt, SyncStory};
+pub use story::{Attempt, Behind, End, OtherAttempt, SilentAttempt, SyncStory};
 
 /// Syncs that are kept beside the one that is asked for.
 const KEPT: usize = 20;
@@ -55,7 +56,18 @@ pub struct History {
     /// The newest syncs in order, and the one that is asked for.
     pub syncs: VecDeque<SyncStory>,
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
+    /// Those of attempts of which nothing was told yet.
+    intents: Vec<Intent>,
     wanted: Option<SyncId>,
+}
+
+/// That an attempt was about to create the listing, as it wrote down itself.
+#[derive(Debug, Clone, Copy)]
+struct Intent {
+    sync_id: SyncId,
+    at: DateTime<Utc>,
+    /// The channel was to be read before anything was sent, as it stood before.
+    verified: bool,
 }
 
 impl History {
@@ -119,8 +131,13 @@ impl History {
         }
     }
 
-    fn take(&mut self, recorded: &Recorded) {
+    /// Takes the next event of the listing.
+    pub fn take(&mut self, recorded: &Recorded) {
         let ChannelEvent::Listing(event) = &recorded.event else { return };
+        let is_late = matches!(**event, ListingEvent::LateAttemptRecorded { .. });
+        if let Some(attempt) = attempt_of(event).filter(|_| !is_late) {
+            self.syncs.iter_mut().for_each(|story| story.hear(attempt));
+        }
         self.tell(event, recorded);
         let in_time = self.in_time(event);
         let told = attempt_of(event).map(|attempt| (attempt, self.may_have_sent(attempt)));
@@ -142,14 +159,18 @@ impl History {
         }
         // What it took last it has, where the snapshot is known by now.
         for (section, hash) in accepted {
-            // Of several snapshots with one body it is the one that was sent.
+            // Of several snapshots with one body it is the one that was sent last: one before it may be of an account that only an
+            // earlier link took from.
+            let took = in_time.filter(|attempt| attempt.progress.sections.contains_key(section));
+            let sent = took.and_then(|attempt| self.sync(attempt.sync_id)).map(|story| &story.request);
+            let sent = sent.filter(|sent| sent.sections.get(section) == Some(hash)).map(|sent| sent.snapshot);
             let same = self.known.get(section).filter(|known| known.hash == *hash);
-            let not_taken = match in_time.filter(|attempt| attempt.progress.sections.contains_key(section)) {
+            let not_taken = match took {
                 Some(attempt) => not_taken(attempt, *section).cloned().collect(),
                 None => same.map(|known| Arc::clone(&known.not_taken)).unwrap_or_default(),
             };
-            let same = same.map(|known| known.snapshot);
-            if let Some(snapshot) = same.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
+            let known = sent.or_else(|| same.map(|known| known.snapshot));
+            if let Some(snapshot) = known.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
                 self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None, not_taken });
             }
         }
@@ -178,12 +199,15 @@ impl History {
                 if let Some(story) = supersedes.and_then(|old| self.story(old)) {
                     story.known.get_or_insert(known);
                     story.superseded_by = Some(request.sync_id);
+                    story.superseded_at = Some(recorded.recorded_at);
                     story.end = Some(End::of(SyncOutcome::Superseded, recorded, None));
                 }
                 self.begin(request, recorded, *supersedes, false);
             }
             ListingEvent::SyncSkipped { request } => self.begin(request, recorded, None, true),
             ListingEvent::CreationStarted { sync_id, at } => {
+                let verified = self.listing.must_verify();
+                self.intents.push(Intent { sync_id: *sync_id, at: *at, verified });
                 if let Some(story) = self.story(*sync_id) {
                     story.creation_at = Some(*at);
                 }
@@ -244,10 +268,12 @@ impl History {
             skipped,
             supersedes,
             superseded_by: None,
+            superseded_at: None,
             forced,
             creation_at: None,
             attempts: Vec::new(),
             others: Vec::new(),
+            fell_silent: None,
             end: skipped.then(|| End::of(SyncOutcome::SkippedUnchanged, recorded, None)),
             known: skipped.then(|| self.known.clone()),
         });
@@ -257,6 +283,28 @@ impl History {
                 usize::from(self.syncs.front().is_some_and(|story| Some(story.request.sync_id) == self.wanted));
             self.syncs.remove(oldest);
         }
+    }
+
+    /// Whether an attempt that is told now was to read the channel before it sent anything. Its own intent to create is none that it
+    /// found: with a look-up before that nothing is in doubt.
+    fn verified(&mut self, attempt: &SyncAttempt) -> bool {
+        let time = attempt.started_at..=attempt.finished_at;
+        let of_it = |intent: &&Intent| intent.sync_id == attempt.sync_id && time.contains(&intent.at);
+        let found = self.intents.iter().find(of_it).map(|intent| intent.verified);
+        self.intents.retain(|intent| intent.at > attempt.finished_at);
+        attempt.takes_over || found.unwrap_or_else(|| self.listing.must_verify())
+    }
+
+    /// The attempt that ended without a word before one that took the listing over.
+    fn silent_before(&self, attempt: &SyncAttempt) -> Option<SilentAttempt> {
+        let known = attempt.silent.filter(|_| attempt.takes_over);
+        let of = |ordinal: u64| self.syncs.iter().find(|story| story.request.ordinal == ordinal);
+        attempt.takes_over.then(|| SilentAttempt {
+            ordinal: known.map(|silent| silent.ordinal),
+            sync_id: known.and_then(|silent| of(silent.ordinal)).map(|story| story.request.sync_id),
+            since: known.and_then(|silent| silent.since),
+            until: known.and_then(|silent| silent.until),
+        })
     }
 
     fn attempted(
@@ -271,7 +319,8 @@ impl History {
         let accepted = self.listing.accepted().sections.clone();
         // As the dispatcher works it out: see `needs` and `verify_first` there.
         let existed = self.listing.external_id().is_some();
-        let verified = self.listing.must_verify() || attempt.takes_over;
+        let verified = self.verified(attempt);
+        let silent = self.silent_before(attempt);
         let Some(story) = self.story(attempt.sync_id) else { return };
         story.known.get_or_insert(known);
         let all = !existed || story.forced || attempt.takes_over;
@@ -284,7 +333,8 @@ impl History {
             story.end = Some(End::of(outcome, recorded, attempt.detail.clone()));
         }
         let due_at = None;
-        story.attempts.push(Attempt { attempt, class, due_at, late: false, position, needs, existed, verified });
+        let late = false;
+        story.attempts.push(Attempt { attempt, class, due_at, late, position, needs, existed, verified, silent });
     }
 }
 

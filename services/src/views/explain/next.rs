@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::counted::{agreeing, counted};
-use domain::listing::LinkState;
+use domain::listing::{ChannelListing, LinkState, Pending};
 use domain::target::{Lifecycle, Target};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -53,13 +53,13 @@ pub struct Next {
     pub until: &'static str,
 }
 
-/// `lag_since` is since when the read models do not show all, where they lag.
+/// `lag_since` is since when the read models do not show all, where they lag; `is_elsewhere`, that its unit is in another account.
 pub(super) fn next(
     history: &History,
     target: &Target,
     holds: &Holds,
     waiting: Option<&Waiting>,
-    lag_since: Option<DateTime<Utc>>,
+    (lag_since, is_elsewhere): (Option<DateTime<Utc>>, bool),
 ) -> Next {
     let listing = &history.listing;
     let nothing = |because: String, until: &'static str| Next {
@@ -80,11 +80,15 @@ pub(super) fn next(
     let held = holds.words();
     let Some(pending) = listing.pending() else {
         let because = match history.syncs.back().and_then(|last| last.end.as_ref()) {
-            Some(end) => format!("its newest sync has ended: {}", end.outcome),
+            Some(end) => format!("its newest sync has ended: {}", end.outcome.words()),
             None => "it never asked for a sync".to_owned(),
         };
         let gone = history.gone();
-        let until = if gone.is_some() { "it is linked afresh" } else { "the unit changes or somebody asks for a sync" };
+        let until = match gone {
+            _ if is_elsewhere => "its unit is back in its account",
+            Some(_) => "it is linked afresh",
+            None => "the unit changes or somebody asks for a sync",
+        };
         let mut next = nothing(because, until);
         next.because.extend(gone.map(|remedy| {
             format!("it is gone at the channel, which would refuse the next change in the same way: {remedy}")
@@ -92,6 +96,22 @@ pub(super) fn next(
         next.because.extend(held.into_iter().map(|why| format!("the next change of the unit waits, as {why}")));
         return next;
     };
+    let earlier = |ordinal: u64| {
+        let story = history.syncs.iter().find(|story| story.request.ordinal == ordinal);
+        story.map(|story| story.request.sync_id.0)
+    };
+    of_pending(listing, pending, held, waiting, earlier, lag_since)
+}
+
+/// Of a sync of the listing that waits, which `held` keeps from being sent. `earlier` names another one by its ordinal, where that is known.
+pub fn of_pending(
+    listing: &ChannelListing,
+    pending: &Pending,
+    held: Vec<String>,
+    waiting: Option<&Waiting>,
+    earlier: impl Fn(u64) -> Option<Uuid>,
+    lag_since: Option<DateTime<Utc>>,
+) -> Next {
     let mut next = Next {
         step: Step::Held,
         sync_id: Some(pending.sync_id.0),
@@ -106,9 +126,8 @@ pub(super) fn next(
     let in_hand = waiting.and_then(Waiting::ordinal_in_hand).filter(|ordinal| *ordinal < pending.ordinal);
     if let Some(ordinal) = in_hand {
         next.step = Step::AfterAttempt;
-        let earlier = history.syncs.iter().find(|story| story.request.ordinal == ordinal);
-        next.because.push(match earlier {
-            Some(story) => format!("a dispatcher took the listing up for sync {}", story.request.sync_id),
+        next.because.push(match earlier(ordinal) {
+            Some(sync) => format!("a dispatcher took the listing up for sync {sync}"),
             None => "a dispatcher took the listing up for that one".to_owned(),
         });
         return next;
@@ -124,10 +143,31 @@ pub(super) fn next(
         return next;
     };
     queued(&mut next, row);
+    if row.is_let_go {
+        next.because.push("an attempt before it ended without a word, so everything is to be sent".to_owned());
+    }
     if listing.must_verify() {
         next.because.push("how a call ended is unknown, so the channel is read before anything is sent".to_owned());
     }
     next
+}
+
+impl Next {
+    /// In a few words, to stand behind the name of what it is about.
+    pub fn brief(&self) -> String {
+        let what = match self.step {
+            Step::Nothing => "none",
+            Step::UnderWay => "under way",
+            Step::AfterAttempt => "as soon as no attempt of an earlier sync is under way",
+            Step::WaitsForSlot => "when it has its turn",
+            Step::Later => "later",
+            Step::Held => "held",
+            Step::NotQueuedYet => "not queued yet",
+        };
+        let at = self.at.map(|at| format!(", not before {}", moment(at))).unwrap_or_default();
+        let because = if self.because.is_empty() { String::new() } else { format!(": {}", self.because.join("; ")) };
+        format!("{what}{at}{because}")
+    }
 }
 
 fn queued(next: &mut Next, row: &Waiting) {

@@ -1,5 +1,7 @@
 //! What a sync waits for now: what holds it, its time, its turn, the windows that its calls fall under.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
 use domain::target::Target;
@@ -31,6 +33,15 @@ pub struct Waiting {
     /// queue was behind the journal, on a newer one.
     #[serde(skip)]
     pub taken_up_for: Option<i64>,
+    /// The same of the first of those who took it up since the last attempt was told. They may be gone.
+    #[serde(skip)]
+    pub untold_from: Option<i64>,
+    /// The same of the last of them.
+    #[serde(skip)]
+    pub untold_to: Option<i64>,
+    /// That one's lease has run out, so that anybody may take it over.
+    #[serde(skip)]
+    pub is_let_go: bool,
     /// Why the target is paused.
     pub target_reason: Option<String>,
     /// How the target answers, and why.
@@ -82,9 +93,12 @@ fn waiting() -> String {
     format!(
         "SELECT q.sync_id, {BY_ROW}, q.due_at, d.ordinal AS taken_up_for, t.lifecycle_reason AS target_reason, h.health,
             h.reason AS health_reason,
+            coalesce(untold.heir_of, untold.ordinal) AS untold_from, untold.ordinal AS untold_to,
+            untold.listing_id IS NOT NULL AND d.listing_id IS NULL AS is_let_go,
             (SELECT count(*) FROM sync_queue AS o
              WHERE o.target_id = q.target_id AND o.due_at <= now() AND o.rank < q.rank) AS ahead
          FROM {WAITING} LEFT JOIN target_health AS h ON h.target_id = q.target_id
+         LEFT JOIN dispatch_leases AS untold ON untold.listing_id = q.listing_id AND NOT untold.done
          WHERE q.listing_id = $1"
     )
 }
@@ -106,6 +120,12 @@ impl Waiting {
     /// The ordinal of the sync that the dispatcher took the listing up for.
     pub(super) fn ordinal_in_hand(&self) -> Option<u64> {
         self.taken_up_for.and_then(|ordinal| u64::try_from(ordinal).ok())
+    }
+
+    /// The ordinals of the syncs for which somebody took the listing up and has not told yet how that ended.
+    pub(super) fn untold(&self) -> Option<RangeInclusive<u64>> {
+        let ordinal = |ordinal: Option<i64>| ordinal.and_then(|ordinal| u64::try_from(ordinal).ok());
+        Some(ordinal(self.untold_from)?..=ordinal(self.untold_to)?)
     }
 
     /// With what is in rows that no reader sees: the next check of an open circuit, the addresses that everybody's calls leave from, and

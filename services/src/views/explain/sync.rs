@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
-use domain::channel::{RejectedPart, Section};
+use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::difference::Differences;
+use domain::listing::Link;
 use domain::mapping::{self, Sent};
 use domain::outcome::{OutcomeClass, SyncOutcome};
-use domain::target::Target;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -190,18 +190,18 @@ pub(super) fn outcome(story: &SyncStory) -> SyncOutcome {
     story.end.as_ref().map_or(SyncOutcome::Pending, |end| end.outcome)
 }
 
-/// Explains a sync. `known` is what the channel is known to have now: for one that has not been sent yet. `fields` are those of each
-/// section that are told.
+/// Explains a sync `of` a listing at a channel. `known` is what the channel is known to have now: for one that has not been sent yet.
+/// `fields` are those of each section that are told.
 pub(super) async fn explained(
     story: &SyncStory,
     known: &KnownSections,
-    target: &Target,
+    of: (ChannelKind, &Link),
     payloads: &Payloads,
     fields: usize,
 ) -> ExplainedSync {
     let (request, metadata) = (&story.request, &story.metadata);
     let known = story.known.as_ref().unwrap_or(known);
-    let compared = compare(story, known, target, payloads, fields).await;
+    let compared = compare(story, known, of, payloads, fields).await;
     let (compared_with, differences, differences_missing) = match compared {
         Ok((with, differences)) => (Some(with), Some(differences), None),
         Err(reason) => (None, None, Some(reason)),
@@ -247,13 +247,16 @@ pub(super) async fn explained(
 
 /// The calls of a sync that were refused as a whole, so that what they carried was sent apart after them; none where its snapshot
 /// is gone, as nobody knows then.
-pub(super) async fn sent_apart(story: &SyncStory, target: &Target, payloads: &Payloads) -> Vec<Uuid> {
+pub(super) async fn sent_apart(
+    story: &SyncStory,
+    (kind, link): (ChannelKind, &Link),
+    payloads: &Payloads,
+) -> Vec<Uuid> {
     let refused = |told: &Attempt| told.attempt.calls.iter().any(|call| call.class == OutcomeClass::Rejected);
-    let Some(unit) = story.metadata.unit_id.as_ref().filter(|_| story.attempts.iter().any(refused)) else {
+    if !story.attempts.iter().any(refused) {
         return Vec::new();
-    };
-    let (kind, listing) = (target.channel, domain::ids::ListingId::of(target.target_id, unit));
-    let Ok(payload) = payloads.of_snapshot(kind, story.request.snapshot, listing).await else { return Vec::new() };
+    }
+    let Ok(payload) = payloads.of_snapshot(kind, story.request.snapshot, link).await else { return Vec::new() };
     let bodies = payload.bodies();
     let whole = story.attempts.iter().flat_map(|told| {
         let sent = Sent { needs: &told.needs, exists: told.existed, verified: told.verified };
@@ -267,20 +270,15 @@ pub(super) async fn sent_apart(story: &SyncStory, target: &Target, payloads: &Pa
 async fn compare(
     story: &SyncStory,
     known: &KnownSections,
-    target: &Target,
+    (kind, link): (ChannelKind, &Link),
     payloads: &Payloads,
     fields: usize,
 ) -> Result<(ComparedWith, Differences), String> {
-    let (kind, listing) = (target.channel, domain::ids::ListingId::of(target.target_id, unit_of(story)?));
-    let wanted = payloads.of_snapshot(kind, story.request.snapshot, listing).await.map_err(|e| e.to_string())?;
-    let has = KnownPayload::load(payloads, kind, listing, known).await.map_err(|e| e.to_string())?;
+    let wanted = payloads.of_snapshot(kind, story.request.snapshot, link).await.map_err(|e| e.to_string())?;
+    let has = KnownPayload::load(payloads, kind, link, known).await.map_err(|e| e.to_string())?;
     let mut with = has.described();
     with.exact &= wanted.hashes() == story.request.sections;
     let mut differences = mapping::differences_up_to(kind, &has.bodies(), &wanted.bodies(), fields);
     with.remark(&mut differences);
     Ok((with, differences))
-}
-
-fn unit_of(story: &SyncStory) -> Result<&domain::ids::UnitId, String> {
-    story.metadata.unit_id.as_ref().ok_or_else(|| "the journal does not name its unit".to_owned())
 }

@@ -103,13 +103,13 @@ pub(super) async fn waited(
     target: &Target,
     sharing: &[Sharing],
 ) -> Result<Waited, Unexplained> {
-    let Some(first) = story.attempts.first() else { return Ok(Waited::default()) };
+    let (Some(first), Some(began)) = (story.attempts.first(), story.began()) else { return Ok(Waited::default()) };
     let own = Limits::of_target(&mut *reader, target).await?;
     let account = Limits::of_account(&mut *reader, target, sharing).await?;
     let sharing_with = sharing.iter().map(|one| one.target_id).collect();
     let both = Both { target, own, account, sharing: sharing_with };
     // Whatever the window was while an attempt of another sync was under way, this one could not have had a slot.
-    let (time, positions) = ((story.behind().until, first.attempt.started_at), (story.position, first.position));
+    let (time, positions) = ((story.behind().until, began), (story.position, first.position));
     let first = both.windows(&mut *reader, time, positions).await?;
     let mut again = Vec::new();
     for wait in waits::again(story) {

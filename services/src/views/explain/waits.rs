@@ -5,7 +5,7 @@ use domain::call::{CallPurpose, CallRecord};
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
-use super::history::{Attempt, SyncStory};
+use super::history::{Attempt, SilentAttempt, SyncStory};
 
 /// A wait of less is not worth a reason.
 pub(super) const SHORT_MS: i64 = 1_000;
@@ -21,14 +21,31 @@ pub(super) fn ms((from, to): Span) -> i64 {
 }
 
 /// The times in which a sync waited for an attempt: the first, once no attempt of another sync was under way, and each next one
-/// from when that was due. One that has not ended waits until `now`.
+/// from when that was due. One that has not ended waits until `now`. Not among them are those in which an attempt was under way, or not
+/// given up yet, that ended without a word.
 pub(super) fn for_attempts(story: &SyncStory, now: DateTime<Utc>) -> Vec<Span> {
-    let mut begins = vec![story.behind().until];
-    let attempts = story.attempts.iter().filter(|attempt| !attempt.late);
-    begins.extend(attempts.clone().filter_map(|attempt| attempt.due_at));
-    let attempts = attempts.map(|attempt| attempt.attempt.started_at);
+    let mut waits = Vec::new();
+    let mut from = Some(story.behind().until);
+    for (place, attempt) in story.attempts.iter().filter(|attempt| !attempt.late).enumerate() {
+        let silent = attempt.silent.filter(|_| place > 0 || story.fell_silent_first());
+        waits.extend(from.into_iter().flat_map(|from| around(from, attempt.attempt.started_at, silent)));
+        from = attempt.due_at;
+    }
     let end = story.end.as_ref().map_or(now, |end| end.at);
-    begins.into_iter().zip(attempts.chain([end])).filter(|(from, to)| from < to).collect()
+    waits.extend(from.map(|from| (from, end)));
+    waits.retain(|(from, to)| from < to);
+    waits
+}
+
+/// A wait for an attempt, without the time of one before it that ended without a word, as far as that is recorded.
+fn around(from: DateTime<Utc>, began: DateTime<Utc>, silent: Option<SilentAttempt>) -> Vec<Span> {
+    match silent {
+        Some(SilentAttempt { since: Some(since), until, .. }) => {
+            let before = (from, since.clamp(from.min(began), began));
+            [Some(before), until.map(|until| (until, began))].into_iter().flatten().collect()
+        }
+        _ => vec![(from, began)],
+    }
 }
 
 /// A wait that came after its first attempt had begun.
@@ -39,6 +56,10 @@ pub(super) struct Again {
     pub call: Option<(Uuid, CallPurpose)>,
     /// The call before it brought a new token.
     pub new_token: bool,
+    /// It waited for the next attempt after one that ended without a word, from when somebody could take the listing over.
+    pub after_silent: bool,
+    /// An attempt began meanwhile that ended without a word; when, is not recorded.
+    pub unheard: bool,
     /// Where the events around it stand in the journal.
     pub positions: (i64, i64),
 }
@@ -49,10 +70,9 @@ pub(super) fn again(story: &SyncStory) -> Vec<Again> {
     let mut before: Option<&Attempt> = None;
     for attempt in story.attempts.iter().filter(|attempt| !attempt.late) {
         let positions = (before.map_or(story.position, |before| before.position), attempt.position);
-        let began = attempt.attempt.started_at;
-        if let Some(due_at) = before.and_then(|before| before.due_at) {
-            found.push(Again { time: (due_at, began), call: None, new_token: false, positions });
-        }
+        let due_at = before.and_then(|before| before.due_at);
+        let is_own = before.is_some() || story.fell_silent_first();
+        found.extend(next_attempt(due_at, attempt, attempt.silent.filter(|_| is_own), positions));
         found.extend(inside(attempt, positions));
         before = Some(attempt);
     }
@@ -61,13 +81,36 @@ pub(super) fn again(story: &SyncStory) -> Vec<Again> {
     found
 }
 
+/// For an attempt from when it was due, where one came before it, and from when it could be made after one that ended without a word.
+fn next_attempt(
+    due_at: Option<DateTime<Utc>>,
+    attempt: &Attempt,
+    silent: Option<SilentAttempt>,
+    positions: (i64, i64),
+) -> Vec<Again> {
+    let began = attempt.attempt.started_at;
+    let since = silent.and_then(|silent| silent.since);
+    let wait = |time: Span, after_silent: bool, unheard: bool| Again {
+        time,
+        call: None,
+        new_token: false,
+        after_silent,
+        unheard,
+        positions,
+    };
+    let due = due_at.map(|due_at| wait((due_at, since.unwrap_or(began)), false, silent.is_some() && since.is_none()));
+    let until = silent.filter(|_| since.is_some()).and_then(|silent| silent.until);
+    due.into_iter().chain(until.map(|until| wait((until, began), true, false))).collect()
+}
+
 /// Calls of one attempt follow one another, so what is between two of them is a wait.
 fn inside(attempt: &Attempt, positions: (i64, i64)) -> impl Iterator<Item = Again> {
     let mut free_from = attempt.attempt.started_at;
     let mut new_token = false;
     attempt.attempt.calls.iter().map(move |call| {
         let time = (free_from, call.started_at);
-        let wait = Again { time, call: Some((call.request_id, call.purpose)), new_token, positions };
+        let call_for = Some((call.request_id, call.purpose));
+        let wait = Again { time, call: call_for, new_token, after_silent: false, unheard: false, positions };
         free_from = ended(call);
         new_token = call.purpose == CallPurpose::Token && call.class == OutcomeClass::Accepted;
         wait

@@ -2,7 +2,9 @@
 
 mod waited;
 
+use domain::channel::RejectedPart;
 use domain::counted::{agreeing, counted};
+use domain::outcome::SyncOutcome;
 
 use super::cancelled::Cancelled;
 use super::held::Held;
@@ -11,6 +13,7 @@ use super::rules::Rule;
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::by::on_behalf_of;
+use crate::views::elsewhere::Elsewhere;
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
@@ -41,19 +44,21 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             lines.extend(differences(sync));
             lines.extend(explanation.rules.iter().map(|one| match one {
                 Rule::SkippedUnchanged { at_attempt } if sync.has_untaken => skipped_in_part(*at_attempt),
+                Rule::LeftOut { parts } if is_refused(sync) => refused(*parts, sync),
                 one => rule(one),
             }));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
             lines.extend(sync.refused.iter().map(|part| {
+                let what = not_taken(part, is_refused(sync));
                 let value = match part.value.as_str() {
                     "" if part.is_all_of_it() => format!(" ({})", part.section),
                     "" => String::new(),
                     value => format!(" ({value})"),
                 };
-                format!("  left out: {}{value}: {}", part.part, part.reason)
+                format!("  {what}: {}{value}: {}", part.part, part.reason)
             }));
             if let Some(at) = sync.ended_at.filter(|_| !goes_on) {
-                let outcome = sync.outcome.replace('_', " ");
+                let outcome = SyncOutcome::named(sync.outcome).map_or(sync.outcome, SyncOutcome::words);
                 let by = sync.cancelled.as_ref().map(Cancelled::words).unwrap_or_default();
                 lines.push(format!("It ended {}: {outcome}{by}{}.", moment(at), detail(sync.detail.as_ref())));
             }
@@ -61,6 +66,7 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
     }
     lines.extend(explanation.lacking.iter().flat_map(Lacking::words));
     lines.extend(explanation.older_state.iter().map(OlderState::words));
+    lines.extend(explanation.elsewhere.iter().map(Elsewhere::words));
     lines.push(next(&explanation.next));
     lines
 }
@@ -159,6 +165,10 @@ fn rule(rule: &Rule) -> String {
             "Sync {sync_id} took its place. An attempt of this one that had begun goes on, and what comes of it will \
              stand here."
         ),
+        Rule::CoalescedInto { sync_id, may_have_been_sent: true, .. } => format!(
+            "Sync {sync_id} took its place. An attempt of this one had begun, and nobody has told how it ended: it may \
+             have been sent."
+        ),
         Rule::CoalescedInto { sync_id, attempted: false, .. } => {
             format!("Coalesced into sync {sync_id}, which took its place before it was sent.")
         }
@@ -180,9 +190,16 @@ fn rule(rule: &Rule) -> String {
             let (next, due) = (attempt + 1, moment(*due_at));
             format!("Attempt {attempt} of {of} ended {class}: retry {next} of {of} was due {due}.")
         }
-        Rule::TookOver { at } => {
+        Rule::TookOver { at, sync_id, since, until } => {
             let began = moment(*at);
-            format!("Before the attempt that began {began} one ended without a word, so everything was to be sent.")
+            let whose = sync_id.map(|sync| format!(" of sync {sync}")).unwrap_or_default();
+            let since = since.map(|since| format!(", begun {},", moment(since))).unwrap_or_default();
+            let until = until.map(|until| format!("; nobody could take the listing over before {}", moment(until)));
+            format!(
+                "Before the attempt that began {began} one{whose}{since} ended without a word, so everything was to be \
+                 sent{}.",
+                until.unwrap_or_default()
+            )
         }
         Rule::ReadFirst { at, there } => read_first(&moment(*at), there),
         Rule::SentApart { at, purpose, .. } => format!(
@@ -197,6 +214,23 @@ fn rule(rule: &Rule) -> String {
             format!("{} {} left out.", counted(*parts, "part"), agreeing(*parts, "was", "were"))
         }
     }
+}
+
+/// The channel refused it for good: nothing of it was left out so that the rest could go on.
+fn is_refused(sync: &ExplainedSync) -> bool {
+    sync.outcome == SyncOutcome::Rejected.as_str()
+}
+
+/// What became of a part: the mapping leaves out what it cannot send, whatever the channel says of the rest.
+fn not_taken(part: &RejectedPart, is_refused: bool) -> &'static str {
+    if is_refused && !part.is_of_the_unit() { "refused" } else { "left out" }
+}
+
+fn refused(parts: usize, sync: &ExplainedSync) -> String {
+    if sync.attempts.iter().all(|attempt| attempt.took.is_empty()) {
+        return "It was refused as a whole.".to_owned();
+    }
+    format!("{} {} refused.", counted(parts, "part"), agreeing(parts, "was", "were"))
 }
 
 fn read_first(at: &str, there: &[&str]) -> String {
@@ -221,14 +255,17 @@ fn skipped_in_part(at_attempt: bool) -> String {
 
 fn held_by(held: &Held) -> String {
     let by = held.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let was = if held.until.is_some() { "was" } else { "has been" };
+    let refused = if held.until.is_some() { "refused" } else { "has refused" };
     let what = match held.holder {
-        Holder::ListingPaused => format!("The listing was paused{by}"),
-        Holder::TargetPaused => format!("The target was paused{by}"),
-        Holder::TargetUnauthorised => "The channel refused the target's credentials".to_owned(),
-        Holder::CircuitOpen => "The target failed again and again, and its circuit was open".to_owned(),
+        Holder::ListingPaused => format!("The listing {was} paused{by}"),
+        Holder::TargetPaused => format!("The target {was} paused{by}"),
+        Holder::TargetUnauthorised => format!("The channel {refused} the target's credentials"),
+        Holder::CircuitOpen => format!("The target failed again and again, and its circuit {was} open"),
     };
-    let (from, until) = (moment(held.from), moment(held.until));
-    format!("{what} from {from} to {until}{}; that held it for {}.", detail(held.reason.as_ref()), seconds(held.ms))
+    let from = moment(held.from);
+    let when = held.until.map_or_else(|| format!("since {from}"), |until| format!("from {from} to {}", moment(until)));
+    format!("{what} {when}{}; that held it for {}.", detail(held.reason.as_ref()), seconds(held.ms))
 }
 
 /// `availability, rates in part`.
@@ -289,7 +326,17 @@ fn next(next: &Next) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::channel::Section;
+
     use super::*;
+
+    #[test]
+    fn what_the_mapping_left_out_is_not_told_to_be_refused() {
+        let at_the_channel = RejectedPart::all_of(Section::Content, "it cannot be changed".to_owned());
+        let of_the_unit = RejectedPart { part: "unit.amenities[0]".to_owned(), ..at_the_channel.clone() };
+        let told = |is_refused| [&at_the_channel, &of_the_unit].map(|part| not_taken(part, is_refused));
+        assert_eq!((told(true), told(false)), (["refused", "left out"], ["left out"; 2]));
+    }
 
     #[test]
     fn one_field_is_no_plural() {

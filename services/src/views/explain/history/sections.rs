@@ -4,12 +4,14 @@
 mod doubts;
 mod not_taken;
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use domain::call::{CallPurpose, CallRecord, NO_CONNECTION};
 use domain::channel::{RejectedPart, Section, SectionHashes};
 use domain::hash::{PayloadHash, SnapshotHash};
 use domain::ids::{ExternalId, ListingId, OrgId, TargetId, UnitId};
-use domain::listing::{Cause, LinkListing, ListingCommand, Origin, Pending, Progress, RequestSync, SyncReport};
+use domain::listing::{Cause, LinkListing, ListingCommand, Origin, Pending, Progress, RequestSync, Silent, SyncReport};
 use domain::metadata::{Actor, Metadata};
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Position, Recorded};
@@ -85,6 +87,7 @@ fn request(cause: Cause, revision: u64, rates: &str) -> ListingCommand {
     ListingCommand::RequestSync(RequestSync {
         cause,
         snapshot_org: org(),
+        snapshot_account: "bali".parse().expect("a name"),
         snapshot_unit: unit(),
         snapshot: SnapshotHash::of_bytes(rates.as_bytes()),
         revision,
@@ -160,26 +163,37 @@ fn attempt_at(history: &mut History, pending: Pending, started_at: DateTime<Utc>
         detail: (*class == OutcomeClass::Transient && status.is_none()).then(|| format!("{NO_CONNECTION}refused")),
         answer: None,
     };
-    let sections = pending.sections.into_iter().filter(|(section, _)| took.contains(section)).collect();
+    let sections = pending.sections.clone().into_iter().filter(|(section, _)| took.contains(section)).collect();
     let refused = |section: &Section| RejectedPart::all_of(*section, "in words".to_owned());
-    run(
-        history,
-        ListingCommand::RecordOutcome(SyncReport {
-            sync_id: pending.sync_id,
-            ordinal: pending.ordinal,
-            takes_over,
-            started_at,
-            finished_at: started_at,
-            class: Some(class),
-            detail: None,
-            progress: Progress { external_id: None, sections },
-            rejected: named.iter().map(refused).collect(),
-            calls: calls.iter().map(call).collect(),
-            hopeless: false,
-            retry_at: started_at,
-            max_attempts: 5,
-        }),
-    );
+    let report = SyncReport {
+        takes_over,
+        class: Some(class),
+        progress: Progress { external_id: None, sections },
+        rejected: named.iter().map(refused).collect(),
+        calls: calls.iter().map(call).collect(),
+        ..report(pending, started_at)
+    };
+    run(history, ListingCommand::RecordOutcome(report));
+}
+
+/// That all of a sync was taken.
+fn report(pending: Pending, started_at: DateTime<Utc>) -> SyncReport {
+    SyncReport {
+        sync_id: pending.sync_id,
+        ordinal: pending.ordinal,
+        takes_over: false,
+        silent: None,
+        started_at,
+        finished_at: started_at,
+        class: Some(OutcomeClass::Accepted),
+        detail: None,
+        progress: Progress { external_id: None, sections: pending.sections },
+        rejected: Vec::new(),
+        calls: Vec::new(),
+        hopeless: false,
+        retry_at: started_at,
+        max_attempts: 5,
+    }
 }
 
 /// The sync that waits is sent and taken.
@@ -194,6 +208,7 @@ fn link() -> ListingCommand {
         account_id: "bali".parse().expect("a name"),
         unit_id: unit(),
         target_id: TARGET,
+        unit_account_id: None,
         external_id: Some(ExternalId("40001".to_owned())),
         afresh: false,
     })
@@ -230,6 +245,25 @@ fn a_change_that_takes_the_place_of_a_forced_sync_is_told_with_all_that_it_sent(
     assert_eq!((told.forced, &told.attempts[0].needs), (false, &vec![Section::Rates]), "what was sent forces no more");
 }
 
+/// A snapshot of before may be of an account that only an earlier link took from, so that nothing can be compared with it.
+#[test]
+fn what_is_sent_once_more_is_known_by_the_snapshot_that_was_sent_last() {
+    let known = |history: &History| Section::ALL.map(|section| history.known[&section].snapshot);
+    let [first, second, third] = ["first", "second", "third"].map(|rates| SnapshotHash::of_bytes(rates.as_bytes()));
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    attempt(&mut history, &Ending { took: &[Section::Rates], ..Ending::of(OutcomeClass::Accepted, &[], &[]) });
+    assert_eq!(known(&history), [first, second, first, first], "the others were not sent");
+    ask(&mut history, wish(), 2, "second");
+    send(&mut history, false);
+    assert_eq!(known(&history), [second; 4]);
+    run(&mut history, ListingCommand::Unlink { reason: "for a while".to_owned() });
+    run(&mut history, link());
+    ask(&mut history, Cause::Linked, 3, "third");
+    send(&mut history, false);
+    assert_eq!(known(&history), [third; 4]);
+}
+
 #[test]
 fn an_attempt_after_one_without_a_word_is_told_with_all_that_it_sent_and_as_read_first() {
     for takes_over in [false, true] {
@@ -240,6 +274,54 @@ fn an_attempt_after_one_without_a_word_is_told_with_all_that_it_sent_and_as_read
         let wanted = if takes_over { Section::ALL.to_vec() } else { vec![Section::Rates] };
         assert_eq!((&attempt.needs, attempt.verified), (&wanted, takes_over));
     }
+}
+
+/// Of an attempt that ended without a word builds of before told nothing else: whose it was, nobody knows.
+#[test]
+fn what_had_begun_and_is_not_told_may_have_been_sent_until_the_next_attempt_says_whose_it_was() {
+    let mut history = synced();
+    run_at(&mut history, 10, request(Cause::UnitChanged, 2, "second"));
+    run_at(&mut history, 20, request(Cause::UnitChanged, 3, "third"));
+    let may = |history: &History, untold: Option<RangeInclusive<u64>>| -> Vec<bool> {
+        history.syncs.iter().map(|story| story.may_have_been_sent(untold.as_ref())).collect()
+    };
+    assert_eq!(may(&history, None), [false; 3], "nobody had taken it up");
+    assert_eq!(may(&history, Some(2..=2)), [false, true, false]);
+    let silent = |ordinal: u64, since: i64| {
+        Some(Silent { ordinal, last_ordinal: ordinal, since: Some(at(since)), until: Some(at(50)) })
+    };
+    for (told, takes_over, sent, began) in [
+        (None, false, false, 60),
+        (None, true, true, 60),
+        (silent(2, 15), true, true, 60),
+        (silent(3, 25), true, false, 25),
+    ] {
+        let mut history = history.clone();
+        let pending = history.listing.pending().expect("a sync that waits").clone();
+        let report = SyncReport { silent: told, takes_over, ..report(pending, at(60)) };
+        run_at(&mut history, 61, ListingCommand::RecordOutcome(report));
+        assert_eq!(may(&history, Some(2..=2)), [false, sent, false], "{told:?}");
+        let heir = newest(&history);
+        assert_eq!(heir.began(), Some(at(began)), "{told:?}");
+        let (behind, is_other) = (heir.behind(), told.is_some_and(|silent| silent.ordinal == 2));
+        assert_eq!((behind.until, behind.silent.is_some()), (at(if is_other { 50 } else { 20 }), is_other), "{told:?}");
+    }
+}
+
+/// Only so many syncs are kept, and that one may be none of them.
+#[test]
+fn an_attempt_without_a_word_of_a_sync_that_is_not_kept_is_not_taken_for_one_of_its_heir() {
+    let mut history = synced();
+    for revision in 2..40 {
+        run_at(&mut history, 20, request(Cause::UnitChanged, revision, &revision.to_string()));
+    }
+    let pending = history.listing.pending().expect("a sync that waits").clone();
+    let silent = Some(Silent { ordinal: 2, last_ordinal: 2, since: Some(at(15)), until: Some(at(50)) });
+    let report = SyncReport { silent, takes_over: true, ..report(pending, at(60)) };
+    run_at(&mut history, 61, ListingCommand::RecordOutcome(report));
+    let heir = newest(&history);
+    assert_eq!(heir.attempts[0].silent.and_then(|silent| silent.sync_id), None);
+    assert_eq!(heir.began(), Some(at(60)));
 }
 
 /// It would be told as what held it beside a wait of which nothing held any part.
@@ -254,7 +336,7 @@ fn what_held_it_while_an_attempt_of_another_sync_was_under_way_is_told_from_its_
     let waits = for_attempts(&story, at(40));
     assert_eq!(waits, [(at(30), at(40))]);
     let held = |from, until| {
-        let (holder, from, until) = (Holder::CircuitOpen, at(from), at(until));
+        let (holder, from, until) = (Holder::CircuitOpen, at(from), Some(at(until)));
         Held { holder, from, until, ms: 0, by: None, reason: None }
     };
     let told = while_it_waited(vec![held(25, 33), held(22, 28)], &waits);

@@ -1,5 +1,7 @@
 //! A sync from its request to its end, with every attempt between.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use domain::channel::Section;
 use domain::ids::SyncId;
@@ -30,6 +32,21 @@ pub struct Attempt {
     pub existed: bool,
     /// The channel was to be read before anything was sent.
     pub verified: bool,
+    /// The one before it that ended without a word, where it took the listing over.
+    pub silent: Option<SilentAttempt>,
+}
+
+/// An attempt that ended without a word: its dispatcher let the lease of the listing run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SilentAttempt {
+    /// The ordinal of its sync, where that is recorded.
+    pub ordinal: Option<u64>,
+    /// Its sync, where that is recorded and still among those that are kept.
+    pub sync_id: Option<SyncId>,
+    /// When it began, UTC, where that is recorded.
+    pub since: Option<DateTime<Utc>>,
+    /// Until when nobody could take the listing over, UTC, where that is recorded.
+    pub until: Option<DateTime<Utc>>,
 }
 
 impl Attempt {
@@ -84,6 +101,8 @@ pub struct Behind {
     pub until: DateTime<Utc>,
     /// Those syncs.
     pub syncs: Vec<SyncId>,
+    /// That one of them whose attempt ended without a word: its dispatcher had the listing up to then, alive or not.
+    pub silent: Option<SyncId>,
 }
 
 /// A sync from its request to its end.
@@ -103,6 +122,8 @@ pub struct SyncStory {
     pub supersedes: Option<SyncId>,
     /// The one that took its place.
     pub superseded_by: Option<SyncId>,
+    /// When that was asked for, UTC.
+    pub superseded_at: Option<DateTime<Utc>>,
     /// Every section is to be sent: somebody asked for it, or for one that had not ended and whose place it took.
     pub forced: bool,
     /// When its creating call was about to be made.
@@ -111,6 +132,9 @@ pub struct SyncStory {
     pub attempts: Vec<Attempt>,
     /// Those of other syncs of the listing that were under way before its first one.
     pub others: Vec<OtherAttempt>,
+    /// Of one whose place was taken before an attempt was told: whether one had begun and ended without a word. `None` until the next
+    /// attempt at the listing is told, which says so.
+    pub fell_silent: Option<bool>,
     /// How it ended.
     pub end: Option<End>,
     /// What the channel was known to have before its first attempt.
@@ -139,11 +163,54 @@ impl SyncStory {
         }
     }
 
+    /// Whether it may have been sent although its place was taken and no attempt of it is told: one had begun, and nobody has told how it
+    /// ended. `untold` are the ordinals of such attempts that no event tells of yet.
+    pub(in crate::views::explain) fn may_have_been_sent(&self, untold: Option<&RangeInclusive<u64>>) -> bool {
+        let untold = untold.is_some_and(|untold| untold.contains(&self.request.ordinal));
+        self.superseded_by.is_some() && self.attempts.is_empty() && self.fell_silent.unwrap_or(untold)
+    }
+
+    /// Takes note that an attempt at the listing is told.
+    pub(super) fn hear(&mut self, attempt: &SyncAttempt) {
+        if self.superseded_by.is_none() || !self.attempts.is_empty() || attempt.sync_id == self.request.sync_id {
+            return;
+        }
+        // Builds of before did not write down whose attempt it was.
+        let is_its_own =
+            attempt.silent.is_none_or(|silent| (silent.ordinal..=silent.last_ordinal).contains(&self.request.ordinal));
+        self.fell_silent.get_or_insert(attempt.takes_over && is_its_own);
+    }
+
+    /// The attempt that ended without a word before the first one that is told.
+    fn silent(&self) -> Option<SilentAttempt> {
+        self.attempts.first()?.silent
+    }
+
+    /// Whether that was one of its own, as far as is recorded.
+    pub(in crate::views::explain) fn fell_silent_first(&self) -> bool {
+        self.silent().is_some_and(|silent| silent.ordinal.is_none_or(|ordinal| ordinal == self.request.ordinal))
+    }
+
+    /// When its first attempt began, UTC, where there was one: also one that ended without a word, where that is recorded.
+    pub fn began(&self) -> Option<DateTime<Utc>> {
+        let told = self.attempts.first()?.attempt.started_at;
+        let silent = self.silent().filter(|_| self.fell_silent_first()).and_then(|silent| silent.since);
+        Some(silent.map_or(told, |since| since.max(self.requested_at).min(told)))
+    }
+
     /// What it waited behind, up to its first attempt.
     pub fn behind(&self) -> Behind {
         let mut others = self.others.clone();
+        // One of another sync that ended without a word had begun before this one was asked for.
+        let silent = self.silent().filter(|_| !self.fell_silent_first());
+        let silent = silent.and_then(|silent| silent.sync_id.zip(silent.until));
+        others.extend(silent.map(|(sync_id, until)| OtherAttempt {
+            sync_id,
+            started_at: self.requested_at,
+            finished_at: until,
+        }));
         others.sort_by_key(|other| other.started_at);
-        let mut behind = Behind { until: self.requested_at, syncs: Vec::new() };
+        let mut behind = Behind { until: self.requested_at, syncs: Vec::new(), silent: None };
         for other in others {
             if other.started_at <= behind.until && other.finished_at > behind.until {
                 behind.until = other.finished_at;
@@ -151,8 +218,9 @@ impl SyncStory {
             }
         }
         behind.syncs.dedup();
-        if let Some(first) = self.attempts.first() {
-            behind.until = behind.until.min(first.attempt.started_at);
+        behind.silent = silent.map(|(sync_id, _)| sync_id).filter(|silent| behind.syncs.contains(silent));
+        if let Some(began) = self.began() {
+            behind.until = behind.until.min(began);
         }
         behind
     }

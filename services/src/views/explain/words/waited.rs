@@ -17,6 +17,12 @@ const SHARED: &str =
 const FORGOTTEN: &str = "calls of health checks and of looks for drift (kept for three days)";
 /// What no row tells of, but a metric of all calls together.
 const INSIDE: &str = "the dispatcher itself (from the grant of a slot to its call)";
+/// What takes the longest where processes die.
+const NOBODY: &str = "that no dispatcher ran";
+/// Of a wait of which an attempt that ended without a word took a part.
+const UNHEARD: &str = "; meanwhile one began that ended without a word, and when, is not recorded.";
+/// A lane with work looks at least so often for leases that ran out.
+const LOOKS_MS: i64 = 20_000;
 
 /// What is known of a wait.
 #[derive(Debug, Clone)]
@@ -25,6 +31,10 @@ struct Known<'a> {
     /// For how much of it, at its beginning, attempts of these other syncs of the listing were under way.
     behind_ms: i64,
     behind: &'a [Uuid],
+    /// That one of them whose attempt ended without a word.
+    behind_silent: Option<Uuid>,
+    /// The wait came after an attempt that ended without a word, or part of it did.
+    after_silent: bool,
     held_ms: i64,
     windows: Windows,
     /// What is to be said of a new token, each time in a few words.
@@ -45,6 +55,10 @@ impl Known<'_> {
         let account = self.windows.account.and_then(|account| was_full("account", account));
         let parts = [Some(began), self.was_behind(), held, paused, own, account].into_iter().flatten();
         let parts = parts.chain(self.tokens.iter().cloned());
+        let left = self.ms - self.behind_ms >= SHORT_MS;
+        let looks = (self.after_silent && left)
+            .then(|| format!("a listing that was left so is looked for every {} s", LOOKS_MS / 1_000));
+        let parts = parts.chain(looks);
         parts.collect::<Vec<String>>().join("; ")
     }
 
@@ -56,7 +70,10 @@ impl Known<'_> {
             let others: Vec<String> = others.iter().map(ToString::to_string).collect();
             format!("attempts of syncs {} and {last} were", others.join(", "))
         };
-        Some(format!("for {} of that {whose} under way", seconds(self.behind_ms)))
+        let silent = self
+            .behind_silent
+            .map(|silent| format!(", or not given up yet: that of sync {silent} ended without a word"));
+        Some(format!("for {} of that {whose} under way{}", seconds(self.behind_ms), silent.unwrap_or_default()))
     }
 
     /// For how long a window was full at the least: of two that were nobody knows how much of it was together.
@@ -68,7 +85,8 @@ impl Known<'_> {
     fn is_explained(&self) -> bool {
         // What held it, what was full and what was paused may have been at the same time.
         let known_ms = self.held_ms.max(self.full_ms()).max(self.windows.paused_ms);
-        self.ms - self.behind_ms - known_ms - self.token_ms < SHORT_MS
+        let looks_ms = if self.after_silent { LOOKS_MS } else { 0 };
+        self.ms - self.behind_ms - known_ms - self.token_ms - looks_ms < SHORT_MS
     }
 
     /// What nobody recorded, or nobody knows any more, with these at the end.
@@ -129,11 +147,16 @@ pub(super) fn first(wait: &FirstWait) -> String {
         ms: wait.ms,
         behind_ms: wait.behind_ms,
         behind: &wait.behind,
+        behind_silent: wait.behind_silent,
+        after_silent: wait.behind_silent.is_some(),
         held_ms: wait.held_ms,
         windows: wait.windows,
         tokens: Vec::new(),
         token_ms: 0,
     };
+    if wait.unheard {
+        return known.told(format!("Its first attempt that is told began after {}", seconds(wait.ms))) + UNHEARD;
+    }
     let told = known.told(format!("It waited {} for its first attempt", seconds(wait.ms)));
     if wait.ms < SHORT_MS {
         return format!("{told}{}.", known.nearly_full().unwrap_or_default());
@@ -141,7 +164,7 @@ pub(super) fn first(wait: &FirstWait) -> String {
     if known.is_explained() {
         return format!("{told}.");
     }
-    let unknown = known.not_recorded(&["a lag of the read models", "that no dispatcher ran"]);
+    let unknown = known.not_recorded(&["a lag of the read models", NOBODY]);
     if wait.held_ms > 0 {
         return format!("{told}. What took the rest {unknown}.");
     }
@@ -175,6 +198,8 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
         ms: wait.ms,
         behind_ms: 0,
         behind: &[],
+        behind_silent: None,
+        after_silent: wait.after_silent,
         held_ms: wait.held_ms,
         windows: wait.windows,
         tokens: own.into_iter().chain(others).collect(),
@@ -182,13 +207,17 @@ pub(super) fn again(wait: &WaitedAgain) -> String {
     };
     let what = match wait.purpose {
         Some(purpose) => format!("its call for {}, from {} on", purpose.replace('_', " "), moment(wait.from)),
+        None if wait.after_silent => format!("its next attempt, which nobody could begin before {}", moment(wait.from)),
         None => format!("its next attempt, which was due {}", moment(wait.from)),
     };
     let told = known.told(format!("It waited {} for {what}", seconds(wait.ms)));
+    if wait.unheard {
+        return told + UNHEARD;
+    }
     if known.is_explained() {
         return format!("{told}.");
     }
-    let rest = known.not_recorded(&[]);
+    let rest = known.not_recorded(if wait.after_silent { &[NOBODY] } else { &[] });
     if known.full_ms() > 0 || wait.held_ms > 0 || wait.windows.paused_ms > 0 {
         return format!("{told}. What took the rest {rest}.");
     }

@@ -7,6 +7,8 @@ fn shortly(calls_before: i64, full_ms: i64, account: Option<WindowUse>) -> Strin
         ms: 613,
         behind_ms: 0,
         behind: Vec::new(),
+        behind_silent: None,
+        unheard: false,
         held_ms: 0,
         circuit_known: true,
         windows: Windows {
@@ -53,6 +55,8 @@ fn with_others(
         ms: 9_000,
         behind_ms: 0,
         behind: Vec::new(),
+        behind_silent: None,
+        unheard: false,
         held_ms,
         circuit_known,
         windows: Windows {
@@ -92,6 +96,8 @@ fn an_attempt_of_another_sync_that_was_under_way_is_named_and_what_is_left_is_to
             ms: 9_000,
             behind_ms,
             behind: behind.to_vec(),
+            behind_silent: None,
+            unheard: false,
             held_ms,
             circuit_known: true,
             windows: Windows {
@@ -111,6 +117,53 @@ fn an_attempt_of_another_sync_that_was_under_way_is_named_and_what_is_left_is_to
     assert!(rest.contains("was under way. For the rest: no pause") && !rest.contains("had room"), "{rest}");
     // What comes after it adds up.
     assert!(told(5_200, &[one], 3_500, 0).ends_with("for 3.5 s of that it was held."));
+}
+
+/// Whoever had the listing up to then may have been dead for long: nobody can tell, and its time counts as none of which nothing is known.
+#[test]
+fn an_attempt_that_ended_without_a_word_is_told_for_what_it_took_and_what_came_after_it_for_what_that_may_be() {
+    let target = WindowUse { calls_before: 1, full_ms: 0, window: 12, window_ms: 10_000, other_calls: NO_OTHERS };
+    let windows = Windows { target, account: None, paused_ms: 0 };
+    let dead = Uuid::from_u128(1);
+    let wait = |ms: i64, behind_ms: i64, unheard: bool| FirstWait {
+        ms,
+        behind_ms,
+        behind: if behind_ms > 0 { vec![dead] } else { Vec::new() },
+        behind_silent: (behind_ms > 0).then_some(dead),
+        unheard,
+        held_ms: 0,
+        circuit_known: true,
+        windows,
+    };
+    let not_given_up = format!("or not given up yet: that of sync {dead} ended without a word");
+    let under_way = format!("for 29.8 s of that an attempt of sync {dead} was under way");
+    let began = "It waited 30.0 s for its first attempt";
+    assert_eq!(first(&wait(30_000, 29_800, false)), format!("{began}; {under_way}, {not_given_up}."));
+    let looks = "; a listing that was left so is looked for every 20 s";
+    assert!(first(&wait(30_000, 20_000, false)).ends_with(&format!("{not_given_up}{looks}.")));
+    let rest = first(&wait(60_000, 20_000, false));
+    assert!(rest.contains(looks) && rest.contains("For the rest: no pause") && rest.contains(NOBODY), "{rest}");
+    let unheard = first(&wait(40_000, 0, true));
+    assert_eq!(unheard, format!("Its first attempt that is told began after 40.0 s{UNHEARD}"));
+
+    let again = |ms: i64, after_silent: bool, unheard: bool| {
+        again(&WaitedAgain {
+            request_id: None,
+            purpose: None,
+            from: chrono::DateTime::UNIX_EPOCH,
+            ms,
+            held_ms: 0,
+            after_silent,
+            unheard,
+            new_token: false,
+            token_ms: 0,
+            windows,
+        })
+    };
+    let before = "which nobody could begin before 1970-01-01T00:00:00.000Z";
+    assert_eq!(again(4_000, true, false), format!("It waited 4.0 s for its next attempt, {before}{looks}."));
+    assert!(again(90_000, true, false).ends_with(&format!(", or {NOBODY}.")));
+    assert!(again(90_000, false, true).ends_with(&format!("which was due 1970-01-01T00:00:00.000Z{UNHEARD}")));
 }
 
 #[test]
@@ -150,6 +203,8 @@ fn told(ms: i64, new_token: bool, token_ms: i64, full_ms: i64) -> String {
         from: chrono::DateTime::UNIX_EPOCH,
         ms,
         held_ms: 0,
+        after_silent: false,
+        unheard: false,
         new_token,
         token_ms,
         windows: Windows {
@@ -189,6 +244,8 @@ fn a_pause_that_the_channel_asked_for_is_told_beside_what_else_is_known() {
             ms,
             behind_ms: 0,
             behind: Vec::new(),
+            behind_silent: None,
+            unheard: false,
             held_ms,
             circuit_known: true,
             windows: Windows { target, account: None, paused_ms },
