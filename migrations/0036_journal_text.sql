@@ -4,7 +4,6 @@
 --
 -- It rewrites the table, some 15 s for a million events; appends and reads wait meanwhile.
 SET LOCAL statement_timeout = 0;
-SET LOCAL lock_timeout = 0;
 
 -- Its condition asks whether a key is there, which json has no operator for.
 DROP INDEX events_of_requests;

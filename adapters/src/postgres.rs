@@ -1,5 +1,7 @@
 //! The pool and the migrations.
 
+mod migrating;
+
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -7,6 +9,8 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+
+pub use migrating::{GIVES_WAY_AFTER, migrate};
 
 /// The schema, forward only, embedded in the binary. What a newer build has added is left alone: one of before starts again in
 /// the middle of an upgrade, and after a roll-back.

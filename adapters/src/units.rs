@@ -4,16 +4,17 @@ mod loader;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::canonical::canonical_json;
 use domain::hash::SnapshotHash;
 use domain::ids::{AccountId, OrgId, UnitId};
 use domain::unit::UnitChanged;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 
 pub use crate::grouped::NotLoaded;
-pub use loader::SnapshotLoader;
+pub use loader::{Found, SnapshotLoader};
 
 /// A unit as a message showed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +61,13 @@ pub struct Tally {
     pub last_at: DateTime<Utc>,
 }
 
+/// The text is made once for both.
+const USUAL_BY_HASHES: &str = "
+SELECT hash, org_id, account_id, unit_id, revision, octet_length(body), CASE WHEN octet_length(body) <= $2 THEN body END
+FROM (
+    SELECT hash, org_id, account_id, unit_id, revision, body::text AS body FROM unit_snapshots WHERE hash = ANY ($1) OFFSET 0
+) AS found";
+
 /// The units tables.
 #[derive(Debug, Clone)]
 pub struct UnitStore {
@@ -90,7 +98,8 @@ impl UnitStore {
         let units: Vec<String> = sorted.iter().map(|s| s.unit_id.to_string()).collect();
         let revisions: Vec<i64> = sorted.iter().map(|s| db_revision(s.revision)).collect();
         let bodies: Vec<&str> = sorted.iter().map(|s| s.body.as_str()).collect();
-        sqlx::query!(
+        let mut connection = self.pool.acquire().await?;
+        let kept = sqlx::query!(
             r#"
             WITH setting AS MATERIALIZED (
                 SELECT set_config('synchronous_commit', 'off', true)
@@ -118,9 +127,13 @@ impl UnitStore {
             &revisions,
             &bodies as &[&str]
         )
-        .execute(&self.pool)
-        .await
-        .map(|_| ())
+        .execute(&mut *connection)
+        .await;
+        if kept.is_ok() {
+            // It would keep room for the largest statement that it ever sent, and so would in time each connection of the pool.
+            connection.shrink_buffers();
+        }
+        kept.map(|_| ())
     }
 
     /// The newest snapshot of a unit.
@@ -164,6 +177,24 @@ impl UnitStore {
             .into_iter()
             .map(|row| snapshot(row.hash, &row.org_id, &row.account_id, &row.unit_id, row.revision, row.body))
             .collect()
+    }
+
+    /// The same, but of one with more than `most` bytes the size alone.
+    pub(crate) async fn usual_by_hashes(
+        &self,
+        hashes: &[SnapshotHash],
+        most: usize,
+    ) -> Result<Vec<(SnapshotHash, Found)>, sqlx::Error> {
+        type Row = (Vec<u8>, String, String, String, i64, i32, Option<String>);
+        let wanted: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        let rows = sqlx::query_as(USUAL_BY_HASHES).bind(wanted).bind(i32::try_from(most).unwrap_or(i32::MAX));
+        let rows: Vec<Row> = rows.fetch_all(&self.pool).await?;
+        let found = rows.into_iter().map(|(hash, org, account, unit, revision, bytes, body)| {
+            let large = body.is_none().then(|| Found::Large(usize::try_from(bytes).unwrap_or(usize::MAX)));
+            let read = snapshot(hash, &org, &account, &unit, revision, body.unwrap_or_default())?;
+            Ok((read.hash, large.unwrap_or_else(|| Found::Whole(Arc::new(read)))))
+        });
+        found.collect()
     }
 
     /// The units of an organisation, by name.

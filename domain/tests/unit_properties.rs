@@ -47,7 +47,15 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
+/// Whether a text is read at once or by way of a tree makes no difference.
+fn is_read_the_same_as_a_snapshot(body: &Value) {
+    let text = serde_json::to_vec(body).unwrap();
+    let by_tree = UnitChanged::from_value(serde_json::from_slice(&text).unwrap());
+    assert_eq!(UnitChanged::from_json(&text), by_tree.map(|unit| UnitChanged { raw: Value::Null, ..unit }));
+}
+
 fn check(body: &Value) {
+    is_read_the_same_as_a_snapshot(body);
     match UnitChanged::from_value(body.clone()) {
         Ok(change) => {
             let listing = ListingId::of(TargetId(uuid::Uuid::nil()), &change.unit_id);

@@ -29,7 +29,7 @@ mod me;
 mod openapi;
 pub(crate) mod page;
 pub mod policy;
-mod probes;
+pub(crate) mod probes;
 pub mod problem;
 pub mod proxies;
 mod queue;
@@ -41,11 +41,11 @@ pub(crate) mod ties;
 pub(crate) mod transport;
 pub mod vault;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adapters::destinations::Destinations;
-use adapters::identity::Sessions;
+use adapters::identity::{Sessions, tell_provider};
 use adapters::nats::Nats;
 use domain::ids::OrgId;
 use sqlx::PgPool;
@@ -53,6 +53,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::drift::DriftReader;
+use crate::schema::Schema;
 use crate::shared_look::SharedLook;
 use crate::syncing::Syncing;
 use identity::Identity;
@@ -77,6 +78,10 @@ pub struct ApiOptions {
     pub destinations: Destinations,
     /// Whose word is taken for the address that a request comes from.
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// The setting that names an identity provider, if one does.
+    pub provider: Option<&'static str>,
+    /// Until it is there, probes alone are answered.
+    pub schema: Schema,
     /// When the process is to stop.
     pub stop: CancellationToken,
 }
@@ -103,6 +108,10 @@ struct Inner {
     last_look_at_nats: SharedLook<bool>,
     transport: watch::Sender<Transport>,
     letters: watch::Sender<Letters>,
+    provider: Option<&'static str>,
+    schema: Schema,
+    /// Set when requests may be served.
+    opened: OnceLock<()>,
     /// The process is to stop.
     stop: CancellationToken,
 }
@@ -119,7 +128,7 @@ impl Api {
         options: ApiOptions,
     ) -> Self {
         let limiter = Limiter::new(options.requests_per_second);
-        let ApiOptions { destinations, trusted_proxies, stop, .. } = options;
+        let ApiOptions { destinations, trusted_proxies, provider, schema, stop, .. } = options;
         Self {
             inner: Arc::new(Inner {
                 pool,
@@ -136,6 +145,9 @@ impl Api {
                 last_look_at_nats: SharedLook::default(),
                 transport: watch::Sender::default(),
                 letters: watch::Sender::default(),
+                provider,
+                schema,
+                opened: OnceLock::new(),
                 stop,
             }),
         }
@@ -159,6 +171,26 @@ impl Api {
     /// Who is signed in.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.inner.identity.sessions
+    }
+
+    /// The schema, as this process has seen it last.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.inner.schema
+    }
+
+    /// Whether requests are served.
+    pub(crate) fn is_open(&self) -> bool {
+        self.inner.opened.get().is_some()
+    }
+
+    /// Begins to serve requests, on a schema that is there.
+    pub(crate) async fn open(&self) {
+        if let Err(error) = tell_provider(&self.inner.pool, self.inner.provider).await {
+            let untold = "`distribution sign-in` and `token` are not told whether there is an identity provider";
+            tracing::warn!(%error, "{untold}");
+        }
+        self.end_what_a_provider_ends().await;
+        let _ = self.inner.opened.set(());
     }
 
     /// Whether the process is to stop.
@@ -197,7 +229,7 @@ impl Api {
     }
 
     /// Where there is a provider, links and the sessions that began with one are over.
-    pub(crate) async fn end_what_a_provider_ends(&self) {
+    async fn end_what_a_provider_ends(&self) {
         if self.inner.identity.local.is_some() {
             return;
         }

@@ -305,7 +305,7 @@ pub struct ServeOptions {
     #[expect(missing_docs, reason = "clap would show it as the help of the group")]
     pub telemetry: TelemetrySettings,
 
-    /// Do not bring the schema up to date at the start
+    /// Leave the schema alone: wait until somebody else has brought it up to date
     #[arg(long, env = "DISTRIBUTION_NO_MIGRATE")]
     pub no_migrate: bool,
 }

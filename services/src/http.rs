@@ -23,7 +23,8 @@ pub use router::router;
 const ENDING: Duration = Duration::from_secs(30);
 
 /// Serves until `stop`, so many connections at the same time; for at most `drain` after it whoever still comes is served, until others know of
-/// the stop. Requests under way end first, and so does what was begun for those who have left.
+/// the stop. Requests under way end first, and so does what was begun for those who have left. Before the schema is there only probes are
+/// answered, and nobody has to hear of a stop.
 pub async fn run(
     api: Api,
     dashboard: Dashboard,
@@ -32,12 +33,26 @@ pub async fn run(
     stop: CancellationToken,
     drain: Duration,
 ) {
-    api.end_what_a_provider_ends().await;
     let served = router(&api, dashboard);
-    let (watching, looking) = (api.clone(), api.clone());
-    tokio::spawn(stop.child_token().run_until_cancelled_owned(async move { watching.watch_transport().await }));
-    tokio::spawn(stop.child_token().run_until_cancelled_owned(async move { api.sweep().await }));
-    server::serve(listener, served, most, stop, drain).await;
+    if api.schema().lacks().is_none() {
+        api.open().await;
+    }
+    let looking = api.clone();
+    let drained = async {
+        stop.cancelled().await;
+        if looking.is_open() {
+            tokio::time::sleep(drain).await;
+        }
+    };
+    let beside = async move {
+        if !api.is_open() {
+            api.schema().there().await;
+            api.open().await;
+        }
+        tokio::join!(api.watch_transport(), api.sweep());
+    };
+    tokio::spawn(stop.child_token().run_until_cancelled_owned(beside));
+    server::serve(listener, served, most, drained).await;
     if tokio::time::timeout(ENDING, looking.end_looks()).await.is_err() {
         tracing::warn!("looks for drift that took too long were cut off at the stop: their calls are in no row");
     }

@@ -21,6 +21,7 @@ use adapters::telemetry::intake_done;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt;
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::syncing::Syncing;
@@ -30,8 +31,11 @@ use verdict::{Verdict, wait_after};
 
 /// Messages that are taken in together.
 const BATCH: usize = 256;
-/// Their size together, in bytes; at least one of the largest that the server takes.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// Their size together, in bytes, where one of them alone is not larger: 256 usual ones are in it, which have some five thousand each. What
+/// is made of them takes many times as much.
+const MOST_BYTES: usize = 2 * 1024 * 1024;
+/// What the server counts beside the largest message that it takes: its subject, and where it is answered.
+const BESIDE: usize = 64 * 1024;
 /// The longest wait for the first of them, before it is asked for anew.
 const WAIT: Duration = Duration::from_secs(3);
 /// How often the server hears that work goes on. It sends a message again after 30 s of silence.
@@ -96,7 +100,7 @@ impl Intake {
                 let _ = tokio::time::timeout(Duration::from_secs(1), self.nats.client.flush()).await;
                 return Ok(());
             }
-            self.take_batch(&arrived).await?;
+            self.take_all(&arrived).await?;
             if let Some(error) = lost {
                 anyhow::bail!(error);
             }
@@ -125,7 +129,8 @@ impl Intake {
 
     /// What is there, or the first that comes. Nothing is fetched ahead: it would wait unacknowledged.
     async fn fetch(&self, consumer: &PullConsumer, stop: &CancellationToken) -> anyhow::Result<Fetched> {
-        let most_bytes = MOST_BYTES.max(2 * self.nats.max_payload());
+        // At least the largest: else the server would never give it out.
+        let most_bytes = MOST_BYTES.max(self.nats.max_payload() + BESIDE);
         let pull = consumer.fetch().max_messages(BATCH).max_bytes(most_bytes).expires(WAIT).messages().await;
         let mut pull = pull?;
         let mut arrived = Vec::new();
@@ -145,23 +150,32 @@ impl Intake {
         }
     }
 
-    async fn take_batch(&self, arrived: &[Message]) -> anyhow::Result<()> {
-        if arrived.is_empty() {
-            return Ok(());
-        }
-        let work = self.take(arrived);
-        tokio::pin!(work);
+    /// Some after the others, where a server that takes larger messages has given more than is taken in together.
+    async fn take_all(&self, arrived: &[Message]) -> anyhow::Result<()> {
         let mut beats = tokio::time::interval(PROGRESS);
         beats.reset();
+        let mut left = arrived;
+        while !left.is_empty() {
+            let (batch, later) = left.split_at(together(left));
+            self.take_batch(batch, left, &mut beats).await?;
+            left = later;
+        }
+        Ok(())
+    }
+
+    /// Takes the first of those that are left.
+    async fn take_batch(&self, batch: &[Message], left: &[Message], beats: &mut Interval) -> anyhow::Result<()> {
+        let work = self.take(batch);
+        tokio::pin!(work);
         let taken = loop {
             tokio::select! {
                 taken = &mut work => break taken,
                 // A unit that thousands follow takes its time; nobody else is to begin with it meanwhile.
-                _ = beats.tick() => answer(arrived, AckKind::Progress).await,
+                _ = beats.tick() => answer(left, AckKind::Progress).await,
             }
         };
         if taken.is_err() {
-            for message in arrived {
+            for message in left {
                 answer(std::slice::from_ref(message), AckKind::Nak(Some(wait_after(deliveries(message))))).await;
             }
         }
@@ -229,6 +243,16 @@ impl Intake {
 
 /// Messages, and what ended the pull if that was an error.
 type Fetched = (Vec<Message>, Option<async_nats::Error>);
+
+/// How many of the first ones are taken in together; one in any case.
+fn together(messages: &[Message]) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&Message| {
+        bytes += message.payload.len();
+        bytes <= MOST_BYTES
+    };
+    messages.iter().take_while(fits).count().max(1)
+}
 
 /// How often a message was delivered, this time included.
 fn deliveries(message: &Message) -> i64 {

@@ -26,6 +26,7 @@ pub mod projector;
 pub mod relay;
 pub mod replay_point;
 mod retention;
+pub mod schema;
 pub mod serve;
 mod shared_look;
 pub mod stopping;

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::hostaway::{self, Hostaway};
-use adapters::identity::{LocalIdentity, Sessions, SignInLinks, tell_provider};
+use adapters::identity::{LocalIdentity, Sessions, SignInLinks};
 use adapters::nats::Nats;
-use adapters::postgres::MIGRATOR;
 use adapters::units::UnitStore;
 use anyhow::Context;
 use sqlx::PgPool;
@@ -29,6 +28,7 @@ use crate::intake::Intake;
 use crate::payloads::Payloads;
 use crate::projector::Projector;
 use crate::relay::Relay;
+use crate::schema::Schema;
 use crate::stopping::Stopping;
 use crate::syncing::Syncing;
 use crate::telemetry::{self, Logs, Pools};
@@ -41,7 +41,7 @@ const LAST: Duration = Duration::from_secs(2);
 /// The last of the traces may take so long to be sent.
 const TELLING: Duration = Duration::from_secs(5);
 
-/// Runs the roles until SIGTERM or ctrl-c.
+/// Runs the roles until SIGTERM or ctrl-c. They begin when the schema is there; probes are answered before.
 ///
 /// A panic, in whatever task, ends the process at once, so that a supervisor starts it afresh: a task that is gone
 /// would leave its leases, its slots or the journal's queue to nobody.
@@ -51,25 +51,33 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let stopping = Stopping::default();
     let stop = &stopping.asked;
     let pool = connections.postgres(options.pool).await?;
-    if !options.no_migrate {
-        MIGRATOR.run(&pool).await.context("failed to bring the schema up to date")?;
+    let schema = Schema::of(&pool).await.context("failed to look at the schema")?;
+    let there = schema.lacks().is_none();
+    if there {
+        // What was migrated is compared with what this build knows of it.
+        schema.complete(&pool, !options.no_migrate).await?;
     }
     let mut watchers = JoinSet::new();
     let nats = transport::reach(connections, &mut watchers, stop).await?;
-    let front = if options.runs(Role::Api) { Some(Front::open(connections, options).await?) } else { None };
-    if front.is_some()
-        && let Err(error) = tell_provider(&pool, options.identity.providers.provider()).await
-    {
-        tracing::warn!(%error, "`distribution sign-in` and `token` are not told whether there is an identity provider");
-    }
+    let front = if options.runs(Role::Api) { Some(Front::open(connections, options, &schema).await?) } else { None };
     let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
-    let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &mut watchers, stop).await?;
+    let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &schema, &mut watchers, stop).await?;
     watchers.spawn(database::watch(pool.clone(), stop.clone()));
-    let (mut roles, _threads) = start(&pool, &nats, options, front, &stopping)?;
-    tracing::info!(roles = ?options.roles(), "serving");
+    let (mut roles, _threads) = start(&pool, &nats, options, front, &schema, &stopping)?;
+    let serving = async {
+        if !there {
+            schema.complete(&pool, !options.no_migrate).await?;
+        }
+        tracing::info!(roles = ?options.roles(), "serving");
+        roles.join_next().await;
+        anyhow::Ok(())
+    };
     tokio::select! {
         () = signal() => {}
-        _ = roles.join_next() => anyhow::bail!("a role ended by itself; see the log above"),
+        ended = serving => {
+            ended?;
+            anyhow::bail!("a role ended by itself; see the log above");
+        }
     }
     tracing::info!("stopping: calls under way end and are recorded; a second signal stops at once");
     stop.cancel();
@@ -103,6 +111,7 @@ fn start(
     nats: &Nats,
     options: &ServeOptions,
     front: Option<Front>,
+    schema: &Schema,
     stopping: &Stopping,
 ) -> anyhow::Result<(JoinSet<()>, Option<Threads>)> {
     let stop = &stopping.asked;
@@ -112,26 +121,28 @@ fn start(
     let journal = Journal::telling(pool.clone(), JournalOptions::default(), head.clone());
     let commands = Arc::new(Commands::new(journal));
     let units = UnitStore::new(pool.clone());
-    let payloads = Arc::new(Payloads::new(units.clone()));
+    let sends = options.runs(Role::Dispatcher);
+    let payloads = if sends { Payloads::keeping(units.clone()) } else { Payloads::new(units.clone()) };
+    let payloads = Arc::new(payloads);
     if options.runs(Role::Relay) {
         let relay = Relay::new(pool.clone(), nats.clone(), appended).run(stop.clone());
-        roles.spawn(stopping.clone().unless_in_vain(relay));
+        roles.spawn(schema.clone().then(stop.clone(), stopping.clone().unless_in_vain(relay)));
     }
     if options.runs(Role::Projector) {
         let projector = Projector::new(pool.clone(), nats.clone()).run(stop.clone());
-        roles.spawn(stopping.clone().unless_in_vain(projector));
+        roles.spawn(schema.clone().then(stop.clone(), stopping.clone().unless_in_vain(projector)));
     }
     let syncing = Syncing::new(commands.clone(), units, payloads.clone());
     let channels = channels(&options.calls, &options.secrets, options.reach)?;
     let threads = front.map(|front| front.serve(nats, &channels, head, options, &mut roles, stopping)).transpose()?;
     if options.runs(Role::Intake) {
         let intake = Intake::new(nats.clone(), syncing).run(stop.clone());
-        roles.spawn(stopping.clone().unless_in_vain(intake));
+        roles.spawn(schema.clone().then(stop.clone(), stopping.clone().unless_in_vain(intake)));
     }
     if options.runs(Role::Health) {
         let interval = Duration::from_secs(options.health_interval_s);
         let scheduler = Scheduler::new(pool.clone(), interval).run(stop.clone());
-        roles.spawn(stopping.clone().unless_in_vain(scheduler));
+        roles.spawn(schema.clone().then(stop.clone(), stopping.clone().unless_in_vain(scheduler)));
     }
     if options.runs(Role::Dispatcher) {
         let options = DispatcherOptions {
@@ -142,7 +153,7 @@ fn start(
             ..DispatcherOptions::default()
         };
         let dispatcher = Dispatcher::new(pool.clone(), nats.clone(), commands, payloads, channels, options);
-        roles.spawn(dispatcher.run(stopping.clone()));
+        roles.spawn(schema.clone().then(stop.clone(), dispatcher.run(stopping.clone())));
     }
     Ok((roles, threads))
 }

@@ -202,10 +202,14 @@ impl Syncing {
     ) -> Result<Option<Position>, CommandError<ListingError>> {
         let payload = self.payloads.map(target.channel, snapshot.unit, snapshot.hash, listing);
         let request = wish(&payload, snapshot, cause, origin(metadata));
+        // The journal takes its time, and hundreds wait for it together: what nobody is to send from here does not.
+        let held = self.payloads.hold(&snapshot.unit.account_id, payload);
         let asked = self.commands.listing(listing, ListingCommand::RequestSync(request), metadata).await?;
         let waits = |now: &ChannelListing| now.pending().is_some_and(|pending| pending.snapshot == snapshot.hash);
-        if self.commands.listing_at_hand(listing, waits) == Some(true) {
-            self.payloads.keep(snapshot.hash, listing, &snapshot.unit.account_id, payload);
+        if let Some(held) = held
+            && self.commands.listing_at_hand(listing, waits) == Some(true)
+        {
+            self.payloads.keep(snapshot.hash, listing, held);
         }
         Ok(asked)
     }

@@ -27,13 +27,16 @@ pub use logs::{LogFormat, Logs, start};
 pub use pools::Pools;
 
 use crate::config::TelemetrySettings;
+use crate::schema::Schema;
 
-/// Starts traces and metrics as they are configured. Its tasks end with `stop`.
+/// Starts traces and metrics as they are configured. What it reads of the database waits for the schema; probes are answered before. Its
+/// tasks end with `stop`.
 pub async fn serve(
     settings: &TelemetrySettings,
     logs: Logs,
     pools: Pools,
     nats: &Nats,
+    schema: &Schema,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Arc<Telemetry>> {
@@ -47,15 +50,17 @@ pub async fn serve(
     }
     let telemetry = Arc::new(telemetry);
     tasks.spawn(logs.repeats.clone().watch(stop.clone()));
-    tasks.spawn(log_filter::follow(logs, pools.work.clone(), stop.clone()));
+    let followed = log_filter::follow(logs, pools.work.clone(), stop.clone());
+    tasks.spawn(schema.clone().then(stop.clone(), followed));
     if measured {
         let every = Duration::from_secs(settings.metrics_interval_s);
-        tasks.spawn(gauges::watch(pools, nats.clone(), every, stop.clone()));
+        let watched = gauges::watch(pools, nats.clone(), every, stop.clone());
+        tasks.spawn(schema.clone().then(stop.clone(), watched));
     }
     if let Some(address) = settings.metrics_listen {
         let refused = || format!("metrics cannot be shown at {address}: give another --metrics-listen");
         let listener = TcpListener::bind(address).await.with_context(refused)?;
-        tasks.spawn(page::serve(listener, telemetry.clone(), stop.clone()));
+        tasks.spawn(page::serve(listener, telemetry.clone(), schema.clone(), stop.clone()));
     }
     Ok(telemetry)
 }

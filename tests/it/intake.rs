@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use adapters::nats::topology::StreamKind;
-use async_nats::jetstream::consumer::Info;
+use async_nats::jetstream::AckKind;
+use async_nats::jetstream::consumer::{Info, pull};
 use domain::window::RateLimit;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
@@ -127,20 +128,50 @@ async fn units_that_are_larger_together_than_a_batch_are_all_taken() -> anyhow::
     world.close().await
 }
 
+/// The status and the words of the doctor's check of the intake.
+fn doctors_word(world: &World) -> anyhow::Result<(String, String)> {
+    let (_, printed, _) = world.run(&["doctor", "--output", "json"])?;
+    let report: serde_json::Value = serde_json::from_str(&printed)?;
+    let checks = report["checks"].as_array().or(report.as_array()).expect("checks");
+    let check = checks.iter().find(|check| check["check"] == "intake").expect("the intake is checked");
+    let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
+    Ok((text("status"), text("detail")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_intake_had_in_hand_is_not_taken_for_an_intake_at_work() -> anyhow::Result<()> {
+    const SILENCE: Duration = Duration::from_secs(6);
+    let world = World::new(&[8221]).await?;
+    // The intake's own, but for how long a silence means that it is gone.
+    let config = pull::Config { durable_name: Some("intake".to_owned()), ack_wait: SILENCE, ..pull::Config::default() };
+    let consumer = world.nats.stream(StreamKind::Units).await?.create_consumer(config).await?;
+    world.publish(&names(3).iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    let given = consumer.fetch().max_messages(2).messages().await?;
+    let given: Vec<_> = given.try_collect().await.map_err(anyhow::Error::from_boxed)?;
+    assert_eq!(given.len(), 2);
+    assert_eq!(doctors_word(&world)?.0, "ok", "whoever has just been given some is at work");
+    tokio::time::sleep(SILENCE).await;
+    let (status, detail) = doctors_word(&world)?;
+    let told = "3 unit changes to be taken in, and nobody asks for them (2 of them were given to one that is silent)";
+    assert_eq!((status.as_str(), detail.as_str()), ("fail", told));
+    // One whose work takes its time says so now and then.
+    given[0].ack_with(AckKind::Progress).await.map_err(anyhow::Error::from_boxed)?;
+    world.nats.client.flush().await?;
+    wait_until("it is at work again", Duration::from_secs(4), || async {
+        let (status, detail) = doctors_word(&world)?;
+        Ok(if status == "ok" { Ok(()) } else { Err(detail) })
+    })
+    .await?;
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_says_that_nobody_takes_changes_in_or_keeps_the_read_models() -> anyhow::Result<()> {
     let world = World::new(&[8220]).await?;
     let target = world.target(8220, RateLimit::default()).await?;
     world.link(target, &names(1)).await?;
     world.publish(&[unit("villa-000", 1)]).await?;
-    let intake = || -> anyhow::Result<(String, String)> {
-        let (_, printed, _) = world.run(&["doctor", "--output", "json"])?;
-        let report: serde_json::Value = serde_json::from_str(&printed)?;
-        let checks = report["checks"].as_array().or(report.as_array()).expect("checks");
-        let check = checks.iter().find(|check| check["check"] == "intake").expect("the intake is checked");
-        let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
-        Ok((text("status"), text("detail")))
-    };
+    let intake = || doctors_word(&world);
     world.nats.ensure_intake().await?;
     let (status, detail) = intake()?;
     assert_eq!((status.as_str(), detail.contains("1 unit change")), ("fail", true), "{detail}");

@@ -15,6 +15,7 @@ mod levels;
 mod long_texts;
 mod looks;
 mod main_job;
+mod memory;
 mod metrics;
 mod moved;
 mod nats_away;

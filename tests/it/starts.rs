@@ -1,11 +1,12 @@
 //! Starts while something is not there yet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::nats_server::NatsServer;
+use end_to_end::process::Process;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
@@ -53,5 +54,103 @@ async fn who_starts_while_nats_is_away_serves_without_it_and_works_when_it_comes
     assert_eq!(world.sandbox.listings(8330).await?.len(), 1);
     assert_eq!(api.get("/health/ready").await?.expect(200)?.json()["nats"], true);
     assert!(service.ended()?.is_none(), "{}", service.printed());
+    world.close().await
+}
+
+/// Where a process shows its metrics.
+async fn metrics_of(process: &Process) -> anyhow::Result<Api> {
+    let base = wait_until("metrics are shown", Duration::from_secs(30), || async {
+        let printed = process.printed();
+        let address = printed.split("metrics are at ").nth(1).and_then(|rest| rest.split("/metrics").next());
+        Ok(address.map(str::to_owned).ok_or_else(|| format!("its log says: {printed}")))
+    })
+    .await?;
+    Api::at(base, Duration::from_secs(10))
+}
+
+async fn says(process: &Process, words: &str) -> anyhow::Result<()> {
+    wait_until(&format!("its log says {words}"), Duration::from_secs(30), || async {
+        let printed = process.printed();
+        Ok(if printed.contains(words) { Ok(()) } else { Err(printed) })
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_migrate_begins_nothing_before_the_schema_is_there_and_is_not_ready() -> anyhow::Result<()> {
+    let world = World::new(&[8340]).await?;
+    let none = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC";
+    sqlx::raw_sql(none).execute(&world.pool).await?;
+    let arguments = ["--no-migrate", "--metrics-listen", "127.0.0.1:0", "--drain-s", "20"];
+    let service = world.serve_with("", &arguments)?;
+    let other = world.serve_with("intake,relay,projector,dispatcher,health", &arguments)?;
+    let (api, metrics, others) = (Api::of(&service).await?, metrics_of(&service).await?, metrics_of(&other).await?);
+    for process in [&service, &other] {
+        says(process, "the schema lacks ").await?;
+    }
+    for at in [&api, &metrics, &others] {
+        at.get("/health/live").await?.expect(204)?;
+        let ready = at.get("/health/ready").await?.expect(503)?;
+        let (told, again) = (ready.json(), ready.header("retry-after"));
+        assert_eq!((&told["ready"], again.as_str()), (&json!(false), "1"), "{told}");
+        assert!(told["reason"].as_str().is_some_and(|why| why.starts_with("the schema lacks ")), "{told}");
+    }
+    let told = api.get("/health/ready").await?.json();
+    assert_eq!((&told["postgres"], &told["schema"]), (&json!(true), &json!(false)), "{told}");
+    for path in ["/api/channels/targets", "/", "/sign-in"] {
+        let refused = api.get(path).await?.expect(503)?;
+        assert_eq!(refused.header("retry-after"), "1", "{path}: {}", refused.text);
+    }
+    others.get("/metrics").await?.expect(200)?;
+
+    // Nobody is served who would have to hear of a stop.
+    let mut third = world.serve_with("", &arguments)?;
+    says(&third, "the schema lacks ").await?;
+    let asked = Instant::now();
+    assert!(third.stopped().await?, "{}", third.printed());
+    assert!(asked.elapsed() < Duration::from_secs(10), "the stop took {:?}", asked.elapsed());
+    assert!(![&service, &other, &third].iter().any(|process| process.printed().contains(": serving")));
+
+    let (code, _, said) = world.run(&["migrate"])?;
+    assert_eq!(code, 0, "{said}");
+    for at in [&api, &metrics, &others] {
+        wait_until("it is ready", Duration::from_secs(30), || async {
+            let ready = at.get("/health/ready").await?;
+            Ok(if ready.status == 200 { Ok(()) } else { Err(ready.text) })
+        })
+        .await?;
+    }
+    let target = world.target(8340, RateLimit::new(100, 1_000)?).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.link(target, &names(1)).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    for process in [&service, &other] {
+        assert!(!process.printed().contains("relation \""), "nothing was asked too early: {}", process.printed());
+    }
+    drop((service, other));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_migrates_behind_a_backup_answers_probes_until_it_is_done() -> anyhow::Result<()> {
+    let world = World::new(&[8341]).await?;
+    // It changes the journal's table, whatever that is like already.
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 36").execute(&world.pool).await?;
+    let mut backup = world.pool.begin().await?;
+    sqlx::query("LOCK TABLE events IN ACCESS SHARE MODE").execute(&mut *backup).await?;
+    let service = world.serve("")?;
+    let api = Api::of(&service).await?;
+    says(&service, "a migration waits").await?;
+    api.get("/health/live").await?.expect(204)?;
+    let ready = api.get("/health/ready").await?.expect(503)?.json();
+    assert_eq!(ready["reason"], json!("the schema lacks 1 migration of this build"), "{ready}");
+    backup.rollback().await?;
+    wait_until("it is ready", Duration::from_secs(60), || async {
+        let ready = api.get("/health/ready").await?;
+        Ok(if ready.status == 200 { Ok(()) } else { Err(ready.text) })
+    })
+    .await?;
+    drop(service);
     world.close().await
 }

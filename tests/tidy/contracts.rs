@@ -159,3 +159,11 @@ fn migrations_are_frozen() {
     let new: Vec<&String> = have.difference(&frozen).collect();
     assert!(new.is_empty(), "a new migration: add its line to tests/golden/migrations.sha256: {new:#?}");
 }
+
+/// Whoever applies them says how long each waits: one that waited for as long as it takes would hold up everybody behind it.
+#[test]
+fn no_migration_says_how_long_it_waits_for_a_lock() {
+    let files = texts(".sql").into_iter().filter(|(path, _)| path.starts_with("migrations/"));
+    let found: Vec<String> = files.filter(|(_, text)| text.contains("lock_timeout")).map(|(path, _)| path).collect();
+    none("a migration that sets lock_timeout", &found);
+}

@@ -46,6 +46,8 @@ fn each_role_has_its_deployment() {
         {
             assert!(text.contains(needed), "{path} lacks {needed}");
         }
+        // Else it would take the place of one that works while it waits for the schema.
+        assert!(text.contains("readinessProbe:\n            httpGet: { path: /health/ready,"), "{path}");
         assert!(
             text.contains(&format!("name: distribution-{role}")) && path.ends_with(&format!("/{role}.yaml")),
             "{path}"
@@ -120,6 +122,7 @@ fn a_drain_has_its_time_and_nothing_has_rights_that_it_does_not_need() {
         assert!(every.contains(needed), "{EVERY_POD} lacks {needed}");
         assert!(read("deploy/kubernetes/migrate.yaml").contains(needed), "the job of the migrations lacks {needed}");
     }
+    assert!(read("deploy/kubernetes/migrate.yaml").contains("ttlSecondsAfterFinished: "), "the next one has its name");
     let unit = read(UNIT);
     for needed in ["DynamicUser=yes", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n"] {
         assert!(unit.contains(needed), "{UNIT} lacks {needed}");

@@ -6,6 +6,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, PullConsumer};
 use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
+use chrono::Utc;
 use domain::counted::counted;
 
 use super::{Nats, Prefix};
@@ -72,11 +73,18 @@ pub struct IntakeState {
     pub waiting: u64,
     /// Unit changes that an intake was given and has not answered: it is at work on them, or was when it ended.
     pub unanswered: u64,
-    /// Some intake asks for messages, or is at work on some.
+    /// Some intake asks for messages, or is at work on some: it was given them, or has said that work goes on, within the time after which
+    /// the server takes it for gone. What a dead one had in hand stays unanswered until another one asks.
     pub attended: bool,
     /// Unit changes that the stream has dropped, being full or a week old, before an intake was given them; those since the
     /// last that was given.
     pub dropped: u64,
+}
+
+/// Whether a moment of the server's clock is no longer ago than that; one that is yet to come is not either.
+fn is_within(at_ns: i128, span: Duration) -> bool {
+    let age_ns = i128::from(Utc::now().timestamp_micros()) * 1_000 - at_ns;
+    i128::try_from(span.as_nanos()).is_ok_and(|span| age_ns < span)
 }
 
 /// What is answered about a stream; an error where nothing is in time.
@@ -184,7 +192,9 @@ impl Nats {
         let stream = self.stream(StreamKind::Units).await?;
         match stream.consumer_info("intake").await {
             Ok(info) => {
-                let attended = info.num_waiting > 0 || info.num_ack_pending > 0;
+                let heard = info.delivered.last_active.map(|at| at.unix_timestamp_nanos());
+                let at_work = info.num_ack_pending > 0 && heard.is_some_and(|at| is_within(at, info.config.ack_wait));
+                let attended = info.num_waiting > 0 || at_work;
                 let first = stream.cached_info().state.first_sequence;
                 let dropped = first.saturating_sub(info.delivered.stream_sequence + 1);
                 let unanswered = u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);

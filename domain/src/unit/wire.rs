@@ -65,6 +65,15 @@ pub(super) fn read(body: &Value) -> Result<UnitChangedWire, InvalidUnit> {
     })
 }
 
+/// The shape of a text that was taken in before, without a tree of it; `None` where that is not plainly good.
+pub(super) fn read_text(body: &[u8]) -> Option<UnitChangedWire> {
+    const NUL: &[u8] = b"\\u0000";
+    if body.windows(NUL.len()).any(|escape| escape == NUL) {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}
+
 /// Serde names the parent of a missing field; whoever reads the dead letter wants the field itself.
 fn structural_problem(path: &str, message: &str) -> InvalidUnit {
     let parent = if path == "." { "" } else { path };

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,9 +13,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::problem::ProblemKind;
 
 /// A dependency that has not answered by then is down.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// What is answered before the API is open.
+const PROBES: [&str; 3] = ["/health/live", "/health/ready", "/version"];
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(version))
@@ -29,9 +33,14 @@ async fn live() -> StatusCode {
 /// What the API depends on, and whether each answers.
 #[derive(Debug, Serialize, ToSchema)]
 struct Readiness {
-    /// Whether requests can be served: Postgres answers, and the process is not about to stop.
+    /// Whether requests can be served: Postgres answers, its schema is there, and the process is not about to stop.
     ready: bool,
+    /// Why they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     postgres: bool,
+    /// Whether its schema has all migrations of this build: until it has, only this, `/health/live` and `/version` are answered.
+    schema: bool,
     /// Without it syncs stand still and dead letters cannot be read; all else is served.
     nats: bool,
     /// Where the secrets of targets are kept; without it no target is made or gets another secret.
@@ -55,13 +64,34 @@ pub(super) struct Answering {
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 async fn ready(State(api): State<Api>) -> Response {
     let Answering { postgres, nats, secret_store, identity_provider } = api.inner.last_look.or(look(&api)).await;
+    let schema = api.schema().lacks().is_none();
     // Without NATS all but dead letters is served: to send everybody away would make an outage of it.
-    let ready = postgres && !api.inner.stop.is_cancelled();
-    let told = Json(Readiness { ready, postgres, nats, secret_store, identity_provider });
+    let reason = if api.stops() {
+        Some("the process is about to stop".to_owned())
+    } else if !postgres {
+        Some("Postgres does not answer".to_owned())
+    } else {
+        why_closed(&api)
+    };
+    let ready = reason.is_none();
+    let told = Json(Readiness { ready, reason, postgres, schema, nats, secret_store, identity_provider });
     if ready {
         return told.into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], told).into_response()
+}
+
+/// Why no requests are served yet.
+fn why_closed(api: &Api) -> Option<String> {
+    (!api.is_open()).then(|| api.schema().lacks().unwrap_or_else(|| "the process has just started".to_owned()))
+}
+
+/// The middleware that answers probes alone until the API is open: on another schema than this build's all else would fail as bugs do.
+pub(crate) async fn alone_until_open(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match why_closed(&api).filter(|_| !PROBES.contains(&request.uri().path())) {
+        None => next.run(request).await,
+        Some(why) => ProblemKind::Unavailable.because(format!("{why}; try again")).retry_after(1).into_response(),
+    }
 }
 
 async fn look(api: &Api) -> Answering {

@@ -1,15 +1,18 @@
 //! `migrate`: forward only.
 
-use adapters::postgres::{MIGRATOR, pending_migrations};
+use adapters::postgres::{GIVES_WAY_AFTER, migrate, pending_migrations};
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use super::failure::Failure;
+use super::output::note;
 use super::session::Session;
 
 #[derive(Debug, Args)]
-#[command(after_help = "`serve` does this at its start too, unless --no-migrate is given.\n\n\
+#[command(after_help = "`serve` does this at its start too, unless --no-migrate is given. A migration that waits for a \
+    lock, as behind a backup, lets others through after a few seconds, says on stderr what it waits for, and tries \
+    again.\n\n\
     Example, in a deployment's check:\n  distribution migrate --check || echo 'the schema is behind'")]
 pub(super) struct MigrateArgs {
     /// Change nothing; exit with 1 if something is pending
@@ -22,7 +25,12 @@ impl MigrateArgs {
         let pool = session.postgres_of_any_schema().await?;
         let pending = pending_migrations(&pool).await?;
         if !self.check {
-            MIGRATOR.run(&pool).await.context("failed to bring the schema up to date")?;
+            let tell = |waits_for: &str| {
+                let patience = GIVES_WAY_AFTER.as_secs();
+                let how = format!("it lets others through after {patience} s each time, and tries again");
+                note(&format!("waits for {waits_for}; {how}"));
+            };
+            migrate(&pool, tell).await.context("failed to bring the schema up to date")?;
         }
         let (applied, left) = if self.check { (Vec::new(), pending) } else { (pending, Vec::new()) };
         if session.out.is_json() {

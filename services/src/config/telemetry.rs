@@ -23,7 +23,8 @@ pub struct TelemetrySettings {
     #[arg(long, env = "DISTRIBUTION_TRACE_RATIO", default_value_t = 0.1, value_parser = share, value_name = "SHARE")]
     pub trace_ratio: f64,
 
-    /// Show metrics to Prometheus at /metrics of this address, e.g. 127.0.0.1:9464; they name no organisation
+    /// Show metrics to Prometheus at /metrics of this address, e.g. 127.0.0.1:9464; they name no organisation. /health/live and
+    /// /health/ready are there as well
     #[arg(long, env = "DISTRIBUTION_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
 

@@ -165,7 +165,13 @@ enum Attempt {
 async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
     let (kind, snapshot) = (job.target.channel, job.pending.snapshot);
     let payload = match shared.payloads.take(kind, snapshot, &job.link).await {
-        Ok(payload) => payload,
+        Ok(Some(payload)) => payload,
+        Ok(None) => {
+            // Others of its target need no room, or less.
+            slots.give_back();
+            tokio::time::sleep(HELD_FOR).await;
+            return Attempt::Postponed("other large ones are sent first".to_owned());
+        }
         Err(PayloadError::Store(error)) => {
             tokio::time::sleep(HELD_FOR).await;
             return Attempt::Postponed(error.to_string());

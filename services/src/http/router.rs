@@ -14,7 +14,7 @@ use super::in_time::{Pulse, in_time};
 use super::{heads, refusals, unread};
 use crate::api::input::LARGEST_BODY;
 use crate::api::problem::{Problem, ProblemKind};
-use crate::api::{Api, admission, ties};
+use crate::api::{Api, admission, probes, ties};
 use crate::dashboard::{self, Dashboard};
 
 /// All of it as one service.
@@ -29,6 +29,7 @@ pub fn router(api: &Api, dashboard: Dashboard) -> Router {
         .route_layer(from_fn(ties::routed))
         .fallback(unknown)
         .layer(from_fn_with_state(Pulse::of(api.pool().clone()), in_time))
+        .layer(from_fn_with_state(api.clone(), probes::alone_until_open))
         .layer(from_fn(dashboard::for_people))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(RequestBodyLimitLayer::new(LARGEST_BODY))

@@ -19,7 +19,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::heads::PARSED_HEADERS;
@@ -36,23 +35,13 @@ const QUEUE: usize = 1024;
 /// The longest that requests under way may take after the stop.
 const ENDING: Duration = Duration::from_secs(30);
 
-/// Serves until `stop`, and for `drain` after it whoever still comes: others may not know of the stop before. There are at most so many
+/// Serves until `drained`: whoever comes after a stop is served for a while, as others may not know of it before. There are at most so many
 /// connections at the same time.
-pub(super) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    most: usize,
-    stop: CancellationToken,
-    drain: Duration,
-) {
+pub(super) async fn serve(listener: TcpListener, router: Router, most: usize, drained: impl Future<Output = ()>) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("the API listens at http://{address}; /api/docs describes it");
     }
     let server = Server::of(router, most);
-    let drained = async {
-        stop.cancelled().await;
-        tokio::time::sleep(drain).await;
-    };
     tokio::pin!(drained);
     loop {
         let accepted = tokio::select! {

@@ -11,6 +11,7 @@ use domain::ids::{OrgId, UnitId};
 use domain::metadata;
 use domain::text::quoted;
 use domain::unit::{self, Problem, UnitChanged};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// The CloudEvents type of a unit change.
@@ -21,7 +22,7 @@ const TYPE: &str = "supply.unit.changed.v1";
 pub(super) struct Incoming {
     /// The tenant and the unit that the subject names, for the tally and the log.
     pub named: Option<(OrgId, UnitId)>,
-    /// The unit and its snapshot, or what is wrong.
+    /// The unit, without its raw body, and its snapshot; or what is wrong.
     pub unit: Result<(UnitChanged, UnitSnapshot), Vec<Problem>>,
     /// Made from the CloudEvents id, so that a redelivery has the same.
     pub correlation_id: Uuid,
@@ -65,8 +66,10 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
         |id| Uuid::parse_str(&id).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_URL, id.as_bytes())),
     );
     let unit = match unit {
-        Ok(unit) if problems.is_empty() => {
+        Ok(mut unit) if problems.is_empty() => {
             let snapshot = UnitSnapshot::of(&unit);
+            // All of it stands in the snapshot's text: the trees of a whole batch would be what takes most memory here.
+            unit.raw = Value::Null;
             Ok((unit, snapshot))
         }
         Ok(_) => Err(problems),

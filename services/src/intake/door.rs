@@ -34,8 +34,10 @@ pub fn message(bytes: &[u8]) {
     };
     match decode(&prefix, &message).unit {
         Ok((unit, snapshot)) => {
-            let again = UnitChanged::from_value(unit.raw).expect("a snapshot is read again");
+            let body = serde_json::from_str(&snapshot.body).expect("a snapshot is JSON");
+            let again = UnitChanged::from_value(body).expect("a snapshot is read again");
             assert_eq!(UnitSnapshot::of(&again).hash, snapshot.hash, "a snapshot keeps its address");
+            assert_eq!(unit.raw, Value::Null, "what stands in the snapshot is not held twice");
         }
         Err(problems) => assert!(problems.iter().all(|one| !one.field.is_empty() && !one.reason.is_empty())),
     }

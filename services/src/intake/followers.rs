@@ -16,6 +16,7 @@ use crate::syncing::Syncing;
 pub(super) struct Change {
     pub index: usize,
     pub unit: UnitChanged,
+    /// Its text is there until it is kept.
     pub snapshot: UnitSnapshot,
     pub correlation_id: Uuid,
     pub source: Option<String>,

@@ -153,6 +153,8 @@ async fn judge(
     // First the units, then the links: see `Journal::listings_of_units`.
     let not_kept = keep(syncing, &changes).await?;
     changes.retain(|change| !not_kept.contains_key(&change.index));
+    // Postgres has the texts now, and nobody here asks for them again.
+    changes.iter_mut().for_each(|change| change.snapshot.body = String::new());
     let followers = Followers::find(syncing, &changes, concurrent).await?;
     let mut by_unit: HashMap<(&OrgId, &UnitId), Vec<&Change>> = HashMap::new();
     for change in &changes {

@@ -21,6 +21,7 @@ use crate::dashboard::Dashboard;
 use crate::descriptors;
 use crate::drift::DriftReader;
 use crate::http;
+use crate::schema::Schema;
 use crate::stopping::Stopping;
 use crate::syncing::Syncing;
 
@@ -33,11 +34,16 @@ pub(super) struct Front {
     handle: Handle,
     pool: PgPool,
     listener: TcpListener,
+    schema: Schema,
 }
 
 impl Front {
-    /// Listens, and connects as often as `options.pool` allows.
-    pub(super) async fn open(connections: &Connections, options: &ServeOptions) -> anyhow::Result<Self> {
+    /// Listens, and connects as often as `options.pool` allows. Before the schema is there it will answer probes alone.
+    pub(super) async fn open(
+        connections: &Connections,
+        options: &ServeOptions,
+        schema: &Schema,
+    ) -> anyhow::Result<Self> {
         let (address, most, connections) = (options.listen, options.pool, connections.clone());
         let listen = async move {
             let refused =
@@ -50,7 +56,7 @@ impl Front {
         let (handle, threads) = (runtime.handle().clone(), Threads(Some(runtime)));
         let opened: anyhow::Result<_> = handle.spawn(listen).await?;
         let (listener, pool) = opened?;
-        Ok(Self { threads, handle, pool, listener })
+        Ok(Self { threads, handle, pool, listener, schema: schema.clone() })
     }
 
     /// Its connections.
@@ -79,6 +85,8 @@ impl Front {
             requests_per_second: options.api_rate,
             destinations: options.reach.destinations(),
             trusted_proxies: options.trusted_proxies.clone(),
+            provider: options.identity.providers.provider(),
+            schema: self.schema,
             stop: stop.clone(),
         };
         let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());

@@ -33,7 +33,7 @@ pub async fn level(pool: &PgPool) -> Result<Option<LogLevel>, sqlx::Error> {
 pub const SERVED: &str = "info,sqlx=warn";
 
 /// Where the lines of the service come from: the modules that log, by crate. A test holds this to the sources.
-pub const LOGGED: [&str; 26] = [
+pub const LOGGED: [&str; 27] = [
     "adapters::dispatch",
     "adapters::event_store",
     "adapters::hostaway",
@@ -57,6 +57,7 @@ pub const LOGGED: [&str; 26] = [
     "services::leading",
     "services::projector",
     "services::relay",
+    "services::schema",
     "services::serve",
     "services::stopping",
     "services::telemetry",

@@ -8,6 +8,7 @@ mod exit_codes;
 mod explaining;
 mod identity;
 mod linking;
+mod migrating;
 mod publishing;
 mod refusals;
 mod replays;

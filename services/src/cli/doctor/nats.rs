@@ -77,13 +77,14 @@ fn major_minor(version: &str) -> (u64, u64) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// An intake asks for messages all the time, but for the moments in which it is at work.
+/// An intake asks for messages all the time, but for the moments in which it is at work, and says so then.
 async fn check_intake(nats: &Nats, journal: bool, report: &mut Report) -> anyhow::Result<()> {
     let advice = "start `distribution serve` (role intake); if one runs, its log says what stops it";
-    let mut waiting = 0;
+    let (mut untaken, mut given) = (0, 0);
     for _ in 0..LOOKS {
         let Some(state) = nats.intake_state().await? else { break };
-        waiting = state.waiting;
+        let waiting = state.waiting;
+        (untaken, given) = (waiting + state.unanswered, state.unanswered);
         if state.dropped > 0 {
             let dropped =
                 format!("{} were dropped by NATS before they were taken in", counted(state.dropped, "unit change"));
@@ -103,10 +104,11 @@ async fn check_intake(nats: &Nats, journal: bool, report: &mut Report) -> anyhow
         }
         tokio::time::sleep(LOOK).await;
     }
-    if waiting == 0 {
+    if untaken == 0 {
         return report.warn("intake", "nobody asks for unit changes", advice);
     }
-    report.fail("intake", format!("{}, and nobody asks for them", waits(waiting)), advice)
+    let silent = if given > 0 { format!(" ({given} of them were given to one that is silent)") } else { String::new() };
+    report.fail("intake", format!("{}, and nobody asks for them{silent}", waits(untaken)), advice)
 }
 
 fn waits(changes: u64) -> String {
