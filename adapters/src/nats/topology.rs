@@ -192,8 +192,9 @@ impl Nats {
         let stream = self.stream(StreamKind::Units).await?;
         match stream.consumer_info("intake").await {
             Ok(info) => {
-                let heard = info.delivered.last_active.map(|at| at.unix_timestamp_nanos());
-                let at_work = info.num_ack_pending > 0 && heard.is_some_and(|at| is_within(at, info.config.ack_wait));
+                let heard = info.delivered.last_active;
+                let is_heard = heard.is_some_and(|at| is_within(at.unix_timestamp_nanos(), info.config.ack_wait));
+                let at_work = info.num_ack_pending > 0 && is_heard;
                 let attended = info.num_waiting > 0 || at_work;
                 let first = stream.cached_info().state.first_sequence;
                 let dropped = first.saturating_sub(info.delivered.stream_sequence + 1);

@@ -10,10 +10,12 @@ use super::output::note;
 use super::session::Session;
 
 #[derive(Debug, Args)]
-#[command(after_help = "`serve` does this at its start too, unless --no-migrate is given. A migration that waits for a \
+#[command(
+    after_help = "`serve` does this at its start too, unless --no-migrate is given. A migration that waits for a \
     lock, as behind a backup, lets others through after a few seconds, says on stderr what it waits for, and tries \
     again.\n\n\
-    Example, in a deployment's check:\n  distribution migrate --check || echo 'the schema is behind'")]
+    Example, in a deployment's check:\n  distribution migrate --check || echo 'the schema is behind'"
+)]
 pub(super) struct MigrateArgs {
     /// Change nothing; exit with 1 if something is pending
     #[arg(long)]

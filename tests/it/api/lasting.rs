@@ -140,7 +140,7 @@ async fn an_export_is_cut_off_when_its_credential_ends_and_not_before() -> anyho
 
 /// Nobody keeps a connection for ever by reading a little of an export now and then.
 #[tokio::test(flavor = "multi_thread")]
-async fn heavy_an_export_whose_reader_is_too_slow_is_cut_off() -> anyhow::Result<()> {
+async fn an_export_whose_reader_is_too_slow_is_cut_off() -> anyhow::Result<()> {
     let world = World::new(&[8138]).await?;
     fill(&world).await?;
     let service = world.serve("api")?;
