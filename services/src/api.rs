@@ -185,7 +185,16 @@ impl Api {
 
     /// Begins to serve requests, on a schema that is there.
     pub(crate) async fn open(&self) {
-        if let Err(error) = tell_provider(&self.inner.pool, self.inner.provider).await {
+        // The migration that was waited for may have ended connections of the pool.
+        let mut told = tell_provider(&self.inner.pool, self.inner.provider).await;
+        for _ in 0..2 {
+            if told.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            told = tell_provider(&self.inner.pool, self.inner.provider).await;
+        }
+        if let Err(error) = told {
             let untold = "`distribution sign-in` and `token` are not told whether there is an identity provider";
             tracing::warn!(%error, "{untold}");
         }

@@ -56,9 +56,10 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// Pages over an API. `trace_url` is where traces can be looked at; live pages end with `stop`.
-    pub fn new(api: Api, trace_url: Option<TraceUrl>, stop: CancellationToken) -> Self {
-        Self { api, live: Live::until(stop), trace_url }
+    /// Pages over an API. `trace_url` is where traces can be looked at; live pages end with `stop`, and leave half of the process's
+    /// `connections` to others.
+    pub fn new(api: Api, trace_url: Option<TraceUrl>, stop: CancellationToken, connections: usize) -> Self {
+        Self { api, live: Live::until(stop, connections), trace_url }
     }
 }
 

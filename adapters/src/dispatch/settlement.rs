@@ -171,16 +171,21 @@ async fn release(connection: &mut PgConnection, leases: &[Lease], holder: Uuid) 
     let of = |taken_over: bool| -> Vec<Uuid> {
         leases.iter().filter(|lease| lease.takes_over == taken_over).map(|lease| lease.listing_id.0).collect()
     };
+    // Nothing was sent of the job that it was taken over for: the last one that may have been is that of before.
+    let last = |lease: &Lease| lease.silent.and_then(|silent| i64::try_from(silent.last_ordinal).ok());
+    let taken_over = leases.iter().filter(|lease| lease.takes_over);
     sqlx::query(
         "WITH kept AS (
-             UPDATE dispatch_leases SET lease_until = '-infinity'
-             WHERE listing_id = ANY($2) AND holder = $3 AND NOT done
+             UPDATE dispatch_leases d SET lease_until = '-infinity', ordinal = coalesce(u.ordinal, d.ordinal)
+             FROM unnest($2::uuid[], $4::bigint[]) AS u (listing_id, ordinal)
+             WHERE d.listing_id = u.listing_id AND d.holder = $3 AND NOT d.done
          )
          DELETE FROM dispatch_leases WHERE listing_id = ANY($1) AND holder = $3 AND NOT done",
     )
     .bind(of(false))
     .bind(of(true))
     .bind(holder)
+    .bind(taken_over.map(last).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map(|_| ())

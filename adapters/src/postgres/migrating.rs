@@ -50,8 +50,16 @@ async fn try_once(pool: &PgPool) -> Result<Option<String>, MigrateError> {
     let patience = format!("{}ms", GIVES_WAY_AFTER.as_millis());
     let options = pool.connect_options().as_ref().clone().options([("lock_timeout", patience)]);
     // None of the pool's: whoever fails keeps the lock of those who migrate for as long as the session lasts.
-    let mut connection = options.connect().await?;
-    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
+    let opened = async {
+        let mut connection = options.connect().await?;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
+        Ok((connection, pid))
+    };
+    let (mut connection, pid) = match opened.await.map_err(MigrateError::Execute) {
+        Ok(opened) => opened,
+        Err(error) if gives_way(&error) => return Ok(Some(error.to_string())),
+        Err(error) => return Err(error),
+    };
     let mut waits_for = None;
     let done = {
         let work = MIGRATOR.run(&mut connection);

@@ -80,9 +80,12 @@ async fn a_lease_that_ran_out_is_taken_over_as_one_until_an_attempt_ends() {
     assert!(since < until && until - since <= chrono::TimeDelta::from_std(SHORT * 2).unwrap(), "{first:?}");
     tokio::time::sleep(SHORT * 2).await;
     let store = database.dispatcher();
+    // A newer job gives it back undone: of that one nothing was sent.
+    database.run("UPDATE sync_queue SET ordinal = 2").await;
     database.due(target).await;
     let held = lease(&store, LONG).await;
     store.settle(&Settlement { released: held, ..Settlement::default() }).await.unwrap();
+    database.run("UPDATE sync_queue SET ordinal = 1").await;
     database.due(target).await;
     let held = lease(&store, LONG).await;
     assert_eq!(held.iter().map(|lease| (lease.listing_id, lease.takes_over)).collect::<Vec<_>>(), [(listing, true)]);

@@ -126,7 +126,14 @@ pub(super) async fn parts(
     let attempt = under_way(&mut reader, listing.0, sync.0).await?;
     drop(reader);
     let goes_on = found.goes_on;
-    let facts = facts(found, attempt, Ways::of(&by.caller), dashboard.trace_url.as_ref());
+    let may_have_been = |rule: &Rule| matches!(rule, Rule::CoalescedInto { may_have_been_sent: true, .. });
+    let may_have_been_sent = told.as_ref().is_some_and(|told| told.explanation.rules.iter().any(may_have_been));
+    let first = match (goes_on, may_have_been_sent) {
+        (true, _) => "not told yet",
+        (false, true) => "not told",
+        (false, false) => "not yet",
+    };
+    let facts = facts(found, (attempt, first), Ways::of(&by.caller), dashboard.trace_url.as_ref());
     let mut parts = vec![Part::new("facts", "What and why", facts)];
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
@@ -140,8 +147,6 @@ pub(super) async fn parts(
         ));
         parts.push(Part::new("words", "In plain words", words));
     }
-    let may_have_been = |rule: &Rule| matches!(rule, Rule::CoalescedInto { may_have_been_sent: true, .. });
-    let may_have_been_sent = told.as_ref().is_some_and(|told| told.explanation.rules.iter().any(may_have_been));
     let calls = match found.attempts_made.as_slice() {
         [] if may_have_been_sent && !goes_on => empty(
             "No call is told",
@@ -183,8 +188,14 @@ async fn exchanges(api: &Api, told: Option<&Told>, calls: &[Call]) -> Markup {
     whole(calls.iter().map(|call| (Shown::from(call), carried(call))))
 }
 
-/// Of one that `goes_on` although another took its place, nobody knows yet how it ends. `attempt` is the one that is being made.
-fn facts(found: &SyncWithCalls, attempt: Option<i32>, ways: Ways, trace_url: Option<&TraceUrl>) -> Markup {
+/// Of one that `goes_on` although another took its place, nobody knows yet how it ends. `attempt` is the one that is being made, and
+/// `first` what is said of a first one that no time is known of.
+fn facts(
+    found: &SyncWithCalls,
+    (attempt, first): (Option<i32>, &str),
+    ways: Ways,
+    trace_url: Option<&TraceUrl>,
+) -> Markup {
     let SyncWithCalls { sync, goes_on, next, .. } = found;
     let goes_on = *goes_on;
     let due = sync.next_attempt_at.filter(|at| sync.finished_at.is_none() && *at > Utc::now());
@@ -199,7 +210,7 @@ fn facts(found: &SyncWithCalls, attempt: Option<i32>, ways: Ways, trace_url: Opt
         div { dt { "Asked for" } dd { (moment(sync.requested_at)) " by " (by) } }
         div { dt { "First attempt" } dd {
             @if let Some(now) = made_now.as_ref().filter(|_| is_first) { (now) }
-            @else { (moment_or(sync.first_attempt_at, if goes_on { "not told yet" } else { "not yet" })) }
+            @else { (moment_or(sync.first_attempt_at, first)) }
         } }
         @let ended = sync.finished_at.filter(|_| !goes_on);
         div { dt { "Ended" } dd {

@@ -92,9 +92,10 @@ impl Front {
         let drift = DriftReader::new(pool.clone(), syncing.clone(), channels.clone(), options.calls.egress());
         let identity = identity(&pool, options)?;
         let api = Api::new(pool, nats.clone(), syncing, identity, vault, drift, api_options);
-        let dashboard = Dashboard::new(api.clone(), options.trace_url.clone(), stop.clone());
+        let most = connections(options);
+        let dashboard = Dashboard::new(api.clone(), options.trace_url.clone(), stop.clone(), most);
         let drain = Duration::from_secs(options.drain_s);
-        let served = http::run(api, dashboard, self.listener, connections(options), stop.clone(), drain);
+        let served = http::run(api, dashboard, self.listener, most, stop.clone(), drain);
         let served = self.handle.spawn(served);
         let served = async move {
             // A panic has ended the process already.

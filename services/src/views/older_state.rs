@@ -19,6 +19,7 @@ use crate::syncing::{SyncError, Syncing};
 const REPLAYED: &str = "
 SELECT l.listing_id, u.revision FROM channel_listings AS l
 JOIN units AS u ON u.org_id = l.org_id AND u.unit_id = l.unit_id AND u.revision > l.revision
+    AND (u.account_id = l.account_id OR u.account_id = l.from_account_id)
 JOIN outbound_audit AS a ON a.sync_id = COALESCE(l.pending_sync_id, l.last_sync_id)
 WHERE l.listing_id = ANY ($1) AND a.cause = 'replayed' AND a.revision = l.revision";
 

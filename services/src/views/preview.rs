@@ -119,7 +119,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     if listing.state() == Some(LinkState::Unlinked) {
         return Err(ListingError::Unlinked.into());
     }
-    let (mapped, waits) = state(syncing, listing, link, settings.channel, wanted).await?;
+    let State { mapped, waits, is_elsewhere } = state(syncing, listing, link, settings.channel, wanted).await?;
     let asked = wanted.is_asked_for();
     if asked {
         let snapshot = Snapshot { unit: &mapped.unit, hash: mapped.hash };
@@ -156,33 +156,43 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         words: Vec::new(),
     };
     let waiting = waits.and_then(|pending| history.sync(pending.sync_id));
-    let place = place(&preview, waiting, listing.last_revision());
+    let place = place(&preview, waiting, listing.last_revision(), is_elsewhere);
     preview.words = words(&preview, gone.as_deref(), place);
     Ok(preview)
 }
 
-/// The state that would be sent, and the sync that waits where that one sends it.
+/// The state that would be sent.
+struct State<'a> {
+    mapped: Mapped,
+    /// The sync that waits, where that one sends it.
+    waits: Option<&'a Pending>,
+    /// The unit is in another account: nothing newer is sent from there.
+    is_elsewhere: bool,
+}
+
 async fn state<'a>(
     syncing: &Syncing,
     listing: &'a ChannelListing,
     link: &Link,
     channel: ChannelKind,
     wanted: Wanted,
-) -> Result<(Mapped, Option<&'a Pending>), SyncError> {
+) -> Result<State<'a>, SyncError> {
     let mapped = match (syncing.mapped(link, channel, wanted.snapshot).await, listing.pending()) {
         // What waits is of the time before its unit was elsewhere, and is sent.
         (Err(SyncError::Refused(ListingError::UnitElsewhere)), Some(pending)) if !wanted.is_asked_for() => {
-            return Ok((syncing.mapped(link, channel, Some(pending.snapshot)).await?, Some(pending)));
+            let mapped = syncing.mapped(link, channel, Some(pending.snapshot)).await?;
+            return Ok(State { mapped, waits: Some(pending), is_elsewhere: true });
         }
         (mapped, _) => mapped?,
     };
     // Of a revision that nobody has asked for yet somebody is about to, and it takes the place of what waits.
     let is_asked_for = mapped.revision <= listing.last_revision();
     let waits = listing.pending().filter(|_| is_asked_for && !wanted.is_asked_for());
-    Ok(match waits.filter(|pending| pending.snapshot != mapped.hash) {
-        Some(other) => (syncing.mapped(link, channel, Some(other.snapshot)).await?, waits),
-        None => (mapped, waits),
-    })
+    let mapped = match waits.filter(|pending| pending.snapshot != mapped.hash) {
+        Some(other) => syncing.mapped(link, channel, Some(other.snapshot)).await?,
+        None => mapped,
+    };
+    Ok(State { mapped, waits, is_elsewhere: false })
 }
 
 /// Asks the aggregate, as a sync that somebody asks for would.
@@ -228,16 +238,18 @@ fn nothing(preview: &Preview) -> String {
 }
 
 /// Whose place it takes, or that a state of the past waits: who asks what is sent now expects the `newest` revision.
-fn place(preview: &Preview, waiting: Option<&SyncStory>, newest: u64) -> Option<String> {
+fn place(preview: &Preview, waiting: Option<&SyncStory>, newest: u64, is_elsewhere: bool) -> Option<String> {
     if let Some(earlier) = preview.takes_place_of {
         return Some(format!("It would take the place of sync {earlier}, which waits."));
     }
     let story = waiting?;
     let Cause::Replayed { reason, .. } = &story.request.cause else { return None };
+    let instead = "the next change of the unit, or a sync now, would be sent in its place";
+    let instead = if is_elsewhere { "its unit belongs to another account now" } else { instead };
     (preview.revision < newest).then(|| {
         format!(
             "That is what sync {} waits to send: a state of the past, replayed by {} at {} ({}). The newest revision \
-             is {newest}; the next change of the unit, or a sync now, would be sent in its place.",
+             is {newest}; {instead}.",
             story.request.sync_id,
             story.metadata.actor.name,
             moment(story.requested_at),

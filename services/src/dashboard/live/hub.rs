@@ -80,10 +80,17 @@ pub(super) struct Look {
 }
 
 impl Live {
-    /// Pages that are live until `ended`: then every stream ends, so that a stop does not wait for them.
-    pub fn until(ended: CancellationToken) -> Self {
+    /// Pages that are live until `ended`: then every stream ends, so that a stop does not wait for them. The process takes so many
+    /// connections.
+    pub fn until(ended: CancellationToken, connections: usize) -> Self {
         let signed_out = broadcast::Sender::new(SIGN_OUTS);
-        Self { topics: Arc::default(), places: Places::default(), signed_out, ended, levels: Levels::default() }
+        Self {
+            topics: Arc::default(),
+            places: Places::among(connections),
+            signed_out,
+            ended,
+            levels: Levels::default(),
+        }
     }
 
     pub(super) fn with_topics<T>(&self, act: impl FnOnce(&mut Topics) -> T) -> T {

@@ -9,16 +9,19 @@ use domain::ids::OrgId;
 
 use crate::api::problem::{Problem, ProblemKind};
 
-/// Streams of one process at the same time.
+/// Streams of one process at the same time, at most.
 const PLACES: usize = 2_000;
 /// Those of one caller: more pages than one looks at, and a browser that has HTTP/1.1 opens six.
 const OF_A_CALLER: usize = 20;
 /// When to try again, in seconds; the script does so, too.
 const LATER_S: u64 = 30;
 
-/// Those that are taken. Clones are one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Places(Arc<Mutex<Taken>>);
+/// How many there are, and those that are taken. Clones are one.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    most: usize,
+    taken: Arc<Mutex<Taken>>,
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -41,11 +44,16 @@ pub(super) struct Place {
 }
 
 impl Places {
+    /// In a process that takes so many connections: half of them are for those who ask for something else.
+    pub(super) fn among(connections: usize) -> Self {
+        Self { most: PLACES.min(connections / 2), taken: Arc::default() }
+    }
+
     /// A place for a caller. An organisation gets a further one only while more are free than it has: one alone has half of them, two
     /// have a third each, and there is one for whoever comes next.
     pub(super) fn take(&self, caller: &Caller) -> Result<Place, Problem> {
         let mut taken = self.taken();
-        let free = PLACES.saturating_sub(taken.all);
+        let free = self.most.saturating_sub(taken.all);
         let org = taken.by_org.entry(caller.org_id.clone()).or_default();
         let own = org.by_subject.get(&caller.subject).copied().unwrap_or_default();
         let refused = if own >= OF_A_CALLER {
@@ -71,7 +79,7 @@ impl Places {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_caller_has_twenty_and_gets_another_one_for_each_that_ends() {
-        let places = Places::default();
+        let places = Places::among(20_000);
         let mut had: Vec<Place> = (0..OF_A_CALLER).map(|_| places.take(&caller("a", 1)).unwrap()).collect();
         assert_eq!(places.take(&caller("a", 1)).unwrap_err().status, 429);
         had.push(places.take(&caller("a", 2)).unwrap());
@@ -144,8 +152,14 @@ mod tests {
     }
 
     #[test]
+    fn those_who_look_live_leave_half_of_few_connections_to_others() {
+        let (had, told) = all_of(&Places::among(600), "a");
+        assert_eq!((had.len(), told), (150, 429));
+    }
+
+    #[test]
     fn an_organisation_has_half_and_leaves_places_for_others() {
-        let places = Places::default();
+        let places = Places::among(20_000);
         let (first, told) = all_of(&places, "a");
         assert_eq!((first.len(), told), (PLACES / 2, 429));
         let (second, told) = all_of(&places, "b");

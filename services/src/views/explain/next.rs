@@ -93,7 +93,8 @@ pub(super) fn next(
         next.because.extend(gone.map(|remedy| {
             format!("it is gone at the channel, which would refuse the next change in the same way: {remedy}")
         }));
-        next.because.extend(held.into_iter().map(|why| format!("the next change of the unit waits, as {why}")));
+        let held = held.into_iter().filter(|_| !is_elsewhere);
+        next.because.extend(held.map(|why| format!("the next change of the unit waits, as {why}")));
         return next;
     };
     let earlier = |ordinal: u64| {

@@ -64,7 +64,9 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             }
         }
     }
-    lines.extend(explanation.lacking.iter().flat_map(Lacking::words));
+    // How it is sent is said with what the channel lacks, and nothing of a unit that is elsewhere is.
+    let lacking = explanation.lacking.iter().filter(|_| explanation.elsewhere.is_none());
+    lines.extend(lacking.flat_map(Lacking::words));
     lines.extend(explanation.older_state.iter().map(OlderState::words));
     lines.extend(explanation.elsewhere.iter().map(Elsewhere::words));
     lines.push(next(&explanation.next));
