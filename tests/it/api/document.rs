@@ -17,7 +17,7 @@ use super::credentials::session;
 const DOCUMENT: &str = "/api/openapi.json";
 
 /// Requests of each operation that are made up.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "10";
 
 /// What every answer has to be: nothing fails inside, and what comes is described.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
