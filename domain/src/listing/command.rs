@@ -20,6 +20,8 @@ pub enum ListingCommand {
     StartCreation {
         /// The sync that creates.
         sync_id: SyncId,
+        /// Its place among the listing's jobs.
+        ordinal: u64,
         /// When the call starts, UTC.
         at: DateTime<Utc>,
         /// When the push began, UTC: its look-up is no older.

@@ -23,8 +23,8 @@ impl ChannelListing {
             ListingCommand::RecordOutcome(report) => self.record(report),
             _ if state == LinkState::Unlinked => Err(ListingError::Unlinked),
             ListingCommand::RequestSync(request) => self.request(link, request),
-            ListingCommand::StartCreation { sync_id, at, began_at, replaces } => {
-                self.start_creation(sync_id, at, began_at, replaces)
+            ListingCommand::StartCreation { sync_id, ordinal, at, began_at, replaces } => {
+                self.start_creation((sync_id, ordinal), at, began_at, replaces)
             }
             ListingCommand::Pause { reason } => match state {
                 LinkState::Paused => Err(ListingError::AlreadyPaused),
@@ -114,7 +114,7 @@ impl ChannelListing {
     /// an intent whose end is unknown keeps every other attempt away until its call can no longer arrive.
     fn start_creation(
         &self,
-        sync_id: SyncId,
+        (sync_id, ordinal): (SyncId, u64),
         at: DateTime<Utc>,
         began_at: DateTime<Utc>,
         replaces: Option<DateTime<Utc>>,
@@ -122,7 +122,9 @@ impl ChannelListing {
         if self.external_id.is_some() {
             return Err(ListingError::AlreadyCreated);
         }
-        if self.pending.is_none() && self.last_ordinal == self.finished_ordinal {
+        // Of a job that is over, such as one of an earlier link, the look-up is too old: another may have created meanwhile.
+        let is_over = ordinal <= self.finished_ordinal;
+        if is_over || self.pending.is_none() && self.last_ordinal == self.finished_ordinal {
             return Err(ListingError::NotPending(sync_id));
         }
         match self.creation {

@@ -8,13 +8,16 @@ use uuid::Uuid;
 
 use crate::fixture::{Story, accepted, at, change, failed, link, report, unlink};
 
+/// Whatever job is the newest.
+const NEWEST: u64 = u64::MAX;
+
 fn start(second: i64) -> ListingCommand {
     start_again(second, None)
 }
 
 fn start_again(second: i64, replaces: Option<i64>) -> ListingCommand {
     let (sync_id, replaces) = (SyncId(Uuid::from_u128(1)), replaces.map(at));
-    ListingCommand::StartCreation { sync_id, at: at(second), began_at: at(second), replaces }
+    ListingCommand::StartCreation { sync_id, ordinal: NEWEST, at: at(second), began_at: at(second), replaces }
 }
 
 /// A link that forgets the id of before.
@@ -65,7 +68,7 @@ fn a_creation_does_not_trust_a_look_up_from_before_the_first_could_not_arrive() 
     story.must(failed(1, OutcomeClass::Unknown));
     let late = |began: i64| {
         let sync_id = SyncId(Uuid::from_u128(1));
-        ListingCommand::StartCreation { sync_id, at: at(31), began_at: at(began), replaces: None }
+        ListingCommand::StartCreation { sync_id, ordinal: NEWEST, at: at(31), began_at: at(began), replaces: None }
     };
     assert_eq!(story.refused(late(21)), ListingError::CreationUnderWay { until: at(30) });
     assert!(matches!(story.must(late(30)), ListingEvent::CreationStarted { .. }));
@@ -86,6 +89,22 @@ fn a_link_to_a_known_listing_forgets_no_creation_that_may_still_arrive() {
     story.must(change(1, "a"));
     assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
     assert!(matches!(story.must(start(30)), ListingEvent::CreationStarted { .. }));
+}
+
+/// Found by the model of listings: two attempts had looked and found nothing, one of them created, and the listing was linked afresh.
+#[test]
+fn an_attempt_of_an_earlier_link_creates_nothing_for_a_later_one() {
+    let mut story = to_be_created();
+    story.must(start(0));
+    story.must(ListingCommand::RecordOutcome(accepted(1, "a")));
+    story.must(unlink());
+    story.must(link_afresh());
+    story.must(change(1, "a"));
+    let sync_id = SyncId(Uuid::from_u128(1));
+    let of_job =
+        |ordinal| ListingCommand::StartCreation { sync_id, ordinal, at: at(1), began_at: at(0), replaces: None };
+    assert_eq!(story.refused(of_job(1)), ListingError::NotPending(sync_id));
+    assert!(matches!(story.must(of_job(2)), ListingEvent::CreationStarted { .. }));
 }
 
 /// A crash in the middle of a creation leaves no outcome, and five unknown ends leave no job.

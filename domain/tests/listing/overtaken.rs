@@ -15,7 +15,13 @@ fn nights() -> [Section; 2] {
 }
 
 fn create(began_at: DateTime<Utc>, at: DateTime<Utc>) -> ListingCommand {
-    ListingCommand::StartCreation { sync_id: SyncId(Uuid::from_u128(1)), at, began_at, replaces: None }
+    ListingCommand::StartCreation {
+        sync_id: SyncId(Uuid::from_u128(1)),
+        ordinal: u64::MAX,
+        at,
+        began_at,
+        replaces: None,
+    }
 }
 
 /// A dispatcher that died had sent `b` perhaps, and the unit is back at `a`, which the channel took before.

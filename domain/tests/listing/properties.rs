@@ -167,6 +167,7 @@ fn command(step: &Step, number: u64, last_ordinal: u64) -> ListingCommand {
         Step::Manual { revision, content } => manual(u128::from(number), *revision, content),
         Step::Create => ListingCommand::StartCreation {
             sync_id: domain::ids::SyncId(uuid::Uuid::from_u128(u128::from(number))),
+            ordinal: last_ordinal,
             at: at(i64::try_from(number).expect("a few steps")),
             began_at: at(i64::try_from(number).expect("a few steps")),
             replaces: None,

@@ -220,6 +220,7 @@ impl Subject {
             Ask::Unlink => Some(ListingCommand::Unlink { reason: "sold".to_owned() }),
             Ask::Call(..) => acted.map(|worker| ListingCommand::StartCreation {
                 sync_id: sync_id(worker.ordinal),
+                ordinal: worker.ordinal,
                 at: at(model.now),
                 began_at: at(worker.began),
                 replaces: None,

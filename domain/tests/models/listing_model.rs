@@ -340,7 +340,7 @@ impl Model {
         if self.id().is_some() {
             return Answer::Refused("AlreadyCreated");
         }
-        if self.waiting.is_none() {
+        if self.waiting.is_none() || worker.ordinal <= self.over {
             return Answer::Refused("NotPending");
         }
         if self.intent.is_some_and(|at| worker.began < at + GRACE_S) {

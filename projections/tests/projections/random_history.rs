@@ -72,7 +72,7 @@ impl Telling {
                     story.command_listing(
                         target,
                         &unit,
-                        ListingCommand::StartCreation { sync_id, at, began_at: at, replaces: None },
+                        ListingCommand::StartCreation { sync_id, ordinal: u64::MAX, at, began_at: at, replaces: None },
                     );
                 }
             }

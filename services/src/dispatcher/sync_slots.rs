@@ -26,6 +26,8 @@ pub(super) struct SyncSlots<'a> {
     pub egress: &'a str,
     pub listing_id: ListingId,
     pub sync_id: SyncId,
+    /// Its place among the listing's jobs.
+    pub ordinal: u64,
     pub metadata: &'a Metadata,
     /// When the push began, UTC.
     pub began_at: DateTime<Utc>,
@@ -73,7 +75,8 @@ impl SyncSlots<'_> {
     async fn intend_creation(&self) -> Result<(), NoSlot> {
         let at = Utc::now();
         let replaces = *self.intent.lock().expect("nobody panics while holding this lock");
-        let command = ListingCommand::StartCreation { sync_id: self.sync_id, at, began_at: self.began_at, replaces };
+        let (sync_id, ordinal) = (self.sync_id, self.ordinal);
+        let command = ListingCommand::StartCreation { sync_id, ordinal, at, began_at: self.began_at, replaces };
         let retry = |reason: String, retry_at| NoSlot::Creation { reason, retry_at };
         match self.commands.listing(self.listing_id, command, self.metadata).await {
             Ok(_) => {

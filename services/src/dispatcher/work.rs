@@ -81,6 +81,7 @@ async fn work_on(
         egress: &shared.options.egress,
         listing_id: lease.listing_id,
         sync_id: job.pending.sync_id,
+        ordinal: job.pending.ordinal,
         metadata: &job.metadata,
         began_at: started_at,
         first: Mutex::new(Some(first)),
