@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use domain::ids::TargetId;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::process::Process;
@@ -46,6 +47,16 @@ async fn shows(world: &World, account: u64, text: &str) -> anyhow::Result<Result
     Ok(if listings.contains(text) { Ok(()) } else { Err(format!("{text:?} is not there")) })
 }
 
+/// A unit that the channel has on the target, with its first words.
+async fn with_first_words(world: &World, target: TargetId) -> anyhow::Result<Vec<String>> {
+    let units = names(1);
+    world.link(target, &units).await?;
+    world.publish(&[described(&units[0], 1, "The first words.")]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    Ok(units)
+}
+
 /// The unit goes back to what the channel took before, so that as far as the journal knows nothing differs.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_dispatcher_sent_does_not_stay() -> anyhow::Result<()> {
@@ -54,11 +65,7 @@ async fn what_a_dead_dispatcher_sent_does_not_stay() -> anyhow::Result<()> {
     let others = world.serve("intake,relay,projector,api")?;
     // A lease outlasts the longest call: with shorter calls the heir waits for less.
     let mut dies = world.serve_with("dispatcher", &["--call-timeout-s", "5"])?;
-    let units = names(1);
-    world.link(target, &units).await?;
-    world.publish(&[described(&units[0], 1, "The first words.")]).await?;
-    world.taken(1, 1).await?;
-    world.drained(Duration::from_secs(30)).await?;
+    let units = with_first_words(&world, target).await?;
     shows(&world, ACCOUNT, "The first words.").await?.map_err(anyhow::Error::msg)?;
 
     world.sandbox.fault(json!({"kind": "hang", "seconds": 60, "apply": true, "method": "PUT"})).await?;
@@ -124,11 +131,7 @@ async fn a_first_attempt_that_ended_with_its_process_is_told_as_that() -> anyhow
     let target = world.target(ALONE, RateLimit::new(50, 1_000)?).await?;
     let _others = world.serve("intake,relay,projector")?;
     let mut dies = world.serve_with("dispatcher", &["--call-timeout-s", "5"])?;
-    let units = names(1);
-    world.link(target, &units).await?;
-    world.publish(&[described(&units[0], 1, "The first words.")]).await?;
-    world.taken(1, 1).await?;
-    world.drained(Duration::from_secs(30)).await?;
+    let units = with_first_words(&world, target).await?;
 
     world.sandbox.fault(json!({"kind": "hang", "seconds": 60, "apply": true, "method": "PUT"})).await?;
     world.publish(&[described(&units[0], 2, "Words of the dead.")]).await?;
@@ -175,11 +178,7 @@ async fn what_a_frozen_dispatcher_may_have_sent_last_does_not_stay() -> anyhow::
     let target = world.target(FROZEN, RateLimit::new(50, 1_000)?).await?;
     let _others = world.serve("intake,relay,projector")?;
     let frozen = world.serve_with("dispatcher", &["--call-timeout-s", "5"])?;
-    let units = names(1);
-    world.link(target, &units).await?;
-    world.publish(&[described(&units[0], 1, "The first words.")]).await?;
-    world.taken(1, 1).await?;
-    world.drained(Duration::from_secs(30)).await?;
+    let units = with_first_words(&world, target).await?;
     let external = world.sandbox.listings(FROZEN).await?[0]["id"].clone();
 
     world.sandbox.fault(json!({"kind": "hang", "seconds": 60, "apply": true, "method": "PUT"})).await?;
