@@ -13,23 +13,10 @@ use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::{Issuer, local_token, session};
+use super::pages::told;
 
 /// So long the tokens that end during a test are taken.
 const SHORT_S: i64 = 8;
-
-/// What a stream brings until it brings these words, or else until it ends.
-async fn told(stream: &mut reqwest::Response, words: &str) -> anyhow::Result<String> {
-    let mut seen = String::new();
-    let reading = async {
-        while !seen.contains(words) {
-            let Some(chunk) = stream.chunk().await? else { break };
-            seen.push_str(&String::from_utf8_lossy(&chunk));
-        }
-        anyhow::Ok(())
-    };
-    timeout(Duration::from_secs(60), reading).await.with_context(|| format!("{words:?} does not come"))??;
-    Ok(seen)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_page_that_a_token_opened_ends_when_that_has_expired() -> anyhow::Result<()> {

@@ -129,7 +129,7 @@ async fn owner_session(world: &World, api: &Api) -> anyhow::Result<String> {
 }
 
 /// What a stream brings until it brings these words, or else until it ends.
-async fn told(stream: &mut reqwest::Response, words: &str) -> anyhow::Result<String> {
+pub(super) async fn told(stream: &mut reqwest::Response, words: &str) -> anyhow::Result<String> {
     let mut seen = String::new();
     let reading = async {
         while !seen.contains(words) {
@@ -138,7 +138,8 @@ async fn told(stream: &mut reqwest::Response, words: &str) -> anyhow::Result<Str
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(60), reading).await??;
+    let told = tokio::time::timeout(Duration::from_secs(60), reading).await;
+    told.with_context(|| format!("{words:?} does not come"))??;
     Ok(seen)
 }
 
