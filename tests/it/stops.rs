@@ -178,10 +178,10 @@ async fn whoever_comes_while_the_api_drains_is_served_and_readiness_says_no() ->
     world.close().await
 }
 
-/// Reads and writes of callers that know two addresses, as behind a load balancer: an address that refuses the connection
-/// is passed over, every answer counts.
+/// Reads and writes of callers that know two addresses, as behind a load balancer: an address to which no connection comes about, so that
+/// nothing was sent, is passed over, every answer counts.
 async fn ask(apis: &[Api; 2], kind: usize, turn: usize, target: &str) -> anyhow::Result<()> {
-    let mut refused = None;
+    let mut unconnected = None;
     for at in 0..2 {
         let api = &apis[(turn + at) % 2];
         let asked = match kind {
@@ -195,11 +195,11 @@ async fn ask(apis: &[Api; 2], kind: usize, turn: usize, target: &str) -> anyhow:
                 anyhow::ensure!(answer.status.is_success(), "{}: {}", answer.status, answer.text);
                 return Ok(());
             }
-            Err(error) if error.chain().any(|cause| cause.to_string().contains("refused")) => refused = Some(error),
+            Err(error) if error.downcast_ref().is_some_and(reqwest::Error::is_connect) => unconnected = Some(error),
             Err(error) => return Err(error),
         }
     }
-    Err(refused.unwrap_or_else(|| anyhow::anyhow!("nobody was asked")))
+    Err(unconnected.unwrap_or_else(|| anyhow::anyhow!("nobody was asked")))
 }
 
 const ROLES: [&str; 6] = ["api", "intake", "relay", "projector", "dispatcher", "health"];

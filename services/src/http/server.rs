@@ -15,10 +15,12 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::GracefulConnection;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::heads::PARSED_HEADERS;
@@ -32,6 +34,9 @@ const HEAD: Duration = Duration::from_secs(10);
 const UNREAD_MS: u32 = 30_000;
 /// Connections that may wait to be accepted: what tokio asks the system for.
 const QUEUE: usize = 1024;
+/// The longest that a connection of which no request has come yet stays open for one after the stop. hyper would close it without a word,
+/// and whoever has just connected sends at this moment.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// The longest that requests under way may take after the stop.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -68,7 +73,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, most: usize, dr
         }
     }
     server.converse_with_the_last(listener);
-    if tokio::time::timeout(ENDING, server.graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(ENDING, server.end()).await.is_err() {
         tracing::warn!("requests that took too long were cut off at the stop");
     }
 }
@@ -77,7 +82,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, most: usize, dr
 struct Server {
     builder: Builder,
     router: Router,
-    graceful: GracefulShutdown,
+    stop: CancellationToken,
+    conversations: TaskTracker,
     connections: Arc<Semaphore>,
     silent: Silent,
 }
@@ -87,7 +93,8 @@ impl Server {
         let mut builder = Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(PARSED_HEADERS);
         let connections = Arc::new(Semaphore::new(most));
-        Self { builder, router, graceful: GracefulShutdown::new(), connections, silent: Silent::default() }
+        let (stop, conversations) = (CancellationToken::new(), TaskTracker::new());
+        Self { builder, router, stop, conversations, connections, silent: Silent::default() }
     }
 
     /// A place for one more. Where there is none, one that has said nothing makes room; where all have spoken, the first that ends.
@@ -106,7 +113,14 @@ impl Server {
         freed.await.ok()
     }
 
-    /// Answers what comes on a connection, in a task of its own. Without a permit it is one of the last.
+    /// Returns once every connection has ended.
+    async fn end(&self) {
+        self.stop.cancel();
+        self.conversations.close();
+        self.conversations.wait().await;
+    }
+
+    /// Answers what comes on a connection, in a task of its own. Only the last have no permit.
     fn converse(&self, stream: TcpStream, from: SocketAddr, permit: Option<OwnedSemaphorePermit>) {
         let _ = stream.set_nodelay(true);
         let _ = set_tcp_user_timeout(&stream, UNREAD_MS);
@@ -119,26 +133,15 @@ impl Server {
             answer(speaker.clone(), router.clone(), request)
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
-        match permit {
-            Some(permit) => {
-                let connection = self.graceful.watch(connection);
-                tokio::spawn(async move {
-                    tokio::select! {
-                        () = until_cut(connection, &cut) => {}
-                        () = newcomer.closed() => tracing::debug!("a connection that said nothing made room for another"),
-                    }
-                    drop(permit);
-                });
+        let stop = self.stop.clone();
+        self.conversations.spawn(async move {
+            tokio::select! {
+                () = until_ended(connection, &stop, &newcomer) => {}
+                () = cut.asked() => tracing::debug!("a connection was cut in the middle of an answer"),
+                () = newcomer.closed() => tracing::debug!("a connection that said nothing made room for another"),
             }
-            // Told of the stop before it has read anything, it would close without a word: it is only waited for.
-            None => {
-                let awaited = self.graceful.watcher();
-                tokio::spawn(async move {
-                    until_cut(connection, &cut).await;
-                    drop(awaited);
-                });
-            }
-        }
+            drop(permit);
+        });
     }
 
     /// Closes the listener, which resets the connections that nobody has accepted yet: there is to be none.
@@ -161,15 +164,28 @@ async fn answer(newcomer: Arc<Newcomer>, router: Router, request: Request<Incomi
     router.oneshot(request).await
 }
 
-/// Until the connection has ended, by itself or because a request of its has cut it.
-async fn until_cut(connection: impl Future<Output = hyper::Result<()>>, cut: &Cut) {
-    tokio::select! {
-        ended = connection => {
-            if let Err(error) = ended {
-                tracing::debug!(error = %error, "a connection ended early");
-            }
+/// Until the connection has ended, by itself or by the stop.
+async fn until_ended(
+    connection: impl Future<Output = hyper::Result<()>> + GracefulConnection<Error = hyper::Error>,
+    stop: &CancellationToken,
+    newcomer: &Newcomer,
+) {
+    tokio::pin!(connection);
+    let told = async {
+        stop.cancelled().await;
+        if !newcomer.has_spoken() {
+            tokio::time::sleep(LAST_WORD).await;
         }
-        () = cut.asked() => tracing::debug!("a connection was cut in the middle of an answer"),
+    };
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = told => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %error, "a connection ended early");
     }
 }
 
@@ -180,17 +196,46 @@ mod tests {
 
     use super::*;
 
-    /// One thread, so that what is spawned runs only once the stop was told.
-    #[tokio::test]
-    async fn who_has_connected_when_the_listener_closes_is_answered() {
+    const ASKED: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+    async fn listening() -> (Server, TcpListener, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-        let server = Server::of(Router::new().route("/", get(async || "served")), 1);
-        server.converse_with_the_last(listener);
-        server.graceful.shutdown().await;
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Server::of(Router::new().route("/", get(async || "served")), 1), listener, client)
+    }
+
+    async fn is_served(mut client: TcpStream) {
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("served"), "{answer:?}");
+    }
+
+    /// One thread, so that what is spawned runs only once the stop was told.
+    #[tokio::test]
+    async fn who_has_connected_when_the_listener_closes_is_answered() {
+        let (server, listener, mut client) = listening().await;
+        client.write_all(ASKED).await.unwrap();
+        server.converse_with_the_last(listener);
+        server.end().await;
+        is_served(client).await;
+    }
+
+    #[tokio::test]
+    async fn who_sends_a_little_after_the_stop_is_answered_and_who_says_nothing_delays_it_a_second() {
+        let (server, listener, mut client) = listening().await;
+        let (stream, from) = listener.accept().await.unwrap();
+        server.converse(stream, from, server.room().await);
+        let silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, from) = listener.accept().await.unwrap();
+        server.converse(stream, from, None);
+        let late = async {
+            tokio::time::sleep(LAST_WORD / 5).await;
+            client.write_all(ASKED).await.unwrap();
+            is_served(client).await;
+        };
+        let ended = tokio::time::timeout(LAST_WORD * 5, server.end());
+        let (ended, ()) = tokio::join!(ended, late);
+        ended.expect("whoever says nothing is not waited for");
+        drop(silent);
     }
 }

@@ -75,6 +75,11 @@ impl Newcomer {
         stays
     }
 
+    /// Whether a request has come on it.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.spoke.load(Ordering::Relaxed)
+    }
+
     /// Returns when it is to make room.
     pub(super) async fn closed(&self) {
         self.closed.cancelled().await;
