@@ -79,7 +79,8 @@ impl Database {
         let server = PgConnectOptions::from_str(&url).unwrap();
         let name = format!("journal_{}", Uuid::now_v7().simple());
         let mut admin = server.connect().await.unwrap();
-        sqlx::query(&format!("CREATE DATABASE {name}")).execute(&mut admin).await.unwrap();
+        let template = std::env::var("TEST_TEMPLATE").map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
+        sqlx::query(&format!("CREATE DATABASE {name}{template}")).execute(&mut admin).await.unwrap();
         let pool = PgPoolOptions::new().max_connections(24).connect_with(server.clone().database(&name)).await.unwrap();
         MIGRATOR.run(&pool).await.unwrap();
         Self { pool, name, server }

@@ -99,12 +99,15 @@ impl World {
     pub async fn begin(beginning: Beginning, accounts: &[u64]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let Beginning { database_url, nats_url, replicas, prefix, tables, channel } = beginning;
+        // Another server does not have it, and whoever brings tables wants no others.
+        let template = std::env::var("TEST_TEMPLATE").ok().filter(|_| database_url.is_none() && tables.is_none());
         let postgres_url = database_url.map_or_else(|| variable("DATABASE_URL"), Ok)?;
         let id = Uuid::now_v7().simple().to_string();
         let database = format!("e2e_{id}");
         let server = PgConnectOptions::from_str(&postgres_url)?;
         let mut admin = server.connect().await?;
-        sqlx::query(&format!("CREATE DATABASE {database}")).execute(&mut admin).await?;
+        let template = template.map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
+        sqlx::query(&format!("CREATE DATABASE {database}{template}")).execute(&mut admin).await?;
         admin.close().await?;
         let pool = PgPoolOptions::new().max_connections(8).connect_with(server.clone().database(&database)).await?;
         let nats_url = nats_url.map_or_else(|| variable("NATS_URL"), Ok)?;

@@ -23,7 +23,8 @@ impl Database {
         let server = PgConnectOptions::from_str(&url).unwrap();
         let name = format!("identity_{}", Uuid::now_v7().simple());
         let mut admin = server.clone().connect().await.unwrap();
-        sqlx::query(&format!("CREATE DATABASE {name}")).execute(&mut admin).await.unwrap();
+        let template = std::env::var("TEST_TEMPLATE").map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
+        sqlx::query(&format!("CREATE DATABASE {name}{template}")).execute(&mut admin).await.unwrap();
         let options = server.clone().database(&name);
         let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
         MIGRATOR.run(&pool).await.unwrap();

@@ -19,7 +19,8 @@ where
     let options = PgConnectOptions::from_str(&url).unwrap();
     let name = format!("test_{}", Uuid::new_v4().simple());
     let mut admin = options.connect().await.unwrap();
-    admin.execute(format!("CREATE DATABASE {name}").as_str()).await.unwrap();
+    let template = std::env::var("TEST_TEMPLATE").map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
+    admin.execute(format!("CREATE DATABASE {name}{template}").as_str()).await.unwrap();
     let pool = PgPoolOptions::new().max_connections(5).connect_with(options.database(&name)).await.unwrap();
     let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"));
     Migrator::new(migrations).await.unwrap().run(&pool).await.unwrap();

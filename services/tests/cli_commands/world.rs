@@ -72,11 +72,15 @@ pub struct World {
 impl World {
     /// An empty database, without a schema.
     pub fn empty() -> Self {
+        Self::copied("")
+    }
+
+    fn copied(template: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let admin_url = std::env::var("DATABASE_URL").expect("DATABASE_URL names the Postgres to test on");
         let nats_url = std::env::var("NATS_URL").expect("NATS_URL names the NATS to test on");
         let name = format!("test_{}", Uuid::new_v4().simple());
-        runtime.block_on(admin(&admin_url, &format!("CREATE DATABASE {name}")));
+        runtime.block_on(admin(&admin_url, &format!("CREATE DATABASE {name}{template}")));
         let (server, options) = admin_url.split_once('?').unwrap_or((&admin_url, ""));
         let (server, _) = server.rsplit_once('/').expect("the address names a database");
         let database_url = format!("{server}/{name}?{options}");
@@ -87,7 +91,8 @@ impl World {
 
     /// A database with the schema.
     pub fn new() -> Self {
-        let world = Self::empty();
+        let template = std::env::var("TEST_TEMPLATE").map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
+        let world = Self::copied(&template);
         world.run(&["migrate"]).ok();
         world
     }
