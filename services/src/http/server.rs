@@ -166,7 +166,7 @@ async fn answer(newcomer: Arc<Newcomer>, router: Router, request: Request<Incomi
 
 /// Until the connection has ended, by itself or by the stop.
 async fn until_ended(
-    connection: impl Future<Output = hyper::Result<()>> + GracefulConnection<Error = hyper::Error>,
+    connection: impl GracefulConnection<Error = hyper::Error>,
     stop: &CancellationToken,
     newcomer: &Newcomer,
 ) {
