@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
 pub use migrating::{GIVES_WAY_AFTER, migrate};
 
-/// The schema, forward only, embedded in the binary. What a newer build has added is left alone: one of before starts again in
+/// The schema, forward only, embedded in the binary. What a newer build has added is left alone: an older one starts again in
 /// the middle of an upgrade, and after a roll-back.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../migrations");
@@ -43,7 +43,7 @@ pub async fn connect(url: &str, connections: u32, application: &str) -> Result<P
 
 /// The same for those who do not try again: a connection that has rested is pinged before its use, and another made where it has ended.
 pub async fn connect_pinging(url: &str, connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
-    // After Postgres was away each connection of before would cost a caller of the API a refusal. Under load none has rested, and nothing
+    // After Postgres was away each earlier connection would cost a caller of the API a refusal. Under load none has rested, and nothing
     // is paid. Of an error sqlx would warn each time.
     let pinging = pool_of(connections).before_acquire(|connection, meta| {
         Box::pin(async move { Ok(meta.idle_for < RESTED || connection.ping().await.is_ok()) })

@@ -24,7 +24,7 @@ pub(crate) use owners::{hand_down, make_folder};
 pub use store::{EmbeddedStore, Entry};
 pub use value::read_value;
 
-/// How long after a rotation the value of before is still given beside the new one: calls under way with it end, and a
+/// How long after a rotation the previous value is still given beside the new one: calls under way with it end, and a
 /// channel that learns of the new one a little later is not lost.
 pub const ROTATION_GRACE: Duration = Duration::from_secs(300);
 
@@ -46,7 +46,7 @@ impl Secret {
         Self { current, previous: None }
     }
 
-    /// A value that took the place of another one. Of the same one there is none of before.
+    /// A value that took the place of another one. Of the same one there is no previous one.
     fn replacing(previous: Option<SecretString>, current: SecretString) -> Self {
         Self { previous: previous.filter(|previous| !same(previous, &current)), current }
     }

@@ -66,6 +66,9 @@ impl CallPurpose {
     }
 }
 
+/// How the detail begins of a failure that found the listing gone: whoever reads it says what helps.
+pub const LISTING_GONE: &str = "the listing is gone";
+
 /// How the detail begins of a call for which there was no connection.
 pub const NO_CONNECTION: &str = "no connection: ";
 

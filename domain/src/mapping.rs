@@ -72,6 +72,11 @@ pub fn request_bodies(
     }
 }
 
+/// Whether a channel may have written a part of what a call carried, though it refused the call. The path says of which channel it is.
+pub fn may_be_taken_in_part(call: &CallRecord) -> bool {
+    hostaway::may_be_taken_in_part(call)
+}
+
 /// The places of an attempt's calls that the channel refused as a whole, so that what they carried was sent apart after them.
 pub fn sent_apart(kind: ChannelKind, bodies: &Bodies<'_>, sent: &Sent<'_>, calls: &[CallRecord]) -> Vec<usize> {
     match kind {

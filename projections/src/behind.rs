@@ -91,8 +91,8 @@ impl NextRequests {
         Ok(self)
     }
 
-    /// The clock of a job once the channel has got one of before: what it is behind of came after that one. `None` is since its own
-    /// request.
+    /// Since when the channel is behind of a job, once it has taken an earlier one: since the first change after that one. `None` stands for the
+    /// job's own request.
     pub(crate) fn restarted(&self, listing: Uuid, got: i64, job: i64) -> Option<DateTime<Utc>> {
         (job - got > 1).then(|| self.made.get(&(listing, got + 1)).copied()).flatten()
     }

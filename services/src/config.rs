@@ -22,6 +22,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::api::proxies::TrustedProxy;
 use crate::api::vault::Keeper;
+use crate::dispatcher::LONGEST_CALL_S;
 use crate::dispatcher::visitor::Egress;
 
 pub use identity::{IdentityOptions, ProviderOptions};
@@ -216,7 +217,7 @@ impl ChannelReach {
 #[derive(Debug, Clone, Args)]
 pub struct CallOptions {
     /// How long a call to a channel may take, in seconds
-    #[arg(long, env = "DISTRIBUTION_CALL_TIMEOUT_S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=20))]
+    #[arg(long, env = "DISTRIBUTION_CALL_TIMEOUT_S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=LONGEST_CALL_S))]
     pub call_timeout_s: u64,
 
     /// The name of the address that calls leave from: those behind one address share its limit

@@ -69,7 +69,7 @@ enum Met {
     Done,
 }
 
-/// Of a process that died, or of this request, which has begun once before: that one has come to its end, whatever it did.
+/// Gives up a decision that a process has begun which died, or an earlier attempt of this request: it has come to its end, whatever it did.
 const GIVE_UP: &str = "
 UPDATE dead_letter_decisions SET done = false
 WHERE letter_id = $1 AND done IS NULL AND (held_until <= clock_timestamp() OR causation_id = $2)";
@@ -231,7 +231,7 @@ pub async fn decided(
     let rows = sqlx::query_as(DECIDED).bind(org.map(OrgId::as_str)).bind(before).bind(limit);
     let mut rows: Vec<Decided> = rows.fetch_all(connection).await?;
     for row in &mut rows {
-        // Builds of before wrote them down as they were.
+        // Older builds wrote them down as they were.
         let problems: Vec<Problem> = serde_json::from_value(row.problems.take()).unwrap_or_default();
         row.problems = json!(MaskedProblems::from(problems).as_slice());
     }

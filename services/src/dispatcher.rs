@@ -43,6 +43,8 @@ use gate::Gate;
 
 /// From the moment a slot is granted until its call must have started.
 pub const START_GRACE: Duration = Duration::from_secs(5);
+/// The longest call that may be configured, in seconds: when a creation is settled depends on it (`CREATION_GRACE`).
+pub const LONGEST_CALL_S: u64 = 20;
 /// How often leases are extended while their workers live.
 const EXTENDED_EACH: Duration = Duration::from_secs(5);
 /// The shortest lease.
@@ -171,12 +173,14 @@ impl Dispatcher {
 
 #[cfg(test)]
 mod tests {
+    use domain::listing::CREATION_GRACE;
+
     use super::*;
 
     /// Cut off from the database just after a grant, which came just before the leases were to be extended.
     #[test]
     fn a_lease_outlives_the_last_call_of_a_holder_that_is_cut_off() {
-        for seconds in 1..=20 {
+        for seconds in 1..=LONGEST_CALL_S {
             let options =
                 DispatcherOptions { call_timeout: Duration::from_secs(seconds), ..DispatcherOptions::default() };
             let last_call_ends = EXTENDED_EACH + START_GRACE + options.call_timeout;
@@ -188,7 +192,7 @@ mod tests {
     /// Also where one extension in between failed.
     #[test]
     fn a_listing_gets_slots_while_its_lease_outlives_the_call() {
-        for seconds in 1..=20 {
+        for seconds in 1..=LONGEST_CALL_S {
             let options =
                 DispatcherOptions { call_timeout: Duration::from_secs(seconds), ..DispatcherOptions::default() };
             let longest = options.lease() - START_GRACE - options.call_timeout;
@@ -200,5 +204,13 @@ mod tests {
     #[test]
     fn windows_rest_after_a_failover_for_as_long_as_a_slot_is_held_at_most() {
         assert_eq!(START_GRACE + DispatcherOptions::default().call_timeout, adapters::dispatch::LONGEST_HOLD);
+    }
+
+    /// Hosts' clocks may differ by 5 s.
+    #[test]
+    fn a_creation_settles_after_the_longest_call_of_it() {
+        let clocks = Duration::from_secs(5);
+        let longest = Duration::from_secs(LONGEST_CALL_S);
+        assert_eq!(START_GRACE + longest + clocks, CREATION_GRACE.to_std().unwrap());
     }
 }

@@ -295,7 +295,7 @@ async fn a_target_whose_new_and_old_secret_are_refused_is_held_until_one_is_take
         let told = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
         assert_eq!((&told["health"], &told["check"]["class"]), (&json!("unauthorised"), &json!("unauthorised")));
         let detail = told["check"]["detail"].as_str().unwrap_or_default();
-        assert!(!detail.contains("the one of before serves"), "{detail}");
+        assert!(!detail.contains("the previous one serves"), "{detail}");
     }
     // Nor does a target that cannot be reached have other credentials.
     world.sandbox.fault(json!({ "kind": "cut_before", "account": 8175 })).await?;
@@ -315,7 +315,7 @@ async fn a_target_whose_new_and_old_secret_are_refused_is_held_until_one_is_take
     world.close().await
 }
 
-/// The one of before serves nobody either: to say so would take the alarm away.
+/// The previous one serves nobody either: to say so would take the alarm away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_from_one_refused_secret_to_another_leaves_the_target_held() -> anyhow::Result<()> {
     let world = World::new(&[8176]).await?;
@@ -339,7 +339,7 @@ async fn a_rotation_from_one_refused_secret_to_another_leaves_the_target_held() 
     world.close().await
 }
 
-/// What goes well with the one of before is no end of it: when that serves no more, everything of the target stops.
+/// What goes well with the previous one is no end of it: when that serves no more, everything of the target stops.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_whose_new_secret_is_refused_stays_degraded_until_it_is_taken() -> anyhow::Result<()> {
     let world = World::new(&[8178]).await?;
@@ -363,13 +363,13 @@ async fn a_target_whose_new_secret_is_refused_stays_degraded_until_it_is_taken()
     push(2).await?;
     is(&world, "degraded").await?;
     let why = "SELECT count(*) FROM target_health_changes
-        WHERE to_health = 'degraded' AND reason LIKE 'the new secret is refused, the one of before serves for 300 s%401%'";
+        WHERE to_health = 'degraded' AND reason LIKE 'the new secret is refused, the previous one serves for 300 s%401%'";
     assert_eq!(world.count(why).await?, 1);
     for revision in 3..=4 {
         let told = api.post(&format!("{path}/check"), &json!({})).await?.expect(200)?.json();
         let check = &told["check"];
         assert_eq!((&told["health"], &check["class"]), (&json!("degraded"), &json!("unauthorised")), "{told}");
-        assert_eq!(check["status"], 401, "the refusal, and not what the one of before was answered: {told}");
+        assert_eq!(check["status"], 401, "the refusal, and not what the previous one was answered: {told}");
         push(revision).await?;
     }
     let account = json!({ "account_id": 8178, "secret": "mistyped" });

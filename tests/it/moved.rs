@@ -226,7 +226,7 @@ async fn a_unit_of_another_account_is_followed_in_both_by_whoever_has_both() -> 
     world.close().await
 }
 
-/// Builds of before asked for what a unit was in any account.
+/// Older builds asked for what a unit was in any account.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_before_for_a_unit_that_had_moved_is_not_sent() -> anyhow::Result<()> {
     let world = World::new(&[8233]).await?;

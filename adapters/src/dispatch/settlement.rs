@@ -17,7 +17,7 @@ pub struct Settlement {
     pub paused: Vec<(Scope, Instant)>,
     /// Calls that have ended: their slots come back a window and a margin from now.
     pub answered: Vec<SlotHold>,
-    /// Pushes that ended, in order, and whether each failed in a way that more of the same may do as well.
+    /// Pushes that ended, in order, and whether each failed in a way that counts for the target's circuit.
     pub ended: Vec<(TargetId, bool)>,
     /// Slots that no call used: they come back at once.
     pub unused: Vec<SlotHold>,
@@ -148,7 +148,7 @@ async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<
     .map(|_| ())
 }
 
-/// What the lease knew of attempts without a word goes with it: a build of before, which writes none of it, may have it next.
+/// What the lease knew of attempts without a word goes with it: an older build, which writes none of it, may have it next.
 async fn finish(connection: &mut PgConnection, finished: &[FinishedTry], holder: Uuid) -> Result<(), sqlx::Error> {
     let tries = finished.iter().map(|f| if f.ordinal == f.lease.ordinal { f.lease.tries } else { 0 });
     sqlx::query(
@@ -171,7 +171,7 @@ async fn release(connection: &mut PgConnection, leases: &[Lease], holder: Uuid) 
     let of = |taken_over: bool| -> Vec<Uuid> {
         leases.iter().filter(|lease| lease.takes_over == taken_over).map(|lease| lease.listing_id.0).collect()
     };
-    // Nothing was sent of the job that it was taken over for: the last one that may have been is that of before.
+    // Nothing was sent of the job that it was taken over for: the last one that may have been sent is the one before.
     let last = |lease: &Lease| lease.silent.and_then(|silent| i64::try_from(silent.last_ordinal).ok());
     let taken_over = leases.iter().filter(|lease| lease.takes_over);
     sqlx::query(

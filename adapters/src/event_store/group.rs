@@ -31,7 +31,7 @@ pub(super) async fn write_commits(pool: PgPool, mut requests: mpsc::Receiver<Com
     let mut waiting: VecDeque<CommitRequest> = VecDeque::new();
     let mut gathered = Vec::with_capacity(BATCH);
     let mut under_way = FuturesUnordered::new();
-    // Aggregates of the statements under way: whoever meets one of them would see the version of before.
+    // Aggregates of the statements under way: whoever meets one of them would see the previous version.
     let mut busy: HashSet<Key> = HashSet::new();
     let mut open = true;
     while open || !waiting.is_empty() || !under_way.is_empty() {

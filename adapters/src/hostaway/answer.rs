@@ -1,5 +1,5 @@
 //! The envelope of an answer: `{"status": "success", "result": …}`, or a failure whose text stands in one of several
-//! places (fact sheet §3). The token endpoint answers without the envelope.
+//! places. The token endpoint answers without the envelope.
 
 use serde_json::Value;
 

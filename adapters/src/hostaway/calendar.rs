@@ -69,16 +69,13 @@ impl Run<'_> {
     }
 
     /// One interval has a call of its own, whose answer holds the days: it needs no read-back.
-    async fn put_nights(&mut self, id: &str, call: &CalendarCall) -> Result<Option<Vec<Value>>, Failure> {
-        let urgency = call.sections.iter().min().copied().unwrap_or(Section::Rates);
-        let (route, body) = match &call.intervals[..] {
-            [interval] => ("calendar", interval.clone()),
-            intervals => ("calendarIntervals", Value::Array(intervals.to_vec())),
-        };
+    async fn put_nights(&mut self, id: &str, nights: &CalendarCall) -> Result<Option<Vec<Value>>, Failure> {
+        let urgency = nights.sections.iter().min().copied().unwrap_or(Section::Rates);
+        let (route, body) = nights.request();
         let path = format!("/listings/{id}/{route}");
         let call = Call { purpose: CallPurpose::Calendar, urgency, method: Method::PUT, path, body: Some(body) };
         match self.session.call(&call).await?.result {
-            Value::Array(days) if route == "calendar" && !days.is_empty() => Ok(Some(days)),
+            Value::Array(days) if nights.intervals.len() == 1 && !days.is_empty() => Ok(Some(days)),
             _ => Ok(None),
         }
     }

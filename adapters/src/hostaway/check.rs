@@ -1,5 +1,5 @@
 //! A check: one listing is asked for, whichever it is. That needs a token and rights, and no listing has to be there. It
-//! knows the secret that holds now alone; where the one of before is tried and still serves, a refusal is told and holds nothing. A
+//! knows the secret that holds now alone; where the previous one is tried and still serves, a refusal is told and holds nothing. A
 //! target that is held was refused with both.
 
 use domain::call::CallPurpose;
@@ -24,7 +24,7 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
     let refused = failure.reach == Reach::Credentials;
     let (mut detail, mut both) = (failure.detail, refused);
     if refused && rotating {
-        // What the one of before is good for is known once it was tried, to its end.
+        // What the previous one is good for is known once it was tried, to its end.
         let mut before = Session::new(hostaway, target, slots);
         let end = before.call(&probe()).await;
         calls.extend(before.calls);
@@ -33,7 +33,7 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
             Ok(_) => old_one_serves(&detail),
             Err(_) if both => detail,
             Err(unknown) => format!(
-                "the new secret is refused, whether the one of before serves is not known ({}): {detail}",
+                "the new secret is refused, whether the previous one serves is not known ({}): {detail}",
                 unknown.detail
             ),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
-use domain::call::{CallPurpose, CallRecord};
+use domain::call::{CallPurpose, CallRecord, LISTING_GONE};
 use domain::channel::Section;
 use domain::ids::ListingId;
 use domain::outcome::OutcomeClass;
@@ -64,9 +64,9 @@ pub(super) struct Session<'a> {
     current_alone: bool,
     /// Whose push it is, if it is one.
     listing: Option<ListingId>,
-    /// Whether the one of before still serves the pushes.
+    /// Whether the previous one still serves the pushes.
     pub rotating: bool,
-    /// The last token was of the secret of before, as the one that holds now is refused: in words.
+    /// The last token was of the previous secret, as the one that holds now is refused: in words.
     pub new_secret_refused: Option<String>,
 }
 
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
                 Ok(answer)
             }
             Err(failure) if failure.reach == Reach::Listing && call.path.starts_with("/listings/") => {
-                let detail = format!("the listing is gone at Hostaway: {}", failure.detail);
+                let detail = format!("{LISTING_GONE} at Hostaway: {}", failure.detail);
                 Err(Failure { detail, ..failure })
             }
             Err(failure) => Err(failure),

@@ -23,7 +23,7 @@ const USABLE_AFTER: Duration = Duration::from_millis(1_050);
 /// After a new token did not lift a call's 403, that of the same call is a matter of rights for this long, and asks for no
 /// further token.
 const VAIN_FOR: Duration = Duration::from_secs(300);
-/// After the channel refused a new secret, the one of before is used, where it is still there, for this long.
+/// After the channel refused a new secret, the previous one is used, where it is still there, for this long.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// A token that can be sent.
@@ -104,7 +104,7 @@ pub(super) struct State {
     refused: Option<Refused>,
 }
 
-/// A secret that was refused while the one of before was there, when, and what is told of it.
+/// A secret that was refused while the previous one was there, when, and what is told of it.
 struct Refused {
     secret: SecretString,
     at: Instant,
@@ -206,7 +206,7 @@ impl State {
         Some((value, words))
     }
 
-    /// The channel refused this value, for this reason. Where it is the current one, that of before goes first for a while.
+    /// The channel refused this value, for this reason. Where it is the current one, the previous one goes first for a while.
     pub fn refuse(&mut self, secret: &Secret, value: &SecretString, reason: &str) {
         if same(value, &secret.current) {
             let words = old_one_serves(reason);
@@ -220,10 +220,10 @@ impl State {
     }
 }
 
-/// What is told of a target whose new secret is refused for this reason, and that works with the one of before.
+/// What is told of a target whose new secret is refused for this reason, and that works with the previous one.
 pub(super) fn old_one_serves(reason: &str) -> String {
     let grace_s = ROTATION_GRACE.as_secs();
-    format!("the new secret is refused, the one of before serves for {grace_s} s after the rotation: {reason}")
+    format!("the new secret is refused, the previous one serves for {grace_s} s after the rotation: {reason}")
 }
 
 /// A tenth of the lifetime, but not more than a day, before its end.

@@ -10,7 +10,7 @@ use reqwest::header::LOCATION;
 use super::answer::{self, Answer, NoSuccess};
 use super::client::{NoReply, Reply};
 use super::failure::{Failure, Reach, concealed};
-use super::limits;
+use super::retry_after;
 use super::withheld::Withheld;
 
 /// What a call does at the channel.
@@ -85,11 +85,11 @@ fn refused(reply: &Reply, now: DateTime<Utc>, withheld: &Withheld) -> Failure {
     let detail = concealed(&described(reply), withheld);
     match status {
         StatusCode::TOO_MANY_REQUESTS => {
-            let throttle = limits::throttle(&reply.headers, now);
+            let throttle = retry_after::throttle(&reply.headers, now);
             let failure = Failure::new(OutcomeClass::Throttled, detail).not_before(Some(throttle.until));
             Failure { throttle: Some(throttle), ..failure }
         }
-        // A token that is not accepted: the request was not processed (fact sheet §1.3).
+        // A token that is not accepted: the request was not processed.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Failure::new(OutcomeClass::Unauthorised, detail).reaching(Reach::Denied)
         }
@@ -100,7 +100,7 @@ fn refused(reply: &Reply, now: DateTime<Utc>, withheld: &Withheld) -> Failure {
         _ if status.is_client_error() => Failure::new(OutcomeClass::Rejected, detail),
         _ => {
             let failure = Failure::new(OutcomeClass::Transient, detail);
-            Failure { server_fault: true, ..failure }.not_before(limits::not_before(&reply.headers, now))
+            Failure { server_fault: true, ..failure }.not_before(retry_after::not_before(&reply.headers, now))
         }
     }
 }

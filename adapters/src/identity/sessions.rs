@@ -217,7 +217,7 @@ pub fn csrf_token(cookie_value: &str) -> String {
 /// Whether a request carries a token of its session; in constant time.
 pub fn csrf_matches(cookie_value: &str, given: &str) -> bool {
     let Ok(given) = URL_SAFE_NO_PAD.decode(given) else { return false };
-    // A page that a build of before has made carries what is derived as it is.
+    // A page that an older build has made carries what is derived as it is.
     let tag = if given.len() == 2 * CSRF_BYTES { under(&given[..CSRF_BYTES], &given[CSRF_BYTES..]) } else { given };
     hmac::verify(&csrf_key(cookie_value), CSRF_PURPOSE, &tag).is_ok()
 }

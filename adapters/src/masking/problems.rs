@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(room, "unit.room_type: \"Bearer •••\" is not known; use one of entire_home");
         let locale = told("unit.name.anna@example.com", "\"anna@example.com\" is not a BCP 47 language tag");
         assert_eq!(locale, "•••: \"•••\" is not a BCP 47 language tag");
-        // As builds of before wrote it.
+        // As older builds wrote it.
         let guests = told("unit.capacity.guests", "\"guest Annabel\" is not of type \"integer\"");
         assert_eq!(guests, "unit.capacity.guests: •••");
         let guests = told("unit.capacity.guests", "invalid type: string \"guest Annabel\", expected a whole number");

@@ -294,7 +294,7 @@ fn letter(message: StreamMessage) -> DeadLetter {
         id: Uuid::new_v5(&Uuid::NAMESPACE_OID, stored.as_bytes()),
         subject: header(SUBJECT).unwrap_or_default(),
         at: header(AT).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.to_utc()),
-        // Builds of before kept them as they were.
+        // Older builds kept them as they were.
         problems: MaskedProblems::from(problems.unwrap_or_default()).into(),
         headers: message.headers,
         payload: message.payload,

@@ -1,5 +1,5 @@
 //! AWS Secrets Manager: `aws:NAME`. Values are kept for a minute, so that pushes do not ask for each; whoever saw one
-//! refused asks anew. While AWS cannot be reached they serve for longer. Of a rotation AWS itself keeps the value of before, as AWSPREVIOUS.
+//! refused asks anew. While AWS cannot be reached they serve for longer. Of a rotation AWS itself keeps the previous value, as AWSPREVIOUS.
 
 use std::error::Error;
 use std::fmt;
@@ -163,7 +163,7 @@ impl AwsSecrets {
         }
     }
 
-    /// Makes the value the AWSCURRENT one; AWS makes the one of before AWSPREVIOUS. Put a second time, it would be both.
+    /// Makes the value the AWSCURRENT one; AWS makes the previous one AWSPREVIOUS. Put a second time, it would be both.
     pub async fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
         match self.read_anew(secret).await {
             Ok(now) if same(&now.current, value) => return Ok(()),

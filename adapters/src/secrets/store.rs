@@ -35,7 +35,7 @@ pub struct Entry {
     pub created_at: DateTime<Utc>,
     /// When its value was last replaced.
     pub rotated_at: Option<DateTime<Utc>>,
-    /// How long the value of before that is still given.
+    /// How long the previous value that is still given.
     pub previous_until: Option<DateTime<Utc>>,
 }
 
@@ -83,7 +83,7 @@ impl EmbeddedStore {
         Ok(Secret::replacing(previous, open(&sealed.value)?))
     }
 
-    /// Replaces its value, and keeps the one of before for [`ROTATION_GRACE`]. Nothing changes where it has this value.
+    /// Replaces its value, and keeps the previous one for [`ROTATION_GRACE`]. Nothing changes where it has this value.
     pub fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
         fits(secret, value)?;
         self.change(secret, &mut |contents, key, now| {

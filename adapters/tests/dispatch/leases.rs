@@ -97,7 +97,7 @@ async fn a_lease_that_ran_out_is_taken_over_as_one_until_an_attempt_ends() {
         Settlement { finished, ..Settlement::default() }
     };
     store.settle(&told(&held)).await.unwrap();
-    // A build of before takes it up next, and writes none of it down.
+    // An older build takes it up next, and writes none of it down.
     database.run("UPDATE dispatch_leases SET done = false").await;
     database.due(target).await;
     let held = lease(&store, LONG).await;

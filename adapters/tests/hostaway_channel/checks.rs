@@ -58,21 +58,21 @@ async fn the_secret_of_before_serves_where_a_call_with_it_was_taken_and_not_wher
     bench.slots.most = 1;
     let unasked = check(&bench).await;
     let detail = unasked.detail.unwrap_or_default();
-    assert!(detail.starts_with("the new secret is refused, whether the one of before serves is not known"), "{detail}");
+    assert!(detail.starts_with("the new secret is refused, whether the previous one serves is not known"), "{detail}");
     assert_eq!((unasked.calls.len(), unasked.credentials_refused), (1, false));
 
     bench.slots.most = usize::MAX;
     let serves = check(&bench).await;
     let detail = serves.detail.unwrap_or_default();
-    assert!(detail.starts_with("the new secret is refused, the one of before serves for 300 s"), "{detail}");
+    assert!(detail.starts_with("the new secret is refused, the previous one serves for 300 s"), "{detail}");
     assert!(!serves.credentials_refused, "{detail}");
 
-    // In another process, which has no token of before.
+    // In another process, which has no earlier token.
     bench.hostaway = Hostaway::new(&inside(), Arc::new(secrets)).unwrap();
     sandbox.set_secret("another").await;
     let neither = check(&bench).await;
     assert!(neither.credentials_refused, "{neither:?}");
-    assert!(!neither.detail.unwrap_or_default().contains("of before"));
+    assert!(!neither.detail.unwrap_or_default().contains("previous"));
 }
 
 /// There is no other one then, and to say so would take the alarm away.

@@ -191,7 +191,7 @@ async fn a_push_that_needs_another_token_after_a_rotation_asks_with_the_new_valu
     sandbox.fault(json!({ "kind": "expired_token", "path_prefix": "/v1/listings", "count": 1 })).await;
     sandbox.set_secret("rotated").await;
     secrets.rotate(&secret, SecretString::from("rotated")).await.unwrap();
-    // The value of before stays out of it: it is refused by now.
+    // The previous value stays out of it: it is refused by now.
     let report = bench.push(&listing, &CONTENT).await;
     assert_eq!((report.class, report.new_secret_refused), (OutcomeClass::Accepted, None));
     assert_eq!(sandbox.token_calls().await, 3, "both after the rotation with the new value");
@@ -228,7 +228,7 @@ impl SecretStore for Keeper {
     }
 }
 
-/// A new value that the channel does not know yet, and the one of before.
+/// A new value that the channel does not know yet, and the previous one.
 fn rotated() -> Secret {
     Secret { current: SecretString::from("not known yet"), previous: Some(SecretString::from(SECRET)) }
 }
@@ -263,7 +263,7 @@ async fn the_value_of_before_serves_while_its_keeper_cannot_be_asked() {
     assert_eq!(sandbox.token_calls().await, 2, "one with each value");
 
     // There is no other: that its credentials are refused is not known, as they may have been changed.
-    bench.hostaway = Hostaway::new(&inside(), away(Secret::of(SecretString::from("of before")))).unwrap();
+    bench.hostaway = Hostaway::new(&inside(), away(Secret::of(SecretString::from("previous")))).unwrap();
     let report = bench.push(&listing, &CONTENT).await;
     assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Transient, false), "{report:?}");
     assert!(report.detail.unwrap_or_default().contains("its keeper does not answer"));
@@ -283,11 +283,11 @@ async fn a_channel_that_does_not_know_the_new_value_yet_gets_the_one_of_before()
     // Its success tells nothing of the new value, and it says so.
     let words = report.new_secret_refused.unwrap_or_default();
     assert!(
-        words.starts_with("the new secret is refused, the one of before serves for 300 s") && words.contains("401"),
+        words.starts_with("the new secret is refused, the previous one serves for 300 s") && words.contains("401"),
         "{words}"
     );
 
-    // Without a value of before the refusal is one of the credentials.
+    // Without a previous value the refusal is one of the credentials.
     secrets.delete(&secret).await.unwrap();
     secrets.create(&secret, SecretString::from("not known at all")).await.unwrap();
     let report = bench.push(&listing, &CONTENT).await;
@@ -326,7 +326,7 @@ async fn where_both_values_are_refused_each_is_asked_with_once_and_the_right_one
     assert_eq!(sandbox.token_calls().await, 3);
 }
 
-/// The channel may take the new value and drop the one of before at the same moment.
+/// The channel may take the new value and drop the previous one at the same moment.
 #[tokio::test]
 async fn the_new_value_is_asked_with_again_once_the_one_of_before_is_refused() {
     let sandbox = Sandbox::start().await;
@@ -340,7 +340,7 @@ async fn the_new_value_is_asked_with_again_once_the_one_of_before_is_refused() {
     assert_eq!(sandbox.token_calls().await, 4, "refused, taken; refused, taken");
 }
 
-/// A keeper of which nothing is good, and for which a value is its own value of before. Each look finds what is so many further.
+/// A keeper whose values are all refused, each being its own previous one too. Each look finds the value that is `step` further.
 struct Useless {
     step: u32,
     looks: AtomicU32,

@@ -189,7 +189,7 @@ fn a_csrf_token_belongs_to_one_session() {
     assert!(csrf_matches(one, &again));
     let same = token.bytes().zip(again.bytes()).filter(|(a, b)| a == b).count();
     assert!(same < 20, "{same} characters of {} stay", token.len());
-    // A page of a build of before has what both stand for, without a pad.
+    // A page of an older build has what both stand for, without a pad.
     let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
     let bare: Vec<u8> = bytes[..32].iter().zip(&bytes[32..]).map(|(pad, byte)| pad ^ byte).collect();
     assert!(csrf_matches(one, &URL_SAFE_NO_PAD.encode(&bare)) && !csrf_matches(other, &URL_SAFE_NO_PAD.encode(bare)));

@@ -29,7 +29,7 @@ pub struct SyncRequest {
     /// The hash of each section.
     pub sections: SectionHashes,
     /// The sections that are to be sent, most urgent first: those that differ from what the channel took last, or all of them
-    /// where somebody asked for it, or for a sync whose place it takes. Builds of before named those that differ in the last case.
+    /// where somebody asked for it, or for a sync whose place it takes. Older builds named those that differ in the last case.
     pub needs: Vec<Section>,
     /// Parts that the mapping had to leave out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -50,7 +50,7 @@ pub struct SyncAttempt {
     /// An attempt before it ended without a word, so that nobody knew what the channel had when it began.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub takes_over: bool,
-    /// What is known of that one. Builds of before did not write it down.
+    /// What is known of that one. Older builds did not write it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<Silent>,
     /// When it started, UTC.
@@ -91,7 +91,7 @@ pub enum ListingEvent {
         target_id: TargetId,
         external_id: Option<ExternalId>,
         generation: u32,
-        /// The account that the unit was of, where that is another than the target's. Builds of before did not tell.
+        /// The account that the unit was of, where that is another than the target's. Older builds did not tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from_account_id: Option<AccountId>,
     },

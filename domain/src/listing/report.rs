@@ -27,7 +27,7 @@ pub struct Silent {
     pub ordinal: u64,
     /// The same of the last one.
     pub last_ordinal: u64,
-    /// When the first one took the listing up. Builds of before did not note that.
+    /// When the first one took the listing up. Older builds did not note that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<DateTime<Utc>>,
     /// Until when nobody could take it over from the last one; `None` where whoever did let it go again without an attempt.

@@ -1,17 +1,17 @@
 //! Hostaway's public API v1: the bodies of listing, photos and calendar, how a calendar is cut into calls, and what the
 //! channel answered with success but did not take. The only place in the domain that knows Hostaway's fields.
 
+mod answer_differences;
 mod apart;
 mod calendar_differences;
 mod calls;
-mod compared;
 mod content;
-mod differences;
 mod drift;
 mod hours;
 mod images;
 mod intervals;
 mod lenient;
+mod payload_differences;
 mod photo_differences;
 mod rejections;
 mod requests;
@@ -19,12 +19,12 @@ mod runs;
 pub mod tables;
 mod vocabulary;
 
+pub use answer_differences::{ContentDifference, content_differences, kept_texts};
 pub use apart::sent_apart;
 pub use calendar_differences::{CalendarDifference, calendar_differences};
-pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls, fewest_calls};
-pub use compared::section_differences;
-pub use differences::{ContentDifference, content_differences, kept_texts};
+pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls, fewest_calls, may_be_taken_in_part};
 pub use drift::drift;
+pub use payload_differences::section_differences;
 pub use requests::request_bodies;
 
 use serde_json::Value;

@@ -66,7 +66,7 @@ pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
 pub fn is_same_host(one: &str, other: &str) -> bool {
     let host = |url: &str| {
         let url = Url::parse(url).ok()?;
-        // Targets of before may have a dot at its end.
+        // Older targets may have a dot at its end.
         let name = url.host_str()?.trim_end_matches('.').to_owned();
         Some((url.scheme().to_owned(), name, url.port_or_known_default()))
     };

@@ -236,7 +236,7 @@ fn configure(now: &Target, change: Configuration) -> Result<Vec<TargetEvent>, Ta
     let account_rate_limit = change.account_rate_limit.unwrap_or(now.account_rate_limit);
     let mut events = Vec::new();
     if (&name, &base_url, account_rate_limit) != (&now.name, &now.base_url, now.account_rate_limit) {
-        // The word of the host of before, on which nothing of the new one may rest.
+        // The word of the previous host, on which nothing of the new one may rest.
         if now.health != Health::Unknown && !is_same_host(&now.base_url, &base_url) {
             let reason = "its address leads to another host".to_owned();
             events.push(TargetEvent::HealthChanged { from: now.health, to: Health::Unknown, reason });

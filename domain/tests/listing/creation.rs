@@ -20,7 +20,7 @@ fn start_again(second: i64, replaces: Option<i64>) -> ListingCommand {
     ListingCommand::StartCreation { sync_id, ordinal: NEWEST, at: at(second), began_at: at(second), replaces }
 }
 
-/// A link that forgets the id of before.
+/// A link that forgets the previous id.
 fn link_afresh() -> ListingCommand {
     match link(None) {
         ListingCommand::Link(wanted) => ListingCommand::Link(LinkListing { afresh: true, ..wanted }),

@@ -118,7 +118,7 @@ impl Fold {
         self.queue.put(event.aggregate_id, row);
     }
 
-    /// The channel has got a job of before, so what it is behind of came after that one.
+    /// The channel has got an earlier job, so what it is behind of came after that one.
     fn came_through(&mut self, event: &Recorded, attempt: &SyncAttempt) {
         let (id, got) = (event.aggregate_id, bigint(attempt.ordinal));
         let Some(row) = self.queue.get(id).filter(|row| row.ordinal > got) else { return };

@@ -10,7 +10,7 @@ pub(super) type Print = [u8; 32];
 
 /// One that is used again within so long stays known: a session ends after as long without a request.
 const AGE: Duration = Duration::from_secs(30 * 60);
-/// So many become known before those of before are forgotten.
+/// So many become known before the earlier ones are forgotten.
 const MANY: usize = 50_000;
 
 /// Those that are known.

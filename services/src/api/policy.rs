@@ -1,5 +1,5 @@
-//! Which permission each route needs. The only table: requests that it does not name are refused, and a test holds it
-//! against the served document. The tables of `services/API.md` are made from it.
+//! Which permission each route needs; which roles have it says `domain/src/access.rs`. Requests that no line names are refused, and a test
+//! holds the table against the served document. The tables of `services/API.md` are made from it.
 
 use axum::http::Method;
 use domain::access::Permission;

@@ -161,7 +161,7 @@ impl Vault {
         }
     }
 
-    /// The value of before goes along, so that it serves for a while at the new place, too.
+    /// The previous value goes along, so that it serves for a while at the new place, too.
     async fn move_in(
         &self,
         own: &SecretRef,

@@ -23,7 +23,7 @@ use crate::credentials::turn::Turn;
 pub(super) enum SecretCommand {
     /// Keep a new secret
     Put(PutArgs),
-    /// Give a secret a new value; the one of before is still accepted for five minutes
+    /// Give a secret a new value; the previous one is still accepted for five minutes
     Rotate(RotateArgs),
     /// The secrets of the encrypted store: names and times, no values
     List(ListArgs),
@@ -48,7 +48,7 @@ pub(super) struct PutArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Calls under way end with the value that they began with, new ones use the new value. Where the \
-    channel does not know it yet, the one of before is used while it is still accepted. A target that waits for good \
+    channel does not know it yet, the previous one is used while it is still accepted. A target that waits for good \
     credentials goes on with `distribution target resume TARGET`.\n\n\
     Example:\n  distribution secret rotate hostaway-bali --from-file hostaway.txt"
 )]
@@ -193,7 +193,7 @@ fn said(session: &Session, secret: &SecretRef, done: &str) -> anyhow::Result<()>
     }
     session.out.line(&format!("secret {secret} is {done}"))?;
     if done == "rotated" {
-        note(&format!("the value of before is still accepted for {} s", ROTATION_GRACE.as_secs()));
+        note(&format!("the previous value is still accepted for {} s", ROTATION_GRACE.as_secs()));
     }
     Ok(())
 }

@@ -22,12 +22,12 @@ use crate::stopping::Stopping;
 pub(super) const POLL: Duration = Duration::from_millis(250);
 /// The shortest time between two rounds, so that a storm of nudges is one round.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
-/// Of the time, rounds take one part in so many: the busier the database, the more goes into one round.
+/// Rounds take at most one part in so many of the time: the busier the database, the more goes into one round.
 const SHARE: u32 = 2;
 /// Nobody waits longer for the next round because the last one was slow.
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
-/// Where that failed it is tried again after so long: meanwhile calls may get no slot.
+/// An extension of the leases that failed is tried again after so long: meanwhile calls may get no slot.
 const EXTENDED_AGAIN: Duration = Duration::from_secs(1);
 /// How often the last settlement is tried at a stop.
 const MOST_FAILURES: u32 = 10;

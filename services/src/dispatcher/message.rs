@@ -16,7 +16,7 @@ pub(super) enum Message {
     Want(Want),
     /// A slot is done with.
     Slot(SlotEnd),
-    /// A push ended, and whether it failed in a way that more of the same may do as well.
+    /// A push ended, and whether it failed in a way that counts for the target's circuit.
     Ended(TargetId, bool),
     /// A try ended and its outcome is in the journal.
     Finished(FinishedTry),

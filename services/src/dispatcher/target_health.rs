@@ -45,7 +45,7 @@ pub(super) async fn report(shared: &Shared, target: &Target, metadata: &Metadata
     let health = match report.class {
         OutcomeClass::Unauthorised if report.credentials_refused => Health::Unauthorised,
         _ if failures >= DEGRADED_AFTER && !answered => Health::Unreachable,
-        // However well it goes with the one of before: what follows when that serves no more should surprise nobody.
+        // However well it goes with the previous one: what follows when that serves no more should surprise nobody.
         _ if refusal.is_some() => Health::Degraded,
         OutcomeClass::Throttled => return,
         _ if failures >= DEGRADED_AFTER => Health::Degraded,
@@ -58,7 +58,7 @@ pub(super) async fn report(shared: &Shared, target: &Target, metadata: &Metadata
     change(shared, target, &metadata, health, detail).await;
 }
 
-/// Whether a push failed in a way that more of the same may do as well; `None` where it tells nothing of its target.
+/// Whether a push failed in a way that counts for the target's circuit; `None` where it tells nothing of its target.
 pub(super) fn failed(report: &PushReport) -> Option<bool> {
     match report.class {
         // Refused, with a token that may have been forgotten: the target itself answers.

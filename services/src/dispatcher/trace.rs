@@ -71,7 +71,7 @@ fn of(job: &Job) -> Attributes {
     about(&job.metadata, Some(job.link.listing_id), Some(job.pending.sync_id))
 }
 
-/// What led to a first try that failed, where its trace was not kept: spans of before may be gone, so what the journal
+/// What led to a first try that failed, where its trace was not kept: earlier spans may be gone, so what the journal
 /// knows is told afterwards, from when the sync was asked for to its turn. Gives what the try stands under.
 async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<String> {
     let parent = job.metadata.traceparent.as_deref();

@@ -177,7 +177,7 @@ async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
             tokio::time::sleep(HELD_FOR).await;
             return Attempt::Postponed(error.to_string());
         }
-        // A job that a build of before has asked for may be of a unit that had moved to another account.
+        // A job that an older build has asked for may be of a unit that had moved to another account.
         Err(error) => return Attempt::Pushed(without_calls(OutcomeClass::Rejected, error.to_string())),
     };
     if job.listing.external_id().is_none()

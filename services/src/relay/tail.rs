@@ -118,7 +118,7 @@ pub(super) fn backwards(
 /// Which event a message of ours is, or tells of; `None` for one of somebody else. A position alone may be anybody's.
 pub(super) fn told_event(message: &StreamMessage) -> Option<(Position, Uuid)> {
     let position = position_header(Some(&message.headers), POSITION)?;
-    // Builds of before named the event in the body alone.
+    // Older builds named the event in the body alone.
     let in_body = || serde_json::from_slice::<StoredEvent>(&message.payload).ok().map(|event| event.event_id);
     // Others have ids like ours: a position that such a one names must not move the journal's.
     let source = message.headers.get("ce-source").map(HeaderValue::as_str);

@@ -3,14 +3,12 @@
 
 use std::fmt::Display;
 
+use domain::call::LISTING_GONE;
 use domain::outcome::SyncOutcome;
-
-/// What a sync is told to have ended with where the channel has no such listing.
-const SAYS: &str = "the listing is gone";
 
 /// Whether a sync that ended so found its listing gone.
 pub fn is_gone(outcome: Option<&str>, detail: Option<&str>) -> bool {
-    outcome == Some(SyncOutcome::Rejected.as_str()) && detail.is_some_and(|detail| detail.contains(SAYS))
+    outcome == Some(SyncOutcome::Rejected.as_str()) && detail.is_some_and(|detail| detail.contains(LISTING_GONE))
 }
 
 /// What helps: no sync does, as what is not there cannot be changed, and to make it again is a decision.

@@ -102,7 +102,7 @@ pub struct HealthCheck {
     pub asked_by: String,
     /// The same, as everywhere else. Who else asked for this check is among the target's visits.
     pub created_by: String,
-    /// The kind of credential; absent where a build of before took the wish.
+    /// The kind of credential; absent where an older build took the wish.
     pub credential: Option<String>,
     /// Which token or session it was; absent where the kind has none.
     pub credential_id: Option<String>,

@@ -25,9 +25,9 @@ pub struct Visit {
     pub listing_id: Option<Uuid>,
     /// When the check ended, or the look made its first call.
     pub at: DateTime<Utc>,
-    /// Who asked; absent of a look that a build of before made.
+    /// Who asked; absent of a look that an older build made.
     pub created_by: Option<String>,
-    /// The kind of credential; absent where a build of before took the wish.
+    /// The kind of credential; absent where an older build took the wish.
     pub credential: Option<String>,
     /// Which token or session it was; absent where the kind has none.
     pub credential_id: Option<String>,

@@ -66,7 +66,7 @@ async fn a_database_that_takes_no_connections_is_told_as_one_that_is_away() -> a
     let allow = |taken: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {taken}", world.database());
     sqlx::query(&allow(false)).execute(&elsewhere).await?;
     assert!(world.cut_off().await? > 0);
-    // Then no connection of before is taken for a good one.
+    // Then no earlier connection is taken for a good one.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     for (method, path, body) in [(Method::GET, list, None), (Method::POST, pause.as_str(), Some(&reason))] {
         let refused = owner.send(method, path, &[], body).await?.expect(503)?;

@@ -92,7 +92,7 @@ async fn what_is_wrong_with_a_letter_is_told_without_what_is_private_at_every_do
     headers.insert("ce-type", "Bearer abcdef0123456789abcdef");
     let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-002".parse()?);
     world.publish_with(subject.clone(), headers, serde_json::to_vec(&unit("villa-002", 1))?).await?;
-    // And one as builds of before kept them.
+    // And one as older builds kept them.
     let letters = |count: u64| {
         let nats = world.nats.clone();
         wait_until("all are dead letters", Duration::from_secs(20), move || {
@@ -140,7 +140,7 @@ async fn what_is_wrong_with_a_letter_is_told_without_what_is_private_at_every_do
     let kept: Vec<String> = kept.fetch_all(&world.pool).await?;
     assert_eq!(kept.len(), 4);
     hides("the journal of decisions", &kept.concat(), "unit.capacity.guests");
-    // What a build of before wrote down is read in the same way.
+    // What an older build wrote down is read in the same way.
     sqlx::query(RAW_DECISION).bind(raw).bind(uuid::Uuid::now_v7()).execute(&world.pool).await?;
     let decisions = owner.get("/api/channels/dead-letters/decisions").await?.expect(200)?;
     assert_eq!(decisions.json()["items"][0]["number"], json!(99), "{}", decisions.text);

@@ -15,7 +15,7 @@ use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-/// The secret of a target that the API keeps, and the one of before.
+/// The secret of a target that the API keeps, and the previous one.
 async fn kept(world: &World, target: TargetId) -> anyhow::Result<(String, Option<String>)> {
     let kept =
         Secrets::new(&world.path("secrets"), None).read(&format!("store:distribution.{target}").parse()?).await?;
@@ -90,7 +90,7 @@ async fn a_rotation_that_another_change_overtakes_leaves_the_secret_that_was_the
         Ok(if world.count(&turn).await? == 1 { Ok(()) } else { Err("nobody rotates".to_owned()) })
     })
     .await?;
-    // From there to the store it reads the target alone. Whether it had by then, the value of before tells.
+    // From there to the store it reads the target alone. Whether it had by then, the previous value tells.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!rotation.is_finished(), "it waits for the store");
     let name = json!({ "name": "Another" });

@@ -93,19 +93,19 @@ async fn a_secret_that_was_handed_over_is_found_in_no_table_stream_log_trace_or_
         let path = route.path.replace("{target_id}", &target).replace("{listing_id}", &listing);
         answers.push(api.get(&path.replace("{sync_id}", &sync.to_string())).await?.text);
     }
-    // One that is wrong: a check tells of it while the one of before still serves, and holds nothing.
+    // One that is wrong: a check tells of it while the previous one still serves, and holds nothing.
     api.post(&path, &json!({ "secret": "mistyped" })).await?.expect(200)?;
     let checked = api.post(&format!("/api/channels/targets/{target}/check"), &json!({})).await?.expect(200)?.json();
     assert_eq!((&checked["check"]["class"], &checked["health"]), (&json!("unauthorised"), &json!("degraded")));
     let detail = checked["check"]["detail"].as_str().unwrap_or_default();
     assert!(detail.starts_with("the new secret is refused"), "{detail}");
-    let again = json!({ "reason": "with the secret of before" });
+    let again = json!({ "reason": "with the previous secret" });
     api.post(&format!("/api/channels/listings/{listing}/sync"), &again).await?.expect(202)?;
     world.drained(Duration::from_secs(30)).await?;
     let accepted = world.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'accepted'").await?;
     let told: Vec<(String, Option<String>)> =
         sqlx::query_as("SELECT outcome, detail FROM outbound_audit").fetch_all(&world.pool).await?;
-    assert_eq!(accepted, 2, "the one of before serves: {told:?}");
+    assert_eq!(accepted, 2, "the previous one serves: {told:?}");
     for answer in &answers {
         assert!(!answer.contains(MARKED), "{answer}");
     }

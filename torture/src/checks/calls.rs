@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::arrivals::Arrival;
 use super::disturbances::undisturbed_us;
-use super::of_checks;
+use super::health_checks;
 use crate::fleet::{Ending, Life};
 use crate::plan::PLACES;
 use crate::world::{Disturbance, World};
@@ -65,7 +65,7 @@ pub(super) async fn check(world: &World, arrivals: &[Arrival]) -> anyhow::Result
     }));
     calls.of_checks = of_checks.len() as u64;
     let seen_us = arrivals.last().map_or(0, |last| last.at_us);
-    calls.wrong.extend(of_checks::check(world, &of_checks, seen_us).await?);
+    calls.wrong.extend(health_checks::check(world, &of_checks, seen_us).await?);
     Ok(calls)
 }
 

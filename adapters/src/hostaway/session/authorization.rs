@@ -1,5 +1,5 @@
 //! How a session comes to its token: from those that its account has, or by a request with the secret that holds now. Over a
-//! rotation the secret of before serves where the channel does not know the new one yet.
+//! rotation the previous secret serves where the channel does not know the new one yet.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::hostaway::issue;
 use crate::hostaway::token::{Cell, Issued, State, Token};
 use crate::secrets::{Secret, SecretError};
 
-/// So many values a session tries for one token: the current one and that of before, and as many after a rotation meanwhile.
+/// So many values a session tries for one token: the current one and the previous one, and as many after a rotation meanwhile.
 const MOST_VALUES: usize = 4;
 
 impl Session<'_> {
@@ -42,7 +42,7 @@ impl Session<'_> {
         Ok(token.settled().await)
     }
 
-    /// A token that is there already; and whether it is one of before, because the secret that holds now is refused.
+    /// A token that is there already; and whether it is an earlier one, because the secret that holds now is refused.
     fn usable(&mut self, state: &State, secret: &Secret, refused: Option<u64>) -> Option<Token> {
         let token = state.usable(secret, refused)?;
         self.new_secret_refused = state.value(secret, &[]).and_then(|(_, words)| words).map(str::to_owned);
@@ -82,7 +82,7 @@ impl Session<'_> {
             {
                 state.refuse(&secret, &value, &failure.detail);
                 if self.rotating {
-                    // Not for those who wait for a token: the value of before still serves them.
+                    // Not for those who wait for a token: the previous value still serves them.
                     return Err(failure.clone());
                 }
                 tried.push(value.clone());

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::intervals::{nights_of, set_dates};
+use crate::call::CallRecord;
 use crate::channel::{Bodies, Section};
 use crate::unit::NightRange;
 
@@ -28,6 +29,25 @@ pub struct CalendarCall {
     pub intervals: Vec<Value>,
     /// Availability, rates or both.
     pub sections: Vec<Section>,
+}
+
+/// The last part of the path of a call with several intervals.
+const SEVERAL: &str = "calendarIntervals";
+
+impl CalendarCall {
+    /// The last part of its path, and its body: a single interval has a call of its own.
+    pub fn request(&self) -> (&'static str, Value) {
+        match &self.intervals[..] {
+            [interval] => ("calendar", interval.clone()),
+            intervals => (SEVERAL, Value::Array(intervals.to_vec())),
+        }
+    }
+}
+
+/// Whether a call carried several intervals, of which Hostaway may have written some that were good though it refused the call: it does
+/// not say.
+pub fn may_be_taken_in_part(call: &CallRecord) -> bool {
+    call.path.rsplit('/').next() == Some(SEVERAL)
 }
 
 /// The calls that bring the given sections up to date; `None` for a section that did not change.

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
+use super::answer_differences::{ContentDifference, content_differences};
 use super::calendar_differences::{CalendarDifference, calendar_differences};
-use super::compared::{list_of, name_of, nights_path};
-use super::differences::{ContentDifference, content_differences};
+use super::payload_differences::{list_of, name_of, nights_path};
 use crate::channel::Section;
 use crate::difference::FieldDifference;
 use crate::unit::Night;

@@ -118,10 +118,7 @@ fn calendar_bodies(
         } else {
             let next = std::iter::from_fn(|| queue.pop_front())
                 .find(|next| !next.sections.iter().all(|section| refused.contains(section)))?;
-            let (route, body) = match &next.intervals[..] {
-                [interval] => ("calendar", interval.clone()),
-                intervals => ("calendarIntervals", Value::Array(intervals.to_vec())),
-            };
+            let (route, body) = next.request();
             if call.path.rsplit('/').next() != Some(route) {
                 return None;
             }

@@ -72,7 +72,7 @@ WHERE kept.recorded_at < now() - interval '1 day'
         AND (kept.unknown_end OR kept.recorded_at < now() - interval '1 minute'))
 RETURNING causation_id, xmax <> 0 AS again";
 
-/// A row as builds of before wrote it, which had the key as it came and a hash of the request alone, becomes one of ours. Such a
+/// A row as older builds wrote it, which had the key as it came and a hash of the request alone, becomes one of ours. Such a
 /// process may still run, or may have just died with the answer; a request of its that may be under way stays its own.
 const ADOPT: &str = r"
 UPDATE api_answers SET key = $3, request = sha256(convert_to(key, 'UTF8') || '\x00'::bytea || request)

@@ -233,7 +233,7 @@ pub(crate) async fn resume(
     change(&api, &by, TargetId(id), &if_match, TargetCommand::Resume).await
 }
 
-/// Give a target another secret. What is under way ends with the one of before, which is still given for five minutes.
+/// Give a target another secret. What is under way ends with the previous one, which is still given for five minutes.
 #[utoipa::path(post, path = "/api/channels/targets/{target_id}/credential", tag = "targets",
     request_body = RotateCredential, params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]

@@ -98,7 +98,7 @@ async fn ready<'a>(
     Ok(Ready { _place: place, turn, target, version, prepared })
 }
 
-/// The secret of before, where the new one is at another place.
+/// The previous secret, where the new one is at another place.
 async fn forget(api: &Api, id: TargetId, before: &SecretRef, now: &SecretRef) {
     if before != now && kept_for(before) == Some(id) {
         api.inner.vault.forget(&api.inner.pool, before).await;

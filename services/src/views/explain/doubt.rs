@@ -1,11 +1,12 @@
 //! Why it is not certain that the channel has of a section what it took last. The aggregate sends such a section again in any case;
 //! this tells people more, as far as it is recorded: a refusal with an answer wrote nothing, so what was there before is there still.
-//! Of a call of several intervals nobody knows that: Hostaway does not say whether it writes those that are good.
+//! Of a call that may be taken in part nobody knows that.
 
 use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::channel::Section;
 use domain::listing::SyncAttempt;
+use domain::mapping;
 use domain::outcome::OutcomeClass;
 
 /// The HTTP status of what is not there.
@@ -79,7 +80,7 @@ fn refusal(call: &CallRecord) -> Option<u16> {
 
 /// Of a call that was refused: it was about one object, or about one that is not there.
 fn nothing_went_in(call: &CallRecord) -> bool {
-    call.status == Some(NO_SUCH_LISTING) || call.path.rsplit('/').next() != Some("calendarIntervals")
+    call.status == Some(NO_SUCH_LISTING) || !mapping::may_be_taken_in_part(call)
 }
 
 /// A rate limit and refused credentials are no answer to what a call carries, and without a connection nobody read it.

@@ -362,4 +362,4 @@ fn attempt_of(event: &ListingEvent) -> Option<&SyncAttempt> {
 }
 
 #[cfg(test)]
-mod sections;
+mod tests;

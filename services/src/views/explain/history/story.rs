@@ -175,7 +175,7 @@ impl SyncStory {
         if self.superseded_by.is_none() || !self.attempts.is_empty() || attempt.sync_id == self.request.sync_id {
             return;
         }
-        // Builds of before did not write down whose attempt it was.
+        // Older builds did not write down whose attempt it was.
         let is_its_own =
             attempt.silent.is_none_or(|silent| (silent.ordinal..=silent.last_ordinal).contains(&self.request.ordinal));
         self.fell_silent.get_or_insert(attempt.takes_over && is_its_own);

@@ -245,7 +245,7 @@ fn a_change_that_takes_the_place_of_a_forced_sync_is_told_with_all_that_it_sent(
     assert_eq!((told.forced, &told.attempts[0].needs), (false, &vec![Section::Rates]), "what was sent forces no more");
 }
 
-/// A snapshot of before may be of an account that only an earlier link took from, so that nothing can be compared with it.
+/// An earlier snapshot may be of an account that only an earlier link took from, so that nothing can be compared with it.
 #[test]
 fn what_is_sent_once_more_is_known_by_the_snapshot_that_was_sent_last() {
     let known = |history: &History| Section::ALL.map(|section| history.known[&section].snapshot);
@@ -276,7 +276,7 @@ fn an_attempt_after_one_without_a_word_is_told_with_all_that_it_sent_and_as_read
     }
 }
 
-/// Of an attempt that ended without a word builds of before told nothing else: whose it was, nobody knows.
+/// Of an attempt that ended without a word older builds told nothing else: whose it was, nobody knows.
 #[test]
 fn what_had_begun_and_is_not_told_may_have_been_sent_until_the_next_attempt_says_whose_it_was() {
     let mut history = synced();
