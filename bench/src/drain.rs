@@ -12,7 +12,7 @@ use crate::process::Process;
 pub struct Drained {
     /// From the moment the process was let go.
     pub seconds: f64,
-    /// CPU seconds of each part, the taking in of the work included.
+    /// CPU seconds of each part, the taking in of the work and what comes after the last row included.
     pub cpu: HashMap<&'static str, f64>,
     /// The part of it that went into the taking in of the work by NATS or Redis, before the clock ran.
     pub ingest: f64,
@@ -46,12 +46,14 @@ fn by_part(
     parts.map(|part| (*part, of(Spread::of(runs.iter().map(|run| figure(run, part)))))).collect()
 }
 
-/// Measures how long a process takes for what `put` puts before it, until `done`.
+/// Measures how long a process takes for what `put` puts before it, until `done`, and what it costs until `settled`: what is
+/// done after the last row is a part of the cost.
 pub async fn drain(
     process: &Process,
     parts: &[Part],
     put: impl Future<Output = anyhow::Result<()>>,
     done: impl Future<Output = anyhow::Result<()>>,
+    settled: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Drained> {
     process.hold()?;
     let before = cpu_seconds(parts);
@@ -62,6 +64,7 @@ pub async fn drain(
     process.let_go()?;
     done.await?;
     let seconds = started.elapsed().as_secs_f64();
+    settled.await?;
     let cpu = cpu_seconds(parts).into_iter().map(|(name, after)| (name, after - before[name])).collect();
     let ingest = parts.iter().map(|part| ingested[part.name] - before[part.name]).sum();
     Ok(Drained { seconds, cpu, ingest, memory: memory.stop() })

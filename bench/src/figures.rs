@@ -1,5 +1,7 @@
 //! Figures out of repeated runs: median and spread, percentiles, rounding, and what they were measured on.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -74,8 +76,16 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(0, std::num::NonZero::get)
 }
 
-/// The machine and the day.
+/// The commit of the checkout, and the versions of the servers, as `dev/bench-tools` has seen them.
+fn versions() -> BTreeMap<String, String> {
+    let told = std::env::var("BENCH_VERSIONS").unwrap_or_default();
+    let versions = told.split_whitespace().filter_map(|version| version.split_once('='));
+    versions.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+}
+
+/// The machine, the day, and what was measured: the commit and the servers.
 pub fn machine() -> Value {
+    let mut versions = versions();
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     json!({
@@ -83,5 +93,7 @@ pub fn machine() -> Value {
         "cores": cores(),
         "date": chrono::Utc::now().date_naive(),
         "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+        "commit": versions.remove("commit").unwrap_or_else(|| "unknown".to_owned()),
+        "versions": versions,
     })
 }

@@ -61,11 +61,12 @@ pub async fn run(options: &FloorOptions, folder: Option<&Path>) -> anyhow::Resul
         side.warm(&world, &all, revision).await?;
         side.stop().await?;
         let rows = rows::Rows::of(&world, since, options.batch).await?;
-        let batches = messages::Batches::of(&world, &messages, since, &all, revision).await?;
+        let mut batches = messages::Batches::of(&world, &messages, since, &all, revision).await?;
         let calls = calls::Calls::of(&world, &messages, &all, revision).await?;
-        sqlx::raw_sql("CHECKPOINT").execute(&world.pool).await?;
+        world.checkpoint().await?;
         let (postgres, rate) = cpu_ms(part("postgres")?, rows.write(&world)).await?;
         let (nats, ()) = cpu_ms(part("nats")?, batches.publish()).await?;
+        batches.take_away().await?;
         let (work, ()) = cpu_ms(&Part { name: "work", pid: std::process::id() }, calls.make()).await?;
         say(&format!("{round}: one connection writes the read models of {rate:.0} events/s"));
         read_models.push(rate);

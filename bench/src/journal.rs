@@ -47,20 +47,22 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
     let (mut inserts, mut most) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
     for round in 1..=options.repeat {
         for clients in [1, PGBENCH_CLIENTS] {
+            world.checkpoint().await?;
             let rate = table.inserts_per_s(clients, options.seconds).await?;
             say(&format!("pgbench {round}: {clients} clients, {rate:.0} inserts/s"));
             inserts.entry(clients).or_default().push(rate);
         }
         for concurrent in &options.concurrency {
-            sqlx::query("CHECKPOINT").execute(&world.pool).await?;
+            world.checkpoint().await?;
             let appended = ours::appends(&world, *concurrent, time).await?;
+            world.checkpoint().await?;
             let whole = ours::commands_per_s(&world, *concurrent, time).await?;
             say(&format!(
                 "ours {round}: {concurrent} at a time, {:.0} appends/s, {whole:.0} whole commands/s",
                 appended.per_s
             ));
             if *concurrent >= PGBENCH_CLIENTS {
-                sqlx::query("CHECKPOINT").execute(&world.pool).await?;
+                world.checkpoint().await?;
                 let rate = table.rows_per_s(STATEMENTS, concurrent / STATEMENTS, options.seconds).await?;
                 say(&format!(
                     "pgbench {round}: {STATEMENTS} clients with {} rows each, {rate:.0} rows/s",

@@ -13,14 +13,14 @@ use crate::figures::float;
 use crate::ours::create_spread;
 use crate::peer::Peer;
 use crate::say;
-use crate::side::{Ours, Revisions, SetUp, Side, Theirs, spread};
+use crate::side::{Ours, Revisions, SetUp, Side, Theirs, Turn, spread, turns};
 use crate::units::Messages;
 use crate::world::World;
 
 /// How much is measured, and at which load.
 #[derive(Debug, Clone, Args)]
 pub struct LatencyOptions {
-    /// Listings, each of which changes once while the throughput is measured, and once at most at each load
+    /// Listings, each of which changes once to warm up, once while the throughput is measured, and once at most at each load
     #[arg(long, short = 'n', default_value_t = 10_000)]
     pub listings: usize,
 
@@ -72,11 +72,20 @@ pub async fn run(options: &LatencyOptions, folder: Option<&Path>) -> anyhow::Res
     let mut revisions = Revisions::new();
     let (mut ours, mut theirs) = (Levels::default(), Levels::default());
     for round in 1..=options.set_up.repeat {
-        one_run(Ours::start(&world, &messages).await?, &world, options, &mut revisions, &mut ours).await?;
-        report::tell("ours", round, options, &ours);
-        let side = Theirs::start(&world, &peer, options.set_up.peer_concurrency).await?;
-        one_run(side, &world, options, &mut revisions, &mut theirs).await?;
-        report::tell("peer", round, options, &theirs);
+        for turn in turns(round) {
+            match turn {
+                Turn::Ours => {
+                    let side = Ours::start(&world, &messages).await?;
+                    one_run(side, &world, options, &mut revisions, &mut ours).await?;
+                    report::tell("ours", round, options, &ours);
+                }
+                Turn::Theirs => {
+                    let side = Theirs::start(&world, &peer, options.set_up.peer_concurrency).await?;
+                    one_run(side, &world, options, &mut revisions, &mut theirs).await?;
+                    report::tell("peer", round, options, &theirs);
+                }
+            }
+        }
     }
     drop(peer);
     world.close().await?;
@@ -91,7 +100,7 @@ async fn one_run(
     levels: &mut Levels,
 ) -> anyhow::Result<()> {
     let all: Vec<usize> = (0..options.listings).collect();
-    side.warm(world, &all[..(options.listings / 10).max(1)], revisions.next()).await?;
+    side.warm(world, &all, revisions.next()).await?;
     let throughput = float(options.listings) / side.drain(world, &all, revisions.next()).await?.seconds;
     levels.throughput.push(throughput);
     say(&format!("{throughput:.0} syncs/s; now at a pace"));

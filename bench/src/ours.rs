@@ -30,6 +30,11 @@ const LEFT: &str = "
 SELECT (SELECT count(*) FROM sync_queue) + (SELECT coalesce(max(position), 0) FROM events)
      - (SELECT coalesce(min(position), 0) FROM projection_checkpoints)";
 
+/// Listings that a dispatcher has in hand: the end of a try is settled after its event is in the journal.
+const IN_HAND: &str = "SELECT count(*) FROM dispatch_leases WHERE NOT done AND lease_until > clock_timestamp()";
+/// The last event that AUDIT tells of, where every sync was accepted.
+const LAST_TOLD: &str = "SELECT coalesce(max(position), 0) FROM events WHERE event_type = 'SyncAccepted'";
+
 /// The service.
 pub struct Service {
     /// Its process: all roles in one, if nothing else was asked for.
@@ -60,6 +65,20 @@ impl Service {
     pub async fn drained(&self, world: &World) -> anyhow::Result<()> {
         let nothing_left = async || Ok(world.count(LEFT).await? == 0);
         self.process.until(Patience::ROWS, "done with its queue", nothing_left).await
+    }
+
+    /// Waits until nothing of what was asked for is under way any more, as far as that can be asked, where every sync was
+    /// accepted: changes are answered for, tries settled, and read models and both streams know all of it.
+    pub async fn settled(&self, world: &World) -> anyhow::Result<()> {
+        self.drained(world).await?;
+        self.caught_up(world).await?;
+        let at_rest = async || {
+            let intake = world.nats.intake_state().await?;
+            let unanswered = intake.map_or(0, |intake| intake.waiting + intake.unanswered);
+            let untold = relayed(world, StreamKind::Audit).await? < world.count(LAST_TOLD).await?;
+            Ok(unanswered == 0 && !untold && world.count(IN_HAND).await? == 0)
+        };
+        self.process.until(Patience::ROWS, "at rest", at_rest).await
     }
 
     /// Waits until NATS and the read models have the whole journal, whatever is queued.

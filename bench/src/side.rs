@@ -34,6 +34,20 @@ pub struct SetUp {
     pub peer_concurrency: usize,
 }
 
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Turn {
+    /// The service's.
+    Ours,
+    /// The peer's.
+    Theirs,
+}
+
+/// Both in the order of this round. Nobody always comes second, after what the other has left.
+pub fn turns(round: usize) -> [Turn; 2] {
+    if round % 2 == 1 { [Turn::Ours, Turn::Theirs] } else { [Turn::Theirs, Turn::Ours] }
+}
+
 /// A side with its process running.
 pub trait Side {
     /// Changes these units and waits until all is written down. Nothing is measured: it warms up.

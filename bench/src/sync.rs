@@ -1,5 +1,5 @@
 //! `bench sync`: changes of units in, until every audit row is there. Both sides find the changes in their transport
-//! when they are let go, so that nobody's upstream is measured; the next run is the other side's turn.
+//! when they are let go, so that nobody's upstream is measured. They take turns, and turns at who comes first.
 
 mod report;
 mod windows;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::drain::Drained;
 use crate::ours::create_spread;
 use crate::peer::Peer;
-use crate::side::{Ours, Revisions, SetUp, Side, Theirs, spread};
+use crate::side::{Ours, Revisions, SetUp, Side, Theirs, Turn, spread, turns};
 use crate::units::Messages;
 use crate::world::World;
 use windows::WindowsOptions;
@@ -66,14 +66,22 @@ pub async fn run(options: &SyncOptions, folder: Option<&Path>) -> anyhow::Result
     let mut revisions = Revisions::new();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 1..=options.set_up.repeat {
-        let run = one_run(Ours::start(&world, &messages).await?, &world, options, &mut revisions).await?;
-        report::tell("ours", round, options, &run);
-        ours.push(run);
-        if let Some(peer) = &peer {
-            let side = Theirs::start(&world, peer, options.set_up.peer_concurrency).await?;
-            let run = one_run(side, &world, options, &mut revisions).await?;
-            report::tell("peer", round, options, &run);
-            theirs.push(run);
+        for turn in turns(round) {
+            match (turn, &peer) {
+                (Turn::Ours, _) => {
+                    let side = Ours::start(&world, &messages).await?;
+                    let run = one_run(side, &world, options, &mut revisions).await?;
+                    report::tell("ours", round, options, &run);
+                    ours.push(run);
+                }
+                (Turn::Theirs, Some(peer)) => {
+                    let side = Theirs::start(&world, peer, options.set_up.peer_concurrency).await?;
+                    let run = one_run(side, &world, options, &mut revisions).await?;
+                    report::tell("peer", round, options, &run);
+                    theirs.push(run);
+                }
+                (Turn::Theirs, None) => {}
+            }
         }
     }
     drop(peer);

@@ -58,11 +58,16 @@ impl Batches {
         Ok(Self { nats, batches })
     }
 
-    /// Publishes them, and takes the streams away.
-    pub async fn publish(self) -> anyhow::Result<()> {
-        for batch in self.batches {
+    /// Publishes them.
+    pub async fn publish(&mut self) -> anyhow::Result<()> {
+        for batch in std::mem::take(&mut self.batches) {
             self.nats.publish_batch(None, batch).await?;
         }
+        Ok(())
+    }
+
+    /// Takes the streams away, which no sync asks for.
+    pub async fn take_away(self) -> anyhow::Result<()> {
         for kind in StreamKind::ALL {
             let name = self.nats.stream_config(kind)?.name;
             self.nats.jetstream.delete_stream(&name).await?;

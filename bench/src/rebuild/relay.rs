@@ -15,6 +15,7 @@ use crate::world::World;
 const STREAMS: [StreamKind; 2] = [StreamKind::Channels, StreamKind::Audit];
 
 /// What went out in a second.
+#[derive(Debug)]
 pub struct Relayed {
     /// Events of the journal.
     pub events: f64,

@@ -27,7 +27,7 @@ impl<'a> Ours<'a> {
 
     /// Starts the service with these arguments.
     pub async fn start_with(world: &World, messages: &'a Messages, arguments: &[&str]) -> anyhow::Result<Self> {
-        sqlx::query("CHECKPOINT").execute(&world.pool).await?;
+        world.tidy().await?;
         Ok(Self { service: Service::start_with(world, "service", arguments)?, messages })
     }
 
@@ -73,9 +73,8 @@ impl Side for Ours<'_> {
             world.channel.until_written(process, SHARED_ACCOUNT, units.len()).await?;
             self.accepted(world, since, units.len()).await
         };
-        let drained = drain(process, &parts, publish(world, self.messages, units, revision), done).await?;
-        self.service.drained(world).await?;
-        Ok(drained)
+        let put = publish(world, self.messages, units, revision);
+        drain(process, &parts, put, done, self.service.settled(world)).await
     }
 
     async fn paced(&self, world: &World, units: &[usize], gap: Duration, revision: u64) -> anyhow::Result<Vec<f64>> {

@@ -79,17 +79,21 @@ pub fn figures(
         "worst_window": ours["worst_window"], "peer_worst_window": theirs["worst_window"],
         "budget_used": ours["budget_used"], "peer_budget_used": theirs["budget_used"], "ours": ours, "peer": theirs,
     });
-    let bar = |side: &Value| {
-        let calls = side["worst_window"].as_f64().unwrap_or_default();
-        Spread::exactly(calls)
-    };
-    let groups = (0..).zip(&LATENCIES).map(|(index, (latency, jitter)): (usize, _)| Group {
-        name: format!("{latency} ± {jitter} ms"),
-        bars: ["ours", "peer"].map(|side| bar(&figures[side]["by_latency"][index])).into(),
-    });
-    let groups: Vec<Group> = groups.collect();
-    let title = format!("The fullest window at the receiver under a limit of {}", options.limit);
-    Bars { title: &title, unit: "calls", sides: &["ours", "BullMQ limiter"], groups: &groups }
+    // Both against what is allowed: calls in a window, and calls in the long run.
+    let limit = f64::from(options.limit.requests());
+    let mut groups = Vec::new();
+    for (name, figure, whole) in [("fullest", "worst_window", limit), ("budget", "budget_used", 1.0)] {
+        for (index, (latency, _)) in LATENCIES.iter().enumerate() {
+            let percent = |side: &str| {
+                let seen = figures[side]["by_latency"][index][figure].as_f64().unwrap_or_default();
+                Spread::exactly(rounded(seen / whole * 100.0))
+            };
+            let bars = ["ours", "peer"].map(percent).into();
+            groups.push(Group { name: format!("{name}, {latency} ms"), bars });
+        }
+    }
+    let title = format!("The fullest window and the budget used, in percent of a limit of {}", options.limit);
+    Bars { title: &title, unit: "% of the limit", sides: &["ours", "BullMQ limiter"], groups: &groups }
         .save(folder, "window", &figures)?;
     Ok(figures)
 }
