@@ -7,6 +7,7 @@ mod refusals;
 mod router;
 mod server;
 mod silent;
+mod unhurried;
 mod unread;
 
 use std::time::Duration;

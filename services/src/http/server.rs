@@ -7,6 +7,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,6 +27,7 @@ use tower::ServiceExt as _;
 
 use super::heads::PARSED_HEADERS;
 use super::silent::{Newcomer, Silent};
+use super::unhurried::Unhurried;
 use crate::api::connection::Cut;
 
 /// The longest that a request's head may take to arrive, and that a connection may rest between two.
@@ -132,11 +135,12 @@ impl Server {
             request.extensions_mut().insert(for_requests.clone());
             answer(speaker.clone(), router.clone(), request)
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let last = Arc::new(AtomicBool::new(false));
+        let connection = self.builder.serve_connection(TokioIo::new(Unhurried::new(stream, last.clone())), service);
         let stop = self.stop.clone();
         self.conversations.spawn(async move {
             tokio::select! {
-                () = until_ended(connection, &stop, &newcomer) => {}
+                () = until_ended(connection, &stop, &newcomer, &last) => {}
                 () = cut.asked() => tracing::debug!("a connection was cut in the middle of an answer"),
                 () = newcomer.closed() => tracing::debug!("a connection that said nothing made room for another"),
             }
@@ -169,6 +173,7 @@ async fn until_ended(
     connection: impl GracefulConnection<Error = hyper::Error>,
     stop: &CancellationToken,
     newcomer: &Newcomer,
+    last: &AtomicBool,
 ) {
     tokio::pin!(connection);
     let told = async {
@@ -180,8 +185,15 @@ async fn until_ended(
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = told => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            last.store(true, Ordering::Relaxed);
+            // A request that has arrived by now is read, so that its connection rests no more.
+            match futures::poll!(connection.as_mut()) {
+                Poll::Ready(ended) => ended,
+                Poll::Pending => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = ended {
@@ -218,6 +230,25 @@ mod tests {
         server.converse_with_the_last(listener);
         server.end().await;
         is_served(client).await;
+    }
+
+    /// One thread, and nothing is awaited between the request and the stop: the runtime knows of neither.
+    #[tokio::test]
+    async fn a_request_that_has_arrived_on_a_connection_that_rests_is_answered() {
+        for _ in 0..20 {
+            let (server, listener, mut client) = listening().await;
+            let (stream, from) = listener.accept().await.unwrap();
+            server.converse(stream, from, server.room().await);
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"served") {
+                assert!(client.read_buf(&mut answer).await.unwrap() > 0, "the first is answered");
+            }
+            let mut client = client.into_std().unwrap();
+            std::io::Write::write_all(&mut client, ASKED).unwrap();
+            server.end().await;
+            is_served(TcpStream::from_std(client).unwrap()).await;
+        }
     }
 
     #[tokio::test]
