@@ -247,7 +247,7 @@ fn the_rest_of_a_history_is_named(world: &World, listing: &str) -> anyhow::Resul
     let (_, table, said) = world.run(&["listing", "history", listing, "--limit", "2"])?;
     assert_eq!(table.lines().count(), 3, "a head and two events: {table}");
     assert!(said.contains(&format!("shown: the newest 2 of {all} events; --limit {all} gives more")), "{said}");
-    for further in [&["--limit", &all][..], &["--limit", "2", "--output", "json"]] {
+    for further in [&["--limit", all.as_str()][..], &["--limit", "2", "--output", "json"]] {
         let (_, _, said) = world.run(&[&["listing", "history", listing][..], further].concat())?;
         assert!(!said.contains("shown:"), "{further:?}: {said}");
     }
