@@ -190,6 +190,12 @@
     };
   }
 
+  // Live parts are the same for all who look: their forms get the token of this session as soon as they stand here.
+  function tokens(part) {
+    const token = document.querySelector('.who input[name="csrf_token"]')?.value ?? "";
+    part.querySelectorAll('input[name="csrf_token"]').forEach((field) => { field.value ||= token; });
+  }
+
   function put(part, html) {
     const still = anchor(part);
     const settled = rows(part);
@@ -197,6 +203,7 @@
     keepHeight(part, part.offsetHeight);
     Idiomorph.morph(part, html, { morphStyle: "innerHTML", callbacks });
     settled();
+    tokens(part);
     times(part);
     part.querySelectorAll("[data-plot]").forEach((holder) => { if (!plots.has(holder)) draw(holder); });
     htmx.process(part);
@@ -268,12 +275,6 @@
     source = undefined;
   });
   addEventListener("pagehide", () => source?.close());
-
-  // Live parts are the same for all who look: their forms get the token of this session when they are sent.
-  document.addEventListener("submit", (event) => {
-    const token = event.target.querySelector('input[name="csrf_token"]');
-    if (token && !token.value) token.value = document.querySelector('.who input[name="csrf_token"]')?.value ?? "";
-  }, true);
 
   // Shortcuts: / searches, g and a letter goes somewhere, Escape leaves.
   const places = { o: "/", t: "/targets", l: "/listings", a: "/audit", d: "/dead-letters" };
