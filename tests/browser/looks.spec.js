@@ -59,6 +59,27 @@ test("a filter that cannot be used is accessible, fits and says so at its field"
   await expect(page.getByLabel("Outcome")).toHaveValue("failed");
 });
 
+// Between a phone and a desktop, on paper (700 to 800) and at a zoom of 400 % (320).
+for (const width of [320, 700, 768, 820, 900, 1000, 1001]) {
+  test(`who was synced, where and what can be read at ${width} px`, async ({ as }) => {
+    const page = await as("owner");
+    await page.setViewportSize({ width, height: 900 });
+    for (const path of ["/", "/audit"]) {
+      await page.goto(path);
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect.soft(over, `${path} is wider than the window`).toBeLessThanOrEqual(0);
+      const seen = page.locator(".syncs :is(th, tr[data-sync] td)").filter({ visible: true });
+      const narrow = await seen.evaluateAll((cells) => cells.filter((cell) => cell.offsetWidth < 58).map((cell) => `${cell.textContent}: ${cell.offsetWidth}`));
+      expect.soft(await page.locator(".syncs .unit a").filter({ visible: true }).count()).toBeGreaterThan(3);
+      expect.soft(narrow, path).toEqual([]);
+      // What has no column of its own has a line below.
+      const target = page.locator(".syncs :is(td.wide, tr.below) a[href^='/targets/']").filter({ visible: true }).first();
+      expect.soft((await target.boundingBox()).width).toBeGreaterThan(55);
+      await target.click({ trial: true });
+    }
+  });
+}
+
 for (const [name, [path, words]] of Object.entries(empty)) {
   test(`${name} is accessible, fits and says what there could be`, async ({ as }) => {
     const page = await as("owner", things.quiet);
