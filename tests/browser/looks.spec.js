@@ -80,6 +80,23 @@ for (const width of [320, 700, 768, 820, 900, 1000, 1001]) {
   });
 }
 
+test("an id as long as it may be takes no other's room, in lists and on its own pages", async ({ as }) => {
+  const page = await as("owner");
+  for (const width of [1280, 820, 390]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.goto("/listings");
+    const over = await page.locator("div.scroll").evaluate((list) => list.scrollWidth - list.clientWidth);
+    expect.soft(over, `the list at ${width}`).toBeLessThanOrEqual(0);
+    const cell = page.getByRole("cell").filter({ has: page.locator(`a[href="/listings/${things.long}"]`) });
+    expect.soft((await cell.boundingBox()).width).toBeLessThanOrEqual(width / 2);
+    for (const own of ["", "/at/1", "/history", "/preview"]) {
+      await page.goto(`/listings/${things.long}${own}`);
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect.soft(over, `its page${own} at ${width}`).toBeLessThanOrEqual(0);
+    }
+  }
+});
+
 for (const [name, [path, words]] of Object.entries(empty)) {
   test(`${name} is accessible, fits and says what there could be`, async ({ as }) => {
     const page = await as("owner", things.quiet);

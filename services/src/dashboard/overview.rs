@@ -260,7 +260,7 @@ fn table(rows: &[Attention]) -> Markup {
         thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
         tbody { @for row in rows {
             tr #(format!("target-{}", row.target_id)) {
-                td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
+                td.named { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
                 td {
                     (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) }
                     @if row.failures.is_some() { " " (state("circuit open")) }
