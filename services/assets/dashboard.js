@@ -48,9 +48,12 @@
   const plots = new WeakMap();
   const HEIGHT = 180;
 
-  // A canvas does not know light-dark(): an element is asked what it comes to.
+  let paper = false;
+
+  // A canvas does not know light-dark(): an element is asked what it comes to. On paper that is light.
   function computed(name) {
     const probe = document.createElement("i");
+    if (paper) probe.style.colorScheme = "light";
     probe.style.color = `var(${name})`;
     document.body.append(probe);
     const value = getComputedStyle(probe).color;
@@ -103,6 +106,16 @@
     });
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  // What is drawn keeps its colours: it is drawn anew before it is printed, and after.
+  function printing(begins) {
+    if (paper === begins) return;
+    paper = begins;
+    redraw();
+  }
+  addEventListener("beforeprint", () => printing(true));
+  addEventListener("afterprint", () => printing(false));
+  matchMedia("print").addEventListener("change", ({ matches }) => printing(matches));
 
   // Parts. They are changed in place, so that focus, selection, what is open and what is scrolled stay.
   const callbacks = {

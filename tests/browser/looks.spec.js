@@ -97,6 +97,30 @@ test("an id as long as it may be takes no other's room, in lists and on its own 
   }
 });
 
+test("on paper it is light for those who look in the dark, plots too, and states have their marks", async ({ as }) => {
+  const page = await as("viewer");
+  const light = { ground: "rgb(251, 251, 249)", line: "rgb(11, 110, 99)" };
+  const dark = { ground: "rgb(18, 22, 20)", line: "rgb(98, 205, 188)" };
+  const colours = () => page.evaluate(() => ({
+    ground: getComputedStyle(document.body).backgroundColor,
+    line: getComputedStyle(document.querySelector("#plot-age .u-series:last-child .u-marker")).borderTopColor,
+  }));
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.goto("/");
+  await expect(page.locator(".plot .u-legend")).toHaveCount(9);
+  expect(await colours()).toEqual(dark);
+  await page.emulateMedia({ colorScheme: "dark", media: "print" });
+  await expect.poll(colours).toEqual(light);
+  expect(await page.locator("#recent .state").first().evaluate((state) => getComputedStyle(state, "::before").printColorAdjust ?? getComputedStyle(state, "::before").webkitPrintColorAdjust)).toBe("exact");
+  await page.emulateMedia({ colorScheme: "dark", media: "screen" });
+  await expect.poll(colours).toEqual(dark);
+  // A browser that prints says so before it looks for what holds on paper.
+  await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  await expect.poll(async () => (await colours()).line).toBe(light.line);
+  await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+  await expect.poll(colours).toEqual(dark);
+});
+
 for (const [name, [path, words]] of Object.entries(empty)) {
   test(`${name} is accessible, fits and says what there could be`, async ({ as }) => {
     const page = await as("owner", things.quiet);
