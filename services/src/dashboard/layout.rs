@@ -71,7 +71,7 @@ where
 }
 
 impl Viewer {
-    /// Whoever looks at a live part: its forms have a place for the token, which the script fills with that of the session at once.
+    /// Whoever looks at a live part: its forms have a place for the token, which the script fills with that of the session.
     pub(super) fn shared(by: By) -> Self {
         Self { by, csrf: Some(String::new()), lag_since: None }
     }

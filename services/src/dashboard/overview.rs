@@ -289,7 +289,8 @@ mod tests {
         };
         assert_eq!(why(None, None), None);
         assert_eq!(why(Some("no answer."), None).as_deref(), Some("no answer"));
-        let circuit = "5 attempts and checks of the target failed in a row, and it is left alone until a check is answered";
+        let circuit =
+            "5 attempts and checks of the target failed in a row, and it is left alone until a check is answered";
         assert_eq!(why(None, Some(5)).as_deref(), Some(circuit));
         assert_eq!(why(Some("no answer."), Some(5)), Some(format!("no answer; {circuit}")));
     }
