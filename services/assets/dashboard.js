@@ -48,9 +48,12 @@
   const plots = new WeakMap();
   const HEIGHT = 180;
 
-  // A canvas does not know light-dark(): an element is asked what it comes to.
+  let paper = false;
+
+  // A canvas does not know light-dark(): an element is asked what it comes to. On paper that is light.
   function computed(name) {
     const probe = document.createElement("i");
+    if (paper) probe.style.colorScheme = "light";
     probe.style.color = `var(${name})`;
     document.body.append(probe);
     const value = getComputedStyle(probe).color;
@@ -103,6 +106,16 @@
     });
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  // What is drawn keeps its colours: it is drawn anew before it is printed, and after.
+  function printing(begins) {
+    if (paper === begins) return;
+    paper = begins;
+    redraw();
+  }
+  addEventListener("beforeprint", () => printing(true));
+  addEventListener("afterprint", () => printing(false));
+  matchMedia("print").addEventListener("change", ({ matches }) => printing(matches));
 
   // Parts. They are changed in place, so that focus, selection, what is open and what is scrolled stay.
   const callbacks = {
@@ -190,6 +203,12 @@
     };
   }
 
+  // Live parts are the same for all who look: their forms get the token of this session as soon as they stand here.
+  function tokens(part) {
+    const token = document.querySelector('.who input[name="csrf_token"]')?.value ?? "";
+    part.querySelectorAll('input[name="csrf_token"]').forEach((field) => { field.value ||= token; });
+  }
+
   function put(part, html) {
     const still = anchor(part);
     const settled = rows(part);
@@ -197,6 +216,7 @@
     keepHeight(part, part.offsetHeight);
     Idiomorph.morph(part, html, { morphStyle: "innerHTML", callbacks });
     settled();
+    tokens(part);
     times(part);
     part.querySelectorAll("[data-plot]").forEach((holder) => { if (!plots.has(holder)) draw(holder); });
     htmx.process(part);
@@ -268,12 +288,6 @@
     source = undefined;
   });
   addEventListener("pagehide", () => source?.close());
-
-  // Live parts are the same for all who look: their forms get the token of this session when they are sent.
-  document.addEventListener("submit", (event) => {
-    const token = event.target.querySelector('input[name="csrf_token"]');
-    if (token && !token.value) token.value = document.querySelector('.who input[name="csrf_token"]')?.value ?? "";
-  }, true);
 
   // Shortcuts: / searches, g and a letter goes somewhere, Escape leaves.
   const places = { o: "/", t: "/targets", l: "/listings", a: "/audit", d: "/dead-letters" };

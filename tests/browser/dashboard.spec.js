@@ -147,6 +147,10 @@ test("buttons follow what another does, and a form that is open stays", async ({
   await page.getByRole("button", { name: "Pause", exact: true }).click();
   await expect(other.getByRole("button", { name: "Resume" })).toBeVisible({ timeout: 10_000 });
   await expect(other.locator("summary", { hasText: "Pause…" })).toHaveCount(0);
+  // Forms that came live can be sent as they stand, also by what tells the page nothing of it.
+  const tokens = await other.locator('#actions input[name="csrf_token"]').evaluateAll((all) => all.map((field) => field.getAttribute("value")));
+  expect(tokens.length).toBeGreaterThan(2);
+  for (const token of tokens) expect(token).toBe(await other.locator('.who input[name="csrf_token"]').getAttribute("value"));
   await expect(secret).toHaveValue("half of a");
   await expect(secret).toBeFocused();
   // A button that came live is as good as one of the page; an open form waits until it is closed.

@@ -89,9 +89,12 @@ async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> an
     world.commands().target(sold, pause, &world.metadata(sold)?).await?;
     let service = world.serve_with("", &["--api-rate", "10000", "--trace-url", TRACES])?;
     let api = Api::of(&service).await?;
-    world.publish(&[unit("villa-000", 1), unit("villa-001", 1)]).await?;
-    world.taken(2, 1).await?;
-    let listing = world.link(target, &["villa-000".to_owned(), "villa-001".to_owned()]).await?[0];
+    // One whose id is as long as it may be, and has no place where it would be broken.
+    let long = format!("chk-{}", "W".repeat(60));
+    world.publish(&[unit("villa-000", 1), unit("villa-001", 1), unit(&long, 1)]).await?;
+    world.taken(3, 1).await?;
+    let linked = world.link(target, &["villa-000".to_owned(), "villa-001".to_owned(), long]).await?;
+    let (listing, long) = (linked[0], linked[2]);
     // Two that break the contract, for the page of dead letters.
     for unit in ["villa-002", "villa-003"] {
         let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &unit.parse()?);
@@ -117,7 +120,7 @@ async fn heavy_people_see_their_syncs_live_and_do_what_their_roles_allow() -> an
         sqlx::query_as(&format!("SELECT a.sync_id, l.external_id {of_listing}")).fetch_one(&world.pool).await?;
     let things = json!({ "org": ORG, "account": ACCOUNT, "unit": "villa-000", "target": target, "listing": listing,
         "sync": sync, "external": external, "absent": uuid::Uuid::now_v7(), "traced": traced,
-        "failed": failed, "refused": refused, "sold": SOLD, "quiet": "nobody-yet",
+        "failed": failed, "long": long, "refused": refused, "sold": SOLD, "quiet": "nobody-yet",
         "trace": TRACE, "traces": TRACES.replace("{trace_id}", TRACE) });
     run(&world, &local(&api), &["dashboard.spec.js", "looks.spec.js"], &things).await?;
     ensure!(!service.printed().contains("panicked"), "a page made the service panic");

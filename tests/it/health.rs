@@ -80,7 +80,7 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let queue = api.get("/api/channels/queue").await?.expect(200)?.json();
     assert_eq!(queue["items"][0]["status"], "circuit open");
-    let told = "times in a row and is left alone until a check is answered";
+    let told = "attempts and checks of the target failed in a row, and it is left alone until a check is answered";
     what_waits_is_told_as_held_at_every_door(&world, &service, &api, told).await?;
     let page = api.get(&format!("/targets/{target}")).await?.expect(200)?.text;
     assert!(page.contains(told) && page.contains("state bad\">circuit open"), "{page}");
@@ -89,6 +89,9 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     for verb in ["show", "health"] {
         let (_, printed, _) = world.run(&["target", verb, &target.to_string()])?;
         assert!(printed.contains(told), "target {verb}: {printed}");
+        // What it says beside that of attempts says that it counts no checks.
+        let attempts = printed.lines().find(|line| line.contains("failed in a row") && !line.contains(told));
+        assert!(attempts.is_none_or(|line| line.starts_with("sync attempts failed in a row")), "{printed}");
     }
     let overview = api.get("/").await?.expect(200)?.text;
     assert!(overview.contains(told) && overview.contains("state bad\">circuit open"), "{overview}");
@@ -141,7 +144,7 @@ async fn what_waits_is_told_as_held_at_every_door(
     assert!(line.contains("held") && line.contains(told), "{printed}");
     let page = api.get(&format!("/syncs/{sync}")).await?.expect(200)?.text;
     let next = page.split("Next attempt</dt>").nth(1).and_then(|rest| rest.split("</dd>").next()).unwrap_or_default();
-    assert!(next.starts_with("<dd>held") && next.contains("in a row and is left alone"), "{page}");
+    assert!(next.starts_with("<dd>held") && next.contains("in a row, and it is left alone"), "{page}");
     // Those who read the audit alone are not told what holds it, and of no time that is over.
     let analyst = Api::of(service).await?.as_caller(world, ORG, None, "analyst")?;
     assert_eq!(analyst.get(&path).await?.expect(200)?.json()["next"], Value::Null);
@@ -156,7 +159,7 @@ async fn a_healthy_target_with_an_open_circuit_needs_somebody(
     api: &Api,
     target: TargetId,
 ) -> anyhow::Result<()> {
-    let told = "the target failed 7 times in a row and is left alone";
+    let told = "7 attempts and checks of the target failed in a row, and it is left alone";
     let overview = api.get("/").await?.expect(200)?.text;
     assert!(overview.contains("No target needs anybody"), "{overview}");
     // Its check, which would be answered, is not made meanwhile.

@@ -235,8 +235,23 @@ async fn a_change_is_told_with_what_published_it() -> anyhow::Result<()> {
     for told in ["service:dispatcher on behalf of ops@example.org", "service:dispatcher on behalf of service:intake"] {
         assert!(page.contains(&format!("by {told}")) && history.contains(told), "{told}: {page}{history}");
     }
+    the_rest_of_a_history_is_named(&world, &listing)?;
     drop(service);
     world.close().await
+}
+
+/// Who sees a part of it is told how to see all; programs are told nothing that they have not asked for.
+fn the_rest_of_a_history_is_named(world: &World, listing: &str) -> anyhow::Result<()> {
+    let (_, printed, _) = world.run(&["--output", "json", "listing", "history", listing])?;
+    let all = serde_json::from_str::<Vec<Value>>(&printed)?.len().to_string();
+    let (_, table, said) = world.run(&["listing", "history", listing, "--limit", "2"])?;
+    assert_eq!(table.lines().count(), 3, "a head and two events: {table}");
+    assert!(said.contains(&format!("shown: the newest 2 of {all} events; --limit {all} gives more")), "{said}");
+    for further in [&["--limit", all.as_str()][..], &["--limit", "2", "--output", "json"]] {
+        let (_, _, said) = world.run(&[&["listing", "history", listing][..], further].concat())?;
+        assert!(!said.contains("shown:"), "{further:?}: {said}");
+    }
+    Ok(())
 }
 
 /// What it took before it was unlinked is at the channel still.

@@ -198,14 +198,17 @@ pub(super) fn places(syncs: &[Sync], ways: Ways, places: usize) -> Markup {
 fn rows(syncs: &[Sync], ways: Ways, places: usize) -> Markup {
     html! { div.scroll { table.syncs {
         thead { tr {
-            th.at { "Asked for" } th.unit { "Unit" } th.outcome { "Outcome" } th.wide { "Target" } th.cause.wide { "Because" }
-            th.wide { "Sections" } th.calls.number.wide { "Calls" } th.took.number title="from the request to the end" { "After" } th.id.wide { "Sync" }
+            th.at { "Asked for" } th.unit { "Unit" } th.outcome { "Outcome" } th.target.wide { "Target" } th.cause.wide { "Because" }
+            th.sections.wide { "Sections" } th.calls.number.wide { "Calls" } th.took.number title="from the request to the end" { "After" } th.id.wide { "Sync" }
         } }
         tbody {
             @for sync in syncs {
                 (row(sync, ways))
                 // Where there is no room beside it.
-                tr.below { td colspan="4" { (sync_link(sync.sync_id)) " · " (target(sync, ways)) " · " (words(&sync.cause)) } }
+                tr.below { td colspan="4" {
+                    (sync_link(sync.sync_id)) " · " (target(sync, ways)) " · " (words(&sync.cause))
+                    @if !sync.needs.is_empty() { " · " (sync.needs.join(", ")) }
+                } }
             }
             @for _ in syncs.len()..places { tr.blank aria-hidden="true" { td {} } tr.below.blank aria-hidden="true" { td {} } }
         }
@@ -219,7 +222,7 @@ fn target(sync: &Sync, ways: Ways) -> Markup {
 fn row(sync: &Sync, ways: Ways) -> Markup {
     html! { tr data-sync=(sync.sync_id) {
         td { (moment(sync.requested_at)) }
-        td { (ways.listing(sync.listing_id, sync.unit_id.as_deref().unwrap_or("listing"))) }
+        td.unit { span { (ways.listing(sync.listing_id, sync.unit_id.as_deref().unwrap_or("listing"))) } }
         td { (state(&sync.outcome)) }
         td.wide { (target(sync, ways)) }
         td.wide { (words(&sync.cause)) }

@@ -109,12 +109,12 @@ pub(super) fn table(listings: &[Listing], replayed: &HashMap<Uuid, i64>) -> Mark
                 th.number.wide { "Revision" } th.wide { "Taken last" }
             } }
             tbody { @for listing in listings { tr {
-                td { a href=(format!("/listings/{}", listing.listing_id)) { (listing.unit_id) } }
-                td { a href=(format!("/targets/{}", listing.target_id)) { (listing.target_name.as_deref().unwrap_or("target")) } }
+                td.named { a href=(format!("/listings/{}", listing.listing_id)) { (listing.unit_id) } }
+                td.named { a href=(format!("/targets/{}", listing.target_id)) { (listing.target_name.as_deref().unwrap_or("target")) } }
                 td { (state(&listing.state)) @if listing.unit_elsewhere { " " (state(UNIT_ELSEWHERE)) } }
                 td { @if listing.pending_sync_id.is_some() { (state("pending")) }
                     @else if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } } }
-                td.wide { (listing.external_id.as_deref().unwrap_or("–")) }
+                td.named.wide { (listing.external_id.as_deref().unwrap_or("–")) }
                 td.number.wide { @if let Some(revision) = listing.revision { (of_newest(revision, replayed.get(&listing.listing_id).copied())) } }
                 td.wide { (moment_or(listing.last_accepted_at, "never")) }
             } } }

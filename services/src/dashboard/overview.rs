@@ -260,7 +260,7 @@ fn table(rows: &[Attention]) -> Markup {
         thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
         tbody { @for row in rows {
             tr #(format!("target-{}", row.target_id)) {
-                td { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
+                td.named { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }
                 td {
                     (state(&row.health)) @if row.lifecycle == "paused" { " " (state("paused")) }
                     @if row.failures.is_some() { " " (state("circuit open")) }
@@ -289,7 +289,8 @@ mod tests {
         };
         assert_eq!(why(None, None), None);
         assert_eq!(why(Some("no answer."), None).as_deref(), Some("no answer"));
-        let circuit = "the target failed 5 times in a row and is left alone until a check is answered";
+        let circuit =
+            "5 attempts and checks of the target failed in a row, and it is left alone until a check is answered";
         assert_eq!(why(None, Some(5)).as_deref(), Some(circuit));
         assert_eq!(why(Some("no answer."), Some(5)), Some(format!("no answer; {circuit}")));
     }

@@ -65,7 +65,7 @@ pub(super) async fn page(
     let of_listings = |rows: &[Listing]| listings::table(rows, &found.replayed);
     let table_of_syncs = |syncs: &[Sync]| audit::table(syncs, Ways::of(&viewer.by.caller));
     let body = html! {
-        h1 { "Search " span.quiet { "“" (text) "”" } }
+        h1 { "Search" @if !text.is_empty() { " " span.quiet { "“" (text) "”" } } }
         @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() { (nothing(&viewer, text)) }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
         (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
@@ -93,15 +93,17 @@ fn syncs_at(text: &str) -> String {
 
 /// What could be searched for: what the viewer may not see is not found, and not offered.
 fn nothing(viewer: &Viewer, text: &str) -> Markup {
+    // Blanks ask for nothing, and nothing was looked for.
+    let title = if text.is_empty() { "What are you looking for?" } else { "Nothing found" };
     if viewer.may(Permission::ReadTargets) && viewer.may(Permission::ReadListings) {
         return empty(
-            "Nothing found",
-            "Give a part of a target's name, its id, the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace.",
+            title,
+            "Give a part of a target's name, its id, the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace. In ids of units, and of listings at their channel, capital and small letters differ.",
         );
     }
     let of_unit = form_urlencoded::Serializer::new(String::new()).append_pair("unit_id", text).finish();
     html! {
-        (empty("Nothing found", "Give the id of a sync (its last 12 digits do), of a request to a channel, or of a trace. Targets and listings are not open to you."))
+        (empty(title, "Give the id of a sync (its last 12 digits do), of a request to a channel, or of a trace. Targets and listings are not open to you."))
         @if !text.is_empty() {
             p { a href=(format!("/audit?{of_unit}")) { "Syncs of a unit named “" (text) "” in the audit" } }
         }

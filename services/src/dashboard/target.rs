@@ -128,7 +128,7 @@ async fn health_part(reader: &mut PgConnection, viewer: &By, target: &Target) ->
         @if let Some(now) = now { dl.facts {
             div { dt { "Last success" } dd { (moment_or(now.last_success_at, "none yet")) (of(now.last_success_of.as_deref())) } }
             div { dt { "Last failure of the target" } dd { (moment_or(now.last_failure_at, "none")) (of(now.last_failure_of.as_deref())) } }
-            div { dt { "Attempts failed in a row" } dd { (now.consecutive_failures) } }
+            div { dt { "Sync attempts failed in a row" } dd { (now.consecutive_failures) } }
             div.whole { dt { "Last error" } dd.room { (now.last_error.as_deref().unwrap_or("none")) } }
         }
         p.quiet { "A sync that is refused for what is in it is an answer of the target, and no failure of it." } }

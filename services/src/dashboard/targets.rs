@@ -60,7 +60,7 @@ fn table(targets: &[Target]) -> Markup {
                 th { "Target" } th.wide { "Account" } th { "Health" } th { "State" } th.wide { "Limit" } th.wide { "Health since" }
             } }
             tbody { @for target in targets { tr {
-                td { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
+                td.named { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
                 td.wide { (target.account_id) }
                 td { (state(shown_health(&target.health, &target.state))) }
                 td { (state(&target.state)) }

@@ -23,7 +23,8 @@ impl OpenCircuit {
     /// In plain words.
     pub fn words(&self) -> String {
         let next = self.next_check_at.map(|at| format!("; the next one is due {}", moment(at))).unwrap_or_default();
-        format!("the target failed {} times in a row and is left alone until a check is answered{next}", self.failures)
+        let failed = format!("{} attempts and checks of the target failed in a row", self.failures);
+        format!("{failed}, and it is left alone until a check is answered{next}")
     }
 }
 

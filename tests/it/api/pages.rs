@@ -314,7 +314,13 @@ async fn a_search_finds_targets_by_their_id_and_a_part_of_their_name_and_nobody_
     assert!(both.contains(&target) && both.contains(&other), "{both}");
     // What is searched for is no pattern.
     let none = owner.get("/search?q=%25").await?.expect(200)?.text;
-    assert!(none.contains("Nothing found"), "{none}");
+    assert!(none.contains("Nothing found") && none.contains("capital and small letters differ"), "{none}");
+    // Blanks are no question.
+    for blanks in ["/search?q=%20%20", "/search"] {
+        let page = owner.get(blanks).await?.expect(200)?.text;
+        assert!(page.contains("<h1>Search</h1>") && page.contains("What are you looking for?"), "{page}");
+        assert!(!page.contains("Nothing found"), "{page}");
+    }
     let elsewhere =
         [api.as_caller(&world, "elsewhere", None, "owner")?, api.as_caller(&world, ORG, Some("another"), "owner")?];
     for foreign in &elsewhere {

@@ -23,7 +23,7 @@ async fn figures_of_a_target_are_named_by_what_they_count() -> anyhow::Result<()
     let page = viewer.get(&format!("/targets/{target}")).await?.expect(200)?.text;
     for said in [
         "<dt>Last failure of the target</dt><dd><span class=\"quiet\">none</span>",
-        "<dt>Attempts failed in a row</dt><dd>0</dd>",
+        "<dt>Sync attempts failed in a row</dt><dd>0</dd>",
         "A sync that is refused for what is in it is an answer of the target",
         "(changes of its health count, too)",
         // What stands around every page: who looks, and what is missing where there are no scripts.

@@ -11,11 +11,14 @@ use domain::target::TargetEvent;
 use serde::Serialize;
 
 use super::summary::{cancelling, summary};
-use crate::cli::output::{Cell, text};
+use crate::cli::output::{Cell, note, text};
 use crate::cli::session::Session;
 use crate::cli::times::moment;
 use crate::views::by::by;
 use crate::views::history::{EndWithTarget, ended_with_target};
+
+/// As many as are told at once.
+const MOST: i64 = 100_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "The deletion of its target is told with it, as that ends what waits.\n\n\
@@ -26,7 +29,7 @@ pub(in crate::cli) struct HistoryArgs {
     #[arg(value_name = "LISTING")]
     listing_id: ListingId,
     /// How many events at most: the newest ones, in order
-    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=MOST))]
     limit: i64,
 }
 
@@ -35,14 +38,16 @@ impl HistoryArgs {
         let pool = session.postgres().await?;
         let log = PgEventLog::new(pool.clone());
         let mut events = log.newest_of(ChannelListing::TYPE, &self.listing_id.to_string(), self.limit).await?;
-        if events.is_empty() {
+        // The sequence of a listing's newest event is the number of its events.
+        let Some(mut all) = events.last().map(|newest| newest.sequence) else {
             let refused = anyhow::Error::new(ListingError::NotFound);
             return Err(refused).with_context(|| format!("listing {}", self.listing_id));
-        }
+        };
         let end = ended_with_target(&mut *pool.acquire().await?, self.listing_id.0).await?;
         if let Some(end) = &end {
             let at = events.partition_point(|event| event.position < end.deletion.position);
             events.insert(at, end.deletion.clone());
+            all += 1;
             if usize::try_from(self.limit).is_ok_and(|most| events.len() > most) {
                 events.remove(0);
             }
@@ -51,7 +56,11 @@ impl HistoryArgs {
             return session.out.json(&events.iter().map(Told::of).collect::<Vec<_>>());
         }
         let rows = events.iter().map(|event| cells(event, end.as_ref())).collect();
-        session.out.table(&["position", "at", "event", "by", "what"], rows, "")
+        session.out.table(&["position", "at", "event", "by", "what"], rows, "")?;
+        if all > self.limit {
+            note(&format!("shown: the newest {} of {all} events; --limit {} gives more", self.limit, all.min(MOST)));
+        }
+        Ok(())
     }
 }
 

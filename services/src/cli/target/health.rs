@@ -51,7 +51,7 @@ impl HealthArgs {
                 ("last success", last(now.last_success_at, now.last_success_of.as_deref())),
                 ("last failure", last(now.last_failure_at, now.last_failure_of.as_deref())),
                 ("last error", now.last_error.unwrap_or_default()),
-                ("attempts failed in a row", optional_count(now.consecutive_failures)),
+                ("sync attempts failed in a row", optional_count(now.consecutive_failures)),
             ]);
         }
         if let Some(circuit) = circuit {

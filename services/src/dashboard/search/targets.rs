@@ -42,7 +42,7 @@ pub(super) fn table(targets: &[Found]) -> Markup {
         div.scroll { table {
             thead { tr { th { "Target" } th.wide { "Account" } th { "Health" } th { "State" } } }
             tbody { @for target in targets { tr {
-                td { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
+                td.named { a href=(format!("/targets/{}", target.target_id)) { (target.name) } }
                 td.wide { (target.account_id) }
                 td { (state(shown_health(&target.health, &target.state))) }
                 td { (state(&target.state)) }

@@ -63,7 +63,7 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid, closed: &Closed) 
         div.scroll tabindex="0" role="region" aria-label="Table of what waits" { table {
             thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide.number { "Attempt" } } }
             tbody { @for row in &rows { tr {
-                td { a href=(format!("/listings/{}", row.listing_id)) { (row.unit_id.as_deref().unwrap_or("listing")) } }
+                td.named { a href=(format!("/listings/{}", row.listing_id)) { (row.unit_id.as_deref().unwrap_or("listing")) } }
                 td { (state(&row.status)) }
                 td { @if row.is_held() { span.quiet { "when it is let go" } } @else { (moment(row.due_at)) } }
                 td.wide { (row.needs.join(", ")) }
