@@ -94,7 +94,7 @@ impl fmt::Display for SecretRef {
 }
 
 /// What the value of a secret looks like where it is handed over, as a regular expression: no control characters, and nothing unseen at
-/// either end. Tags (U+E0000 to U+E007F) are refused there beside it.
+/// either end. What nobody sees beyond U+FFFF is refused there beside it.
 pub const VALUE_PATTERN: &str =
     concat!(r"^[^\s", unseen!(), r"]([^\u0000-\u001f\u007f-\u009f]*[^\s", unseen!(), r"])?$");
 

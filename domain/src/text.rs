@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-/// [`UNSEEN`] inside of a class of a regular expression, but for tags: languages have no common way to write what is beyond
-/// U+FFFF, and some refuse the whole expression.
+/// What [`is_unseen`] says, inside of a class of a regular expression, up to U+FFFF: languages have no common way to write what is beyond,
+/// and some refuse the whole expression.
 macro_rules! unseen {
     () => {
         concat!(
             r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f",
-            r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+            r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
         )
     };
 }
@@ -54,8 +54,9 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// What nobody sees and what changes how the rest is read: controls of a terminal, of the direction and the layout of text, and
-/// what Unicode has displays ignore. Those that scripts and emoji need in a word are not among it.
-const UNSEEN: [RangeInclusive<char>; 17] = [
+/// what Unicode has displays ignore; a blank that is no white space (U+2800); and what means nothing outside of one font, or nothing at all.
+/// Those that scripts and emoji need in a word are not among it.
+const UNSEEN: [RangeInclusive<char>; 21] = [
     '\0'..='\u{1f}',
     '\u{7f}'..='\u{9f}',
     '\u{ad}'..='\u{ad}',
@@ -68,18 +69,23 @@ const UNSEEN: [RangeInclusive<char>; 17] = [
     '\u{200e}'..='\u{200f}',
     '\u{2028}'..='\u{202e}',
     '\u{2060}'..='\u{206f}',
+    '\u{2800}'..='\u{2800}',
     '\u{3164}'..='\u{3164}',
+    '\u{e000}'..='\u{f8ff}',
+    '\u{fdd0}'..='\u{fdef}',
     '\u{feff}'..='\u{feff}',
     '\u{ffa0}'..='\u{ffa0}',
     '\u{fff0}'..='\u{fffb}',
     '\u{e0000}'..='\u{e007f}',
+    '\u{f0000}'..='\u{10ffff}',
 ];
 /// What only shows together with others: what joins and parts letters, and what chooses their form.
 const BESIDE: [RangeInclusive<char>; 2] = ['\u{200c}'..='\u{200d}', '\u{fe00}'..='\u{fe0f}'];
 
-/// Whether nobody sees it.
+/// Whether nobody sees it. The last two of each plane are no characters.
 pub(crate) fn is_unseen(character: char) -> bool {
-    UNSEEN.iter().any(|range| range.contains(&character))
+    let ends_plane = u32::from(character) & 0xfffe == 0xfffe;
+    ends_plane || UNSEEN.iter().any(|range| range.contains(&character))
 }
 
 /// Without what nobody sees, or what moves a terminal's cursor or turns the direction in which text is read. Ends of lines and
@@ -93,7 +99,7 @@ pub fn steady(text: &str) -> String {
 pub const LONGEST_LINE: usize = 500;
 
 /// What one line of people's words looks like, as a regular expression: something in it can be seen, and it has nothing that
-/// cannot. Tags (U+E0000 to U+E007F) are refused beside it.
+/// cannot. What cannot be seen beyond U+FFFF is refused beside it.
 pub const LINE_PATTERN: &str =
     concat!(r"^[^", unseen!(), r"]*[^\s\u200c\u200d\ufe00-\ufe0f", unseen!(), r"][^", unseen!(), r"]*$");
 

@@ -24,7 +24,16 @@ fn a_steady_text_moves_no_cursor_and_turns_no_line() {
 fn a_line_of_peoples_words_has_nothing_that_nobody_sees_and_something_that_everybody_does() {
     assert_eq!(line("  roof works \n", LONGEST_LINE), Ok("roof works"));
     // Words of scripts that join letters, and emoji, are words.
-    for word in ["می\u{200c}خواهم", "क्\u{200d}ष", "👩\u{200d}🔧", "✔\u{fe0f}", "Ünïcode 東京"] {
+    for word in [
+        "می\u{200c}خواهم",
+        "क्\u{200d}ष",
+        "👩\u{200d}🔧",
+        "✔\u{fe0f}",
+        "Ünïcode 東京",
+        "⠃⠗⠁⠊⠇⠇⠑",
+        "\u{fffd}",
+        "\u{20000}",
+    ] {
         assert_eq!(line(word, LONGEST_LINE), Ok(word));
     }
     for unseen in [
@@ -37,6 +46,18 @@ fn a_line_of_peoples_words_has_nothing_that_nobody_sees_and_something_that_every
         '\u{feff}',
         '\u{ad}',
         '\u{e0041}',
+        // A blank of Braille, for private use, and no characters at all.
+        '\u{2800}',
+        '\u{e000}',
+        '\u{f8ff}',
+        '\u{f0000}',
+        '\u{10fffd}',
+        '\u{fdd0}',
+        '\u{fdef}',
+        '\u{fffe}',
+        '\u{ffff}',
+        '\u{1fffe}',
+        '\u{effff}',
         '\0',
         '\u{1b}',
         '\u{9b}',

@@ -149,7 +149,7 @@ pub async fn run() -> ExitCode {
 }
 
 async fn obey(cli: Cli) -> anyhow::Result<()> {
-    let level = if matches!(cli.command, Command::Serve(_)) { telemetry::SERVED } else { "warn,sqlx=error" };
+    let level = if matches!(cli.command, Command::Serve(_)) { telemetry::SERVED } else { telemetry::COMMANDED };
     let logs = telemetry::start(cli.global.log_format, level)?;
     let actor = Actor::cli(&cli.global.actor.unwrap_or_else(arguments::user));
     let session = Session::new(cli.connections, actor, Out::new(cli.global.output));

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use domain::ids::ListingId;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::world::{ACCOUNT, ORG, World};
@@ -199,7 +200,9 @@ async fn a_unit_of_another_account_is_followed_in_both_by_whoever_has_both() -> 
             at_channel = description;
         }
         assert_eq!(described(&world, 8232).await?, [at_channel.as_str()], "{account}");
-        assert_eq!(owner.get(&path).await?.expect(200)?.json()["unit_elsewhere"], !is_sent, "{account}");
+        for caller in [&mine, &owner] {
+            assert_eq!(caller.get(&path).await?.expect(200)?.json()["unit_elsewhere"], !is_sent, "{account}");
+        }
     }
 
     // Linked again where it is now, it takes nothing from there any more. What the channel has of that is sent again, and known.
@@ -221,9 +224,52 @@ async fn a_unit_of_another_account_is_followed_in_both_by_whoever_has_both() -> 
     assert_eq!(described(&world, 8232).await?.len(), 1);
     let (_, told) = json_of(&world, &["explain", &unseen.to_string()])?;
     assert_eq!(told["elsewhere"]["account_id"], THERE, "{told:#}");
+    let unpublished = world.link(target, &["villa-002".to_owned()]).await?[0];
+    world.drained(Duration::from_secs(30)).await?;
+    told_to_who_has_one_account(&world, &mine, unseen, unpublished).await?;
     world.read_models_are_right()?;
     drop(service);
     world.close().await
+}
+
+/// Whoever does not have the account that a unit was published in first is told that it is elsewhere, at every door alike, and of a unit that
+/// nobody has published, that it is not. Whoever sees the listing, and nobody else.
+async fn told_to_who_has_one_account(
+    world: &World,
+    mine: &Api,
+    elsewhere: ListingId,
+    unpublished: ListingId,
+) -> anyhow::Result<()> {
+    for (listing, is_elsewhere) in [(elsewhere, true), (unpublished, false)] {
+        let path = format!("/api/channels/listings/{listing}");
+        let told = mine.get(&path).await?.expect(200)?.json();
+        assert_eq!((&told["unit_elsewhere"], &told["revision"]), (&json!(is_elsewhere), &Value::Null), "{told}");
+        let explained = mine.get(&format!("{path}/explain")).await?.expect(200)?.json();
+        assert_eq!(explained["elsewhere"].is_object(), is_elsewhere, "{explained:#}");
+        let page = mine.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+        assert_eq!(page.contains("Its unit belongs to another account now"), is_elsewhere, "{page}");
+        assert_eq!(page.contains("Its unit was not published yet"), !is_elsewhere, "{page}");
+        assert_eq!(page.contains("Send the latest state"), !is_elsewhere, "what answers 409 is not offered: {page}");
+        let sync = mine.post(&format!("{path}/sync"), &json!({ "reason": "let it out" })).await?;
+        assert_eq!(sync.text.contains("belongs to another account now"), is_elsewhere, "{}", sync.text);
+    }
+    for (org, accounts, is_told) in
+        [(ORG, ACCOUNT, true), (ORG, "*", true), (ORG, "gili", false), (ORG, THERE, false), ("elsewhere", "*", false)]
+    {
+        let mut reader = world.pool.begin().await?;
+        let who = format!(
+            "SET LOCAL ROLE distribution_reader; SET LOCAL distribution.org = '{org}';
+             SET LOCAL distribution.accounts = '{accounts}'"
+        );
+        sqlx::raw_sql(&who).execute(&mut *reader).await?;
+        let asked = sqlx::query_scalar("SELECT unit_is_elsewhere($1)").bind(elsewhere.0);
+        let told: bool = asked.fetch_one(&mut *reader).await?;
+        assert_eq!(told, is_told, "{org} {accounts}");
+    }
+    let everybody = "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace
+        AND EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee = 0)";
+    assert_eq!(world.count(everybody).await?, 0, "what runs as the owner is not for every role");
+    Ok(())
 }
 
 /// Older builds asked for what a unit was in any account.

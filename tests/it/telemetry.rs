@@ -16,6 +16,7 @@ use end_to_end::world::{ORG, World};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use reqwest::Method;
 use serde_json::{Value, json};
+use services::telemetry::SERVED;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -529,7 +530,7 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
     let (code, printed, error) = world.run(&["log-level", "services::dispatcherr=debug,services=info"])?;
     let told = "warning: the service logs nothing as services::dispatcherr:";
     assert!(code == 0 && error.contains(told) && error.matches("warning").count() == 1, "{error}");
-    assert!(printed.starts_with("info,sqlx=warn,services::dispatcherr=debug,services=info"), "{printed}");
+    assert!(printed.starts_with(&format!("{SERVED},services::dispatcherr=debug,services=info")), "{printed}");
     // The rest is logged as before.
     let filter = "services::dispatcher::work=debug,services::dispatcher=debug,services::intake=debug";
     let (code, printed, error) = world.run(&["--output", "json", "log-level", filter])?;
@@ -540,7 +541,7 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
         let printed = service.printed();
         let lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut changes = lines.filter(|line| line["message"] == "what is logged was changed");
-        let followed = changes.any(|line| line["filter"] == format!("info,sqlx=warn,{filter}"));
+        let followed = changes.any(|line| line["filter"] == format!("{SERVED},{filter}"));
         Ok(if followed { Ok(()) } else { Err(printed) })
     })
     .await?;

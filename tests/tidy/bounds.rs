@@ -248,7 +248,7 @@ fn the_pattern_of_a_line_knows_every_character_as_the_code_does() {
     let pattern = jsonschema::validator_for(&json!({ "pattern": LINE_PATTERN })).expect("it is a pattern");
     let (basic, selectors) = ('\0'..='\u{ffff}', '\u{e0100}'..='\u{e01ff}');
     let mut refused = 0;
-    for character in basic.chain(selectors).chain(['👩', '\u{10ffff}']) {
+    for character in basic.chain(selectors).chain(['👩', '\u{2fa1d}']) {
         for text in [format!("a{character}b"), character.to_string()] {
             let taken = line(&text, LONGEST_LINE).is_ok();
             assert_eq!(pattern.is_valid(&json!(text)), taken, "{text:?}");

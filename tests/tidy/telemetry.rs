@@ -12,7 +12,7 @@ use adapters::telemetry::{
     intake_done, observe, request_served, sync_done, sync_tried,
 };
 use serde_json::Value;
-use services::telemetry::LOGGED;
+use services::telemetry::{COMMANDED, LOGGED, SERVED};
 use services::views::read_model_lag::PROMISED;
 
 use crate::tree::{none, read, root, texts};
@@ -229,6 +229,17 @@ fn every_module_that_logs_is_known_to_filters() {
     let found: BTreeSet<String> = logging.filter_map(|(path, _)| module(&path)).collect();
     let known: BTreeSet<String> = LOGGED.map(str::to_owned).into_iter().collect();
     assert_eq!(found, known, "as services/src/telemetry/log_filter.rs has them");
+}
+
+/// Else a library that goes by another name would be heard again.
+#[test]
+fn every_library_that_a_default_filter_names_is_linked() {
+    let lock = read("Cargo.lock");
+    let parts = [SERVED, COMMANDED].into_iter().flat_map(|filter| filter.split(','));
+    for (library, _) in parts.filter_map(|part| part.split_once('=')) {
+        let package = format!("name = \"{}\"\n", library.replace('_', "-"));
+        assert!(lock.contains(&package), "{library}");
+    }
 }
 
 /// So the overview and the alerts ask for somebody alike.

@@ -259,8 +259,11 @@ fn moment(at: Option<DateTime<Utc>>) -> String {
     at.map(|at| at.to_rfc3339()).unwrap_or_default()
 }
 
+/// What a formula begins with. Some spreadsheets take a full-width sign, or the minus of mathematics, for the plain one.
+const SIGNS: [char; 9] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{2212}'];
+
 /// People's texts may begin like a formula, which a spreadsheet would run, or move a terminal's cursor.
 fn plain(text: Option<&str>) -> String {
     let text = steady(text.unwrap_or_default()).replace('\t', " ");
-    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+    if text.starts_with(SIGNS) { format!("'{text}") } else { text }
 }

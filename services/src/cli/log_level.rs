@@ -13,7 +13,7 @@ use crate::telemetry::{change_level, checked_level, level};
 #[command(after_help = "It is followed within two seconds, and outlasts restarts until it is reset.\n\n\
     Examples:\n  distribution log-level services::dispatcher=debug\n  distribution log-level --reset")]
 pub(super) struct LogLevelArgs {
-    /// A filter as of RUST_LOG; the level of the rest is info,sqlx=warn where it names none. Without one, what is set is shown
+    /// A filter as of RUST_LOG; where it names no level for the rest, that is as serve has it by default. Without one, what is set is shown
     #[arg(conflicts_with = "reset")]
     filter: Option<String>,
     /// Every process logs by its own RUST_LOG again

@@ -1,8 +1,8 @@
-//! Heads of requests that are longer than any that this service has a use for. The parser of HTTP has limits of its own, further
-//! out, and refuses what is beyond them by itself: without a type, an id or a word.
+//! Heads of requests that are longer than any that this service has a use for, and those that do not say one host. The parser of HTTP
+//! has limits of its own, further out, and refuses what is beyond them by itself: without a type, an id or a word.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -20,7 +20,8 @@ const KIB: usize = 1024;
 
 /// The middleware.
 pub(super) async fn bounded(request: Request, next: Next) -> Response {
-    match refusal(request.uri(), request.headers()) {
+    let refused = refusal(request.uri(), request.headers());
+    match refused.or_else(|| of_host(request.version(), request.headers())) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     }
@@ -37,4 +38,13 @@ fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<Problem> {
         return Some(ProblemKind::HeadersTooLarge.because(reason));
     }
     None
+}
+
+/// RFC 9112, 3.2: what stands before this service may go by another host than it does.
+fn of_host(version: Version, headers: &HeaderMap) -> Option<Problem> {
+    match headers.get_all(header::HOST).iter().count() {
+        0 if version == Version::HTTP_11 => Some(Problem::field("Host", "is missing; HTTP/1.1 names the host")),
+        0 | 1 => None,
+        _ => Some(Problem::twice("Host")),
+    }
 }

@@ -29,8 +29,12 @@ pub async fn level(pool: &PgPool) -> Result<Option<LogLevel>, sqlx::Error> {
     sqlx::query_as("SELECT filter, changed_by, changed_at FROM log_filter").fetch_optional(pool).await
 }
 
-/// What `serve` logs unless somebody says otherwise.
-pub const SERVED: &str = "info,sqlx=warn";
+/// What `serve` logs unless somebody says otherwise. Of a certificate that cannot be verified the call says so that failed for it; a library
+/// has a line at ERROR beside it, at each try and without a word of whose call it was.
+pub const SERVED: &str = "info,sqlx=warn,rustls_platform_verifier=off";
+
+/// What other commands log.
+pub const COMMANDED: &str = "warn,sqlx=error,rustls_platform_verifier=off";
 
 /// Where the lines of the service come from: the modules that log, by crate. A test holds this to the sources.
 pub const LOGGED: [&str; 27] = [
@@ -121,6 +125,27 @@ pub(super) async fn follow(logs: Logs, pool: PgPool, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn of_a_certificate_that_cannot_be_verified_the_failed_call_alone_tells() {
+        for filter in [SERVED, COMMANDED] {
+            let subscriber = tracing_subscriber::registry().with(parse(filter).unwrap());
+            tracing::subscriber::with_default(subscriber, || {
+                let is_told =
+                    tracing::enabled!(target: "rustls_platform_verifier::verification::others", Level::ERROR);
+                assert!(!is_told, "{filter}");
+                assert!(tracing::enabled!(target: "services::dispatcher::record", Level::WARN), "{filter}");
+            });
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn parse(filter: &str) -> anyhow::Result<EnvFilter> {
     EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("{filter:?} is no filter: {error}"))
 }
 
-/// Starts logging. `default` is a filter for when `RUST_LOG` is not set, e.g. `info,sqlx=warn`.
+/// Starts logging. `default` is a filter for when `RUST_LOG` is not set.
 ///
 /// # Errors
 /// `RUST_LOG` is no filter, or logging was started before.

@@ -64,9 +64,9 @@ pub fn states() -> [&'static str; 4] {
     [active, paused, TARGET_DELETED, unlinked]
 }
 
-/// Every listing, as a [`Listing`]. A reader who does not have the account of a unit does not see the unit's row: what was asked for of a
-/// unit that is not there has gone elsewhere. What waited ended with its target, which is no event of the listing's: how its last sync stands
-/// then is told as the audit has it, or, where the row is gone from there, as the listing does.
+/// Every listing, as a [`Listing`]. A reader who does not have the account of a unit does not see the unit's row, so where none is seen Postgres
+/// is asked whether there is one elsewhere (`migrations/0044_unit_is_elsewhere.sql`). What waited ended with its target, which is no event of the
+/// listing's: how its last sync stands then is told as the audit has it, or, where the row is gone from there, as the listing does.
 pub const LISTINGS: &str = "
 SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS target_name,
     CASE WHEN l.state <> 'unlinked' AND t.lifecycle = 'deleted' THEN 'target_deleted' ELSE l.state END AS state,
@@ -81,7 +81,7 @@ SELECT l.listing_id, l.org_id, l.account_id, l.unit_id, l.target_id, t.name AS t
         ELSE (SELECT detail FROM outbound_audit WHERE sync_id = COALESCE(l.pending_sync_id, l.last_sync_id)) END AS last_detail,
     l.rejected,
     CASE WHEN l.state = 'unlinked' OR t.lifecycle IS NOT DISTINCT FROM 'deleted' THEN false
-        WHEN u.account_id IS NULL THEN l.revision IS NOT NULL AND l.from_account_id IS NULL
+        WHEN u.account_id IS NULL THEN unit_is_elsewhere(l.listing_id)
         ELSE u.account_id <> l.account_id AND u.account_id IS DISTINCT FROM l.from_account_id END AS unit_elsewhere,
     l.linked_by, l.linked_at, l.last_accepted_at, l.updated_at, l.version
 FROM channel_listings AS l LEFT JOIN channel_targets AS t ON t.target_id = l.target_id

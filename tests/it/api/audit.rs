@@ -100,6 +100,18 @@ async fn traces_are_found(world: &World, all: &Api, one: &Api) -> anyhow::Result
     Ok(())
 }
 
+/// A spreadsheet runs no cell of a table that somebody else has written.
+async fn formulas_are_text(world: &World, all: &Api) -> anyhow::Result<()> {
+    for sign in ["=", "+", "-", "@", "\u{ff1d}", "\u{ff0b}", "\u{ff0d}", "\u{ff20}", "\u{2212}"] {
+        let written = "UPDATE outbound_audit SET created_by = $1 || '1+1' WHERE org_id = $2 AND revision = 10000";
+        sqlx::query(written).bind(sign).bind(ORG).execute(&world.pool).await?;
+        let path = "/api/channels/audit/export?format=csv&since=2026-01-01T02:46:25Z&until=2026-01-01T02:46:26Z";
+        let table = all.get(path).await?.expect(200)?.text;
+        assert!(table.contains(&format!(",'{sign}1+1,")), "{table}");
+    }
+    Ok(())
+}
+
 /// `one` sees `account-1` alone.
 async fn accounts_are_found(world: &World, all: &Api, one: &Api) -> anyhow::Result<()> {
     let of_one: Vec<i64> = (1..=SYNCS).filter(|n| n % 10 == 1).collect();
@@ -168,6 +180,7 @@ async fn every_sync_is_found_by_every_filter_however_many_there_are() -> anyhow:
     assert_eq!(pages(&one, "outcome=rejected").await?, [Vec::<i64>::new()]);
     traces_are_found(&world, &all, &one).await?;
     accounts_are_found(&world, &all, &one).await?;
+    formulas_are_text(&world, &all).await?;
     let grant = format!("token --subject two --org {ORG} --role viewer --account account-0 --account account-1");
     let two = anybody.with_token(world.run(&grant.split(' ').collect::<Vec<_>>())?.1.trim());
     assert_eq!(exported(&two, "").await?, (1..=SYNCS).filter(|n| n % 10 < 2).collect::<Vec<_>>());

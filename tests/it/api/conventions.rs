@@ -365,8 +365,22 @@ async fn what_nobody_sees_in_peoples_words_is_refused_by_its_code() -> anyhow::R
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
     let of_target = format!("/api/channels/targets/{target}");
     let pause = format!("{of_target}/pause");
-    for unseen in ["\u{202e}", "\u{2066}", "\u{200f}", "\u{61c}", "\u{200b}", "\u{feff}", "\u{ad}", "\u{e0041}"] {
-        let code = format!("U+{:04X}", unseen.chars().next().map_or(0, u32::from));
+    for unseen in [
+        '\u{202e}',
+        '\u{2066}',
+        '\u{200f}',
+        '\u{61c}',
+        '\u{200b}',
+        '\u{feff}',
+        '\u{ad}',
+        '\u{e0041}',
+        '\u{2800}',
+        '\u{e000}',
+        '\u{fdd0}',
+        '\u{ffff}',
+        '\u{10fffe}',
+    ] {
+        let code = format!("U+{:04X}", u32::from(unseen));
         let made = json!({ "account_id": ACCOUNT, "name": format!("Bali{unseen}1"), "secret": "s",
             "base_url": "https://api.hostaway.com/v1", "channel_account": "1" });
         let (named, reason) =

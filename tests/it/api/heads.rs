@@ -1,4 +1,5 @@
-//! Heads of requests that are too long are refused like everything else; what the parser of HTTP refuses by itself stops nobody.
+//! Heads of requests that are too long, or name no host, are refused like everything else; what the parser of HTTP refuses by itself
+//! stops nobody.
 
 use std::time::Duration;
 
@@ -70,6 +71,34 @@ async fn a_head_that_is_too_long_is_a_problem_with_an_id() -> anyhow::Result<()>
         assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{}: {answer}", &head[..head.len().min(60)]);
     }
     api.get("/health/live").await?.expect(204)?;
+    drop(service);
+    world.close().await
+}
+
+/// Whatever stands before the service, and the service, are to go by the same host (RFC 9112, 3.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_http_1_1_names_one_host_and_an_older_one_may_name_none() -> anyhow::Result<()> {
+    let world = World::new(&[8178]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let address = api.base().trim_start_matches("http://");
+    for (version, hosts, status) in [
+        ("1.1", "host: x\r\n", 204),
+        ("1.1", "host:\r\n", 204),
+        ("1.0", "", 204),
+        ("1.0", "host: x\r\n", 204),
+        ("1.1", "", 400),
+        ("1.1", "host: x\r\nHost: x\r\n", 400),
+        ("1.1", "host: x\r\nhost: y\r\n", 400),
+        ("1.0", "host: x\r\nhost: y\r\n", 400),
+    ] {
+        let further = "x-request-id: of-a-head\r\nconnection: close\r\n\r\n";
+        let head = format!("GET /health/live HTTP/{version}\r\n{hosts}{further}");
+        let answer = answer(address, &head).await?;
+        assert_eq!(answer.split(' ').nth(1), Some(status.to_string().as_str()), "{head}: {answer}");
+        let told = ["application/problem+json", "\"field\":\"host\"", "x-request-id: of-a-head"];
+        assert!(status == 204 || told.iter().all(|part| answer.contains(part)), "{head}: {answer}");
+    }
     drop(service);
     world.close().await
 }

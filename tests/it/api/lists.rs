@@ -78,6 +78,14 @@ async fn targets_are_listed_by_state_and_health() -> anyhow::Result<()> {
     }
     let unknown = api.get("/api/channels/targets?state=gone").await?.expect(400)?.json();
     assert_eq!(unknown["field"], json!("state"));
+    let preview = format!("/api/channels/listings/{}/preview?force", targets[0]);
+    for (switch, field) in [("/api/channels/targets?deleted", "deleted"), (&*preview, "force")] {
+        for given in ["TRUE", "1", "yes", ""] {
+            let refused = api.get(&format!("{switch}={given}")).await?.expect(400)?.json();
+            let told = (&refused["field"], &refused["detail"]);
+            assert_eq!(told, (&json!(field), &json!("is true or false")), "{given:?}");
+        }
+    }
     let (code, _, said) = world.run(&["target", "list", "--state", "gone"])?;
     assert!(code == 2 && said.contains("needs_credentials"), "{said}");
     drop(service);

@@ -35,6 +35,14 @@ impl Read for TraceId {
     }
 }
 
+/// A switch of a query.
+impl Read for bool {
+    const RIGHT: &'static str = "is true or false";
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
 /// A number of a query. In JSON, numbers are numbers.
 impl Read for i64 {
     const RIGHT: &'static str = "is a whole number";

@@ -67,7 +67,7 @@ pub(in crate::api) struct PreviewQuery {
     #[serde(default, deserialize_with = "read::optional")]
     position: Option<i64>,
     /// Every section, whatever the channel has, as a sync that somebody asks for sends it; a state of the past always is
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::required")]
     force: bool,
     #[serde(default, deserialize_with = "read::optional")]
     #[param(ignore)]

@@ -32,7 +32,7 @@ const CHANGES: i64 = 50;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Deleted ones too
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::required")]
     deleted: bool,
     /// In one state only: active, needs_credentials, paused or deleted; all but the deleted ones by default
     #[param(example = "needs_credentials")]
