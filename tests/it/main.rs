@@ -25,6 +25,7 @@ mod older_states;
 mod past_waits;
 mod postgres_standby;
 mod postgres_trouble;
+mod previews;
 mod relaying;
 mod restore;
 mod restore_rights;
