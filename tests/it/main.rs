@@ -1,5 +1,6 @@
 //! End-to-end: unit changes go in on NATS, the sandbox sees what comes out.
 
+mod afresh;
 mod api;
 mod browser;
 mod cancelled;

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::explain::history::{History, SyncStory};
-use super::explain::words::all_new;
+use super::explain::words::{all_new, told_as_new};
 use super::history::NoHistory;
 use super::known::{ComparedWith, KnownPayload};
 use super::moment::moment;
@@ -135,7 +135,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let held = held(pool, reader, &history, (id, settings), waits).await?;
     let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
     let gone = history.gone();
-    let compared_with = known.described();
+    let compared_with = known.described().afresh(history.is_afresh());
     let mut differences = mapping::differences(settings.channel, &known.bodies(), &bodies);
     compared_with.remark(&mut differences);
     let mut preview = Preview {
@@ -277,6 +277,9 @@ fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<
     let with = &preview.compared_with;
     lines.push(match preview.differences.count() {
         0 => format!("Nothing differs from {}.", with.last()),
+        count if with.is_unknown() => {
+            format!("What the channel has of it is not known, so {}.", told_as_new(count))
+        }
         count if with.snapshots.is_empty() => {
             format!("The channel has taken nothing of it before: {}.", all_new(count))
         }
