@@ -1,6 +1,8 @@
 //! The port behind which every channel stands. The dispatcher knows nothing but this; a channel's adapter is given the
 //! sections to push, a source of slots for its calls, and a place to note that it is about to create.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -63,24 +65,38 @@ pub struct Reading<'a> {
     pub external_id: &'a ExternalId,
     /// The sections that were sent: what is read is what tells of them.
     pub sent: &'a Bodies<'a>,
-    /// Nights before this one are past and do not count.
-    pub from: Night,
 }
 
 /// What a channel says of a listing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct ReadReport {
     /// `Accepted` where all of it was read.
     pub class: OutcomeClass,
     /// Why not, in words.
     pub detail: Option<String>,
-    /// Where the channel has something else than what was sent: only in fields that are ours, and none where two spellings mean
-    /// the same there. What the channel may not say back is not in it.
-    pub differences: Differences,
+    /// What was read, where all of it was.
+    pub found: Option<Box<dyn Found>>,
     /// Every call that was made.
     pub calls: Vec<CallRecord>,
     /// What keeps the listing from being what was sent, whatever its fields are.
     pub standing: Standing,
+}
+
+/// A listing as its channel had it when it was read. It is compared afterwards: what was sent last may have changed while the reading
+/// waited for its slots.
+pub trait Found: fmt::Debug + Send + Sync {
+    /// Compares it with what was sent. Nights before `from` are past and do not count.
+    fn compare(&self, sent: &Bodies<'_>, from: Night) -> Compared;
+}
+
+/// How what was read compares with what was sent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Compared {
+    /// Where the channel has something else than what was sent: only in fields that are ours, and none where two spellings mean
+    /// the same there. What the channel may not say back is not in it.
+    pub differences: Differences,
+    /// Sections of which not all was read that was sent.
+    pub unread: Vec<Section>,
 }
 
 /// How a listing stands at its channel.

@@ -1,21 +1,23 @@
 //! Where a listing at its channel is not what was sent last. It reads the channel, inside the windows that every call keeps
 //! to, and changes nothing: a sync that somebody asks for heals what it finds.
 
+mod meanwhile;
 mod words;
 
 use std::ops::DerefMut;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::channel::{Bodies, RejectedPart};
+use domain::channel::{RejectedPart, Section};
 use domain::difference::{Differences, FieldDifference};
-use domain::ids::ListingId;
+use domain::ids::{ExternalId, ListingId};
 use domain::listing::{LinkState, ListingError};
 use domain::metadata::Actor;
 use domain::outcome::OutcomeClass;
-use domain::port::{ReadReport, Reading, Standing};
+use domain::port::{Compared, ReadReport, Reading, Standing};
 use domain::target::{Health, Lifecycle, Target};
 use domain::text::trace_id;
+use domain::unit::Night;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
@@ -34,11 +36,12 @@ use crate::syncing::{SyncError, Syncing};
 use crate::views::circuit;
 use crate::views::explain::ExplainedCall;
 use crate::views::explain::history::History;
-use crate::views::explain::now::windows;
+use crate::views::explain::now::{Waiting, now, windows};
 use crate::views::history::NoHistory;
 use crate::views::known::{ComparedWith, KnownPayload};
 use crate::views::lacking::refused_parts;
 use crate::views::windows::ScopeWindow;
+use meanwhile::Meanwhile;
 use words::words;
 
 /// Slots are waited for so long in all: a request of the API has to be answered in 30 s.
@@ -51,7 +54,8 @@ pub struct Drift {
     pub listing_id: Uuid,
     /// Its id at the channel.
     pub external_id: String,
-    /// It is there, and nothing differs but what is explained.
+    /// It is there, and nothing differs but what is explained. `false`, too, where something was sent while it was read, so that not all
+    /// could be compared.
     pub in_line: bool,
     /// The channel has no such listing, so nothing could be compared.
     pub gone: bool,
@@ -65,16 +69,20 @@ pub struct Drift {
     pub credential: String,
     /// Which token or session it was; absent where the kind has none.
     pub credential_id: Option<String>,
-    /// The sections that were compared: those that were sent.
+    /// The sections that were compared: those that were sent, but for `sent_meanwhile`.
     pub sections: Vec<&'static str>,
-    /// What was sent last, and the channel took.
+    /// Sections that were sent while the listing was read, or after that, so that nobody can tell how they compare: another look tells.
+    pub sent_meanwhile: Vec<&'static str>,
+    /// What was sent last, and the channel took, as the journal had it once the channel had been read.
     pub compared_with: ComparedWith,
     /// What differs, section by section, at most 50 fields of each: `before` is what was sent, `after` what the channel has.
     /// Fields that are not ours are not looked at.
     #[schema(value_type = Vec<Object>)]
     pub differences: Differences,
-    /// A sync that waits, and may bring the channel elsewhere.
+    /// A sync that had not ended once the channel had been read, and may bring it elsewhere.
     pub pending_sync_id: Option<Uuid>,
+    /// The sync of which an attempt was under way then: it may have written what differs.
+    pub under_way_sync_id: Option<Uuid>,
     /// The calls that it took.
     pub calls: Vec<ExplainedCall>,
     /// All of it in plain words.
@@ -125,12 +133,13 @@ pub struct DriftReader {
     under_way: TaskTracker,
 }
 
-/// What a look has found at the channel, and what it is compared with.
+/// What a look has found at the channel.
 struct Looked {
-    history: History,
-    known: KnownPayload,
-    external_id: String,
+    target: Target,
+    external_id: ExternalId,
     report: ReadReport,
+    /// Nights before this one are past.
+    from: Night,
     read_at: DateTime<Utc>,
 }
 
@@ -163,34 +172,64 @@ impl DriftReader {
         let looking = async move { looker.look(id, &by, left).await };
         let looked = self.under_way.spawn(looking.in_current_span()).await;
         let looked = looked.map_err(|_| NoDrift::NoSlot("the service is stopping".to_owned()))?;
-        let Looked { history, known, external_id, report, read_at } = looked?;
-        let listing = &history.listing;
-        let (standing, calls) = (report.standing, report.calls);
-        let gone = standing == Standing::Gone;
-        let archived = standing == Standing::Archived;
-        let mut differences = report.differences;
+        let looked = looked?;
         let mut reader = reader.await?;
         let refused = refused_parts(&mut reader, id).await?;
+        // Before the journal: an attempt that ends in between is in one of the two.
+        let row = now(&mut reader, id, &looked.target).await?;
         drop(reader);
-        differences.explain(|field| refused_before(&refused, field));
+        self.compared(id, looked, actor, &refused, row.as_ref()).await
+    }
+
+    /// Compares what was read with what was sent last by now: what was sent while it was waited for slots is at the channel.
+    async fn compared(
+        &self,
+        id: ListingId,
+        looked: Looked,
+        actor: Actor,
+        refused: &[RejectedPart],
+        row: Option<&Waiting>,
+    ) -> Result<Drift, NoDrift> {
+        let Looked { target, external_id, report, from, read_at } = looked;
+        let history = History::read(&self.pool, id, None).await?;
+        let listing = &history.listing;
+        let link = listing.link().ok_or(ListingError::NotFound)?;
+        if listing.state() == Some(LinkState::Unlinked) {
+            return Err(ListingError::Unlinked.into());
+        }
+        if listing.external_id() != Some(&external_id) {
+            let reason = "it was linked to another listing at the channel while this one was read: look again";
+            return Err(NoDrift::NotNow(reason.to_owned()));
+        }
+        let known = KnownPayload::load(self.syncing.payloads(), target.channel, link, &history.known).await?;
+        let sent = known.bodies();
+        let compared = report.found.as_ref().map(|found| found.compare(&sent, from)).unwrap_or_default();
+        let Compared { mut differences, unread } = compared;
+        differences.explain(|field| refused_before(refused, field));
+        let in_hand = row.and_then(Waiting::ordinal_in_hand);
+        let meanwhile = Meanwhile::of(&history, in_hand, &report.calls, read_at);
+        let unclear = meanwhile.unclear(&mut differences, unread);
+        let (standing, calls) = (report.standing, report.calls);
         let mut drift = Drift {
             listing_id: id.0,
-            external_id,
-            in_line: differences.unexpected() == 0 && standing == Standing::There,
-            gone,
-            archived,
+            external_id: external_id.to_string(),
+            in_line: differences.unexpected() == 0 && unclear.is_empty() && standing == Standing::There,
+            gone: standing == Standing::Gone,
+            archived: standing == Standing::Archived,
             read_at,
             created_by: actor.name,
             credential: actor.credential,
             credential_id: actor.credential_id,
-            sections: sections(&known.bodies()),
+            sections: names(sent.keys().filter(|section| !unclear.contains(section))),
+            sent_meanwhile: names(unclear.iter()),
             compared_with: known.described(),
             differences,
             pending_sync_id: listing.pending().map(|pending| pending.sync_id.0),
+            under_way_sync_id: meanwhile.under_way.map(|sync| sync.0),
             calls: calls.iter().map(Into::into).collect(),
             words: Vec::new(),
         };
-        drift.words = words(&drift, listing.link());
+        drift.words = words(&drift, Some(link));
         Ok(drift)
     }
 
@@ -235,18 +274,15 @@ impl DriftReader {
         let not_there = || NoDrift::NotNow("the listing is not at the channel yet, so nothing can differ".to_owned());
         let external_id = listing.external_id().ok_or_else(not_there)?;
         let known = KnownPayload::load(self.syncing.payloads(), target.channel, link, &history.known).await?;
-        let report = {
-            let sent = known.bodies();
-            if sent.is_empty() {
-                return Err(NoDrift::NotNow("nothing was sent since it was linked, so nothing can differ".to_owned()));
-            }
-            let today = Utc::now().date_naive().to_string();
-            let from = today.parse().map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
-            let reading = Reading { target, external_id, sent: &sent, from };
-            self.ask((id, by), reading, trace, left).await?
-        };
-        let external_id = external_id.to_string();
-        Ok(Looked { history, known, external_id, report, read_at: Utc::now() })
+        let sent = known.bodies();
+        if sent.is_empty() {
+            return Err(NoDrift::NotNow("nothing was sent since it was linked, so nothing can differ".to_owned()));
+        }
+        let today = Utc::now().date_naive().to_string();
+        let from = today.parse().map_err(|_| NoDrift::NotNow("this year has no nights".to_owned()))?;
+        let report = self.ask((id, by), Reading { target, external_id, sent: &sent }, trace, left).await?;
+        let (target, external_id) = (target.clone(), external_id.clone());
+        Ok(Looked { target, external_id, report, from, read_at: Utc::now() })
     }
 
     async fn ask(
@@ -304,6 +340,6 @@ fn refused_before(refused: &[RejectedPart], field: &FieldDifference) -> Option<S
     Some(format!("refused at the last sync: {}", part.reason))
 }
 
-fn sections(sent: &Bodies<'_>) -> Vec<&'static str> {
-    sent.keys().map(|section| section.as_str()).collect()
+fn names<'a>(sections: impl Iterator<Item = &'a Section>) -> Vec<&'static str> {
+    sections.map(|section| section.as_str()).collect()
 }

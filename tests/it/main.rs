@@ -1,5 +1,6 @@
 //! End-to-end: unit changes go in on NATS, the sandbox sees what comes out.
 
+mod afresh;
 mod api;
 mod browser;
 mod cancelled;
@@ -25,6 +26,7 @@ mod older_states;
 mod past_waits;
 mod postgres_standby;
 mod postgres_trouble;
+mod previews;
 mod relaying;
 mod restore;
 mod restore_rights;

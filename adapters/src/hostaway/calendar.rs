@@ -117,9 +117,7 @@ pub(super) async fn read_nights(
     id: &str,
     intervals: &[Value],
 ) -> Result<Option<Vec<Value>>, Failure> {
-    // Dates of the form YYYY-MM-DD are in order as text.
-    let dates = |field: &'static str| intervals.iter().filter_map(move |interval| interval.get(field)?.as_str());
-    let (Some(first), Some(last)) = (dates("startDate").min(), dates("endDate").max()) else { return Ok(None) };
+    let Some((first, last)) = span(intervals) else { return Ok(None) };
     let path = format!("/listings/{id}/calendar?startDate={first}&endDate={last}");
     let urgency = Section::Availability;
     let call = Call { purpose: CallPurpose::ReadBack, urgency, method: Method::GET, path, body: None };
@@ -129,6 +127,13 @@ pub(super) async fn read_nights(
     }
 }
 
-fn is_nights(section: Section) -> bool {
+/// The first and the last night of intervals; `None` without any.
+pub(super) fn span(intervals: &[Value]) -> Option<(String, String)> {
+    // Dates of the form YYYY-MM-DD are in order as text.
+    let dates = |field: &'static str| intervals.iter().filter_map(move |interval| interval.get(field)?.as_str());
+    Some((dates("startDate").min()?.to_owned(), dates("endDate").max()?.to_owned()))
+}
+
+pub(super) fn is_nights(section: Section) -> bool {
     matches!(section, Section::Availability | Section::Rates)
 }

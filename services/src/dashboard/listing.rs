@@ -124,7 +124,7 @@ fn now(listing: &Listing, newest: Option<i64>) -> Markup {
                 @if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } }
                 @if let Some(sync) = listing.last_sync_id { " " (sync_link(sync)) }
             } }
-            div { dt { "At the channel" } dd { (listing.external_id.as_deref().unwrap_or("not created yet")) } }
+            div { dt { "At the channel" } dd { (listing.external_id.as_deref().unwrap_or("not known yet")) } }
             div { dt { "Revision asked for" } dd { @if let Some(revision) = listing.revision { (of_newest(revision, newest)) } @else { "none" } } }
             div { dt { "Taken last" } dd { (moment_or(listing.last_accepted_at, "never")) } }
             div { dt { "Account" } dd { (listing.account_id) } }

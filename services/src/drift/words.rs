@@ -1,6 +1,6 @@
 //! What a look for drift has found, in plain words.
 
-use domain::counted::counted;
+use domain::counted::{agreeing, counted};
 use domain::listing::Link;
 
 use super::Drift;
@@ -10,7 +10,11 @@ use crate::views::gone;
 /// All of it. `link` is what its listing is linked as, for what to do where it is gone.
 pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
     let (id, calls) = (&drift.external_id, counted(drift.calls.len(), "call"));
-    let last = if drift.compared_with.refused.is_empty() { "what was sent last" } else { "what it took last" };
+    let last = match (drift.under_way_sync_id, drift.compared_with.refused.is_empty()) {
+        (Some(_), _) => "what it took before",
+        (None, true) => "what was sent last",
+        (None, false) => "what it took last",
+    };
     if drift.gone {
         return vec![
             format!("The channel has no listing {id} any more, so nothing could be compared; {calls}."),
@@ -19,16 +23,26 @@ pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
     }
     let mut lines = vec![match (drift.in_line, drift.differences.is_empty()) {
         (true, true) => format!("Listing {id} at the channel is {last}; {calls}."),
-        (false, _) if drift.archived && drift.differences.unexpected() == 0 => {
+        (false, _) if drift.archived && drift.sent_meanwhile.is_empty() && drift.differences.unexpected() == 0 => {
             format!("Listing {id} is in the channel's archive; its fields are {last}; {calls}.")
         }
         (true, false) => format!("Listing {id} at the channel is {last}, but for what is explained; {calls}."),
+        (false, _) if drift.differences.unexpected() == 0 => {
+            format!("Of listing {id} at the channel not all could be compared with {last}; {calls}.")
+        }
         (false, _) => {
             let fields = differing(drift.differences.unexpected());
             format!("Listing {id} at the channel is not {last}: {fields} (sent -> there); {calls}.")
         }
     }];
     lines.extend(drift.differences.words().into_iter().map(|line| format!("  {line}")));
+    if !drift.sent_meanwhile.is_empty() {
+        let (sections, was) = (drift.sent_meanwhile.join(", "), agreeing(drift.sent_meanwhile.len(), "was", "were"));
+        lines.push(format!(
+            "While it was read, or just after that, {sections} {was} sent, so nobody can tell whether the channel has \
+             that: look again."
+        ));
+    }
     lines.extend(drift.compared_with.refusals_after(&drift.differences));
     if drift.compared_with.unknown && !drift.differences.is_empty() {
         lines.push(
@@ -36,7 +50,12 @@ pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
         );
     }
     lines.extend(drift.compared_with.unlinked.map(str::to_owned));
-    if let Some(sync) = drift.pending_sync_id {
+    if let Some(sync) = drift.under_way_sync_id {
+        let differs = drift.differences.unexpected() > 0;
+        let wrote = if differs { "may have written what differs" } else { "may change this" };
+        lines.push(format!("An attempt of sync {sync} was under way then, and {wrote}: look again once it has ended."));
+    }
+    if let Some(sync) = drift.pending_sync_id.filter(|_| drift.pending_sync_id != drift.under_way_sync_id) {
         lines.push(format!("Sync {sync} waits and may change this."));
     }
     if drift.archived {
@@ -44,7 +63,7 @@ pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
             "It is archived at the channel, which refuses changes: take it out of the archive there, then {}.",
             sync(drift)
         ));
-    } else if !drift.in_line {
+    } else if drift.differences.unexpected() > 0 {
         lines.push(format!("{} sends all of it again.", sync(drift)));
     }
     lines
@@ -97,6 +116,7 @@ mod tests {
                 credential: "session".to_owned(),
                 credential_id: None,
                 sections: vec!["rates"],
+                sent_meanwhile: Vec::new(),
                 compared_with: ComparedWith {
                     snapshots: Vec::new(),
                     certain: false,
@@ -108,6 +128,7 @@ mod tests {
                 },
                 differences,
                 pending_sync_id: None,
+                under_way_sync_id: None,
                 calls: Vec::new(),
                 words: Vec::new(),
             };

@@ -22,6 +22,10 @@ use crate::payloads::{PayloadError, Payloads};
 const UNLINKED: &str =
     "It was unlinked since, and what the channel has of it is not followed meanwhile, so all sections are sent.";
 
+/// Of a listing that was linked afresh, until it is found at the channel or created there.
+const AFRESH: &str = "It was linked afresh since, and what the channel has of it is not followed until it is found there, so all \
+                      sections are sent.";
+
 /// What differences are told against: what the channel took last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ComparedWith {
@@ -66,6 +70,17 @@ impl ComparedWith {
         } else {
             "what was sent last, which the channel took in part"
         }
+    }
+
+    /// The same of a listing that was linked afresh and is not found at the channel yet, where it is one.
+    #[must_use]
+    pub fn afresh(self, is_afresh: bool) -> Self {
+        if is_afresh { Self { certain: false, unlinked: Some(AFRESH), ..self } } else { self }
+    }
+
+    /// What the channel took of it before is not known, though it may have taken something.
+    pub fn is_unknown(&self) -> bool {
+        self.snapshots.is_empty() && self.unlinked.is_some()
     }
 
     /// The parts that it did not take, a line each under one that says so.

@@ -1,14 +1,15 @@
 //! A dry run: what would be sent now, as a difference against what the channel is known to have. Nothing is sent, and nothing
 //! is written: the aggregate is asked what it would decide.
 
+mod held;
+
 use std::ops::DerefMut;
 
-use chrono::Utc;
 use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::counted::counted;
 use domain::difference::Differences;
 use domain::hash::SnapshotHash;
-use domain::ids::{ListingId, TargetId};
+use domain::ids::ListingId;
 use domain::listing::{Cause, ChannelListing, Link, LinkState, ListingCommand, ListingError, Origin, Pending};
 use domain::mapping;
 use domain::target::Target;
@@ -18,15 +19,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::explain::history::{History, SyncStory};
-use super::explain::words::all_new;
+use super::explain::words::{all_new, told_as_new};
 use super::history::NoHistory;
-use super::holds;
 use super::known::{ComparedWith, KnownPayload};
 use super::moment::moment;
 use super::not_taken::SENDS_AGAIN;
 use super::said::said;
 use crate::payloads::PayloadError;
 use crate::syncing::{Mapped, Snapshot, SyncError, Syncing};
+use held::{held, under_way};
 
 /// Which state is previewed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,7 +69,8 @@ pub struct Preview {
     pub calls_at_least: usize,
     /// The newest sync found the listing gone at the channel, which would refuse this in the same way.
     pub gone: bool,
-    /// What would keep it waiting.
+    /// What would keep it waiting now, as an explanation says it of a sync that waits. An attempt that is under way is named here, one of
+    /// `waiting_sync_id` as well.
     pub held: Vec<String>,
     /// What the differences are told against.
     pub compared_with: ComparedWith,
@@ -130,12 +132,10 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let payload = &mapped.payload;
     let sections = if forced { payload.sections.keys().copied().collect() } else { mapped.to_send(listing) };
     let known = KnownPayload::load(syncing.payloads(), settings.channel, link, &history.known).await?;
-    let mut reader = reader.await.map_err(NoHistory::from)?;
-    let held = held(&mut reader, listing, id, settings.target_id).await?;
-    drop(reader);
+    let held = held(pool, reader, &history, (id, settings), waits).await?;
     let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
     let gone = history.gone();
-    let compared_with = known.described();
+    let compared_with = known.described().afresh(history.is_afresh());
     let mut differences = mapping::differences(settings.channel, &known.bodies(), &bodies);
     compared_with.remark(&mut differences);
     let mut preview = Preview {
@@ -210,19 +210,6 @@ fn would_be_taken(
     Ok(())
 }
 
-/// What would keep a sync of the listing waiting.
-async fn held(
-    reader: &mut PgConnection,
-    listing: &ChannelListing,
-    id: ListingId,
-    target: TargetId,
-) -> Result<Vec<String>, NoHistory> {
-    let mut held = holds::of(reader, id, target).await?.words();
-    let creation = listing.creation().filter(|creation| creation.settles_at() > Utc::now());
-    held.extend(creation.map(|_| "a creation of it may still be on its way".to_owned()));
-    Ok(held)
-}
-
 /// Why nothing would be sent.
 fn nothing(preview: &Preview) -> String {
     let (revision, not_taken) = (preview.revision, preview.compared_with.not_taken.len());
@@ -282,10 +269,17 @@ fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<
     lines.extend(remedy.map(|remedy| {
         format!("It is gone at the channel, which would refuse this in the same way as the newest sync: {remedy}.")
     }));
-    lines.extend(preview.held.iter().map(|reason| format!("It would wait: {reason}.")));
+    let own = preview.waiting_sync_id.map(under_way);
+    lines.extend(preview.held.iter().map(|reason| match &own {
+        Some(own) if own == reason => format!("It is being sent: {reason}."),
+        _ => format!("It would wait: {reason}."),
+    }));
     let with = &preview.compared_with;
     lines.push(match preview.differences.count() {
         0 => format!("Nothing differs from {}.", with.last()),
+        count if with.is_unknown() => {
+            format!("What the channel has of it is not known, so {}.", told_as_new(count))
+        }
         count if with.snapshots.is_empty() => {
             format!("The channel has taken nothing of it before: {}.", all_new(count))
         }

@@ -15,7 +15,8 @@ use crate::serve::channels;
     after_help = "Only fields that we send are compared. Nights that a reservation holds, and what the channel refused of \
     the last sync, are listed and do not count. Its calls take slots of the target's window, as those of `serve` do, and wait \
     for them up to 20 s; a target that is paused or unauthorised is not called.\n\n\
-    Exit code 0: it is what was sent last; 1: it differs, or could not be read.\n\n\
+    Exit code 0: it is what was sent last; 1: it differs, something was sent meanwhile, or it \
+    could not be read.\n\n\
     Example, find and heal:\n  \
     distribution listing drift 3f2c… || distribution listing sync 3f2c… --reason 'edited at the channel'"
 )]

@@ -5,7 +5,6 @@ use axum::response::Response;
 use domain::access::Permission;
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
-use domain::listing::ChannelListing;
 use domain::recorded::ChannelEvent;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -64,7 +63,7 @@ pub(in crate::dashboard) async fn page(
         p.trail { a href=(format!("/listings/{id}")) { (now.unit_id) } }
         h1 { "After event " (sequence) " " span.quiet { (moment(last.recorded_at)) } }
         @if let Ok(ChannelEvent::Listing(event)) = &event { section { h2 { "The event" } (told(event)) } }
-        section { h2 { "The listing then" } (shown(&history.listing)) }
+        section { h2 { "The listing then" } (shown(&history)) }
         section { h2 { "What the channel had" } (had) }
         @if let Some((hash, position)) = asked {
             section {
@@ -101,11 +100,15 @@ async fn snapshot(api: &Api, viewer: &Viewer, hash: SnapshotHash) -> Result<Opti
     Ok(sqlx::query_scalar(BODY).bind(hash.as_bytes()).fetch_optional(&mut *reader).await?)
 }
 
-fn shown(listing: &ChannelListing) -> Markup {
+fn shown(history: &History) -> Markup {
+    let listing = &history.listing;
+    let nowhere = if history.is_afresh() { "not found since it was linked afresh" } else { "not created yet" };
+    let is_first = listing.link().is_none_or(|link| link.generation == 1);
+    let never = if is_first { "none yet" } else { "none since it was linked again" };
     html! { dl.facts {
         div { dt { "State" } dd { (state(listing.state().map_or("unlinked", |state| state.as_str()))) } }
-        div { dt { "At the channel" } dd { @if let Some(id) = listing.external_id() { (id) } @else { "not created yet" } } }
-        div { dt { "Newest revision" } dd { (listing.last_revision()) } }
+        div { dt { "At the channel" } dd { @if let Some(id) = listing.external_id() { (id) } @else { (nowhere) } } }
+        div { dt { "Newest revision" } dd { @if listing.last_revision() > 0 { (listing.last_revision()) } @else { (never) } } }
         div { dt { "To be verified" } dd { @if listing.must_verify() { "yes" } @else { "no" } } }
         div { dt { "Waits" } dd { @if let Some(pending) = listing.pending() { (sync_link(pending.sync_id.0)) } @else { "nothing" } } }
     } }

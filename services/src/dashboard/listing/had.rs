@@ -38,6 +38,10 @@ pub(super) async fn show(api: &Api, link: Option<&Link>, history: &History) -> R
         }
     });
     let sections: Vec<Markup> = sections.collect();
+    if sections.is_empty() && history.is_afresh() {
+        let before = "What it had when it was unlinked is told after the events before that.";
+        return Ok(empty("Not followed since it was linked afresh", before));
+    }
     if sections.is_empty() {
         return Ok(empty("Nothing that is known", "No attempt had ended by then that tells what it had."));
     }

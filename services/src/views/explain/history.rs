@@ -10,7 +10,7 @@ use adapters::event_store::PgEventLog;
 use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::hash::{PayloadHash, SnapshotHash};
-use domain::ids::{ListingId, SyncId};
+use domain::ids::{ExternalId, ListingId, SyncId};
 use domain::listing::{ChannelListing, ListingEvent, SyncAttempt, SyncRequest};
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{ChannelEvent, Recorded};
@@ -56,6 +56,8 @@ pub struct History {
     /// The newest syncs in order, and the one that is asked for.
     pub syncs: VecDeque<SyncStory>,
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
+    /// What the channel was known to have of listings there that an earlier link was of: one that is linked afresh may be found again.
+    left: HashMap<ExternalId, KnownSections>,
     /// Those of attempts of which nothing was told yet.
     intents: Vec<Intent>,
     wanted: Option<SyncId>,
@@ -106,6 +108,11 @@ impl History {
         is_gone.then(|| gone::remedy(&id, &link.target_id, &link.unit_id))
     }
 
+    /// It was linked afresh, and is not found at the channel, nor created there: what the channel has of it is not followed.
+    pub fn is_afresh(&self) -> bool {
+        self.listing.external_id().is_none() && !self.left.is_empty()
+    }
+
     /// What had not come through by then ended with its target, as the audit has it: an outcome, once final, is replaced only by
     /// success.
     pub(super) fn end_with_target(&mut self, deletion: &Recorded) {
@@ -143,10 +150,9 @@ impl History {
         let told = attempt_of(event).map(|attempt| (attempt, self.may_have_sent(attempt)));
         let before = self.listing.external_id().cloned();
         self.listing.evolve((**event).clone());
-        // Of one that is linked again the channel has what it had, though nobody knows what became of it meanwhile.
         let relinked = matches!(**event, ListingEvent::ListingLinked { .. });
-        if relinked && self.listing.external_id() != before.as_ref() {
-            self.known.clear();
+        if self.listing.external_id() != before.as_ref() {
+            self.follow(before, relinked);
         }
         let accepted = &self.listing.accepted().sections;
         for (section, known) in &mut self.known {
@@ -172,6 +178,28 @@ impl History {
             let known = sent.or_else(|| same.map(|known| known.snapshot));
             if let Some(snapshot) = known.or_else(|| self.bodies.get(&(*section, *hash)).copied()) {
                 self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None, not_taken });
+            }
+        }
+    }
+
+    /// Follows another listing at the channel than before: what is known of the one `before` a link is put aside. Of one that is linked or
+    /// found again the channel has what it had, though nobody knows what became of it meanwhile.
+    fn follow(&mut self, before: Option<ExternalId>, relinked: bool) {
+        if relinked {
+            let known = std::mem::take(&mut self.known);
+            self.left.extend(before.filter(|_| !known.is_empty()).map(|left| (left, known)));
+        }
+        let Some(mut found) = self.listing.external_id().map(|id| self.left.remove(id).unwrap_or_default()) else {
+            return;
+        };
+        found.values_mut().for_each(|known| known.doubt = Some(Doubt::after_link(known.doubt)));
+        found.append(&mut self.known);
+        self.known = found;
+        // What the channel had when they were sent is known only now.
+        for story in self.syncs.iter_mut().filter(|story| story.is_afresh && !relinked) {
+            story.is_afresh = false;
+            if story.known.as_ref().is_some_and(BTreeMap::is_empty) {
+                story.known = Some(self.known.clone());
             }
         }
     }
@@ -276,6 +304,7 @@ impl History {
             fell_silent: None,
             end: skipped.then(|| End::of(SyncOutcome::SkippedUnchanged, recorded, None)),
             known: skipped.then(|| self.known.clone()),
+            is_afresh: self.is_afresh(),
         });
         if self.syncs.len() > KEPT {
             // The oldest goes; of the one that is asked for, the one after it.

@@ -171,6 +171,12 @@ impl Next {
     }
 }
 
+/// Who has a turn before it, where somebody has.
+pub fn turn(row: &Waiting) -> Option<String> {
+    let have = agreeing(row.ahead, "has its turn", "have their turn");
+    (row.ahead > 0).then(|| format!("{} of its target {have} before it", counted(row.ahead, "listing")))
+}
+
 fn queued(next: &mut Next, row: &Waiting) {
     match row.status.as_str() {
         UNDER_WAY => {
@@ -184,10 +190,7 @@ fn queued(next: &mut Next, row: &Waiting) {
         }
         DUE | PAUSED | LOGIN => {
             next.step = Step::WaitsForSlot;
-            if row.ahead > 0 {
-                let have = agreeing(row.ahead, "has its turn", "have their turn");
-                next.because.push(format!("{} of its target {have} before it", counted(row.ahead, "listing")));
-            }
+            next.because.extend(turn(row));
             windows(next, row);
             if row.status == PAUSED {
                 next.at = next.at.max(Some(row.due_at));

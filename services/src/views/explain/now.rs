@@ -118,7 +118,7 @@ pub async fn now(
 
 impl Waiting {
     /// The ordinal of the sync that the dispatcher took the listing up for.
-    pub(super) fn ordinal_in_hand(&self) -> Option<u64> {
+    pub fn ordinal_in_hand(&self) -> Option<u64> {
         self.taken_up_for.and_then(|ordinal| u64::try_from(ordinal).ok())
     }
 

@@ -276,7 +276,7 @@ async fn compare(
 ) -> Result<(ComparedWith, Differences), String> {
     let wanted = payloads.of_snapshot(kind, story.request.snapshot, link).await.map_err(|e| e.to_string())?;
     let has = KnownPayload::load(payloads, kind, link, known).await.map_err(|e| e.to_string())?;
-    let mut with = has.described();
+    let mut with = has.described().afresh(story.is_afresh);
     with.exact &= wanted.hashes() == story.request.sections;
     let mut differences = mapping::differences_up_to(kind, &has.bodies(), &wanted.bodies(), fields);
     with.remark(&mut differences);

@@ -122,6 +122,8 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     let first = with.snapshots.is_empty();
     let mut lines = vec![if found.is_empty() {
         format!("Nothing differs from {}.", with.last())
+    } else if with.is_unknown() {
+        format!("What the channel had of it is not known, so {}.", told_as_new(found.count()))
     } else if first {
         format!("The channel had taken nothing of it before: {}.", all_new(found.count()))
     } else {
@@ -142,6 +144,12 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
 /// `1 field differs`.
 pub fn differing(count: usize) -> String {
     format!("{} {}", counted(count, "field"), agreeing(count, "differs", "differ"))
+}
+
+/// `all 12 fields are told as new`, of a unit of which nobody knows what the channel has taken.
+pub fn told_as_new(count: usize) -> String {
+    let (all, are) = (agreeing(count, "", "all "), agreeing(count, "is", "are"));
+    format!("{all}{} {are} told as new", counted(count, "field"))
 }
 
 /// `all 12 fields are new`, of a unit of which the channel has taken nothing.

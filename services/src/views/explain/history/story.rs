@@ -139,6 +139,8 @@ pub struct SyncStory {
     pub end: Option<End>,
     /// What the channel was known to have before its first attempt.
     pub known: Option<KnownSections>,
+    /// Its listing was linked afresh, and was neither found nor created at the channel since: what that has is not followed.
+    pub is_afresh: bool,
 }
 
 impl SyncStory {

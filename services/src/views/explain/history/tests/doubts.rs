@@ -3,13 +3,14 @@
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::hash::SnapshotHash;
-use domain::listing::{Cause, ListingCommand};
+use domain::ids::ExternalId;
+use domain::listing::{Cause, LinkListing, ListingCommand, Progress};
 use domain::outcome::OutcomeClass;
 
 use super::super::{Doubt, History};
 use super::{
     Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, UNREACHED, ask, at, attempt, attempt_at, link,
-    refused, run, send, synced, wish,
+    newest, refused, report, run, send, synced, wish,
 };
 
 /// Why it is not certain that the channel has of a section what it took last: the status of a refusal, with a question mark where
@@ -172,6 +173,36 @@ fn what_is_linked_again_is_in_doubt_by_that_unless_a_call_had_left_it_so() {
         assert_eq!(doubt(&history, Section::Rates), told, "a refusal tells nothing of what is there");
         attempt(&mut history, &Ending::of(OutcomeClass::Transient, &[], &[FAILED]));
         assert_eq!(doubt(&history, Section::Rates), "unknown", "it may have been written");
+        send(&mut history, false);
+        assert_eq!(doubt(&history, Section::Rates), "none");
+    }
+}
+
+/// It may be another listing there, or the same one, which an attempt finds by our reference.
+#[test]
+fn what_is_found_again_after_a_link_afresh_is_known_and_in_doubt() {
+    for (id, is_same) in [("40001", true), ("40002", false)] {
+        let mut history = synced();
+        run(&mut history, ListingCommand::Unlink { reason: "to look for it".to_owned() });
+        let ListingCommand::Link(named) = link() else { unreachable!("it links") };
+        run(&mut history, ListingCommand::Link(LinkListing { external_id: None, afresh: true, ..named }));
+        assert!(history.is_afresh() && history.known.is_empty());
+        ask(&mut history, Cause::Linked, 2, "second");
+        ask(&mut history, Cause::UnitChanged, 3, "third");
+        assert!(newest(&history).is_afresh);
+        let pending = history.listing.pending().expect("a sync that waits").clone();
+        let mut report = report(pending, at(1));
+        report.class = Some(OutcomeClass::Transient);
+        report.progress = Progress { external_id: Some(ExternalId(id.to_owned())), ..Progress::default() };
+        run(&mut history, ListingCommand::RecordOutcome(report));
+        assert!(!history.is_afresh() && history.syncs.iter().all(|story| !story.is_afresh));
+        assert_eq!(history.known.is_empty(), !is_same);
+        let told = history.syncs.iter().skip(1).filter_map(|story| story.known.as_ref());
+        assert_eq!(told.map(std::collections::BTreeMap::len).collect::<Vec<_>>(), [history.known.len(); 2], "{id}");
+        if is_same {
+            assert_eq!(doubt(&history, Section::Rates), "unlinked");
+            assert_eq!(history.known[&Section::Rates].snapshot, SnapshotHash::of_bytes(b"first"));
+        }
         send(&mut history, false);
         assert_eq!(doubt(&history, Section::Rates), "none");
     }
