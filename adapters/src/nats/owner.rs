@@ -32,8 +32,8 @@ pub struct ForeignStream {
 impl ForeignStream {
     /// What to do about it.
     pub const ADVICE: &'static str = "give this instance a prefix of its own (NATS_PREFIX). Only where this database \
-         takes the other one's place for good: have the other one's service take in what UNITS holds, stop it, and delete the \
-         four streams of this prefix; they are made anew from this journal (ON_CALL.md, Streams of another database)";
+         takes the other one's place for good: have the other one's service take in what UNITS holds, stop it, and delete \
+         the four streams of this prefix; they are made anew from this journal (ON_CALL.md, Streams of another database)";
 
     /// What was found.
     pub fn found(&self) -> String {
@@ -43,8 +43,8 @@ impl ForeignStream {
             prefix => format!("NATS_PREFIX {prefix}"),
         };
         format!(
-            "stream {stream} ({prefix}) belongs to another database: it carries the id of journal {theirs}, and DATABASE_URL \
-             leads to journal {ours}"
+            "stream {stream} ({prefix}) belongs to another database: it carries the id of journal {theirs}, and \
+             DATABASE_URL leads to journal {ours}"
         )
     }
 }
