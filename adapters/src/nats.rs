@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod dead_letters;
 pub mod in_journal;
+pub mod owner;
 pub mod size;
 pub mod subject;
 pub mod topology;
@@ -39,6 +40,7 @@ pub struct Nats {
     pub prefix: Prefix,
     /// On how many servers of a cluster each stream is; `None` leaves that of a stream that is there as it is.
     pub replicas: Option<usize>,
+    owner: owner::Owner,
 }
 
 impl Nats {
@@ -70,7 +72,7 @@ impl Nats {
 
     fn over(client: async_nats::Client, prefix: Prefix) -> Self {
         let jetstream = jetstream::new(client.clone());
-        Self { client, jetstream, prefix, replicas: None }
+        Self { client, jetstream, prefix, replicas: None, owner: owner::Owner::default() }
     }
 
     /// The same with streams on so many servers.

@@ -89,7 +89,7 @@ impl Intake {
         let mut looked_at: Option<Instant> = None;
         while !stop.is_cancelled() {
             if looked_at.is_none_or(|at| at.elapsed() > LOOK) {
-                self.tell_dropped().await;
+                self.tell_dropped().await?;
                 looked_at = Some(Instant::now());
             }
             let (arrived, lost) = self.fetch(&consumer, stop).await?;
@@ -108,16 +108,18 @@ impl Intake {
         Ok(())
     }
 
-    /// A stream that is full makes room, and nobody is asked. Whoever published has an acknowledgement all the same.
-    async fn tell_dropped(&self) {
-        if let Ok(Some(IntakeState { dropped, .. })) = self.nats.intake_state().await
-            && dropped > 0
-        {
-            tracing::error!(
+    /// A stream that is full makes room, and nobody is asked. Whoever published has an acknowledgement all the same. An error where the
+    /// stream is another database's by now.
+    async fn tell_dropped(&self) -> Result<(), TopologyError> {
+        match self.nats.intake_state().await {
+            Err(foreign @ TopologyError::Foreign(_)) => return Err(foreign),
+            Ok(Some(IntakeState { dropped, .. })) if dropped > 0 => tracing::error!(
                 dropped,
                 "unit changes were dropped by NATS before they were taken in: have these units published again"
-            );
+            ),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Also the stream of dead letters, which is lost with NATS's store: a message that cannot be buried would come again

@@ -46,7 +46,8 @@ impl Schema {
         work.await;
     }
 
-    /// Brings it up to date, or waits until somebody else has: where `migrates` is false it is not ours to change.
+    /// Brings it up to date, or waits until somebody else has: where `migrates` is false it is not ours to change. Who waits for it begins at
+    /// [`Schema::open`].
     pub async fn complete(&self, pool: &PgPool, migrates: bool) -> anyhow::Result<()> {
         if migrates {
             let tell = |waits_for: &str| {
@@ -56,8 +57,12 @@ impl Schema {
         } else {
             self.wait(pool).await;
         }
-        self.0.send_replace(None);
         Ok(())
+    }
+
+    /// Says that it lacks nothing.
+    pub fn open(&self) {
+        self.0.send_replace(None);
     }
 
     async fn wait(&self, pool: &PgPool) {

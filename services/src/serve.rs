@@ -58,7 +58,8 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
         schema.complete(&pool, !options.no_migrate).await?;
     }
     let mut watchers = JoinSet::new();
-    let nats = transport::reach(connections, &mut watchers, stop).await?;
+    let nats = transport::reach(connections).await?;
+    let mut has_streams = there && transport::claim(&nats, &pool).await?;
     let front = if options.runs(Role::Api) { Some(Front::open(connections, options, &schema).await?) } else { None };
     let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
     let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &schema, &mut watchers, stop).await?;
@@ -67,10 +68,15 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let serving = async {
         if !there {
             schema.complete(&pool, !options.no_migrate).await?;
+            // Before any role begins: it refuses streams of another database from then on.
+            has_streams = transport::claim(&nats, &pool).await?;
+            schema.open();
         }
         tracing::info!(roles = ?options.roles(), "serving");
-        roles.join_next().await;
-        anyhow::Ok(())
+        tokio::select! {
+            _ = roles.join_next() => anyhow::Ok(()),
+            refused = transport::set_up(&nats, has_streams) => Err(refused),
+        }
     };
     tokio::select! {
         () = signal() => {}

@@ -36,6 +36,7 @@ mod stops;
 mod superseded;
 mod takeovers;
 mod telemetry;
+mod two_databases;
 mod upgrade;
 mod why;
 mod windows;

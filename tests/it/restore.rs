@@ -96,8 +96,13 @@ async fn a_backup_taken_under_load_goes_on_beside_an_empty_nats() -> anyhow::Res
     for kind in StreamKind::ALL {
         world.delete_stream(kind).await?;
     }
+    // As where the backup is older than these ids, or another instance's.
+    let identity = "UPDATE journal_identity SET id = gen_random_uuid() RETURNING id";
+    let identity: Uuid = sqlx::query_scalar(identity).fetch_one(&world.pool).await?;
 
     let before = world.restore(&file).await?;
+    let kept: Uuid = sqlx::query_scalar("SELECT id FROM journal_identity").fetch_one(&world.pool).await?;
+    assert_eq!(kept, identity, "what takes a database's place is the journal that was there");
     let up_to = world.count("SELECT max(position) FROM events").await?;
     let original = world.pool_of(&before).await?;
     let lost: i64 =

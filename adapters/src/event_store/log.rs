@@ -25,6 +25,11 @@ impl PgEventLog {
         Self { pool }
     }
 
+    /// Which journal it is, of all that there are; that of a backup, of a standby and of a copy is the same.
+    pub async fn identity(&self) -> Result<Uuid, sqlx::Error> {
+        sqlx::query_scalar("SELECT id FROM journal_identity").fetch_one(&self.pool).await
+    }
+
     /// The highest position that can be seen. Lower ones may still be missing: a hint that it is worth to settle.
     pub async fn head(&self) -> Result<Position, sqlx::Error> {
         let head = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "head!" FROM events"#);

@@ -9,6 +9,7 @@ use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
 use chrono::Utc;
 use domain::counted::counted;
 
+use super::owner::ForeignStream;
 use super::{Nats, Prefix};
 
 /// The longest wait for an answer about a stream. The client's own wait, which is shorter, begins when a request has room among those
@@ -42,6 +43,9 @@ pub enum TopologyError {
     /// A stream that nobody has made yet.
     #[error("there is no stream {0} yet: the service makes it when it starts")]
     Missing(String),
+    /// A stream of another database's service.
+    #[error(transparent)]
+    Foreign(#[from] ForeignStream),
     /// The server refused.
     #[error("failed to set up {name}: {reason}")]
     Server {
@@ -109,37 +113,48 @@ impl Nats {
         Ok(config)
     }
 
-    /// A stream, made or brought to its definition.
+    /// A stream, made or brought to its definition. It carries the id of this connection's journal then; one of another journal is an error.
     pub async fn ensure_stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         let mut config = self.stream_config(kind)?;
         let name = config.name.clone();
         let failed = |reason: String| TopologyError::Server { name: name.clone(), reason };
-        if self.replicas.is_none() {
-            // Whoever was not told does not take copies away that somebody else has wanted.
-            match self.stream(kind).await {
-                Ok(there) => config.num_replicas = there.cached_info().config.num_replicas,
-                Err(TopologyError::Missing(_)) => {}
-                Err(error) => return Err(error),
+        match self.stream(kind).await {
+            Ok(there) => {
+                let have = &there.cached_info().config;
+                if self.replicas.is_none() {
+                    // Whoever was not told does not take copies away that somebody else has wanted.
+                    config.num_replicas = have.num_replicas;
+                }
+                config.metadata = self.owned(&have.metadata);
             }
+            Err(TopologyError::Missing(_)) => config.metadata = self.owned(&config.metadata),
+            Err(error) => return Err(error),
         }
         let made = in_time(&name, self.jetstream.create_or_update_stream(config)).await?;
         made.map_err(|e| failed(e.to_string()))?;
-        in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|e| failed(e.to_string()))
+        let stream = in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|e| failed(e.to_string()))?;
+        // Somebody else may have been faster, or later.
+        self.refuse_foreign(&stream.cached_info().config)?;
+        Ok(stream)
     }
 
-    /// A stream as it is; an error when it is not there.
+    /// A stream as it is; an error when it is not there, or of another journal.
     pub async fn stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         let name = self.stream_config(kind)?.name;
-        in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|error| match error.kind() {
+        let found = in_time(&name, self.jetstream.get_stream(&name)).await?;
+        let stream = found.map_err(|error| match error.kind() {
             GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 TopologyError::Missing(name)
             }
             _ => TopologyError::Server { name, reason: error.to_string() },
-        })
+        })?;
+        self.refuse_foreign(&stream.cached_info().config)?;
+        Ok(stream)
     }
 
-    /// Every stream.
+    /// Every stream; none is made or changed where one is another journal's.
     pub async fn ensure_streams(&self) -> Result<(), TopologyError> {
+        self.refuse_foreign_streams().await?;
         for kind in StreamKind::ALL {
             self.ensure_stream(kind).await?;
         }

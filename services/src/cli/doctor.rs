@@ -35,7 +35,7 @@ impl DoctorArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let mut report = Report::new(session.out);
         let pool = postgres::check(&session.connections, &mut report).await?;
-        let nats = nats::check(&session.connections, pool.is_some(), &mut report).await?;
+        let nats = nats::check(&session.connections, pool.as_ref(), &mut report).await?;
         if let Some(pool) = &pool {
             if let Some(nats) = &nats {
                 nats::check_relay(pool, nats, &mut report).await?;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
+use adapters::nats::topology::TopologyError;
+use anyhow::Context as _;
 use async_nats::connection::State;
 use async_nats::{ConnectError, ConnectErrorKind};
-use tokio::task::JoinSet;
+use sqlx::PgPool;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Connections;
 
@@ -16,26 +18,27 @@ const LOOK: Duration = Duration::from_millis(500);
 /// That it is still away is told again after so long.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// A connection with its streams. Where NATS is away both come later, by a task of `tasks`; where it answers and refuses, an
-/// error.
-pub(super) async fn reach(
-    connections: &Connections,
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> anyhow::Result<Nats> {
+/// A connection. Where NATS is away it is made later; where it answers and refuses, an error.
+pub(super) async fn reach(connections: &Connections) -> anyhow::Result<Nats> {
     match connections.nats().await {
-        Ok(nats) => {
-            nats.ensure_streams().await?;
-            Ok(nats)
-        }
         Err(error) if is_away(&error) => {
             tracing::error!(reason = %error.root_cause(), "NATS is away (NATS_URL): what needs it waits, all else goes on");
-            let nats = connections.nats_later().await?;
-            tasks.spawn(set_up(nats.clone(), stop.clone()));
-            Ok(nats)
+            connections.nats_later().await
         }
-        Err(error) => Err(error),
+        reached => reached,
     }
+}
+
+/// Makes the streams, as those of this database's journal; gives whether that is done, or waits for NATS. An error where they are another
+/// database's.
+pub(super) async fn claim(nats: &Nats, pool: &PgPool) -> anyhow::Result<bool> {
+    let id = PgEventLog::new(pool.clone()).identity().await.context("failed to look up which journal this is")?;
+    nats.of_journal(id);
+    if nats.client.connection_state() != State::Connected {
+        return Ok(false);
+    }
+    nats.ensure_streams().await?;
+    Ok(true)
 }
 
 /// Whether it may be there in a while with nothing changed here.
@@ -44,20 +47,21 @@ fn is_away(error: &anyhow::Error) -> bool {
     matches!(kind, Some(ConnectErrorKind::Io | ConnectErrorKind::TimedOut | ConnectErrorKind::Dns))
 }
 
-/// Makes the streams once it is there.
-async fn set_up(nats: Nats, stop: CancellationToken) {
+/// Where it was away, makes the streams once it is there. Ends only where they are another database's.
+pub(super) async fn set_up(nats: &Nats, has_streams: bool) -> anyhow::Error {
+    if has_streams {
+        return std::future::pending().await;
+    }
     let mut told_at = Instant::now();
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        tokio::time::sleep(LOOK).await;
         if nats.client.connection_state() == State::Connected {
             match nats.ensure_streams().await {
                 Ok(()) => {
                     tracing::info!("NATS is there, and so are its streams");
-                    return;
+                    return std::future::pending().await;
                 }
+                Err(foreign @ TopologyError::Foreign(_)) => return foreign.into(),
                 Err(error) => tracing::warn!(error = %error, "NATS is there, and its streams cannot be made"),
             }
         } else if told_at.elapsed() > AGAIN {
@@ -69,8 +73,6 @@ async fn set_up(nats: Nats, stop: CancellationToken) {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context as _;
-
     use super::*;
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
-use adapters::nats::topology::StreamKind;
+use adapters::nats::owner::ForeignStream;
+use adapters::nats::topology::{StreamKind, TopologyError};
 use async_nats::ServerAddr;
 use chrono::{DateTime, Utc};
 use domain::counted::counted;
@@ -22,10 +23,10 @@ const LOOK: Duration = Duration::from_millis(150);
 /// The oldest version with atomic batches.
 const OLDEST: (u64, u64) = (2, 12);
 
-/// Gives a connection when there is JetStream. `journal` says whether there is one to take anything in to.
+/// Gives a connection when there is JetStream, and no stream is another database's. `journal` is where anything is taken in to, if it is there.
 pub(super) async fn check(
     connections: &Connections,
-    journal: bool,
+    journal: Option<&PgPool>,
     report: &mut Report,
 ) -> anyhow::Result<Option<Nats>> {
     let place = match connections.nats_addresses() {
@@ -60,10 +61,18 @@ pub(super) async fn check(
         return Ok(None);
     }
     report.ok("jetstream", "on")?;
+    if let Some(pool) = journal {
+        nats.of_journal(PgEventLog::new(pool.clone()).identity().await?);
+    }
+    // Whatever else they tell is about the other one's service then.
+    if let Err(TopologyError::Foreign(foreign)) = nats.refuse_foreign_streams().await {
+        report.fail("streams", foreign.found(), ForeignStream::ADVICE)?;
+        return Ok(None);
+    }
     let differences = nats.differences().await?;
     if differences.is_empty() {
         report.ok("streams", "as defined")?;
-        check_intake(&nats, journal, report).await?;
+        check_intake(&nats, journal.is_some(), report).await?;
         check_dead_letters(&nats, report).await?;
     } else {
         let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
