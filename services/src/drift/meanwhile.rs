@@ -43,9 +43,9 @@ impl Meanwhile {
     /// The sections of which nobody can tell how they compare. They are taken out of the differences.
     pub fn unclear(&self, differences: &mut Differences, unread: Vec<Section>) -> Vec<Section> {
         let mut unclear = unread;
-        let of_another_time = differences.sections.extract_if(.., |section| {
-            section.unexpected > 0 && self.written.contains(&section.section)
-        });
+        let of_another_time = differences
+            .sections
+            .extract_if(.., |section| section.unexpected > 0 && self.written.contains(&section.section));
         unclear.extend(of_another_time.map(|section| section.section));
         unclear.sort_unstable();
         unclear

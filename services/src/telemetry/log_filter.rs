@@ -141,8 +141,7 @@ mod tests {
         for filter in [SERVED, COMMANDED] {
             let subscriber = tracing_subscriber::registry().with(parse(filter).unwrap());
             tracing::subscriber::with_default(subscriber, || {
-                let is_told =
-                    tracing::enabled!(target: "rustls_platform_verifier::verification::others", Level::ERROR);
+                let is_told = tracing::enabled!(target: "rustls_platform_verifier::verification::others", Level::ERROR);
                 assert!(!is_told, "{filter}");
                 assert!(tracing::enabled!(target: "services::dispatcher::record", Level::WARN), "{filter}");
             });
