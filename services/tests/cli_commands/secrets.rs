@@ -1,6 +1,9 @@
 //! `secret`: values come from stdin or a file, are never shown, and go with the last target that uses them.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -115,6 +118,54 @@ fn a_target_whose_secret_is_not_in_the_store_is_warned_of_with_the_command() {
     let what = ["--base-url", NOWHERE, "--channel-account", "10450", "--secret-ref", "store:absent"];
     let made = world.run(&[&who[..], &what[..]].concat()).ok();
     assert!(made.stderr.contains("`distribution secret put store:absent`"), "{made:?}");
+}
+
+#[test]
+fn the_doctor_says_of_a_damaged_store_how_it_comes_back_and_that_is_so() {
+    let world = World::new();
+    given(&world, MARK, &["secret", "put", "hostaway"]).ok();
+    target(&world, "store:hostaway");
+    let folder = world.secrets.path().join(".store");
+    let (key, sealed) = (folder.join("key"), folder.join("secrets.json"));
+    let copies = [&key, &sealed].map(|path| std::fs::read(path).unwrap());
+    let cut = |path: &Path, bytes: usize| std::fs::write(path, &std::fs::read(path).unwrap()[..bytes]).unwrap();
+    let told = || {
+        let report = world.json(&["doctor"]).json();
+        let of_secrets = |check: &&Value| check["check"] == "secrets";
+        report["checks"].as_array().unwrap().iter().find(of_secrets).cloned().unwrap()
+    };
+    assert_eq!(told()["status"], "ok");
+    let damages: [&dyn Fn(); 6] = [
+        &|| cut(&key, 10),
+        &|| cut(&key, 0),
+        &|| std::fs::remove_file(&key).unwrap(),
+        &|| cut(&sealed, 10),
+        &|| cut(&sealed, 0),
+        &|| std::fs::write(&key, format!("{}\n", "0f".repeat(32))).unwrap(),
+    ];
+    for damage in damages {
+        damage();
+        let check = told();
+        assert_eq!(check["status"], "fail", "{check}");
+        let advice = check["advice"].as_str().unwrap();
+        assert!(!advice.contains("secret put"), "it would be refused: {advice}");
+        assert!(advice.contains("back from their copy") && advice.contains("ON_CALL.md"), "{advice}");
+        for (path, copy) in [&key, &sealed].into_iter().zip(&copies) {
+            std::fs::write(path, copy).unwrap();
+            std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+        }
+        assert_eq!(told()["status"], "ok", "both are back");
+    }
+    // Nothing is sealed with it, and no value can be.
+    std::fs::remove_file(&sealed).unwrap();
+    cut(&key, 10);
+    assert_eq!(given(&world, MARK, &["secret", "put", "hostaway"]).code, 1);
+    assert!(told()["advice"].as_str().unwrap().contains("back from their copy"), "{}", told());
+    // There is no copy.
+    std::fs::rename(&folder, world.secrets.path().join(".store-damaged")).unwrap();
+    assert!(told()["advice"].as_str().unwrap().contains("`distribution secret put`"), "{}", told());
+    given(&world, MARK, &["secret", "put", "hostaway"]).ok();
+    assert_eq!(told()["status"], "ok");
 }
 
 /// Makes everything in the store older than a day.
