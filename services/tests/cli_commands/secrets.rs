@@ -9,6 +9,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::service::{Service, eventually};
 use crate::world::{NOWHERE, Ran, World};
 
 const MARK: &str = "marked-value-9c2d";
@@ -134,6 +135,8 @@ fn the_doctor_says_of_a_damaged_store_how_it_comes_back_and_that_is_so() {
         let of_secrets = |check: &&Value| check["check"] == "secrets";
         report["checks"].as_array().unwrap().iter().find(of_secrets).cloned().unwrap()
     };
+    let _service = Service::start(&world, "projector");
+    eventually("the target was seen", || told()["detail"].as_str().unwrap().contains("1 reference").then_some(()));
     assert_eq!(told()["status"], "ok");
     let damages: [&dyn Fn(); 6] = [
         &|| cut(&key, 10),
@@ -166,6 +169,38 @@ fn the_doctor_says_of_a_damaged_store_how_it_comes_back_and_that_is_so() {
     assert!(told()["advice"].as_str().unwrap().contains("`distribution secret put`"), "{}", told());
     given(&world, MARK, &["secret", "put", "hostaway"]).ok();
     assert_eq!(told()["status"], "ok");
+}
+
+#[test]
+fn the_doctor_fails_where_the_signing_key_is_damaged_and_makes_none_where_there_is_none() {
+    let world = World::new();
+    let told = |settings: &[(&str, &str)]| {
+        let mut command = world.command();
+        command.envs(settings.iter().copied()).args(["--output", "json", "doctor"]);
+        let report = Ran::from(command.output().unwrap()).json();
+        let of_key = |check: &&Value| check["check"] == "signing key";
+        report["checks"].as_array().unwrap().iter().find(of_key).cloned().unwrap()
+    };
+    let key = world.secrets.path().join(".signing-key");
+    assert_eq!(told(&[])["status"], "ok");
+    assert!(!key.exists(), "a look makes none");
+    world.run(&["token", "--org", "sunstay", "--subject", "ci", "--role", "viewer"]).ok();
+    let whole = std::fs::read(&key).unwrap();
+    assert_eq!(told(&[])["detail"], "readable and whole");
+    for bytes in [0, 20] {
+        std::fs::write(&key, &whole[..bytes]).unwrap();
+        let check = told(&[]);
+        assert_eq!(check["status"], "fail", "{check}");
+        let detail = check["detail"].as_str().unwrap();
+        let (copy, delete) = (detail.find("back from the copy").unwrap(), detail.find("delete it").unwrap());
+        assert!(detail.contains("is damaged") && copy < delete, "the copy comes first: {detail}");
+    }
+    // Nobody needs it there.
+    for setting in [("DISTRIBUTION_ROLES", "relay,health"), ("DISTRIBUTION_OIDC_ISSUER", "https://id.example.org")] {
+        assert_eq!(told(&[setting])["status"], "ok", "{setting:?}");
+    }
+    std::fs::write(&key, whole).unwrap();
+    assert_eq!(told(&[])["status"], "ok");
 }
 
 /// Makes everything in the store older than a day.
