@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::api::identity::Identity;
+use crate::clock;
 use crate::commands::Commands;
 use crate::config::{CallOptions, ChannelReach, Connections, Role, SecretsOptions, ServeOptions};
 use crate::descriptors;
@@ -52,6 +53,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let stop = &stopping.asked;
     let pool = connections.postgres(options.pool).await?;
     let schema = Schema::of(&pool).await.context("failed to look at the schema")?;
+    clock::warn(&pool).await;
     let there = schema.lacks().is_none();
     if there {
         // What was migrated is compared with what this build knows of it.
@@ -74,7 +76,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     };
     let mut signals = Signals::listen().context("a process may listen for signals")?;
     tokio::select! {
-        () = signals.next() => {}
+        () = signals.wait() => {}
         ended = serving => {
             ended?;
             anyhow::bail!("a role ended by itself; see the log above");

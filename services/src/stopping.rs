@@ -79,7 +79,7 @@ impl Signals {
     }
 
     /// Returns with the next one.
-    pub async fn next(&mut self) {
+    pub async fn wait(&mut self) {
         let [terminate, interrupt, quit] = &mut self.asking;
         tokio::select! {
             () = heard(terminate) => self.asked += 1,
@@ -93,7 +93,7 @@ impl Signals {
     /// its shell once more; systemd, where it is told to, beside the SIGTERM.
     pub async fn twice(&mut self) {
         while self.asked < 2 {
-            self.next().await;
+            self.wait().await;
         }
     }
 }

@@ -30,11 +30,11 @@ pub(super) struct DoctorArgs {
     reach: ChannelReach,
     #[command(flatten)]
     secrets: SecretsOptions,
-    #[command(flatten)]
-    providers: ProviderOptions,
     /// The roles that `serve` runs here; all of them by default
     #[arg(long, value_enum, value_delimiter = ',', env = "DISTRIBUTION_ROLES")]
     roles: Vec<Role>,
+    #[command(flatten)]
+    providers: ProviderOptions,
 }
 
 impl DoctorArgs {

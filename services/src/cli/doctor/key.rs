@@ -23,7 +23,7 @@ pub(super) fn check(
     if let Some(provider) = providers.provider() {
         return report.ok(CHECK, format!("not needed beside {provider}"));
     }
-    // As `serve` has it, which makes it whole for no other reason than to name it.
+    // Whole, as the words name it.
     let dir = std::path::absolute(&secrets.secrets_dir).unwrap_or_else(|_| secrets.secrets_dir.clone());
     let refused = match LocalIdentity::has_key(&dir) {
         Ok(true) => return report.ok(CHECK, "readable and whole"),
@@ -34,10 +34,9 @@ pub(super) fn check(
         Err(error) => {
             let advice = match &error {
                 // What to do is in its words.
-                KeyFileError::Damaged { .. } | KeyFileError::Exposed { .. } => {
-                    "the API does not start before that; ON_CALL.md, Backup, says where the copy is"
-                }
-                _ => "let the account that `serve` runs as read it: it has to own the folder of secrets and what is in it",
+                KeyFileError::Damaged { .. } => "the API does not start before that; what copies there are: ON_CALL.md, Backup",
+                KeyFileError::Exposed { .. } => "the API does not start before that",
+                _ => "let the account that `serve` runs as own the folder of secrets, and what is in it",
             };
             return report.fail(CHECK, error.to_string(), advice);
         }

@@ -1,4 +1,4 @@
-//! Postgres: can it be reached, is it new enough, does it have the schema.
+//! Postgres: can it be reached, is it new enough, is it the same time there, does it have the schema.
 
 use adapters::postgres::{newest_migration, odd_migrations, pending_migrations};
 use sqlx::error::DatabaseError;
@@ -8,6 +8,7 @@ use sqlx::{Connection, PgPool};
 use super::report::Report;
 use crate::cli::failure::message;
 use crate::cli::session::login;
+use crate::clock::Ahead;
 use crate::config::Connections;
 
 /// The oldest version that will do, as the server counts.
@@ -43,6 +44,7 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
         report.ok("postgres", format!("version {name}"))?;
     }
     let pool = connections.postgres(4).await?;
+    check_clock(&pool, report).await?;
     let complete = check_schema(&pool, report).await?;
     Ok(complete.then_some(pool))
 }
@@ -62,6 +64,16 @@ fn advice(error: &anyhow::Error) -> &'static str {
         Some("28P01" | "28000") => "set DATABASE_URL with a user and a password that may log in",
         _ => "start Postgres, or set DATABASE_URL to where it is",
     }
+}
+
+async fn check_clock(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    let ahead = Ahead::of(pool).await?;
+    if ahead.is_too_far() {
+        let advice = "have NTP set both (chronyd, systemd-timesyncd). Two hosts may differ by 5 s at most: beyond that a \
+                      creation may be taken for settled too early, and what is due is tried too early or too late";
+        return report.warn("clock", ahead.words(), advice);
+    }
+    report.ok("clock", "as Postgres's, but for 2 s at most")
 }
 
 /// Whether the schema has all that this build needs. What else is odd about it is told, and the rest can be looked at all the same.
