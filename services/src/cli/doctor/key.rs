@@ -34,7 +34,9 @@ pub(super) fn check(
         Err(error) => {
             let advice = match &error {
                 // What to do is in its words.
-                KeyFileError::Damaged { .. } => "the API does not start before that; what copies there are: ON_CALL.md, Backup",
+                KeyFileError::Damaged { .. } => {
+                    "the API does not start before that; what copies there are: ON_CALL.md, Backup"
+                }
                 KeyFileError::Exposed { .. } => "the API does not start before that",
                 _ => "let the account that `serve` runs as own the folder of secrets, and what is in it",
             };
