@@ -33,7 +33,7 @@ pub async fn level(pool: &PgPool) -> Result<Option<LogLevel>, sqlx::Error> {
 pub const SERVED: &str = "info,sqlx=warn";
 
 /// Where the lines of the service come from: the modules that log, by crate. A test holds this to the sources.
-pub const LOGGED: [&str; 27] = [
+pub const LOGGED: [&str; 28] = [
     "adapters::dispatch",
     "adapters::event_store",
     "adapters::hostaway",
@@ -45,6 +45,7 @@ pub const LOGGED: [&str; 27] = [
     "projections::rebuild",
     "projections::runner",
     "services::api",
+    "services::clock",
     "services::credentials",
     "services::dashboard",
     "services::dead_letters",
