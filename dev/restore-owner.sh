@@ -64,8 +64,11 @@ missing_rights() {
     while read -r role; do
         ! can_be "$role" || continue
         mend="GRANT $(quoted "$role") TO $(quoted "$me")"
-        # Nobody is to get a superuser's rights for this.
-        ! attribute rolsuper "$role" || mend="ALTER DATABASE $(quoted "$database") OWNER TO $(quoted "$holder"), or be $role"
+        if attribute rolsuper "$role"; then
+            # Nobody is to get a superuser's rights for this, but where all of it is that one's there is no other way.
+            [[ $role == "$holder" ]] || mend="ALTER DATABASE $(quoted "$database") OWNER TO $(quoted "$holder")"
+            mend+=", or be $role"
+        fi
         printf '%s cannot act as %s, whose this is:\t%s\n' "$me" "$role" "$mend"
     done < <(printf '%s\n' "$owner" "$holder" | sort -u)
     if ! attribute true distribution_reader; then

@@ -141,3 +141,41 @@ pub async fn pending_migrations(pool: &PgPool) -> Result<Vec<String>, sqlx::Erro
     let pending = MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version));
     Ok(pending.map(|migration| format!("{:04} {}", migration.version, migration.description)).collect())
 }
+
+/// What a database tells of its migrations that is neither one of this build done nor one pending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OddMigrations {
+    /// Not marked as done. [`migrate`] does nothing beside one.
+    pub half_done: Vec<i64>,
+    /// Done from another text than this build has. [`migrate`] refuses them.
+    pub changed: Vec<i64>,
+    /// The newest one, where this build does not know it.
+    pub newer: Option<i64>,
+}
+
+/// The newest migration that this build knows.
+pub fn newest_migration() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// What is odd about the migrations of a database.
+pub async fn odd_migrations(pool: &PgPool) -> Result<OddMigrations, sqlx::Error> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
+    if !exists {
+        return Ok(OddMigrations::default());
+    }
+    let all = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
+    let there: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as(all).fetch_all(pool).await?;
+    let mut odd = OddMigrations::default();
+    for (version, success, checksum) in there {
+        let ours = MIGRATOR.iter().find(|migration| migration.version == version);
+        if !success {
+            odd.half_done.push(version);
+        } else if ours.is_some_and(|ours| *ours.checksum != *checksum) {
+            odd.changed.push(version);
+        } else if version > newest_migration() {
+            odd.newer = Some(version);
+        }
+    }
+    Ok(odd)
+}

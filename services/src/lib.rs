@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod cli;
+mod clock;
 pub mod commands;
 pub mod config;
 pub mod credentials;

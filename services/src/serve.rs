@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::api::identity::Identity;
+use crate::clock;
 use crate::commands::Commands;
 use crate::config::{CallOptions, ChannelReach, Connections, Role, SecretsOptions, ServeOptions};
 use crate::descriptors;
@@ -29,7 +30,7 @@ use crate::payloads::Payloads;
 use crate::projector::Projector;
 use crate::relay::Relay;
 use crate::schema::Schema;
-use crate::stopping::Stopping;
+use crate::stopping::{Signals, Stopping};
 use crate::syncing::Syncing;
 use crate::telemetry::{self, Logs, Pools};
 use front::{Front, Threads};
@@ -41,7 +42,7 @@ const LAST: Duration = Duration::from_secs(2);
 /// The last of the traces may take so long to be sent.
 const TELLING: Duration = Duration::from_secs(5);
 
-/// Runs the roles until SIGTERM or ctrl-c. They begin when the schema is there; probes are answered before.
+/// Runs the roles until a signal asks for the stop. They begin when the schema is there; probes are answered before.
 ///
 /// A panic, in whatever task, ends the process at once, so that a supervisor starts it afresh: a task that is gone
 /// would leave its leases, its slots or the journal's queue to nobody.
@@ -52,6 +53,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let stop = &stopping.asked;
     let pool = connections.postgres(options.pool).await?;
     let schema = Schema::of(&pool).await.context("failed to look at the schema")?;
+    clock::warn(&pool).await;
     let there = schema.lacks().is_none();
     if there {
         // What was migrated is compared with what this build knows of it.
@@ -78,8 +80,9 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
             refused = transport::set_up(&nats, has_streams) => Err(refused),
         }
     };
+    let mut signals = Signals::listen().context("a process may listen for signals")?;
     tokio::select! {
-        () = signal() => {}
+        () = signals.wait() => {}
         ended = serving => {
             ended?;
             anyhow::bail!("a role ended by itself; see the log above");
@@ -90,7 +93,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let asked_at = Instant::now();
     tokio::select! {
         () = all(&mut roles) => tracing::info!("stopped"),
-        () = signal() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
+        () = signals.twice() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
         () = stopping.watch(&pool, Duration::from_secs(options.drain_s) + WITHOUT_POSTGRES) => {}
     }
     if stopping.in_vain.is_cancelled() {
@@ -199,13 +202,4 @@ fn abort_on_panic() {
         told(panic);
         std::process::abort();
     }));
-}
-
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).expect("a process may listen for SIGTERM");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
 }

@@ -57,6 +57,31 @@ async fn is_the_services(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each statement that is named gives the right; what Postgres refuses is told in its words.
+async fn a_login_alone_is_told_what_it_lacks(world: &mut World, admin: &PgPool, backup: &str) -> anyhow::Result<()> {
+    let address = address(world, SERVICE)?;
+    let as_service = [("DATABASE_URL", address.as_str())];
+    let superuser: String = sqlx::query_scalar("SELECT current_user").fetch_one(admin).await?;
+    let refused = world.restore_with(&as_service, backup, &[]).await.expect_err("all is a superuser's").to_string();
+    let grant = format!("GRANT \"{superuser}\" TO \"service\", or be {superuser}");
+    assert!(refused.contains(&grant) && refused.contains("nothing was done"), "{grant}: {refused}");
+    assert!(!refused.contains("ALTER DATABASE"), "it belongs to that role already: {refused}");
+
+    // Where the database alone is a superuser's, nobody has to get that one's rights.
+    run(&world.pool, &["ALTER TABLE events OWNER TO service"]).await?;
+    let refused = world.restore_with(&as_service, backup, &[]).await.expect_err("its owner is another").to_string();
+    let give = format!("ALTER DATABASE \"{}\" OWNER TO \"service\", or be {superuser}", world.database());
+    assert!(refused.contains(&give) && !refused.contains(&grant), "{give}: {refused}");
+    run(&world.pool, &[&format!("ALTER TABLE events OWNER TO \"{superuser}\"")]).await?;
+
+    let file = world.path("denied.dump");
+    let refused = world.script_with(&as_service, "backup", &[&file.display().to_string()]);
+    let refused = refused.expect_err("it may read nothing").to_string();
+    assert!(refused.contains("permission denied for table _sqlx_migrations"), "Postgres's words: {refused}");
+    assert!(!file.exists(), "{refused}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_restores_all_is_the_services_and_the_database_keeps_its_settings() -> anyhow::Result<()> {
     let tools = Tools::find()?;
@@ -66,6 +91,7 @@ async fn whoever_restores_all_is_the_services_and_the_database_keeps_its_setting
     let admin = admin(&server).await?;
     run(&admin, &["CREATE ROLE service LOGIN", "CREATE ROLE guest"]).await?;
     let first = world.path("first.dump").display().to_string();
+    a_login_alone_is_told_what_it_lacks(&mut world, &admin, &first).await?;
     let printed = world.restore_with(&[], &first, &["--owner", SERVICE]).await?;
     assert!(printed.contains("what is in it belongs to service"), "{printed}");
     is_the_services(&world).await?;

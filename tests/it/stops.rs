@@ -2,13 +2,14 @@
 //! notices nothing of a restart of all of them, one after the other.
 
 use std::collections::HashSet;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::postgres_server::PostgresServer;
-use end_to_end::process::Process;
+use end_to_end::process::{Process, binary};
 use end_to_end::server_tools::Tools;
 use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
@@ -175,6 +176,62 @@ async fn whoever_comes_while_the_api_drains_is_served_and_readiness_says_no() ->
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(ended.success(), "it ended well: {}", service.printed());
+    world.close().await
+}
+
+async fn serves(process: &Process) -> anyhow::Result<()> {
+    wait_until("it serves", Duration::from_secs(30), || async {
+        let printed = process.printed();
+        Ok(if printed.contains("serving roles=") { Ok(()) } else { Err(printed) })
+    })
+    .await
+}
+
+/// A terminal that closes sends a hang-up, and its shell one more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_and_a_quit_stop_as_gently_as_a_termination() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    for signal in [Signal::HUP, Signal::QUIT] {
+        let mut service = world.serve_with("api", &["--drain-s", "2"])?;
+        let base = Api::of(&service).await?.base().to_owned();
+        serves(&service).await?;
+        let asked = Instant::now();
+        service.signal(signal)?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        service.signal(Signal::HUP)?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Api::at(base, Duration::from_secs(5))?.get("/health/ready").await?.expect(503)?;
+        let ended = loop {
+            if let Some(ended) = service.ended()? {
+                break ended;
+            }
+            anyhow::ensure!(asked.elapsed() < Duration::from_secs(15), "it runs: {}", service.printed());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let printed = service.printed();
+        assert!(ended.success(), "{signal:?}: {ended}: {printed}");
+        assert!(printed.contains("stopping: calls under way end") && !printed.contains("stopped at once"), "{printed}");
+    }
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once_and_a_hang_up_that_nohup_ignores_stops_nothing() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let mut command = Command::new("nohup");
+    command.arg(binary("distribution")?).args(["serve", "--roles", "api", "--drain-s", "60"]);
+    command.envs(world.environment()?);
+    let mut service = Process::spawn(command, &world.path("nohup.log"))?;
+    serves(&service).await?;
+    service.signal(Signal::HUP)?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(service.ended()?.is_none() && !service.printed().contains("stopping"), "{}", service.printed());
+    service.signal(Signal::TERM)?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let asked = Instant::now();
+    assert!(service.stopped().await?, "it ended well: {}", service.printed());
+    assert!(asked.elapsed() < Duration::from_secs(15), "nothing was waited for: {}", service.printed());
+    assert!(service.printed().contains("stopped at once"), "{}", service.printed());
     world.close().await
 }
 

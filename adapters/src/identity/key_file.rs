@@ -38,7 +38,9 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// It is no Ed25519 key.
-    #[error("the signing key {path} is damaged: delete it, and a new one is made (tokens signed with it end)")]
+    #[error(
+        "the signing key {path} is damaged: put it back from the copy of the folder of secrets; where there is none, delete it, and a new one is made (tokens signed with it end)"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -63,6 +65,13 @@ pub(super) fn open(dir: &Path) -> Result<SigningKey, KeyFileError> {
     make(dir, &path)?;
     let pkcs8 = read(&path)?.ok_or_else(|| KeyFileError::Damaged { path: path.clone() })?;
     parse(&path, pkcs8)
+}
+
+/// Whether a folder has a key, which is whole then. None is made.
+pub(super) fn look(dir: &Path) -> Result<bool, KeyFileError> {
+    let path = dir.join(NAME);
+    let found = read(&path)?;
+    found.map(|pkcs8| parse(&path, pkcs8)).transpose().map(|key| key.is_some())
 }
 
 fn parse(path: &Path, pkcs8: Vec<u8>) -> Result<SigningKey, KeyFileError> {

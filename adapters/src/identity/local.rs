@@ -81,6 +81,11 @@ impl LocalIdentity {
         Ok(Self(Arc::new(Inner { signing: EncodingKey::from_ed_der(&key.pkcs8), verifying, rules })))
     }
 
+    /// Whether a folder has a key, or why [`Self::open`] would not take it. Makes none.
+    pub fn has_key(dir: &Path) -> Result<bool, KeyFileError> {
+        key_file::look(dir)
+    }
+
     /// Which key it is: the header `kid` of its tokens.
     pub fn key_id(&self) -> &str {
         &self.0.verifying.id

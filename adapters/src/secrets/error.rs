@@ -45,6 +45,14 @@ pub enum SecretError {
         /// In words.
         reason: String,
     },
+    /// What the embedded store consists of is damaged or gone: its sealed values, or their key. No value can be put there before it is whole.
+    #[error("secret {secret}: {reason}")]
+    Damaged {
+        /// The reference.
+        secret: SecretRef,
+        /// In words.
+        reason: String,
+    },
     /// Its keeper does not answer: it may be there.
     #[error("secret {secret}: {reason}")]
     Unreachable {
@@ -68,7 +76,7 @@ impl SecretError {
             Self::Exposed { secret, .. } => {
                 format!("secret {secret}: others can read it, so it is not used; ask the operator")
             }
-            Self::ReadOnly { secret, .. } | Self::Unusable { secret, .. } => {
+            Self::ReadOnly { secret, .. } | Self::Unusable { secret, .. } | Self::Damaged { secret, .. } => {
                 format!("secret {secret}: it cannot be used; the service's log says why")
             }
             Self::Unreachable { secret, .. } => format!("secret {secret}: its keeper does not answer"),

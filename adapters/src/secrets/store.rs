@@ -71,11 +71,14 @@ impl EmbeddedStore {
     /// Its values that may be used now.
     pub fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
         let contents = self.contents(secret)?;
-        if contents.secrets.is_empty() {
-            return Err(self.missing(secret));
-        }
         // The key first: who asks for any name learns that it is lost.
-        let key = Key::read(&self.key).map_err(|error| self.of_key(secret, error))?;
+        let key = match Key::read(&self.key) {
+            // The first value makes one.
+            Err(SealError::Io(error)) if error.kind() == io::ErrorKind::NotFound && contents.secrets.is_empty() => {
+                return Err(self.missing(secret));
+            }
+            known => known.map_err(|error| self.of_key(secret, error))?,
+        };
         let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
         let open = |value: &str| key.open(secret.name(), value).map_err(|error| self.of_file(secret, &error));
         let previous = sealed.previous.as_ref().filter(|previous| Utc::now() < previous.until);
@@ -159,11 +162,14 @@ impl EmbeddedStore {
     }
 
     fn of_disk(&self, secret: &SecretRef, error: &io::Error) -> SecretError {
-        SecretError::unusable(secret, owners::refused(&self.path(), error))
+        let reason = owners::refused(&self.path(), error);
+        // What is no such file, or only a part of it. One of another version is whole, and what cannot be read now may be.
+        let damaged = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
+        if damaged { damage(secret, reason) } else { SecretError::unusable(secret, reason) }
     }
 
-    fn of_file(&self, secret: &SecretRef, error: &dyn std::error::Error) -> SecretError {
-        SecretError::unusable(secret, format!("{}: {error}", self.path().display()))
+    fn of_file(&self, secret: &SecretRef, error: &SealError) -> SecretError {
+        damage(secret, format!("{}: {error}", self.path().display()))
     }
 
     fn of_key(&self, secret: &SecretRef, error: SealError) -> SecretError {
@@ -171,11 +177,17 @@ impl EmbeddedStore {
         match error {
             SealError::Exposed(mode) => SecretError::Exposed { secret: secret.clone(), path, mode },
             SealError::Io(error) => {
-                SecretError::unusable(secret, format!("the store's key {}", owners::refused(&self.key, &error)))
+                let reason = format!("the store's key {}", owners::refused(&self.key, &error));
+                let gone = error.kind() == io::ErrorKind::NotFound;
+                if gone { damage(secret, reason) } else { SecretError::unusable(secret, reason) }
             }
-            other => SecretError::unusable(secret, format!("the store's key {path}: {other}")),
+            other => damage(secret, format!("the store's key {path}: {other}")),
         }
     }
+}
+
+fn damage(secret: &SecretRef, reason: String) -> SecretError {
+    SecretError::Damaged { secret: secret.clone(), reason }
 }
 
 fn fits(secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {

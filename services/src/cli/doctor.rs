@@ -2,6 +2,7 @@
 
 mod channels;
 mod files;
+mod key;
 mod nats;
 mod postgres;
 mod report;
@@ -12,7 +13,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::config::{ChannelReach, SecretsOptions};
+use crate::config::{ChannelReach, ProviderOptions, Role, SecretsOptions};
 use report::Report;
 
 /// What Postgres alone tells.
@@ -22,13 +23,18 @@ const OF_THE_JOURNAL: [&str; 7] = ["relay", "read models", "leases", "targets", 
 #[command(
     after_help = "Each line is ok, warn or FAIL; FAIL means that the service does not work like this, and makes \
     the exit code 1.\nRun it where `serve` runs: it looks at the same secrets, and takes the \
-    same --allow-private-channels."
+    same --allow-private-channels, --roles and identity provider."
 )]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     reach: ChannelReach,
     #[command(flatten)]
     secrets: SecretsOptions,
+    /// The roles that `serve` runs here; all of them by default
+    #[arg(long, value_enum, value_delimiter = ',', env = "DISTRIBUTION_ROLES")]
+    roles: Vec<Role>,
+    #[command(flatten)]
+    providers: ProviderOptions,
 }
 
 impl DoctorArgs {
@@ -49,6 +55,7 @@ impl DoctorArgs {
             let detail = format!("not known without the journal: {}", OF_THE_JOURNAL.join(", "));
             report.warn("the rest", detail, "mend that first, then run this again")?;
         }
+        key::check(&self.secrets, &self.providers, &self.roles, &mut report)?;
         files::check(&mut report)?;
         if report.finish()? { Ok(()) } else { Err(Failure::CheckFailed.into()) }
     }

@@ -1,6 +1,6 @@
 //! `migrate`: forward only.
 
-use adapters::postgres::{GIVES_WAY_AFTER, migrate, pending_migrations};
+use adapters::postgres::{GIVES_WAY_AFTER, migrate, newest_migration, odd_migrations, pending_migrations};
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::session::Session;
 #[command(
     after_help = "`serve` does this at its start too, unless --no-migrate is given. A migration that waits for a \
     lock, as behind a backup, lets others through after a few seconds, says on stderr what it waits for, and tries \
-    again.\n\n\
+    again. A schema that a newer build has migrated is left as it is.\n\n\
     Example, in a deployment's check:\n  distribution migrate --check || echo 'the schema is behind'"
 )]
 pub(super) struct MigrateArgs {
@@ -35,11 +35,16 @@ impl MigrateArgs {
             migrate(&pool, tell).await.context("failed to bring the schema up to date")?;
         }
         let (applied, left) = if self.check { (Vec::new(), pending) } else { (pending, Vec::new()) };
+        let newer = odd_migrations(&pool).await?.newer;
         if session.out.is_json() {
-            session.out.json(&json!({ "applied": applied, "pending": left }))?;
+            session.out.json(&json!({ "applied": applied, "pending": left, "newer": newer }))?;
         } else {
             let lines = applied.iter().map(|name| format!("applied  {name}"));
-            let lines: Vec<String> = lines.chain(left.iter().map(|name| format!("pending  {name}"))).collect();
+            let lines = lines.chain(left.iter().map(|name| format!("pending  {name}")));
+            let known = newest_migration();
+            let beyond =
+                |version: i64| format!("the schema is newer than this build: {version}; this build knows {known}");
+            let lines: Vec<String> = lines.chain(newer.map(beyond)).collect();
             let none = "the schema is up to date".to_owned();
             session.out.line(&if lines.is_empty() { none } else { lines.join("\n") })?;
         }

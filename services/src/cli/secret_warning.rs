@@ -1,6 +1,6 @@
 //! Secrets as commands on targets meet them: their references are looked at where `serve` would look, never their values.
 
-use adapters::secrets::SecretStore as _;
+use adapters::secrets::{SecretError, SecretStore as _};
 use domain::secret::{SecretKeeper, SecretRef};
 
 use super::output::note;
@@ -13,6 +13,9 @@ pub(super) async fn warn(secrets: &SecretsOptions, credential: &SecretRef) {
     }
     let Err(error) = secrets.secrets().read(credential).await else { return };
     let fix = match credential.keeper() {
+        SecretKeeper::Store if matches!(error, SecretError::Damaged { .. }) => {
+            "reads it there when it calls the channel: `distribution doctor` says how the store is mended.".to_owned()
+        }
         SecretKeeper::Store => {
             format!("reads it there when it calls the channel: `distribution secret put {credential}` puts it there.")
         }

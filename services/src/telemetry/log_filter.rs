@@ -37,7 +37,7 @@ pub const SERVED: &str = "info,sqlx=warn,rustls_platform_verifier=off";
 pub const COMMANDED: &str = "warn,sqlx=error,rustls_platform_verifier=off";
 
 /// Where the lines of the service come from: the modules that log, by crate. A test holds this to the sources.
-pub const LOGGED: [&str; 27] = [
+pub const LOGGED: [&str; 28] = [
     "adapters::dispatch",
     "adapters::event_store",
     "adapters::hostaway",
@@ -49,6 +49,7 @@ pub const LOGGED: [&str; 27] = [
     "projections::rebuild",
     "projections::runner",
     "services::api",
+    "services::clock",
     "services::credentials",
     "services::dashboard",
     "services::dead_letters",

@@ -77,6 +77,50 @@ fn what_root_puts_rotates_and_deletes_stays_the_services() {
     assert!(warning.contains(&format!("`chown {SERVICE}:{SERVICE} {}`", sealed.display())), "{warning}");
 }
 
+/// The program where every account may run it, and what runs it as one.
+fn as_account(world: &World, account: u32) -> (tempfile::TempDir, impl Fn() -> Command + use<>) {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path().join("distribution");
+    std::fs::copy(env!("CARGO_BIN_EXE_distribution"), &program).unwrap();
+    let command = world.command();
+    let settings = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    let settings: Vec<_> = settings.collect();
+    let command = move || {
+        let mut command = Command::new(&program);
+        for (name, value) in &settings {
+            command.env(name, value);
+        }
+        command.env_remove("RUST_LOG").uid(account).gid(account).current_dir("/").stdin(Stdio::null());
+        command
+    };
+    (place, command)
+}
+
+/// As after a restore of the folder as somebody else, or of a volume that is mounted to be read.
+#[test]
+fn a_folder_in_which_the_service_can_make_no_signing_key_fails_with_the_doctor_which_makes_none() {
+    if !is_root() {
+        return;
+    }
+    let world = of_the_service(World::new());
+    let (_place, command) = as_account(&world, SERVICE);
+    let told = || {
+        let ran: Ran = command().args(["--output", "json", "doctor"]).output().unwrap().into();
+        let report = ran.json();
+        let of_key = |check: &&serde_json::Value| check["check"] == "signing key";
+        report["checks"].as_array().unwrap().iter().find(of_key).cloned().unwrap()
+    };
+    assert_eq!(told()["status"], "ok");
+    chown(world.secrets.path(), Some(0), Some(0)).unwrap();
+    let check = told();
+    assert_eq!(check["status"], "fail", "{check}");
+    let (detail, advice) = (check["detail"].as_str().unwrap(), check["advice"].as_str().unwrap());
+    assert!(detail.contains("cannot be written: Permission denied"), "{check}");
+    assert!(advice.contains("let the account that `serve` runs as write there"), "{check}");
+    assert!(!world.secrets.path().join(".signing-key").exists(), "none is made");
+}
+
 #[test]
 fn whoever_is_neither_root_nor_the_service_is_told_whose_the_store_is_and_changes_nothing() {
     if !is_root() {
@@ -85,17 +129,7 @@ fn whoever_is_neither_root_nor_the_service_is_told_whose_the_store_is_and_change
     let world = of_the_service(World::empty());
     secret(world.command(), &["put", "one"]).ok();
     let before = files(world.secrets.path());
-    // Where every account may run it.
-    let place = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = place.path().join("distribution");
-    std::fs::copy(env!("CARGO_BIN_EXE_distribution"), &program).unwrap();
-    let as_other = || {
-        let mut command = Command::new(&program);
-        command.envs(world.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.env_remove("RUST_LOG").uid(OTHER).gid(OTHER).current_dir("/");
-        command
-    };
+    let (_place, as_other) = as_account(&world, OTHER);
     for arguments in [["put", "two"], ["rotate", "one"]] {
         let refused = secret(as_other(), &arguments);
         assert_eq!(refused.code, 1, "{refused:?}");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod accounts;
+mod clocks;
 mod destinations;
 mod exit_codes;
 mod explaining;

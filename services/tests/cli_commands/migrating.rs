@@ -50,3 +50,68 @@ fn a_migration_behind_a_backup_lets_readers_through_says_so_and_is_done_after_it
         reader.close().await.unwrap();
     });
 }
+
+fn execute(world: &World, statement: &str) {
+    world.block_on(async {
+        let mut connection = connection(world, "by hand").await;
+        connection.execute(statement).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+/// What the doctor says of the schema: status, detail and advice of each line.
+fn schema(world: &World) -> Vec<[String; 3]> {
+    let report = world.json(&["doctor"]).json();
+    let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["check"] == "schema");
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    checks.map(|check| [text(&check["status"]), text(&check["detail"]), text(&check["advice"])]).collect()
+}
+
+fn insert(version: i64, success: bool) -> String {
+    format!(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES ({version}, 'by hand', {success}, '\\x00', 0)"
+    )
+}
+
+#[test]
+fn what_is_odd_about_migrations_is_told_as_it_is() {
+    let world = World::new();
+    assert_eq!(schema(&world)[0][0], "ok");
+    // It is newer than this build, and that is not what is wrong with it.
+    execute(&world, &insert(9999, false));
+    let told = schema(&world);
+    let [status, detail, advice] = &told[0];
+    assert_eq!((told.len(), status.as_str(), detail.as_str()), (1, "fail", "not marked as done: migration 9999"));
+    assert!(advice.contains("delete the row"), "{advice}");
+    assert_eq!(world.json(&["migrate"]).code, 1, "the doctor says so");
+    execute(&world, "DELETE FROM _sqlx_migrations WHERE version = 9999");
+
+    execute(&world, "UPDATE _sqlx_migrations SET success = false WHERE version = 36");
+    let told = schema(&world);
+    assert_eq!((told.len(), told[0][1].as_str()), (1, "not marked as done: migration 0036"), "{told:?}");
+    execute(&world, "UPDATE _sqlx_migrations SET success = true");
+
+    execute(&world, "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 7");
+    let told = schema(&world);
+    let [status, detail, advice] = &told[0];
+    assert_eq!((told.len(), status.as_str()), (1, "fail"), "{told:?}");
+    assert!(detail.ends_with("than this build has: migration 0007"), "{detail}");
+    assert!(advice.contains("`distribution migrate` refuses this"), "{advice}");
+    let refused = world.json(&["migrate"]);
+    assert!(refused.code == 1 && refused.error_message().contains("has been modified"), "{refused:?}");
+}
+
+#[test]
+fn an_older_build_says_of_a_newer_schema_that_it_is_newer() {
+    let world = World::new();
+    assert_eq!(world.run(&["migrate"]).ok().stdout.trim(), "the schema is up to date");
+    execute(&world, &insert(9999, true));
+    for arguments in [&["migrate"][..], &["migrate", "--check"]] {
+        let said = world.run(arguments).ok().stdout;
+        assert!(said.contains("the schema is newer than this build: 9999"), "{said}");
+        let said = world.json(arguments).ok().json();
+        assert_eq!((&said["newer"], &said["pending"]), (&serde_json::json!(9999), &serde_json::json!([])));
+    }
+    assert_eq!(schema(&world)[0][0], "warn");
+}

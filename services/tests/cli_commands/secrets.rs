@@ -1,11 +1,15 @@
 //! `secret`: values come from stdin or a file, are never shown, and go with the last target that uses them.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::service::{Service, eventually};
 use crate::world::{NOWHERE, Ran, World};
 
 const MARK: &str = "marked-value-9c2d";
@@ -115,6 +119,88 @@ fn a_target_whose_secret_is_not_in_the_store_is_warned_of_with_the_command() {
     let what = ["--base-url", NOWHERE, "--channel-account", "10450", "--secret-ref", "store:absent"];
     let made = world.run(&[&who[..], &what[..]].concat()).ok();
     assert!(made.stderr.contains("`distribution secret put store:absent`"), "{made:?}");
+}
+
+#[test]
+fn the_doctor_says_of_a_damaged_store_how_it_comes_back_and_that_is_so() {
+    let world = World::new();
+    given(&world, MARK, &["secret", "put", "hostaway"]).ok();
+    target(&world, "store:hostaway");
+    let folder = world.secrets.path().join(".store");
+    let (key, sealed) = (folder.join("key"), folder.join("secrets.json"));
+    let copies = [&key, &sealed].map(|path| std::fs::read(path).unwrap());
+    let cut = |path: &Path, bytes: usize| std::fs::write(path, &std::fs::read(path).unwrap()[..bytes]).unwrap();
+    let told = || {
+        let report = world.json(&["doctor"]).json();
+        let of_secrets = |check: &&Value| check["check"] == "secrets";
+        report["checks"].as_array().unwrap().iter().find(of_secrets).cloned().unwrap()
+    };
+    let _service = Service::start(&world, "projector");
+    eventually("the target was seen", || told()["detail"].as_str().unwrap().contains("1 reference").then_some(()));
+    assert_eq!(told()["status"], "ok");
+    let damages: [&dyn Fn(); 6] = [
+        &|| cut(&key, 10),
+        &|| cut(&key, 0),
+        &|| std::fs::remove_file(&key).unwrap(),
+        &|| cut(&sealed, 10),
+        &|| cut(&sealed, 0),
+        &|| std::fs::write(&key, format!("{}\n", "0f".repeat(32))).unwrap(),
+    ];
+    for damage in damages {
+        damage();
+        let check = told();
+        assert_eq!(check["status"], "fail", "{check}");
+        let advice = check["advice"].as_str().unwrap();
+        assert!(!advice.contains("secret put"), "it would be refused: {advice}");
+        assert!(advice.contains("back from their copy") && advice.contains("ON_CALL.md"), "{advice}");
+        for (path, copy) in [&key, &sealed].into_iter().zip(&copies) {
+            std::fs::write(path, copy).unwrap();
+            std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+        }
+        assert_eq!(told()["status"], "ok", "both are back");
+    }
+    // Nothing is sealed with it, and no value can be.
+    std::fs::remove_file(&sealed).unwrap();
+    cut(&key, 10);
+    assert_eq!(given(&world, MARK, &["secret", "put", "hostaway"]).code, 1);
+    assert!(told()["advice"].as_str().unwrap().contains("back from their copy"), "{}", told());
+    // There is no copy.
+    std::fs::rename(&folder, world.secrets.path().join(".store-damaged")).unwrap();
+    assert!(told()["advice"].as_str().unwrap().contains("`distribution secret put`"), "{}", told());
+    given(&world, MARK, &["secret", "put", "hostaway"]).ok();
+    assert_eq!(told()["status"], "ok");
+}
+
+#[test]
+fn the_doctor_fails_where_the_signing_key_is_damaged_and_makes_none_where_there_is_none() {
+    let world = World::new();
+    let told = |settings: &[(&str, &str)]| {
+        let mut command = world.command();
+        command.envs(settings.iter().copied()).args(["--output", "json", "doctor"]);
+        let report = Ran::from(command.output().unwrap()).json();
+        let of_key = |check: &&Value| check["check"] == "signing key";
+        report["checks"].as_array().unwrap().iter().find(of_key).cloned().unwrap()
+    };
+    let key = world.secrets.path().join(".signing-key");
+    assert_eq!(told(&[])["status"], "ok");
+    assert!(!key.exists(), "a look makes none");
+    world.run(&["token", "--org", "sunstay", "--subject", "ci", "--role", "viewer"]).ok();
+    let whole = std::fs::read(&key).unwrap();
+    assert_eq!(told(&[])["detail"], "readable and whole");
+    for bytes in [0, 20] {
+        std::fs::write(&key, &whole[..bytes]).unwrap();
+        let check = told(&[]);
+        assert_eq!(check["status"], "fail", "{check}");
+        let detail = check["detail"].as_str().unwrap();
+        let (copy, delete) = (detail.find("back from the copy").unwrap(), detail.find("delete it").unwrap());
+        assert!(detail.contains("is damaged") && copy < delete, "the copy comes first: {detail}");
+    }
+    // Nobody needs it there.
+    for setting in [("DISTRIBUTION_ROLES", "relay,health"), ("DISTRIBUTION_OIDC_ISSUER", "https://id.example.org")] {
+        assert_eq!(told(&[setting])["status"], "ok", "{setting:?}");
+    }
+    std::fs::write(&key, whole).unwrap();
+    assert_eq!(told(&[])["status"], "ok");
 }
 
 /// Makes everything in the store older than a day.

@@ -10,9 +10,14 @@ pub struct Service(Child);
 impl Service {
     /// Starts some roles. Without a dispatcher nothing is called.
     pub fn start(world: &World, roles: &str) -> Self {
+        Self::start_with_log(world, roles, Stdio::inherit())
+    }
+
+    /// The same with its log somewhere else.
+    pub fn start_with_log(world: &World, roles: &str, log: impl Into<Stdio>) -> Self {
         let mut command = world.command();
         command.args(["serve", "--roles", roles, "--no-migrate"]).env("RUST_LOG", "warn");
-        Self(command.stdout(Stdio::null()).spawn().unwrap())
+        Self(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 }
 

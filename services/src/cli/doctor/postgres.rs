@@ -1,6 +1,6 @@
-//! Postgres: can it be reached, is it new enough, does it have the schema.
+//! Postgres: can it be reached, is it new enough, is it the same time there, does it have the schema.
 
-use adapters::postgres::{MIGRATOR, pending_migrations};
+use adapters::postgres::{newest_migration, odd_migrations, pending_migrations};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
@@ -8,6 +8,7 @@ use sqlx::{Connection, PgPool};
 use super::report::Report;
 use crate::cli::failure::message;
 use crate::cli::session::login;
+use crate::clock::Ahead;
 use crate::config::Connections;
 
 /// The oldest version that will do, as the server counts.
@@ -43,6 +44,7 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
         report.ok("postgres", format!("version {name}"))?;
     }
     let pool = connections.postgres(4).await?;
+    check_clock(&pool, report).await?;
     let complete = check_schema(&pool, report).await?;
     Ok(complete.then_some(pool))
 }
@@ -64,20 +66,52 @@ fn advice(error: &anyhow::Error) -> &'static str {
     }
 }
 
+async fn check_clock(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    let ahead = Ahead::of(pool).await?;
+    if ahead.is_too_far() {
+        let advice = "have NTP set both (chronyd, systemd-timesyncd). Two hosts may differ by 5 s at most: beyond that a \
+                      creation may be taken for settled too early, and what is due is tried too early or too late";
+        return report.warn("clock", ahead.words(), advice);
+    }
+    report.ok("clock", "as Postgres's, but for 2 s at most")
+}
+
+/// Whether the schema has all that this build needs. What else is odd about it is told, and the rest can be looked at all the same.
 async fn check_schema(pool: &PgPool, report: &mut Report) -> anyhow::Result<bool> {
-    let pending = pending_migrations(pool).await?;
-    if !pending.is_empty() {
-        let detail = format!("migrations that the database lacks: {}", pending.join(", "));
+    let (pending, odd) = (pending_migrations(pool).await?, odd_migrations(pool).await?);
+    if !odd.half_done.is_empty() {
+        let detail = format!("not marked as done: {}", migrations(&odd.half_done));
+        let advice = "`distribution migrate` refuses this, as does a `serve` that migrates. A migration is done whole or \
+                      not at all, so somebody has changed its row of _sqlx_migrations: set success to true there if its \
+                      tables are as it leaves them; if they are not, delete the row";
+        report.fail("schema", detail, advice)?;
+    }
+    if !odd.changed.is_empty() {
+        let detail = format!("done from another text than this build has: {}", migrations(&odd.changed));
+        let advice = "`distribution migrate` refuses this, as does a `serve` that migrates. Run the build that migrated \
+                      this database, or a release; if somebody has changed the checksum in _sqlx_migrations, put it back \
+                      as it is in a backup";
+        report.fail("schema", detail, advice)?;
+    }
+    let half_done = |name: &&String| odd.half_done.iter().any(|version| name.starts_with(&format!("{version:04} ")));
+    let to_be_done: Vec<&str> = pending.iter().filter(|name| !half_done(name)).map(String::as_str).collect();
+    if !to_be_done.is_empty() {
+        let detail = format!("migrations that the database lacks: {}", to_be_done.join(", "));
         report.fail("schema", detail, "run `distribution migrate`")?;
+    }
+    if !pending.is_empty() {
         return Ok(false);
     }
-    let newest: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(pool).await?;
-    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
-    if newest > known {
-        let detail = format!("version {newest}; this build knows {known}");
+    if let Some(newest) = odd.newer {
+        let detail = format!("version {newest}; this build knows {}", newest_migration());
         report.warn("schema", detail, "a newer build has migrated this database: run that build")?;
-    } else {
-        report.ok("schema", format!("version {newest}"))?;
+    } else if odd.half_done.is_empty() && odd.changed.is_empty() {
+        report.ok("schema", format!("version {}", newest_migration()))?;
     }
     Ok(true)
+}
+
+fn migrations(versions: &[i64]) -> String {
+    let names: Vec<String> = versions.iter().map(|version| format!("{version:04}")).collect();
+    format!("migration {}", names.join(", "))
 }

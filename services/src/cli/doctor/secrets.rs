@@ -17,6 +17,11 @@ const REFERENCES: &str = "
 SELECT credential, array_agg(name ORDER BY name) FROM channel_targets WHERE lifecycle <> 'deleted'
 GROUP BY credential ORDER BY credential";
 
+/// `secret put` refuses for as long as the store is not whole.
+const STORE_BACK: &str = "put the store's key and secrets.json back from their copy, the key to where \
+                          DISTRIBUTION_SECRETS_KEY says; no restart is needed. Only where there is no copy, move \
+                          .store and the key away and give every secret again: ON_CALL.md, The secret store is damaged";
+
 pub(super) async fn check(pool: &PgPool, options: &SecretsOptions, report: &mut Report) -> anyhow::Result<()> {
     let references: Vec<(String, Vec<String>)> = sqlx::query_as(REFERENCES).fetch_all(pool).await?;
     if references.iter().any(|(reference, _)| reference.starts_with("file:"))
@@ -53,6 +58,7 @@ pub(super) async fn check(pool: &PgPool, options: &SecretsOptions, report: &mut 
                 _ if matches!(error, SecretError::Unreachable { .. }) => {
                     "check region, credentials and network of the secrets manager; --aws-endpoint gives its address"
                 }
+                _ if matches!(error, SecretError::Damaged { .. }) => STORE_BACK,
                 SecretKeeper::Aws => "keep it there, or refer to another: `distribution target rotate-credential`",
                 SecretKeeper::Store => "put it there with `distribution secret put`; no restart is needed",
                 _ => "put the secret there with mode 0600; no restart is needed",
