@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use async_nats::jetstream::stream::Config;
 use uuid::Uuid;
 
-use super::topology::{StreamKind, TopologyError};
 use super::{Nats, Prefix};
 
 /// Where a stream carries it, in its metadata.
@@ -63,17 +62,6 @@ impl Nats {
     pub fn of_journal(&self, id: Uuid) {
         // A database's id stays as it is while somebody is connected.
         let _ = self.owner.0.set(id);
-    }
-
-    /// An error where one of the streams that are there is another journal's.
-    pub async fn refuse_foreign_streams(&self) -> Result<(), TopologyError> {
-        for kind in StreamKind::ALL {
-            match self.stream(kind).await {
-                Ok(_) | Err(TopologyError::Missing(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// A stream without an id is anybody's: an older build made it, or took the id away, or nobody has said whose it is.

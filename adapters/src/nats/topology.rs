@@ -152,6 +152,17 @@ impl Nats {
         Ok(stream)
     }
 
+    /// An error where one of the streams that are there is another journal's.
+    pub async fn refuse_foreign_streams(&self) -> Result<(), TopologyError> {
+        for kind in StreamKind::ALL {
+            match self.stream(kind).await {
+                Ok(_) | Err(TopologyError::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Every stream; none is made or changed where one is another journal's.
     pub async fn ensure_streams(&self) -> Result<(), TopologyError> {
         self.refuse_foreign_streams().await?;
