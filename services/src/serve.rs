@@ -81,14 +81,14 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
         }
     };
     let mut signals = Signals::listen().context("a process may listen for signals")?;
-    tokio::select! {
-        () = signals.wait() => {}
-        ended = serving => {
-            ended?;
-            anyhow::bail!("a role ended by itself; see the log above");
-        }
-    }
-    tracing::info!("stopping: calls under way end and are recorded; a second signal stops at once");
+    let refused = tokio::select! {
+        () = signals.wait() => None,
+        ended = serving => match ended {
+            Ok(()) => anyhow::bail!("a role ended by itself; see the log above"),
+            Err(refused) => Some(refused),
+        },
+    };
+    tracing::info!("stopping: calls under way end and are recorded; SIGTERM or SIGINT twice stops at once");
     stop.cancel();
     let asked_at = Instant::now();
     tokio::select! {
@@ -107,7 +107,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     if let Some(told) = Arc::into_inner(told) {
         tokio::task::spawn_blocking(move || told.stop(TELLING)).await?;
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 /// Until each of them has ended.

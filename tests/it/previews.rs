@@ -86,7 +86,7 @@ async fn a_preview_names_what_an_explanation_says_that_is_waited_for() -> anyhow
     ] {
         sqlx::query(statement).bind(target.0).execute(&world.pool).await?;
     }
-    previewed(&world, &viewer, &listing, "the target failed 7 times in a row and is left alone").await?;
+    previewed(&world, &viewer, &listing, "7 attempts and checks of the target failed in a row").await?;
     drop(service);
     world.close().await
 }

@@ -26,6 +26,8 @@ impl MigrateArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres_of_any_schema().await?;
         let pending = pending_migrations(&pool).await?;
+        // Before it migrates: a migration may end the sessions that rest.
+        let newer = odd_migrations(&pool).await?.newer;
         if !self.check {
             let tell = |waits_for: &str| {
                 let patience = GIVES_WAY_AFTER.as_secs();
@@ -35,7 +37,6 @@ impl MigrateArgs {
             migrate(&pool, tell).await.context("failed to bring the schema up to date")?;
         }
         let (applied, left) = if self.check { (Vec::new(), pending) } else { (pending, Vec::new()) };
-        let newer = odd_migrations(&pool).await?.newer;
         if session.out.is_json() {
             session.out.json(&json!({ "applied": applied, "pending": left, "newer": newer }))?;
         } else {

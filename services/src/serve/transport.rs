@@ -10,11 +10,14 @@ use async_nats::connection::State;
 use async_nats::{ConnectError, ConnectErrorKind};
 use sqlx::PgPool;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::config::Connections;
 
 /// From one look whether it is there to the next.
 const LOOK: Duration = Duration::from_millis(500);
+/// Postgres is asked again for so long.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// That it is still away is told again after so long.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -32,13 +35,25 @@ pub(super) async fn reach(connections: &Connections) -> anyhow::Result<Nats> {
 /// Makes the streams, as those of this database's journal; gives whether that is done, or waits for NATS. An error where they are another
 /// database's.
 pub(super) async fn claim(nats: &Nats, pool: &PgPool) -> anyhow::Result<bool> {
-    let id = PgEventLog::new(pool.clone()).identity().await.context("failed to look up which journal this is")?;
-    nats.of_journal(id);
+    nats.of_journal(identity(pool).await.context("failed to look up which journal this is")?);
     if nats.client.connection_state() != State::Connected {
         return Ok(false);
     }
     nats.ensure_streams().await?;
     Ok(true)
+}
+
+/// A migration may have ended the sessions that rested, and Postgres may be away for a moment.
+async fn identity(pool: &PgPool) -> Result<Uuid, sqlx::Error> {
+    let (log, began) = (PgEventLog::new(pool.clone()), Instant::now());
+    loop {
+        match log.identity().await {
+            Err(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) if began.elapsed() < PATIENCE => {
+                tokio::time::sleep(LOOK).await;
+            }
+            known => return known,
+        }
+    }
 }
 
 /// Whether it may be there in a while with nothing changed here.

@@ -62,7 +62,18 @@ pub(super) async fn check(
     }
     report.ok("jetstream", "on")?;
     if let Some(pool) = journal {
-        nats.of_journal(PgEventLog::new(pool.clone()).identity().await?);
+        match PgEventLog::new(pool.clone()).identity().await {
+            Ok(id) => nats.of_journal(id),
+            Err(error) => {
+                let detail = format!("which journal this is cannot be read (journal_identity): {error}");
+                report.fail(
+                    "streams",
+                    detail,
+                    "ON_CALL.md, Streams of another database, says how it gets its id again",
+                )?;
+                return Ok(None);
+            }
+        }
     }
     // Whatever else they tell is about the other one's service then.
     if let Err(TopologyError::Foreign(foreign)) = nats.refuse_foreign_streams().await {

@@ -83,7 +83,7 @@ async fn check_schema(pool: &PgPool, report: &mut Report) -> anyhow::Result<bool
         let detail = format!("not marked as done: {}", migrations(&odd.half_done));
         let advice = "`distribution migrate` refuses this, as does a `serve` that migrates. A migration is done whole or \
                       not at all, so somebody has changed its row of _sqlx_migrations: set success to true there if its \
-                      tables are as it leaves them; if they are not, delete the row";
+                      tables are as it leaves them; if they are not, and it is the newest, delete the row; else put a backup back";
         report.fail("schema", detail, advice)?;
     }
     if !odd.changed.is_empty() {
