@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, PullConsumer};
-use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{
+    ConsumerInfoErrorKind, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
+};
 use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
 use chrono::Utc;
 use domain::counted::counted;
@@ -91,6 +93,11 @@ fn is_within(at_ns: i128, span: Duration) -> bool {
     i128::try_from(span.as_nanos()).is_ok_and(|span| age_ns < span)
 }
 
+/// There is one of this name, with other settings.
+fn is_taken(error: &CreateStreamError) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NAME_EXIST)
+}
+
 /// What is answered about a stream; an error where nothing is in time.
 async fn in_time<T>(name: &str, asked: impl Future<Output = T>) -> Result<T, TopologyError> {
     let late = |_| TopologyError::Server { name: name.to_owned(), reason: "no answer: NATS is away".to_owned() };
@@ -115,6 +122,17 @@ impl Nats {
 
     /// A stream, made or brought to its definition. It carries the id of this connection's journal then; one of another journal is an error.
     pub async fn ensure_stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
+        // Where somebody else makes it at the same moment, with other metadata, the second look finds it there.
+        if let Some(stream) = self.set_up_stream(kind).await? {
+            return Ok(stream);
+        }
+        let name = self.stream_config(kind)?.name;
+        let unsettled = || TopologyError::Server { name, reason: "somebody else makes it again and again".to_owned() };
+        self.set_up_stream(kind).await?.ok_or_else(unsettled)
+    }
+
+    /// `None` where somebody else has made it since it was found missing.
+    async fn set_up_stream(&self, kind: StreamKind) -> Result<Option<Stream>, TopologyError> {
         let mut config = self.stream_config(kind)?;
         let name = config.name.clone();
         let failed = |reason: String| TopologyError::Server { name: name.clone(), reason };
@@ -130,12 +148,15 @@ impl Nats {
             Err(TopologyError::Missing(_)) => config.metadata = self.owned(&config.metadata),
             Err(error) => return Err(error),
         }
-        let made = in_time(&name, self.jetstream.create_or_update_stream(config)).await?;
-        made.map_err(|e| failed(e.to_string()))?;
+        match in_time(&name, self.jetstream.create_or_update_stream(config)).await? {
+            Ok(_) => {}
+            Err(error) if is_taken(&error) => return Ok(None),
+            Err(error) => return Err(failed(error.to_string())),
+        }
         let stream = in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|e| failed(e.to_string()))?;
         // Somebody else may have been faster, or later.
         self.refuse_foreign(&stream.cached_info().config)?;
-        Ok(stream)
+        Ok(Some(stream))
     }
 
     /// A stream as it is; an error when it is not there, or of another journal.
