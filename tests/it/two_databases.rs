@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adapters::nats::Nats;
 use adapters::nats::owner::JOURNAL;
 use adapters::nats::topology::StreamKind;
 use anyhow::Context;
@@ -150,5 +151,22 @@ async fn who_runs_leaves_streams_alone_that_have_become_another_databases() -> a
     assert_eq!(channels, 0, "nothing of ours goes there");
     assert_eq!(carried(&world).await?, vec![Some(another); 4]);
     drop(service);
+    world.close().await
+}
+
+/// A publisher knows no journal, and makes the stream of unit changes where it is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_and_a_publisher_that_make_a_stream_at_the_same_moment_both_have_it() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let service = Nats::connect(&std::env::var("NATS_URL")?, world.nats.prefix.clone(), "end-to-end").await?;
+    service.of_journal(Uuid::now_v7());
+    for _ in 0..20 {
+        let name = world.nats.stream(StreamKind::Units).await?.cached_info().config.name.clone();
+        world.nats.jetstream.delete_stream(&name).await?;
+        let (made, found) =
+            tokio::join!(service.ensure_stream(StreamKind::Units), world.nats.ensure_stream(StreamKind::Units));
+        made?;
+        found?;
+    }
     world.close().await
 }
