@@ -1,6 +1,6 @@
 //! The record of one HTTP call, as it stands in the journal, in `outbound_audit` and in the audit stream.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -105,6 +105,18 @@ impl CallRecord {
     /// part.
     pub fn refused_part(&self) -> bool {
         self.class == OutcomeClass::Rejected && !matches!(self.status, Some(301 | 308 | 404))
+    }
+
+    /// When its answer was there, or it was given up.
+    pub fn ended_at(&self) -> DateTime<Utc> {
+        let took = i64::try_from(self.duration_ms).ok().and_then(TimeDelta::try_milliseconds).unwrap_or_default();
+        self.started_at.checked_add_signed(took).unwrap_or(self.started_at)
+    }
+
+    /// The channel may have written what was in the call. A rate limit and refused credentials are no answer to what a call carries, and
+    /// without a connection nobody read it.
+    pub fn may_have_written(&self) -> bool {
+        !matches!(self.class, OutcomeClass::Throttled | OutcomeClass::Unauthorised) && !self.was_not_sent()
     }
 
     /// There was no connection, so that the channel surely saw nothing of it.

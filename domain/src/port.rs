@@ -52,7 +52,7 @@ pub struct PushReport {
     pub retry_at: Option<DateTime<Utc>>,
     /// The refusal is of the target's credentials as a whole, not of one listing.
     pub credentials_refused: bool,
-    /// The secret that holds now was refused, and the previous one a rotation served: in words.
+    /// The secret that holds now was refused, and the one from before a rotation served: in words.
     pub new_secret_refused: Option<String>,
 }
 

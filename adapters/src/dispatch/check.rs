@@ -97,7 +97,7 @@ impl DispatchStore {
     ) -> Result<(), sqlx::Error> {
         let mut transaction = begin(&self.pool).await?;
         let last = report.calls.last();
-        // A call that came after it may have ended otherwise, as with the previous secret a rotation.
+        // A call that came after it may have ended otherwise, as with the secret from before a rotation.
         let decided = report.calls.iter().rev().find(|call| call.class == report.class);
         let took_ms = |call: &CallRecord| i64::try_from(call.duration_ms).unwrap_or(i64::MAX);
         sqlx::query(

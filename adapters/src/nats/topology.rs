@@ -123,12 +123,13 @@ impl Nats {
     /// A stream, made or brought to its definition. It carries the id of this connection's journal then; one of another journal is an error.
     pub async fn ensure_stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         // Where somebody else makes it at the same moment, with other metadata, the second look finds it there.
-        if let Some(stream) = self.set_up_stream(kind).await? {
-            return Ok(stream);
+        for _ in 0..2 {
+            if let Some(stream) = self.set_up_stream(kind).await? {
+                return Ok(stream);
+            }
         }
         let name = self.stream_config(kind)?.name;
-        let unsettled = || TopologyError::Server { name, reason: "somebody else makes it again and again".to_owned() };
-        self.set_up_stream(kind).await?.ok_or_else(unsettled)
+        Err(TopologyError::Server { name, reason: "somebody else makes it again and again".to_owned() })
     }
 
     /// `None` where somebody else has made it since it was found missing.

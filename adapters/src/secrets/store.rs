@@ -35,7 +35,7 @@ pub struct Entry {
     pub created_at: DateTime<Utc>,
     /// When its value was last replaced.
     pub rotated_at: Option<DateTime<Utc>>,
-    /// How long the previous value that is still given.
+    /// Until when the previous value is still given.
     pub previous_until: Option<DateTime<Utc>>,
 }
 

@@ -2,7 +2,7 @@
 //! over, because a failure is kept whatever was decided about its trace, and so are the tries that follow it. A check of a
 //! target is a trace of its own, and a look for drift a part of that of whoever asked for it.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use adapters::telemetry::{
     Attributes, Happened, Kind, Stage, about, happened, is_flagged, is_traced, new_trace, sync_tried,
@@ -97,10 +97,6 @@ async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<Strin
     under
 }
 
-fn ended(call: &CallRecord) -> SystemTime {
-    SystemTime::from(call.started_at) + Duration::from_millis(call.duration_ms)
-}
-
 fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
     let path = call.path.split('?').next().unwrap_or_default().to_owned();
     let mut attributes = vec![
@@ -122,7 +118,7 @@ fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
         kind: Kind::Client,
         parent,
         began: call.started_at.into(),
-        ended: ended(call),
+        ended: SystemTime::from(call.ended_at()),
         attributes,
         failed: failed.then(|| call.detail.clone().unwrap_or_default()),
     });

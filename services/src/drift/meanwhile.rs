@@ -1,14 +1,13 @@
 //! What was sent of a listing while its channel was read for a comparison: what was read of that may be older than what was sent last, or
 //! newer than what is known to be sent.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::call::{CallPurpose, CallRecord};
 use domain::channel::Section;
 use domain::difference::Differences;
 use domain::ids::SyncId;
-use domain::outcome::OutcomeClass;
 
-use crate::views::explain::history::History;
+use crate::views::explain::history::{Attempt, History};
 
 /// What was sent while a listing was read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,16 +26,13 @@ impl Meanwhile {
         let began = reads.map(|call| call.started_at).min().unwrap_or(read_at);
         let attempts = history.syncs.iter().flat_map(|story| &story.attempts);
         let calls = attempts.flat_map(|told| &told.attempt.calls);
-        let written = calls.filter(|call| may_have_written(call) && ended(call) >= began);
+        let written = calls.filter(|call| call.may_have_written() && call.ended_at() >= began);
         let mut written: Vec<Section> = written.flat_map(|call| call.purpose.writes()).copied().collect();
         written.sort_unstable();
         written.dedup();
         let in_hand = history.syncs.iter().find(|story| Some(story.request.ordinal) == in_hand);
-        let is_told = |finished_at: DateTime<Utc>| finished_at >= read_at;
-        let under_way = in_hand.filter(|story| {
-            let last = story.attempts.last();
-            !last.is_some_and(|last| is_told(last.attempt.finished_at))
-        });
+        let is_told = |last: &Attempt| last.attempt.finished_at >= read_at;
+        let under_way = in_hand.filter(|story| !story.attempts.last().is_some_and(is_told));
         Self { written, under_way: under_way.map(|story| story.request.sync_id) }
     }
 
@@ -50,14 +46,4 @@ impl Meanwhile {
         unclear.sort_unstable();
         unclear
     }
-}
-
-/// A rate limit and refused credentials are no answer to what a call carries, and without a connection nobody read it.
-fn may_have_written(call: &CallRecord) -> bool {
-    !matches!(call.class, OutcomeClass::Throttled | OutcomeClass::Unauthorised) && !call.was_not_sent()
-}
-
-fn ended(call: &CallRecord) -> DateTime<Utc> {
-    let ms = i64::try_from(call.duration_ms).unwrap_or(i64::MAX);
-    TimeDelta::try_milliseconds(ms).and_then(|took| call.started_at.checked_add_signed(took)).unwrap_or(call.started_at)
 }

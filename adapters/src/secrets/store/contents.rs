@@ -29,7 +29,7 @@ pub(super) struct Sealed {
     pub(super) previous: Option<Previous>,
 }
 
-/// The previous value the last rotation.
+/// The value from before the last rotation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Previous {
     pub(super) value: String,

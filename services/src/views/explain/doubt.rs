@@ -83,10 +83,8 @@ fn nothing_went_in(call: &CallRecord) -> bool {
     call.status == Some(NO_SUCH_LISTING) || !mapping::may_be_taken_in_part(call)
 }
 
-/// A rate limit and refused credentials are no answer to what a call carries, and without a connection nobody read it.
 fn may_have_written(call: &CallRecord, section: Section) -> bool {
-    let let_through = !matches!(call.class, OutcomeClass::Throttled | OutcomeClass::Unauthorised);
-    let_through && !call.was_not_sent() && call.purpose.writes().contains(&section)
+    call.may_have_written() && call.purpose.writes().contains(&section)
 }
 
 /// The calls that carried a section, in order; `false` with those of which that is not certain.

@@ -1,7 +1,7 @@
 //! When a sync waited: for its first attempt, for each next one from when that was due, and inside of an attempt for a call.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use domain::call::{CallPurpose, CallRecord};
+use chrono::{DateTime, Utc};
+use domain::call::CallPurpose;
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
@@ -111,13 +111,8 @@ fn inside(attempt: &Attempt, positions: (i64, i64)) -> impl Iterator<Item = Agai
         let time = (free_from, call.started_at);
         let call_for = Some((call.request_id, call.purpose));
         let wait = Again { time, call: call_for, new_token, after_silent: false, unheard: false, positions };
-        free_from = ended(call);
+        free_from = call.ended_at();
         new_token = call.purpose == CallPurpose::Token && call.class == OutcomeClass::Accepted;
         wait
     })
-}
-
-fn ended(call: &CallRecord) -> DateTime<Utc> {
-    let took = i64::try_from(call.duration_ms).ok().and_then(TimeDelta::try_milliseconds).unwrap_or_default();
-    call.started_at.checked_add_signed(took).unwrap_or(call.started_at)
 }
