@@ -14,6 +14,13 @@ die() {
     exit 1
 }
 
+# url_of DATABASE: DATABASE_URL with another database, on the same server: what follows the last slash, up to the question mark.
+url_of() {
+    local url=${DATABASE_URL:-postgres:///distribution}
+    [[ $url =~ ^([^?]*/)[^/?]*(\?.*)?$ ]] || die "DATABASE_URL names no database"
+    printf '%s' "${BASH_REMATCH[1]}$1${BASH_REMATCH[2]}"
+}
+
 # at_least WANTED HAVE: version HAVE is WANTED or newer.
 at_least() { printf '%s\n%s\n' "$1" "$2" | sort -V -C; }
 
