@@ -24,6 +24,10 @@ impl Projection for ChannelListings {
         &["channel_listings"]
     }
 
+    fn is_by_listing(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error> {
         let of_listings = |event: &&Recorded| matches!(event.event, ChannelEvent::Listing(_));
         let events: Vec<&Recorded> = batch.iter().filter(of_listings).collect();

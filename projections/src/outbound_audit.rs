@@ -35,6 +35,10 @@ impl Projection for OutboundAudit {
         &["outbound_audit", "outbound_attempts", "sync_activity"]
     }
 
+    fn is_by_listing(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error> {
         let deleted = DeletedTargets::load(connection, batch).await?;
         let jobs = rows::load(connection, batch).await?;

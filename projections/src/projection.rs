@@ -36,6 +36,14 @@ pub trait Projection: Send + Sync {
         None
     }
 
+    /// Whether an event of a listing changes rows of that listing alone, and counts that may be added up in any order: a rebuild
+    /// then applies halves of the listings at the same time.
+    ///
+    /// Invariant: where it is so, [`Self::apply`] looks at no row of another listing, either.
+    fn is_by_listing(&self) -> bool {
+        false
+    }
+
     /// Applies events in order of position, inside the caller's transaction.
     ///
     /// The caller leaves out what was applied before, and rolls back on an error. Gives the sync jobs that ended by it, from the

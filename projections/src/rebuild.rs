@@ -5,10 +5,11 @@
 
 mod compare;
 mod mirror;
+mod replay;
 
 use std::sync::Arc;
 
-use domain::recorded::{Position, Recorded};
+use domain::recorded::Position;
 use sqlx::{Connection, PgConnection};
 
 pub use compare::TableDifference;
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::projection::Projection;
 use crate::runner::{BATCH, Runner};
 use mirror::Mirror;
+use replay::{Second, replay};
 
 /// What a rebuild has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Rebuilt {
 struct Site {
     projection: Arc<dyn Projection>,
     connection: PgConnection,
+    /// Until the last few events, where the read model has its rows by listing.
+    second: Option<Second>,
     mirror: Mirror,
     done: Rebuilt,
 }
@@ -66,7 +70,16 @@ impl Runner {
         }
         checkpoint::tune(&mut connection).await?;
         let mirror = Mirror::of(projection.as_ref());
-        Ok(Site { projection, connection, mirror, done: Rebuilt { position: Position(0), events: 0 } })
+        Ok(Site { projection, connection, second: None, mirror, done: Rebuilt { position: Position(0), events: 0 } })
+    }
+
+    /// Makes the copies, and gives the statements that make the indexes which they lack.
+    async fn begin(&self, site: &mut Site) -> Result<Vec<String>, Error> {
+        let for_readers = site.mirror.create(&mut site.connection).await?;
+        if site.projection.is_by_listing() {
+            site.second = Some(Second::open(self, &site.mirror).await?);
+        }
+        Ok(for_readers)
     }
 
     /// Follows the live checkpoint, which moves on meanwhile, until the locked rest is short.
@@ -74,7 +87,7 @@ impl Runner {
         loop {
             let live = checkpoint::read(&mut site.connection, site.projection.name()).await?;
             let before = site.done.events;
-            replay(self, &site.projection, &mut site.connection, &mut site.done, live).await?;
+            replay(self, &site.projection, &mut site.connection, site.second.as_mut(), &mut site.done, live).await?;
             if site.done.events - before < BATCH as u64 {
                 return Ok(());
             }
@@ -82,7 +95,7 @@ impl Runner {
     }
 
     async fn build_and_swap(&self, site: &mut Site) -> Result<Rebuilt, Error> {
-        let for_readers = site.mirror.create(&mut site.connection).await?;
+        let for_readers = self.begin(site).await?;
         self.come_near(site).await?;
         mirror::run(&mut site.connection, &for_readers).await?;
         self.come_near(site).await?;
@@ -91,7 +104,7 @@ impl Runner {
         sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *transaction).await?;
         let live = checkpoint::lock(&mut transaction, &[site.projection.name()]).await?;
         let live = live.first().copied().unwrap_or(0);
-        replay(self, &site.projection, &mut transaction, &mut site.done, live).await?;
+        replay(self, &site.projection, &mut transaction, None, &mut site.done, live).await?;
         site.mirror.swap_in(&mut transaction).await?;
         transaction.commit().await?;
         site.mirror.analyze(&mut site.connection).await?;
@@ -99,51 +112,27 @@ impl Runner {
     }
 
     async fn build_and_compare(&self, site: &mut Site) -> Result<Vec<TableDifference>, Error> {
-        site.mirror.create(&mut site.connection).await?;
+        self.begin(site).await?;
         self.come_near(site).await?;
         let mut transaction = site.connection.begin().await?;
         // One snapshot of the live rows and their checkpoint: nobody has to wait for the comparison.
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;
         let live = checkpoint::read(&mut transaction, site.projection.name()).await?;
-        replay(self, &site.projection, &mut transaction, &mut site.done, live).await?;
+        replay(self, &site.projection, &mut transaction, None, &mut site.done, live).await?;
         let differences = compare::compare(&mut transaction, &site.mirror).await?;
         transaction.commit().await?;
         Ok(differences)
     }
 }
 
-/// Applies the journal up to a live checkpoint, in batches that are transactions (or savepoints) of their own.
-async fn replay(
-    runner: &Runner,
-    projection: &Arc<dyn Projection>,
-    connection: &mut PgConnection,
-    done: &mut Rebuilt,
-    live: i64,
-) -> Result<(), Error> {
-    let up_to = Position(live);
-    let read = async |after| -> Result<Vec<Recorded>, Error> {
-        Ok(runner.log.read(projection.reads(), after, up_to, BATCH).await?)
-    };
-    let mut batch = read(done.position).await?;
-    while let Some(last) = batch.last().map(|event| event.position) {
-        let apply = async {
-            let mut transaction = connection.begin().await?;
-            projection.apply(&mut transaction, &batch).await?;
-            transaction.commit().await?;
-            Ok::<_, Error>(())
-        };
-        let ((), following) = futures::try_join!(apply, read(last))?;
-        done.events += batch.len() as u64;
-        done.position = last;
-        batch = following;
-    }
-    // What lies between is none of its events.
-    done.position = done.position.max(up_to);
-    Ok(())
-}
-
 /// Drops what is left of the work; a failure of that does not hide how the work ended, and the next rebuild tries again.
 async fn close<T>(mut site: Site, ended: Result<T, Error>) -> Result<T, Error> {
+    // Before the copies go: it may hold locks on them.
+    if let Some(second) = site.second.take()
+        && let Err(error) = second.close().await
+    {
+        tracing::warn!(%error, "failed to close the second connection of a rebuild");
+    }
     if let Err(error) = site.mirror.drop(&mut site.connection).await {
         tracing::warn!(%error, "failed to drop the tables of a rebuild");
     }

@@ -29,6 +29,10 @@ impl Projection for SyncQueue {
         &["sync_queue"]
     }
 
+    fn is_by_listing(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, connection: &mut PgConnection, batch: &[Recorded]) -> Result<Vec<Ended>, Error> {
         let deleted = DeletedTargets::load(connection, batch).await?;
         let queue = rows::load(connection, batch).await?;

@@ -85,13 +85,18 @@ impl Mirror {
         self.drop(connection).await?;
         sqlx::query("SET search_path = public").execute(&mut *connection).await?;
         let carried: Vec<String> = sqlx::query_scalar(CARRY_OVER).bind(self.tables).fetch_all(&mut *connection).await?;
-        let mut statements = vec![format!("CREATE SCHEMA {schema}"), format!("SET search_path = {schema}, public")];
+        run(connection, &[format!("CREATE SCHEMA {schema}")]).await?;
+        self.enter(connection).await?;
         let copy = |table| format!("CREATE TABLE {schema}.{table} (LIKE public.{table} INCLUDING ALL)");
-        statements.extend(self.tables.iter().map(copy));
-        statements.extend(carried);
+        let statements: Vec<String> = self.tables.iter().map(copy).chain(carried).collect();
         run(connection, &statements).await?;
         self.rename_indexes(connection).await?;
         self.put_off_indexes(connection).await
+    }
+
+    /// Makes another connection use the copies.
+    pub(super) async fn enter(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        run(connection, &[format!("SET search_path = {}, public", self.schema)]).await
     }
 
     /// Takes away the indexes that only readers use, and gives the statements that make them: over all rows at once that costs
