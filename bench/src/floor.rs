@@ -1,22 +1,23 @@
-//! `bench floor`: what the servers and the machine ask for the things that one sync leaves behind, when nobody decides,
-//! reads or waits. The rows of real syncs are written again inside Postgres, their messages are published again as they
-//! are, their units are read and mapped, and their calls are made. No service that keeps these things can cost less.
+//! `bench floor`: what the servers and the machine ask for the things that one sync leaves behind and the ways that they have to go,
+//! when nobody decides, asks or waits. The rows of real syncs are written again inside Postgres, their messages are published,
+//! read from the journal and delivered again as they are, their units are read and mapped, and their calls are made. No service
+//! that keeps these things can cost less.
 
 mod calls;
 mod messages;
+mod report;
 mod rows;
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cost::{Part, cpu_seconds};
-use crate::figures::{Spread, float, machine, rounded};
+use crate::figures::float;
 use crate::ours::create_spread;
 use crate::peer::Peer;
-use crate::plot::{Bars, Group};
 use crate::say;
 use crate::side::{Ours, Revisions, SetUp, Side as _, Theirs};
 use crate::units::Messages;
@@ -38,8 +39,36 @@ pub struct FloorOptions {
     pub batch: usize,
 }
 
-/// The parts of the floor, in the order of the figures.
-const PARTS: [&str; 3] = ["postgres", "nats", "work"];
+/// What each step of a floor has spent, and where, in milliseconds of CPU a sync; the events a second of read models, and the peer.
+#[derive(Debug, Default)]
+struct Runs {
+    /// By the names of [`STEPS`]: of Postgres, of NATS, and of this process, which does the service's work.
+    steps: [Vec<Spent>; STEPS.len()],
+    /// The rows of read models alone, by two connections, of Postgres.
+    read_models_ms: Vec<f64>,
+    /// Events a second by one connection and by two.
+    read_models: [Vec<f64>; 2],
+    theirs: Vec<f64>,
+    their_rates: Vec<f64>,
+}
+
+/// The steps of a floor, in the order of the figures.
+const STEPS: [&str; 6] = [
+    "rows",
+    "changes published",
+    "changes delivered",
+    "events relayed",
+    "events delivered",
+    "units mapped, calls made",
+];
+
+/// Milliseconds of CPU.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    postgres: f64,
+    nats: f64,
+    work: f64,
+}
 
 /// Measures and gives the figures.
 pub async fn run(options: &FloorOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
@@ -49,85 +78,96 @@ pub async fn run(options: &FloorOptions, folder: Option<&Path>) -> anyhow::Resul
     let peer = Peer::start(&world).await?;
     let mut revisions = Revisions::new();
     let all: Vec<usize> = (0..options.changes).collect();
-    let mut floor = PARTS.map(|_| Vec::new());
-    let mut read_models = Vec::new();
-    let mut theirs = Vec::new();
-    let mut their_rates = Vec::new();
+    let mut runs = Runs::default();
     for round in 1..=options.set_up.repeat {
         let (since, revision) = (world.head().await?, revisions.next());
         let side = Ours::start(&world, &messages).await?;
-        let parts = side.service.parts(&world).await?;
-        let part = |name: &str| parts.iter().find(|part| part.name == name).context("a part of the cost is missing");
+        let parts = Parts::of(&side.service.parts(&world).await?)?;
         side.warm(&world, &all, revision).await?;
         side.stop().await?;
         let rows = rows::Rows::of(&world, since, options.batch).await?;
-        let mut batches = messages::Batches::of(&world, &messages, since, &all, revision).await?;
+        world.checkpoint().await?;
+        let (spent, rate) = parts.spent(rows.write_read_models(&world, 2)).await?;
+        runs.read_models_ms.push(spent.postgres / float(options.changes));
+        runs.read_models[1].push(rate);
+        let rows = rows::Rows::of(&world, since, options.batch).await?;
+        let mut streams = messages::Streams::of(&world, &messages, since, &all, revision).await?;
         let calls = calls::Calls::of(&world, &messages, &all, revision).await?;
         world.checkpoint().await?;
-        let (postgres, rate) = cpu_ms(part("postgres")?, rows.write(&world)).await?;
-        let (nats, ()) = cpu_ms(part("nats")?, batches.publish()).await?;
-        batches.take_away().await?;
-        let (work, ()) = cpu_ms(&Part { name: "work", pid: std::process::id() }, calls.make()).await?;
-        say(&format!("{round}: one connection writes the read models of {rate:.0} events/s"));
-        read_models.push(rate);
-        let spent = [postgres, nats, work];
-        for ((name, spent), of_runs) in PARTS.iter().zip(spent).zip(&mut floor) {
-            let each = spent / float(options.changes);
-            say(&format!("{round}: {name} {each:.3} ms CPU a sync"));
+        let (of_rows, rate) = parts.spent(rows.write(&world)).await?;
+        runs.read_models[0].push(rate);
+        let (published, changes) = parts.spent(streams.publish_changes()).await?;
+        let (delivered, ()) = parts.spent(streams.deliver_changes(changes)).await?;
+        let (relayed, events) = parts.spent(streams.relay()).await?;
+        let (read, ()) = parts.spent(streams.deliver_events(events)).await?;
+        streams.take_away().await?;
+        let (called, ()) = parts.spent(calls.make()).await?;
+        // Who publishes unit changes is not the service, and the rest of these is the bench's own.
+        let steps = [
+            Spent { nats: 0.0, work: 0.0, ..of_rows },
+            Spent { nats: published.nats, ..Spent::default() },
+            Spent { postgres: 0.0, ..delivered },
+            relayed,
+            Spent { postgres: 0.0, ..read },
+            Spent { work: called.work, ..Spent::default() },
+        ];
+        for ((name, spent), of_runs) in STEPS.iter().zip(steps).zip(&mut runs.steps) {
+            let each = spent.of(options.changes);
+            say(&format!("{round}: {name} {:.3} ms CPU a sync", each.sum()));
             of_runs.push(each);
         }
         let side = Theirs::start(&world, &peer, options.set_up.peer_concurrency).await?;
         side.warm(&world, &all, revisions.next()).await?;
         let drained = side.drain(&world, &all, revisions.next()).await?;
         side.stop().await?;
-        theirs.push(drained.cpu_ms(options.changes));
-        their_rates.push(float(options.changes) / drained.seconds);
+        runs.theirs.push(drained.cpu_ms(options.changes));
+        runs.their_rates.push(float(options.changes) / drained.seconds);
         say(&format!("{round}: the peer {:.3} ms CPU a job", drained.cpu_ms(options.changes)));
     }
     drop(peer);
     world.close().await?;
-    report(options, folder, &Runs { floor, read_models, theirs, their_rates })
+    report::report(options, folder, &runs)
 }
 
-/// What a part spends on something, in milliseconds, and what that gives.
-async fn cpu_ms<T>(part: &Part, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(f64, T)> {
-    let now = || cpu_seconds(std::slice::from_ref(part)).into_values().sum::<f64>();
-    let before = now();
-    let given = work.await?;
-    Ok(((now() - before) * 1_000.0, given))
+impl Spent {
+    fn of(self, syncs: usize) -> Self {
+        let each = |ms: f64| ms / float(syncs);
+        Self { postgres: each(self.postgres), nats: each(self.nats), work: each(self.work) }
+    }
+
+    fn sum(self) -> f64 {
+        self.postgres + self.nats + self.work
+    }
 }
 
-/// What each run gave.
-struct Runs {
-    /// In the order of [`PARTS`].
-    floor: [Vec<f64>; 3],
-    read_models: Vec<f64>,
-    theirs: Vec<f64>,
-    their_rates: Vec<f64>,
+/// Whose CPU is read.
+struct Parts {
+    postgres: Part,
+    nats: Part,
+    work: Part,
 }
 
-fn report(options: &FloorOptions, folder: Option<&Path>, runs: &Runs) -> anyhow::Result<Value> {
-    let spreads: Vec<Spread> = runs.floor.iter().map(|costs| Spread::of(costs.iter().copied())).collect();
-    let sum: f64 = spreads.iter().map(|spread| spread.median).sum();
-    let peer = Spread::of(runs.theirs.iter().copied());
-    let rate = Spread::of(runs.their_rates.iter().copied());
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // With every core at work on nothing but the floor.
-    let most = float(cores) * 1_000.0 / sum;
-    let figures = json!({
-        "bench": "floor", "changes": options.changes, "batch": options.batch, "runs": options.set_up.repeat,
-        "machine": machine(),
-        "cpu_ms_per_sync": {PARTS[0]: spreads[0], PARTS[1]: spreads[1], PARTS[2]: spreads[2], "sum": rounded(sum)},
-        "peer_cpu_ms_per_sync": peer, "peer_syncs_per_s": rate,
-        "ratio_cpu": rounded(sum / peer.median),
-        "read_models_events_per_s": Spread::of(runs.read_models.iter().copied()),
-        "most_syncs_per_s": rounded(most), "ratio_throughput": rounded(most / rate.median),
-    });
-    let bar = |name: &str, spread: Spread| Group { name: name.to_owned(), bars: vec![spread] };
-    let mut groups: Vec<Group> = PARTS.iter().zip(&spreads).map(|(name, spread)| bar(name, *spread)).collect();
-    groups.push(bar("all of it", Spread::exactly(sum)));
-    groups.push(bar("BullMQ's job", peer));
-    let title = "What a sync leaves behind, made by the servers alone";
-    Bars { title, unit: "ms CPU a sync", sides: &["CPU"], groups: &groups }.save(folder, "floor", &figures)?;
-    Ok(figures)
+impl Parts {
+    fn of(service: &[Part]) -> anyhow::Result<Self> {
+        let part = |name: &str| {
+            service.iter().find(|part| part.name == name).cloned().context("a part of the cost is missing")
+        };
+        let work = Part { name: "work", pid: std::process::id() };
+        Ok(Self { postgres: part("postgres")?, nats: part("nats")?, work })
+    }
+
+    /// What something spends, and what it gives.
+    async fn spent<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(Spent, T)> {
+        let now = |part: &Part| cpu_seconds(std::slice::from_ref(part)).into_values().sum::<f64>() * 1_000.0;
+        let all = || Spent { postgres: now(&self.postgres), nats: now(&self.nats), work: now(&self.work) };
+        let before = all();
+        let given = work.await?;
+        let after = all();
+        let spent = Spent {
+            postgres: after.postgres - before.postgres,
+            nats: after.nats - before.nats,
+            work: after.work - before.work,
+        };
+        Ok((spent, given))
+    }
 }

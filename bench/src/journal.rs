@@ -2,6 +2,7 @@
 //! table on the same server.
 
 mod ours;
+mod rows_alone;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,11 +41,12 @@ const PGBENCH_CLIENTS: usize = 32;
 pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Result<Value> {
     let world = World::new().await?;
     let time = Duration::from_secs(options.seconds);
-    let (payload, metadata) = sample()?;
-    let table = pgbench::Table::make(&world, payload, metadata).await?;
+    let sample = sample()?;
+    let table = pgbench::Table::make(&world, sample.clone()).await?;
     let (mut appends, mut commands) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
     let mut cpu = BTreeMap::<usize, Vec<BTreeMap<&'static str, f64>>>::new();
     let (mut inserts, mut most) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
+    let mut alone = BTreeMap::<usize, Vec<f64>>::new();
     for round in 1..=options.repeat {
         for clients in [1, PGBENCH_CLIENTS] {
             world.checkpoint().await?;
@@ -69,6 +71,15 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
                     concurrent / STATEMENTS
                 ));
                 most.entry(*concurrent).or_default().push(rate);
+                // All in one statement, or in several at a time: whichever is best.
+                let mut best = 0.0_f64;
+                for statements in [1, STATEMENTS, 2 * STATEMENTS] {
+                    world.checkpoint().await?;
+                    let rate = rows_alone::per_s(&world, &sample, statements, concurrent / statements, time).await?;
+                    say(&format!("rows alone {round}: {statements} statements at a time, {rate:.0} rows/s"));
+                    best = best.max(rate);
+                }
+                alone.entry(*concurrent).or_default().push(best);
             }
             appends.entry(*concurrent).or_default().push(appended.per_s);
             cpu.entry(*concurrent).or_default().push(appended.cpu_us);
@@ -85,6 +96,7 @@ pub async fn run(options: &JournalOptions, folder: Option<&Path>) -> anyhow::Res
         commands: spread(&commands),
         inserts: spread(&inserts),
         most: spread(&most),
+        alone: spread(&alone),
     };
     figures(&runs, folder)
 }
@@ -102,10 +114,12 @@ struct Runs {
     commands: BTreeMap<usize, Spread>,
     inserts: BTreeMap<usize, Spread>,
     most: BTreeMap<usize, Spread>,
+    /// The journal's rows without the journal.
+    alone: BTreeMap<usize, Spread>,
 }
 
 fn figures(runs: &Runs, folder: Option<&Path>) -> anyhow::Result<Value> {
-    let Runs { appends, cpu_us, commands, inserts, most } = runs;
+    let Runs { appends, cpu_us, commands, inserts, most, alone } = runs;
     let single = inserts.get(&PGBENCH_CLIENTS).map_or(f64::NAN, |spread| spread.median);
     let many = |runs: &BTreeMap<usize, Spread>| -> BTreeMap<usize, f64> {
         let many = runs.iter().filter(|(count, _)| **count >= PGBENCH_CLIENTS);
@@ -125,6 +139,7 @@ fn figures(runs: &Runs, folder: Option<&Path>) -> anyhow::Result<Value> {
         "ratio_of_commands": least(&command_ratios), "appends_per_s": appends, "cpu_us_per_append": cpu_us,
         "ratio_were_no_core_idle": ceilings, "commands_per_s": commands,
         "pgbench_inserts_per_s": inserts, "most_rows_per_s": most, "most_ratio_by_concurrency": many(most),
+        "rows_alone_per_s": alone, "rows_alone_ratio_by_concurrency": many(alone),
     });
     let nothing = Spread::exactly(0.0);
     let group = |(count, spread): (&usize, &Spread)| Group {
@@ -133,11 +148,18 @@ fn figures(runs: &Runs, folder: Option<&Path>) -> anyhow::Result<Value> {
             *spread,
             commands.get(count).copied().unwrap_or(nothing),
             inserts.get(count).copied().unwrap_or(nothing),
+            alone.get(count).copied().unwrap_or(nothing),
             most.get(count).copied().unwrap_or(nothing),
         ],
     };
     let groups: Vec<Group> = appends.iter().map(group).collect();
-    let sides = ["appends", "commands (load, decide, append)", "pgbench, one row each", "pgbench, statements as large"];
+    let sides = [
+        "appends",
+        "commands (load, decide, append)",
+        "pgbench, one row each",
+        "rows alone, ready-made",
+        "pgbench, statements as large",
+    ];
     Bars { title: "Appends to the journal", unit: "per second", sides: &sides, groups: &groups }
         .save(folder, "journal", &figures)?;
     Ok(figures)

@@ -19,7 +19,7 @@ pub struct Table {
 
 impl Table {
     /// Makes both, for an event with this payload and this metadata.
-    pub async fn make(world: &World, payload: Value, metadata: Value) -> anyhow::Result<Self> {
+    pub async fn make(world: &World, (payload, metadata): (Value, Value)) -> anyhow::Result<Self> {
         sqlx::raw_sql("CREATE TABLE single_events (LIKE events INCLUDING ALL)").execute(&world.pool).await?;
         // To pgbench a colon before a letter begins a variable.
         let quoted = |json: Value| json.to_string().replace("service:", "service\\u003a");

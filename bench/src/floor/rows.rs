@@ -170,6 +170,29 @@ impl Rows {
         Ok(Self { syncs, batch: i64::try_from(batch.max(1))?, asked: statements, ended })
     }
 
+    /// Writes the rows of the read models alone, by so many connections that have syncs of their own, and gives the events a second of
+    /// which they do it.
+    pub async fn write_read_models(&self, world: &World, connections: usize) -> anyhow::Result<f64> {
+        let began = Instant::now();
+        let share = async |nth: usize| {
+            let mut connection = world.pool.acquire().await?.detach();
+            sqlx::raw_sql(TUNE).execute(&mut connection).await?;
+            for first in (1..=self.syncs).step_by(usize::try_from(self.batch)?).skip(nth).step_by(connections) {
+                for statements in [&self.asked, &self.ended] {
+                    let mut transaction = sqlx::Connection::begin(&mut connection).await?;
+                    for (_, sql) in statements.iter().filter(|(owner, _)| *owner == Projector) {
+                        sqlx::query(sql).bind(first).bind(first + self.batch - 1).execute(&mut *transaction).await?;
+                    }
+                    transaction.commit().await?;
+                }
+            }
+            sqlx::Connection::close(connection).await?;
+            anyhow::Ok(())
+        };
+        futures::future::try_join_all((0..connections).map(share)).await?;
+        Ok(2.0 * float(usize::try_from(self.syncs)?) / began.elapsed().as_secs_f64())
+    }
+
     /// Writes them, a batch of requests and its outcomes after the other, each in a transaction. Gives the events a second of
     /// which one connection writes the read models and does nothing else.
     pub async fn write(self, world: &World) -> anyhow::Result<f64> {
