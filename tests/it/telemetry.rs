@@ -58,7 +58,7 @@ pub(crate) async fn publish_traced(world: &World, message: &Value, trace: &str, 
 }
 
 /// The spans of a trace by name, with the names of their parents.
-fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> {
     let spans = receiver.received.spans_of(trace);
     let names: BTreeMap<&[u8], &str> = spans.iter().map(|span| (span.span_id.as_slice(), span.name.as_str())).collect();
     let mut tree: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
