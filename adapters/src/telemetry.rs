@@ -88,10 +88,10 @@ impl Telemetry {
         Ok(Self { traces, metrics, registry, kept })
     }
 
-    /// Traces alone, all of them: for a command, which is over before anybody would look at its metrics.
-    pub fn of_traces(otlp: &OtlpOptions) -> Result<Self, TelemetryError> {
+    /// Traces alone, this share of them: for a command, which is over before anybody would look at its metrics.
+    pub fn of_traces(otlp: &OtlpOptions, sample_ratio: f64) -> Result<Self, TelemetryError> {
         STARTED.set(()).map_err(|()| TelemetryError::StartedBefore)?;
-        let (provider, told) = start_traces(otlp, resource(), 1.0)?;
+        let (provider, told) = start_traces(otlp, resource(), sample_ratio)?;
         Ok(Self { traces: Some(provider), metrics: Vec::new(), registry: Registry::new(), kept: Some(told) })
     }
 

@@ -65,10 +65,22 @@ pub async fn serve(
     Ok(telemetry)
 }
 
-/// Sends the traces of a command where the environment names a receiver. What is wrong there is said, and stops no command.
+/// Sends the traces of a command where the environment names a receiver, all of them: people ask for few. What is wrong there is
+/// said, and stops no command.
 pub fn of_command() -> Option<Telemetry> {
+    of_environment(|_| 1.0)
+}
+
+/// The same of a command that publishes, where thousands begin: the share of them that the environment names.
+pub fn of_publisher() -> Option<Telemetry> {
+    of_environment(|settings| settings.trace_ratio)
+}
+
+fn of_environment(share: fn(&TelemetrySettings) -> f64) -> Option<Telemetry> {
     let started = match TelemetrySettings::of_environment() {
-        Ok(settings) => settings.otlp().map(|otlp| Telemetry::of_traces(&otlp).map_err(|error| error.to_string())),
+        Ok(settings) => settings
+            .otlp()
+            .map(|otlp| Telemetry::of_traces(&otlp, share(&settings)).map_err(|error| error.to_string())),
         Err(error) => Some(Err(error.to_string().lines().next().unwrap_or_default().to_owned())),
     };
     match started? {

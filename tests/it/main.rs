@@ -31,6 +31,7 @@ mod relaying;
 mod restore;
 mod restore_rights;
 mod rolled_back;
+mod spans;
 mod starts;
 mod stops;
 mod superseded;

@@ -181,6 +181,7 @@ async fn requests_are_counted_by_their_route_and_by_none_where_there_is_none() -
     assert!(of_route("/sign-in") && of_route("/assets/{file}") && !of_route(""), "{counted:#?}");
     let of_none = counted.iter().filter(|line| !line.contains("http_route="));
     assert_eq!(of_none.count(), 1, "{counted:#?}");
+    assert!(counted.iter().all(|line| line.contains("url_scheme=\"http\"")), "{counted:#?}");
     drop(service);
     world.close().await
 }

@@ -18,10 +18,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use services::telemetry::SERVED;
 
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// A service whose telemetry goes to a receiver. Of traces it keeps those alone that their flag or a failure keeps.
-fn telling(world: &World, receiver: &Receiver, roles: &str, further: &[&str]) -> anyhow::Result<Process> {
+pub(crate) fn telling(world: &World, receiver: &Receiver, roles: &str, further: &[&str]) -> anyhow::Result<Process> {
     let receiving = ["--otlp-endpoint", receiver.endpoint.as_str(), "--trace-ratio", "0"];
     world.serve_with(roles, &[&receiving[..], further].concat())
 }
@@ -47,7 +47,7 @@ impl Told {
 }
 
 /// Publishes a unit with a `traceparent` of this flag, and waits until its sync has ended.
-async fn publish_traced(world: &World, message: &Value, trace: &str, flags: &str) -> anyhow::Result<()> {
+pub(crate) async fn publish_traced(world: &World, message: &Value, trace: &str, flags: &str) -> anyhow::Result<()> {
     let name = message["unit_id"].as_str().unwrap_or_default();
     let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &name.parse()?);
     let mut headers = HeaderMap::new();
@@ -58,7 +58,7 @@ async fn publish_traced(world: &World, message: &Value, trace: &str, flags: &str
 }
 
 /// The spans of a trace by name, with the names of their parents.
-fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn tree(receiver: &Receiver, trace: &str) -> BTreeMap<String, BTreeSet<String>> {
     let spans = receiver.received.spans_of(trace);
     let names: BTreeMap<&[u8], &str> = spans.iter().map(|span| (span.span_id.as_slice(), span.name.as_str())).collect();
     let mut tree: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

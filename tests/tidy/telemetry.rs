@@ -83,6 +83,7 @@ fn page_of_metrics() -> String {
     for status in [Some(200), Some(429), None] {
         call_made(ChannelCall {
             host: "api.hostaway.com",
+            port: Some(443),
             method: "GET",
             status,
             class: "transient",

@@ -213,6 +213,7 @@ impl<'a> Session<'a> {
         };
         let (method, path) = (request.method().to_string(), shown_path(request.url()));
         let host = request.url().host_str().unwrap_or_default().to_owned();
+        let port = request.url().port_or_known_default();
         permit.starts();
         let (started_at, started) = (Utc::now(), Instant::now());
         let reply = self.hostaway.client.exchange(request).await;
@@ -228,6 +229,7 @@ impl<'a> Session<'a> {
         tracing::debug!(%request_id, purpose = purpose.as_str(), method, path, status, duration_ms, %class, "hostaway call");
         call_made(ChannelCall {
             host: &host,
+            port,
             method: &method,
             status,
             class: class.as_str(),

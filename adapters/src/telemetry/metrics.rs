@@ -63,6 +63,8 @@ pub struct Untaken {
 pub struct ChannelCall<'a> {
     /// The host that was called.
     pub host: &'a str,
+    /// Its port, that of the scheme where the address names none.
+    pub port: Option<u16>,
     /// HTTP method.
     pub method: &'a str,
     /// HTTP status; absent where no answer came.
@@ -289,6 +291,9 @@ pub fn call_made(call: ChannelCall<'_>) {
         KeyValue::new("server.address", call.host.to_owned()),
         KeyValue::new("distribution.call.purpose", call.purpose.to_owned()),
     ];
+    if let Some(port) = call.port {
+        labels.push(KeyValue::new("server.port", i64::from(port)));
+    }
     match call.status {
         Some(status) => labels.push(KeyValue::new("http.response.status_code", i64::from(status))),
         None => labels.push(KeyValue::new("error.type", call.class.to_owned())),
@@ -313,6 +318,8 @@ pub fn request_served(request: ServedRequest<'_>) {
     let mut labels = vec![
         KeyValue::new("http.request.method", request.method.to_owned()),
         KeyValue::new("http.response.status_code", i64::from(request.status)),
+        // Whoever stands in front may speak TLS; this process does not.
+        KeyValue::new("url.scheme", "http"),
     ];
     if !request.route.is_empty() {
         labels.push(KeyValue::new("http.route", request.route.to_owned()));

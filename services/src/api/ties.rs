@@ -59,6 +59,7 @@ pub(crate) async fn tie(mut request: Request, next: Next) -> Response {
     }
     request_served(ServedRequest { method, route, status, seconds: began.elapsed().as_secs_f64() });
     stage.set("http.request.method", method);
+    stage.set("url.scheme", "http");
     stage.set("http.response.status_code", i64::from(status));
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID.clone(), id);

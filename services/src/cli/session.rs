@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub(super) connections: Connections,
     pub(super) actor: Actor,
     pub(super) out: Out,
-    /// Started by the first command that changes something.
+    /// Started by the first command that changes or publishes something.
     telemetry: OnceLock<Option<Telemetry>>,
 }
 
@@ -59,6 +59,15 @@ impl Session {
     /// The same of one of many changes: a trace of its own, too, that is kept where something of it fails.
     pub(super) fn asked_among_many(&self) -> AskedBy {
         AskedBy { traceparent: Some(new_trace(false)), ..AskedBy::from(self.actor.clone()) }
+    }
+
+    /// A message that is about to be published, in a trace that begins with it and is kept by the configured share: a file has
+    /// thousands. Gives what it carries, and its root, which is told when the stage is dropped. Without a receiver nobody has
+    /// that root, and the message does not say that its trace is kept.
+    pub(super) fn publishes(&self, what: &'static str) -> (String, Stage) {
+        self.telemetry.get_or_init(telemetry::of_publisher);
+        let stage = Stage::begin(what, Kind::Producer, None);
+        (stage.traceparent().unwrap_or_else(|| new_trace(false)), stage)
     }
 
     /// Sends what there is of traces.

@@ -4,6 +4,7 @@
 
 use std::time::SystemTime;
 
+use adapters::masking::masked;
 use adapters::telemetry::{
     Attributes, Happened, Kind, Stage, about, happened, is_flagged, is_traced, new_trace, sync_tried,
 };
@@ -32,7 +33,7 @@ pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: O
     let class = report.map_or("unchanged", |report| report.class.as_str());
     sync_tried(class);
     let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
-    let host = host(&job.target);
+    let root = root(&job.target);
     let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
     let parent = job.metadata.traceparent.as_deref();
     let mut stage = match failed {
@@ -58,7 +59,7 @@ pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: O
         failed: None,
     });
     for call in calls {
-        tell_call(call, &host, under.as_deref());
+        tell_call(call, root.as_ref(), under.as_deref());
     }
     stage
 }
@@ -97,15 +98,26 @@ async fn asked_for(shared: &Shared, job: &Job, moments: Moments) -> Option<Strin
     under
 }
 
-fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
-    let path = call.path.split('?').next().unwrap_or_default().to_owned();
-    let mut attributes = vec![
+fn tell_call(call: &CallRecord, root: Option<&Url>, parent: Option<&str>) {
+    if !is_traced() {
+        return;
+    }
+    // Nothing secret is put there, but the path begins with that of the target's address, which people write.
+    let shown = masked(&call.path);
+    let mut attributes: Attributes = vec![
         ("http.request.method", call.method.clone().into()),
-        ("server.address", host.to_owned().into()),
-        ("url.path", path.into()),
+        ("url.path", shown.split('?').next().unwrap_or_default().to_owned().into()),
         ("distribution.call.purpose", call.purpose.as_str().into()),
         ("distribution.request.id", call.request_id.to_string().into()),
     ];
+    if let Some(root) = root {
+        attributes.push(("server.address", root.host_str().unwrap_or_default().to_owned().into()));
+        // Without what may stand before the host of an older target: a user and a password.
+        attributes.push(("url.full", format!("{}{shown}", root.origin().ascii_serialization()).into()));
+    }
+    if let Some(port) = root.and_then(Url::port_or_known_default) {
+        attributes.push(("server.port", i64::from(port).into()));
+    }
     if let Some(status) = call.status {
         attributes.push(("http.response.status_code", i64::from(status).into()));
     }
@@ -124,9 +136,9 @@ fn tell_call(call: &CallRecord, host: &str, parent: Option<&str>) {
     });
 }
 
-/// The host that a target's calls go to.
-fn host(target: &Target) -> String {
-    Url::parse(&target.base_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+/// What the addresses of a target's calls begin with.
+fn root(target: &Target) -> Option<Url> {
+    Url::parse(&target.base_url).ok()
 }
 
 /// A check or a look for drift that is under way: its calls are no sync's.
@@ -183,9 +195,9 @@ impl VisitTrace {
         if let Some(traceparent) = self.stage.traceparent() {
             self.traceparent = traceparent;
         }
-        let host = host(target);
+        let root = root(target);
         for call in calls {
-            tell_call(call, &host, Some(&self.traceparent));
+            tell_call(call, root.as_ref(), Some(&self.traceparent));
         }
     }
 }

@@ -61,6 +61,9 @@ fn a_message_carries_cloud_events_headers_and_may_be_published_twice() {
     let trace = header("traceparent");
     let lengths: Vec<usize> = trace.split('-').map(str::len).collect();
     assert_eq!(lengths, [2, 32, 16, 2], "{trace}");
+    assert!(trace.ends_with("-00"), "nobody receives it: {trace}");
+    let other = messages[1].headers.get("traceparent").map(|value| value.as_str().to_owned()).unwrap();
+    assert_ne!(trace[3..35], other[3..35], "a trace for each change");
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl PublishArgs {
         let lines = self.open().await?;
         // Before anything is sent: a wait that cannot begin is known at once.
         let pool = if self.wait.is_some() { Some(session.postgres().await?) } else { None };
-        let mut publishing = Publishing::open(session.nats().await?).await?;
+        let mut publishing = Publishing::open(session).await?;
         let mut report = Report::default();
         let wanted = self.publish(session, lines, &mut publishing, &mut report).await?;
         publishing.finish().await?;
@@ -86,14 +86,15 @@ impl PublishArgs {
         &self,
         session: &Session,
         mut lines: Box<dyn AsyncBufRead + Unpin + Send>,
-        publishing: &mut Publishing,
+        publishing: &mut Publishing<'_>,
         report: &mut Report,
     ) -> anyhow::Result<Wanted> {
         let mut wanted = BTreeMap::new();
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            if lines.read_until(b'\n', &mut line).await.context("failed to read the file")? == 0 {
+            let read = publishing.meanwhile(lines.read_until(b'\n', &mut line)).await?;
+            if read.context("failed to read the file")? == 0 {
                 break;
             }
             let body = line.trim_ascii();

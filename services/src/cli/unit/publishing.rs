@@ -1,10 +1,12 @@
-//! One unit change on its way to JetStream: subject, CloudEvents headers, and the acknowledgement that is awaited.
+//! One unit change on its way to JetStream: subject, CloudEvents headers, the trace that begins with it, and the
+//! acknowledgement that is awaited.
 
 use std::collections::VecDeque;
-use std::future::IntoFuture;
+use std::pin::pin;
 
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
+use adapters::telemetry::Stage;
 use anyhow::Context;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishAckFuture;
@@ -12,24 +14,31 @@ use chrono::{SecondsFormat, Utc};
 use domain::ids::{OrgId, UnitId};
 use uuid::Uuid;
 
+use crate::cli::session::Session;
+
 /// Messages under way at the same time.
 const AT_ONCE: usize = 256;
 
+/// Whoever stops waiting for it, goes on with it later.
+type Acknowledgement = <PublishAckFuture as IntoFuture>::IntoFuture;
+
 /// Publishes unit changes, many at a time, each acknowledged.
-pub(super) struct Publishing {
+pub(super) struct Publishing<'a> {
+    session: &'a Session,
     nats: Nats,
-    under_way: VecDeque<PublishAckFuture>,
-    trace_id: Uuid,
+    /// Each with the root of its trace, which ends with the acknowledgement.
+    under_way: VecDeque<(Acknowledgement, Stage)>,
     pub(super) acknowledged: u64,
 }
 
-impl Publishing {
+impl<'a> Publishing<'a> {
     /// Makes the stream where it is missing: the service may never have run.
-    pub(super) async fn open(nats: Nats) -> anyhow::Result<Self> {
+    pub(super) async fn open(session: &'a Session) -> anyhow::Result<Self> {
+        let nats = session.nats().await?;
         if nats.stream(StreamKind::Units).await.is_err() {
             nats.ensure_stream(StreamKind::Units).await?;
         }
-        Ok(Self { nats, under_way: VecDeque::new(), trace_id: Uuid::new_v4(), acknowledged: 0 })
+        Ok(Self { session, nats, under_way: VecDeque::new(), acknowledged: 0 })
     }
 
     /// Publishes a body; waits only when too many are under way.
@@ -37,10 +46,36 @@ impl Publishing {
         while self.under_way.len() >= AT_ONCE {
             self.settle_one().await?;
         }
-        let subject = self.nats.prefix.unit_changed(org, unit);
-        let sent = self.nats.jetstream.publish_with_headers(subject, self.headers(), body.into()).await;
-        self.under_way.push_back(sent.context("failed to publish")?);
+        let (subject, id) = (self.nats.prefix.unit_changed(org, unit), Uuid::now_v7().to_string());
+        // A trace for each change: of a file with thousands one that fails keeps its own alone.
+        let (traceparent, mut stage) = self.session.publishes("publish a unit change");
+        stage.set("messaging.system", "nats");
+        stage.set("messaging.operation.name", "publish");
+        stage.set("messaging.operation.type", "send");
+        stage.set("messaging.destination.name", self.nats.prefix.strip(&subject).to_owned());
+        stage.set("messaging.message.id", id.clone());
+        stage.set("messaging.message.body.size", i64::try_from(body.len()).unwrap_or(i64::MAX));
+        stage.set("distribution.org.id", org.to_string());
+        stage.set("distribution.unit.id", unit.to_string());
+        let headers = headers(&id, &traceparent);
+        let sent = self.nats.jetstream.publish_with_headers(subject, headers, body.into()).await;
+        if let Err(error) = &sent {
+            stage.fail(error.to_string());
+        }
+        self.under_way.push_back((sent.context("failed to publish")?.into_future(), stage));
         Ok(())
+    }
+
+    /// Waits for something else, and settles what is acknowledged until then: whoever pipes changes in may pause for hours.
+    pub(super) async fn meanwhile<T>(&mut self, other: impl Future<Output = T>) -> anyhow::Result<T> {
+        let mut other = pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => return Ok(done),
+                settled = self.settle_one(), if !self.under_way.is_empty() => settled?,
+            }
+        }
     }
 
     /// Waits until everything is acknowledged.
@@ -51,27 +86,29 @@ impl Publishing {
         Ok(())
     }
 
+    /// It stays under way until its acknowledgement is there, so that nothing is lost where this is given up in between.
     async fn settle_one(&mut self) -> anyhow::Result<()> {
-        if let Some(acknowledgement) = self.under_way.pop_front() {
-            let acknowledged = acknowledgement.into_future().await;
-            acknowledged.context("NATS did not acknowledge a message; those before it are stored")?;
-            self.acknowledged += 1;
+        let Some((acknowledgement, stage)) = self.under_way.front_mut() else { return Ok(()) };
+        let acknowledged = acknowledgement.await;
+        if let Err(error) = &acknowledged {
+            stage.fail(error.to_string());
         }
+        self.under_way.pop_front();
+        acknowledged.context("NATS did not acknowledge a message; those before it are stored")?;
+        self.acknowledged += 1;
         Ok(())
     }
+}
 
-    /// No `Nats-Msg-Id`: a second publication of the same change is meant, and the intake knows duplicates itself.
-    fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("ce-specversion", "1.0");
-        headers.insert("ce-id", Uuid::now_v7().to_string());
-        headers.insert("ce-source", "distribution-cli");
-        headers.insert("ce-type", "supply.unit.changed.v1");
-        headers.insert("ce-time", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
-        headers.insert("content-type", "application/json");
-        // W3C trace context: one trace for the run, one span for each message, sampled.
-        let span = &Uuid::new_v4().simple().to_string()[..16];
-        headers.insert("traceparent", format!("00-{}-{span}-01", self.trace_id.simple()));
-        headers
-    }
+/// No `Nats-Msg-Id`: a second publication of the same change is meant, and the intake knows duplicates itself.
+fn headers(id: &str, traceparent: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("ce-specversion", "1.0");
+    headers.insert("ce-id", id);
+    headers.insert("ce-source", "distribution-cli");
+    headers.insert("ce-type", "supply.unit.changed.v1");
+    headers.insert("ce-time", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
+    headers.insert("content-type", "application/json");
+    headers.insert("traceparent", traceparent);
+    headers
 }
