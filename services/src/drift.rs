@@ -76,7 +76,7 @@ pub struct Drift {
     /// What was sent last, and the channel took, as the journal had it once the channel had been read.
     pub compared_with: ComparedWith,
     /// What differs, section by section, at most 50 fields of each: `before` is what was sent, `after` what the channel has.
-    /// Fields that are not ours are not looked at.
+    /// Fields that are not ours are not looked at, nor are nights that were told of earlier and not in what was sent last.
     #[schema(value_type = Vec<Object>)]
     pub differences: Differences,
     /// A sync that had not ended once the channel had been read, and may bring it elsewhere.
