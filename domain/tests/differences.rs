@@ -268,12 +268,40 @@ fn drift_is_only_of_what_is_ours_and_a_reservation_explains_itself() {
     let found = drift(&bodies, &answers(&edited, &json!([])), from);
     let told = [
         "availability: calendar[2030-01-01..2030-01-03].isAvailable, 3 nights: 1 -> nothing",
-        "content: listing.listingAmenities (Air conditioning): gone, was {\"amenityId\":4}",
+        "content: listing.listingAmenities[amenityId=4] (Air conditioning): gone, was {\"amenityId\":4}",
         "content: listing.name: \"Villa\" -> \"Another\"",
-        "images: listing.listingImages: gone, was {\"caption\":\"Pool\",\"sortOrder\":1}",
+        "images: listing.listingImages[sortOrder=1]: gone, was {\"caption\":\"Pool\",\"sortOrder\":1}",
     ];
     let later = "2030-01-04".parse().unwrap();
     let past = drift(&bodies, &answers(&edited, &json!([])), later);
     assert_eq!(past.words(), told[1..], "nights that are past do not count");
     assert_eq!((found.words(), found.unexpected()), (told.map(str::to_owned).to_vec(), 4));
+}
+
+#[test]
+fn drift_names_rows_by_what_they_are_known_by() {
+    let sent = json!({
+        "listingAmenities": [{"amenityId": 4}, {"amenityId": 6}],
+        "listingBedTypes": [{"bedTypeId": 1, "quantity": 2}, {"bedTypeId": 9, "quantity": 1}],
+    });
+    let photos = json!([{"url": "https://x/1", "caption": "Pool", "sortOrder": 1}]);
+    let listing = json!({
+        "listingAmenities": [{"id": 9, "amenityId": 4}, {"id": 8, "amenityId": 7}],
+        "listingBedTypes": [{"id": 5, "bedTypeId": "1", "quantity": 3}, {"id": 6, "bedTypeId": 9, "quantity": 1}],
+        "listingImages": [{"id": 7, "url": "https://s3/z", "caption": "Garden", "sortOrder": 1}],
+    });
+    let bodies = Bodies::from([(Section::Content, &sent), (Section::Images, &photos)]);
+    let answers = BTreeMap::from([(Section::Content, listing.clone()), (Section::Images, listing)]);
+    let found = serde_json::to_value(drift(&bodies, &answers, "2030-01-01".parse().unwrap())).unwrap();
+    let told = |section: usize| -> Vec<(&str, &str)> {
+        let fields = found[section]["fields"].as_array().unwrap().iter();
+        fields.map(|field| (field["path"].as_str().unwrap(), field["change"].as_str().unwrap())).collect()
+    };
+    let content = [
+        ("listing.listingAmenities[amenityId=6]", "removed"),
+        ("listing.listingAmenities[amenityId=7]", "added"),
+        ("listing.listingBedTypes[bedTypeId=1]", "changed"),
+    ];
+    assert_eq!(told(0), content);
+    assert_eq!(told(1), [("listing.listingImages[sortOrder=1]", "changed")]);
 }
