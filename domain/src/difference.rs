@@ -2,6 +2,7 @@
 //! as JSON and in plain words. Of a text that is long it is what stands around the place where it differs.
 
 pub mod excerpt;
+pub mod staying;
 
 use std::fmt;
 
@@ -30,6 +31,10 @@ const MOST_KEPT: usize = 200_000;
 pub enum Change {
     /// It is there only afterwards.
     Added,
+    /// It is told of only afterwards: the state before left it out, so the channel may have something of it from earlier. In JSON it
+    /// is added, too.
+    #[serde(rename = "added")]
+    Told,
     /// It was there only before.
     Removed,
     /// It has another value.
@@ -127,6 +132,13 @@ impl FieldDifference {
             _ => Change::Changed,
         };
         Self { path, change, before, after, nights: None, name: None, reason: None, expected: false, excerpt: false }
+    }
+
+    /// The same where the state before told nothing of it.
+    #[must_use]
+    pub fn told_of_now(self) -> Self {
+        let change = if self.change == Change::Added { Change::Told } else { self.change };
+        Self { change, ..self }
     }
 
     /// What is kept of it, with texts of up to so many characters.
@@ -277,6 +289,7 @@ impl fmt::Display for FieldDifference {
         let [before, after] = in_words(self.before.as_ref(), self.after.as_ref());
         match self.change {
             Change::Added => write!(f, ": new, {after}"),
+            Change::Told => write!(f, ": told of now, {after}"),
             Change::Removed => write!(f, ": gone, was {before}"),
             Change::Changed => write!(f, ": {before} -> {after}"),
             Change::Moved => write!(f, ": moved, {before} -> {after}"),

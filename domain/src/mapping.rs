@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::call::CallRecord;
 use crate::channel::{Bodies, ChannelKind, ListingPayload, Section};
+use crate::difference::staying::Staying;
 use crate::difference::{Differences, MOST_FIELDS};
 use crate::ids::ListingId;
 use crate::unit::UnitChanged;
@@ -22,8 +23,8 @@ pub fn map(kind: ChannelKind, unit: &UnitChanged, listing: &ListingId) -> Listin
     }
 }
 
-/// What differs between what a channel of this kind has and what it is to be brought to. Sections that are not to be sent
-/// are left out; one that the channel does not have yet is new as a whole.
+/// What differs between what a channel of this kind has and what it is to be brought to. A section that the channel does not have yet
+/// is new as a whole; what is left out does not differ, as it stays: see [`staying`].
 pub fn differences(kind: ChannelKind, has: &Bodies<'_>, wanted: &Bodies<'_>) -> Differences {
     differences_up_to(kind, has, wanted, MOST_FIELDS)
 }
@@ -39,6 +40,15 @@ pub fn differences_up_to(kind: ChannelKind, has: &Bodies<'_>, wanted: &Bodies<'_
         found.add_up_to(*section, fields, most);
     }
     found
+}
+
+/// What a channel of this kind keeps as it is, as the whole payload that is wanted tells nothing of it, though what the channel `has`
+/// does.
+pub fn staying(kind: ChannelKind, has: &Bodies<'_>, wanted: &Bodies<'_>) -> Vec<Staying> {
+    let of = |(section, before): (&Section, &&Value)| match kind {
+        ChannelKind::Hostaway => hostaway::staying(*section, before, wanted.get(section).copied()),
+    };
+    has.iter().filter_map(of).collect()
 }
 
 /// The fewest calls that bring a listing to these sections at a channel of this kind.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::channel::{Bodies, ChannelKind, Section};
+use domain::difference::staying::Staying;
 use domain::difference::{Differences, MOST_FIELDS};
 use domain::ids::ListingId;
 use domain::mapping;
@@ -30,8 +31,8 @@ fn nights_in_a_row_are_one_difference_whatever_the_intervals() {
     let told = [
         "rates: calendar[2030-01-04..2030-01-06].price, 3 nights: 100.0 -> 130.0",
         "rates: calendar[2030-01-06..2030-01-06].minimumStay: 2 -> 3",
-        "rates: calendar[2030-01-11..2030-01-11].minimumStay: new, 2",
-        "rates: calendar[2030-01-11..2030-01-11].price: new, 100.0",
+        "rates: calendar[2030-01-11..2030-01-11].minimumStay: told of now, 2",
+        "rates: calendar[2030-01-11..2030-01-11].price: told of now, 100.0",
     ];
     assert_eq!(words(Section::Rates, &before, &after), told);
     let found = serde_json::to_value(differences(Section::Rates, Some(&before), &after)).unwrap();
@@ -43,6 +44,7 @@ fn nights_in_a_row_are_one_difference_whatever_the_intervals() {
         (&found[0]["section"], &found[0]["count"], &found[0]["fields"][0]),
         (&json!("rates"), &json!(4), &first)
     );
+    assert_eq!(found[0]["fields"][2]["change"], "added", "of earlier, the channel may have something of it");
     assert!(differences(Section::Rates, Some(&after), &after).is_empty());
 }
 
@@ -60,11 +62,11 @@ fn the_listing_is_told_field_by_field_and_row_by_row() {
     });
     let told = words(Section::Content, &before, &after);
     assert!(told.contains(&"content: listing.cleaningFee: 40.0 -> 55.0".to_owned()), "{told:?}");
-    assert!(told.contains(&"content: listing.houseRules: new, \"No parties.\"".to_owned()), "{told:?}");
-    assert!(told.contains(&"content: listing.state: gone, was \"Bali\"".to_owned()), "{told:?}");
+    assert!(told.contains(&"content: listing.houseRules: told of now, \"No parties.\"".to_owned()), "{told:?}");
+    assert!(!told.iter().any(|line| line.contains("listing.state")), "it is left out, so it stays: {told:?}");
     let amenity = "content: listing.listingAmenities[amenityId=44] (BBQ grill): new, {\"amenityId\":44}";
     assert!(told.contains(&amenity.to_owned()), "{told:?}");
-    assert_eq!(told.len(), 6, "{told:?}");
+    assert_eq!(told.len(), 5, "{told:?}");
     assert!(told.iter().any(|line| line.contains("bedTypeId=1")
         && line.contains("\"quantity\":2")
         && line.contains("\"quantity\":3")));
@@ -152,6 +154,79 @@ fn of_a_long_text_the_place_is_told_where_it_differs() {
     assert!((200_000..300_000).contains(&kept), "{kept}");
 }
 
+fn stays(section: Section, before: &Value, after: Option<&Value>) -> Vec<Staying> {
+    let wanted: Bodies<'_> = after.map(|after| (section, after)).into_iter().collect();
+    mapping::staying(ChannelKind::Hostaway, &Bodies::from([(section, before)]), &wanted)
+}
+
+/// The contract leaves nights in no range as they are at the channel: they are neither gone nor taken.
+#[test]
+fn nights_that_are_told_of_no_more_stay_and_differ_in_nothing() {
+    let nights = |ranges: &[(&str, &str)]| -> Value {
+        let row = |(first, last): &(&str, &str)| json!({"startDate": first, "endDate": last, "isAvailable": 1});
+        ranges.iter().map(row).collect()
+    };
+    let availability = Section::Availability;
+    let all = nights(&[("2030-01-01", "2030-01-20")]);
+    let two = nights(&[("2030-01-03", "2030-01-10"), ("2030-01-12", "2030-01-20")]);
+    let words = |before: &Value, after: Option<&Value>| -> Vec<String> {
+        stays(availability, before, after).iter().map(ToString::to_string).collect()
+    };
+    assert!(differences(availability, Some(&all), &two).is_empty());
+    let told = "availability: 3 nights (2030-01-01 to 2030-01-02, 2030-01-11) are not told of any more and stay at the \
+                channel as they are";
+    assert_eq!(words(&all, Some(&two)), [told]);
+    let found = serde_json::to_value(stays(availability, &all, Some(&two))).unwrap();
+    let ranges = json!([
+        {"first": "2030-01-01", "last": "2030-01-02", "count": 2},
+        {"first": "2030-01-11", "last": "2030-01-11", "count": 1},
+    ]);
+    let nights_told = json!({"first": "2030-01-01", "last": "2030-01-11", "count": 3, "ranges": ranges});
+    assert_eq!(found, json!([{"section": "availability", "nights": nights_told}]));
+
+    // Without a calendar the section is not there at all. Told of again, nobody says that they are new.
+    let none = words(&two, None);
+    assert!(none[0].contains(": 17 nights (2030-01-03 to 2030-01-10, 2030-01-12 to 2030-01-20) are not "), "{none:?}");
+    assert_eq!(words(&two, Some(&all)), [""; 0]);
+    let again = differences(availability, Some(&two), &all).words();
+    assert_eq!(again[0], "availability: calendar[2030-01-01..2030-01-02].isAvailable, 2 nights: told of now, 1");
+    let one = words(&all, Some(&nights(&[("2030-01-01", "2030-01-19")])));
+    assert!(one[0].contains("1 night (2030-01-20) is not told of any more and stays at the channel"), "{one:?}");
+    let days: Vec<String> = (1..29).step_by(2).map(|day| format!("2030-02-{day:02}")).collect();
+    let many: Vec<(&str, &str)> = days.iter().map(|day| (day.as_str(), day.as_str())).collect();
+    let many = words(&nights(&many), None);
+    assert!(many[0].contains("14 nights (between 2030-02-01 and 2030-02-27)"), "{many:?}");
+}
+
+#[test]
+fn fields_and_lists_that_are_left_out_stay_and_rows_that_a_list_lacks_are_gone() {
+    let before = json!({
+        "name": "Villa", "houseRules": "No parties.", "listingAmenities": [{"amenityId": 3}, {"amenityId": 4}],
+        "listingBedTypes": [{"bedTypeId": 1, "quantity": 2}, {"bedTypeId": 9, "quantity": 1}],
+    });
+    let after = json!({"name": "Villa", "listingBedTypes": [{"bedTypeId": 1, "quantity": 2}]});
+    let told = words(Section::Content, &before, &after);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("content: listing.listingBedTypes[bedTypeId=9]") && told[0].contains(": gone, was "));
+    let found = stays(Section::Content, &before, Some(&after));
+    let line = "content: listing.houseRules (\"No parties.\"), listing.listingAmenities (2 rows) are not told of any \
+                more and stay at the channel as they are";
+    assert_eq!(found[0].to_string(), line);
+    let fields = json!([
+        {"path": "listing.houseRules", "value": "No parties."}, {"path": "listing.listingAmenities", "rows": 2},
+    ]);
+    assert_eq!(serde_json::to_value(&found).unwrap(), json!([{"section": "content", "fields": fields}]));
+    // What of a list that was left out is there nobody knows, so no row of it is new.
+    let again = words(Section::Content, &after, &before);
+    assert!(again.iter().any(|line| line.contains("[amenityId=3]") && line.contains(": told of now, ")), "{again:?}");
+    assert!(again.iter().any(|line| line.contains("[bedTypeId=9]") && line.contains(": new, ")), "{again:?}");
+
+    let photos = json!([{"url": "https://x/1", "sortOrder": 1}, {"url": "https://x/2", "sortOrder": 2}]);
+    let told: Vec<String> = stays(Section::Images, &photos, None).iter().map(ToString::to_string).collect();
+    assert!(told[0].starts_with("images: listing.listingImages (2 rows) is not told of any more"), "{told:?}");
+    assert_eq!(stays(Section::Images, &photos, Some(&json!([{"url": "https://x/2", "sortOrder": 1}]))), []);
+}
+
 fn drift(sent: &Bodies<'_>, answers: &BTreeMap<Section, Value>, from: Night) -> Differences {
     let mut found = Differences::default();
     for (section, body) in sent {
@@ -193,12 +268,40 @@ fn drift_is_only_of_what_is_ours_and_a_reservation_explains_itself() {
     let found = drift(&bodies, &answers(&edited, &json!([])), from);
     let told = [
         "availability: calendar[2030-01-01..2030-01-03].isAvailable, 3 nights: 1 -> nothing",
-        "content: listing.listingAmenities (Air conditioning): gone, was {\"amenityId\":4}",
+        "content: listing.listingAmenities[amenityId=4] (Air conditioning): gone, was {\"amenityId\":4}",
         "content: listing.name: \"Villa\" -> \"Another\"",
-        "images: listing.listingImages: gone, was {\"caption\":\"Pool\",\"sortOrder\":1}",
+        "images: listing.listingImages[sortOrder=1]: gone, was {\"caption\":\"Pool\",\"sortOrder\":1}",
     ];
     let later = "2030-01-04".parse().unwrap();
     let past = drift(&bodies, &answers(&edited, &json!([])), later);
     assert_eq!(past.words(), told[1..], "nights that are past do not count");
     assert_eq!((found.words(), found.unexpected()), (told.map(str::to_owned).to_vec(), 4));
+}
+
+#[test]
+fn drift_names_rows_by_what_they_are_known_by() {
+    let sent = json!({
+        "listingAmenities": [{"amenityId": 4}, {"amenityId": 6}],
+        "listingBedTypes": [{"bedTypeId": 1, "quantity": 2}, {"bedTypeId": 9, "quantity": 1}],
+    });
+    let photos = json!([{"url": "https://x/1", "caption": "Pool", "sortOrder": 1}]);
+    let listing = json!({
+        "listingAmenities": [{"id": 9, "amenityId": 4}, {"id": 8, "amenityId": 7}],
+        "listingBedTypes": [{"id": 5, "bedTypeId": "1", "quantity": 3}, {"id": 6, "bedTypeId": 9, "quantity": 1}],
+        "listingImages": [{"id": 7, "url": "https://s3/z", "caption": "Garden", "sortOrder": 1}],
+    });
+    let bodies = Bodies::from([(Section::Content, &sent), (Section::Images, &photos)]);
+    let answers = BTreeMap::from([(Section::Content, listing.clone()), (Section::Images, listing)]);
+    let found = serde_json::to_value(drift(&bodies, &answers, "2030-01-01".parse().unwrap())).unwrap();
+    let told = |section: usize| -> Vec<(&str, &str)> {
+        let fields = found[section]["fields"].as_array().unwrap().iter();
+        fields.map(|field| (field["path"].as_str().unwrap(), field["change"].as_str().unwrap())).collect()
+    };
+    let content = [
+        ("listing.listingAmenities[amenityId=6]", "removed"),
+        ("listing.listingAmenities[amenityId=7]", "added"),
+        ("listing.listingBedTypes[bedTypeId=1]", "changed"),
+    ];
+    assert_eq!(told(0), content);
+    assert_eq!(told(1), [("listing.listingImages[sortOrder=1]", "changed")]);
 }

@@ -76,7 +76,7 @@ pub struct Drift {
     /// What was sent last, and the channel took, as the journal had it once the channel had been read.
     pub compared_with: ComparedWith,
     /// What differs, section by section, at most 50 fields of each: `before` is what was sent, `after` what the channel has.
-    /// Fields that are not ours are not looked at.
+    /// Fields that are not ours are not looked at, nor are nights that were told of earlier and not in what was sent last.
     #[schema(value_type = Vec<Object>)]
     pub differences: Differences,
     /// A sync that had not ended once the channel had been read, and may bring it elsewhere.
@@ -336,7 +336,13 @@ fn callable(target: &Target) -> Result<&Target, NoDrift> {
 /// What the channel refused of the last sync it does not have, and to send it once more would not help.
 fn refused_before(refused: &[RejectedPart], field: &FieldDifference) -> Option<String> {
     let sent = field.before.as_ref().unwrap_or(&Value::Null).to_string();
-    let part = refused.iter().find(|part| part.part == field.path && (part.value == sent || part.value.is_empty()))?;
+    // A row that was refused is named by its list.
+    let list = field.path.split_once('[').map(|(list, _)| list);
+    let is_it = |part: &&RejectedPart| {
+        part.part == field.path && part.value.is_empty()
+            || part.value == sent && [Some(field.path.as_str()), list].contains(&Some(part.part.as_str()))
+    };
+    let part = refused.iter().find(is_it)?;
     Some(format!("refused at the last sync: {}", part.reason))
 }
 

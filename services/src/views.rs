@@ -28,6 +28,7 @@ pub mod read_model_lag;
 pub mod requests;
 pub mod said;
 pub mod service_levels;
+pub mod staying;
 pub mod targets;
 pub mod visits;
 pub mod windows;

@@ -318,6 +318,42 @@ async fn a_preview_is_what_is_sent_then_and_costs_no_call_and_no_event() -> anyh
     world.close().await
 }
 
+/// Rows of a list are named by what they are known by, as in an explanation; one that the channel refused is known by its list.
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_names_rows_as_an_explanation_does() -> anyhow::Result<()> {
+    let world = World::new(&[7866]).await?;
+    let target = world.target(7866, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let ignoring = json!({ "kind": "ignore_writes", "method": "PUT", "path_pattern": "/v1/listings/*", "count": 1 });
+    world.sandbox.fault(ignoring).await?;
+    let mut more = priced("villa-000", 2, 4_000);
+    more["unit"]["amenities"].as_array_mut().context("amenities")?.push(json!("bbq"));
+    published(&world, more).await?;
+    let (_, explained) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(explained["sync"]["differences"][0]["fields"][0]["path"], "listing.listingAmenities[amenityId=44]");
+    let paths = |drift: &Value| -> Vec<(String, bool)> {
+        let fields = drift["differences"][0]["fields"].as_array().cloned().unwrap_or_default();
+        let told = |field: &Value| (field["path"].as_str().unwrap_or_default().to_owned(), field["expected"] == true);
+        fields.iter().map(told).collect()
+    };
+    let row = |id: u32, expected: bool| (format!("listing.listingAmenities[amenityId={id}]"), expected);
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    assert_eq!((code, paths(&drift)), (0, vec![row(44, true)]), "{drift:#}");
+
+    let external = drift["external_id"].as_str().context("an id")?.to_owned();
+    let theirs = json!({ "listingAmenities": [{ "amenityId": 3 }, { "amenityId": 12 }] });
+    edit(&world, 7866, &format!("/listings/{external}"), &theirs).await?;
+    let (code, drift) = json_of(&world, &["listing", "drift", &listing])?;
+    let mut wanted: Vec<_> = [4, 6, 7, 8].map(|id| row(id, false)).into();
+    wanted.extend([row(44, true), row(46, false), row(12, false)]);
+    assert_eq!((code, paths(&drift)), (1, wanted), "{drift:#}");
+    let words = drift["words"].to_string();
+    assert!(words.contains("listing.listingAmenities[amenityId=12] (Gym): new, "), "{words}");
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_at_the_channel_is_seen_as_drift_and_healed_by_a_sync() -> anyhow::Result<()> {
     let world = World::new(&[7802]).await?;

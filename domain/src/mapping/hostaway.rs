@@ -16,6 +16,7 @@ mod photo_differences;
 mod rejections;
 mod requests;
 mod runs;
+mod staying;
 pub mod tables;
 mod vocabulary;
 
@@ -26,6 +27,7 @@ pub use calls::{CalendarCall, MOST_INTERVALS, calendar_calls, fewest_calls, may_
 pub use drift::drift;
 pub use payload_differences::section_differences;
 pub use requests::request_bodies;
+pub use staying::staying;
 
 use serde_json::Value;
 

@@ -38,6 +38,7 @@ fn map(unit: &UnitChanged) {
         }
         let bodies = payload.bodies();
         assert!(mapping::differences(kind, &bodies, &bodies).is_empty(), "nothing differs from itself");
+        assert!(mapping::staying(kind, &bodies, &bodies).is_empty(), "and nothing is left out of it");
     }
 }
 

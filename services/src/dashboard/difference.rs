@@ -2,7 +2,8 @@
 
 use domain::counted::counted;
 use domain::difference::excerpt::{Excerpt, excerpts};
-use domain::difference::{Differences, FieldDifference, LONGEST_VALUE};
+use domain::difference::staying::Staying;
+use domain::difference::{Change, Differences, FieldDifference, LONGEST_VALUE};
 use domain::text::cut;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -10,7 +11,9 @@ use serde_json::Value;
 use super::pieces::{empty, told, told_alone, words};
 use crate::views::explain::ExplainedSync;
 use crate::views::known::ComparedWith;
+use crate::views::not_taken::named;
 use crate::views::preview::Preview;
+use crate::views::staying;
 
 const UNCERTAIN: &str = "A call before it ended in a way that tells nobody what it wrote.";
 
@@ -28,7 +31,10 @@ fn doubts(refusals: &[String], with: &ComparedWith) -> Markup {
 pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
     html! {
         @match (&sync.differences, &sync.differences_missing) {
-            (Some(differences), _) => (table(differences, "that differ", Some(&format!("/syncs/{}?fields=all", sync.sync_id)))),
+            (Some(differences), _) => {
+                (table(differences, "that differ", Some(&format!("/syncs/{}?fields=all", sync.sync_id))))
+                (kept(&sync.stays, differences, sync.sent_for_hash()))
+            }
             (None, Some(reason)) => (empty("The differences cannot be told", reason)),
             (None, None) => {}
         }
@@ -42,17 +48,23 @@ pub(super) fn of_preview(preview: &Preview) -> Markup {
         ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told_alone(line)) } } }
         (doubts(&preview.compared_with.refusals(None), &preview.compared_with))
         @if !preview.differences.is_empty() { (table(&preview.differences, "that would change", None)) }
+        (kept(&preview.stays, &preview.differences, preview.sent_for_hash()))
         @if !preview.left_out.is_empty() {
             h3 { "Left out" }
-            ul { @for part in &preview.left_out { li { code { (part.part) } " " (part.reason) } } }
+            ul { @for part in &preview.left_out { li { code { (named(part)) } " " (part.reason) } } }
         }
     }
+}
+
+/// What the channel keeps as it is, as nothing is told of it any more.
+fn kept(stays: &[Staying], differences: &Differences, for_hash: &[&str]) -> Markup {
+    html! { @for line in staying::words(stays, differences, for_hash) { p.quiet { (told(&line)) } } }
 }
 
 /// `which` sets the tables of one page apart for those who hear it; `all` is where those fields are, too, that are not listed here.
 fn table(differences: &Differences, which: &str, all: Option<&str>) -> Markup {
     if differences.sections.is_empty() {
-        return empty("Nothing differs", "This is what was sent last.");
+        return empty("Nothing differs", "All that this tells is what was sent last.");
     }
     html! { @for section in &differences.sections {
         details open {
@@ -112,7 +124,12 @@ fn sides(field: &FieldDifference) -> [Markup; 2] {
             } }
         }
     };
-    [cell(Side::Was, before.as_ref(), after.as_ref()), cell(Side::Becomes, after.as_ref(), before.as_ref())]
+    let was = if field.change == Change::Told {
+        html! { span.quiet { "not told of" } }
+    } else {
+        cell(Side::Was, before.as_ref(), after.as_ref())
+    };
+    [was, cell(Side::Becomes, after.as_ref(), before.as_ref())]
 }
 
 impl Side {
@@ -186,5 +203,7 @@ mod tests {
         let new = FieldDifference::new("listing.field".to_owned(), None, Some(long.clone().into()));
         let [was, becomes] = sides(&new).map(|side| side.0);
         assert!(was.contains('–') && becomes.starts_with("<ins>word word") && becomes.contains(&long), "{becomes}");
+        let [was, _] = sides(&new.told_of_now()).map(|side| side.0);
+        assert!(was.contains("not told of") && !was.contains('–'), "the channel may have something of it: {was}");
     }
 }

@@ -8,12 +8,18 @@ use domain::unit::Night;
 /// What sends it again.
 pub const SENDS_AGAIN: &str = "a sync that somebody asks for sends it again, and so does a change of its section";
 
+/// A part with its value. One that is all of a section is named by that.
+pub fn named(part: &RejectedPart) -> String {
+    match part.value.as_str() {
+        "" if part.is_all_of_it() => format!("{} ({})", part.part, part.section),
+        "" => part.part.clone(),
+        value => format!("{} ({value})", part.part),
+    }
+}
+
 /// A line for each part under one that says what they are; none where the channel took all.
 pub fn words(parts: &[RejectedPart]) -> Vec<String> {
-    let line = |part: &RejectedPart| {
-        let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
-        format!("  {}{value}: {}", part.part, part.reason)
-    };
+    let line = |part: &RejectedPart| format!("  {}: {}", named(part), part.reason);
     let heading = (!parts.is_empty()).then(|| "Of what was sent last the channel did not take:".to_owned());
     heading.into_iter().chain(parts.iter().map(line)).collect()
 }

@@ -8,6 +8,7 @@ use std::ops::DerefMut;
 use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::counted::counted;
 use domain::difference::Differences;
+use domain::difference::staying::Staying;
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use domain::listing::{Cause, ChannelListing, Link, LinkState, ListingCommand, ListingError, Origin, Pending};
@@ -23,8 +24,9 @@ use super::explain::words::{all_new, told_as_new};
 use super::history::NoHistory;
 use super::known::{ComparedWith, KnownPayload};
 use super::moment::moment;
-use super::not_taken::SENDS_AGAIN;
+use super::not_taken::{SENDS_AGAIN, named};
 use super::said::said;
+use super::staying;
 use crate::payloads::PayloadError;
 use crate::syncing::{Mapped, Snapshot, SyncError, Syncing};
 use held::{held, under_way};
@@ -77,11 +79,21 @@ pub struct Preview {
     /// What differs, section by section; at most 50 fields of each.
     #[schema(value_type = Vec<Object>)]
     pub differences: Differences,
+    /// What the channel took last and this tells nothing of, section by section: it stays at the channel as it is.
+    #[schema(value_type = Vec<Object>)]
+    pub stays: Vec<Staying>,
     /// Parts that the mapping would leave out.
     #[schema(value_type = Vec<Object>)]
     pub left_out: Vec<RejectedPart>,
     /// All of it in plain words.
     pub words: Vec<String>,
+}
+
+impl Preview {
+    /// The sections that would be sent because their hashes differ; none where every section would be.
+    pub fn sent_for_hash(&self) -> &[&'static str] {
+        if self.forced { &[] } else { &self.sections }
+    }
 }
 
 /// Why nothing can be previewed.
@@ -136,7 +148,8 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
     let gone = history.gone();
     let compared_with = known.described().afresh(history.is_afresh());
-    let mut differences = mapping::differences(settings.channel, &known.bodies(), &bodies);
+    let has = known.bodies();
+    let mut differences = mapping::differences(settings.channel, &has, &bodies);
     compared_with.remark(&mut differences);
     let mut preview = Preview {
         listing_id: id.0,
@@ -152,6 +165,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         held,
         compared_with,
         differences,
+        stays: mapping::staying(settings.channel, &has, &bodies),
         left_out: RejectedPart::bounded(payload.rejected.clone()),
         words: Vec::new(),
     };
@@ -290,7 +304,10 @@ fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<
         lines.push("  a call has ended of which nobody knows what it wrote".to_owned());
     }
     lines.extend(with.unlinked.map(|line| format!("  {line}")));
-    lines.extend(preview.differences.words().into_iter().map(|line| format!("  {line}")));
-    lines.extend(preview.left_out.iter().map(|part| format!("  left out: {}: {}", part.part, part.reason)));
+    let differences = &preview.differences;
+    let told = differences.words().into_iter();
+    let told = told.chain(staying::words(&preview.stays, differences, preview.sent_for_hash()));
+    lines.extend(told.map(|line| format!("  {line}")));
+    lines.extend(preview.left_out.iter().map(|part| format!("  left out: {}: {}", named(part), part.reason)));
     lines
 }

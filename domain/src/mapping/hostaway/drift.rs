@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer_differences::{ContentDifference, content_differences};
 use super::calendar_differences::{CalendarDifference, calendar_differences};
-use super::payload_differences::{list_of, name_of, nights_path};
+use super::payload_differences::{key_of, list_of, name_of, nights_path, row_path};
 use crate::channel::Section;
 use crate::difference::FieldDifference;
 use crate::unit::Night;
@@ -18,11 +18,11 @@ pub fn drift(section: Section, sent: &Value, answer: &Value, from: Night) -> Vec
             let found = calendar_differences(&list(sent), &list(answer)).into_iter();
             found.filter(|one| one.nights.last() >= from).map(of_nights).collect()
         }
-        Section::Content => content_differences(sent, answer).into_iter().map(of_listing).collect(),
+        Section::Content => of_listing(content_differences(sent, answer)),
         Section::Images => {
             // Stored photos have addresses of their own: captions and places tell what can be told.
             let sent = json!({ "listingImages": sent });
-            content_differences(&sent, answer).into_iter().map(of_listing).collect()
+            of_listing(content_differences(&sent, answer))
         }
     }
 }
@@ -39,13 +39,23 @@ fn of_nights(found: CalendarDifference) -> FieldDifference {
     }
 }
 
-fn of_listing(found: ContentDifference) -> FieldDifference {
-    let there = |value: Value| Some(value).filter(|value| !value.is_null());
-    let path = format!("listing.{}", found.field);
-    let (sent, answered) = (there(found.sent), there(found.answered));
-    let name = list_of(&found.field).and_then(|(key, table)| {
-        let row = sent.as_ref().or(answered.as_ref())?;
-        name_of(table, row.get(key))
-    });
-    FieldDifference { name, ..FieldDifference::new(path, sent, answered) }
+/// Rows are told by what they are known by, as those of payloads are: what was sent of one and what is there of it are one difference.
+fn of_listing(differences: Vec<ContentDifference>) -> Vec<FieldDifference> {
+    let mut found: Vec<FieldDifference> = Vec::new();
+    for ContentDifference { field, sent, answered } in differences {
+        let there = |value: Value| Some(value).filter(|value| !value.is_null());
+        let (sent, answered) = (there(sent), there(answered));
+        let row = list_of(&field).and_then(|(key, table)| {
+            let row = sent.as_ref().or(answered.as_ref())?;
+            Some((row_path(&field, key, &key_of(key, row)?), name_of(table, row.get(key))))
+        });
+        let (path, name) = row.unwrap_or_else(|| (format!("listing.{field}"), None));
+        let of_it = |one: &FieldDifference| sent.is_none() && one.after.is_none() && one.path == path;
+        let before = match found.iter().position(of_it) {
+            Some(place) => found.remove(place).before,
+            None => sent,
+        };
+        found.push(FieldDifference { name, ..FieldDifference::new(path, before, answered) });
+    }
+    found
 }

@@ -13,7 +13,7 @@ use crate::channel::Section;
 use crate::difference::FieldDifference;
 use crate::unit::{Night, NightRange};
 
-/// What differs in one section; without a state before, all of it is new.
+/// What differs in one section; without a state before, all of it is new. What is left out afterwards stays, so it does not differ.
 pub fn section_differences(section: Section, before: Option<&Value>, after: &Value) -> Vec<FieldDifference> {
     match section {
         Section::Availability | Section::Rates => nights(before, after),
@@ -27,9 +27,10 @@ pub(super) fn nights_path(field: &str, nights: NightRange) -> String {
     format!("calendar[{}..{}].{field}", nights.first(), nights.last())
 }
 
-type NightFields<'a> = BTreeMap<Night, BTreeMap<&'a str, &'a Value>>;
+pub(super) type NightFields<'a> = BTreeMap<Night, BTreeMap<&'a str, &'a Value>>;
 
-fn by_night(intervals: Option<&Value>) -> NightFields<'_> {
+/// What is told of each night.
+pub(super) fn by_night(intervals: Option<&Value>) -> NightFields<'_> {
     let mut nights = NightFields::new();
     for interval in intervals.and_then(Value::as_array).into_iter().flatten() {
         for night in nights_of(interval).into_iter().flat_map(NightRange::nights) {
@@ -40,45 +41,45 @@ fn by_night(intervals: Option<&Value>) -> NightFields<'_> {
 }
 
 fn nights(before: Option<&Value>, after: &Value) -> Vec<FieldDifference> {
+    let is_first = before.is_none();
     let (before, after) = (by_night(before), by_night(Some(after)));
-    let all: BTreeSet<Night> = before.keys().chain(after.keys()).copied().collect();
     let mut runs = Runs::new();
-    for night in all {
-        let (was, is) = (before.get(&night), after.get(&night));
-        let fields: BTreeSet<&str> = [was, is].into_iter().flatten().flat_map(|side| side.keys().copied()).collect();
-        for field in fields {
-            let value = |side: Option<&BTreeMap<&str, &Value>>| side.and_then(|side| side.get(field)).copied().cloned();
-            let (was, is) = (value(was), value(is));
-            if was != is {
-                runs.add(field, night, (was, is));
+    for (night, fields) in &after {
+        for (&field, &is) in fields {
+            let was = before.get(night).and_then(|fields| fields.get(field)).copied();
+            if was != Some(is) {
+                runs.add(field, *night, (was.cloned(), is.clone()));
             }
         }
     }
-    let difference = |run: Run<'_, (Option<Value>, Option<Value>)>| FieldDifference {
-        nights: Some(run.nights.into()),
-        ..FieldDifference::new(nights_path(run.field, run.nights), run.found.0, run.found.1)
+    let difference = |run: Run<'_, (Option<Value>, Value)>| {
+        let (was, is) = run.found;
+        let is_untold = !is_first && was.is_none();
+        let found = FieldDifference::new(nights_path(run.field, run.nights), was, Some(is));
+        let found = if is_untold { found.told_of_now() } else { found };
+        FieldDifference { nights: Some(run.nights.into()), ..found }
     };
     runs.into_vec().into_iter().map(difference).collect()
 }
 
 fn content(before: Option<&Value>, after: &Value) -> Vec<FieldDifference> {
-    let none = Map::new();
+    let (is_first, none) = (before.is_none(), Map::new());
     let before = before.and_then(Value::as_object).unwrap_or(&none);
-    let after = after.as_object().unwrap_or(&none);
-    let fields: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut found = Vec::new();
-    for field in fields {
-        let (was, is) = (before.get(field), after.get(field));
-        if was == is {
+    for (field, is) in after.as_object().unwrap_or(&none) {
+        let was = before.get(field);
+        if was == Some(is) {
             continue;
         }
-        match list_of(field) {
-            Some(list) => rows(field, list, was, is, &mut found),
-            None => found.push(FieldDifference {
-                name: (field == "propertyTypeId").then(|| name_of(PROPERTY_TYPES, is.or(was))).flatten(),
-                ..FieldDifference::new(format!("listing.{field}"), was.cloned(), is.cloned())
-            }),
-        }
+        let differing = match list_of(field) {
+            Some(list) => rows(field, list, was, is),
+            None => vec![FieldDifference {
+                name: (field == "propertyTypeId").then(|| name_of(PROPERTY_TYPES, Some(is))).flatten(),
+                ..FieldDifference::new(format!("listing.{field}"), was.cloned(), Some(is.clone()))
+            }],
+        };
+        let is_untold = !is_first && was.is_none();
+        found.extend(differing.into_iter().map(|field| if is_untold { field.told_of_now() } else { field }));
     }
     found
 }
@@ -88,6 +89,8 @@ pub(super) fn list_of(field: &str) -> Option<(&'static str, &'static [Row])> {
     match field {
         "listingAmenities" => Some(("amenityId", AMENITIES)),
         "listingBedTypes" => Some(("bedTypeId", BED_TYPES)),
+        // Stored photos have addresses of their own.
+        "listingImages" => Some(("sortOrder", &[])),
         _ => None,
     }
 }
@@ -98,25 +101,35 @@ pub(super) fn name_of(table: &'static [Row], id: Option<&Value>) -> Option<Strin
     table.iter().find(|row| u64::from(row.id) == id).map(|row| row.name.to_owned())
 }
 
+/// What a row of a list is known by; a number in quotes is the number.
+pub(super) fn key_of(key: &str, row: &Value) -> Option<String> {
+    let value = row.get(key)?;
+    Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}
+
+/// The place of a row of a list.
+pub(super) fn row_path(field: &str, key: &str, id: &str) -> String {
+    format!("listing.{field}[{key}={id}]")
+}
+
 fn rows(
     field: &str,
     (key, table): (&'static str, &'static [Row]),
     was: Option<&Value>,
-    is: Option<&Value>,
-    found: &mut Vec<FieldDifference>,
-) {
+    is: &Value,
+) -> Vec<FieldDifference> {
     let by_key = |list: Option<&Value>| -> BTreeMap<String, Value> {
         let rows = list.and_then(Value::as_array).into_iter().flatten();
-        rows.filter_map(|row| Some((row.get(key)?.to_string(), row.clone()))).collect()
+        rows.filter_map(|row| Some((key_of(key, row)?, row.clone()))).collect()
     };
-    let (was, is) = (by_key(was), by_key(is));
+    let (was, is) = (by_key(was), by_key(Some(is)));
     let ids: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    for id in ids {
+    let differing = ids.into_iter().filter_map(|id| {
         let (was, is) = (was.get(id).cloned(), is.get(id).cloned());
-        if was != is {
+        (was != is).then(|| {
             let name = name_of(table, is.as_ref().or(was.as_ref()).and_then(|row| row.get(key)));
-            let path = format!("listing.{field}[{key}={id}]");
-            found.push(FieldDifference { name, ..FieldDifference::new(path, was, is) });
-        }
-    }
+            FieldDifference { name, ..FieldDifference::new(row_path(field, key, id), was, is) }
+        })
+    });
+    differing.collect()
 }

@@ -158,7 +158,7 @@ fn example() -> serde_json::Value {
             "needs": ["availability"], "forced": false,
             "compared_with": { "snapshots": ["5e".repeat(32)], "certain": true, "refused": [], "not_taken": [],
                 "exact": true },
-            "differences": [{ "section": "availability", "count": 1, "fields": [difference] }],
+            "differences": [{ "section": "availability", "count": 1, "fields": [difference] }], "stays": [],
             "differences_missing": null, "outcome": "accepted", "ended_at": "2026-11-25T10:00:00.320Z", "detail": null,
             "cancelled": null,
             "attempts": [{ "burned": 1, "started_at": "2026-11-25T10:00:00.170Z", "finished_at": "2026-11-25T10:00:00.310Z",

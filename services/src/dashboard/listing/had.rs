@@ -20,6 +20,8 @@ use crate::views::not_taken;
 
 const OTHER_BUILD: &str =
     "This build makes something else of the snapshot than the one that sent it, so what was sent cannot be shown.";
+const NIGHTS_STAY: &str = "Nights in no range of this stayed as they were: what it took of them earlier is there, too.";
+const FIELDS_STAY: &str = "A field that this leaves out stayed as it was: what it took of it earlier is there, too.";
 const NOT_RECORDED: &str = "What was sent of it is not recorded.";
 
 /// What the snapshots say, or why they do not.
@@ -84,8 +86,19 @@ fn one(section: Section, known: &Known, made: &Made) -> Markup {
         @if let Some(doubt) = known.doubt { p { (told(doubt)) } }
         @for line in not_taken::words(&known.not_taken) { p.quiet { (line) } }
         (readable(body, &format!("{section} at the channel")))
+        @if let Some(line) = stays(section) { p.quiet { (line) } }
         p.quiet { "Hash " code { (known.hash) } " of snapshot " code { (known.snapshot) } }
     } }
+}
+
+/// What it had beside this: a channel keeps what is left out as it is.
+fn stays(section: Section) -> Option<&'static str> {
+    match section {
+        Section::Availability | Section::Rates => Some(NIGHTS_STAY),
+        Section::Content => Some(FIELDS_STAY),
+        // A list of photos that is sent is all of them.
+        Section::Images => None,
+    }
 }
 
 fn unknown(section: Section, why: &str, hash: &PayloadHash) -> Markup {

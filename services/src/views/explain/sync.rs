@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::call::CallRecord;
 use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::difference::Differences;
+use domain::difference::staying::Staying;
 use domain::listing::Link;
 use domain::mapping::{self, Sent};
 use domain::outcome::{OutcomeClass, SyncOutcome};
@@ -152,6 +153,9 @@ pub struct ExplainedSync {
     /// What differs between what the channel took last and what this sends, section by section; at most 50 fields of each.
     #[schema(value_type = Option<Vec<Object>>)]
     pub differences: Option<Differences>,
+    /// What the channel took last and this tells nothing of, section by section: it stays at the channel as it is.
+    #[schema(value_type = Vec<Object>)]
+    pub stays: Vec<Staying>,
     /// Why there are none, where they cannot be told.
     pub differences_missing: Option<String>,
     /// Of what the channel took last it did not take all, which is known without the snapshots, too.
@@ -174,6 +178,11 @@ pub struct ExplainedSync {
 }
 
 impl ExplainedSync {
+    /// The sections that it sends because their hashes differ; none where every section is sent.
+    pub fn sent_for_hash(&self) -> &[&'static str] {
+        if self.forced { &[] } else { &self.needs }
+    }
+
     /// What the channel had refused of what this is compared with, each in a sentence: until it was sent or ended, or until now.
     pub fn refusals(&self) -> Vec<String> {
         let until = match self.ended_at {
@@ -202,9 +211,9 @@ pub(super) async fn explained(
     let (request, metadata) = (&story.request, &story.metadata);
     let known = story.known.as_ref().unwrap_or(known);
     let compared = compare(story, known, of, payloads, fields).await;
-    let (compared_with, differences, differences_missing) = match compared {
-        Ok((with, differences)) => (Some(with), Some(differences), None),
-        Err(reason) => (None, None, Some(reason)),
+    let (compared_with, differences, stays, differences_missing) = match compared {
+        Ok((with, differences, stays)) => (Some(with), Some(differences), stays, None),
+        Err(reason) => (None, None, Vec::new(), Some(reason)),
     };
     let last = story.attempts.last().map(|last| &last.attempt.rejected);
     ExplainedSync {
@@ -234,6 +243,7 @@ pub(super) async fn explained(
         forced: story.forced,
         compared_with,
         differences,
+        stays,
         differences_missing,
         has_untaken: known.values().any(|known| !known.not_taken.is_empty()),
         outcome: outcome(story).as_str(),
@@ -273,12 +283,13 @@ async fn compare(
     (kind, link): (ChannelKind, &Link),
     payloads: &Payloads,
     fields: usize,
-) -> Result<(ComparedWith, Differences), String> {
+) -> Result<(ComparedWith, Differences, Vec<Staying>), String> {
     let wanted = payloads.of_snapshot(kind, story.request.snapshot, link).await.map_err(|e| e.to_string())?;
     let has = KnownPayload::load(payloads, kind, link, known).await.map_err(|e| e.to_string())?;
     let mut with = has.described().afresh(story.is_afresh);
     with.exact &= wanted.hashes() == story.request.sections;
-    let mut differences = mapping::differences_up_to(kind, &has.bodies(), &wanted.bodies(), fields);
+    let (has, wanted) = (has.bodies(), wanted.bodies());
+    let mut differences = mapping::differences_up_to(kind, &has, &wanted, fields);
     with.remark(&mut differences);
-    Ok((with, differences))
+    Ok((with, differences, mapping::staying(kind, &has, &wanted)))
 }

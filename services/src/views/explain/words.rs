@@ -17,9 +17,10 @@ use crate::views::elsewhere::Elsewhere;
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
-use crate::views::not_taken::SENDS_AGAIN;
+use crate::views::not_taken::{SENDS_AGAIN, named};
 use crate::views::older_state::OlderState;
 use crate::views::said::said;
+use crate::views::staying;
 
 fn seconds(ms: i64) -> String {
     if ms < 1_000 {
@@ -50,12 +51,7 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
             lines.extend(sync.refused.iter().map(|part| {
                 let what = not_taken(part, is_refused(sync));
-                let value = match part.value.as_str() {
-                    "" if part.is_all_of_it() => format!(" ({})", part.section),
-                    "" => String::new(),
-                    value => format!(" ({value})"),
-                };
-                format!("  {what}: {}{value}: {}", part.part, part.reason)
+                format!("  {what}: {}: {}", named(part), part.reason)
             }));
             if let Some(at) = sync.ended_at.filter(|_| !goes_on) {
                 let outcome = SyncOutcome::named(sync.outcome).map_or(sync.outcome, SyncOutcome::words);
@@ -137,7 +133,8 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     if !with.exact {
         lines.push("  this build maps the snapshots differently from the one that made the sync".to_owned());
     }
-    lines.extend(found.words().into_iter().map(|line| format!("  {line}")));
+    let told = found.words().into_iter().chain(staying::words(&sync.stays, found, sync.sent_for_hash()));
+    lines.extend(told.map(|line| format!("  {line}")));
     lines
 }
 
