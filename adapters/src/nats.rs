@@ -4,7 +4,9 @@
 
 pub mod batch;
 pub mod dead_letters;
+pub mod definition;
 pub mod in_journal;
+pub mod intake;
 pub mod owner;
 pub mod size;
 pub mod subject;

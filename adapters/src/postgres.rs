@@ -10,7 +10,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
-pub use migrating::{GIVES_WAY_AFTER, migrate};
+pub use migrating::{GIVES_WAY_AFTER, migrate, missing_right};
 
 /// The schema, forward only, embedded in the binary. What a newer build has added is left alone: an older one starts again in
 /// the middle of an upgrade, and after a roll-back.

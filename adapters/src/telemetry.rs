@@ -26,8 +26,8 @@ use tokio::sync::mpsc;
 pub use about::{Attributes, about, about_event};
 pub use error::TelemetryError;
 pub use metrics::{
-    ChannelCall, Gauges, MostTargets, ServedRequest, Untaken, call_made, call_starts, commits_written, intake_done,
-    observe, request_served, sync_done, sync_tried,
+    ChannelCall, Gauges, MostTargets, ServedRequest, Untaken, call_made, call_starts, commits_written, found_dropped,
+    intake_done, observe, request_served, sync_done, sync_tried,
 };
 pub use otlp::{OtlpOptions, Protocol};
 pub use traces::{Happened, Kind, Stage, happened, is_flagged, is_traced, keep, keep_as_told, new_trace};

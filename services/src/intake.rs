@@ -7,16 +7,17 @@ mod decode;
 #[cfg(any(test, fuzzing))]
 pub mod door;
 mod followers;
+mod look;
 mod take;
 mod unasked;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adapters::masking::MaskedProblems;
 use adapters::nats::Nats;
-use adapters::nats::topology::{IntakeState, StreamKind, TopologyError};
+use adapters::nats::topology::{StreamKind, TopologyError};
 use adapters::telemetry::intake_done;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::syncing::Syncing;
 use decode::{Incoming, decode};
+use look::Look;
 use take::{Named, Taken};
 use verdict::{Verdict, wait_after};
 
@@ -40,8 +42,6 @@ const BESIDE: usize = 64 * 1024;
 const WAIT: Duration = Duration::from_secs(3);
 /// How often the server hears that work goes on. It sends a message again after 30 s of silence.
 const PROGRESS: Duration = Duration::from_secs(10);
-/// How often it is looked whether the stream has dropped what nobody had taken.
-const LOOK: Duration = Duration::from_secs(10);
 /// Commands that run at the same time, to be gathered by the journal.
 const CONCURRENT: usize = 256;
 
@@ -67,8 +67,9 @@ impl Intake {
     }
 
     async fn take_in(&self, stop: &CancellationToken) {
+        let mut look = Look::default();
         while !stop.is_cancelled() {
-            if let Err(error) = self.consume(stop).await {
+            if let Err(error) = self.consume(stop, &mut look).await {
                 tracing::warn!(
                     error = format!("{error:#}"),
                     "the intake lost its stream or its database; it starts again"
@@ -81,16 +82,16 @@ impl Intake {
         }
     }
 
-    async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn consume(&self, stop: &CancellationToken, look: &mut Look) -> anyhow::Result<()> {
         let consumer = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             consumer = self.ensure_streams() => consumer?,
         };
-        let mut looked_at: Option<Instant> = None;
+        look.begin();
         while !stop.is_cancelled() {
-            if looked_at.is_none_or(|at| at.elapsed() > LOOK) {
-                self.tell_dropped().await?;
-                looked_at = Some(Instant::now());
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                looked = look.look(&self.nats) => looked?,
             }
             let (arrived, lost) = self.fetch(&consumer, stop).await?;
             if stop.is_cancelled() {
@@ -100,24 +101,11 @@ impl Intake {
                 let _ = tokio::time::timeout(Duration::from_secs(1), self.nats.client.flush()).await;
                 return Ok(());
             }
+            look.see(&arrived);
             self.take_all(&arrived).await?;
             if let Some(error) = lost {
                 anyhow::bail!(error);
             }
-        }
-        Ok(())
-    }
-
-    /// A stream that is full makes room, and nobody is asked. Whoever published has an acknowledgement all the same. An error where the
-    /// stream is another database's by now.
-    async fn tell_dropped(&self) -> Result<(), TopologyError> {
-        match self.nats.intake_state().await {
-            Err(foreign @ TopologyError::Foreign(_)) => return Err(foreign),
-            Ok(Some(IntakeState { dropped, .. })) if dropped > 0 => tracing::error!(
-                dropped,
-                "unit changes were dropped by NATS before they were taken in: have these units published again"
-            ),
-            _ => {}
         }
         Ok(())
     }

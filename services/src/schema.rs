@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use adapters::postgres::{migrate, pending_migrations};
-use anyhow::Context as _;
+use adapters::postgres::{migrate, missing_right, pending_migrations};
 use domain::counted::counted;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -53,7 +52,7 @@ impl Schema {
             let tell = |waits_for: &str| {
                 tracing::warn!(waits_for, "a migration waits: it lets others through each time, and tries again");
             };
-            migrate(pool, tell).await.context("failed to bring the schema up to date")?;
+            bring_up_to_date(pool, tell).await?;
         } else {
             self.wait(pool).await;
         }
@@ -86,6 +85,20 @@ impl Schema {
             tracing::info!("the schema is there");
         }
     }
+}
+
+/// Runs what is pending; `tell` hears what that waits for. Where a right is missing that others have to give, the error has their statements.
+pub async fn bring_up_to_date(pool: &PgPool, tell: impl FnMut(&str)) -> anyhow::Result<()> {
+    let Err(error) = migrate(pool, tell).await else { return Ok(()) };
+    let failed = "failed to bring the schema up to date";
+    let failed = match missing_right(pool, &error).await {
+        Some(statements) => {
+            let who = "a superuser has to run this once, the first where there is no such role";
+            format!("{failed}; {who}: {statements}")
+        }
+        None => failed.to_owned(),
+    };
+    Err(anyhow::Error::new(error).context(failed))
 }
 
 async fn lacks(pool: &PgPool) -> Result<Option<String>, sqlx::Error> {

@@ -4,6 +4,7 @@ mod afresh;
 mod api;
 mod browser;
 mod cancelled;
+mod changed_by_hand;
 mod collector;
 mod crashes;
 mod faults;

@@ -140,7 +140,14 @@ async fn an_older_database_goes_on_beside_newer_streams_and_takes_in_again_what_
     world.link(target, &units[..25]).await?;
     world.drained(Duration::from_secs(60)).await?;
     let file = world.path("older.dump").display().to_string();
+    // What a backup that was killed has left goes with the next one, and what another one writes stays.
+    let [left, in_use] = ["left", "in-use"].map(|name| world.path(&format!("{name}.dump.backup-partial")));
+    std::fs::write(&left, "")?;
+    let writes = std::fs::File::create(&in_use)?;
+    writes.lock()?;
     world.script("backup", &[&file])?;
+    assert!(!left.exists() && in_use.exists(), "of a killed one and of one that is under way");
+    drop(writes);
 
     let changed: Vec<_> = units.iter().map(|name| described(name, 2, &format!("{name}, changed."))).collect();
     world.publish(&changed).await?;

@@ -1,5 +1,6 @@
 //! A restore by another role than the service's, and of what others have put into the database: whoever restores, all of
-//! it is the service's to use; rights that are missing are named before anything is made; where it fails, nothing is left.
+//! it is the service's to use; rights that are missing are named before anything is made, and where a schema is; where it fails, nothing is
+//! left.
 
 use anyhow::Context as _;
 use end_to_end::postgres_server::PostgresServer;
@@ -80,6 +81,27 @@ async fn a_login_alone_is_told_what_it_lacks(world: &mut World, admin: &PgPool, 
     assert!(refused.contains("permission denied for table _sqlx_migrations"), "Postgres's words: {refused}");
     assert!(!file.exists(), "{refused}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_give_itself_the_readers_role_is_told_which_statements_do() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let server = PostgresServer::start(&tools, folder.path()).await?;
+    // It makes the role, as a superuser.
+    let world = World::begin(Beginning { database_url: Some(server.url()), ..Beginning::default() }, &[8621]).await?;
+    let admin = admin(&server).await?;
+    run(&admin, &["CREATE ROLE service LOGIN", "CREATE DATABASE fresh OWNER service"]).await?;
+    let address = address(&world, SERVICE)?.replace(world.database(), "fresh");
+    let as_service = [("DATABASE_URL", address.as_str())];
+    let (code, printed, said) = world.run_with(&as_service, &["migrate"])?;
+    let statements = "CREATE ROLE distribution_reader NOLOGIN; GRANT distribution_reader TO service";
+    assert!(code == 1 && said.contains(statements) && said.contains("migration 10"), "{code} {printed}{said}");
+    run(&admin, &["GRANT distribution_reader TO service"]).await?;
+    let (code, printed, said) = world.run_with(&as_service, &["migrate"])?;
+    assert_eq!(code, 0, "{printed}{said}");
+    admin.close().await;
+    world.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

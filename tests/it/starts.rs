@@ -41,8 +41,8 @@ async fn who_starts_while_nats_is_away_serves_without_it_and_works_when_it_comes
         if world.nats.client.connection_state() != State::Connected {
             return Ok(Err("the test is not connected".to_owned()));
         }
-        Ok(match world.nats.differences().await {
-            Ok(differences) if differences.is_empty() => Ok(()),
+        Ok(match world.nats.deviations().await {
+            Ok(deviations) if deviations.is_empty() => Ok(()),
             other => Err(format!("{other:?}")),
         })
     })

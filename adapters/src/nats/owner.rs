@@ -12,8 +12,8 @@ use super::{Nats, Prefix};
 
 /// Where a stream carries it, in its metadata.
 pub const JOURNAL: &str = "distribution.journal";
-/// What the server adds to the metadata of each stream by itself.
-const OF_THE_SERVER: &str = "_nats.";
+/// What the server adds to the metadata of each stream and consumer by itself.
+pub(super) const OF_THE_SERVER: &str = "_nats.";
 
 /// The journal of whoever is connected; nothing where nobody has said which. Clones are one.
 #[derive(Debug, Clone, Default)]

@@ -1,16 +1,13 @@
-//! Streams and consumers, from the files in `nats/`: made where they are missing, compared where they are not.
+//! Streams, from the files in `nats/`: made where they are missing, compared and brought to their definition where they are not.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::consumer::{self, PullConsumer};
-use async_nats::jetstream::context::{
-    ConsumerInfoErrorKind, CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
-};
-use async_nats::jetstream::stream::{Config, ConsumerErrorKind, Stream};
-use chrono::Utc;
-use domain::counted::counted;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, Stream};
 
+use super::definition::{self, Difference, listed};
 use super::owner::ForeignStream;
 use super::{Nats, Prefix};
 
@@ -72,25 +69,30 @@ impl StreamKind {
     }
 }
 
-/// How the intake's consumer stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IntakeState {
-    /// Unit changes that no intake has been given yet.
-    pub waiting: u64,
-    /// Unit changes that an intake was given and has not answered: it is at work on them, or was when it ended.
-    pub unanswered: u64,
-    /// Some intake asks for messages, or is at work on some: it was given them, or has said that work goes on, within the time after which
-    /// the server takes it for gone. What a dead one had in hand stays unanswered until another one asks.
-    pub attended: bool,
-    /// Unit changes that the stream has dropped, being full or a week old, before an intake was given them; those since the
-    /// last that was given.
-    pub dropped: u64,
+/// A stream that is not as it is defined.
+#[derive(Debug)]
+pub enum Deviation {
+    /// It is not there.
+    Missing(String),
+    /// It cannot be looked at, in words.
+    Unknown(String),
+    /// It is there, with other settings.
+    Differs {
+        /// The stream.
+        stream: String,
+        /// The settings.
+        differences: Vec<Difference>,
+    },
 }
 
-/// Whether a moment of the server's clock is no longer ago than that; one that is yet to come is not either.
-fn is_within(at_ns: i128, span: Duration) -> bool {
-    let age_ns = i128::from(Utc::now().timestamp_micros()) * 1_000 - at_ns;
-    i128::try_from(span.as_nanos()).is_ok_and(|span| age_ns < span)
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(stream) => write!(f, "{stream} is missing"),
+            Self::Unknown(words) => f.write_str(words),
+            Self::Differs { stream, differences } => write!(f, "{stream}: {}", listed(differences)),
+        }
+    }
 }
 
 /// There is one of this name, with other settings.
@@ -99,7 +101,7 @@ fn is_taken(error: &CreateStreamError) -> bool {
 }
 
 /// What is answered about a stream; an error where nothing is in time.
-async fn in_time<T>(name: &str, asked: impl Future<Output = T>) -> Result<T, TopologyError> {
+pub(super) async fn in_time<T>(name: &str, asked: impl Future<Output = T>) -> Result<T, TopologyError> {
     let late = |_| TopologyError::Server { name: name.to_owned(), reason: "no answer: NATS is away".to_owned() };
     tokio::time::timeout(PATIENCE, asked).await.map_err(late)
 }
@@ -137,9 +139,11 @@ impl Nats {
         let mut config = self.stream_config(kind)?;
         let name = config.name.clone();
         let failed = |reason: String| TopologyError::Server { name: name.clone(), reason };
+        let mut differences = Vec::new();
         match self.stream(kind).await {
             Ok(there) => {
                 let have = &there.cached_info().config;
+                differences = definition::of_stream(have, &config);
                 if self.replicas.is_none() {
                     // Whoever was not told does not take copies away that somebody else has wanted.
                     config.num_replicas = have.num_replicas;
@@ -152,7 +156,16 @@ impl Nats {
         match in_time(&name, self.jetstream.create_or_update_stream(config)).await? {
             Ok(_) => {}
             Err(error) if is_taken(&error) => return Ok(None),
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) if differences.is_empty() => return Err(failed(error.to_string())),
+            Err(error) => {
+                let found = listed(&differences);
+                let place = "ON_CALL.md, Streams are not as defined";
+                return Err(failed(format!("{error}; it is not as it is defined: {found} ({place})")));
+            }
+        }
+        if !differences.is_empty() {
+            let found = listed(&differences);
+            tracing::warn!(stream = name, found, "a stream was not as it is defined, and has been brought to it");
         }
         let stream = in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|e| failed(e.to_string()))?;
         // Somebody else may have been faster, or later.
@@ -194,92 +207,40 @@ impl Nats {
         Ok(())
     }
 
-    /// The durable consumer of the intake, with its stream.
-    pub async fn ensure_intake(&self) -> Result<PullConsumer, TopologyError> {
-        let file = "consumers/intake.json";
-        let config: consumer::Config = serde_json::from_str(include_str!("../../../nats/consumers/intake.json"))
-            .map_err(|source| TopologyError::Definition { file, source })?;
-        let pull = consumer::pull::Config {
-            durable_name: config.durable_name,
-            name: config.name,
-            description: config.description,
-            deliver_policy: config.deliver_policy,
-            ack_policy: config.ack_policy,
-            ack_wait: config.ack_wait,
-            max_deliver: config.max_deliver,
-            max_ack_pending: config.max_ack_pending,
-            replay_policy: config.replay_policy,
-            ..Default::default()
-        };
-        let stream = self.ensure_stream(StreamKind::Units).await?;
-        stream
-            .create_consumer(pull)
-            .await
-            .map_err(|e| TopologyError::Server { name: "consumer intake".to_owned(), reason: e.to_string() })
+    /// In what a stream is not as it is defined; an error when it is not there, or of another journal. On how many servers it is counts for
+    /// nothing here: whoever was told otherwise may be right.
+    pub async fn differences(&self, kind: StreamKind) -> Result<Vec<Difference>, TopologyError> {
+        let stream = self.stream(kind).await?;
+        Ok(definition::of_stream(&stream.cached_info().config, &self.stream_config(kind)?))
     }
 
-    /// Lets the intake begin anew at the oldest unit change that the stream keeps; gives how many it keeps. The consumer
-    /// goes, and an intake that runs makes it again at once.
-    pub async fn rewind_intake(&self) -> Result<u64, TopologyError> {
-        let stream = self.stream(StreamKind::Units).await?;
-        let kept = stream.cached_info().state.messages;
-        match stream.delete_consumer("intake").await {
-            Ok(_) => Ok(kept),
-            Err(error) => match error.kind() {
-                // No intake ever ran: the first one begins there anyway.
-                ConsumerErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {
-                    Ok(kept)
-                }
-                _ => Err(TopologyError::Server { name: "consumer intake".to_owned(), reason: error.to_string() }),
-            },
-        }
-    }
-
-    /// How the intake's consumer stands; nothing is made. `None` where no intake ever ran.
-    pub async fn intake_state(&self) -> Result<Option<IntakeState>, TopologyError> {
-        let stream = self.stream(StreamKind::Units).await?;
-        match stream.consumer_info("intake").await {
-            Ok(info) => {
-                let heard = info.delivered.last_active;
-                let is_heard = heard.is_some_and(|at| is_within(at.unix_timestamp_nanos(), info.config.ack_wait));
-                let at_work = info.num_ack_pending > 0 && is_heard;
-                let attended = info.num_waiting > 0 || at_work;
-                let first = stream.cached_info().state.first_sequence;
-                let dropped = first.saturating_sub(info.delivered.stream_sequence + 1);
-                let unanswered = u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);
-                Ok(Some(IntakeState { waiting: info.num_pending, unanswered, attended, dropped }))
-            }
-            Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(None),
-            Err(error) => Err(TopologyError::Server { name: "consumer intake".to_owned(), reason: error.to_string() }),
-        }
-    }
-
-    /// Where the server's streams differ from their definitions, in words.
-    pub async fn differences(&self) -> Result<Vec<String>, TopologyError> {
-        let mut differences = Vec::new();
+    /// The streams that are not as they are defined.
+    pub async fn deviations(&self) -> Result<Vec<Deviation>, TopologyError> {
+        let mut deviations = Vec::new();
         for kind in StreamKind::ALL {
             let wanted = self.stream_config(kind)?;
-            match self.stream(kind).await {
-                Err(TopologyError::Missing(name)) => differences.push(format!("{name} is missing")),
-                Err(error) => differences.push(error.to_string()),
-                Ok(stream) => {
-                    let have = &stream.cached_info().config;
-                    if have.subjects != wanted.subjects {
-                        differences.push(format!("{}: subjects are {:?}", wanted.name, have.subjects));
-                    }
-                    if (have.max_age, have.max_bytes) != (wanted.max_age, wanted.max_bytes) {
-                        differences.push(format!("{}: retention differs from its definition", wanted.name));
-                    }
-                    if self.replicas.is_some_and(|replicas| replicas != have.num_replicas) {
-                        differences.push(format!("{}: it is on {}", wanted.name, counted(have.num_replicas, "server")));
-                    }
-                    if have.allow_atomic_publish != wanted.allow_atomic_publish {
-                        differences.push(format!("{}: atomic batches are off (nats-server >= 2.12?)", wanted.name));
-                    }
+            let stream = match self.stream(kind).await {
+                Ok(stream) => stream,
+                Err(TopologyError::Missing(name)) => {
+                    deviations.push(Deviation::Missing(name));
+                    continue;
                 }
+                Err(error) => {
+                    deviations.push(Deviation::Unknown(error.to_string()));
+                    continue;
+                }
+            };
+            let has = &stream.cached_info().config;
+            let mut differences = definition::of_stream(has, &wanted);
+            if let Some(replicas) = self.replicas.filter(|replicas| *replicas != has.num_replicas) {
+                let (has, wanted) = (has.num_replicas.to_string(), replicas.to_string());
+                differences.push(Difference { setting: "num_replicas".to_owned(), has, wanted });
+            }
+            if !differences.is_empty() {
+                deviations.push(Deviation::Differs { stream: wanted.name, differences });
             }
         }
-        Ok(differences)
+        Ok(deviations)
     }
 }
 

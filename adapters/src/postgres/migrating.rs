@@ -23,6 +23,11 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// one that begins to migrate.
 const GIVES_WAY: [&str; 3] = ["55P03", "40P01", "57P01"];
 
+/// The role that the API reads as. It is the server's, so a role that may make none wants somebody's help.
+const READER: &str = "distribution_reader";
+/// A role may not do it; and the words in which a migration says so itself.
+const REFUSED: [&str; 2] = ["42501", "P0001"];
+
 /// What a session waits for, and who has it. Of other users' sessions only a superuser sees since when.
 const WAITS_FOR: &str = "
 SELECT CASE w.locktype WHEN 'relation' THEN w.relation::regclass::text WHEN 'advisory' THEN 'its turn to migrate'
@@ -97,4 +102,17 @@ async fn look(pool: &PgPool, pid: i32) -> Option<String> {
     });
     let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// The statements that help, to be run by a superuser, where a migration failed because the role of this pool may not make the readers' role or
+/// make itself one of its members.
+pub async fn missing_right(pool: &PgPool, error: &MigrateError) -> Option<String> {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return None };
+    let refused = error.as_database_error()?;
+    let is_refused = refused.code().is_some_and(|code| REFUSED.contains(&code.as_ref()));
+    if !is_refused || !refused.message().contains(READER) {
+        return None;
+    }
+    let role: String = sqlx::query_scalar("SELECT quote_ident(current_user)").fetch_one(pool).await.ok()?;
+    Some(format!("CREATE ROLE {READER} NOLOGIN; GRANT {READER} TO {role}"))
 }

@@ -54,7 +54,7 @@ pub struct Untaken {
     pub waiting: u64,
     /// An intake was, and has not answered.
     pub unanswered: u64,
-    /// The stream has dropped them before an intake was given them; those since the last that was given.
+    /// The stream has dropped them before an intake was given them; those since the last that was given. At least.
     pub dropped: u64,
 }
 
@@ -104,6 +104,11 @@ struct Instruments {
 
 /// One set for each way out: gauges that several readers share show what one of them saw before.
 static INSTRUMENTS: OnceLock<Vec<Instruments>> = OnceLock::new();
+
+/// What an intake of this process has found dropped, as it was given later changes, and when last.
+static FOUND_DROPPED: Mutex<Option<(u64, Instant)>> = Mutex::new(None);
+/// So long that is shown: each who reads metrics has read them by then.
+const SHOWN: Duration = Duration::from_secs(600);
 
 /// Bounds of durations, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -220,8 +225,10 @@ fn observe_tables(meter: &Meter, gauges: &Arc<Mutex<Gauges>>) {
         let state = |state| labels("intake.state", state);
         vec![(gauges.untaken.waiting, state("waiting")), (gauges.untaken.unanswered, state("unanswered"))]
     });
-    let dropped = "Unit changes that NATS dropped before they were taken in";
-    counts("distribution.intake.dropped", "{change}", dropped, |gauges| vec![(gauges.untaken.dropped, vec![])]);
+    let dropped = "Unit changes that NATS dropped before they were taken in, at least";
+    counts("distribution.intake.dropped", "{change}", dropped, |gauges| {
+        vec![(gauges.untaken.dropped.max(found_lately()), vec![])]
+    });
     counts(CONNECTIONS, "{connection}", "Connections to Postgres, by pool", |gauges| {
         let of = |pool: &'static str, state: &'static str| {
             let state = KeyValue::new("db.client.connection.state", state);
@@ -360,4 +367,16 @@ pub fn intake_done(verdict: &str, changes: u64) {
     for instruments in started() {
         instruments.verdicts.add(changes, &labels("verdict", verdict));
     }
+}
+
+/// An intake has found that NATS dropped so many unit changes, which can no longer be seen once it was given later ones.
+pub fn found_dropped(changes: u64) {
+    // One task tells of it.
+    let all = found_lately() + changes;
+    *FOUND_DROPPED.lock().unwrap_or_else(PoisonError::into_inner) = Some((all, Instant::now()));
+}
+
+fn found_lately() -> u64 {
+    let found = *FOUND_DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    found.filter(|(_, at)| at.elapsed() < SHOWN).map_or(0, |(changes, _)| changes)
 }

@@ -1,13 +1,13 @@
 //! `migrate`: forward only.
 
-use adapters::postgres::{GIVES_WAY_AFTER, migrate, newest_migration, odd_migrations, pending_migrations};
-use anyhow::Context;
+use adapters::postgres::{GIVES_WAY_AFTER, newest_migration, odd_migrations, pending_migrations};
 use clap::Args;
 use serde_json::json;
 
 use super::failure::Failure;
 use super::output::note;
 use super::session::Session;
+use crate::schema::bring_up_to_date;
 
 #[derive(Debug, Args)]
 #[command(
@@ -34,7 +34,7 @@ impl MigrateArgs {
                 let how = format!("it lets others through after {patience} s each time, and tries again");
                 note(&format!("waits for {waits_for}; {how}"));
             };
-            migrate(&pool, tell).await.context("failed to bring the schema up to date")?;
+            bring_up_to_date(&pool, tell).await?;
         }
         let (applied, left) = if self.check { (Vec::new(), pending) } else { (pending, Vec::new()) };
         if session.out.is_json() {

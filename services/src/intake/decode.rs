@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 /// The CloudEvents type of a unit change.
 const TYPE: &str = "supply.unit.changed.v1";
+/// What NATS adds where a consumer gives out headers alone: how many bytes the body has.
+const SIZE: &str = "Nats-Msg-Size";
 
 /// A message, read.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Incoming {
     pub named: Option<(OrgId, UnitId)>,
     /// The unit, without its raw body, and its snapshot; or what is wrong.
     pub unit: Result<(UnitChanged, UnitSnapshot), Vec<Problem>>,
+    /// The stream has its body, and it came without.
+    pub without_body: bool,
     /// Made from the CloudEvents id, so that a redelivery has the same.
     pub correlation_id: Uuid,
     /// What published it, as it names itself.
@@ -89,7 +93,13 @@ pub(super) fn decode(prefix: &Prefix, message: &Message) -> Incoming {
     }
     // Nor does the change depend on what published it.
     let source = header("ce-source").and_then(|text| metadata::source(&text).map(str::to_owned));
-    Incoming { named, unit, correlation_id, source, stage }
+    Incoming { named, unit, without_body: is_without_body(message), correlation_id, source, stage }
+}
+
+/// Whether its body was kept back.
+pub(super) fn is_without_body(message: &Message) -> bool {
+    let bytes = header(message.headers.as_ref(), SIZE).and_then(|bytes| bytes.parse::<u64>().ok());
+    message.payload.is_empty() && bytes.is_some_and(|bytes| bytes > 0)
 }
 
 fn header(headers: Option<&HeaderMap>, name: &str) -> Option<String> {

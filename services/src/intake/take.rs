@@ -133,7 +133,16 @@ async fn judge(
     concurrent: usize,
 ) -> anyhow::Result<Vec<Verdict>> {
     let mut messages = Vec::with_capacity(incoming.len());
-    for Incoming { unit, stage, correlation_id, source, .. } in incoming {
+    for Incoming { unit, without_body, stage, correlation_id, source, .. } in incoming {
+        let unit = unit.map_err(|problems| {
+            if without_body {
+                // Somebody has changed the consumer: once that is mended the message comes whole.
+                let reason = "it came without its body: the consumer gives out headers alone";
+                Verdict::Failed(Failed::new(reason, true))
+            } else {
+                Verdict::dead_letter(problems)
+            }
+        });
         messages.push((unit, correlation_id, source, stage.traceparent()));
         stages.push(stage);
     }
@@ -142,7 +151,7 @@ async fn judge(
     let mut changes: Vec<Change> = Vec::new();
     for (index, (unit, correlation_id, source, traceparent)) in messages.into_iter().enumerate() {
         verdicts.push(match unit {
-            Err(problems) => Verdict::dead_letter(problems),
+            Err(verdict) => verdict,
             Ok((unit, _)) if !known.contains(unit.org_id.as_str()) => unknown_org(&unit.org_id),
             Ok((unit, snapshot)) => {
                 changes.push(Change { index, unit, snapshot, correlation_id, source, traceparent });

@@ -17,4 +17,5 @@ mod running;
 mod secrets;
 mod service;
 mod shapes;
+mod streams;
 mod world;

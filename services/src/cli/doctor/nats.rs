@@ -1,19 +1,21 @@
-//! NATS: can it be reached, is it new enough, are the streams as defined, and is the relay at the journal's end.
+//! NATS: can it be reached, is it new enough, are the streams and the intake's consumer as defined, and is the relay at the journal's end.
 
 use std::time::Duration;
 
 use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
+use adapters::nats::definition::{Difference, listed};
+use adapters::nats::intake::IntakeState;
 use adapters::nats::owner::ForeignStream;
-use adapters::nats::topology::{StreamKind, TopologyError};
+use adapters::nats::topology::{Deviation, StreamKind, TopologyError};
 use async_nats::ServerAddr;
 use chrono::{DateTime, Utc};
-use domain::counted::counted;
+use domain::counted::{agreeing, counted};
 use domain::recorded::Position;
 use sqlx::PgPool;
 
 use super::report::Report;
-use crate::cli::times::span;
+use crate::cli::times::{moment, span};
 use crate::config::Connections;
 use crate::relay::StreamEnd;
 
@@ -80,16 +82,61 @@ pub(super) async fn check(
         report.fail("streams", foreign.found(), ForeignStream::ADVICE)?;
         return Ok(None);
     }
-    let differences = nats.differences().await?;
-    if differences.is_empty() {
+    let deviations = nats.deviations().await?;
+    if deviations.is_empty() {
         report.ok("streams", "as defined")?;
+    } else {
+        let found = deviations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        report.fail("streams", found, to_bring_back(&deviations))?;
+    }
+    if deviations.iter().all(|deviation| matches!(deviation, Deviation::Differs { .. })) {
+        check_consumer(nats.intake_state().await?, report)?;
         check_intake(&nats, journal.is_some(), report).await?;
         check_dead_letters(&nats, report).await?;
-    } else {
-        let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
-        report.fail("streams", differences.join("; "), advice)?;
     }
     Ok(Some(nats))
+}
+
+/// What to do about streams that are not as defined.
+fn to_bring_back(deviations: &[Deviation]) -> String {
+    let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
+    let differences: Vec<&Difference> = deviations
+        .iter()
+        .flat_map(|deviation| match deviation {
+            Deviation::Differs { differences, .. } => differences.as_slice(),
+            Deviation::Missing(_) | Deviation::Unknown(_) => &[],
+        })
+        .collect();
+    let page = "ON_CALL.md, Streams are not as defined";
+    if differences.iter().any(|difference| difference.is_for_good()) {
+        let fixed = differences.iter().filter(|difference| difference.is_for_good());
+        let fixed = fixed.map(|difference| difference.setting.as_str()).collect::<Vec<_>>().join(", ");
+        format!("NATS changes {fixed} in no stream that is there: it has to be made anew ({page})")
+    } else if differences.is_empty() {
+        advice.to_owned()
+    } else {
+        format!("{advice}; an intake does so with UNITS and DEAD_LETTERS while it runs, within 10 s ({page})")
+    }
+}
+
+/// Nothing is said where no intake ever ran.
+fn check_consumer(state: Option<IntakeState>, report: &mut Report) -> anyhow::Result<()> {
+    let Some(IntakeState { differences, passed_over, .. }) = state else { return Ok(()) };
+    let reread = "`distribution unit reread` has it made anew by an intake, which takes in again what UNITS keeps";
+    if !differences.is_empty() {
+        let advice = if differences.iter().any(Difference::is_for_good) {
+            format!("NATS changes some of this in no consumer that is there: {reread}")
+        } else {
+            let brought = "an intake brings it back, within 10 s where one runs; else start `distribution serve`";
+            format!("{brought}. What a filter has passed over comes with `distribution unit reread`")
+        };
+        return report.fail("consumer", format!("intake: {}", listed(&differences)), advice);
+    }
+    if let Some(found_at) = passed_over {
+        let detail = format!("it had a filter, as was found at {found_at}: unit changes may have been passed over");
+        return report.warn("consumer", detail, reread);
+    }
+    report.ok("consumer", "as defined")
 }
 
 fn major_minor(version: &str) -> (u64, u64) {
@@ -105,9 +152,17 @@ async fn check_intake(nats: &Nats, journal: bool, report: &mut Report) -> anyhow
         let Some(state) = nats.intake_state().await? else { break };
         let waiting = state.waiting;
         (untaken, given) = (waiting + state.unanswered, state.unanswered);
-        if state.dropped > 0 {
-            let dropped =
-                format!("{} were dropped by NATS before they were taken in", counted(state.dropped, "unit change"));
+        let dropped = (state.dropped > 0).then(|| dropped(state.dropped));
+        if let Some(until) = state.paused_until {
+            let paused = format!("its consumer is paused until {}: {}", moment(until), waits(waiting));
+            let detail = [Some(paused), dropped].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            let stream = nats.stream_config(StreamKind::Units)?.name;
+            let advice = format!(
+                "unless somebody means it: `nats consumer resume {stream} intake` (ON_CALL.md, Nothing is taken in)"
+            );
+            return report.fail("intake", detail, advice);
+        }
+        if let Some(dropped) = dropped {
             let advice =
                 "have their units published again; the stream UNITS was full, or they waited for a week: ON_CALL.md";
             return report.fail("intake", dropped, advice);
@@ -129,6 +184,12 @@ async fn check_intake(nats: &Nats, journal: bool, report: &mut Report) -> anyhow
     }
     let silent = if given > 0 { format!(" ({given} of them were given to one that is silent)") } else { String::new() };
     report.fail("intake", format!("{}, and nobody asks for them{silent}", waits(untaken)), advice)
+}
+
+/// What an intake had in hand then, NATS counts as taken in.
+fn dropped(changes: u64) -> String {
+    let were = agreeing(changes, "was", "were");
+    format!("at least {} {were} dropped by NATS before they were taken in", counted(changes, "unit change"))
 }
 
 fn waits(changes: u64) -> String {

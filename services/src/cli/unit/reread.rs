@@ -9,6 +9,7 @@ use crate::cli::session::Session;
 #[derive(Debug, Args)]
 #[command(
     after_help = "After a restore the journal lacks what was taken in since the backup, and NATS knows it as done.\n\
+    Where the intake's consumer had a filter, which `distribution doctor` warns of, what it passed over is taken in, too.\n\
     A revision that the journal has does nothing when it comes again, so this does no harm at any other time; messages\n\
     that cannot be used become dead letters once more."
 )]
