@@ -74,6 +74,8 @@ pub enum ProblemKind {
     HeadersTooLarge,
     /// The body is not JSON by its content type, or it comes in a coding.
     UnsupportedMediaType,
+    /// It is not answered over so old a version of HTTP.
+    UpgradeRequired,
     /// The key was used for another request.
     IdempotencyKeyReused,
     /// The first request with this key is still under way.
@@ -96,7 +98,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -108,6 +110,7 @@ impl ProblemKind {
         Self::UriTooLong,
         Self::HeadersTooLarge,
         Self::UnsupportedMediaType,
+        Self::UpgradeRequired,
         Self::IdempotencyKeyReused,
         Self::IdempotencyKeyInUse,
         Self::RateLimited,
@@ -154,6 +157,9 @@ impl ProblemKind {
             }
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "Unsupported media type")
+            }
+            Self::UpgradeRequired => {
+                (StatusCode::UPGRADE_REQUIRED, "/problems/upgrade-required", "Newer HTTP required")
             }
             Self::IdempotencyKeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "/problems/idempotency-key-reused", "Idempotency key reused")
@@ -242,6 +248,11 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            // RFC 9110, 15.5.22 and 7.8.
+            headers.insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -52,6 +52,10 @@ impl ProblemKind {
                 "The body is of another type than its route takes, or it comes in a coding.",
                 "Send it as it is, as `application/json`.",
             ),
+            Self::UpgradeRequired => (
+                "It is answered over HTTP/1.1 alone: in HTTP/1.0 an answer that was cut off would look whole.",
+                "Ask over HTTP/1.1. What stands before the service has to speak it, too: nginx by `proxy_http_version 1.1`.",
+            ),
             Self::IdempotencyKeyReused => (
                 "The `Idempotency-Key` was used for another request.",
                 "Take a new key for a new request, and the same one only for the same.",
