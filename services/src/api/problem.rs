@@ -58,6 +58,8 @@ pub enum ProblemKind {
     Unauthenticated,
     /// A credential that does not carry the permission.
     Forbidden,
+    /// Nobody came in: it was cancelled or refused at the provider, or begun elsewhere or too long ago.
+    SignInFailed,
     /// It does not exist, or not for this caller.
     NotFound,
     /// No such method here.
@@ -90,6 +92,8 @@ pub enum ProblemKind {
     NotYetVisible,
     /// The channel did not answer as it should.
     ChannelFailed,
+    /// The identity provider did not.
+    ProviderFailed,
     /// Postgres or NATS cannot be reached.
     Unavailable,
     /// A bug, in the service or in its database's schema.
@@ -98,10 +102,11 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::SignInFailed,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -118,6 +123,7 @@ impl ProblemKind {
         Self::TimedOut,
         Self::NotYetVisible,
         Self::ChannelFailed,
+        Self::ProviderFailed,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -142,6 +148,7 @@ impl ProblemKind {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "/problems/invalid-request", "Invalid request"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "/problems/unauthenticated", "Not signed in"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "/problems/forbidden", "Not allowed"),
+            Self::SignInFailed => (StatusCode::FORBIDDEN, "/problems/sign-in-failed", "The sign-in failed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "/problems/not-found", "Not found"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "/problems/method-not-allowed", "Method not allowed")
@@ -172,6 +179,9 @@ impl ProblemKind {
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "/problems/timed-out", "Timed out"),
             Self::NotYetVisible => (StatusCode::SERVICE_UNAVAILABLE, "/problems/not-yet-visible", "Not visible yet"),
             Self::ChannelFailed => (StatusCode::BAD_GATEWAY, "/problems/channel-failed", "The channel failed"),
+            Self::ProviderFailed => {
+                (StatusCode::BAD_GATEWAY, "/problems/identity-provider-failed", "The identity provider failed")
+            }
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal", "Internal error"),
         }

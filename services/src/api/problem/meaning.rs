@@ -30,6 +30,7 @@ impl ProblemKind {
                 "The credential does not carry the permission, or a change came without the CSRF token of its session.",
                 "Ask with a role that `detail` names. With a session, send `X-CSRF-Token`.",
             ),
+            Self::SignInFailed => ("A sign-in came to nothing; `detail` says why.", "Sign in again, at `/sign-in`."),
             Self::NotFound => (
                 "It does not exist, or not for this caller: the two look the same.",
                 "Look for its id in a list, and see which organisation and accounts are yours: `GET /api/channels/me`.",
@@ -77,6 +78,10 @@ impl ProblemKind {
             Self::ChannelFailed => {
                 ("The channel did not answer as it should; `detail` has its words.", "Try again later.")
             }
+            Self::ProviderFailed => (
+                "The identity provider gave an answer that cannot be used, or refuses this service.",
+                "Sign in again. Where that does not help, whoever runs the service finds the cause in its log.",
+            ),
             Self::Unavailable => (
                 "Something that the service depends on cannot be reached, or the service is stopping.",
                 "Ask again after `Retry-After`. Where `detail` says that whether a change took effect is unknown, read \
