@@ -56,8 +56,8 @@ struct ExportQuery {
     #[serde(default)]
     #[param(inline)]
     format: Form,
-    /// Of one account only
-    #[param(example = "bali", value_type = Option<String>)]
+    /// Of one account only, e.g. bali
+    #[param(value_type = Option<String>)]
     account_id: Option<AccountId>,
     /// On one target only
     #[serde(default, deserialize_with = "read::optional")]
@@ -74,9 +74,9 @@ struct ExportQuery {
     class: Option<String>,
     /// With one cause only
     cause: Option<String>,
-    /// Of one trace only: the digits of its id, as a traceparent has it
+    /// Of one trace only: the digits of its id, as a traceparent has it, e.g. 4bf92f3577b34da6a3ce929d0e0e4736
     #[serde(default, deserialize_with = "read::optional")]
-    #[param(example = "4bf92f3577b34da6a3ce929d0e0e4736", value_type = Option<String>)]
+    #[param(value_type = Option<String>)]
     trace_id: Option<TraceId>,
     /// Asked for at this time or later
     #[serde(default, deserialize_with = "read::optional")]

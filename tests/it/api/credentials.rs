@@ -21,7 +21,11 @@ use tokio::net::TcpListener;
 const LEEWAY_S: i64 = 30;
 
 fn owner(subject: &str, org: &str) -> anyhow::Result<Grant> {
-    let (subject, roles) = (subject.to_owned(), BTreeSet::from([AccessRole::Owner]));
+    granted(subject, org, AccessRole::Owner)
+}
+
+fn granted(subject: &str, org: &str, role: AccessRole) -> anyhow::Result<Grant> {
+    let (subject, roles) = (subject.to_owned(), BTreeSet::from([role]));
     Ok(Grant { subject, org_id: org.parse()?, accounts: Accounts::All, roles })
 }
 
@@ -34,7 +38,12 @@ pub fn local_token(world: &World, subject: &str, org: &str, seconds: i64) -> any
 
 /// The session of an Owner who has just come in: its cookie, and the token of its unsafe requests.
 pub async fn session(world: &World, subject: &str, org: &str) -> anyhow::Result<(String, String)> {
-    let begun = Sessions::new(world.pool.clone()).begin(owner(subject, org)?, Way::Link, None).await?;
+    session_as(world, subject, org, AccessRole::Owner).await
+}
+
+/// The same of somebody with another role.
+pub async fn session_as(world: &World, subject: &str, org: &str, role: AccessRole) -> anyhow::Result<(String, String)> {
+    let begun = Sessions::new(world.pool.clone()).begin(granted(subject, org, role)?, Way::Link, None).await?;
     Ok((format!("{}={}", begun.cookie.name(), begun.cookie.value()), begun.csrf_token))
 }
 
