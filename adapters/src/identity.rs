@@ -25,7 +25,8 @@ pub use links::{NewLink, SignInLinks};
 pub use local::{IssuedToken, LocalIdentity};
 pub use mode::{tell_provider, told_provider};
 pub use oidc::{
-    LOGIN_COOKIE, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions, login_cookie_removal, path_on_this_host,
+    LOGIN_COOKIES, LoginEnd, LoginError, LoginStart, MOST_LOGINS, OidcLogin, OidcOptions, login_cookie,
+    login_cookie_removal, path_on_this_host,
 };
 pub use provider_url::{InvalidProviderUrl, ProviderUrl};
 pub use service_tokens::{ServiceTokenOptions, ServiceTokens};

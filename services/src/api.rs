@@ -47,6 +47,7 @@ use std::time::Duration;
 use adapters::destinations::Destinations;
 use adapters::identity::{Sessions, tell_provider};
 use adapters::nats::Nats;
+use adapters::presence::Presence;
 use domain::ids::OrgId;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -95,6 +96,7 @@ pub struct Api {
 #[derive(Debug)]
 struct Inner {
     pool: PgPool,
+    presence: Presence,
     nats: Nats,
     syncing: Syncing,
     identity: Identity,
@@ -132,6 +134,7 @@ impl Api {
         Self {
             inner: Arc::new(Inner {
                 pool,
+                presence: Presence::default(),
                 nats,
                 syncing,
                 identity,
@@ -225,6 +228,11 @@ impl Api {
     /// How many dead letters name an organisation, as [`Self::watch_transport`] has counted them last.
     pub(crate) fn dead_letters_of(&self, org: &OrgId) -> u64 {
         self.inner.letters.borrow().get(org).copied().unwrap_or_default()
+    }
+
+    /// Has other processes see that this one runs.
+    pub(crate) async fn be_seen(&self) {
+        self.inner.presence.keep_up(&self.inner.pool).await;
     }
 
     /// Keeps [`Self::transport`] and [`Self::dead_letters_of`] up to date.

@@ -27,5 +27,6 @@ mod readiness;
 mod rotations;
 mod secrets;
 mod sign_in;
+mod sign_in_failures;
 mod strangers;
 mod target_page;

@@ -16,6 +16,9 @@ pub(super) enum FetchError {
     /// It goes on and on.
     #[error("the answer is longer than {LONGEST_BYTES} bytes")]
     TooLong,
+    /// Whoever answers is not well, or has no time: what else it says is of no use.
+    #[error("it answers {0}")]
+    NotWell(reqwest::StatusCode),
     /// An answer that is none.
     #[error("the answer cannot be used: {0}")]
     Unusable(String),

@@ -4,12 +4,14 @@
 mod attempts;
 mod client;
 mod failure;
+mod id_token;
 mod metadata;
 mod return_path;
 
 use std::sync::Arc;
 
 use cookie::Cookie;
+use cookie::time::Duration;
 use domain::secret::SecretRef;
 use openidconnect::core::CoreAuthenticationFlow;
 use openidconnect::{CsrfToken, Nonce, PkceCodeChallenge, Scope};
@@ -23,14 +25,16 @@ use super::provider_url::ProviderUrl;
 use super::secret::{hash, hash_of, new_secret};
 use super::sessions::{host_cookie, removal};
 use crate::secrets::SecretStore;
-use attempts::{Attempt, Attempts};
+use attempts::{Attempt, Attempts, LIFETIME_S};
 use client::Provider;
 
 pub use failure::LoginError;
 pub use return_path::local as path_on_this_host;
 
-/// The cookie that binds a login to the browser that began it.
-pub const LOGIN_COOKIE: &str = "__Host-distribution-login";
+/// What the names of cookies begin with that bind logins to the browser that began them: one for each, so that several can be under way.
+pub const LOGIN_COOKIES: &str = "__Host-distribution-login-";
+/// How many a browser has at the same time. More would only be forgotten pages.
+pub const MOST_LOGINS: usize = 8;
 
 /// A client of an OpenID provider.
 #[derive(Debug, Clone)]
@@ -82,9 +86,14 @@ pub struct LoginEnd {
     pub return_to: String,
 }
 
-/// Tells a browser to forget the cookie of a login.
-pub fn login_cookie_removal() -> Cookie<'static> {
-    removal(LOGIN_COOKIE)
+/// The name of the cookie of the login with this state.
+pub fn login_cookie(state: &str) -> String {
+    format!("{LOGIN_COOKIES}{}", hex::encode(&hash(state)[..8]))
+}
+
+/// Tells a browser to forget the cookie of a login, by its name.
+pub fn login_cookie_removal(name: String) -> Cookie<'static> {
+    removal(name)
 }
 
 impl OidcLogin {
@@ -118,12 +127,29 @@ impl OidcLogin {
             return_to: return_path::local(return_to).to_owned(),
         };
         self.0.attempts.keep(&hash_of(&state), &hash_of(&browser), &attempt).await?;
-        Ok(LoginStart { redirect, cookie: host_cookie(LOGIN_COOKIE, browser.expose_secret().to_owned()) })
+        let name = login_cookie(state.expose_secret());
+        let mut cookie = host_cookie(name, browser.expose_secret().to_owned());
+        cookie.set_max_age(Duration::seconds(LIFETIME_S.into()));
+        Ok(LoginStart { redirect, cookie })
     }
 
-    /// Ends a login with what the provider sent back by the browser and the value of the browser's login cookie. An
-    /// attempt is used up, however it ends.
-    pub async fn finish(&self, code: &str, state: &str, browser: &str) -> Result<LoginEnd, LoginError> {
+    /// Whether what a browser brings back may be the provider's, by the `iss` that may stand with it (RFC 9207).
+    pub fn may_have_sent(&self, issuer: Option<&str>) -> bool {
+        issuer.is_none_or(|issuer| issuer == self.0.provider.options.issuer.as_str())
+    }
+
+    /// Ends a login with what the provider sent back by the browser, `iss` too where that came, and the value of the login's cookie. An
+    /// attempt is used up, however it ends; what comes from elsewhere ends none.
+    pub async fn finish(
+        &self,
+        code: &str,
+        state: &str,
+        issuer: Option<&str>,
+        browser: &str,
+    ) -> Result<LoginEnd, LoginError> {
+        if !self.may_have_sent(issuer) {
+            return Err(LoginError::Elsewhere);
+        }
         let taken = self.0.attempts.take(&hash(state), &hash(browser)).await?;
         let attempt = taken.ok_or(LoginError::NotBegun)?;
         let sources = self.0.provider.claims(code, attempt.pkce_verifier, attempt.nonce).await?;

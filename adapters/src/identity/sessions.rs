@@ -2,6 +2,8 @@
 
 mod listed;
 
+use std::borrow::Cow;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,6 +26,8 @@ pub const SESSION_COOKIE: &str = "__Host-distribution";
 const IDLE_S: f64 = 30.0 * 60.0;
 /// And after so long anyway.
 const LONGEST_S: f64 = 12.0 * 3600.0;
+/// Logins that were under way beside the one that began a session end within so long.
+const BESIDE_S: f64 = 10.0 * 60.0;
 /// A request is noted at most once in this time.
 const NOTED_S: f64 = 60.0;
 /// What the CSRF token is derived for: the cookie's secret is no key for anything else.
@@ -71,8 +75,15 @@ impl Sessions {
         Self { links_too: false, ..self }
     }
 
-    /// Begins a session with a new secret, and ends the one that the browser came with.
+    /// Begins a session with a new secret, and ends the one that the browser came with. Whoever has just come in by the provider, in
+    /// another tab, and comes in once more as the same stays in that session: else the pages of that tab would be of one that has ended.
     pub async fn begin(&self, grant: Grant, way: Way, replaces: Option<&str>) -> Result<SignedIn, sqlx::Error> {
+        if let Some(before) = replaces.filter(|_| way == Way::Provider)
+            && let Some(id) = self.just_begun(before, &grant).await?
+        {
+            let (cookie, csrf_token) = (host_cookie(SESSION_COOKIE, before.to_owned()), csrf_token(before));
+            return Ok(SignedIn { cookie, caller: grant.caller(CredentialKind::Session, id.to_string()), csrf_token });
+        }
         let secret = new_secret();
         let id = Uuid::now_v7();
         let (secret_hash, accounts) = (hash_of(&secret), grant.account_names());
@@ -99,6 +110,18 @@ impl Sessions {
         let csrf_token = csrf_token(secret.expose_secret());
         let cookie = host_cookie(SESSION_COOKIE, secret.expose_secret().to_owned());
         Ok(SignedIn { cookie, caller: grant.caller(CredentialKind::Session, id.to_string()), csrf_token })
+    }
+
+    /// The session of a cookie's value, where it has just begun by the provider and is of just that.
+    async fn just_begun(&self, cookie_value: &str, grant: &Grant) -> Result<Option<Uuid>, sqlx::Error> {
+        let found = sqlx::query_scalar(
+            "SELECT session_id FROM sessions WHERE secret_hash = $1 AND org_id = $2 AND subject = $3 AND roles = $4
+                 AND account_ids IS NOT DISTINCT FROM $5 AND NOT by_link
+                 AND created_at > now() - make_interval(secs => $6) AND expires_at > now()",
+        );
+        let found = found.bind(hash(cookie_value).to_vec()).bind(grant.org_id.as_str()).bind(&grant.subject);
+        let found = found.bind(grant.role_names()).bind(grant.account_names()).bind(BESIDE_S);
+        found.fetch_optional(&self.pool).await
     }
 
     /// Who a cookie's value stands for. Any text costs the same: one hash and one look-up by it.
@@ -237,12 +260,12 @@ pub fn session_cookie_removal() -> Cookie<'static> {
 }
 
 /// A cookie that only this host gets, that no script reads, and that ends with the browser.
-pub(super) fn host_cookie(name: &'static str, value: String) -> Cookie<'static> {
+pub(super) fn host_cookie(name: impl Into<Cow<'static, str>>, value: String) -> Cookie<'static> {
     Cookie::build((name, value)).path("/").secure(true).http_only(true).same_site(SameSite::Lax).build()
 }
 
 /// Tells a browser to forget such a cookie.
-pub(super) fn removal(name: &'static str) -> Cookie<'static> {
+pub(super) fn removal(name: impl Into<Cow<'static, str>>) -> Cookie<'static> {
     let mut cookie = host_cookie(name, String::new());
     cookie.make_removal();
     cookie

@@ -13,7 +13,7 @@ use super::claims::{ClaimError, ClaimNames};
 use super::secret::hash;
 
 /// Clocks of two hosts may differ by so many seconds.
-const LEEWAY_S: u64 = 30;
+pub(super) const LEEWAY_S: u64 = 30;
 /// No token of a provider is longer.
 const LONGEST_BYTES: usize = 16 * 1024;
 /// No id of a token is longer; others are known by the hash of the token.

@@ -18,6 +18,8 @@ pub struct Browser {
 pub struct Returned {
     pub code: String,
     pub state: String,
+    /// Who says that it sends it (RFC 9207).
+    pub iss: Option<String>,
 }
 
 enum Page {
@@ -96,9 +98,7 @@ impl Browser {
 }
 
 fn returned(url: &Url) -> Returned {
-    let part = |name: &str| {
-        let found = url.query_pairs().find(|(key, _)| key == name);
-        found.unwrap_or_else(|| panic!("{url} has no {name}")).1.into_owned()
-    };
-    Returned { code: part("code"), state: part("state") }
+    let given = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let part = |name: &str| given(name).unwrap_or_else(|| panic!("{url} has no {name}"));
+    Returned { code: part("code"), state: part("state"), iss: given("iss") }
 }

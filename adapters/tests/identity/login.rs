@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use adapters::identity::{
-    ClaimError, ClaimNames, LOGIN_COOKIE, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions,
+    ClaimError, ClaimNames, LOGIN_COOKIES, LoginEnd, LoginError, LoginStart, OidcLogin, OidcOptions, login_cookie,
 };
 use adapters::secrets::Secrets;
 use domain::access::{AccessRole, Accounts};
@@ -43,7 +43,12 @@ impl World {
 
     async fn whole_login(&self, name: &str) -> Result<LoginEnd, LoginError> {
         let (start, returned) = self.at_the_provider(name).await;
-        self.login.finish(&returned.code, &returned.state, start.cookie.value()).await
+        self.finish(&start, &returned).await
+    }
+
+    async fn finish(&self, start: &LoginStart, returned: &Returned) -> Result<LoginEnd, LoginError> {
+        let Returned { code, state, iss } = returned;
+        self.login.finish(code, state, iss.as_deref(), start.cookie.value()).await
     }
 }
 
@@ -78,21 +83,26 @@ async fn a_person_signs_in_once_per_attempt_in_the_browser_that_began() {
     let world = World::new(&How::default()).await;
     let (start, returned) = world.at_the_provider("ops").await;
     let cookie = start.cookie.to_string();
-    assert!(
-        cookie.starts_with(&format!("{LOGIN_COOKIE}=")) && cookie.contains("HttpOnly; SameSite=Lax; Secure; Path=/")
-    );
+    let name = login_cookie(&returned.state);
+    assert!(name.starts_with(LOGIN_COOKIES) && cookie.starts_with(&format!("{name}=")), "{cookie}");
+    assert!(cookie.contains("HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=600"), "{cookie}");
     let asked: String = start.redirect.query().unwrap().to_owned();
     assert!(asked.contains("code_challenge_method=S256") && asked.contains("nonce="), "{asked}");
     let kept = world.database.dump("login_attempts").await;
     assert!(!kept.contains(&returned.state) && !kept.contains(start.cookie.value()), "{kept}");
 
-    let finish = async |browser: &str| world.login.finish(&returned.code, &returned.state, browser).await;
+    let Returned { code, state, iss } = &returned;
+    assert_eq!(iss.as_deref(), Some(world.provider.issuer.as_str()), "it says who sends it");
+    let finish = async |browser: &str| world.login.finish(code, state, iss.as_deref(), browser).await;
     let other = world.login.begin("/").await.unwrap();
     for browser in ["", other.cookie.value()] {
         assert!(matches!(finish(browser).await, Err(LoginError::NotBegun)));
     }
-    let made_up = world.login.finish(&returned.code, "made up", start.cookie.value()).await;
+    let made_up = world.login.finish(code, "made up", iss.as_deref(), start.cookie.value()).await;
     assert!(matches!(made_up, Err(LoginError::NotBegun)));
+    // RFC 9207: another provider's answer, by the same browser. It uses nothing up.
+    let elsewhere = world.login.finish(code, state, Some("https://evil.example"), start.cookie.value()).await;
+    assert!(matches!(elsewhere, Err(LoginError::Elsewhere)));
     is_ops(&finish(start.cookie.value()).await.unwrap());
     assert!(matches!(finish(start.cookie.value()).await, Err(LoginError::NotBegun)));
     world.database.close().await;
@@ -107,7 +117,7 @@ async fn an_id_token_of_each_algorithm_is_taken_and_one_with_a_shared_secret_is_
     }
     let world = World::new(&How { algorithm: Some("HS256"), claims_in_token: true, ..How::default() }).await;
     let refused = world.whole_login("ops").await.unwrap_err();
-    assert!(matches!(refused, LoginError::Untrusted(_)), "{refused}");
+    assert!(matches!(refused, LoginError::Unusable(_)), "{refused}");
     world.database.close().await;
 }
 
@@ -120,16 +130,16 @@ async fn an_answer_to_another_question_is_not_believed() {
     ] {
         let (start, returned) = world.at_the_provider("ops").await;
         world.database.run(change).await;
-        let error = world.login.finish(&returned.code, &returned.state, start.cookie.value()).await.unwrap_err();
+        let error = world.finish(&start, &returned).await.unwrap_err();
         match error {
-            LoginError::Untrusted(_) => assert!(!trusted, "{change}"),
+            LoginError::Unusable(_) => assert!(!trusted, "{change}"),
             LoginError::Refused(_) => assert!(trusted, "{change}"),
             other => panic!("{change}: {other}"),
         }
     }
     let (start, returned) = world.at_the_provider("ops").await;
     world.database.run("UPDATE login_attempts SET expires_at = now()").await;
-    let late = world.login.finish(&returned.code, &returned.state, start.cookie.value()).await;
+    let late = world.finish(&start, &returned).await;
     assert!(matches!(late, Err(LoginError::NotBegun)));
     world.database.close().await;
 }
@@ -142,8 +152,8 @@ async fn a_person_without_a_role_stays_outside_and_a_login_leads_to_no_other_hos
     let error = world.whole_login("stranger").await.unwrap_err();
     assert!(matches!(&error, LoginError::Claims(ClaimError::Missing(claim)) if claim == "org_id"), "{error}");
     let start = world.login.begin("//evil.example/").await.unwrap();
-    let returned = Browser::new().sign_in(start.redirect, "ops").await;
-    let end = world.login.finish(&returned.code, &returned.state, start.cookie.value()).await.unwrap();
+    let returned = Browser::new().sign_in(start.redirect.clone(), "ops").await;
+    let end = world.finish(&start, &returned).await.unwrap();
     assert_eq!(end.return_to, "/");
     world.database.close().await;
 }
@@ -157,7 +167,7 @@ async fn a_limit_that_stands_in_the_user_info_alone_counts_and_without_it_nobody
     assert_eq!((owner.grant.accounts, owner.grant.roles), (Accounts::All, BTreeSet::from([AccessRole::Owner])));
     world.database.close().await;
     for (user_info, said, is_outage) in
-        [("another", "not to be trusted", false), ("refuses", "401", false), ("away", "503", true)]
+        [("another", "cannot be used", false), ("refuses", "401", false), ("away", "503", true)]
     {
         let world = World::new(&How { user_info: Some(user_info), ..how }).await;
         let error = world.whole_login("ops").await.unwrap_err();
@@ -176,17 +186,17 @@ async fn new_keys_of_the_provider_are_fetched_and_its_absence_is_an_outage() {
         world.provider = Provider::start(&How { port, ..How::default() });
         world.at_the_provider("ops").await
     };
-    is_ops(&world.login.finish(&returned.code, &returned.state, start.cookie.value()).await.unwrap());
+    is_ops(&world.finish(&start, &returned).await.unwrap());
 
     let (start, returned) = world.at_the_provider("ops").await;
     keep_secret(&world.secrets, "another-secret");
-    let refused = world.login.finish(&returned.code, &returned.state, start.cookie.value()).await.unwrap_err();
+    let refused = world.finish(&start, &returned).await.unwrap_err();
     assert!(matches!(&refused, LoginError::Refused(why) if why == "invalid_client"), "{refused}");
     keep_secret(&world.secrets, "the-clients-secret");
 
     let (start, returned) = world.at_the_provider("ops").await;
     world.provider.stop();
-    let away = world.login.finish(&returned.code, &returned.state, start.cookie.value()).await.unwrap_err();
+    let away = world.finish(&start, &returned).await.unwrap_err();
     assert!(away.is_outage() && !away.to_string().contains(&returned.code), "{away}");
     world.database.close().await;
 }

@@ -34,8 +34,8 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    /// Of one account only
-    #[param(example = "bali", value_type = Option<String>)]
+    /// Of one account only, e.g. bali
+    #[param(value_type = Option<String>)]
     pub account_id: Option<AccountId>,
     /// On one target only
     #[serde(default, deserialize_with = "read::optional")]
@@ -43,8 +43,8 @@ pub(crate) struct ListQuery {
     /// Of one listing only
     #[serde(default, deserialize_with = "read::optional")]
     pub listing_id: Option<Uuid>,
-    /// Of one unit only
-    #[param(example = "villa-0042", value_type = Option<String>)]
+    /// Of one unit only, e.g. villa-0042
+    #[param(value_type = Option<String>)]
     pub unit_id: Option<UnitId>,
     /// With one outcome only, e.g. accepted, rejected, exhausted, pending, or failed for rejected, unauthorised and exhausted
     pub outcome: Option<String>,
@@ -52,9 +52,9 @@ pub(crate) struct ListQuery {
     pub class: Option<String>,
     /// With one cause only: unit_changed, linked, manual or replayed
     pub cause: Option<String>,
-    /// Of one trace only: the digits of its id, as a traceparent has it
+    /// Of one trace only: the digits of its id, as a traceparent has it, e.g. 4bf92f3577b34da6a3ce929d0e0e4736
     #[serde(default, deserialize_with = "read::optional")]
-    #[param(example = "4bf92f3577b34da6a3ce929d0e0e4736", value_type = Option<String>)]
+    #[param(value_type = Option<String>)]
     pub trace_id: Option<TraceId>,
     /// Asked for at this time or later
     #[serde(default, deserialize_with = "read::optional")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Version, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use domain::ids::{AccountId, TraceId, UnitId};
@@ -25,7 +25,7 @@ use super::by::By;
 use super::connection::Cut;
 use super::identity::Credential;
 use super::input::{Query, read};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 use crate::views::audit::Sync;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
@@ -56,8 +56,8 @@ struct ExportQuery {
     #[serde(default)]
     #[param(inline)]
     format: Form,
-    /// Of one account only
-    #[param(example = "bali", value_type = Option<String>)]
+    /// Of one account only, e.g. bali
+    #[param(value_type = Option<String>)]
     account_id: Option<AccountId>,
     /// On one target only
     #[serde(default, deserialize_with = "read::optional")]
@@ -74,9 +74,9 @@ struct ExportQuery {
     class: Option<String>,
     /// With one cause only
     cause: Option<String>,
-    /// Of one trace only: the digits of its id, as a traceparent has it
+    /// Of one trace only: the digits of its id, as a traceparent has it, e.g. 4bf92f3577b34da6a3ce929d0e0e4736
     #[serde(default, deserialize_with = "read::optional")]
-    #[param(example = "4bf92f3577b34da6a3ce929d0e0e4736", value_type = Option<String>)]
+    #[param(value_type = Option<String>)]
     trace_id: Option<TraceId>,
     /// Asked for at this time or later
     #[serde(default, deserialize_with = "read::optional")]
@@ -93,7 +93,7 @@ struct ExportQuery {
     min_position: Option<i64>,
 }
 
-/// Sync jobs from the oldest to the newest, as a stream of NDJSON or CSV.
+/// Sync jobs from the oldest to the newest, as a stream of NDJSON or CSV. Not over HTTP/1.0.
 #[utoipa::path(get, path = "/api/channels/audit/export", tag = "audit", params(ExportQuery),
     responses((status = 200, content((String = "application/x-ndjson"), (String = "text/csv"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
@@ -102,8 +102,14 @@ async fn export(
     by: By,
     credential: Credential,
     cut: Cut,
+    version: Version,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
+    // An answer of unknown length ends there with its connection, whether it is whole or not.
+    if version < Version::HTTP_11 {
+        let reason = "ask for it over HTTP/1.1: in HTTP/1.0 an export that was cut off would look whole";
+        return Err(ProblemKind::UpgradeRequired.because(reason));
+    }
     filters_are_known(query.outcome.as_deref(), query.class.as_deref(), query.cause.as_deref())?;
     let filter = Filter {
         account_id: query.account_id,

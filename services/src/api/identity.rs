@@ -162,7 +162,15 @@ pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<String> {
 
 /// The value of a cookie.
 pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    cookies(headers).find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
+}
+
+/// The names of the cookies that begin with this, in their order.
+pub(crate) fn cookies_below(headers: &HeaderMap, begin: &str) -> Vec<String> {
+    cookies(headers).map(|(name, _)| name.to_owned()).filter(|name| name.starts_with(begin)).collect()
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
+    lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }

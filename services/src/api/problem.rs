@@ -58,6 +58,8 @@ pub enum ProblemKind {
     Unauthenticated,
     /// A credential that does not carry the permission.
     Forbidden,
+    /// Nobody came in: it was cancelled or refused at the provider, or begun elsewhere or too long ago.
+    SignInFailed,
     /// It does not exist, or not for this caller.
     NotFound,
     /// No such method here.
@@ -74,6 +76,8 @@ pub enum ProblemKind {
     HeadersTooLarge,
     /// The body is not JSON by its content type, or it comes in a coding.
     UnsupportedMediaType,
+    /// It is not answered over so old a version of HTTP.
+    UpgradeRequired,
     /// The key was used for another request.
     IdempotencyKeyReused,
     /// The first request with this key is still under way.
@@ -88,6 +92,8 @@ pub enum ProblemKind {
     NotYetVisible,
     /// The channel did not answer as it should.
     ChannelFailed,
+    /// The identity provider did not.
+    ProviderFailed,
     /// Postgres or NATS cannot be reached.
     Unavailable,
     /// A bug, in the service or in its database's schema.
@@ -96,10 +102,11 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::SignInFailed,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -108,6 +115,7 @@ impl ProblemKind {
         Self::UriTooLong,
         Self::HeadersTooLarge,
         Self::UnsupportedMediaType,
+        Self::UpgradeRequired,
         Self::IdempotencyKeyReused,
         Self::IdempotencyKeyInUse,
         Self::RateLimited,
@@ -115,6 +123,7 @@ impl ProblemKind {
         Self::TimedOut,
         Self::NotYetVisible,
         Self::ChannelFailed,
+        Self::ProviderFailed,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -139,6 +148,7 @@ impl ProblemKind {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "/problems/invalid-request", "Invalid request"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "/problems/unauthenticated", "Not signed in"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "/problems/forbidden", "Not allowed"),
+            Self::SignInFailed => (StatusCode::FORBIDDEN, "/problems/sign-in-failed", "The sign-in failed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "/problems/not-found", "Not found"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "/problems/method-not-allowed", "Method not allowed")
@@ -155,6 +165,9 @@ impl ProblemKind {
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "Unsupported media type")
             }
+            Self::UpgradeRequired => {
+                (StatusCode::UPGRADE_REQUIRED, "/problems/upgrade-required", "Newer HTTP required")
+            }
             Self::IdempotencyKeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "/problems/idempotency-key-reused", "Idempotency key reused")
             }
@@ -166,6 +179,9 @@ impl ProblemKind {
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "/problems/timed-out", "Timed out"),
             Self::NotYetVisible => (StatusCode::SERVICE_UNAVAILABLE, "/problems/not-yet-visible", "Not visible yet"),
             Self::ChannelFailed => (StatusCode::BAD_GATEWAY, "/problems/channel-failed", "The channel failed"),
+            Self::ProviderFailed => {
+                (StatusCode::BAD_GATEWAY, "/problems/identity-provider-failed", "The identity provider failed")
+            }
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal", "Internal error"),
         }
@@ -242,6 +258,11 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            // RFC 9110, 15.5.22 and 7.8.
+            headers.insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -1,7 +1,10 @@
 //! How people come in and go: a one-time link, or the OpenID provider; and the sign-out, at both.
 
+mod failed;
+
 use adapters::identity::{
-    Grant, LOGIN_COOKIE, LoginError, Way, csrf_matches, login_cookie_removal, session_cookie_removal,
+    Grant, LOGIN_COOKIES, MOST_LOGINS, OidcLogin, Way, csrf_matches, login_cookie, login_cookie_removal,
+    session_cookie_removal,
 };
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -18,7 +21,7 @@ use super::Dashboard;
 use super::layout::{home, public};
 use super::live::Live;
 use crate::api::Api;
-use crate::api::identity::{CSRF_HEADER, cookie, session_cookie};
+use crate::api::identity::{CSRF_HEADER, cookie, cookies_below, session_cookie};
 use crate::api::input::{Query, whole};
 use crate::api::problem::{Problem, ProblemKind};
 
@@ -60,6 +63,8 @@ struct FinishQuery {
     code: Option<String>,
     state: Option<String>,
     error: Option<String>,
+    /// Who sends it (RFC 9207).
+    iss: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,10 +74,21 @@ struct EndForm {
 }
 
 /// A link is not used up by being looked at, as mail programs do: that takes a press of the button.
-async fn begin(State(api): State<Api>, Query(query): Query<BeginQuery>) -> Result<Response, Problem> {
+async fn begin(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Query(query): Query<BeginQuery>,
+) -> Result<Response, Problem> {
     if let Some(oidc) = &api.identity().oidc {
-        let start = oidc.begin(query.return_to.as_deref().unwrap_or(HOME)).await.map_err(problem)?;
+        let start = oidc.begin(query.return_to.as_deref().unwrap_or(HOME)).await;
+        let start = start.map_err(|error| failed::problem(&error))?;
         let mut response = Redirect::to(start.redirect.as_str()).into_response();
+        // Browsers name the oldest first.
+        let under_way = cookies_below(&headers, LOGIN_COOKIES);
+        let too_many = (under_way.len() + 1).saturating_sub(MOST_LOGINS);
+        for name in under_way.into_iter().take(too_many) {
+            set_cookie(&mut response, &login_cookie_removal(name).to_string());
+        }
         set_cookie(&mut response, &start.cookie.to_string());
         return Ok(response);
     }
@@ -110,7 +126,7 @@ async fn redeem(State(api): State<Api>, headers: HeaderMap, Form(form): Form<Red
     from_this_site(&headers)?;
     let identity = api.identity();
     if identity.oidc.is_some() || identity.services.is_some() {
-        return Err(ProblemKind::Forbidden.because("links are not taken here: sign in at the identity provider"));
+        return Err(ProblemKind::SignInFailed.because("links are not taken here: sign in at the identity provider"));
     }
     let grant = identity.links.redeem(&form.code).await?;
     let grant = grant.ok_or_else(|| Problem::field("code", "this link was used or has expired: ask for a new one"))?;
@@ -124,7 +140,7 @@ fn from_this_site(headers: &HeaderMap) -> Result<(), Problem> {
     let host = text("host").unwrap_or_default();
     let foreign = text("origin").is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| from != host));
     if elsewhere || foreign {
-        return Err(ProblemKind::Forbidden.because("open the link itself: this form was sent from another site"));
+        return Err(ProblemKind::SignInFailed.because("open the link itself: this form was sent from another site"));
     }
     Ok(())
 }
@@ -135,18 +151,36 @@ async fn finish(
     Query(query): Query<FinishQuery>,
 ) -> Result<Response, Problem> {
     let oidc = api.identity().oidc.as_ref().ok_or_else(|| Problem::not_found("path"))?;
+    if !oidc.may_have_sent(query.iss.as_deref()) {
+        return Err(failed::elsewhere());
+    }
+    // That of this login alone: others of the browser may be under way.
+    let name = query.state.as_deref().map(login_cookie);
+    let browser = name.as_deref().and_then(|name| cookie(&headers, name));
+    let ended = finished(&api, oidc, &headers, query, browser.as_deref()).await;
+    let mut response = ended.unwrap_or_else(IntoResponse::into_response);
+    if let Some(name) = name.filter(|_| browser.is_some()) {
+        set_cookie(&mut response, &login_cookie_removal(name).to_string());
+    }
+    Ok(response)
+}
+
+async fn finished(
+    api: &Api,
+    oidc: &OidcLogin,
+    headers: &HeaderMap,
+    query: FinishQuery,
+    browser: Option<&str>,
+) -> Result<Response, Problem> {
     if let Some(error) = query.error {
-        let error: String = error.chars().filter(char::is_ascii_graphic).take(80).collect();
-        return Err(ProblemKind::Forbidden.because(format!("the identity provider refused: {error}")));
+        return Err(failed::told(&error));
     }
     let (Some(code), Some(state)) = (query.code, query.state) else {
         return Err(Problem::field("code", "the identity provider sends code and state; begin anew at /sign-in"));
     };
-    let browser = cookie(&headers, LOGIN_COOKIE).unwrap_or_default();
-    let end = oidc.finish(&code, &state, &browser).await.map_err(problem)?;
-    let mut response = signed_in(&api, &headers, end.grant, Way::Provider, &end.return_to).await?;
-    set_cookie(&mut response, &login_cookie_removal().to_string());
-    Ok(response)
+    let end = oidc.finish(&code, &state, query.iss.as_deref(), browser.unwrap_or_default()).await;
+    let end = end.map_err(|error| failed::problem(&error))?;
+    signed_in(api, headers, end.grant, Way::Provider, &end.return_to).await
 }
 
 async fn signed_in(api: &Api, headers: &HeaderMap, grant: Grant, way: Way, to: &str) -> Result<Response, Problem> {
@@ -243,17 +277,6 @@ async fn ended(State(api): State<Api>, headers: HeaderMap) -> Result<Response, P
         return Ok(Redirect::to(home(&caller)).into_response());
     }
     Ok(signed_out(&AtProvider::Nothing))
-}
-
-fn problem(error: LoginError) -> Problem {
-    match error {
-        LoginError::Database(error) => error.into(),
-        error if error.is_outage() => {
-            tracing::error!(%error, "nobody can sign in");
-            ProblemKind::Unavailable.because("the identity provider cannot be reached; try again").retry_after(1)
-        }
-        error => ProblemKind::Forbidden.because(error.to_string()),
-    }
 }
 
 fn set_cookie(response: &mut Response, cookie: &str) {

@@ -10,8 +10,10 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::layout::public;
+use crate::api::problem::ProblemKind;
 
 const OVERVIEW: &str = "/";
+const SIGN_IN: &str = "/sign-in";
 /// The fields that say that a form is not of this session.
 const CSRF: [&str; 2] = ["X-CSRF-Token", "csrf_token"];
 
@@ -24,6 +26,8 @@ pub(super) struct Asked {
     about: Option<String>,
     /// To the page that it came from.
     from: Option<String>,
+    /// It came from the identity provider, at the end of a sign-in.
+    ends_sign_in: bool,
     /// By a program, which has given a token.
     has_token: bool,
     /// Something was to be changed.
@@ -36,13 +40,15 @@ impl Asked {
         let own = uri.path_and_query().map_or(OVERVIEW, |path| path.as_str());
         // The code of a link is good for nothing any more, and a provider's answer neither: both begin anew.
         if is_of_sign_in(own) {
-            let again = request.method().is_safe().then(|| "/sign-in".to_owned());
-            return Self { again, is_change: !request.method().is_safe(), ..Self::default() };
+            let again = request.method().is_safe().then(|| SIGN_IN.to_owned());
+            let ends_sign_in = uri.path() == "/sign-in/callback";
+            return Self { again, ends_sign_in, is_change: !request.method().is_safe(), ..Self::default() };
         }
         Self {
             again: request.method().is_safe().then(|| path_on_this_host(own).to_owned()),
             about: about(uri.path()),
             from: from(request.headers()).filter(|from| from != own),
+            ends_sign_in: false,
             has_token: request.headers().contains_key(header::AUTHORIZATION),
             is_change: !request.method().is_safe(),
         }
@@ -53,6 +59,9 @@ impl Asked {
         let (again, about) = (self.again.as_deref(), self.about.as_deref());
         let back = self.from.as_deref().or(about).map(|page| (page, "Go back"));
         let now = |page| (page, "See how it stands now");
+        if self.ends_sign_in {
+            return Some((SIGN_IN, "Sign in again"));
+        }
         let once_more = again.map(|page| (page, "Try again"));
         match status {
             StatusCode::NOT_FOUND => None,
@@ -101,6 +110,8 @@ pub(super) fn sign_in_from(page: &str) -> String {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Wrong {
+    #[serde(rename = "type")]
+    kind: String,
     title: String,
     detail: String,
     field: Option<String>,
@@ -118,6 +129,8 @@ impl Wrong {
         match status {
             StatusCode::UNAUTHORIZED if is_change => "Nothing was changed. Sign in, and try again.",
             StatusCode::UNAUTHORIZED => "Sign in, and try again.",
+            // Its words say all.
+            StatusCode::FORBIDDEN if self.kind == ProblemKind::SignInFailed.name() => "",
             StatusCode::FORBIDDEN if of_another_session => {
                 "The form is of a session that has ended, or of another site. Open its page anew. Nothing was changed."
             }
@@ -197,7 +210,9 @@ mod tests {
             (&get, "/listings?state=paused", 429, Some(("/listings?state=paused", "Try again"))),
             (&get, "/listings/1/at/7", 412, Some(("/listings/1", "See how it stands now"))),
             (&get, "/nowhere", 404, None),
-            (&get, "/sign-in/callback?code=1&state=2", 503, Some(("/sign-in", "Try again"))),
+            (&get, "/sign-in", 503, Some(("/sign-in", "Try again"))),
+            (&get, "/sign-in/callback?code=1&state=2", 503, Some(("/sign-in", "Sign in again"))),
+            (&get, "/sign-in/callback?error=access_denied", 403, Some(("/sign-in", "Sign in again"))),
             (&post, "/targets/1/pause", 409, Some(("/targets/1", "See how it stands now"))),
             (&post, "/targets/1/pause", 412, Some(("/targets/1", "See how it stands now"))),
             (&post, "/targets/1/pause", 504, Some(("/targets/1", "See how it stands now"))),

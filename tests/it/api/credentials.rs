@@ -14,14 +14,18 @@ use end_to_end::world::{ORG, World};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// So long after its end a token is taken, as `services/API.md` says.
 const LEEWAY_S: i64 = 30;
 
 fn owner(subject: &str, org: &str) -> anyhow::Result<Grant> {
-    let (subject, roles) = (subject.to_owned(), BTreeSet::from([AccessRole::Owner]));
+    granted(subject, org, AccessRole::Owner)
+}
+
+fn granted(subject: &str, org: &str, role: AccessRole) -> anyhow::Result<Grant> {
+    let (subject, roles) = (subject.to_owned(), BTreeSet::from([role]));
     Ok(Grant { subject, org_id: org.parse()?, accounts: Accounts::All, roles })
 }
 
@@ -34,8 +38,22 @@ pub fn local_token(world: &World, subject: &str, org: &str, seconds: i64) -> any
 
 /// The session of an Owner who has just come in: its cookie, and the token of its unsafe requests.
 pub async fn session(world: &World, subject: &str, org: &str) -> anyhow::Result<(String, String)> {
-    let begun = Sessions::new(world.pool.clone()).begin(owner(subject, org)?, Way::Link, None).await?;
+    session_as(world, subject, org, AccessRole::Owner).await
+}
+
+/// The same of somebody with another role.
+pub async fn session_as(world: &World, subject: &str, org: &str, role: AccessRole) -> anyhow::Result<(String, String)> {
+    let begun = Sessions::new(world.pool.clone()).begin(granted(subject, org, role)?, Way::Link, None).await?;
     Ok((format!("{}={}", begun.cookie.name(), begun.cookie.value()), begun.csrf_token))
+}
+
+/// A key that signs, and its public half as it is published, without a name.
+pub fn new_key() -> anyhow::Result<(EncodingKey, Value)> {
+    let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?;
+    // The library takes the public half of the short form alone.
+    let short = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref())?.to_pkcs8v1()?;
+    let public = Jwk::from_encoding_key(&EncodingKey::from_ed_der(short.as_ref()), Algorithm::EdDSA)?;
+    Ok((EncodingKey::from_ed_der(pkcs8.as_ref()), serde_json::to_value(public)?))
 }
 
 /// An issuer of services' tokens that publishes its key. It ends with the test.
@@ -46,11 +64,7 @@ pub struct Issuer {
 
 impl Issuer {
     pub async fn start() -> anyhow::Result<Self> {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?;
-        // The library takes the public half of the short form alone.
-        let short = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref())?.to_pkcs8v1()?;
-        let public = Jwk::from_encoding_key(&EncodingKey::from_ed_der(short.as_ref()), Algorithm::EdDSA)?;
-        let mut public = serde_json::to_value(public)?;
+        let (signing, mut public) = new_key()?;
         public["kid"] = json!("one");
         let keys = json!({ "keys": [public] });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -63,7 +77,7 @@ impl Issuer {
         tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { signing: EncodingKey::from_ed_der(pkcs8.as_ref()), jwks_url })
+        Ok(Self { signing, jwks_url })
     }
 
     /// What `distribution serve` needs to take its tokens.

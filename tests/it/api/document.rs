@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use domain::access::AccessRole;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::unit;
@@ -11,8 +12,9 @@ use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 use services::api::document;
+use services::api::policy::{Rule, rule};
 
-use super::credentials::session;
+use super::credentials::{session, session_as};
 
 const DOCUMENT: &str = "/api/openapi.json";
 
@@ -94,6 +96,60 @@ async fn the_examples_of_requests_are_taken() -> anyhow::Result<()> {
         }
     }
     assert!(bodies >= 8 && parameters >= 10 && reads >= 6, "{bodies} bodies, {parameters} parameters, {reads} reads");
+    drop(service);
+    world.close().await
+}
+
+/// Where a read is with all that the page fills in, as the page sends it.
+fn filled_in(path: &str, operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let given = parameters.filter(|parameter| parameter["in"] == "query").filter_map(|parameter| {
+        let (name, example) = (parameter["name"].as_str()?, parameter["example"].as_str()?);
+        Some(format!("{name}={example}"))
+    });
+    format!("{}?{}", named(path, operation), given.collect::<Vec<_>>().join("&"))
+}
+
+/// Reads of which there is something in the test.
+fn has_some(path: &str) -> bool {
+    let lists = ["/api/channels/audit", "/api/channels/targets", "/api/channels/listings"];
+    lists.contains(&path) || path.ends_with("/history")
+}
+
+/// As it stands there: whoever presses the button has not to know what else to take out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_tried_on_the_page_finds_something_whatever_one_may_read() -> anyhow::Result<()> {
+    let world = World::new(&[8147]).await?;
+    let target = world.target(8147, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve_with("", &["--api-rate", "1000"])?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.link(target, &["villa-000".to_owned()]).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let nobody = Api::of(&service).await?;
+    for (role, least) in [(AccessRole::Owner, 15), (AccessRole::Analyst, 6)] {
+        let (cookie, _) = session_as(&world, "ana", ORG, role).await?;
+        let with = [("cookie", cookie.as_str())];
+        let document = nobody.send(Method::GET, DOCUMENT, &with, None).await?.expect(200)?.json();
+        let mut tried = 0;
+        for (path, item) in document["paths"].as_object().into_iter().flatten() {
+            let may = match rule(&Method::GET, path) {
+                Some(Rule::Needs(permission)) => permission.roles().contains(&role),
+                _ => continue,
+            };
+            if !may {
+                assert_eq!(named(path, &item["get"]), *path, "{role}: what may not be read is not named");
+                continue;
+            }
+            let there = filled_in(path, &item["get"]);
+            assert!(!there.contains('{'), "{role}: {there} has no id");
+            let found = nobody.send(Method::GET, &there, &with, None).await?.expect(200)?;
+            let items = found.json()["items"].as_array().map_or(0, Vec::len);
+            assert!(!has_some(path) || items > 0, "{role}: {there}: {}", found.text);
+            tried += 1;
+        }
+        assert!(tried >= least, "{role}: {tried}");
+    }
     drop(service);
     world.close().await
 }

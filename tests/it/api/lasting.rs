@@ -9,7 +9,7 @@ use end_to_end::api::Api;
 use end_to_end::world::{ORG, World};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::{Issuer, local_token, session};
@@ -120,6 +120,28 @@ async fn an_export_is_cut_off_when_its_credential_ends_and_not_before() -> anyho
         let (lines, end) = rest(export).await;
         // Its beginning was read before.
         assert!(end.is_ok() && lines > SYNCS / 2, "{whose}: {lines} lines and {end:?}");
+    }
+    drop(service);
+    world.close().await
+}
+
+/// In HTTP/1.0 an answer of unknown length ends with its connection, whether it is whole or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_could_not_be_seen_to_be_cut_off_is_refused() -> anyhow::Result<()> {
+    let world = World::new(&[8139]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?;
+    let address: SocketAddr = api.base().trim_start_matches("http://").parse()?;
+    let token = local_token(&world, "old", ORG, 3_600)?;
+    for (version, status) in [("1.0", 426), ("1.1", 200)] {
+        let head = format!("GET {EXPORT} HTTP/{version}\r\nhost: x\r\nconnection: close\r\n");
+        let mut connection = TcpStream::connect(address).await?;
+        connection.write_all(format!("{head}authorization: Bearer {token}\r\n\r\n").as_bytes()).await?;
+        let mut answer = String::new();
+        timeout(Duration::from_secs(20), connection.read_to_string(&mut answer)).await??;
+        assert_eq!(answer.split(' ').nth(1), Some(status.to_string().as_str()), "{version}: {answer}");
+        let told = ["\r\nupgrade: HTTP/1.1\r\n", "\"/problems/upgrade-required\""];
+        assert_eq!(told.map(|part| answer.contains(part)), [status == 426; 2], "{version}: {answer}");
     }
     drop(service);
     world.close().await

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 
 /// Whoever takes longer at the provider begins again.
-const LIFETIME_S: f64 = 10.0 * 60.0;
+pub(super) const LIFETIME_S: u32 = 10 * 60;
 
 pub(super) struct Attempts {
     pub(super) pool: PgPool,
@@ -26,7 +26,7 @@ impl Attempts {
             attempt.nonce,
             attempt.pkce_verifier,
             attempt.return_to,
-            LIFETIME_S,
+            f64::from(LIFETIME_S),
         )
         .execute(&self.pool)
         .await?;

@@ -13,11 +13,12 @@ use openidconnect::core::{
 };
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AuthType, AuthorizationCode, ClaimsVerificationError, Client as AnyClient,
-    ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier,
-    PostLogoutRedirectUrl, RedirectUrl, RequestTokenError, SignatureVerificationError, StandardErrorResponse,
-    StandardTokenResponse, TokenResponse as _, UserInfoClaims, UserInfoError,
+    ClientId, ClientSecret, DiscoveryError, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
+    HttpRequest, HttpResponse, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, OAuth2TokenResponse as _,
+    PkceCodeVerifier, PostLogoutRedirectUrl, RedirectUrl, RequestTokenError, SignatureVerificationError,
+    StandardErrorResponse, StandardTokenResponse, TokenResponse as _, UserInfoClaims, UserInfoError,
 };
+use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,12 +28,15 @@ use url::Url;
 
 use super::OidcOptions;
 use super::failure::{LoginError, told};
+use super::id_token;
 use super::metadata::Metadata;
 use crate::identity::http::{self, FetchError};
 use crate::secrets::SecretStore;
 
 /// Addresses and keys are asked for again after so long.
 const FRESH: Duration = Duration::from_secs(10 * 60);
+/// And at once where no key fits that is known, but not more often than this.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// A sign-out waits no longer for the provider's addresses: who asks a silent one takes turns with whoever else does.
 const SIGN_OUT_PATIENCE: Duration = Duration::from_secs(3);
@@ -86,12 +90,26 @@ pub(super) struct Provider {
     pub(super) options: OidcOptions,
     secrets: Arc<dyn SecretStore>,
     http: reqwest::Client,
-    known: RwLock<Option<(Instant, Metadata)>>,
+    known: RwLock<Known>,
+}
+
+/// What the provider says of itself.
+#[derive(Default)]
+struct Known {
+    metadata: Option<(Instant, Metadata)>,
+    /// When it was forgotten last, before its time.
+    forgotten: Option<Instant>,
+}
+
+impl Known {
+    fn fresh(&self) -> Option<Metadata> {
+        self.metadata.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, metadata)| metadata.clone())
+    }
 }
 
 impl Provider {
     pub(super) fn new(options: OidcOptions, secrets: Arc<dyn SecretStore>) -> Result<Self, reqwest::Error> {
-        Ok(Self { options, secrets, http: http::client()?, known: RwLock::new(None) })
+        Ok(Self { options, secrets, http: http::client()?, known: RwLock::default() })
     }
 
     /// A client with what the provider says of itself. The secret is read each time, so that a new one is used at once.
@@ -113,24 +131,31 @@ impl Provider {
     }
 
     async fn metadata(&self) -> Result<Metadata, LoginError> {
-        if let Some((at, known)) = &*self.known.read().await
-            && at.elapsed() < FRESH
-        {
-            return Ok(known.clone());
+        if let Some(metadata) = self.known.read().await.fresh() {
+            return Ok(metadata);
         }
         let mut known = self.known.write().await;
-        if let Some((at, known)) = &*known
-            && at.elapsed() < FRESH
-        {
-            return Ok(known.clone());
+        if let Some(metadata) = known.fresh() {
+            return Ok(metadata);
         }
         let issuer = IssuerUrl::new(self.options.issuer.as_str().to_owned());
-        let issuer = issuer.map_err(|error| LoginError::Provider(error.to_string()))?;
+        let issuer = issuer.map_err(|error| LoginError::Unusable(error.to_string()))?;
         let ask = self.ask();
-        let metadata = Metadata::discover_async(issuer, &ask).await;
-        let metadata = metadata.map_err(|error| LoginError::Provider(told(&error)))?;
-        *known = Some((Instant::now(), metadata.clone()));
+        let metadata = Metadata::discover_async(issuer, &ask).await.map_err(|error| match error {
+            DiscoveryError::Request(_) => LoginError::Provider(told(&error)),
+            other => LoginError::Unusable(told(&other)),
+        })?;
+        known.metadata = Some((Instant::now(), metadata.clone()));
         Ok(metadata)
+    }
+
+    /// Has the provider asked again, who may have a key by now that is newer than what is known. Whoever comes right after another one
+    /// makes do with what that one has found.
+    async fn forget(&self) {
+        let mut known = self.known.write().await;
+        if known.forgotten.is_none_or(|at| at.elapsed() >= PAUSE) {
+            *known = Known { metadata: None, forgotten: Some(Instant::now()) };
+        }
     }
 
     /// Where a browser is signed out at the provider and sent back from, if the provider knows such a place. It gets no
@@ -140,7 +165,7 @@ impl Provider {
         let metadata = metadata.map_err(|_| LoginError::Provider("it does not answer".to_owned()))??;
         let Some(endpoint) = metadata.additional_metadata().endpoint() else { return Ok(None) };
         let back = self.options.redirect_url.url().join(SIGNED_OUT);
-        let back = back.map_err(|error| LoginError::Provider(error.to_string()))?;
+        let back = back.map_err(|error| LoginError::Unusable(error.to_string()))?;
         let request = LogoutRequest::from(endpoint)
             .set_client_id(ClientId::new(self.options.client_id.clone()))
             .set_post_logout_redirect_uri(PostLogoutRedirectUrl::from_url(back));
@@ -154,15 +179,15 @@ impl Provider {
         let tokens = self.exchange(&client, code, verifier).await?;
         let nonce = Nonce::new(nonce);
         let claims = match verified(&client, &tokens, &nonce) {
-            // The provider has a key that is newer than what we know.
-            Err(ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey)) => {
-                *self.known.write().await = None;
+            Err(ClaimsVerificationError::SignatureVerification(error)) if may_be_of_a_newer_key(&error) => {
+                self.forget().await;
                 client = self.client().await?;
                 verified(&client, &tokens, &nonce)
             }
             other => other,
         };
-        let claims = claims.map_err(|error| LoginError::Untrusted(told(&error)))?;
+        let claims = claims.map_err(|error| LoginError::Unusable(told(&error)))?;
+        id_token::check(&claims, &self.options.client_id).map_err(|wrong| LoginError::Unusable(wrong.to_owned()))?;
         // What the ID token says is signed, and counts more.
         let mut sources = vec![claims];
         if !self.options.claims.are_in(&sources[0]) {
@@ -180,12 +205,13 @@ impl Provider {
 
     async fn exchange(&self, client: &Client, code: &str, verifier: String) -> Result<Tokens, LoginError> {
         let request = client.exchange_code(AuthorizationCode::new(code.to_owned()));
-        let request = request.map_err(|error| LoginError::Provider(told(&error)))?;
+        let request = request.map_err(|error| LoginError::Unusable(told(&error)))?;
         let ask = self.ask();
         let answered = request.set_pkce_verifier(PkceCodeVerifier::new(verifier)).request_async(&ask).await;
         answered.map_err(|error| match error {
             RequestTokenError::ServerResponse(refusal) => LoginError::Refused(refusal.error().to_string()),
-            other => LoginError::Provider(told(&other)),
+            RequestTokenError::Request(_) => LoginError::Provider(told(&error)),
+            other => LoginError::Unusable(told(&other)),
         })
     }
 
@@ -199,21 +225,24 @@ impl Provider {
     }
 }
 
+/// Whether another look at the provider's keys may help. Keys without a `kid` are all tried for what names none.
+fn may_be_of_a_newer_key(error: &SignatureVerificationError) -> bool {
+    use SignatureVerificationError::{AmbiguousKeyId, CryptoError, NoMatchingKey};
+    matches!(error, NoMatchingKey | CryptoError(_) | AmbiguousKeyId(_))
+}
+
 /// Whether the same may go well later: an answer does not become another one by asking again.
 fn no_user_info(error: UserInfoError<FetchError>) -> LoginError {
     match error {
         UserInfoError::Request(_) => LoginError::Provider(told(&error)),
-        UserInfoError::Response(status, ..) if status.is_server_error() || status.as_u16() == 429 => {
-            LoginError::Provider(format!("its user info answers {status}"))
-        }
         UserInfoError::Response(status, ..) if !status.is_success() => {
-            LoginError::Refused(format!("its user info answers {status}"))
+            LoginError::Unusable(format!("its user info answers {status}"))
         }
         // The subjects themselves are nobody else's business.
         UserInfoError::ClaimsVerification(ClaimsVerificationError::InvalidSubject(_)) => {
-            LoginError::Untrusted("its user info is of another subject".to_owned())
+            LoginError::Unusable("its user info is of another subject".to_owned())
         }
-        other => LoginError::Untrusted(told(&other)),
+        other => LoginError::Unusable(told(&other)),
     }
 }
 
@@ -236,13 +265,16 @@ fn verified(client: &Client, tokens: &Tokens, nonce: &Nonce) -> Result<Value, Cl
 }
 
 fn as_value(claims: &impl Serialize) -> Result<Value, LoginError> {
-    serde_json::to_value(claims).map_err(|error| LoginError::Untrusted(error.to_string()))
+    serde_json::to_value(claims).map_err(|error| LoginError::Unusable(error.to_string()))
 }
 
 /// How the crate asks: our client, which follows no redirects and reads a bounded answer.
 async fn send(http: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, FetchError> {
     let response = http.execute(reqwest::Request::try_from(request)?).await?;
     let (status, headers) = (response.status(), response.headers().clone());
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(FetchError::NotWell(status));
+    }
     let mut answer = HttpResponse::new(http::body(response).await?);
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;

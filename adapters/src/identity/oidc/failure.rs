@@ -7,19 +7,22 @@ use crate::secrets::SecretError;
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// Another browser began it, it was ended before, or it took too long.
-    #[error("this sign-in was not begun in this browser, is used up or took too long: sign in again")]
+    #[error("this sign-in was not begun in this browser, is used up or took too long")]
     NotBegun,
-    /// The provider does not take the code.
+    /// The browser brings what another provider has sent (RFC 9207).
+    #[error("what this browser brings is not from the identity provider that the sign-in began at")]
+    Elsewhere,
+    /// The provider does not take the code, or not from us: by its error code.
     #[error("the identity provider refused the sign-in: {0}")]
     Refused(String),
-    /// The provider says something that cannot be believed.
-    #[error("the identity provider's answer is not to be trusted: {0}")]
-    Untrusted(String),
+    /// What the provider says cannot be read, or not be believed. To ask again does not help.
+    #[error("the identity provider gave an answer that cannot be used: {0}")]
+    Unusable(String),
     /// It says too little.
     #[error("the identity provider lets this person in, but {0}")]
     Claims(#[from] ClaimError),
-    /// The provider is away, or is no OpenID provider.
-    #[error("the identity provider cannot be used now: {0}")]
+    /// The provider is away, or not well.
+    #[error("the identity provider cannot be asked now: {0}")]
     Provider(String),
     /// Our own secret is not to be had.
     #[error(transparent)]

@@ -27,8 +27,8 @@ pub(crate) struct ListQuery {
     /// On one target only
     #[serde(default, deserialize_with = "read::optional")]
     target_id: Option<Uuid>,
-    /// Of one unit only
-    #[param(example = "villa-0042", value_type = Option<String>)]
+    /// Of one unit only, e.g. villa-0042
+    #[param(value_type = Option<String>)]
     unit_id: Option<UnitId>,
     /// In one state only: active, paused, target_deleted or unlinked; all but the unlinked ones by default
     state: Option<String>,

@@ -1,12 +1,12 @@
 //! The document as it is served. The examples name ids that nobody has, so whoever is signed in gets it with some of their own: what is
 //! tried on the page works as it stands. Where a request changes or takes away something it is named by hand, but for the target of a
-//! new link. Programs get what is committed.
+//! new link. Filters have no examples, as the page would fill them all in, and find nothing. Programs get what is committed.
 
 use std::sync::LazyLock;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse as _, Response};
 use domain::access::{Caller, Permission};
 use serde_json::{Value, json};
@@ -16,12 +16,13 @@ use uuid::Uuid;
 use super::document;
 use crate::api::Api;
 use crate::api::identity::Credential;
+use crate::api::policy::{Rule, rule};
 use crate::api::reader::{Reader, account_filter};
 
 static COMMITTED: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(document()).expect("the document is JSON, as a test has seen"));
 
-/// The first target and listing of a caller; and a unit with a target that it is not on, among the first of each.
+/// The first target and listing of a caller, and the newest sync; and a unit with a target that it is not on, among the first of each.
 const OWN: &str = "
 WITH seen AS (
     SELECT target_id, account_id, name FROM channel_targets
@@ -43,12 +44,15 @@ SELECT (SELECT target_id FROM seen ORDER BY name, target_id LIMIT 1) AS target,
     (SELECT listing_id FROM channel_listings
      WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) AND state = 'active'
      ORDER BY target_id, unit_id LIMIT 1) AS listing,
+    (SELECT sync_id FROM outbound_audit
+     WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) ORDER BY position DESC LIMIT 1) AS sync,
     (SELECT target_id FROM free) AS free_target, (SELECT unit_id FROM free) AS free_unit";
 
 #[derive(Debug, FromRow)]
 struct Own {
     target: Option<Uuid>,
     listing: Option<Uuid>,
+    sync: Option<Uuid>,
     free_target: Option<Uuid>,
     free_unit: Option<String>,
 }
@@ -76,12 +80,14 @@ async fn own(api: &Api, caller: &Caller) -> Result<Own, sqlx::Error> {
     own.fetch_one(&mut *reader).await
 }
 
-/// The document with what the caller may see of these.
+/// The document with these, where the caller may read what is there.
 fn with(mut document: Value, caller: &Caller, own: &Own) -> Value {
-    let target = own.target.filter(|_| caller.may(Permission::ReadTargets));
-    let listing = own.listing.filter(|_| caller.may(Permission::ReadListings));
-    let ids = [("target_id", target), ("listing_id", listing)];
-    for (_, item) in document["paths"].as_object_mut().into_iter().flatten() {
+    let ids = [("target_id", own.target), ("listing_id", own.listing), ("sync_id", own.sync)];
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        let may_read = matches!(rule(&Method::GET, path), Some(Rule::Needs(needed)) if caller.may(needed));
+        if !may_read {
+            continue;
+        }
         let Some(parameters) = item.pointer_mut("/get/parameters").and_then(Value::as_array_mut) else { continue };
         for parameter in parameters.iter_mut().filter(|parameter| parameter["in"] == "path") {
             if let Some((_, Some(id))) = ids.iter().find(|(name, _)| parameter["name"] == *name) {

@@ -30,6 +30,7 @@ impl ProblemKind {
                 "The credential does not carry the permission, or a change came without the CSRF token of its session.",
                 "Ask with a role that `detail` names. With a session, send `X-CSRF-Token`.",
             ),
+            Self::SignInFailed => ("A sign-in came to nothing; `detail` says why.", "Sign in again, at `/sign-in`."),
             Self::NotFound => (
                 "It does not exist, or not for this caller: the two look the same.",
                 "Look for its id in a list, and see which organisation and accounts are yours: `GET /api/channels/me`.",
@@ -52,13 +53,17 @@ impl ProblemKind {
                 "The body is of another type than its route takes, or it comes in a coding.",
                 "Send it as it is, as `application/json`.",
             ),
+            Self::UpgradeRequired => (
+                "It is answered over HTTP/1.1 alone: in HTTP/1.0 an answer that was cut off would look whole.",
+                "Ask over HTTP/1.1. What stands before the service has to speak it, too: nginx by `proxy_http_version 1.1`.",
+            ),
             Self::IdempotencyKeyReused => (
                 "The `Idempotency-Key` was used for another request.",
                 "Take a new key for a new request, and the same one only for the same.",
             ),
             Self::IdempotencyKeyInUse => (
-                "The first request with this `Idempotency-Key` is still under way.",
-                "Ask again in a moment, with the same key.",
+                "The first request with this `Idempotency-Key` has not ended yet, as far as can be seen.",
+                "Ask again after `Retry-After`, with the same key.",
             ),
             Self::RateLimited => (
                 "More requests came than one caller, or one address, may make in a second.",
@@ -73,6 +78,10 @@ impl ProblemKind {
             Self::ChannelFailed => {
                 ("The channel did not answer as it should; `detail` has its words.", "Try again later.")
             }
+            Self::ProviderFailed => (
+                "The identity provider gave an answer that cannot be used, or refuses this service.",
+                "Sign in again. Where that does not help, whoever runs the service finds the cause in its log.",
+            ),
             Self::Unavailable => (
                 "Something that the service depends on cannot be reached, or the service is stopping.",
                 "Ask again after `Retry-After`. Where `detail` says that whether a change took effect is unknown, read \

@@ -35,10 +35,8 @@ pub(crate) struct ListQuery {
     #[serde(default, deserialize_with = "read::required")]
     deleted: bool,
     /// In one state only: active, needs_credentials, paused or deleted; all but the deleted ones by default
-    #[param(example = "needs_credentials")]
     state: Option<String>,
-    /// Of one health only
-    #[param(example = "unauthorised")]
+    /// Of one health only, e.g. unauthorised
     health: Option<String>,
     /// Rows of a page: 1 to 500, by default 50
     #[serde(default, deserialize_with = "read::optional")]

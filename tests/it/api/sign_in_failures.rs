@@ -1,0 +1,260 @@
+//! People at an OpenID provider that says whatever a test wants: what a browser keeps of several sign-ins, and what is told of one that
+//! comes to nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::Utc;
+use end_to_end::api::{Answer, Api};
+use end_to_end::process::Process;
+use end_to_end::world::{ORG, World};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::credentials::new_key;
+
+/// What it has now: the key that it signs with, the one that it publishes, what it says otherwise than it has to, and how often its keys
+/// were asked for.
+struct Saying {
+    signing: EncodingKey,
+    public: Value,
+    claims: Value,
+    asked: usize,
+}
+
+/// A provider whose keys have no names. A code is the nonce of its sign-in.
+#[derive(Clone)]
+struct Provider {
+    issuer: String,
+    saying: Arc<Mutex<Saying>>,
+}
+
+impl Provider {
+    async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (signing, public) = new_key()?;
+        let saying = Saying { signing, public, claims: json!({}), asked: 0 };
+        let issuer = format!("http://{}", listener.local_addr()?);
+        let provider = Self { issuer, saying: Arc::new(Mutex::new(saying)) };
+        let (of_itself, of_keys, of_people) = (provider.clone(), provider.clone(), provider.clone());
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(move || async move { Json(of_itself.of_itself()) }))
+            .route("/keys", get(move || async move { Json(of_keys.keys()) }))
+            .route("/token", post(move |body: String| async move { Json(of_people.tokens(&body)) }));
+        tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(provider)
+    }
+
+    fn now<T>(&self, look: impl FnOnce(&mut Saying) -> T) -> T {
+        look(&mut self.saying.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn of_itself(&self) -> Value {
+        let name = &self.issuer;
+        json!({ "issuer": name, "authorization_endpoint": format!("{name}/auth"), "jwks_uri": format!("{name}/keys"),
+            "token_endpoint": format!("{name}/token"), "response_types_supported": ["code"],
+            "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["EdDSA"] })
+    }
+
+    fn keys(&self) -> Value {
+        self.now(|saying| {
+            saying.asked += 1;
+            json!({ "keys": [saying.public] })
+        })
+    }
+
+    fn tokens(&self, asked: &str) -> Value {
+        let nonce = asked.split('&').find_map(|part| part.strip_prefix("code="));
+        let now = Utc::now().timestamp();
+        let mut claims = json!({ "iss": self.issuer, "aud": "distribution", "sub": "ana", "iat": now, "exp": now + 300,
+            "nonce": nonce, "org_id": ORG, "account_ids": ["villas"], "roles": ["Owner"] });
+        let token = self.now(|saying| {
+            for (name, other) in saying.claims.as_object().into_iter().flatten() {
+                claims[name] = other.clone();
+            }
+            if let Some(claims) = claims.as_object_mut() {
+                claims.retain(|_, value| !value.is_null());
+            }
+            jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &saying.signing)
+        });
+        json!({ "access_token": "of-nothing", "token_type": "Bearer", "id_token": token.expect("it is signed") })
+    }
+
+    /// Signs with another key from here on, and publishes that one alone.
+    fn change_its_key(&self) -> anyhow::Result<()> {
+        let (signing, public) = new_key()?;
+        self.now(|saying| (saying.signing, saying.public) = (signing, public));
+        Ok(())
+    }
+
+    fn serve(&self, world: &World) -> anyhow::Result<Process> {
+        let back = "http://127.0.0.1:8/sign-in/callback";
+        let options = ["--oidc-issuer", &self.issuer, "--oidc-redirect-url", back, "--api-rate", "1000"];
+        world.serve_with("api", &options)
+    }
+}
+
+/// A browser with its cookies, the oldest first.
+struct Browser {
+    api: Api,
+    cookies: Vec<(String, String)>,
+}
+
+impl Browser {
+    fn of(api: &Api) -> Self {
+        Self { api: api.clone(), cookies: Vec::new() }
+    }
+
+    async fn open(&mut self, path: &str) -> anyhow::Result<Answer> {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let headers = [("cookie", cookies.join("; ")), ("accept", "text/html".to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let answer = self.api.send(Method::GET, path, &headers, None).await?;
+        for set in answer.headers.get_all("set-cookie") {
+            let set = set.to_str()?;
+            let pair = set.split(';').next().and_then(|pair| pair.split_once('=')).context("a cookie has a value")?;
+            self.cookies.retain(|(name, _)| name != pair.0);
+            if !set.contains("Max-Age=0") {
+                self.cookies.push((pair.0.to_owned(), pair.1.to_owned()));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Begins a sign-in, and gives the path by which the provider sends a browser back with a code.
+    async fn begin(&mut self, page: &str) -> anyhow::Result<String> {
+        let leads = self.open(&format!("/sign-in?return_to={page}")).await?.expect(303)?.header("location");
+        let asked = leads.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        let part = |name: &str| asked.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+        let (state, nonce) = part("state").zip(part("nonce")).with_context(|| leads.clone())?;
+        Ok(format!("/sign-in/callback?code={nonce}&state={state}"))
+    }
+
+    async fn sign_in(&mut self) -> anyhow::Result<Answer> {
+        let back = self.begin("/targets").await?;
+        self.open(&back).await
+    }
+
+    fn cookies_below(&self, begin: &str) -> usize {
+        self.cookies.iter().filter(|(name, _)| name.starts_with(begin)).count()
+    }
+}
+
+/// As where a session ends with several pages open, each of which leads to the provider.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tabs_that_sign_in_at_the_same_time_both_come_in() -> anyhow::Result<()> {
+    let world = World::new(&[8200]).await?;
+    let provider = Provider::start().await?;
+    let service = provider.serve(&world)?;
+    let mut browser = Browser::of(&Api::of(&service).await?);
+    let tabs = [("/targets", browser.begin("/targets").await?), ("/audit", browser.begin("/audit").await?)];
+    for (page, back) in &tabs {
+        let came = browser.open(back).await?.expect(303)?;
+        assert_eq!(came.header("location"), *page);
+        browser.open("/api/channels/me").await?.expect(200)?;
+    }
+    // The pages of the first are of the session of both.
+    assert_eq!(world.count("SELECT count(*) FROM sessions").await?, 1);
+    let begin = "__Host-distribution-login-";
+    assert_eq!(browser.cookies_below(begin), 0, "{:?}", browser.cookies);
+    // Each is used once, and what was never ended is forgotten.
+    browser.open(&tabs[1].1).await?.expect(403)?;
+    let mut oldest = None;
+    let mut newest = String::new();
+    for _ in 0..12 {
+        newest = browser.begin("/targets").await?;
+        oldest = oldest.or_else(|| Some(newest.clone()));
+    }
+    assert_eq!(browser.cookies_below(begin), 8, "{:?}", browser.cookies);
+    browser.open(&oldest.context("there is one")?).await?.expect(403)?;
+    browser.open(&newest).await?.expect(303)?;
+    drop(service);
+    world.close().await
+}
+
+/// Each cause has a sentence of its own, and each page a way to sign in again. Of roles it is only where these are missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_comes_to_nothing_says_why_and_leads_to_another_one() -> anyhow::Result<()> {
+    let world = World::new(&[8201]).await?;
+    let provider = Provider::start().await?;
+    let service = provider.serve(&world)?;
+    let mut browser = Browser::of(&Api::of(&service).await?);
+    let says = |page: &Answer, words: &str| {
+        let (has, text) = (|part: &str| page.text.contains(part), &page.text);
+        assert!(has(words) && has("href=\"/sign-in\"") && has("Sign in again"), "{words}: {text}");
+        assert!(!has("gives out roles"), "{words}: {text}");
+    };
+    for (error, status, words) in [
+        ("access_denied", 403, "it was cancelled at the identity provider"),
+        ("login_required", 403, "has to ask you something first"),
+        ("temporarily_unavailable", 503, "has no time now"),
+        ("server_error", 502, "says that it has failed"),
+        ("invalid_scope", 502, "refuses what this service asks of it: invalid_scope"),
+    ] {
+        says(&browser.open(&format!("/sign-in/callback?error={error}&state=x")).await?.expect(status)?, words);
+    }
+    says(&browser.open("/sign-in/callback?code=x&state=made-up").await?.expect(403)?, "was not begun in this browser");
+    // RFC 9207.
+    let back = browser.begin("/targets").await?;
+    let elsewhere = browser.open(&format!("{back}&iss=http://evil.example")).await?.expect(403)?;
+    says(&elsewhere, "is not from the identity provider");
+    browser.open(&format!("{back}&iss={}", provider.issuer)).await?.expect(303)?;
+
+    let now = Utc::now().timestamp();
+    for claims in [
+        json!({ "exp": null }),
+        json!({ "iat": null }),
+        json!({ "sub": null }),
+        json!({ "sub": 7 }),
+        json!({ "exp": "soon" }),
+        json!({ "exp": now - 100 }),
+        json!({ "nonce": "another" }),
+        json!({ "aud": "another" }),
+        json!({ "azp": "another" }),
+        json!({ "nbf": now + 600 }),
+    ] {
+        provider.now(|saying| saying.claims = claims.clone());
+        let page = browser.sign_in().await?.expect(502).with_context(|| claims.to_string())?;
+        says(&page, "gave an answer that cannot be used");
+        // It does not pass, and it is not what whoever signs in has done.
+        assert!(page.header("retry-after").is_empty() && page.text.contains("It is not your doing"), "{}", page.text);
+    }
+    assert!(service.printed().contains("missing field `exp`"), "the operator finds why: {}", service.printed());
+    provider.now(|saying| saying.claims = json!({ "roles": [] }));
+    says(&browser.sign_in().await?.expect(403)?, "the claim roles gives no role");
+    provider.now(|saying| saying.claims = json!({ "azp": "distribution", "nbf": now }));
+    browser.sign_in().await?.expect(303)?;
+    drop(service);
+    world.close().await
+}
+
+/// Without a name nobody sees that a key is another one, but that what it has signed is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_without_a_name_are_fetched_again_when_a_signature_is_wrong_and_not_each_time() -> anyhow::Result<()> {
+    let world = World::new(&[8202]).await?;
+    let provider = Provider::start().await?;
+    let service = provider.serve(&world)?;
+    let mut browser = Browser::of(&Api::of(&service).await?);
+    browser.sign_in().await?.expect(303)?;
+    provider.change_its_key()?;
+    browser.sign_in().await?.expect(303)?;
+    assert_eq!(provider.now(|saying| saying.asked), 2);
+    // Whoever comes with wrong signatures again and again costs the provider no more than that.
+    provider.change_its_key()?;
+    for _ in 0..3 {
+        browser.sign_in().await?.expect(502)?;
+    }
+    assert_eq!(provider.now(|saying| saying.asked), 2);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    browser.sign_in().await?.expect(303)?;
+    assert_eq!(provider.now(|saying| saying.asked), 3);
+    drop(service);
+    world.close().await
+}
