@@ -41,9 +41,10 @@ use crate::postgres::begin_with;
 const CALLABLE: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised' AND NOT EXISTS (
     SELECT 1 FROM dispatch_circuits o WHERE o.target_id = t.target_id AND o.opened > 0)";
 
-/// Rows of the queue that nobody works on and whose work is not done; `q` is the row, `c` its listing, `d` that one's lease.
-const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR (d.lease_until <= now()
-    AND (NOT d.done OR (q.ordinal, q.tries) > (d.ordinal, d.tries))))";
+/// Rows of the queue that nobody works on and whose work is not done; `q` is the row, `c` its listing, `d` that one's lease. What is done
+/// is so for a while only: see [`settlement::DONE_FOR`].
+const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR d.lease_until <= now()
+    OR (d.done AND (q.ordinal, q.tries) > (d.ordinal, d.tries)))";
 
 // Rows are looked up by index, whatever a plan was made on. Planned while few listings were leased, a claim scans all
 // leases for each candidate: 3.3 s instead of 33 ms at 10,000 leases. All of it goes to the server together.

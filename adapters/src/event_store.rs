@@ -12,8 +12,10 @@ mod group;
 mod links;
 mod load;
 mod log;
+mod state;
 mod store;
 mod stored;
+mod version;
 
 pub use group::STATEMENTS;
 pub use links::LinkedListing;

@@ -90,6 +90,16 @@ impl Database {
         Journal::new(self.pool.clone(), options)
     }
 
+    /// The journal as it was when there were so many events, as by a restore: what came after that is lost, snapshots of it too.
+    async fn put_back(&self, events: i64) {
+        for statement in [
+            "DELETE FROM events WHERE position > (SELECT position FROM events ORDER BY position OFFSET $1 - 1 LIMIT 1)",
+            "DELETE FROM aggregate_snapshots WHERE sequence > $1",
+        ] {
+            sqlx::query(statement).bind(events).execute(&self.pool).await.unwrap();
+        }
+    }
+
     async fn drop(self) {
         self.pool.close().await;
         let mut admin = self.server.connect().await.unwrap();
@@ -168,6 +178,86 @@ async fn no_event_is_applied_twice_and_snapshots_are_only_a_cache() {
     assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 300, events: 3 });
     sqlx::query("DELETE FROM aggregate_snapshots").execute(&database.pool).await.unwrap();
     assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 300, events: 3 });
+    database.drop().await;
+}
+
+/// Two processes outlive the restore; the numbers of what is lost are given to other events meanwhile.
+#[tokio::test]
+async fn nothing_is_decided_on_what_a_journal_lost_that_was_put_back() {
+    let database = Database::new().await;
+    let journals = [database.journal(JournalOptions::default()), database.journal(JournalOptions::default())];
+    let frameworks = journals.clone().map(|journal| CqrsFramework::<Account, _>::new(journal, vec![], ()));
+    let deposit = async |process: usize, amount: i64| {
+        frameworks[process].execute_with_metadata("a", vec![amount], metadata()).await.unwrap();
+    };
+    for amount in [1, 10, 100, 1_000] {
+        deposit(0, amount).await;
+        assert_eq!(balance(&journals[1], "a").await, balance(&journals[0], "a").await);
+    }
+    let mut late = EventStore::<Account>::load_aggregate(&journals[0], "a").await.unwrap();
+    let mut hasty = EventStore::<Account>::load_aggregate(&journals[0].hasty(), "a").await.unwrap();
+    database.put_back(2).await;
+    assert_eq!(balance(&journals[0], "a").await, Account { balance: 11, events: 2 }, "its end is gone");
+    deposit(0, 7).await;
+    deposit(0, 70).await;
+    for context in [&mut late, &mut hasty] {
+        context.aggregate().apply(AccountEvent::Deposited { amount: 10_000 });
+    }
+    for context in [late, hasty] {
+        let events = vec![AccountEvent::Deposited { amount: 10_000 }];
+        let refused = EventStore::<Account>::commit(&journals[0], events, context, metadata()).await;
+        assert!(matches!(refused, Err(AggregateError::AggregateConflict)), "event 4 is another one: {refused:?}");
+    }
+    // What this one has at hand ends at the same number.
+    let seen = EventStore::<Account>::load_aggregate(&journals[1], "a").await.unwrap().into_parts();
+    assert_eq!(seen, (Account { balance: 88, events: 4 }, 4));
+    deposit(1, 700).await;
+    assert_eq!(balance(&journals[0], "a").await, Account { balance: 788, events: 5 });
+    assert_eq!(balance(&database.journal(JournalOptions::default()), "a").await.balance, 788);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_of_what_the_journal_lost_is_of_no_use_and_gives_way() {
+    let database = Database::new().await;
+    let options = JournalOptions { snapshot_every: 2, cached_aggregates: 10 };
+    let framework = CqrsFramework::<Account, _>::new(database.journal(options), vec![], ());
+    framework.execute_with_metadata("a", vec![1], metadata()).await.unwrap();
+    // A process that outlived the restore has written it.
+    let lost = "INSERT INTO aggregate_snapshots VALUES ('Account', 'a', 4, '{\"balance\": 1000, \"events\": 4}')";
+    sqlx::query(lost).execute(&database.pool).await.unwrap();
+    assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 1, events: 1 });
+    framework.execute_with_metadata("a", vec![10], metadata()).await.unwrap();
+    let kept = || {
+        let kept = "SELECT sequence, (state ->> 'balance')::bigint FROM aggregate_snapshots";
+        sqlx::query_as::<_, (i64, i64)>(kept).fetch_one(&database.pool)
+    };
+    for _ in 0..100 {
+        if kept().await.unwrap().0 == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(kept().await.unwrap(), (2, 11));
+    assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 11, events: 2 });
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn an_organisation_whose_first_target_is_lost_is_not_known_any_more() {
+    let database = Database::new().await;
+    let journal = database.journal(JournalOptions::default());
+    let framework = CqrsFramework::<Account, _>::new(journal.clone(), vec![], ());
+    framework.execute_with_metadata("a", vec![1], metadata()).await.unwrap();
+    framework.execute_with_metadata("a", vec![10], metadata()).await.unwrap();
+    // By the type of the event, whatever it is one of.
+    let created = "UPDATE events SET event_type = 'TargetCreated' WHERE sequence = 2";
+    sqlx::query(created).execute(&database.pool).await.unwrap();
+    let known = async || journal.known_orgs(HashSet::from(["tvl".to_owned()])).await.unwrap().len();
+    assert_eq!(known().await, 1);
+    database.put_back(1).await;
+    assert_eq!(balance(&journal, "a").await, Account { balance: 1, events: 1 });
+    assert_eq!(known().await, 0);
     database.drop().await;
 }
 

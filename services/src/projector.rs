@@ -85,6 +85,15 @@ impl Projector {
         if self.log.head().await? > position { self.follow().await } else { Ok(position) }
     }
 
+    /// What was published before the journal was put back may come after it. Applied, it would stand in the read models for ever, and
+    /// what has its positions now would count as known.
+    async fn is_in_journal(&self, events: &[Recorded]) -> Result<bool, sqlx::Error> {
+        match events.last() {
+            Some(last) => self.log.has(last.position, last.event_id).await,
+            None => Ok(true),
+        }
+    }
+
     /// Applies messages that have arrived, or the journal where they have a hole. Gives the position that is reached.
     async fn apply(&self, batch: Vec<async_nats::jetstream::Message>) -> anyhow::Result<Position> {
         let arrived = read(batch)?;
@@ -95,13 +104,16 @@ impl Projector {
         let began = SystemTime::now();
         let traces: Vec<(String, Attributes)> = arrived.iter().filter_map(traced).collect();
         let events: Vec<Recorded> = arrived.into_iter().filter_map(|arrived| arrived.event).collect();
-        let reached = if follows && events.len() == count {
+        let reached = if !follows || events.len() < count {
+            tracing::warn!("the stream has a hole; the journal fills it");
+            self.follow().await?
+        } else if !self.is_in_journal(&events).await? {
+            tracing::warn!("the stream has events that the journal lost: it was put back to an earlier state");
+            self.follow().await?
+        } else {
             self.runner.apply_batch(&events, previous).await?;
             self.nats.nudge(self.nats.prefix.nudge_queue()).await;
             last
-        } else {
-            tracing::warn!("the stream has a hole; the journal fills it");
-            self.follow().await?
         };
         traces.into_iter().for_each(|(trace, about)| tell(&trace, about, began));
         Ok(reached)

@@ -21,6 +21,7 @@ use domain::recorded::Position;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use headers::{POSITION, PREVIOUS_POSITION, event_id, position_header};
 pub use stream_end::StreamEnd;
@@ -91,7 +92,7 @@ impl LeadingRole for Relay {
             for writer in &mut writers {
                 writer.failure()?;
             }
-            let more = writers.iter().any(|writer| writer.position() < settled);
+            let more = writers.iter().any(|writer| writer.place().position < settled);
             if checked_at.elapsed() > Duration::from_secs(2) {
                 checked_at = tokio::time::Instant::now();
                 anyhow::ensure!(leadership.is_held().await, "the session that holds the role ended");
@@ -119,29 +120,49 @@ impl Relay {
         ahead: Option<Chunk>,
     ) -> anyhow::Result<Option<Chunk>> {
         let [one, other] = writers;
-        if one.position() != other.position() {
-            let of_one = self.next(one.position(), settled).await?;
-            let of_other = self.next(other.position(), settled).await?;
+        if one.place() != other.place() {
+            let of_one = self.next(one.place(), settled).await?;
+            let of_other = self.next(other.place(), settled).await?;
             tokio::join!(one.publish_events(&of_one), other.publish_events(&of_other));
             return Ok(None);
         }
-        let next = match ahead.filter(|ahead| ahead.after == one.position()) {
+        let next = match ahead.filter(|ahead| ahead.after == one.place()) {
             Some(ahead) => ahead,
-            None => self.next(one.position(), settled).await?,
+            None => self.next(one.place(), settled).await?,
         };
         let (ahead, (), ()) =
             tokio::join!(self.next(next.up_to, settled), one.publish_events(&next), other.publish_events(&next));
         ahead.map(Some)
     }
 
-    /// Events after a position, and up to where they are all.
-    async fn next(&self, after: Position, settled: Position) -> anyhow::Result<Chunk> {
-        if after >= settled {
+    /// Events after a place, and up to where they are all.
+    ///
+    /// The last one before them is read once more. Where it is not there, the journal was put back to an earlier state: what it has
+    /// further back is published nowhere, however far it has come again since.
+    async fn next(&self, after: Place, settled: Position) -> anyhow::Result<Chunk> {
+        if after.position >= settled {
             return Ok(Chunk { after, events: Vec::new(), up_to: after });
         }
-        let events = self.log.stored(after, settled, READ).await?;
+        // Of one that is out in part nothing is behind it yet.
+        let last = after.last.filter(|(at, _)| *at <= after.position);
+        let (from, count) = match last {
+            Some((at, _)) => (Position(at.0 - 1), READ + 1),
+            None => (after.position, READ),
+        };
+        let mut events = self.log.stored(from, settled, count).await?;
+        if let Some(last) = last {
+            let first = events.first().map(|event| (Position(event.position), event.event_id));
+            anyhow::ensure!(first == Some(last), "the journal was put back to before position {}", last.0.0);
+            events.remove(0);
+        }
         // Without events there were only positions of appends that were rolled back.
-        let up_to = events.last().map_or(settled, |event| Position(event.position));
+        let up_to = match events.last() {
+            None => Place { position: settled, ..after },
+            Some(event) => {
+                let position = Position(event.position);
+                Place { position, last: Some((position, event.event_id)) }
+            }
+        };
         Ok(Chunk { after, events, up_to })
     }
 
@@ -154,10 +175,18 @@ impl Relay {
     }
 }
 
+/// Up to where a stream has the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    position: Position,
+    /// The last event that is known to be there, where one is.
+    last: Option<(Position, Uuid)>,
+}
+
 /// A part of the journal.
 struct Chunk {
-    after: Position,
+    after: Place,
     events: Vec<StoredEvent>,
     /// With the events everything up to here is known.
-    up_to: Position,
+    up_to: Place,
 }

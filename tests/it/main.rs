@@ -28,6 +28,7 @@ mod past_waits;
 mod postgres_standby;
 mod postgres_trouble;
 mod previews;
+mod put_back;
 mod relaying;
 mod restore;
 mod restore_rights;

@@ -33,7 +33,7 @@ async fn pending(world: &World, account: u64) -> anyhow::Result<(TargetId, Listi
 }
 
 /// Waits until a stream has so many messages; gives them.
-async fn reached(world: &World, kind: StreamKind, count: usize) -> anyhow::Result<Vec<StreamMessage>> {
+pub async fn reached(world: &World, kind: StreamKind, count: usize) -> anyhow::Result<Vec<StreamMessage>> {
     wait_until("the relay has published", Duration::from_secs(30), || async move {
         let have = world.nats.stream(kind).await?.cached_info().state.messages;
         Ok(if have >= u64::try_from(count)? { Ok(()) } else { Err(format!("{have} of {count}")) })
@@ -99,7 +99,7 @@ async fn a_batch_is_bounded_in_bytes_as_well() -> anyhow::Result<()> {
 }
 
 /// Publishes a message once more, as it was.
-async fn publish_again(world: &World, message: &StreamMessage) -> anyhow::Result<()> {
+pub async fn publish_again(world: &World, message: &StreamMessage) -> anyhow::Result<()> {
     let mut headers = HeaderMap::new();
     for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-")) {
         value.iter().for_each(|value| headers.append(name.clone(), value.clone()));

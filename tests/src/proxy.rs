@@ -35,7 +35,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct State {
-    upstream: Upstream,
+    upstream: Mutex<Upstream>,
     /// `None` while all is well.
     line: watch::Sender<Option<Line>>,
     /// The address that connections to a port leave from, so that the other end can tell who calls.
@@ -51,7 +51,7 @@ impl Proxy {
     pub async fn start(upstream: Upstream) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let source = Mutex::new(Ipv4Addr::LOCALHOST);
+        let (upstream, source) = (Mutex::new(upstream), Mutex::new(Ipv4Addr::LOCALHOST));
         let (open, broken) = (AtomicU64::new(0), AtomicU64::new(0));
         let state = Arc::new(State { upstream, line: watch::Sender::new(None), source, open, broken });
         let task = tokio::spawn(accept(listener, state.clone())).abort_handle();
@@ -69,6 +69,11 @@ impl Proxy {
     /// How many connections have met a broken line so far.
     pub fn broken(&self) -> u64 {
         self.state.broken.load(Ordering::Relaxed)
+    }
+
+    /// New connections lead elsewhere, as those to an address that another server takes over. Open ones stay where they lead.
+    pub fn lead_to(&self, upstream: Upstream) {
+        *self.state.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }
 
     /// Connections leave from here from now on.
@@ -137,14 +142,15 @@ impl Drop for Open<'_> {
 async fn connect(client: TcpStream, state: &State) {
     // A silent line does not even connect.
     pump::until_it_speaks(&state.line).await;
-    match &state.upstream {
+    let upstream = state.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match upstream {
         Upstream::Socket(path) => {
             let Ok(server) = UnixStream::connect(path).await else { return };
             carry(client, server, state).await;
         }
         Upstream::Port(port) => {
             let source = *state.source.lock().unwrap_or_else(PoisonError::into_inner);
-            let Ok(server) = connect_from(source, *port).await else { return };
+            let Ok(server) = connect_from(source, port).await else { return };
             carry(client, server, state).await;
         }
     }
@@ -225,6 +231,13 @@ mod tests {
         let mut again = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
         again.read_exact(&mut greeting).await?;
         assert_eq!(proxy.broken(), 4, "one was slowed, silenced and cut, one refused");
+
+        let elsewhere = TcpListener::bind("127.0.0.1:0").await?;
+        proxy.lead_to(Upstream::Port(elsewhere.local_addr()?.port()));
+        again.write_all(b"c").await?;
+        assert_eq!(again.read_u8().await?, b'c', "an open one leads where it led");
+        let (_led, accepted) = tokio::join!(TcpStream::connect(("127.0.0.1", proxy.port)), elsewhere.accept());
+        accepted?;
         Ok(())
     }
 }

@@ -239,7 +239,8 @@ impl World {
         Ok(printed)
     }
 
-    /// Another Postgres has the database from now on, a standby that was promoted. No process of the service may run.
+    /// Another Postgres has the database from now on, a standby that was promoted. A process of the service that runs has to be led
+    /// there by the address that it knows.
     pub async fn move_to(&mut self, postgres_url: &str) -> anyhow::Result<()> {
         self.pool.close().await;
         self.server = PgConnectOptions::from_str(postgres_url)?;

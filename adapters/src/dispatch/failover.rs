@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
+
+use super::DispatchStore;
 
 /// For so long beside its window every slot rests after a failover: a call that the tables do not know may have begun just
 /// before it, and takes its grace and the longest call time-out at most.
@@ -24,6 +27,14 @@ const SERVER: &str = server!();
 /// Whether the windows are on the server that they were on before: for the statement that locks lanes, once in each.
 pub(super) const IS_WHERE_IT_WAS: &str =
     concat!("(SELECT (SELECT server FROM dispatch_server) IS NOT DISTINCT FROM (", server!(), "))");
+
+impl DispatchStore {
+    /// Since when the windows are on the server that they are on; `None` before the first slot. Where it is another time than before,
+    /// the tables are of another server or of another state, and all slots rest: what was known of them holds no more.
+    pub async fn on_server_since(&self) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+        sqlx::query_scalar("SELECT since FROM dispatch_server").fetch_optional(&self.pool).await
+    }
+}
 
 /// Takes note of the server that the windows are on now. On another one than before every slot rests.
 pub(super) async fn rest(mut transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {

@@ -1,4 +1,4 @@
-//! Leases: who works on a listing. A lease that runs out is anybody's; a try that is done is nobody's.
+//! Leases: who works on a listing. A lease that runs out is anybody's; a try that is done is nobody's until the queue shows it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct FinishedTry {
     pub lease: Lease,
     /// The job that was worked on, which may be newer than the one that the queue showed.
     pub ordinal: i64,
+    /// Its next attempt, where there is one, is due after so long.
+    pub rests: Duration,
 }
 
 impl DispatchStore {

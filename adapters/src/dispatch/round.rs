@@ -366,7 +366,7 @@ impl Round<'_> {
                  taken_at = CASE WHEN dispatch_leases.done THEN excluded.taken_at ELSE dispatch_leases.taken_at END,
                  heir_of = CASE WHEN NOT dispatch_leases.done
                      THEN coalesce(dispatch_leases.heir_of, dispatch_leases.ordinal) END
-                 WHERE dispatch_leases.lease_until <= clock_timestamp()
+                 WHERE dispatch_leases.done OR dispatch_leases.lease_until <= clock_timestamp()
              RETURNING listing_id",
         )
         .bind(scopes)

@@ -10,6 +10,11 @@ use uuid::Uuid;
 use super::circuit;
 use super::{DispatchStore, FinishedTry, Lease, SlotHold};
 
+/// What is done is not claimed again for so long while the queue shows it as it was: it follows the journal, mostly within a second.
+/// What is there after that is taken up once more, and read from the journal as ever. It may be another job than the one that was
+/// done, where the database was put back to an earlier state and gives the same ordinals again.
+pub(super) const DONE_FOR: Duration = Duration::from_secs(60);
+
 /// What has happened and is not written yet.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
@@ -21,7 +26,7 @@ pub struct Settlement {
     pub ended: Vec<(TargetId, bool)>,
     /// Slots that no call used: they come back at once.
     pub unused: Vec<SlotHold>,
-    /// Tries whose outcome is written: the queue rows that they came from are not claimed again, newer ones are.
+    /// Tries whose outcome is written: the queue rows that they came from are not claimed again for a minute, newer ones are.
     pub finished: Vec<FinishedTry>,
     /// Leases whose work was not done: another dispatcher can take it at once.
     pub released: Vec<Lease>,
@@ -152,15 +157,17 @@ async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<
 async fn finish(connection: &mut PgConnection, finished: &[FinishedTry], holder: Uuid) -> Result<(), sqlx::Error> {
     let tries = finished.iter().map(|f| if f.ordinal == f.lease.ordinal { f.lease.tries } else { 0 });
     sqlx::query(
-        "UPDATE dispatch_leases d SET done = true, lease_until = '-infinity', ordinal = u.ordinal, tries = u.tries,
-             taken_at = NULL, heir_of = NULL
-         FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS u (listing_id, ordinal, tries)
+        "UPDATE dispatch_leases d SET done = true, ordinal = u.ordinal, tries = u.tries,
+             lease_until = clock_timestamp() + make_interval(secs => u.rests_s + $5), taken_at = NULL, heir_of = NULL
+         FROM unnest($1::uuid[], $2::bigint[], $3::int[], $6::float8[]) AS u (listing_id, ordinal, tries, rests_s)
          WHERE d.listing_id = u.listing_id AND d.holder = $4",
     )
     .bind(finished.iter().map(|f| f.lease.listing_id.0).collect::<Vec<_>>())
     .bind(finished.iter().map(|f| f.ordinal).collect::<Vec<_>>())
     .bind(tries.collect::<Vec<_>>())
     .bind(holder)
+    .bind(DONE_FOR.as_secs_f64())
+    .bind(finished.iter().map(|f| f.rests.as_secs_f64()).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map(|_| ())

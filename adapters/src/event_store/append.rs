@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::FENCE;
+use super::version::{Version, sequence_of};
 
 /// An event that waits to be written.
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub(super) struct NewEvent {
 pub(super) struct Commit {
     pub aggregate_type: &'static str,
     pub aggregate_id: String,
-    /// The sequence that the command saw; 0 for a new aggregate.
-    pub expected: i64,
+    /// The version that the command saw; none of a new aggregate.
+    pub seen: Option<Version>,
     pub org_id: String,
     pub account_id: String,
     pub metadata: Arc<RawValue>,
@@ -46,9 +47,9 @@ struct Columns<'a> {
 
 /// Appends commits of distinct aggregates in one autocommit statement; each gets an answer of its own.
 ///
-/// The guard lets a commit through whole or not at all. Whatever the database refuses fails the statement: two processes
-/// that raced past the guard and met at the unique key, or one commit with a value that it cannot store. Then each is
-/// written by itself, so that nobody pays for another one's fault.
+/// The guard lets a commit through whole or not at all: the aggregate's last event has to be the one that the command saw.
+/// Whatever the database refuses fails the statement: two processes that raced past the guard and met at the unique key, or
+/// one commit with a value that it cannot store. Then each is written by itself, so that nobody pays for another one's fault.
 pub(super) async fn append(pool: &PgPool, commits: &[Commit]) -> Vec<Result<Written, Arc<sqlx::Error>>> {
     match append_batch(pool, commits).await {
         Ok(written) => written.into_iter().map(Ok).collect(),
@@ -105,7 +106,7 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
         for (offset, event) in (1_i64..).zip(&commit.events) {
             columns.commit.push(index);
             columns.event_id.push(event.event_id);
-            columns.sequence.push(commit.expected + offset);
+            columns.sequence.push(sequence_of(commit.seen) + offset);
             columns.event_type.push(&event.event_type);
             columns.event_version.push(&event.event_version);
             columns.payload.push(event.payload.get());
@@ -113,7 +114,7 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
     }
     let types: Vec<&str> = commits.iter().map(|c| c.aggregate_type).collect();
     let ids: Vec<&str> = commits.iter().map(|c| c.aggregate_id.as_str()).collect();
-    let expected: Vec<i64> = commits.iter().map(|c| c.expected).collect();
+    let last: Vec<Option<Uuid>> = commits.iter().map(|c| c.seen.map(|seen| seen.event_id)).collect();
     let orgs: Vec<&str> = commits.iter().map(|c| c.org_id.as_str()).collect();
     let accounts: Vec<&str> = commits.iter().map(|c| c.account_id.as_str()).collect();
     let metadata: Vec<&str> = commits.iter().map(|c| c.metadata.get()).collect();
@@ -125,12 +126,12 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
             SELECT (c.ordinal - 1)::int AS commit, c.aggregate_type, c.aggregate_id, c.org_id, c.account_id,
                    c.metadata::json AS metadata
             FROM fence
-            CROSS JOIN unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])
-                WITH ORDINALITY AS c (aggregate_type, aggregate_id, expected, org_id, account_id, metadata, ordinal)
-            WHERE c.expected = coalesce((
-                SELECT e.sequence FROM events e
+            CROSS JOIN unnest($2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[])
+                WITH ORDINALITY AS c (aggregate_type, aggregate_id, last_event, org_id, account_id, metadata, ordinal)
+            WHERE c.last_event IS NOT DISTINCT FROM (
+                SELECT e.event_id FROM events e
                 WHERE e.aggregate_type = c.aggregate_type AND e.aggregate_id = c.aggregate_id
-                ORDER BY e.sequence DESC LIMIT 1), 0)
+                ORDER BY e.sequence DESC LIMIT 1)
         )
         INSERT INTO events
             (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
@@ -146,7 +147,7 @@ async fn append_batch(pool: &PgPool, commits: &[Commit]) -> Result<Vec<Written>,
         FENCE,
         &types as &[&str],
         &ids as &[&str],
-        &expected,
+        &last as &[Option<Uuid>],
         &orgs as &[&str],
         &accounts as &[&str],
         &metadata as &[&str],

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sqlx::PgPool;
 
+use super::version::{Version, sequence_of};
 use crate::grouped::GroupedLoads;
 
 /// How many streams one statement loads at most.
@@ -13,14 +14,16 @@ const BATCH: usize = 512;
 pub(super) struct StreamRequest {
     pub aggregate_type: &'static str,
     pub aggregate_id: String,
-    /// What the caller has already; 0 for nothing.
-    pub after: i64,
+    /// What the caller has already.
+    pub after: Option<Version>,
+    /// Whether a caller who has nothing takes a snapshot to begin with.
+    pub with_snapshot: bool,
 }
 
 /// A stored event of a stream.
 #[derive(Debug, Clone)]
 pub(super) struct StreamEvent {
-    pub sequence: i64,
+    pub version: Version,
     pub event_type: String,
     pub event_version: String,
     pub payload: Value,
@@ -29,8 +32,11 @@ pub(super) struct StreamEvent {
 /// What was found: a state to start from, where there is one, and the events after it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Loaded {
-    pub snapshot: Option<(i64, Value)>,
+    pub snapshot: Option<(Version, Value)>,
     pub events: Vec<StreamEvent>,
+    /// The journal does not have the last event of what the caller has, or of the snapshot that there is: it was put back to an
+    /// earlier state, and what it has follows on something else.
+    pub lacks_last: bool,
 }
 
 /// Loads that gather: the listings of a target all ask for the target.
@@ -45,66 +51,81 @@ pub(super) fn grouped_loads(pool: &PgPool) -> GroupedLoads<StreamRequest, Loaded
     })
 }
 
+/// The last event of what is there already is read once more, for its id alone.
 async fn load_streams(pool: &PgPool, streams: &[StreamRequest]) -> Result<Vec<Loaded>, sqlx::Error> {
     let types: Vec<String> = streams.iter().map(|s| s.aggregate_type.to_owned()).collect();
     let ids: Vec<String> = streams.iter().map(|s| s.aggregate_id.clone()).collect();
-    let after: Vec<i64> = streams.iter().map(|s| s.after).collect();
+    let after: Vec<i64> = streams.iter().map(|s| sequence_of(s.after)).collect();
+    let with_snapshot: Vec<bool> = streams.iter().map(|s| s.with_snapshot && s.after.is_none()).collect();
     let rows = sqlx::query!(
         r#"
         SELECT r.ordinal AS "ordinal!", s.sequence AS "snapshot_sequence?", s.state AS "state?",
-               e.sequence AS "sequence?", e.event_type AS "event_type?", e.event_version AS "event_version?",
-               e.payload AS "payload?"
-        FROM unnest($1::text[], $2::text[], $3::bigint[])
-            WITH ORDINALITY AS r (aggregate_type, aggregate_id, after, ordinal)
+               e.sequence AS "sequence?", e.event_id AS "event_id?", e.event_type AS "event_type?",
+               e.event_version AS "event_version?", e.payload AS "payload?"
+        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])
+            WITH ORDINALITY AS r (aggregate_type, aggregate_id, after, with_snapshot, ordinal)
         LEFT JOIN aggregate_snapshots s
-            ON r.after = 0 AND s.aggregate_type = r.aggregate_type AND s.aggregate_id = r.aggregate_id
+            ON r.with_snapshot AND s.aggregate_type = r.aggregate_type AND s.aggregate_id = r.aggregate_id
         LEFT JOIN LATERAL (
-            SELECT sequence, event_type, event_version, payload FROM events
+            SELECT sequence, event_id, event_type, event_version,
+                   CASE WHEN sequence > greatest(r.after, coalesce(s.sequence, 0)) THEN payload END AS payload
+            FROM events
             WHERE aggregate_type = r.aggregate_type AND aggregate_id = r.aggregate_id
-              AND sequence > greatest(r.after, coalesce(s.sequence, 0))
+              AND sequence >= greatest(r.after, coalesce(s.sequence, 0))
             ORDER BY sequence OFFSET 0) e ON true
         ORDER BY r.ordinal, e.sequence
         "#,
         &types,
         &ids,
         &after,
+        &with_snapshot,
     )
     .fetch_all(pool)
     .await?;
-    let mut loaded: Vec<Loaded> = streams.iter().map(|_| Loaded::default()).collect();
+    let mut loaded: Vec<Loaded> =
+        streams.iter().map(|stream| Loaded { lacks_last: stream.after.is_some(), ..Loaded::default() }).collect();
     for row in rows {
         let index = usize::try_from(row.ordinal - 1).expect("ordinality counts from 1");
-        let stream = &mut loaded[index];
-        if let (None, Some(sequence), Some(state)) = (&stream.snapshot, row.snapshot_sequence, row.state) {
-            stream.snapshot = Some((sequence, state));
-        }
-        if let (Some(sequence), Some(event_type), Some(event_version), Some(payload)) =
-            (row.sequence, row.event_type, row.event_version, row.payload)
+        let (stream, known) = (&mut loaded[index], streams[index].after);
+        // Until the event with which the snapshot ends has come, which is the first one if there is one.
+        stream.lacks_last |= row.snapshot_sequence.is_some() && stream.snapshot.is_none();
+        let (Some(sequence), Some(event_id)) = (row.sequence, row.event_id) else { continue };
+        let version = Version { sequence, event_id };
+        if known.map(|known| known.sequence).or(row.snapshot_sequence) == Some(sequence) {
+            stream.lacks_last = known.is_some_and(|known| known != version);
+            stream.snapshot = row.state.map(|state| (version, state));
+        } else if let (Some(event_type), Some(event_version), Some(payload)) =
+            (row.event_type, row.event_version, row.payload)
         {
-            stream.events.push(StreamEvent { sequence, event_type, event_version, payload });
+            stream.events.push(StreamEvent { version, event_type, event_version, payload });
         }
     }
     Ok(loaded)
 }
 
-/// Keeps a state as a snapshot. A cache: nobody waits for it and nothing depends on it.
+/// Keeps a state as a snapshot. A cache: nobody waits for it and nothing depends on it. Where the journal was put back to before the
+/// event with which the state ends, nothing is kept. What is there already gives way, also where it goes further: it may be of what
+/// was lost.
 pub(super) async fn keep_snapshot(
     pool: &PgPool,
     aggregate_type: &str,
     aggregate_id: &str,
-    sequence: i64,
+    version: Version,
     state: &Value,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        INSERT INTO aggregate_snapshots (aggregate_type, aggregate_id, sequence, state) VALUES ($1, $2, $3, $4)
+        INSERT INTO aggregate_snapshots (aggregate_type, aggregate_id, sequence, state)
+        SELECT $1::text, $2::text, $3::bigint, $4::jsonb
+        WHERE EXISTS (SELECT FROM events
+                      WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3 AND event_id = $5)
         ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET sequence = excluded.sequence, state = excluded.state
-        WHERE aggregate_snapshots.sequence < excluded.sequence
         "#,
         aggregate_type,
         aggregate_id,
-        sequence,
-        state
+        version.sequence,
+        state,
+        version.event_id
     )
     .execute(pool)
     .await

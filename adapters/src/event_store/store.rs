@@ -9,17 +9,17 @@ use domain::text::json_holds_nul;
 use domain::upcast::upcasters;
 use postgres_es::PostgresEventRepository;
 use quick_cache::sync::Cache;
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::append::{Commit, NewEvent};
-use super::cache::AggregateCache;
+use super::cache::{AggregateCache, State};
 use super::group::{CommitRequest, write_commits};
 use super::load::{Loaded, StreamRequest, grouped_loads, keep_snapshot};
 use super::metadata_key;
+use super::version::{Version, sequence_of};
 use crate::grouped::{GroupedLoads, NotLoaded};
 use crate::postgres::passes;
 
@@ -103,7 +103,7 @@ pub struct Journal {
 pub struct JournalContext<A> {
     aggregate_id: String,
     aggregate: A,
-    sequence: i64,
+    version: Option<Version>,
 }
 
 impl<A: Aggregate> AggregateContext<A> for JournalContext<A> {
@@ -115,7 +115,7 @@ impl<A: Aggregate> AggregateContext<A> for JournalContext<A> {
 impl<A> JournalContext<A> {
     /// The aggregate and the sequence of its last event, 0 for none.
     pub fn into_parts(self) -> (A, i64) {
-        (self.aggregate, self.sequence)
+        (self.aggregate, sequence_of(self.version))
     }
 }
 
@@ -179,17 +179,35 @@ impl Journal {
         self.inner.head.clone()
     }
 
-    fn upcast(&self, event: SerializedEvent) -> SerializedEvent {
+    pub(super) fn upcast(&self, event: SerializedEvent) -> SerializedEvent {
         self.inner.upcasters.iter().fold(event, |event, upcaster| {
             if upcaster.can_upcast(&event.event_type, &event.event_version) { upcaster.upcast(event) } else { event }
         })
     }
 
-    async fn request_load(&self, stream: StreamRequest) -> Result<Loaded, JournalError> {
-        self.inner.loads.load(stream).await.map_err(|error| match error {
+    pub(super) async fn request_load<A: Aggregate>(
+        &self,
+        id: &str,
+        after: Option<Version>,
+        with_snapshot: bool,
+    ) -> Result<Loaded, AggregateError<A::Error>> {
+        let stream = StreamRequest { aggregate_type: A::TYPE, aggregate_id: id.to_owned(), after, with_snapshot };
+        let loaded = self.inner.loads.load(stream).await.map_err(|error| match error {
             NotLoaded::Closed => JournalError::Closed,
             NotLoaded::Failed(error) => JournalError::Database(error),
-        })
+        });
+        loaded.map_err(unexpected)
+    }
+
+    /// The journal was put back to an earlier state, by a restore or by a standby that lacked its end: nothing that was seen of it is
+    /// used any more.
+    fn forget_all(&self) {
+        self.inner.cache.clear();
+        self.inner.known_orgs.clear();
+        tracing::warn!(
+            "the journal lacks events that this process has seen: it was put back to an earlier state, or a standby without its end \
+             took over. What was known of it is forgotten, and read again"
+        );
     }
 
     async fn request_commit(&self, commit: Commit) -> Result<Option<Vec<i64>>, JournalError> {
@@ -198,27 +216,9 @@ impl Journal {
         answer.await.map_err(|_| JournalError::Closed)?.map_err(JournalError::Database)
     }
 
-    fn replay<A: Aggregate>(&self, id: &str, state: &mut A, loaded: Loaded) -> Result<i64, serde_json::Error> {
-        let mut sequence = 0;
-        for event in loaded.events {
-            sequence = event.sequence;
-            let stored = SerializedEvent::new(
-                id.to_owned(),
-                usize::try_from(event.sequence).unwrap_or_default(),
-                A::TYPE.to_owned(),
-                event.event_type,
-                event.event_version,
-                event.payload,
-                Value::Null,
-            );
-            state.apply(serde_json::from_value(self.upcast(stored).payload)?);
-        }
-        Ok(sequence)
-    }
-
-    fn keep_state<A: Aggregate + Clone + 'static>(&self, id: &str, before: i64, after: i64, state: A) {
+    fn keep_state<A: Aggregate + Clone + 'static>(&self, id: &str, before: i64, after: Version, state: A) {
         let every = self.inner.options.snapshot_every.max(1);
-        if before / every != after / every
+        if before / every != after.sequence / every
             && let Ok(value) = serde_json::to_value(&state)
         {
             let (pool, id) = (self.inner.pool.clone(), id.to_owned());
@@ -228,7 +228,7 @@ impl Journal {
                 }
             });
         }
-        self.inner.cache.put(A::TYPE, id, after, state);
+        self.inner.cache.put(A::TYPE, id, (Some(after), state));
     }
 }
 
@@ -236,7 +236,7 @@ fn unexpected<E: std::error::Error>(error: impl std::error::Error + Send + Sync 
     AggregateError::UnexpectedError(Box::new(error))
 }
 
-fn broken<E: std::error::Error>(error: serde_json::Error) -> AggregateError<E> {
+pub(super) fn broken<E: std::error::Error>(error: serde_json::Error) -> AggregateError<E> {
     AggregateError::DeserializationError(Box::new(error))
 }
 
@@ -255,39 +255,35 @@ where
     }
 
     async fn load_aggregate(&self, aggregate_id: &str) -> Result<JournalContext<A>, AggregateError<A::Error>> {
-        let cached = self.inner.cache.get::<A>(A::TYPE, aggregate_id);
-        let (after, mut aggregate) = match cached {
-            Some((sequence, aggregate)) if self.hasty => {
-                return Ok(JournalContext { aggregate_id: aggregate_id.to_owned(), aggregate, sequence });
-            }
-            cached => cached.unwrap_or_default(),
+        let at_hand = self.inner.cache.get::<A>(A::TYPE, aggregate_id);
+        let context = |(version, aggregate): State<A>| {
+            let aggregate_id = aggregate_id.to_owned();
+            JournalContext { aggregate_id, aggregate, version }
         };
-        let stream = StreamRequest { aggregate_type: A::TYPE, aggregate_id: aggregate_id.to_owned(), after };
-        let mut loaded = self.request_load(stream).await.map_err(unexpected)?;
-        let mut sequence = after;
-        if let Some((at, state)) = loaded.snapshot.take() {
-            match serde_json::from_value(state) {
-                Ok(state) => (sequence, aggregate) = (at, state),
-                Err(error) => {
-                    // A snapshot of an older build: the events tell the same, only slower.
-                    tracing::info!(error = %error, aggregate_id, "ignoring an unreadable snapshot of an aggregate");
-                    let events = <Self as EventStore<A>>::load_events(self, aggregate_id).await?;
-                    sequence = i64::try_from(events.len()).unwrap_or_default();
-                    aggregate = A::default();
-                    events.into_iter().for_each(|event| aggregate.apply(event.payload));
-                    loaded.events.clear();
+        let (mut known, mut now) = (None, None);
+        match at_hand {
+            Some(at_hand) if self.hasty => return Ok(context(at_hand)),
+            Some((Some(version), state)) => {
+                known = Some(version);
+                now = self.brought_up_to_date(aggregate_id, version, state).await?;
+                if now.is_none() {
+                    self.forget_all();
                 }
             }
+            _ => {}
         }
-        let last = self.replay(aggregate_id, &mut aggregate, loaded).map_err(broken)?;
-        if last > sequence || after == 0 {
-            sequence = sequence.max(last);
-            self.inner.cache.put(A::TYPE, aggregate_id, sequence, aggregate.clone());
+        let now = match now {
+            Some(now) => now,
+            None => self.read(aggregate_id).await?,
+        };
+        if known.is_none() || now.0 != known {
+            self.inner.cache.put(A::TYPE, aggregate_id, now.clone());
         }
-        if self.expected.is_some_and(|expected| expected != sequence) {
-            return Err(unexpected(Moved { version: sequence }));
+        let version = sequence_of(now.0);
+        if self.expected.is_some_and(|expected| expected != version) {
+            return Err(unexpected(Moved { version }));
         }
-        Ok(JournalContext { aggregate_id: aggregate_id.to_owned(), aggregate, sequence })
+        Ok(context(now))
     }
 
     async fn commit(
@@ -312,9 +308,12 @@ where
                 return Err(unexpected(error));
             }
         };
-        let last = context.sequence + i64::try_from(events.len()).unwrap_or_default();
-        self.keep_state(&id, context.sequence, last, context.aggregate);
-        let first = usize::try_from(context.sequence + 1).unwrap_or_default();
+        let before = sequence_of(context.version);
+        if let Some(last) = new_events.last() {
+            let sequence = before + i64::try_from(events.len()).unwrap_or_default();
+            self.keep_state(&id, before, Version { sequence, event_id: *last }, context.aggregate);
+        }
+        let first = usize::try_from(before + 1).unwrap_or_default();
         let envelope = |(index, (payload, position)): (usize, (A::Event, i64))| {
             let mut metadata = metadata.clone();
             metadata.insert(metadata_key::POSITION.to_owned(), position.to_string());
@@ -350,7 +349,7 @@ fn prepare<A: Aggregate>(
     let commit = Commit {
         aggregate_type: A::TYPE,
         aggregate_id: context.aggregate_id.clone(),
-        expected: context.sequence,
+        seen: context.version,
         org_id: get("org_id")?,
         account_id: get("account_id")?,
         metadata: to_raw_value(metadata).map_err(broken)?.into(),

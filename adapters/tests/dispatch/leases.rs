@@ -32,7 +32,7 @@ async fn a_lease_that_ran_out_goes_to_another_and_its_holder_is_told() {
     assert!(slow.extend_leases(&[listing], LONG).await.unwrap().is_empty(), "it is another's");
     // What the first holder tells now is of no account.
     let late = Settlement {
-        finished: vec![FinishedTry { lease: first[0], ordinal: 1 }],
+        finished: vec![FinishedTry { lease: first[0], ordinal: 1, rests: Duration::ZERO }],
         released: first.clone(),
         ..Settlement::default()
     };
@@ -52,13 +52,39 @@ async fn what_is_done_is_not_claimed_again_and_what_is_released_is() {
     assert_eq!(leases.len(), 2);
     let of = |listing| *leases.iter().find(|lease| lease.listing_id == listing).unwrap();
     let settlement = Settlement {
-        finished: vec![FinishedTry { lease: of(done), ordinal: 1 }],
+        finished: vec![FinishedTry { lease: of(done), ordinal: 1, rests: Duration::ZERO }],
         released: vec![of(undone)],
         ..Settlement::default()
     };
     store.settle(&settlement).await.unwrap();
     let again = lease(&store, LONG).await;
     assert_eq!(again.iter().map(|lease| lease.listing_id).collect::<Vec<_>>(), [undone]);
+    database.close().await;
+}
+
+/// The queue may show another job under the ordinal of one that was done: of a database that was put back to an earlier state.
+#[tokio::test]
+async fn what_was_done_and_is_in_the_queue_still_is_taken_up_again_after_a_minute() {
+    let database = Database::new().await;
+    let target = database.target(1, wide()).await;
+    let (soon, later) = (database.job(target, 11).await, database.job(target, 12).await);
+    let store = database.dispatcher();
+    let held = lease(&store, LONG).await;
+    let rests = |lease: &Lease| if lease.listing_id == soon { Duration::ZERO } else { LONG };
+    let told = |lease: &Lease| FinishedTry { lease: *lease, ordinal: 3, rests: rests(lease) };
+    store.settle(&Settlement { finished: held.iter().map(told).collect(), ..Settlement::default() }).await.unwrap();
+    let taken = async |seconds: u32| {
+        let passes = "UPDATE dispatch_leases SET lease_until = lease_until - make_interval(secs =>";
+        database.run(&format!("{passes} {seconds})")).await;
+        database.due(target).await;
+        let leases = lease(&database.dispatcher(), LONG).await;
+        leases.iter().map(|lease| (lease.listing_id, lease.takes_over)).collect::<Vec<_>>()
+    };
+    assert!(taken(50).await.is_empty(), "the queue may lag");
+    assert_eq!(taken(11).await, [(soon, false)], "an attempt was told");
+    // The next attempt at the other one is due later, whatever the queue says.
+    database.run(&format!("UPDATE dispatch_leases SET lease_until = 'infinity' WHERE listing_id = '{soon}'")).await;
+    assert_eq!(taken(20).await, [(later, false)]);
     database.close().await;
 }
 
@@ -93,12 +119,12 @@ async fn a_lease_that_ran_out_is_taken_over_as_one_until_an_attempt_ends() {
     assert_eq!((known.ordinal, known.last_ordinal, known.since), (1, 1, first.unwrap().since), "that of the first one");
     assert_eq!(known.until, None, "it was let go");
     let told = |held: &[Lease]| {
-        let finished = held.iter().map(|lease| FinishedTry { lease: *lease, ordinal: lease.ordinal }).collect();
-        Settlement { finished, ..Settlement::default() }
+        let finished = |lease: &Lease| FinishedTry { lease: *lease, ordinal: lease.ordinal, rests: Duration::ZERO };
+        Settlement { finished: held.iter().map(finished).collect(), ..Settlement::default() }
     };
     store.settle(&told(&held)).await.unwrap();
     // An older build takes it up next, and writes none of it down.
-    database.run("UPDATE dispatch_leases SET done = false").await;
+    database.run("UPDATE dispatch_leases SET done = false, lease_until = now()").await;
     database.due(target).await;
     let held = lease(&store, LONG).await;
     let unknown = held[0].silent.unwrap();

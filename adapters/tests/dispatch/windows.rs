@@ -115,9 +115,12 @@ async fn on_another_server_every_window_counts_as_used_up() {
     let store = database.dispatcher();
     let held = take(&store, target, HOLD).await.unwrap();
     assert!(take(&store, target, HOLD).await.is_some(), "a server that is noted for the first time is no other one");
+    let since = store.on_server_since().await.unwrap();
+    assert!(since.is_some());
     // A promoted standby has another timeline, a restored backup another database.
     database.run("UPDATE dispatch_server SET server = 'another/00000001/16384'").await;
     assert!(take(&database.dispatcher(), target, HOLD).await.is_none(), "the third may have been taken there");
+    assert!(store.on_server_since().await.unwrap() > since, "every other dispatcher can see that");
     let free_in_s = "SELECT extract(epoch FROM min(free_at) - now())::float8 FROM rate_slots";
     let rest: f64 = sqlx::query_scalar(free_in_s).fetch_one(&database.pool).await.unwrap();
     assert!(rest > LONGEST_HOLD.as_secs_f64() - 1.0, "{rest} s: a call of there may be under way for as long");

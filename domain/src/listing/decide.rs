@@ -145,6 +145,10 @@ impl ChannelListing {
             return Ok(Vec::new());
         }
         let mine = self.pending.as_ref().filter(|pending| pending.ordinal == report.ordinal);
+        // A journal that was put back to an earlier state gives the ordinals of jobs that it lost to others.
+        if mine.is_some_and(|pending| pending.sync_id != report.sync_id) {
+            return Err(ListingError::NotPending(report.sync_id));
+        }
         let burned = mine.map_or(0, |pending| pending.attempts);
         let mut rejected = mine.map_or_else(Vec::new, |pending| pending.rejected.clone());
         rejected.extend(report.rejected.into_iter().filter(|part| !mine.is_some_and(|p| p.rejected.contains(part))));

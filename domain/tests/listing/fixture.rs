@@ -37,8 +37,13 @@ impl Story {
         story
     }
 
-    /// Runs a command; gives what it did.
-    pub fn run(&mut self, command: ListingCommand) -> Result<Vec<ListingEvent>, ListingError> {
+    /// Runs a command; gives what it did. An outcome of the job that waits is told of that one, whatever its id.
+    pub fn run(&mut self, mut command: ListingCommand) -> Result<Vec<ListingEvent>, ListingError> {
+        if let (ListingCommand::RecordOutcome(report), Some(pending)) = (&mut command, self.listing.pending())
+            && report.ordinal == pending.ordinal
+        {
+            report.sync_id = pending.sync_id;
+        }
         let events = self.listing.decide(command)?;
         for event in &events {
             self.listing.evolve(event.clone());

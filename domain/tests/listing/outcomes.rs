@@ -1,8 +1,10 @@
 //! Outcomes: the class decides, at most five attempts, an unknown end is verified, what comes late is kept.
 
 use domain::channel::{RejectedPart, Section};
+use domain::ids::SyncId;
 use domain::listing::{ListingCommand, ListingError, ListingEvent, SyncReport};
 use domain::outcome::OutcomeClass;
+use uuid::Uuid;
 
 use crate::fixture::{Story, accepted, at, change, failed, report, sections, snapshot};
 
@@ -157,6 +159,17 @@ fn an_outcome_of_a_job_that_never_was_is_refused() {
     for ordinal in [0, 3] {
         assert!(matches!(story.refused(failed(ordinal, OutcomeClass::Transient)), ListingError::NotPending(_)));
     }
+}
+
+/// Of a journal that was put back to an earlier state: it gives ordinals a second time.
+#[test]
+fn an_outcome_of_another_job_of_the_same_ordinal_is_refused() {
+    let story = changed();
+    let pending = story.listing.pending().expect("a job").clone();
+    let told = |sync_id| ListingCommand::RecordOutcome(SyncReport { sync_id, ..accepted(pending.ordinal, "b") });
+    let other = SyncId(Uuid::from_u128(7));
+    assert_eq!(story.listing.decide(told(other)), Err(ListingError::NotPending(other)));
+    assert!(story.listing.decide(told(pending.sync_id)).is_ok());
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn wish(why: Why, revision: u64, content: Content, foreign: bool, number: u128) 
     })
 }
 
-fn report(worker: &Worker) -> ListingCommand {
+fn report(worker: &Worker, sync_id: SyncId) -> ListingCommand {
     let started_at = at(worker.began) + TimeDelta::microseconds(i64::from(worker.number));
     let call = |(purpose, class, began): &(CallPurpose, OutcomeClass, i64)| CallRecord {
         request_id: Uuid::from_u128(1),
@@ -161,7 +161,7 @@ fn report(worker: &Worker) -> ListingCommand {
         answer: None,
     };
     ListingCommand::RecordOutcome(SyncReport {
-        sync_id: sync_id(worker.ordinal),
+        sync_id,
         ordinal: worker.ordinal,
         takes_over: worker.takes_over,
         silent: None,
@@ -225,7 +225,10 @@ impl Subject {
                 began_at: at(worker.began),
                 replaces: None,
             }),
-            Ask::Tell(_) => acted.map(report),
+            Ask::Tell(_) => acted.map(|worker| {
+                let waits = self.listing.pending().filter(|pending| pending.ordinal == worker.ordinal);
+                report(worker, waits.map_or_else(|| sync_id(worker.ordinal), |pending| pending.sync_id))
+            }),
             Ask::Begin | Ask::Vanish(_) | Ask::Arrive | Ask::Wait(_) => None,
         }
     }

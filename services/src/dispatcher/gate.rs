@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use adapters::dispatch::{Lease, Settlement};
 use adapters::nats::Nats;
+use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -54,6 +55,8 @@ pub(super) struct Gate {
     /// The leases of all listings under way were written after this.
     pub(super) held_since: Instant,
     swept_at: Option<Instant>,
+    /// Since when the tables are on the server that they were on when it was looked last.
+    on_server_since: Option<DateTime<Utc>>,
     pub(super) stopping: Stopping,
 }
 
@@ -76,6 +79,7 @@ impl Gate {
             extended_at: Instant::now(),
             held_since: Instant::now(),
             swept_at: None,
+            on_server_since: None,
             stopping,
         }
     }
@@ -96,6 +100,7 @@ impl Gate {
         let checks = checks::run(self.shared.clone(), self.outbox.clone(), self.stopping.asked.clone());
         self.workers.spawn(self.stopping.clone().unless_in_vain(checks));
         let mut nudges = None;
+        self.notice_server().await;
         while !self.stopping.asked.is_cancelled() {
             let began = Instant::now();
             if nudges.is_none() {
@@ -140,10 +145,12 @@ impl Gate {
         match extended {
             Ok(kept) => {
                 self.held_since = at;
-                self.lose(listings.into_iter().filter(|listing| !kept.contains(listing)));
+                let lost = listings.into_iter().filter(|listing| !kept.contains(listing));
+                self.lose(lost, "a lease ran out while its worker was busy");
             }
             Err(error) => tracing::warn!(error = %error, "failed to extend leases"),
         }
+        self.notice_server().await;
         if let Err(error) = self.ensure_account_limits().await {
             tracing::warn!(error = %error, "failed to bring the accounts' limits up to date");
         }
@@ -158,10 +165,26 @@ impl Gate {
         }
     }
 
-    fn lose(&mut self, listings: impl Iterator<Item = ListingId>) {
+    /// On another server, or in an earlier state of the database, the tables may know neither of limits that were brought there nor of
+    /// leases, and the journal not of the jobs: all slots rest there by now, and before they are over nobody goes on with what was
+    /// begun.
+    async fn notice_server(&mut self) {
+        let since = match self.shared.store.on_server_since().await {
+            Ok(since) => since,
+            Err(error) => return tracing::warn!(error = %error, "failed to look which server the tables are on"),
+        };
+        if self.on_server_since.is_some() && since != self.on_server_since {
+            self.ensured.clear();
+            let under_way: Vec<ListingId> = self.active.keys().copied().collect();
+            self.lose(under_way.into_iter(), "the database is on another server, or was restored");
+        }
+        self.on_server_since = since.or(self.on_server_since);
+    }
+
+    fn lose(&mut self, listings: impl Iterator<Item = ListingId>, why: &str) {
         for listing in listings {
             if self.lost.insert(listing) {
-                tracing::warn!(listing_id = %listing, "a lease ran out while its worker was busy; it gets no further slot");
+                tracing::warn!(listing_id = %listing, "{why}; the worker gets no further slot");
             }
         }
         let lost = &self.lost;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::listing::{ListingCommand, Progress, SyncReport};
+use domain::listing::{ListingCommand, ListingError, Progress, SyncReport};
 use domain::outcome::OutcomeClass;
 use domain::port::PushReport;
 
@@ -20,6 +20,17 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How often it is still tried when the service is to stop: some 15 s.
 const TRIES_AFTER_STOP: u32 = 12;
+
+/// What became of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is in the journal, or the listing had no use for it.
+    Written,
+    /// The journal does not know its job: it was put back to an earlier state.
+    OfLostJob,
+    /// It cannot be written here, or was not before the stop.
+    Nowhere,
+}
 
 /// What an engineer looks for in the log: every push that did not simply succeed. The span around it names listing and unit.
 pub(super) fn log(job: &Job, report: &PushReport) {
@@ -76,7 +87,7 @@ pub(super) fn sync_report(
 
 /// Writes the outcome down, however long that takes: the calls were made, so they must be told. Gives up where it can
 /// never be written here, and a while after a stop; what is not told is done again by whoever comes next.
-pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopping: &Stopping) -> bool {
+pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopping: &Stopping) -> Told {
     let listing_id = job.link.listing_id;
     let (mut wait, mut tries_after_stop) = (FIRST_WAIT, 0);
     while tries_after_stop < TRIES_AFTER_STOP {
@@ -87,14 +98,18 @@ pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopp
             () = stopping.in_vain.cancelled() => break,
         };
         match written {
-            Ok(_) => return true,
+            Ok(_) => return Told::Written,
+            Err(CommandError::Refused(ListingError::NotPending(sync_id))) => {
+                tracing::error!(%listing_id, %sync_id, ?report, "an outcome is lost: the journal has lost its sync");
+                return Told::OfLostJob;
+            }
             Err(CommandError::Refused(refusal)) => {
                 tracing::error!(%listing_id, %refusal, "an outcome was refused");
-                return true;
+                return Told::Written;
             }
             Err(CommandError::Unreadable(error)) => {
                 tracing::error!(%listing_id, error, ?report, "an outcome is lost: a newer build wrote to its listing");
-                return false;
+                return Told::Nowhere;
             }
             Err(error) => {
                 tracing::warn!(%listing_id, %error, "failed to record an outcome");
@@ -104,7 +119,7 @@ pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopp
         }
     }
     tracing::error!(%listing_id, ?report, "an outcome could not be recorded before the stop");
-    false
+    Told::Nowhere
 }
 
 /// The log alone is told of a push that was cut because nothing could be written down any more: what of it arrived, the

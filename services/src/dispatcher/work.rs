@@ -17,7 +17,7 @@ use super::granted::Granted;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
 use super::permit::SlotEnd;
-use super::record::{log, log_cut, record, sync_report};
+use super::record::{Told, log, log_cut, record, sync_report};
 use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
 use super::{Shared, overtaken, target_health};
@@ -115,18 +115,20 @@ async fn work_on(
     }
     let has_called = ended.as_ref().is_some_and(|report| !report.calls.is_empty());
     let report = sync_report(shared, job, started_at, ended);
+    let rests = (report.retry_at - Utc::now()).to_std().unwrap_or_default();
     let told = record(shared, job, report, stopping).await;
-    if told && has_called {
+    if told == Told::Written && has_called {
         tokio::select! {
             () = overtaken::send_again(shared, job) => {}
             () = stopping.in_vain.cancelled() => {}
         }
     }
     drop(stage);
-    let _ = gate.send(if told {
-        Message::Finished(FinishedTry { lease, ordinal: ordinal(job) })
-    } else {
-        Message::SetAside(lease, UNREADABLE_FOR)
+    let _ = gate.send(match told {
+        Told::Written => Message::Finished(FinishedTry { lease, ordinal: ordinal(job), rests }),
+        // Whoever takes the listing up next takes it over: what was sent stands in no journal.
+        Told::OfLostJob => Message::SetAside(lease, Duration::ZERO),
+        Told::Nowhere => Message::SetAside(lease, UNREADABLE_FOR),
     });
 }
 
@@ -139,7 +141,9 @@ async fn give_up(lease: Lease, why: NoJob) -> Message {
     let listing_id = lease.listing_id;
     match why {
         // The queue row was stale, and the projector is about to take it away.
-        NoJob::Nothing => return Message::Finished(FinishedTry { lease, ordinal: lease.ordinal }),
+        NoJob::Nothing => {
+            return Message::Finished(FinishedTry { lease, ordinal: lease.ordinal, rests: Duration::ZERO });
+        }
         NoJob::Unreadable(error) => {
             tracing::error!(%listing_id, error, "this build cannot read a listing; it is set aside");
             return Message::SetAside(lease, UNREADABLE_FOR);

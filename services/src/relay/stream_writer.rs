@@ -6,10 +6,10 @@ use adapters::nats::batch::{BatchError, BatchMessage, MAX_BATCH};
 use adapters::nats::topology::StreamKind;
 use domain::recorded::Position;
 
-use super::Chunk;
 use super::headers::CONTINUES;
 use super::messages::messages;
 use super::tail::{Tail, find_tail};
+use super::{Chunk, Place};
 
 /// The size of a batch, in bytes: its answer has to come within the time of a request.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -22,7 +22,7 @@ pub(super) struct StreamWriter<'a> {
     /// The sequence of the stream's last message.
     last_sequence: u64,
     /// Everything up to here is in the stream.
-    position: Position,
+    place: Place,
     /// Of the event at this position so many messages are in the stream already.
     begun: Option<(Position, usize)>,
     /// When the stream that this writer knows was made; another time means another stream.
@@ -39,15 +39,19 @@ impl<'a> StreamWriter<'a> {
         let created_at = info.created.unix_timestamp_nanos();
         let tail = match find_tail(&stream, log).await? {
             Some(tail) => tail,
-            None => Tail { position: log.before_age(info.config.max_age.as_secs_f64()).await?, begun: None },
+            None => {
+                let position = log.before_age(info.config.max_age.as_secs_f64()).await?;
+                Tail { position, begun: None, last: None }
+            }
         };
-        let Tail { position, begun } = tail;
+        let Tail { position, begun, last } = tail;
         tracing::info!(stream = %info.config.name, position = position.0, "the relay is at the tail of its stream");
-        Ok(Self { nats, kind, last_sequence, position, begun, created_at, failure: None })
+        let place = Place { position, last };
+        Ok(Self { nats, kind, last_sequence, place, begun, created_at, failure: None })
     }
 
-    pub(super) fn position(&self) -> Position {
-        self.position
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
     /// Sees a stream that was deleted, made anew or cut behind our back, even while nothing is to be published.
@@ -64,7 +68,7 @@ impl<'a> StreamWriter<'a> {
 
     /// There is nothing to do up to a position: everything is in the stream, or the writer has failed.
     pub(super) fn rests_at(&self, settled: Position) -> bool {
-        self.position >= settled || self.failure.is_some()
+        self.place.position >= settled || self.failure.is_some()
     }
 
     /// Why nothing is published any more, if so.
@@ -75,16 +79,18 @@ impl<'a> StreamWriter<'a> {
     /// Publishes events that follow the stream's position; with them everything up to a position is in the stream. After
     /// a failure it does nothing: the stream is to be opened anew, and goes on from its tail.
     pub(super) async fn publish_events(&mut self, chunk: &Chunk) {
-        if !self.rests_at(chunk.up_to)
-            && let Err(failure) = self.publish_all(&chunk.events, chunk.up_to).await
-        {
-            self.failure = Some(failure);
+        if self.rests_at(chunk.up_to.position) {
+            return;
+        }
+        match self.publish_all(&chunk.events, chunk.up_to.position).await {
+            Ok(()) => self.place.last = chunk.up_to.last,
+            Err(failure) => self.failure = Some(failure),
         }
     }
 
     async fn publish_all(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-        let mut previous = self.position;
+        let mut previous = self.place.position;
         let mut stages = Vec::new();
         for event in events {
             let at = Position(event.position);
@@ -136,7 +142,7 @@ impl<'a> StreamWriter<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.position = up_to;
+        self.place.position = up_to;
         Ok(())
     }
 }

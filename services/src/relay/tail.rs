@@ -23,15 +23,17 @@ pub(super) struct Tail {
     pub position: Position,
     /// Of the event at this position so many messages are out, and more have to follow.
     pub begun: Option<(Position, usize)>,
+    /// The event that the message tells of.
+    pub last: Option<(Position, Uuid)>,
 }
 
 impl Tail {
     /// By the headers of the last message; `None` for a message that is not the relay's.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let position = position_header(Some(headers), POSITION)?;
-        let Some(out) = headers.get(CONTINUES) else { return Some(Self { position, begun: None }) };
+        let Some(out) = headers.get(CONTINUES) else { return Some(Self { position, begun: None, last: None }) };
         let previous = position_header(Some(headers), PREVIOUS_POSITION)?;
-        Some(Self { position: previous, begun: Some((position, out.as_str().parse().ok()?)) })
+        Some(Self { position: previous, begun: Some((position, out.as_str().parse().ok()?)), last: None })
     }
 }
 
@@ -46,11 +48,12 @@ pub(super) async fn find_tail(stream: &Stream, log: &PgEventLog) -> anyhow::Resu
     let mut messages = std::pin::pin!(backwards(stream, FURTHEST_BACK));
     // A tail that cannot be read now is no empty stream: its whole retention would be published again.
     while let Some(message) = messages.try_next().await? {
-        let Some((tail, (position, event_id))) = Tail::of(&message.headers).zip(told_event(&message)) else {
+        let Some((tail, told)) = Tail::of(&message.headers).zip(told_event(&message)) else {
             let sequence = message.sequence;
             tracing::warn!(sequence, subject = %message.subject, "a message that the relay did not write");
             continue;
         };
+        let (tail, (position, event_id)) = (Tail { last: Some(told), ..tail }, told);
         let Some(newest) = found else {
             found = lost.is_in(log, position, event_id).await?.then_some(tail);
             continue;

@@ -26,6 +26,10 @@ LEFT JOIN dispatch_leases AS d ON d.listing_id = q.listing_id AND NOT d.done AND
     };
 }
 
+/// Whether a lease `ended` of the listing of a row `q` says that a dispatcher was done with that, and the queue has time to follow.
+pub const IS_DONE: &str =
+    "ended.done AND ended.lease_until > now() AND (q.ordinal, q.tries) <= (ended.ordinal, ended.tries)";
+
 /// What the queue joins to say so; [`BY_ROW`] stands on it.
 pub const WAITING: &str = concat!(
     "

@@ -312,3 +312,36 @@ fn a_pause_by_the_channel_is_seen_in_the_queue_and_by_the_doctor() {
         (people.contains("target paused") && people.contains("held")).then_some(())
     });
 }
+
+/// Of a database that was put back a lease may call a job done that the journal has not: it waits for the end of that, and for nothing
+/// else.
+#[test]
+fn what_is_done_and_still_in_the_queue_is_told_with_the_time_at_which_it_is_taken_up_again() {
+    let world = World::new();
+    world.keep(unit("villa-1", 1));
+    let listing = world.link(&world.target("Bali"), "villa-1");
+    let _service = Service::start(&world, "relay,projector");
+    caught_up(&world);
+    execute(&world, "UPDATE sync_queue SET due_at = now() - interval '1 minute'");
+    let told = || {
+        let because = world.json(&["explain", &listing]).ok().json()["next"]["because"].to_string();
+        let report = world.json(&["doctor"]).json();
+        let queue =
+            report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "queue").cloned().unwrap();
+        (because, queue["status"].as_str().unwrap().to_owned(), queue["detail"].as_str().unwrap().to_owned())
+    };
+    let at_once = "a dispatcher takes it as soon as it looks";
+    let (because, status, _) = told();
+    assert!(because.contains(at_once) && status == "warn", "{because}");
+    execute(
+        &world,
+        "INSERT INTO dispatch_leases (listing_id, holder, ordinal, tries, lease_until, done)
+         SELECT listing_id, gen_random_uuid(), ordinal, tries, now() + interval '1 minute', true FROM sync_queue",
+    );
+    let (because, status, detail) = told();
+    assert!(because.contains("it is taken up again 2") && !because.contains(at_once), "{because}");
+    assert!(status == "ok" && detail.contains("1 sync job told as done and still in the queue"), "{detail}");
+    execute(&world, "UPDATE dispatch_leases SET lease_until = now()");
+    let (because, status, _) = told();
+    assert!(because.contains(at_once) && status == "warn", "then nobody takes it: {because}");
+}

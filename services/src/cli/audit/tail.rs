@@ -98,8 +98,9 @@ impl TailArgs {
             let now = checkpoint(&pool).await?;
             if now > position {
                 print(session.out, &self.fetch(&pool, &changed, position, now).await?)?;
-                position = now;
             }
+            // It is less where the database was put back to an earlier state.
+            position = now;
         }
     }
 

@@ -9,7 +9,7 @@ use super::nats::check_lag;
 use super::report::Report;
 use crate::cli::projections::runner;
 use crate::cli::times::{moment, span};
-use crate::views::queue::{PAUSED, channel_pauses};
+use crate::views::queue::{IS_DONE, PAUSED, channel_pauses};
 
 #[derive(FromRow)]
 struct Ill {
@@ -120,7 +120,7 @@ async fn check_circuits(pool: &PgPool, report: &mut Report) -> anyhow::Result<()
 async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
     let (count, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(&overdue()).fetch_one(pool).await?;
     let Some(oldest) = oldest else {
-        return report.ok("queue", format!("no due work is left lying{}", paused(pool).await?));
+        return report.ok("queue", format!("no due work is left lying{}{}", paused(pool).await?, done(pool).await?));
     };
     let age = span((Utc::now() - oldest).num_seconds());
     report.warn(
@@ -128,6 +128,19 @@ async fn check_overdue(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
         format!("{} due that nobody takes, the oldest for {age}", counted(count, "sync job")),
         "start `distribution serve` (role dispatcher); if one runs, `distribution queue` says what waits",
     )
+}
+
+/// What a dispatcher was done with and the queue still shows: read models that lag, or a database that was put back.
+async fn done(pool: &PgPool) -> anyhow::Result<String> {
+    let done = format!(
+        "SELECT count(*) FROM sync_queue AS q
+         JOIN dispatch_leases AS ended ON ended.listing_id = q.listing_id AND {IS_DONE}
+         WHERE q.due_at < now() - interval '30 seconds'"
+    );
+    let count: i64 = sqlx::query_scalar(&done).fetch_one(pool).await?;
+    let jobs = counted(count, "sync job");
+    let words = format!("; {jobs} told as done and still in the queue: taken up again in a minute unless that follows");
+    Ok(if count > 0 { words } else { String::new() })
 }
 
 /// What waits for a channel to let it go on.

@@ -199,6 +199,12 @@ fn queued(next: &mut Next, row: &Waiting) {
                 next.at = next.at.max(Some(login.not_before));
                 next.because.push(login.words());
             }
+            if let Some(until) = row.done_until {
+                next.because.push(format!(
+                    "a dispatcher was done with it as the queue shows it: unless that follows, it is taken up again {}",
+                    moment(until)
+                ));
+            }
             if next.because.is_empty() {
                 next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());
             }

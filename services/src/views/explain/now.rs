@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::views::circuit::{self, OpenCircuit};
 use crate::views::login::{self, LoginWait};
 use crate::views::moment::moment;
-use crate::views::queue::{BY_ROW, Closed, DUE, LOGIN, PAUSED, UNDER_WAY, WAITING, status};
+use crate::views::queue::{BY_ROW, Closed, DUE, IS_DONE, LOGIN, PAUSED, UNDER_WAY, WAITING, status};
 use crate::views::windows::{self, ScopeWindow};
 
 /// Where a sync stands in the queue.
@@ -42,6 +42,9 @@ pub struct Waiting {
     /// That one's lease has run out, so that anybody may take it over.
     #[serde(skip)]
     pub is_let_go: bool,
+    /// A dispatcher was done with it as the queue shows it, and until then the queue has time to follow: nobody takes it up before.
+    #[serde(skip)]
+    pub done_until: Option<DateTime<Utc>>,
     /// Why the target is paused.
     pub target_reason: Option<String>,
     /// How the target answers, and why.
@@ -94,11 +97,12 @@ fn waiting() -> String {
         "SELECT q.sync_id, {BY_ROW}, q.due_at, d.ordinal AS taken_up_for, t.lifecycle_reason AS target_reason, h.health,
             h.reason AS health_reason,
             coalesce(untold.heir_of, untold.ordinal) AS untold_from, untold.ordinal AS untold_to,
-            untold.listing_id IS NOT NULL AND d.listing_id IS NULL AS is_let_go,
+            untold.listing_id IS NOT NULL AND d.listing_id IS NULL AS is_let_go, ended.lease_until AS done_until,
             (SELECT count(*) FROM sync_queue AS o
              WHERE o.target_id = q.target_id AND o.due_at <= now() AND o.rank < q.rank) AS ahead
          FROM {WAITING} LEFT JOIN target_health AS h ON h.target_id = q.target_id
          LEFT JOIN dispatch_leases AS untold ON untold.listing_id = q.listing_id AND NOT untold.done
+         LEFT JOIN dispatch_leases AS ended ON ended.listing_id = q.listing_id AND {IS_DONE}
          WHERE q.listing_id = $1"
     )
 }

@@ -1,0 +1,176 @@
+//! A journal that goes back to an earlier state under running processes: nobody decides on what is lost, and nobody has to be started
+//! again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use adapters::nats::topology::StreamKind;
+use domain::ids::TargetId;
+use domain::target::TargetCommand;
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::postgres_server::PostgresServer;
+use end_to_end::process::Process;
+use end_to_end::proxy::{Line, Proxy, Upstream};
+use end_to_end::server_tools::Tools;
+use end_to_end::unit::{all_described, names, unit};
+use end_to_end::wait::wait_until;
+use end_to_end::world::{Beginning, ORG, World};
+use serde_json::{Value, json};
+use services::relay::event_id;
+use uuid::Uuid;
+
+use crate::relaying::{publish_again, reached};
+
+/// From the failover to the last state at the channel: every window rests for 25 s and its length first.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Every event of the journal is on CHANNELS.
+async fn all_is_published(world: &World) -> anyhow::Result<()> {
+    wait_until("all of the journal is on CHANNELS", Duration::from_secs(30), || async {
+        let ids: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM events").fetch_all(&world.pool).await?;
+        let messages = world.messages(StreamKind::Channels).await?;
+        let published: BTreeSet<Uuid> = messages.iter().filter_map(|message| event_id(&message.headers)).collect();
+        let missing = ids.iter().filter(|id| !published.contains(id)).count();
+        Ok(if missing == 0 { Ok(()) } else { Err(format!("{missing} of {} are missing", ids.len())) })
+    })
+    .await
+}
+
+/// A failover to a standby that lacked the end of the journal, behind one address. Each process is of one role, and has the state of
+/// before in its memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_goes_back_under_running_processes_needs_no_restart() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let mut primary = PostgresServer::start(&tools, folder.path()).await?;
+    let standby = primary.standby(folder.path()).await?;
+    let line = Proxy::start(Upstream::Socket(primary.socket())).await?;
+    let url = format!("postgres://postgres@127.0.0.1:{}/distribution", line.port);
+    let beginning = Beginning { database_url: Some(url.clone()), ..Beginning::default() };
+    let mut world = World::begin(beginning, &[8720]).await?;
+    let target = world.target(8720, RateLimit::new(100, 1_000)?).await?;
+    let roles = ["api", "dispatcher", "dispatcher", "intake,relay,projector,health"];
+    let mut services = roles.iter().map(|roles| world.serve(roles)).collect::<anyhow::Result<Vec<Process>>>()?;
+    let api = Api::of(&services[0]).await?.as_caller(&world, ORG, None, "owner")?;
+    let units = names(20);
+    world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
+    world.taken(20, 1).await?;
+    world.link(target, &units).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    primary.is_followed_by(&standby).await?;
+    standby.cut_off().await?;
+
+    for (revision, description) in [(2, "Lost."), (3, "Lost as well.")] {
+        world.publish(&all_described(&units, revision, description)).await?;
+        world.are_at_the_channel(8720, 20, description, Duration::from_secs(60)).await?;
+    }
+    let [pause, resume] = ["pause", "resume"].map(|what| format!("/api/channels/targets/{target}/{what}"));
+    api.post(&pause, &json!({ "reason": "lost" })).await?.expect(200)?;
+    let known = world.count("SELECT max(position) FROM events").await?;
+    line.set(Some(Line::Cut));
+    primary.kill();
+    standby.promote().await?;
+    line.lead_to(Upstream::Socket(standby.socket()));
+    line.set(None);
+    world.move_to(&url).await?;
+    let kept = world.count("SELECT max(position) FROM events").await?;
+    assert!(kept + 80 <= known, "two syncs of each listing are lost: {kept} of {known}");
+
+    // It takes the number of the pause that is lost.
+    let (code, _, error) = world.run(&["target", "configure", &target.to_string(), "--name", "Renamed"])?;
+    assert_eq!(code, 0, "{error}");
+    world.publish(&all_described(&units, 4, "After it.")).await?;
+    world.are_at_the_channel(8720, 20, "After it.", PATIENCE).await?;
+    api.post(&pause, &json!({ "reason": "once more" })).await?.expect(200)?;
+    let resumed = api.post(&resume, &Value::Null).await?.expect(200)?.json();
+    assert_eq!(resumed["name"], json!("Renamed"));
+    for event in ["TargetPaused", "TargetResumed"] {
+        let count = world.count(&format!("SELECT count(*) FROM events WHERE event_type = '{event}'")).await?;
+        assert_eq!(count, 1, "{event}");
+    }
+    world.drained(Duration::from_secs(30)).await?;
+    world.read_models_are_right()?;
+    all_is_published(&world).await?;
+    let printed: String = services.iter().map(Process::printed).collect();
+    assert!(printed.contains("lacks events that this process has seen"), "somebody says it: {printed}");
+    for service in &mut services {
+        assert_eq!(service.ended()?, None, "each is the process that it was");
+    }
+    world.close().await
+}
+
+/// The journal as it was at a position. What came after that is lost, and its positions are given again.
+async fn put_back(world: &mut World, position: i64) -> anyhow::Result<()> {
+    let mut transaction = world.pool.begin().await?;
+    sqlx::query("DELETE FROM events WHERE position > $1").bind(position).execute(&mut *transaction).await?;
+    sqlx::query("SELECT setval('events_position_seq', $1)").bind(position).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    world.forget();
+    Ok(())
+}
+
+/// Two events each time.
+async fn pause_and_resume(world: &World, target: TargetId, times: usize) -> anyhow::Result<()> {
+    let metadata = world.metadata(target)?;
+    for _ in 0..times {
+        let pause = TargetCommand::Pause { reason: "works".to_owned() };
+        world.commands().target(target, pause, &metadata).await?;
+        world.commands().target(target, TargetCommand::Resume, &metadata).await?;
+    }
+    Ok(())
+}
+
+/// What has come again by the time that it looks goes beyond what it has published, and begins before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_runs_publishes_what_follows_a_lost_end_of_the_journal() -> anyhow::Result<()> {
+    let mut world = World::new(&[8730]).await?;
+    let target = world.target(8730, RateLimit::default()).await?;
+    pause_and_resume(&world, target, 3).await?;
+    let relay = world.serve("relay")?;
+    reached(&world, StreamKind::Channels, 7).await?;
+    put_back(&mut world, 3).await?;
+    pause_and_resume(&world, target, 4).await?;
+    all_is_published(&world).await?;
+    let printed = relay.printed();
+    assert!(printed.contains("events that the journal lost"), "{printed}");
+    world.close().await
+}
+
+/// Published by a relay that had read it before, and came too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_journal_lost_is_in_no_read_model_when_its_message_comes() -> anyhow::Result<()> {
+    let mut world = World::new(&[8740]).await?;
+    let target = world.target(8740, RateLimit::default()).await?;
+    let metadata = world.metadata(target)?;
+    let pause = |reason: &str| TargetCommand::Pause { reason: reason.to_owned() };
+    world.commands().target(target, pause("lost"), &metadata).await?;
+    let relay = world.serve("relay")?;
+    let lost = reached(&world, StreamKind::Channels, 2).await?.pop().expect("the pause");
+    drop(relay);
+    put_back(&mut world, 1).await?;
+
+    let projector = world.serve("projector")?;
+    world.drained(Duration::from_secs(30)).await?;
+    wait_until("the projector listens", Duration::from_secs(30), || async {
+        let consumers = world.nats.stream(StreamKind::Channels).await?.cached_info().state.consumer_count;
+        Ok(if consumers > 0 { Ok(()) } else { Err("nobody does".to_owned()) })
+    })
+    .await?;
+    publish_again(&world, &lost).await?;
+    wait_until("the message is seen for what it is", Duration::from_secs(30), || async {
+        let seen = projector.printed().contains("events that the journal lost");
+        Ok(if seen { Ok(()) } else { Err(projector.printed()) })
+    })
+    .await?;
+    // At the same position.
+    world.commands().target(target, pause("kept"), &metadata).await?;
+    wait_until("the read model has what the journal has", Duration::from_secs(30), || async {
+        let reason: Option<String> =
+            sqlx::query_scalar("SELECT lifecycle_reason FROM channel_targets").fetch_one(&world.pool).await?;
+        Ok(if reason.as_deref() == Some("kept") { Ok(()) } else { Err(format!("{reason:?}")) })
+    })
+    .await?;
+    world.read_models_are_right()?;
+    world.close().await
+}
