@@ -32,6 +32,7 @@ mod restore;
 mod restore_rights;
 mod rolled_back;
 mod starts;
+mod stopped;
 mod stops;
 mod superseded;
 mod takeovers;
