@@ -7,6 +7,7 @@ pub mod attempts;
 pub mod audit;
 pub mod by;
 pub mod circuit;
+pub mod earlier_link;
 pub mod elsewhere;
 pub mod explain;
 pub mod fleet;

@@ -13,6 +13,7 @@ mod holds;
 mod inputs;
 mod intake;
 mod levels;
+mod linked_again;
 mod long_texts;
 mod looks;
 mod main_job;
