@@ -163,7 +163,7 @@ fn field_rows() -> Vec<Row> {
         (Of("HealthCheck"), &["credential"], credential()),
         (Of("Drift"), &["credential"], credential()),
         (Of("Visit"), &["credential"], credential()),
-        (Of("Visit"), &["kind"], Bound::OneOf(visits::KINDS.to_vec())),
+        (Of("Visit"), &["kind"], Bound::OneOf(visits::kinds())),
         (Of("Who"), &["source"], text(LONGEST_SOURCE, LINE_PATTERN)),
         (Of("Decided"), &["decision"], Bound::OneOf(vec!["replayed", "discarded"])),
         (Of("Problem"), &["type"], Bound::OneOf(ProblemKind::ALL.map(ProblemKind::name).to_vec())),
