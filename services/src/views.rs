@@ -30,5 +30,6 @@ pub mod requests;
 pub mod said;
 pub mod service_levels;
 pub mod targets;
+pub mod unattended;
 pub mod visits;
 pub mod windows;

@@ -39,6 +39,7 @@ mod superseded;
 mod takeovers;
 mod telemetry;
 mod two_databases;
+mod unattended;
 mod upgrade;
 mod why;
 mod windows;
