@@ -7,6 +7,7 @@
 
 mod check;
 mod circuit;
+mod closed;
 mod drift;
 mod due_checks;
 mod failover;

@@ -16,6 +16,8 @@ pub enum OutcomeClass {
     Transient,
     /// A rate limit, theirs or ours: retried when it says, burns no attempt.
     Throttled,
+    /// It was ended on our side, by no answer and no limit of the channel: retried, burns no attempt. Of attempts alone.
+    Stopped,
     /// The credentials are refused: the target waits for new ones, burns no attempt.
     Unauthorised,
     /// A refusal that cannot heal by itself: ends the sync with its reason.
@@ -26,11 +28,12 @@ pub enum OutcomeClass {
 
 impl OutcomeClass {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Accepted,
         Self::AcceptedWithRejections,
         Self::Transient,
         Self::Throttled,
+        Self::Stopped,
         Self::Unauthorised,
         Self::Rejected,
         Self::Unknown,
@@ -43,6 +46,7 @@ impl OutcomeClass {
             Self::AcceptedWithRejections => "accepted_with_rejections",
             Self::Transient => "transient",
             Self::Throttled => "throttled",
+            Self::Stopped => "stopped",
             Self::Unauthorised => "unauthorised",
             Self::Rejected => "rejected",
             Self::Unknown => "unknown",
@@ -56,7 +60,18 @@ impl OutcomeClass {
 
     /// Whether a further attempt can heal it.
     pub fn retriable(self) -> bool {
-        matches!(self, Self::Transient | Self::Throttled | Self::Unauthorised | Self::Unknown)
+        matches!(self, Self::Transient | Self::Throttled | Self::Stopped | Self::Unauthorised | Self::Unknown)
+    }
+
+    /// Whether something is wrong: it was not taken, and that is neither a matter of time nor our own doing.
+    pub fn is_failure(self) -> bool {
+        !self.succeeded() && !matches!(self, Self::Throttled | Self::Stopped)
+    }
+
+    /// The class that an event names for it. Builds of before read no other ones, and do the same after a rate limit; the attempt beside
+    /// it says that it was none (`SyncAttempt::class`).
+    pub(crate) fn in_event(self) -> Self {
+        if self == Self::Stopped { Self::Throttled } else { self }
     }
 
     /// Whether it counts against the five attempts.
@@ -71,7 +86,7 @@ impl OutcomeClass {
             Self::AcceptedWithRejections => SyncOutcome::AcceptedWithRejections,
             Self::Rejected => SyncOutcome::Rejected,
             Self::Unauthorised => SyncOutcome::Unauthorised,
-            Self::Transient | Self::Throttled | Self::Unknown => SyncOutcome::Exhausted,
+            Self::Transient | Self::Throttled | Self::Stopped | Self::Unknown => SyncOutcome::Exhausted,
         }
     }
 }

@@ -161,14 +161,38 @@ impl ThrottledScope {
     }
 }
 
+/// Why a push is ended on our side, in the middle of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stopped {
+    /// The process ends.
+    #[error("the dispatcher is stopping")]
+    Stopping,
+    /// Somebody paused the target.
+    #[error("the target was paused")]
+    Paused,
+    /// Somebody deleted it.
+    #[error("the target was deleted")]
+    Deleted,
+    /// Another call of the target has shown that.
+    #[error("the channel refuses the target's credentials")]
+    CredentialsRefused,
+    /// Its circuit was opened.
+    #[error("the target failed again and again, and is left alone until a check of it is answered")]
+    CircuitOpen,
+    /// The lease was not extended in time.
+    #[error("the lease ran out, and the listing may be in another dispatcher's hands")]
+    OtherHands,
+}
+
 /// Why a call may not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSlot {
-    /// The service is stopping, the target is held, the listing is in other hands by now, or none came free in time.
-    #[error(
-        "no further calls are allowed: the dispatcher is stopping, the target is held, or the listing is in other hands"
-    )]
-    Held,
+    /// What it is a part of is ended.
+    #[error("no further calls are made: {0}")]
+    Stopped(Stopped),
+    /// None came free for as long as it was waited for.
+    #[error("no slot came free in time")]
+    NoneFree,
     /// Another creation of this listing may still be on its way.
     #[error("{reason}")]
     Creation {

@@ -289,13 +289,21 @@
   });
   addEventListener("pagehide", () => source?.close());
 
-  // Shortcuts: / searches, g and a letter goes somewhere, Escape leaves.
+  // Shortcuts: / searches, g and a letter goes somewhere, Escape leaves: a form that one has opened is closed, and its button has the focus.
   const places = { o: "/", t: "/targets", l: "/listings", a: "/audit", d: "/dead-letters" };
   let going = 0;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const field = event.target.closest?.("input, select, textarea");
-    if (event.key === "Escape") return (field ?? document.activeElement)?.blur();
+    if (event.key === "Escape" && !event.isComposing) {
+      // The form that one is in, or one that is open while nothing has the focus.
+      const opened = "details.action[open]";
+      const form = event.target.closest?.(opened) ?? (event.target === document.body && document.querySelector(opened));
+      if (!form) return (field ?? document.activeElement)?.blur();
+      form.querySelector("summary").focus();
+      form.open = false;
+      return;
+    }
     if (field) return;
     if (event.key === "/") {
       event.preventDefault();

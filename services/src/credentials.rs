@@ -1,6 +1,7 @@
-//! Which targets use a secret, by the journal and not by a read model that may lag; whose turn it is to change one; and forgetting one with
-//! its last target.
+//! Which targets use a secret, by the journal and not by a read model that may lag; whose turn it is to change one, and who has; and forgetting
+//! one with its last target.
 
+pub mod changes;
 pub mod turn;
 
 use adapters::secrets::{SecretError, SecretStore};

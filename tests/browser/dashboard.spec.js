@@ -133,6 +133,38 @@ test("an Owner pauses a target and lets it go on, by keyboard alone", async ({ a
   await expect(page.locator("#now")).toContainText("active", { timeout: 10_000 });
 });
 
+test("Escape closes the form that is open and gives its button the focus back", async ({ as }) => {
+  const page = await as("owner");
+  for (const [path, name, field] of [
+    [`/targets/${things.target}`, "Pause…", 'input[name="reason"]'],
+    [`/targets/${things.target}`, "Rotate secret…", 'input[name="secret"]'],
+    [`/listings/${things.listing}`, "Send all of it again…", 'input[name="reason"]'],
+  ]) {
+    await page.goto(path);
+    const button = page.locator("summary", { hasText: name });
+    const form = page.locator("details.action").filter({ has: button });
+    await button.focus();
+    await page.keyboard.press("Enter");
+    await form.locator(field).focus();
+    await page.keyboard.type("half of a");
+    await page.keyboard.press("Escape");
+    await expect(form).not.toHaveAttribute("open", "");
+    await expect(button).toBeFocused();
+    // Also where the focus is nowhere.
+    await page.keyboard.press("Enter");
+    await expect(form).toHaveAttribute("open", "");
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("Escape");
+    await expect(form).not.toHaveAttribute("open", "");
+    await expect(button).toBeFocused();
+  }
+  // Elsewhere it leaves what one is in.
+  await page.keyboard.press("/");
+  await expect(page.locator("#search")).toBeFocused();
+  await page.keyboard.press("Escape");
+  await expect(page.locator("#search")).not.toBeFocused();
+});
+
 test("buttons follow what another does, and a form that is open stays", async ({ as }) => {
   const [page, other] = [await as("owner"), await as("owner")];
   for (const each of [page, other]) {

@@ -23,6 +23,7 @@ mod many_listings;
 mod overview;
 mod pages;
 mod pressure;
+mod put_secrets;
 mod readiness;
 mod rotations;
 mod secrets;

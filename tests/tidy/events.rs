@@ -147,6 +147,7 @@ fn attempt(number: u64, calls: Vec<CallRecord>) -> SyncAttempt {
         rejected: Vec::new(),
         calls,
         detail: None,
+        stopped: false,
     }
 }
 
@@ -171,6 +172,11 @@ fn ends() -> Vec<ListingEvent> {
         calls: vec![answered(call(CallPurpose::Content, status, class))],
         ..failed(class, status)
     };
+    let stopped = SyncAttempt {
+        stopped: true,
+        detail: Some("no further calls are made: the target was paused".to_owned()),
+        ..attempt(2, vec![call(CallPurpose::Calendar, Some(200), Accepted)])
+    };
     let late = |class: Option<OutcomeClass>| ListingEvent::LateAttemptRecorded {
         attempt: attempt(1, vec![call(CallPurpose::Create, None, Unknown)]),
         class,
@@ -185,6 +191,7 @@ fn ends() -> Vec<ListingEvent> {
         ListingEvent::SyncDeferred { attempt: failed(Transient, Some(503)), class: Transient, due_at: at(9) },
         ListingEvent::SyncDeferred { attempt: failed(Throttled, Some(429)), class: Throttled, due_at: at(12) },
         ListingEvent::SyncDeferred { attempt: told(Transient, Some(503)), class: Transient, due_at: at(9) },
+        ListingEvent::SyncDeferred { attempt: stopped, class: Throttled, due_at: at(2) },
         ended(Rejected, Some(400)),
         ended(Unauthorised, Some(403)),
         ended(Unknown, None),

@@ -6,11 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, OrgId, TargetId};
 use domain::listing::Silent;
+use domain::port::Stopped;
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::{FromRow, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::closed;
 use super::failover::{self, IS_WHERE_IT_WAS};
 use super::scope::ACCOUNT_SCOPE;
 use super::strangers;
@@ -146,8 +148,8 @@ pub struct Round<'a> {
     locked: Vec<Uuid>,
     /// The lanes that were due and not in another dispatcher's hands.
     pub lanes: Vec<Lane>,
-    /// Lanes in which calls wait and whose target may not be called any more.
-    pub closed: Vec<TargetId>,
+    /// Lanes in which calls wait and whose target may not be called any more, each with why.
+    pub closed: Vec<(TargetId, Stopped)>,
 }
 
 impl DispatchStore {
@@ -166,15 +168,8 @@ impl DispatchStore {
         let (mut transaction, locked) = self.lock(lock).await?;
         let mut closed = Vec::new();
         if waiting.iter().any(|target| !locked.contains(target)) {
-            closed = sqlx::query_scalar(&format!(
-                "SELECT w.target_id FROM unnest($1::uuid[]) AS w (target_id)
-                 WHERE NOT EXISTS (SELECT 1 FROM channel_targets t WHERE t.target_id = w.target_id AND {CALLABLE})"
-            ))
-            .bind(&waiting)
-            .fetch_all(&mut *transaction)
-            .await?;
+            closed = closed::among(&mut transaction, &waiting).await?;
         }
-        let closed = closed.into_iter().map(TargetId).collect();
         if locked.is_empty() {
             return Ok(Round { store: self, transaction, locked, lanes: Vec::new(), closed });
         }

@@ -87,9 +87,9 @@ impl Failure {
         Self::new(OutcomeClass::Unauthorised, detail).reaching(Reach::Credentials)
     }
 
-    /// No call could be made, for a reason of our own; what is left may be tried at once.
-    pub fn no_slot(why: impl Into<String>, now: DateTime<Utc>) -> Self {
-        Self::new(OutcomeClass::Throttled, why).not_before(Some(now))
+    /// No call could be made, for a reason of our own; what is left may be tried from then on.
+    pub fn stopped(why: impl Into<String>, retry_at: DateTime<Utc>) -> Self {
+        Self::new(OutcomeClass::Stopped, why).not_before(Some(retry_at))
     }
 
     /// Whether the channel refused what was in this call, while others may be taken.

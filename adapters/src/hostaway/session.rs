@@ -182,10 +182,9 @@ impl<'a> Session<'a> {
 
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, Failure> {
         self.slots.slot(purpose, urgency).await.map_err(|refused| match refused {
-            NoSlot::Held => Failure::no_slot(refused.to_string(), Utc::now()),
-            NoSlot::Creation { reason, retry_at } => {
-                Failure::new(OutcomeClass::Throttled, reason).not_before(Some(retry_at))
-            }
+            NoSlot::Stopped(_) => Failure::stopped(refused.to_string(), Utc::now()),
+            NoSlot::NoneFree => Failure::new(OutcomeClass::Throttled, refused.to_string()).not_before(Some(Utc::now())),
+            NoSlot::Creation { reason, retry_at } => Failure::stopped(reason, retry_at),
         })
     }
 

@@ -9,7 +9,7 @@ use domain::channel::ChannelKind;
 use domain::ids::TargetId;
 use domain::metadata::Actor;
 use domain::outcome::OutcomeClass;
-use domain::port::CheckReport;
+use domain::port::{CheckReport, Stopped};
 use domain::target::{Health, Lifecycle, Target};
 use domain::window::RateLimit;
 use uuid::Uuid;
@@ -44,7 +44,8 @@ async fn five_failures_in_a_row_of_all_dispatchers_close_the_lane_and_an_answer_
     database.due(target).await;
     assert!(lease(&other, LONG).await.is_empty(), "its work is not claimed");
     let round = other.open_round(&request(&[target], true)).await.unwrap();
-    assert_eq!((round.lanes.len(), round.closed.as_slice()), (0, &[target][..]), "calls that wait are told");
+    let closed = [(target, Stopped::CircuitOpen)];
+    assert_eq!((round.lanes.len(), round.closed.as_slice()), (0, &closed[..]), "calls that wait are told why");
     drop(round);
     let wait = "SELECT extract(epoch FROM due_at - now())::float8 FROM dispatch_checks";
     let first: f64 = field(&database, wait).await;

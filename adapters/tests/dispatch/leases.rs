@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adapters::dispatch::{Claims, FinishedTry, Lease, Settlement};
+use domain::port::Stopped;
 use domain::window::RateLimit;
 
 use crate::fixture::{Database, lease, request, target};
@@ -168,7 +169,9 @@ async fn calls_that_wait_where_nobody_may_call_are_told_apart_from_lanes_that_ar
     assert_eq!(taken.lanes.len(), 1);
     targets.push(target(99));
     let round = store.open_round(&request(&targets, false)).await.unwrap();
-    assert_eq!(round.closed, [targets[0], targets[1], targets[2], target(99)]);
+    let why = [Stopped::Paused, Stopped::Deleted, Stopped::CredentialsRefused, Stopped::Deleted];
+    let closed: Vec<_> = [targets[0], targets[1], targets[2], target(99)].into_iter().zip(why).collect();
+    assert_eq!(round.closed, closed);
     assert_eq!(round.lanes.iter().map(|lane| lane.target_id).collect::<Vec<_>>(), [targets[4]]);
     drop((round, taken));
     database.close().await;

@@ -93,7 +93,7 @@ async fn nothing_is_created_where_no_slot_is_given_for_it() {
     let mut bench = Bench::new(&sandbox);
     bench.slots.refuse_creation = true;
     let report = bench.push(&Listing::new("villa-1"), &Section::ALL).await;
-    assert_eq!(report.class, OutcomeClass::Throttled);
+    assert_eq!(report.class, OutcomeClass::Stopped);
     assert!(report.retry_at.is_some());
     assert_eq!(sandbox.calls().await, ["GET /v1/listings"]);
 }

@@ -134,8 +134,8 @@ async fn when_there_are_no_more_slots_it_stops_and_tells_how_far_it_got() {
     let before = sandbox.calls().await.len();
     bench.slots.most = bench.slots.taken().len() + 2;
     let report = bench.push(&listing, &Section::ALL).await;
-    assert_eq!(report.class, OutcomeClass::Throttled);
-    assert!(report.detail.as_deref().is_some_and(|why| why.starts_with("no further calls are allowed")), "{report:?}");
+    assert_eq!(report.class, OutcomeClass::Stopped);
+    assert_eq!(report.detail.as_deref(), Some("no further calls are made: the target was paused"), "{report:?}");
     assert!(report.retry_at.is_some());
     assert_eq!(report.progress.sections.len(), 2);
     assert_eq!(sandbox.calls().await.len(), before + 2);

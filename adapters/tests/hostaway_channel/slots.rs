@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::call::CallPurpose;
 use domain::channel::Section;
-use domain::port::{NoSlot, Permit, SlotSource, ThrottledScope};
+use domain::port::{NoSlot, Permit, SlotSource, Stopped, ThrottledScope};
 
 /// What became of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl SlotSource for Slots {
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot> {
         let mut taken = self.taken.lock().unwrap();
         if taken.len() >= self.most {
-            return Err(NoSlot::Held);
+            return Err(NoSlot::Stopped(Stopped::Paused));
         }
         if purpose == CallPurpose::Create {
             self.creations.fetch_add(1, Ordering::SeqCst);

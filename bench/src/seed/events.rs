@@ -122,6 +122,7 @@ impl Sample {
             rejected: Vec::new(),
             calls: vec![call],
             detail: None,
+            stopped: false,
         };
         ListingEvent::SyncAccepted { attempt }
     }

@@ -165,17 +165,19 @@ impl ChannelListing {
             rejected: RejectedPart::bounded(rejected),
             calls: report.calls,
             detail: report.detail,
+            stopped: report.class == Some(OutcomeClass::Stopped),
         };
+        let class = report.class.map(OutcomeClass::in_event);
         if report.ordinal <= self.finished_ordinal {
             let told = !attempt.calls.is_empty() || attempt.progress.external_id.is_some();
             return Ok(if told {
-                vec![ListingEvent::LateAttemptRecorded { attempt, class: report.class }]
+                vec![ListingEvent::LateAttemptRecorded { attempt, class }]
             } else {
                 Vec::new()
             });
         }
         let superseded = self.pending.as_ref().is_some_and(|pending| pending.ordinal > report.ordinal);
-        Ok(vec![match report.class {
+        Ok(vec![match class {
             None => ListingEvent::SyncFoundUnchanged { attempt },
             Some(class) if class.succeeded() => ListingEvent::SyncAccepted { attempt },
             Some(class) if superseded => ListingEvent::SupersededSyncFailed { attempt, class },

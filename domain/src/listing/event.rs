@@ -69,9 +69,18 @@ pub struct SyncAttempt {
     /// Why, in words, where it did not simply succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// It was ended on our side, by no answer and no limit of the channel, as `detail` says. Its event names the class `throttled` all the
+    /// same, which older builds can read; they did not write this down.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
 }
 
 impl SyncAttempt {
+    /// How it ended, where its event names this class.
+    pub fn class(&self, named: OutcomeClass) -> OutcomeClass {
+        if self.stopped && named == OutcomeClass::Throttled { OutcomeClass::Stopped } else { named }
+    }
+
     /// The class of one that the channel took: with or without refused parts.
     pub fn accepted_class(&self) -> OutcomeClass {
         if self.rejected.is_empty() { OutcomeClass::Accepted } else { OutcomeClass::AcceptedWithRejections }

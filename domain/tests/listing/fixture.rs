@@ -155,7 +155,8 @@ pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
         started_at: at(0),
         duration_ms: 80,
         status: Some(200),
-        class: class.unwrap_or(OutcomeClass::Accepted),
+        // Of one that is stopped it was answered.
+        class: class.filter(|class| *class != OutcomeClass::Stopped).unwrap_or(OutcomeClass::Accepted),
         detail: None,
         answer: None,
     };

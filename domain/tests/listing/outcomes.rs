@@ -57,6 +57,25 @@ fn a_rate_limit_or_refused_credentials_burn_no_attempt() {
     }
 }
 
+/// Builds of before, which know no such class, do the same after a rate limit.
+#[test]
+fn what_is_stopped_on_our_side_burns_no_attempt_and_is_told_in_a_class_that_older_builds_read() {
+    let mut story = changed();
+    for class in [OutcomeClass::Stopped, OutcomeClass::Throttled].repeat(4) {
+        let ListingEvent::SyncDeferred { attempt, class: named, .. } = story.must(failed(2, class)) else {
+            panic!("it is deferred")
+        };
+        assert_eq!((attempt.attempt, named), (0, OutcomeClass::Throttled));
+        assert_eq!((attempt.class(named), attempt.stopped), (class, class == OutcomeClass::Stopped));
+    }
+    story.must(change(3, "c"));
+    let ListingEvent::SupersededSyncFailed { attempt, class } = story.must(failed(2, OutcomeClass::Stopped)) else {
+        panic!("another has taken its place")
+    };
+    assert_eq!((class, attempt.class(class)), (OutcomeClass::Throttled, OutcomeClass::Stopped));
+    assert_eq!(attempt.class(OutcomeClass::Unknown), OutcomeClass::Unknown);
+}
+
 #[test]
 fn what_the_channel_refuses_is_kept_short_and_without_what_cannot_be_stored() {
     let mut story = changed();

@@ -83,13 +83,13 @@ impl<'a> Fold<'a> {
                 self.attempted(event, attempt, None, &End::Succeeded(SyncOutcome::SkippedUnchanged));
             }
             ListingEvent::SyncFailed { attempt, class } => {
-                self.attempted(event, attempt, Some(*class), &End::Failed(class.final_outcome()));
+                self.attempted(event, attempt, Some(attempt.class(*class)), &End::Failed(class.final_outcome()));
             }
             ListingEvent::SyncDeferred { attempt, class, due_at } => {
-                self.attempted(event, attempt, Some(*class), &End::Deferred(*due_at));
+                self.attempted(event, attempt, Some(attempt.class(*class)), &End::Deferred(*due_at));
             }
             ListingEvent::SupersededSyncFailed { attempt, class } => {
-                self.attempted(event, attempt, Some(*class), &End::Noted);
+                self.attempted(event, attempt, Some(attempt.class(*class)), &End::Noted);
             }
             ListingEvent::LateAttemptRecorded { attempt, .. } => self.late(event, attempt),
             ListingEvent::ListingUnlinked { reason, cancels: Some(sync_id) } => self.cancelled(event, *sync_id, reason),

@@ -98,7 +98,7 @@ impl Telling {
     fn report(&mut self, story: &mut Story, pair: Pair, number: u32) {
         let (target, unit) = pair.clone();
         let Some(job) = self.under_way.get(&pair).cloned().or_else(|| story.pending(target, &unit)) else { return };
-        let class = match number % 12 {
+        let class = match number % 13 {
             0..4 => Some(OutcomeClass::Accepted),
             4 => Some(OutcomeClass::AcceptedWithRejections),
             5 | 6 => Some(OutcomeClass::Transient),
@@ -106,9 +106,10 @@ impl Telling {
             8 => Some(OutcomeClass::Unauthorised),
             9 => Some(OutcomeClass::Rejected),
             10 => Some(OutcomeClass::Unknown),
+            11 => Some(OutcomeClass::Stopped),
             _ => None,
         };
-        let report = story.report(job, class, u128::from(number / 12 % 4));
+        let report = story.report(job, class, u128::from(number / 13 % 4));
         self.reported.insert(pair, report.clone());
         story.command_listing(target, &unit, ListingCommand::RecordOutcome(report));
     }

@@ -212,7 +212,8 @@ impl Story {
             started_at,
             duration_ms: 250,
             status: (class != Some(OutcomeClass::Unknown)).then_some(200),
-            class: class.unwrap_or(OutcomeClass::Accepted),
+            // Of one that is stopped they were answered.
+            class: class.filter(|class| *class != OutcomeClass::Stopped).unwrap_or(OutcomeClass::Accepted),
             detail: None,
             answer: None,
         };

@@ -48,7 +48,7 @@ pub(crate) struct ListQuery {
     pub unit_id: Option<UnitId>,
     /// With one outcome only, e.g. accepted, rejected, exhausted, pending, or failed for rejected, unauthorised and exhausted
     pub outcome: Option<String>,
-    /// With an attempt or a call that ended so, whatever came of it later, e.g. throttled, transient
+    /// Whose last attempt ended so, or with a call that did, whatever came of it later, e.g. throttled, stopped
     pub class: Option<String>,
     /// With one cause only: unit_changed, linked, manual or replayed
     pub cause: Option<String>,
@@ -65,6 +65,9 @@ pub(crate) struct ListQuery {
     /// Ended at this time or later
     #[serde(default, deserialize_with = "read::optional")]
     pub ended_since: Option<DateTime<Utc>>,
+    /// With a call that began at this time or later; beside class, with one that ended so
+    #[serde(default, deserialize_with = "read::optional")]
+    pub called_since: Option<DateTime<Utc>>,
     /// Rows of a page: 1 to 500, by default 50
     #[serde(default, deserialize_with = "read::optional")]
     limit: Option<i64>,
@@ -107,6 +110,7 @@ async fn list(State(api): State<Api>, by: By, Query(query): Query<ListQuery>) ->
         since: query.since,
         until: query.until,
         ended_since: query.ended_since,
+        called_since: query.called_since,
     };
     let found = syncs(&api.inner.pool, &by.caller, &filter, Order::NewestFirst, before, limit).await?;
     Ok(Json(found.page()))

@@ -70,7 +70,7 @@ struct ExportQuery {
     unit_id: Option<UnitId>,
     /// With one outcome only, or failed for rejected, unauthorised and exhausted
     outcome: Option<String>,
-    /// With an attempt or a call that ended so, whatever came of it later, e.g. throttled, transient
+    /// Whose last attempt ended so, or with a call that did, whatever came of it later, e.g. throttled, stopped
     class: Option<String>,
     /// With one cause only
     cause: Option<String>,
@@ -87,6 +87,9 @@ struct ExportQuery {
     /// Ended at this time or later
     #[serde(default, deserialize_with = "read::optional")]
     ended_since: Option<DateTime<Utc>>,
+    /// With a call that began at this time or later; beside class, with one that ended so
+    #[serde(default, deserialize_with = "read::optional")]
+    called_since: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "read::optional")]
     #[param(ignore)]
     #[expect(dead_code, reason = "the freshness middleware reads it; here it is a field that is known")]
@@ -123,6 +126,7 @@ async fn export(
         since: query.since,
         until: query.until,
         ended_since: query.ended_since,
+        called_since: query.called_since,
     };
     let form = query.format;
     let mut export = Export { api, by, credential, cut, filter, form, beyond: None, taken: None };

@@ -116,9 +116,14 @@ pub(super) fn state(word: &str) -> Cell {
     let cell = Cell::new(words(word));
     match word {
         "active" | "healthy" | "accepted" | "ok" | "linked" | "yes" => cell.fg(Color::Green),
-        "paused" | "degraded" | "accepted_with_rejections" | "warn" | "held" | "transient" | "throttled" => {
-            cell.fg(Color::Yellow)
-        }
+        "paused"
+        | "degraded"
+        | "accepted_with_rejections"
+        | "warn"
+        | "held"
+        | "transient"
+        | "throttled"
+        | "stopped" => cell.fg(Color::Yellow),
         "unreachable" | "unauthorised" | "needs_credentials" | "rejected" | "exhausted" | "FAIL" | "error" | "NO" => {
             cell.fg(Color::Red)
         }

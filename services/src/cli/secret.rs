@@ -17,13 +17,14 @@ use super::session::Session;
 use super::times::moment;
 use crate::config::SecretsOptions;
 use crate::credentials;
+use crate::credentials::changes::{self, Change};
 use crate::credentials::turn::Turn;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretCommand {
-    /// Keep a new secret
+    /// Keep a new secret; targets that use it already tell who put it there
     Put(PutArgs),
-    /// Give a secret a new value; the previous one is still accepted for five minutes
+    /// Give a secret a new value, and have its targets tell who did; the previous one is still accepted for five minutes
     Rotate(RotateArgs),
     /// The secrets of the encrypted store: names and times, no values
     List(ListArgs),
@@ -132,7 +133,7 @@ impl SecretCommand {
             Self::Put(args) => {
                 let secret = args.what.reference()?;
                 args.secrets.secrets().create(&secret, args.value.read()?).await?;
-                said(session, &secret, "created")
+                put(session, &secret, Change::Put).await
             }
             Self::Rotate(args) => args.run(session).await,
             Self::List(args) => list(session, &args.secrets),
@@ -157,7 +158,7 @@ impl RotateArgs {
             turn.end().await;
         }
         rotated?;
-        said(session, &secret, "rotated")
+        put(session, &secret, Change::Rotate).await
     }
 }
 
@@ -191,11 +192,34 @@ fn said(session: &Session, secret: &SecretRef, done: &str) -> anyhow::Result<()>
     if session.out.is_json() {
         return session.out.json(&json!({ "secret_ref": secret, "done": done }));
     }
+    session.out.line(&format!("secret {secret} is {done}"))
+}
+
+/// Says that a value is in its place, and has the targets tell who put it there.
+async fn put(session: &Session, secret: &SecretRef, change: Change) -> anyhow::Result<()> {
+    let done = match change {
+        Change::Put => "created",
+        Change::Rotate => "rotated",
+    };
+    let targets = noted(session, secret, change).await;
+    if session.out.is_json() {
+        return session.out.json(&json!({ "secret_ref": secret, "done": done, "targets": targets }));
+    }
     session.out.line(&format!("secret {secret} is {done}"))?;
-    if done == "rotated" {
+    if change == Change::Rotate {
         note(&format!("the previous value is still accepted for {} s", ROTATION_GRACE.as_secs()));
     }
     Ok(())
+}
+
+/// The targets that use the secret and tell of it from now on. Its value is in place, also where they cannot: then that is said.
+async fn noted(session: &Session, secret: &SecretRef, change: Change) -> Option<Vec<String>> {
+    let noted = async {
+        let pool = session.postgres().await?;
+        anyhow::Ok(changes::note(&pool, secret, change, &session.actor).await?)
+    };
+    let not_told = |error: &anyhow::Error| note(&format!("no target tells that you have put it there: {error}"));
+    noted.await.inspect_err(not_told).ok()
 }
 
 fn list(session: &Session, options: &SecretsOptions) -> anyhow::Result<()> {

@@ -41,6 +41,7 @@ pub(super) struct Shown {
     since: Option<String>,
     until: Option<String>,
     ended_since: Option<String>,
+    called_since: Option<String>,
     cursor: Option<String>,
 }
 
@@ -66,6 +67,9 @@ pub(super) async fn page(
         h1 { "Audit" }
         (fields(&shown, &misread, &offered))
         (histories(filter.target_id, filter.listing_id))
+        @if filter.called_since.is_some() {
+            p.quiet { "Calls of health checks and of looks for drift are no sync's, and not among these." }
+        }
         @match &rows {
             None => (Misread::instead()),
             Some(rows) => {
@@ -91,7 +95,7 @@ fn histories(target: Option<Uuid>, listing: Option<Uuid>) -> Markup {
 
 impl Shown {
     /// Each field as it was typed.
-    fn typed(&self) -> [(&'static str, Option<&str>); 11] {
+    fn typed(&self) -> [(&'static str, Option<&str>); 12] {
         [
             ("account_id", given(&self.account_id)),
             ("target_id", given(&self.target_id)),
@@ -104,6 +108,7 @@ impl Shown {
             ("since", given(&self.since)),
             ("until", given(&self.until)),
             ("ended_since", given(&self.ended_since)),
+            ("called_since", given(&self.called_since)),
         ]
     }
 }
@@ -131,6 +136,7 @@ async fn read(
         since: misread.read("since", &shown.since, time),
         until: misread.read("until", &shown.until, time),
         ended_since: misread.read("ended_since", &shown.ended_since, time),
+        called_since: misread.read("called_since", &shown.called_since, time),
     })
 }
 
@@ -147,7 +153,7 @@ fn fields(shown: &Shown, misread: &Misread, offered: &[Offered]) -> Markup {
     let time = ("20", Some("2026-11-28 13:00"));
     html! { form.filter method="get" action="/audit" {
         (misread.choice("outcome", "Outcome", &shown.outcome, (&asked_outcomes(), "any")))
-        (misread.choice("class", "With an attempt that was", &shown.class, (&classes(), "any")))
+        (misread.choice("class", "Last attempt, or a call", &shown.class, (&classes(), "any")))
         (misread.choice("cause", "Cause", &shown.cause, (&CAUSES, "any")))
         (misread.text("account_id", "Account", &shown.account_id, ("10", None)))
         (misread.target(&shown.target_id, offered))
@@ -156,6 +162,7 @@ fn fields(shown: &Shown, misread: &Misread, offered: &[Offered]) -> Markup {
         (misread.text("since", "Since (UTC)", &shown.since, time))
         (misread.text("until", "Until (UTC)", &shown.until, time))
         @if given(&shown.ended_since).is_some() { (misread.text("ended_since", "Ended since (UTC)", &shown.ended_since, time)) }
+        @if given(&shown.called_since).is_some() { (misread.text("called_since", "With a call since (UTC)", &shown.called_since, time)) }
         @if given(&shown.listing_id).is_some() { (misread.text("listing_id", "Listing", &shown.listing_id, ("36", None))) }
         button { "Show" }
     } }
@@ -177,6 +184,7 @@ fn export(format: &str, filter: &Filter) -> String {
         ("since", time(filter.since)),
         ("until", time(filter.until)),
         ("ended_since", time(filter.ended_since)),
+        ("called_since", time(filter.called_since)),
         ("format", Some(format.to_owned())),
     ];
     let given = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -1,5 +1,5 @@
-//! Who did what to a target or a listing, event by event, and who had a target looked at: pages for whoever reads the audit, also for those
-//! to whom targets and listings are not open.
+//! Who did what to a target or a listing, event by event, and who had a target looked at or put a value in the place of its secret: pages for
+//! whoever reads the audit, also for those to whom targets and listings are not open.
 
 use axum::Json;
 use axum::extract::State;
@@ -62,7 +62,10 @@ pub(super) async fn target(
         }
         h1 { "History of a target " span.quiet { (id) } }
         section { h2 { "What was done, the newest first" } (events(&found, &of_target(id))) }
-        @if first { section { h2 { "Checks and looks for drift that somebody asked for, of three days" } (visited(&visits)) } }
+        @if first { section {
+            h2 { "What is no event: checks and looks for drift that somebody asked for, of three days, and values of its secret" }
+            (visited(&visits))
+        } }
     };
     Ok(Page { title: "History of a target", place: "/targets", topic: None, body }.show(&viewer))
 }
@@ -130,7 +133,10 @@ fn sync(content: &Value) -> Option<Uuid> {
 
 fn visited(visits: &[Visit]) -> Markup {
     if visits.is_empty() {
-        return empty("Nobody asked for any", "Checks whose turn had come stand with the target's health.");
+        return empty(
+            "Nobody asked for any",
+            "Checks whose turn had come stand with the target's health, secrets that the API was given above.",
+        );
     }
     html! { div.scroll tabindex="0" { table {
         thead { tr { th { "At" } th { "What" } th { "By" } th { "Listing" } th.number { "Calls" } } }

@@ -65,11 +65,17 @@ pub(super) fn way(level: &Level, at: DateTime<Utc>, ways: Ways) -> Option<String
             let since = minute(at - TimeDelta::hours(24));
             ways.audit(&[("outcome", FAILED), ("ended_since", since.as_str())])
         }
-        "throttled_calls" => ways.audit(&[("class", "throttled")]),
+        "throttled_calls" => of_throttled(at, ways),
         "snapshot_replay" => ways.audit(&[("cause", "replayed")]),
         "audit_coverage" => ways.audit(&[]),
         _ => None,
     }
+}
+
+/// To the syncs whose calls were answered with 429 in the minutes that the level of `at` is about: those that began less than ten ago.
+pub(super) fn of_throttled(at: DateTime<Utc>, ways: Ways) -> Option<String> {
+    let since = minute(at - TimeDelta::minutes(9));
+    ways.audit(&[("class", "throttled"), ("called_since", since.as_str())])
 }
 
 /// How many calls were answered with 429, and of how many.

@@ -9,6 +9,7 @@ mod timeline;
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use domain::counted::{agreeing, counted};
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
@@ -19,12 +20,13 @@ use super::Dashboard;
 use super::history::of_listing;
 use super::layout::{Page, Viewer};
 use super::live::Part;
-use super::pieces::{UNIT_ELSEWHERE, moment_or, state, sync_link, whose_words, words};
+use super::pieces::{UNIT_ELSEWHERE, moment, moment_or, state, sync_link, whose_words, words};
 use crate::api::by::By;
 use crate::api::input::{Id, Query};
 use crate::api::listings::get;
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
+use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::gone;
 use crate::views::history::{LISTING, ended_with_target, events};
 use crate::views::listings::Listing;
@@ -81,9 +83,10 @@ async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let next = next::show(&dashboard.api, &mut reader, listing).await?;
     let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);
+    let before = earlier_link::taken_at(&mut reader, listing).await?;
     drop(reader);
     Ok(vec![
-        Part::new("now", "Now", now(listing, newest)),
+        Part::new("now", "Now", now(listing, newest, before)),
         Part::new("next", "What happens next", next),
         timeline(dashboard, by, listing.listing_id, None).await?,
     ])
@@ -98,11 +101,14 @@ async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>)
     Ok(Part::new("timeline", "What happened, newest first", shown))
 }
 
-/// What is said where nothing is known to be left out: not that all of it is there, where it is not.
-fn lacks_no_part(listing: &Listing) -> &'static str {
+/// What is said where nothing is known to be left out: not that all of it is there, where it is not. `before` is when it was taken last by an
+/// earlier link, where it was by none of now.
+fn lacks_no_part(listing: &Listing, before: Option<DateTime<Utc>>) -> &'static str {
     let succeeded = listing.last_outcome.as_deref().and_then(SyncOutcome::named).is_some_and(SyncOutcome::succeeded);
     if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
         "It is gone at the channel"
+    } else if listing.accepted_snapshot.is_none() && before.is_some() {
+        "The channel has taken nothing since it was linked again; what it has from before is not followed"
     } else if listing.accepted_snapshot.is_none() {
         "The channel has taken nothing of it yet"
     } else if succeeded {
@@ -112,26 +118,31 @@ fn lacks_no_part(listing: &Listing) -> &'static str {
     }
 }
 
-/// `newest` is the newest revision of its unit, where a state of the past was asked for last.
-fn now(listing: &Listing, newest: Option<i64>) -> Markup {
+/// `newest` is the newest revision of its unit, where a state of the past was asked for last; `before` is when it was taken last by an
+/// earlier link, where it was by none of now.
+fn now(listing: &Listing, newest: Option<i64>, before: Option<DateTime<Utc>>) -> Markup {
     let rejected = listing.rejected.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |part: &serde_json::Value, field: &str| part[field].as_str().unwrap_or_default().to_owned();
+    let no_sync = if listing.generation > 1 { "none since it was linked again" } else { "none yet" };
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
         dl.facts.still {
             div { dt { "State" } dd { (state(&listing.state)) @if listing.unit_elsewhere { " " (state(UNIT_ELSEWHERE)) } } }
             div { dt { "Last sync" } dd {
-                @if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } }
+                @if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { (no_sync) } }
                 @if let Some(sync) = listing.last_sync_id { " " (sync_link(sync)) }
             } }
             div { dt { "At the channel" } dd { (listing.external_id.as_deref().unwrap_or("not known yet")) } }
             div { dt { "Revision asked for" } dd { @if let Some(revision) = listing.revision { (of_newest(revision, newest)) } @else { "none" } } }
-            div { dt { "Taken last" } dd { (moment_or(listing.last_accepted_at, "never")) } }
+            div { dt { "Taken last" } dd {
+                @if let Some(before) = before { (moment(before)) " " span.quiet { (BY_EARLIER) } }
+                @else { (moment_or(listing.last_accepted_at, "never")) }
+            } }
             div { dt { "Account" } dd { (listing.account_id) } }
             @let detail = listing.last_detail.as_deref();
             div.whole { dt { (whose_words(listing.last_outcome.as_deref())) } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
         }
-        @if rejected.is_empty() { p.quiet.line { (lacks_no_part(listing)) } } @else {
+        @if rejected.is_empty() { p.quiet.line { (lacks_no_part(listing, before)) } } @else {
             @let what = if listing.last_outcome.as_deref() == Some("rejected") { " refused" } else { " left out" };
             details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) (what) }
                 ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "part")) } " " (text(part, "reason")) } } }

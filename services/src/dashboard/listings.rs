@@ -19,6 +19,7 @@ use crate::api::listings::{ListingsQuery, list};
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
 use crate::views::audit::asked_outcomes;
+use crate::views::earlier_link;
 use crate::views::listings::Listing;
 use crate::views::older_state::{of_newest, replayed};
 
@@ -116,7 +117,7 @@ pub(super) fn table(listings: &[Listing], replayed: &HashMap<Uuid, i64>) -> Mark
                     @else if let Some(outcome) = &listing.last_outcome { (state(outcome)) } @else { span.quiet { "none yet" } } }
                 td.named.wide { (listing.external_id.as_deref().unwrap_or("–")) }
                 td.number.wide { @if let Some(revision) = listing.revision { (of_newest(revision, replayed.get(&listing.listing_id).copied())) } }
-                td.wide { (moment_or(listing.last_accepted_at, "never")) }
+                td.wide { (moment_or(listing.last_accepted_at, earlier_link::never(listing))) }
             } } }
         } }
     }

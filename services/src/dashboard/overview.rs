@@ -142,7 +142,7 @@ fn figures(
     let ten = Activity::sum(&minutes[minutes.len().saturating_sub(10)..]);
     let of_failed = ways.audit(&[("outcome", FAILED), ("ended_since", minute(ten.at).as_str())]);
     let of_queue = ways.listings(&[("outcome", "pending")]);
-    let of_throttled = ways.audit(&[("class", "throttled")]);
+    let of_throttled = levels::of_throttled(levels.at, ways);
     let of = |name: &str| health.iter().filter(|row| row.health == name).map(|row| row.count).sum::<i64>();
     let paused: i64 = health.iter().filter(|row| row.lifecycle == "paused").map(|row| row.count).sum();
     let more = if queue.waiting().more { "+" } else { "" };

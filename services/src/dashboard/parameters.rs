@@ -33,6 +33,7 @@ const OF_AUDIT: &[&str] = &[
     "since",
     "until",
     "ended_since",
+    "called_since",
     "cursor",
 ];
 

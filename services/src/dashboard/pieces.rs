@@ -119,6 +119,7 @@ fn tone(name: &str) -> &'static str {
         "degraded"
         | "paused"
         | "throttled"
+        | "stopped"
         | "accepted_with_rejections"
         | "transient"
         | "unknown_end"

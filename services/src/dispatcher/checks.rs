@@ -110,7 +110,10 @@ async fn made(
     let (until, is_stranger) = (Instant::now() + PATIENCE, AtomicBool::new(false));
     let slots = CheckSlots { shared, gate, target, until, is_stranger };
     let mut report = shared.channels.of(target.channel).check(target, &slots).await;
-    if report.class == OutcomeClass::Throttled && report.calls.iter().all(|call| call.status != Some(429)) {
+    // A slot that grew too old did not come in time either.
+    let has_no_slot = matches!(report.class, OutcomeClass::Throttled | OutcomeClass::Stopped);
+    if has_no_slot && report.calls.iter().all(|call| call.status != Some(429)) {
+        report.class = OutcomeClass::Throttled;
         let no_slot = if slots.is_stranger.load(Ordering::Relaxed) {
             single_slot::told_to_strangers()
         } else {
@@ -177,17 +180,17 @@ impl SlotSource for CheckSlots<'_> {
                     self.is_stranger.store(true, Ordering::Relaxed);
                     rest = wait.max(RETRY);
                     if Instant::now() + rest > self.until {
-                        return Err(NoSlot::Held);
+                        return Err(NoSlot::NoneFree);
                     }
                     place = place.or_else(|| self.shared.strangers.try_acquire().ok());
                     if place.is_none() {
-                        return Err(NoSlot::Held);
+                        return Err(NoSlot::NoneFree);
                     }
                 }
                 Err(error) => tracing::warn!(error = %error, "a check could not take a slot"),
             }
             if Instant::now() >= self.until {
-                return Err(NoSlot::Held);
+                return Err(NoSlot::NoneFree);
             }
             tokio::time::sleep(rest).await;
         }

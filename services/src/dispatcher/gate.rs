@@ -8,6 +8,7 @@ use adapters::dispatch::{Lease, Settlement};
 use adapters::nats::Nats;
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
+use domain::port::Stopped;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -188,7 +189,7 @@ impl Gate {
             }
         }
         let lost = &self.lost;
-        self.waiting.retain(|want| !lost.contains(&want.listing_id));
+        self.waiting.stop(|want| lost.contains(&want.listing_id).then_some(Stopped::OtherHands));
     }
 
     /// Sleeps until something may have changed.
@@ -231,8 +232,7 @@ impl Gate {
 
     fn take_in(&mut self, message: Message) {
         match message {
-            // A dropped wish is a refusal.
-            Message::Want(want) if self.lost.contains(&want.listing_id) => drop(want),
+            Message::Want(want) if self.lost.contains(&want.listing_id) => want.stop(Stopped::OtherHands),
             Message::Want(want) => self.waiting.add(want),
             Message::Slot(end) => end.note(&mut self.told),
             Message::Ended(target, failed) => self.told.ended.push((target, failed)),
@@ -275,7 +275,7 @@ impl Gate {
         let mut idle = std::pin::pin!(workers.wait());
         let (mut done, mut failures) = (false, 0);
         loop {
-            self.waiting.clear();
+            self.waiting.stop(|_| Some(Stopped::Stopping));
             match self.settle().await {
                 Ok(()) if done => return,
                 Ok(()) => {}

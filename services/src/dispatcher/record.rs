@@ -12,8 +12,8 @@ use super::job::Job;
 use crate::commands::CommandError;
 use crate::stopping::Stopping;
 
-/// How long a listing waits that the channel holds back and names no time for.
-const THROTTLED_WAIT: TimeDelta = TimeDelta::seconds(1);
+/// How long a listing waits that is held back while nobody names a time.
+const HELD_BACK_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// The wait before an outcome is written again; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait.
@@ -38,10 +38,10 @@ pub(super) fn log(job: &Job, report: &PushReport) {
     let (class, calls, detail) = (report.class.as_str(), report.calls.len(), report.detail.as_deref().unwrap_or(""));
     if report.class.succeeded() {
         tracing::debug!(target_name, class, calls, "pushed");
-    } else if report.class == OutcomeClass::Throttled {
-        tracing::info!(target_name, class, calls, detail, "a push was held back");
-    } else {
+    } else if report.class.is_failure() {
         tracing::warn!(target_name, class, calls, detail, "a push failed");
+    } else {
+        tracing::info!(target_name, class, calls, detail, "a push was held back");
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn sync_report(
     if let Some(report) = ended {
         told.class = Some(report.class);
         told.retry_at = match report.class {
-            OutcomeClass::Throttled => report.retry_at.unwrap_or(now + THROTTLED_WAIT),
+            OutcomeClass::Throttled | OutcomeClass::Stopped => report.retry_at.unwrap_or(now + HELD_BACK_WAIT),
             OutcomeClass::Unauthorised => now,
             _ => shared.options.retry.due_at(now, job.pending.attempts + 1, rand::random(), report.retry_at),
         };

@@ -1,10 +1,11 @@
 //! One round of the gate: open the due lanes, share their free slots out, write the claims, hand the slots over.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use adapters::dispatch::{Claims, Lane, Lease, RoundRequest};
 use domain::ids::TargetId;
+use domain::port::Stopped;
 use domain::window::Scope;
 use futures::future::join_all;
 use tokio::time::Instant;
@@ -46,8 +47,8 @@ impl Gate {
         };
         let shared = self.shared.clone();
         let mut round = shared.store.open_round(&request).await?;
-        let closed: HashSet<TargetId> = round.closed.iter().copied().collect();
-        self.waiting.retain(|want| !closed.contains(&want.target_id));
+        let closed: HashMap<TargetId, Stopped> = round.closed.iter().copied().collect();
+        self.waiting.stop(|want| closed.get(&want.target_id).copied());
         for target in asked.iter().filter(|target| !round.lanes.iter().any(|lane| lane.target_id == **target)) {
             self.waiting.rest(*target, TAKEN);
         }

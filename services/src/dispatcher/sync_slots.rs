@@ -9,7 +9,7 @@ use domain::channel::Section;
 use domain::ids::{ListingId, SyncId};
 use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
-use domain::port::{NoSlot, Permit, SlotSource};
+use domain::port::{NoSlot, Permit, SlotSource, Stopped};
 use domain::target::Target;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,8 +65,10 @@ impl SyncSlots<'_> {
             let (reply, granted) = oneshot::channel();
             let (target_id, listing_id) = (self.target.target_id, self.listing_id);
             let want = Message::Want(Want { target_id, listing_id, wish, reply });
-            self.gate.send(want).map_err(|_| NoSlot::Held)?;
-            next = Some(granted.await.map_err(|_| NoSlot::Held)?);
+            // A gate that is gone has stopped.
+            self.gate.send(want).map_err(|_| NoSlot::Stopped(Stopped::Stopping))?;
+            let granted = granted.await.unwrap_or(Err(Stopped::Stopping));
+            next = Some(granted.map_err(NoSlot::Stopped)?);
         }
     }
 

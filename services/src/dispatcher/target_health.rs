@@ -47,7 +47,7 @@ pub(super) async fn report(shared: &Shared, target: &Target, metadata: &Metadata
         _ if failures >= DEGRADED_AFTER && !answered => Health::Unreachable,
         // However well it goes with the previous one: what follows when that serves no more should surprise nobody.
         _ if refusal.is_some() => Health::Degraded,
-        OutcomeClass::Throttled => return,
+        OutcomeClass::Throttled | OutcomeClass::Stopped => return,
         _ if failures >= DEGRADED_AFTER => Health::Degraded,
         _ if failed => return,
         _ if report.calls.is_empty() => return,
@@ -64,7 +64,7 @@ pub(super) fn failed(report: &PushReport) -> Option<bool> {
         // Refused, with a token that may have been forgotten: the target itself answers.
         OutcomeClass::Transient if report.calls.last().is_some_and(|call| call.status == Some(FORBIDDEN)) => None,
         OutcomeClass::Transient | OutcomeClass::Unknown => Some(true),
-        OutcomeClass::Throttled | OutcomeClass::Unauthorised => None,
+        OutcomeClass::Throttled | OutcomeClass::Stopped | OutcomeClass::Unauthorised => None,
         _ if report.calls.is_empty() => None,
         _ => Some(false),
     }
@@ -87,7 +87,7 @@ pub(super) async fn report_check(
         OutcomeClass::Transient | OutcomeClass::Unknown if failures < DEGRADED_AFTER => return,
         OutcomeClass::Transient | OutcomeClass::Unknown if answered => Health::Degraded,
         OutcomeClass::Transient | OutcomeClass::Unknown => Health::Unreachable,
-        OutcomeClass::Throttled => return,
+        OutcomeClass::Throttled | OutcomeClass::Stopped => return,
     };
     if health == Health::Healthy {
         shared.failures.note(target.target_id, false);

@@ -34,7 +34,7 @@ pub(super) async fn tell(shared: &Shared, job: &Job, moments: Moments, report: O
     sync_tried(class);
     let calls = report.map(|report| report.calls.as_slice()).unwrap_or_default();
     let root = root(&job.target);
-    let failed = report.filter(|report| !report.class.succeeded() && report.class != OutcomeClass::Throttled);
+    let failed = report.filter(|report| report.class.is_failure());
     let parent = job.metadata.traceparent.as_deref();
     let mut stage = match failed {
         Some(_) => {
@@ -189,7 +189,7 @@ impl VisitTrace {
     fn tell(&mut self, target: &Target, class: OutcomeClass, detail: Option<&str>, calls: &[CallRecord]) {
         self.stage.set("distribution.org.id", target.org_id.to_string());
         self.stage.set("distribution.target.id", target.target_id.to_string());
-        if !class.succeeded() && class != OutcomeClass::Throttled {
+        if class.is_failure() {
             self.stage.fail(detail.unwrap_or(class.as_str()).to_owned());
         }
         if let Some(traceparent) = self.stage.traceparent() {

@@ -152,7 +152,7 @@ impl SlotSource for Visitor<'_> {
             }
             Err(why) => {
                 *self.refusal.lock().expect("nobody panics while holding this lock") = Some(why);
-                Err(NoSlot::Held)
+                Err(NoSlot::NoneFree)
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::channel::Section;
 use domain::ids::{ListingId, TargetId};
+use domain::port::Stopped;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -21,13 +22,24 @@ pub(super) struct Wish {
 /// How many calls of each wish wait in a lane.
 pub(super) type Wishes = BTreeMap<Wish, usize>;
 
-/// A call that wants a slot. Dropping it tells the call that it gets none.
+/// A slot, or why there is none.
+pub(super) type Reply = Result<Granted, Stopped>;
+
+/// A call that wants a slot. Dropping it tells the call that nobody gives any.
 #[derive(Debug)]
 pub(super) struct Want {
     pub target_id: TargetId,
     pub listing_id: ListingId,
     pub wish: Wish,
-    pub reply: oneshot::Sender<Granted>,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+impl Want {
+    /// Tells the call that it gets no slot, and why.
+    pub(super) fn stop(self, why: Stopped) {
+        // Whoever is gone need not know.
+        let _ = self.reply.send(Err(why));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,20 +60,23 @@ impl WaitingCalls {
 
     /// Drops wants whose caller is gone.
     pub(super) fn drop_gone(&mut self) {
-        self.retain(|_| true);
-    }
-
-    /// Drops wants that `keep` does not want, and those whose caller is gone.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Want) -> bool) {
         self.0.retain(|_, queue| {
-            queue.wants.retain(|want| !want.reply.is_closed() && keep(want));
+            queue.wants.retain(|want| !want.reply.is_closed());
             !queue.wants.is_empty()
         });
     }
 
-    /// Nobody gets a slot any more.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// Tells the calls for which there is a reason that they get no slot.
+    pub(super) fn stop(&mut self, why: impl Fn(&Want) -> Option<Stopped>) {
+        self.0.retain(|_, queue| {
+            for want in std::mem::take(&mut queue.wants) {
+                match why(&want) {
+                    Some(why) => want.stop(why),
+                    None => queue.wants.push_back(want),
+                }
+            }
+            !queue.wants.is_empty()
+        });
     }
 
     /// Lanes to look at now.
@@ -104,15 +119,16 @@ impl WaitingCalls {
         let Some(queue) = self.0.get_mut(&granted.hold.target_id) else { return Some(granted) };
         while let Some(index) = queue.wants.iter().position(|want| want.wish == wish) {
             let Some(want) = queue.wants.remove(index) else { break };
-            match want.reply.send(granted) {
-                Ok(()) => {
+            match want.reply.send(Ok(granted)) {
+                Err(Ok(back)) => granted = back,
+                // It has it: what comes back is what was sent.
+                Ok(()) | Err(Err(_)) => {
                     if queue.wants.is_empty() {
                         let target = want.target_id;
                         self.0.remove(&target);
                     }
                     return None;
                 }
-                Err(back) => granted = back,
             }
         }
         Some(granted)
@@ -128,7 +144,7 @@ mod tests {
 
     const WISH: Wish = Wish { urgency: Section::Rates, for_token: false };
 
-    fn want(target: u128, listing: u128) -> (Want, oneshot::Receiver<Granted>) {
+    fn want(target: u128, listing: u128) -> (Want, oneshot::Receiver<Reply>) {
         let (reply, granted) = oneshot::channel();
         let target_id = TargetId(Uuid::from_u128(target));
         (Want { target_id, listing_id: ListingId(Uuid::from_u128(listing)), wish: WISH, reply }, granted)
@@ -150,20 +166,20 @@ mod tests {
         let for_token = Wish { for_token: true, ..WISH };
         assert!(calls.hand_over(for_token, grant(1)).is_some(), "nobody waits for a token");
         assert!(calls.hand_over(WISH, grant(1)).is_none());
-        assert!(granted.try_recv().is_ok());
+        assert!(granted.try_recv().unwrap().is_ok());
         assert!(calls.hand_over(WISH, grant(1)).is_some(), "nobody waits");
         assert!(calls.next_look(Instant::now()).is_none());
     }
 
     #[tokio::test]
-    async fn a_call_that_may_not_go_on_is_told_at_once() {
+    async fn a_call_that_may_not_go_on_is_told_at_once_and_why() {
         let mut calls = WaitingCalls::default();
         let (closed, mut told) = want(1, 1);
         let (other, mut waits) = want(2, 2);
         calls.add(closed);
         calls.add(other);
-        calls.retain(|want| want.target_id != TargetId(Uuid::from_u128(1)));
-        assert_eq!(told.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
+        calls.stop(|want| (want.target_id == TargetId(Uuid::from_u128(1))).then_some(Stopped::Deleted));
+        assert_eq!(told.try_recv().unwrap().unwrap_err(), Stopped::Deleted);
         assert_eq!(waits.try_recv().unwrap_err(), oneshot::error::TryRecvError::Empty);
     }
 

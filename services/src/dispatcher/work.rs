@@ -204,7 +204,7 @@ async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
         verify_first: job.listing.must_verify() || job.takes_over,
     };
     let mut report = shared.channels.of(kind).push(push, slots).await;
-    if report.class == OutcomeClass::Throttled
+    if report.class == OutcomeClass::Stopped
         && report.calls.is_empty()
         && report.retry_at.is_none_or(|at| at <= Utc::now())
     {
@@ -230,7 +230,7 @@ fn needs(job: &Job, payload: &ListingPayload) -> Vec<Section> {
 /// To look for the listing now would tell nothing.
 fn too_early(until: DateTime<Utc>) -> PushReport {
     let refusal = ListingError::CreationUnderWay { until };
-    PushReport { retry_at: Some(until), ..without_calls(OutcomeClass::Throttled, refusal.to_string()) }
+    PushReport { retry_at: Some(until), ..without_calls(OutcomeClass::Stopped, refusal.to_string()) }
 }
 
 fn without_calls(class: OutcomeClass, detail: String) -> PushReport {

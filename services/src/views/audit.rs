@@ -29,8 +29,13 @@ pub fn asked_outcomes() -> Vec<&'static str> {
 }
 
 /// How an attempt or a call may have ended.
-pub fn classes() -> [&'static str; 7] {
+pub fn classes() -> [&'static str; 8] {
     OutcomeClass::ALL.map(OutcomeClass::as_str)
+}
+
+/// How a call or a check may have ended: on our side only attempts are stopped.
+pub fn call_classes() -> Vec<&'static str> {
+    classes().into_iter().filter(|class| *class != OutcomeClass::Stopped.as_str()).collect()
 }
 
 /// Why a sync may have been asked for.

@@ -27,10 +27,11 @@ pub struct Listing {
     /// Of the snapshot that was asked for last.
     pub revision: Option<i64>,
     pub snapshot: Option<String>,
-    /// That of the newest sync that succeeded. As long as nothing newer is asked for, `rejected` names what was refused of it.
+    /// That of the newest sync that succeeded since it was linked: what an earlier link sent tells nothing of what the channel has now. As long
+    /// as nothing newer is asked for, `rejected` names what was refused of it.
     pub accepted_snapshot: Option<String>,
     pub pending_sync_id: Option<Uuid>,
-    /// The sync that ended last; of a deleted target the one that waited and ended with it.
+    /// The sync that ended last since it was linked; of a deleted target the one that waited and ended with it.
     pub last_sync_id: Option<Uuid>,
     pub last_outcome: Option<String>,
     pub last_detail: Option<String>,
@@ -41,6 +42,7 @@ pub struct Listing {
     pub unit_elsewhere: bool,
     pub linked_by: Option<String>,
     pub linked_at: Option<DateTime<Utc>>,
+    /// When the channel took something last since then; what it took by an earlier link stands in the history.
     pub last_accepted_at: Option<DateTime<Utc>>,
     pub updated_at: Option<DateTime<Utc>>,
     /// Sequence of the last event that the read model has seen.

@@ -1,5 +1,6 @@
-//! Who had a target looked at: the checks that somebody asked for, and the looks for drift at its listings. They are no events, and what is
-//! told of them is kept for as long as [`super::health::KEPT_FOR`].
+//! What somebody did with a target and is no event of it: the checks that were asked for, the looks for drift at its listings, and the values
+//! that the command line put in the place of its secret. What is told of the first two is kept for as long as [`super::health::KEPT_FOR`],
+//! of the last for good.
 
 use chrono::{DateTime, Utc};
 use domain::ids::{OrgId, TargetId};
@@ -8,24 +9,29 @@ use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::credentials::changes::Change;
+
 /// What a visit may be.
-pub const KINDS: [&str; 2] = ["check", "drift"];
+pub fn kinds() -> Vec<&'static str> {
+    ["check", "drift"].into_iter().chain(Change::ALL.map(Change::as_str)).collect()
+}
 
 /// One wish: of several who asked for one check each has a row.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct Visit {
-    /// `check`, or `drift` for a look at a listing.
+    /// `check`, `drift` for a look at a listing, `secret_put` or `secret_rotate` for a value that the command of this name has put in the
+    /// place of the target's secret.
     pub kind: String,
-    /// Of the check, or of the look.
+    /// Of the check, of the look, or of the command.
     pub visit_id: Uuid,
     /// Counts those who asked for one check.
     #[serde(skip)]
     pub place: i64,
-    /// The listing that was looked at; absent of a check.
+    /// The listing that was looked at; absent of all else.
     pub listing_id: Option<Uuid>,
-    /// When the check ended, or the look made its first call.
+    /// When the check ended, the look made its first call, or the value was in its place.
     pub at: DateTime<Utc>,
-    /// Who asked; absent of a look that an older build made.
+    /// Who asked, or did it; absent of a look that an older build made.
     pub created_by: Option<String>,
     /// The kind of credential; absent where an older build took the wish.
     pub credential: Option<String>,
@@ -33,7 +39,7 @@ pub struct Visit {
     pub credential_id: Option<String>,
     /// Calls that it took.
     pub calls: i64,
-    /// How a check ended; absent of a look.
+    /// How a check ended; absent of all else.
     pub class: Option<String>,
 }
 
@@ -68,7 +74,10 @@ SELECT * FROM (
     SELECT 'drift', coalesce(d.look_id, d.request_id), 0, d.listing_id, min(d.started_at), d.created_by, d.credential,
         d.credential_id, count(*), NULL
     FROM drift_calls AS d WHERE d.target_id = $1 AND ($2::text IS NULL OR d.org_id = $2)
-    GROUP BY coalesce(d.look_id, d.request_id), d.listing_id, d.created_by, d.credential, d.credential_id) AS visits
+    GROUP BY coalesce(d.look_id, d.request_id), d.listing_id, d.created_by, d.credential, d.credential_id
+    UNION ALL
+    SELECT s.kind, s.change_id, 0, NULL, s.at, s.created_by, s.credential, s.credential_id, 0, NULL
+    FROM secret_changes AS s WHERE s.target_id = $1 AND ($2::text IS NULL OR s.org_id = $2)) AS visits
 WHERE $3::timestamptz IS NULL OR (at, visit_id, place) < ($3, $4, $5)
 ORDER BY at DESC, visit_id DESC, place DESC LIMIT $6";
 
@@ -83,4 +92,18 @@ pub async fn visits(
     let rows = sqlx::query_as(VISITS).bind(target.0).bind(org.map(OrgId::as_str)).bind(after.map(|after| after.at));
     let rows = rows.bind(after.map(|after| after.visit_id)).bind(after.map(|after| after.place));
     rows.bind(limit).fetch_all(connection).await
+}
+
+const OF_SECRETS: &str = "
+SELECT kind, change_id AS visit_id, 0::bigint AS place, NULL::uuid AS listing_id, at, created_by, credential, credential_id,
+    0::bigint AS calls, NULL::text AS class
+FROM secret_changes WHERE target_id = $1 ORDER BY at DESC LIMIT $2";
+
+/// Those of its secret alone, the newest first, up to so many. Whoever asks has to see the target.
+pub async fn of_secrets(
+    connection: &mut PgConnection,
+    target: TargetId,
+    limit: i64,
+) -> Result<Vec<Visit>, sqlx::Error> {
+    sqlx::query_as(OF_SECRETS).bind(target.0).bind(limit).fetch_all(connection).await
 }

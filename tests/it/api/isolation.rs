@@ -148,6 +148,20 @@ async fn every_route_is_kept_from_every_role_that_may_not_and_from_everybody_els
     world.close().await
 }
 
+/// Somebody puts a value in the place of the target's secret.
+fn put_a_secret(world: &World, target: &str) -> anyhow::Result<()> {
+    let file = world.path("value").display().to_string();
+    std::fs::write(&file, "of this target")?;
+    for arguments in [
+        &["target", "rotate-credential", target, "--secret-ref", "store:mine"][..],
+        &["secret", "put", "mine", "--from-file", &file],
+    ] {
+        let (code, _, said) = world.run(arguments)?;
+        assert_eq!(code, 0, "{said}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()> {
     let world = World::new(&[8121]).await?;
@@ -161,6 +175,7 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
     let drift = format!("/api/channels/listings/{}/drift", listings[0]);
     publisher.send(Method::POST, &drift, &[], None).await?.expect(200)?;
     assert!(services::views::health::check_now(&world.pool, target, &Actor::cli("tester")).await?.is_some());
+    put_a_secret(&world, &target.to_string())?;
     let caller = |org: &str, accounts: Accounts| {
         anyhow::Ok(Caller {
             subject: "tester".to_owned(),
@@ -184,6 +199,7 @@ async fn postgres_hides_what_a_handler_forgets_to_filter() -> anyhow::Result<()>
         "sync_activity",
         "health_checks",
         "drift_calls",
+        "secret_changes",
     ];
     for table in tables {
         // No filter at all, as a handler might forget it.

@@ -103,15 +103,23 @@ async fn figures_lead_to_the_syncs_and_listings_behind_them() -> anyhow::Result<
     let page = async |path: &str| anyhow::Ok(viewer.get(path).await?.expect(200)?.text);
     let overview = page("/").await?;
     let figures = overview.split("Service levels").next().unwrap_or_default();
-    for (begins, sync) in [("/audit?outcome=failed&amp;ended_since=", refused), ("/audit?class=throttled", throttled)] {
+    let throttled_lately = "/audit?class=throttled&amp;called_since=";
+    for (begins, sync) in [("/audit?outcome=failed&amp;ended_since=", refused), (throttled_lately, throttled)] {
         assert_eq!(syncs(&page(&lead(figures, begins)?).await?), [sync], "{begins}");
     }
-    // What ended long ago is not what is counted.
+    let of_no_sync = "Calls of health checks and of looks for drift are no sync's";
+    assert!(page(&lead(figures, throttled_lately)?).await?.contains(of_no_sync));
+    // What ended long ago, or was called, is not what is counted.
     let later = (chrono::Utc::now() + chrono::TimeDelta::minutes(1)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    assert!(syncs(&page(&format!("/audit?outcome=failed&ended_since={later}")).await?).is_empty());
+    for of_then in ["outcome=failed&ended_since", "class=throttled&called_since", "called_since"] {
+        assert!(syncs(&page(&format!("/audit?{of_then}={later}")).await?).is_empty(), "{of_then}");
+    }
+    let all = page("/audit?called_since=2026-01-01").await?;
+    assert_eq!(syncs(&all).len(), 4, "each sync made a call");
     let levels = overview.split("Service levels").nth(1).and_then(|rest| rest.split("What needs somebody").next());
     let levels = levels.context("levels")?;
     assert_eq!(syncs(&page(&lead(levels, "/audit?outcome=failed")?).await?), [refused]);
+    assert_eq!(syncs(&page(&lead(levels, throttled_lately)?).await?), [throttled]);
     assert_eq!(lead(levels, "/audit?cause=replayed")?, "/audit?cause=replayed");
 
     // The same of a target, by how an attempt failed and by how syncs ended.
@@ -123,7 +131,8 @@ async fn figures_lead_to_the_syncs_and_listings_behind_them() -> anyhow::Result<
         assert_eq!(syncs(&page(&led).await?), [sync], "{led}");
     }
     let list = format!("/api/channels/audit?target_id={target}&");
-    for (filter, sync) in [("outcome=failed", refused), ("class=throttled", throttled)] {
+    let lately = "class=throttled&called_since=2026-01-01T00:00:00Z";
+    for (filter, sync) in [("outcome=failed", refused), ("class=throttled", throttled), (lately, throttled)] {
         assert_eq!(viewer.pages(&format!("{list}{filter}"), "sync_id").await?, [vec![json!(sync)]], "{filter}");
         let exported = viewer.get(&format!("/api/channels/audit/export?{filter}")).await?.expect(200)?.text;
         assert!(exported.lines().count() == 1 && exported.contains(&sync.to_string()), "{exported}");

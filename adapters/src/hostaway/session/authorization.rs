@@ -72,7 +72,7 @@ impl Session<'_> {
             }
             if !permit.can_start() {
                 permit.unused();
-                return Err(Failure::no_slot("the slot grew too old while a token was waited for", Utc::now()));
+                return Err(Failure::stopped("the slot grew too old while a token was waited for", Utc::now()));
             }
             let (value, words) = state.value(&secret, &tried).unwrap_or((&secret.current, None));
             let (value, words) = (value.clone(), words.map(str::to_owned));

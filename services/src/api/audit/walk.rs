@@ -25,20 +25,22 @@ pub(crate) struct Filter {
     pub unit_id: Option<String>,
     /// One of `asked_outcomes`.
     pub outcome: Option<String>,
-    /// How a call or an attempt of it ended, whatever became of it later.
+    /// How its last attempt, or a call of it, ended, whatever became of it later.
     pub class: Option<String>,
     pub cause: Option<String>,
     pub trace_id: Option<TraceId>,
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
     pub ended_since: Option<DateTime<Utc>>,
+    /// With a call that began then or later; beside `class`, with one of that class, and no attempt counts.
+    pub called_since: Option<DateTime<Utc>>,
 }
 
 impl Filter {
     /// Whether not every row that is walked is wanted: no index knows of these.
     fn is_narrow(&self) -> bool {
         let texts = [&self.outcome, &self.class, &self.cause];
-        let times = [self.since, self.until, self.ended_since];
+        let times = [self.since, self.until, self.ended_since, self.called_since];
         texts.into_iter().any(Option::is_some) || times.into_iter().any(|time| time.is_some())
     }
 }
@@ -113,7 +115,7 @@ impl Way {
     }
 
     /// The first rows of it for which `between` holds, in the order of positions. Parameters: organisation, accounts,
-    /// target, listing and unit; of a trace its id is the sixteenth.
+    /// target, listing and unit; of a trace its id is the seventeenth.
     fn rows(self, between: &str, direction: &str, limit: &str) -> String {
         let own = format!(
             "SELECT a.position, a.sync_id, a.target_id, a.listing_id, a.unit_id, a.outcome, a.class, a.cause, a.requested_at,
@@ -145,8 +147,8 @@ impl Way {
             ),
             // With a fence, as of a listing. What a traceparent begins with is what the index is of.
             Self::Trace => format!(
-                "SELECT a.* FROM ({own} AND {of_mine} AND a.traceparent ~>=~ ('00-' || $16::text || '-')
-                    AND a.traceparent ~<~ ('00-' || $16::text || '.') OFFSET 0) AS a {first}"
+                "SELECT a.* FROM ({own} AND {of_mine} AND a.traceparent ~>=~ ('00-' || $17::text || '-')
+                    AND a.traceparent ~<~ ('00-' || $17::text || '.') OFFSET 0) AS a {first}"
             ),
         }
     }
@@ -163,10 +165,11 @@ impl Way {
     }
 }
 
-/// Whether one of its calls ended so. With a fence: each sync that is looked at is looked up, instead of all calls that ended so
-/// being gathered.
-const CALLED_SO: &str =
-    "EXISTS (SELECT FROM outbound_attempts AS c WHERE c.sync_id = looked.sync_id AND c.class = $15 OFFSET 0)";
+/// Whether one of its calls ended so, and began then. With a fence: each sync that is looked at is looked up, instead of all calls that
+/// ended so being gathered.
+const CALLED_SO: &str = "EXISTS (
+    SELECT FROM outbound_attempts AS c WHERE c.sync_id = looked.sync_id AND ($15::text IS NULL OR c.class = $15)
+        AND ($16::timestamptz IS NULL OR c.started_at >= $16) OFFSET 0)";
 
 /// Up to `limit` syncs beyond a position.
 pub(crate) async fn syncs(
@@ -210,7 +213,8 @@ pub(crate) async fn syncs(
                 AND ($7::text IS NULL OR looked.cause = $7) AND ($8::timestamptz IS NULL OR looked.requested_at >= $8)
                 AND ($9::timestamptz IS NULL OR looked.requested_at < $9)
                 AND ($14::timestamptz IS NULL OR looked.finished_at >= $14)
-                AND ($15::text IS NULL OR looked.class = $15 OR {CALLED_SO})
+                AND ($15::text IS NULL AND $16::timestamptz IS NULL
+                    OR $16::timestamptz IS NULL AND looked.class = $15 OR {CALLED_SO})
             ORDER BY looked.position {direction} LIMIT $13
          ), furthest AS MATERIALIZED (
             SELECT CASE WHEN count(*) = $12 THEN {furthest}(looked.position) END AS position
@@ -228,7 +232,7 @@ pub(crate) async fn syncs(
     let rows = rows.bind(filter.target_id).bind(filter.listing_id).bind(&filter.unit_id).bind(&filter.outcome);
     let rows = rows.bind(&filter.cause).bind(filter.since).bind(filter.until).bind(after).bind(before);
     let rows = rows.bind(way.depth(filter, caller, wanted)).bind(wanted);
-    let mut rows = rows.bind(filter.ended_since).bind(&filter.class);
+    let mut rows = rows.bind(filter.ended_since).bind(&filter.class).bind(filter.called_since);
     // No other way has a place for it.
     if let Some(trace) = &filter.trace_id {
         rows = rows.bind(trace.as_str());

@@ -30,7 +30,7 @@ use crate::api::freshness::FIRST_POSITION;
 use crate::api::page::{CURSOR_PATTERN, DEFAULT_LIMIT, LIMITS, LONGEST_CURSOR};
 use crate::api::problem::ProblemKind;
 use crate::api::vault::LONGEST_SECRET;
-use crate::views::audit::{CAUSES, asked_outcomes, classes, outcomes};
+use crate::views::audit::{CAUSES, asked_outcomes, call_classes, classes, outcomes};
 use crate::views::queue::STATUSES;
 use crate::views::{listings, targets, visits};
 
@@ -130,6 +130,7 @@ fn field_rows() -> Vec<Row> {
     let kinds = || CredentialKind::ALL.map(CredentialKind::as_str);
     let credential = || Bound::OneOf([&["cli", "service"][..], &kinds()].concat());
     let attempts = i64::from(RetryPolicy::default().max_attempts);
+    let of_call = || Bound::OneOf(call_classes());
     vec![
         (Of("CreateTarget"), &["name"], text(LONGEST_NAME, LINE_PATTERN)),
         (Of("CreateTarget"), &["secret"], secret()),
@@ -162,7 +163,7 @@ fn field_rows() -> Vec<Row> {
         (Of("HealthCheck"), &["credential"], credential()),
         (Of("Drift"), &["credential"], credential()),
         (Of("Visit"), &["credential"], credential()),
-        (Of("Visit"), &["kind"], Bound::OneOf(visits::KINDS.to_vec())),
+        (Of("Visit"), &["kind"], Bound::OneOf(visits::kinds())),
         (Of("Who"), &["source"], text(LONGEST_SOURCE, LINE_PATTERN)),
         (Of("Decided"), &["decision"], Bound::OneOf(vec!["replayed", "discarded"])),
         (Of("Problem"), &["type"], Bound::OneOf(ProblemKind::ALL.map(ProblemKind::name).to_vec())),
@@ -170,6 +171,10 @@ fn field_rows() -> Vec<Row> {
         (Of("Call"), &["status"], Bound::Within(STATUS)),
         (Of("ExplainedCall"), &["status"], Bound::Within(STATUS)),
         (Of("HealthCheck"), &["status"], Bound::Within(STATUS)),
+        (Of("Call"), &["class"], of_call()),
+        (Of("ExplainedCall"), &["class"], of_call()),
+        (Of("HealthCheck"), &["class"], of_call()),
+        (Of("Visit"), &["class"], of_call()),
         (Of("RefusedSection"), &["status"], Bound::Within(REFUSED_BY_CHANNEL)),
         (Of("RefusedSection"), &["section"], section()),
         (Everywhere, &["org_id", "account_id", "account_ids", "unit_id"], name()),

@@ -171,7 +171,8 @@ pub(crate) async fn history(
 }
 
 /// Who had a target looked at in the last three days, the newest first: checks that somebody asked for, and looks for drift at its listings.
-/// They are no events, so its history does not have them.
+/// Among them, of all time, who put a value in the place of its secret at the command line. They are no events, so its history does not have
+/// them.
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}/visits", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target"), HistoryQuery),
     responses((status = 200, body = Page<Visit>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]

@@ -14,6 +14,7 @@ use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
 use crate::views::asked::{Asked, Taken, newest_request};
+use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::gone;
 use crate::views::lacking::{Lacking, parts};
@@ -35,6 +36,8 @@ struct Shown {
     needs: Vec<Section>,
     /// What the channel has not of the accepted snapshot, as long as nothing newer is asked for.
     lacking: Option<Lacking>,
+    /// When the channel took something last by an earlier link, where it has by none of now.
+    taken_before_at: Option<DateTime<Utc>>,
     /// Where its unit is, where that is in an account that it does not take from.
     elsewhere: Option<Elsewhere>,
     queue: Option<Queued>,
@@ -69,6 +72,10 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         None
     };
     let is_elsewhere = elsewhere.is_some();
+    let taken_before_at = match &row {
+        Some(row) => earlier_link::taken_at(&mut *pool.acquire().await?, row).await?,
+        None => None,
+    };
     Ok(Shown {
         listing: Listing { unit_elsewhere: is_elsewhere, ..merged(row.as_ref(), &listing, link, target.target()) },
         last_revision: listing.last_revision(),
@@ -77,6 +84,7 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         pending: listing.pending().filter(|_| live).cloned(),
         needs: if live { listing.needs() } else { Vec::new() },
         lacking: lacking(&listing, target.target(), asked.as_ref(), row.as_ref()),
+        taken_before_at,
         elsewhere,
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
@@ -163,7 +171,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("last outcome", listing.last_outcome.clone().unwrap_or_default()),
         ("last sync", listing.last_sync_id.map(|id| id.to_string()).unwrap_or_default()),
         ("last detail", listing.last_detail.clone().unwrap_or_default()),
-        ("last accepted", optional_moment(listing.last_accepted_at)),
+        ("last accepted", last_accepted(shown)),
         ("what to do", shown.elsewhere.as_ref().map_or_else(|| advice(listing), Elsewhere::words)),
     ]);
     out.record(&fields)?;
@@ -173,6 +181,11 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     }
     out.line("\nrefused parts:")?;
     out.table(&["section", "part", "value", "reason"], rejected.iter().map(cells).collect(), "")
+}
+
+fn last_accepted(shown: &Shown) -> String {
+    let before = shown.taken_before_at.map(|before| format!("{} {BY_EARLIER}", moment(before)));
+    before.unwrap_or_else(|| optional_moment(shown.listing.last_accepted_at))
 }
 
 /// What was sent last with success, and which sections of it the channel refused all the same.

@@ -23,11 +23,11 @@ pub(super) fn summary(event: &ListingEvent) -> String {
         ListingEvent::SyncAccepted { attempt } => attempted(attempt, "accepted"),
         ListingEvent::SyncFoundUnchanged { attempt } => attempted(attempt, "nothing differed"),
         ListingEvent::SyncDeferred { attempt, class, due_at } => {
-            attempted(attempt, &format!("{class}, due again {}", moment(*due_at)))
+            attempted(attempt, &format!("{}, due again {}", attempt.class(*class), moment(*due_at)))
         }
-        ListingEvent::SyncFailed { attempt, class } => attempted(attempt, class.as_str()),
+        ListingEvent::SyncFailed { attempt, class } => attempted(attempt, attempt.class(*class).as_str()),
         ListingEvent::SupersededSyncFailed { attempt, class } => {
-            attempted(attempt, &format!("{class}, but a later one goes on"))
+            attempted(attempt, &format!("{}, but a later one goes on", attempt.class(*class)))
         }
         ListingEvent::LateAttemptRecorded { attempt, .. } => attempted(attempt, "late: the sync had ended"),
         ListingEvent::ListingPaused { reason } => reason.clone(),

@@ -1,11 +1,12 @@
-//! `target health`: how the channel answers now, every change before, its checks, and who asked for checks and for looks for drift.
+//! `target health`: how the channel answers now, every change before, its checks, who asked for checks and for looks for drift, and who put
+//! a value in the place of its secret.
 
 use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::ids::TargetId;
 use serde_json::json;
 
-use crate::cli::output::{Cell, optional, state, text};
+use crate::cli::output::{Cell, optional, state, text, words};
 use crate::cli::session::{Session, known_target};
 use crate::cli::times::moment;
 use crate::views::by::with;
@@ -72,7 +73,7 @@ impl HealthArgs {
             return Ok(());
         }
         session.out.line("")?;
-        let header = ["somebody asked at", "for a", "by", "of listing", "calls"];
+        let header = ["done at", "what", "by", "of listing", "calls"];
         session.out.table(&header, visits.iter().map(visit_cells).collect(), "")
     }
 }
@@ -102,7 +103,7 @@ fn visit_cells(visit: &Visit) -> Vec<Cell> {
     let by = visit.created_by.as_deref().unwrap_or("-");
     vec![
         text(moment(visit.at)),
-        text(&visit.kind),
+        text(words(&visit.kind)),
         text(with(by, visit.credential.as_deref(), visit.credential_id.as_deref())),
         optional(visit.listing_id),
         text(visit.calls),

@@ -115,7 +115,7 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
         }
         ListingEvent::SyncFoundUnchanged { attempt } => attempt_told("skipped_unchanged", attempt),
         ListingEvent::SyncDeferred { attempt, class, due_at } => html! {
-            (attempt_told(class.as_str(), attempt))
+            (attempt_told(attempt.class(*class).as_str(), attempt))
             @if *class == OutcomeClass::Unauthorised {
                 p { "It is tried again when the target has credentials that the channel takes; no attempt was used." }
             } @else {
@@ -123,11 +123,11 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
             }
         },
         ListingEvent::SyncFailed { attempt, class } | ListingEvent::SupersededSyncFailed { attempt, class } => html! {
-            (attempt_told(class.as_str(), attempt))
+            (attempt_told(attempt.class(*class).as_str(), attempt))
             p { "It ended without success." }
         },
         ListingEvent::LateAttemptRecorded { attempt, class } => html! {
-            (attempt_told(class.map_or("late", |class| class.as_str()), attempt))
+            (attempt_told(class.map_or("late", |class| attempt.class(class).as_str()), attempt))
             p.quiet { "Told late: the sync had ended by another attempt." }
         },
         ListingEvent::ListingPaused { reason } => html! { p { "Paused: " (reason) } },

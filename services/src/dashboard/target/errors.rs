@@ -19,7 +19,7 @@ struct Tally {
 }
 
 /// The journal knows how each attempt ended; its events are found by the calls that failed. An attempt that came to no call
-/// has none, so of syncs without any call those are counted that were used up.
+/// has none, so of syncs without any call those are counted that were used up. One that was stopped on our side did not fail.
 const ATTEMPTS: &str = "
 WITH syncs AS MATERIALIZED (
     SELECT sync_id, class, attempts, detail, coalesce(finished_at, first_attempt_at) AS at
@@ -31,9 +31,10 @@ WITH syncs AS MATERIALIZED (
           WHERE c.class NOT IN ('accepted', 'accepted_with_rejections')) AS p
     JOIN events AS e ON e.position = p.position
     WHERE e.event_type IN ('SyncDeferred', 'SyncFailed', 'SupersededSyncFailed', 'LateAttemptRecorded')
+        AND e.payload #>> ARRAY[e.event_type, 'attempt', 'stopped'] IS DISTINCT FROM 'true'
     UNION ALL
     SELECT s.class, s.sync_id, greatest(s.attempts, 1), s.at, s.detail FROM syncs AS s
-    WHERE s.class NOT IN ('accepted', 'accepted_with_rejections')
+    WHERE s.class NOT IN ('accepted', 'accepted_with_rejections', 'stopped')
         AND NOT EXISTS (SELECT FROM outbound_attempts AS c WHERE c.sync_id = s.sync_id)
 )
 SELECT class AS name, sum(attempts)::bigint AS count, count(DISTINCT sync_id) AS syncs, max(at) AS last_at,

@@ -248,19 +248,19 @@ impl History {
                 self.attempted(attempt, None, recorded, Some(SyncOutcome::SkippedUnchanged));
             }
             ListingEvent::SyncDeferred { attempt, class, due_at } => {
-                self.attempted(attempt, Some(*class), recorded, None);
+                self.attempted(attempt, Some(attempt.class(*class)), recorded, None);
                 if let Some(last) = self.story(attempt.sync_id).and_then(|story| story.attempts.last_mut()) {
                     last.due_at = Some(*due_at);
                 }
             }
             ListingEvent::SyncFailed { attempt, class } => {
-                self.attempted(attempt, Some(*class), recorded, Some(class.final_outcome()));
+                self.attempted(attempt, Some(attempt.class(*class)), recorded, Some(class.final_outcome()));
             }
             ListingEvent::SupersededSyncFailed { attempt, class } => {
-                self.attempted(attempt, Some(*class), recorded, None);
+                self.attempted(attempt, Some(attempt.class(*class)), recorded, None);
             }
             ListingEvent::LateAttemptRecorded { attempt, class } => {
-                self.attempted(attempt, *class, recorded, None);
+                self.attempted(attempt, class.map(|class| attempt.class(class)), recorded, None);
                 if let Some(last) = self.story(attempt.sync_id).and_then(|story| story.attempts.last_mut()) {
                     last.late = true;
                 }

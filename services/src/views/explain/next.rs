@@ -205,8 +205,9 @@ fn queued(next: &mut Next, row: &Waiting) {
                     moment(until)
                 ));
             }
+            next.because.extend(row.unattended.map(|unattended| unattended.words()));
             if next.because.is_empty() {
-                next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());
+                next.because.push("it is due, and nothing but a dispatcher is waited for".to_owned());
             }
         }
         held => match &row.circuit {

@@ -14,6 +14,7 @@ use crate::views::circuit::{self, OpenCircuit};
 use crate::views::login::{self, LoginWait};
 use crate::views::moment::moment;
 use crate::views::queue::{BY_ROW, Closed, DUE, IS_DONE, LOGIN, PAUSED, UNDER_WAY, WAITING, status};
+use crate::views::unattended::{self, Unattended};
 use crate::views::windows::{self, ScopeWindow};
 
 /// Where a sync stands in the queue.
@@ -58,6 +59,10 @@ pub struct Waiting {
     /// are taken.
     #[sqlx(skip)]
     pub login: Option<LoginWait>,
+    /// It is due, and nobody looks at its target.
+    #[serde(skip)]
+    #[sqlx(skip)]
+    pub unattended: Option<Unattended>,
     /// The windows that its calls fall under; those of egress addresses are of all dispatchers.
     #[sqlx(skip)]
     pub windows: Vec<ScopeWindow>,
@@ -78,7 +83,8 @@ impl Waiting {
                 let next = |window: &ScopeWindow| window.next_free_at.filter(|_| window.paused_until.is_none());
                 let closed = closed.map(|window| sentence(&window.words(), next(window)));
                 let login = self.login.iter().map(|login| sentence(&login.words(), None));
-                turn.into_iter().chain(closed).chain(login).collect()
+                let unattended = self.unattended.iter().map(|unattended| sentence(&unattended.words(), None));
+                turn.into_iter().chain(closed).chain(login).chain(unattended).collect()
             }
             _ => Vec::new(),
         }
@@ -132,8 +138,8 @@ impl Waiting {
         Some(ordinal(self.untold_from)?..=ordinal(self.untold_to)?)
     }
 
-    /// With what is in rows that no reader sees: the next check of an open circuit, the addresses that everybody's calls leave from, and
-    /// logins that owners share.
+    /// With what is in rows that no reader sees: the next check of an open circuit, the addresses that everybody's calls leave from, logins
+    /// that owners share, and whether anybody looks.
     pub async fn completed(mut self, pool: &PgPool, target: TargetId) -> Result<Self, sqlx::Error> {
         self.circuit = circuit::open(pool, target).await?;
         self.windows.extend(egress_windows(pool).await?);
@@ -141,6 +147,7 @@ impl Waiting {
         // What is under way may have its token already.
         self.login = if self.status == DUE { login::wait(pool, target).await? } else { None };
         self.status = status(self.status, self.due_at, &Closed { paused_until, login: self.login });
+        self.unattended = if self.status == DUE { unattended::of(pool, target).await? } else { None };
         Ok(self)
     }
 }

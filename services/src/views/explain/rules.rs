@@ -62,7 +62,7 @@ pub enum Rule {
         /// When the next one was due; `null` where the channel refused the credentials, so that it waits until there are
         /// others, the target is resumed, or a check succeeds.
         due_at: Option<DateTime<Utc>>,
-        /// It did not burn an attempt: a rate limit, or refused credentials.
+        /// It did not burn an attempt: a rate limit, refused credentials, or an end on our side (`stopped`).
         free: bool,
     },
     /// An attempt before this one ended without a word. Nobody knew what the channel had, so everything was to be sent.

@@ -4,7 +4,7 @@ mod waited;
 
 use domain::channel::RejectedPart;
 use domain::counted::{agreeing, counted};
-use domain::outcome::SyncOutcome;
+use domain::outcome::{OutcomeClass, SyncOutcome};
 
 use super::cancelled::Cancelled;
 use super::held::Held;
@@ -191,7 +191,7 @@ fn rule(rule: &Rule) -> String {
              takes, not at a time."
         ),
         Rule::Retried { class, due_at: Some(due_at), free: true, .. } => {
-            format!("An attempt ended {class}; the next was due {}, and none was burned.", moment(*due_at))
+            format!("An attempt {}; the next was due {}, and none was burned.", ended(class), moment(*due_at))
         }
         Rule::Retried { attempt, of, class, due_at: Some(due_at), free: false } => {
             let (next, due) = (attempt + 1, moment(*due_at));
@@ -284,13 +284,19 @@ fn taken(attempt: &ExplainedAttempt) -> String {
     attempt.took.iter().map(section).collect::<Vec<_>>().join(", ")
 }
 
+/// How an attempt ended. One that was ended on our side did not end by itself.
+fn ended(class: &str) -> String {
+    let is_ours = class == OutcomeClass::Stopped.as_str();
+    if is_ours { "was stopped".to_owned() } else { format!("ended {}", class.replace('_', " ")) }
+}
+
 fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
     let took = (attempt.finished_at - attempt.started_at).num_milliseconds().max(0);
-    let ended = attempt.class.map_or_else(|| "with nothing to send".to_owned(), |class| class.replace('_', " "));
+    let ended = attempt.class.map_or_else(|| "ended with nothing to send".to_owned(), ended);
     let late = if attempt.late { ", after the sync had ended by another" } else { "" };
     let done = if attempt.took.is_empty() { String::new() } else { format!("; the channel took {}", taken(attempt)) };
     let mut lines = vec![format!(
-        "An attempt began {}, took {} and ended {ended}{late}{done}{}.",
+        "An attempt began {}, took {} and {ended}{late}{done}{}.",
         moment(attempt.started_at),
         seconds(took),
         detail(attempt.detail.as_ref())

@@ -63,6 +63,7 @@ async fn not_free(
     if let Some(own) = own.filter(|_| !is_under_way) {
         reasons.extend((own.status == LATER).then(|| format!("its next attempt is due {}", moment(own.due_at))));
         reasons.extend(turn(own).filter(|_| own.status != LATER));
+        reasons.extend(own.unattended.map(|unattended| unattended.words()));
     }
     let windows = windows(pool, target).await?;
     reasons.extend(windows.iter().filter(|window| window.is_closed()).map(ScopeWindow::words));

@@ -1,0 +1,51 @@
+//! Work that is due while no dispatcher runs: nothing promises that one is about to take it.
+
+use std::time::Duration;
+
+use domain::window::RateLimit;
+use end_to_end::api::Api;
+use end_to_end::unit::unit;
+use end_to_end::wait::wait_until;
+use end_to_end::world::{ORG, World};
+
+use crate::why::json_of;
+
+const NOBODY: &str = "o dispatcher has looked at its target since ";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_promised_to_nobody_where_no_dispatcher_looks() -> anyhow::Result<()> {
+    let world = World::new(&[7866]).await?;
+    let target = world.target(7866, RateLimit::new(100, 1_000)?).await?;
+    let base = world.serve("intake,relay,projector,api")?;
+    let viewer = Api::of(&base).await?.as_caller(&world, ORG, None, "viewer")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
+    world.waits(1).await?;
+    let next = || anyhow::Ok(json_of(&world, &["explain", &listing])?.1["next"].clone());
+    let told = next()?;
+    let because = told["because"].to_string();
+    let is_true = because.contains("nothing but a dispatcher is waited for") || because.contains(NOBODY);
+    assert!(told["step"] == "waits_for_slot" && is_true, "{told}");
+    wait_until("it is told that nobody looks", Duration::from_secs(40), || async {
+        let told = next()?;
+        Ok(if told["because"].to_string().contains(NOBODY) { Ok(()) } else { Err(told.to_string()) })
+    })
+    .await?;
+    let sync = next()?["sync_id"].as_str().unwrap_or_default().to_owned();
+    for path in [
+        format!("/api/channels/listings/{listing}/explain"),
+        format!("/api/channels/listings/{listing}/preview"),
+        format!("/api/channels/audit/{sync}"),
+        format!("/listings/{listing}"),
+        format!("/syncs/{sync}"),
+    ] {
+        let told = viewer.get(&path).await?.expect(200)?.text;
+        assert!(told.contains(NOBODY), "{path}: {told}");
+    }
+    let _dispatcher = world.serve("dispatcher")?;
+    world.drained(Duration::from_secs(60)).await?;
+    assert!(!next()?.to_string().contains(NOBODY), "one has looked");
+    drop(base);
+    world.close().await
+}
