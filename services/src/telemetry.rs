@@ -78,9 +78,9 @@ pub fn of_publisher() -> Option<Telemetry> {
 
 fn of_environment(share: fn(&TelemetrySettings) -> f64) -> Option<Telemetry> {
     let started = match TelemetrySettings::of_environment() {
-        Ok(settings) => settings
-            .otlp()
-            .map(|otlp| Telemetry::of_traces(&otlp, share(&settings)).map_err(|error| error.to_string())),
+        Ok(settings) => {
+            settings.otlp().map(|otlp| Telemetry::of_traces(&otlp, share(&settings)).map_err(|error| error.to_string()))
+        }
         Err(error) => Some(Err(error.to_string().lines().next().unwrap_or_default().to_owned())),
     };
     match started? {

@@ -170,11 +170,7 @@ impl ChannelListing {
         let class = report.class.map(OutcomeClass::in_event);
         if report.ordinal <= self.finished_ordinal {
             let told = !attempt.calls.is_empty() || attempt.progress.external_id.is_some();
-            return Ok(if told {
-                vec![ListingEvent::LateAttemptRecorded { attempt, class }]
-            } else {
-                Vec::new()
-            });
+            return Ok(if told { vec![ListingEvent::LateAttemptRecorded { attempt, class }] } else { Vec::new() });
         }
         let superseded = self.pending.as_ref().is_some_and(|pending| pending.ordinal > report.ordinal);
         Ok(vec![match class {
