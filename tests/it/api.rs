@@ -1,5 +1,6 @@
 //! The HTTP API of the real binary.
 
+mod account_figures;
 mod audit;
 mod aws;
 mod bounds;

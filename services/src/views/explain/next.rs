@@ -14,6 +14,7 @@ use crate::views::attempts;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
 use crate::views::queue::{DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
+use crate::views::windows::ScopeWindow;
 
 /// What is next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -201,6 +202,9 @@ fn queued(next: &mut Next, row: &Waiting) {
             }
             if next.because.is_empty() {
                 next.because.push("it is due, and a dispatcher takes it as soon as it looks".to_owned());
+                // Its account may be full all the same.
+                let untold = row.windows.iter().filter(|window| window.withheld.is_some());
+                next.because.extend(untold.map(ScopeWindow::words));
             }
         }
         held => match &row.circuit {
