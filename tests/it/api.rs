@@ -10,6 +10,7 @@ mod conventions;
 mod created_by;
 mod credentials;
 mod dead_letters;
+mod deletions;
 mod document;
 mod filters;
 mod given_up;
