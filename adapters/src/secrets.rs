@@ -9,9 +9,11 @@ mod owners;
 mod store;
 mod value;
 
+use std::io;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -79,4 +81,14 @@ pub trait SecretStore: Send + Sync {
 
     /// Forgets a secret, with its previous value.
     async fn delete(&self, secret: &SecretRef) -> Result<(), SecretError>;
+
+    /// When its value was put there last.
+    async fn put_at(&self, secret: &SecretRef) -> Result<DateTime<Utc>, SecretError> {
+        Err(SecretError::unusable(secret, "its keeper does not say when it was put there"))
+    }
+
+    /// The secrets of keepers that tell which they have, as the encrypted store does. Others are asked for one at a time.
+    async fn listed(&self) -> io::Result<Vec<SecretRef>> {
+        Ok(Vec::new())
+    }
 }

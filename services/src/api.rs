@@ -53,6 +53,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::credentials::left_over::Gone;
 use crate::drift::DriftReader;
 use crate::schema::Schema;
 use crate::shared_look::SharedLook;
@@ -270,6 +271,14 @@ impl Api {
             if let Err(error) = idempotency::sweep(self.pool()).await {
                 tracing::warn!(error = %error, "failed to sweep answers that were kept for long enough");
             }
+        }
+    }
+    /// Takes away secrets of deleted targets that are still there, now and again and again: a keeper may be away for long.
+    pub(crate) async fn sweep_secrets(&self) {
+        let (mut turns, mut gone) = (tokio::time::interval(SWEEP), Gone::default());
+        loop {
+            turns.tick().await;
+            self.inner.vault.sweep(self.pool(), &mut gone).await;
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Which targets use a secret, by the journal and not by a read model that may lag; whose turn it is to change one, and who has; and forgetting
-//! one with its last target.
+//! one with its last target, then or later.
 
 pub mod changes;
+pub mod left_over;
 pub mod turn;
 
 use adapters::secrets::{SecretError, SecretStore};
+use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use domain::secret::{SecretKeeper, SecretRef};
+use domain::target::Target;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -34,6 +37,8 @@ ORDER BY created.position";
 pub enum Forgotten {
     /// It is gone.
     Deleted,
+    /// It is not there, where this process looks.
+    Missing,
     /// These targets use it.
     StillUsed(Vec<String>),
     /// Others look after it.
@@ -62,7 +67,30 @@ pub async fn forget(pool: &PgPool, secrets: &dyn SecretStore, secret: &SecretRef
     }
     match secrets.delete(secret).await {
         Ok(()) => Ok(Forgotten::Deleted),
+        Err(SecretError::Missing { .. }) => Ok(Forgotten::Missing),
         Err(SecretError::ReadOnly { .. }) => Ok(Forgotten::NotOurs),
         Err(error) => Err(error.into()),
     }
+}
+
+const DELETED_AT: &str = "SELECT recorded_at FROM events WHERE event_type = 'TargetDeleted' AND aggregate_id = $1";
+
+/// The same of a target that was deleted before, as what comes after that may not have come about. What people have named may stand for
+/// another value by now: one that was put there since the deletion stays.
+pub async fn forget_again(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<Forgotten> {
+    let secret = &target.credential;
+    if kept_for(secret) != Some(target.target_id) && was_put_since(pool, secrets, target).await? {
+        return Ok(Forgotten::NotOurs);
+    }
+    forget(pool, secrets, secret).await
+}
+
+async fn was_put_since(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<bool> {
+    let put_at = match secrets.put_at(&target.credential).await {
+        Err(SecretError::Missing { .. } | SecretError::ReadOnly { .. }) => return Ok(false),
+        known => known?,
+    };
+    let deleted_at = sqlx::query_scalar(DELETED_AT).bind(target.target_id.to_string());
+    let deleted_at: Option<DateTime<Utc>> = deleted_at.fetch_optional(pool).await?;
+    Ok(deleted_at.is_some_and(|deleted_at| put_at > deleted_at))
 }

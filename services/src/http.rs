@@ -53,7 +53,7 @@ pub async fn run(
             api.schema().there().await;
             api.open().await;
         }
-        tokio::join!(api.watch_transport(), api.sweep());
+        tokio::join!(api.watch_transport(), api.sweep(), api.sweep_secrets());
     };
     tokio::spawn(stop.child_token().run_until_cancelled_owned(beside));
     server::serve(listener, served, most, drained).await;

@@ -1,5 +1,6 @@
 //! The HTTP API of the real binary.
 
+mod account_figures;
 mod audit;
 mod aws;
 mod bounds;
@@ -9,6 +10,7 @@ mod conventions;
 mod created_by;
 mod credentials;
 mod dead_letters;
+mod deletions;
 mod document;
 mod filters;
 mod given_up;

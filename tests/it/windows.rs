@@ -94,6 +94,8 @@ async fn a_429_pauses_the_scope_that_it_names_and_burns_no_attempt() -> anyhow::
 async fn after_a_429_every_answer_names_the_same_next_attempt() -> anyhow::Result<()> {
     let world = World::new(&[7201]).await?;
     let target = world.target(7201, RateLimit::new(100, 1_000)?).await?;
+    // Of an account's pause those are told whom the channel takes there.
+    world.commands().target(target, taken(), &world.metadata(target)?).await?;
     let service = world.serve("")?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
@@ -101,7 +103,8 @@ async fn after_a_429_every_answer_names_the_same_next_attempt() -> anyhow::Resul
     world.sandbox.fault(pause).await?;
     let listing = world.link(target, &names(1)).await?[0];
     wait_until("the 429 is told", Duration::from_secs(30), || async {
-        let paused = "EXISTS (SELECT FROM rate_scopes WHERE paused_until > now())";
+        let paused = "EXISTS (SELECT FROM rate_scopes WHERE paused_until > now())
+            AND EXISTS (SELECT FROM channel_targets WHERE health = 'healthy')";
         let told = world.count(&format!("SELECT count(*) FROM sync_queue WHERE tries = 1 AND {paused}")).await?;
         Ok(if told == 1 { Ok(()) } else { Err("it was not tried".to_owned()) })
     })
@@ -131,13 +134,15 @@ async fn after_a_429_every_answer_names_the_same_next_attempt() -> anyhow::Resul
 async fn a_pause_by_the_channel_has_one_name_at_every_door() -> anyhow::Result<()> {
     let world = World::new(&[7202]).await?;
     let target = world.target(7202, RateLimit::new(100, 1_000)?).await?;
+    world.commands().target(target, taken(), &world.metadata(target)?).await?;
     let service = world.serve("intake,relay,projector,api")?;
     world.publish(&[unit("villa-000", 1)]).await?;
     world.taken(1, 1).await?;
     let listing = world.link(target, &names(1)).await?[0];
     wait_until("it is due", Duration::from_secs(30), || async {
         let due = world.count("SELECT count(*) FROM sync_queue WHERE due_at <= now()").await?;
-        Ok(if due == 1 { Ok(()) } else { Err("the queue does not show it".to_owned()) })
+        let taken = world.count("SELECT count(*) FROM channel_targets WHERE health = 'healthy'").await?;
+        Ok(if (due, taken) == (1, 1) { Ok(()) } else { Err("the read models do not show it".to_owned()) })
     })
     .await?;
     let account = "SELECT 'account:' || channel || '/' || base_url || '/' || channel_account FROM channel_targets";

@@ -10,8 +10,10 @@ use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::types::Tag;
+use chrono::{DateTime, Utc};
 use domain::secret::SecretRef;
 use quick_cache::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -179,8 +181,7 @@ impl AwsSecrets {
 
     /// Deletes one that we made; it can be restored for a week.
     pub async fn delete(&self, secret: &SecretRef) -> Result<(), SecretError> {
-        let described = self.client.describe_secret().secret_id(secret.name()).send().await;
-        let described = described.map_err(|error| failed(secret, &error))?;
+        let described = self.describe(secret).await?;
         if !described.tags().iter().any(|tag| (tag.key(), tag.value()) == (Some(OURS.0), Some(OURS.1))) {
             let reason = "it was not made by this service (its tag created-by is not distribution): delete it at AWS";
             return Err(SecretError::ReadOnly { secret: secret.clone(), reason });
@@ -190,6 +191,26 @@ impl AwsSecrets {
         self.kept.remove(secret.name());
         Ok(())
     }
+
+    /// When its value was put there last, or anything else of it was changed.
+    pub async fn put_at(&self, secret: &SecretRef) -> Result<DateTime<Utc>, SecretError> {
+        let described = self.describe(secret).await?;
+        let at = described.last_changed_date().or(described.created_date());
+        let at = at.and_then(|date| SystemTime::try_from(*date).ok());
+        at.map(DateTime::from).ok_or_else(|| SecretError::unusable(secret, "AWS does not say when it was put there"))
+    }
+
+    /// What is known of it but for its value. One that is deleted and can be restored yet is not there.
+    async fn describe(&self, secret: &SecretRef) -> Result<DescribeSecretOutput, SecretError> {
+        let described = self.client.describe_secret().secret_id(secret.name()).send().await;
+        let described = described.map_err(|error| failed(secret, &error))?;
+        if described.deleted_date().is_some() { Err(missing(secret)) } else { Ok(described) }
+    }
+}
+
+fn missing(secret: &SecretRef) -> SecretError {
+    let place = format!("{} in AWS Secrets Manager", secret.name());
+    SecretError::Missing { secret: secret.clone(), place }
 }
 
 fn text(secret: &SecretRef, output: GetSecretValueOutput) -> Result<SecretString, SecretError> {
@@ -217,10 +238,7 @@ where
         (refused.err().code().unwrap_or("error"), refused.err().message().unwrap_or("no reason given"));
     let reason = format!("AWS Secrets Manager: {code}: {message}");
     match code {
-        "ResourceNotFoundException" => {
-            let place = format!("{} in AWS Secrets Manager", secret.name());
-            SecretError::Missing { secret: secret.clone(), place }
-        }
+        "ResourceNotFoundException" => missing(secret),
         "ResourceExistsException" => SecretError::Exists { secret: secret.clone() },
         "InternalServiceError" | "InternalFailure" | "ServiceUnavailable" | "ThrottlingException" => {
             SecretError::Unreachable { secret: secret.clone(), reason }

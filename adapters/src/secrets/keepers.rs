@@ -1,9 +1,11 @@
 //! Every keeper of secrets behind one store: the reference says which one is meant.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use domain::secret::{SecretKeeper, SecretRef};
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
@@ -121,5 +123,22 @@ impl SecretStore for Secrets {
             SecretKeeper::Aws => self.aws().await.delete(secret).await,
             SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
         }
+    }
+    async fn put_at(&self, secret: &SecretRef) -> Result<DateTime<Utc>, SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.put_at(&name)).await
+            }
+            SecretKeeper::Aws => self.aws().await.put_at(secret).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
+    async fn listed(&self) -> io::Result<Vec<SecretRef>> {
+        let store = self.store.clone();
+        let listed = tokio::task::spawn_blocking(move || store.list()).await;
+        let entries = listed.unwrap_or_else(|_| Err(io::Error::other("the store stopped in the middle")))?;
+        Ok(entries.iter().filter_map(|entry| entry.secret_ref.parse().ok()).collect())
     }
 }

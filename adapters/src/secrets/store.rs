@@ -113,6 +113,13 @@ impl EmbeddedStore {
         })
     }
 
+    /// When its value was put there last.
+    pub fn put_at(&self, secret: &SecretRef) -> Result<DateTime<Utc>, SecretError> {
+        let contents = self.contents(secret)?;
+        let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
+        Ok(sealed.rotated_at.unwrap_or(sealed.created_at))
+    }
+
     /// What is there, by name.
     pub fn list(&self) -> io::Result<Vec<Entry>> {
         let now = Utc::now();

@@ -169,6 +169,7 @@ async fn an_account_limit_comes_from_targets_whose_credentials_are_accepted() {
     set(own, "healthy", 5).await;
     for health in ["unknown", "unauthorised", "degraded", "unreachable"] {
         assert_eq!(set(strange, health, 1).await, Some(5), "{health}");
+        assert_eq!(set(strange, health, 100).await, Some(5), "{health}: nor a wider one");
     }
     database.heard(strange, 1, "healthy").await;
     assert_eq!(set(strange, "degraded", 1).await, Some(1), "it was accepted");
@@ -193,6 +194,45 @@ async fn an_account_limit_comes_from_targets_whose_credentials_are_accepted() {
     assert_eq!(set(own, "degraded", 5).await, Some(5));
     database.heard_after(own, 8, "degraded", "unauthorised").await;
     assert_eq!(set(own, "unauthorised", 5).await, Some(5), "nobody else was ever accepted, as far as is known");
+    database.close().await;
+}
+
+/// Where others may have the account, too, what is told of it hangs on this.
+#[tokio::test]
+async fn credentials_are_taken_by_what_was_said_of_them_since_they_were_given() {
+    let database = Database::new().await;
+    let target = database.target(1, limit(3, 100)).await;
+    let taken = async |values: &str| -> bool {
+        database.run(&format!("UPDATE channel_targets SET {values}")).await;
+        let asked = sqlx::query_scalar("SELECT credentials_are_taken($1)").bind(target.0);
+        asked.fetch_one(&database.pool).await.unwrap()
+    };
+    assert!(taken("health = 'healthy'").await);
+    for health in ["unknown", "unauthorised", "degraded", "unreachable"] {
+        assert!(!taken(&format!("health = '{health}'")).await, "{health}, and never anything else");
+    }
+    database.heard(target, 1, "healthy").await;
+    for (health, is_taken) in [("degraded", true), ("unreachable", true), ("unauthorised", false), ("unknown", false)] {
+        assert_eq!(taken(&format!("health = '{health}'")).await, is_taken, "{health}, and healthy before");
+    }
+    database.heard_after(target, 2, "healthy", "unknown").await;
+    database.heard_after(target, 3, "unknown", "degraded").await;
+    assert!(!taken("health = 'degraded'").await, "it fails with another secret than was taken");
+    database.heard_after(target, 4, "degraded", "unauthorised").await;
+    database.heard_after(target, 5, "unauthorised", "unknown").await;
+    database.heard_after(target, 6, "unknown", "unreachable").await;
+    assert!(!taken("health = 'unreachable'").await, "that they are good again nobody but a person has said");
+    // Old changes may be deleted: that away from healthy says it as well.
+    database.run("DELETE FROM target_health_changes").await;
+    database.heard_after(target, 7, "healthy", "degraded").await;
+    assert!(taken("health = 'degraded'").await);
+    for (values, why) in [
+        ("lifecycle = 'paused', health = 'healthy'", "nobody asks the channel any more"),
+        ("lifecycle = 'deleted'", "it has the account no more"),
+        ("lifecycle = 'active', health = 'degraded', host_position = 7", "another host has said so"),
+    ] {
+        assert!(!taken(values).await, "{why}");
+    }
     database.close().await;
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use adapters::secrets::{KEPT_FOR, SecretError, SecretStore as _, Secrets};
 use aws_sdk_secretsmanager::Client;
+use chrono::Utc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::folder::of;
@@ -47,8 +48,14 @@ async fn a_secret_is_kept_rotated_and_deleted_at_aws() {
     elsewhere(&moto.client(), "one").await;
     let now = secrets.read_anew(&of(NAME)).await.unwrap();
     assert!(now.previous.is_none(), "AWSPREVIOUS is the same");
+    let age = Utc::now() - secrets.put_at(&of(NAME)).await.unwrap();
+    assert!(age.num_minutes().abs() < 5, "{age}");
     secrets.delete(&of(NAME)).await.unwrap();
     assert!(read(&secrets).await.is_err());
+    // It can be restored yet, and is gone for whoever asks.
+    for gone in [secrets.delete(&of(NAME)).await.err(), secrets.put_at(&of(NAME)).await.err()] {
+        assert!(matches!(gone, Some(SecretError::Missing { .. })), "{gone:?}");
+    }
     let rotated = secrets.rotate(&of("aws:absent"), value("x")).await;
     assert!(matches!(rotated, Err(SecretError::Missing { .. })), "{rotated:?}");
 }

@@ -16,6 +16,8 @@ async fn a_secret_is_kept_rotated_and_forgotten() {
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), None));
     let again = folder.create("store:hostaway", "two").await.unwrap_err();
     assert!(matches!(again, SecretError::Exists { .. }), "{again}");
+    assert_eq!(folder.secrets.listed().await.unwrap(), [of("store:hostaway")]);
+    let first_put_at = folder.secrets.put_at(&of("store:hostaway")).await.unwrap();
 
     folder.rotate("store:hostaway", "two").await.unwrap();
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), Some("one".to_owned())));
@@ -23,6 +25,7 @@ async fn a_secret_is_kept_rotated_and_forgotten() {
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("three".to_owned(), Some("two".to_owned())));
     folder.rotate("store:hostaway", "two").await.unwrap();
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), Some("three".to_owned())), "and back");
+    assert!(folder.secrets.put_at(&of("store:hostaway")).await.unwrap() > first_put_at, "it counts anew");
 
     folder.secrets.delete(&of("store:hostaway")).await.unwrap();
     for gone in [folder.read("store:hostaway").await.map(|_| ()), folder.rotate("store:hostaway", "four").await] {

@@ -14,7 +14,7 @@ use super::Api;
 #[cfg(any(test, fuzzing))]
 pub(super) use change::{ConfigureTarget, CreateTarget};
 pub(crate) use change::{Reason, RotateCredential, pause, resume, rotate};
-pub(super) use change::{changed, path};
+pub(super) use change::{changed, end_deletion, path};
 pub(crate) use check::check;
 pub(crate) use read::{ListQuery as TargetsQuery, get, history, list, visible as visible_target, visits};
 pub(crate) use shape::Target;

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use adapters::secrets::{SecretError, SecretStore, same};
 use domain::ids::TargetId;
 use domain::secret::{SecretRef, check_value};
+use domain::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
+use crate::credentials::left_over::{self, Gone};
 use crate::credentials::{self, KEPT_FOR};
 
 /// How long an answer of the keeper is good for.
@@ -195,10 +197,36 @@ impl Vault {
         })
     }
 
-    /// Forgets a secret that no live target uses any more. What cannot be forgotten now is told to the operator.
-    pub(super) async fn forget(&self, pool: &PgPool, reference: &SecretRef) {
+    /// Forgets a secret of this target that no live target uses any more. What cannot be forgotten now is told to the operator.
+    pub(super) async fn forget(&self, pool: &PgPool, target: TargetId, reference: &SecretRef) {
         if let Err(error) = credentials::forget(pool, &*self.secrets, reference).await {
-            tracing::warn!(secret = %reference, error = %error, "a secret that nobody uses could not be deleted");
+            let words = "a secret that nobody uses could not be deleted";
+            tracing::warn!(target_id = %target, secret = %reference, error = format!("{error:#}"), "{words}");
+        }
+    }
+
+    /// Forgets that of a target that was just deleted. What cannot be forgotten now is told to the operator, and [`Self::sweep`] tries again.
+    pub(super) async fn forget_deleted(&self, pool: &PgPool, target: TargetId, reference: &SecretRef) {
+        if let Err(error) = credentials::forget(pool, &*self.secrets, reference).await {
+            left_over::tell(target, reference, &error);
+        }
+    }
+
+    /// The same of a target that was deleted before. Whoever asks hears that it is still there.
+    pub(super) async fn forget_again(&self, pool: &PgPool, target: &Target) -> Result<(), Problem> {
+        let forgotten = credentials::forget_again(pool, &*self.secrets, target).await;
+        forgotten.map(drop).map_err(|error| {
+            left_over::tell(target.target_id, &target.credential, &error);
+            let still = "this target is deleted, its secret is not yet: the secret store cannot be used now; ask again";
+            ProblemKind::Unavailable.because(still).retry_after(5)
+        })
+    }
+
+    /// Takes away what is left over of the secrets of deleted targets.
+    pub(super) async fn sweep(&self, pool: &PgPool, gone: &mut Gone) {
+        if let Err(error) = left_over::sweep(pool, &*self.secrets, self.keeper == Keeper::Aws, gone).await {
+            let words = "secrets of deleted targets that may be left over could not be looked for";
+            tracing::warn!(error = format!("{error:#}"), "{words}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use adapters::dispatch::{BY_CIRCUIT, BY_TURN};
+use domain::call::CallPurpose;
 use domain::ids::TargetId;
 use domain::metadata::{Actor, Metadata};
 use domain::outcome::OutcomeClass;
@@ -51,11 +52,17 @@ pub(super) async fn report(shared: &Shared, target: &Target, metadata: &Metadata
         _ if failures >= DEGRADED_AFTER => Health::Degraded,
         _ if failed => return,
         _ if report.calls.is_empty() => return,
+        // It was given no token, and not told that the credentials are wrong: nobody knows whether they are taken.
+        _ if !report.class.succeeded() && asked_for_a_token_last(report) => return,
         _ => Health::Healthy,
     };
     let metadata = Metadata { unit_id: None, ..metadata.clone() };
     let detail = refusal.filter(|_| health == Health::Degraded).or(report.detail.as_deref());
     change(shared, target, &metadata, health, detail).await;
+}
+
+fn asked_for_a_token_last(report: &PushReport) -> bool {
+    report.calls.last().is_some_and(|call| call.purpose == CallPurpose::Token)
 }
 
 /// Whether a push failed in a way that counts for the target's circuit; `None` where it tells nothing of its target.

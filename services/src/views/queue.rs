@@ -140,6 +140,16 @@ pub fn status(by_row: String, due_at: DateTime<Utc>, closed: &Closed) -> String 
 /// The targets whose calls a channel has paused, by a 429: with the scope that it named, the account or an address that calls
 /// leave from, and until when; of several pauses the longest.
 pub fn channel_pauses() -> String {
+    pauses("")
+}
+
+/// The same as the owners of the targets are told of them: that of an account only by a target whose credentials the channel takes there,
+/// as with its windows ([`super::windows::of_target`]).
+fn told_pauses() -> String {
+    pauses("AND credentials_are_taken(t.target_id)")
+}
+
+fn pauses(of_accounts: &str) -> String {
     // Accounts and addresses apart: of many paused accounts each is then looked up, and not held against every target.
     format!(
         "WITH pauses AS MATERIALIZED (
@@ -147,7 +157,8 @@ pub fn channel_pauses() -> String {
          )
          SELECT DISTINCT ON (target_id) target_id, paused_scope, paused_until FROM (
             SELECT t.target_id, 'account' AS paused_scope, p.paused_until
-            FROM pauses AS p JOIN channel_targets AS t ON p.scope = {ACCOUNT_SCOPE} WHERE t.lifecycle <> 'deleted'
+            FROM pauses AS p JOIN channel_targets AS t ON p.scope = {ACCOUNT_SCOPE}
+            WHERE t.lifecycle <> 'deleted' {of_accounts}
             UNION ALL
             SELECT t.target_id, 'egress', p.paused_until
             FROM pauses AS p CROSS JOIN channel_targets AS t
@@ -175,16 +186,16 @@ pub async fn paused_targets(
     let statement = format!(
         "SELECT count(*), max(p.paused_until) FROM ({}) AS p JOIN channel_targets AS t ON t.target_id = p.target_id
          WHERE t.org_id = $1 AND ($2::text[] IS NULL OR t.account_id = ANY ($2))",
-        channel_pauses()
+        told_pauses()
     );
     let paused = sqlx::query_as(&statement).bind(org.as_str()).bind(accounts).fetch_one(pool).await?;
     let (count, until): (i64, Option<DateTime<Utc>>) = paused;
     Ok(until.map(|until| PausedTargets { count, until }))
 }
 
-/// What keeps calls of these targets from being made, where something does.
+/// What keeps calls of these targets from being made, where something does, as their owners are told.
 pub async fn closed(pool: &PgPool, targets: &[Uuid]) -> Result<HashMap<Uuid, Closed>, sqlx::Error> {
-    let pauses = channel_pauses();
+    let pauses = told_pauses();
     let statement = format!("SELECT target_id, paused_until FROM ({pauses}) AS p WHERE target_id = ANY ($1)");
     let rows: Vec<(Uuid, DateTime<Utc>)> = sqlx::query_as(&statement).bind(targets).fetch_all(pool).await?;
     let mut closed: HashMap<Uuid, Closed> = HashMap::new();

@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use domain::ids::TargetId;
+use domain::target::TargetCommand;
 use end_to_end::api::Api;
 use end_to_end::process::Process;
 use end_to_end::unit::unit;
@@ -77,7 +79,8 @@ async fn a_targets_secret_lives_and_goes_at_the_secrets_manager() -> anyhow::Res
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("DISTRIBUTION_KEEP_SECRETS_IN", "aws".to_owned()),
     ]);
-    let service = Process::start("distribution", &["serve".to_owned()], &environment, &world.path("serve.log"))?;
+    let start = |log: &str| Process::start("distribution", &["serve".to_owned()], &environment, &world.path(log));
+    let service = start("serve.log")?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
     let ready = api.get("/health/ready").await?.expect(200)?.json();
     assert_eq!(ready["secret_store"], json!(true), "{ready}");
@@ -104,6 +107,21 @@ async fn a_targets_secret_lives_and_goes_at_the_secrets_manager() -> anyhow::Res
     let gone = json!({ "reason": "the account was closed" });
     api.send(Method::DELETE, &path, &[], Some(&gone)).await?.expect(200)?;
     assert_eq!(moto.secrets().await?, []);
+
+    // A crash between the deletion and what follows it.
+    let made = api.post("/api/channels/targets", &wanted).await?.expect(201)?.json();
+    let target: TargetId = made["target_id"].as_str().unwrap_or_default().parse()?;
+    let gone = TargetCommand::Delete { reason: "the account was closed".to_owned() };
+    world.commands().target(target, gone, &world.metadata(target)?).await?;
+    assert_eq!(moto.secrets().await?.len(), 1);
+    drop(service);
+    let service = start("again.log")?;
+    wait_until("the next start takes it away", Duration::from_secs(30), || async {
+        let left = moto.secrets().await?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
+    })
+    .await?;
+    assert!(!service.printed().contains("could not be deleted"), "the first one had gone: {}", service.printed());
     drop(service);
     world.close().await
 }

@@ -43,6 +43,9 @@ pub(super) async fn answer(api: &Api, by: &By, causation_id: Uuid) -> Result<Opt
     let position = Some(Position(last.position));
     if first.aggregate_type == "ChannelTarget" {
         let changed = targets::changed(api, by, TargetId(id), position).await?;
+        if first.event_type == "TargetDeleted" {
+            targets::end_deletion(api, by, TargetId(id)).await?;
+        }
         let made_now = first.event_type == "TargetCreated";
         return Ok(Some(if made_now { changed.created(targets::path(TargetId(id))) } else { changed }.into_response()));
     }

@@ -169,7 +169,7 @@ pub(crate) async fn create(
     api.inner.vault.keep(&credential, wanted.secret).await?;
     let made = commands.target(target_id, TargetCommand::Create(new), &metadata).await;
     if matches!(made, Err(CommandError::Refused(_))) {
-        api.inner.vault.forget(&api.inner.pool, &credential).await;
+        api.inner.vault.forget(&api.inner.pool, target_id, &credential).await;
     }
     Ok(changed(&api, &by, target_id, made?).await?.created(path(target_id)))
 }
@@ -258,7 +258,8 @@ pub(crate) async fn rotate(
     changed(&api, &by, id, rotated?).await
 }
 
-/// Delete a target softly: its history stays, its syncs end, nothing at the channel is touched.
+/// Delete a target softly: its history stays, its syncs end, nothing at the channel is touched. Its secret goes with it, or by itself
+/// later where the secret store cannot be used just then.
 #[utoipa::path(delete, path = "/api/channels/targets/{target_id}", tag = "targets", request_body = Reason,
     params(("target_id" = Uuid, Path, description = "The target"), IfMatchHeader),
     responses((status = 200, body = Target), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
@@ -269,11 +270,23 @@ pub(crate) async fn delete(
     if_match: IfMatch,
     Body(reason): Body<Reason>,
 ) -> Result<Changed<Target>, Problem> {
-    let command = TargetCommand::Delete { reason: reason.checked()? };
-    let (target, _) = visible(&api, &by, TargetId(id)).await?;
-    let changed = change(&api, &by, TargetId(id), &if_match, command).await?;
-    api.inner.vault.forget(&api.inner.pool, &target.credential).await;
+    let (id, command) = (TargetId(id), TargetCommand::Delete { reason: reason.checked()? });
+    let (target, _) = visible(&api, &by, id).await?;
+    if target.lifecycle == Lifecycle::Deleted {
+        // Nothing is to be left to do when that is said.
+        api.inner.vault.forget_again(&api.inner.pool, &target).await?;
+    }
+    let changed = change(&api, &by, id, &if_match, command).await?;
+    api.inner.vault.forget_deleted(&api.inner.pool, id, &target.credential).await;
     Ok(changed)
+}
+
+/// What may not have come about after a deletion whose answer was lost. The deletion is made all the same, and so is its answer.
+pub(in crate::api) async fn end_deletion(api: &Api, by: &By, id: TargetId) -> Result<(), Problem> {
+    let (target, _) = visible(api, by, id).await?;
+    // It is told to the operator, and tried again.
+    let _ = api.inner.vault.forget_again(&api.inner.pool, &target).await;
+    Ok(())
 }
 
 async fn change(

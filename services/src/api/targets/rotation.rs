@@ -68,7 +68,7 @@ pub(super) async fn rotate(
             vault.take_back(rotated).await?;
             if commands.load_target(id).await.is_ok_and(|target| target.live().is_err()) {
                 // It was deleted meanwhile, and its secret with it, before this one was put there.
-                vault.forget(&api.inner.pool, &credential).await;
+                vault.forget_deleted(&api.inner.pool, id, &credential).await;
             }
         }
         // It may be written: to ask again finds that.
@@ -101,7 +101,7 @@ async fn ready<'a>(
 /// The previous secret, where the new one is at another place.
 async fn forget(api: &Api, id: TargetId, before: &SecretRef, now: &SecretRef) {
     if before != now && kept_for(before) == Some(id) {
-        api.inner.vault.forget(&api.inner.pool, before).await;
+        api.inner.vault.forget(&api.inner.pool, id, before).await;
     }
 }
 

@@ -1,17 +1,17 @@
 //! The secrets that live targets refer to: there, and closed to others; those that no target refers to, although the API has kept
-//! them for one; and files that the service cannot read, as they are another account's. No value is shown or kept.
+//! them for one; those of deleted targets that are there still; and files that the service cannot read, as they are another account's. No value is shown or kept.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use adapters::secrets::{SecretError, SecretStore as _};
-use chrono::{TimeDelta, Utc};
+use adapters::secrets::{Entry, SecretError, SecretStore as _, Secrets};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::counted::{agreeing, counted};
 use domain::secret::{SecretKeeper, SecretRef};
 use sqlx::PgPool;
 
 use super::report::Report;
 use crate::config::SecretsOptions;
-use crate::credentials;
+use crate::credentials::{self, left_over};
 
 const REFERENCES: &str = "
 SELECT credential, array_agg(name ORDER BY name) FROM channel_targets WHERE lifecycle <> 'deleted'
@@ -83,19 +83,23 @@ const NAMED: usize = 5;
 
 const REFERRED: &str = "SELECT DISTINCT credential FROM channel_targets WHERE lifecycle <> 'deleted'";
 
-/// Names what the API has put into the encrypted store for a target that never came, or that refers to another secret.
+/// Names what the API has put into the encrypted store for a target that never came, or that refers to another secret; and what is there
+/// of deleted targets.
 pub(super) async fn check_left_behind(
     pool: &PgPool,
     options: &SecretsOptions,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let secrets = options.secrets();
     // Of a store that cannot be read the targets that need it tell.
-    let Ok(entries) = options.secrets().store.list() else { return Ok(()) };
+    let Ok(entries) = secrets.store.list() else { return Ok(()) };
+    let of_deleted = of_deleted(pool, &secrets, &entries).await?;
     let referred: Vec<String> = sqlx::query_scalar(REFERRED).fetch_all(pool).await?;
     let referred: HashSet<String> = referred.into_iter().collect();
     let mut left = Vec::new();
     for entry in entries {
-        if referred.contains(&entry.secret_ref) || Utc::now() - entry.created_at < SETTLED {
+        let (known, age) = (&entry.secret_ref, Utc::now() - entry.created_at);
+        if referred.contains(known) || of_deleted.contains(known) || age < SETTLED {
             continue;
         }
         let Ok(secret) = entry.secret_ref.parse::<SecretRef>() else { continue };
@@ -104,17 +108,62 @@ pub(super) async fn check_left_behind(
             left.push(entry.secret_ref);
         }
     }
-    if left.is_empty() {
+    if !left.is_empty() {
+        let (secrets, are) = (counted(left.len(), "secret"), agreeing(left.len(), "is", "are"));
+        let detail = format!("{secrets} that the API has kept {are} no target's: {}", some(left));
+        let advice =
+            "the target was never made, or has another: `distribution secret delete NAME` forgets what nobody uses";
+        report.warn("secrets", detail, advice)?;
+    }
+    if of_deleted.is_empty() {
         return Ok(());
     }
-    let count = left.len();
-    let more = if count > NAMED { ", …" } else { "" };
-    left.truncate(NAMED);
-    let (secrets, are) = (counted(count, "secret"), agreeing(count, "is", "are"));
-    let detail = format!("{secrets} that the API has kept {are} no target's: {}{more}", left.join(", "));
-    let advice =
-        "the target was never made, or has another: `distribution secret delete NAME` forgets what nobody uses";
+    let (secrets, are) = (counted(of_deleted.len(), "secret"), agreeing(of_deleted.len(), "is", "are"));
+    let detail = format!("{secrets} of deleted targets {are} still there: {}", some(of_deleted.into_iter().collect()));
+    let advice = "`distribution serve` takes away what the API has kept, at its start and every ten minutes, and its log \
+                  says why it cannot; `distribution secret delete NAME` forgets what nobody uses";
     report.warn("secrets", detail, advice)
+}
+
+fn some(mut names: Vec<String>) -> String {
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    names.truncate(NAMED);
+    format!("{}{more}", names.join(", "))
+}
+
+/// Of what a keeper tells of one secret at a time, so many are asked for.
+const ASKED: i64 = 200;
+
+const CREDENTIALS_OF_DELETED: &str = "
+SELECT credential, max(updated_at) FROM channel_targets WHERE lifecycle = 'deleted' GROUP BY credential";
+
+/// What is there of deleted targets and that no other one uses: what the API has kept for them, and what people have named and not put
+/// there anew since.
+async fn of_deleted(pool: &PgPool, secrets: &Secrets, entries: &[Entry]) -> anyhow::Result<BTreeSet<String>> {
+    let mut found: Vec<SecretRef> = Vec::new();
+    found.extend(left_over::in_store(pool, secrets).await?.into_iter().map(|left_over| left_over.secret));
+    let deleted: Vec<(String, DateTime<Utc>)> = sqlx::query_as(CREDENTIALS_OF_DELETED).fetch_all(pool).await?;
+    let deleted: HashMap<String, DateTime<Utc>> = deleted.into_iter().collect();
+    for entry in entries {
+        let put_at = entry.rotated_at.unwrap_or(entry.created_at);
+        if deleted.get(&entry.secret_ref).is_some_and(|deleted_at| put_at < *deleted_at) {
+            found.extend(entry.secret_ref.parse::<SecretRef>());
+        }
+    }
+    for left_over in left_over::at_aws(pool, false, ASKED).await? {
+        match secrets.put_at(&left_over.secret).await {
+            Ok(_) => found.push(left_over.secret),
+            Err(SecretError::Unreachable { .. }) => break,
+            Err(_) => {}
+        }
+    }
+    let mut left = BTreeSet::new();
+    for secret in found {
+        if !left.contains(secret.as_str()) && credentials::users(pool, &secret).await?.is_empty() {
+            left.insert(secret.to_string());
+        }
+    }
+    Ok(left)
 }
 
 /// Root reads all of them, and so does not see that the service cannot.

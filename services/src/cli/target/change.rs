@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use domain::ids::TargetId;
-use domain::target::{Configuration, TargetCommand};
+use domain::target::{Configuration, Lifecycle, TargetCommand};
 use domain::window::RateLimit;
 use serde_json::json;
 use sqlx::PgPool;
@@ -130,18 +130,35 @@ impl ReasonArgs {
 impl DeleteArgs {
     pub(in crate::cli) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let command = TargetCommand::Delete { reason: self.why.reason };
-        change_target(session, self.why.target_id, command, "deleted").await?;
+        let deleted = change_target(session, self.why.target_id, command, "deleted").await;
         let pool = session.postgres().await?;
-        let target = known_target(session.syncing(&pool).commands(), self.why.target_id).await?;
-        let secret = &target.credential;
-        match credentials::forget(&pool, &self.secrets.secrets(), secret).await {
+        let known = known_target(session.syncing(&pool).commands(), self.why.target_id).await;
+        let is_done = deleted.is_ok();
+        let target = match known {
+            Ok(target) if target.lifecycle == Lifecycle::Deleted => target,
+            Err(error) if is_done => return Err(error),
+            _ => return deleted,
+        };
+        let (secret, secrets) = (&target.credential, self.secrets.secrets());
+        let forgotten = if is_done {
+            credentials::forget(&pool, &secrets, secret).await
+        } else {
+            // It was deleted before, and its secret may have stayed.
+            credentials::forget_again(&pool, &secrets, &target).await
+        };
+        // What the API has kept it also takes away, wherever that is.
+        let later = credentials::kept_for(secret).map(|_| "; `distribution serve` takes it away by itself");
+        let later = later.unwrap_or_default();
+        match forgotten {
             Ok(Forgotten::Deleted) => note(&format!("secret {secret} is deleted with it")),
             Ok(Forgotten::StillUsed(others)) => note(&format!("secret {secret} stays: {} uses it", others.join(", "))),
             Ok(Forgotten::NotOurs) => note(&format!("secret {secret} stays: remove it where it is kept")),
+            Ok(Forgotten::Missing) if !is_done => {}
             // The target is deleted all the same; the secret may be on the host of `serve`.
-            Err(error) => note(&format!("warning: its secret stays: {error:#}")),
+            Ok(Forgotten::Missing) => note(&format!("warning: secret {secret} is not here, maybe elsewhere{later}")),
+            Err(error) => note(&format!("warning: its secret stays: {error:#}{later}")),
         }
-        Ok(())
+        deleted
     }
 }
 

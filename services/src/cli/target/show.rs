@@ -110,7 +110,7 @@ mod tests {
         let next = |in_use, next_free_at, paused_until| {
             let (requests, window_ms, in_use) = (Some(12), Some(10_000), Some(in_use));
             let scope = "target:1".to_owned();
-            next_free(&ScopeWindow { scope, requests, window_ms, in_use, next_free_at, paused_until })
+            next_free(&ScopeWindow { scope, requests, window_ms, in_use, next_free_at, paused_until, withheld: None })
         };
         assert_eq!(next(0, None, None), None);
         assert_eq!(next(3, at(5), None), None);

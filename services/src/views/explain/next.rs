@@ -14,6 +14,7 @@ use crate::views::attempts;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
 use crate::views::queue::{DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
+use crate::views::windows::ScopeWindow;
 
 /// What is next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -208,6 +209,9 @@ fn queued(next: &mut Next, row: &Waiting) {
             next.because.extend(row.unattended.map(|unattended| unattended.words()));
             if next.because.is_empty() {
                 next.because.push("it is due, and nothing but a dispatcher is waited for".to_owned());
+                // Its account may be full all the same.
+                let untold = row.windows.iter().filter(|window| window.withheld.is_some());
+                next.because.extend(untold.map(ScopeWindow::words));
             }
         }
         held => match &row.circuit {

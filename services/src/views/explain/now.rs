@@ -161,9 +161,7 @@ pub async fn windows(pool: &PgPool, target: &Target) -> Result<Vec<ScopeWindow>,
 
 /// Those of a target and of its account.
 async fn own_windows(connection: &mut PgConnection, target: &Target) -> Result<Vec<ScopeWindow>, sqlx::Error> {
-    let scopes = [target.target_scope(), target.account_scope()].map(|scope| scope.to_string());
-    let own = windows::of(connection, &scopes).await?;
-    Ok(own.into_iter().map(ScopeWindow::for_readers).collect())
+    windows::of_target(connection, target.target_id.0, &target.account_scope(), target.account_rate_limit).await
 }
 
 /// Those of the addresses that calls leave from.
