@@ -130,7 +130,7 @@ async fn who_deletes_again_takes_away_the_secret_that_could_not_go_with_its_targ
 
     let (_, done) = delete(&api, &path, "again", 409).await?;
     assert!(done["detail"].to_string().contains(GONE), "{done}");
-    assert_eq!(kept(&world)?, [replayed_secret.clone()]);
+    assert_eq!(kept(&world)?, std::slice::from_ref(&replayed_secret));
     // The answer was lost.
     sqlx::query("UPDATE api_answers SET status = NULL, unknown_end = true").execute(&world.pool).await?;
     let (replayed, deleted) = delete(&api, &replayed_path, "replayed", 200).await?;
