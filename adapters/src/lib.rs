@@ -12,7 +12,6 @@ pub mod leader;
 pub mod masking;
 pub mod nats;
 pub mod postgres;
-pub mod presence;
 pub mod secrets;
 pub mod telemetry;
 pub mod units;

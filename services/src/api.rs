@@ -47,7 +47,6 @@ use std::time::Duration;
 use adapters::destinations::Destinations;
 use adapters::identity::{Sessions, tell_provider};
 use adapters::nats::Nats;
-use adapters::presence::Presence;
 use domain::ids::OrgId;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -97,7 +96,6 @@ pub struct Api {
 #[derive(Debug)]
 struct Inner {
     pool: PgPool,
-    presence: Presence,
     nats: Nats,
     syncing: Syncing,
     identity: Identity,
@@ -135,7 +133,6 @@ impl Api {
         Self {
             inner: Arc::new(Inner {
                 pool,
-                presence: Presence::default(),
                 nats,
                 syncing,
                 identity,
@@ -229,11 +226,6 @@ impl Api {
     /// How many dead letters name an organisation, as [`Self::watch_transport`] has counted them last.
     pub(crate) fn dead_letters_of(&self, org: &OrgId) -> u64 {
         self.inner.letters.borrow().get(org).copied().unwrap_or_default()
-    }
-
-    /// Has other processes see that this one runs.
-    pub(crate) async fn be_seen(&self) {
-        self.inner.presence.keep_up(&self.inner.pool).await;
     }
 
     /// Keeps [`Self::transport`] and [`Self::dead_letters_of`] up to date.

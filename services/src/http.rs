@@ -35,9 +35,6 @@ pub async fn run(
     drain: Duration,
 ) {
     let served = router(&api, dashboard);
-    // Also after the stop: until its last request has ended.
-    let seen = api.clone();
-    let seen = tokio::spawn(async move { seen.be_seen().await });
     if api.schema().lacks().is_none() {
         api.open().await;
     }
@@ -60,5 +57,4 @@ pub async fn run(
     if tokio::time::timeout(ENDING, looking.end_looks()).await.is_err() {
         tracing::warn!("looks for drift that took too long were cut off at the stop: their calls are in no row");
     }
-    seen.abort();
 }

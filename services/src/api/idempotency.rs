@@ -25,7 +25,7 @@ pub(super) use answers::sweep;
 const KEY: &str = "idempotency-key";
 /// The most characters of a key.
 pub(super) const LONGEST_KEY: usize = 128;
-/// A request ends before another one may begin in its place while its process runs, which is a minute after it began.
+/// A request ends before another one may begin in its place, which is a minute after it began.
 const LONGEST: Duration = Duration::from_secs(45);
 /// On an answer that was given before.
 const REPLAYED: &str = "idempotency-replayed";
@@ -80,7 +80,7 @@ async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Resu
     digest.update(&body);
     let print = key.print(digest);
     let pool = &api.inner.pool;
-    let (causation_id, again) = match answers::begin(pool, &api.inner.presence, key, &print).await? {
+    let (causation_id, again) = match answers::begin(pool, key, &print).await? {
         Begun::Before(answer) => return Ok(answer),
         Begun::First { causation_id } => (causation_id, false),
         Begun::Again { causation_id } => (causation_id, true),

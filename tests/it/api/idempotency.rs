@@ -1,6 +1,6 @@
 //! A change that is asked for twice with one key is made once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use end_to_end::api::Api;
 use end_to_end::wait::wait_until;
@@ -150,8 +150,10 @@ async fn a_change_whose_answer_was_lost_in_a_crash_is_found_and_not_made_again()
 
     let service = world.serve("api,relay")?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
-    // That its process is gone can be seen: nobody waits for the minute after which every key is free.
-    let asked = Instant::now();
+    // Within a minute it may still be under way.
+    let busy = api.send(Method::POST, path, &key, Some(&body)).await?.expect(409)?;
+    assert_eq!(busy.json()["type"], json!("/problems/idempotency-key-in-use"));
+    sqlx::query("UPDATE api_answers SET recorded_at = recorded_at - interval '2 minutes'").execute(&world.pool).await?;
     for _ in 0..2 {
         let found = api.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
         assert_eq!(found.header("idempotency-replayed"), "true");
@@ -159,7 +161,6 @@ async fn a_change_whose_answer_was_lost_in_a_crash_is_found_and_not_made_again()
         assert_eq!(found.json()["name"], json!("once"));
         assert!(found.header("location").ends_with(found.json()["target_id"].as_str().unwrap_or("?")));
     }
-    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     assert_eq!(world.count("SELECT count(*) FROM events").await?, 1);
     drop(service);
     world.close().await
@@ -202,18 +203,12 @@ async fn a_link_whose_first_sync_was_lost_in_a_crash_gets_it_with_the_same_key()
         .execute(&world.pool)
         .await?;
     sqlx::query("DROP TRIGGER hang ON events").execute(&world.pool).await?;
+    sqlx::query("UPDATE api_answers SET recorded_at = recorded_at - interval '2 minutes'").execute(&world.pool).await?;
     let requested = "SELECT count(*) FROM events WHERE event_type = 'SyncRequested'";
     assert_eq!(world.count(requested).await?, 0, "nobody has asked for the first sync");
 
     let service = world.serve("api,relay")?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
-    // As a process of an older build leaves it, of which nobody sees that it is gone: it may be under way for a minute.
-    sqlx::query("UPDATE api_answers SET holder = NULL, held_since = NULL").execute(&world.pool).await?;
-    let busy = api.send(Method::POST, path, &key, Some(&body)).await?.expect(409)?;
-    assert_eq!(busy.json()["type"], json!("/problems/idempotency-key-in-use"));
-    let wait: u64 = busy.header("retry-after").parse()?;
-    assert!((2..=60).contains(&wait) && busy.text.contains("cannot be seen"), "{wait}: {}", busy.text);
-    sqlx::query("UPDATE api_answers SET recorded_at = recorded_at - interval '2 minutes'").execute(&world.pool).await?;
     for _ in 0..2 {
         let found = api.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
         assert_eq!(found.header("idempotency-replayed"), "true");
@@ -221,60 +216,6 @@ async fn a_link_whose_first_sync_was_lost_in_a_crash_gets_it_with_the_same_key()
     }
     assert_eq!((world.count(linked).await?, world.count(requested).await?), (1, 1));
     drop(service);
-    world.close().await
-}
-
-/// Makes each event take longer than it takes to be sure that a process is gone.
-const SLOWER: [&str; 2] = [
-    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(8); RETURN NEW; END $$",
-    "CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()",
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_left_to_its_process_by_others_for_as_long_as_that_runs() -> anyhow::Result<()> {
-    let world = World::new(&[8116]).await?;
-    let (mut here, there) = (world.serve("api")?, world.serve("api")?);
-    let api = Api::of(&here).await?.as_caller(&world, ORG, None, "owner")?;
-    let other = Api::of(&there).await?.as_caller(&world, ORG, None, "owner")?;
-    for statement in SLOWER {
-        sqlx::query(statement).execute(&world.pool).await?;
-    }
-    let body = json!({ "account_id": ACCOUNT, "name": "once", "base_url": "https://api.hostaway.com/v1",
-        "channel_account": "1", "secret": "a-secret" });
-    let (path, key) = ("/api/channels/targets", [("idempotency-key", "at-two-processes")]);
-    let again = async {
-        wait_until("it has begun", Duration::from_secs(20), || async {
-            let begun = world.count("SELECT count(*) FROM api_answers WHERE holder IS NOT NULL").await?;
-            Ok(if begun == 1 { Ok(()) } else { Err("it has not".to_owned()) })
-        })
-        .await?;
-        let busy = other.send(Method::POST, path, &key, Some(&body)).await?.expect(409)?;
-        assert_eq!(busy.json()["type"], json!("/problems/idempotency-key-in-use"));
-        assert!(busy.header("retry-after") == "1" && busy.text.contains("is still under way"), "{}", busy.text);
-        anyhow::Ok(())
-    };
-    let (made, ()) = futures::try_join!(api.send(Method::POST, path, &key, Some(&body)), again)?;
-    made.expect(201)?;
-    let found = other.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
-    assert_eq!(found.header("idempotency-replayed"), "true");
-
-    // What a process has sent is waited for, although it is killed meanwhile.
-    let key = [("idempotency-key", "killed-on-the-way")];
-    let lost = {
-        let (api, body) = (api.clone(), body.clone());
-        tokio::spawn(async move { api.send(Method::POST, path, &key, Some(&body)).await })
-    };
-    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
-    wait_until("its event is on the way", Duration::from_secs(20), || async {
-        Ok(if world.count(asleep).await? == 1 { Ok(()) } else { Err("it is not".to_owned()) })
-    })
-    .await?;
-    here.kill();
-    assert!(lost.await?.is_err(), "the answer was lost");
-    let found = other.send(Method::POST, path, &key, Some(&body)).await?.expect(201)?;
-    assert_eq!(found.header("idempotency-replayed"), "true");
-    assert_eq!(world.count("SELECT count(*) FROM events").await?, 2);
-    drop(there);
     world.close().await
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use adapters::presence::Presence;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -58,14 +57,13 @@ pub(super) enum Begun {
     Before(Response),
 }
 
-/// A first request that has had no answer for a minute has died with its process, whether that could be seen or not. Its id stays, so
-/// that what it did is found; a key of yesterday begins anew.
+/// A first request that has had no answer for a minute has died with its process. Its id stays, so that what it did is
+/// found; a key of yesterday begins anew.
 const BEGIN: &str = "
-INSERT INTO api_answers AS kept (org_id, subject, key, request, recorded_at, holder, held_since)
-SELECT $1::text, $2::text, $3::text, $4::bytea, now(), $6::bigint, now()
+INSERT INTO api_answers AS kept (org_id, subject, key, request)
+SELECT $1::text, $2::text, $3::text, $4::bytea
 WHERE NOT EXISTS (SELECT FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $5)
-ON CONFLICT (org_id, subject, key) DO UPDATE SET request = excluded.request, recorded_at = excluded.recorded_at,
-    holder = excluded.holder, held_since = excluded.held_since,
+ON CONFLICT (org_id, subject, key) DO UPDATE SET request = excluded.request, recorded_at = clock_timestamp(),
     causation_id = CASE WHEN kept.recorded_at < now() - interval '1 day' THEN excluded.causation_id
         ELSE kept.causation_id END,
     unknown_end = false, status = NULL, content_type = NULL, etag = NULL, location = NULL, position = NULL, body = NULL
@@ -82,17 +80,9 @@ WHERE org_id = $1 AND subject = $2 AND key = $4
     AND (status IS NOT NULL OR unknown_end OR recorded_at < now() - interval '1 minute')
     AND NOT EXISTS (SELECT FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $3)";
 
-/// A request of a process that has ended begins again. One of an older build that had taken it over since is no holder of it.
-const TAKE_OVER: &str = "
-UPDATE api_answers SET recorded_at = now(), holder = $5, held_since = now()
-WHERE org_id = $1 AND subject = $2 AND key = $3 AND holder = $4 AND held_since = recorded_at AND status IS NULL
-RETURNING causation_id";
-
 const FOUND: &str = "
-SELECT request, status, content_type, etag, location, position, body,
-    CASE WHEN held_since = recorded_at THEN holder END AS holder,
-    ceil(extract(epoch FROM recorded_at + interval '1 minute' - now()))::bigint AS free_in_s
-FROM api_answers WHERE org_id = $1 AND subject = $2 AND key = $3";
+SELECT request, status, content_type, etag, location, position, body FROM api_answers
+WHERE org_id = $1 AND subject = $2 AND key = $3";
 
 const KEEP: &str = "
 UPDATE api_answers SET status = $4, content_type = $5, etag = $6, location = $7, position = $8, body = $9
@@ -116,33 +106,24 @@ struct Kept {
     location: Option<String>,
     position: Option<String>,
     body: Option<Vec<u8>>,
-    /// The process that has it under way, where that can be seen.
-    holder: Option<i64>,
-    /// When it may begin again, whatever became of the first.
-    free_in_s: i64,
 }
 
-/// Begins a request with a key in this process; `print` is what the request is known by.
-pub(super) async fn begin(pool: &PgPool, here: &Presence, key: &Key, print: &[u8]) -> Result<Begun, Problem> {
-    let mut begun = insert(pool, here, key, print).await?;
+/// Begins a request with a key; `print` is what the request is known by.
+pub(super) async fn begin(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Begun, Problem> {
+    let mut begun = insert(pool, key, print).await?;
     if begun.is_none() && adopt(pool, key).await? {
-        begun = insert(pool, here, key, print).await?;
+        begun = insert(pool, key, print).await?;
     }
     match begun {
         Some((causation_id, false)) => Ok(Begun::First { causation_id }),
         Some((causation_id, true)) => Ok(Begun::Again { causation_id }),
-        None => met(pool, here, key, print).await,
+        None => given_before(pool, key, print).await.map(Begun::Before),
     }
 }
 
-async fn insert(pool: &PgPool, here: &Presence, key: &Key, print: &[u8]) -> Result<Option<(Uuid, bool)>, sqlx::Error> {
+async fn insert(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Option<(Uuid, bool)>, sqlx::Error> {
     let begun = sqlx::query_as(BEGIN).bind(&key.org).bind(&key.subject).bind(&key.name).bind(print).bind(&key.given);
-    begun.bind(here.id()).fetch_optional(pool).await
-}
-
-async fn take_over(pool: &PgPool, here: &Presence, key: &Key, from: i64) -> Result<Option<Uuid>, sqlx::Error> {
-    let taken = sqlx::query_scalar(TAKE_OVER).bind(&key.org).bind(&key.subject).bind(&key.name);
-    taken.bind(from).bind(here.id()).fetch_optional(pool).await
+    begun.fetch_optional(pool).await
 }
 
 async fn adopt(pool: &PgPool, key: &Key) -> Result<bool, sqlx::Error> {
@@ -150,39 +131,20 @@ async fn adopt(pool: &PgPool, key: &Key) -> Result<bool, sqlx::Error> {
     Ok(adopted.execute(pool).await?.rows_affected() > 0)
 }
 
-/// What becomes of a request whose key somebody has used.
-async fn met(pool: &PgPool, here: &Presence, key: &Key, print: &[u8]) -> Result<Begun, Problem> {
+async fn given_before(pool: &PgPool, key: &Key, print: &[u8]) -> Result<Response, Problem> {
     let query = sqlx::query_as(FOUND).bind(&key.org).bind(&key.subject).bind(&key.name);
     let found: Option<Kept> = query.fetch_optional(pool).await?;
-    let kept = found.ok_or_else(under_way)?;
+    let in_use = || {
+        let reason = "the first request with this key is still under way";
+        ProblemKind::IdempotencyKeyInUse.because(reason).retry_after(1)
+    };
+    let kept = found.ok_or_else(in_use)?;
     if kept.request != print {
         let reason = "this key was used for another request: take a new one";
         let problem = ProblemKind::IdempotencyKeyReused.because(reason);
         return Err(Problem { field: Some("Idempotency-Key".to_owned()), ..problem });
     }
-    if let Some(status) = kept.status.and_then(|status| u16::try_from(status).ok()) {
-        return Ok(Begun::Before(given_before(status, kept)));
-    }
-    let Some(holder) = kept.holder else { return Err(unseen(kept.free_in_s)) };
-    if !here.is_gone(holder, pool).await? {
-        return Err(under_way());
-    }
-    let taken = take_over(pool, here, key, holder).await?;
-    taken.map(|causation_id| Begun::Again { causation_id }).ok_or_else(under_way)
-}
-
-fn under_way() -> Problem {
-    let reason = "the first request with this key is still under way";
-    ProblemKind::IdempotencyKeyInUse.because(reason).retry_after(1)
-}
-
-/// A build of before has it, or Postgres was away from its process when it began.
-fn unseen(free_in_s: i64) -> Problem {
-    let reason = "the first request with this key has not ended, and whether its process still runs cannot be seen";
-    ProblemKind::IdempotencyKeyInUse.because(reason).retry_after(u64::try_from(free_in_s).unwrap_or(0).max(1))
-}
-
-fn given_before(status: u16, kept: Kept) -> Response {
+    let status = kept.status.and_then(|status| u16::try_from(status).ok()).ok_or_else(in_use)?;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let mut response = (status, kept.body.unwrap_or_default()).into_response();
     let headers = response.headers_mut();
@@ -199,7 +161,7 @@ fn given_before(status: u16, kept: Kept) -> Response {
         }
     }
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    response
+    Ok(response)
 }
 
 /// Keeps the answer for whoever asks again. The change is made: where the answer cannot be kept it is given all the
