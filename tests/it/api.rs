@@ -19,6 +19,7 @@ mod histories;
 mod idempotency;
 mod isolation;
 mod lasting;
+mod late_ends;
 mod lists;
 mod live_places;
 mod many_listings;

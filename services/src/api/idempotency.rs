@@ -80,13 +80,13 @@ async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Resu
     digest.update(&body);
     let print = key.print(digest);
     let pool = &api.inner.pool;
-    let (causation_id, again) = match answers::begin(pool, key, &print).await? {
+    let (own, again) = match answers::begin(pool, key, &print).await? {
         Begun::Before(answer) => return Ok(answer),
-        Begun::First { causation_id } => (causation_id, false),
-        Begun::Again { causation_id } => (causation_id, true),
+        Begun::First(own) => (own, false),
+        Begun::Again(own) => (own, true),
     };
-    let by = By { causation_id: Some(causation_id), ..by };
-    let found = if again { made::answer(api, &by, causation_id).await } else { Ok(None) };
+    let by = By { causation_id: Some(own.causation_id), ..by };
+    let found = if again { made::answer(api, &by, own.causation_id).await } else { Ok(None) };
     let ended = match found {
         Ok(Some(mut answer)) => {
             answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -99,14 +99,14 @@ async fn run(api: &Api, key: &Key, by: By, request: Request, next: Next) -> Resu
         Err(problem) => Err(problem),
     };
     match ended {
-        Ok(response) if response.status().is_success() => answers::keep(pool, key, response).await,
+        Ok(response) if response.status().is_success() => answers::keep(pool, key, own, response).await,
         Ok(response) if !response.status().is_server_error() => {
             // What did nothing may be asked for again.
-            answers::forget(pool, key).await?;
+            answers::forget(pool, key, own).await?;
             Ok(response)
         }
         unknown => {
-            answers::end_is_unknown(pool, key);
+            answers::end_is_unknown(pool, key, own);
             unknown
         }
     }

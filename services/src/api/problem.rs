@@ -80,7 +80,7 @@ pub enum ProblemKind {
     UpgradeRequired,
     /// The key was used for another request.
     IdempotencyKeyReused,
-    /// The first request with this key is still under way.
+    /// The first request with this key has no answer yet.
     IdempotencyKeyInUse,
     /// Too many requests.
     RateLimited,

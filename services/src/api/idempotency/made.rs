@@ -1,6 +1,7 @@
 //! What a request has changed whose answer was lost: found in the journal by the causation id of its events, or among the
 //! decisions about dead letters.
 
+use adapters::event_store::PgEventLog;
 use axum::response::{IntoResponse as _, Response};
 use domain::ids::{ListingId, TargetId};
 use domain::recorded::Position;
@@ -31,6 +32,8 @@ struct Made {
 
 /// The answer to a change that was made; `None` where none was.
 pub(super) async fn answer(api: &Api, by: &By, causation_id: Uuid) -> Result<Option<Response>, Problem> {
+    // What the first one's process had sent may be on its way in Postgres still, although that process has ended.
+    PgEventLog::new(api.inner.pool.clone()).settled_position().await?;
     let made: Vec<Made> = sqlx::query_as(MADE).bind(causation_id.to_string()).fetch_all(&api.inner.pool).await?;
     let (Some(first), Some(last)) = (made.first(), made.last()) else {
         return dead_letters::answer(api, causation_id).await;

@@ -62,8 +62,8 @@ impl ProblemKind {
                 "Take a new key for a new request, and the same one only for the same.",
             ),
             Self::IdempotencyKeyInUse => (
-                "The first request with this `Idempotency-Key` is still under way.",
-                "Ask again in a moment, with the same key.",
+                "The first request with this `Idempotency-Key` is under way, or was when its process ended.",
+                "Ask again after `Retry-After`, with the same key.",
             ),
             Self::RateLimited => (
                 "More requests came than one caller, or one address, may make in a second.",
