@@ -55,14 +55,16 @@ async fn an_attempt_that_is_stopped_tells_why_and_is_no_rate_limit() -> anyhow::
     let (units, mut targets, mut listings) = (names(3), Vec::new(), Vec::new());
     let base = world.serve("intake,relay,projector,api")?;
     let viewer = Api::of(&base).await?.as_caller(&world, ORG, None, "viewer")?;
+    // A token and a look-up are all that the window has room for: the creation waits.
+    for account in ACCOUNTS {
+        targets.push(world.target(account, RateLimit::new(2, 30_000)?).await?);
+    }
     world.publish(&units.iter().map(|name| unit(name, 1)).collect::<Vec<_>>()).await?;
     world.taken(3, 1).await?;
-    // A token and a look-up are all that the window has room for: the creation waits.
-    for (account, name) in ACCOUNTS.into_iter().zip(&units) {
-        let target = world.target(account, RateLimit::new(2, 30_000)?).await?;
-        listings.push(world.link(target, std::slice::from_ref(name)).await?[0]);
-        targets.push(target.to_string());
+    for (target, name) in targets.iter().zip(&units) {
+        listings.push(world.link(*target, std::slice::from_ref(name)).await?[0]);
     }
+    let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
     let mut dispatcher = world.serve("dispatcher")?;
     for account in ACCOUNTS {
         wait_until("both calls were answered", Duration::from_secs(20), || async {

@@ -64,7 +64,7 @@ const LAYERS: [Layer; 10] = [
         folder: "bench",
         name: "bench",
         own: &["domain", "projections", "adapters", "services", "end-to-end", "end_to_end"],
-        never: &["axum", "async-nats", "postgres-es"],
+        never: &["axum", "postgres-es"],
     },
     Layer {
         folder: "torture",

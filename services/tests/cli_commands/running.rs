@@ -330,7 +330,7 @@ fn what_is_done_and_still_in_the_queue_is_told_with_the_time_at_which_it_is_take
             report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "queue").cloned().unwrap();
         (because, queue["status"].as_str().unwrap().to_owned(), queue["detail"].as_str().unwrap().to_owned())
     };
-    let at_once = "a dispatcher takes it as soon as it looks";
+    let at_once = "nothing but a dispatcher is waited for";
     let (because, status, _) = told();
     assert!(because.contains(at_once) && status == "warn", "{because}");
     execute(

@@ -100,7 +100,8 @@ async fn a_made_up_secret_opens_nothing_of_an_account_that_others_use() -> anyho
     let linked = foreign.post("/api/channels/listings", &link).await?.expect(201)?.json();
     let listing = linked["listing_id"].as_str().unwrap_or_default();
     until_one_is(&world, "unauthorised").await?;
-    let busy = "UPDATE rate_slots SET free_at = now() + interval '1 hour' WHERE scope LIKE 'account:%' AND slot <= 9";
+    let busy = "UPDATE rate_slots SET free_at = CASE WHEN slot <= 9 THEN now() + interval '1 hour' ELSE now() END
+        WHERE scope LIKE 'account:%'";
     let paused = "UPDATE rate_scopes SET paused_until = now() + interval '1 hour' WHERE scope LIKE 'account:%'";
     for statement in [paused, busy] {
         sqlx::query(statement).execute(&world.pool).await?;

@@ -151,9 +151,9 @@ impl DeleteArgs {
         let later = later.unwrap_or_default();
         match forgotten {
             Ok(Forgotten::Deleted) => note(&format!("secret {secret} is deleted with it")),
+            Ok(Forgotten::StillUsed(_) | Forgotten::NotOurs | Forgotten::Missing) if !is_done => {}
             Ok(Forgotten::StillUsed(others)) => note(&format!("secret {secret} stays: {} uses it", others.join(", "))),
             Ok(Forgotten::NotOurs) => note(&format!("secret {secret} stays: remove it where it is kept")),
-            Ok(Forgotten::Missing) if !is_done => {}
             // The target is deleted all the same; the secret may be on the host of `serve`.
             Ok(Forgotten::Missing) => note(&format!("warning: secret {secret} is not here, maybe elsewhere{later}")),
             Err(error) => note(&format!("warning: its secret stays: {error:#}{later}")),
