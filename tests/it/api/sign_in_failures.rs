@@ -102,6 +102,7 @@ impl Provider {
 }
 
 /// A browser with its cookies, the oldest first.
+#[derive(Clone)]
 struct Browser {
     api: Api,
     cookies: Vec<(String, String)>,
@@ -130,11 +131,22 @@ impl Browser {
 
     /// Begins a sign-in, and gives the path by which the provider sends a browser back with a code.
     async fn begin(&mut self, page: &str) -> anyhow::Result<String> {
+        let (state, nonce) = self.state_and_nonce(page).await?;
+        Ok(format!("/sign-in/callback?code={nonce}&state={state}"))
+    }
+
+    /// The same with an error in the code's place.
+    async fn begin_in_vain(&mut self, error: &str) -> anyhow::Result<String> {
+        let (state, _) = self.state_and_nonce("/targets").await?;
+        Ok(format!("/sign-in/callback?error={error}&state={state}"))
+    }
+
+    async fn state_and_nonce(&mut self, page: &str) -> anyhow::Result<(String, String)> {
         let leads = self.open(&format!("/sign-in?return_to={page}")).await?.expect(303)?.header("location");
         let asked = leads.split_once('?').map(|(_, query)| query).unwrap_or_default();
         let part = |name: &str| asked.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
         let (state, nonce) = part("state").zip(part("nonce")).with_context(|| leads.clone())?;
-        Ok(format!("/sign-in/callback?code={nonce}&state={state}"))
+        Ok((state.to_owned(), nonce.to_owned()))
     }
 
     async fn sign_in(&mut self) -> anyhow::Result<Answer> {
@@ -198,8 +210,24 @@ async fn a_sign_in_that_comes_to_nothing_says_why_and_leads_to_another_one() -> 
         ("server_error", 502, "says that it has failed"),
         ("invalid_scope", 502, "refuses what this service asks of it: invalid_scope"),
     ] {
-        says(&browser.open(&format!("/sign-in/callback?error={error}&state=x")).await?.expect(status)?, words);
+        let back = browser.begin_in_vain(error).await?;
+        says(&browser.open(&back).await?.expect(status)?, words);
     }
+    // What leads here from elsewhere is none of the provider's, and nothing of it is shown, or said in the log.
+    let own = "Call-0800-1234";
+    let elsewhere = browser.begin_in_vain(own).await?;
+    let without = format!("/sign-in/callback?error={own}");
+    let made_up = format!("{without}&state=x");
+    let another = Browser::of(&browser.api);
+    for (mut browser, path) in [(another.clone(), &elsewhere), (another, &without), (browser.clone(), &made_up)] {
+        let page = browser.open(path).await?.expect(403)?;
+        says(&page, "was not begun in this browser");
+        assert!(!page.text.contains(own), "{}", page.text);
+    }
+    assert!(!service.printed().contains(own), "{}", service.printed());
+    // Nor has another browser used it up.
+    says(&browser.open(&elsewhere).await?.expect(502)?, own);
+    says(&browser.open(&elsewhere).await?.expect(403)?, "was not begun in this browser");
     says(&browser.open("/sign-in/callback?code=x&state=made-up").await?.expect(403)?, "was not begun in this browser");
     // RFC 9207.
     let back = browser.begin("/targets").await?;
