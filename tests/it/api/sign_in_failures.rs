@@ -15,6 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::credentials::new_key;
 
@@ -129,6 +130,15 @@ impl Browser {
         Ok(answer)
     }
 
+    /// A form of a page, with this token.
+    async fn send_form(&self, path: &str, page: &str, token: &str) -> anyhow::Result<Answer> {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let (cookies, page) = (cookies.join("; "), format!("{}{page}", self.api.base()));
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [form, ("cookie", cookies.as_str()), ("referer", page.as_str())];
+        self.api.send_text(Method::POST, path, &headers, format!("reason=x&csrf_token={token}")).await
+    }
+
     /// Begins a sign-in, and gives the path by which the provider sends a browser back with a code.
     async fn begin(&mut self, page: &str) -> anyhow::Result<String> {
         let (state, nonce) = self.state_and_nonce(page).await?;
@@ -159,25 +169,50 @@ impl Browser {
     }
 }
 
-/// As where a session ends with several pages open, each of which leads to the provider.
+/// What a form of this page carries.
+fn csrf_token(page: &Answer) -> anyhow::Result<String> {
+    let shown = page.text.split("name=\"csrf_token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    shown.map(str::to_owned).with_context(|| format!("a page has a form: {}", page.text))
+}
+
+/// As where a session ends with several pages open, each of which leads to the provider. A page of the first is of a session that the
+/// browser has no more: it changes nothing, and leads to itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tabs_that_sign_in_at_the_same_time_both_come_in() -> anyhow::Result<()> {
     let world = World::new(&[8200]).await?;
     let provider = Provider::start().await?;
     let service = provider.serve(&world)?;
-    let mut browser = Browser::of(&Api::of(&service).await?);
-    let tabs = [("/targets", browser.begin("/targets").await?), ("/audit", browser.begin("/audit").await?)];
-    for (page, back) in &tabs {
-        let came = browser.open(back).await?.expect(303)?;
-        assert_eq!(came.header("location"), *page);
-        browser.open("/api/channels/me").await?.expect(200)?;
-    }
-    // The pages of the first are of the session of both.
-    assert_eq!(world.count("SELECT count(*) FROM sessions").await?, 1);
     let begin = "__Host-distribution-login-";
+    for at_once in [false, true] {
+        let mut browser = Browser::of(&Api::of(&service).await?);
+        let tabs = [("/targets", browser.begin("/targets").await?), ("/audit", browser.begin("/audit").await?)];
+        // Really at once neither brings the session of the other.
+        let mut beside = browser.clone();
+        let mut tokens = Vec::new();
+        for (page, back) in &tabs {
+            if at_once && !tokens.is_empty() {
+                std::mem::swap(&mut browser, &mut beside);
+            }
+            let came = browser.open(back).await?.expect(303)?;
+            assert_eq!(came.header("location"), *page);
+            tokens.push(csrf_token(&browser.open(page).await?.expect(200)?)?);
+        }
+        let change = format!("/targets/{}/pause", Uuid::nil());
+        let refused = browser.send_form(&change, "/targets?health=healthy", &tokens[0]).await?.expect(403)?;
+        let has = |part: &str| refused.text.contains(part);
+        assert!(has("You have signed in anew since this page") && has("Nothing was changed."), "{refused:?}");
+        assert!(has("href=\"/targets?health=healthy\"") && has("Open the page anew"), "{refused:?}");
+        assert!(!has("csrf") && !has("gives out roles"), "{refused:?}");
+        browser.send_form(&change, "/audit", &tokens[1]).await?.expect(404)?;
+        // Each is used once.
+        browser.open(&tabs[1].1).await?.expect(403)?;
+    }
+    // One of the first two, which ended the other, and both of the last.
+    assert_eq!(world.count("SELECT count(*) FROM sessions").await?, 3);
+    let mut browser = Browser::of(&Api::of(&service).await?);
+    browser.sign_in().await?.expect(303)?;
     assert_eq!(browser.cookies_below(begin), 0, "{:?}", browser.cookies);
-    // Each is used once, and what was never ended is forgotten.
-    browser.open(&tabs[1].1).await?.expect(403)?;
+    // What was never ended is forgotten.
     let mut oldest = None;
     let mut newest = String::new();
     for _ in 0..12 {
