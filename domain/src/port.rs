@@ -182,6 +182,9 @@ pub enum Stopped {
     /// The lease was not extended in time.
     #[error("the lease ran out, and the listing may be in another dispatcher's hands")]
     OtherHands,
+    /// A failover or a restore came between: leases and events of just before it may be lost.
+    #[error("the database is on another server, or was restored, and may not know of what was begun")]
+    DatabaseMoved,
 }
 
 /// Why a call may not be made.

@@ -45,4 +45,17 @@ pub enum Error {
     /// Somebody rebuilds or verifies the same projection.
     #[error("projection {0} is being rebuilt or verified by somebody else; try again when that has ended")]
     RebuildRunning(String),
+    /// The schema was migrated while the new tables were made.
+    #[error(
+        "projection {projection} is as it was: the schema was migrated from {before} to {now} while it was made anew, \
+         and the new tables may lack what that has changed; rebuild it again"
+    )]
+    MigratedMeanwhile {
+        /// Which.
+        projection: &'static str,
+        /// The newest migration when the new tables were made.
+        before: i64,
+        /// The newest one at the swap.
+        now: i64,
+    },
 }

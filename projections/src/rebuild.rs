@@ -1,7 +1,8 @@
 //! Makes a read model again from the whole journal, beside the live one, and then swaps it in or compares the two.
 //!
 //! Invariant: a rebuilt read model equals the live one row for row. The live one goes on until the swap, which locks
-//! its checkpoint, applies the last few events and exchanges the tables in one transaction.
+//! its checkpoint, applies the last few events and exchanges the tables in one transaction. Where the schema was migrated
+//! meanwhile nothing is exchanged.
 
 mod compare;
 mod mirror;

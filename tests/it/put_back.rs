@@ -100,6 +100,42 @@ async fn a_journal_that_goes_back_under_running_processes_needs_no_restart() -> 
     world.close().await
 }
 
+/// The tables as on a server that has taken over and lacks the newest leases. The call that waits is told why it ends, and nobody else's
+/// hands are blamed for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_a_failover_has_stopped_says_so() -> anyhow::Result<()> {
+    let world = World::new(&[8780]).await?;
+    // A token and a look-up are all that the window has room for: the creation waits.
+    let target = world.target(8780, RateLimit::new(2, 30_000)?).await?;
+    let _base = world.serve("intake,relay,projector")?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.link(target, &names(1)).await?;
+    let _dispatcher = world.serve("dispatcher")?;
+    wait_until("both calls were answered", Duration::from_secs(20), || async {
+        let arrivals = world.sandbox.arrivals(8780).await?;
+        let answered = arrivals.iter().filter(|call| !call["status"].is_null()).count();
+        Ok(if answered == 2 { Ok(()) } else { Err(format!("{answered} calls")) })
+    })
+    .await?;
+    let moved = "DELETE FROM dispatch_leases; UPDATE dispatch_server SET server = 'another/00000001/16384'";
+    sqlx::raw_sql(moved).execute(&world.pool).await?;
+    let told = "SELECT concat_ws(' ', class, detail) FROM outbound_audit";
+    let said = "stopped no further calls are made: the database is on another server, or was restored, and may not know of what \
+                was begun";
+    wait_until("the attempt has ended", Duration::from_secs(30), || async {
+        let told: String = sqlx::query_scalar(told).fetch_one(&world.pool).await?;
+        Ok(if told == said { Ok(()) } else { Err(told) })
+    })
+    .await?;
+    // It goes on, in a window of which more is free, and no attempt is used up.
+    let (code, _, error) = world.run(&["target", "rate-limit", &target.to_string(), "100/1s"])?;
+    assert_eq!(code, 0, "{error}");
+    world.drained(Duration::from_secs(120)).await?;
+    assert_eq!(world.count("SELECT attempts::bigint FROM outbound_audit WHERE outcome = 'accepted'").await?, 1);
+    world.close().await
+}
+
 /// The journal as it was at a position. What came after that is lost, and its positions are given again.
 async fn put_back(world: &mut World, position: i64) -> anyhow::Result<()> {
     let mut transaction = world.pool.begin().await?;

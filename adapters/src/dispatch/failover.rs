@@ -29,10 +29,15 @@ pub(super) const IS_WHERE_IT_WAS: &str =
     concat!("(SELECT (SELECT server FROM dispatch_server) IS NOT DISTINCT FROM (", server!(), "))");
 
 impl DispatchStore {
-    /// Since when the windows are on the server that they are on; `None` before the first slot. Where it is another time than before,
-    /// the tables are of another server or of another state, and all slots rest: what was known of them holds no more.
-    pub async fn on_server_since(&self) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-        sqlx::query_scalar("SELECT since FROM dispatch_server").fetch_optional(&self.pool).await
+    /// Since when the windows are on the server that they are on: whoever looks first takes note of it. Where it is another time than
+    /// before, the tables are of another server or of another state, and all slots rest: what was known of them holds no more.
+    pub async fn on_server_since(&self) -> Result<DateTime<Utc>, sqlx::Error> {
+        let here = format!("SELECT since FROM dispatch_server WHERE server = ({SERVER})");
+        if let Some(since) = sqlx::query_scalar(&here).fetch_optional(&self.pool).await? {
+            return Ok(since);
+        }
+        rest(self.begin(true).await?).await?;
+        sqlx::query_scalar("SELECT since FROM dispatch_server").fetch_one(&self.pool).await
     }
 }
 

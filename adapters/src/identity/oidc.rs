@@ -157,6 +157,13 @@ impl OidcLogin {
         Ok(LoginEnd { grant, return_to: attempt.return_to })
     }
 
+    /// Ends a login for which the provider gave no code. Anybody can lead a browser here with an error of their own, so what it brings
+    /// counts with the state and the cookie of a login under way alone.
+    pub async fn give_up(&self, state: &str, browser: &str) -> Result<(), LoginError> {
+        let taken = self.0.attempts.take(&hash(state), &hash(browser)).await?;
+        taken.map(drop).ok_or(LoginError::NotBegun)
+    }
+
     /// Where a browser whose session has ended is to be sent, so that the provider does not let whoever comes next in as the
     /// one before. It comes back to `signed-out`, beside `sign-in`. `None` where the provider has no such place.
     pub async fn sign_out(&self) -> Result<Option<Url>, LoginError> {

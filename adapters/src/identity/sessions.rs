@@ -26,8 +26,6 @@ pub const SESSION_COOKIE: &str = "__Host-distribution";
 const IDLE_S: f64 = 30.0 * 60.0;
 /// And after so long anyway.
 const LONGEST_S: f64 = 12.0 * 3600.0;
-/// Logins that were under way beside the one that began a session end within so long.
-const BESIDE_S: f64 = 10.0 * 60.0;
 /// A request is noted at most once in this time.
 const NOTED_S: f64 = 60.0;
 /// What the CSRF token is derived for: the cookie's secret is no key for anything else.
@@ -75,15 +73,8 @@ impl Sessions {
         Self { links_too: false, ..self }
     }
 
-    /// Begins a session with a new secret, and ends the one that the browser came with. Whoever has just come in by the provider, in
-    /// another tab, and comes in once more as the same stays in that session: else the pages of that tab would be of one that has ended.
+    /// Begins a session with a new secret, and ends the one that the browser came with.
     pub async fn begin(&self, grant: Grant, way: Way, replaces: Option<&str>) -> Result<SignedIn, sqlx::Error> {
-        if let Some(before) = replaces.filter(|_| way == Way::Provider)
-            && let Some(id) = self.just_begun(before, &grant).await?
-        {
-            let (cookie, csrf_token) = (host_cookie(SESSION_COOKIE, before.to_owned()), csrf_token(before));
-            return Ok(SignedIn { cookie, caller: grant.caller(CredentialKind::Session, id.to_string()), csrf_token });
-        }
         let secret = new_secret();
         let id = Uuid::now_v7();
         let (secret_hash, accounts) = (hash_of(&secret), grant.account_names());
@@ -110,18 +101,6 @@ impl Sessions {
         let csrf_token = csrf_token(secret.expose_secret());
         let cookie = host_cookie(SESSION_COOKIE, secret.expose_secret().to_owned());
         Ok(SignedIn { cookie, caller: grant.caller(CredentialKind::Session, id.to_string()), csrf_token })
-    }
-
-    /// The session of a cookie's value, where it has just begun by the provider and is of just that.
-    async fn just_begun(&self, cookie_value: &str, grant: &Grant) -> Result<Option<Uuid>, sqlx::Error> {
-        let found = sqlx::query_scalar(
-            "SELECT session_id FROM sessions WHERE secret_hash = $1 AND org_id = $2 AND subject = $3 AND roles = $4
-                 AND account_ids IS NOT DISTINCT FROM $5 AND NOT by_link
-                 AND created_at > now() - make_interval(secs => $6) AND expires_at > now()",
-        );
-        let found = found.bind(hash(cookie_value).to_vec()).bind(grant.org_id.as_str()).bind(&grant.subject);
-        let found = found.bind(grant.role_names()).bind(grant.account_names()).bind(BESIDE_S);
-        found.fetch_optional(&self.pool).await
     }
 
     /// Who a cookie's value stands for. Any text costs the same: one hash and one look-up by it.

@@ -116,7 +116,6 @@ async fn on_another_server_every_window_counts_as_used_up() {
     let held = take(&store, target, HOLD).await.unwrap();
     assert!(take(&store, target, HOLD).await.is_some(), "a server that is noted for the first time is no other one");
     let since = store.on_server_since().await.unwrap();
-    assert!(since.is_some());
     // A promoted standby has another timeline, a restored backup another database.
     database.run("UPDATE dispatch_server SET server = 'another/00000001/16384'").await;
     assert!(take(&database.dispatcher(), target, HOLD).await.is_none(), "the third may have been taken there");
@@ -124,6 +123,11 @@ async fn on_another_server_every_window_counts_as_used_up() {
     let free_in_s = "SELECT extract(epoch FROM min(free_at) - now())::float8 FROM rate_slots";
     let rest: f64 = sqlx::query_scalar(free_in_s).fetch_one(&database.pool).await.unwrap();
     assert!(rest > LONGEST_HOLD.as_secs_f64() - 1.0, "{rest} s: a call of there may be under way for as long");
+    let noted = store.on_server_since().await.unwrap();
+    database.run("UPDATE dispatch_server SET server = 'one-more/00000001/16384'").await;
+    let again = store.on_server_since().await.unwrap();
+    assert!(again > noted, "who takes no slot finds it out as well");
+    assert_eq!(store.on_server_since().await.unwrap(), again, "it is noted once");
     // The end of a call that is known here frees its own slot as ever.
     store.settle(&Settlement { answered: vec![held], ..Settlement::default() }).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;

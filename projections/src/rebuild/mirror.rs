@@ -8,9 +8,14 @@ use crate::projection::Projection;
 
 /// The copies.
 pub(super) struct Mirror {
+    projection: &'static str,
     schema: String,
     tables: &'static [&'static str],
+    /// The newest migration before they were made.
+    made_at: i64,
 }
+
+const NEWEST_MIGRATION: &str = "SELECT coalesce(max(version), 0) FROM public._sqlx_migrations";
 
 // Statements that give a copy what LIKE leaves out. They name tables without a schema and are run under the copies'.
 const CARRY_OVER: &str = "
@@ -67,7 +72,8 @@ ORDER BY i.relname";
 
 impl Mirror {
     pub(super) fn of(projection: &dyn Projection) -> Self {
-        Self { schema: format!("rebuild_{}", projection.name()), tables: projection.tables() }
+        let (name, tables) = (projection.name(), projection.tables());
+        Self { projection: name, schema: format!("rebuild_{name}"), tables, made_at: 0 }
     }
 
     pub(super) fn schema(&self) -> &str {
@@ -80,7 +86,9 @@ impl Mirror {
 
     /// Makes the copies and makes the connection use them. Foreign keys are not copied: no read model has one.
     /// Gives the statements that make the indexes for readers, which the copies lack: see [`Self::put_off_indexes`].
-    pub(super) async fn create(&self, connection: &mut PgConnection) -> Result<Vec<String>, Error> {
+    pub(super) async fn create(&mut self, connection: &mut PgConnection) -> Result<Vec<String>, Error> {
+        // First: what is changed after this may be missing from the copies.
+        self.made_at = sqlx::query_scalar(NEWEST_MIGRATION).fetch_one(&mut *connection).await?;
         let schema = &self.schema;
         self.drop(connection).await?;
         sqlx::query("SET search_path = public").execute(&mut *connection).await?;
@@ -121,10 +129,18 @@ impl Mirror {
         run(connection, &aside.chain(named).collect::<Vec<_>>()).await
     }
 
-    /// Puts the copies in the live tables' place.
+    /// Puts the copies in the live tables' place, unless the schema was migrated since they were made: they would lack what that has
+    /// changed, such as a check that takes a new class.
     pub(super) async fn swap_in(&self, connection: &mut PgConnection) -> Result<(), Error> {
         let live: Vec<String> = self.tables.iter().map(|table| format!("public.{table}")).collect();
-        let mut statements = vec![format!("DROP TABLE {}", live.join(", "))];
+        let live = live.join(", ");
+        // A migration that has changed one of them holds it until its own row is there, and one that comes after this finds the copies.
+        run(connection, &[format!("LOCK TABLE {live} IN ACCESS EXCLUSIVE MODE")]).await?;
+        let now: i64 = sqlx::query_scalar(NEWEST_MIGRATION).fetch_one(&mut *connection).await?;
+        if now != self.made_at {
+            return Err(Error::MigratedMeanwhile { projection: self.projection, before: self.made_at, now });
+        }
+        let mut statements = vec![format!("DROP TABLE {live}")];
         let move_in = |table| format!("ALTER TABLE {}.{table} SET SCHEMA public", self.schema);
         statements.extend(self.tables.iter().map(move_in));
         statements.push(format!("DROP SCHEMA {}", self.schema));

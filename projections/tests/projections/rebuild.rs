@@ -1,10 +1,12 @@
 //! A rebuilt read model equals the live one, row for row and name for name.
 
+use std::time::Duration;
+
 use projections::Error;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sqlx::Executor;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::database::in_database;
 use crate::random_history::{steps, tell};
@@ -149,6 +151,72 @@ async fn what_a_crashed_rebuild_left_is_dropped() {
             .unwrap();
         scene.runner.rebuild("sync_queue").await.unwrap();
         assert_eq!(scene.rows().await, rows);
+    })
+    .await;
+}
+
+/// Returns when a session of this database waits for a lock of this kind.
+async fn somebody_waits_for(pool: &PgPool, kind: &str) {
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+        WHERE a.datname = current_database() AND NOT l.granted AND l.locktype = $1)";
+    for _ in 0..3_000 {
+        if sqlx::query_scalar(waits).bind(kind).fetch_one(pool).await.unwrap() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("nobody waits for a lock of the kind {kind}");
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) {
+    connection.execute(sql).await.unwrap();
+}
+
+const CHECK: &str = "outbound_audit_class_known";
+
+async fn check(scene: &Scene) -> String {
+    scene.field("pg_constraint", "conname", CHECK, "pg_get_constraintdef(oid)").await.unwrap()
+}
+
+/// The rebuild, which has made its copies, waits for the projector, and then for a migration that has changed its table and of which
+/// nobody is told before it ends.
+async fn overtake(pool: &PgPool, projector: Transaction<'static, Postgres>) {
+    somebody_waits_for(pool, "transactionid").await;
+    let mut migration = pool.begin().await.unwrap();
+    let change = format!(
+        "ALTER TABLE outbound_audit DROP CONSTRAINT {CHECK};
+         ALTER TABLE outbound_audit ADD CONSTRAINT {CHECK} CHECK (class <> 'unheard-of') NOT VALID;
+         INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'a newer class', true, '\\x00', 0)"
+    );
+    run(&mut migration, &change).await;
+    projector.rollback().await.unwrap();
+    somebody_waits_for(pool, "relation").await;
+    migration.commit().await.unwrap();
+}
+
+/// Else the new tables would have the check of before, and the first row of a new class would stop the projector.
+#[tokio::test]
+async fn a_rebuild_that_a_migration_has_overtaken_is_refused_and_nothing_is_lost() {
+    in_database(|pool| async move {
+        let scene = random_scene(pool).await;
+        let rows = scene.rows().await;
+        let mut projector = scene.pool.begin().await.unwrap();
+        run(&mut projector, "SELECT FROM projection_checkpoints WHERE name = 'outbound_audit' FOR UPDATE").await;
+        let (rebuilt, ()) = futures::join!(scene.runner.rebuild("outbound_audit"), overtake(&scene.pool, projector));
+        let refused = rebuilt.unwrap_err();
+        assert!(matches!(refused, Error::MigratedMeanwhile { now: 9999, .. }), "{refused}");
+        assert!(refused.to_string().contains("rebuild it again"), "{refused}");
+        assert_eq!(scene.rows().await, rows);
+        assert_eq!(check(&scene).await, "CHECK ((class <> 'unheard-of'::text)) NOT VALID");
+        assert_eq!(scene.count("pg_namespace WHERE nspname LIKE 'rebuild%'").await, 0);
+
+        // Tables that were empty when they got a check need no further look.
+        scene.runner.rebuild("outbound_audit").await.unwrap();
+        assert_eq!(scene.rows().await, rows);
+        assert_eq!(check(&scene).await, "CHECK ((class <> 'unheard-of'::text))");
+        let validate = format!("ALTER TABLE outbound_audit VALIDATE CONSTRAINT {CHECK}");
+        scene.pool.execute(validate.as_str()).await.unwrap();
     })
     .await;
 }

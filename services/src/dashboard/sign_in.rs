@@ -172,8 +172,10 @@ async fn finished(
     query: FinishQuery,
     browser: Option<&str>,
 ) -> Result<Response, Problem> {
-    if let Some(error) = query.error {
-        return Err(failed::told(&error));
+    if let Some(code) = query.error {
+        let begun = oidc.give_up(&query.state.unwrap_or_default(), browser.unwrap_or_default()).await;
+        begun.map_err(|error| failed::problem(&error))?;
+        return Err(failed::told(&code));
     }
     let (Some(code), Some(state)) = (query.code, query.state) else {
         return Err(Problem::field("code", "the identity provider sends code and state; begin anew at /sign-in"));

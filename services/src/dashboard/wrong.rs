@@ -123,16 +123,20 @@ impl Wrong {
         public(&self.title, &self.body(status, asked))
     }
 
+    /// Its form came without the token of the session that the browser has now.
+    fn is_of_another_session(&self) -> bool {
+        self.field.as_deref().is_some_and(|field| CSRF.contains(&field))
+    }
+
     /// What helps, or nothing. Whoever only looked knows that nothing was changed.
     fn hint(&self, status: StatusCode, is_change: bool) -> &'static str {
-        let of_another_session = self.field.as_deref().is_some_and(|field| CSRF.contains(&field));
         match status {
             StatusCode::UNAUTHORIZED if is_change => "Nothing was changed. Sign in, and try again.",
             StatusCode::UNAUTHORIZED => "Sign in, and try again.",
             // Its words say all.
             StatusCode::FORBIDDEN if self.kind == ProblemKind::SignInFailed.name() => "",
-            StatusCode::FORBIDDEN if of_another_session => {
-                "The form is of a session that has ended, or of another site. Open its page anew. Nothing was changed."
+            StatusCode::FORBIDDEN if self.is_of_another_session() => {
+                "Nothing was changed. Open the page anew, and try again there."
             }
             StatusCode::FORBIDDEN if is_change => "Whoever runs this service gives out roles. Nothing was changed.",
             StatusCode::FORBIDDEN => "Whoever runs this service gives out roles.",
@@ -148,6 +152,7 @@ impl Wrong {
         let signing_in = sign_in_from(back_to);
         let way = match status {
             StatusCode::UNAUTHORIZED => Some((signing_in.as_str(), "Sign in")),
+            _ if self.is_of_another_session() => asked.way(status).map(|(page, _)| (page, "Open the page anew")),
             _ => asked.way(status),
         };
         html! {
@@ -156,6 +161,11 @@ impl Wrong {
                 h1 { (self.title) }
                 @if status == StatusCode::UNAUTHORIZED && !asked.has_token {
                     p.detail { "Your session has ended, or you have signed out in another tab." }
+                } @else if self.is_of_another_session() {
+                    p.detail {
+                        "You have signed in anew since this page was opened, as in another tab; "
+                        "or it is no page of this service."
+                    }
                 } @else {
                     p.detail { @if let Some(field) = &self.field { code { (field) } ": " } (self.detail) }
                 }

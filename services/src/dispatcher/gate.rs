@@ -1,5 +1,6 @@
 //! The gate: the one task of a dispatcher that takes slots for syncs, frees them and leases listings, in batches.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +42,8 @@ pub(super) struct Gate {
     pub(super) outbox: mpsc::UnboundedSender<Message>,
     pub(super) waiting: WaitingCalls,
     pub(super) active: HashMap<ListingId, Lease>,
-    /// Listings under way whose lease ran out and may be another dispatcher's: their workers get no further slot.
-    lost: HashSet<ListingId>,
+    /// Listings under way that are not surely this dispatcher's any more, each with why: their workers get no further slot.
+    lost: HashMap<ListingId, Stopped>,
     /// What the workers told and the tables do not show yet.
     told: Settlement,
     /// The version of each target whose limits are in the tables.
@@ -71,7 +72,7 @@ impl Gate {
             outbox,
             waiting: WaitingCalls::default(),
             active: HashMap::new(),
-            lost: HashSet::new(),
+            lost: HashMap::new(),
             told: Settlement::default(),
             ensured: HashMap::new(),
             unreadable: HashSet::new(),
@@ -143,15 +144,20 @@ impl Gate {
         } else {
             self.shared.store.extend_leases(&listings, self.shared.options.lease()).await
         };
+        let mut lost = listings;
         match extended {
             Ok(kept) => {
                 self.held_since = at;
-                let lost = listings.into_iter().filter(|listing| !kept.contains(listing));
-                self.lose(lost, "a lease ran out while its worker was busy");
+                lost.retain(|listing| !kept.contains(listing));
             }
-            Err(error) => tracing::warn!(error = %error, "failed to extend leases"),
+            Err(error) => {
+                lost.clear();
+                tracing::warn!(error = %error, "failed to extend leases");
+            }
         }
+        // Where the tables are of another state, that is why a lease is not there.
         self.notice_server().await;
+        self.lose(lost, Stopped::OtherHands);
         if let Err(error) = self.ensure_account_limits().await {
             tracing::warn!(error = %error, "failed to bring the accounts' limits up to date");
         }
@@ -174,22 +180,23 @@ impl Gate {
             Ok(since) => since,
             Err(error) => return tracing::warn!(error = %error, "failed to look which server the tables are on"),
         };
-        if self.on_server_since.is_some() && since != self.on_server_since {
+        if self.on_server_since.replace(since).is_some_and(|before| before != since) {
             self.ensured.clear();
             let under_way: Vec<ListingId> = self.active.keys().copied().collect();
-            self.lose(under_way.into_iter(), "the database is on another server, or was restored");
+            self.lose(under_way, Stopped::DatabaseMoved);
         }
-        self.on_server_since = since.or(self.on_server_since);
     }
 
-    fn lose(&mut self, listings: impl Iterator<Item = ListingId>, why: &str) {
+    /// The first reason stands.
+    fn lose(&mut self, listings: Vec<ListingId>, why: Stopped) {
         for listing in listings {
-            if self.lost.insert(listing) {
+            if let Entry::Vacant(entry) = self.lost.entry(listing) {
+                entry.insert(why);
                 tracing::warn!(listing_id = %listing, "{why}; the worker gets no further slot");
             }
         }
         let lost = &self.lost;
-        self.waiting.stop(|want| lost.contains(&want.listing_id).then_some(Stopped::OtherHands));
+        self.waiting.stop(|want| lost.get(&want.listing_id).copied());
     }
 
     /// Sleeps until something may have changed.
@@ -232,8 +239,10 @@ impl Gate {
 
     fn take_in(&mut self, message: Message) {
         match message {
-            Message::Want(want) if self.lost.contains(&want.listing_id) => want.stop(Stopped::OtherHands),
-            Message::Want(want) => self.waiting.add(want),
+            Message::Want(want) => match self.lost.get(&want.listing_id) {
+                Some(why) => want.stop(*why),
+                None => self.waiting.add(want),
+            },
             Message::Slot(end) => end.note(&mut self.told),
             Message::Ended(target, failed) => self.told.ended.push((target, failed)),
             Message::Finished(done) => {

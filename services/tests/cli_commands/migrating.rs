@@ -59,6 +59,40 @@ fn execute(world: &World, statement: &str) {
     });
 }
 
+/// A sync whose last attempt ended in a way that there is not.
+const ENDED_OTHERWISE: &str = "
+INSERT INTO outbound_audit (sync_id, listing_id, idempotency_key, org_id, account_id, target_id, ordinal, cause, revision, snapshot,
+    needs, outcome, class, attempts, created_by, credential, correlation_id, requested_at, position, updated_position)
+SELECT id, id, '\\x00', 'sunstay', 'bali', id, 1, 'manual', 1, '\\x00', '{rates}', 'pending', 'otherwise', 1, 'tester', 'cli', id, now(),
+    1, 1
+FROM gen_random_uuid() AS id";
+
+/// A check of all rows under the lock that a change of a table takes would be an outage of as long.
+#[test]
+fn a_new_class_of_the_audit_reads_no_row_and_what_was_there_is_checked_beside_others() {
+    let world = World::new();
+    let name = "outbound_audit_class_known";
+    execute(&world, "DELETE FROM _sqlx_migrations WHERE version IN (47, 50)");
+    execute(&world, &format!("ALTER TABLE outbound_audit DROP CONSTRAINT {name}, ADD CONSTRAINT {name} CHECK (true)"));
+    execute(&world, ENDED_OTHERWISE);
+    let refused = world.json(&["migrate"]);
+    assert!(refused.code == 1 && refused.error_message().contains("migration 50"), "{refused:?}");
+    execute(&world, "UPDATE outbound_audit SET class = 'stopped'");
+
+    // A projector in the middle of a batch, and a backup.
+    let mut others = world.block_on(connection(&world, "others"));
+    world.block_on(others.execute("BEGIN; LOCK TABLE outbound_audit IN ROW EXCLUSIVE MODE")).unwrap();
+    let done = world.json(&["migrate"]).ok().json();
+    assert_eq!(done["applied"], serde_json::json!(["0050 stopped attempts checked"]));
+    world.block_on(others.close()).unwrap();
+    let unknown = "SELECT count(*) FROM pg_constraint WHERE NOT convalidated";
+    let unknown: i64 = world.block_on(async {
+        let mut connection = connection(&world, "by hand").await;
+        sqlx::query_scalar(unknown).fetch_one(&mut connection).await.unwrap()
+    });
+    assert_eq!(unknown, 0);
+}
+
 /// What the doctor says of the schema: status, detail and advice of each line.
 fn schema(world: &World) -> Vec<[String; 3]> {
     let report = world.json(&["doctor"]).json();

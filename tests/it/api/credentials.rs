@@ -47,6 +47,14 @@ pub async fn session_as(world: &World, subject: &str, org: &str, role: AccessRol
     Ok((format!("{}={}", begun.cookie.name(), begun.cookie.value()), begun.csrf_token))
 }
 
+/// The same of an Owner who sees these accounts alone.
+pub async fn session_in(world: &World, subject: &str, org: &str, accounts: [&str; 2]) -> anyhow::Result<String> {
+    let accounts = accounts.into_iter().map(str::parse).collect::<Result<_, _>>()?;
+    let grant = Grant { accounts: Accounts::Only(accounts), ..owner(subject, org)? };
+    let begun = Sessions::new(world.pool.clone()).begin(grant, Way::Link, None).await?;
+    Ok(format!("{}={}", begun.cookie.name(), begun.cookie.value()))
+}
+
 /// A key that signs, and its public half as it is published, without a name.
 pub fn new_key() -> anyhow::Result<(EncodingKey, Value)> {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use services::api::document;
 use services::api::policy::{Rule, rule};
 
-use super::credentials::{session, session_as};
+use super::credentials::{session, session_as, session_in};
 
 const DOCUMENT: &str = "/api/openapi.json";
 
@@ -178,6 +178,57 @@ async fn the_document_names_what_whoever_is_signed_in_may_see() -> anyhow::Resul
     }
     let ended = [("cookie", "__Host-distribution=of-nobody")];
     assert_eq!(nobody.send(Method::GET, DOCUMENT, &ended, None).await?.expect(200)?.json(), committed);
+    drop(service);
+    world.close().await
+}
+
+/// Syncs of two accounts in turn, and those that a third one has had since.
+const OF_BOTH: i64 = 4_000;
+const SINCE: i64 = 6_000;
+
+async fn fill(world: &World) -> anyhow::Result<()> {
+    sqlx::query(
+        "INSERT INTO outbound_audit (sync_id, listing_id, idempotency_key, org_id, account_id, target_id, unit_id, ordinal,
+             cause, revision, snapshot, needs, outcome, attempts, created_by, credential, correlation_id, requested_at,
+             finished_at, position, updated_position)
+         SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '00000000-0000-7000-8000-00000000000b',
+             decode(lpad(to_hex(n), 64, '0'), 'hex'), $1, CASE WHEN n > $2 THEN 'villas' WHEN n % 2 = 0 THEN 'bali' ELSE 'java' END,
+             '00000000-0000-7000-8000-00000000000a', 'villa-000', n, 'manual', n, decode(lpad('', 64, '0'), 'hex'), '{rates}',
+             'accepted', 1, 'service:intake', 'service', gen_random_uuid(), now(), now(), n, n
+         FROM generate_series(1, $2 + $3) AS n",
+    )
+    .bind(ORG)
+    .bind(OF_BOTH)
+    .bind(SINCE)
+    .execute(&world.pool)
+    .await?;
+    sqlx::query("ANALYZE outbound_audit").execute(&world.pool).await?;
+    Ok(())
+}
+
+/// Postgres tells of what a session has read when that rests, or a little later: so it is asked again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_sync_of_some_accounts_is_named_without_reading_what_others_have_had_since() -> anyhow::Result<()> {
+    let world = World::new(&[8148]).await?;
+    fill(&world).await?;
+    let service = world.serve_with("api", &["--api-rate", "1000"])?;
+    let nobody = Api::of(&service).await?;
+    let cookie = session_in(&world, "ana", ORG, ["bali", "java"]).await?;
+    let newest = format!("00000000-0000-7000-8000-{OF_BOTH:012}");
+    let scans_and_rows = "SELECT sum(i.idx_scan)::bigint, (sum(i.idx_tup_read) + max(t.seq_tup_read))::bigint
+        FROM pg_stat_user_indexes AS i JOIN pg_stat_user_tables AS t USING (relid) WHERE t.relname = 'outbound_audit'";
+    let told = || sqlx::query_as::<_, (i64, i64)>(scans_and_rows).fetch_one(&world.pool);
+    let (before, mut now, mut asked) = (told().await?, told().await?, 0);
+    while now.0 == before.0 {
+        ensure!(asked < 100, "nothing is told of what was read");
+        let document = nobody.send(Method::GET, DOCUMENT, &[("cookie", &cookie)], None).await?.expect(200)?;
+        assert!(document.text.contains(&newest), "its id is in the document: {newest}");
+        asked += 1;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        now = told().await?;
+    }
+    let read = now.1 - before.1;
+    assert!(read < SINCE / 2, "{read} rows were read for {asked} documents");
     drop(service);
     world.close().await
 }

@@ -2,7 +2,7 @@
 //! comes to nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::routing::{get, post};
@@ -15,6 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::credentials::new_key;
 
@@ -102,6 +103,7 @@ impl Provider {
 }
 
 /// A browser with its cookies, the oldest first.
+#[derive(Clone)]
 struct Browser {
     api: Api,
     cookies: Vec<(String, String)>,
@@ -128,13 +130,33 @@ impl Browser {
         Ok(answer)
     }
 
+    /// A form of a page, with this token.
+    async fn send_form(&self, path: &str, page: &str, token: &str) -> anyhow::Result<Answer> {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let (cookies, page) = (cookies.join("; "), format!("{}{page}", self.api.base()));
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [form, ("cookie", cookies.as_str()), ("referer", page.as_str())];
+        self.api.send_text(Method::POST, path, &headers, format!("reason=x&csrf_token={token}")).await
+    }
+
     /// Begins a sign-in, and gives the path by which the provider sends a browser back with a code.
     async fn begin(&mut self, page: &str) -> anyhow::Result<String> {
+        let (state, nonce) = self.state_and_nonce(page).await?;
+        Ok(format!("/sign-in/callback?code={nonce}&state={state}"))
+    }
+
+    /// The same with an error in the code's place.
+    async fn begin_in_vain(&mut self, error: &str) -> anyhow::Result<String> {
+        let (state, _) = self.state_and_nonce("/targets").await?;
+        Ok(format!("/sign-in/callback?error={error}&state={state}"))
+    }
+
+    async fn state_and_nonce(&mut self, page: &str) -> anyhow::Result<(String, String)> {
         let leads = self.open(&format!("/sign-in?return_to={page}")).await?.expect(303)?.header("location");
         let asked = leads.split_once('?').map(|(_, query)| query).unwrap_or_default();
         let part = |name: &str| asked.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
         let (state, nonce) = part("state").zip(part("nonce")).with_context(|| leads.clone())?;
-        Ok(format!("/sign-in/callback?code={nonce}&state={state}"))
+        Ok((state.to_owned(), nonce.to_owned()))
     }
 
     async fn sign_in(&mut self) -> anyhow::Result<Answer> {
@@ -147,25 +169,50 @@ impl Browser {
     }
 }
 
-/// As where a session ends with several pages open, each of which leads to the provider.
+/// What a form of this page carries.
+fn csrf_token(page: &Answer) -> anyhow::Result<String> {
+    let shown = page.text.split("name=\"csrf_token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    shown.map(str::to_owned).with_context(|| format!("a page has a form: {}", page.text))
+}
+
+/// As where a session ends with several pages open, each of which leads to the provider. A page of the first is of a session that the
+/// browser has no more: it changes nothing, and leads to itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tabs_that_sign_in_at_the_same_time_both_come_in() -> anyhow::Result<()> {
     let world = World::new(&[8200]).await?;
     let provider = Provider::start().await?;
     let service = provider.serve(&world)?;
-    let mut browser = Browser::of(&Api::of(&service).await?);
-    let tabs = [("/targets", browser.begin("/targets").await?), ("/audit", browser.begin("/audit").await?)];
-    for (page, back) in &tabs {
-        let came = browser.open(back).await?.expect(303)?;
-        assert_eq!(came.header("location"), *page);
-        browser.open("/api/channels/me").await?.expect(200)?;
-    }
-    // The pages of the first are of the session of both.
-    assert_eq!(world.count("SELECT count(*) FROM sessions").await?, 1);
     let begin = "__Host-distribution-login-";
+    for at_once in [false, true] {
+        let mut browser = Browser::of(&Api::of(&service).await?);
+        let tabs = [("/targets", browser.begin("/targets").await?), ("/audit", browser.begin("/audit").await?)];
+        // Really at once neither brings the session of the other.
+        let mut beside = browser.clone();
+        let mut tokens = Vec::new();
+        for (page, back) in &tabs {
+            if at_once && !tokens.is_empty() {
+                std::mem::swap(&mut browser, &mut beside);
+            }
+            let came = browser.open(back).await?.expect(303)?;
+            assert_eq!(came.header("location"), *page);
+            tokens.push(csrf_token(&browser.open(page).await?.expect(200)?)?);
+        }
+        let change = format!("/targets/{}/pause", Uuid::nil());
+        let refused = browser.send_form(&change, "/targets?health=healthy", &tokens[0]).await?.expect(403)?;
+        let has = |part: &str| refused.text.contains(part);
+        assert!(has("You have signed in anew since this page") && has("Nothing was changed."), "{refused:?}");
+        assert!(has("href=\"/targets?health=healthy\"") && has("Open the page anew"), "{refused:?}");
+        assert!(!has("csrf") && !has("gives out roles"), "{refused:?}");
+        browser.send_form(&change, "/audit", &tokens[1]).await?.expect(404)?;
+        // Each is used once.
+        browser.open(&tabs[1].1).await?.expect(403)?;
+    }
+    // One of the first two, which ended the other, and both of the last.
+    assert_eq!(world.count("SELECT count(*) FROM sessions").await?, 3);
+    let mut browser = Browser::of(&Api::of(&service).await?);
+    browser.sign_in().await?.expect(303)?;
     assert_eq!(browser.cookies_below(begin), 0, "{:?}", browser.cookies);
-    // Each is used once, and what was never ended is forgotten.
-    browser.open(&tabs[1].1).await?.expect(403)?;
+    // What was never ended is forgotten.
     let mut oldest = None;
     let mut newest = String::new();
     for _ in 0..12 {
@@ -198,8 +245,24 @@ async fn a_sign_in_that_comes_to_nothing_says_why_and_leads_to_another_one() -> 
         ("server_error", 502, "says that it has failed"),
         ("invalid_scope", 502, "refuses what this service asks of it: invalid_scope"),
     ] {
-        says(&browser.open(&format!("/sign-in/callback?error={error}&state=x")).await?.expect(status)?, words);
+        let back = browser.begin_in_vain(error).await?;
+        says(&browser.open(&back).await?.expect(status)?, words);
     }
+    // What leads here from elsewhere is none of the provider's, and nothing of it is shown, or said in the log.
+    let own = "Call-0800-1234";
+    let elsewhere = browser.begin_in_vain(own).await?;
+    let without = format!("/sign-in/callback?error={own}");
+    let made_up = format!("{without}&state=x");
+    let another = Browser::of(&browser.api);
+    for (mut browser, path) in [(another.clone(), &elsewhere), (another, &without), (browser.clone(), &made_up)] {
+        let page = browser.open(path).await?.expect(403)?;
+        says(&page, "was not begun in this browser");
+        assert!(!page.text.contains(own), "{}", page.text);
+    }
+    assert!(!service.printed().contains(own), "{}", service.printed());
+    // Nor has another browser used it up.
+    says(&browser.open(&elsewhere).await?.expect(502)?, own);
+    says(&browser.open(&elsewhere).await?.expect(403)?, "was not begun in this browser");
     says(&browser.open("/sign-in/callback?code=x&state=made-up").await?.expect(403)?, "was not begun in this browser");
     // RFC 9207.
     let back = browser.begin("/targets").await?;
@@ -243,18 +306,22 @@ async fn keys_without_a_name_are_fetched_again_when_a_signature_is_wrong_and_not
     let service = provider.serve(&world)?;
     let mut browser = Browser::of(&Api::of(&service).await?);
     browser.sign_in().await?.expect(303)?;
+    let began = Instant::now();
     provider.change_its_key()?;
     browser.sign_in().await?.expect(303)?;
     assert_eq!(provider.now(|saying| saying.asked), 2);
-    // Whoever comes with wrong signatures again and again costs the provider no more than that.
-    provider.change_its_key()?;
+    // Whoever comes with wrong signatures again and again costs the provider one look in five seconds.
+    let (signing, public) = new_key()?;
+    provider.now(|saying| saying.signing = signing);
     for _ in 0..3 {
         browser.sign_in().await?.expect(502)?;
     }
-    assert_eq!(provider.now(|saying| saying.asked), 2);
+    let (asked, seconds) = (provider.now(|saying| saying.asked), began.elapsed().as_secs());
+    assert!(asked as u64 <= 2 + seconds / 5, "{asked} times in {seconds} s");
+    provider.now(|saying| saying.public = public);
     tokio::time::sleep(Duration::from_secs(6)).await;
     browser.sign_in().await?.expect(303)?;
-    assert_eq!(provider.now(|saying| saying.asked), 3);
+    assert_eq!(provider.now(|saying| saying.asked), asked + 1);
     drop(service);
     world.close().await
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::document;
 use crate::api::Api;
+use crate::api::audit::{Filter, Order, syncs};
 use crate::api::identity::Credential;
 use crate::api::policy::{Rule, rule};
 use crate::api::reader::{Reader, account_filter};
@@ -22,7 +23,7 @@ use crate::api::reader::{Reader, account_filter};
 static COMMITTED: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(document()).expect("the document is JSON, as a test has seen"));
 
-/// The first target and listing of a caller, and the newest sync; and a unit with a target that it is not on, among the first of each.
+/// The first target and listing of a caller; and a unit with a target that it is not on, among the first of each.
 const OWN: &str = "
 WITH seen AS (
     SELECT target_id, account_id, name FROM channel_targets
@@ -44,14 +45,14 @@ SELECT (SELECT target_id FROM seen ORDER BY name, target_id LIMIT 1) AS target,
     (SELECT listing_id FROM channel_listings
      WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) AND state = 'active'
      ORDER BY target_id, unit_id LIMIT 1) AS listing,
-    (SELECT sync_id FROM outbound_audit
-     WHERE org_id = $1 AND ($2::text[] IS NULL OR account_id = ANY ($2)) ORDER BY position DESC LIMIT 1) AS sync,
     (SELECT target_id FROM free) AS free_target, (SELECT unit_id FROM free) AS free_unit";
 
 #[derive(Debug, FromRow)]
 struct Own {
     target: Option<Uuid>,
     listing: Option<Uuid>,
+    /// The newest.
+    #[sqlx(skip)]
     sync: Option<Uuid>,
     free_target: Option<Uuid>,
     free_unit: Option<String>,
@@ -75,9 +76,12 @@ fn committed() -> Response {
 }
 
 async fn own(api: &Api, caller: &Caller) -> Result<Own, sqlx::Error> {
+    // By the audit's own way: however long ago it was, what others have had since is not read.
+    let newest = syncs(&api.inner.pool, caller, &Filter::default(), Order::NewestFirst, None, 1).await?.syncs;
     let mut reader = Reader::open(&api.inner.pool, caller).await?;
     let own = sqlx::query_as(OWN).bind(caller.org_id.as_str()).bind(account_filter(caller));
-    own.fetch_one(&mut *reader).await
+    let own: Own = own.fetch_one(&mut *reader).await?;
+    Ok(Own { sync: newest.first().map(|sync| sync.sync_id), ..own })
 }
 
 /// The document with these, where the caller may read what is there.

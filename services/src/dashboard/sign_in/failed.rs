@@ -28,7 +28,7 @@ pub(super) fn told(code: &str) -> Problem {
         }
         "server_error" => ProblemKind::ProviderFailed.because("the identity provider says that it has failed"),
         _ => {
-            // Anybody may bring one.
+            // Whoever has begun a sign-in may bring one of their own.
             tracing::warn!(code, "a browser brings an error of the identity provider");
             refused(&code)
         }
