@@ -205,25 +205,40 @@ impl UnitStore {
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// Adds to the tally: (org, outcome) and how many.
-    pub async fn count(&self, counts: &BTreeMap<(String, &'static str), i64>) -> Result<(), sqlx::Error> {
+    /// Adds to the tally: (org, outcome) and how many. Gives how many of the snapshots that were kept before it are not there, and counts
+    /// nothing then: a server that had not got them took the place of the one that kept them, or that crashed before they were on disk.
+    pub async fn count(
+        &self,
+        counts: &BTreeMap<(String, &'static str), i64>,
+        kept: &[SnapshotHash],
+    ) -> Result<i64, sqlx::Error> {
         let orgs: Vec<String> = counts.keys().map(|(org, _)| org.clone()).collect();
         let outcomes: Vec<String> = counts.keys().map(|(_, outcome)| (*outcome).to_owned()).collect();
         let numbers: Vec<i64> = counts.values().copied().collect();
-        sqlx::query!(
+        let hashes: Vec<Vec<u8>> = kept.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        // One look into the index for each hash, whatever the planner thinks of many: a join may be planned as a scan.
+        sqlx::query_scalar!(
             r#"
-            INSERT INTO intake_tally (org_id, outcome, count)
-            SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
-            ON CONFLICT (org_id, outcome) DO UPDATE
-                SET count = intake_tally.count + excluded.count, last_at = clock_timestamp()
+            WITH lost AS MATERIALIZED (
+                SELECT count(*) AS snapshots FROM unnest($4::bytea[]) AS k (hash)
+                WHERE (SELECT true FROM unit_snapshots s WHERE s.hash = k.hash) IS NULL
+            ), counted AS (
+                INSERT INTO intake_tally (org_id, outcome, count)
+                SELECT t.org_id, t.outcome, t.count
+                FROM lost CROSS JOIN unnest($1::text[], $2::text[], $3::bigint[]) AS t (org_id, outcome, count)
+                WHERE lost.snapshots = 0
+                ON CONFLICT (org_id, outcome) DO UPDATE
+                    SET count = intake_tally.count + excluded.count, last_at = clock_timestamp()
+            )
+            SELECT snapshots AS "lost!" FROM lost
             "#,
             &orgs,
             &outcomes,
-            &numbers
+            &numbers,
+            &hashes
         )
-        .execute(&self.pool)
+        .fetch_one(&self.pool)
         .await
-        .map(|_| ())
     }
 
     /// The whole tally.

@@ -224,7 +224,8 @@ async fn a_snapshot_of_what_the_journal_lost_is_of_no_use_and_gives_way() {
     let framework = CqrsFramework::<Account, _>::new(database.journal(options), vec![], ());
     framework.execute_with_metadata("a", vec![1], metadata()).await.unwrap();
     // A process that outlived the restore has written it.
-    let lost = "INSERT INTO aggregate_snapshots VALUES ('Account', 'a', 4, '{\"balance\": 1000, \"events\": 4}')";
+    let lost = "INSERT INTO aggregate_snapshots (aggregate_type, aggregate_id, sequence, state, event_id)
+                VALUES ('Account', 'a', 4, '{\"balance\": 1000, \"events\": 4}', gen_random_uuid())";
     sqlx::query(lost).execute(&database.pool).await.unwrap();
     assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 1, events: 1 });
     framework.execute_with_metadata("a", vec![10], metadata()).await.unwrap();
@@ -241,6 +242,34 @@ async fn a_snapshot_of_what_the_journal_lost_is_of_no_use_and_gives_way() {
     assert_eq!(kept().await.unwrap(), (2, 11));
     assert_eq!(balance(&database.journal(options), "a").await, Account { balance: 11, events: 2 });
     database.drop().await;
+}
+
+/// The journal has another event of the number with which it ends. Builds that do not name the event leave none, or that of the state
+/// which they moved on.
+#[tokio::test]
+async fn a_snapshot_beside_another_event_of_its_number_is_of_no_use() {
+    let database = Database::new().await;
+    let options = JournalOptions { snapshot_every: 1_000, cached_aggregates: 10 };
+    let framework = CqrsFramework::<Account, _>::new(database.journal(options), vec![], ());
+    for amount in [1, 10, 100] {
+        framework.execute_with_metadata("a", vec![amount], metadata()).await.unwrap();
+    }
+    let mut loaded = Vec::new();
+    for named in ["gen_random_uuid()".to_owned(), "NULL".to_owned(), event_id(1), event_id(2)] {
+        let kept = format!(
+            "INSERT INTO aggregate_snapshots (aggregate_type, aggregate_id, sequence, state, event_id)
+             VALUES ('Account', 'a', 2, '{{\"balance\": 2000, \"events\": 2}}', {named})
+             ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET event_id = excluded.event_id"
+        );
+        sqlx::query(&kept).execute(&database.pool).await.unwrap();
+        loaded.push(balance(&database.journal(options), "a").await.balance);
+    }
+    assert_eq!(loaded, [111, 111, 111, 2_100], "beside its own event it is taken as it is");
+    database.drop().await;
+}
+
+fn event_id(sequence: i64) -> String {
+    format!("(SELECT event_id FROM events WHERE aggregate_id = 'a' AND sequence = {sequence})")
 }
 
 #[tokio::test]

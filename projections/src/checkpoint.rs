@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use domain::recorded::Recorded;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::column::column;
 use crate::error::Error;
@@ -25,8 +27,11 @@ const SETTINGS: [&str; 6] = [
     "enable_mergejoin = off",
 ];
 
+// Asked with the lock, so on the server on which the rows are written: another one may have taken the place of the one that was read.
 const LOCK: &str = "
-SELECT name, position FROM public.projection_checkpoints WHERE name = ANY($1) ORDER BY name FOR UPDATE";
+SELECT checkpoint.name, checkpoint.position, $2::bigint IS NULL OR EXISTS (
+    SELECT FROM public.events AS event WHERE event.position = $2 AND event.event_id = $3::uuid)
+FROM public.projection_checkpoints AS checkpoint WHERE checkpoint.name = ANY($1) ORDER BY checkpoint.name FOR UPDATE";
 
 const CREATE: &str = "
 INSERT INTO public.projection_checkpoints (name) SELECT UNNEST($1::text[]) ON CONFLICT (name) DO NOTHING";
@@ -54,15 +59,36 @@ pub(crate) async fn tune(connection: &mut PgConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Locks the checkpoints, in the order of their names, and answers in the order asked for.
-pub(crate) async fn lock(connection: &mut PgConnection, names: &[&'static str]) -> Result<Vec<i64>, Error> {
-    let mut found: Vec<(String, i64)> = sqlx::query_as(LOCK).bind(names).fetch_all(&mut *connection).await?;
+/// Locks the checkpoints, in the order of their names, and answers in the order asked for. An error where the journal does not have
+/// `last`, the last of the events that are to be applied.
+pub(crate) async fn lock(
+    connection: &mut PgConnection,
+    names: &[&'static str],
+    last: Option<&Recorded>,
+) -> Result<Vec<i64>, Error> {
+    let (position, event_id) = last.map(|last| (last.position.0, last.event_id)).unzip();
+    let mut found = locked(connection, names, position, event_id).await?;
     if found.len() < names.len() {
         sqlx::query(CREATE).bind(names).execute(&mut *connection).await?;
-        found = sqlx::query_as(LOCK).bind(names).fetch_all(connection).await?;
+        found = locked(connection, names, position, event_id).await?;
     }
-    let found: HashMap<String, i64> = found.into_iter().collect();
+    if let Some(position) = position
+        && found.iter().any(|(_, _, is_there)| !is_there)
+    {
+        return Err(Error::Lost { position });
+    }
+    let found: HashMap<String, i64> = found.into_iter().map(|(name, position, _)| (name, position)).collect();
     Ok(names.iter().map(|name| found.get(*name).copied().unwrap_or(0)).collect())
+}
+
+/// Each checkpoint that there is, and whether the journal has the event.
+async fn locked(
+    connection: &mut PgConnection,
+    names: &[&'static str],
+    position: Option<i64>,
+    event_id: Option<Uuid>,
+) -> Result<Vec<(String, i64, bool)>, sqlx::Error> {
+    sqlx::query_as(LOCK).bind(names).bind(position).bind(event_id).fetch_all(connection).await
 }
 
 /// Reads one checkpoint; 0 before the first event.

@@ -34,6 +34,12 @@ pub enum Error {
         /// Position that the batch follows.
         previous: i64,
     },
+    /// The journal does not have the last event of a batch.
+    #[error("the journal does not have the event that came for position {position}: it was put back to an earlier state")]
+    Lost {
+        /// Where it stood.
+        position: i64,
+    },
     /// No projection of this name.
     #[error("there is no projection {name:?}; there are {known}")]
     UnknownProjection {

@@ -103,7 +103,7 @@ impl Runner {
         let mut transaction = site.connection.begin().await?;
         // A reader that holds a table for long must not hold up everything else behind this lock.
         sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *transaction).await?;
-        let live = checkpoint::lock(&mut transaction, &[site.projection.name()]).await?;
+        let live = checkpoint::lock(&mut transaction, &[site.projection.name()], None).await?;
         let live = live.first().copied().unwrap_or(0);
         replay(self, &site.projection, &mut transaction, None, &mut site.done, live).await?;
         site.mirror.swap_in(&mut transaction).await?;

@@ -1,7 +1,8 @@
 //! Applies events to the projections, live or from the journal: one code path.
 //!
 //! Invariant: an event is applied once, in order of position, and its checkpoint moves in the same transaction. A hole
-//! before a live batch is filled from the journal first.
+//! before a live batch is filled from the journal first. What the journal does not have where that transaction is, wherever
+//! it was read, is not applied.
 
 use std::sync::Arc;
 
@@ -43,16 +44,22 @@ impl Runner {
 
     /// Applies a live batch: events in order of position, of which the first follows the event at `previous` (0 where
     /// there is none). Events that were applied before are left out; what is missing before them is read from the
-    /// journal.
-    pub async fn apply_batch(&self, batch: &[Recorded], previous: Position) -> Result<(), Error> {
-        match self.apply(batch, previous).await {
+    /// journal. Where it does not have them, what it has is applied instead: applied, they would stand in the read models for
+    /// ever, and what has their positions now would count as known. Gives the position that is reached.
+    pub async fn apply_batch(&self, batch: &[Recorded], previous: Position) -> Result<Position, Error> {
+        let applied = match self.apply(batch, previous).await {
             Err(hole @ (Error::Gap { .. } | Error::Hole { .. })) => {
                 tracing::info!(%hole, "filling a hole from the journal");
                 self.catch_up().await?;
                 self.apply(batch, previous).await
             }
             applied => applied,
+        };
+        if let Err(Error::Lost { position }) = applied {
+            tracing::warn!(position, "there came events that the journal lost: it was put back to an earlier state");
+            return self.catch_up().await;
         }
+        applied.map(|()| batch.last().map_or(previous, |last| last.position))
     }
 
     /// Applies what the journal has beyond the checkpoints, and says up to where.
@@ -72,11 +79,10 @@ impl Runner {
     }
 
     async fn apply(&self, batch: &[Recorded], previous: Position) -> Result<(), Error> {
-        if batch.is_empty() {
-            return Ok(());
-        }
+        let Some(last) = batch.last() else { return Ok(()) };
         let mut transaction = checkpoint::begin(&self.pool).await?;
-        let checkpoints = checkpoint::lock(&mut transaction, &self.names()).await?;
+        // Of what was lost all is gone that came after it: where the last one is there, so are the others.
+        let checkpoints = checkpoint::lock(&mut transaction, &self.names(), Some(last)).await?;
         let reached = checkpoints.iter().copied().max().unwrap_or_default();
         let (mut advances, mut ended) = (Vec::new(), Vec::new());
         for (projection, checkpoint) in self.projections.iter().zip(checkpoints) {

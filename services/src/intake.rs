@@ -21,6 +21,8 @@ use adapters::nats::topology::{StreamKind, TopologyError};
 use adapters::telemetry::intake_done;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
+use domain::counted::counted;
+use domain::hash::SnapshotHash;
 use futures::StreamExt;
 use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
@@ -191,9 +193,13 @@ impl Intake {
                 _ => {}
             }
         }
+        let counts = taken.counts();
+        if let Err(error) = self.count(&counts, &taken.kept).await {
+            taken.fail_stages(&error);
+            return Err(error);
+        }
         taken.end_stages();
         taken.log_each();
-        let counts = taken.counts();
         let taken_in = counts.iter().fold(BTreeMap::<&str, i64>::new(), |mut all, ((_, verdict), count)| {
             *all.entry(verdict).or_default() += count;
             all
@@ -202,7 +208,6 @@ impl Intake {
             taken_in.iter().map(|(verdict, count)| format!("{verdict} {count}")).collect::<Vec<_>>().join(", ");
         let Named { trace_id, org_id, unit_id, revision } = taken.in_common();
         tracing::info!(messages = arrived.len(), verdicts, trace_id, org_id, unit_id, revision, "took unit changes in");
-        self.syncing.units().count(&counts).await?;
         for (verdict, count) in taken_in {
             intake_done(verdict, u64::try_from(count).unwrap_or_default());
         }
@@ -213,6 +218,18 @@ impl Intake {
             };
             answer(std::slice::from_ref(message), kind).await;
         }
+        Ok(())
+    }
+
+    /// Counts what was taken in, which is the last word before it is acknowledged. The units were kept first: a failover since then may have
+    /// lost them, and left the syncs that were asked for after it, of which nobody would have anything to send.
+    async fn count(&self, counts: &BTreeMap<(String, &'static str), i64>, kept: &[SnapshotHash]) -> anyhow::Result<()> {
+        let lost = self.syncing.units().count(counts, kept).await?;
+        anyhow::ensure!(
+            lost == 0,
+            "the database lacks {} of those stored a moment ago: all that came with them comes again",
+            counted(lost, "unit")
+        );
         Ok(())
     }
 

@@ -85,20 +85,11 @@ impl Projector {
         if self.log.head().await? > position { self.follow().await } else { Ok(position) }
     }
 
-    /// What was published before the journal was put back may come after it. Applied, it would stand in the read models for ever, and
-    /// what has its positions now would count as known.
-    async fn is_in_journal(&self, events: &[Recorded]) -> Result<bool, sqlx::Error> {
-        match events.last() {
-            Some(last) => self.log.has(last.position, last.event_id).await,
-            None => Ok(true),
-        }
-    }
-
-    /// Applies messages that have arrived, or the journal where they have a hole. Gives the position that is reached.
+    /// Applies messages that have arrived, or the journal where they have a hole or tell of what that has lost. Gives the position that
+    /// is reached.
     async fn apply(&self, batch: Vec<async_nats::jetstream::Message>) -> anyhow::Result<Position> {
         let arrived = read(batch)?;
-        let Some((first, last)) = arrived.first().zip(arrived.last()) else { return Ok(Position::default()) };
-        let (previous, last) = (first.previous, last.position);
+        let Some(previous) = arrived.first().map(|first| first.previous) else { return Ok(Position::default()) };
         let follows = arrived.windows(2).all(|pair| pair[1].previous == pair[0].position);
         let count = arrived.len();
         let began = SystemTime::now();
@@ -107,13 +98,10 @@ impl Projector {
         let reached = if !follows || events.len() < count {
             tracing::warn!("the stream has a hole; the journal fills it");
             self.follow().await?
-        } else if !self.is_in_journal(&events).await? {
-            tracing::warn!("the stream has events that the journal lost: it was put back to an earlier state");
-            self.follow().await?
         } else {
-            self.runner.apply_batch(&events, previous).await?;
+            let reached = self.runner.apply_batch(&events, previous).await?;
             self.nats.nudge(self.nats.prefix.nudge_queue()).await;
-            last
+            reached
         };
         traces.into_iter().for_each(|(trace, about)| tell(&trace, about, began));
         Ok(reached)

@@ -16,6 +16,7 @@ mod intake;
 mod levels;
 mod linked_again;
 mod long_texts;
+mod lost_units;
 mod looks;
 mod main_job;
 mod memory;

@@ -34,8 +34,8 @@ pub(super) struct StreamEvent {
 pub(super) struct Loaded {
     pub snapshot: Option<(Version, Value)>,
     pub events: Vec<StreamEvent>,
-    /// The journal does not have the last event of what the caller has, or of the snapshot that there is: it was put back to an
-    /// earlier state, and what it has follows on something else.
+    /// The journal does not have the last event of what the caller has, or of the snapshot that there is, or has another one of that
+    /// number: it was put back to an earlier state, and what it has follows on something else.
     pub lacks_last: bool,
 }
 
@@ -51,7 +51,8 @@ pub(super) fn grouped_loads(pool: &PgPool) -> GroupedLoads<StreamRequest, Loaded
     })
 }
 
-/// The last event of what is there already is read once more, for its id alone.
+/// The last event of what is there already is read once more, for its id alone. A snapshot that names none is passed over: it may be
+/// of anything.
 async fn load_streams(pool: &PgPool, streams: &[StreamRequest]) -> Result<Vec<Loaded>, sqlx::Error> {
     let types: Vec<String> = streams.iter().map(|s| s.aggregate_type.to_owned()).collect();
     let ids: Vec<String> = streams.iter().map(|s| s.aggregate_id.clone()).collect();
@@ -59,13 +60,14 @@ async fn load_streams(pool: &PgPool, streams: &[StreamRequest]) -> Result<Vec<Lo
     let with_snapshot: Vec<bool> = streams.iter().map(|s| s.with_snapshot && s.after.is_none()).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT r.ordinal AS "ordinal!", s.sequence AS "snapshot_sequence?", s.state AS "state?",
-               e.sequence AS "sequence?", e.event_id AS "event_id?", e.event_type AS "event_type?",
+        SELECT r.ordinal AS "ordinal!", s.sequence AS "snapshot_sequence?", s.event_id AS "snapshot_event_id?",
+               s.state AS "state?", e.sequence AS "sequence?", e.event_id AS "event_id?", e.event_type AS "event_type?",
                e.event_version AS "event_version?", e.payload AS "payload?"
         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[])
             WITH ORDINALITY AS r (aggregate_type, aggregate_id, after, with_snapshot, ordinal)
         LEFT JOIN aggregate_snapshots s
             ON r.with_snapshot AND s.aggregate_type = r.aggregate_type AND s.aggregate_id = r.aggregate_id
+               AND s.event_id IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT sequence, event_id, event_type, event_version,
                    CASE WHEN sequence > greatest(r.after, coalesce(s.sequence, 0)) THEN payload END AS payload
@@ -92,8 +94,9 @@ async fn load_streams(pool: &PgPool, streams: &[StreamRequest]) -> Result<Vec<Lo
         let (Some(sequence), Some(event_id)) = (row.sequence, row.event_id) else { continue };
         let version = Version { sequence, event_id };
         if known.map(|known| known.sequence).or(row.snapshot_sequence) == Some(sequence) {
-            stream.lacks_last = known.is_some_and(|known| known != version);
-            stream.snapshot = row.state.map(|state| (version, state));
+            let last = known.map(|known| known.event_id).or(row.snapshot_event_id);
+            stream.lacks_last = last != Some(event_id);
+            stream.snapshot = row.state.filter(|_| !stream.lacks_last).map(|state| (version, state));
         } else if let (Some(event_type), Some(event_version), Some(payload)) =
             (row.event_type, row.event_version, row.payload)
         {
@@ -115,11 +118,12 @@ pub(super) async fn keep_snapshot(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        INSERT INTO aggregate_snapshots (aggregate_type, aggregate_id, sequence, state)
-        SELECT $1::text, $2::text, $3::bigint, $4::jsonb
+        INSERT INTO aggregate_snapshots (aggregate_type, aggregate_id, sequence, state, event_id)
+        SELECT $1::text, $2::text, $3::bigint, $4::jsonb, $5::uuid
         WHERE EXISTS (SELECT FROM events
                       WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3 AND event_id = $5)
-        ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE SET sequence = excluded.sequence, state = excluded.state
+        ON CONFLICT (aggregate_type, aggregate_id)
+            DO UPDATE SET sequence = excluded.sequence, state = excluded.state, event_id = excluded.event_id
         "#,
         aggregate_type,
         aggregate_id,

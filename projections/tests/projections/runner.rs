@@ -2,14 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
+use domain::journal::{EventLog, JournalUnreadable};
 use domain::listing::{Cause, ListingCommand};
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::{Position, Recorded};
 use domain::target::TargetCommand;
-use projections::{Ended, Error};
+use projections::{Ended, Error, Runner, all};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sqlx::Executor;
+use uuid::Uuid;
 
 use crate::database::in_database;
 use crate::random_history::{steps, tell};
@@ -174,6 +177,61 @@ async fn a_hole_that_the_journal_does_not_fill_is_an_error_and_keeps_nothing() {
         assert_eq!(scene.rows().await, Vec::<String>::new());
     })
     .await;
+}
+
+/// The messages of it came by another way, or it was read where it was still.
+#[tokio::test]
+async fn what_the_journal_lost_is_in_no_read_model_however_it_comes() {
+    in_database(|pool| async move {
+        let mut scene = Scene::new(pool);
+        short_story(&mut scene);
+        scene.append().await;
+        let events = scene.journal.all().await;
+        let lose = "DELETE FROM events WHERE position = (SELECT max(position) FROM events)";
+        scene.pool.execute(lose).await.unwrap();
+
+        let stale = Runner::new(scene.pool.clone(), Arc::new(AsItWas(events.clone())), all());
+        let failed = stale.catch_up().await.unwrap_err();
+        assert!(matches!(failed, Error::Lost { position } if position == events[4].position.0), "{failed}");
+        assert_eq!(scene.rows().await, Vec::<String>::new());
+
+        let reached = scene.runner.apply_batch(&events, Position(0)).await.unwrap();
+        assert_eq!((reached, scene.count("outbound_audit").await), (events[3].position, 2));
+        let rows = scene.rows().await;
+        let reached = scene.runner.apply_batch(&events[4..], events[3].position).await.unwrap();
+        assert_eq!((reached, scene.rows().await), (events[3].position, rows), "the checkpoint stays before it, too");
+        let lags = scene.runner.lag().await.unwrap();
+        assert!(lags.iter().all(|lag| lag.position == events[3].position), "{lags:?}");
+        // Beside another event of its position.
+        let other = Recorded { event_id: Uuid::now_v7(), ..events[3].clone() };
+        scene.forget().await;
+        scene.runner.apply_batch(&events[..3], Position(0)).await.unwrap();
+        let reached = scene.runner.apply_batch(&[other], events[2].position).await.unwrap();
+        assert_eq!(reached, events[3].position, "what is there is applied");
+        assert_eq!(scene.count("outbound_audit").await, 2);
+    })
+    .await;
+}
+
+/// A server whose place another one has taken.
+struct AsItWas(Vec<Recorded>);
+
+#[async_trait]
+impl EventLog for AsItWas {
+    async fn settled(&self) -> Result<Position, JournalUnreadable> {
+        Ok(self.0.last().map_or(Position(0), |event| event.position))
+    }
+
+    async fn read(
+        &self,
+        _: Option<&[&str]>,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, JournalUnreadable> {
+        let asked = self.0.iter().filter(|event| event.position > after && event.position <= up_to);
+        Ok(asked.take(limit).cloned().collect())
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapters::dispatch::{FinishedTry, Lease};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::channel::{ListingPayload, Section};
 use domain::listing::{ListingError, Progress};
 use domain::outcome::OutcomeClass;
@@ -28,6 +28,9 @@ use crate::stopping::Stopping;
 const HELD_FOR: Duration = Duration::from_secs(1);
 /// How long one is left alone that this build cannot read, so that the others of its target have their turn.
 const UNREADABLE_FOR: Duration = Duration::from_secs(60);
+
+/// From a sync's request on its unit's snapshot may come for so long: where a failover has lost it, the intake has it again from NATS.
+const MAY_COME: TimeDelta = TimeDelta::minutes(5);
 
 /// Works on a leased listing. Whatever happens, the lease and the first slot find their way back to the gate.
 pub(super) async fn work(
@@ -181,8 +184,15 @@ async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
             tokio::time::sleep(HELD_FOR).await;
             return Attempt::Postponed(error.to_string());
         }
-        // A job that an older build has asked for may be of a unit that had moved to another account.
-        Err(error) => return Attempt::Pushed(without_calls(OutcomeClass::Rejected, error.to_string())),
+        Err(error) => {
+            if matches!(error, PayloadError::NotFound(_)) && may_come(shared, job).await {
+                slots.give_back();
+                tokio::time::sleep(HELD_FOR).await;
+                return Attempt::Postponed(error.to_string());
+            }
+            // A job that an older build has asked for may be of a unit that had moved to another account.
+            return Attempt::Pushed(without_calls(OutcomeClass::Rejected, error.to_string()));
+        }
     };
     if job.listing.external_id().is_none()
         && let Some(until) =
@@ -219,6 +229,13 @@ async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
         report.class = OutcomeClass::AcceptedWithRejections;
     }
     Attempt::Pushed(report)
+}
+
+/// Whether the snapshot of a job that is not there may come yet.
+async fn may_come(shared: &Shared, job: &Job) -> bool {
+    let asked = shared.commands.journal().asked_for_at(job.link.listing_id, job.pending.sync_id).await;
+    // Where nobody can say it, it is asked once more.
+    !matches!(asked, Ok(Some(at)) if at < Utc::now() - MAY_COME)
 }
 
 /// What differs from what the channel took last. Where an attempt before this one ended without a word, all of it: what

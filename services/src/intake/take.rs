@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use adapters::telemetry::Stage;
+use domain::hash::SnapshotHash;
 use domain::ids::{OrgId, UnitId};
 use domain::listing::{Cause, ListingError};
 use domain::metadata::{Actor, Metadata};
@@ -51,6 +52,8 @@ pub(super) struct Taken {
     pub verdicts: Vec<Verdict>,
     /// What the log names of each.
     pub named: Vec<Named>,
+    /// The snapshots that were kept.
+    pub kept: Vec<SnapshotHash>,
     stages: Vec<Stage>,
 }
 
@@ -60,7 +63,7 @@ impl Taken {
         let orgs = named.iter().map(Named::tallied).collect();
         let mut stages = Vec::with_capacity(incoming.len());
         match judge(syncing, incoming, orgs, &mut stages, concurrent).await {
-            Ok(verdicts) => Ok(Self { verdicts, named, stages }),
+            Ok((verdicts, kept)) => Ok(Self { verdicts, named, kept, stages }),
             Err(error) => {
                 fail(&mut stages, &error);
                 Err(error)
@@ -124,14 +127,15 @@ fn fail(stages: &mut Vec<Stage>, error: &anyhow::Error) {
     }
 }
 
-/// What becomes of each message, in order; with `stages` of their traces, which are there whatever goes wrong.
+/// What becomes of each message, in order, and the snapshots that were kept; with `stages` of their traces, which are there whatever goes
+/// wrong.
 async fn judge(
     syncing: &Syncing,
     incoming: Vec<Incoming>,
     orgs: HashSet<String>,
     stages: &mut Vec<Stage>,
     concurrent: usize,
-) -> anyhow::Result<Vec<Verdict>> {
+) -> anyhow::Result<(Vec<Verdict>, Vec<SnapshotHash>)> {
     let mut messages = Vec::with_capacity(incoming.len());
     for Incoming { unit, without_body, stage, correlation_id, source, .. } in incoming {
         let unit = unit.map_err(|problems| {
@@ -178,7 +182,7 @@ async fn judge(
     for (index, verdict) in judged.into_iter().flatten().chain(not_kept) {
         verdicts[index].include(verdict);
     }
-    Ok(verdicts)
+    Ok((verdicts, changes.iter().map(|change| change.snapshot.hash).collect()))
 }
 
 fn unknown_org(org: &OrgId) -> Verdict {

@@ -341,7 +341,10 @@ fn what_is_done_and_still_in_the_queue_is_told_with_the_time_at_which_it_is_take
     let (because, status, detail) = told();
     assert!(because.contains("it is taken up again 2") && !because.contains(at_once), "{because}");
     assert!(status == "ok" && detail.contains("1 sync job told as done and still in the queue"), "{detail}");
-    execute(&world, "UPDATE dispatch_leases SET lease_until = now()");
+    execute(&world, "UPDATE dispatch_leases SET ordinal = ordinal - 1");
+    let (_, status, detail) = told();
+    assert!(status == "warn" && detail.contains("1 sync job due that nobody takes"), "it is a newer one: {detail}");
+    execute(&world, "UPDATE dispatch_leases SET ordinal = ordinal + 1, lease_until = now()");
     let (because, status, _) = told();
     assert!(because.contains(at_once) && status == "warn", "then nobody takes it: {because}");
 }

@@ -32,7 +32,8 @@ SELECT count(*), coalesce(sum((SELECT count(*) FROM sync_queue AS q WHERE q.targ
 FROM dispatch_circuits AS o JOIN channel_targets AS t USING (target_id)
 WHERE o.opened > 0 AND t.lifecycle = 'active'";
 
-/// Work of targets that nothing holds and that nobody has called for a whole window: a dispatcher would have taken it.
+/// Work of targets that nothing holds and that nobody has called for a whole window: a dispatcher would have taken it. What one was done
+/// with holds up that alone, and nothing newer of its listing.
 fn overdue() -> String {
     format!(
         "SELECT count(*), min(q.due_at) FROM sync_queue AS q
@@ -41,7 +42,8 @@ fn overdue() -> String {
          WHERE q.due_at < now() - interval '30 seconds'
             AND q.target_id NOT IN (SELECT p.target_id FROM ({}) AS p)
             AND NOT EXISTS (SELECT 1 FROM dispatch_circuits AS o WHERE o.target_id = t.target_id AND o.opened > 0)
-            AND NOT EXISTS (SELECT 1 FROM dispatch_leases AS d WHERE d.listing_id = q.listing_id AND d.lease_until > now())
+            AND NOT EXISTS (SELECT 1 FROM dispatch_leases AS d WHERE d.listing_id = q.listing_id AND d.lease_until > now()
+                AND (NOT d.done OR (q.ordinal, q.tries) <= (d.ordinal, d.tries)))
             AND NOT EXISTS (SELECT 1 FROM rate_slots AS s WHERE s.scope = 'target:' || t.target_id AND s.free_at > now())",
         channel_pauses()
     )
