@@ -16,11 +16,12 @@ use tracing::Instrument as _;
 use super::granted::Granted;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
+use super::overtaken::{Doubt, send_again};
 use super::permit::SlotEnd;
 use super::record::{Told, log, log_cut, record, sync_report};
 use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
-use super::{Shared, overtaken, target_health};
+use super::{Shared, target_health};
 use crate::payloads::PayloadError;
 use crate::stopping::Stopping;
 
@@ -117,16 +118,16 @@ async fn work_on(
     let report = sync_report(shared, job, started_at, ended);
     let rests = (report.retry_at - Utc::now()).to_std().unwrap_or_default();
     let told = record(shared, job, report, stopping).await;
-    if told == Told::Written && has_called {
+    if let Some(doubt) = Doubt::after(told).filter(|_| has_called) {
         tokio::select! {
-            () = overtaken::send_again(shared, job) => {}
+            () = send_again(shared, job, doubt) => {}
             () = stopping.in_vain.cancelled() => {}
         }
     }
     drop(stage);
     let _ = gate.send(match told {
         Told::Written => Message::Finished(FinishedTry { lease, ordinal: ordinal(job), rests }),
-        // Whoever takes the listing up next takes it over: what was sent stands in no journal.
+        // Where the database has the lease still, whoever takes the listing up next takes it over.
         Told::OfLostJob => Message::SetAside(lease, Duration::ZERO),
         Told::Nowhere => Message::SetAside(lease, UNREADABLE_FOR),
     });
