@@ -29,6 +29,11 @@ use crate::stopping::Stopping;
 const HELD_FOR: Duration = Duration::from_secs(1);
 /// How long one is left alone that this build cannot read, so that the others of its target have their turn.
 const UNREADABLE_FOR: Duration = Duration::from_secs(60);
+/// A stale row of the queue is left alone for so much longer than one whose work is done: where the projector stands there are many, and
+/// each look at one takes a turn from what has something to send. A newer job of its listing does not wait for that.
+const STALE_FOR: Duration = Duration::from_secs(240);
+/// As much as this clock and the database's, by which rows are due, may differ.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// Works on a leased listing. Whatever happens, the lease and the first slot find their way back to the gate.
 pub(super) async fn work(
@@ -143,8 +148,9 @@ async fn give_up(lease: Lease, why: NoJob) -> Message {
     match why {
         // The queue row was stale, and the projector is about to take it away.
         NoJob::Nothing => {
-            return Message::Finished(FinishedTry { lease, ordinal: lease.ordinal, rests: Duration::ZERO });
+            return Message::Finished(FinishedTry { lease, ordinal: lease.ordinal, rests: STALE_FOR });
         }
+        NoJob::NotYet(due) => return not_yet(lease, due).await,
         NoJob::Unreadable(error) => {
             tracing::error!(%listing_id, error, "this build cannot read a listing; it is set aside");
             return Message::SetAside(lease, UNREADABLE_FOR);
@@ -157,6 +163,21 @@ async fn give_up(lease: Lease, why: NoJob) -> Message {
     }
     tokio::time::sleep(HELD_FOR).await;
     Message::Released(lease)
+}
+
+/// What becomes of a lease whose job has its next attempt later, by this clock.
+async fn not_yet(lease: Lease, due: DateTime<Utc>) -> Message {
+    let rests = (due - Utc::now()).to_std().unwrap_or_default();
+    if rests <= CLOCKS_DIFFER {
+        // The row may be right, and this clock behind: marked as done it would be left alone for a minute.
+        tokio::time::sleep(rests.min(HELD_FOR)).await;
+        return Message::Released(lease);
+    }
+    if lease.takes_over {
+        // What had been sent before stays as unknown as it was.
+        return Message::SetAside(lease, rests.min(UNREADABLE_FOR));
+    }
+    Message::Finished(FinishedTry { lease, ordinal: lease.ordinal, rests })
 }
 
 enum Attempt {
