@@ -36,6 +36,7 @@ mod restore;
 mod restore_rights;
 mod rolled_back;
 mod spans;
+mod stale_rows;
 mod starts;
 mod stopped;
 mod stops;

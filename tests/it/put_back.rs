@@ -18,12 +18,54 @@ use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, ORG, World};
 use serde_json::{Value, json};
 use services::relay::event_id;
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::relaying::{publish_again, reached};
 
 /// From the failover to the last state at the channel: every window rests for 25 s and its length first.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A primary whose standby takes its address over, without the end of the journal.
+struct Pair {
+    primary: PostgresServer,
+    standby: PostgresServer,
+    line: Proxy,
+    url: String,
+    _folder: TempDir,
+}
+
+impl Pair {
+    async fn start() -> anyhow::Result<Self> {
+        let tools = Tools::find()?;
+        let folder = tools.temporary_folder()?;
+        let primary = PostgresServer::start(&tools, folder.path()).await?;
+        let standby = primary.standby(folder.path()).await?;
+        let line = Proxy::start(Upstream::Socket(primary.socket())).await?;
+        let url = format!("postgres://postgres@127.0.0.1:{}/distribution", line.port);
+        Ok(Self { primary, standby, line, url, _folder: folder })
+    }
+
+    async fn world(&self, account: u64) -> anyhow::Result<World> {
+        let beginning = Beginning { database_url: Some(self.url.clone()), ..Beginning::default() };
+        World::begin(beginning, &[account]).await
+    }
+
+    /// What comes after this is lost.
+    async fn is_lost_from_now_on(&self) -> anyhow::Result<()> {
+        self.primary.is_followed_by(&self.standby).await?;
+        self.standby.cut_off().await
+    }
+
+    async fn fails_over(&mut self, world: &mut World) -> anyhow::Result<()> {
+        self.line.set(Some(Line::Cut));
+        self.primary.kill();
+        self.standby.promote().await?;
+        self.line.lead_to(Upstream::Socket(self.standby.socket()));
+        self.line.set(None);
+        world.move_to(&self.url).await
+    }
+}
 
 /// Every event of the journal is on CHANNELS.
 async fn all_is_published(world: &World) -> anyhow::Result<()> {
@@ -41,14 +83,8 @@ async fn all_is_published(world: &World) -> anyhow::Result<()> {
 /// before in its memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_goes_back_under_running_processes_needs_no_restart() -> anyhow::Result<()> {
-    let tools = Tools::find()?;
-    let folder = tools.temporary_folder()?;
-    let mut primary = PostgresServer::start(&tools, folder.path()).await?;
-    let standby = primary.standby(folder.path()).await?;
-    let line = Proxy::start(Upstream::Socket(primary.socket())).await?;
-    let url = format!("postgres://postgres@127.0.0.1:{}/distribution", line.port);
-    let beginning = Beginning { database_url: Some(url.clone()), ..Beginning::default() };
-    let mut world = World::begin(beginning, &[8720]).await?;
+    let mut pair = Pair::start().await?;
+    let mut world = pair.world(8720).await?;
     let target = world.target(8720, RateLimit::new(100, 1_000)?).await?;
     let roles = ["api", "dispatcher", "dispatcher", "intake,relay,projector,health"];
     let mut services = roles.iter().map(|roles| world.serve(roles)).collect::<anyhow::Result<Vec<Process>>>()?;
@@ -58,8 +94,7 @@ async fn a_journal_that_goes_back_under_running_processes_needs_no_restart() -> 
     world.taken(20, 1).await?;
     world.link(target, &units).await?;
     world.drained(Duration::from_secs(60)).await?;
-    primary.is_followed_by(&standby).await?;
-    standby.cut_off().await?;
+    pair.is_lost_from_now_on().await?;
 
     for (revision, description) in [(2, "Lost."), (3, "Lost as well.")] {
         world.publish(&all_described(&units, revision, description)).await?;
@@ -68,12 +103,7 @@ async fn a_journal_that_goes_back_under_running_processes_needs_no_restart() -> 
     let [pause, resume] = ["pause", "resume"].map(|what| format!("/api/channels/targets/{target}/{what}"));
     api.post(&pause, &json!({ "reason": "lost" })).await?.expect(200)?;
     let known = world.count("SELECT max(position) FROM events").await?;
-    line.set(Some(Line::Cut));
-    primary.kill();
-    standby.promote().await?;
-    line.lead_to(Upstream::Socket(standby.socket()));
-    line.set(None);
-    world.move_to(&url).await?;
+    pair.fails_over(&mut world).await?;
     let kept = world.count("SELECT max(position) FROM events").await?;
     assert!(kept + 80 <= known, "two syncs of each listing are lost: {kept} of {known}");
 
@@ -133,6 +163,52 @@ async fn an_attempt_that_a_failover_has_stopped_says_so() -> anyhow::Result<()> 
     assert_eq!(code, 0, "{error}");
     world.drained(Duration::from_secs(120)).await?;
     assert_eq!(world.count("SELECT attempts::bigint FROM outbound_audit WHERE outcome = 'accepted'").await?, 1);
+    world.close().await
+}
+
+/// A call is under way to each of two listings: one whose unit goes back to what the channel took before, so that as far as the journal
+/// knows nothing differs, and one that the journal lost as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_of_a_lost_sync_wrote_does_not_stay() -> anyhow::Result<()> {
+    let mut pair = Pair::start().await?;
+    let mut world = pair.world(8725).await?;
+    let target = world.target(8725, RateLimit::new(100, 1_000)?).await?;
+    let _others = world.serve("intake,relay,projector")?;
+    let mut dispatcher = world.serve("dispatcher")?;
+    let units = names(2);
+    let (first, second) = units.split_at(1);
+    world.link(target, first).await?;
+    world.publish(&all_described(first, 1, "The first words.")).await?;
+    world.are_at_the_channel(8725, 1, "The first words.", Duration::from_secs(60)).await?;
+    pair.is_lost_from_now_on().await?;
+
+    for method in ["PUT", "POST"] {
+        let path = "/v1/listings";
+        let rule = json!({"kind": "hang", "seconds": 60, "apply": true, "method": method, "path_prefix": path});
+        world.sandbox.fault(rule).await?;
+    }
+    world.link(target, second).await?;
+    world.publish(&[all_described(first, 2, "Lost words."), all_described(second, 1, "Lost words.")].concat()).await?;
+    wait_until("both calls are in", Duration::from_secs(30), || async {
+        let all = world.sandbox.listings(8725).await?;
+        let lost = all.iter().filter(|listing| listing["description"] == "Lost words.").count();
+        Ok(if lost == 2 { Ok(()) } else { Err(format!("{lost} of {}", all.len())) })
+    })
+    .await?;
+    pair.fails_over(&mut world).await?;
+    world.sandbox.heal().await?;
+    wait_until("both outcomes are told", Duration::from_secs(60), || async {
+        let told = dispatcher.printed().matches("the journal has lost its sync").count();
+        Ok(if told == 2 { Ok(()) } else { Err(format!("{told} of 2: {}", dispatcher.printed())) })
+    })
+    .await?;
+
+    world.publish(&all_described(first, 3, "The first words.")).await?;
+    world.link(target, second).await?;
+    world.publish(&all_described(second, 2, "The first words.")).await?;
+    world.are_at_the_channel(8725, 2, "The first words.", PATIENCE).await?;
+    assert_eq!(dispatcher.ended()?, None, "it is the process that it was");
+    world.read_models_are_right()?;
     world.close().await
 }
 

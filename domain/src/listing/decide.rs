@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::channel::RejectedPart;
 use crate::ids::{ListingId, SyncId};
 use crate::listing::{
-    Cause, ChannelListing, Link, LinkListing, LinkState, ListingCommand, ListingError, ListingEvent, RequestSync,
-    SyncAttempt, SyncReport, SyncRequest,
+    Cause, ChannelListing, Link, LinkListing, LinkState, ListingCommand, ListingError, ListingEvent, Pending,
+    RequestSync, SyncAttempt, SyncReport, SyncRequest,
 };
 use crate::outcome::OutcomeClass;
 
@@ -124,7 +124,7 @@ impl ChannelListing {
         }
         // Of a job that is over, such as one of an earlier link, the look-up is too old: another may have created meanwhile.
         let is_over = ordinal <= self.finished_ordinal;
-        if is_over || self.pending.is_none() && self.last_ordinal == self.finished_ordinal {
+        if is_over || self.has_lost(sync_id, ordinal) {
             return Err(ListingError::NotPending(sync_id));
         }
         match self.creation {
@@ -136,8 +136,15 @@ impl ChannelListing {
         }
     }
 
+    /// Whether a job is none of this listing's: a journal that was put back to an earlier state gives the ordinals of jobs that it
+    /// lost to others.
+    fn has_lost(&self, sync_id: SyncId, ordinal: u64) -> bool {
+        let is_another = |pending: &Pending| pending.ordinal == ordinal && pending.sync_id != sync_id;
+        ordinal > self.last_ordinal || self.pending.as_ref().is_some_and(is_another)
+    }
+
     fn record(&self, report: SyncReport) -> Result<Vec<ListingEvent>, ListingError> {
-        if report.ordinal == 0 || report.ordinal > self.last_ordinal {
+        if report.ordinal == 0 || self.has_lost(report.sync_id, report.ordinal) {
             return Err(ListingError::NotPending(report.sync_id));
         }
         // The answer to the same command was lost on its way: it is not a second attempt.
@@ -145,10 +152,6 @@ impl ChannelListing {
             return Ok(Vec::new());
         }
         let mine = self.pending.as_ref().filter(|pending| pending.ordinal == report.ordinal);
-        // A journal that was put back to an earlier state gives the ordinals of jobs that it lost to others.
-        if mine.is_some_and(|pending| pending.sync_id != report.sync_id) {
-            return Err(ListingError::NotPending(report.sync_id));
-        }
         let burned = mine.map_or(0, |pending| pending.attempts);
         let mut rejected = mine.map_or_else(Vec::new, |pending| pending.rejected.clone());
         rejected.extend(report.rejected.into_iter().filter(|part| !mine.is_some_and(|p| p.rejected.contains(part))));

@@ -86,6 +86,9 @@ pub struct Pending {
     /// Refused parts of sections that earlier attempts got through: they belong to the job's end.
     #[serde(default)]
     pub rejected: Vec<RejectedPart>,
+    /// When the next attempt is due, where one was deferred. States that older builds kept do not tell.
+    #[serde(default)]
+    pub due_at: Option<DateTime<Utc>>,
 }
 
 /// The intent to create, noted before the call.
@@ -252,11 +255,12 @@ impl ChannelListing {
                 self.take_progress(&attempt, None);
                 self.finish(&attempt, true);
             }
-            ListingEvent::SyncDeferred { attempt, class, .. } => {
+            ListingEvent::SyncDeferred { attempt, class, due_at } => {
                 self.take_progress(&attempt, Some(class));
                 let accepted = &self.accepted.sections;
                 if let Some(pending) = self.pending.as_mut() {
                     pending.attempts = attempt.attempt;
+                    pending.due_at = Some(due_at);
                     let through = |part: &RejectedPart| {
                         accepted
                             .get(&part.section)
@@ -301,6 +305,7 @@ impl ChannelListing {
             attempts: 0,
             origin: request.origin,
             rejected: Vec::new(),
+            due_at: None,
         });
     }
 

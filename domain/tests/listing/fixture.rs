@@ -14,6 +14,11 @@ use domain::listing::{
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
+/// Stands in a command for the job whose ordinal that names.
+pub const OF_ORDINAL: SyncId = SyncId(Uuid::nil());
+/// Stands for the ordinal of the job that waits.
+pub const NEWEST: u64 = u64::MAX;
+
 /// A listing and everything that happened to it.
 #[derive(Debug, Default, Clone)]
 pub struct Story {
@@ -37,12 +42,30 @@ impl Story {
         story
     }
 
-    /// Runs a command; gives what it did. An outcome of the job that waits is told of that one, whatever its id.
+    /// The job of this ordinal, where it was asked for.
+    fn job(&self, ordinal: u64) -> Option<SyncId> {
+        self.events.iter().find_map(|event| match event {
+            ListingEvent::SyncRequested { request, .. } if request.ordinal == ordinal => Some(request.sync_id),
+            _ => None,
+        })
+    }
+
+    /// Runs a command; gives what it did.
     pub fn run(&mut self, mut command: ListingCommand) -> Result<Vec<ListingEvent>, ListingError> {
-        if let (ListingCommand::RecordOutcome(report), Some(pending)) = (&mut command, self.listing.pending())
-            && report.ordinal == pending.ordinal
+        if let ListingCommand::StartCreation { ordinal, .. } = &mut command
+            && *ordinal == NEWEST
+            && let Some(pending) = self.listing.pending()
         {
-            report.sync_id = pending.sync_id;
+            *ordinal = pending.ordinal;
+        }
+        match &mut command {
+            ListingCommand::RecordOutcome(SyncReport { sync_id, ordinal, .. })
+            | ListingCommand::StartCreation { sync_id, ordinal, .. }
+                if *sync_id == OF_ORDINAL =>
+            {
+                *sync_id = self.job(*ordinal).unwrap_or(OF_ORDINAL);
+            }
+            _ => {}
         }
         let events = self.listing.decide(command)?;
         for event in &events {
@@ -161,7 +184,7 @@ pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
         answer: None,
     };
     SyncReport {
-        sync_id: SyncId(Uuid::from_u128(u128::from(ordinal))),
+        sync_id: OF_ORDINAL,
         ordinal,
         takes_over: false,
         silent: None,

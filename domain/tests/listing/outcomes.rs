@@ -2,7 +2,7 @@
 
 use domain::channel::{RejectedPart, Section};
 use domain::ids::SyncId;
-use domain::listing::{ListingCommand, ListingError, ListingEvent, SyncReport};
+use domain::listing::{ChannelListing, ListingCommand, ListingError, ListingEvent, SyncReport};
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
@@ -189,6 +189,23 @@ fn an_outcome_of_another_job_of_the_same_ordinal_is_refused() {
     let other = SyncId(Uuid::from_u128(7));
     assert_eq!(story.listing.decide(told(other)), Err(ListingError::NotPending(other)));
     assert!(story.listing.decide(told(pending.sync_id)).is_ok());
+}
+
+/// A dispatcher holds it against a queue that lags.
+#[test]
+fn a_deferred_job_knows_when_its_next_attempt_is_due_until_another_takes_its_place() {
+    let mut story = changed();
+    let due = |story: &Story| story.listing.pending().and_then(|pending| pending.due_at);
+    assert_eq!(due(&story), None);
+    story.must(failed(2, OutcomeClass::Transient));
+    assert_eq!(due(&story), Some(at(60)));
+    // Kept by an older build.
+    let mut kept = serde_json::to_value(&story.listing).expect("a state is JSON");
+    kept["pending"].as_object_mut().expect("a job").remove("due_at").expect("it is kept");
+    let read: ChannelListing = serde_json::from_value(kept).expect("a kept state is read");
+    assert_eq!(read.pending().map(|pending| (pending.ordinal, pending.due_at)), Some((2, None)));
+    story.must(change(3, "c"));
+    assert_eq!(due(&story), None);
 }
 
 #[test]

@@ -3,25 +3,17 @@
 use chrono::{DateTime, Utc};
 use domain::call::CallPurpose;
 use domain::channel::Section;
-use domain::ids::SyncId;
 use domain::listing::{ListingCommand, ListingError, SyncReport};
 use domain::outcome::OutcomeClass;
-use uuid::Uuid;
 
-use crate::fixture::{Story, accepted, at, change, failed, report, sections};
+use crate::fixture::{NEWEST, OF_ORDINAL, Story, accepted, at, change, failed, report, sections};
 
 fn nights() -> [Section; 2] {
     [Section::Availability, Section::Rates]
 }
 
 fn create(began_at: DateTime<Utc>, at: DateTime<Utc>) -> ListingCommand {
-    ListingCommand::StartCreation {
-        sync_id: SyncId(Uuid::from_u128(1)),
-        ordinal: u64::MAX,
-        at,
-        began_at,
-        replaces: None,
-    }
+    ListingCommand::StartCreation { sync_id: OF_ORDINAL, ordinal: NEWEST, at, began_at, replaces: None }
 }
 
 /// A dispatcher that died had sent `b` perhaps, and the unit is back at `a`, which the channel took before.

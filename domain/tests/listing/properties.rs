@@ -8,7 +8,7 @@ use domain::outcome::OutcomeClass;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::fixture::{Story, accepted, at, change, link, manual, report, sections, unlink, wish};
+use crate::fixture::{OF_ORDINAL, Story, accepted, at, change, link, manual, report, sections, unlink, wish};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -166,7 +166,7 @@ fn command(step: &Step, number: u64, last_ordinal: u64) -> ListingCommand {
         Step::Linked { revision, content } => ListingCommand::RequestSync(wish(Cause::Linked, *revision, content)),
         Step::Manual { revision, content } => manual(u128::from(number), *revision, content),
         Step::Create => ListingCommand::StartCreation {
-            sync_id: domain::ids::SyncId(uuid::Uuid::from_u128(u128::from(number))),
+            sync_id: OF_ORDINAL,
             ordinal: last_ordinal,
             at: at(i64::try_from(number).expect("a few steps")),
             began_at: at(i64::try_from(number).expect("a few steps")),

@@ -113,10 +113,6 @@ fn external(id: u32) -> ExternalId {
     ExternalId(id.to_string())
 }
 
-fn sync_id(ordinal: u64) -> SyncId {
-    SyncId(Uuid::from_u128(u128::from(ordinal)))
-}
-
 fn unit() -> UnitId {
     "villa-0042".parse().expect("a name")
 }
@@ -199,6 +195,15 @@ fn name(refusal: &ListingError) -> &'static str {
 }
 
 impl Subject {
+    /// The job that a worker of this ordinal has read.
+    fn job(&self, ordinal: u64) -> SyncId {
+        let of_ordinal = |event: &ListingEvent| match event {
+            ListingEvent::SyncRequested { request, .. } if request.ordinal == ordinal => Some(request.sync_id),
+            _ => None,
+        };
+        self.events.iter().find_map(of_ordinal).expect("it was asked for")
+    }
+
     /// The command that this is, if it is one.
     fn command(&self, ask: &Ask, model: &Model) -> Option<ListingCommand> {
         let acted = model.acted.as_ref();
@@ -219,16 +224,13 @@ impl Subject {
             Ask::Resume => Some(ListingCommand::Resume),
             Ask::Unlink => Some(ListingCommand::Unlink { reason: "sold".to_owned() }),
             Ask::Call(..) => acted.map(|worker| ListingCommand::StartCreation {
-                sync_id: sync_id(worker.ordinal),
+                sync_id: self.job(worker.ordinal),
                 ordinal: worker.ordinal,
                 at: at(model.now),
                 began_at: at(worker.began),
                 replaces: None,
             }),
-            Ask::Tell(_) => acted.map(|worker| {
-                let waits = self.listing.pending().filter(|pending| pending.ordinal == worker.ordinal);
-                report(worker, waits.map_or_else(|| sync_id(worker.ordinal), |pending| pending.sync_id))
-            }),
+            Ask::Tell(_) => acted.map(|worker| report(worker, self.job(worker.ordinal))),
             Ask::Begin | Ask::Vanish(_) | Ask::Arrive | Ask::Wait(_) => None,
         }
     }

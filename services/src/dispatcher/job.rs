@@ -4,6 +4,7 @@ use std::fmt;
 
 use adapters::dispatch::Lease;
 use adapters::telemetry::keep;
+use chrono::{DateTime, Utc};
 use domain::listing::{ChannelListing, Link, LinkState, Pending, Silent};
 use domain::metadata::{Actor, Metadata};
 use domain::target::{Health, Lifecycle, Target};
@@ -28,6 +29,8 @@ pub(super) struct Job {
 pub(super) enum NoJob {
     /// There is nothing to send.
     Nothing,
+    /// Its next attempt is due at this time: the queue shows it as it was before the last one.
+    NotYet(DateTime<Utc>),
     /// There is, but the listing or its target was paused, or refused, a moment ago.
     Held,
     /// The journal could not be asked.
@@ -62,6 +65,10 @@ pub(super) async fn read(shared: &Shared, lease: Lease) -> Result<Job, NoJob> {
     let Ok(target) = target.live() else { return Err(NoJob::Nothing) };
     if target.lifecycle != Lifecycle::Active || target.health == Health::Unauthorised {
         return Err(NoJob::Held);
+    }
+    // The queue lags, and marks of what is done run out, or were written by a build that lets them run out at once.
+    if let Some(due) = pending.due_at.filter(|due| *due > Utc::now()) {
+        return Err(NoJob::NotYet(due));
     }
     let traceparent = pending.origin.traceparent.clone();
     // A try before this one failed, here or elsewhere: what follows is kept, whatever the trace was meant to be.

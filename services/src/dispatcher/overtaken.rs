@@ -1,6 +1,12 @@
-//! An attempt that is told after a newer job of its listing has ended: its holder was frozen, or cut off, until others had the listing.
-//! What it sent may have arrived last. The journal doubts what of it was written (`domain/src/listing/state.rs`); here what the
-//! channel took last is sent once more, so that nobody has to find that out.
+//! What is sent once more, so that nobody has to find out that it should be: after an attempt whose calls may be the last that the channel
+//! got, while the journal believes otherwise.
+//!
+//! One such attempt is told after a newer job of its listing has ended: its holder was frozen, or cut off, until others had the listing.
+//! What it sent may have arrived last. The journal doubts what of it was written (`domain/src/listing/state.rs`). The other one is of a job
+//! that the journal has lost, and with it all that tells of the attempt: a unit that is back at what the channel took before would look as
+//! if nothing differed.
+
+use std::time::Duration;
 
 use adapters::units::UnitStore;
 use domain::listing::LinkState;
@@ -10,58 +16,109 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::job::Job;
+use super::record::Told;
 use crate::commands::{AskedBy, CommandError};
 use crate::syncing::{SyncError, Syncing};
 
-const REASON: &str = "an older attempt ended after a newer one, and may have arrived last";
-/// As often as it is asked for while others change the listing.
+/// As often as it is asked for while others change the listing, or the database cannot be asked.
 const TRIES: usize = 5;
+/// Until the database is asked again.
+const OUTAGE: Duration = Duration::from_secs(1);
+
+/// Why the channel may have something else than the journal believes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// A newer job may have ended before the attempt.
+    Overtaken,
+    /// The journal has lost the attempt's job.
+    Lost,
+}
+
+impl Doubt {
+    /// What there may be after an attempt that has made calls and was told so.
+    pub(super) fn after(told: Told) -> Option<Self> {
+        match told {
+            Told::Written => Some(Self::Overtaken),
+            Told::OfLostJob => Some(Self::Lost),
+            Told::Nowhere => None,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Overtaken => "an older attempt ended after a newer one, and may have arrived last",
+            Self::Lost => "an attempt of a sync that the journal has lost may have written to the channel",
+        }
+    }
+
+    /// Names the one wish that follows from an attempt.
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Overtaken => b"overtaken",
+            Self::Lost => b"lost",
+        }
+    }
+}
 
 /// Asks for it, where it is needed. What cannot be asked for now stays as it is until the next change of the unit.
-pub(super) async fn send_again(shared: &Shared, job: &Job) {
-    let (listing_id, ordinal) = (job.link.listing_id, job.pending.ordinal);
+pub(super) async fn send_again(shared: &Shared, job: &Job, doubt: Doubt) {
+    let (listing_id, ordinal, reason) = (job.link.listing_id, job.pending.ordinal, doubt.reason());
     // Next to no attempt is, and each asks: what this process has just recorded is looked at where it is.
-    if shared.commands.listing_at_hand(listing_id, |listing| listing.is_overtaken(ordinal)) == Some(false) {
+    if doubt == Doubt::Overtaken
+        && shared.commands.listing_at_hand(listing_id, |listing| listing.is_overtaken(ordinal)) == Some(false)
+    {
         return;
     }
     for _ in 0..TRIES {
-        match ask(shared, job).await {
+        match ask(shared, job, doubt).await {
             // Something newer came in between, and may be what the channel is to have.
             Err(SyncError::Listing(error)) if matches!(*error, CommandError::Moved { .. }) => {}
+            Err(error) if error.is_outage() => {
+                tracing::warn!(%listing_id, %error, "{reason}; what the channel is to have could not be asked for yet");
+                tokio::time::sleep(OUTAGE).await;
+            }
             Ok(None) => return,
             Ok(Some(_)) => {
-                tracing::warn!(%listing_id, "{REASON}; what the channel took last is sent once more");
+                tracing::warn!(%listing_id, "{reason}; what the channel is to have is sent once more");
                 return;
             }
             Err(error) => {
-                tracing::error!(%listing_id, %error, "{REASON}, and what the channel took last is not sent again");
+                tracing::error!(%listing_id, %error, "{reason}, and what the channel is to have is not sent again");
                 return;
             }
         }
     }
-    tracing::error!(%listing_id, "{REASON}, and the listing changes too often to send again what the channel took last");
+    tracing::error!(%listing_id, "{reason}, and what the channel is to have could not be asked for in time");
 }
 
 /// Asks once, of the listing as it is now; `None` where nothing has to be sent.
-async fn ask(shared: &Shared, job: &Job) -> Result<Option<Position>, SyncError> {
+async fn ask(shared: &Shared, job: &Job, doubt: Doubt) -> Result<Option<Position>, SyncError> {
     let (listing_id, ordinal) = (job.link.listing_id, job.pending.ordinal);
     let (now, version) = shared.commands.load_listing_at(listing_id).await?;
-    if !now.is_overtaken(ordinal) || now.state() == Some(LinkState::Unlinked) {
+    if now.state() == Some(LinkState::Unlinked) {
         return Ok(None);
     }
-    let (Some(link), Some(snapshot)) = (now.link(), now.accepted().snapshot) else { return Ok(None) };
-    let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, link).await;
-    if payload.is_ok_and(|payload| now.to_send(&payload.hashes()).is_empty()) {
-        return Ok(None);
+    let snapshot = match doubt {
+        Doubt::Overtaken if !now.is_overtaken(ordinal) => None,
+        Doubt::Overtaken => now.accepted().snapshot,
+        // What waits already would be sent only where it differs from what the channel took before the attempt.
+        Doubt::Lost => now.pending().map(|pending| pending.snapshot).or(now.accepted().snapshot),
+    };
+    let (Some(link), Some(snapshot)) = (now.link(), snapshot) else { return Ok(None) };
+    if doubt == Doubt::Overtaken {
+        let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, link).await;
+        if payload.is_ok_and(|payload| now.to_send(&payload.hashes()).is_empty()) {
+            return Ok(None);
+        }
     }
     let asked = AskedBy {
         actor: Actor::service("dispatcher"),
         correlation_id: job.metadata.correlation_id,
         // Once for each attempt, however often it is told.
-        causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, b"overtaken")),
+        causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, doubt.name())),
         traceparent: job.metadata.traceparent.clone(),
     };
     let units = UnitStore::new(shared.commands.journal().pool().clone());
     let syncing = Syncing::new(shared.commands.clone(), units, shared.payloads.clone());
-    syncing.resend_at(listing_id, version, snapshot, REASON.to_owned(), asked).await
+    syncing.resend_at(listing_id, version, snapshot, doubt.reason().to_owned(), asked).await
 }

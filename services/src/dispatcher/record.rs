@@ -99,7 +99,9 @@ pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopp
         };
         match written {
             Ok(_) => return Told::Written,
-            Err(CommandError::Refused(ListingError::NotPending(sync_id))) => {
+            // Of a listing that it has lost as a whole it says that there is none.
+            Err(CommandError::Refused(ListingError::NotPending(_) | ListingError::NotFound)) => {
+                let sync_id = job.pending.sync_id;
                 tracing::error!(%listing_id, %sync_id, ?report, "an outcome is lost: the journal has lost its sync");
                 return Told::OfLostJob;
             }

@@ -16,11 +16,12 @@ use tracing::Instrument as _;
 use super::granted::Granted;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
+use super::overtaken::{Doubt, send_again};
 use super::permit::SlotEnd;
 use super::record::{Told, log, log_cut, record, sync_report};
 use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
-use super::{Shared, overtaken, target_health};
+use super::{Shared, target_health};
 use crate::payloads::PayloadError;
 use crate::stopping::Stopping;
 
@@ -28,6 +29,11 @@ use crate::stopping::Stopping;
 const HELD_FOR: Duration = Duration::from_secs(1);
 /// How long one is left alone that this build cannot read, so that the others of its target have their turn.
 const UNREADABLE_FOR: Duration = Duration::from_secs(60);
+/// A stale row of the queue is left alone for so much longer than one whose work is done: where the projector stands there are many, and
+/// each look at one takes a turn from what has something to send. A newer job of its listing does not wait for that.
+const STALE_FOR: Duration = Duration::from_secs(240);
+/// As much as this clock and the database's, by which rows are due, may differ.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// From a sync's request on its unit's snapshot may come for so long: where a failover has lost it, the intake has it again from NATS.
 const MAY_COME: TimeDelta = TimeDelta::minutes(5);
@@ -120,16 +126,16 @@ async fn work_on(
     let report = sync_report(shared, job, started_at, ended);
     let rests = (report.retry_at - Utc::now()).to_std().unwrap_or_default();
     let told = record(shared, job, report, stopping).await;
-    if told == Told::Written && has_called {
+    if let Some(doubt) = Doubt::after(told).filter(|_| has_called) {
         tokio::select! {
-            () = overtaken::send_again(shared, job) => {}
+            () = send_again(shared, job, doubt) => {}
             () = stopping.in_vain.cancelled() => {}
         }
     }
     drop(stage);
     let _ = gate.send(match told {
         Told::Written => Message::Finished(FinishedTry { lease, ordinal: ordinal(job), rests }),
-        // Whoever takes the listing up next takes it over: what was sent stands in no journal.
+        // Where the database has the lease still, whoever takes the listing up next takes it over.
         Told::OfLostJob => Message::SetAside(lease, Duration::ZERO),
         Told::Nowhere => Message::SetAside(lease, UNREADABLE_FOR),
     });
@@ -145,8 +151,9 @@ async fn give_up(lease: Lease, why: NoJob) -> Message {
     match why {
         // The queue row was stale, and the projector is about to take it away.
         NoJob::Nothing => {
-            return Message::Finished(FinishedTry { lease, ordinal: lease.ordinal, rests: Duration::ZERO });
+            return Message::Finished(FinishedTry { lease, ordinal: lease.ordinal, rests: STALE_FOR });
         }
+        NoJob::NotYet(due) => return not_yet(lease, due).await,
         NoJob::Unreadable(error) => {
             tracing::error!(%listing_id, error, "this build cannot read a listing; it is set aside");
             return Message::SetAside(lease, UNREADABLE_FOR);
@@ -159,6 +166,21 @@ async fn give_up(lease: Lease, why: NoJob) -> Message {
     }
     tokio::time::sleep(HELD_FOR).await;
     Message::Released(lease)
+}
+
+/// What becomes of a lease whose job has its next attempt later, by this clock.
+async fn not_yet(lease: Lease, due: DateTime<Utc>) -> Message {
+    let rests = (due - Utc::now()).to_std().unwrap_or_default();
+    if rests <= CLOCKS_DIFFER {
+        // The row may be right, and this clock behind: marked as done it would be left alone for a minute.
+        tokio::time::sleep(rests.min(HELD_FOR)).await;
+        return Message::Released(lease);
+    }
+    if lease.takes_over {
+        // What had been sent before stays as unknown as it was.
+        return Message::SetAside(lease, rests.min(UNREADABLE_FOR));
+    }
+    Message::Finished(FinishedTry { lease, ordinal: lease.ordinal, rests })
 }
 
 enum Attempt {
