@@ -35,7 +35,9 @@ pub enum Error {
         previous: i64,
     },
     /// The journal does not have the last event of a batch.
-    #[error("the journal does not have the event that came for position {position}: it was put back to an earlier state")]
+    #[error(
+        "the journal does not have the event that came for position {position}: it was put back to an earlier state"
+    )]
     Lost {
         /// Where it stood.
         position: i64,

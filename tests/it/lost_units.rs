@@ -64,7 +64,9 @@ async fn a_sync_waits_some_minutes_for_a_unit_that_is_not_there() -> anyhow::Res
         Ok(if waiting == 2 { Ok(()) } else { Err(format!("{waiting} do")) })
     })
     .await?;
-    sqlx::raw_sql("CREATE TABLE aside AS TABLE unit_snapshots; DELETE FROM unit_snapshots").execute(&world.pool).await?;
+    sqlx::raw_sql("CREATE TABLE aside AS TABLE unit_snapshots; DELETE FROM unit_snapshots")
+        .execute(&world.pool)
+        .await?;
     sqlx::query(
         "UPDATE events SET recorded_at = recorded_at - interval '10 minutes'
          WHERE aggregate_id = $1 AND event_type = 'SyncRequested'",
