@@ -7,6 +7,7 @@ pub mod dead_letters;
 pub mod definition;
 pub mod in_journal;
 pub mod intake;
+mod marks;
 pub mod owner;
 pub mod size;
 pub mod subject;

@@ -113,9 +113,9 @@ impl Intake {
     }
 
     /// Also the stream of dead letters, which is lost with NATS's store: a message that cannot be buried would come again
-    /// for ever, and with it all that came beside it.
+    /// for ever, and with it all that came beside it. Streams that are there are used as they are.
     async fn ensure_streams(&self) -> Result<PullConsumer, TopologyError> {
-        self.nats.ensure_stream(StreamKind::DeadLetters).await?;
+        self.nats.stream_or_new(StreamKind::DeadLetters).await?;
         self.nats.ensure_intake().await
     }
 

@@ -1,6 +1,7 @@
 //! A backup that was taken under load, restored: beside an empty NATS, and beside streams that know more than it does.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use adapters::nats::topology::StreamKind;
@@ -205,5 +206,31 @@ async fn an_older_database_goes_on_beside_newer_streams_and_takes_in_again_what_
     let audit = world.messages(StreamKind::Audit).await?;
     let audited: BTreeSet<_> = audit.iter().filter_map(|message| event_id(&message.headers)).collect();
     assert!(told.len() > 30 && told.iter().all(|id| audited.contains(id)), "ends of syncs are missing on AUDIT");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_knows_no_locks_has_its_backup_all_the_same() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let [file, other] = ["now", "other"].map(|name| world.path(&format!("{name}.dump")).display().to_string());
+    let partial = world.path("now.dump.backup-partial");
+    let writes = std::fs::File::create(&partial)?;
+    writes.lock()?;
+    let refused = world.script("backup", &[&file]).expect_err("another one writes it");
+    assert!(refused.to_string().contains("another backup writes"), "{refused}");
+    drop(writes);
+
+    // As on a share without locks: what flock fails by is not that somebody else has it.
+    let tools = world.path("tools");
+    std::fs::create_dir(&tools)?;
+    let flock = tools.join("flock");
+    std::fs::write(&flock, "#!/bin/sh\necho 'flock: 8: No locks available' >&2\nexit 71\n")?;
+    std::fs::set_permissions(&flock, std::fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH")?);
+    world.script_with(&[("PATH", path.as_str())], "backup", &[&other])?;
+    assert!(std::path::Path::new(&other).is_file(), "it is there");
+    assert!(partial.exists(), "where nothing can be held nothing is cleared away");
+    world.script("backup", &[&file])?;
+    assert!(!partial.exists(), "nobody writes it any more");
     world.close().await
 }

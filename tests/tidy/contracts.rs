@@ -93,14 +93,36 @@ fn a_prefix_is_put_before_every_subject_and_taken_off_again() {
     }
 }
 
+/// The files of streams and of the consumer, with their texts.
+fn definitions() -> impl Iterator<Item = (String, String)> {
+    let folders = ["nats/streams/", "nats/consumers/"];
+    texts(".json").into_iter().filter(move |(path, _)| folders.iter().any(|folder| path.starts_with(folder)))
+}
+
 #[test]
 fn every_stream_and_consumer_file_is_in_the_binary() {
-    let included = read("adapters/src/nats/topology.rs") + &read("adapters/src/nats/intake.rs");
-    let declared = paths().into_iter().filter(|path| {
-        path.ends_with(".json") && (path.starts_with("nats/streams/") || path.starts_with("nats/consumers/"))
+    let included = ["topology", "intake"].map(|module| read(&format!("adapters/src/nats/{module}.rs"))).concat();
+    let paths = definitions().map(|(path, _)| path);
+    let forgotten: Vec<String> = paths.filter(|path| !included.contains(&format!("/{path}\""))).collect();
+    none("a file that adapters/src/nats/topology.rs and adapters/src/nats/intake.rs do not include", &forgotten);
+}
+
+/// Builds that run beside each other go by the number. One that stayed would have each of them bring back its own definition.
+#[test]
+fn a_definition_that_is_changed_has_the_next_number() {
+    let known: BTreeSet<String> = read("tests/golden/definitions.sha256").lines().map(str::to_owned).collect();
+    let have = definitions().map(|(path, text)| {
+        let definition: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let number = definition["metadata"]["distribution.definition"].as_str().unwrap_or_default();
+        assert!(number.parse::<u64>().is_ok(), "{path} has no number");
+        format!("{}  {path} {number}", PayloadHash::of_bytes(text.as_bytes()))
     });
-    let forgotten: Vec<String> = declared.filter(|path| !included.contains(&format!("/{path}\""))).collect();
-    none("a file that neither topology.rs nor intake.rs of adapters/src/nats includes", &forgotten);
+    let changed: Vec<String> = have.filter(|line| !known.contains(line)).collect();
+    none(
+        "a definition that was changed: raise its number in the file, unless no release has that, and put its line \
+         into tests/golden/definitions.sha256 (nats/README.md, To change a definition)",
+        &changed,
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What NATS has, held against its definition in `nats/`: setting by setting, by the names that they have there. What the files do not name
 //! is to be as NATS makes it by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use async_nats::jetstream::{consumer, stream};
@@ -35,6 +35,12 @@ const FOR_GOOD: [&str; 16] = [
     "mem_storage",
 ];
 
+/// Limits of what a stream keeps.
+const LIMITS: [&str; 4] = ["max_age", "max_bytes", "max_msgs", "max_msgs_per_subject"];
+
+/// Where each carries, in its metadata, the number of the definition that it was brought to. Every change of a file in `nats/` raises it.
+const NUMBER: &str = "distribution.definition";
+
 /// Settings in nanoseconds.
 const SPANS: [&str; 8] = [
     "max_age",
@@ -56,6 +62,8 @@ pub struct Difference {
     pub has: String,
     /// What it is to be.
     pub wanted: String,
+    /// A limit by which a stream keeps more than is defined. It stays: by the defined one NATS might drop what nobody has taken.
+    pub keeps_more: bool,
 }
 
 impl Difference {
@@ -73,7 +81,8 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, and is to be {}", self.setting, self.has, self.wanted)
+        let is = if self.keeps_more { "which keeps more than the defined" } else { "and is to be" };
+        write!(f, "{} is {}, {is} {}", self.setting, self.has, self.wanted)
     }
 }
 
@@ -84,22 +93,59 @@ pub fn listed(differences: &[Difference]) -> String {
 
 /// In what a stream is not as it is defined.
 pub(super) fn of_stream(has: &stream::Config, wanted: &stream::Config) -> Vec<Difference> {
-    compared(has, wanted, &OF_NO_STREAM)
+    compared(has, wanted, &OF_NO_STREAM, &LIMITS)
 }
 
 /// In what a consumer is not.
 pub(super) fn of_consumer(has: &consumer::Config, wanted: &consumer::Config) -> Vec<Difference> {
-    compared(has, wanted, &OF_NO_CONSUMER)
+    compared(has, wanted, &OF_NO_CONSUMER, &[])
 }
 
-fn compared(has: &impl Serialize, wanted: &impl Serialize, passed_over: &[&str]) -> Vec<Difference> {
+/// By their metadata: the number of the definition that a newer build has brought it to, where that is one. It is left alone, and only the
+/// newer build can judge it.
+pub(super) fn newer(has: &HashMap<String, String>, wanted: &HashMap<String, String>) -> Option<u64> {
+    let number = |metadata: &HashMap<String, String>| metadata.get(NUMBER)?.parse::<u64>().ok();
+    number(has).filter(|has| Some(*has) > number(wanted))
+}
+
+/// Has a definition take over the limits by which the stream keeps more.
+pub(super) fn keep_more(wanted: &mut stream::Config, has: &stream::Config) {
+    let limits = [
+        (&mut wanted.max_bytes, has.max_bytes),
+        (&mut wanted.max_messages, has.max_messages),
+        (&mut wanted.max_messages_per_subject, has.max_messages_per_subject),
+    ];
+    for (limit, has) in limits {
+        if reach(has) > reach(*limit) {
+            *limit = has;
+        }
+    }
+    // No limit is 0 here as well.
+    if !wanted.max_age.is_zero() && (has.max_age.is_zero() || has.max_age > wanted.max_age) {
+        wanted.max_age = has.max_age;
+    }
+}
+
+/// How much a limit lets in. No limit is 0 or -1.
+fn reach(limit: i64) -> i64 {
+    if limit > 0 { limit } else { i64::MAX }
+}
+
+fn compared(has: &impl Serialize, wanted: &impl Serialize, passed_over: &[&str], limits: &[&str]) -> Vec<Difference> {
     let (has, wanted) = (settings(has), settings(wanted));
     let names: BTreeSet<&String> = has.keys().chain(wanted.keys()).collect();
     let differing = names.into_iter().filter_map(|name| {
         let (has, wanted) = (has.get(name), wanted.get(name));
         let same = has == wanted || is_unset(has) && is_unset(wanted) || passed_over.contains(&name.as_str());
+        let reach = |limit: Option<&Value>| reach(limit.and_then(Value::as_i64).unwrap_or_default());
+        let keeps_more = limits.contains(&name.as_str()) && reach(has) > reach(wanted);
         let shown = |value, other| shown(name, value, other);
-        (!same).then(|| Difference { setting: name.clone(), has: shown(has, wanted), wanted: shown(wanted, has) })
+        (!same).then(|| Difference {
+            setting: name.clone(),
+            has: shown(has, wanted),
+            wanted: shown(wanted, has),
+            keeps_more,
+        })
     });
     differing.collect()
 }
@@ -181,6 +227,8 @@ mod tests {
             found.iter().filter(|one| one.is_for_good()).map(|one| one.setting.as_str()).collect();
         assert_eq!(for_good, ["deny_purge", "retention", "storage"]);
 
+        assert!(!found.iter().any(|one| one.keeps_more), "each of these limits keeps less");
+
         let defined = intake::definition().unwrap();
         assert_eq!(of_consumer(&told(&defined, &json!({})), &defined), []);
         let changes = json!({
@@ -193,5 +241,44 @@ mod tests {
             headers_only is true, and is to be false; max_ack_pending is 1, and is to be 10000; \
             max_deliver is 3, and is to be -1";
         assert_eq!(listed(&found), words);
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_keeps_more_than_is_defined_stays_and_one_that_keeps_less_does_not() {
+        let nats = Nats::connect_later("nats://127.0.0.1:9", Prefix::default(), "test").await.unwrap();
+        let defined = nats.stream_config(StreamKind::Units).unwrap();
+        let gib = 1_073_741_824_i64;
+        let raised = json!({ "max_bytes": 20 * gib, "max_age": 0, "max_msgs_per_subject": 1 });
+        let has = told(&defined, &raised);
+        let (stay, others): (Vec<_>, Vec<_>) = of_stream(&has, &defined).into_iter().partition(|one| one.keeps_more);
+        let words = "max_age is 0 s, which keeps more than the defined 604800 s; \
+            max_bytes is 21474836480, which keeps more than the defined 4294967296";
+        assert_eq!((listed(&stay).as_str(), others.len()), (words, 1), "{others:?}");
+        let mut wanted = defined.clone();
+        keep_more(&mut wanted, &has);
+        let limits = |config: &stream::Config| (config.max_bytes, config.max_age, config.max_messages_per_subject);
+        assert_eq!(limits(&wanted), (20 * gib, has.max_age, -1));
+
+        let lowered = told(&defined, &json!({ "max_bytes": gib, "max_age": 3_600_000_000_000_i64, "max_msgs": 5 }));
+        assert!(of_stream(&lowered, &defined).iter().all(|one| !one.keeps_more));
+        let mut wanted = defined.clone();
+        keep_more(&mut wanted, &lowered);
+        assert_eq!(of_stream(&wanted, &defined), []);
+        // Where there is no limit none keeps more.
+        keep_more(&mut wanted, &told(&defined, &json!({ "max_bytes": -1 })));
+        assert_eq!(wanted.max_bytes, -1);
+        keep_more(&mut wanted, &has);
+        assert_eq!(wanted.max_bytes, -1);
+    }
+
+    #[test]
+    fn only_a_higher_number_is_of_a_newer_build() {
+        let numbered = |number: &str| HashMap::from([(NUMBER.to_owned(), number.to_owned())]);
+        let defined = intake::definition().unwrap().metadata;
+        let own: u64 = defined[NUMBER].parse().unwrap();
+        let next = (own + 1).to_string();
+        assert_eq!(newer(&numbered(&next), &defined), Some(own + 1));
+        let not_newer = [HashMap::new(), numbered("0"), numbered("of nobody"), defined.clone()];
+        assert!(not_newer.iter().all(|has| newer(has, &defined).is_none()));
     }
 }

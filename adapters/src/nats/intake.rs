@@ -6,21 +6,20 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{Config, FromConsumer, Info, PullConsumer, pull};
-use async_nats::jetstream::context::ConsumerInfoErrorKind;
-use async_nats::jetstream::stream::{ConsumerErrorKind, Stream};
+use async_nats::jetstream::context::{ConsumerInfoErrorKind, UpdateStreamError, UpdateStreamErrorKind};
+use async_nats::jetstream::stream::{self, ConsumerErrorKind, Stream};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Nats;
-use super::definition::{Difference, listed, of_consumer};
-use super::owner::OF_THE_SERVER;
+use super::definition::{Difference, listed, newer, of_consumer};
+use super::marks::{PASSED_OVER, superseded_to};
+use super::owner::kept;
 use super::topology::{StreamKind, TopologyError, in_time};
 
 /// Its name.
 const NAME: &str = "intake";
 /// What errors call it.
 const CONSUMER: &str = "consumer intake";
-/// Where it carries, in its metadata, since when it is known that it may have passed over changes.
-const PASSED_OVER: &str = "distribution.passed-over";
 
 /// How the intake's consumer stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +36,15 @@ pub struct IntakeState {
     pub dropped: u64,
     /// The first place of the stream that is not dropped.
     pub oldest: u64,
+    /// Up to this place what was dropped is no loss: the stream keeps so many changes of each unit alone, or did until then.
+    pub superseded_to: u64,
     /// Until then it gives nothing out: somebody has paused it.
     pub paused_until: Option<DateTime<Utc>>,
     /// When it was found to have a filter, where it was: it may have passed over changes that nobody has taken in. It is forgotten when the
     /// intake begins anew ([`Nats::rewind_intake`]).
     pub passed_over: Option<String>,
+    /// The number of its definition, where a newer build has set it up: this one cannot judge it then.
+    pub newer: Option<u64>,
     /// In what it is not as it is defined.
     pub differences: Vec<Difference>,
 }
@@ -63,6 +66,10 @@ fn failed(reason: &dyn fmt::Display) -> TopologyError {
     TopologyError::Server { name: CONSUMER.to_owned(), reason: reason.to_string() }
 }
 
+fn not_carried(units: &Stream, error: &UpdateStreamError) -> TopologyError {
+    TopologyError::Server { name: units.cached_info().config.name.clone(), reason: error.to_string() }
+}
+
 /// `None` where no intake ever ran.
 async fn info(stream: &Stream) -> Result<Option<Info>, TopologyError> {
     match in_time(CONSUMER, stream.consumer_info(NAME)).await? {
@@ -72,60 +79,105 @@ async fn info(stream: &Stream) -> Result<Option<Info>, TopologyError> {
     }
 }
 
-/// What it is to have as its metadata, from what it has.
-fn marked(has: &HashMap<String, String>, was_filtered: bool) -> HashMap<String, String> {
-    let kept = has.iter().filter(|(key, _)| !key.starts_with(OF_THE_SERVER));
-    let mut kept: HashMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
-    if was_filtered {
-        let now = || Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        kept.entry(PASSED_OVER.to_owned()).or_insert_with(now);
-    }
-    kept
-}
-
 impl Nats {
     /// The durable consumer of the intake, with its stream; made, or brought to its definition. A pause stays: whoever paused it may have
-    /// meant it.
+    /// meant it. One that a newer build has set up is used as it is.
     pub async fn ensure_intake(&self) -> Result<PullConsumer, TopologyError> {
-        let stream = self.ensure_stream(StreamKind::Units).await?;
+        let (consumer, differences) = self.set_up_intake().await?;
+        if !differences.is_empty() {
+            let found = listed(&differences);
+            tracing::warn!(found, "the intake's consumer was not as it is defined, and has been brought to it");
+        }
+        Ok(consumer)
+    }
+
+    /// Brings the consumer to its definition, for an intake that uses it and has said so.
+    pub async fn bring_intake_back(&self) -> Result<(), TopologyError> {
+        self.set_up_intake().await.map(drop)
+    }
+
+    async fn set_up_intake(&self) -> Result<(PullConsumer, Vec<Difference>), TopologyError> {
+        let stream = self.stream_or_new(StreamKind::Units).await?;
         let mut config = definition()?;
         let mut differences = Vec::new();
         if let Some(there) = info(&stream).await? {
+            if newer(&there.config.metadata, &config.metadata).is_some() {
+                let pull = pull::Config::try_from_consumer_config(there.config.clone());
+                let pull = pull.map_err(|error| failed(&error))?;
+                return Ok((PullConsumer::new(pull, there, self.jetstream.clone()), differences));
+            }
             differences = of_consumer(&there.config, &config);
+            if differences.iter().any(Difference::is_filter) {
+                self.mark_passed_over(&stream).await?;
+            }
             config.pause_until = there.config.pause_until;
-            config.metadata = marked(&there.config.metadata, differences.iter().any(Difference::is_filter));
+            // NATS refuses to change it, and with it all else.
+            config.max_waiting = there.config.max_waiting;
+            config.metadata = kept(&there.config.metadata).chain(config.metadata).collect();
         }
         let pull = pull::Config::try_from_consumer_config(config).map_err(|error| failed(&error))?;
         let made = in_time(CONSUMER, stream.create_consumer(pull)).await?;
-        let found = listed(&differences);
-        let consumer = made.map_err(|error| match found.as_str() {
+        let consumer = made.map_err(|error| match listed(&differences).as_str() {
             "" => failed(&error),
             found => failed(&format!(
                 "{error}; it is not as it is defined: {found}; `distribution unit reread` has it made anew, and what \
                  UNITS keeps is taken in again"
             )),
         })?;
-        if !differences.is_empty() {
-            tracing::warn!(found, "the intake's consumer was not as it is defined, and has been brought to it");
+        Ok((consumer, differences))
+    }
+
+    /// Before the consumer is brought back, so that no crash in between forgets it. Where NATS refuses, the filter goes all the same.
+    async fn mark_passed_over(&self, units: &Stream) -> Result<(), TopologyError> {
+        if units.cached_info().config.metadata.contains_key(PASSED_OVER) {
+            return Ok(());
         }
-        Ok(consumer)
+        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let carried = self.carry(units, |metadata| drop(metadata.insert(PASSED_OVER.to_owned(), now))).await?;
+        match carried {
+            Err(error) if matches!(error.kind(), UpdateStreamErrorKind::JetStream(_)) => {
+                tracing::error!(
+                    %error,
+                    "the intake's consumer had a filter, and may have passed over unit changes, which UNITS cannot \
+                     carry: `distribution unit reread` brings back what was passed over"
+                );
+                Ok(())
+            }
+            carried => carried.map(drop).map_err(|error| not_carried(units, &error)),
+        }
+    }
+
+    /// Changes what `UNITS` carries, and nothing else of it.
+    async fn carry(
+        &self,
+        units: &Stream,
+        change: impl FnOnce(&mut HashMap<String, String>),
+    ) -> Result<Result<stream::Info, UpdateStreamError>, TopologyError> {
+        let mut config = units.cached_info().config.clone();
+        config.metadata = kept(&config.metadata).collect();
+        change(&mut config.metadata);
+        let name = config.name.clone();
+        in_time(&name, self.jetstream.update_stream(config)).await
     }
 
     /// Lets the intake begin anew at the oldest unit change that the stream keeps; gives how many it keeps. The consumer
     /// goes, and an intake that runs makes it again at once.
     pub async fn rewind_intake(&self) -> Result<u64, TopologyError> {
         let stream = self.stream(StreamKind::Units).await?;
-        let kept = stream.cached_info().state.messages;
         match stream.delete_consumer(NAME).await {
-            Ok(_) => Ok(kept),
+            Ok(_) => {}
             Err(error) => match error.kind() {
                 // No intake ever ran: the first one begins there anyway.
-                ConsumerErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {
-                    Ok(kept)
-                }
-                _ => Err(failed(&error)),
+                ConsumerErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {}
+                _ => return Err(failed(&error)),
             },
         }
+        let units = stream.cached_info();
+        if units.config.metadata.contains_key(PASSED_OVER) {
+            let carried = self.carry(&stream, |metadata| drop(metadata.remove(PASSED_OVER))).await?;
+            carried.map_err(|error| not_carried(&stream, &error))?;
+        }
+        Ok(units.state.messages)
     }
 
     /// How the intake's consumer stands; nothing is made. `None` where no intake ever ran.
@@ -135,17 +187,25 @@ impl Nats {
         let heard = info.delivered.last_active;
         let is_heard = heard.is_some_and(|at| is_within(at.unix_timestamp_nanos(), info.config.ack_wait));
         let at_work = info.num_ack_pending > 0 && is_heard;
-        let oldest = stream.cached_info().state.first_sequence;
+        let units = stream.cached_info();
+        let oldest = units.state.first_sequence;
+        let superseded_to = superseded_to(&units.config);
+        let given = info.delivered.stream_sequence.max(superseded_to);
         let until = info.config.pause_until.filter(|_| info.paused);
+        let definition = definition()?;
+        let newer = newer(&info.config.metadata, &definition.metadata);
+        let differences = if newer.is_none() { of_consumer(&info.config, &definition) } else { Vec::new() };
         Ok(Some(IntakeState {
             waiting: info.num_pending,
             unanswered: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
             attended: info.num_waiting > 0 || at_work,
-            dropped: oldest.saturating_sub(info.delivered.stream_sequence + 1),
+            dropped: oldest.saturating_sub(given.saturating_add(1)),
             oldest,
+            superseded_to,
             paused_until: until.and_then(|until| DateTime::from_timestamp(until.unix_timestamp(), 0)),
-            passed_over: info.config.metadata.get(PASSED_OVER).cloned(),
-            differences: of_consumer(&info.config, &definition()?),
+            passed_over: units.config.metadata.get(PASSED_OVER).cloned(),
+            newer,
+            differences,
         }))
     }
 }

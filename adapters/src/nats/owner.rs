@@ -13,7 +13,7 @@ use super::{Nats, Prefix};
 /// Where a stream carries it, in its metadata.
 pub const JOURNAL: &str = "distribution.journal";
 /// What the server adds to the metadata of each stream and consumer by itself.
-pub(super) const OF_THE_SERVER: &str = "_nats.";
+const OF_THE_SERVER: &str = "_nats.";
 
 /// The journal of whoever is connected; nothing where nobody has said which. Clones are one.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +56,12 @@ impl fmt::Display for ForeignStream {
 
 impl std::error::Error for ForeignStream {}
 
+/// Metadata as it is to be written again: all that is not the server's own.
+pub(super) fn kept(have: &HashMap<String, String>) -> impl Iterator<Item = (String, String)> {
+    let kept = have.iter().filter(|(key, _)| !key.starts_with(OF_THE_SERVER));
+    kept.map(|(key, value)| (key.clone(), value.clone()))
+}
+
 impl Nats {
     /// Says which journal this is for: from now on its streams carry that one's id, and a stream with another one's is an error wherever it
     /// is met. Of all clones, and once.
@@ -75,10 +81,13 @@ impl Nats {
         }
     }
 
-    /// What a stream is to have as its metadata, from what it has.
-    pub(super) fn owned(&self, have: &HashMap<String, String>) -> HashMap<String, String> {
-        let kept = have.iter().filter(|(key, _)| !key.starts_with(OF_THE_SERVER));
+    /// What a stream is to have as its metadata: what it has, with what its definition says, and whose it is.
+    pub(super) fn owned(
+        &self,
+        have: &HashMap<String, String>,
+        defined: HashMap<String, String>,
+    ) -> HashMap<String, String> {
         let ours = self.owner.0.get().map(|id| (JOURNAL.to_owned(), id.to_string()));
-        kept.map(|(key, value)| (key.clone(), value.clone())).chain(ours).collect()
+        kept(have).chain(defined).chain(ours).collect()
     }
 }

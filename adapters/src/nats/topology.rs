@@ -1,5 +1,6 @@
-//! Streams, from the files in `nats/`: made where they are missing, compared and brought to their definition where they are not.
+//! Streams, from the files in `nats/`: made where they are missing, compared, and brought to their definition at a start of `serve`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use async_nats::jetstream::stream::{Config, Stream};
 
 use super::definition::{self, Difference, listed};
 use super::owner::ForeignStream;
-use super::{Nats, Prefix};
+use super::{Nats, Prefix, marks};
 
 /// The longest wait for an answer about a stream. The client's own wait, which is shorter, begins when a request has room among those
 /// that are to be sent, and while NATS is away nothing is sent.
@@ -83,6 +84,24 @@ pub enum Deviation {
         /// The settings.
         differences: Vec<Difference>,
     },
+    /// A newer build has set it up.
+    Newer {
+        /// The stream.
+        stream: String,
+        /// The number of its definition.
+        number: u64,
+    },
+}
+
+impl Deviation {
+    /// No start changes anything of it: it keeps more than is defined, or is as a newer build wants it.
+    pub fn stays(&self) -> bool {
+        match self {
+            Self::Missing(_) | Self::Unknown(_) => false,
+            Self::Differs { differences, .. } => differences.iter().all(|difference| difference.keeps_more),
+            Self::Newer { .. } => true,
+        }
+    }
 }
 
 impl fmt::Display for Deviation {
@@ -91,6 +110,7 @@ impl fmt::Display for Deviation {
             Self::Missing(stream) => write!(f, "{stream} is missing"),
             Self::Unknown(words) => f.write_str(words),
             Self::Differs { stream, differences } => write!(f, "{stream}: {}", listed(differences)),
+            Self::Newer { stream, number } => write!(f, "{stream} is as a newer build defines it (number {number})"),
         }
     }
 }
@@ -98,6 +118,11 @@ impl fmt::Display for Deviation {
 /// There is one of this name, with other settings.
 fn is_taken(error: &CreateStreamError) -> bool {
     matches!(error.kind(), CreateStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NAME_EXIST)
+}
+
+/// NATS has answered, and does not do it.
+fn is_refused(error: &CreateStreamError) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(_))
 }
 
 /// What is answered about a stream; an error where nothing is in time.
@@ -122,7 +147,8 @@ impl Nats {
         Ok(config)
     }
 
-    /// A stream, made or brought to its definition. It carries the id of this connection's journal then; one of another journal is an error.
+    /// A stream, made or brought to its definition, but for limits by which it keeps more, for what NATS refuses to change, and for one that a
+    /// newer build has set up. It carries the id of this connection's journal then; one of another journal is an error.
     pub async fn ensure_stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         // Where somebody else makes it at the same moment, with other metadata, the second look finds it there.
         for _ in 0..2 {
@@ -139,38 +165,62 @@ impl Nats {
         let mut config = self.stream_config(kind)?;
         let name = config.name.clone();
         let failed = |reason: String| TopologyError::Server { name: name.clone(), reason };
-        let mut differences = Vec::new();
+        let (mut stay, mut differences) = (Vec::new(), Vec::new());
         match self.stream(kind).await {
             Ok(there) => {
-                let have = &there.cached_info().config;
-                differences = definition::of_stream(have, &config);
+                let info = there.cached_info();
+                let have = &info.config;
+                if definition::newer(&have.metadata, &config.metadata).is_some() {
+                    return Ok(Some(there));
+                }
+                let found = definition::of_stream(have, &config);
+                (stay, differences) = found.into_iter().partition(|difference| difference.keeps_more);
+                definition::keep_more(&mut config, have);
                 if self.replicas.is_none() {
                     // Whoever was not told does not take copies away that somebody else has wanted.
                     config.num_replicas = have.num_replicas;
                 }
-                config.metadata = self.owned(&have.metadata);
+                config.metadata = self.owned(&have.metadata, config.metadata);
+                if kind == StreamKind::Units {
+                    config.metadata.extend(marks::superseded(info));
+                }
             }
-            Err(TopologyError::Missing(_)) => config.metadata = self.owned(&config.metadata),
+            Err(TopologyError::Missing(_)) => config.metadata = self.owned(&HashMap::new(), config.metadata),
             Err(error) => return Err(error),
         }
         match in_time(&name, self.jetstream.create_or_update_stream(config)).await? {
-            Ok(_) => {}
-            Err(error) if is_taken(&error) => return Ok(None),
-            Err(error) if differences.is_empty() => return Err(failed(error.to_string())),
-            Err(error) => {
+            Ok(_) if differences.is_empty() => {}
+            Ok(_) => {
                 let found = listed(&differences);
-                let place = "ON_CALL.md, Streams are not as defined";
-                return Err(failed(format!("{error}; it is not as it is defined: {found} ({place})")));
+                tracing::warn!(stream = name, found, "a stream was not as it is defined, and has been brought to it");
             }
+            Err(error) if is_taken(&error) => return Ok(None),
+            // What somebody has set, and nobody can take back, keeps nobody from work.
+            Err(error) if is_refused(&error) && !differences.is_empty() => tracing::error!(
+                stream = name,
+                found = listed(&differences),
+                %error,
+                "NATS does not let a stream be brought to its definition: it is used as it is (ON_CALL.md, Streams are \
+                 not as defined)"
+            ),
+            Err(error) => return Err(failed(error.to_string())),
         }
-        if !differences.is_empty() {
-            let found = listed(&differences);
-            tracing::warn!(stream = name, found, "a stream was not as it is defined, and has been brought to it");
+        if !stay.is_empty() {
+            let found = listed(&stay);
+            tracing::warn!(stream = name, found, "a stream keeps more than is defined, and goes on so");
         }
         let stream = in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|e| failed(e.to_string()))?;
         // Somebody else may have been faster, or later.
         self.refuse_foreign(&stream.cached_info().config)?;
         Ok(Some(stream))
+    }
+
+    /// A stream as it is, made where it is missing.
+    pub async fn stream_or_new(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
+        match self.stream(kind).await {
+            Err(TopologyError::Missing(_)) => self.ensure_stream(kind).await,
+            found => found,
+        }
     }
 
     /// A stream as it is; an error when it is not there, or of another journal.
@@ -208,10 +258,12 @@ impl Nats {
     }
 
     /// In what a stream is not as it is defined; an error when it is not there, or of another journal. On how many servers it is counts for
-    /// nothing here: whoever was told otherwise may be right.
+    /// nothing here: whoever was told otherwise may be right. Nor does anything of one that a newer build has set up.
     pub async fn differences(&self, kind: StreamKind) -> Result<Vec<Difference>, TopologyError> {
-        let stream = self.stream(kind).await?;
-        Ok(definition::of_stream(&stream.cached_info().config, &self.stream_config(kind)?))
+        let (stream, wanted) = (self.stream(kind).await?, self.stream_config(kind)?);
+        let has = &stream.cached_info().config;
+        let is_newer = definition::newer(&has.metadata, &wanted.metadata).is_some();
+        Ok(if is_newer { Vec::new() } else { definition::of_stream(has, &wanted) })
     }
 
     /// The streams that are not as they are defined.
@@ -231,10 +283,15 @@ impl Nats {
                 }
             };
             let has = &stream.cached_info().config;
+            if let Some(number) = definition::newer(&has.metadata, &wanted.metadata) {
+                deviations.push(Deviation::Newer { stream: wanted.name, number });
+                continue;
+            }
             let mut differences = definition::of_stream(has, &wanted);
             if let Some(replicas) = self.replicas.filter(|replicas| *replicas != has.num_replicas) {
                 let (has, wanted) = (has.num_replicas.to_string(), replicas.to_string());
-                differences.push(Difference { setting: "num_replicas".to_owned(), has, wanted });
+                let setting = "num_replicas".to_owned();
+                differences.push(Difference { setting, has, wanted, keeps_more: false });
             }
             if !differences.is_empty() {
                 deviations.push(Deviation::Differs { stream: wanted.name, differences });

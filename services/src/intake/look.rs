@@ -1,5 +1,6 @@
 //! What the intake looks at beside its work: whether NATS has dropped what nobody had taken in, and whether its consumer and its streams are
-//! still as they are defined. Whoever changes them by hand finds it in the log. What may be brought back is; a pause may be meant, and stays.
+//! still as they are defined. Whoever changes them by hand finds it in the log. The consumer is brought back, but for a pause, which may be
+//! meant. The streams it leaves: a limit may have been moved for good reason, and what is beyond one NATS drops.
 
 use std::time::{Duration, Instant};
 
@@ -75,8 +76,8 @@ impl Look {
             if self.is_news(&found) {
                 tracing::error!(found, "the intake's consumer was changed: it is brought back to its definition");
             }
-            if let Err(error) = nats.ensure_intake().await {
-                self.tell_stays("consumer intake", &error);
+            if let Err(error) = nats.bring_intake_back().await {
+                self.tell_stays(&error);
             } else if let Some(now) = nats.intake_state().await? {
                 state = now;
             }
@@ -86,8 +87,10 @@ impl Look {
         Ok(())
     }
 
+    /// Of one that keeps more than is defined the doctor tells, and a start: nothing is lost by it.
     async fn at_stream(&mut self, nats: &Nats, kind: StreamKind) -> Result<(), TopologyError> {
-        let differences = nats.differences(kind).await?;
+        let mut differences = nats.differences(kind).await?;
+        differences.retain(|difference| !difference.keeps_more);
         if differences.is_empty() {
             return Ok(());
         }
@@ -96,18 +99,16 @@ impl Look {
             tracing::error!(
                 stream,
                 found,
-                "a stream was changed: it is brought back to its definition, but what it dropped is gone"
+                "a stream was changed, and stays so until a start of `distribution serve` brings it back (ON_CALL.md, \
+                 Streams are not as defined)"
             );
-        }
-        if let Err(error) = nats.ensure_stream(kind).await {
-            self.tell_stays(&stream, &error);
         }
         Ok(())
     }
 
     /// A stream that is full makes room, and nobody is asked. Whoever published has an acknowledgement all the same.
     fn tell_dropped(&mut self, state: &IntakeState) {
-        let of_gaps: u64 = self.gaps.drain(..).map(|gap| gap.dropped(state.oldest)).sum();
+        let of_gaps: u64 = self.gaps.drain(..).map(|gap| gap.dropped(state.oldest, state.superseded_to)).sum();
         let not_given = state.dropped.saturating_sub(self.places.told);
         self.places.told = self.places.told.max(state.dropped);
         if of_gaps + not_given > 0 {
@@ -149,10 +150,10 @@ impl Look {
         }
     }
 
-    fn tell_stays(&mut self, what: &str, error: &TopologyError) {
+    fn tell_stays(&mut self, error: &TopologyError) {
         let error = error.to_string();
         if self.is_news(&error) {
-            tracing::error!(what, error, "it cannot be brought back to its definition");
+            tracing::error!(error, "the intake's consumer cannot be brought back to its definition");
         }
     }
 
@@ -196,9 +197,10 @@ impl Places {
 }
 
 impl Gap {
-    /// How many of them the stream has dropped, at least. Others were passed over: it has them.
-    fn dropped(&self, oldest: u64) -> u64 {
-        oldest.saturating_sub(self.after + 1).min(self.missing)
+    /// How many of them the stream has dropped, at least. Others were passed over, and it has them, or are superseded by what it has.
+    fn dropped(&self, oldest: u64, superseded_to: u64) -> u64 {
+        let after = self.after.max(superseded_to);
+        oldest.saturating_sub(after.saturating_add(1)).min(self.missing)
     }
 }
 
@@ -224,6 +226,12 @@ mod tests {
     #[test]
     fn what_the_stream_still_has_was_passed_over_and_not_dropped() {
         let gap = Gap { after: 5, missing: 10 };
-        assert_eq!([1, 6, 9, 16, 40].map(|oldest| gap.dropped(oldest)), [0, 0, 3, 10, 10]);
+        assert_eq!([1, 6, 9, 16, 40].map(|oldest| gap.dropped(oldest, 0)), [0, 0, 3, 10, 10]);
+    }
+
+    #[test]
+    fn what_a_newer_change_of_the_same_unit_stands_for_is_no_loss() {
+        let gap = Gap { after: 5, missing: 10 };
+        assert_eq!([4, 8, 15, u64::MAX].map(|to| gap.dropped(16, to)), [10, 7, 0, 0]);
     }
 }

@@ -24,6 +24,8 @@ const LOOKS: u32 = 4;
 const LOOK: Duration = Duration::from_millis(150);
 /// The oldest version with atomic batches.
 const OLDEST: (u64, u64) = (2, 12);
+/// What is to be read about streams and the consumer.
+const PAGE: &str = "ON_CALL.md, Streams are not as defined";
 
 /// Gives a connection when there is JetStream, and no stream is another database's. `journal` is where anything is taken in to, if it is there.
 pub(super) async fn check(
@@ -87,9 +89,13 @@ pub(super) async fn check(
         report.ok("streams", "as defined")?;
     } else {
         let found = deviations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        report.fail("streams", found, to_bring_back(&deviations))?;
+        if deviations.iter().all(Deviation::stays) {
+            report.warn("streams", found, format!("no start changes anything of this: {PAGE}"))?;
+        } else {
+            report.fail("streams", found, to_bring_back(&deviations))?;
+        }
     }
-    if deviations.iter().all(|deviation| matches!(deviation, Deviation::Differs { .. })) {
+    if !deviations.iter().any(|deviation| matches!(deviation, Deviation::Missing(_) | Deviation::Unknown(_))) {
         check_consumer(nats.intake_state().await?, report)?;
         check_intake(&nats, journal.is_some(), report).await?;
         check_dead_letters(&nats, report).await?;
@@ -104,24 +110,23 @@ fn to_bring_back(deviations: &[Deviation]) -> String {
         .iter()
         .flat_map(|deviation| match deviation {
             Deviation::Differs { differences, .. } => differences.as_slice(),
-            Deviation::Missing(_) | Deviation::Unknown(_) => &[],
+            Deviation::Missing(_) | Deviation::Unknown(_) | Deviation::Newer { .. } => &[],
         })
         .collect();
-    let page = "ON_CALL.md, Streams are not as defined";
     if differences.iter().any(|difference| difference.is_for_good()) {
         let fixed = differences.iter().filter(|difference| difference.is_for_good());
         let fixed = fixed.map(|difference| difference.setting.as_str()).collect::<Vec<_>>().join(", ");
-        format!("NATS changes {fixed} in no stream that is there: it has to be made anew ({page})")
+        format!("NATS changes {fixed} in no stream that is there: it has to be made anew ({PAGE})")
     } else if differences.is_empty() {
         advice.to_owned()
     } else {
-        format!("{advice}; an intake does so with UNITS and DEAD_LETTERS while it runs, within 10 s ({page})")
+        format!("{advice} ({PAGE})")
     }
 }
 
 /// Nothing is said where no intake ever ran.
 fn check_consumer(state: Option<IntakeState>, report: &mut Report) -> anyhow::Result<()> {
-    let Some(IntakeState { differences, passed_over, .. }) = state else { return Ok(()) };
+    let Some(IntakeState { differences, newer, passed_over, .. }) = state else { return Ok(()) };
     let reread = "`distribution unit reread` has it made anew by an intake, which takes in again what UNITS keeps";
     if !differences.is_empty() {
         let advice = if differences.iter().any(Difference::is_for_good) {
@@ -135,6 +140,10 @@ fn check_consumer(state: Option<IntakeState>, report: &mut Report) -> anyhow::Re
     if let Some(found_at) = passed_over {
         let detail = format!("it had a filter, as was found at {found_at}: unit changes may have been passed over");
         return report.warn("consumer", detail, reread);
+    }
+    if let Some(number) = newer {
+        let detail = format!("intake: as a newer build defines it (number {number})");
+        return report.warn("consumer", detail, format!("this build leaves it alone: {PAGE}"));
     }
     report.ok("consumer", "as defined")
 }

@@ -35,9 +35,7 @@ impl<'a> Publishing<'a> {
     /// Makes the stream where it is missing: the service may never have run.
     pub(super) async fn open(session: &'a Session) -> anyhow::Result<Self> {
         let nats = session.nats().await?;
-        if nats.stream(StreamKind::Units).await.is_err() {
-            nats.ensure_stream(StreamKind::Units).await?;
-        }
+        nats.stream_or_new(StreamKind::Units).await?;
         Ok(Self { session, nats, under_way: VecDeque::new(), acknowledged: 0 })
     }
 
