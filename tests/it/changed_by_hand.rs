@@ -379,8 +379,7 @@ async fn what_a_newer_change_of_the_same_unit_stands_for_is_not_told_as_dropped(
 
     // But what is dropped from then on is.
     publish_all(&world, 22..=24).await?;
-    let units = world.nats.stream(StreamKind::Units).await?;
-    units.purge().sequence(units.cached_info().state.last_sequence).await?;
+    change_stream(&world, StreamKind::Units, |config| config.max_messages = 1).await?;
     let [status, detail, _] = found(&world, "intake")?;
     assert!(status == "fail" && detail.contains("at least 2 unit changes were dropped by NATS"), "{status} {detail}");
     world.close().await

@@ -118,7 +118,7 @@ fn heavy_nothing_is_lost_or_doubled_by_faults_of_a_new_seed() {
     if std::env::var_os("CI").is_none() {
         return;
     }
-    let (summary, printed) = torture(&["--seconds", "15", "--units", "45"]);
+    let (summary, printed) = torture(&["--seconds", "10", "--units", "30"]);
     println!("{printed}");
     assert_eq!(summary["violations"], 0, "{printed}");
 }

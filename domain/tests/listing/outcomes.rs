@@ -225,7 +225,7 @@ fn an_outcome_that_is_told_twice_is_one_attempt() {
     story.must(change(1, "a"));
     let told = report(1, Some(OutcomeClass::Transient));
     story.must(ListingCommand::RecordOutcome(told.clone()));
-    assert_eq!(story.listing.decide(ListingCommand::RecordOutcome(told)), Ok(Vec::new()));
+    assert_eq!(story.run(ListingCommand::RecordOutcome(told)), Ok(Vec::new()));
     assert_eq!(story.listing.pending().map(|pending| pending.attempts), Some(1));
 }
 

@@ -67,12 +67,12 @@ impl Telling {
             }
             58..68 => drop(story.pending(target, &unit).map(|job| self.under_way.insert(pair, job))),
             68..72 => {
-                if let Some((sync_id, ..)) = story.pending(target, &unit) {
+                if let Some((sync_id, ordinal, ..)) = story.pending(target, &unit) {
                     let at = story.now();
                     story.command_listing(
                         target,
                         &unit,
-                        ListingCommand::StartCreation { sync_id, ordinal: u64::MAX, at, began_at: at, replaces: None },
+                        ListingCommand::StartCreation { sync_id, ordinal, at, began_at: at, replaces: None },
                     );
                 }
             }
