@@ -139,8 +139,10 @@ impl ChannelListing {
     /// Whether a job is none of this listing's: a journal that was put back to an earlier state gives the ordinals of jobs that it
     /// lost to others.
     fn has_lost(&self, sync_id: SyncId, ordinal: u64) -> bool {
-        let is_another = |pending: &Pending| pending.ordinal == ordinal && pending.sync_id != sync_id;
-        ordinal > self.last_ordinal || self.pending.as_ref().is_some_and(is_another)
+        let pending = self.pending.as_ref().map(|pending| (pending.ordinal, pending.sync_id));
+        let finished = self.finished_sync.map(|finished| (self.finished_ordinal, finished));
+        let is_another = |(of, known): (u64, SyncId)| of == ordinal && known != sync_id;
+        ordinal > self.last_ordinal || pending.into_iter().chain(finished).any(is_another)
     }
 
     fn record(&self, report: SyncReport) -> Result<Vec<ListingEvent>, ListingError> {

@@ -130,6 +130,9 @@ pub struct ChannelListing {
     pub(super) last_revision: u64,
     pub(super) last_ordinal: u64,
     pub(super) finished_ordinal: u64,
+    /// The job of that ordinal. States that older builds kept do not tell.
+    #[serde(default)]
+    pub(super) finished_sync: Option<SyncId>,
     pub(super) pending: Option<Pending>,
     /// When the attempt that was recorded last had started: told again, it is the same attempt.
     #[serde(default)]
@@ -246,6 +249,7 @@ impl ChannelListing {
                 self.last_revision = self.last_revision.max(request.revision);
                 self.last_ordinal = request.ordinal;
                 self.finished_ordinal = request.ordinal;
+                self.finished_sync = Some(request.sync_id);
                 self.accepted.snapshot = Some(request.snapshot);
             }
             ListingEvent::CreationStarted { sync_id, at } => {
@@ -285,7 +289,7 @@ impl ChannelListing {
             ListingEvent::ListingUnlinked { .. } => {
                 self.state = Some(LinkState::Unlinked);
                 self.finished_ordinal = self.last_ordinal;
-                self.pending = None;
+                self.finished_sync = self.pending.take().map(|pending| pending.sync_id).or(self.finished_sync);
             }
         }
     }
@@ -371,7 +375,9 @@ impl ChannelListing {
     }
 
     fn finish(&mut self, attempt: &SyncAttempt, succeeded: bool) {
-        self.finished_ordinal = self.finished_ordinal.max(attempt.ordinal);
+        if attempt.ordinal > self.finished_ordinal {
+            (self.finished_ordinal, self.finished_sync) = (attempt.ordinal, Some(attempt.sync_id));
+        }
         let Some(pending) = self.pending.take() else { return };
         if pending.ordinal > attempt.ordinal {
             self.pending = Some(pending);

@@ -6,7 +6,7 @@ use domain::listing::{ChannelListing, ListingCommand, ListingError, ListingEvent
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
-use crate::fixture::{Story, accepted, at, change, failed, report, sections, snapshot};
+use crate::fixture::{Story, accepted, at, change, failed, report, sections, snapshot, unlink};
 
 fn changed() -> Story {
     let mut story = Story::synced();
@@ -189,6 +189,28 @@ fn an_outcome_of_another_job_of_the_same_ordinal_is_refused() {
     let other = SyncId(Uuid::from_u128(7));
     assert_eq!(story.listing.decide(told(other)), Err(ListingError::NotPending(other)));
     assert!(story.listing.decide(told(pending.sync_id)).is_ok());
+}
+
+/// The ordinal went to one that is over by now: the unit had gone back to what the channel took last, as far as the journal knows.
+#[test]
+fn an_outcome_of_a_lost_job_is_refused_when_that_of_its_ordinal_is_over() {
+    let lost = SyncId(Uuid::from_u128(7));
+    let told = |sync_id| ListingCommand::RecordOutcome(SyncReport { sync_id, ..accepted(2, "b") });
+    let mut skipped = Story::synced();
+    let ListingEvent::SyncSkipped { request } = skipped.must(change(2, "a")) else { panic!("nothing differs") };
+    assert_eq!(request.ordinal, 2);
+    let mut ended = changed();
+    ended.must(ListingCommand::RecordOutcome(accepted(2, "b")));
+    let mut unlinked = changed();
+    unlinked.must(unlink());
+    for story in [&skipped, &ended, &unlinked] {
+        assert_eq!(story.listing.decide(told(lost)), Err(ListingError::NotPending(lost)));
+    }
+    // A state that an older build kept names none.
+    let mut kept = serde_json::to_value(&skipped.listing).expect("a state is JSON");
+    kept.as_object_mut().expect("a listing").remove("finished_sync").expect("it is kept");
+    let read: ChannelListing = serde_json::from_value(kept).expect("a kept state is read");
+    assert!(read.decide(told(lost)).is_ok());
 }
 
 /// A dispatcher holds it against a queue that lags.
