@@ -12,6 +12,7 @@ mod group;
 mod links;
 mod load;
 mod log;
+mod long_reads;
 mod state;
 mod store;
 mod stored;

@@ -181,6 +181,35 @@ async fn no_event_is_applied_twice_and_snapshots_are_only_a_cache() {
     database.drop().await;
 }
 
+#[tokio::test]
+async fn a_stream_that_took_many_events_to_read_has_a_snapshot_after_that() {
+    let database = Database::new().await;
+    let options = JournalOptions { snapshot_every: 1_000, cached_aggregates: 10 };
+    let framework = CqrsFramework::<Account, _>::new(database.journal(options), vec![], ());
+    framework.execute_with_metadata("a", vec![1; 40], metadata()).await.unwrap();
+    framework.execute_with_metadata("short", vec![1; 32], metadata()).await.unwrap();
+    let kept = || {
+        let kept = "SELECT s.aggregate_id, s.sequence FROM aggregate_snapshots s JOIN events e
+                    USING (aggregate_type, aggregate_id, sequence, event_id)";
+        sqlx::query_as::<_, (String, i64)>(kept).fetch_all(&database.pool)
+    };
+    assert!(kept().await.unwrap().is_empty());
+    let journal = database.journal(JournalOptions::default());
+    assert_eq!(balance(&journal, "short").await, Account { balance: 32, events: 32 });
+    assert_eq!(balance(&journal, "a").await, Account { balance: 40, events: 40 });
+    for _ in 0..100 {
+        if !kept().await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(kept().await.unwrap(), [("a".to_owned(), 40)]);
+    let marked = "UPDATE aggregate_snapshots SET state = '{\"balance\": 4000, \"events\": 40}'";
+    sqlx::query(marked).execute(&database.pool).await.unwrap();
+    assert_eq!(balance(&database.journal(JournalOptions::default()), "a").await.balance, 4_000, "it is begun with");
+    database.drop().await;
+}
+
 /// Two processes outlive the restore; the numbers of what is lost are given to other events meanwhile.
 #[tokio::test]
 async fn nothing_is_decided_on_what_a_journal_lost_that_was_put_back() {

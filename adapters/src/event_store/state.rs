@@ -30,7 +30,9 @@ impl Journal {
         let mut loaded = self.request_load::<A>(id, None, true).await?;
         match loaded.snapshot.take().map(|(version, state)| (version, serde_json::from_value::<A>(state))) {
             Some((version, Ok(mut state))) => {
+                let replayed = loaded.events.len();
                 let last = self.replay(id, &mut state, loaded.events).map_err(broken)?;
+                self.keep_read(id, replayed, last, &state);
                 return Ok((last.or(Some(version)), state));
             }
             None if !loaded.lacks_last => {}
@@ -42,7 +44,9 @@ impl Journal {
             }
         }
         let mut state = A::default();
+        let replayed = loaded.events.len();
         let last = self.replay(id, &mut state, loaded.events).map_err(broken)?;
+        self.keep_read(id, replayed, last, &state);
         Ok((last, state))
     }
 

@@ -18,6 +18,7 @@ use super::append::{Commit, NewEvent};
 use super::cache::{AggregateCache, State};
 use super::group::{CommitRequest, write_commits};
 use super::load::{Loaded, StreamRequest, grouped_loads, keep_snapshot};
+use super::long_reads::LongReads;
 use super::metadata_key;
 use super::version::{Version, sequence_of};
 use crate::grouped::{GroupedLoads, NotLoaded};
@@ -82,6 +83,7 @@ struct Inner {
     repository: PostgresEventRepository,
     commits: mpsc::Sender<CommitRequest>,
     loads: GroupedLoads<StreamRequest, Loaded>,
+    long_reads: LongReads,
     cache: AggregateCache,
     known_orgs: Cache<String, ()>,
     upcasters: Vec<Box<dyn EventUpcaster>>,
@@ -136,6 +138,7 @@ impl Journal {
             known_orgs: Cache::new(KNOWN_ORGS),
             upcasters: upcasters(),
             loads: grouped_loads(&pool),
+            long_reads: LongReads::new(pool.clone()),
             pool,
             commits,
             head,
@@ -229,6 +232,14 @@ impl Journal {
             });
         }
         self.inner.cache.put(A::TYPE, id, (Some(after), state));
+    }
+
+    /// Keeps a state as a snapshot that took more events to read than lie between two snapshots.
+    pub(super) fn keep_read<A: Aggregate>(&self, id: &str, replayed: usize, last: Option<Version>, state: &A) {
+        let is_long = i64::try_from(replayed).is_ok_and(|replayed| replayed > self.inner.options.snapshot_every);
+        if let Some(version) = last.filter(|_| is_long) {
+            self.inner.long_reads.keep(id, version, state);
+        }
     }
 }
 

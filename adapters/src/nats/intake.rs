@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{Config, FromConsumer, Info, PullConsumer, pull};
-use async_nats::jetstream::context::{ConsumerInfoErrorKind, UpdateStreamError, UpdateStreamErrorKind};
+use async_nats::jetstream::context::{ConsumerInfoErrorKind, UpdateStreamError};
 use async_nats::jetstream::stream::{self, ConsumerErrorKind, Stream};
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -14,7 +14,7 @@ use super::Nats;
 use super::definition::{Difference, listed, newer, of_consumer};
 use super::marks::{PASSED_OVER, superseded_to};
 use super::owner::kept;
-use super::topology::{StreamKind, TopologyError, in_time};
+use super::topology::{StreamKind, TopologyError, in_time, is_refused};
 
 /// Its name.
 const NAME: &str = "intake";
@@ -133,9 +133,9 @@ impl Nats {
             return Ok(());
         }
         let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        let carried = self.carry(units, |metadata| drop(metadata.insert(PASSED_OVER.to_owned(), now))).await?;
+        let carried = self.carry(|metadata| drop(metadata.insert(PASSED_OVER.to_owned(), now))).await?;
         match carried {
-            Err(error) if matches!(error.kind(), UpdateStreamErrorKind::JetStream(_)) => {
+            Err(error) if is_refused(&error) => {
                 tracing::error!(
                     %error,
                     "the intake's consumer had a filter, and may have passed over unit changes, which UNITS cannot \
@@ -147,13 +147,13 @@ impl Nats {
         }
     }
 
-    /// Changes what `UNITS` carries, and nothing else of it.
+    /// Changes what `UNITS` carries, and nothing else of it: it is looked at once more, as all of it is written again, and somebody may have
+    /// edited it meanwhile.
     async fn carry(
         &self,
-        units: &Stream,
         change: impl FnOnce(&mut HashMap<String, String>),
     ) -> Result<Result<stream::Info, UpdateStreamError>, TopologyError> {
-        let mut config = units.cached_info().config.clone();
+        let mut config = self.stream(StreamKind::Units).await?.cached_info().config.clone();
         config.metadata = kept(&config.metadata).collect();
         change(&mut config.metadata);
         let name = config.name.clone();
@@ -174,7 +174,7 @@ impl Nats {
         }
         let units = stream.cached_info();
         if units.config.metadata.contains_key(PASSED_OVER) {
-            let carried = self.carry(&stream, |metadata| drop(metadata.remove(PASSED_OVER))).await?;
+            let carried = self.carry(|metadata| drop(metadata.remove(PASSED_OVER))).await?;
             carried.map_err(|error| not_carried(&stream, &error))?;
         }
         Ok(units.state.messages)

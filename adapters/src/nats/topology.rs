@@ -120,9 +120,12 @@ fn is_taken(error: &CreateStreamError) -> bool {
     matches!(error.kind(), CreateStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NAME_EXIST)
 }
 
-/// NATS has answered, and does not do it.
-fn is_refused(error: &CreateStreamError) -> bool {
-    matches!(error.kind(), CreateStreamErrorKind::JetStream(_))
+/// The server's answer where it cannot do it for now: there is no leader, or too little of something.
+const UNAVAILABLE: usize = 503;
+
+/// NATS has answered, and does not do it; not where that may pass.
+pub(super) fn is_refused(error: &CreateStreamError) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(answer) if answer.code() != UNAVAILABLE)
 }
 
 /// What is answered about a stream; an error where nothing is in time.
@@ -306,6 +309,18 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+
+    #[test]
+    fn an_answer_that_may_pass_is_no_refusal() {
+        let answer = |code: usize, error: u64| {
+            let text = format!(r#"{{"code": {code}, "err_code": {error}, "description": "no"}}"#);
+            let answer = serde_json::from_str::<async_nats::jetstream::Error>(&text).expect("as the server writes it");
+            CreateStreamError::from(answer)
+        };
+        assert!(is_refused(&answer(500, 10_052)), "settings that cannot be");
+        assert!(!is_refused(&answer(503, 10_008)), "a cluster without a leader");
+        assert!(!is_refused(&answer(503, 10_023)), "insufficient resources");
+    }
 
     #[tokio::test]
     async fn a_question_is_given_up_where_too_much_waits_for_a_nats_that_is_away() {

@@ -93,6 +93,32 @@ fn a_new_class_of_the_audit_reads_no_row_and_what_was_there_is_checked_beside_ot
     assert_eq!(unknown, 0);
 }
 
+/// States of four streams of three events: of an event that there is, of one that is lost, and two that name one already.
+const KEPT_BEFORE: &str = "
+INSERT INTO events (event_id, org_id, account_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+SELECT gen_random_uuid(), 'sunstay', 'bali', 'Account', id, sequence, 'Deposited', '1.0', '{}', '{}'
+FROM unnest(ARRAY['plain', 'lost', 'named', 'moved']) AS id, generate_series(1, 3) AS sequence;
+INSERT INTO aggregate_snapshots (aggregate_type, aggregate_id, sequence, state, event_id)
+SELECT 'Account', id, sequence, '{}', (SELECT e.event_id FROM events e WHERE e.aggregate_id = id AND e.sequence = named)
+FROM (VALUES ('plain', 2, NULL), ('lost', 4, NULL), ('named', 3, 3), ('moved', 2, 1)) AS kept (id, sequence, named)";
+
+#[test]
+fn states_that_were_kept_before_get_the_event_of_their_number() {
+    let world = World::new();
+    execute(&world, KEPT_BEFORE);
+    execute(&world, "DELETE FROM _sqlx_migrations WHERE version = 51");
+    let done = world.json(&["migrate"]).ok().json();
+    assert_eq!(done["applied"], serde_json::json!(["0051 events of older snapshots"]));
+    let names = "SELECT s.aggregate_id, e.sequence FROM aggregate_snapshots s LEFT JOIN events e USING (event_id)
+                 WHERE s.aggregate_type = 'Account' ORDER BY s.aggregate_id";
+    let names: Vec<(String, Option<i64>)> = world.block_on(async {
+        let mut connection = connection(&world, "by hand").await;
+        sqlx::query_as(names).fetch_all(&mut connection).await.unwrap()
+    });
+    let names: Vec<(&str, Option<i64>)> = names.iter().map(|(id, sequence)| (id.as_str(), *sequence)).collect();
+    assert_eq!(names, [("lost", None), ("moved", Some(1)), ("named", Some(3)), ("plain", Some(2))]);
+}
+
 /// What the doctor says of the schema: status, detail and advice of each line.
 fn schema(world: &World) -> Vec<[String; 3]> {
     let report = world.json(&["doctor"]).json();
