@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::channel::RejectedPart;
 use crate::ids::{ListingId, SyncId};
 use crate::listing::{
-    Cause, ChannelListing, Link, LinkListing, LinkState, ListingCommand, ListingError, ListingEvent,
-    RequestSync, SyncAttempt, SyncReport, SyncRequest,
+    Cause, ChannelListing, Link, LinkListing, LinkState, ListingCommand, ListingError, ListingEvent, RequestSync,
+    SyncAttempt, SyncReport, SyncRequest,
 };
 use crate::outcome::OutcomeClass;
 
