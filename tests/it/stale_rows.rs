@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::ids::TargetId;
 use domain::window::RateLimit;
+use end_to_end::process::Process;
 use end_to_end::unit::{described, names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::World;
@@ -28,23 +29,29 @@ async fn is_looked_at_and_left_alone(world: &World, target: TargetId, row: &str,
     .await
 }
 
+/// A listing whose first state is at the channel, beside a service of all roles.
+async fn synced(account: u64) -> anyhow::Result<(World, TargetId, Process, String)> {
+    let world = World::new(&[account]).await?;
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let units = names(1);
+    world.link(target, &units).await?;
+    world.publish(&[unit(&units[0], 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    Ok((world, target, service, units[0].clone()))
+}
+
 async fn accepted(world: &World) -> anyhow::Result<i64> {
     world.count("SELECT count(*) FROM events WHERE event_type = 'SyncAccepted'").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_attempt_is_made_before_its_time_whatever_the_queue_shows() -> anyhow::Result<()> {
-    let world = World::new(&[8752]).await?;
-    let target = world.target(8752, RateLimit::new(100, 1_000)?).await?;
-    let _service = world.serve("")?;
-    let units = names(1);
-    world.link(target, &units).await?;
-    world.publish(&[unit(&units[0], 1)]).await?;
-    world.taken(1, 1).await?;
-    world.drained(Duration::from_secs(30)).await?;
+    let (world, target, _service, name) = synced(8752).await?;
     let refused_once = json!({"kind": "rate_limited", "retry_after_s": 600, "method": "PUT", "count": 1});
     world.sandbox.fault(refused_once).await?;
-    world.publish(&[described(&units[0], 2, "Not yet.")]).await?;
+    world.publish(&[described(&name, 2, "Not yet.")]).await?;
     wait_until("the next attempt is due later", Duration::from_secs(30), || async {
         let deferred = "SELECT count(*) FROM sync_queue q JOIN dispatch_leases d USING (listing_id)
              WHERE q.ordinal = 2 AND q.tries = 1 AND q.due_at > now() + interval '5 minutes' AND d.done
@@ -62,14 +69,7 @@ async fn no_attempt_is_made_before_its_time_whatever_the_queue_shows() -> anyhow
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_of_what_is_over_is_left_alone_for_minutes_and_a_newer_one_passes() -> anyhow::Result<()> {
-    let world = World::new(&[8753]).await?;
-    let target = world.target(8753, RateLimit::new(100, 1_000)?).await?;
-    let _service = world.serve("")?;
-    let units = names(1);
-    world.link(target, &units).await?;
-    world.publish(&[unit(&units[0], 1)]).await?;
-    world.taken(1, 1).await?;
-    world.drained(Duration::from_secs(30)).await?;
+    let (world, target, _service, name) = synced(8753).await?;
     wait_until("its lease is done", Duration::from_secs(30), || async {
         let done = world.count("SELECT count(*) FROM dispatch_leases WHERE done").await?;
         Ok(if done == 1 { Ok(()) } else { Err("it is not".to_owned()) })
@@ -82,7 +82,7 @@ async fn a_row_of_what_is_over_is_left_alone_for_minutes_and_a_newer_one_passes(
          FROM outbound_audit";
     is_looked_at_and_left_alone(&world, target, stale, "4 minutes").await?;
     assert_eq!(accepted(&world).await?, 1, "no call was made");
-    world.publish(&[described(&units[0], 2, "Newer.")]).await?;
+    world.publish(&[described(&name, 2, "Newer.")]).await?;
     world.are_at_the_channel(8753, 1, "Newer.", Duration::from_secs(30)).await?;
     world.close().await
 }

@@ -14,21 +14,23 @@ fn found(world: &World, check: &str) -> [String; 3] {
     ["status", "detail", "advice"].map(|field| found[field].as_str().unwrap_or_default().to_owned())
 }
 
-fn is_as_defined(world: &World, check: &str) {
-    let [status, detail, _] = found(world, check);
-    assert_eq!((status.as_str(), detail.as_str()), ("ok", "as defined"), "{check}");
-}
-
-#[test]
-fn the_doctor_names_each_setting_that_is_not_as_defined_and_what_to_do() {
-    let world = World::new();
+/// Makes the streams and the intake's consumer, or brings them to their definitions, and asks the doctor.
+fn are_as_defined_once_set_up(world: &World) {
     world.block_on(async {
         let nats = world.nats().await;
         nats.ensure_streams().await.unwrap();
         nats.ensure_intake().await.unwrap();
     });
-    is_as_defined(&world, "streams");
-    is_as_defined(&world, "consumer");
+    for check in ["streams", "consumer"] {
+        let [status, detail, _] = found(world, check);
+        assert_eq!((status.as_str(), detail.as_str()), ("ok", "as defined"), "{check}");
+    }
+}
+
+#[test]
+fn the_doctor_names_each_setting_that_is_not_as_defined_and_what_to_do() {
+    let world = World::new();
+    are_as_defined_once_set_up(&world);
 
     let refused = world.block_on(async {
         let nats = world.nats().await;
@@ -60,11 +62,5 @@ fn the_doctor_names_each_setting_that_is_not_as_defined_and_what_to_do() {
     assert_eq!(found(&world, "dead letters")[1], "none", "the rest is looked at all the same");
 
     world.run(&["unit", "reread"]).ok();
-    world.block_on(async {
-        let nats = world.nats().await;
-        nats.ensure_streams().await.unwrap();
-        nats.ensure_intake().await.unwrap();
-    });
-    is_as_defined(&world, "streams");
-    is_as_defined(&world, "consumer");
+    are_as_defined_once_set_up(&world);
 }
