@@ -65,7 +65,12 @@ impl OutcomeClass {
 
     /// Whether something is wrong: it was not taken, and that is neither a matter of time nor our own doing.
     pub fn is_failure(self) -> bool {
-        !self.succeeded() && !matches!(self, Self::Throttled | Self::Stopped)
+        !self.succeeded() && !self.is_held_back()
+    }
+
+    /// Whether it is a matter of time, or our own doing, that it was not taken: it says nothing of the target.
+    pub fn is_held_back(self) -> bool {
+        matches!(self, Self::Throttled | Self::Stopped)
     }
 
     /// The class that an event names for it. Builds of before read no other ones, and do the same after a rate limit; the attempt beside

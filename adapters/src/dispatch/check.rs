@@ -58,7 +58,7 @@ impl DispatchStore {
     /// What a check's end means for the target's circuit. Gives how often in a row the target has failed.
     pub async fn note_check(&self, target: TargetId, class: OutcomeClass) -> Result<u32, sqlx::Error> {
         if !failed(class) {
-            if !matches!(class, OutcomeClass::Throttled | OutcomeClass::Stopped) {
+            if !class.is_held_back() {
                 let mut transaction = self.begin(true).await?;
                 sqlx::query("SELECT 1 FROM dispatch_lanes WHERE target_id = $1 FOR UPDATE")
                     .bind(target.0)

@@ -28,26 +28,22 @@ impl Journal {
     /// The state as the journal has it, from a snapshot on where there is one that is good.
     pub(super) async fn read<A: Aggregate>(&self, id: &str) -> Result<State<A>, AggregateError<A::Error>> {
         let mut loaded = self.request_load::<A>(id, None, true).await?;
-        match loaded.snapshot.take().map(|(version, state)| (version, serde_json::from_value::<A>(state))) {
-            Some((version, Ok(mut state))) => {
-                let replayed = loaded.events.len();
-                let last = self.replay(id, &mut state, loaded.events).map_err(broken)?;
-                self.keep_read(id, replayed, last, &state);
-                return Ok((last.or(Some(version)), state));
-            }
-            None if !loaded.lacks_last => {}
+        let snapshot = loaded.snapshot.take().map(|(version, state)| (version, serde_json::from_value::<A>(state)));
+        let (begins_at, mut state) = match snapshot {
+            Some((version, Ok(state))) => (Some(version), state),
+            None if !loaded.lacks_last => (None, A::default()),
             unusable => {
                 // Of an older build, or of what the journal has lost: the events tell the same, only slower.
                 let error = unusable.and_then(|(_, state)| state.err()).map(|error| error.to_string());
                 tracing::info!(error, aggregate_id = id, "ignoring a snapshot of an aggregate that is of no use");
                 loaded = self.request_load::<A>(id, None, false).await?;
+                (None, A::default())
             }
-        }
-        let mut state = A::default();
+        };
         let replayed = loaded.events.len();
         let last = self.replay(id, &mut state, loaded.events).map_err(broken)?;
         self.keep_read(id, replayed, last, &state);
-        Ok((last, state))
+        Ok((last.or(begins_at), state))
     }
 
     /// Applies events to a state, and gives the last one.

@@ -102,7 +102,7 @@ impl Mirror {
         self.put_off_indexes(connection).await
     }
 
-    /// Makes another connection use the copies.
+    /// Makes a connection use the copies.
     pub(super) async fn enter(&self, connection: &mut PgConnection) -> Result<(), Error> {
         run(connection, &[format!("SET search_path = {}, public", self.schema)]).await
     }

@@ -111,8 +111,7 @@ async fn made(
     let slots = CheckSlots { shared, gate, target, until, is_stranger };
     let mut report = shared.channels.of(target.channel).check(target, &slots).await;
     // A slot that grew too old did not come in time either.
-    let has_no_slot = matches!(report.class, OutcomeClass::Throttled | OutcomeClass::Stopped);
-    if has_no_slot && report.calls.iter().all(|call| call.status != Some(429)) {
+    if report.class.is_held_back() && report.calls.iter().all(|call| call.status != Some(429)) {
         report.class = OutcomeClass::Throttled;
         let no_slot = if slots.is_stranger.load(Ordering::Relaxed) {
             single_slot::told_to_strangers()

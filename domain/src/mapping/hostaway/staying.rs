@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::payload_differences::by_night;
+use super::runs::Runs;
 use crate::channel::Section;
 use crate::difference::staying::Staying;
 use crate::unit::{Night, NightRange};
@@ -28,19 +29,10 @@ pub fn staying(section: Section, before: &Value, after: Option<&Value>) -> Optio
 fn nights(before: &Value, after: Option<&Value>) -> Vec<NightRange> {
     let (before, after) = (by_night(Some(before)), by_night(after));
     let is_told = |night: &Night, field: &str| after.get(night).is_some_and(|fields| fields.contains_key(field));
-    let mut rows: Vec<NightRange> = Vec::new();
-    for (night, fields) in &before {
-        if fields.keys().all(|field| is_told(night, field)) {
-            continue;
-        }
-        let Some(one) = NightRange::new(*night, *night) else { continue };
-        if let Some(last) = rows.last_mut()
-            && let Some(joined) = last.joined(one)
-        {
-            *last = joined;
-        } else {
-            rows.push(one);
-        }
+    let mut untold = Runs::new();
+    for (night, _) in before.iter().filter(|(night, fields)| !fields.keys().all(|field| is_told(night, field))) {
+        // Whichever of its fields it is.
+        untold.add("", *night, ());
     }
-    rows
+    untold.into_vec().into_iter().map(|run| run.nights).collect()
 }

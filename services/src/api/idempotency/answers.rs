@@ -11,7 +11,9 @@ use chrono::{DateTime, Utc};
 use domain::access::Caller;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
-use sqlx::{FromRow, PgPool};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{FromRow, PgPool, Postgres};
 use uuid::Uuid;
 
 use super::REPLAYED;
@@ -196,6 +198,11 @@ fn in_use(free_in_s: i64) -> Problem {
     ProblemKind::IdempotencyKeyInUse.because(reason).retry_after(if is_young { 1 } else { free_in_s })
 }
 
+/// A statement about the row of a key as one request has it.
+fn of_own<'q>(statement: &'q str, key: &'q Key, own: Own) -> Query<'q, Postgres, PgArguments> {
+    sqlx::query(statement).bind(&key.org).bind(&key.subject).bind(&key.name).bind(own.since)
+}
+
 /// Keeps the answer for whoever asks again. The change is made: where the answer cannot be kept it is given all the
 /// same, and found in the journal when it is asked for again.
 pub(super) async fn keep(pool: &PgPool, key: &Key, own: Own, response: Response) -> Result<Response, Problem> {
@@ -203,7 +210,7 @@ pub(super) async fn keep(pool: &PgPool, key: &Key, own: Own, response: Response)
     let body: Bytes =
         body.collect().await.map_err(|_| ProblemKind::Internal.because("the answer was cut off"))?.to_bytes();
     let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
-    let query = sqlx::query(KEEP).bind(&key.org).bind(&key.subject).bind(&key.name).bind(own.since);
+    let query = of_own(KEEP, key, own);
     let query = query.bind(i32::from(parts.status.as_u16())).bind(text(header::CONTENT_TYPE)).bind(text(header::ETAG));
     let query = query.bind(text(header::LOCATION)).bind(text(POSITION.clone()));
     let kept = async {
@@ -223,7 +230,7 @@ pub(super) fn end_is_unknown(pool: &PgPool, key: &Key, own: Own) {
     let (pool, key) = (pool.clone(), key.clone());
     tokio::spawn(async move {
         for _ in 0..TELLINGS {
-            let query = sqlx::query(UNKNOWN).bind(&key.org).bind(&key.subject).bind(&key.name).bind(own.since);
+            let query = of_own(UNKNOWN, &key, own);
             // Later it helps nobody: the key is free by itself then.
             match tokio::time::timeout(BETWEEN_TELLINGS, query.execute(&pool)).await {
                 Ok(Ok(_)) => return,
@@ -242,6 +249,5 @@ pub(in crate::api) async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
 
 /// The request changed nothing.
 pub(super) async fn forget(pool: &PgPool, key: &Key, own: Own) -> Result<(), sqlx::Error> {
-    let query = sqlx::query(FORGET).bind(&key.org).bind(&key.subject).bind(&key.name).bind(own.since);
-    query.execute(pool).await.map(|_| ())
+    of_own(FORGET, key, own).execute(pool).await.map(|_| ())
 }
