@@ -33,12 +33,27 @@ const SESSION: [(&str, &str); 6] = [
     ("tcp_user_timeout", "30s"),
 ];
 
+/// How the roles' statements are planned: they look rows up by their keys, and a connection keeps its plans. One that was made while
+/// tables were empty, as they are on the first day, would read whole tables until Postgres analyses them, a minute later or more: an
+/// append to the journal then takes a hundred times as long.
+const LOOKUPS: [(&str, &str); 4] =
+    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
+
+/// Behind `BEGIN`, for a transaction over a pool of lookups that reads lists, or counts: the planner chooses freely in it.
+pub const PLANNED_FREELY: &str =
+    "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
+
 /// A connection that was used within this time is not pinged.
 const RESTED: Duration = Duration::from_secs(1);
 
 /// Opens a pool of at most `connections`; `application` names it in `pg_stat_activity`.
 pub async fn connect(url: &str, connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
-    open(pool_of(connections), url, application).await
+    open(pool_of(connections), url, application, &[]).await
+}
+
+/// The same for whoever looks rows up by their keys, all day long; lists and counts are read after [`PLANNED_FREELY`].
+pub async fn connect_for_lookups(url: &str, connections: u32, application: &str) -> Result<PgPool, sqlx::Error> {
+    open(pool_of(connections), url, application, &LOOKUPS).await
 }
 
 /// The same for those who do not try again: a connection that has rested is pinged before its use, and another made where it has ended.
@@ -48,7 +63,7 @@ pub async fn connect_pinging(url: &str, connections: u32, application: &str) -> 
     let pinging = pool_of(connections).before_acquire(|connection, meta| {
         Box::pin(async move { Ok(meta.idle_for < RESTED || connection.ping().await.is_ok()) })
     });
-    open(pinging, url, application).await
+    open(pinging, url, application, &LOOKUPS).await
 }
 
 fn pool_of(connections: u32) -> PgPoolOptions {
@@ -59,8 +74,14 @@ fn pool_of(connections: u32) -> PgPoolOptions {
         .test_before_acquire(false)
 }
 
-async fn open(pool: PgPoolOptions, url: &str, application: &str) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name(application).options(SESSION);
+async fn open(
+    pool: PgPoolOptions,
+    url: &str,
+    application: &str,
+    planning: &[(&str, &str)],
+) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name(application);
+    let options = options.options(SESSION).options(planning.iter().copied());
     // A pool would go on trying for its whole time-out before it says that nobody is there.
     options.connect().await?.close().await?;
     pool.connect_with(options).await

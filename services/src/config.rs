@@ -128,6 +128,12 @@ impl Connections {
         postgres::connect(&self.database_url, connections, APPLICATION).await.context(NO_POSTGRES)
     }
 
+    /// The same for the roles.
+    pub async fn postgres_for_lookups(&self, connections: u32) -> anyhow::Result<PgPool> {
+        self.postgres_address()?;
+        postgres::connect_for_lookups(&self.database_url, connections, APPLICATION).await.context(NO_POSTGRES)
+    }
+
     /// The same for callers who are not to meet a connection that ended while it rested.
     pub async fn postgres_pinging(&self, connections: u32) -> anyhow::Result<PgPool> {
         self.postgres_address()?;

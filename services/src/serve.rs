@@ -51,7 +51,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     descriptors::raise();
     let stopping = Stopping::default();
     let stop = &stopping.asked;
-    let pool = connections.postgres(options.pool).await?;
+    let pool = connections.postgres_for_lookups(options.pool).await?;
     let schema = Schema::of(&pool).await.context("failed to look at the schema")?;
     clock::warn(&pool).await;
     let there = schema.lacks().is_none();

@@ -8,6 +8,7 @@ mod changed_by_hand;
 mod collector;
 mod crashes;
 mod faults;
+mod first_day;
 mod gone;
 mod health;
 mod holds;

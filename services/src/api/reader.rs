@@ -3,7 +3,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use adapters::postgres::begin_with;
+use adapters::postgres::{PLANNED_FREELY, begin_with};
 use domain::access::{Accounts, Caller};
 use domain::ids::AccountId;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -25,6 +25,7 @@ impl Reader {
         // Names of organisations and accounts have no other characters than A-Z a-z 0-9 _ -, so they need no quoting.
         let settings = format!(
             "BEGIN READ ONLY; SET LOCAL ROLE distribution_reader; SET LOCAL statement_timeout = '10s';
+             {PLANNED_FREELY};
              SET LOCAL distribution.org = '{}'; SET LOCAL distribution.accounts = '{accounts}'",
             caller.org_id
         );

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
+use adapters::postgres::{PLANNED_FREELY, begin_with};
 use adapters::telemetry::{Gauges, MostTargets, observe};
 use sqlx::{FromRow, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -127,10 +128,12 @@ fn count(number: i64) -> u64 {
 
 /// What Postgres says comes into `shown`, all of it or nothing. The relay is judged by the last tails that are known.
 async fn look(pool: &PgPool, streams: &Streams, untold: &mut Untold, shown: &mut Gauges) -> anyhow::Result<()> {
-    let queues: Vec<Queue> = sqlx::query_as(&queues()).bind(MostTargets::NUMBER).fetch_all(pool).await?;
-    let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(pool).await?;
-    let circuits: Vec<(String, i64, f64)> = sqlx::query_as(OPEN_CIRCUITS).fetch_all(pool).await?;
-    let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(&windows()).fetch_all(pool).await?;
+    let mut counting = begin_with(pool, format!("BEGIN READ ONLY; {PLANNED_FREELY}")).await?;
+    let queues: Vec<Queue> = sqlx::query_as(&queues()).bind(MostTargets::NUMBER).fetch_all(&mut *counting).await?;
+    let targets: Vec<(String, i64)> = sqlx::query_as(TARGETS).fetch_all(&mut *counting).await?;
+    let circuits: Vec<(String, i64, f64)> = sqlx::query_as(OPEN_CIRCUITS).fetch_all(&mut *counting).await?;
+    let windows: Vec<(String, Option<String>, f64)> = sqlx::query_as(&windows()).fetch_all(&mut *counting).await?;
+    counting.rollback().await?;
     let mut lags = BTreeMap::new();
     let checkpoints: Vec<(String, i64)> = sqlx::query_as(PROJECTIONS).fetch_all(pool).await?;
     for (name, position) in checkpoints {
