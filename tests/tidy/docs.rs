@@ -87,9 +87,9 @@ fn paths_in_the_documents_lead_to_one_file() {
         let found = meant(document, name, &paths);
         // What is made on the machine is not in the checkout. What each folder below a document has, that tells of once.
         let folder = document.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
-        let is_below = |folder: &String| !found.is_empty() && found.iter().all(|path| path.starts_with(folder.as_str()));
-        let is_one = found.len() == 1 || !found.is_empty() && name.ends_with('/');
-        name.starts_with(".dev/") || is_one || folder.as_ref().is_some_and(is_below)
+        let are_below = folder.is_some_and(|folder| found.iter().all(|path| path.starts_with(&folder)));
+        let is_clear = found.len() == 1 || name.ends_with('/') || are_below;
+        name.starts_with(".dev/") || !found.is_empty() && is_clear
     };
     let mut found = Vec::new();
     for document in DOCUMENTS {

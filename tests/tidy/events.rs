@@ -347,7 +347,8 @@ fn what_folds_events_names_each_that_it_passes_over() {
     let mut found = Vec::new();
     for (path, text) in texts(".rs") {
         if path.starts_with("projections/src/") || path == "services/src/views/holds.rs" {
-            found.extend(code(&text).filter(|(_, line)| passes_over(line)).map(|(number, _)| format!("{path}:{number}")));
+            let lines = code(&text).filter(|(_, line)| passes_over(line));
+            found.extend(lines.map(|(number, _)| format!("{path}:{number}")));
         }
     }
     none("a match that passes over events without their names", &found);
