@@ -8,7 +8,7 @@
 mod check;
 mod circuit;
 mod closed;
-mod drift;
+mod drift_calls;
 mod due_checks;
 mod failover;
 mod lease;

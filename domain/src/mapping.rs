@@ -82,9 +82,12 @@ pub fn request_bodies(
     }
 }
 
-/// Whether a channel may have written a part of what a call carried, though it refused the call. The path says of which channel it is.
+/// Whether a channel may have written a part of what a call carried, though it refused the call. Neither a call nor a listing's events name
+/// their channel: each is asked by its own paths, and where one says so of another's call, less is claimed of that, and not more.
 pub fn may_be_taken_in_part(call: &CallRecord) -> bool {
-    hostaway::may_be_taken_in_part(call)
+    ChannelKind::ALL.into_iter().any(|kind| match kind {
+        ChannelKind::Hostaway => hostaway::may_be_taken_in_part(call),
+    })
 }
 
 /// The places of an attempt's calls that the channel refused as a whole, so that what they carried was sent apart after them.

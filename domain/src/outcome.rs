@@ -68,6 +68,11 @@ impl OutcomeClass {
         !self.succeeded() && !self.is_held_back()
     }
 
+    /// The names of those that are failures, as tables have them.
+    pub fn failures() -> Vec<&'static str> {
+        Self::ALL.into_iter().filter(|class| class.is_failure()).map(Self::as_str).collect()
+    }
+
     /// Whether it is a matter of time, or our own doing, that it was not taken: it says nothing of the target.
     pub fn is_held_back(self) -> bool {
         matches!(self, Self::Throttled | Self::Stopped)
@@ -148,6 +153,16 @@ impl SyncOutcome {
     /// Whether the channel has at least a part of what was asked for by a sync that ended so.
     pub fn succeeded(self) -> bool {
         matches!(self, Self::Accepted | Self::AcceptedWithRejections | Self::SkippedUnchanged)
+    }
+
+    /// Whether a sync that ended so is over without success, and nothing took its place or called it off.
+    pub fn failed(self) -> bool {
+        matches!(self, Self::Rejected | Self::Unauthorised | Self::Exhausted)
+    }
+
+    /// The names of those in which a sync failed, as tables have them.
+    pub fn failures() -> Vec<&'static str> {
+        Self::ALL.into_iter().filter(|outcome| outcome.failed()).map(Self::as_str).collect()
     }
 
     /// How a sync ended, or that it has not, as people say it.

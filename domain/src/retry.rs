@@ -1,12 +1,8 @@
-//! The retry schedule: at most five attempts, full jitter, and a floor where the channel names one.
-//!
-//! `backoff` gives the policy type (base, factor, cap); its own randomisation spreads around the interval and never
-//! comes near zero, so the jitter is drawn here. This is the only module that knows the crate.
+//! The retry schedule: at most five attempts, full jitter down to zero, and a floor where the channel names one. Other waits that
+//! double, of messages and of outcomes that are written again, are made by the same function.
 
 use std::time::Duration;
 
-use backoff::ExponentialBackoffBuilder;
-use backoff::backoff::Backoff;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// How often an attempt that failed may be made again, and how far apart.
@@ -27,18 +23,15 @@ impl Default for RetryPolicy {
     }
 }
 
+/// The wait after so many failures, which doubles with each: min(cap, base · 2^(n-1)).
+pub fn doubled(base: Duration, cap: Duration, failures: u32) -> Duration {
+    base.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(cap)
+}
+
 impl RetryPolicy {
     /// The longest wait after `failed_attempts` failures: min(cap, base · 2^(n-1)).
     pub fn ceiling(&self, failed_attempts: u32) -> Duration {
-        let mut policy = ExponentialBackoffBuilder::new()
-            .with_initial_interval(self.base)
-            .with_multiplier(2.0)
-            .with_randomization_factor(0.0)
-            .with_max_interval(self.cap)
-            .with_max_elapsed_time(None)
-            .build();
-        let waits = failed_attempts.clamp(1, 32);
-        (0..waits).filter_map(|_| policy.next_backoff()).last().unwrap_or(self.cap).min(self.cap)
+        doubled(self.base, self.cap, failed_attempts)
     }
 
     /// When the next attempt is due: uniform(0, ceiling) after `now`, but not before `floor`.
@@ -66,6 +59,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let ceilings: Vec<u64> = (1..=7).map(|n| policy.ceiling(n).as_secs()).collect();
         assert_eq!(ceilings, [2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!([0, 32, u32::MAX].map(|n| policy.ceiling(n).as_secs()), [2, 60, 60]);
     }
 
     #[test]

@@ -68,7 +68,16 @@ impl NextRequests {
                         needed.wanted.push((id, next, event.sequence));
                     }
                 }
-                _ => {}
+                ListingEvent::ListingLinked { .. }
+                | ListingEvent::SyncSkipped { .. }
+                | ListingEvent::CreationStarted { .. }
+                | ListingEvent::SyncDeferred { .. }
+                | ListingEvent::SyncFailed { .. }
+                | ListingEvent::SupersededSyncFailed { .. }
+                | ListingEvent::LateAttemptRecorded { .. }
+                | ListingEvent::ListingPaused { .. }
+                | ListingEvent::ListingResumed {}
+                | ListingEvent::ListingUnlinked { .. } => {}
             }
         }
         needed

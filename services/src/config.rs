@@ -23,7 +23,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::api::proxies::TrustedProxy;
 use crate::api::vault::Keeper;
 use crate::dispatcher::LONGEST_CALL_S;
-use crate::dispatcher::visitor::Egress;
+use crate::slots::visitor::Egress;
 
 pub use identity::{IdentityOptions, ProviderOptions};
 pub use telemetry::TelemetrySettings;

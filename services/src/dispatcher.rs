@@ -4,23 +4,17 @@
 //! reads for a comparison take their slots there themselves, in the same way. A worker reads the listing from the journal,
 //! so a stale queue row is harmless, pushes once, and records the outcome. Any number of dispatchers may run.
 
-mod allocation;
 mod check_places;
 mod checks;
 mod gate;
-mod granted;
 mod job;
 mod message;
 mod overtaken;
-mod permit;
 mod record;
 mod round;
-mod single_slot;
 mod sync_slots;
 mod target_health;
 pub(crate) mod trace;
-pub mod visitor;
-mod waiting;
 mod work;
 
 use std::sync::Arc;
@@ -38,11 +32,10 @@ use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::payloads::Payloads;
+use crate::slots::START_GRACE;
 use crate::stopping::Stopping;
 use gate::Gate;
 
-/// From the moment a slot is granted until its call must have started.
-pub const START_GRACE: Duration = Duration::from_secs(5);
 /// The longest call that may be configured, in seconds: when a creation is settled depends on it (`CREATION_GRACE`).
 pub const LONGEST_CALL_S: u64 = 20;
 /// How often leases are extended while their workers live.

@@ -30,6 +30,7 @@ mod retention;
 pub mod schema;
 pub mod serve;
 mod shared_look;
+pub mod slots;
 pub mod stopping;
 pub mod syncing;
 pub mod telemetry;

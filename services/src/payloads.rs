@@ -27,7 +27,7 @@ use weight::bytes_of;
 /// those that came last; the others are read and mapped again.
 const KEPT_BYTES: u64 = 48 * 1024 * 1024;
 /// The payload of a unit without a calendar, about; one of a year's calendar takes ten times as much.
-const USUAL_BYTES: u64 = 12 * 1024;
+const ESTIMATED_PAYLOAD: u64 = 12 * 1024;
 /// What all that are sent at the same time may take, about, beside usual ones. An answer of the channel may take as much again.
 const SENT_BYTES: u32 = 96 * 1024 * 1024;
 /// The same of those whose requests are being written, to be kept then.
@@ -159,7 +159,7 @@ impl Payloads {
     pub fn keeping(units: UnitStore) -> Self {
         // What nobody takes, as another process has sent it, is never in the way of more than a half.
         let options = OptionsBuilder::new()
-            .estimated_items_capacity(usize::try_from(KEPT_BYTES / USUAL_BYTES).unwrap_or(usize::MAX))
+            .estimated_items_capacity(usize::try_from(KEPT_BYTES / ESTIMATED_PAYLOAD).unwrap_or(usize::MAX))
             .weight_capacity(KEPT_BYTES)
             .hot_allocation(0.5)
             .build()

@@ -1,4 +1,5 @@
-//! Every name between backticks in the documents is one that the sources have: a document that has fallen behind fails.
+//! Every name between backticks in the documents is one that the code has, where a document says that it is: one that has fallen behind
+//! fails. What stands in comments alone counts for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +25,9 @@ const DOCUMENTS: [&str; 17] = [
     "torture/README.md",
 ];
 
-/// What runs of torture leave behind, and tools of Postgres: named in the documents, and not ours to have.
-const ELSEWHERE: [&str; 4] = ["arrivals.json", "database.sql", "pg_stat_statements", "pg_test_fsync"];
+/// What runs of torture leave behind, tools of Postgres, and what a standard has and we do not send: named in the documents, and not
+/// ours to have.
+const ELSEWHERE: [&str; 5] = ["arrivals.json", "database.sql", "id_token_hint", "pg_stat_statements", "pg_test_fsync"];
 
 /// What stands between single backticks, with its line. Fenced blocks are examples, not names.
 fn quoted(text: &str) -> Vec<(usize, &str)> {
@@ -65,45 +67,164 @@ fn every_document_is_looked_at() {
     none("a document that is not in DOCUMENTS", &missing);
 }
 
+/// The files that a document may mean by a path: from the root, from its own folder, or by an end that one file alone has.
+fn meant<'a>(document: &str, name: &str, paths: &'a [String]) -> Vec<&'a String> {
+    let beside = document.rsplit_once('/').map_or(name.to_owned(), |(folder, _)| format!("{folder}/{name}"));
+    if name.ends_with('/') {
+        return paths.iter().filter(|path| path.starts_with(name) || path.starts_with(&beside)).collect();
+    }
+    let exact: Vec<&String> = paths.iter().filter(|path| **path == name || **path == beside).collect();
+    if exact.is_empty() {
+        return paths.iter().filter(|path| path.ends_with(&format!("/{name}"))).collect();
+    }
+    exact
+}
+
 #[test]
-fn paths_in_the_documents_exist() {
+fn paths_in_the_documents_lead_to_one_file() {
     let paths = paths();
-    let exists = |name: &str| {
-        let folder = name.ends_with('/');
-        let matches = |path: &String| {
-            let inside = path == name || path.ends_with(&format!("/{name}"));
-            inside || folder && (path.starts_with(name) || path.contains(&format!("/{name}")))
-        };
-        // What is made on the machine is not in the checkout.
-        name.starts_with(".dev/") || paths.iter().any(matches)
+    let leads = |document: &str, name: &str| {
+        let found = meant(document, name, &paths);
+        // What is made on the machine is not in the checkout. What each folder below a document has, that tells of once.
+        let folder = document.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
+        let are_below = folder.is_some_and(|folder| found.iter().all(|path| path.starts_with(&folder)));
+        let is_clear = found.len() == 1 || name.ends_with('/') || are_below;
+        name.starts_with(".dev/") || !found.is_empty() && is_clear
     };
     let mut found = Vec::new();
     for document in DOCUMENTS {
         let text = read(document);
-        let missing = quoted(&text).into_iter().filter(|(_, name)| is_path(name) && !exists(name));
+        let missing = quoted(&text).into_iter().filter(|(_, name)| is_path(name) && !leads(document, name));
         found.extend(missing.map(|(number, name)| format!("{document}:{number} {name}")));
     }
-    none("a path that does not exist", &found);
+    none("a path that does not exist, or that several files end with", &found);
+}
+
+/// Lines of code of a source; of other files, what is no comment.
+fn product(path: &str, text: &str) -> String {
+    let comment = match path.rsplit('.').next() {
+        Some("rs" | "js") => "//",
+        Some("sql") => "--",
+        Some("toml" | "sh" | "yml") => "#",
+        _ => return text.to_owned(),
+    };
+    text.lines().filter(|line| !line.trim().starts_with(comment)).map(|line| format!("{line}\n")).collect()
+}
+
+/// What stands before a name where it is defined.
+const KINDS: [&str; 9] = ["fn", "struct", "enum", "const", "static", "trait", "mod", "type", "macro_rules"];
+
+/// The names that Rust code defines: items, and the variants and fields that begin a line.
+fn defined(code: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    for line in code.lines() {
+        let named: Vec<&str> = words(line).collect();
+        found.extend(named.windows(2).filter(|pair| KINDS.contains(&pair[0])).map(|pair| pair[1]));
+        let line = line.trim();
+        let shown = ["pub ", "pub(crate) ", "pub(super) "].iter().find_map(|open| line.strip_prefix(open));
+        let line = shown.unwrap_or(line);
+        let Some(first) = words(line).next() else { continue };
+        let Some(after) = line.strip_prefix(first).map(str::trim_start) else { continue };
+        let is_variant = first.starts_with(|c: char| c.is_ascii_uppercase()) && after.starts_with([',', '(', '{', '=']);
+        if is_variant || after.starts_with(": ") {
+            found.insert(first);
+        }
+    }
+    found
+}
+
+/// Whether a file has what belongs to a type, a module or a package: it defines it, implements something of it, or is a part of it.
+fn belongs_to(owner: &str, path: &str, code: &str, defined: &BTreeSet<&str>) -> bool {
+    let is_within = path.ends_with(&format!("/{owner}.rs")) || format!("/{path}").contains(&format!("/{owner}/"));
+    let implements = |line: &str| line.trim_start().starts_with("impl") && words(line).any(|word| word == owner);
+    is_within || defined.contains(owner) || code.lines().any(implements)
+}
+
+/// The names that a document says to be in a file, with the file: `` `NAME` in `PATH` ``. Where the name stands before the file in
+/// brackets, it may be defined elsewhere and used there.
+fn placed(text: &str) -> Vec<(&str, &str, bool)> {
+    let mut found = Vec::new();
+    let outside = text.split("```").step_by(2);
+    for paragraph in outside.flat_map(|part| part.split("\n\n")) {
+        let parts: Vec<&str> = paragraph.split('`').collect();
+        for at in (1..parts.len().saturating_sub(2)).step_by(2) {
+            let (name, path) = (parts[at], parts[at + 2]);
+            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+            let is_placed = plain && !name.is_empty() && is_path(path) && !path.ends_with('/');
+            match parts[at + 1].trim() {
+                "in" if is_placed => {
+                    found.push((name, path, true));
+                    // Two of them together.
+                    if at > 2 && parts[at - 1].trim() == "and" && is_name(parts[at - 2]) {
+                        found.push((parts[at - 2], path, true));
+                    }
+                }
+                "(" if is_placed && is_name(name) => found.push((name, path, false)),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The code of every file that the documents may name things of.
+fn sources() -> BTreeMap<String, String> {
+    let endings = [".rs", ".sql", ".json", ".toml", ".sh", ".yml", ".js"];
+    let all = endings.into_iter().flat_map(texts);
+    all.map(|(path, text)| (path.clone(), product(&path, &text))).collect()
 }
 
 #[test]
 fn names_in_the_documents_exist() {
-    let mut sources: BTreeMap<String, String> = BTreeMap::new();
-    for ending in [".rs", ".sql", ".json", ".toml", ".sh", ".yml", ".js"] {
-        sources.extend(texts(ending));
-    }
-    let known: BTreeSet<&str> = sources.values().flat_map(|text| words(text)).collect();
+    let sources = sources();
+    let known: BTreeSet<&str> = sources.values().flat_map(|code| words(code)).collect();
+    let rust = sources.iter().filter(|(path, _)| path.ends_with(".rs"));
+    let defining: Vec<(&str, &str, BTreeSet<&str>)> =
+        rust.map(|(path, code)| (path.as_str(), code.as_str(), defined(code))).collect();
+    let has = |owner: &str, name: &str| {
+        let mut files = defining.iter();
+        files.any(|(path, code, defined)| defined.contains(name) && belongs_to(owner, path, code, defined))
+    };
     let mut found = Vec::new();
     for document in DOCUMENTS {
         let text = read(document);
         for (number, name) in quoted(&text).into_iter().filter(|(_, name)| is_name(name)) {
-            let missing: Vec<&str> = name.split("::").filter(|part| !known.contains(part)).collect();
+            let parts: Vec<&str> = name.split("::").collect();
+            let missing: Vec<&str> = parts.iter().copied().filter(|part| !known.contains(part)).collect();
             if !missing.is_empty() {
-                found.push(format!("{document}:{number} {name}: the sources have no {}", missing.join(", ")));
+                found.push(format!("{document}:{number} {name}: no code has {}", missing.join(", ")));
+            } else if let [.., owner, last] = parts[..]
+                && !has(owner, last)
+            {
+                found.push(format!("{document}:{number} {name}: {owner} has none"));
             }
         }
     }
     none("a name that does not exist", &found);
+}
+
+#[test]
+fn names_are_in_the_files_that_the_documents_name_for_them() {
+    let (paths, sources) = (paths(), sources());
+    let mut looked_at = 0;
+    let mut found = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        for (name, path, is_defined) in placed(&text) {
+            looked_at += 1;
+            let last = name.rsplit("::").next().unwrap_or(name);
+            let is_there = |file: &&String| {
+                let Some(code) = sources.get(*file) else { return false };
+                let defines = is_defined && file.ends_with(".rs");
+                if defines { defined(code).contains(last) } else { words(code).any(|word| word == last) }
+            };
+            if !meant(document, path, &paths).iter().any(is_there) {
+                found.push(format!("{document}: {name} is not in {path}"));
+            }
+        }
+    }
+    assert!(looked_at > 60, "the documents say where things are: {looked_at}");
+    none("a name that is not where a document says", &found);
 }
 
 /// So it is known from what no upgrade is tried yet.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use adapters::event_store::StoredEvent;
 use adapters::nats::in_journal::InJournal;
 use domain::audit::{AuditEvent, audit_events};
+use domain::outcome::SyncOutcome;
 use serde_json::Value;
 
 use crate::events::{recorded, samples, stored};
@@ -128,4 +129,13 @@ fn a_missing_field_breaks_the_schema() {
     let mut other = serde_json::to_value(stored(&event)).expect("it is JSON");
     other["event_type"] = "SyncFailed".into();
     assert!(!schema("event.v1").is_valid(&other), "the payload fits the event's type");
+}
+
+/// Postgres uses the index only for outcomes that it is of.
+#[test]
+fn the_index_of_failed_listings_is_of_every_outcome_that_failed() {
+    let migration = read("migrations/0042_failed_listings.sql");
+    let (_, listed) = migration.split_once("last_outcome IN (").expect("it says of which it is");
+    let indexed: BTreeSet<&str> = listed.split('\'').skip(1).step_by(2).collect();
+    assert_eq!(indexed, SyncOutcome::failures().into_iter().collect());
 }

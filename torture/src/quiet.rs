@@ -5,6 +5,7 @@ use std::time::Duration;
 use adapters::nats::Nats;
 use adapters::nats::topology::StreamKind;
 use anyhow::Context as _;
+use domain::outcome::SyncOutcome;
 use domain::recorded::Position;
 use end_to_end::wait::wait_until;
 use reqwest::Method;
@@ -102,12 +103,13 @@ pub async fn republish(world: &World, nats: &Nats, units: &mut [UnitModel]) -> a
 
 const ENDED_BADLY: &str = "
 SELECT org_id, listing_id, last_outcome, coalesce(last_detail, '') FROM channel_listings
-WHERE state = 'active' AND last_outcome IN ('exhausted', 'rejected', 'unauthorised')";
+WHERE state = 'active' AND last_outcome = ANY ($1)";
 
 /// Asks once more for syncs that failed five times while the channel was down, as an operator does. Gives how many there
 /// were, and what failed in a way that nothing here should lead to; whether the channel was why, `checks/outcomes.rs` asks.
 pub async fn retry_exhausted(world: &World) -> anyhow::Result<(u64, Vec<String>)> {
-    let failed: Vec<(String, uuid::Uuid, String, String)> = sqlx::query_as(ENDED_BADLY).fetch_all(&world.pool).await?;
+    let failed: Vec<(String, uuid::Uuid, String, String)> =
+        sqlx::query_as(ENDED_BADLY).bind(SyncOutcome::failures()).fetch_all(&world.pool).await?;
     let (mut exhausted, mut wrong) = (0, Vec::new());
     for (org, listing, outcome, detail) in failed {
         exhausted += 1;

@@ -147,8 +147,8 @@ impl DispatchStore {
         transaction.commit().await
     }
 
-    /// Asks for the checks that are due by the plan: each active target once in `interval`, at random around it. A
-    /// target whose sync was taken within the interval is seen to work, and one whose circuit is open is checked when that
+    /// Asks for the checks that are due by the plan: each active target once in `interval`, at random around it. A healthy
+    /// one whose sync was taken within the interval is seen to work, and one whose circuit is open is checked when that
     /// says. Gives how many were asked for. Each is due at a time of its own, by which dispatchers go on where they have looked.
     pub async fn plan_checks(&self, interval: Duration) -> Result<u64, sqlx::Error> {
         // Statements of their own, each in the order of the targets: whoever tells of failures locks these rows, too.

@@ -64,15 +64,23 @@ fn check(failure: &Failure) {
     assert!(failure.retry_at.is_none_or(|at| at <= most), "a channel holds us for longer than it may");
 }
 
-/// Held against what was sent, as a push and a look for drift do it.
+/// Held against what was sent, as a push and a look for drift do it: only what was sent can differ, and only what was not can be kept.
 fn compare(answered: &Value) {
     for (section, payload) in &payload().sections {
         if matches!(section, Section::Availability | Section::Rates) {
+            let sent = payload.body.as_array().map_or(&[][..], Vec::as_slice);
             let days = answered.as_array().map_or(&[][..], Vec::as_slice);
-            calendar_differences(payload.body.as_array().map_or(&[][..], Vec::as_slice), days);
+            for difference in calendar_differences(sent, days) {
+                assert!(sent.iter().any(|one| one.get(&difference.field).is_some()), "{difference:?}");
+            }
         } else {
-            content_differences(&payload.body, answered);
-            kept_texts(&payload.body, answered);
+            for difference in content_differences(&payload.body, answered) {
+                assert!(payload.body.get(&difference.field).is_some(), "{difference:?}");
+            }
+            for kept in kept_texts(&payload.body, answered) {
+                let field = kept.part.strip_prefix("listing.").expect("it names a field");
+                assert!(payload.body.get(field).is_none() && answered.get(field).is_some(), "{kept:?}");
+            }
         }
     }
 }
@@ -89,7 +97,10 @@ fn payload() -> &'static ListingPayload {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::secrets::Secret;
 
     #[test]
     fn whatever_comes_goes_through() {
@@ -99,8 +110,15 @@ mod tests {
     /// Of such a lifetime no clock can tell the end.
     #[test]
     fn a_token_that_lives_for_ever_is_kept_for_a_while() {
-        for lifetime in [u64::MAX, 0] {
-            answer(format!("{{\"access_token\":\"t\",\"expires_in\":{lifetime}}}").as_bytes());
+        let secret = Secret::of(SecretString::from("a secret"));
+        for (lifetime, is_kept) in [(u64::MAX, true), (0, false)] {
+            let answered = format!("{{\"access_token\":\"t\",\"expires_in\":{lifetime}}}");
+            answer(answered.as_bytes());
+            let issued = issued(Ok(reply(answered.as_bytes())), &Withheld::default()).expect("there is a token in it");
+            assert!(issued.lifetime < Duration::from_secs(3 * 366 * 24 * 3_600), "{:?}", issued.lifetime);
+            let mut state = State::default();
+            Cell::default().settle(&mut state, &secret.current, Ok(issued)).expect("it was issued");
+            assert_eq!(state.usable(&secret, None).is_some(), is_kept, "{lifetime}");
         }
     }
 }

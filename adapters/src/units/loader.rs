@@ -11,7 +11,7 @@ use crate::grouped::{GroupedLoads, NotLoaded};
 /// How many snapshots one statement reads at most.
 const BATCH: usize = 64;
 /// A larger one is none of them, in bytes of its text: most have some five thousand.
-const USUAL_BYTES: usize = 32 * 1024;
+const READ_TOGETHER: usize = 32 * 1024;
 
 /// A snapshot that there is.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl SnapshotLoader {
         Self(GroupedLoads::new(BATCH, move |hashes: Vec<SnapshotHash>| {
             let units = units.clone();
             async move {
-                let found = units.usual_by_hashes(&hashes, USUAL_BYTES).await?;
+                let found = units.usual_by_hashes(&hashes, READ_TOGETHER).await?;
                 let mut found: HashMap<SnapshotHash, Found> = found.into_iter().collect();
                 Ok(hashes.iter().map(|hash| found.remove(hash)).collect())
             }

@@ -116,7 +116,7 @@ impl Creation {
 pub struct Accepted {
     /// The hash of each section.
     pub sections: SectionHashes,
-    /// That of the newest sync that succeeded; sections of it may have been refused.
+    /// That of the newest sync that succeeded before another took its place; sections of it may have been refused.
     pub snapshot: Option<SnapshotHash>,
 }
 

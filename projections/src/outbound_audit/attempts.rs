@@ -2,6 +2,7 @@
 
 use domain::call::CallRecord;
 use domain::listing::SyncAttempt;
+use domain::outcome::OutcomeClass;
 use domain::recorded::Recorded;
 use sqlx::PgConnection;
 
@@ -35,7 +36,7 @@ WITH new AS (
 SELECT org_id, account_id, date_trunc('minute', started_at, 'UTC') AS minute, count(*) AS calls,
     count(*) FILTER (WHERE status = 429) AS throttled,
     count(*) FILTER (WHERE status IS DISTINCT FROM 429
-        AND class IN ('transient', 'unauthorised', 'rejected', 'unknown')) AS errors
+        AND class = ANY ($19)) AS errors
 FROM new GROUP BY 1, 2, 3";
 
 /// Gives what is new of them, by the minute.
@@ -62,6 +63,7 @@ pub(super) async fn insert(connection: &mut PgConnection, calls: &[Call<'_>]) ->
         .bind(column(calls, |row| row.call.detail.as_deref()))
         .bind(column(calls, |row| row.late))
         .bind(column(calls, |row| row.event.position.0))
+        .bind(OutcomeClass::failures())
         .fetch_all(connection)
         .await?;
     Ok(new)

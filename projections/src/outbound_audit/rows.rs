@@ -167,7 +167,17 @@ fn came_through(event: &Recorded) -> Option<Uuid> {
         ListingEvent::SyncAccepted { attempt } | ListingEvent::SyncFoundUnchanged { attempt } => {
             Some(attempt.sync_id.0)
         }
-        _ => None,
+        ListingEvent::ListingLinked { .. }
+        | ListingEvent::SyncRequested { .. }
+        | ListingEvent::SyncSkipped { .. }
+        | ListingEvent::CreationStarted { .. }
+        | ListingEvent::SyncDeferred { .. }
+        | ListingEvent::SyncFailed { .. }
+        | ListingEvent::SupersededSyncFailed { .. }
+        | ListingEvent::LateAttemptRecorded { .. }
+        | ListingEvent::ListingPaused { .. }
+        | ListingEvent::ListingResumed {}
+        | ListingEvent::ListingUnlinked { .. } => None,
     }
 }
 

@@ -87,15 +87,21 @@ pub(super) async fn load(connection: &mut PgConnection, batch: &[Recorded]) -> R
 
 fn touches(event: &Recorded) -> bool {
     let ChannelEvent::Listing(listing) = &event.event else { return false };
-    matches!(
-        **listing,
+    match **listing {
         ListingEvent::SyncRequested { .. }
-            | ListingEvent::SyncAccepted { .. }
-            | ListingEvent::SyncFoundUnchanged { .. }
-            | ListingEvent::SyncFailed { .. }
-            | ListingEvent::SyncDeferred { .. }
-            | ListingEvent::ListingUnlinked { .. }
-    )
+        | ListingEvent::SyncAccepted { .. }
+        | ListingEvent::SyncFoundUnchanged { .. }
+        | ListingEvent::SyncFailed { .. }
+        | ListingEvent::SyncDeferred { .. }
+        | ListingEvent::ListingUnlinked { .. } => true,
+        ListingEvent::SyncSkipped { .. }
+        | ListingEvent::ListingLinked { .. }
+        | ListingEvent::CreationStarted { .. }
+        | ListingEvent::SupersededSyncFailed { .. }
+        | ListingEvent::LateAttemptRecorded { .. }
+        | ListingEvent::ListingPaused { .. }
+        | ListingEvent::ListingResumed {} => false,
+    }
 }
 
 pub(super) async fn store(connection: &mut PgConnection, rows: &[QueueRow]) -> Result<(), Error> {

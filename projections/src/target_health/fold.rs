@@ -75,12 +75,20 @@ fn listing(rows: &mut Working<HealthRow>, event: &Recorded, what: &ListingEvent)
         ListingEvent::SyncAccepted { attempt } => succeeded(rows, event, attempt),
         ListingEvent::SyncDeferred { attempt, class, .. }
         | ListingEvent::SyncFailed { attempt, class }
-        | ListingEvent::SupersededSyncFailed { attempt, class }
-            if is_failure(*class) =>
-        {
-            failed(rows, event, attempt, *class);
+        | ListingEvent::SupersededSyncFailed { attempt, class } => {
+            if is_failure(*class) {
+                failed(rows, event, attempt, *class);
+            }
         }
-        _ => {}
+        ListingEvent::ListingLinked { .. }
+        | ListingEvent::SyncRequested { .. }
+        | ListingEvent::SyncSkipped { .. }
+        | ListingEvent::CreationStarted { .. }
+        | ListingEvent::SyncFoundUnchanged { .. }
+        | ListingEvent::LateAttemptRecorded { .. }
+        | ListingEvent::ListingPaused { .. }
+        | ListingEvent::ListingResumed {}
+        | ListingEvent::ListingUnlinked { .. } => {}
     }
 }
 

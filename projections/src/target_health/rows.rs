@@ -75,7 +75,15 @@ fn tells_health(event: &Recorded) -> bool {
             ListingEvent::SyncDeferred { class, .. }
             | ListingEvent::SyncFailed { class, .. }
             | ListingEvent::SupersededSyncFailed { class, .. } => is_failure(*class),
-            _ => false,
+            ListingEvent::ListingLinked { .. }
+            | ListingEvent::SyncRequested { .. }
+            | ListingEvent::SyncSkipped { .. }
+            | ListingEvent::CreationStarted { .. }
+            | ListingEvent::SyncFoundUnchanged { .. }
+            | ListingEvent::LateAttemptRecorded { .. }
+            | ListingEvent::ListingPaused { .. }
+            | ListingEvent::ListingResumed {}
+            | ListingEvent::ListingUnlinked { .. } => false,
         },
     }
 }

@@ -172,8 +172,22 @@ mod tests {
         }
 
         #[test]
-        fn whatever_comes_is_read_or_refused(list in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = read(&list);
+        fn whatever_comes_is_refused_or_read_as_what_stands_in_it(
+            list in prop::collection::vec(
+                prop_oneof![any::<u8>(), prop::sample::select(b"\"\"\"W/*,37. ".to_vec())],
+                0..40,
+            ),
+        ) {
+            match read(&list) {
+                Some(IfMatch::Any) => prop_assert_eq!(list.trim_ascii(), &b"*"[..]),
+                Some(IfMatch::OneOf(versions)) => {
+                    for version in versions {
+                        let told = format!("\"{version}");
+                        prop_assert!(list.windows(told.len()).any(|part| part == told.as_bytes()), "{version}");
+                    }
+                }
+                None => prop_assert!(list.trim_ascii() != b"*"),
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::levels;
 use super::ways::Ways;
 use crate::api::Api;
 use crate::api::reader::account_filter;
-use crate::views::audit::{FAILED, FAILURES};
+use crate::views::audit::{FAILED, failures_in_sql};
 use crate::views::service_levels::ServiceLevels;
 
 /// Listings that are counted at the most.
@@ -64,10 +64,11 @@ fn letters(api: &Api, caller: &Caller) -> u64 {
 
 /// Listings that follow their unit, of which nothing waits and whose last sync failed.
 async fn failed(reader: &mut PgConnection, caller: &Caller) -> Result<i64, sqlx::Error> {
+    let failures = failures_in_sql();
     let statement = format!(
         "SELECT count(*) FROM (
              SELECT FROM channel_listings AS l
-             WHERE l.org_id = $1 AND ($2::text[] IS NULL OR l.account_id = ANY ($2)) AND l.last_outcome IN ({FAILURES})
+             WHERE l.org_id = $1 AND ($2::text[] IS NULL OR l.account_id = ANY ($2)) AND l.last_outcome IN ({failures})
                  AND l.state = 'active' AND l.pending_sync_id IS NULL
                  AND NOT EXISTS (SELECT FROM channel_targets AS t WHERE t.target_id = l.target_id AND t.lifecycle = 'deleted')
              LIMIT $3

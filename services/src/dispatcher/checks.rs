@@ -21,11 +21,12 @@ use tracing::Instrument as _;
 
 use super::check_places::{CheckPlace, CheckPlaces};
 use super::message::{Message, tell};
-use super::permit::{SlotEnd, permit};
-use super::single_slot::{self, Look};
 use super::trace::VisitTrace;
-use super::waiting::Wish;
-use super::{START_GRACE, Shared, target_health};
+use super::{Shared, target_health};
+use crate::slots::START_GRACE;
+use crate::slots::permit::{SlotEnd, permit};
+use crate::slots::single_slot::{self, Look};
+use crate::slots::waiting::Wish;
 
 /// How often it is looked for checks that are due.
 const LOOK: Duration = Duration::from_millis(250);

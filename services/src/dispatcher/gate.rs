@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use super::checks;
 use super::message::Message;
-use super::waiting::WaitingCalls;
 use super::{EXTENDED_EACH, Shared};
+use crate::slots::waiting::WaitingCalls;
 use crate::stopping::Stopping;
 
 /// The longest sleep: nudges are hints, this is the guarantee.

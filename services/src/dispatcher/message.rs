@@ -6,8 +6,8 @@ use adapters::dispatch::{FinishedTry, Lease};
 use domain::ids::TargetId;
 use tokio::sync::mpsc;
 
-use super::permit::SlotEnd;
-use super::waiting::Want;
+use crate::slots::permit::SlotEnd;
+use crate::slots::waiting::Want;
 
 /// What workers tell the gate.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::listing::{ListingCommand, ListingError, Progress, SyncReport};
 use domain::outcome::OutcomeClass;
 use domain::port::PushReport;
+use domain::retry::doubled;
 
 use super::Shared;
 use super::job::Job;
@@ -89,7 +90,7 @@ pub(super) fn sync_report(
 /// never be written here, and a while after a stop; what is not told is done again by whoever comes next.
 pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopping: &Stopping) -> Told {
     let listing_id = job.link.listing_id;
-    let (mut wait, mut tries_after_stop) = (FIRST_WAIT, 0);
+    let (mut failures, mut tries_after_stop) = (0_u32, 0);
     while tries_after_stop < TRIES_AFTER_STOP {
         tries_after_stop += u32::from(stopping.asked.is_cancelled());
         let command = ListingCommand::RecordOutcome(report.clone());
@@ -115,8 +116,8 @@ pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopp
             }
             Err(error) => {
                 tracing::warn!(%listing_id, %error, "failed to record an outcome");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
+                failures = failures.saturating_add(1);
+                tokio::time::sleep(doubled(FIRST_WAIT, LONGEST_WAIT, failures)).await;
             }
         }
     }

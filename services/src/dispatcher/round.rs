@@ -10,14 +10,14 @@ use domain::window::Scope;
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::START_GRACE;
-use super::allocation::{Allocation, Grantee, STRANGERS_REST, allocate};
 use super::gate::{Gate, PAUSE, POLL};
-use super::granted::Granted;
 use super::message::Message;
-use super::permit::SlotEnd;
-use super::waiting::Wishes;
 use super::work::work;
+use crate::slots::START_GRACE;
+use crate::slots::allocation::{Allocation, Grantee, STRANGERS_REST, allocate};
+use crate::slots::granted::Granted;
+use crate::slots::permit::SlotEnd;
+use crate::slots::waiting::Wishes;
 
 /// Lanes that one round looks at.
 const LANES: i64 = 500;

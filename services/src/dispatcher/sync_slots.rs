@@ -13,11 +13,11 @@ use domain::port::{NoSlot, Permit, SlotSource, Stopped};
 use domain::target::Target;
 use tokio::sync::{mpsc, oneshot};
 
-use super::granted::Granted;
 use super::message::{Message, tell};
-use super::permit::{SlotEnd, permit};
-use super::waiting::{Want, Wish};
 use crate::commands::{CommandError, Commands};
+use crate::slots::granted::Granted;
+use crate::slots::permit::{SlotEnd, permit};
+use crate::slots::waiting::{Want, Wish};
 
 pub(super) struct SyncSlots<'a> {
     pub gate: mpsc::UnboundedSender<Message>,

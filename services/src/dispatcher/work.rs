@@ -13,16 +13,16 @@ use domain::text::trace_id;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use super::granted::Granted;
 use super::job::{Job, NoJob, read};
 use super::message::Message;
 use super::overtaken::{Doubt, send_again};
-use super::permit::SlotEnd;
 use super::record::{Told, log, log_cut, record, sync_report};
 use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
 use super::{Shared, target_health};
 use crate::payloads::PayloadError;
+use crate::slots::granted::Granted;
+use crate::slots::permit::SlotEnd;
 use crate::stopping::Stopping;
 
 /// How long a listing that cannot be worked on now is kept before it is given back.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use adapters::masking::{MaskedProblems, masked};
+use domain::retry::doubled;
 use domain::unit::Problem;
 
 use crate::commands::CommandError;
@@ -114,6 +115,5 @@ impl Verdict {
 
 /// How long a message waits that has been delivered so often.
 pub(super) fn wait_after(deliveries: i64) -> Duration {
-    let doublings = u32::try_from(deliveries.clamp(1, 16) - 1).unwrap_or_default();
-    FIRST_WAIT.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_WAIT)
+    doubled(FIRST_WAIT, LONGEST_WAIT, u32::try_from(deliveries.max(1)).unwrap_or(u32::MAX))
 }

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Below this a payload needs none: most are, and there are never more than syncs or requests under way.
-pub(super) const USUAL_BYTES: u64 = 64 * 1024;
+pub(super) const NEEDS_NO_ROOM: u64 = 64 * 1024;
 
 /// So many bytes.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Room {
 
     /// What is larger than the room has all of it, alone.
     fn needed(&self, bytes: u64) -> u32 {
-        if bytes <= USUAL_BYTES { 0 } else { u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes) }
+        if bytes <= NEEDS_NO_ROOM { 0 } else { u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes) }
     }
 
     /// A share for so many bytes, at once or not at all.
@@ -76,10 +76,10 @@ mod tests {
         let room = Room::of(1_000_000);
         let one = room.at_once(700_000).expect("there is room");
         assert!(room.within(SHORT, 700_000).await.is_none());
-        let usual: Vec<_> = (0..1_000).map(|_| room.at_once(USUAL_BYTES).expect("it needs none")).collect();
+        let usual: Vec<_> = (0..1_000).map(|_| room.at_once(NEEDS_NO_ROOM).expect("it needs none")).collect();
         drop((one, usual));
         let all = room.within(SHORT, 5_000_000).await.expect("it is alone");
-        assert!(room.at_once(USUAL_BYTES + 1).is_none());
+        assert!(room.at_once(NEEDS_NO_ROOM + 1).is_none());
         drop(all);
         assert!(room.at_once(1_000_000).is_some());
     }

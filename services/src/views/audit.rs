@@ -15,12 +15,14 @@ pub fn outcomes() -> [&'static str; 9] {
 
 /// All the ways in which a sync ends without success, together.
 pub const FAILED: &str = "failed";
-/// Each of them, as a list in SQL.
-pub const FAILURES: &str = "'rejected', 'unauthorised', 'exhausted'";
+/// Each of them, as a list in SQL: an index of those that failed is used where they are named, and not where they are bound.
+pub fn failures_in_sql() -> String {
+    SyncOutcome::failures().iter().map(|failure| format!("'{failure}'")).collect::<Vec<_>>().join(", ")
+}
 
 /// Whether syncs that stand so ended without success, all of them.
 pub fn is_failure(asked: &str) -> bool {
-    asked == FAILED || FAILURES.split(", ").any(|failure| failure.trim_matches('\'') == asked)
+    asked == FAILED || SyncOutcome::named(asked).is_some_and(SyncOutcome::failed)
 }
 
 /// How syncs may stand that are asked for: [`FAILED`], or in one way.

@@ -6,6 +6,7 @@ use adapters::dispatch::DispatchStore;
 use chrono::{DateTime, Utc};
 use domain::ids::{OrgId, TargetId};
 use domain::metadata::Actor;
+use domain::outcome::OutcomeClass;
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
 use tokio::time::Instant;
@@ -64,7 +65,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT at, coalesce(detail, class) AS detail, at > h.last_failure_at OR h.last_failure_at IS NULL AS later
     FROM health_checks AS c
-    WHERE c.target_id = h.target_id AND c.class IN ('transient', 'unauthorised', 'rejected', 'unknown')
+    WHERE c.target_id = h.target_id AND c.class = ANY ($3)
     ORDER BY at DESC LIMIT 1
 ) AS failed ON true
 WHERE h.target_id = $1 AND ($2::text IS NULL OR h.org_id = $2)";
@@ -79,7 +80,8 @@ pub async fn now(
     target: TargetId,
     org: Option<&OrgId>,
 ) -> Result<Option<Health>, sqlx::Error> {
-    sqlx::query_as(NOW).bind(target.0).bind(org.map(OrgId::as_str)).fetch_optional(connection).await
+    let now = sqlx::query_as(NOW).bind(target.0).bind(org.map(OrgId::as_str)).bind(OutcomeClass::failures());
+    now.fetch_optional(connection).await
 }
 
 /// The newest changes first. With an organisation, only where the target is its own.

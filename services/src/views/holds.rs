@@ -101,7 +101,15 @@ impl Holds {
                     self.unlinked = Some(hold(reason));
                 }
                 ListingEvent::ListingLinked { .. } => self.unlinked = None,
-                _ => {}
+                ListingEvent::SyncRequested { .. }
+                | ListingEvent::SyncSkipped { .. }
+                | ListingEvent::CreationStarted { .. }
+                | ListingEvent::SyncAccepted { .. }
+                | ListingEvent::SyncFoundUnchanged { .. }
+                | ListingEvent::SyncDeferred { .. }
+                | ListingEvent::SyncFailed { .. }
+                | ListingEvent::SupersededSyncFailed { .. }
+                | ListingEvent::LateAttemptRecorded { .. } => {}
             },
             ChannelEvent::Target(event) => match event {
                 TargetEvent::TargetPaused { reason } => self.begin(Holder::TargetPaused, hold(reason)),
@@ -116,7 +124,9 @@ impl Holds {
                     self.end(Holder::TargetPaused, at);
                     self.end(Holder::TargetUnauthorised, at);
                 }
-                _ => {}
+                TargetEvent::TargetCreated { .. }
+                | TargetEvent::TargetConfigured { .. }
+                | TargetEvent::RateLimitChanged { .. } => {}
             },
         }
     }

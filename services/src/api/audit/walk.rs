@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::api::page::{DEPTH, Page, encode};
 use crate::api::reader::{Reader, account_filter};
-use crate::views::audit::{COLUMNS, FAILED, FAILURES, Sync};
+use crate::views::audit::{COLUMNS, FAILED, Sync, failures_in_sql};
 
 /// By how much a later position may have an earlier time: both are taken when an event is written, but a clock may be set.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -202,6 +202,7 @@ pub(crate) async fn syncs(
     };
     let way = Way::of(filter, caller);
     let walk = way.rows("a.position > $10 AND a.position < $11", direction, "$12");
+    let failures = failures_in_sql();
     // Only where too few are found the same rows are looked at again, for how far they reach; in one statement, so that
     // nothing comes in between.
     let statement = format!(
@@ -209,7 +210,7 @@ pub(crate) async fn syncs(
             SELECT looked.sync_id FROM ({walk}) AS looked
             WHERE ($3::uuid IS NULL OR looked.target_id = $3) AND ($4::uuid IS NULL OR looked.listing_id = $4)
                 AND ($5::text IS NULL OR looked.unit_id = $5)
-                AND ($6::text IS NULL OR looked.outcome = $6 OR $6 = '{FAILED}' AND looked.outcome IN ({FAILURES}))
+                AND ($6::text IS NULL OR looked.outcome = $6 OR $6 = '{FAILED}' AND looked.outcome IN ({failures}))
                 AND ($7::text IS NULL OR looked.cause = $7) AND ($8::timestamptz IS NULL OR looked.requested_at >= $8)
                 AND ($9::timestamptz IS NULL OR looked.requested_at < $9)
                 AND ($14::timestamptz IS NULL OR looked.finished_at >= $14)

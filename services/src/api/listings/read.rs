@@ -17,7 +17,7 @@ use crate::api::input::{Id, Query, one_of, read};
 use crate::api::page::{DEPTH, Page, decode, encode, limit};
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
-use crate::views::audit::{FAILED, FAILURES, asked_outcomes, is_failure};
+use crate::views::audit::{FAILED, asked_outcomes, failures_in_sql, is_failure};
 use crate::views::listings::{LISTINGS, Listing, states};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -71,9 +71,10 @@ fn page(accounts: &str, state: Option<&str>, outcome: Option<&str>) -> String {
         Some("unlinked") => "AND l.state = 'unlinked'",
         _ => "",
     };
+    let failures = failures_in_sql();
     // Of a deleted target's listing it is the audit that tells: what failed there has failed for the listing, too.
     let failed = match outcome {
-        Some(outcome) if is_failure(outcome) => format!("AND l.last_outcome IN ({FAILURES})"),
+        Some(outcome) if is_failure(outcome) => format!("AND l.last_outcome IN ({failures})"),
         _ => String::new(),
     };
     format!(
@@ -83,7 +84,7 @@ fn page(accounts: &str, state: Option<&str>, outcome: Option<&str>) -> String {
             AND ($6::text IS NULL OR (unit_id, listing_id) > ($6, $7))
             AND ($10::text IS NULL OR (unit_id, listing_id) <= ($10, $11))
             AND ($9::text IS NULL OR $9 = CASE WHEN pending_sync_id IS NOT NULL THEN 'pending'
-                WHEN $9 = '{FAILED}' AND last_outcome IN ({FAILURES}) THEN $9
+                WHEN $9 = '{FAILED}' AND last_outcome IN ({failures}) THEN $9
                 ELSE last_outcome END)
          ORDER BY unit_id, listing_id LIMIT $8 + 1"
     )

@@ -120,12 +120,13 @@ fn sentence(waiting: &Waiting) -> Markup {
 /// What comes next to a listing of which nothing waits. `held` is what the next change would wait for; `elsewhere`, where its unit is,
 /// where that is in another account.
 fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[String], elsewhere: Option<&str>) -> String {
+    let failed = listing.last_outcome.as_deref().and_then(SyncOutcome::named).is_some_and(SyncOutcome::failed);
     let now = match (listing.state.as_str(), listing.last_outcome.as_deref()) {
         ("unlinked", _) => return "Nothing: it is not linked any more.".to_owned(),
         (state, _) if state == TARGET_DELETED => return "Nothing: its target was deleted.".to_owned(),
         (_, None) if elsewhere.is_some() => "Nothing.",
         (_, None) => "Its unit was not published yet. The first sync is asked for when it is.",
-        (_, Some("rejected" | "exhausted" | "unauthorised")) => "Nothing by itself: the last sync failed for good.",
+        _ if failed => "Nothing by itself: the last sync failed for good.",
         _ if lacking.is_some() => "Nothing by itself.",
         _ if older.is_some() => "Nothing by itself: the channel has the state of the past that was asked for.",
         _ => "Nothing: the channel has what was asked for.",
@@ -148,9 +149,7 @@ fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[Strin
     }
     match listing.last_outcome.as_deref() {
         None => now,
-        Some("rejected" | "exhausted" | "unauthorised") => {
-            format!("{now} The next change of the unit is sent, or send it again now.")
-        }
+        Some(_) if failed => format!("{now} The next change of the unit is sent, or send it again now."),
         Some(_) => format!("{now} The next change of the unit is sent."),
     }
 }

@@ -15,7 +15,7 @@ use super::waiting::{Wish, Wishes};
 
 /// What one look gave.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// The slot.
     Granted(Granted),
     /// There is none now.
@@ -26,13 +26,13 @@ pub(super) enum Look {
 }
 
 /// What is told of [`Look::NotNowForStranger`].
-pub(super) fn told_to_strangers() -> String {
+pub(crate) fn told_to_strangers() -> String {
     format!("{}: none came free; ask again", strangers_rule())
 }
 
 /// One slot of the one lane that the round is over, for a call of so long from this address. Where there is none now, the round
 /// is dropped unwritten, so that nobody's plan for the lane changes.
-pub(super) async fn take(
+pub(crate) async fn take(
     mut round: Round<'_>,
     wish: Wish,
     egress: &str,

@@ -13,7 +13,7 @@ use super::granted::Granted;
 
 /// What became of a slot.
 #[derive(Debug)]
-pub(super) enum SlotEnd {
+pub(crate) enum SlotEnd {
     /// Its call ended just now.
     Answered(SlotHold),
     /// Its call was refused just now by a rate limit of this scope: nothing starts there before.
@@ -24,7 +24,7 @@ pub(super) enum SlotEnd {
 
 impl SlotEnd {
     /// To be written with everything else that has happened.
-    pub(super) fn note(self, told: &mut Settlement) {
+    pub(crate) fn note(self, told: &mut Settlement) {
         match self {
             Self::Answered(hold) => told.answered.push(hold),
             Self::Throttled(hold, scope, until) => {
@@ -37,7 +37,7 @@ impl SlotEnd {
 }
 
 /// Leave for one call of this target, which leaves from this address; `tell` hears once what became of its slot.
-pub(super) fn permit(
+pub(crate) fn permit(
     granted: Granted,
     target: &Target,
     egress: &str,

@@ -13,21 +13,21 @@ use super::granted::Granted;
 
 /// What matters of a call that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Wish {
+pub(crate) struct Wish {
     pub urgency: Section,
     /// It asks for a token, which for a stranger is scarcer than anything else.
     pub for_token: bool,
 }
 
 /// How many calls of each wish wait in a lane.
-pub(super) type Wishes = BTreeMap<Wish, usize>;
+pub(crate) type Wishes = BTreeMap<Wish, usize>;
 
 /// A slot, or why there is none.
-pub(super) type Reply = Result<Granted, Stopped>;
+pub(crate) type Reply = Result<Granted, Stopped>;
 
 /// A call that wants a slot. Dropping it tells the call that nobody gives any.
 #[derive(Debug)]
-pub(super) struct Want {
+pub(crate) struct Want {
     pub target_id: TargetId,
     pub listing_id: ListingId,
     pub wish: Wish,
@@ -36,7 +36,7 @@ pub(super) struct Want {
 
 impl Want {
     /// Tells the call that it gets no slot, and why.
-    pub(super) fn stop(self, why: Stopped) {
+    pub(crate) fn stop(self, why: Stopped) {
         // Whoever is gone need not know.
         let _ = self.reply.send(Err(why));
     }
@@ -51,15 +51,15 @@ struct Queue {
 
 /// The calls that wait.
 #[derive(Debug, Default)]
-pub(super) struct WaitingCalls(BTreeMap<TargetId, Queue>);
+pub(crate) struct WaitingCalls(BTreeMap<TargetId, Queue>);
 
 impl WaitingCalls {
-    pub(super) fn add(&mut self, want: Want) {
+    pub(crate) fn add(&mut self, want: Want) {
         self.0.entry(want.target_id).or_default().wants.push_back(want);
     }
 
     /// Drops wants whose caller is gone.
-    pub(super) fn drop_gone(&mut self) {
+    pub(crate) fn drop_gone(&mut self) {
         self.0.retain(|_, queue| {
             queue.wants.retain(|want| !want.reply.is_closed());
             !queue.wants.is_empty()
@@ -67,7 +67,7 @@ impl WaitingCalls {
     }
 
     /// Tells the calls for which there is a reason that they get no slot.
-    pub(super) fn stop(&mut self, why: impl Fn(&Want) -> Option<Stopped>) {
+    pub(crate) fn stop(&mut self, why: impl Fn(&Want) -> Option<Stopped>) {
         self.0.retain(|_, queue| {
             for want in std::mem::take(&mut queue.wants) {
                 match why(&want) {
@@ -80,33 +80,33 @@ impl WaitingCalls {
     }
 
     /// Lanes to look at now.
-    pub(super) fn due(&self, now: Instant) -> Vec<TargetId> {
+    pub(crate) fn due(&self, now: Instant) -> Vec<TargetId> {
         let due = self.0.iter().filter(|(_, queue)| queue.rests_until.is_none_or(|until| until <= now));
         due.map(|(target, _)| *target).collect()
     }
 
     /// How long until a lane is to be looked at; `None` if no call waits.
-    pub(super) fn next_look(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn next_look(&self, now: Instant) -> Option<Duration> {
         let rest =
             |queue: &Queue| queue.rests_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
         self.0.values().map(rest).min()
     }
 
     /// A lane whose calls still wait is not looked at for so long.
-    pub(super) fn rest(&mut self, target: TargetId, rest: Duration) {
+    pub(crate) fn rest(&mut self, target: TargetId, rest: Duration) {
         if let Some(queue) = self.0.get_mut(&target) {
             queue.rests_until = Some(Instant::now() + rest);
         }
     }
 
     /// Slots came back in a lane.
-    pub(super) fn look_again(&mut self, target: TargetId) {
+    pub(crate) fn look_again(&mut self, target: TargetId) {
         if let Some(queue) = self.0.get_mut(&target) {
             queue.rests_until = None;
         }
     }
 
-    pub(super) fn wishes(&self, target: TargetId) -> Wishes {
+    pub(crate) fn wishes(&self, target: TargetId) -> Wishes {
         let mut count = Wishes::new();
         for want in self.0.get(&target).iter().flat_map(|queue| &queue.wants) {
             *count.entry(want.wish).or_default() += 1;
@@ -115,7 +115,7 @@ impl WaitingCalls {
     }
 
     /// Gives a slot to the first call of this wish. Gives it back if there is none any more.
-    pub(super) fn hand_over(&mut self, wish: Wish, mut granted: Granted) -> Option<Granted> {
+    pub(crate) fn hand_over(&mut self, wish: Wish, mut granted: Granted) -> Option<Granted> {
         let Some(queue) = self.0.get_mut(&granted.hold.target_id) else { return Some(granted) };
         while let Some(index) = queue.wants.iter().position(|want| want.wish == wish) {
             let Some(want) = queue.wants.remove(index) else { break };

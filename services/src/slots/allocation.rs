@@ -20,11 +20,11 @@ const FULL: Duration = Duration::from_millis(250);
 const SCARCE: Duration = Duration::from_millis(100);
 /// A sync of a stranger that may ask for a token looks again after this where strangers have no slot: each look costs those whose account
 /// it is, too.
-pub(super) const STRANGERS_REST: Duration = Duration::from_secs(1);
+pub(crate) const STRANGERS_REST: Duration = Duration::from_secs(1);
 
 /// What a grant is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Grantee {
+pub(crate) enum Grantee {
     /// The calls of this wish that wait in the lane, first come first served.
     Waiting(Wish),
     /// New work.
@@ -40,14 +40,14 @@ impl Grantee {
 
 /// A slot in every limited scope, for one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Grant {
+pub(crate) struct Grant {
     pub hold: SlotHold,
     pub grantee: Grantee,
 }
 
 /// What a round gives.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Allocation {
+pub(crate) struct Allocation {
     pub grants: Vec<Grant>,
     /// Lanes that have more work and slots of their own, and how long they rest: a shared scope has no slot, or enough
     /// of their listings are under way.
@@ -91,7 +91,7 @@ fn most_under_way(requests: i32) -> usize {
 
 /// Shares the free slots out. `under_way` are the listings of each lane that workers are at; `capacity` is how many
 /// more all lanes may begin.
-pub(super) fn allocate(
+pub(crate) fn allocate(
     lanes: &[Lane],
     waiting: &BTreeMap<TargetId, Wishes>,
     shared: &mut BTreeMap<String, SharedScope>,
@@ -164,7 +164,7 @@ fn take_shared(shared: &mut BTreeMap<String, SharedScope>, scopes: &[&str]) -> R
 
 /// How long this lane may ask for no token, at least, because it is a stranger; `None` where that does not keep it. Where its account is
 /// full it waits as all do there.
-pub(super) fn strangers_wait(lane: &Lane, shared: &BTreeMap<String, SharedScope>) -> Option<Duration> {
+pub(crate) fn strangers_wait(lane: &Lane, shared: &BTreeMap<String, SharedScope>) -> Option<Duration> {
     let windows = [STRANGERS_WINDOW_MS, ORG_STRANGERS_WINDOW_MS].map(|ms| Duration::from_millis(ms.into()));
     let waits = lane.strangers_scopes.iter().flatten().zip(windows).filter_map(|(scope, window)| {
         let scope = shared.get(scope)?;
