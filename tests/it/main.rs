@@ -10,6 +10,7 @@ mod crashes;
 mod faults;
 mod gone;
 mod health;
+mod held_elsewhere;
 mod holds;
 mod inputs;
 mod intake;
