@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod report;
 mod state;
+mod told;
 
 pub use command::{Cause, LinkListing, ListingCommand, Origin, RequestSync};
 pub use error::ListingError;

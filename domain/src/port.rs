@@ -206,6 +206,17 @@ pub enum NoSlot {
     },
 }
 
+/// Why a push does not write to a listing that it has found at the channel by our reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOurs {
+    /// Another listing of the target holds it, in words.
+    #[error("{0}")]
+    Held(String),
+    /// Nobody could say whether one does.
+    #[error("{0}")]
+    Unknown(String),
+}
+
 /// Where a channel gets the slots for its calls from while it works on a push, a read or a check.
 #[async_trait]
 pub trait SlotSource: Send + Sync {
@@ -214,6 +225,12 @@ pub trait SlotSource: Send + Sync {
     /// A slot for [`CallPurpose::Create`] is given only after it is written down that the listing is about to be
     /// created. A second one in the same push says that the channel refused the first call.
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot>;
+
+    /// Whether a push may write to a listing that it has found at the channel. Asked before the first such call: our reference stays on a
+    /// listing there that was given to another one of ours, until that one is sent. Who never pushes need not say anything.
+    async fn may_write_to(&self, _found: &ExternalId) -> Result<(), NotOurs> {
+        Ok(())
+    }
 }
 
 /// A channel.

@@ -8,6 +8,7 @@ mod check_places;
 mod checks;
 mod gate;
 mod job;
+mod learned;
 mod message;
 mod overtaken;
 mod record;
@@ -111,6 +112,8 @@ struct Shared {
     failures: target_health::FailureCounts,
     /// The checks of strangers that may wait for a slot.
     strangers: Semaphore,
+    /// The outcomes with an id that may be recorded at the same time.
+    recording: Semaphore,
 }
 
 /// The dispatcher role.
@@ -135,10 +138,11 @@ impl Dispatcher {
         channels: Channels,
         options: DispatcherOptions,
     ) -> Self {
+        let recording = learned::places(&pool);
         let store = DispatchStore::new(pool, Uuid::now_v7());
         let failures = target_health::FailureCounts::default();
         let strangers = Semaphore::new(checks::MOST_STRANGERS);
-        let shared = Shared { commands, payloads, channels, options, store, failures, strangers };
+        let shared = Shared { commands, payloads, channels, options, store, failures, strangers, recording };
         Self { nats, shared: Arc::new(shared) }
     }
 

@@ -1,11 +1,29 @@
 //! Who holds a listing at the channel. Two of ours that write to one of theirs would overwrite each other for ever.
 
 use adapters::postgres::begin;
-use domain::ids::{ExternalId, ListingId, TargetId};
+use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::LinkState;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
+use crate::commands::Commands;
 use crate::syncing::{SyncError, Syncing};
+
+/// Stands in the words of whatever was not done as another listing holds the one at the channel: whoever reads them says what helps.
+pub(crate) const HELD: &str = "at the channel is the listing of unit";
+
+/// A listing of ours that is linked to one at the channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub listing_id: ListingId,
+    pub unit_id: UnitId,
+}
+
+impl Holder {
+    /// That it holds it.
+    pub(crate) fn words(&self, external: &ExternalId) -> String {
+        format!("{external} {HELD} {} ({})", self.unit_id, self.listing_id)
+    }
+}
 
 /// Those that the read model names, and those that the journal named after it: it may lag. In a CASE, so that the payloads of
 /// events that can name none, half of all, are left alone.
@@ -20,7 +38,7 @@ WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints 
         THEN $1 IN (payload #>> ARRAY[event_type, 'external_id'],
             payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END";
 
-/// From here until the end of the transaction nobody else links the same listing of this target.
+/// From here until the end of the transaction nobody else links the same listing of this target, nor records that it was found or made.
 pub(crate) async fn lock(
     pool: &PgPool,
     target: TargetId,
@@ -34,24 +52,64 @@ pub(crate) async fn lock(
     Ok(lock)
 }
 
+/// Which other listing of the target holds one at the channel, and is still linked.
+pub(crate) async fn holder(
+    commands: &Commands,
+    connection: &mut PgConnection,
+    of: (TargetId, ListingId),
+    external: &ExternalId,
+) -> Result<Option<Holder>, SyncError> {
+    let candidates = candidates(connection, external).await?;
+    who_holds(commands, candidates, of, external).await
+}
+
+/// The same for many who ask at the same time: none of them keeps a connection while it needs another one.
+pub(crate) async fn holder_now(
+    commands: &Commands,
+    of: (TargetId, ListingId),
+    external: &ExternalId,
+) -> Result<Option<Holder>, SyncError> {
+    let mut connection = commands.journal().pool().acquire().await?;
+    let candidates = candidates(&mut connection, external).await?;
+    drop(connection);
+    who_holds(commands, candidates, of, external).await
+}
+
+async fn candidates(connection: &mut PgConnection, external: &ExternalId) -> Result<Vec<ListingId>, sqlx::Error> {
+    let found: Vec<String> = sqlx::query_scalar(CANDIDATES).bind(&external.0).fetch_all(connection).await?;
+    Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
+async fn who_holds(
+    commands: &Commands,
+    candidates: Vec<ListingId>,
+    (target, own): (TargetId, ListingId),
+    external: &ExternalId,
+) -> Result<Option<Holder>, SyncError> {
+    for listing_id in candidates.into_iter().filter(|id| *id != own) {
+        // The aggregate has the last word: the candidate may have been linked elsewhere since.
+        let listing = commands.load_listing(listing_id).await?;
+        let Some(link) = listing.link().filter(|link| link.target_id == target) else { continue };
+        if listing.external_id() == Some(external) && listing.state() != Some(LinkState::Unlinked) {
+            return Ok(Some(Holder { listing_id, unit_id: link.unit_id.clone() }));
+        }
+    }
+    Ok(None)
+}
+
 impl Syncing {
     /// Refuses what another listing of the target holds that is still linked.
     pub(crate) async fn must_be_free(
         &self,
         connection: &mut PgConnection,
-        (target, own): (TargetId, ListingId),
+        of: (TargetId, ListingId),
         external: &ExternalId,
     ) -> Result<(), SyncError> {
-        let found: Vec<String> = sqlx::query_scalar(CANDIDATES).bind(&external.0).fetch_all(connection).await?;
-        for id in found.iter().filter_map(|id| id.parse::<ListingId>().ok()).filter(|id| *id != own) {
-            // The aggregate has the last word: the candidate may have been linked elsewhere since.
-            let listing = self.commands().load_listing(id).await?;
-            let Some(link) = listing.link().filter(|link| link.target_id == target) else { continue };
-            if listing.external_id() == Some(external) && listing.state() != Some(LinkState::Unlinked) {
-                let (external_id, unit_id) = (external.clone(), link.unit_id.clone());
-                return Err(SyncError::ExternalIdTaken { external_id, listing_id: id, unit_id });
+        match holder(self.commands(), connection, of, external).await? {
+            None => Ok(()),
+            Some(Holder { listing_id, unit_id }) => {
+                Err(SyncError::ExternalIdTaken { external_id: external.clone(), listing_id, unit_id })
             }
         }
-        Ok(())
     }
 }

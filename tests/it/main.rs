@@ -11,6 +11,7 @@ mod faults;
 mod first_day;
 mod gone;
 mod health;
+mod held_elsewhere;
 mod holds;
 mod inputs;
 mod intake;

@@ -59,7 +59,9 @@ impl Settlement {
 }
 
 impl DispatchStore {
-    /// Writes a settlement, all or nothing. Idempotent: what is told twice changes nothing.
+    /// Writes a settlement, all or nothing. What is told twice, as the answer to a commit was lost, changes nothing, but for pushes
+    /// that ended: a failure counts twice for its target's circuit, and an answer forgets what others have told in between. A circuit
+    /// that opens early for that is closed by its first check that is answered.
     ///
     /// Unless a channel paused something, the commit does not wait for the disk: one that a crash of the database takes
     /// back leaves slots and leases that run out by themselves, late and never early, and a queue row whose listing has

@@ -18,14 +18,20 @@ const PAGE: u64 = 100;
 /// An account with more pages than this is not searched to its end, and so nothing is created in it.
 const MOST_PAGES: u64 = 500;
 
+/// Listings that carry our reference.
+struct Found {
+    /// The one with the lowest id, so that every attempt takes the same.
+    id: String,
+    others: Vec<u64>,
+}
+
 impl Run<'_> {
     /// The id, and the sections that are still to be sent.
     pub(super) async fn adopt_or_create(&mut self) -> Result<(String, BTreeSet<Section>), Failure> {
         let reference = reference(self.push.unit_id, &self.push.listing_id);
         let all: BTreeSet<Section> = self.push.payload.sections.keys().copied().collect();
-        if let Some(id) = self.look_up(&reference).await? {
-            self.learn_id(&id);
-            return Ok((id, all));
+        if let Some(found) = self.look_up(&reference).await? {
+            return Ok((self.adopt(found).await?, all));
         }
         let mut in_body = BTreeSet::from([Section::Content, Section::Images]);
         in_body.retain(|section| all.contains(section));
@@ -40,7 +46,19 @@ impl Run<'_> {
         Ok((id, all.difference(&in_body).copied().collect()))
     }
 
-    async fn look_up(&mut self, reference: &str) -> Result<Option<String>, Failure> {
+    /// Takes up what was found, unless another listing of the target writes there.
+    async fn adopt(&mut self, Found { id, others }: Found) -> Result<String, Failure> {
+        self.session.may_write_to(&id).await?;
+        self.note(if others.is_empty() {
+            format!("adopted listing {id}, which carries our reference")
+        } else {
+            format!("adopted listing {id}; {others:?} carry our reference as well, remove them at Hostaway")
+        });
+        self.learn_id(&id);
+        Ok(id)
+    }
+
+    async fn look_up(&mut self, reference: &str) -> Result<Option<Found>, Failure> {
         let filter = format!("match={}&", self.push.listing_id);
         let found = self.search(&filter, reference).await?;
         if found.is_some() || !self.verify {
@@ -51,14 +69,14 @@ impl Run<'_> {
     }
 
     /// Pages through the listings until one carries our reference. Unknown filters are ignored there, not refused.
-    async fn search(&mut self, filter: &str, reference: &str) -> Result<Option<String>, Failure> {
+    async fn search(&mut self, filter: &str, reference: &str) -> Result<Option<Found>, Failure> {
         let mut offset = 0;
         for _ in 0..MOST_PAGES {
             let path = format!("/listings?{filter}limit={PAGE}&offset={offset}");
             let answer = self.session.call(&call(CallPurpose::Lookup, Method::GET, path, None)).await?;
             let listings = answer.result.as_array().map_or(&[][..], Vec::as_slice);
-            if let Some(id) = self.ours(listings, reference) {
-                return Ok(Some(id));
+            if let Some(found) = ours(listings, reference) {
+                return Ok(Some(found));
             }
             offset += listings.len() as u64;
             let more = answer.count.map_or(listings.len() as u64 >= PAGE, |count| offset < count);
@@ -68,21 +86,6 @@ impl Run<'_> {
         }
         let why = format!("our reference was not found in {offset} listings and there are more; nothing was created");
         Err(Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing))
-    }
-
-    /// The listing with exactly our reference; of several the one with the lowest id, so that every attempt takes the same.
-    fn ours(&mut self, listings: &[Value], reference: &str) -> Option<String> {
-        let carries = |listing: &&Value| listing.get("internalListingName").and_then(Value::as_str) == Some(reference);
-        let mut ids: Vec<u64> =
-            listings.iter().filter(carries).filter_map(|listing| number(listing.get("id")?)).collect();
-        ids.sort_unstable();
-        let (id, others) = ids.split_first()?;
-        if others.is_empty() {
-            self.note(format!("adopted listing {id}, which carries our reference"));
-        } else {
-            self.note(format!("adopted listing {id}; {others:?} carry our reference as well, remove them at Hostaway"));
-        }
-        Some(id.to_string())
     }
 
     async fn create(&mut self, sections: &BTreeSet<Section>) -> Result<String, Failure> {
@@ -107,6 +110,15 @@ impl Run<'_> {
 fn call(purpose: CallPurpose, method: Method, path: String, body: Option<Value>) -> Call {
     // A listing that was begun is finished before others are begun, or a hundred would wait half made.
     Call { purpose, urgency: Section::Availability, method, path, body }
+}
+
+/// Those with exactly our reference.
+fn ours(listings: &[Value], reference: &str) -> Option<Found> {
+    let carries = |listing: &&Value| listing.get("internalListingName").and_then(Value::as_str) == Some(reference);
+    let mut ids: Vec<u64> = listings.iter().filter(carries).filter_map(|listing| number(listing.get("id")?)).collect();
+    ids.sort_unstable();
+    let (id, others) = ids.split_first()?;
+    Some(Found { id: id.to_string(), others: others.to_vec() })
 }
 
 fn blames_a_photo(failure: &Failure) -> bool {

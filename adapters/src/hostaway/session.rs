@@ -9,9 +9,9 @@ use std::time::Instant;
 use chrono::Utc;
 use domain::call::{CallPurpose, CallRecord, LISTING_GONE};
 use domain::channel::Section;
-use domain::ids::ListingId;
+use domain::ids::{ExternalId, ListingId};
 use domain::outcome::OutcomeClass;
-use domain::port::{NoSlot, Permit, SlotSource};
+use domain::port::{NoSlot, NotOurs, Permit, SlotSource};
 use domain::target::{Health, Target};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use reqwest::{Method, RequestBuilder};
@@ -185,6 +185,14 @@ impl<'a> Session<'a> {
             NoSlot::Stopped(_) => Failure::stopped(refused.to_string(), Utc::now()),
             NoSlot::NoneFree => Failure::new(OutcomeClass::Throttled, refused.to_string()).not_before(Some(Utc::now())),
             NoSlot::Creation { reason, retry_at } => Failure::stopped(reason, retry_at),
+        })
+    }
+
+    /// Whether a listing that was found may be written to as ours.
+    pub async fn may_write_to(&self, id: &str) -> Result<(), Failure> {
+        self.slots.may_write_to(&ExternalId(id.to_owned())).await.map_err(|refused| match refused {
+            NotOurs::Held(why) => Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing),
+            NotOurs::Unknown(why) => Failure::stopped(why, Utc::now()),
         })
     }
 

@@ -63,6 +63,29 @@ async fn five_failures_in_a_row_of_all_dispatchers_close_the_lane_and_an_answer_
     database.close().await;
 }
 
+/// Its commit came through, and the answer did not: the gate tells all of it again.
+#[tokio::test]
+async fn what_is_told_twice_changes_nothing_but_what_a_circuit_counts() {
+    let database = Database::new().await;
+    let target = database.target(1, RateLimit::new(2, 60_000).unwrap()).await;
+    let store = database.dispatcher();
+    let (answered, unused) = (take(&store, target, LONG).await.unwrap(), take(&store, target, LONG).await.unwrap());
+    let told = Settlement {
+        answered: vec![answered],
+        unused: vec![unused],
+        ended: vec![(target, true)],
+        ..Settlement::default()
+    };
+    let slots = "SELECT string_agg(concat_ws(' ', slot, free_at, hold_id), ', ' ORDER BY slot) FROM rate_slots";
+    let failures = "SELECT failures FROM dispatch_circuits";
+    store.settle(&told).await.unwrap();
+    let (free, failed) = (field::<String>(&database, slots).await, field::<i32>(&database, failures).await);
+    store.settle(&told).await.unwrap();
+    assert_eq!(field::<String>(&database, slots).await, free, "slots come back once, and when they did at first");
+    assert_eq!((failed, field::<i32>(&database, failures).await), (1, 2), "so many are not enough to open it");
+    database.close().await;
+}
+
 #[tokio::test]
 async fn the_plan_leaves_the_check_of_an_open_circuit_at_its_time_and_a_person_need_not_wait_for_it() {
     let database = Database::new().await;

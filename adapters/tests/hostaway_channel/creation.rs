@@ -6,6 +6,7 @@ use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::mapping::hostaway::reference;
 use domain::outcome::OutcomeClass;
+use domain::port::NotOurs;
 use serde_json::{Value, json};
 
 use crate::fixture::{Bench, Listing, night};
@@ -85,6 +86,33 @@ async fn only_exactly_our_reference_is_ours_and_the_lowest_id_of_several_is_take
     assert_eq!(report.progress.external_id.unwrap().0, lowest);
     assert!(report.detail.unwrap().contains(&other));
     assert_eq!(sandbox.listings().await.len(), 122);
+}
+
+/// It was given to another listing, which has not been sent yet: our reference is on it.
+#[tokio::test]
+async fn nothing_is_written_to_a_listing_that_is_found_and_is_another_ones() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let listing = Listing::new("villa-1");
+    let ours = reference(&listing.unit, &listing.id);
+    let named = json!({ "name": "Other", "externalListingName": "Other", "internalListingName": ours });
+    sandbox.foreign_client().await.create(named).await;
+    let before = sandbox.listings().await;
+    let words = "it is the listing of another unit".to_owned();
+    for (why, class) in [
+        (NotOurs::Held(words.clone()), OutcomeClass::Rejected),
+        // Nobody could say: that may be another time.
+        (NotOurs::Unknown(words.clone()), OutcomeClass::Stopped),
+    ] {
+        bench.slots.not_ours = Some(why);
+        let report = bench.push(&listing, &Section::ALL).await;
+        assert_eq!((report.class, report.detail.as_deref()), (class, Some(words.as_str())), "{report:?}");
+        assert_eq!(report.progress, domain::listing::Progress::default());
+        assert_eq!(report.retry_at.is_some(), class == OutcomeClass::Stopped);
+    }
+    assert_eq!(sandbox.listings().await, before);
+    bench.slots.not_ours = None;
+    assert_eq!(bench.push(&listing, &Section::ALL).await.class, OutcomeClass::Accepted, "it is ours");
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::call::CallPurpose;
 use domain::channel::Section;
-use domain::port::{NoSlot, Permit, SlotSource, Stopped, ThrottledScope};
+use domain::ids::ExternalId;
+use domain::port::{NoSlot, NotOurs, Permit, SlotSource, Stopped, ThrottledScope};
 
 /// What became of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +32,14 @@ pub struct Slots {
     pub most: usize,
     pub creations: AtomicUsize,
     pub refuse_creation: bool,
+    /// Why nothing may be written to a listing that is found.
+    pub not_ours: Option<NotOurs>,
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { taken: Arc::default(), most: usize::MAX, creations: AtomicUsize::new(0), refuse_creation: false }
+        let (most, creations) = (usize::MAX, AtomicUsize::new(0));
+        Self { taken: Arc::default(), most, creations, refuse_creation: false, not_ours: None }
     }
 }
 
@@ -106,5 +110,9 @@ impl SlotSource for Slots {
             index: taken.len() - 1,
             started: AtomicBool::default(),
         }))
+    }
+
+    async fn may_write_to(&self, _found: &ExternalId) -> Result<(), NotOurs> {
+        self.not_ours.clone().map_or(Ok(()), Err)
     }
 }

@@ -149,8 +149,7 @@ impl ChannelListing {
         if report.ordinal == 0 || self.has_lost(report.sync_id, report.ordinal) {
             return Err(ListingError::NotPending(report.sync_id));
         }
-        // The answer to the same command was lost on its way: it is not a second attempt.
-        if self.last_attempt_at == Some(report.started_at) {
+        if self.has_recorded(&report) {
             return Ok(Vec::new());
         }
         let mine = self.pending.as_ref().filter(|pending| pending.ordinal == report.ordinal);

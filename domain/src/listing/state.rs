@@ -137,6 +137,10 @@ pub struct ChannelListing {
     /// When the attempt that was recorded last had started: told again, it is the same attempt.
     #[serde(default)]
     pub(super) last_attempt_at: Option<DateTime<Utc>>,
+    /// The last attempts that were recorded, the newest at the end: the ordinal of its job, and when it had started. States that
+    /// older builds kept do not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) told_attempts: Vec<(u64, DateTime<Utc>)>,
     /// When the youngest of the attempts that were recorded had started. An older one that is told after it had lost its
     /// turn: what it saw is not what is.
     #[serde(default)]
@@ -348,7 +352,7 @@ impl ChannelListing {
 
     /// Notes when an attempt had started. Gives whether a younger one was recorded before it.
     fn note_start(&mut self, attempt: &SyncAttempt) -> bool {
-        self.last_attempt_at = Some(attempt.started_at);
+        self.remember(attempt);
         let overtaken = self.knows_younger(attempt);
         self.youngest_attempt_at = self.youngest_attempt_at.max(Some(attempt.started_at));
         overtaken

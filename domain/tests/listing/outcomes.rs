@@ -251,6 +251,35 @@ fn an_outcome_that_is_told_twice_is_one_attempt() {
     assert_eq!(story.listing.pending().map(|pending| pending.attempts), Some(1));
 }
 
+/// Its lease ran out before it was told again: others have deferred the same job, and asked for it once more.
+#[test]
+fn an_outcome_that_is_told_again_after_others_is_still_one_attempt() {
+    let mut story = changed();
+    let told = report(2, Some(OutcomeClass::Transient));
+    story.must(ListingCommand::RecordOutcome(told.clone()));
+    story.must(failed(2, OutcomeClass::Throttled));
+    story.must(failed(2, OutcomeClass::Transient));
+    let mut kept = serde_json::to_value(&story.listing).expect("a state is JSON");
+    assert_eq!(story.run(ListingCommand::RecordOutcome(told.clone())), Ok(Vec::new()));
+    assert_eq!(story.listing.pending().map(|pending| pending.attempts), Some(2));
+    story.must(ListingCommand::RecordOutcome(accepted(2, "b")));
+    let started_at = told.started_at;
+    assert_eq!(story.run(ListingCommand::RecordOutcome(told)), Ok(Vec::new()), "nor is it one that came late");
+    // Another attempt that had started at the same moment is of another job.
+    story.must(change(3, "c"));
+    let other = SyncReport { started_at, ..report(3, Some(OutcomeClass::Transient)) };
+    assert!(matches!(story.must(ListingCommand::RecordOutcome(other)), ListingEvent::SyncDeferred { .. }));
+    // As many as a listing ever had are not kept, and a state that an older build kept has none.
+    for _ in 0..40 {
+        story.must(failed(3, OutcomeClass::Throttled));
+    }
+    let now = serde_json::to_value(&story.listing).expect("a state is JSON");
+    assert_eq!(now["told_attempts"].as_array().map(Vec::len), Some(8));
+    kept.as_object_mut().expect("a listing").remove("told_attempts").expect("they are kept");
+    let read: ChannelListing = serde_json::from_value(kept).expect("a kept state is read");
+    assert_eq!(read.pending().map(|pending| pending.attempts), Some(2));
+}
+
 /// The content went through with a part refused, the nights were throttled: the job's end still names the part.
 #[test]
 fn refused_parts_of_an_earlier_attempt_belong_to_the_end() {

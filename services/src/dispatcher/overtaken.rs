@@ -21,9 +21,9 @@ use crate::commands::{AskedBy, CommandError};
 use crate::syncing::{SyncError, Syncing};
 
 /// As often as it is asked for while others change the listing, or the database cannot be asked.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 /// Until the database is asked again.
-const OUTAGE: Duration = Duration::from_secs(1);
+pub(super) const OUTAGE: Duration = Duration::from_secs(1);
 
 /// Why the channel may have something else than the journal believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,11 @@ async fn ask(shared: &Shared, job: &Job, doubt: Doubt) -> Result<Option<Position
         causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, doubt.name())),
         traceparent: job.metadata.traceparent.clone(),
     };
+    syncing(shared).resend_at(listing_id, version, snapshot, doubt.reason().to_owned(), asked).await
+}
+
+/// What asks for syncs with the commands and payloads of the dispatcher.
+pub(super) fn syncing(shared: &Shared) -> Syncing {
     let units = UnitStore::new(shared.commands.journal().pool().clone());
-    let syncing = Syncing::new(shared.commands.clone(), units, shared.payloads.clone());
-    syncing.resend_at(listing_id, version, snapshot, doubt.reason().to_owned(), asked).await
+    Syncing::new(shared.commands.clone(), units, shared.payloads.clone())
 }

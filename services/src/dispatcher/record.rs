@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::listing::{ListingCommand, ListingError, Progress, SyncReport};
+use domain::listing::{ListingError, Progress, SyncReport};
 use domain::outcome::OutcomeClass;
 use domain::port::PushReport;
 use domain::retry::doubled;
 
 use super::Shared;
 use super::job::Job;
+use super::learned;
 use crate::commands::CommandError;
 use crate::stopping::Stopping;
 
@@ -93,13 +94,19 @@ pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopp
     let (mut failures, mut tries_after_stop) = (0_u32, 0);
     while tries_after_stop < TRIES_AFTER_STOP {
         tries_after_stop += u32::from(stopping.asked.is_cancelled());
-        let command = ListingCommand::RecordOutcome(report.clone());
         let written = tokio::select! {
-            written = shared.commands.listing(listing_id, command, &job.metadata) => written,
+            written = learned::record(shared, job, report.clone()) => written,
             () = stopping.in_vain.cancelled() => break,
         };
         match written {
-            Ok(_) => return Told::Written,
+            Ok(None) => return Told::Written,
+            Ok(Some(holder)) => {
+                tokio::select! {
+                    () = learned::send_again(shared, job, &holder) => {}
+                    () = stopping.in_vain.cancelled() => {}
+                }
+                return Told::Written;
+            }
             // Of a listing that it has lost as a whole it says that there is none.
             Err(CommandError::Refused(ListingError::NotPending(_) | ListingError::NotFound)) => {
                 let sync_id = job.pending.sync_id;

@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::call::CallPurpose;
 use domain::channel::Section;
-use domain::ids::{ListingId, SyncId};
+use domain::ids::{ExternalId, ListingId, SyncId};
 use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
-use domain::port::{NoSlot, Permit, SlotSource, Stopped};
+use domain::port::{NoSlot, NotOurs, Permit, SlotSource, Stopped};
 use domain::target::Target;
 use tokio::sync::{mpsc, oneshot};
 
+use super::learned;
 use super::message::{Message, tell};
 use crate::commands::{CommandError, Commands};
 use crate::slots::granted::Granted;
@@ -111,5 +112,9 @@ impl SlotSource for SyncSlots<'_> {
             }
             return Ok(permit(granted, self.target, self.egress, tell(self.gate.clone())));
         }
+    }
+
+    async fn may_write_to(&self, found: &ExternalId) -> Result<(), NotOurs> {
+        learned::may_write_to(self.commands, (self.target.target_id, self.listing_id), found).await
     }
 }

@@ -76,6 +76,22 @@ fn a_listing_at_the_channel_is_held_by_one_listing_of_the_target() {
     assert_eq!(story.at_channel(&first), "51600");
 }
 
+/// Whether it is found again at the channel, with its old reference, is seen by its first sync, which writes there to none that is another's.
+#[test]
+fn a_unit_whose_listing_was_given_to_another_one_is_linked_afresh_and_holds_nothing() {
+    let story = story();
+    let first = story.linked("villa-1", &["--external-id", "51600"]);
+    story.unlink(&first);
+    let second = story.linked("villa-2", &["--external-id", "51600"]);
+    assert!(error(&story.link("villa-1", &[])).contains(&second));
+    assert_eq!(story.linked("villa-1", &["--afresh"]), first);
+    assert_eq!((story.at_channel(&first), story.at_channel(&second)), (Value::Null, Value::from("51600")));
+    // The one that it had once is not kept for it.
+    story.unlink(&second);
+    assert_eq!(story.linked("villa-2", &[]), second);
+    assert_eq!(story.at_channel(&second), "51600");
+}
+
 #[test]
 fn a_listing_that_the_read_models_know_is_held_as_well() {
     let story = story();

@@ -13,6 +13,7 @@ use sqlx::{FromRow, PgPool};
 use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
+use crate::holders::HELD;
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::elsewhere::Elsewhere;
@@ -207,6 +208,9 @@ fn advice(listing: &Listing) -> String {
         }
         ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
             gone::remedy(&id, &listing.target_id, &listing.unit_id)
+        }
+        ("active" | "paused", Some("rejected")) if says(listing, HELD) => {
+            format!("when that one has been sent: `distribution listing sync {id} --reason REASON`")
         }
         ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
             let (unit, target) = (&listing.unit_id, listing.target_id);

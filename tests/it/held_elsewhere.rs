@@ -1,0 +1,129 @@
+//! A listing at the channel that another listing of the target holds, though our reference on it, or an attempt under way, says otherwise:
+//! of the two one writes to it, and the other one says why it does not.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use domain::ids::ListingId;
+use domain::window::RateLimit;
+use end_to_end::wait::wait_until;
+use end_to_end::world::World;
+use serde_json::{Value, json};
+
+use crate::why::{json_of, listed, priced};
+
+const GIVEN: u64 = 7868;
+const NAMED: u64 = 7869;
+const HELD: &str = "at the channel is the listing of unit villa-001";
+
+fn run(world: &World, arguments: &[&str]) -> anyhow::Result<String> {
+    let (code, printed, said) = world.run(arguments)?;
+    ensure!(code == 0, "{arguments:?}: {said}");
+    Ok(printed)
+}
+
+fn external_id(world: &World, listing: &str) -> anyhow::Result<Value> {
+    Ok(json_of(world, &["listing", "show", listing])?.1["external_id"].clone())
+}
+
+/// What is told of a listing whose sync was refused as another one holds what it has found or made.
+fn refused(world: &World, listing: &str) -> anyhow::Result<()> {
+    let (_, told) = json_of(world, &["explain", listing])?;
+    assert_eq!(told["sync"]["outcome"], json!("rejected"), "{told:#}");
+    assert_eq!(told["listing"]["external_id"], Value::Null, "{told:#}");
+    assert!(told["sync"]["detail"].as_str().is_some_and(|detail| detail.contains(HELD)), "{told:#}");
+    assert!(told["words"].to_string().contains(HELD), "{told:#}");
+    let id = told["sync"]["sync_id"].as_str().context("a sync")?;
+    assert!(run(world, &["audit", "show", id])?.contains(HELD));
+    let shown = run(world, &["listing", "show", listing])?;
+    assert!(shown.contains(&format!("when that one has been sent: `distribution listing sync {listing}")), "{shown}");
+    Ok(())
+}
+
+/// It is sent again, and has a listing of its own then.
+async fn gets_its_own(world: &World, account: u64, listing: &str, other: &str) -> anyhow::Result<()> {
+    run(world, &["listing", "sync", listing, "--reason", "the other one is sent"])?;
+    world.drained(Duration::from_secs(60)).await?;
+    let (own, others) = (external_id(world, listing)?, external_id(world, other)?);
+    assert!(own.is_string() && others.is_string() && own != others, "{own}, {others}");
+    assert_eq!(world.sandbox.listings(account).await?.len(), 2);
+    let doubled = world.sandbox.account(account).await?["duplicate_references"].clone();
+    assert_eq!(doubled, 0);
+    Ok(())
+}
+
+/// Its own was given to another one, which was not sent yet: the reference of the first is still on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_linked_afresh_writes_to_no_listing_that_another_one_holds() -> anyhow::Result<()> {
+    let world = World::new(&[GIVEN]).await?;
+    let target = world.target(GIVEN, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let first = listed(&world, target, "villa-000").await?.to_string();
+    let second = ListingId::of(target, &"villa-001".parse()?).to_string();
+    let external = external_id(&world, &first)?.as_str().context("an id")?.to_owned();
+    let target = target.to_string();
+    run(&world, &["listing", "unlink", &first, "--reason", "given away"])?;
+    let before = world.sandbox.listings(GIVEN).await?;
+    run(&world, &["listing", "link", "--target", &target, "--unit", "villa-001", "--external-id", &external])?;
+    run(&world, &["listing", "link", "--target", &target, "--unit", "villa-000", "--afresh"])?;
+    world.drained(Duration::from_secs(60)).await?;
+    refused(&world, &first)?;
+    assert_eq!(world.sandbox.listings(GIVEN).await?, before, "nothing was written to it");
+
+    world.publish(&[priced("villa-001", 1, 5_000)]).await?;
+    world.taken(2, 1).await?;
+    world.drained(Duration::from_secs(60)).await?;
+    assert_eq!(external_id(&world, &second)?, json!(external));
+    gets_its_own(&world, GIVEN, &first, &second).await?;
+    drop(service);
+    world.close().await
+}
+
+/// Somebody sees the new listing at the channel and gives it to another unit, before the attempt that makes it has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_named_while_the_attempt_that_makes_it_is_under_way_is_held_by_one() -> anyhow::Result<()> {
+    let world = World::new(&[NAMED]).await?;
+    let target = world.target(NAMED, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let mut taken = priced("villa-000", 1, 4_000);
+    taken["unit"]["calendar"][0]["available"] = json!(false);
+    world.publish(&[taken, priced("villa-001", 1, 5_000)]).await?;
+    world.taken(2, 1).await?;
+    // The nights of the first one, once it is made.
+    let held = json!({ "kind": "hold", "account": NAMED, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
+    let held = world.sandbox.fault_rule(&held).await?;
+    let first = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
+    let second = ListingId::of(target, &"villa-001".parse()?).to_string();
+    let external = wait_until("the first one is made", Duration::from_secs(20), || async {
+        let made = world.sandbox.listings(NAMED).await?.first().map(|listing| listing["id"].clone());
+        let is_held = world.sandbox.hits(held).await? == 1;
+        Ok(made.filter(|_| is_held).ok_or_else(|| "it is not there".to_owned()))
+    })
+    .await?;
+    let (id, target) = (external.to_string(), target.to_string());
+    run(&world, &["listing", "link", "--target", &target, "--unit", "villa-001", "--external-id", &id])?;
+    let sent = "SELECT count(*) FROM outbound_audit WHERE unit_id = 'villa-001' AND outcome LIKE 'accepted%'";
+    wait_until("the second one is sent", Duration::from_secs(15), || async {
+        let sent = world.count(sent).await?;
+        Ok(if sent == 1 { Ok(()) } else { Err(format!("{sent} syncs")) })
+    })
+    .await?;
+    // The nights of the first arrive last.
+    world.sandbox.mend(held).await?;
+    let again = "SELECT count(*) FROM outbound_audit
+                 WHERE unit_id = 'villa-001' AND created_by = 'service:dispatcher' AND outcome LIKE 'accepted%'";
+    wait_until("it is sent once more", Duration::from_secs(30), || async {
+        let again = world.count(again).await?;
+        Ok(if again == 1 { Ok(()) } else { Err(format!("{again} syncs")) })
+    })
+    .await?;
+    world.drained(Duration::from_secs(60)).await?;
+    refused(&world, &first)?;
+    assert_eq!(world.count(&format!("SELECT count(*) FROM channel_listings WHERE external_id = '{id}'")).await?, 1);
+    let number = external.as_u64().context("a number")?;
+    let nights = world.sandbox.nights(NAMED, number, "2030-01-05", "2030-01-06").await?;
+    assert!(nights.iter().all(|night| night["isAvailable"] == 1) && !nights.is_empty(), "{nights:?}");
+    gets_its_own(&world, NAMED, &first, &second).await?;
+    drop(service);
+    world.close().await
+}
