@@ -151,17 +151,17 @@ impl Gate {
         }
         let (mut readable, mut known) = (Vec::new(), Vec::new());
         // Together, as one statement loads many.
-        let loaded = join_all(stale.iter().map(|lane| self.shared.commands.load_target(lane.target_id))).await;
-        for (lane, target) in stale.into_iter().zip(loaded) {
-            let target = match target {
-                Ok(target) => target,
+        let loaded = join_all(stale.iter().map(|lane| self.shared.commands.load_target_at(lane.target_id))).await;
+        for (lane, loaded) in stale.into_iter().zip(&loaded) {
+            let (target, version) = match loaded {
+                Ok((target, version)) => (target, *version),
                 Err(error) => {
                     tracing::warn!(target_id = %lane.target_id, error = %error, "a target could not be read");
                     self.unreadable.insert(lane.target_id);
                     continue;
                 }
             };
-            readable.extend(target.target().cloned());
+            readable.extend(target.target().map(|target| (target, version)));
             self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }
