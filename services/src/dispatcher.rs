@@ -5,6 +5,7 @@
 //! so a stale queue row is harmless, pushes once, and records the outcome. Any number of dispatchers may run.
 
 mod allocation;
+mod boot_instant;
 mod check_places;
 mod checks;
 mod gate;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::START_GRACE;
 use super::allocation::{Allocation, Grantee, STRANGERS_REST, allocate};
+use super::boot_instant::BootInstant;
 use super::gate::{Gate, PAUSE, POLL};
 use super::granted::Granted;
 use super::message::Message;
@@ -66,8 +67,8 @@ impl Gate {
         let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
         let mut shared = round.shared_scopes(&scopes(&lanes, &egress)).await?;
         // Before the grants are written: what this clock says is over is over in the table too.
-        let at = Instant::now();
-        let waiting = if self.shared.options.is_held(at - self.held_since) {
+        let at = BootInstant::now();
+        let waiting = if self.shared.options.is_held(at.since(self.held_since)) {
             self.waiting_in(&lanes)
         } else {
             // They wait until their leases are extended, or are lost.
