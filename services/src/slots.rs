@@ -4,6 +4,7 @@
 //! sync, in whatever process asks. The tables are the same, and so is the arithmetic.
 
 pub(crate) mod allocation;
+pub(crate) mod boot_instant;
 pub(crate) mod granted;
 pub(crate) mod permit;
 pub(crate) mod single_slot;

@@ -222,7 +222,9 @@ async fn a_wait_for_a_login_has_one_name_at_every_door() -> anyhow::Result<()> {
         Ok(if (due, theirs) == (1, 1) { Ok(()) } else { Err("the read models do not show it".to_owned()) })
     })
     .await?;
-    DispatchStore::new(world.pool.clone(), uuid::Uuid::now_v7()).ensure_limits_of(&[own]).await?;
+    let (now, version) = world.commands().load_target_at(target).await?;
+    let own = now.target().expect("it was made");
+    DispatchStore::new(world.pool.clone(), uuid::Uuid::now_v7()).ensure_limits_of(&[(own, version)]).await?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let rule = "have one login in 10 s together, those of one organisation one in 30 s; the next one is not before ";
     let taken = "UPDATE rate_slots SET free_at = now() + interval '1 hour' WHERE scope LIKE 'strangers:%'";

@@ -1,7 +1,10 @@
 //! Scopes and their limits.
 
+use domain::ids::TargetId;
 use domain::target::Target;
 use domain::window::{RateLimit, Scope};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::DispatchStore;
 use crate::postgres::begin;
@@ -52,11 +55,13 @@ fn wanted(of: &str) -> String {
     )
 }
 
+fn limit(requests: i32, window_ms: i32) -> Option<RateLimit> {
+    RateLimit::new(u32::try_from(requests).ok()?, u32::try_from(window_ms).ok()?).ok()
+}
+
 fn limits(rows: Vec<LimitRow>) -> Vec<ScopeLimit> {
     let limits = rows.into_iter().filter_map(|(scope, requests, window_ms)| {
-        let limit = requests.zip(window_ms).and_then(|(requests, window_ms)| {
-            RateLimit::new(u32::try_from(requests).ok()?, u32::try_from(window_ms).ok()?).ok()
-        });
+        let limit = requests.zip(window_ms).and_then(|(requests, window_ms)| limit(requests, window_ms));
         Some(ScopeLimit { scope: Scope::Account(scope.strip_prefix("account:")?.to_owned()), limit })
     });
     limits.collect()
@@ -96,13 +101,14 @@ impl DispatchStore {
     }
 
     /// Brings the scopes of these targets to their limits, and those of their accounts, and of the strangers there, to what the targets
-    /// say now.
-    pub async fn ensure_limits_of(&self, targets: &[Target]) -> Result<(), sqlx::Error> {
-        let accounts: Vec<Scope> = targets.iter().map(Target::account_scope).collect();
+    /// say now. Each target comes with its version when it was loaded. That may have been a while ago: of a target that the read model
+    /// shows as newer than that, the limit which it shows counts.
+    pub async fn ensure_limits_of(&self, targets: &[(&Target, i64)]) -> Result<(), sqlx::Error> {
+        let accounts: Vec<Scope> = targets.iter().map(|(target, _)| target.account_scope()).collect();
         let mut limits = self.account_limits_of(&accounts).await?;
-        let own = |target: &Target| ScopeLimit { scope: target.target_scope(), limit: Some(target.rate_limit) };
-        limits.extend(targets.iter().map(own));
-        self.ensure_scopes(&limits).await?;
+        let own = targets.iter().map(|(target, _)| (target.target_scope(), target.rate_limit));
+        limits.extend(own.map(|(scope, limit)| ScopeLimit { scope, limit: Some(limit) }));
+        self.bring(limits, targets).await?;
         let strangers = self.strangers_limits_of(&accounts).await?;
         if strangers.is_empty() { Ok(()) } else { self.ensure_scopes(&strangers).await }
     }
@@ -110,56 +116,100 @@ impl DispatchStore {
     /// Brings scopes to their limits. Idempotent. A lower limit counts the slots that are still taken; a longer window
     /// keeps taken slots for longer.
     pub async fn ensure_scopes(&self, limits: &[ScopeLimit]) -> Result<(), sqlx::Error> {
-        let mut sorted: Vec<&ScopeLimit> = limits.iter().collect();
-        sorted.sort_by(|a, b| a.scope.cmp(&b.scope));
-        sorted.dedup_by(|a, b| a.scope == b.scope);
-        let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let scopes: Vec<String> = sorted.iter().map(|l| l.scope.to_string()).collect();
-        let requests: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.requests()))).collect();
-        let windows: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.window_ms()))).collect();
-        let rests: Vec<Option<i32>> = sorted.iter().map(|l| l.limit.map(|l| whole(l.rest_ms()))).collect();
+        self.bring(limits.to_vec(), &[]).await
+    }
+
+    /// The same, where limits of these targets are among them.
+    ///
+    /// Invariant: a target's limit takes the place of no newer one that the read model shows, however late it comes. The scopes are
+    /// locked before the read model is asked: what somebody brings because it is shown is seen here, or is brought later. What is not
+    /// shown yet may be lost until it is: then every dispatcher brings it again before it starts anything there.
+    async fn bring(&self, mut limits: Vec<ScopeLimit>, of: &[(&Target, i64)]) -> Result<(), sqlx::Error> {
+        limits.sort_by(|a, b| a.scope.cmp(&b.scope));
+        limits.dedup_by(|a, b| a.scope == b.scope);
         let mut transaction = begin(&self.pool).await?;
-        sqlx::query("SELECT 1 FROM rate_scopes WHERE scope = ANY($1) ORDER BY scope FOR UPDATE")
-            .bind(&scopes)
-            .execute(&mut *transaction)
-            .await?;
+        // A new one is locked as well, by being made; one that is there is locked by the conflict and left as it is.
         sqlx::query(
-            "UPDATE rate_slots s SET free_at = s.free_at + make_interval(secs => longer.by_ms / 1000.0)
-             FROM (SELECT s.scope, s.slot, u.rest_ms - r.rest_ms AS by_ms
-                   FROM unnest($1::text[], $2::int[]) AS u (scope, rest_ms) JOIN rate_scopes r USING (scope)
-                   JOIN rate_slots s USING (scope)
-                   WHERE u.rest_ms > r.rest_ms AND s.free_at > clock_timestamp()
-                   ORDER BY s.scope, s.slot FOR UPDATE OF s) longer
-             WHERE s.scope = longer.scope AND s.slot = longer.slot",
+            "INSERT INTO rate_scopes (scope) SELECT u.scope FROM unnest($1::text[]) AS u (scope) ORDER BY u.scope
+             ON CONFLICT (scope) DO UPDATE SET requests = rate_scopes.requests WHERE false",
         )
-        .bind(&scopes)
-        .bind(&rests)
+        .bind(limits.iter().map(|l| l.scope.to_string()).collect::<Vec<_>>())
         .execute(&mut *transaction)
         .await?;
-        sqlx::query(
-            "INSERT INTO rate_scopes (scope, requests, window_ms, rest_ms)
-             SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::int[]) AS u (scope) ORDER BY u.scope
-             ON CONFLICT (scope) DO UPDATE
-             SET requests = excluded.requests, window_ms = excluded.window_ms, rest_ms = excluded.rest_ms
-             WHERE (rate_scopes.requests, rate_scopes.window_ms, rate_scopes.rest_ms)
-                   IS DISTINCT FROM (excluded.requests, excluded.window_ms, excluded.rest_ms)",
-        )
-        .bind(&scopes)
-        .bind(&requests)
-        .bind(&windows)
-        .bind(&rests)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO rate_slots (scope, slot)
-             SELECT u.scope, s.slot FROM unnest($1::text[], $2::int[]) AS u (scope, requests)
-             CROSS JOIN LATERAL generate_series(1, u.requests) AS s (slot)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&scopes)
-        .bind(&requests)
-        .execute(&mut *transaction)
-        .await?;
+        take_newer(&mut transaction, &mut limits, of).await?;
+        write(&mut transaction, &limits).await?;
         transaction.commit().await
     }
+}
+
+/// Takes the limits that the read model shows of those of these targets that it shows in a later version.
+async fn take_newer(
+    connection: &mut PgConnection,
+    limits: &mut [ScopeLimit],
+    of: &[(&Target, i64)],
+) -> Result<(), sqlx::Error> {
+    if of.is_empty() {
+        return Ok(());
+    }
+    let newer: Vec<(Uuid, i32, i32)> = sqlx::query_as(
+        "SELECT t.target_id, t.requests, t.window_ms
+         FROM unnest($1::uuid[], $2::bigint[]) AS u (target_id, version) JOIN channel_targets t USING (target_id)
+         WHERE t.version > u.version",
+    )
+    .bind(of.iter().map(|(target, _)| target.target_id.0).collect::<Vec<_>>())
+    .bind(of.iter().map(|(_, version)| *version).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    for (target, requests, window_ms) in newer {
+        let scope = Scope::Target(TargetId(target).to_string());
+        if let Some(own) = limits.iter_mut().find(|own| own.scope == scope) {
+            own.limit = limit(requests, window_ms).or(own.limit);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the limits of scopes that are locked.
+async fn write(connection: &mut PgConnection, limits: &[ScopeLimit]) -> Result<(), sqlx::Error> {
+    let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let scopes: Vec<String> = limits.iter().map(|l| l.scope.to_string()).collect();
+    let requests: Vec<Option<i32>> = limits.iter().map(|l| l.limit.map(|l| whole(l.requests()))).collect();
+    let windows: Vec<Option<i32>> = limits.iter().map(|l| l.limit.map(|l| whole(l.window_ms()))).collect();
+    let rests: Vec<Option<i32>> = limits.iter().map(|l| l.limit.map(|l| whole(l.rest_ms()))).collect();
+    sqlx::query(
+        "UPDATE rate_slots s SET free_at = s.free_at + make_interval(secs => longer.by_ms / 1000.0)
+         FROM (SELECT s.scope, s.slot, u.rest_ms - r.rest_ms AS by_ms
+               FROM unnest($1::text[], $2::int[]) AS u (scope, rest_ms) JOIN rate_scopes r USING (scope)
+               JOIN rate_slots s USING (scope)
+               WHERE u.rest_ms > r.rest_ms AND s.free_at > clock_timestamp()
+               ORDER BY s.scope, s.slot FOR UPDATE OF s) longer
+         WHERE s.scope = longer.scope AND s.slot = longer.slot",
+    )
+    .bind(&scopes)
+    .bind(&rests)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE rate_scopes s SET requests = u.requests, window_ms = u.window_ms, rest_ms = u.rest_ms
+         FROM unnest($1::text[], $2::int[], $3::int[], $4::int[]) AS u (scope, requests, window_ms, rest_ms)
+         WHERE s.scope = u.scope
+             AND (s.requests, s.window_ms, s.rest_ms) IS DISTINCT FROM (u.requests, u.window_ms, u.rest_ms)",
+    )
+    .bind(&scopes)
+    .bind(&requests)
+    .bind(&windows)
+    .bind(&rests)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO rate_slots (scope, slot)
+         SELECT u.scope, s.slot FROM unnest($1::text[], $2::int[]) AS u (scope, requests)
+         CROSS JOIN LATERAL generate_series(1, u.requests) AS s (slot)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&scopes)
+    .bind(&requests)
+    .execute(&mut *connection)
+    .await
+    .map(|_| ())
 }

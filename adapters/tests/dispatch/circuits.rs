@@ -5,16 +5,14 @@ use std::time::Duration;
 use adapters::dispatch::{DispatchStore, Settlement};
 use chrono::Utc;
 use domain::call::{CallPurpose, CallRecord};
-use domain::channel::ChannelKind;
 use domain::ids::TargetId;
 use domain::metadata::Actor;
 use domain::outcome::OutcomeClass;
 use domain::port::{CheckReport, Stopped};
-use domain::target::{Health, Lifecycle, Target};
 use domain::window::RateLimit;
 use uuid::Uuid;
 
-use crate::fixture::{Database, lease, request, room, take};
+use crate::fixture::{Database, lease, request, room, settings, take};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -142,24 +140,6 @@ async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     assert_eq!(field::<i64>(&database, &openings(true)).await, 1);
     assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 0);
     database.close().await;
-}
-
-fn settings(target_id: TargetId) -> Target {
-    Target {
-        target_id,
-        org_id: "org".parse().unwrap(),
-        account_id: "villas".parse().unwrap(),
-        name: "T".to_owned(),
-        channel: ChannelKind::Hostaway,
-        base_url: "http://h".to_owned(),
-        channel_account: "1".to_owned(),
-        credential: "env:X".parse().unwrap(),
-        rate_limit: RateLimit::default(),
-        account_rate_limit: None,
-        lifecycle: Lifecycle::Active,
-        health: Health::Healthy,
-        credential_epoch: 0,
-    }
 }
 
 /// A check of so many calls.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use adapters::dispatch::{CheckRoom, Claims, DispatchStore, Lane, Lease, RoundRequest, ScopeLimit, Slot, SlotHold};
 use adapters::postgres::MIGRATOR;
+use domain::channel::ChannelKind;
 use domain::ids::{ListingId, TargetId};
+use domain::target::{Health, Lifecycle, Target};
 use domain::window::{RateLimit, Scope};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
@@ -23,6 +25,25 @@ pub fn target(number: u128) -> TargetId {
 
 pub fn listing(number: u128) -> ListingId {
     ListingId(Uuid::from_u128(number))
+}
+
+/// A target as whoever loads it has it.
+pub fn settings(target_id: TargetId) -> Target {
+    Target {
+        target_id,
+        org_id: "org".parse().unwrap(),
+        account_id: "villas".parse().unwrap(),
+        name: "T".to_owned(),
+        channel: ChannelKind::Hostaway,
+        base_url: "http://h".to_owned(),
+        channel_account: "1".to_owned(),
+        credential: "env:X".parse().unwrap(),
+        rate_limit: RateLimit::default(),
+        account_rate_limit: None,
+        lifecycle: Lifecycle::Active,
+        health: Health::Healthy,
+        credential_epoch: 0,
+    }
 }
 
 impl Database {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use adapters::dispatch::{Claims, DispatchStore, LONGEST_HOLD, ScopeLimit, Settlement, Slot, SlotHold};
 use domain::ids::TargetId;
+use domain::target::Target;
 use domain::window::{RateLimit, Scope};
 
-use crate::fixture::{Database, first_slot, request, take};
+use crate::fixture::{Database, first_slot, request, settings, take};
 
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -153,6 +154,66 @@ async fn a_lower_limit_counts_what_is_taken_and_a_longer_window_keeps_it_for_lon
     assert!(take(&store, target, HOLD).await.is_none(), "its answer is less than a window ago");
     tokio::time::sleep(Duration::from_millis(900)).await;
     assert!(take(&store, target, HOLD).await.is_some());
+    database.close().await;
+}
+
+/// What of the target is in the tables: requests, window and rest.
+async fn limit_in_tables(database: &Database) -> Vec<i32> {
+    let limit = "SELECT ARRAY[requests, window_ms, rest_ms] FROM rate_scopes WHERE scope LIKE 'target:%'";
+    sqlx::query_scalar(limit).fetch_one(&database.pool).await.unwrap()
+}
+
+/// A check, a read for a comparison and the gates of several processes load the target first and write later, however slow they are.
+#[tokio::test]
+async fn a_limit_that_was_loaded_before_it_changed_does_not_come_back() {
+    let database = Database::new().await;
+    let target = database.target(1, limit(3, 100)).await;
+    let store = database.dispatcher();
+    let of = |rate_limit| Target { rate_limit, ..settings(target) };
+    let before = of(limit(3, 100));
+    database.run("UPDATE channel_targets SET requests = 2, window_ms = 60000, version = 2").await;
+    store.ensure_limits_of(&[(&of(limit(2, 60_000)), 2)]).await.unwrap();
+    store.ensure_limits_of(&[(&before, 1)]).await.unwrap();
+    assert_eq!(limit_in_tables(&database).await, [2, 60_000, 60_050]);
+    // The journal is ahead of the read model.
+    store.ensure_limits_of(&[(&of(limit(4, 500)), 3)]).await.unwrap();
+    assert_eq!(limit_in_tables(&database).await, [4, 500, 550]);
+    store.ensure_limits_of(&[(&before, 1)]).await.unwrap();
+    assert_eq!(limit_in_tables(&database).await, [2, 60_000, 60_050], "the newest that is known here");
+    // Back to what it was, by a change of its own.
+    database.run("UPDATE channel_targets SET requests = 3, window_ms = 100, version = 4").await;
+    store.ensure_limits_of(&[(&before, 4)]).await.unwrap();
+    assert_eq!(limit_in_tables(&database).await, [3, 100, 150]);
+    database.run("DELETE FROM rate_scopes").await;
+    database.run("UPDATE channel_targets SET requests = 5, version = 5").await;
+    store.ensure_limits_of(&[(&before, 4)]).await.unwrap();
+    assert_eq!(limit_in_tables(&database).await, [5, 100, 150], "of a scope that is new, too");
+    database.close().await;
+}
+
+/// It has asked for the scope before the change, and gets it after.
+#[tokio::test]
+async fn a_limit_that_changes_while_an_older_one_waits_for_its_scope_stays() {
+    let database = Database::new().await;
+    let target = database.target(1, limit(3, 100)).await;
+    let mut other = database.pool.begin().await.unwrap();
+    let lock = "SELECT 1 FROM rate_scopes WHERE scope LIKE 'target:%' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *other).await.unwrap();
+    let store = database.dispatcher();
+    let before = Target { rate_limit: limit(3, 100), ..settings(target) };
+    let late = tokio::spawn(async move { store.ensure_limits_of(&[(&before, 1)]).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&database.pool).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    database.run("UPDATE channel_targets SET requests = 2, window_ms = 60000, version = 2").await;
+    sqlx::query("UPDATE rate_scopes SET requests = 2, window_ms = 60000, rest_ms = 60050 WHERE scope LIKE 'target:%'")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    other.commit().await.unwrap();
+    late.await.unwrap().unwrap();
+    assert_eq!(limit_in_tables(&database).await, [2, 60_000, 60_050]);
     database.close().await;
 }
 

@@ -84,14 +84,14 @@ async fn check(shared: Arc<Shared>, gate: mpsc::UnboundedSender<Message>, due: D
 
 async fn check_one(shared: &Shared, gate: mpsc::UnboundedSender<Message>, due: &DueCheck, trace: &mut VisitTrace) {
     let target_id = due.target_id;
-    let target = match shared.commands.load_target(target_id).await {
-        Ok(target) => target,
+    let (target, version) = match shared.commands.load_target_at(target_id).await {
+        Ok(loaded) => loaded,
         Err(error) => return tracing::warn!(%target_id, %error, "a target to be checked could not be read"),
     };
     let told = match target.live() {
         Ok(target) => {
             tracing::Span::current().record("org_id", tracing::field::display(&target.org_id));
-            made(shared, gate, due, target, trace).await
+            made(shared, gate, due, (target, version), trace).await
         }
         Err(_) => shared.store.drop_check(target_id).await,
     };
@@ -104,10 +104,10 @@ async fn made(
     shared: &Shared,
     gate: mpsc::UnboundedSender<Message>,
     due: &DueCheck,
-    target: &Target,
+    (target, version): (&Target, i64),
     trace: &mut VisitTrace,
 ) -> Result<(), sqlx::Error> {
-    shared.store.ensure_limits_of(std::slice::from_ref(target)).await?;
+    shared.store.ensure_limits_of(&[(target, version)]).await?;
     let (until, is_stranger) = (Instant::now() + PATIENCE, AtomicBool::new(false));
     let slots = CheckSlots { shared, gate, target, until, is_stranger };
     let mut report = shared.channels.of(target.channel).check(target, &slots).await;

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::checks;
 use super::message::Message;
 use super::{EXTENDED_EACH, Shared};
+use crate::slots::boot_instant::BootInstant;
 use crate::slots::waiting::WaitingCalls;
 use crate::stopping::Stopping;
 
@@ -53,9 +54,9 @@ pub(super) struct Gate {
     /// Wakes that stayed the last time, and are not looked at the next.
     wakes_passed_over: i64,
     pub(super) workers: TaskTracker,
-    extended_at: Instant,
+    extended_at: BootInstant,
     /// The leases of all listings under way were written after this.
-    pub(super) held_since: Instant,
+    pub(super) held_since: BootInstant,
     swept_at: Option<Instant>,
     /// Since when the tables are on the server that they were on when it was looked last.
     on_server_since: Option<DateTime<Utc>>,
@@ -78,8 +79,8 @@ impl Gate {
             unreadable: HashSet::new(),
             wakes_passed_over: 0,
             workers: TaskTracker::new(),
-            extended_at: Instant::now(),
-            held_since: Instant::now(),
+            extended_at: BootInstant::now(),
+            held_since: BootInstant::now(),
             swept_at: None,
             on_server_since: None,
             stopping,
@@ -136,7 +137,7 @@ impl Gate {
         if self.extended_at.elapsed() < if failed { EXTENDED_AGAIN } else { EXTENDED_EACH } {
             return;
         }
-        let at = Instant::now();
+        let at = BootInstant::now();
         self.extended_at = at;
         let listings: Vec<ListingId> = self.active.keys().copied().collect();
         let extended = if listings.is_empty() {

@@ -15,6 +15,7 @@ use super::message::Message;
 use super::work::work;
 use crate::slots::START_GRACE;
 use crate::slots::allocation::{Allocation, Grantee, STRANGERS_REST, allocate};
+use crate::slots::boot_instant::BootInstant;
 use crate::slots::granted::Granted;
 use crate::slots::permit::SlotEnd;
 use crate::slots::waiting::Wishes;
@@ -66,8 +67,8 @@ impl Gate {
         let egress = Scope::Egress(self.shared.options.egress.clone()).to_string();
         let mut shared = round.shared_scopes(&scopes(&lanes, &egress)).await?;
         // Before the grants are written: what this clock says is over is over in the table too.
-        let at = Instant::now();
-        let waiting = if self.shared.options.is_held(at - self.held_since) {
+        let at = BootInstant::now();
+        let waiting = if self.shared.options.is_held(at.since(self.held_since)) {
             self.waiting_in(&lanes)
         } else {
             // They wait until their leases are extended, or are lost.
@@ -151,17 +152,17 @@ impl Gate {
         }
         let (mut readable, mut known) = (Vec::new(), Vec::new());
         // Together, as one statement loads many.
-        let loaded = join_all(stale.iter().map(|lane| self.shared.commands.load_target(lane.target_id))).await;
-        for (lane, target) in stale.into_iter().zip(loaded) {
-            let target = match target {
-                Ok(target) => target,
+        let loaded = join_all(stale.iter().map(|lane| self.shared.commands.load_target_at(lane.target_id))).await;
+        for (lane, loaded) in stale.into_iter().zip(&loaded) {
+            let (target, version) = match loaded {
+                Ok((target, version)) => (target, *version),
                 Err(error) => {
                     tracing::warn!(target_id = %lane.target_id, error = %error, "a target could not be read");
                     self.unreadable.insert(lane.target_id);
                     continue;
                 }
             };
-            readable.extend(target.target().cloned());
+            readable.extend(target.target().map(|target| (target, version)));
             self.unreadable.remove(&lane.target_id);
             known.push((lane.target_id, lane.version));
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use adapters::dispatch::{Claims, Round, strangers_rule};
 use domain::window::Scope;
-use tokio::time::Instant;
 
 use super::START_GRACE;
 use super::allocation::{allocate, strangers_wait};
+use super::boot_instant::BootInstant;
 use super::granted::Granted;
 use super::waiting::{Wish, Wishes};
 
@@ -51,7 +51,7 @@ pub(crate) async fn take(
         return Ok(wait.map_or(Look::NotNow, Look::NotNowForStranger));
     };
     // Before the grant is written: what this clock says is over is over in the table too.
-    let at = Instant::now();
+    let at = BootInstant::now();
     let claims = Claims { holds: vec![grant.hold.clone()], ..Claims::default() };
     round.write(&claims, START_GRACE + call_timeout, Duration::ZERO).await?;
     Ok(Look::Granted(Granted { hold: grant.hold, at }))

@@ -104,12 +104,12 @@ impl<'a> Visitor<'a> {
         single_slot::take(round, wish, &self.egress.name, self.egress.call_timeout).await
     }
 
-    async fn ensure_limits(&self, version: i64) -> Result<(), sqlx::Error> {
-        // The journal is at least as new as the version that the read model shows.
-        let now = self.commands.load_target(self.target.target_id).await.ok();
-        let target = now.as_ref().and_then(|now| now.target()).unwrap_or(self.target);
-        self.store.ensure_limits_of(std::slice::from_ref(target)).await?;
-        *self.ensured.lock().expect("nobody panics while holding this lock") = Some(version);
+    async fn ensure_limits(&self, shown: i64) -> Result<(), sqlx::Error> {
+        // The journal is at least as new as the version that the read model shows. Where it cannot be read now, the next look asks again.
+        let Ok((now, version)) = self.commands.load_target_at(self.target.target_id).await else { return Ok(()) };
+        let Some(target) = now.target() else { return Ok(()) };
+        self.store.ensure_limits_of(&[(target, version)]).await?;
+        *self.ensured.lock().expect("nobody panics while holding this lock") = Some(shown);
         Ok(())
     }
 

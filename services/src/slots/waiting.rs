@@ -141,6 +141,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::slots::boot_instant::BootInstant;
 
     const WISH: Wish = Wish { urgency: Section::Rates, for_token: false };
 
@@ -152,7 +153,7 @@ mod tests {
 
     fn grant(target: u128) -> Granted {
         let target_id = TargetId(Uuid::from_u128(target));
-        Granted { hold: SlotHold { hold_id: Uuid::nil(), target_id, slots: Vec::new() }, at: Instant::now() }
+        Granted { hold: SlotHold { hold_id: Uuid::nil(), target_id, slots: Vec::new() }, at: BootInstant::now() }
     }
 
     #[tokio::test]
