@@ -14,6 +14,7 @@ use domain::port::{NoSlot, Permit, SlotSource, Stopped, ThrottledScope};
 pub enum End {
     Open,
     Answered,
+    Unanswered,
     Throttled(ThrottledScope, DateTime<Utc>),
     Unused,
 }
@@ -75,6 +76,10 @@ impl Permit for TestPermit {
 
     fn answered(self: Box<Self>) {
         self.end(End::Answered);
+    }
+
+    fn unanswered(self: Box<Self>) {
+        self.end(End::Unanswered);
     }
 
     fn throttled(self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>) {

@@ -10,10 +10,10 @@ use domain::window::Scope;
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::START_GRACE;
 use super::allocation::{Allocation, Grantee, STRANGERS_REST, allocate};
 use super::gate::{Gate, PAUSE, POLL};
 use super::granted::Granted;
+use super::hold;
 use super::message::Message;
 use super::permit::SlotEnd;
 use super::waiting::Wishes;
@@ -76,7 +76,7 @@ impl Gate {
         let mut allocation = allocate(&lanes, &waiting, &mut shared, &egress, &self.under_way(), capacity);
         let unreadable = lanes.iter().filter(|lane| self.unreadable.contains(&lane.target_id));
         allocation.rests.extend(unreadable.map(|lane| (lane.target_id, UNREADABLE)));
-        let hold = START_GRACE + self.shared.options.call_timeout;
+        let hold = hold(self.shared.options.call_timeout);
         let leased = round.write(&claims(&lanes, &allocation), hold, self.shared.options.lease()).await?;
         let gave = !allocation.grants.is_empty();
         for grant in allocation.grants {

@@ -8,9 +8,9 @@ use adapters::dispatch::{Claims, Round, strangers_rule};
 use domain::window::Scope;
 use tokio::time::Instant;
 
-use super::START_GRACE;
 use super::allocation::{allocate, strangers_wait};
 use super::granted::Granted;
+use super::hold;
 use super::waiting::{Wish, Wishes};
 
 /// What one look gave.
@@ -53,6 +53,6 @@ pub(super) async fn take(
     // Before the grant is written: what this clock says is over is over in the table too.
     let at = Instant::now();
     let claims = Claims { holds: vec![grant.hold.clone()], ..Claims::default() };
-    round.write(&claims, START_GRACE + call_timeout, Duration::ZERO).await?;
+    round.write(&claims, hold(call_timeout), Duration::ZERO).await?;
     Ok(Look::Granted(Granted { hold: grant.hold, at }))
 }
