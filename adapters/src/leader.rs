@@ -58,11 +58,13 @@ impl Leadership {
         tokio::time::timeout(SILENT, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
     }
 
-    /// Gives the role up so that another can take it at once.
+    /// Gives the role up so that another can take it at once. Where the session does not answer, its end does that: it is closed either way.
     pub async fn release(mut self) {
-        let unlocked = sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(&mut *self.connection).await;
-        if let Err(error) = unlocked {
-            tracing::debug!(error = %error, "the session of a role ended before it was given up");
+        let unlock = sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(&mut *self.connection);
+        match tokio::time::timeout(SILENT, unlock).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(error = %error, "the session of a role ended before it was given up"),
+            Err(_) => tracing::debug!("the session of a role was silent when it was given up"),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! sections to push, a source of slots for its calls, and a place to note that it is about to create.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -124,6 +125,10 @@ pub struct CheckReport {
     pub credentials_refused: bool,
 }
 
+/// What was sent of a call that ended without an answer may reach the channel for so long after that: until then the system repeats
+/// what nobody has acknowledged. An adapter sees to it that it gives it up by then.
+pub const LATE_ARRIVAL: Duration = Duration::from_secs(5);
+
 /// Permission for one call: one slot in every scope that the call falls under.
 pub trait Permit: Send {
     /// Whether a call may still start with it. One that was held for too long is given back as unused.
@@ -132,8 +137,11 @@ pub trait Permit: Send {
     /// The call starts at this moment.
     fn starts(&self);
 
-    /// The call ended at this moment, with an answer or a time-out: the slot comes back after the window.
+    /// The call ended at this moment, with an answer: the slot comes back after the window.
     fn answered(self: Box<Self>);
+
+    /// The call ended at this moment without an answer: it may arrive yet, so the slot comes back [`LATE_ARRIVAL`] after the window.
+    fn unanswered(self: Box<Self>);
 
     /// The call was refused by a rate limit of `scope` until `until`, UTC: nothing starts there before.
     fn throttled(self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>);

@@ -1,8 +1,9 @@
 //! The strict window: at most n requests in any span of w, seen at the receiver.
 //!
-//! A slot is taken when a call starts and freed w plus a margin after its answer arrived (or it timed out). For call
-//! n + 1: arrival ≥ start ≥ (answer of the 1st) + w ≥ (arrival of the 1st) + w, whatever the latency does. A log kept
-//! at send time, a token bucket or a counter with a time-to-live all let more through.
+//! A slot is taken when a call starts and freed w plus a margin after its answer arrived. For call n + 1: arrival ≥ start ≥
+//! (answer of the 1st) + w ≥ (arrival of the 1st) + w, whatever the latency does. Where no answer came, what was sent may arrive
+//! after the time-out, for as long as the system repeats it, and the slot is freed so much later (`LATE_ARRIVAL`). A log kept at
+//! send time, a token bucket or a counter with a time-to-live all let more through.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -75,7 +76,7 @@ impl RateLimit {
         self.window_ms
     }
 
-    /// How long the slot of a call rests after the call was answered or timed out, in milliseconds.
+    /// How long the slot of a call rests after the call was answered, in milliseconds.
     pub fn rest_ms(self) -> u32 {
         self.window_ms + MARGIN_MS
     }

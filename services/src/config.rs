@@ -296,7 +296,7 @@ pub struct ServeOptions {
     #[arg(long, env = "DISTRIBUTION_HEALTH_INTERVAL_S", default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub health_interval_s: u64,
 
-    /// Connections to Postgres; the API has as many of its own
+    /// Connections to Postgres, and one more; the API has as many of its own
     #[arg(long, env = "DISTRIBUTION_POOL", default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=200))]
     pub pool: u32,
 

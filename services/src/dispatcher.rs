@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::payloads::Payloads;
-use crate::slots::START_GRACE;
+use crate::slots::hold;
 use crate::stopping::Stopping;
 use gate::Gate;
 
@@ -41,8 +41,6 @@ use gate::Gate;
 pub const LONGEST_CALL_S: u64 = 20;
 /// How often leases are extended while their workers live.
 const EXTENDED_EACH: Duration = Duration::from_secs(5);
-/// The shortest lease.
-const SHORTEST_LEASE: Duration = Duration::from_secs(20);
 /// For an extension that fails once, while slots are still granted.
 const SPARE: Duration = Duration::from_secs(5);
 
@@ -63,15 +61,15 @@ pub struct DispatcherOptions {
 
 impl DispatcherOptions {
     /// A listing is leased for so long. Invariant: nobody takes a listing over while a call of its last holder is under
-    /// way, which may be cut off from the database and not from the channel: an older state would arrive last.
+    /// way, or its bytes are, who may be cut off from the database and not from the channel: an older state would arrive last.
     fn lease(&self) -> Duration {
-        SHORTEST_LEASE.max(EXTENDED_EACH + START_GRACE + self.call_timeout + SPARE)
+        EXTENDED_EACH + hold(self.call_timeout) + SPARE
     }
 
-    /// Whether the longest call that is granted a slot now is over before leases run out that were written so long ago. Who was frozen
+    /// Whether the longest call that is granted a slot now has arrived, if ever, before leases run out that were written so long ago. Who was frozen
     /// in a round, or waited long for the database there, may not go on with what it has not extended: others have it by then.
     fn is_held(&self, written: Duration) -> bool {
-        written + START_GRACE + self.call_timeout <= self.lease()
+        written + hold(self.call_timeout) <= self.lease()
     }
 }
 
@@ -171,8 +169,10 @@ impl Dispatcher {
 #[cfg(test)]
 mod tests {
     use domain::listing::CREATION_GRACE;
+    use domain::port::LATE_ARRIVAL;
 
     use super::*;
+    use crate::slots::START_GRACE;
 
     /// Cut off from the database just after a grant, which came just before the leases were to be extended.
     #[test]
@@ -180,10 +180,10 @@ mod tests {
         for seconds in 1..=LONGEST_CALL_S {
             let options =
                 DispatcherOptions { call_timeout: Duration::from_secs(seconds), ..DispatcherOptions::default() };
-            let last_call_ends = EXTENDED_EACH + START_GRACE + options.call_timeout;
-            assert!(options.lease() > last_call_ends, "{:?} for {last_call_ends:?}", options.lease());
+            let last_call_arrives = EXTENDED_EACH + START_GRACE + options.call_timeout + LATE_ARRIVAL;
+            assert!(options.lease() > last_call_arrives, "{:?} for {last_call_arrives:?}", options.lease());
         }
-        assert_eq!(DispatcherOptions::default().lease(), Duration::from_secs(35));
+        assert_eq!(DispatcherOptions::default().lease(), Duration::from_secs(40));
     }
 
     /// Also where one extension in between failed.
@@ -192,7 +192,7 @@ mod tests {
         for seconds in 1..=LONGEST_CALL_S {
             let options =
                 DispatcherOptions { call_timeout: Duration::from_secs(seconds), ..DispatcherOptions::default() };
-            let longest = options.lease() - START_GRACE - options.call_timeout;
+            let longest = options.lease() - START_GRACE - options.call_timeout - LATE_ARRIVAL;
             assert!(options.is_held(EXTENDED_EACH + SPARE) && options.is_held(longest), "{seconds}");
             assert!(!options.is_held(longest + Duration::from_millis(1)), "{seconds}");
         }
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn windows_rest_after_a_failover_for_as_long_as_a_slot_is_held_at_most() {
-        assert_eq!(START_GRACE + DispatcherOptions::default().call_timeout, adapters::dispatch::LONGEST_HOLD);
+        assert_eq!(hold(Duration::from_secs(LONGEST_CALL_S)), adapters::dispatch::LONGEST_HOLD);
     }
 
     /// Hosts' clocks may differ by 5 s.
@@ -208,6 +208,6 @@ mod tests {
     fn a_creation_settles_after_the_longest_call_of_it() {
         let clocks = Duration::from_secs(5);
         let longest = Duration::from_secs(LONGEST_CALL_S);
-        assert_eq!(START_GRACE + longest + clocks, CREATION_GRACE.to_std().unwrap());
+        assert_eq!(START_GRACE + longest + LATE_ARRIVAL + clocks, CREATION_GRACE.to_std().unwrap());
     }
 }

@@ -65,7 +65,9 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let front = if options.runs(Role::Api) { Some(Front::open(connections, options, &schema).await?) } else { None };
     let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
     let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &schema, &mut watchers, stop).await?;
-    watchers.spawn(database::watch(pool.clone(), stop.clone()));
+    // Also while it stops: what is under way would wait for answers that do not come.
+    let mut database = JoinSet::new();
+    database.spawn(database::watch(pool.clone(), stopping.in_vain.clone()));
     let (mut roles, _threads) = start(&pool, &nats, options, front, &schema, &stopping)?;
     let serving = async {
         if !there {
@@ -82,6 +84,9 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     };
     let mut signals = Signals::listen().context("a process may listen for signals")?;
     let refused = tokio::select! {
+        // First of all: roles end by themselves then.
+        biased;
+        () = stopping.in_vain.cancelled() => Some(anyhow::anyhow!("Postgres was lost: {}", database::LOST)),
         () = signals.wait() => None,
         ended = serving => match ended {
             Ok(()) => anyhow::bail!("a role ended by itself; see the log above"),
@@ -95,6 +100,7 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
         () = all(&mut roles) => tracing::info!("stopped"),
         () = signals.twice() => tracing::warn!("stopped at once; leases and slots run out by themselves"),
         () = stopping.watch(&pool, Duration::from_secs(options.drain_s) + WITHOUT_POSTGRES) => {}
+        () = stopping.in_vain.cancelled() => {}
     }
     if stopping.in_vain.is_cancelled() {
         let _ = tokio::time::timeout(LAST, all(&mut roles)).await;

@@ -13,5 +13,13 @@ pub(crate) mod waiting;
 
 use std::time::Duration;
 
+use domain::port::LATE_ARRIVAL;
+
 /// From the moment a slot is granted until its call must have started.
 pub const START_GRACE: Duration = Duration::from_secs(5);
+
+/// A slot is held for so long beside its window where nobody tells how its call ended: the last moment at which a call of it may
+/// reach the channel.
+pub(crate) fn hold(call_timeout: Duration) -> Duration {
+    START_GRACE + call_timeout + LATE_ARRIVAL
+}

@@ -1,5 +1,5 @@
 //! A Postgres that answers, but not with what was asked for: full of others' connections, out of time behind a lock, out of a
-//! deadlock, or with defaults of its own; one that has ended its connections, and one that hangs.
+//! deadlock, or with defaults of its own; one that has ended its connections, one that hangs, and one whose host went without a word.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::postgres_server::PostgresServer;
 use end_to_end::process::Process;
+use end_to_end::proxy::{Line, Proxy, Upstream};
 use end_to_end::server_tools::Tools;
 use end_to_end::unit::{all_described, names, unit};
 use end_to_end::wait::wait_until;
@@ -244,6 +245,45 @@ async fn reads_of_a_postgres_that_hangs_are_answered_within_seconds() -> anyhow:
     .await?;
     assert_eq!(service.ended()?, None, "it is the same process");
     drop(service);
+    world.close().await
+}
+
+/// Another one has its address. Whoever waits for an answer of the one before waits for ever, and those who ask anew are answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_whose_postgres_went_without_a_word_end_and_those_that_come_next_go_on() -> anyhow::Result<()> {
+    let tools = Tools::find()?;
+    let folder = tools.temporary_folder()?;
+    let postgres = PostgresServer::start(&tools, folder.path()).await?;
+    let beginning = Beginning { database_url: Some(postgres.url()), ..Beginning::default() };
+    let world = World::begin(beginning, &[8795]).await?;
+    let line = Proxy::start(Upstream::Socket(postgres.socket())).await?;
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", line.port, world.database());
+    let serve = |roles: &str| world.serve_with(roles, &["--database-url", &url]);
+    let mut services = vec![serve("api")?, serve("intake,dispatcher")?, serve("relay,projector,health")?];
+    Api::of(&services[0]).await?;
+    let units = names(20);
+    with_listings(&world, 8795, &units).await?;
+
+    line.set(Some(Line::Lost));
+    let lost = Instant::now();
+    publish(&world, &units, 2, "Published to nobody.").await?;
+    for service in &mut services {
+        let ended = loop {
+            if let Some(ended) = service.ended()? {
+                break ended;
+            }
+            assert!(lost.elapsed() < Duration::from_secs(150), "it stands: {}", service.printed());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        let printed = service.printed();
+        assert!(printed.contains("no longer on connections from before"), "{printed}");
+        assert_eq!(ended.code(), Some(1), "its supervisor sees a failure: {printed}");
+    }
+    assert!(lost.elapsed() > Duration::from_secs(45), "one that comes back is waited for: {:?}", lost.elapsed());
+
+    let _next = serve("")?;
+    world.taken(20, 2).await?;
+    all_is_well(&world, 8795, 20, "Published to nobody.").await?;
     world.close().await
 }
 

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::relaying::{publish_again, reached};
 
-/// From the failover to the last state at the channel: every window rests for 25 s and its length first.
+/// From the failover to the last state at the channel: every window rests for 30 s and its length first.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A primary whose standby takes its address over, without the end of the journal.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 pub use line::Line;
+use pump::Side;
 
 /// Where a proxy leads.
 #[derive(Debug, Clone)]
@@ -140,18 +141,19 @@ impl Drop for Open<'_> {
 }
 
 async fn connect(client: TcpStream, state: &State) {
+    let side = Side::of(&state.line);
     // A silent line does not even connect.
-    pump::until_it_speaks(&state.line).await;
+    side.speaks().await;
     let upstream = state.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match upstream {
         Upstream::Socket(path) => {
             let Ok(server) = UnixStream::connect(path).await else { return };
-            carry(client, server, state).await;
+            carry(client, server, side).await;
         }
         Upstream::Port(port) => {
             let source = *state.source.lock().unwrap_or_else(PoisonError::into_inner);
             let Ok(server) = connect_from(source, port).await else { return };
-            carry(client, server, state).await;
+            carry(client, server, side).await;
         }
     }
 }
@@ -164,13 +166,13 @@ async fn connect_from(source: Ipv4Addr, port: u16) -> std::io::Result<TcpStream>
     Ok(stream)
 }
 
-async fn carry(client: TcpStream, server: impl AsyncRead + AsyncWrite, state: &State) {
+async fn carry(client: TcpStream, server: impl AsyncRead + AsyncWrite, side: Side<'_>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = tokio::io::split(server);
     tokio::select! {
         // Whoever called is gone: what is still on its way to the server is lost, as it would be with its host.
-        () = pump::forward(from_client, to_server, &state.line, pump::AtEnd::Drop) => {}
-        () = pump::forward(from_server, to_client, &state.line, pump::AtEnd::Deliver) => {}
+        () = pump::forward(from_client, to_server, side, pump::AtEnd::Drop) => {}
+        () = pump::forward(from_server, to_client, side, pump::AtEnd::Deliver) => {}
     }
 }
 
@@ -196,6 +198,24 @@ mod tests {
             }
         });
         Ok(port)
+    }
+
+    #[tokio::test]
+    async fn a_lost_line_is_silent_for_those_that_were_there_alone() -> anyhow::Result<()> {
+        let proxy = Proxy::start(Upstream::Port(echo().await?)).await?;
+        let mut greeting = [0; 10];
+        let mut before = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        before.read_exact(&mut greeting).await?;
+        proxy.set(Some(Line::Lost));
+        let mut after = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        after.read_exact(&mut greeting).await?;
+        for stream in [&mut before, &mut after] {
+            stream.write_all(b"a").await?;
+        }
+        assert_eq!(after.read_u8().await?, b'a');
+        let silence = tokio::time::timeout(Duration::from_millis(200), before.read_u8()).await;
+        assert!(silence.is_err(), "nobody answers there");
+        Ok(())
     }
 
     #[tokio::test]

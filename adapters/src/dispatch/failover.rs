@@ -11,8 +11,8 @@ use sqlx::{Postgres, Transaction};
 use super::DispatchStore;
 
 /// For so long beside its window every slot rests after a failover: a call that the tables do not know may have begun just
-/// before it, and takes its grace and the longest call time-out at most.
-pub const LONGEST_HOLD: Duration = Duration::from_secs(25);
+/// before it, and takes its grace, the longest call time-out and [`LATE_ARRIVAL`](domain::port::LATE_ARRIVAL) at most.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(30);
 
 /// Names this database and its history: a promotion begins a new timeline, a restored backup has another oid.
 macro_rules! server {

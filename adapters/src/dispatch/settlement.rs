@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use domain::ids::TargetId;
+use domain::port::LATE_ARRIVAL;
 use domain::window::Scope;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,8 +21,10 @@ pub(super) const DONE_FOR: Duration = Duration::from_secs(60);
 pub struct Settlement {
     /// Scopes that a channel paused, and until when.
     pub paused: Vec<(Scope, Instant)>,
-    /// Calls that have ended: their slots come back a window and a margin from now.
+    /// Calls that were answered: their slots come back a window and a margin from now.
     pub answered: Vec<SlotHold>,
+    /// Calls that ended without an answer: their slots come back [`LATE_ARRIVAL`] after that.
+    pub unanswered: Vec<SlotHold>,
     /// Pushes that ended, in order, and whether each failed in a way that counts for the target's circuit.
     pub ended: Vec<(TargetId, bool)>,
     /// Slots that no call used: they come back at once.
@@ -41,13 +44,19 @@ impl Settlement {
     }
 
     fn lanes(&self) -> Vec<Uuid> {
-        let holds = self.answered.iter().map(|hold| hold.target_id);
+        let holds = self.called().map(|(hold, _)| hold.target_id);
         let aside = self.set_aside.iter().map(|(lease, _)| lease.target_id);
         let mut lanes: Vec<Uuid> = holds.chain(aside).chain(self.to_wake()).map(|target| target.0).collect();
         lanes.extend(self.ended.iter().map(|(target, _)| target.0));
         lanes.sort_unstable();
         lanes.dedup();
         lanes
+    }
+
+    /// The slots of calls, and how long after now each of these may still arrive.
+    fn called(&self) -> impl Iterator<Item = (&SlotHold, Duration)> {
+        let unanswered = self.unanswered.iter().map(|hold| (hold, LATE_ARRIVAL));
+        self.answered.iter().map(|hold| (hold, Duration::ZERO)).chain(unanswered)
     }
 
     /// Lanes in which something may be done at once.
@@ -77,7 +86,7 @@ impl DispatchStore {
         for (scope, until) in paused {
             pause(&mut transaction, scope, *until).await?;
         }
-        if !(settlement.answered.is_empty() && settlement.unused.is_empty()) {
+        if settlement.called().next().is_some() || !settlement.unused.is_empty() {
             free(&mut transaction, settlement).await?;
         }
         if !settlement.ended.is_empty() {
@@ -118,23 +127,23 @@ async fn pause(connection: &mut PgConnection, scope: &Scope, until: Instant) -> 
 
 /// Slots come back, and the lanes of those that were used wake when they do.
 async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<(), sqlx::Error> {
-    let (mut scopes, mut numbers, mut holds, mut used) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let answered = settlement.answered.iter().map(|hold| (hold, true));
-    for (hold, was_used) in answered.chain(settlement.unused.iter().map(|hold| (hold, false))) {
+    let (mut scopes, mut numbers, mut holds, mut late) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let called = settlement.called().map(|(hold, late)| (hold, Some(late.as_secs_f64())));
+    for (hold, arrives_late) in called.chain(settlement.unused.iter().map(|hold| (hold, None))) {
         for slot in &hold.slots {
             scopes.push(slot.scope.as_str());
             numbers.push(slot.number);
             holds.push(hold.hold_id);
-            used.push(was_used);
+            late.push(arrives_late);
         }
     }
     sqlx::query(
         "WITH freed AS (
              UPDATE rate_slots s SET hold_id = NULL, free_at = CASE
-                 WHEN mine.used THEN clock_timestamp() + make_interval(secs => coalesce(mine.rest_ms, 0) / 1000.0)
-                 ELSE '-infinity' END
-             FROM (SELECT s.scope, s.slot, u.used, (SELECT rest_ms FROM rate_scopes WHERE scope = s.scope) AS rest_ms
-                   FROM unnest($1::text[], $2::int[], $3::uuid[], $4::bool[]) AS u (scope, slot, hold_id, used)
+                 WHEN mine.late IS NULL THEN '-infinity'
+                 ELSE clock_timestamp() + make_interval(secs => mine.late + coalesce(mine.rest_ms, 0) / 1000.0) END
+             FROM (SELECT s.scope, s.slot, u.late, (SELECT rest_ms FROM rate_scopes WHERE scope = s.scope) AS rest_ms
+                   FROM unnest($1::text[], $2::int[], $3::uuid[], $4::float8[]) AS u (scope, slot, hold_id, late)
                    JOIN rate_slots s ON s.scope = u.scope AND s.slot = u.slot AND s.hold_id = u.hold_id
                    ORDER BY s.scope, s.slot FOR UPDATE OF s) mine
              WHERE s.scope = mine.scope AND s.slot = mine.slot
@@ -148,8 +157,8 @@ async fn free(connection: &mut PgConnection, settlement: &Settlement) -> Result<
     .bind(scopes)
     .bind(numbers)
     .bind(holds)
-    .bind(used)
-    .bind(settlement.answered.iter().map(|hold| hold.target_id.0).collect::<Vec<_>>())
+    .bind(late)
+    .bind(settlement.called().map(|(hold, _)| hold.target_id.0).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map(|_| ())

@@ -227,9 +227,11 @@ impl<'a> Session<'a> {
         let took = started.elapsed();
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let status = reply.as_ref().ok().map(|reply| reply.status.as_u16());
+        let may_arrive = matches!(reply, Err(NoReply::Lost(_)));
         let end = judge(reply, &self.withheld);
         match end.as_ref().err().and_then(|failure| failure.throttle) {
             Some(throttle) => permit.throttled(throttle.scope, throttle.until),
+            None if may_arrive => permit.unanswered(),
             None => permit.answered(),
         }
         let class = end.as_ref().map_or_else(|failure| failure.class, |_| OutcomeClass::Accepted);

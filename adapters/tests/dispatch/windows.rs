@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use adapters::dispatch::{Claims, DispatchStore, LONGEST_HOLD, ScopeLimit, Settlement, Slot, SlotHold};
 use domain::ids::TargetId;
+use domain::port::LATE_ARRIVAL;
 use domain::target::Target;
 use domain::window::{RateLimit, Scope};
 
@@ -106,6 +107,27 @@ async fn what_is_told_late_of_a_slot_that_is_anothers_changes_nothing() {
     }
     quick.settle(&Settlement { unused: vec![held], ..Settlement::default() }).await.unwrap();
     assert!(take(&slow, target, HOLD).await.is_some());
+    database.close().await;
+}
+
+/// What the system had not brought there by the time-out it may bring later.
+#[tokio::test]
+async fn the_slot_of_a_call_without_an_answer_comes_back_when_it_cannot_arrive_any_more() {
+    let database = Database::new().await;
+    let target = database.target(1, limit(2, 100)).await;
+    let store = database.dispatcher();
+    let (answered, unanswered) = (take(&store, target, HOLD).await.unwrap(), take(&store, target, HOLD).await.unwrap());
+    let (answered, unanswered) = (vec![answered], vec![unanswered]);
+    store.settle(&Settlement { answered, unanswered, ..Settlement::default() }).await.unwrap();
+    let free_in_s = "SELECT extract(epoch FROM max(free_at) - now())::float8 FROM rate_slots";
+    let rest: f64 = sqlx::query_scalar(free_in_s).fetch_one(&database.pool).await.unwrap();
+    let late = LATE_ARRIVAL.as_secs_f64();
+    assert!(rest > late - 1.0 && rest <= late + 0.15, "{rest} s");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(take(&store, target, HOLD).await.is_some(), "that of the other is back");
+    assert!(take(&store, target, HOLD).await.is_none());
+    database.pass(late).await;
+    assert!(take(&store, target, HOLD).await.is_some());
     database.close().await;
 }
 

@@ -15,6 +15,7 @@ use domain::port::{NoSlot, NotOurs, Permit, SlotSource, Stopped, ThrottledScope}
 pub enum End {
     Open,
     Answered,
+    Unanswered,
     Throttled(ThrottledScope, DateTime<Utc>),
     Unused,
 }
@@ -79,6 +80,10 @@ impl Permit for TestPermit {
 
     fn answered(self: Box<Self>) {
         self.end(End::Answered);
+    }
+
+    fn unanswered(self: Box<Self>) {
+        self.end(End::Unanswered);
     }
 
     fn throttled(self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>) {

@@ -101,8 +101,8 @@ pub struct Creation {
 }
 
 /// A creation whose end nobody told may still reach the channel for this long: the grace to start its call (5 s), the
-/// longest call (20 s), and as much as two hosts' clocks may differ (5 s).
-pub const CREATION_GRACE: TimeDelta = TimeDelta::seconds(30);
+/// longest call (20 s), the time in which its bytes may arrive late (5 s), and as much as two hosts' clocks may differ (5 s).
+pub const CREATION_GRACE: TimeDelta = TimeDelta::seconds(35);
 
 impl Creation {
     /// From when on its call can no longer arrive. Until then a look-up that finds nothing tells nothing.

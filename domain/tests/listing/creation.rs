@@ -53,8 +53,8 @@ fn nothing_is_created_without_a_job_or_twice() {
 fn a_second_creation_waits_until_the_first_cannot_arrive_any_more() {
     let mut story = to_be_created();
     story.must(start(0));
-    assert_eq!(story.refused(start(29)), ListingError::CreationUnderWay { until: at(30) });
-    assert!(matches!(story.must(start(30)), ListingEvent::CreationStarted { .. }));
+    assert_eq!(story.refused(start(34)), ListingError::CreationUnderWay { until: at(35) });
+    assert!(matches!(story.must(start(35)), ListingEvent::CreationStarted { .. }));
 }
 
 /// The look-up found nothing while the first call could still arrive; the slot came only after that.
@@ -65,10 +65,10 @@ fn a_creation_does_not_trust_a_look_up_from_before_the_first_could_not_arrive() 
     story.must(failed(1, OutcomeClass::Unknown));
     let late = |began: i64| {
         let sync_id = OF_ORDINAL;
-        ListingCommand::StartCreation { sync_id, ordinal: NEWEST, at: at(31), began_at: at(began), replaces: None }
+        ListingCommand::StartCreation { sync_id, ordinal: NEWEST, at: at(36), began_at: at(began), replaces: None }
     };
-    assert_eq!(story.refused(late(21)), ListingError::CreationUnderWay { until: at(30) });
-    assert!(matches!(story.must(late(30)), ListingEvent::CreationStarted { .. }));
+    assert_eq!(story.refused(late(26)), ListingError::CreationUnderWay { until: at(35) });
+    assert!(matches!(story.must(late(35)), ListingEvent::CreationStarted { .. }));
 }
 
 /// Found by the model of listings: what arrives late would be a second one.
@@ -84,8 +84,8 @@ fn a_link_to_a_known_listing_forgets_no_creation_that_may_still_arrive() {
     story.must(unlink());
     story.must(link_afresh());
     story.must(change(1, "a"));
-    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
-    assert!(matches!(story.must(start(30)), ListingEvent::CreationStarted { .. }));
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(35) });
+    assert!(matches!(story.must(start(35)), ListingEvent::CreationStarted { .. }));
 }
 
 /// Found by the model of listings: two attempts had looked and found nothing, one of them created, and the listing was linked afresh.
@@ -137,9 +137,9 @@ fn an_intent_without_an_end_is_verified_whoever_comes_next() {
 fn a_push_may_replace_its_own_intent_and_no_other() {
     let mut story = to_be_created();
     story.must(start(0));
-    assert_eq!(story.refused(start_again(20, Some(19))), ListingError::CreationUnderWay { until: at(30) });
+    assert_eq!(story.refused(start_again(20, Some(19))), ListingError::CreationUnderWay { until: at(35) });
     assert!(matches!(story.must(start_again(20, Some(0))), ListingEvent::CreationStarted { .. }));
-    assert_eq!(story.refused(start(49)), ListingError::CreationUnderWay { until: at(50) });
+    assert_eq!(story.refused(start(54)), ListingError::CreationUnderWay { until: at(55) });
 }
 
 #[test]
@@ -147,13 +147,13 @@ fn the_guard_outlives_an_unknown_end_a_newer_job_and_a_new_link() {
     let mut story = to_be_created();
     story.must(start(0));
     story.must(failed(1, OutcomeClass::Unknown));
-    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(35) });
     story.must(change(2, "b"));
-    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(35) });
     story.must(unlink());
     story.must(link(None));
     story.must(change(1, "a"));
-    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) });
+    assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(35) });
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_failed_look_up_does_not_lift_the_guard_and_the_end_stays_to_be_verified() {
         assert!(story.listing.must_verify(), "{class}");
         story.must(change(2, "b"));
         assert!(story.listing.must_verify(), "{class}");
-        assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(30) }, "{class}");
+        assert_eq!(story.refused(start(10)), ListingError::CreationUnderWay { until: at(35) }, "{class}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::listing_channel::{Channel, Content, NONE};
 use crate::listing_worker::{Fate, Part, Worker, written};
 
 /// A creation of which nobody told keeps others away for so many seconds.
-const GRACE_S: i64 = 30;
+const GRACE_S: i64 = 35;
 const MOST_ATTEMPTS: u32 = 5;
 /// The listing at the channel that somebody links to.
 pub const KNOWN: u32 = 500;

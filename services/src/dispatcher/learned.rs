@@ -27,7 +27,8 @@ use crate::syncing::SyncError;
 const SHARE: u32 = 3;
 
 /// Why the holder is sent once more.
-const REASON: &str = "an attempt of another listing may have written to the one at the channel before it was known whose that is";
+const REASON: &str =
+    "an attempt of another listing may have written to the one at the channel before it was known whose that is";
 
 /// How many outcomes with an id may be recorded at the same time.
 pub(super) fn places(pool: &PgPool) -> Semaphore {
@@ -65,7 +66,8 @@ pub(super) async fn record(
     };
     // Nobody closes it.
     let _one_of_few = shared.recording.acquire().await;
-    let mut locked = lock(shared.commands.journal().pool(), target_id, &external).await.map_err(unasked)?;
+    let mut locked =
+        lock(shared.commands.journal().pool(), target_id, &external).await.map_err(|error| unasked(&error))?;
     let found = holder(&shared.commands, &mut locked, (target_id, listing_id), &external).await.map_err(failure)?;
     let report = match &found {
         None => report,
@@ -123,11 +125,11 @@ pub(super) async fn send_again(shared: &Shared, job: &Job, holder: &Holder) {
 fn failure(error: SyncError) -> CommandError<ListingError> {
     match error {
         SyncError::Listing(error) => *error,
-        SyncError::Database(error) => unasked(error),
+        SyncError::Database(error) => unasked(&error),
         other => CommandError::Broken(other.to_string()),
     }
 }
 
-fn unasked(error: sqlx::Error) -> CommandError<ListingError> {
-    if passes(&error) { CommandError::Unavailable(error.to_string()) } else { CommandError::Broken(error.to_string()) }
+fn unasked(error: &sqlx::Error) -> CommandError<ListingError> {
+    if passes(error) { CommandError::Unavailable(error.to_string()) } else { CommandError::Broken(error.to_string()) }
 }

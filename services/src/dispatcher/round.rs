@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::gate::{Gate, PAUSE, POLL};
 use super::message::Message;
 use super::work::work;
-use crate::slots::START_GRACE;
 use crate::slots::allocation::{Allocation, Grantee, STRANGERS_REST, allocate};
 use crate::slots::boot_instant::BootInstant;
 use crate::slots::granted::Granted;
+use crate::slots::hold;
 use crate::slots::permit::SlotEnd;
 use crate::slots::waiting::Wishes;
 
@@ -77,7 +77,7 @@ impl Gate {
         let mut allocation = allocate(&lanes, &waiting, &mut shared, &egress, &self.under_way(), capacity);
         let unreadable = lanes.iter().filter(|lane| self.unreadable.contains(&lane.target_id));
         allocation.rests.extend(unreadable.map(|lane| (lane.target_id, UNREADABLE)));
-        let hold = START_GRACE + self.shared.options.call_timeout;
+        let hold = hold(self.shared.options.call_timeout);
         let leased = round.write(&claims(&lanes, &allocation), hold, self.shared.options.lease()).await?;
         let gave = !allocation.grants.is_empty();
         for grant in allocation.grants {

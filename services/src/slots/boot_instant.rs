@@ -9,20 +9,20 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 ///
 /// Where a hypervisor stops a guest that is not told, no clock of the guest knows of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct BootInstant(Timespec);
+pub(crate) struct BootInstant(Timespec);
 
 impl BootInstant {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self(clock_gettime(ClockId::Boottime))
     }
 
     /// How long ago it was, suspended or not.
-    pub(super) fn elapsed(self) -> Duration {
+    pub(crate) fn elapsed(self) -> Duration {
         Self::now().since(self)
     }
 
     /// How long after that one it was; no time where it was before.
-    pub(super) fn since(self, earlier: Self) -> Duration {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         let length = self.0.checked_sub(earlier.0).and_then(|length| Duration::try_from(length).ok());
         length.unwrap_or_default()
     }
@@ -31,7 +31,7 @@ impl BootInstant {
 #[cfg(test)]
 impl BootInstant {
     /// So long ago, which on a machine that was started since then is before its start.
-    pub(super) fn ago(length: Duration) -> Self {
+    pub(crate) fn ago(length: Duration) -> Self {
         let length = Timespec::try_from(length).expect("a length of a test");
         Self(clock_gettime(ClockId::Boottime).checked_sub(length).expect("a length of a test"))
     }

@@ -14,8 +14,10 @@ use super::granted::Granted;
 /// What became of a slot.
 #[derive(Debug)]
 pub(crate) enum SlotEnd {
-    /// Its call ended just now.
+    /// Its call was answered just now.
     Answered(SlotHold),
+    /// Its call ended just now without an answer, and may arrive yet.
+    Unanswered(SlotHold),
     /// Its call was refused just now by a rate limit of this scope: nothing starts there before.
     Throttled(SlotHold, Scope, Instant),
     /// No call used it.
@@ -27,6 +29,7 @@ impl SlotEnd {
     pub(crate) fn note(self, told: &mut Settlement) {
         match self {
             Self::Answered(hold) => told.answered.push(hold),
+            Self::Unanswered(hold) => told.unanswered.push(hold),
             Self::Throttled(hold, scope, until) => {
                 told.paused.push((scope, until));
                 told.answered.push(hold);
@@ -76,6 +79,10 @@ impl<T: Fn(SlotEnd) + Send> Permit for CallPermit<T> {
         self.end(SlotEnd::Answered);
     }
 
+    fn unanswered(mut self: Box<Self>) {
+        self.end(SlotEnd::Unanswered);
+    }
+
     fn throttled(mut self: Box<Self>, scope: ThrottledScope, until: DateTime<Utc>) {
         let [account, egress] = self.scopes.clone();
         let scope = match scope {
@@ -94,7 +101,7 @@ impl<T: Fn(SlotEnd) + Send> Permit for CallPermit<T> {
 
 impl<T: Fn(SlotEnd)> Drop for CallPermit<T> {
     fn drop(&mut self) {
-        // Dropped in the middle of a call: it may have arrived, so the slot comes back after the window.
-        self.end(SlotEnd::Answered);
+        // Dropped in the middle of a call: it may have arrived, or may arrive yet.
+        self.end(SlotEnd::Unanswered);
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use adapters::dispatch::{Claims, Round, strangers_rule};
 use domain::window::Scope;
 
-use super::START_GRACE;
 use super::allocation::{allocate, strangers_wait};
 use super::boot_instant::BootInstant;
 use super::granted::Granted;
+use super::hold;
 use super::waiting::{Wish, Wishes};
 
 /// What one look gave.
@@ -53,6 +53,6 @@ pub(crate) async fn take(
     // Before the grant is written: what this clock says is over is over in the table too.
     let at = BootInstant::now();
     let claims = Claims { holds: vec![grant.hold.clone()], ..Claims::default() };
-    round.write(&claims, START_GRACE + call_timeout, Duration::ZERO).await?;
+    round.write(&claims, hold(call_timeout), Duration::ZERO).await?;
     Ok(Look::Granted(Granted { hold: grant.hold, at }))
 }

@@ -12,4 +12,6 @@ pub enum Line {
     },
     /// Nothing gets through, and nobody is told.
     Silent,
+    /// The same, but for connections that come as long as it is so: another host has the address of one that went without a word.
+    Lost,
 }

@@ -17,17 +17,37 @@ pub(super) enum AtEnd {
     Drop,
 }
 
-/// Returns as soon as the line is not silent.
-pub(super) async fn until_it_speaks(line: &watch::Sender<Option<Line>>) {
-    // The sender is borrowed, so the wait cannot fail.
-    let _ = line.subscribe().wait_for(|line| *line != Some(Line::Silent)).await;
+/// The line as one connection has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Side<'a> {
+    line: &'a watch::Sender<Option<Line>>,
+    /// It came when others were lost already.
+    is_new: bool,
+}
+
+impl<'a> Side<'a> {
+    /// Of a connection that comes now.
+    pub(super) fn of(line: &'a watch::Sender<Option<Line>>) -> Self {
+        Self { line, is_new: *line.borrow() == Some(Line::Lost) }
+    }
+
+    /// Returns as soon as the line is not silent.
+    pub(super) async fn speaks(self) {
+        let is_silent = |line: &Option<Line>| match line {
+            Some(Line::Silent) => true,
+            Some(Line::Lost) => !self.is_new,
+            _ => false,
+        };
+        // The sender is borrowed, so the wait cannot fail.
+        let _ = self.line.subscribe().wait_for(|line| !is_silent(line)).await;
+    }
 }
 
 /// Carries until one of the ends closes.
 pub(super) async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    line: &watch::Sender<Option<Line>>,
+    side: Side<'_>,
     at_end: AtEnd,
 ) {
     // Unbounded: the ends see each other's closing however much is on its way.
@@ -35,7 +55,7 @@ pub(super) async fn forward(
     let read = async {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
-            let late = match *line.borrow() {
+            let late = match *side.line.borrow() {
                 Some(Line::Slow { ms }) => Duration::from_millis(ms),
                 _ => Duration::ZERO,
             };
@@ -51,7 +71,7 @@ pub(super) async fn forward(
     let write = async {
         while let Some((at, bytes)) = on_its_way.recv().await {
             tokio::time::sleep_until(at).await;
-            until_it_speaks(line).await;
+            side.speaks().await;
             if to.write_all(&bytes).await.is_err() {
                 break;
             }

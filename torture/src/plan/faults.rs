@@ -106,6 +106,7 @@ impl FaultKind {
                     Line::Cut => "cut",
                     Line::Slow { .. } => "slow",
                     Line::Silent => "silent",
+                    Line::Lost => "lost",
                 };
                 format!("{line}-{far:?}").to_lowercase()
             }
