@@ -8,6 +8,7 @@ mod command;
 mod decide;
 mod error;
 mod event;
+mod overlap;
 mod report;
 mod state;
 mod told;

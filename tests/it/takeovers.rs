@@ -20,6 +20,11 @@ use crate::why::{edit, json_of};
 const ACCOUNT: u64 = 7960;
 const FROZEN: u64 = 7961;
 const ALONE: u64 = 7962;
+const BESIDE: u64 = 7963;
+
+/// What the dispatcher has asked for itself, and the channel took.
+const SENT_AGAIN: &str =
+    "SELECT count(*) FROM outbound_audit WHERE created_by = 'service:dispatcher' AND outcome = 'accepted'";
 
 /// A rule that applied to the sync that is told.
 fn rule<'a>(told: &'a Value, name: &str) -> anyhow::Result<&'a Value> {
@@ -200,7 +205,49 @@ async fn what_a_frozen_dispatcher_may_have_sent_last_does_not_stay() -> anyhow::
         .await?;
     world.drained(Duration::from_secs(30)).await?;
     let told = world.count("SELECT count(*) FROM events WHERE event_type = 'LateAttemptRecorded'").await?;
-    let again = "SELECT count(*) FROM outbound_audit WHERE created_by = 'service:dispatcher' AND outcome = 'accepted'";
-    assert_eq!((told, world.count(again).await?), (1, 1));
+    assert_eq!((told, world.count(SENT_AGAIN).await?), (1, 1));
+    world.close().await
+}
+
+/// It arrives and is told while whoever took the listing over is at work: the newer state was in before it, and is told after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_frozen_dispatcher_sent_while_its_heir_was_at_work_does_not_stay() -> anyhow::Result<()> {
+    let world = World::new(&[BESIDE]).await?;
+    let target = world.target(BESIDE, RateLimit::new(50, 1_000)?).await?;
+    let _others = world.serve("intake,relay,projector")?;
+    let frozen = world.serve_with("dispatcher", &["--call-timeout-s", "5"])?;
+    let units = with_first_words(&world, target).await?;
+    let external = world.sandbox.listings(BESIDE).await?[0]["id"].clone();
+
+    world.sandbox.fault(json!({"kind": "hang", "seconds": 120, "apply": true, "method": "PUT"})).await?;
+    world.publish(&[described(&units[0], 2, "Words of the frozen.")]).await?;
+    wait_until("the call is in", Duration::from_secs(20), || shows(&world, BESIDE, "Words of the frozen.")).await?;
+    frozen.signal(Signal::STOP)?;
+    world.sandbox.heal().await?;
+    world.publish(&[described(&units[0], 3, "The newest words.")]).await?;
+    world.taken(1, 3).await?;
+    // The heir hears late of a call that came through at once. It waits for twenty seconds.
+    let path = format!("/v1/listings/{external}");
+    let slow = json!({"kind": "hang", "seconds": 15, "apply": true, "method": "PUT", "path_pattern": path, "count": 1});
+    world.sandbox.fault(slow).await?;
+    let _heir = world.serve("dispatcher")?;
+    wait_until("the heir's call is in", Duration::from_secs(60), || shows(&world, BESIDE, "The newest words.")).await?;
+
+    // As if the call had been under way until now.
+    let late = json!({ "name": "Late", "description": "Words of the frozen." });
+    edit(&world, BESIDE, &format!("/listings/{external}"), &late).await?;
+    frozen.signal(Signal::CONT)?;
+    wait_until("the late one is told", Duration::from_secs(20), || async {
+        let told = world.count("SELECT count(*) FROM events WHERE event_type = 'SupersededSyncFailed'").await?;
+        Ok(if told == 1 { Ok(()) } else { Err(format!("{told} of 1")) })
+    })
+    .await?;
+    let ended = world.count("SELECT count(*) FROM events WHERE event_type = 'SyncAccepted'").await?;
+    assert_eq!(ended, 1, "the heir is at work still");
+    shows(&world, BESIDE, "Words of the frozen.").await?.map_err(anyhow::Error::msg)?;
+    wait_until("what came last is put right", Duration::from_secs(60), || shows(&world, BESIDE, "The newest words."))
+        .await?;
+    world.drained(Duration::from_secs(30)).await?;
+    assert_eq!(world.count(SENT_AGAIN).await?, 1);
     world.close().await
 }

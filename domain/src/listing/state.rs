@@ -1,5 +1,7 @@
 //! The state of a listing, and how events change it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,7 @@ use crate::call::{CallPurpose, CallRecord};
 use crate::channel::{RejectedPart, Section, SectionHashes};
 use crate::hash::{PayloadHash, SnapshotHash};
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
+use crate::listing::overlap::Written;
 use crate::listing::{ListingEvent, Origin, SyncAttempt, SyncRequest};
 use crate::outcome::OutcomeClass;
 
@@ -133,6 +136,9 @@ pub struct ChannelListing {
     /// The job of that ordinal. States that older builds kept do not tell.
     #[serde(default)]
     pub(super) finished_sync: Option<SyncId>,
+    /// That job failed.
+    #[serde(default)]
+    pub(super) last_failed: bool,
     pub(super) pending: Option<Pending>,
     /// When the attempt that was recorded last had started: told again, it is the same attempt.
     #[serde(default)]
@@ -149,6 +155,12 @@ pub struct ChannelListing {
     /// The end of an attempt is unknown, and none came through since.
     #[serde(default)]
     pub(super) unverified: bool,
+    /// What attempts may have written that ended after the youngest had begun. States that older builds kept do not tell.
+    #[serde(default)]
+    pub(super) written: Vec<Written>,
+    /// Sections of which nobody knows whose call the channel got last, each with the newest job when that came up: see `overlap`.
+    #[serde(default)]
+    pub(super) contested: BTreeMap<Section, u64>,
 }
 
 impl ChannelListing {
@@ -176,16 +188,6 @@ impl ChannelListing {
     /// anything is sent, and thoroughly.
     pub fn must_verify(&self) -> bool {
         self.unverified || self.creation.is_some()
-    }
-
-    /// The newest job has ended, and it is not this one but a later one.
-    pub fn is_overtaken(&self, ordinal: u64) -> bool {
-        self.pending.is_none() && self.finished_ordinal > ordinal
-    }
-
-    /// An attempt that had begun after this one was recorded already.
-    pub fn knows_younger(&self, attempt: &SyncAttempt) -> bool {
-        self.youngest_attempt_at.is_some_and(|youngest| attempt.started_at < youngest)
     }
 
     /// The sync that waits.
@@ -246,6 +248,7 @@ impl ChannelListing {
                 self.external_id = external_id;
                 // A new link starts over: the channel may have been edited meanwhile, so everything is sent again.
                 self.accepted = Accepted::default();
+                self.contested.clear();
                 self.last_revision = 0;
             }
             ListingEvent::SyncRequested { request, .. } => self.take_request(request),
@@ -254,6 +257,7 @@ impl ChannelListing {
                 self.last_ordinal = request.ordinal;
                 self.finished_ordinal = request.ordinal;
                 self.finished_sync = Some(request.sync_id);
+                self.last_failed = false;
                 self.accepted.snapshot = Some(request.snapshot);
             }
             ListingEvent::CreationStarted { sync_id, at } => {
@@ -282,8 +286,9 @@ impl ChannelListing {
                 self.finish(&attempt, false);
             }
             ListingEvent::LateAttemptRecorded { attempt, .. } => {
-                self.note_start(&attempt);
+                let (_, contested) = self.note(&attempt, true);
                 self.doubt_what_was_written(&attempt, false);
+                self.contest(contested);
                 if self.external_id.is_none() {
                     self.external_id = attempt.progress.external_id;
                 }
@@ -318,7 +323,7 @@ impl ChannelListing {
     }
 
     fn take_progress(&mut self, attempt: &SyncAttempt, failure: Option<OutcomeClass>) {
-        let overtaken = self.note_start(attempt);
+        let (overtaken, contested) = self.note(attempt, false);
         if let Some(id) = &attempt.progress.external_id {
             self.external_id = Some(id.clone());
         }
@@ -345,17 +350,11 @@ impl ChannelListing {
         self.doubt_what_was_written(attempt, came_through);
         if !overtaken {
             self.accepted.sections.extend(attempt.progress.sections.iter().map(|(section, hash)| (*section, *hash)));
+            self.contested.retain(|section, _| !attempt.progress.sections.contains_key(section));
         }
+        self.contest(contested);
         // It stays to be verified until an attempt came through, also when its job has no attempt left.
         self.unverified = unknown || self.unverified && !came_through;
-    }
-
-    /// Notes when an attempt had started. Gives whether a younger one was recorded before it.
-    fn note_start(&mut self, attempt: &SyncAttempt) -> bool {
-        self.remember(attempt);
-        let overtaken = self.knows_younger(attempt);
-        self.youngest_attempt_at = self.youngest_attempt_at.max(Some(attempt.started_at));
-        overtaken
     }
 
     /// Invariant: what a call may have written counts as unknown until it is accepted. Otherwise a change back to what the
@@ -379,8 +378,11 @@ impl ChannelListing {
     }
 
     fn finish(&mut self, attempt: &SyncAttempt, succeeded: bool) {
+        // A job from after that had to send them. Once is enough, also where the channel refuses one.
+        self.contested.retain(|_, newest| attempt.ordinal <= *newest);
         if attempt.ordinal > self.finished_ordinal {
             (self.finished_ordinal, self.finished_sync) = (attempt.ordinal, Some(attempt.sync_id));
+            self.last_failed = !succeeded;
         }
         let Some(pending) = self.pending.take() else { return };
         if pending.ordinal > attempt.ordinal {

@@ -8,6 +8,8 @@ use crate::listing_worker::{Fate, Part, Worker, written};
 
 /// A creation of which nobody told keeps others away for so many seconds.
 const GRACE_S: i64 = 35;
+/// As much as two clocks may differ.
+const CLOCKS_S: i64 = 5;
 const MOST_ATTEMPTS: u32 = 5;
 /// The listing at the channel that somebody links to.
 pub const KNOWN: u32 = 500;
@@ -79,6 +81,18 @@ pub struct Job {
     pub burned: u32,
 }
 
+/// What an attempt may have written that was told.
+#[derive(Debug, Clone)]
+struct Wrote {
+    ordinal: u64,
+    /// The newest job when it was told.
+    newest: u64,
+    /// How many seconds after its end others may count as begun before that, where it is known that it had lost its turn.
+    late_by: Option<i64>,
+    until: i64,
+    sections: [bool; 4],
+}
+
 /// Everything there is.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -100,6 +114,10 @@ pub struct Model {
     begun: u32,
     /// The youngest worker that was told of.
     youngest_told: u32,
+    wrote: Vec<Wrote>,
+    /// Of each section of which nobody knows whose call came last the newest job when that came up.
+    contested: [Option<u64>; 4],
+    last_failed: bool,
     holder: Option<u32>,
     left: bool,
     pub answer: Option<Answer>,
@@ -130,6 +148,9 @@ impl Model {
             workers: Vec::new(),
             begun: 0,
             youngest_told: 0,
+            wrote: Vec::new(),
+            contested: [None; 4],
+            last_failed: false,
             holder: None,
             left: false,
             answer: None,
@@ -155,16 +176,16 @@ impl Model {
         match ask {
             Ask::Begin => self.place() == Some(Place::Active) && self.waiting.is_some() && self.workers.len() < 3,
             Ask::Call(at, _) => self.workers.get(*at).is_some_and(|worker| {
-                // Who was cut off gets no slot; only a creation may have been under way with one.
-                let creates = worker.next() == Some(Part::Create)
-                    && self.link.as_ref().is_some_and(|link| link.generation == worker.generation);
-                worker.next().is_some() && (self.holds(worker) || creates)
+                // Who was cut off gets no slot; one call may have been under way with one. A creation writes its intent down before.
+                let of_link = self.link.as_ref().is_some_and(|link| link.generation == worker.generation);
+                let under_way = !worker.strayed && (worker.next() != Some(Part::Create) || of_link);
+                worker.next().is_some() && (self.holds(worker) || under_way)
             }),
             Ask::Tell(at) => self
                 .workers
                 .get(*at)
                 .is_some_and(|worker| worker.ended || !self.holds(worker) && !worker.calls.is_empty()),
-            Ask::Vanish(at) => *at < self.workers.len(),
+            Ask::Vanish(at) => self.workers.get(*at).is_some_and(|worker| !worker.wrote_astray()),
             Ask::Arrive => !self.channel.on_the_way.is_empty(),
             _ => true,
         }
@@ -213,7 +234,7 @@ impl Model {
         };
         let id = if known { Some(KNOWN) } else { before };
         self.link = Some(Linked { generation, place: Place::Active, id });
-        (self.belief, self.newest) = ([NONE; 4], 0);
+        (self.belief, self.contested, self.newest) = ([NONE; 4], [None; 4], 0);
         events(&["ListingLinked"])
     }
 
@@ -258,7 +279,7 @@ impl Model {
         self.newest = self.newest.max(revision);
         self.jobs += 1;
         if self.waiting.is_none() && !forces && self.differing(content) == [false; 4] {
-            self.over = self.jobs;
+            (self.over, self.last_failed) = (self.jobs, false);
             self.claim(content, &[false; 4]);
             return events(&["SyncSkipped"]);
         }
@@ -276,7 +297,8 @@ impl Model {
         if self.workers.is_empty()
             && let Some(id) = self.id()
         {
-            let wanted = std::array::from_fn(|section| if refused[section] { NONE } else { content[section] });
+            let unsaid = |section: usize| refused[section] || self.contested[section].is_some();
+            let wanted = std::array::from_fn(|section| if unsaid(section) { NONE } else { content[section] });
             self.claim = Some((id, wanted));
         }
     }
@@ -304,6 +326,7 @@ impl Model {
             got: [false; 4],
             refused: [false; 4],
             ended: false,
+            strayed: false,
             class: None,
         };
         if too_early {
@@ -318,6 +341,7 @@ impl Model {
 
     fn call(&mut self, at: usize, fate: Fate) {
         let mut worker = self.workers[at].clone();
+        worker.strayed |= !self.holds(&worker);
         if worker.next() == Some(Part::Create) {
             let answer = self.start_creation(&worker);
             let refused = matches!(answer, Answer::Refused(_));
@@ -368,8 +392,10 @@ impl Model {
             if worker.calls.is_empty() && worker.learned.is_none() {
                 return events(&[]);
             }
+            let contested = self.crossing(worker, true);
             self.youngest_told = self.youngest_told.max(worker.number);
             self.doubt(worker, false);
+            self.contest(contested);
             if let Some(link) = self.link.as_mut().filter(|link| link.id.is_none()) {
                 link.id = worker.learned;
             }
@@ -389,7 +415,10 @@ impl Model {
             }
             return events(&["SyncDeferred"]);
         }
-        self.over = worker.ordinal;
+        (self.over, self.last_failed) = (worker.ordinal, !well);
+        for contested in &mut self.contested {
+            *contested = contested.filter(|newest| worker.ordinal <= *newest);
+        }
         if mine {
             self.waiting = None;
         }
@@ -406,6 +435,7 @@ impl Model {
 
     fn progress(&mut self, worker: &Worker, well: bool) {
         let overtaken = worker.number < self.youngest_told;
+        let contested = self.crossing(worker, false);
         self.youngest_told = self.youngest_told.max(worker.number);
         if let (Some(id), Some(link)) = (worker.learned, &mut self.link) {
             link.id = Some(id);
@@ -422,8 +452,46 @@ impl Model {
         self.doubt(worker, well && !overtaken);
         for section in (0..4).filter(|section| worker.got[*section] && !overtaken) {
             self.belief[section] = worker.content[section];
+            self.contested[section] = None;
         }
+        self.contest(contested);
         self.unsure = unknown || self.unsure && (!well || overtaken);
+    }
+
+    /// The newest job is believed to be at the channel, and something older may be there.
+    pub fn is_contested(&self) -> bool {
+        self.waiting.is_none() && !self.last_failed && self.contested.iter().any(Option::is_some)
+    }
+
+    /// Keeps what a worker that is told wrote, and gives the sections of which nobody knows whether its call came last: those of
+    /// others that were at work beside it, or its own where it had lost its turn.
+    fn crossing(&mut self, worker: &Worker, over: bool) -> [bool; 4] {
+        let (sections, until) = worker.wrote();
+        let late_by = match (worker.number < self.youngest_told, over) {
+            (true, _) => Some(CLOCKS_S),
+            (false, true) => Some(0),
+            (false, false) => None,
+        };
+        let mut contested = [false; 4];
+        if late_by.is_none() {
+            for other in &self.wrote {
+                let apart = if worker.takes_over { Some(CLOCKS_S) } else { other.late_by };
+                let beside = apart.is_some_and(|apart| worker.began <= other.until + apart);
+                if beside && worker.ordinal != other.ordinal && worker.ordinal <= other.newest {
+                    (0..4).for_each(|section| contested[section] |= other.sections[section]);
+                }
+            }
+        } else if worker.ordinal < self.jobs {
+            contested = sections;
+        }
+        self.wrote.push(Wrote { ordinal: worker.ordinal, newest: self.jobs, late_by, until, sections });
+        contested
+    }
+
+    fn contest(&mut self, sections: [bool; 4]) {
+        for section in (0..4).filter(|section| sections[*section]) {
+            (self.belief[section], self.contested[section]) = (NONE, Some(self.jobs));
+        }
     }
 
     /// What may have been written and was not accepted is not believed any more, unless it is what is wanted anyhow.

@@ -51,6 +51,8 @@ pub struct Worker {
     pub got: [bool; 4],
     pub refused: [bool; 4],
     pub ended: bool,
+    /// It made a call after others had the listing.
+    pub strayed: bool,
     /// `None` where nothing differed.
     pub class: Option<OutcomeClass>,
 }
@@ -61,6 +63,23 @@ pub fn written(purpose: CallPurpose) -> [usize; 2] {
 }
 
 impl Worker {
+    /// What its calls may have written, and when the last one ended.
+    pub fn wrote(&self) -> ([bool; 4], i64) {
+        let (mut sections, mut until) = ([false; 4], self.began);
+        for (purpose, class, at) in &self.calls {
+            if !matches!(class, OutcomeClass::Throttled | OutcomeClass::Unauthorised) {
+                written(*purpose).into_iter().for_each(|section| sections[section] = true);
+                until = until.max(*at);
+            }
+        }
+        (sections, until)
+    }
+
+    /// It wrote to the listing after others had it. Were it to die before it tells of that, nobody would ever know.
+    pub fn wrote_astray(&self) -> bool {
+        self.strayed && self.calls.last().is_some_and(|(purpose, ..)| *purpose != CallPurpose::Create)
+    }
+
     /// What it does next.
     pub fn next(&self) -> Option<Part> {
         let open = |section: usize| self.needs[section] && !self.got[section] && !self.refused[section];

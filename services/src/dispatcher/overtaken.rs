@@ -1,15 +1,17 @@
 //! What is sent once more, so that nobody has to find out that it should be: after an attempt whose calls may be the last that the channel
 //! got, while the journal believes otherwise.
 //!
-//! One such attempt is told after a newer job of its listing has ended: its holder was frozen, or cut off, until others had the listing.
-//! What it sent may have arrived last. The journal doubts what of it was written (`domain/src/listing/state.rs`). The other one is of a job
-//! that the journal has lost, and with it all that tells of the attempt: a unit that is back at what the channel took before would look as
-//! if nothing differed.
+//! One such attempt was under way while others had its listing: its holder was frozen, or cut off. What it sent may have arrived last,
+//! whether it is told after the newer job has ended or while somebody is still at work on that. The journal knows which sections are
+//! contested so (`domain/src/listing/overlap.rs`), and whoever tells of the attempt that ends the newest job asks. The other one is of a
+//! job that the journal has lost, and with it all that tells of the attempt: a unit that is back at what the channel took before would
+//! look as if nothing differed.
 
 use std::time::Duration;
 
 use adapters::units::UnitStore;
-use domain::listing::LinkState;
+use chrono::{DateTime, Utc};
+use domain::listing::{ChannelListing, LinkState};
 use domain::metadata::Actor;
 use domain::recorded::Position;
 use uuid::Uuid;
@@ -28,25 +30,26 @@ pub(super) const OUTAGE: Duration = Duration::from_secs(1);
 /// Why the channel may have something else than the journal believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// A newer job may have ended before the attempt.
+    /// Another attempt may have been under way beside it, of an older job or a newer one.
     Overtaken,
     /// The journal has lost the attempt's job.
     Lost,
 }
 
 impl Doubt {
-    /// What there may be after an attempt that has made calls and was told so.
-    pub(super) fn after(told: Told) -> Option<Self> {
+    /// What there may be after an attempt that was told so.
+    pub(super) fn after(told: Told, has_called: bool) -> Option<Self> {
         match told {
+            // One that found nothing to send has called nobody, and another may have sent something meanwhile.
             Told::Written => Some(Self::Overtaken),
-            Told::OfLostJob => Some(Self::Lost),
+            Told::OfLostJob => has_called.then_some(Self::Lost),
             Told::Nowhere => None,
         }
     }
 
     fn reason(self) -> &'static str {
         match self {
-            Self::Overtaken => "an older attempt ended after a newer one, and may have arrived last",
+            Self::Overtaken => "an older attempt was under way beside a newer one, and may have arrived last",
             Self::Lost => "an attempt of a sync that the journal has lost may have written to the channel",
         }
     }
@@ -60,17 +63,18 @@ impl Doubt {
     }
 }
 
-/// Asks for it, where it is needed. What cannot be asked for now stays as it is until the next change of the unit.
-pub(super) async fn send_again(shared: &Shared, job: &Job, doubt: Doubt) {
-    let (listing_id, ordinal, reason) = (job.link.listing_id, job.pending.ordinal, doubt.reason());
-    // Next to no attempt is, and each asks: what this process has just recorded is looked at where it is.
+/// Asks for it after an attempt that had started at this time, where it is needed. What cannot be asked for now stays as it is until the
+/// next change of the unit.
+pub(super) async fn send_again(shared: &Shared, job: &Job, started_at: DateTime<Utc>, doubt: Doubt) {
+    let (listing_id, reason) = (job.link.listing_id, doubt.reason());
+    // Next to no listing is contested, and each attempt asks: what this process has just recorded is looked at where it is.
     if doubt == Doubt::Overtaken
-        && shared.commands.listing_at_hand(listing_id, |listing| listing.is_overtaken(ordinal)) == Some(false)
+        && shared.commands.listing_at_hand(listing_id, ChannelListing::is_contested) == Some(false)
     {
         return;
     }
     for _ in 0..TRIES {
-        match ask(shared, job, doubt).await {
+        match ask(shared, job, started_at, doubt).await {
             // Something newer came in between, and may be what the channel is to have.
             Err(SyncError::Listing(error)) if matches!(*error, CommandError::Moved { .. }) => {}
             Err(error) if error.is_outage() => {
@@ -92,30 +96,35 @@ pub(super) async fn send_again(shared: &Shared, job: &Job, doubt: Doubt) {
 }
 
 /// Asks once, of the listing as it is now; `None` where nothing has to be sent.
-async fn ask(shared: &Shared, job: &Job, doubt: Doubt) -> Result<Option<Position>, SyncError> {
-    let (listing_id, ordinal) = (job.link.listing_id, job.pending.ordinal);
+async fn ask(
+    shared: &Shared,
+    job: &Job,
+    started_at: DateTime<Utc>,
+    doubt: Doubt,
+) -> Result<Option<Position>, SyncError> {
+    let listing_id = job.link.listing_id;
     let (now, version) = shared.commands.load_listing_at(listing_id).await?;
     if now.state() == Some(LinkState::Unlinked) {
         return Ok(None);
     }
     let snapshot = match doubt {
-        Doubt::Overtaken if !now.is_overtaken(ordinal) => None,
-        Doubt::Overtaken => now.accepted().snapshot,
+        Doubt::Overtaken => now.accepted().snapshot.filter(|_| now.is_contested()),
         // What waits already would be sent only where it differs from what the channel took before the attempt.
         Doubt::Lost => now.pending().map(|pending| pending.snapshot).or(now.accepted().snapshot),
     };
     let (Some(link), Some(snapshot)) = (now.link(), snapshot) else { return Ok(None) };
     if doubt == Doubt::Overtaken {
         let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, link).await;
-        if payload.is_ok_and(|payload| now.to_send(&payload.hashes()).is_empty()) {
+        if payload.is_ok_and(|payload| !now.is_contested_in(&payload.hashes())) {
             return Ok(None);
         }
     }
+    let name = [doubt.name(), &started_at.timestamp_micros().to_be_bytes()].concat();
     let asked = AskedBy {
         actor: Actor::service("dispatcher"),
         correlation_id: job.metadata.correlation_id,
         // Once for each attempt, however often it is told.
-        causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, doubt.name())),
+        causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, &name)),
         traceparent: job.metadata.traceparent.clone(),
     };
     syncing(shared).resend_at(listing_id, version, snapshot, doubt.reason().to_owned(), asked).await

@@ -126,9 +126,9 @@ async fn work_on(
     let report = sync_report(shared, job, started_at, ended);
     let rests = (report.retry_at - Utc::now()).to_std().unwrap_or_default();
     let told = record(shared, job, report, stopping).await;
-    if let Some(doubt) = Doubt::after(told).filter(|_| has_called) {
+    if let Some(doubt) = Doubt::after(told, has_called) {
         tokio::select! {
-            () = send_again(shared, job, doubt) => {}
+            () = send_again(shared, job, started_at, doubt) => {}
             () = stopping.in_vain.cancelled() => {}
         }
     }
