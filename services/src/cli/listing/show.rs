@@ -16,7 +16,7 @@ use crate::cli::times::{moment, optional_moment};
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::elsewhere::Elsewhere;
-use crate::views::gone;
+use crate::views::gone::{self, UNLESS_BACK};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 use crate::views::older_state::of_newest;
@@ -206,7 +206,8 @@ fn advice(listing: &Listing) -> String {
             format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
         }
         ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
-            gone::remedy(&id, &listing.target_id, &listing.unit_id)
+            let remedy = gone::remedy(&id, &listing.target_id, &listing.unit_id);
+            format!("the next change {UNLESS_BACK}: {remedy}")
         }
         ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
             let (unit, target) = (&listing.unit_id, listing.target_id);
