@@ -1,4 +1,4 @@
-//! A channel that fails: cuts, hangs, 5xx, refused credentials, bad parts. Each ends as its class says.
+//! A channel that fails: cuts, hangs, 5xx, refused credentials, bad parts, pages of somebody else. Each ends as its class says.
 
 use std::time::Duration;
 
@@ -132,6 +132,33 @@ async fn an_unknown_end_is_read_back_before_anything_is_sent_again() -> anyhow::
     let reads = "SELECT count(*) FROM outbound_attempts a JOIN outbound_audit o USING (sync_id)
                  WHERE o.revision = 2 AND a.purpose = 'read_back'";
     assert!(world.count(reads).await? >= 1);
+    world.close().await
+}
+
+/// A gateway that has lost its channel says 404, too; and a success without content is no refusal of all fields.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_in_place_of_the_channel_loses_no_change() -> anyhow::Result<()> {
+    let world = World::new(&[7860]).await?;
+    let target = world.target(7860, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    world.link(target, &names(1)).await?;
+    world.publish(&[unit("villa-000", 1)]).await?;
+    world.taken(1, 1).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let page = "<html><h1>404 Not Found</h1>nginx</html>";
+    let nothing = json!({ "status": "success", "result": null });
+    for (revision, code, body) in [(2, 404, json!(page)), (3, 200, nothing)] {
+        let rule = json!({ "kind": "status", "method": "PUT", "code": code, "body": body, "count": 2 });
+        let rule = world.sandbox.fault_rule(&rule).await?;
+        let text = format!("Comes through as {revision}.");
+        world.publish(&[described("villa-000", revision, &text)]).await?;
+        world.taken(1, i64::try_from(revision)?).await?;
+        world.drained(Duration::from_secs(60)).await?;
+        assert_eq!(world.sandbox.hits(rule).await?, 2);
+        assert_eq!(world.sandbox.listings(7860).await?[0]["description"], text);
+    }
+    let accepted = "SELECT count(*) FROM outbound_audit WHERE outcome = 'accepted'";
+    assert_eq!(world.count(accepted).await?, 3, "and nobody has asked for anything");
     world.close().await
 }
 

@@ -1,5 +1,5 @@
 //! The envelope of an answer: `{"status": "success", "result": …}`, or a failure whose text stands in one of several
-//! places. The token endpoint answers without the envelope.
+//! places; and what the answer to a call has in it. The token endpoint answers without the envelope.
 
 use serde_json::Value;
 
@@ -27,12 +27,89 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, NoSuccess> {
     let mut body = json(body).map_err(NoSuccess::Malformed)?;
     match body.get("status").and_then(Value::as_str) {
         Some("success") => {
-            let count = body.get("count").and_then(Value::as_u64);
+            let count = body.get("count").and_then(number);
             Ok(Answer { result: body.get_mut("result").map(Value::take).unwrap_or_default(), count })
         }
         Some("fail") => Err(NoSuccess::Failed(words(&body).unwrap_or_else(|| NO_REASON.to_owned()))),
         _ => Err(NoSuccess::Malformed("its status is neither success nor fail".to_owned())),
     }
+}
+
+/// What the documented answer to a call has in it. A success without that says nothing of what the call was for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Nothing: what the call did is read back.
+    Nothing,
+    /// A list.
+    List,
+    /// A page of listings behind so many others, in which the one with this reference is looked for.
+    Page {
+        /// How many were listed before it.
+        behind: u64,
+        /// Our reference.
+        reference: String,
+    },
+    /// The listing that was created with this reference.
+    Created {
+        /// Our reference.
+        reference: String,
+    },
+    /// The listing with this id.
+    Listing {
+        /// Its id.
+        id: String,
+    },
+}
+
+impl Wanted {
+    /// What an answer lacks; not what it has instead, which could be anything.
+    pub fn missing_in(&self, answer: &Answer) -> Option<&'static str> {
+        let result = &answer.result;
+        match self {
+            Self::Nothing => None,
+            Self::List => (!result.is_array()).then_some("there is no list in it"),
+            Self::Page { behind, reference } => {
+                let Value::Array(listings) = result else { return Some("there is no list in it") };
+                let nameless = |listing: &Value| carries(listing, reference) && id_of(listing).is_none();
+                if listings.iter().any(nameless) {
+                    Some("a listing with our reference has no id")
+                } else if listings.is_empty() && answer.count.is_some_and(|count| count > *behind) {
+                    Some("there are more listings by its count, and none is in it")
+                } else {
+                    None
+                }
+            }
+            Self::Created { reference } => {
+                // The id of another listing would have us write to that one.
+                let created = carries(result, reference) && id_of(result).is_some();
+                (!created).then_some("there is no listing with an id and our reference in it")
+            }
+            Self::Listing { id } => {
+                let found = id_of(result).is_some_and(|found| id.parse::<u64>() == Ok(found));
+                (!found).then_some("the listing is not in it")
+            }
+        }
+    }
+}
+
+/// Whether a listing has exactly this reference.
+pub(super) fn carries(listing: &Value, reference: &str) -> bool {
+    listing.get("internalListingName").and_then(Value::as_str) == Some(reference)
+}
+
+/// The id of a listing.
+pub(super) fn id_of(listing: &Value) -> Option<u64> {
+    listing.get("id").and_then(number)
+}
+
+/// Numbers come as text now and then.
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Whether a body that came with an error is a failure in the channel's own form.
+pub(super) fn is_failure(body: &[u8]) -> bool {
+    json(body).is_ok_and(|body| body.get("status").and_then(Value::as_str) == Some("fail"))
 }
 
 /// Any JSON. The error tells where it breaks, not what stands there: it could be half a token.

@@ -10,6 +10,7 @@ use domain::mapping::hostaway::{CalendarCall, CalendarDifference, calendar_calls
 use reqwest::Method;
 use serde_json::Value;
 
+use super::answer::Wanted;
 use super::failure::Failure;
 use super::push::Run;
 use super::session::{Call, Session};
@@ -73,7 +74,8 @@ impl Run<'_> {
         let urgency = nights.sections.iter().min().copied().unwrap_or(Section::Rates);
         let (route, body) = nights.request();
         let path = format!("/listings/{id}/{route}");
-        let call = Call { purpose: CallPurpose::Calendar, urgency, method: Method::PUT, path, body: Some(body) };
+        let (purpose, wanted) = (CallPurpose::Calendar, Wanted::Nothing);
+        let call = Call { purpose, urgency, method: Method::PUT, path, body: Some(body), wanted };
         match self.session.call(&call).await?.result {
             Value::Array(days) if nights.intervals.len() == 1 && !days.is_empty() => Ok(Some(days)),
             _ => Ok(None),
@@ -119,8 +121,8 @@ pub(super) async fn read_nights(
 ) -> Result<Option<Vec<Value>>, Failure> {
     let Some((first, last)) = span(intervals) else { return Ok(None) };
     let path = format!("/listings/{id}/calendar?startDate={first}&endDate={last}");
-    let urgency = Section::Availability;
-    let call = Call { purpose: CallPurpose::ReadBack, urgency, method: Method::GET, path, body: None };
+    let (purpose, urgency) = (CallPurpose::ReadBack, Section::Availability);
+    let call = Call { purpose, urgency, method: Method::GET, path, body: None, wanted: Wanted::List };
     match session.call(&call).await?.result {
         Value::Array(days) => Ok(Some(days)),
         _ => Ok(Some(Vec::new())),

@@ -10,6 +10,7 @@ use domain::target::{Health, Target};
 use reqwest::Method;
 
 use super::Hostaway;
+use super::answer::Wanted;
 use super::failure::Reach;
 use super::session::{Call, Session};
 use super::token::old_one_serves;
@@ -48,5 +49,6 @@ fn probe() -> Call {
         method: Method::GET,
         path: "/listings?limit=1".to_owned(),
         body: None,
+        wanted: Wanted::List,
     }
 }

@@ -10,6 +10,7 @@ use domain::outcome::OutcomeClass;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::answer::{Wanted, carries, id_of};
 use super::failure::{Failure, Reach};
 use super::push::Run;
 use super::session::Call;
@@ -73,7 +74,8 @@ impl Run<'_> {
         let mut offset = 0;
         for _ in 0..MOST_PAGES {
             let path = format!("/listings?{filter}limit={PAGE}&offset={offset}");
-            let answer = self.session.call(&call(CallPurpose::Lookup, Method::GET, path, None)).await?;
+            let wanted = Wanted::Page { behind: offset, reference: reference.to_owned() };
+            let answer = self.session.call(&call(CallPurpose::Lookup, Method::GET, path, None, wanted)).await?;
             let listings = answer.result.as_array().map_or(&[][..], Vec::as_slice);
             if let Some(found) = ours(listings, reference) {
                 return Ok(Some(found));
@@ -94,9 +96,10 @@ impl Run<'_> {
         };
         // Asked for nested rows: without them the answer's arrays could be empty, and would look as if refused.
         let path = "/listings?includeResources=1".to_owned();
-        let answer = self.session.call(&call(CallPurpose::Create, Method::POST, path, Some(body))).await;
+        let wanted = Wanted::Created { reference: reference(self.push.unit_id, &self.push.listing_id) };
+        let answer = self.session.call(&call(CallPurpose::Create, Method::POST, path, Some(body), wanted)).await;
         let answer = answer.map_err(Failure::of_creation)?;
-        let Some(id) = answer.result.get("id").and_then(number) else {
+        let Some(id) = id_of(&answer.result) else {
             return Err(Failure::new(OutcomeClass::Unknown, "the listing was created, but the answer has no id"));
         };
         let id = id.to_string();
@@ -107,15 +110,15 @@ impl Run<'_> {
     }
 }
 
-fn call(purpose: CallPurpose, method: Method, path: String, body: Option<Value>) -> Call {
+fn call(purpose: CallPurpose, method: Method, path: String, body: Option<Value>, wanted: Wanted) -> Call {
     // A listing that was begun is finished before others are begun, or a hundred would wait half made.
-    Call { purpose, urgency: Section::Availability, method, path, body }
+    Call { purpose, urgency: Section::Availability, method, path, body, wanted }
 }
 
 /// Those with exactly our reference.
 fn ours(listings: &[Value], reference: &str) -> Option<Found> {
-    let carries = |listing: &&Value| listing.get("internalListingName").and_then(Value::as_str) == Some(reference);
-    let mut ids: Vec<u64> = listings.iter().filter(carries).filter_map(|listing| number(listing.get("id")?)).collect();
+    let mut ids: Vec<u64> =
+        listings.iter().filter(|listing| carries(listing, reference)).filter_map(id_of).collect();
     ids.sort_unstable();
     let (id, others) = ids.split_first()?;
     Some(Found { id: id.to_string(), others: others.to_vec() })
@@ -123,11 +126,6 @@ fn ours(listings: &[Value], reference: &str) -> Option<Found> {
 
 fn blames_a_photo(failure: &Failure) -> bool {
     failure.refuses_part() && failure.detail.to_ascii_lowercase().contains("image")
-}
-
-/// Ids are numbers, now and then as text.
-fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 impl Run<'_> {

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::answer::Wanted;
 use super::client::Reply;
 use super::failure::Failure;
 use super::issue::issued;
@@ -24,8 +25,15 @@ use super::withheld::Withheld;
 pub fn answer(bytes: &[u8]) {
     let mut withheld = Withheld::default();
     withheld.add("a secret");
-    for effect in [Effect::Read, Effect::Write] {
-        match verdict::of(Ok(reply(bytes)), effect, Utc::now(), &withheld) {
+    let reference = || "unit listing".to_owned();
+    for (effect, wanted) in [
+        (Effect::Read, Wanted::List),
+        (Effect::Read, Wanted::Page { behind: 1, reference: reference() }),
+        (Effect::Read, Wanted::Listing { id: "40001".to_owned() }),
+        (Effect::Write, Wanted::Nothing),
+        (Effect::Write, Wanted::Created { reference: reference() }),
+    ] {
+        match verdict::of(Ok(reply(bytes)), effect, &wanted, Utc::now(), &withheld) {
             Ok(answer) => compare(&answer.result),
             Err(failure) => check(&failure),
         }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use domain::outcome::OutcomeClass;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -37,9 +36,9 @@ pub(super) fn form(account: &str, secret: &SecretString) -> Bytes {
 
 /// The token endpoint's answer, which comes without the envelope. Its refusal is of the credentials as a whole.
 pub(super) fn issued(reply: Result<Reply, NoReply>, withheld: &Withheld) -> Result<Issued, Failure> {
-    let status = reply.as_ref().ok().map(|reply| reply.status);
+    let refuses = reply.as_ref().is_ok_and(is_refusal);
     let body = verdict::successful(reply, Effect::Read, Utc::now(), withheld).map_err(|failure| {
-        let refused = failure.reach == Reach::Denied || failure.class == OutcomeClass::Rejected && is_400(status);
+        let refused = failure.reach == Reach::Denied || refuses;
         if refused { Failure { answer: failure.answer, ..Failure::credentials(failure.detail) } } else { failure }
     })?;
     // What is answered with success and cannot be used is not kept: it could be half a token.
@@ -54,7 +53,8 @@ pub(super) fn issued(reply: Result<Reply, NoReply>, withheld: &Withheld) -> Resu
     Ok(Issued { authorization, lifetime: lifetime.min(LONGEST_LIFETIME) })
 }
 
-/// OAuth servers may refuse a client with a plain 400 (RFC 6749 §5.2).
-fn is_400(status: Option<reqwest::StatusCode>) -> bool {
-    status == Some(reqwest::StatusCode::BAD_REQUEST)
+/// OAuth servers may refuse a client with a plain 400 (RFC 6749 §5.2), in JSON: a page is somebody else's.
+fn is_refusal(reply: &Reply) -> bool {
+    let is_json = || reply.body.as_ref().is_ok_and(|body| answer::json(body).is_ok_and(|body| body.is_object()));
+    reply.status == reqwest::StatusCode::BAD_REQUEST && is_json()
 }

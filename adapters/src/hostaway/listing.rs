@@ -10,6 +10,7 @@ use domain::mapping::hostaway::{ContentDifference, content_differences, kept_tex
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::answer::Wanted;
 use super::failure::Failure;
 use super::push::Run;
 use super::session::{Call, Session};
@@ -56,7 +57,8 @@ impl Run<'_> {
         let purpose = if urgency == Section::Content { CallPurpose::Content } else { CallPurpose::Images };
         // Asked for nested rows: without them the answer's arrays could be empty, and would look as if refused.
         let path = format!("/listings/{id}?includeResources=1");
-        let call = Call { purpose, urgency, method: Method::PUT, path, body: Some(body) };
+        let wanted = Wanted::Listing { id: id.to_owned() };
+        let call = Call { purpose, urgency, method: Method::PUT, path, body: Some(body), wanted };
         let answer = self.session.call(&call).await?;
         self.take_listing_answer(sections, &answer.result);
         Ok(())
@@ -90,8 +92,9 @@ impl Run<'_> {
 /// The listing with its nested rows.
 pub(super) async fn read_listing(session: &mut Session<'_>, id: &str) -> Result<Value, Failure> {
     let path = format!("/listings/{id}?includeResources=1");
-    let (purpose, urgency) = (CallPurpose::ReadBack, Section::Content);
-    session.call(&Call { purpose, urgency, method: Method::GET, path, body: None }).await.map(|answer| answer.result)
+    let (purpose, urgency, wanted) = (CallPurpose::ReadBack, Section::Content, Wanted::Listing { id: id.to_owned() });
+    let call = Call { purpose, urgency, method: Method::GET, path, body: None, wanted };
+    session.call(&call).await.map(|answer| answer.result)
 }
 
 /// The answer may hold fewer photos than were sent; an answer without any list of photos tells nothing.

@@ -19,7 +19,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Hostaway;
-use super::answer::Answer;
+use super::answer::{Answer, Wanted};
 use super::client::{NoReply, Reply};
 use super::failure::{Failure, Reach};
 use super::guard::check_body;
@@ -37,6 +37,8 @@ pub(super) struct Call {
     /// Path and query below the base URL.
     pub path: String,
     pub body: Option<Value>,
+    /// What its answer has to have in it.
+    pub wanted: Wanted,
 }
 
 impl Call {
@@ -158,7 +160,7 @@ impl<'a> Session<'a> {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let judge = |reply, withheld: &Withheld| verdict::of(reply, effect, Utc::now(), withheld);
+        let judge = |reply, withheld: &Withheld| verdict::of(reply, effect, &call.wanted, Utc::now(), withheld);
         self.withheld.add(token.bearer());
         let permit = self.slot(call.purpose, call.urgency).await?;
         let end = self.exchange(call.purpose, request, permit, judge).await;

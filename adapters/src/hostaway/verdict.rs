@@ -1,5 +1,5 @@
-//! What an answer, or its absence, means. The body of a 2xx decides over its status; a write that may have been applied
-//! is unknown, never transient.
+//! What an answer, or its absence, means. The body of a 2xx decides over its status, and has to have in it what the call
+//! was for; a write that may have been applied is unknown, never transient.
 
 use chrono::{DateTime, Utc};
 use domain::call::NO_CONNECTION;
@@ -7,11 +7,14 @@ use domain::outcome::OutcomeClass;
 use reqwest::StatusCode;
 use reqwest::header::LOCATION;
 
-use super::answer::{self, Answer, NoSuccess};
+use super::answer::{self, Answer, NoSuccess, Wanted};
 use super::client::{NoReply, Reply};
 use super::failure::{Failure, Reach, concealed};
 use super::retry_after;
 use super::withheld::Withheld;
+
+/// Said of a refusal that is none of the channel's.
+const NOT_ITS_OWN: &str = ", not in the form of the channel's answers: something in between may have said so";
 
 /// What a call does at the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +39,16 @@ impl Effect {
 pub(super) fn of(
     reply: Result<Reply, NoReply>,
     effect: Effect,
+    wanted: &Wanted,
     now: DateTime<Utc>,
     withheld: &Withheld,
 ) -> Result<Answer, Failure> {
     let body = successful(reply, effect, now, withheld)?;
-    answer::read(&body).map_err(|reason| {
+    let whole = |answer: Answer| match wanted.missing_in(&answer) {
+        Some(missing) => Err(NoSuccess::Malformed(missing.to_owned())),
+        None => Ok(answer),
+    };
+    answer::read(&body).and_then(whole).map_err(|reason| {
         let failure = match reason {
             NoSuccess::Failed(words) => {
                 let words = concealed(&words, withheld);
@@ -93,16 +101,29 @@ fn refused(reply: &Reply, now: DateTime<Utc>, withheld: &Withheld) -> Failure {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Failure::new(OutcomeClass::Unauthorised, detail).reaching(Reach::Denied)
         }
+        // Whatever stands before the channel does not know it, and nobody has looked at the call.
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED if !is_its_own(reply) => {
+            outage(reply, format!("{detail}{NOT_ITS_OWN}"), now)
+        }
         StatusCode::NOT_FOUND => Failure::new(OutcomeClass::Rejected, detail).reaching(Reach::Listing),
         StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT => {
             Failure::new(OutcomeClass::Rejected, detail).reaching(Reach::Target)
         }
         _ if status.is_client_error() => Failure::new(OutcomeClass::Rejected, detail),
-        _ => {
-            let failure = Failure::new(OutcomeClass::Transient, detail);
-            Failure { server_fault: true, ..failure }.not_before(retry_after::not_before(&reply.headers, now))
-        }
+        _ => outage(reply, detail, now),
     }
+}
+
+/// The channel, or the way to it, does not work, and may work again.
+fn outage(reply: &Reply, detail: String, now: DateTime<Utc>) -> Failure {
+    let failure = Failure::new(OutcomeClass::Transient, detail);
+    Failure { server_fault: true, ..failure }.not_before(retry_after::not_before(&reply.headers, now))
+}
+
+/// Whether it is the channel that answers, not what stands before it: a gateway without its channel says 404 or 400, a page
+/// that stands in for it 405.
+fn is_its_own(reply: &Reply) -> bool {
+    reply.body.as_ref().is_ok_and(|body| answer::is_failure(body))
 }
 
 /// `HTTP 429: You have exceeded …`

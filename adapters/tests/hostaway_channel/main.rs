@@ -7,6 +7,7 @@ mod creation;
 mod destinations;
 mod faults;
 mod fixture;
+mod lies;
 mod nights;
 mod parrot;
 mod rejections;

@@ -77,7 +77,7 @@ async fn a_secret_and_a_token_that_are_said_back_are_in_no_report() {
     for secret in ["hunter2", "Kx9fQ-plain_secret.77", "5f0c".repeat(16).as_str(), r#"a/b "c"+d"#] {
         let words = format!("we know you by {secret}, by {} and by {TOKEN}, too", in_a_form(secret));
         let fail = json!({ "status": "fail", "message": words, "seen": [{ "as": words }], secret: TOKEN });
-        let taken = json!({ "status": "success", "result": { "description": words } });
+        let taken = json!({ "status": "success", "result": { "id": 1, "description": words } });
         // Who gets no token knows of none.
         let refused = json!({ "status": "fail", "message": words.replace(TOKEN, secret) });
         join_all([

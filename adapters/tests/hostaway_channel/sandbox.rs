@@ -70,6 +70,11 @@ impl Sandbox {
         self.inspect(reqwest::Method::POST, "/faults", Some(rule)).await;
     }
 
+    /// Takes every fault away.
+    pub async fn heal(&self) {
+        self.inspect(reqwest::Method::DELETE, "/faults", None).await;
+    }
+
     pub async fn reserve(&self, listing: &str, arrival: &str, departure: &str) {
         let listing: u64 = listing.parse().unwrap();
         let seed = json!({ "account_id": ACCOUNT, "listing_id": listing, "arrival_date": arrival, "departure_date": departure });

@@ -3,6 +3,7 @@
 mod channels;
 mod files;
 mod key;
+mod listings;
 mod nats;
 mod postgres;
 mod report;
@@ -17,7 +18,8 @@ use crate::config::{ChannelReach, ProviderOptions, Role, SecretsOptions};
 use report::Report;
 
 /// What Postgres alone tells.
-const OF_THE_JOURNAL: [&str; 7] = ["relay", "read models", "leases", "targets", "queue", "channels", "secrets"];
+const OF_THE_JOURNAL: [&str; 8] =
+    ["relay", "read models", "leases", "targets", "queue", "listings", "channels", "secrets"];
 
 #[derive(Debug, Args)]
 #[command(
@@ -47,6 +49,7 @@ impl DoctorArgs {
                 nats::check_relay(pool, nats, &mut report).await?;
             }
             work::check(pool, &mut report).await?;
+            listings::check(pool, &mut report).await?;
             channels::check(pool, self.reach, &mut report).await?;
             secrets::check(pool, &self.secrets, &mut report).await?;
             secrets::check_left_behind(pool, &self.secrets, &mut report).await?;

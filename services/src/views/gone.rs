@@ -1,10 +1,14 @@
-//! A listing that its last sync found gone at the channel: whatever is sent next is refused in the same way, and what helps is said in
-//! one sentence, whoever says it.
+//! A listing that its last sync found gone at the channel: whatever is sent next is refused in the same way unless it is there again by
+//! then, and what helps is said in one sentence, whoever says it.
 
 use std::fmt::Display;
 
 use domain::call::LISTING_GONE;
 use domain::outcome::SyncOutcome;
+
+/// What becomes of whatever is sent next, said before what helps.
+pub const UNLESS_BACK: &str = "is refused in the same way unless it is there again by then, which `distribution listing drift` \
+                               tells; if it is gone for good";
 
 /// Whether a sync that ended so found its listing gone.
 pub fn is_gone(outcome: Option<&str>, detail: Option<&str>) -> bool {

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::explain::history::{History, SyncStory};
 use super::explain::words::{all_new, told_as_new};
+use super::gone::UNLESS_BACK;
 use super::history::NoHistory;
 use super::known::{ComparedWith, KnownPayload};
 use super::moment::moment;
@@ -69,7 +70,7 @@ pub struct Preview {
     pub sections: Vec<&'static str>,
     /// How many calls that takes at least: without a new token, retries, and parts that are refused.
     pub calls_at_least: usize,
-    /// The newest sync found the listing gone at the channel, which would refuse this in the same way.
+    /// The newest sync found the listing gone at the channel, which refuses this in the same way unless it is there again by then.
     pub gone: bool,
     /// What would keep it waiting now, as an explanation says it of a sync that waits. An attempt that is under way is named here, one of
     /// `waiting_sync_id` as well.
@@ -281,7 +282,7 @@ fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<
     });
     lines.extend(place);
     lines.extend(remedy.map(|remedy| {
-        format!("It is gone at the channel, which would refuse this in the same way as the newest sync: {remedy}.")
+        format!("The newest sync found it gone at the channel, and this {UNLESS_BACK}: {remedy}.")
     }));
     let own = preview.waiting_sync_id.map(under_way);
     lines.extend(preview.held.iter().map(|reason| match &own {

@@ -104,6 +104,42 @@ fn a_listing_that_the_read_models_know_is_held_as_well() {
     assert!(error(&story.link("villa-2", &["--external-id", "51600"])).contains(&first));
 }
 
+/// Targets of one account do not know of one another, and may be of organisations that do not: the operator does.
+#[test]
+fn the_doctor_names_listings_that_write_to_one_at_the_channel() {
+    let story = story();
+    let _service = Service::start(&story.world, "relay,projector");
+    let told = || {
+        eventually("the listings were projected", || {
+            let lags = story.world.json(&["projections", "list"]).ok().json();
+            lags.as_array().unwrap().iter().all(|lag| lag["behind_events"] == 0).then_some(())
+        });
+        let report = story.world.json(&["doctor"]).json();
+        let found = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "listings").cloned();
+        let found = found.unwrap();
+        (found["status"].as_str().unwrap().to_owned(), found["detail"].as_str().unwrap().to_owned())
+    };
+    let elsewhere = |target: &str, unit: &str, external: &str| {
+        let link = ["listing", "link", "--target", target, "--unit", unit, "--external-id", external];
+        story.world.json(&link).ok().json()[0]["listing_id"].as_str().unwrap().to_owned()
+    };
+    let first = story.linked("villa-1", &["--external-id", "51600"]);
+    story.linked("villa-2", &["--external-id", "51700"]);
+    let others = story.world.target_of("others", "Java", &[]);
+    let away = story.world.target_of("others", "Sumatra", &[]);
+    let further = ["target", "configure", &away, "--base-url", "http://127.0.0.1:10/v1"];
+    story.world.run(&further).ok();
+    elsewhere(&away, "villa-1", "51600");
+    assert_eq!(told().0, "ok", "the same number at another channel is another listing");
+    let second = elsewhere(&others, "villa-1", "51600");
+    let (status, detail) = told();
+    assert_eq!(status, "warn", "{detail}");
+    assert!(detail.starts_with("51600 of account 10450 is written to by ") && detail.contains("of others"), "{detail}");
+    assert!(detail.contains(&first) && detail.contains(&second) && detail.contains("target Java"), "{detail}");
+    story.unlink(&second);
+    assert_eq!(told().0, "ok");
+}
+
 #[test]
 fn of_many_links_at_the_same_time_one_gets_the_listing() {
     let story = story();

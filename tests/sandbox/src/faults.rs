@@ -44,6 +44,12 @@ pub enum Kind {
     CutAfter,
     /// Processes the call, then sends only the first half of the answer's JSON (as a complete HTTP answer).
     MalformedJson,
+    /// Processes the call, then answers this instead, as `Status` does.
+    Lie {
+        code: u16,
+        #[serde(default)]
+        body: Option<Value>,
+    },
     /// Revokes the token the call came with and answers 403.
     ExpiredToken,
     /// Answers success as if the call were done; nothing applied.
@@ -92,7 +98,7 @@ impl Rule {
             Kind::Latency { min_ms, max_ms } if min_ms > max_ms => {
                 Err(format!("min_ms: {min_ms} is more than max_ms {max_ms}"))
             }
-            Kind::Status { code, .. } if !(200..=599).contains(code) => {
+            Kind::Status { code, .. } | Kind::Lie { code, .. } if !(200..=599).contains(code) => {
                 Err(format!("code: {code} is not between 200 and 599"))
             }
             Kind::Hang { seconds, .. } if !(0.0..=86_400.0).contains(seconds) => {

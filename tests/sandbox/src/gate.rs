@@ -133,6 +133,10 @@ impl Admission {
                 Err(Cut)
             }
             Kind::MalformedJson => Ok(halved(self.process(world, routes, false).await).await),
+            Kind::Lie { code, body } => {
+                self.process(world, routes, false).await;
+                Ok(status_fault(code, body))
+            }
             Kind::ExpiredToken => {
                 if let Some(token) = &self.bearer {
                     world.tokens.revoke(token);

@@ -17,7 +17,7 @@ use crate::holders::HELD;
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::elsewhere::Elsewhere;
-use crate::views::gone;
+use crate::views::gone::{self, UNLESS_BACK};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 use crate::views::older_state::of_newest;
@@ -207,7 +207,8 @@ fn advice(listing: &Listing) -> String {
             format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
         }
         ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
-            gone::remedy(&id, &listing.target_id, &listing.unit_id)
+            let remedy = gone::remedy(&id, &listing.target_id, &listing.unit_id);
+            format!("the next change {UNLESS_BACK}: {remedy}")
         }
         ("active" | "paused", Some("rejected")) if says(listing, HELD) => {
             format!("when that one has been sent: `distribution listing sync {id} --reason REASON`")

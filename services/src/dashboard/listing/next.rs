@@ -13,7 +13,7 @@ use crate::views::asked::{Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
-use crate::views::gone;
+use crate::views::gone::{self, UNLESS_BACK};
 use crate::views::holds;
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
@@ -136,8 +136,7 @@ fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[Strin
     }
     if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
         let remedy = gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id);
-        let refused = "It is gone at the channel, which would refuse the next change in the same way";
-        return format!("{now} {refused}: {remedy}.");
+        return format!("{now} It is gone at the channel, where the next change {UNLESS_BACK}: {remedy}.");
     }
     let further = lacking.iter().flat_map(Lacking::words).chain(older.iter().map(OlderState::words));
     let now = [now.to_owned()].into_iter().chain(further).collect::<Vec<_>>().join(" ");

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::history::History;
 use super::now::Waiting;
 use crate::views::attempts;
+use crate::views::gone::UNLESS_BACK;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
 use crate::views::queue::{DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
@@ -87,12 +88,12 @@ pub(super) fn next(
         let gone = history.gone();
         let until = match gone {
             _ if is_elsewhere => "its unit is back in its account",
-            Some(_) => "it is linked afresh",
+            Some(_) => "the unit changes, somebody asks for a sync or it is linked afresh",
             None => "the unit changes or somebody asks for a sync",
         };
         let mut next = nothing(because, until);
         next.because.extend(gone.map(|remedy| {
-            format!("it is gone at the channel, which would refuse the next change in the same way: {remedy}")
+            format!("it is gone at the channel, where the next change {UNLESS_BACK}: {remedy}")
         }));
         let held = held.into_iter().filter(|_| !is_elsewhere);
         next.because.extend(held.map(|why| format!("the next change of the unit waits, as {why}")));

@@ -151,6 +151,18 @@ async fn malformed_json_is_applied_and_unreadable() {
 }
 
 #[tokio::test]
+async fn a_lie_is_answered_after_the_call_was_applied() {
+    let sandbox = sandbox().await;
+    let id = sandbox.create("ref-1").await;
+    let path = format!("/v1/listings/{id}");
+    let said = json!({ "status": "success", "result": null });
+    sandbox.fault(json!({ "kind": "lie", "code": 200, "body": said, "count": 1 })).await;
+    let (status, body) = sandbox.call(Method::PUT, &path, Some(&json!({ "name": "Done" }))).await;
+    assert_eq!((status, body), (StatusCode::OK, said));
+    assert_eq!(name(&sandbox, id).await, "Done");
+}
+
+#[tokio::test]
 async fn an_expired_token_stays_expired() {
     let mut sandbox = sandbox().await;
     sandbox.fault(json!({ "kind": "expired_token", "account": ACCOUNT, "count": 1 })).await;
@@ -213,6 +225,7 @@ async fn a_bad_rule_is_refused_with_its_field() {
     for (rule, field) in [
         (json!({ "kind": "explode" }), "explode"),
         (json!({ "kind": "status", "code": 99 }), "code"),
+        (json!({ "kind": "lie", "code": 600 }), "code"),
         (json!({ "kind": "latency", "min_ms": 5, "max_ms": 1 }), "min_ms"),
         (json!({ "kind": "cut_before", "probability": 1.5 }), "probability"),
         (json!({ "kind": "hang", "seconds": -1 }), "seconds"),
