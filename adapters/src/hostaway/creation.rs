@@ -117,8 +117,7 @@ fn call(purpose: CallPurpose, method: Method, path: String, body: Option<Value>,
 
 /// Those with exactly our reference.
 fn ours(listings: &[Value], reference: &str) -> Option<Found> {
-    let mut ids: Vec<u64> =
-        listings.iter().filter(|listing| carries(listing, reference)).filter_map(id_of).collect();
+    let mut ids: Vec<u64> = listings.iter().filter(|listing| carries(listing, reference)).filter_map(id_of).collect();
     ids.sort_unstable();
     let (id, others) = ids.split_first()?;
     Some(Found { id: id.to_string(), others: others.to_vec() })

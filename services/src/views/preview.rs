@@ -281,9 +281,9 @@ fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<
         )
     });
     lines.extend(place);
-    lines.extend(remedy.map(|remedy| {
-        format!("The newest sync found it gone at the channel, and this {UNLESS_BACK}: {remedy}.")
-    }));
+    lines.extend(
+        remedy.map(|remedy| format!("The newest sync found it gone at the channel, and this {UNLESS_BACK}: {remedy}.")),
+    );
     let own = preview.waiting_sync_id.map(under_way);
     lines.extend(preview.held.iter().map(|reason| match &own {
         Some(own) if own == reason => format!("It is being sent: {reason}."),

@@ -43,7 +43,11 @@ pub(super) async fn check(pool: &PgPool, report: &mut Report) -> anyhow::Result<
     };
     for Shared { channel_account, external_id, listings, .. } in &shared {
         let ours = listings.join(" and ");
-        report.warn("listings", format!("{external_id} of account {channel_account} is written to by {ours}"), ADVICE)?;
+        report.warn(
+            "listings",
+            format!("{external_id} of account {channel_account} is written to by {ours}"),
+            ADVICE,
+        )?;
     }
     let more = usize::try_from(in_all).unwrap_or_default().saturating_sub(shared.len());
     if more > 0 {

@@ -92,9 +92,9 @@ pub(super) fn next(
             None => "the unit changes or somebody asks for a sync",
         };
         let mut next = nothing(because, until);
-        next.because.extend(gone.map(|remedy| {
-            format!("it is gone at the channel, where the next change {UNLESS_BACK}: {remedy}")
-        }));
+        next.because.extend(
+            gone.map(|remedy| format!("it is gone at the channel, where the next change {UNLESS_BACK}: {remedy}")),
+        );
         let held = held.into_iter().filter(|_| !is_elsewhere);
         next.because.extend(held.map(|why| format!("the next change of the unit waits, as {why}")));
         return next;
