@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
+use domain::listing::ChannelListing;
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 
+use super::unseen::unseen;
 use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
@@ -30,7 +32,13 @@ struct Waiting {
     due_at: DateTime<Utc>,
 }
 
-pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Markup, Problem> {
+/// `journal` is the listing as it is there: the queue may be behind.
+pub(super) async fn show(
+    api: &Api,
+    reader: &mut PgConnection,
+    listing: &Listing,
+    journal: &ChannelListing,
+) -> Result<Markup, Problem> {
     let statement = format!(
         "SELECT {BY_ROW}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
     );
@@ -41,6 +49,10 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
     } else {
         None
     };
+    let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
+    if let Some(unseen) = unseen(api, &mut *reader, listing, journal, queued).await? {
+        return Ok(html! { (unseen.show()) @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } } });
+    }
     let Some(mut waiting) = waiting else {
         let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
         let held = holds::of(&mut *reader, id, target).await?.words();
