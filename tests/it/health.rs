@@ -458,6 +458,11 @@ async fn a_short_interval_does_not_hurry_the_checks_of_an_open_circuit() -> anyh
 
     let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!((check.class == "accepted", check.asked_by.as_str()), (false, "tester"));
+    let (code, printed, _) = world.run(&["target", "check", &target.to_string()])?;
+    assert!(code == 1 && printed.contains("this check, which failed, leaves that time as it was"), "{printed}");
+    let due = "SELECT max(due_at) - max(h.at) <= interval '20 seconds' FROM dispatch_checks
+        CROSS JOIN health_checks AS h WHERE h.asked_by LIKE 'service:%'";
+    assert!(sqlx::query_scalar::<_, bool>(due).fetch_one(&world.pool).await?, "its own is at its time");
     world.sandbox.heal().await?;
     let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!(check.class, "accepted");
