@@ -13,6 +13,7 @@ use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::asked::{Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
+use crate::views::circuit;
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
 use crate::views::gone;
@@ -55,7 +56,8 @@ pub(super) async fn show(
     }
     let Some(mut waiting) = waiting else {
         let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
-        let held = holds::of(&mut *reader, id, target).await?.words();
+        let circuit = circuit::open(api.pool(), target).await?;
+        let held = holds::of(&mut *reader, id, target).await?.words_beside(circuit.as_ref());
         let standing = standing(api, reader, listing).await?;
         return Ok(html! { p.quiet { (told(&rest(listing, &standing, &held, elsewhere.as_deref()))) } });
     };

@@ -12,6 +12,7 @@ use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::attempts;
+use crate::views::circuit;
 use crate::views::explain::next::{Next, of_pending};
 use crate::views::explain::now;
 use crate::views::holds;
@@ -52,7 +53,8 @@ pub(super) async fn unseen<'a>(
         Some(row) => Some(row.completed(api.pool(), target_id).await?),
         None => None,
     };
-    let held = holds::of(reader, id, target_id).await?.words();
+    let circuit = circuit::open(api.pool(), target_id).await?;
+    let held = holds::of(reader, id, target_id).await?.words_beside(circuit.as_ref());
     let lag_since = read_model_lag::since(api.pool()).await?;
     let next = of_pending(journal, pending, held, row.as_ref(), |_| None, lag_since);
     Ok(Some(Unseen::Waits(pending, next)))
