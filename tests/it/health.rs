@@ -133,8 +133,8 @@ async fn a_pause_hides_no_open_circuit(world: &World, api: &Api, target: &str, t
     for page in [format!("/targets/{target}"), format!("/listings/{listing}")] {
         wait_until("its page tells both", Duration::from_secs(20), || async {
             let got = api.get(&page).await?.expect(200)?.text;
-            let both = (got.contains("paused: works on the roof") || got.contains("target paused")) && got.contains(told);
-            Ok(if both { Ok(()) } else { Err(got) })
+            let paused = got.contains("paused: works on the roof") || got.contains("target paused");
+            Ok(if paused && got.contains(told) { Ok(()) } else { Err(got) })
         })
         .await?;
     }
