@@ -110,6 +110,12 @@ async fn what_failed_is_told_in_the_channels_words_also_where_a_deletion_cancell
     let (after, ends) = told().await?;
     assert_eq!(after, before, "neither its words nor its time are those of the deletion");
     assert!(ends.contains("the contract ended"), "{ends}");
+    // What is told of its health beside `deleted` is of the deletion, too.
+    let (_, printed, _) = world.run(&["target", "health", &target])?;
+    let line = |name: &str| printed.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    assert!(line("reason").contains("the contract ended"), "{printed}");
+    let before = line("health before");
+    assert!(before.contains("unauthorised since ") && before.contains("401"), "{printed}");
     drop(service);
     world.close().await
 }
