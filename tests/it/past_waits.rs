@@ -283,8 +283,7 @@ async fn a_past_wait_is_explained_by_the_pause_that_the_channel_asked_a_check_fo
     let target = world.target(7868, RateLimit::new(100, 1_000)?).await?;
     let _service = world.serve("")?;
     let listing = listed(&world, target, "villa-000").await?.to_string();
-    let refusing =
-        json!({ "kind": "rate_limited", "retry_after_s": 6, "account": 7868, "method": "GET", "count": 1 });
+    let refusing = json!({ "kind": "rate_limited", "retry_after_s": 6, "account": 7868, "method": "GET", "count": 1 });
     world.sandbox.fault(refusing).await?;
     let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
     assert_eq!((check.class.as_str(), check.status), ("throttled", Some(429)));

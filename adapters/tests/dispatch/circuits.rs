@@ -166,9 +166,7 @@ async fn a_check_that_a_person_asked_for_and_that_fails_leaves_an_open_circuit_i
     pushes(&store, target, &[true; 5]).await;
     let (due, opened) = ("SELECT due_at FROM dispatch_checks", "SELECT opened FROM dispatch_circuits");
     let named: DateTime<Utc> = field(&database, due).await;
-    for (class, failures) in
-        [(OutcomeClass::Transient, 6), (OutcomeClass::Throttled, 0), (OutcomeClass::Unknown, 7)]
-    {
+    for (class, failures) in [(OutcomeClass::Transient, 6), (OutcomeClass::Throttled, 0), (OutcomeClass::Unknown, 7)] {
         store.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();
         let taken = store.take_checks(&mut room(10), LONG).await.unwrap();
         assert_eq!(store.note_check(&taken[0], class).await.unwrap(), failures);
