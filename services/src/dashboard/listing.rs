@@ -82,8 +82,8 @@ pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec
 }
 
 async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
-    let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let journal = dashboard.api.syncing().commands().load_listing(ListingId(listing.listing_id)).await?;
+    let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let next = next::show(&dashboard.api, &mut reader, listing, &journal).await?;
     let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);
     let revision = match unseen::revision(listing, &journal) {
