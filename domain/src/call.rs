@@ -1,6 +1,6 @@
 //! The record of one HTTP call, as it stands in the journal, in `outbound_audit` and in the audit stream.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -71,6 +71,21 @@ pub const LISTING_GONE: &str = "the listing is gone";
 
 /// How the detail begins of a call for which there was no connection.
 pub const NO_CONNECTION: &str = "no connection: ";
+
+/// How the words of a check end that was answered with 429, before the time.
+const ASKED_FOR_A_PAUSE: &str = "; it asked for a pause until ";
+
+/// The words of a call that was answered with 429, with until when the channel asked for a pause, UTC. Of a call that is no sync's nothing else
+/// tells that afterwards.
+pub fn with_pause(words: &str, until: DateTime<Utc>) -> String {
+    format!("{words}{ASKED_FOR_A_PAUSE}{}", until.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+/// Until when a pause was asked for, UTC, by such words; older builds did not write it down.
+pub fn pause_of(words: &str) -> Option<DateTime<Utc>> {
+    let (_, until) = words.rsplit_once(ASKED_FOR_A_PAUSE)?;
+    DateTime::parse_from_rfc3339(until).ok().map(|until| until.with_timezone(&Utc))
+}
 
 /// One HTTP call and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -244,7 +244,8 @@ impl Intake {
         let Named { trace_id, org_id, unit_id, .. } = named;
         tracing::warn!(subject = %message.subject, trace_id, org_id, unit_id, problems = listed.len(), reason, "a unit change cannot be used: it is a dead letter now");
         let payload = message.payload.clone();
-        Ok(self.nats.bury(&id, &message.subject, message.headers.as_ref(), payload, problems).await?)
+        let headers = message.headers.as_ref();
+        Ok(self.nats.bury(&id, &message.subject, headers, payload, problems, trace_id.as_deref()).await?)
     }
 }
 

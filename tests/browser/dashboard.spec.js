@@ -404,6 +404,27 @@ test("on a phone no legend touches the heading below it", async ({ as }) => {
   for (const gap of gaps) expect(gap).toBeGreaterThanOrEqual(8);
 });
 
+test("what comes with more words moves neither the columns of the overview nor what is below a target's windows", async ({ as }) => {
+  const page = await as("viewer");
+  await page.goto("/");
+  const columns = () => page.locator("#attention thead th").evaluateAll((heads) => heads.map((head) => head.getBoundingClientRect().left));
+  const before = await columns();
+  expect(before.length).toBe(4);
+  // As if a target with a long name and a long reason had come.
+  await page.locator("#attention tbody tr").first().evaluate((row) => {
+    row.querySelector(".named a").textContent = "the house above the river ".repeat(6);
+    row.querySelector("td.wide").textContent = "a long reason that somebody wrote ".repeat(12);
+  });
+  expect(await columns()).toEqual(before);
+
+  await page.goto(`/targets/${things.target}`);
+  const queue = () => page.locator("#queue").evaluate((part) => part.getBoundingClientRect().top + scrollY);
+  const place = await queue();
+  const hint = page.locator("#window .window p:last-child").first();
+  await hint.evaluate((words) => { words.innerHTML = "The next slot comes back<br>at some time"; });
+  expect(await queue()).toBe(place);
+});
+
 test("on a phone the reason stands below its row", async ({ as }) => {
   const page = await as("viewer");
   await page.setViewportSize({ width: 390, height: 844 });

@@ -82,6 +82,7 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     assert_eq!(queue["items"][0]["status"], "circuit open");
     let told = "attempts and checks of the target failed in a row, and it is left alone until a check is answered";
     what_waits_is_told_as_held_at_every_door(&world, &service, &api, told).await?;
+    a_pause_hides_no_open_circuit(&world, &api, &target.to_string(), told).await?;
     let page = api.get(&format!("/targets/{target}")).await?.expect(200)?.text;
     assert!(page.contains(told) && page.contains("state bad\">circuit open"), "{page}");
     let answers = api.get(&format!("/api/channels/targets/{target}/health")).await?.expect(200)?.json();
@@ -117,6 +118,29 @@ async fn a_target_that_is_down_is_left_alone_and_probed_back_and_its_queue_drain
     a_healthy_target_with_an_open_circuit_needs_somebody(&world, &api, target).await?;
     drop(service);
     world.close().await
+}
+
+/// Whoever resumes the target finds it held still.
+async fn a_pause_hides_no_open_circuit(world: &World, api: &Api, target: &str, told: &str) -> anyhow::Result<()> {
+    let listing: uuid::Uuid =
+        sqlx::query_scalar("SELECT listing_id FROM sync_queue LIMIT 1").fetch_one(&world.pool).await?;
+    let (code, _, said) = world.run(&["target", "pause", target, "--reason", "works on the roof"])?;
+    assert_eq!(code, 0, "{said}");
+    for page in ["explain", "preview"] {
+        let got = api.get(&format!("/api/channels/listings/{listing}/{page}")).await?.expect(200)?.text;
+        assert!(got.contains("works on the roof") && got.contains(told), "{page}: {got}");
+    }
+    for page in [format!("/targets/{target}"), format!("/listings/{listing}")] {
+        wait_until("its page tells both", Duration::from_secs(20), || async {
+            let got = api.get(&page).await?.expect(200)?.text;
+            let paused = got.contains("paused: works on the roof") || got.contains("target paused");
+            Ok(if paused && got.contains(told) { Ok(()) } else { Err(got) })
+        })
+        .await?;
+    }
+    let (code, _, said) = world.run(&["target", "resume", target])?;
+    assert_eq!(code, 0, "{said}");
+    Ok(())
 }
 
 /// The time at which its next attempt was due is over, and nothing comes of it before a check is answered.
@@ -458,6 +482,11 @@ async fn a_short_interval_does_not_hurry_the_checks_of_an_open_circuit() -> anyh
 
     let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!((check.class == "accepted", check.asked_by.as_str()), (false, "tester"));
+    let (code, printed, _) = world.run(&["target", "check", &target.to_string()])?;
+    assert!(code == 1 && printed.contains("this check, which failed, leaves that time as it was"), "{printed}");
+    let due = "SELECT max(due_at) - max(h.at) <= interval '20 seconds' FROM dispatch_checks
+        CROSS JOIN health_checks AS h WHERE h.asked_by LIKE 'service:%'";
+    assert!(sqlx::query_scalar::<_, bool>(due).fetch_one(&world.pool).await?, "its own is at its time");
     world.sandbox.heal().await?;
     let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.expect("a dispatcher makes it");
     assert_eq!(check.class, "accepted");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::unit;
@@ -9,7 +10,7 @@ use end_to_end::wait::wait_until;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
-use crate::why::{json_of, listed};
+use crate::why::{json_of, listed, priced};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_link_sent_is_told_where_nothing_was_sent_since() -> anyhow::Result<()> {
@@ -71,6 +72,55 @@ async fn what_an_earlier_link_sent_is_told_where_nothing_was_sent_since() -> any
     assert!(!told.contains("by an earlier link") && !told.contains(">never<"), "{told}");
     let (_, shown) = json_of(&world, &["listing", "show", &listing])?;
     assert_eq!(shown["taken_before_at"], json!(null), "{shown}");
+    drop(service);
+    world.close().await
+}
+
+/// The listing is unlinked while a call of its sync is at the channel. What the journal says of that call afterwards is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_attempt_sent_that_ended_after_the_unlinking_is_known_to_the_next_link() -> anyhow::Result<()> {
+    let world = World::new(&[7867]).await?;
+    let target = world.target(7867, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let held = json!({ "kind": "hold", "account": 7867, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
+    let held = world.sandbox.fault_rule(&held).await?;
+    world.publish(&[priced("villa-000", 2, 5_500)]).await?;
+    world.taken(1, 2).await?;
+    wait_until("its call is at the channel", Duration::from_secs(20), || async {
+        let arrivals = world.sandbox.arrivals(7867).await?;
+        Ok(if arrivals.iter().any(|one| one["status"].is_null()) { Ok(()) } else { Err(format!("{arrivals:?}")) })
+    })
+    .await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let first = told["sync"]["sync_id"].as_str().context("a sync")?.to_owned();
+    let (code, _, said) = world.run(&["listing", "unlink", &listing, "--reason", "sold"])?;
+    assert_eq!(code, 0, "{said}");
+    world.sandbox.mend(held).await?;
+    let late = "SELECT coalesce(max(sequence), 0) FROM events WHERE event_type = 'LateAttemptRecorded'";
+    let late = wait_until("its attempt is told", Duration::from_secs(30), || async {
+        let late = world.count(late).await?;
+        Ok(if late > 0 { Ok(late) } else { Err("not yet".to_owned()) })
+    })
+    .await?;
+
+    let (_, told, _) = world.run(&["explain", &first])?;
+    let ended = "accepted, after the sync had ended as its listing was unlinked; the channel took content.";
+    assert!(told.contains(ended) && !told.contains("by another"), "{told}");
+    let page = viewer.get(&format!("/listings/{listing}/at/{late}")).await?.expect(200)?.text;
+    assert!(page.contains("Told late: the sync had ended before that."), "{page}");
+    for untrue in ["nobody knows what it wrote", "as far as it is known"] {
+        assert!(!page.contains(untrue), "{untrue}: {page}");
+    }
+
+    world.link(target, &["villa-000".to_owned()]).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!((&told["sync"]["cause"], &told["sync"]["differences"]), (&json!("linked"), &json!([])), "{told:#}");
+    let words = told["words"].to_string();
+    assert!(words.contains("It was unlinked since, and what the channel has of it is not followed"), "{words}");
+    assert!(!words.contains("nobody knows what it wrote"), "no call had ended so: {words}");
     drop(service);
     world.close().await
 }

@@ -275,3 +275,27 @@ async fn a_past_wait_is_explained_by_the_pause_that_the_channel_asked_another_sy
     assert_eq!((&told["rules"][0]["rule"], &told["rules"][0]["paused_ms"]), (&json!("waited"), &json!(0)), "{told:#}");
     world.close().await
 }
+
+/// Of a pause that a check met nothing but its own row tells afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_wait_is_explained_by_the_pause_that_the_channel_asked_a_check_for() -> anyhow::Result<()> {
+    let world = World::new(&[7868]).await?;
+    let target = world.target(7868, RateLimit::new(100, 1_000)?).await?;
+    let _service = world.serve("")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let refusing = json!({ "kind": "rate_limited", "retry_after_s": 6, "account": 7868, "method": "GET", "count": 1 });
+    world.sandbox.fault(refusing).await?;
+    let check = check_now(&world.pool, target, &Actor::cli("tester")).await?.context("a dispatcher makes it")?;
+    assert_eq!((check.class.as_str(), check.status), ("throttled", Some(429)));
+    let until = "; it asked for a pause until ";
+    assert!(check.detail.as_ref().is_some_and(|words| words.contains(until)), "{:?}", check.detail);
+    published(&world, priced("villa-000", 2, 5_500)).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let waited = &told["rules"][0];
+    let (ms, paused_ms) = (waited["ms"].as_i64().unwrap_or(0), waited["paused_ms"].as_i64().unwrap_or(0));
+    assert!(waited["rule"] == "waited" && paused_ms >= 1_000 && ms - paused_ms < 1_000, "{told:#}");
+    let words = told["words"].to_string();
+    assert!(words.contains(" of that the channel had asked for a pause (429 to a call of its account)."), "{words}");
+    assert!(!words.contains("no pause"), "{words}");
+    world.close().await
+}

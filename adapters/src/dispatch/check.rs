@@ -13,26 +13,35 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::DispatchStore;
-use super::circuit::{BY_CIRCUIT, OPEN_AFTER, close, wait, waits};
+use super::circuit::{BY_CIRCUIT, OPEN_AFTER, close, shortest_wait, wait, waits};
 use super::due_checks::DueCheck;
 use crate::postgres::begin;
 
 /// Who asks for a check whose turn has come.
 pub const BY_TURN: &str = "service:health";
 
+impl DueCheck {
+    /// Somebody wants to know: neither its turn nor an open circuit asked for it.
+    fn is_out_of_turn(&self) -> bool {
+        ![BY_TURN, BY_CIRCUIT].contains(&self.asked_by.as_str())
+    }
+}
+
 impl DispatchStore {
-    /// Asks for a check now. Gives its id; one that is under way is the one that is asked for. Everybody who asks is written down.
+    /// Asks for a check now. Gives its id; one that is under way, or that an open circuit has come to, is the one that is asked for. Everybody who
+    /// asks is written down.
     pub async fn ask_check(&self, target: TargetId, by: &Actor) -> Result<Uuid, sqlx::Error> {
-        sqlx::query_scalar(
+        sqlx::query_scalar(&format!(
             "INSERT INTO dispatch_checks AS k (target_id, check_id, asked_by, due_at, askers, askers_of)
              VALUES ($1, $2, $3, now(), jsonb_build_array($4::jsonb), $2)
              ON CONFLICT (target_id) DO UPDATE SET due_at = least(k.due_at, excluded.due_at),
-                 asked_by = CASE WHEN k.lease_until > now() THEN k.asked_by ELSE excluded.asked_by END,
+                 asked_by = CASE WHEN k.lease_until > now() OR k.due_at <= now() AND k.asked_by = '{BY_CIRCUIT}'
+                     THEN k.asked_by ELSE excluded.asked_by END,
                  askers = CASE WHEN k.askers_of IS DISTINCT FROM k.check_id THEN excluded.askers
                      WHEN k.askers @> excluded.askers THEN k.askers ELSE k.askers || excluded.askers END,
                  askers_of = k.check_id
-             RETURNING check_id",
-        )
+             RETURNING check_id"
+        ))
         .bind(target.0)
         .bind(Uuid::now_v7())
         .bind(&by.name)
@@ -55,8 +64,10 @@ impl DispatchStore {
         .map(|_| ())
     }
 
-    /// What a check's end means for the target's circuit. Gives how often in a row the target has failed.
-    pub async fn note_check(&self, target: TargetId, class: OutcomeClass) -> Result<u32, sqlx::Error> {
+    /// What a check's end means for the target's circuit. Gives how often in a row the target has failed. One that somebody asked for makes nobody
+    /// wait for longer: an open circuit is as it was, but for one failure more.
+    pub async fn note_check(&self, check: &DueCheck, class: OutcomeClass) -> Result<u32, sqlx::Error> {
+        let target = check.target_id;
         if !failed(class) {
             if !class.is_held_back() {
                 let mut transaction = self.begin(true).await?;
@@ -73,7 +84,7 @@ impl DispatchStore {
             "WITH noted AS (
                  INSERT INTO dispatch_circuits AS c (target_id, failures, opened) VALUES ($1, 1, 0)
                  ON CONFLICT (target_id) DO UPDATE SET failures = c.failures + 1,
-                     opened = CASE WHEN c.failures + 1 >= $2 THEN c.opened + 1 ELSE c.opened END
+                     opened = CASE WHEN c.failures + 1 < $2 OR c.opened > 0 AND $3 THEN c.opened ELSE c.opened + 1 END
                  RETURNING failures, opened
              ), kept AS (
                  INSERT INTO circuit_openings (target_id) SELECT $1 FROM noted WHERE opened > 0 ON CONFLICT DO NOTHING
@@ -82,12 +93,14 @@ impl DispatchStore {
         )
         .bind(target.0)
         .bind(OPEN_AFTER)
+        .bind(check.is_out_of_turn())
         .fetch_one(&self.pool)
         .await?;
         Ok(u32::try_from(failures).unwrap_or(0))
     }
 
-    /// Writes a check down and lets it go. After a failure the next one comes soon, and later after each. Two may have made it,
+    /// Writes a check down and lets it go. After a failure the next one comes soon, and later after each. After one that somebody asked for an open
+    /// circuit has its own when it would have had it, or a little earlier: at random that was, and is not kept. Two may have made a check,
     /// one of them beyond its lease: the row tells how the later one ended, and of the calls of both.
     pub async fn finish_check(
         &self,
@@ -131,9 +144,16 @@ impl DispatchStore {
             "UPDATE dispatch_checks k SET check_id = gen_random_uuid(), lease_until = '-infinity',
                  asked_by = CASE WHEN again.due_at IS NULL THEN '{BY_TURN}' ELSE '{BY_CIRCUIT}' END,
                  due_at = coalesce(again.due_at, 'infinity')
-             FROM (SELECT max(clock_timestamp() + {}) AS due_at FROM dispatch_circuits c
+             FROM (SELECT max(CASE WHEN $6 AND c.opened > 0 THEN greatest(clock_timestamp(), since.at + {})
+                       ELSE clock_timestamp() + {} END) AS due_at
+                   FROM dispatch_circuits c CROSS JOIN (
+                       SELECT greatest(
+                           (SELECT opened_at FROM circuit_openings WHERE target_id = $1 AND closed_at IS NULL),
+                           (SELECT max(at) FROM health_checks
+                            WHERE target_id = $1 AND asked_by IN ('{BY_TURN}', '{BY_CIRCUIT}'))) AS at) since
                    WHERE c.target_id = $1 AND (c.opened > 0 OR $5)) again
              WHERE k.target_id = $1 AND k.check_id = $2",
+            shortest_wait("c.opened", 3, 4),
             wait("greatest(c.opened, 1)", 3, 4)
         ))
         .bind(target.target_id.0)
@@ -141,6 +161,7 @@ impl DispatchStore {
         .bind(first)
         .bind(longest)
         .bind(failed(report.class))
+        .bind(check.is_out_of_turn())
         .execute(&mut *transaction)
         .await?;
         tell_askers(&mut transaction, check).await?;

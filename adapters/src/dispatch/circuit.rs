@@ -22,7 +22,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Up to a quarter less than the wait after the `opened`-th opening, so that targets of one channel do not come back in
 /// step. The number is that of the bind: first and longest in seconds.
 pub(super) fn wait(opened: &str, first: u8, longest: u8) -> String {
-    format!("make_interval(secs => least(${longest}, ${first} * 2 ^ least({opened} - 1, 20)) * (0.75 + random() / 4))")
+    format!("make_interval(secs => {} * (0.75 + random() / 4))", most(opened, first, longest))
+}
+
+/// The shortest that [`wait`] gives.
+pub(super) fn shortest_wait(opened: &str, first: u8, longest: u8) -> String {
+    format!("make_interval(secs => {} * 0.75)", most(opened, first, longest))
+}
+
+fn most(opened: &str, first: u8, longest: u8) -> String {
+    format!("least(${longest}, ${first} * 2 ^ least({opened} - 1, 20))")
 }
 
 /// What [`wait`] binds.

@@ -2,7 +2,7 @@
 //! knows the secret that holds now alone; where the previous one is tried and still serves, a refusal is told and holds nothing. A
 //! target that is held was refused with both.
 
-use domain::call::CallPurpose;
+use domain::call::{CallPurpose, with_pause};
 use domain::channel::Section;
 use domain::outcome::OutcomeClass;
 use domain::port::{CheckReport, SlotSource};
@@ -23,6 +23,7 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
         return CheckReport { class: OutcomeClass::Accepted, detail: None, calls, credentials_refused: false };
     };
     let refused = failure.reach == Reach::Credentials;
+    let pause = failure.throttle.map(|throttle| throttle.until);
     let (mut detail, mut both) = (failure.detail, refused);
     if refused && rotating {
         // What the previous one is good for is known once it was tried, to its end.
@@ -38,6 +39,9 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
                 unknown.detail
             ),
         };
+    }
+    if let Some(until) = pause {
+        detail = with_pause(&detail, until);
     }
     CheckReport { class: failure.class, credentials_refused: both, detail: Some(detail), calls }
 }

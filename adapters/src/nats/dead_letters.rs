@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::counted::counted;
 use domain::ids::OrgId;
-use domain::text::cut;
+use domain::text::{cut, trace_id, traceparent};
 use domain::unit::Problem;
 use futures::TryStreamExt as _;
 use serde::{Serialize, Serializer};
@@ -27,6 +27,7 @@ const SUBJECT: &str = "Dead-Letter-Subject";
 const PROBLEMS: &str = "Dead-Letter-Problems";
 const AT: &str = "Dead-Letter-At";
 const CUT: &str = "Dead-Letter-Cut-From-Bytes";
+const TRACE: &str = "Dead-Letter-Trace-Id";
 /// The server takes 64 KiB of headers on a stream: so much of them may be the sender's, in bytes,
 const MOST_HEADERS: usize = 24 * 1024;
 /// and so much the problems.
@@ -49,6 +50,8 @@ pub struct DeadLetter {
     pub subject: String,
     /// When it was put here, UTC.
     pub at: Option<DateTime<Utc>>,
+    /// The id of the trace in which it was taken in.
+    pub trace_id: Option<String>,
     /// Which fields, and why, without what looks like a secret or a guest's.
     pub problems: Vec<Problem>,
     #[serde(skip)]
@@ -115,7 +118,8 @@ fn failed(error: impl std::fmt::Display) -> DeadLetterError {
 }
 
 impl Nats {
-    /// Keeps a message as a dead letter; it is stored when this returns. `id` makes a redelivery the same letter.
+    /// Keeps a message as a dead letter; it is stored when this returns. `id` makes a redelivery the same letter; `trace_id` is that of the trace in
+    /// which it was taken in.
     pub async fn bury(
         &self,
         id: &str,
@@ -123,6 +127,7 @@ impl Nats {
         headers: Option<&HeaderMap>,
         payload: Bytes,
         problems: &MaskedProblems,
+        trace_id: Option<&str>,
     ) -> Result<(), DeadLetterError> {
         let org = parse_unit_changed(self.prefix.strip(subject)).map(|(org, _)| org);
         let to = self.prefix.dead_letter_unit(org.as_ref());
@@ -134,6 +139,9 @@ impl Nats {
         kept.insert(SUBJECT, self.prefix.strip(subject));
         kept.insert(PROBLEMS, listed(problems.as_slice()).map_err(failed)?);
         kept.insert(AT, Utc::now().to_rfc3339());
+        if let Some(id) = trace_id {
+            kept.insert(TRACE, id);
+        }
         kept.insert(async_nats::header::NATS_MESSAGE_ID, id);
         // A message of the largest size has no room for the reason beside it. Bodies of that size are never usable.
         let room = self.room_for_body(&kept);
@@ -288,12 +296,15 @@ fn without_nats_headers(headers: Option<&HeaderMap>) -> HeaderMap {
 fn letter(message: StreamMessage) -> DeadLetter {
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
     let problems: Option<Vec<Problem>> = header(PROBLEMS).and_then(|text| serde_json::from_str(&text).ok());
+    // Older builds kept it as the sender gave it, where one did.
+    let given = || header("traceparent").and_then(|text| trace_id(traceparent(&text).as_deref()).map(str::to_owned));
     let stored = format!("{} {}", message.sequence, message.time.unix_timestamp_nanos());
     DeadLetter {
         number: message.sequence,
         id: Uuid::new_v5(&Uuid::NAMESPACE_OID, stored.as_bytes()),
         subject: header(SUBJECT).unwrap_or_default(),
         at: header(AT).and_then(|at| DateTime::parse_from_rfc3339(&at).ok()).map(|at| at.to_utc()),
+        trace_id: header(TRACE).or_else(given),
         // Older builds kept them as they were.
         problems: MaskedProblems::from(problems.unwrap_or_default()).into(),
         headers: message.headers,

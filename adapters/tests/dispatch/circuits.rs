@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use adapters::dispatch::{DispatchStore, Settlement};
-use chrono::Utc;
+use adapters::dispatch::{BY_CIRCUIT, DispatchStore, DueCheck, Settlement};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::call::{CallPurpose, CallRecord};
 use domain::ids::TargetId;
 use domain::metadata::Actor;
@@ -127,16 +127,17 @@ async fn a_check_is_made_by_one_and_the_next_comes_later_after_each_failure() {
     let meanwhile = other.ask_check(target, &Actor::cli("another")).await.unwrap();
     assert_eq!(meanwhile, asked, "who asks meanwhile gets the same");
     let mut waits = Vec::new();
+    let own = DueCheck { asked_by: BY_CIRCUIT.to_owned(), ..taken[0].clone() };
     for failures in 6..=9 {
-        assert_eq!(one.note_check(target, OutcomeClass::Transient).await.unwrap(), failures);
+        assert_eq!(one.note_check(&own, OutcomeClass::Transient).await.unwrap(), failures);
         waits.push(field::<i32>(&database, "SELECT opened FROM dispatch_circuits").await);
     }
     assert_eq!(waits, [2, 3, 4, 5]);
-    assert_eq!(one.note_check(target, OutcomeClass::Throttled).await.unwrap(), 0);
+    assert_eq!(one.note_check(&own, OutcomeClass::Throttled).await.unwrap(), 0);
     assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 1, "a 429 tells nothing");
     let openings = |closed| format!("SELECT count(*) FROM circuit_openings WHERE (closed_at IS NOT NULL) = {closed}");
     assert_eq!(field::<i64>(&database, &openings(false)).await, 1, "a failed check opens none that is open");
-    one.note_check(target, OutcomeClass::Accepted).await.unwrap();
+    one.note_check(&own, OutcomeClass::Accepted).await.unwrap();
     assert_eq!(field::<i64>(&database, &openings(true)).await, 1);
     assert_eq!(field::<i64>(&database, "SELECT count(*) FROM dispatch_circuits").await, 0);
     database.close().await;
@@ -157,6 +158,37 @@ fn report(class: OutcomeClass, calls: usize) -> CheckReport {
         answer: None,
     };
     CheckReport { class, detail: None, calls: (0..calls).map(call).collect(), credentials_refused: false }
+}
+
+/// Whoever wants to know keeps nobody waiting: the work of an open circuit waits for its own check.
+#[tokio::test]
+async fn a_check_that_a_person_asked_for_and_that_fails_leaves_an_open_circuit_its_time() {
+    let database = Database::new().await;
+    let target = database.target(1, RateLimit::new(100, 1_000).unwrap()).await;
+    let (store, settings) = (database.dispatcher(), settings(target));
+    pushes(&store, target, &[true; 5]).await;
+    let (due, opened) = ("SELECT due_at FROM dispatch_checks", "SELECT opened FROM dispatch_circuits");
+    let named: DateTime<Utc> = field(&database, due).await;
+    for (class, failures) in [(OutcomeClass::Transient, 6), (OutcomeClass::Throttled, 0), (OutcomeClass::Unknown, 7)] {
+        store.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();
+        let taken = store.take_checks(&mut room(10), LONG).await.unwrap();
+        assert_eq!(store.note_check(&taken[0], class).await.unwrap(), failures);
+        store.finish_check(&taken[0], &settings, &report(class, 1)).await.unwrap();
+        let next: DateTime<Utc> = field(&database, due).await;
+        assert!(next <= named && named - next < TimeDelta::seconds(2), "{class}: {next} instead of {named}");
+        assert_eq!(field::<i32>(&database, opened).await, 1);
+    }
+    // The one of the circuit itself, also where somebody asks when it is due.
+    database.run("UPDATE dispatch_checks SET due_at = now() - interval '1 second'").await;
+    store.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();
+    let taken = store.take_checks(&mut room(10), LONG).await.unwrap();
+    assert_eq!(taken[0].asked_by, BY_CIRCUIT);
+    assert_eq!(store.note_check(&taken[0], OutcomeClass::Transient).await.unwrap(), 8);
+    store.finish_check(&taken[0], &settings, &report(OutcomeClass::Transient, 1)).await.unwrap();
+    assert_eq!(field::<i32>(&database, opened).await, 2);
+    let wait: f64 = field(&database, "SELECT extract(epoch FROM due_at - now())::float8 FROM dispatch_checks").await;
+    assert!((6.0..=10.0).contains(&wait), "twice as late: {wait}");
+    database.close().await;
 }
 
 /// One of them was stopped for longer than its lease, and goes on.

@@ -143,7 +143,7 @@ pub enum ListingEvent {
         attempt: SyncAttempt,
         class: OutcomeClass,
     },
-    /// Calls of an attempt whose job had ended by another attempt.
+    /// Calls of an attempt whose job had ended before it was told: by another attempt, or as the listing was unlinked.
     LateAttemptRecorded {
         attempt: SyncAttempt,
         class: Option<OutcomeClass>,

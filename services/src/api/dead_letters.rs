@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
-use domain::access::{Accounts, Caller};
+use domain::access::{Accounts, Caller, Permission};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::Api;
 use super::by::By;
 use super::input::{Id, Query, read};
-use super::page::{Page, decode, limit};
+use super::page::{Page, decode, encode, limit};
 use super::problem::{Problem, ProblemKind};
 use super::reader::Reader;
 use crate::dead_letters::{Decided, Decision, DecisionError, Wish, decide, decided, is_done};
@@ -59,6 +59,8 @@ pub(crate) struct Letter {
     /// Where it had been published.
     pub subject: String,
     pub at: Option<DateTime<Utc>>,
+    /// The id of the trace in which it was taken in.
+    pub trace_id: Option<String>,
     pub problems: Vec<LetterProblem>,
     /// Its body as text, without what looks like a secret or a guest's; a replay sends it as it came.
     pub body: String,
@@ -79,10 +81,36 @@ impl From<DeadLetter> for Letter {
             number: letter.number,
             subject: letter.subject,
             at: letter.at,
+            trace_id: letter.trace_id,
             problems: letter.problems.into_iter().map(problem).collect(),
             body,
         }
     }
+}
+
+/// Letters that are looked through for one of a trace: nothing knows them by it.
+const LOOKED_THROUGH: usize = 200;
+
+/// Those of a trace, among the oldest; none where NATS does not answer.
+pub(crate) async fn of_trace(api: &Api, caller: &Caller, trace_id: &str) -> Vec<Letter> {
+    if !caller.may(Permission::ReadDeadLetters) || caller.accounts != Accounts::All {
+        return Vec::new();
+    }
+    match api.inner.nats.dead_letters(Some(&caller.org_id), 0, LOOKED_THROUGH).await {
+        Ok(letters) => {
+            let of_it = letters.into_iter().filter(|letter| letter.trace_id.as_deref() == Some(trace_id));
+            of_it.map(Letter::from).collect()
+        }
+        Err(error) => {
+            tracing::debug!(error = %error, "dead letters cannot be looked through now");
+            Vec::new()
+        }
+    }
+}
+
+/// The cursor of the page that begins with a letter.
+pub(crate) fn cursor_of(number: u64) -> String {
+    encode(&number.saturating_sub(1))
 }
 
 fn sees(caller: &Caller, letter: &DeadLetter) -> bool {

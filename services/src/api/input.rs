@@ -117,7 +117,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
     }
 }
 
-/// An id in the path.
+/// An id in the path, or several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Id<T>(pub T);
 
@@ -128,22 +128,25 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
             Ok(Path(id)) => return Ok(Self(id)),
             Err(refusal) => refusal,
         };
-        let given = RawPathParams::from_request_parts(parts, state).await;
-        let name = given.ok().and_then(|given| given.iter().next().map(|(name, _)| name.to_owned()));
-        let name = name.or_else(|| no_text(&refusal));
-        let name = name.unwrap_or_else(|| "path".to_owned());
+        let given = RawPathParams::from_request_parts(parts, state).await.ok();
+        let names: Vec<&str> = given.iter().flat_map(RawPathParams::iter).map(|(name, _)| name).collect();
+        let name = wrong(&refusal, &names).unwrap_or("path").to_owned();
         let right =
             if name.ends_with("_id") || name == "path" { Uuid::RIGHT } else { "is a number, as a list gives it" };
         Err(Problem::field(name, right))
     }
 }
 
-/// The parameter of a path that is no UTF-8, where one is: then none of them is given.
-fn no_text(refusal: &PathRejection) -> Option<String> {
-    let PathRejection::FailedToDeserializePathParams(failed) = refusal else { return None };
+/// The parameter of a path that cannot be used. Where one is no UTF-8, none of them is given.
+fn wrong<'a>(refusal: &'a PathRejection, names: &[&'a str]) -> Option<&'a str> {
+    let first = names.first().copied();
+    let PathRejection::FailedToDeserializePathParams(failed) = refusal else { return first };
     match failed.kind() {
-        ErrorKind::InvalidUtf8InPathParam { key } => Some(key.clone()),
-        _ => None,
+        ErrorKind::InvalidUtf8InPathParam { key }
+        | ErrorKind::ParseErrorAtKey { key, .. }
+        | ErrorKind::DeserializeError { key, .. } => Some(key.as_str()),
+        ErrorKind::ParseErrorAtIndex { index, .. } => names.get(*index).copied(),
+        _ => first,
     }
 }
 

@@ -155,6 +155,7 @@ fn show(session: &Session, letter: &DeadLetter) -> anyhow::Result<()> {
         ("number", letter.number.to_string()),
         ("at", optional_moment(letter.at)),
         ("subject", letter.subject.clone()),
+        ("trace", letter.trace_id.clone().unwrap_or_default()),
     ])?;
     for problem in &letter.problems {
         session.out.line(&format!("wrong    {problem}"))?;

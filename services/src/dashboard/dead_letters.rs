@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, next_page};
+use super::traces::trace;
 use crate::api::Api;
 use crate::api::by::By;
-use crate::api::dead_letters::{self, Letter, LettersQuery};
+use crate::api::dead_letters::{self, Letter, LettersQuery, cursor_of};
 use crate::api::input::{Id, Query};
 use crate::api::problem::Problem;
 use crate::api::reader::Reader;
@@ -97,11 +98,24 @@ fn decision_told(decision: &Decided) -> Markup {
     } }
 }
 
+/// Where a letter is to be decided about.
+pub(super) fn place(letter: &Letter) -> String {
+    format!("/dead-letters?cursor={}#letter-{}", cursor_of(letter.number), letter.number)
+}
+
+/// Letters as a list that leads there.
+pub(super) fn found(letters: &[Letter]) -> Markup {
+    html! { ol.rows { @for letter in letters { li {
+        a href=(place(letter)) { "Letter " (letter.number) } " " (moment_or(letter.at, "at an unknown time")) " " code { (letter.subject) }
+        @if let Some(problem) = letter.problems.first() { " " span.quiet { (problem.field) " " (problem.reason) } }
+    } } } }
+}
+
 fn one(viewer: &Viewer, letter: &Letter) -> Markup {
     let path = |verb: &str| format!("/dead-letters/{}/{verb}", letter.number);
     html! { li #(format!("letter-{}", letter.number)) {
         h3 { "Letter " (letter.number) " " span.quiet { (moment_or(letter.at, "at an unknown time")) } }
-        p { code { (letter.subject) } }
+        p { code { (letter.subject) } @if let Some(id) = &letter.trace_id { " " span.quiet { "trace " (trace(None, id)) } } }
         ul { @for problem in &letter.problems { li { code { (problem.field) } " " (problem.reason) } } }
         details { summary { "Its body" } pre tabindex="0" { code { (letter.body) } } }
         @if viewer.may(Permission::WriteDeadLetters) { div.actions {

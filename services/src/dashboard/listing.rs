@@ -6,11 +6,13 @@ mod had;
 mod next;
 mod preview;
 mod timeline;
+mod unseen;
 
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::counted::{agreeing, counted};
+use domain::ids::ListingId;
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -80,13 +82,18 @@ pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec
 }
 
 async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
+    let journal = dashboard.api.syncing().commands().load_listing(ListingId(listing.listing_id)).await?;
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
-    let next = next::show(&dashboard.api, &mut reader, listing).await?;
+    let next = next::show(&dashboard.api, &mut reader, listing, &journal).await?;
     let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);
+    let revision = match unseen::revision(listing, &journal) {
+        Some(unseen) => Some(unseen.to_string()),
+        None => listing.revision.map(|revision| of_newest(revision, newest)),
+    };
     let before = earlier_link::taken_at(&mut reader, listing).await?;
     drop(reader);
     Ok(vec![
-        Part::new("now", "Now", now(listing, newest, before)),
+        Part::new("now", "Now", now(listing, revision.as_deref(), before)),
         Part::new("next", "What happens next", next),
         timeline(dashboard, by, listing.listing_id, None).await?,
     ])
@@ -118,9 +125,8 @@ fn lacks_no_part(listing: &Listing, before: Option<DateTime<Utc>>) -> &'static s
     }
 }
 
-/// `newest` is the newest revision of its unit, where a state of the past was asked for last; `before` is when it was taken last by an
-/// earlier link, where it was by none of now.
-fn now(listing: &Listing, newest: Option<i64>, before: Option<DateTime<Utc>>) -> Markup {
+/// `revision` is the one that was asked for last; `before` is when it was taken last by an earlier link, where it was by none of now.
+fn now(listing: &Listing, revision: Option<&str>, before: Option<DateTime<Utc>>) -> Markup {
     let rejected = listing.rejected.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |part: &serde_json::Value, field: &str| part[field].as_str().unwrap_or_default().to_owned();
     let no_sync = if listing.generation > 1 { "none since it was linked again" } else { "none yet" };
@@ -133,7 +139,7 @@ fn now(listing: &Listing, newest: Option<i64>, before: Option<DateTime<Utc>>) ->
                 @if let Some(sync) = listing.last_sync_id { " " (sync_link(sync)) }
             } }
             div { dt { "At the channel" } dd { (listing.external_id.as_deref().unwrap_or("not known yet")) } }
-            div { dt { "Revision asked for" } dd { @if let Some(revision) = listing.revision { (of_newest(revision, newest)) } @else { "none" } } }
+            div { dt { "Revision asked for" } dd { (revision.unwrap_or("none")) } }
             div { dt { "Taken last" } dd {
                 @if let Some(before) = before { (moment(before)) " " span.quiet { (BY_EARLIER) } }
                 @else { (moment_or(listing.last_accepted_at, "never")) }

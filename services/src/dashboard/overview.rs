@@ -256,8 +256,8 @@ async fn attention(
 }
 
 fn table(rows: &[Attention]) -> Markup {
-    html! { div.scroll tabindex="0" role="region" aria-label="Table of targets that need somebody" { table {
-        thead { tr { th { "Target" } th { "Health" } th { "Since" } th.wide { "Why" } } }
+    html! { div.scroll tabindex="0" role="region" aria-label="Table of targets that need somebody" { table.needy {
+        thead { tr { th.name { "Target" } th.health { "Health" } th.at { "Since" } th.wide { "Why" } } }
         tbody { @for row in rows {
             tr #(format!("target-{}", row.target_id)) {
                 td.named { a href=(format!("/targets/{}", row.target_id)) { (row.name) } }

@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::layout::{Page, Viewer};
 use super::pieces::empty;
 use super::ways::Ways;
-use super::{audit, listings, traces};
+use super::{audit, dead_letters, listings, traces};
 use crate::api::Api;
+use crate::api::dead_letters::{Letter, of_trace};
 use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
@@ -45,6 +46,27 @@ struct Found {
     /// Of the listings for which a state of the past was asked for last, the newest revisions.
     replayed: HashMap<Uuid, i64>,
     syncs: Vec<Sync>,
+    /// Messages that ended in a trace.
+    letters: Vec<Letter>,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        let Self { targets, listings, syncs, letters, .. } = self;
+        targets.is_empty() && listings.is_empty() && syncs.is_empty() && letters.is_empty()
+    }
+
+    /// The page of the only thing that was found.
+    fn alone(&self) -> Option<String> {
+        let Self { targets, listings, syncs, letters, .. } = self;
+        match (targets.as_slice(), listings.as_slice(), syncs.as_slice(), letters.as_slice()) {
+            ([one], [], [], []) => Some(format!("/targets/{}", one.target_id)),
+            ([], [one], [], []) => Some(format!("/listings/{}", one.listing_id)),
+            ([], [], [one], []) => Some(format!("/syncs/{}", one.sync_id)),
+            ([], [], [], [one]) => Some(dead_letters::place(one)),
+            _ => None,
+        }
+    }
 }
 
 /// What was found; one thing alone is shown at once.
@@ -55,21 +77,19 @@ pub(super) async fn page(
 ) -> Result<Response, Problem> {
     let text = wanted.q.trim();
     let found = if text.is_empty() { Found::default() } else { find(&api, &viewer, text).await? };
-    match (found.targets.as_slice(), found.listings.as_slice(), found.syncs.as_slice()) {
-        ([one], [], []) => return Ok(Redirect::to(&format!("/targets/{}", one.target_id)).into_response()),
-        ([], [one], []) => return Ok(Redirect::to(&format!("/listings/{}", one.listing_id)).into_response()),
-        ([], [], [one]) => return Ok(Redirect::to(&format!("/syncs/{}", one.sync_id)).into_response()),
-        _ => {}
+    if let Some(place) = found.alone() {
+        return Ok(Redirect::to(&place).into_response());
     }
     let all_syncs = syncs_at(text);
     let of_listings = |rows: &[Listing]| listings::table(rows, &found.replayed);
     let table_of_syncs = |syncs: &[Sync]| audit::table(syncs, Ways::of(&viewer.by.caller));
     let body = html! {
         h1 { "Search" @if !text.is_empty() { " " span.quiet { "“" (text) "”" } } }
-        @if found.targets.is_empty() && found.listings.is_empty() && found.syncs.is_empty() { (nothing(&viewer, text)) }
+        @if found.is_empty() { (nothing(&viewer, text)) }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
         (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
         (section("Syncs", &found.syncs, table_of_syncs, ("all of them are in ", all_syncs.as_str(), "the audit")))
+        (section("Dead letters", &found.letters, dead_letters::found, ("all of them are among ", "/dead-letters", "the dead letters")))
     };
     Ok(Page { title: "Search", place: "/search", topic: None, body }.show(&viewer))
 }
@@ -125,7 +145,12 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     } else {
         Vec::new()
     };
-    Ok(Found { targets, listings, replayed, syncs })
+    drop(reader);
+    let letters = match traces::named(text) {
+        Some(trace) => of_trace(api, &viewer.by.caller, &trace).await,
+        None => Vec::new(),
+    };
+    Ok(Found { targets, listings, replayed, syncs, letters })
 }
 
 /// The end of an id, as pages show it.

@@ -106,8 +106,8 @@ fn now(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Marku
 
 fn held(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Markup {
     match (target.state.as_str(), circuit) {
-        (NEEDS_CREDENTIALS, _) => {
-            html! { "Nothing is sent until somebody rotates its secret, resumes it, or checks it with success" }
+        (NEEDS_CREDENTIALS, circuit) => {
+            html! { "Nothing is sent until somebody rotates its secret, resumes it, or checks it with success" (beside(circuit)) }
         }
         ("active", Some(circuit)) => html! { (state("circuit open")) ": " (told(&circuit.words())) },
         ("active", None) => match (closed.paused_until, closed.login) {
@@ -115,8 +115,15 @@ fn held(target: &Target, circuit: Option<&OpenCircuit>, closed: &Closed) -> Mark
             (None, Some(login)) => html! { (state(LOGIN)) ": " (told(&login.words())) },
             (None, None) => html! { span.quiet { "nothing" } },
         },
-        (other, _) => html! { (words(other)) @if let Some(why) = &target.lifecycle_reason { ": " (why) } },
+        (other, circuit) => html! {
+            (words(other)) @if let Some(why) = &target.lifecycle_reason { ": " (why) } (beside(circuit))
+        },
     }
+}
+
+/// What holds it beside that, and is not over with it.
+fn beside(circuit: Option<&OpenCircuit>) -> Markup {
+    html! { @if let Some(circuit) = circuit { "; " (state("circuit open")) ": " (told(&circuit.words())) } }
 }
 
 async fn health_part(reader: &mut PgConnection, viewer: &By, target: &Target) -> Result<Markup, Problem> {

@@ -122,7 +122,7 @@ async fn made(
         report.detail = Some(no_slot);
     }
     trace.tell_check(target, &report);
-    let failures = shared.store.note_check(due.target_id, report.class).await?;
+    let failures = shared.store.note_check(due, report.class).await?;
     target_health::report_check(shared, target, &due.asked_by, trace.traceparent(), &report, failures).await;
     log(target, &report);
     shared.store.finish_check(due, target, &report).await

@@ -28,6 +28,9 @@ impl OpenCircuit {
     }
 }
 
+/// What is to be said where somebody has had such a target checked, and it does not answer.
+pub const OUT_OF_TURN: &str = "this check, which failed, leaves that time as it was";
+
 const OPEN: &str = "
 SELECT c.failures, CASE WHEN isfinite(k.due_at) THEN k.due_at END AS next_check_at
 FROM dispatch_circuits AS c LEFT JOIN dispatch_checks AS k ON k.target_id = c.target_id

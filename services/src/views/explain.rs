@@ -230,7 +230,8 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
         None => None,
     };
     let lag_since = if is_unseen(&history, waiting.as_ref()) { read_model_lag::since(pool).await? } else { None };
-    let next = next::next(&history, &target, &holds, waiting.as_ref(), (lag_since, is_elsewhere));
+    let circuit = circuit::open(pool, target.target_id).await?;
+    let next = next::next(&history, &target, (&holds, circuit.as_ref()), waiting.as_ref(), (lag_since, is_elsewhere));
     let (lacking, older_state) = standing(syncing, &refused, &history, &target).await?;
     let listing = about(&link, &history, &target);
     let recent = history.syncs.iter().rev().take(RECENT).map(brief).collect();

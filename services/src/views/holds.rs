@@ -10,6 +10,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use super::circuit::OpenCircuit;
 use super::history::{LISTING, NoHistory, TARGET, of_types};
 use super::said::said;
 
@@ -87,6 +88,14 @@ impl Holds {
             Holder::CircuitOpen => format!("the target's circuit is open: {}", said(&hold.reason)),
         };
         self.now.iter().map(words).collect()
+    }
+
+    /// The same with the circuit of its target, where that is open: whoever lets the others go finds it held still. Where nothing else holds it,
+    /// the queue tells of its circuit.
+    pub fn words_beside(&self, circuit: Option<&OpenCircuit>) -> Vec<String> {
+        let held = self.words();
+        let circuit = circuit.filter(|_| !held.is_empty()).map(OpenCircuit::words);
+        held.into_iter().chain(circuit).collect()
     }
 
     fn take(&mut self, recorded: &Recorded) {

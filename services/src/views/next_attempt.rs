@@ -39,5 +39,6 @@ pub async fn next_attempt<C: DerefMut<Target = PgConnection>>(
     };
     let is_shown = row.as_ref().is_some_and(|row| row.sync_id == sync.sync_id);
     let lag_since = if is_shown { None } else { read_model_lag::since(pool).await? };
-    Ok(Some(of_pending(&listing, pending, holds.words(), row.as_ref(), |_| None, lag_since)))
+    let held = holds.words_beside(row.as_ref().and_then(|row| row.circuit.as_ref()));
+    Ok(Some(of_pending(&listing, pending, held, row.as_ref(), |_| None, lag_since)))
 }

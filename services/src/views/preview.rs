@@ -302,7 +302,7 @@ fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<
     });
     lines.extend(with.untaken().into_iter().chain(with.refusals(None)).map(|line| format!("  {line}")));
     if with.unknown {
-        lines.push("  a call has ended of which nobody knows what it wrote".to_owned());
+        lines.push("  A call has ended of which nobody knows what it wrote.".to_owned());
     }
     lines.extend(with.unlinked.map(|line| format!("  {line}")));
     let differences = &preview.differences;

@@ -10,7 +10,7 @@ use end_to_end::api::Api;
 use end_to_end::otlp::Receiver;
 use end_to_end::unit::unit;
 use end_to_end::wait::wait_until;
-use end_to_end::world::{ORG, World};
+use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::json;
 
@@ -290,6 +290,48 @@ async fn a_decision_whose_answer_was_lost_is_found_by_its_key() -> anyhow::Resul
     }
     assert_eq!(world.count("SELECT count(*) FROM dead_letter_decisions WHERE done").await?, 3);
     assert_eq!(world.count("SELECT count(*) FROM dead_letter_decisions").await?, 3);
+    drop(service);
+    world.close().await
+}
+
+/// Its trace is what somebody has in hand who comes from a graph.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_found_by_its_trace_by_those_who_see_it() -> anyhow::Result<()> {
+    let world = World::new(&[8157]).await?;
+    let service = world.serve("api,intake")?;
+    let anybody = Api::of(&service).await?;
+    let viewer = anybody.as_caller(&world, ORG, None, "viewer")?;
+    let traces = ["4bf92f3577b34da6a3ce929d0e0e4736", "5bf92f3577b34da6a3ce929d0e0e4736"];
+    for (number, trace) in traces.iter().enumerate() {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+        let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &format!("villa-{number}").parse()?);
+        world.publish_with(subject, headers, b"{}".to_vec()).await?;
+    }
+    wait_until("both are dead letters", Duration::from_secs(20), || async {
+        let letters = world.nats.dead_letter_count().await?;
+        Ok(if letters == 2 { Ok(()) } else { Err(format!("{letters} letters")) })
+    })
+    .await?;
+    let list = viewer.get("/api/channels/dead-letters").await?.expect(200)?.json();
+    let letters = list["items"].as_array().context("letters")?;
+    let letter = letters.iter().find(|letter| letter["trace_id"] == traces[1]).context("it has its trace")?;
+    let number = &letter["number"];
+    for asked in [traces[1].to_owned(), format!("00-{}-00f067aa0ba902b7-01", traces[1])] {
+        let found = viewer.get(&format!("/search?q={asked}")).await?.expect(303)?;
+        let place = found.header("location");
+        let (path, anchor) = place.split_once('#').context("a place")?;
+        assert_eq!(anchor, format!("letter-{number}"), "{place}");
+        let page = viewer.get(path).await?.expect(200)?.text;
+        assert!(page.contains(&format!("id=\"{anchor}\"")) && page.contains(traces[1]), "{page}");
+    }
+    let (_, shown, _) = world.run(&["dead-letters", "show", &number.to_string()])?;
+    assert!(shown.contains(traces[1]), "{shown}");
+    for (org, account) in [("elsewhere", None), (ORG, Some(ACCOUNT))] {
+        let other = anybody.as_caller(&world, org, account, "viewer")?;
+        let page = other.get(&format!("/search?q={}", traces[1])).await?.expect(200)?.text;
+        assert!(page.contains("Nothing found"), "{page}");
+    }
     drop(service);
     world.close().await
 }

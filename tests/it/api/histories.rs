@@ -58,6 +58,16 @@ async fn a_state_of_the_past_is_right_however_long_the_history_is() -> anyhow::R
     }
     owner.get(&format!("/listings/{listing}/at/{}", before + MORE + 1)).await?.expect(404)?;
     owner.get(&format!("/listings/{listing}/at/0")).await?.expect(404)?;
+    for (path, field, right) in [
+        (format!("/listings/{listing}/at/abc"), "sequence", "is a number"),
+        (format!("/listings/{listing}/at/9223372036854775808"), "sequence", "is a number"),
+        ("/listings/abc/at/1".to_owned(), "listing_id", "is a UUID"),
+    ] {
+        let answer = owner.get(&path).await?.expect(400)?;
+        assert!(answer.header("content-type").starts_with("text/html"), "{path}: {}", answer.text);
+        let named = answer.text.contains(&format!("<code>{field}</code>")) && answer.text.contains(right);
+        assert!(named, "{path}: {}", answer.text);
+    }
     drop(service);
     world.close().await
 }

@@ -1,5 +1,6 @@
 //! `target check`: has a target checked now, by a running dispatcher and inside the target's window.
 
+use adapters::dispatch::BY_CIRCUIT;
 use clap::Args;
 use domain::ids::TargetId;
 use domain::target::TargetError;
@@ -9,7 +10,8 @@ use crate::cli::failure::Failure;
 use crate::cli::session::{Session, known_target};
 use crate::cli::times::moment;
 use crate::views::by::with;
-use crate::views::health::check_now;
+use crate::views::circuit::{self, OUT_OF_TURN, OpenCircuit};
+use crate::views::health::{HealthCheck, check_now};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 1 where the target does not answer, or refuses the credentials.\n\n\
@@ -31,8 +33,9 @@ impl CheckArgs {
             return Err(Failure::Refused(reason.to_owned()).into());
         };
         let health = known_target(syncing.commands(), id).await?.health;
+        let circuit = circuit::open(&pool, id).await?;
         if session.out.is_json() {
-            session.out.json(&json!({ "target_id": id, "health": health, "check": check }))?;
+            session.out.json(&json!({ "target_id": id, "health": health, "check": check, "circuit": circuit }))?;
         } else {
             session.out.record(&[
                 ("target", id.to_string()),
@@ -43,8 +46,16 @@ impl CheckArgs {
                 ("took", check.latency_ms.map(|ms| format!("{ms} ms")).unwrap_or_default()),
                 ("status", check.status.map(|status| status.to_string()).unwrap_or_default()),
                 ("detail", check.detail.clone().unwrap_or_default()),
+                ("circuit", circuit.map(|open| words(&open, &check)).unwrap_or_default()),
             ])?;
         }
         if check.class == "accepted" { Ok(()) } else { Err(Failure::CheckFailed.into()) }
     }
+}
+
+/// A circuit that is open after a check. One that it had come to itself, when somebody asked, was its own.
+fn words(open: &OpenCircuit, check: &HealthCheck) -> String {
+    let is_its_own = check.asked_by == BY_CIRCUIT;
+    let left = if is_its_own { String::new() } else { format!("; {OUT_OF_TURN}") };
+    format!("open: {}{left}", open.words())
 }

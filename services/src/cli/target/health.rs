@@ -4,7 +4,11 @@
 use chrono::{DateTime, Utc};
 use clap::Args;
 use domain::ids::TargetId;
+use domain::recorded::ChannelEvent;
+use domain::target::TargetEvent;
+use serde::Serialize;
 use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::cli::output::{Cell, optional, state, text, words};
 use crate::cli::session::{Session, known_target};
@@ -12,6 +16,7 @@ use crate::cli::times::moment;
 use crate::views::by::with;
 use crate::views::circuit;
 use crate::views::health::{self, HealthChange, HealthCheck};
+use crate::views::history::{NoHistory, TARGET, newest_of_types};
 use crate::views::targets::shown_health;
 use crate::views::visits::{self, Visit};
 
@@ -36,19 +41,27 @@ impl HealthArgs {
         let changes = health::changes(&mut connection, id, None, self.limit).await?;
         let checks = health::checks(&mut connection, id, None, self.limit).await?;
         let visits = visits::visits(&mut connection, id, None, None, self.limit).await?;
+        let deleted = deleted(&mut connection, id).await?;
         if session.out.is_json() {
             let health = target.health;
             return session.out.json(&json!({
                 "target_id": id, "health": health, "now": now, "circuit": circuit, "changes": changes, "checks": checks,
-                "visits": visits,
+                "visits": visits, "state": target.state(), "deleted": deleted,
             }));
         }
         let health_now = shown_health(target.health.as_str(), target.state());
         let mut fields = vec![("target", id.to_string()), ("health", health_now.to_owned())];
+        if let Some(Deleted { at, by, reason }) = &deleted {
+            fields.extend([("since", moment(*at)), ("reason", reason.clone()), ("by", by.clone())]);
+        }
         if let Some(now) = now {
+            let (since, reason) = (moment(now.since), now.reason.unwrap_or_default());
+            // Of one that is deleted they are no longer so.
+            match deleted {
+                Some(_) => fields.push(("health before", said(&now.health, &since, &reason))),
+                None => fields.extend([("since", since), ("reason", reason)]),
+            }
             fields.extend([
-                ("since", moment(now.since)),
-                ("reason", now.reason.unwrap_or_default()),
                 ("last success", last(now.last_success_at, now.last_success_of.as_deref())),
                 ("last failure", last(now.last_failure_at, now.last_failure_of.as_deref())),
                 ("last error", now.last_error.unwrap_or_default()),
@@ -76,6 +89,30 @@ impl HealthArgs {
         let header = ["done at", "what", "by", "of listing", "calls"];
         session.out.table(&header, visits.iter().map(visit_cells).collect(), "")
     }
+}
+
+/// That a target is deleted.
+#[derive(Debug, Serialize)]
+struct Deleted {
+    at: DateTime<Utc>,
+    by: String,
+    reason: String,
+}
+
+async fn deleted(connection: &mut PgConnection, id: TargetId) -> Result<Option<Deleted>, NoHistory> {
+    let deletion = newest_of_types(connection, TARGET, id.0, &["TargetDeleted"]).await?;
+    Ok(deletion.and_then(|deletion| match deletion.event {
+        ChannelEvent::Target(TargetEvent::TargetDeleted { reason }) => {
+            Some(Deleted { at: deletion.recorded_at, by: deletion.metadata.actor.name, reason })
+        }
+        _ => None,
+    }))
+}
+
+/// How it answered, since when, and why.
+fn said(health: &str, since: &str, reason: &str) -> String {
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("{health} since {since}{why}")
 }
 
 /// A last success or failure, and what it was one of.

@@ -1,6 +1,6 @@
 //! Travelling in time: a listing as it was after an event, made by applying the events up to it, and the way back there.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use domain::access::Permission;
 use domain::hash::SnapshotHash;
@@ -32,7 +32,7 @@ const BATCH: i64 = 2_000;
 pub(in crate::dashboard) async fn page(
     State(api): State<Api>,
     viewer: Viewer,
-    Path((id, sequence)): Path<(Uuid, i64)>,
+    Id((id, sequence)): Id<(Uuid, i64)>,
 ) -> Result<Response, Problem> {
     let now = get(State(api.clone()), viewer.by.clone(), Id(id)).await?.1;
     let before = sequence.checked_add(1).ok_or_else(|| Problem::not_found("event"))?;

@@ -2,15 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
+use domain::listing::ChannelListing;
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 
+use super::unseen::unseen;
 use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::asked::{Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
+use crate::views::circuit;
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
 use crate::views::gone::{self, UNLESS_BACK};
@@ -30,7 +33,13 @@ struct Waiting {
     due_at: DateTime<Utc>,
 }
 
-pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Markup, Problem> {
+/// `journal` is the listing as it is there: the queue may be behind.
+pub(super) async fn show(
+    api: &Api,
+    reader: &mut PgConnection,
+    listing: &Listing,
+    journal: &ChannelListing,
+) -> Result<Markup, Problem> {
     let statement = format!(
         "SELECT {BY_ROW}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
     );
@@ -41,9 +50,14 @@ pub(super) async fn show(api: &Api, reader: &mut PgConnection, listing: &Listing
     } else {
         None
     };
+    let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
+    if let Some(unseen) = unseen(api, &mut *reader, listing, journal, queued).await? {
+        return Ok(html! { (unseen.show()) @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } } });
+    }
     let Some(mut waiting) = waiting else {
         let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
-        let held = holds::of(&mut *reader, id, target).await?.words();
+        let circuit = circuit::open(api.pool(), target).await?;
+        let held = holds::of(&mut *reader, id, target).await?.words_beside(circuit.as_ref());
         let standing = standing(api, reader, listing).await?;
         return Ok(html! { p.quiet { (told(&rest(listing, &standing, &held, elsewhere.as_deref()))) } });
     };

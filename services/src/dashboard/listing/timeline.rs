@@ -128,7 +128,7 @@ pub(super) fn told(event: &ListingEvent) -> Markup {
         },
         ListingEvent::LateAttemptRecorded { attempt, class } => html! {
             (attempt_told(class.map_or("late", |class| attempt.class(class).as_str()), attempt))
-            p.quiet { "Told late: the sync had ended by another attempt." }
+            p.quiet { "Told late: the sync had ended before that." }
         },
         ListingEvent::ListingPaused { reason } => html! { p { "Paused: " (reason) } },
         ListingEvent::ListingResumed {} => html! { p { "Resumed" } },

@@ -19,10 +19,11 @@ struct Tally {
 }
 
 /// The journal knows how each attempt ended; its events are found by the calls that failed. An attempt that came to no call
-/// has none, so of syncs without any call those are counted that were used up. One that was stopped on our side did not fail.
+/// has none, so of syncs without any call those are counted that were used up, and the last one is found by its listing: words and time of
+/// its end may be of whoever cancelled it. One that was stopped on our side did not fail.
 const ATTEMPTS: &str = "
 WITH syncs AS MATERIALIZED (
-    SELECT sync_id, class, attempts, detail, coalesce(finished_at, first_attempt_at) AS at
+    SELECT sync_id, listing_id, class, attempts
     FROM outbound_audit WHERE target_id = $1 ORDER BY position DESC LIMIT 200
 ), failed AS (
     SELECT e.payload #>> ARRAY[e.event_type, 'class'] AS class, p.sync_id, 1::bigint AS attempts, e.recorded_at AS at,
@@ -33,13 +34,19 @@ WITH syncs AS MATERIALIZED (
     WHERE e.event_type IN ('SyncDeferred', 'SyncFailed', 'SupersededSyncFailed', 'LateAttemptRecorded')
         AND e.payload #>> ARRAY[e.event_type, 'attempt', 'stopped'] IS DISTINCT FROM 'true'
     UNION ALL
-    SELECT s.class, s.sync_id, greatest(s.attempts, 1), s.at, s.detail FROM syncs AS s
+    SELECT s.class, s.sync_id, greatest(s.attempts, 1), e.recorded_at, e.payload #>> ARRAY[e.event_type, 'attempt', 'detail']
+    FROM syncs AS s CROSS JOIN LATERAL (
+        SELECT recorded_at, event_type, payload FROM events
+        WHERE aggregate_type = 'ChannelListing' AND aggregate_id = s.listing_id::text
+            AND event_type IN ('SyncDeferred', 'SyncFailed', 'SupersededSyncFailed')
+            AND payload #>> ARRAY[event_type, 'attempt', 'sync_id'] = s.sync_id::text
+        ORDER BY sequence DESC LIMIT 1) AS e
     WHERE s.class NOT IN ('accepted', 'accepted_with_rejections', 'stopped')
         AND NOT EXISTS (SELECT FROM outbound_attempts AS c WHERE c.sync_id = s.sync_id)
 )
 SELECT class AS name, sum(attempts)::bigint AS count, count(DISTINCT sync_id) AS syncs, max(at) AS last_at,
     (array_agg(detail ORDER BY at DESC) FILTER (WHERE detail IS NOT NULL))[1] AS detail
-FROM failed WHERE class NOT IN ('accepted', 'accepted_with_rejections') AND at IS NOT NULL GROUP BY class ORDER BY count DESC, class";
+FROM failed WHERE class NOT IN ('accepted', 'accepted_with_rejections') GROUP BY class ORDER BY count DESC, class";
 
 const ENDS: &str = "
 SELECT outcome AS name, count(*) AS count, count(*) AS syncs,

@@ -1,6 +1,7 @@
 //! A listing's history, folded: each of its newest syncs with its attempts, and what the channel was known to have, section
 //! by section, when the sync was sent. From the journal alone.
 
+mod elsewhere;
 mod story;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -23,7 +24,7 @@ use super::doubt::Doubt;
 use crate::views::gone;
 use crate::views::history::NoHistory;
 
-pub use story::{Attempt, Behind, End, OtherAttempt, SilentAttempt, SyncStory};
+pub use story::{Attempt, BeforeUnlinking, Behind, End, OtherAttempt, SilentAttempt, SyncStory};
 
 /// Syncs that are kept beside the one that is asked for.
 const KEPT: usize = 20;
@@ -147,7 +148,9 @@ impl History {
         }
         self.tell(event, recorded);
         let in_time = self.in_time(event);
-        let told = attempt_of(event).map(|attempt| (attempt, self.may_have_sent(attempt)));
+        let outlasting = self.outlasting(event);
+        let told = attempt_of(event).filter(|_| outlasting.is_none());
+        let told = told.map(|attempt| (attempt, self.may_have_sent(attempt)));
         let before = self.listing.external_id().cloned();
         self.listing.evolve((**event).clone());
         let relinked = matches!(**event, ListingEvent::ListingLinked { .. });
@@ -180,27 +183,8 @@ impl History {
                 self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None, not_taken });
             }
         }
-    }
-
-    /// Follows another listing at the channel than before: what is known of the one `before` a link is put aside. Of one that is linked or
-    /// found again the channel has what it had, though nobody knows what became of it meanwhile.
-    fn follow(&mut self, before: Option<ExternalId>, relinked: bool) {
-        if relinked {
-            let known = std::mem::take(&mut self.known);
-            self.left.extend(before.filter(|_| !known.is_empty()).map(|left| (left, known)));
-        }
-        let Some(mut found) = self.listing.external_id().map(|id| self.left.remove(id).unwrap_or_default()) else {
-            return;
-        };
-        found.values_mut().for_each(|known| known.doubt = Some(Doubt::after_link(known.doubt)));
-        found.append(&mut self.known);
-        self.known = found;
-        // What the channel had when they were sent is known only now.
-        for story in self.syncs.iter_mut().filter(|story| story.is_afresh && !relinked) {
-            story.is_afresh = false;
-            if story.known.as_ref().is_some_and(BTreeMap::is_empty) {
-                story.known = Some(self.known.clone());
-            }
+        if let Some((attempt, before)) = outlasting {
+            self.take_outlasting(attempt, before);
         }
     }
 
@@ -266,9 +250,10 @@ impl History {
                 }
             }
             ListingEvent::ListingUnlinked { reason, cancels } => {
-                let known = self.known.clone();
+                let (known, before) = (self.known.clone(), BeforeUnlinking::of(&self.listing));
                 if let Some(story) = cancels.and_then(|id| self.story(id)) {
                     story.known.get_or_insert(known);
+                    story.unlinked = Some(before);
                     story.end = Some(End::cancelled(CancelledBecause::ListingUnlinked, recorded, reason));
                 }
             }
@@ -305,6 +290,7 @@ impl History {
             end: skipped.then(|| End::of(SyncOutcome::SkippedUnchanged, recorded, None)),
             known: skipped.then(|| self.known.clone()),
             is_afresh: self.is_afresh(),
+            unlinked: None,
         });
         if self.syncs.len() > KEPT {
             // The oldest goes; of the one that is asked for, the one after it.
@@ -345,9 +331,11 @@ impl History {
     ) {
         self.syncs.iter_mut().for_each(|story| story.wait_for(attempt));
         let known = self.known.clone();
-        let accepted = self.listing.accepted().sections.clone();
         // As the dispatcher works it out: see `needs` and `verify_first` there.
-        let existed = self.listing.external_id().is_some();
+        let unlinked = self.unlinked(attempt.sync_id).cloned();
+        let after_unlinking = unlinked.is_some();
+        let BeforeUnlinking { accepted, external_id } = unlinked.unwrap_or_else(|| BeforeUnlinking::of(&self.listing));
+        let existed = external_id.is_some();
         let verified = self.verified(attempt);
         let silent = self.silent_before(attempt);
         let Some(story) = self.story(attempt.sync_id) else { return };
@@ -363,7 +351,18 @@ impl History {
         }
         let due_at = None;
         let late = false;
-        story.attempts.push(Attempt { attempt, class, due_at, late, position, needs, existed, verified, silent });
+        story.attempts.push(Attempt {
+            attempt,
+            class,
+            due_at,
+            late,
+            after_unlinking,
+            position,
+            needs,
+            existed,
+            verified,
+            silent,
+        });
     }
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::history::History;
 use super::now::Waiting;
 use crate::views::attempts;
+use crate::views::circuit::OpenCircuit;
 use crate::views::gone::UNLESS_BACK;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
@@ -55,11 +56,12 @@ pub struct Next {
     pub until: &'static str,
 }
 
-/// `lag_since` is since when the read models do not show all, where they lag; `is_elsewhere`, that its unit is in another account.
+/// `circuit` is that of its target, where it is open; `lag_since` is since when the read models do not show all,
+/// where they lag; `is_elsewhere`, that its unit is in another account.
 pub(super) fn next(
     history: &History,
     target: &Target,
-    holds: &Holds,
+    (holds, circuit): (&Holds, Option<&OpenCircuit>),
     waiting: Option<&Waiting>,
     (lag_since, is_elsewhere): (Option<DateTime<Utc>>, bool),
 ) -> Next {
@@ -79,7 +81,7 @@ pub(super) fn next(
         let by = holds.unlinked.as_ref().map(Hold::words).unwrap_or_default();
         return nothing(format!("it was unlinked{by}"), "it is linked again");
     }
-    let held = holds.words();
+    let held = holds.words_beside(circuit);
     let Some(pending) = listing.pending() else {
         let because = match history.syncs.back().and_then(|last| last.end.as_ref()) {
             Some(end) => format!("its newest sync has ended: {}", end.outcome.words()),

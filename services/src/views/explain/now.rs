@@ -72,7 +72,10 @@ impl Waiting {
     /// What it waits for beside its time, each in a sentence, with the moment before which nothing comes of it.
     pub fn delays(&self) -> Vec<String> {
         match self.status.as_str() {
-            "circuit open" => self.circuit.iter().map(|circuit| sentence(&circuit.words(), None)).collect(),
+            // Whoever lets it go finds it held by that still.
+            "circuit open" | "target paused" | "target unauthorised" | "listing paused" => {
+                self.circuit.iter().map(|circuit| sentence(&circuit.words(), None)).collect()
+            }
             DUE | PAUSED | LOGIN | UNDER_WAY => {
                 let turn = (self.ahead > 0 && self.status != UNDER_WAY).then(|| {
                     let listings = if self.ahead == 1 { "listing has" } else { "listings have" };

@@ -95,8 +95,11 @@ pub struct ExplainedAttempt {
     pub detail: Option<String>,
     /// When the next one was due; `null` where it waited for other credentials.
     pub due_at: Option<DateTime<Utc>>,
-    /// The sync had ended by another attempt.
+    /// The sync had ended before it was told: by another attempt, or as its listing was unlinked.
     pub late: bool,
+    /// That is as its listing was unlinked.
+    #[serde(skip)]
+    pub after_unlinking: bool,
     /// Sections that the channel took.
     pub took: Vec<&'static str>,
     /// Those of them of which it did not take all.
@@ -118,6 +121,7 @@ impl From<&Attempt> for ExplainedAttempt {
             detail: attempt.detail.clone(),
             due_at: told.due_at.filter(|_| !told.waits_for_credentials()),
             late: told.late,
+            after_unlinking: told.after_unlinking,
             took: took.map(Section::as_str).collect(),
             took_in_part: in_part.map(Section::as_str).collect(),
             calls: attempt.calls.iter().map(Into::into).collect(),

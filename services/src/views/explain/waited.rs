@@ -47,8 +47,8 @@ pub struct Windows {
     /// That of the account at the channel, as far as its targets of the same owner tell, whose calls fall under it; `null` where it
     /// has no limit.
     pub account: Option<WindowUse>,
-    /// For how much of the wait the channel had asked for a pause: it had answered a call of a sync with 429, of this target or of
-    /// another one of the same owner with the account.
+    /// For how much of the wait the channel had asked for a pause: it had answered a call of a sync or of a health check with
+    /// 429, of this target or of another one of the same owner with the account.
     pub paused_ms: i64,
 }
 

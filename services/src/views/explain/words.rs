@@ -127,11 +127,11 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
     }];
     lines.extend(with.untaken().into_iter().chain(sync.refusals()).map(|line| format!("  {line}")));
     if with.unknown {
-        lines.push("  a call has ended since of which nobody knows what it wrote".to_owned());
+        lines.push("  A call has ended since of which nobody knows what it wrote.".to_owned());
     }
     lines.extend(with.unlinked.map(|line| format!("  {line}")));
     if !with.exact {
-        lines.push("  this build maps the snapshots differently from the one that made the sync".to_owned());
+        lines.push("  This build maps the snapshots differently from the one that made the sync.".to_owned());
     }
     let told = found.words().into_iter().chain(staying::words(&sync.stays, found, sync.sent_for_hash()));
     lines.extend(told.map(|line| format!("  {line}")));
@@ -293,7 +293,11 @@ fn ended(class: &str) -> String {
 fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
     let took = (attempt.finished_at - attempt.started_at).num_milliseconds().max(0);
     let ended = attempt.class.map_or_else(|| "ended with nothing to send".to_owned(), ended);
-    let late = if attempt.late { ", after the sync had ended by another" } else { "" };
+    let late = match (attempt.late, attempt.after_unlinking) {
+        (false, _) => "",
+        (true, true) => ", after the sync had ended as its listing was unlinked",
+        (true, false) => ", after the sync had ended by another",
+    };
     let done = if attempt.took.is_empty() { String::new() } else { format!("; the channel took {}", taken(attempt)) };
     let mut lines = vec![format!(
         "An attempt began {}, took {} and {ended}{late}{done}{}.",
@@ -372,6 +376,7 @@ mod tests {
             detail: None,
             due_at: None,
             late: false,
+            after_unlinking: false,
             took: vec!["availability", "rates", "content"],
             took_in_part: vec!["rates", "content"],
             calls: Vec::new(),

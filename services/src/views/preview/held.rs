@@ -31,8 +31,9 @@ pub(super) async fn held<C: DerefMut<Target = PgConnection>>(
 ) -> Result<Vec<String>, NoHistory> {
     let mut reader = reader.await?;
     let row = now(&mut reader, id, target).await?;
-    let mut held = holds::of(&mut reader, id, target.target_id).await?.words();
+    let holds = holds::of(&mut reader, id, target.target_id).await?;
     drop(reader);
+    let mut held = holds.words_beside(circuit::open(pool, target.target_id).await?.as_ref());
     if held.is_empty() {
         held = not_free(pool, history, target, row, waits).await?;
     }

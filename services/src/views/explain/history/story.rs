@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use domain::channel::Section;
-use domain::ids::SyncId;
-use domain::listing::{SyncAttempt, SyncRequest};
+use domain::channel::{Section, SectionHashes};
+use domain::ids::{ExternalId, SyncId};
+use domain::listing::{ChannelListing, SyncAttempt, SyncRequest};
 use domain::metadata::Metadata;
 use domain::outcome::{OutcomeClass, SyncOutcome};
 use domain::recorded::Recorded;
@@ -22,8 +22,10 @@ pub struct Attempt {
     pub class: Option<OutcomeClass>,
     /// When the next one was due.
     pub due_at: Option<DateTime<Utc>>,
-    /// Its job had ended by another attempt.
+    /// Its job had ended before it was told: by another attempt, or as its listing was unlinked.
     pub late: bool,
+    /// That is as its listing was unlinked.
+    pub after_unlinking: bool,
     /// Where it stands in the journal.
     pub position: i64,
     /// The sections that it had to send.
@@ -53,6 +55,21 @@ impl Attempt {
     /// The next one comes when the target has credentials that the channel takes, and not at a time.
     pub fn waits_for_credentials(&self) -> bool {
         self.class == Some(OutcomeClass::Unauthorised) && self.due_at.is_some()
+    }
+}
+
+/// How a listing stood before it was unlinked: an attempt that was under way then goes by that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeforeUnlinking {
+    /// What the channel had taken last.
+    pub accepted: SectionHashes,
+    /// Its id at the channel.
+    pub external_id: Option<ExternalId>,
+}
+
+impl BeforeUnlinking {
+    pub(super) fn of(listing: &ChannelListing) -> Self {
+        Self { accepted: listing.accepted().sections.clone(), external_id: listing.external_id().cloned() }
     }
 }
 
@@ -141,6 +158,8 @@ pub struct SyncStory {
     pub known: Option<KnownSections>,
     /// Its listing was linked afresh, and was neither found nor created at the channel since: what that has is not followed.
     pub is_afresh: bool,
+    /// How its listing stood before that was unlinked, where that ended it.
+    pub unlinked: Option<BeforeUnlinking>,
 }
 
 impl SyncStory {

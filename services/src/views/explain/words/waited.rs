@@ -10,9 +10,9 @@ use crate::views::explain::waited::{WindowUse, Windows};
 use crate::views::explain::waits::SHORT_MS;
 use crate::views::moment::moment;
 
-/// What is an address's, or was others' calls, stands in no journal, nor for how long the channel asks a call that is no sync's to pause.
-const SHARED: &str =
-    "a window that its target shares with others, full or, for a call of no sync of its account, paused by the channel";
+/// What is an address's, or was others' calls, stands in no journal, nor for how long the channel asks a look for drift to pause.
+const SHARED: &str = "a window that its target shares with others, full or, for a look for drift or somebody else's call, paused \
+                      by the channel";
 /// Of a wait that began before that.
 const FORGOTTEN: &str = "calls of health checks and of looks for drift (kept for three days)";
 /// What no row tells of, but a metric of all calls together.

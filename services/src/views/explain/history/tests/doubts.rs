@@ -178,6 +178,66 @@ fn what_is_linked_again_is_in_doubt_by_that_unless_a_call_had_left_it_so() {
     }
 }
 
+/// Its calls and what the channel took are told then as those of any other attempt.
+#[test]
+fn what_an_attempt_wrote_that_ended_after_the_listing_was_unlinked_is_known_and_nothing_else_is_doubted() {
+    use OutcomeClass::{Accepted, Unknown};
+    let [first, second] = ["first", "second"].map(|rates| SnapshotHash::of_bytes(rates.as_bytes()));
+    for (class, took, call, rates, snapshot) in [
+        (Accepted, &[Section::Rates][..], TAKEN, "none", second),
+        (Unknown, &[][..], LOST, "unknown", first),
+        (OutcomeClass::Rejected, &[][..], REFUSED, "422", first),
+    ] {
+        for superseded in [false, true] {
+            let mut history = synced();
+            ask(&mut history, Cause::UnitChanged, 2, "second");
+            let sent = history.listing.pending().expect("a sync that waits").clone();
+            if superseded {
+                ask(&mut history, Cause::UnitChanged, 3, "third");
+            }
+            run(&mut history, ListingCommand::Unlink { reason: "for a while".to_owned() });
+            let mut relinked_before = history.clone();
+            let ending = Ending { took, ..Ending::of(class, &[], &[call]) };
+            attempt_at(&mut history, sent.clone(), at(1), &ending);
+            let told = |history: &History| Section::ALL.map(|section| doubt(history, section));
+            let case = format!("{class}, superseded: {superseded}");
+            assert_eq!(told(&history), ["none", rates, "none", "none"], "{case}");
+            assert_eq!(history.known[&Section::Rates].snapshot, snapshot, "{case}");
+            let story = history.sync(sent.sync_id).expect("it is kept");
+            let attempt = &story.attempts[0];
+            let late = (attempt.late, attempt.after_unlinking, &attempt.needs);
+            assert_eq!(late, (true, true, &vec![Section::Rates]), "{case}");
+            run(&mut history, link());
+            let again = if rates == "unknown" { "unknown" } else { "unlinked" };
+            assert_eq!(told(&history), ["unlinked", again, "unlinked", "unlinked"], "{case}");
+
+            run(&mut relinked_before, link());
+            attempt_at(&mut relinked_before, sent, at(1), &ending);
+            assert_eq!(told(&relinked_before), ["unlinked", again, "unlinked", "unlinked"], "{case}");
+            assert_eq!(relinked_before.known[&Section::Rates].snapshot, snapshot, "{case}");
+        }
+    }
+}
+
+/// A link that names another listing at the channel follows that one.
+#[test]
+fn what_was_written_to_the_listing_of_an_earlier_link_is_not_told_of_another_one() {
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    let sent = history.listing.pending().expect("a sync that waits").clone();
+    run(&mut history, ListingCommand::Unlink { reason: "it was the wrong one".to_owned() });
+    let ListingCommand::Link(named) = link() else { unreachable!("it links") };
+    let other = LinkListing { external_id: Some(ExternalId("40002".to_owned())), ..named };
+    run(&mut history, ListingCommand::Link(other));
+    let rates = &[Section::Rates][..];
+    attempt_at(&mut history, sent, at(1), &Ending { took: rates, ..Ending::of(OutcomeClass::Accepted, &[], &[TAKEN]) });
+    assert!(history.known.is_empty(), "{:?}", history.known);
+    run(&mut history, ListingCommand::Unlink { reason: "it was the right one".to_owned() });
+    run(&mut history, link());
+    assert_eq!(Section::ALL.map(|section| doubt(&history, section)), ["unlinked"; 4]);
+    assert_eq!(history.known[&Section::Rates].snapshot, SnapshotHash::of_bytes(b"second"));
+}
+
 /// It may be another listing there, or the same one, which an attempt finds by our reference.
 #[test]
 fn what_is_found_again_after_a_link_afresh_is_known_and_in_doubt() {
