@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
 
 pub use aws::{AwsSecrets, KEPT_FOR};
 pub use error::SecretError;
@@ -79,6 +80,23 @@ pub trait SecretStore: Send + Sync {
     /// one is given for as long as after the first.
     async fn rotate(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError>;
 
+    /// The same of a change whose end is not known yet, and which is called so from then on: [`Self::settle`] or [`Self::take_back`] ends
+    /// it. Until then the encrypted store gives the previous value, however long that takes.
+    async fn rotate_as(&self, secret: &SecretRef, value: SecretString, _put: Uuid) -> Result<(), SecretError> {
+        self.rotate(secret, value).await
+    }
+
+    /// The value that was put there as this stays. Nothing is to be done where another one took its place.
+    async fn settle(&self, _secret: &SecretRef, _put: Uuid) -> Result<(), SecretError> {
+        Ok(())
+    }
+
+    /// What held before a value was put there as this holds again. `false` where another one took its place, it was never put there, or
+    /// none held before: nothing changes then.
+    async fn take_back(&self, _secret: &SecretRef, _put: Uuid) -> Result<bool, SecretError> {
+        Ok(false)
+    }
+
     /// Forgets a secret, with its previous value.
     async fn delete(&self, secret: &SecretRef) -> Result<(), SecretError>;
 
@@ -90,5 +108,10 @@ pub trait SecretStore: Send + Sync {
     /// The secrets of keepers that tell which they have, as the encrypted store does. Others are asked for one at a time.
     async fn listed(&self) -> io::Result<Vec<SecretRef>> {
         Ok(Vec::new())
+    }
+
+    /// Takes away what a crash has left of a write.
+    async fn tidy(&self) -> io::Result<()> {
+        Ok(())
     }
 }

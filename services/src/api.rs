@@ -69,6 +69,8 @@ pub use openapi::document;
 
 /// How often what has expired is taken away.
 const SWEEP: Duration = Duration::from_secs(600);
+/// How often secrets without an event are looked for.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// How the API is run.
 #[derive(Debug, Clone)]
@@ -265,12 +267,17 @@ impl Api {
             }
         }
     }
-    /// Takes away secrets of deleted targets that are still there, now and again and again: a keeper may be away for long.
+
+    /// Takes away secrets of deleted targets that are still there, and takes back those that were put in their place without an event,
+    /// now and again and again: a keeper may be away for long.
     pub(crate) async fn sweep_secrets(&self) {
         let (mut turns, mut gone) = (tokio::time::interval(SWEEP), Gone::default());
+        let mut looks = tokio::time::interval(LOOK);
         loop {
-            turns.tick().await;
-            self.inner.vault.sweep(self.pool(), &mut gone).await;
+            tokio::select! {
+                _ = turns.tick() => self.inner.vault.sweep(self.pool(), &mut gone).await,
+                _ = looks.tick() => self.inner.vault.sweep_pending(self.pool()).await,
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Which targets use a secret, by the journal and not by a read model that may lag; whose turn it is to change one, and who has; and forgetting
-//! one with its last target, then or later.
+//! one with its last target, then or later. A value that is put there without its event, as that was lost, is taken back ([`pending`]).
 
 pub mod changes;
 pub mod left_over;
+pub mod pending;
 pub mod turn;
 
 use adapters::secrets::{SecretError, SecretStore};

@@ -22,6 +22,7 @@ mod lasting;
 mod late_ends;
 mod lists;
 mod live_places;
+mod lost_secrets;
 mod many_listings;
 mod overview;
 mod pages;

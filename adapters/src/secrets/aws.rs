@@ -19,6 +19,7 @@ use quick_cache::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{ROTATION_GRACE, Secret, SecretError, same};
@@ -167,6 +168,15 @@ impl AwsSecrets {
 
     /// Makes the value the AWSCURRENT one; AWS makes the previous one AWSPREVIOUS. Put a second time, it would be both.
     pub async fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        self.rotate_to(secret, value, None).await
+    }
+
+    /// The same, with an id of ours for the new version.
+    pub async fn rotate_as(&self, secret: &SecretRef, value: &SecretString, put: Uuid) -> Result<(), SecretError> {
+        self.rotate_to(secret, value, Some(put)).await
+    }
+
+    async fn rotate_to(&self, secret: &SecretRef, value: &SecretString, put: Option<Uuid>) -> Result<(), SecretError> {
         match self.read_anew(secret).await {
             Ok(now) if same(&now.current, value) => return Ok(()),
             Err(error @ (SecretError::Missing { .. } | SecretError::Unreachable { .. })) => return Err(error),
@@ -174,9 +184,26 @@ impl AwsSecrets {
             Ok(_) | Err(_) => {}
         }
         let request = self.client.put_secret_value().secret_id(secret.name()).secret_string(value.expose_secret());
+        // Of a request that came twice AWS knows by it that it was one.
+        let request = request.set_client_request_token(put.map(|put| put.to_string()));
         request.send().await.map_err(|error| failed(secret, &error))?;
         self.kept.remove(secret.name());
         Ok(())
+    }
+
+    /// Makes the AWSPREVIOUS one the AWSCURRENT one again, where that has this id.
+    pub async fn take_back(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
+        let described = self.describe(secret).await?;
+        let stages = described.version_ids_to_stages().and_then(|stages| stages.get(&put.to_string()));
+        if !stages.is_some_and(|stages| stages.iter().any(|stage| stage == "AWSCURRENT")) {
+            return Ok(false);
+        }
+        let request = self.client.get_secret_value().secret_id(secret.name()).version_stage("AWSPREVIOUS");
+        let previous = match request.send().await.map_err(|error| failed(secret, &error)) {
+            Err(SecretError::Missing { .. }) => return Ok(false),
+            found => text(secret, found?)?,
+        };
+        self.rotate(secret, &previous).await.map(|()| true)
     }
 
     /// Deletes one that we made; it can be restored for a week.

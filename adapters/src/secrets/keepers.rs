@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::secret::{SecretKeeper, SecretRef};
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use super::{AwsSecrets, EmbeddedStore, LocalSecrets, Secret, SecretError, SecretStore};
 
@@ -114,6 +115,40 @@ impl SecretStore for Secrets {
         }
     }
 
+    async fn rotate_as(&self, secret: &SecretRef, value: SecretString, put: Uuid) -> Result<(), SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.rotate_as(&name, &value, put)).await
+            }
+            SecretKeeper::Aws => self.aws().await.rotate_as(secret, &value, put).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
+    async fn settle(&self, secret: &SecretRef, put: Uuid) -> Result<(), SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.settle(&name, put)).await
+            }
+            // AWS keeps the version of before for good, whatever becomes of this one.
+            SecretKeeper::Aws => Ok(()),
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
+    async fn take_back(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.take_back(&name, put)).await
+            }
+            SecretKeeper::Aws => self.aws().await.take_back(secret, put).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
     async fn delete(&self, secret: &SecretRef) -> Result<(), SecretError> {
         match secret.keeper() {
             SecretKeeper::Store => {
@@ -140,5 +175,11 @@ impl SecretStore for Secrets {
         let listed = tokio::task::spawn_blocking(move || store.list()).await;
         let entries = listed.unwrap_or_else(|_| Err(io::Error::other("the store stopped in the middle")))?;
         Ok(entries.iter().filter_map(|entry| entry.secret_ref.parse().ok()).collect())
+    }
+
+    async fn tidy(&self) -> io::Result<()> {
+        let store = self.store.clone();
+        let tidied = tokio::task::spawn_blocking(move || store.tidy()).await;
+        tidied.unwrap_or_else(|_| Err(io::Error::other("the store stopped in the middle")))
     }
 }

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use domain::secret::SecretRef;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::owners::{self, Strangers};
 use super::{LONGEST_VALUE, ROTATION_GRACE, Secret, SecretError, same};
@@ -62,7 +63,7 @@ impl EmbeddedStore {
                 return Err(SecretError::Exists { secret: secret.clone() });
             }
             let value = self.seal(key, secret, value)?;
-            let sealed = Sealed { created_at: now, rotated_at: None, value, previous: None };
+            let sealed = Sealed { created_at: now, rotated_at: None, value, previous: None, pending: None };
             contents.secrets.insert(secret.name().to_owned(), sealed);
             Ok(())
         })
@@ -81,25 +82,78 @@ impl EmbeddedStore {
         };
         let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
         let open = |value: &str| key.open(secret.name(), value).map_err(|error| self.of_file(secret, &error));
-        let previous = sealed.previous.as_ref().filter(|previous| Utc::now() < previous.until);
+        let previous = sealed.previous.as_ref().filter(|previous| sealed.keeps(previous, Utc::now()));
         let previous = previous.map(|previous| open(&previous.value)).transpose()?;
         Ok(Secret::replacing(previous, open(&sealed.value)?))
     }
 
     /// Replaces its value, and keeps the previous one for [`ROTATION_GRACE`]. Nothing changes where it has this value.
     pub fn rotate(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        self.replace(secret, value, None)
+    }
+
+    /// The same of a change whose end is not known yet: the previous value is kept and given until [`Self::settle`] or
+    /// [`Self::take_back`].
+    pub fn rotate_as(&self, secret: &SecretRef, value: &SecretString, put: Uuid) -> Result<(), SecretError> {
+        self.replace(secret, value, Some(put))
+    }
+
+    fn replace(&self, secret: &SecretRef, value: &SecretString, put: Option<Uuid>) -> Result<(), SecretError> {
         fits(secret, value)?;
         self.change(secret, &mut |contents, key, now| {
             let sealed = contents.secrets.get_mut(secret.name()).ok_or_else(|| self.missing(secret))?;
             if key.open(secret.name(), &sealed.value).is_ok_and(|current| same(&current, value)) {
+                // Whoever puts it there once more means it to stay.
+                sealed.pending = None;
                 return Ok(());
             }
             let fresh = self.seal(key, secret, value)?;
             let previous = std::mem::replace(&mut sealed.value, fresh);
             sealed.previous = Some(Previous { value: previous, until: now + ROTATION_GRACE });
             sealed.rotated_at = Some(now);
+            sealed.pending = put;
             Ok(())
         })
+    }
+
+    /// The value that was put there as this stays, and the previous one goes in its time.
+    pub fn settle(&self, secret: &SecretRef, put: Uuid) -> Result<(), SecretError> {
+        if self.pending(secret)? != Some(put) {
+            return Ok(());
+        }
+        self.change(secret, &mut |contents, _, _| {
+            let sealed = contents.secrets.get_mut(secret.name()).ok_or_else(|| self.missing(secret))?;
+            sealed.pending.take_if(|pending| *pending == put);
+            Ok(())
+        })
+    }
+
+    /// The previous value holds again, where the one that does was put there as this: a rotation back. Says whether.
+    pub fn take_back(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
+        if self.pending(secret)? != Some(put) {
+            return Ok(false);
+        }
+        let mut is_back = false;
+        self.change(secret, &mut |contents, _, now| {
+            let sealed = contents.secrets.get_mut(secret.name()).ok_or_else(|| self.missing(secret))?;
+            if sealed.pending.take_if(|pending| *pending == put).is_none() {
+                return Ok(());
+            }
+            let Some(before) = sealed.previous.take() else { return Ok(()) };
+            let put_there = std::mem::replace(&mut sealed.value, before.value);
+            sealed.previous = Some(Previous { value: put_there, until: now + ROTATION_GRACE });
+            sealed.rotated_at = Some(now);
+            is_back = true;
+            Ok(())
+        })?;
+        Ok(is_back)
+    }
+
+    /// As what the value was put there, where the end of that change is not known.
+    fn pending(&self, secret: &SecretRef) -> Result<Option<Uuid>, SecretError> {
+        let contents = self.contents(secret)?;
+        let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
+        Ok(sealed.pending)
     }
 
     /// Forgets it.
@@ -127,9 +181,18 @@ impl EmbeddedStore {
             secret_ref: format!("store:{name}"),
             created_at: sealed.created_at,
             rotated_at: sealed.rotated_at,
-            previous_until: sealed.previous.map(|previous| previous.until).filter(|until| now < *until),
+            previous_until: sealed.previous.as_ref().filter(|it| sealed.keeps(it, now)).map(|previous| previous.until),
         };
         Ok(Contents::read(&self.path())?.secrets.into_iter().map(entry).collect())
+    }
+
+    /// Takes away what a crash has left of a write: sealed values, and maybe of secrets that were deleted since.
+    pub fn tidy(&self) -> io::Result<()> {
+        if !disk::is_untidy(&self.folder)? {
+            return Ok(());
+        }
+        let _lock = disk::lock(&self.folder)?;
+        disk::tidy(&self.folder)
     }
 
     /// What another account has than the folder of secrets: the service cannot read it, and root does not notice.
@@ -141,6 +204,8 @@ impl EmbeddedStore {
         let failed = |error: io::Error| self.of_disk(secret, &error);
         owners::make_folder(&self.folder).map_err(failed)?;
         let _lock = disk::lock(&self.folder).map_err(failed)?;
+        // A value that is to be put there does not wait for that.
+        let _ = disk::tidy(&self.folder);
         let mut contents = self.contents(secret)?;
         let key = match Key::read(&self.key) {
             // With sealed values there, a new key would only hide that theirs is lost.

@@ -6,6 +6,7 @@ use adapters::secrets::{KEPT_FOR, SecretError, SecretStore as _, Secrets};
 use aws_sdk_secretsmanager::Client;
 use chrono::Utc;
 use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
 
 use crate::folder::of;
 use crate::moto::Moto;
@@ -58,6 +59,26 @@ async fn a_secret_is_kept_rotated_and_deleted_at_aws() {
     }
     let rotated = secrets.rotate(&of("aws:absent"), value("x")).await;
     assert!(matches!(rotated, Err(SecretError::Missing { .. })), "{rotated:?}");
+}
+
+#[tokio::test]
+async fn a_version_of_ours_is_taken_back_while_it_is_the_current_one() {
+    let moto = Moto::start().await;
+    let (secrets, lost, overtaken) = (over(&moto), Uuid::now_v7(), Uuid::now_v7());
+    secrets.create(&of(NAME), value("one")).await.unwrap();
+    secrets.rotate_as(&of(NAME), value("two"), lost).await.unwrap();
+    assert_eq!(read(&secrets).await.unwrap().0, "two");
+    assert!(!secrets.take_back(&of(NAME), overtaken).await.unwrap(), "it was never put there");
+    assert!(secrets.take_back(&of(NAME), lost).await.unwrap());
+    assert_eq!(read(&secrets).await.unwrap(), ("one".to_owned(), Some("two".to_owned())));
+    assert!(!secrets.take_back(&of(NAME), lost).await.unwrap(), "once");
+    secrets.rotate_as(&of(NAME), value("three"), overtaken).await.unwrap();
+    elsewhere(&moto.client(), "four").await;
+    assert!(!secrets.take_back(&of(NAME), overtaken).await.unwrap(), "another one took its place");
+    assert_eq!(secrets.read_anew(&of(NAME)).await.unwrap().current.expose_secret(), "four");
+    secrets.delete(&of(NAME)).await.unwrap();
+    let gone = secrets.take_back(&of(NAME), lost).await;
+    assert!(matches!(gone, Err(SecretError::Missing { .. })), "{gone:?}");
 }
 
 #[tokio::test]

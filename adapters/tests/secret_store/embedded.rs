@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use adapters::secrets::{SecretError, SecretStore as _, Secrets};
 use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
 
 use crate::folder::{Folder, of};
 
@@ -44,6 +45,85 @@ async fn the_value_of_before_is_given_for_a_while_and_then_gone_from_the_file() 
     assert_eq!(folder.secrets.store.list().unwrap()[0].previous_until, None);
     folder.create("store:other", "x").await.unwrap();
     folder.tamper(|contents| assert!(contents["secrets"]["hostaway"].get("previous").is_none(), "{contents}"));
+}
+
+#[tokio::test]
+async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_back() {
+    let folder = Folder::new();
+    let (hostaway, long_ago) = (of("store:hostaway"), "2020-01-01T00:00:00Z");
+    let put = |value: &'static str| {
+        let put = Uuid::now_v7();
+        let (secrets, hostaway) = (folder.secrets.clone(), hostaway.clone());
+        async move { secrets.rotate_as(&hostaway, SecretString::from(value), put).await.map(|()| put).unwrap() }
+    };
+    folder.create("store:hostaway", "one").await.unwrap();
+    let lost = put("two").await;
+    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = long_ago.into());
+    folder.create("store:other", "x").await.unwrap();
+    let both = ("two".to_owned(), Some("one".to_owned()));
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), both, "however long");
+    assert!(!folder.secrets.take_back(&hostaway, Uuid::now_v7()).await.unwrap(), "it is another one");
+    assert!(folder.secrets.take_back(&hostaway, lost).await.unwrap());
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), Some("two".to_owned())));
+    assert!(!folder.secrets.take_back(&hostaway, lost).await.unwrap(), "once");
+
+    let settled = put("three").await;
+    folder.secrets.settle(&hostaway, settled).await.unwrap();
+    assert!(!folder.secrets.take_back(&hostaway, settled).await.unwrap(), "it stays");
+    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = long_ago.into());
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("three".to_owned(), None));
+
+    // Whoever puts the same value there means it, and whoever puts another one has taken its place.
+    for (pending, value) in [("four", "four"), ("five", "six")] {
+        let overtaken = put(pending).await;
+        folder.rotate("store:hostaway", value).await.unwrap();
+        assert!(!folder.secrets.take_back(&hostaway, overtaken).await.unwrap(), "{value}");
+        assert_eq!(folder.read("store:hostaway").await.unwrap().0, value);
+    }
+    folder.secrets.delete(&hostaway).await.unwrap();
+    let gone = folder.secrets.take_back(&hostaway, settled).await;
+    assert!(matches!(gone, Err(SecretError::Missing { .. })), "{gone:?}");
+}
+
+#[tokio::test]
+async fn what_a_crash_has_left_of_a_write_goes_with_the_next_one_and_when_somebody_tidies() {
+    let folder = Folder::new();
+    folder.create("store:hostaway", "one").await.unwrap();
+    let store = folder.path().join(".store");
+    let names = || {
+        let entries = std::fs::read_dir(&store).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    // As builds of before called it, and as it is called now.
+    let crash = || {
+        for name in [".tmpIgeHLr", ".secrets.json.new"] {
+            std::fs::copy(store.join("secrets.json"), store.join(name)).unwrap();
+        }
+    };
+    crash();
+    folder.create("store:other", "two").await.unwrap();
+    assert_eq!(names(), ["key", "lock", "secrets.json"]);
+    crash();
+    folder.secrets.tidy().await.unwrap();
+    assert_eq!(names(), ["key", "lock", "secrets.json"]);
+    assert_eq!(folder.read("store:hostaway").await.unwrap().0, "one");
+
+    // While somebody writes nothing of that is touched.
+    let held = std::fs::File::options().append(true).open(store.join("lock")).unwrap();
+    held.lock().unwrap();
+    crash();
+    let secrets = folder.secrets.clone();
+    let tidying = tokio::spawn(async move { secrets.tidy().await });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!tidying.is_finished() && names().len() == 5, "{:?}", names());
+    held.unlock().unwrap();
+    tidying.await.unwrap().unwrap();
+    assert_eq!(names(), ["key", "lock", "secrets.json"]);
+    Secrets::new(&folder.path().join("absent"), None).tidy().await.unwrap();
+    assert!(!folder.path().join("absent").exists(), "a look makes nothing");
 }
 
 #[tokio::test]

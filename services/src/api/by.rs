@@ -20,7 +20,8 @@ pub struct By {
     /// The request's `X-Request-Id`: itself where that is a UUID, the UUIDv5 of `request:` and its text where it is not, a
     /// new one where there is none.
     pub correlation_id: Uuid,
-    /// What an `Idempotency-Key` stands for; it stands beside the events of the change, so that they can be found.
+    /// What an `Idempotency-Key` stands for; it stands beside the events of the change, so that they can be found. Without one a rotation
+    /// has an id of its own there.
     pub causation_id: Option<Uuid>,
     /// W3C trace context, where a well-formed one came.
     pub traceparent: Option<String>,

@@ -2,9 +2,11 @@
 
 mod change;
 mod check;
+mod creation;
 mod read;
 mod rotation;
 mod shape;
+mod without_event;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapters::secrets::{SecretError, SecretStore, same};
+use adapters::secrets::{SecretError, SecretStore};
 use domain::ids::TargetId;
+use domain::metadata::Metadata;
 use domain::secret::{SecretRef, check_value};
 use domain::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
 use crate::credentials::left_over::{self, Gone};
+use crate::credentials::pending::{self, End, Kind, Pending};
 use crate::credentials::{self, KEPT_FOR};
 
 /// How long an answer of the keeper is good for.
@@ -60,18 +62,15 @@ pub(super) struct Prepared {
     before: Option<SecretString>,
 }
 
-/// A value that was put in the place of another one.
-pub(super) struct Rotated {
-    credential: SecretRef,
-    value: SecretString,
-    /// What held there before, where it could be read.
-    before: Option<SecretString>,
-}
+impl Prepared {
+    /// Where it is kept from then on.
+    pub(super) fn own(&self) -> &SecretRef {
+        &self.own
+    }
 
-impl Rotated {
-    /// Where the secret is kept from now on.
-    pub(super) fn credential(&self) -> &SecretRef {
-        &self.credential
+    /// What it is put there for.
+    pub(super) fn kind(&self) -> Kind {
+        if self.moves_in { Kind::Move } else { Kind::Rotate }
     }
 }
 
@@ -114,9 +113,8 @@ impl Vault {
         format!("{keeper}:{KEPT_FOR}{target}").parse().expect("an id is made of the characters of a reference")
     }
 
-    /// Keeps a new secret.
+    /// Keeps a new secret that is fit to be kept.
     pub(super) async fn keep(&self, reference: &SecretRef, value: SecretString) -> Result<(), Problem> {
-        check(&value)?;
         self.secrets.create(reference, value).await.map_err(|error| problem(&error, "no target was made"))
     }
 
@@ -127,7 +125,7 @@ impl Vault {
         now: &SecretRef,
         value: SecretString,
     ) -> Result<Prepared, Problem> {
-        check(&value)?;
+        fit(&value)?;
         let own = self.reference(target);
         let before = match self.secrets.read_anew(now).await {
             Ok(secret) => Some(secret.current),
@@ -140,23 +138,22 @@ impl Vault {
         Ok(Prepared { moves_in: *now != own, own, value, before })
     }
 
-    /// Puts the new value there. A secret that the operator keeps elsewhere is left as it is, and the target refers to a place of its own
-    /// from its next event on.
-    pub(super) async fn put(&self, prepared: Prepared) -> Result<Rotated, Problem> {
+    /// Puts the new value there, as this. A secret that the operator keeps elsewhere is left as it is, and the target refers to a place of
+    /// its own from its next event on.
+    pub(super) async fn put(&self, prepared: Prepared, put: Uuid) -> Result<(), Problem> {
         let Prepared { own, moves_in, value, before } = prepared;
-        if moves_in {
-            let put = self.move_in(&own, before, &value).await;
-            put.map_err(|error| problem(&error, "the target has the secret that it had"))?;
+        let done = if moves_in {
             // Nothing is to be taken back there, as the target does not refer to it yet.
-            return Ok(Rotated { credential: own, value, before: None });
-        }
-        let put = self.replace(&own, &value).await;
-        put.map_err(|error| problem(&error, "whether the new secret holds is not known: rotate again"))?;
-        Ok(Rotated { credential: own, value, before })
+            self.move_in(&own, before, &value).await
+        } else {
+            self.replace(&own, &value, put).await
+        };
+        let end = "the target has the secret that it had, or has it back within minutes: try again";
+        done.map_err(|error| problem(&error, end))
     }
 
-    async fn replace(&self, own: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
-        match self.secrets.rotate(own, value.clone()).await {
+    async fn replace(&self, own: &SecretRef, value: &SecretString, put: Uuid) -> Result<(), SecretError> {
+        match self.secrets.rotate_as(own, value.clone(), put).await {
             // It was lost: the new one takes its place.
             Err(SecretError::Missing { .. }) => self.secrets.create(own, value.clone()).await,
             done => done,
@@ -179,22 +176,46 @@ impl Vault {
         self.secrets.rotate(own, value.clone()).await
     }
 
-    /// What held before a rotation holds again, unless somebody has put another value there since.
-    pub(super) async fn take_back(&self, rotated: Rotated) -> Result<(), Problem> {
-        let Some(before) = rotated.before else { return Ok(()) };
-        let own = &rotated.credential;
-        let taken = match self.secrets.read_anew(own).await {
-            Ok(now) if same(&now.current, &rotated.value) => self.secrets.rotate(own, before).await,
-            // Gone with its target, or another one's.
-            Ok(_) | Err(SecretError::Missing { .. }) => Ok(()),
-            Err(error) => Err(error),
-        };
-        taken.map_err(|error| {
-            tracing::error!(error = %error, "a secret could not be taken back");
-            let unknown = "the target was changed meanwhile, and the secret store cannot be used now: which secret holds is not known; \
-                read the target and rotate again";
-            ProblemKind::Unavailable.because(unknown).retry_after(5)
+    /// Says that a value is about to be put there, as the change whose event this stands beside. Nothing was changed where that cannot be said.
+    pub(super) async fn announce(
+        &self,
+        pool: &PgPool,
+        kind: Kind,
+        secret: &SecretRef,
+        change_id: Uuid,
+        metadata: &Metadata,
+    ) -> Result<Pending, Problem> {
+        pending::announce(pool, kind, secret, change_id, metadata).await.map_err(Problem::from)
+    }
+
+    /// The journal has the event of a value. What is left to do about that is done later where it cannot be done now.
+    pub(super) async fn settle(&self, pool: &PgPool, pending: &Pending) {
+        if let Err(error) = pending.settle(pool, &*self.secrets).await {
+            pending.tell_still(&error);
+        }
+    }
+
+    /// What became of a value, or is made of it now, where its command does not say so.
+    pub(super) async fn resolve(&self, pool: &PgPool, pending: &Pending) -> anyhow::Result<End> {
+        pending.resolve(pool, &*self.secrets).await
+    }
+
+    /// Sees to the end of earlier changes of this target's secret, whose turn this is.
+    pub(super) async fn end_earlier(&self, pool: &PgPool, target: TargetId) -> Result<(), Problem> {
+        pending::end_all(pool, &*self.secrets, target).await.map_err(|error| {
+            let words = "an earlier change of a secret cannot be ended now";
+            tracing::warn!(target_id = %target, error = format!("{error:#}"), "{words}");
+            let earlier = "what became of an earlier secret of this target cannot be found out or taken back now; \
+                nothing was changed, try again";
+            ProblemKind::Unavailable.because(earlier).retry_after(5)
         })
+    }
+
+    /// Sees to the end of changes whose process is gone, or had no journal or keeper.
+    pub(super) async fn sweep_pending(&self, pool: &PgPool) {
+        if let Err(error) = pending::sweep(pool, &*self.secrets).await {
+            tracing::warn!(%error, "secrets that were put in their place without an event could not be looked for");
+        }
     }
 
     /// Forgets a secret of this target that no live target uses any more. What cannot be forgotten now is told to the operator.
@@ -222,8 +243,12 @@ impl Vault {
         })
     }
 
-    /// Takes away what is left over of the secrets of deleted targets.
+    /// Takes away what is left over of the secrets of deleted targets, and of writes.
     pub(super) async fn sweep(&self, pool: &PgPool, gone: &mut Gone) {
+        if let Err(error) = self.secrets.tidy().await {
+            let words = "what a crash may have left in the folder of the encrypted store could not be taken away";
+            tracing::warn!(%error, "{words}");
+        }
         if let Err(error) = left_over::sweep(pool, &*self.secrets, self.keeper == Keeper::Aws, gone).await {
             let words = "secrets of deleted targets that may be left over could not be looked for";
             tracing::warn!(error = format!("{error:#}"), "{words}");
@@ -231,7 +256,8 @@ impl Vault {
     }
 }
 
-fn check(value: &SecretString) -> Result<(), Problem> {
+/// That it is fit to be kept.
+pub(super) fn fit(value: &SecretString) -> Result<(), Problem> {
     check_value(value.expose_secret()).map_err(|invalid| Problem::field("secret", invalid.to_string()))?;
     let length = value.expose_secret().chars().count();
     if length <= LONGEST_SECRET && !value.expose_secret().chars().any(char::is_control) {

@@ -4,7 +4,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use adapters::secrets::{ROTATION_GRACE, SecretStore as _, read_value};
+use adapters::secrets::{ROTATION_GRACE, SecretStore as _, Secrets, read_value};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use domain::secret::{InvalidSecret, SecretKeeper, SecretRef, check_value};
@@ -18,6 +18,7 @@ use super::times::moment;
 use crate::config::SecretsOptions;
 use crate::credentials;
 use crate::credentials::changes::{self, Change};
+use crate::credentials::pending;
 use crate::credentials::turn::Turn;
 
 #[derive(Debug, Subcommand)]
@@ -136,24 +137,33 @@ impl SecretCommand {
                 put(session, &secret, Change::Put).await
             }
             Self::Rotate(args) => args.run(session).await,
-            Self::List(args) => list(session, &args.secrets),
+            Self::List(args) => {
+                list(session, &args.secrets)?;
+                told_pending(session).await;
+                Ok(())
+            }
             Self::Delete(args) => args.run(session).await,
         }
     }
 }
 
-/// The turn of a secret that the API keeps for a target. It puts values in no other place, so of others there is none.
-async fn turn(session: &Session, secret: &SecretRef) -> anyhow::Result<Option<Turn>> {
+/// The turn of a secret that the API keeps for a target. It puts values in no other place, so of others there is none. What the API has
+/// begun there and not ended is ended first: it would take back what stands for another value by then.
+async fn turn(session: &Session, secret: &SecretRef, secrets: &Secrets) -> anyhow::Result<Option<Turn>> {
     let Some(target) = credentials::kept_for(secret) else { return Ok(None) };
-    Ok(Some(Turn::take(&session.postgres().await?, target).await?))
+    let pool = session.postgres().await?;
+    let turn = Turn::take(&pool, target).await?;
+    pending::end_all(&pool, secrets, target).await?;
+    Ok(Some(turn))
 }
 
 impl RotateArgs {
     async fn run(self, session: &Session) -> anyhow::Result<()> {
         let secret = self.what.reference()?;
         let value = self.value.read()?;
-        let turn = turn(session, &secret).await?;
-        let rotated = self.secrets.secrets().rotate(&secret, value).await;
+        let secrets = self.secrets.secrets();
+        let turn = turn(session, &secret, &secrets).await?;
+        let rotated = secrets.rotate(&secret, value).await;
         if let Some(turn) = turn {
             turn.end().await;
         }
@@ -166,10 +176,10 @@ impl DeleteArgs {
     async fn run(self, session: &Session) -> anyhow::Result<()> {
         let secret = self.what.reference()?;
         let ours = matches!(secret.keeper(), SecretKeeper::Store | SecretKeeper::Aws);
-        let mut its_turn = None;
+        let (mut its_turn, secrets) = (None, self.secrets.secrets());
         if ours && !self.force {
             // In a rotation a target refers to it only once it is there.
-            its_turn = turn(session, &secret).await?;
+            its_turn = turn(session, &secret, &secrets).await?;
             let users = credentials::users(&session.postgres().await?, &secret).await?;
             if !users.is_empty() {
                 let reason = format!(
@@ -179,7 +189,7 @@ impl DeleteArgs {
                 return Err(Failure::Refused(reason).into());
             }
         }
-        let deleted = self.secrets.secrets().delete(&secret).await;
+        let deleted = secrets.delete(&secret).await;
         if let Some(turn) = its_turn {
             turn.end().await;
         }
@@ -234,4 +244,12 @@ fn list(session: &Session, options: &SecretsOptions) -> anyhow::Result<()> {
     });
     let header = ["secret", "created", "rotated", "previous value until"];
     session.out.table(&header, rows.collect(), "no secret is kept here; `distribution secret put` keeps one")
+}
+
+/// Says which of them the API has put there, or was about to, without an event. Names and times are told without Postgres, too.
+async fn told_pending(session: &Session) {
+    let found = async { anyhow::Ok(pending::overdue(&session.postgres().await?).await?) };
+    for pending in found.await.unwrap_or_default() {
+        note(&pending.words());
+    }
 }

@@ -1,6 +1,6 @@
-//! What somebody did with a target and is no event of it: the checks that were asked for, the looks for drift at its listings, and the values
-//! that the command line put in the place of its secret. What is told of the first two is kept for as long as [`super::health::KEPT_FOR`],
-//! of the last for good.
+//! What somebody did with a target and is no event of it: the checks that were asked for, the looks for drift at its listings, the values
+//! that the command line put in the place of its secret, and those that the API did and that have no event yet, or never came to one. What
+//! is told of the first two is kept for as long as [`super::health::KEPT_FOR`], of the values for good.
 
 use chrono::{DateTime, Utc};
 use domain::ids::{OrgId, TargetId};
@@ -10,26 +10,28 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::credentials::changes::Change;
+use crate::credentials::pending;
 
 /// What a visit may be.
 pub fn kinds() -> Vec<&'static str> {
-    ["check", "drift"].into_iter().chain(Change::ALL.map(Change::as_str)).collect()
+    ["check", "drift"].into_iter().chain(Change::ALL.map(Change::as_str)).chain(pending::TOLD).collect()
 }
 
 /// One wish: of several who asked for one check each has a row.
 #[derive(Debug, FromRow, Serialize, ToSchema)]
 pub struct Visit {
     /// `check`, `drift` for a look at a listing, `secret_put` or `secret_rotate` for a value that the command of this name has put in the
-    /// place of the target's secret.
+    /// place of the target's secret. Of a rotation over the API that has no event: `secret_pending` while that may come, or its value is
+    /// still to be taken back, `secret_taken_back` where that was done, `secret_left` where there was nothing to take back.
     pub kind: String,
-    /// Of the check, of the look, or of the command.
+    /// Of the check, of the look, of the command, or of the rotation.
     pub visit_id: Uuid,
     /// Counts those who asked for one check.
     #[serde(skip)]
     pub place: i64,
     /// The listing that was looked at; absent of all else.
     pub listing_id: Option<Uuid>,
-    /// When the check ended, the look made its first call, or the value was in its place.
+    /// When the check ended, the look made its first call, the value was in its place, or the rotation began.
     pub at: DateTime<Utc>,
     /// Who asked, or did it; absent of a look that an older build made.
     pub created_by: Option<String>,
@@ -77,7 +79,11 @@ SELECT * FROM (
     GROUP BY coalesce(d.look_id, d.request_id), d.listing_id, d.created_by, d.credential, d.credential_id
     UNION ALL
     SELECT s.kind, s.change_id, 0, NULL, s.at, s.created_by, s.credential, s.credential_id, 0, NULL
-    FROM secret_changes AS s WHERE s.target_id = $1 AND ($2::text IS NULL OR s.org_id = $2)) AS visits
+    FROM secret_changes AS s WHERE s.target_id = $1 AND ($2::text IS NULL OR s.org_id = $2)
+    UNION ALL
+    SELECT CASE WHEN p.state IN ('pending', 'void') THEN 'secret_pending' ELSE 'secret_' || p.state END, p.change_id, 0, NULL, p.at,
+        p.created_by, p.credential, p.credential_id, 0, NULL
+    FROM pending_secrets AS p WHERE p.target_id = $1 AND p.kind <> 'create' AND ($2::text IS NULL OR p.org_id = $2)) AS visits
 WHERE $3::timestamptz IS NULL OR (at, visit_id, place) < ($3, $4, $5)
 ORDER BY at DESC, visit_id DESC, place DESC LIMIT $6";
 
@@ -97,7 +103,12 @@ pub async fn visits(
 const OF_SECRETS: &str = "
 SELECT kind, change_id AS visit_id, 0::bigint AS place, NULL::uuid AS listing_id, at, created_by, credential, credential_id,
     0::bigint AS calls, NULL::text AS class
-FROM secret_changes WHERE target_id = $1 ORDER BY at DESC LIMIT $2";
+FROM secret_changes WHERE target_id = $1
+UNION ALL
+SELECT CASE WHEN state IN ('pending', 'void') THEN 'secret_pending' ELSE 'secret_' || state END, change_id, 0, NULL, at, created_by, credential,
+    credential_id, 0, NULL
+FROM pending_secrets WHERE target_id = $1 AND kind <> 'create'
+ORDER BY at DESC LIMIT $2";
 
 /// Those of its secret alone, the newest first, up to so many. Whoever asks has to see the target.
 pub async fn of_secrets(

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
 use crate::service::{Service, eventually};
@@ -234,6 +235,46 @@ fn the_doctor_names_what_the_api_has_kept_for_a_target_that_never_came() {
     assert!(!warning.contains(&used) && !warning.contains("by-hand"), "{warning}");
     world.json(&["secret", "delete", &left]).ok();
     assert_eq!(named(), None);
+}
+
+/// As the API leaves one whose process has died before its event.
+fn pending(world: &World, target: &str, secret: &str) {
+    let row = format!(
+        "INSERT INTO pending_secrets (change_id, put_id, secret, target_id, org_id, account_id, at, kind, created_by, credential, credential_id)
+         VALUES (gen_random_uuid(), gen_random_uuid(), '{secret}', '{target}', 'sunstay', 'bali', now() - interval '1 hour', 'rotate',
+             'ops@example.org', 'session', '7')"
+    );
+    world.block_on(async {
+        let mut connection = PgConnection::connect(&world.database_url).await.unwrap();
+        connection.execute(row.as_str()).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_secret_without_its_event_is_told_with_who_began_it_and_ended_before_another_value_is_put_there() {
+    let world = World::new();
+    let id = Uuid::now_v7().to_string();
+    let secret = format!("store:distribution.{id}");
+    given(&world, MARK, &["secret", "put", &secret]).ok();
+    let named = || {
+        let report = world.json(&["doctor"]).json();
+        let warned = |check: &&Value| check.to_string().contains("come to no end");
+        report["checks"].as_array().unwrap().iter().find(warned).map(ToString::to_string)
+    };
+    assert_eq!(named(), None);
+    let listed = world.run(&["secret", "list"]).ok();
+    assert_eq!(listed.stderr, "");
+
+    pending(&world, &id, &secret);
+    let told = [named().unwrap(), world.run(&["secret", "list"]).ok().stderr];
+    for told in told {
+        for words in [secret.as_str(), id.as_str(), "ops@example.org (session 7)"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+    given(&world, &format!("{MARK}-2"), &["secret", "rotate", &secret]).ok();
+    assert_eq!((named(), world.run(&["secret", "list"]).ok().stderr), (None, String::new()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::disk;
 
@@ -27,13 +28,23 @@ pub(super) struct Sealed {
     pub(super) value: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
+    /// As what the value was put there, while nobody knows whether that change came about: the previous one may hold again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pending: Option<Uuid>,
+}
+
+impl Sealed {
+    /// Whether the previous value is still given.
+    pub(super) fn keeps(&self, previous: &Previous, now: DateTime<Utc>) -> bool {
+        self.pending.is_some() || now < previous.until
+    }
 }
 
 /// The value from before the last rotation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Previous {
     pub(super) value: String,
-    /// It is not given any more from then on, and is gone with the next write.
+    /// It is not given any more from then on, and is gone with the next write, unless the change is pending.
     pub(super) until: DateTime<Utc>,
 }
 
@@ -55,7 +66,7 @@ impl Contents {
     }
 
     pub(super) fn write(&mut self, path: &Path, folder: &Path, now: DateTime<Utc>) -> io::Result<()> {
-        for sealed in self.secrets.values_mut() {
+        for sealed in self.secrets.values_mut().filter(|sealed| sealed.pending.is_none()) {
             sealed.previous.take_if(|previous| previous.until <= now);
         }
         disk::replace(path, folder, |file| Ok(serde_json::to_writer_pretty(file, self)?))

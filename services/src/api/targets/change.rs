@@ -16,15 +16,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::read::visible;
-use super::rotation;
 use super::shape::Target;
+use super::{creation, rotation};
 use crate::api::Api;
 use crate::api::answer::Changed;
 use crate::api::by::By;
 use crate::api::if_match::{IfMatch, IfMatchHeader};
 use crate::api::input::{Body, Id};
 use crate::api::problem::{Problem, ProblemKind};
-use crate::commands::CommandError;
 
 /// A target to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -150,7 +149,6 @@ pub(crate) async fn create(
     }
     may_lead(&api, &wanted.base_url).await?;
     let target_id = TargetId(Uuid::now_v7());
-    let credential = api.inner.vault.reference(target_id);
     let metadata = by.metadata(by.caller.org_id.clone(), wanted.account_id.clone(), target_id, None);
     let account_limit = wanted.account_rate_limit.map(|limit| parsed("account_rate_limit", &limit)).transpose()?;
     let new = NewTarget {
@@ -161,17 +159,20 @@ pub(crate) async fn create(
         channel: wanted.channel,
         base_url: wanted.base_url,
         channel_account: wanted.channel_account,
-        credential: credential.clone(),
+        credential: api.inner.vault.reference(target_id),
         rate_limit: wanted.rate_limit.map(|limit| parsed("rate_limit", &limit)).transpose()?.unwrap_or_default(),
         account_rate_limit: account_limit,
     };
-    let commands = api.inner.syncing.commands();
-    api.inner.vault.keep(&credential, wanted.secret).await?;
-    let made = commands.target(target_id, TargetCommand::Create(new), &metadata).await;
-    if matches!(made, Err(CommandError::Refused(_))) {
-        api.inner.vault.forget(&api.inner.pool, target_id, &credential).await;
-    }
-    Ok(changed(&api, &by, target_id, made?).await?.created(path(target_id)))
+    let position = to_its_end(creation::create(api.clone(), new, wanted.secret, metadata)).await?;
+    Ok(changed(&api, &by, target_id, position).await?.created(path(target_id)))
+}
+
+/// A caller who leaves takes no half of a change along that is made at two places.
+async fn to_its_end(
+    change: impl Future<Output = Result<Option<Position>, Problem>> + Send + 'static,
+) -> Result<Option<Position>, Problem> {
+    let ended = tokio::spawn(change.in_current_span()).await;
+    ended.unwrap_or_else(|_| Err(ProblemKind::Unavailable.because("the service is stopping; ask again")))
 }
 
 /// Change a target's name, address or limits.
@@ -250,12 +251,8 @@ pub(crate) async fn rotate(
         return Err(TargetError::Deleted.into());
     }
     if_match.at(found)?;
-    // A caller who leaves takes no half of it along.
-    let rotation = rotation::rotate(api.clone(), by.clone(), id, if_match, wanted.secret);
-    let Ok(rotated) = tokio::spawn(rotation.in_current_span()).await else {
-        return Err(ProblemKind::Unavailable.because("the service is stopping; ask again"));
-    };
-    changed(&api, &by, id, rotated?).await
+    let rotated = to_its_end(rotation::rotate(api.clone(), by.clone(), id, if_match, wanted.secret)).await?;
+    changed(&api, &by, id, rotated).await
 }
 
 /// Delete a target softly: its history stays, its syncs end, nothing at the channel is touched. Its secret goes with it, or by itself

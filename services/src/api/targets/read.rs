@@ -63,7 +63,8 @@ struct Named {
     target_id: Uuid,
 }
 
-/// The targets of the caller's organisation and accounts, by name.
+/// The targets of the caller's organisation and accounts, by name, then by id. One that is renamed between two pages may come twice, or
+/// not at all.
 #[utoipa::path(get, path = "/api/channels/targets", tag = "targets", params(ListQuery),
     responses((status = 200, body = Page<Target>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn list(
@@ -171,8 +172,8 @@ pub(crate) async fn history(
 }
 
 /// Who had a target looked at in the last three days, the newest first: checks that somebody asked for, and looks for drift at its listings.
-/// Among them, of all time, who put a value in the place of its secret at the command line. They are no events, so its history does not have
-/// them.
+/// Among them, of all time, who put a value in the place of its secret at the command line, or began a rotation that has no event. They are no
+/// events, so its history does not have them.
 #[utoipa::path(get, path = "/api/channels/targets/{target_id}/visits", tag = "targets",
     params(("target_id" = Uuid, Path, description = "The target"), HistoryQuery),
     responses((status = 200, body = Page<Visit>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]

@@ -3,27 +3,29 @@
 //!
 //! Rotations of a target take turns, over all processes, from the look at its version until the event is written. What else changes
 //! the target in between is found by the command, and the secret is taken back. A crash in between leaves the new secret without its
-//! event, and nobody who was told anything: to ask again with the same ETag ends it. The command line takes the same turns
-//! (`credentials/turn.rs`): what `distribution secret rotate` puts in the place of such a secret names no version, and is never taken back
-//! with another one's.
+//! event, and a row that says so (`credentials/pending.rs`): whoever has the next turn, or the sweep, takes it back. The command line takes the
+//! same turns (`credentials/turn.rs`): what `distribution secret rotate` puts in the place of such a secret names no version, and is never
+//! taken back with another one's.
 
 use std::time::Duration;
 
 use domain::ids::TargetId;
+use domain::metadata::Metadata;
 use domain::recorded::Position;
 use domain::secret::SecretRef;
 use domain::target::{Lifecycle, Target, TargetCommand, TargetError};
 use secrecy::SecretString;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::read::visible;
+use super::without_event::{given_up, undone};
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::if_match::IfMatch;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::vault::Prepared;
-use crate::commands::CommandError;
 use crate::credentials::kept_for;
 use crate::credentials::turn::{NoTurn, Turn};
 
@@ -53,32 +55,45 @@ pub(super) async fn rotate(
     let ready = timeout(READY_BY, ready(&api, &by, id, &if_match, secret)).await;
     let late = |_| ProblemKind::TimedOut.because("it took too long, and nothing was changed; try again").retry_after(5);
     let ready = ready.map_err(late)??;
+    let pool = &api.inner.pool;
+    // The event is known by it, also where its answer is lost.
+    let change_id = by.causation_id.unwrap_or_else(Uuid::now_v7);
     let metadata = by.metadata(ready.target.org_id, ready.target.account_id, id, None);
-    let before = ready.target.credential;
-    let rotated = vault.put(ready.prepared).await?;
-    let credential = rotated.credential().clone();
-    let command = TargetCommand::RotateCredential { credential: credential.clone() };
-    let done = match ready.version {
-        Some(version) => commands.target_at(id, version, command, &metadata).await,
-        None => commands.target(id, command, &metadata).await,
-    };
-    match &done {
-        Ok(_) => forget(&api, id, &before, &credential).await,
-        Err(CommandError::Moved { .. } | CommandError::Refused(_) | CommandError::Conflict) => {
-            vault.take_back(rotated).await?;
-            if commands.load_target(id).await.is_ok_and(|target| target.live().is_err()) {
-                // It was deleted meanwhile, and its secret with it, before this one was put there.
-                vault.forget_deleted(&api.inner.pool, id, &credential).await;
+    let metadata = Metadata { causation_id: Some(change_id), ..metadata };
+    let (before, own) = (ready.target.credential, ready.prepared.own().clone());
+    let pending = vault.announce(pool, ready.prepared.kind(), &own, change_id, &metadata).await?;
+    let done = match vault.put(ready.prepared, pending.put_id).await {
+        Ok(()) => {
+            let command = TargetCommand::RotateCredential { credential: own.clone() };
+            let done = match ready.version {
+                Some(version) => commands.target_at(id, version, command, &metadata).await,
+                None => commands.target(id, command, &metadata).await,
+            };
+            match done {
+                Ok(position) => {
+                    vault.settle(pool, &pending).await;
+                    Ok(position)
+                }
+                Err(error) => undone(&api, &pending, error).await.map(Some),
             }
         }
-        // It may be written: to ask again finds that.
-        Err(CommandError::Unavailable(_) | CommandError::Broken(_) | CommandError::Unreadable(_)) => {}
+        Err(problem) => Err(given_up(&api, &pending, problem).await),
+    };
+    if done.is_ok() {
+        forget(&api, id, &before, &own).await;
+    } else if is_deleted(&api, id).await {
+        // Its secret went with it, before this one was put there.
+        vault.forget_deleted(pool, id, &own).await;
     }
     ready.turn.end().await;
-    done.map_err(Problem::from)
+    done
 }
 
-/// Everything up to the put: it changes nothing, so that it can be given up wherever it is.
+async fn is_deleted(api: &Api, id: TargetId) -> bool {
+    api.inner.syncing.commands().load_target(id).await.is_ok_and(|target| target.live().is_err())
+}
+
+/// Everything up to the put: it changes nothing but what earlier ones have left, so that it can be given up wherever it is.
 async fn ready<'a>(
     api: &'a Api,
     by: &By,
@@ -94,6 +109,7 @@ async fn ready<'a>(
         return Err(TargetError::Deleted.into());
     }
     let version = if_match.at(found)?;
+    vault.end_earlier(&api.inner.pool, id).await?;
     let prepared = vault.prepare(id, &target.credential, secret).await?;
     Ok(Ready { _place: place, turn, target, version, prepared })
 }

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 
 use super::report::Report;
 use crate::config::SecretsOptions;
-use crate::credentials::{self, left_over};
+use crate::credentials::{self, left_over, pending};
 
 const REFERENCES: &str = "
 SELECT credential, array_agg(name ORDER BY name) FROM channel_targets WHERE lifecycle <> 'deleted'
@@ -91,6 +91,7 @@ pub(super) async fn check_left_behind(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let secrets = options.secrets();
+    check_pending(pool, report).await?;
     // Of a store that cannot be read the targets that need it tell.
     let Ok(entries) = secrets.store.list() else { return Ok(()) };
     let of_deleted = of_deleted(pool, &secrets, &entries).await?;
@@ -122,6 +123,19 @@ pub(super) async fn check_left_behind(
     let detail = format!("{secrets} of deleted targets {are} still there: {}", some(of_deleted.into_iter().collect()));
     let advice = "`distribution serve` takes away what the API has kept, at its start and every ten minutes, and its log \
                   says why it cannot; `distribution secret delete NAME` forgets what nobody uses";
+    report.warn("secrets", detail, advice)
+}
+
+/// Names what the API has put somewhere without an event, and by whom.
+async fn check_pending(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
+    let pending: Vec<String> = pending::overdue(pool).await?.iter().map(pending::Pending::words).collect();
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let (changes, have) = (counted(pending.len(), "change"), agreeing(pending.len(), "has", "have"));
+    let detail = format!("{changes} of secrets {have} come to no end: {}", some(pending));
+    let advice = "`distribution serve` with the role api finds the event, or takes the secret back, within two minutes, \
+                  and its log says why it cannot; until then the previous value serves, too";
     report.warn("secrets", detail, advice)
 }
 

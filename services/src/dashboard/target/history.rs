@@ -1,4 +1,5 @@
-//! What was changed of a target, by whom: from the journal, and of its secret what the command line has put in its place.
+//! What was changed of a target, by whom: from the journal, and of its secret what the command line has put in its place, or what a rotation
+//! without an event has.
 
 use adapters::event_store::StoredEvent;
 use chrono::{DateTime, Utc};
@@ -44,7 +45,12 @@ fn of_event(stored: &StoredEvent) -> Option<Change> {
 
 /// A check tells whether it is good.
 fn of_value(visit: &Visit) -> Change {
-    let what = format!("A value was put in the place of its secret: distribution {}", words(&visit.kind));
+    let what = match visit.kind.as_str() {
+        "secret_pending" => "A rotation of its secret was begun, and nobody knows yet whether it came about".to_owned(),
+        "secret_taken_back" => "A rotation of its secret did not come about, and was taken back".to_owned(),
+        "secret_left" => "A rotation of its secret did not come about; there was nothing to take back".to_owned(),
+        command => format!("A value was put in the place of its secret: distribution {}", words(command)),
+    };
     let by = visit.created_by.as_deref().unwrap_or_default();
     (visit.at, what, with(by, visit.credential.as_deref(), visit.credential_id.as_deref()))
 }
