@@ -4,6 +4,7 @@
 //! reads for a comparison take their slots there themselves, in the same way. A worker reads the listing from the journal,
 //! so a stale queue row is harmless, pushes once, and records the outcome. Any number of dispatchers may run.
 
+mod asking;
 mod check_places;
 mod checks;
 mod gate;

@@ -201,11 +201,8 @@ impl Pending {
             self.settle(pool, secrets).await?;
             return Ok(End::Recorded(position));
         }
-        let (end, state) = if self.take_back(pool, secrets).await? {
-            (End::TakenBack, "taken_back")
-        } else {
-            (End::Left, "left")
-        };
+        let (end, state) =
+            if self.take_back(pool, secrets).await? { (End::TakenBack, "taken_back") } else { (End::Left, "left") };
         sqlx::query(END).bind(self.change_id).bind(self.put_id).bind(state).execute(pool).await?;
         Ok(end)
     }
@@ -253,7 +250,9 @@ impl Pending {
             // Its answer was lost, and nothing else.
             End::Recorded(_) => return,
             End::TakenBack => "a secret was put in its place and the journal has no event of that: it was taken back",
-            End::Left => "a secret was to be put in its place and the journal has no event of that: nothing was changed",
+            End::Left => {
+                "a secret was to be put in its place and the journal has no event of that: nothing was changed"
+            }
         };
         tracing::warn!(%target_id, secret, created_by, kind = self.kind, "{words}");
     }

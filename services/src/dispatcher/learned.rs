@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::Shared;
+use super::asking::{OUTAGE, TRIES, syncing};
 use super::job::Job;
-use super::overtaken::{OUTAGE, TRIES, syncing};
 use crate::commands::{AskedBy, CommandError, Commands};
 use crate::holders::{Holder, holder, holder_now, lock};
 use crate::syncing::SyncError;

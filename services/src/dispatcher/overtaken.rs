@@ -7,9 +7,6 @@
 //! job that the journal has lost, and with it all that tells of the attempt: a unit that is back at what the channel took before would
 //! look as if nothing differed.
 
-use std::time::Duration;
-
-use adapters::units::UnitStore;
 use chrono::{DateTime, Utc};
 use domain::listing::{ChannelListing, LinkState};
 use domain::metadata::Actor;
@@ -17,15 +14,11 @@ use domain::recorded::Position;
 use uuid::Uuid;
 
 use super::Shared;
+use super::asking::{OUTAGE, TRIES, syncing};
 use super::job::Job;
 use super::record::Told;
 use crate::commands::{AskedBy, CommandError};
-use crate::syncing::{SyncError, Syncing};
-
-/// As often as it is asked for while others change the listing, or the database cannot be asked.
-pub(super) const TRIES: usize = 5;
-/// Until the database is asked again.
-pub(super) const OUTAGE: Duration = Duration::from_secs(1);
+use crate::syncing::SyncError;
 
 /// Why the channel may have something else than the journal believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,10 +121,4 @@ async fn ask(
         traceparent: job.metadata.traceparent.clone(),
     };
     syncing(shared).resend_at(listing_id, version, snapshot, doubt.reason().to_owned(), asked).await
-}
-
-/// What asks for syncs with the commands and payloads of the dispatcher.
-pub(super) fn syncing(shared: &Shared) -> Syncing {
-    let units = UnitStore::new(shared.commands.journal().pool().clone());
-    Syncing::new(shared.commands.clone(), units, shared.payloads.clone())
 }

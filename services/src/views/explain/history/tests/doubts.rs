@@ -197,7 +197,8 @@ fn what_an_attempt_wrote_that_ended_after_the_listing_was_unlinked_is_known_and_
             }
             run(&mut history, ListingCommand::Unlink { reason: "for a while".to_owned() });
             let mut relinked_before = history.clone();
-            let ending = Ending { took, ..Ending::of(class, &[], &[call]) };
+            let calls = [call];
+            let ending = Ending { took, ..Ending::of(class, &[], &calls) };
             attempt_at(&mut history, sent.clone(), at(1), &ending);
             let told = |history: &History| Section::ALL.map(|section| doubt(history, section));
             let case = format!("{class}, superseded: {superseded}");
