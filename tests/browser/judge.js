@@ -16,10 +16,14 @@ export async function judge(page, name, path) {
   const response = await page.goto(path);
   // What is folded is a part of the page.
   await page.locator("details:not(.action)").evaluateAll((all) => all.forEach((details) => { details.open = true; }));
-  const sees = async (look, fullPage) => {
-    await page.screenshot({ path: `${shots}/${name}-${look}.png`, fullPage });
+  const fits = async (look) => {
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect.soft(over, `${name} is wider than the window: ${look}`).toBeLessThanOrEqual(0);
+  };
+  // A picture costs half a second: one for each light, and one for each size.
+  const sees = async (look) => {
+    await page.screenshot({ path: `${shots}/${name}-${look}.png`, fullPage: true });
+    await fits(look);
   };
   // Pages have no frames, so that no further page is needed to gather what is found; what is well is not listed.
   const axe = () => new AxeBuilder({ page }).setLegacyMode().options({ resultTypes: ["violations"] });
@@ -27,16 +31,16 @@ export async function judge(page, name, path) {
     const { violations } = await axe.analyze();
     expect.soft(violations.map(({ id, nodes }) => `${name} ${id}: ${nodes[0].html}`)).toEqual([]);
   };
-  await sees("light-desktop", true);
+  await sees("light-desktop");
   await judged(axe().withTags(RULES));
   // In the dark only colours are others.
   await page.emulateMedia({ colorScheme: "dark" });
-  await sees("dark-desktop", false);
+  await fits("dark-desktop");
   await judged(axe().withRules(["color-contrast"]));
   await page.setViewportSize(PHONE);
-  await sees("dark-phone", true);
+  await sees("dark-phone");
   await page.emulateMedia({ colorScheme: "light" });
-  await sees("light-phone", true);
+  await fits("light-phone");
   // And on a phone only sizes.
   await judged(axe().withRules(["target-size", "scrollable-region-focusable"]));
   expect(policed).toEqual([]);
