@@ -126,7 +126,8 @@ pub struct CheckReport {
 }
 
 /// What was sent of a call that ended without an answer may reach the channel for so long after that: until then the system repeats
-/// what nobody has acknowledged. An adapter sees to it that it gives it up by then.
+/// what nobody has acknowledged. An adapter sees to it that it gives it up by then. Where the other end acknowledges bit by bit, a large body
+/// that had not left by the time-out may take longer; no setting of the system bounds that.
 pub const LATE_ARRIVAL: Duration = Duration::from_secs(5);
 
 /// Permission for one call: one slot in every scope that the call falls under.

@@ -304,6 +304,11 @@ pub struct ServeOptions {
     #[arg(long, env = "DISTRIBUTION_DRAIN_S", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
     pub drain_s: u64,
 
+    /// Seconds for which what waits for Postgres on a connection from before may stay without an answer while others are answered, until the
+    /// process ends. For tests: a shorter one ends it over what only takes its time
+    #[arg(long, env = "DISTRIBUTION_SILENCE_S", hide = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub silence_s: u64,
+
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the help of the group")]
     pub identity: IdentityOptions,

@@ -67,7 +67,8 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &schema, &mut watchers, stop).await?;
     // Also while it stops: what is under way would wait for answers that do not come.
     let mut database = JoinSet::new();
-    database.spawn(database::watch(pool.clone(), stopping.in_vain.clone()));
+    let longest_silence = Duration::from_secs(options.silence_s);
+    database.spawn(database::watch(pool.clone(), longest_silence, stopping.in_vain.clone()));
     let (mut roles, _threads) = start(&pool, &nats, options, front, &schema, &stopping)?;
     let serving = async {
         if !there {

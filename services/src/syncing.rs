@@ -318,7 +318,7 @@ impl Syncing {
         if version.is_none() && listing.state() == Some(LinkState::Unlinked) {
             return Err(ListingError::Unlinked.into());
         }
-        // Asked for once more with one idempotency key it is the same request.
+        // Asked for once more with one idempotency key, as where an answer was lost, it is pushed once more and is one job in the audit.
         let request_id = asked.causation_id.unwrap_or_else(Uuid::now_v7);
         let cause = match snapshot {
             None => Cause::Manual { reason, request_id },

@@ -103,24 +103,32 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn serve(client: TcpStream, state: Arc<State>) {
+async fn serve(mut client: TcpStream, state: Arc<State>) {
     let mut line = state.line.subscribe();
-    if line.borrow().is_some() {
+    let at_first = *line.borrow();
+    if at_first.is_some() {
         state.broken.fetch_add(1, Ordering::Relaxed);
     }
-    let is_cut = |line: &Option<Line>| *line == Some(Line::Cut);
-    if is_cut(&line.borrow()) {
+    if at_first == Some(Line::Cut) {
         return;
     }
-    let cut = async {
-        // The proxy itself is gone where nobody can cut any more.
-        let _ = line.wait_for(is_cut).await;
+    let ends = |line: &Option<Line>| match line {
+        Some(Line::Cut) => true,
+        Some(Line::Reset) => at_first != Some(Line::Reset),
+        _ => false,
+    };
+    let broken = async {
+        // The proxy itself is gone where nobody can break any more.
+        line.wait_for(ends).await.ok().and_then(|line| *line)
     };
     let _ = client.set_nodelay(true);
     let _open = Open::new(&state.open);
-    tokio::select! {
-        () = cut => {}
-        () = connect(client, &state) => {}
+    let by = tokio::select! {
+        by = broken => by,
+        () = connect(&mut client, &state) => None,
+    };
+    if by == Some(Line::Reset) {
+        let _ = client.set_zero_linger();
     }
 }
 
@@ -140,7 +148,7 @@ impl Drop for Open<'_> {
     }
 }
 
-async fn connect(client: TcpStream, state: &State) {
+async fn connect(client: &mut TcpStream, state: &State) {
     let side = Side::of(&state.line);
     // A silent line does not even connect.
     side.speaks().await;
@@ -166,8 +174,8 @@ async fn connect_from(source: Ipv4Addr, port: u16) -> std::io::Result<TcpStream>
     Ok(stream)
 }
 
-async fn carry(client: TcpStream, server: impl AsyncRead + AsyncWrite, side: Side<'_>) {
-    let (from_client, to_client) = client.into_split();
+async fn carry(client: &mut TcpStream, server: impl AsyncRead + AsyncWrite, side: Side<'_>) {
+    let (from_client, to_client) = client.split();
     let (from_server, to_server) = tokio::io::split(server);
     tokio::select! {
         // Whoever called is gone: what is still on its way to the server is lost, as it would be with its host.
@@ -215,6 +223,22 @@ mod tests {
         assert_eq!(after.read_u8().await?, b'a');
         let silence = tokio::time::timeout(Duration::from_millis(200), before.read_u8()).await;
         assert!(silence.is_err(), "nobody answers there");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_line_is_reset_for_those_that_were_there_alone() -> anyhow::Result<()> {
+        let proxy = Proxy::start(Upstream::Port(echo().await?)).await?;
+        let mut greeting = [0; 10];
+        let mut before = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        before.read_exact(&mut greeting).await?;
+        proxy.set(Some(Line::Reset));
+        let end = before.read_u8().await.expect_err("it is reset");
+        assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+        let mut after = TcpStream::connect(("127.0.0.1", proxy.port)).await?;
+        after.read_exact(&mut greeting).await?;
+        after.write_all(b"a").await?;
+        assert_eq!(after.read_u8().await?, b'a');
         Ok(())
     }
 

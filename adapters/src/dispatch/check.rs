@@ -147,10 +147,11 @@ impl DispatchStore {
              FROM (SELECT max(CASE WHEN $6 AND c.opened > 0 THEN greatest(clock_timestamp(), since.at + {})
                        ELSE clock_timestamp() + {} END) AS due_at
                    FROM dispatch_circuits c CROSS JOIN (
-                       SELECT greatest(
+                       SELECT coalesce(greatest(
                            (SELECT opened_at FROM circuit_openings WHERE target_id = $1 AND closed_at IS NULL),
                            (SELECT max(at) FROM health_checks
-                            WHERE target_id = $1 AND asked_by IN ('{BY_TURN}', '{BY_CIRCUIT}'))) AS at) since
+                            WHERE target_id = $1 AND asked_by IN ('{BY_TURN}', '{BY_CIRCUIT}'))),
+                           clock_timestamp()) AS at) since
                    WHERE c.target_id = $1 AND (c.opened > 0 OR $5)) again
              WHERE k.target_id = $1 AND k.check_id = $2",
             shortest_wait("c.opened", 3, 4),

@@ -11,7 +11,8 @@ use super::Config;
 use crate::destinations::{Destinations, Forbidden};
 
 /// What nobody acknowledges for so long the system gives up (`TCP_USER_TIMEOUT`), and with it the connection. A call that times out
-/// closes that without taking back what is on its way. The system counts from its first repetition, so this is a little less.
+/// closes that without taking back what is on its way. The system counts from its first repetition, so this is a little less. Who lives and
+/// takes nothing for so long looks the same: the end of such a call is unknown.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = domain::port::LATE_ARRIVAL.saturating_sub(Duration::from_secs(1));
 

@@ -168,6 +168,9 @@ async fn a_check_that_a_person_asked_for_and_that_fails_leaves_an_open_circuit_i
     let (store, settings) = (database.dispatcher(), settings(target));
     pushes(&store, target, &[true; 5]).await;
     let (due, opened) = ("SELECT due_at FROM dispatch_checks", "SELECT opened FROM dispatch_circuits");
+    // A minute on, so that its time does not come while this goes on.
+    database.run("UPDATE circuit_openings SET opened_at = opened_at + interval '1 minute'").await;
+    database.run("UPDATE dispatch_checks SET due_at = due_at + interval '1 minute'").await;
     let named: DateTime<Utc> = field(&database, due).await;
     for (class, failures) in [(OutcomeClass::Transient, 6), (OutcomeClass::Throttled, 0), (OutcomeClass::Unknown, 7)] {
         store.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();
@@ -178,6 +181,15 @@ async fn a_check_that_a_person_asked_for_and_that_fails_leaves_an_open_circuit_i
         assert!(next <= named && named - next < TimeDelta::seconds(2), "{class}: {next} instead of {named}");
         assert_eq!(field::<i32>(&database, opened).await, 1);
     }
+    // Where neither is kept any more from which its time would be known, it is not due at once.
+    database.run("DELETE FROM circuit_openings").await;
+    database.run("DELETE FROM health_checks").await;
+    store.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();
+    let taken = store.take_checks(&mut room(10), LONG).await.unwrap();
+    let asked_at = Utc::now();
+    store.finish_check(&taken[0], &settings, &report(OutcomeClass::Transient, 1)).await.unwrap();
+    let next: DateTime<Utc> = field(&database, due).await;
+    assert!(next - asked_at > TimeDelta::seconds(1), "{next} after {asked_at}");
     // The one of the circuit itself, also where somebody asks when it is due.
     database.run("UPDATE dispatch_checks SET due_at = now() - interval '1 second'").await;
     store.ask_check(target, &Actor::cli("ops@example.org")).await.unwrap();

@@ -107,6 +107,10 @@ pub struct Creation {
 /// longest call (20 s), the time in which its bytes may arrive late (5 s), and as much as two hosts' clocks may differ (5 s).
 pub const CREATION_GRACE: TimeDelta = TimeDelta::seconds(35);
 
+/// So long after an intent an attempt sees what came of it. That is how events are read: it stays as it is where [`CREATION_GRACE`] becomes
+/// another, or a replay would make another state of them than the one that is kept.
+const INTENT_OVER: TimeDelta = TimeDelta::seconds(35);
+
 impl Creation {
     /// From when on its call can no longer arrive. Until then a look-up that finds nothing tells nothing.
     pub fn settles_at(&self) -> DateTime<Utc> {
@@ -338,7 +342,8 @@ impl ChannelListing {
         };
         let answered = !unknown && self.creation.is_some_and(of_intent);
         // An id that somebody has linked says nothing of it either: unlinked and linked anew, a second listing would be made.
-        let over = |intent: Creation| self.external_id.is_some() && attempt.started_at >= intent.settles_at();
+        let over =
+            |intent: Creation| self.external_id.is_some() && attempt.started_at >= intent.started_at + INTENT_OVER;
         if answered || attempt.progress.external_id.is_some() || self.creation.is_some_and(over) {
             self.creation = None;
         }

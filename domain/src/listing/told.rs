@@ -8,10 +8,12 @@ use crate::listing::{ChannelListing, SyncAttempt, SyncReport};
 const KNOWN: usize = 8;
 
 impl ChannelListing {
-    /// Whether this attempt is one of the last that were recorded.
+    /// Whether this attempt is one of the last that were recorded. States that older builds kept tell of one, and not of which job it was.
     pub(super) fn has_recorded(&self, report: &SyncReport) -> bool {
-        self.last_attempt_at == Some(report.started_at)
-            || self.told_attempts.contains(&(report.ordinal, report.started_at))
+        if self.told_attempts.is_empty() {
+            return self.last_attempt_at == Some(report.started_at);
+        }
+        self.told_attempts.contains(&(report.ordinal, report.started_at))
     }
 
     pub(super) fn remember(&mut self, attempt: &SyncAttempt) {

@@ -269,9 +269,13 @@ fn an_outcome_that_is_told_again_after_others_is_still_one_attempt() {
     story.must(change(3, "c"));
     let other = SyncReport { started_at, ..report(3, Some(OutcomeClass::Transient)) };
     assert!(matches!(story.must(ListingCommand::RecordOutcome(other)), ListingEvent::SyncDeferred { .. }));
+    story.must(change(4, "d"));
+    let next = SyncReport { started_at, ..report(4, Some(OutcomeClass::Transient)) };
+    let recorded = story.must(ListingCommand::RecordOutcome(next));
+    assert!(matches!(recorded, ListingEvent::SyncDeferred { .. }), "nor where that is the last one");
     // As many as a listing ever had are not kept, and a state that an older build kept has none.
     for _ in 0..40 {
-        story.must(failed(3, OutcomeClass::Throttled));
+        story.must(failed(4, OutcomeClass::Throttled));
     }
     let now = serde_json::to_value(&story.listing).expect("a state is JSON");
     assert_eq!(now["told_attempts"].as_array().map(Vec::len), Some(8));

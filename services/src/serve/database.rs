@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::slots::boot_instant::BootInstant;
+
 /// From one question to the next.
 const LOOK: Duration = Duration::from_secs(2);
 /// The longest wait for an answer.
@@ -20,26 +22,26 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(60);
 /// The connection from before is asked more often than anybody looks, so that one look without an answer says something.
 const ASKED_EACH: Duration = Duration::from_secs(1);
-/// A connection from before may be silent for so long while new ones are answered.
-const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 /// A look counts for so long at most, as this process may have been frozen in it.
 const LONGEST_LOOK: Duration = Duration::from_secs(6);
+/// From one look to the next this process or its host stood still, if it took so long. Postgres ends sessions that do so after 25 s.
+const STOOD_STILL: Duration = Duration::from_secs(20);
 /// What the process does where Postgres was lost without a word.
 pub(super) const LOST: &str = "its host went without a word, and this process ends to be started again";
 
-/// Asks for as long as the process lives. Where Postgres answers, but not on connections from before, nothing that is under way can
-/// come to an end: then all is `in_vain`.
-pub(super) async fn watch(pool: PgPool, in_vain: CancellationToken) {
+/// Asks for as long as the process lives. Where Postgres answers, but not on connections from before, for `longest` or after a silence
+/// that they did not outlive, something may be under way that comes to no end: then all is `in_vain`.
+pub(super) async fn watch(pool: PgPool, longest: Duration, in_vain: CancellationToken) {
     let mut told: Option<(Unasked, Instant)> = None;
-    let mut before = Before::default();
-    let mut looked_at = Instant::now();
+    let mut before = Before::new(longest);
+    let mut looked_at = BootInstant::now();
     loop {
         let answer = answers(&pool, PATIENCE).await;
         let others_answer = answer.is_ok();
         tell(answer, &mut told);
-        let since = looked_at.elapsed().min(LONGEST_LOOK);
-        looked_at = Instant::now();
-        if before.is_lost(&pool, others_answer, since).await {
+        let passed = looked_at.elapsed();
+        looked_at = BootInstant::now();
+        if before.is_lost(&pool, others_answer, passed).await {
             tracing::error!("Postgres answers, but no longer on connections from before: {LOST}");
             in_vain.cancel();
             return;
@@ -65,28 +67,34 @@ fn tell(answer: Result<(), Unasked>, told: &mut Option<(Unasked, Instant)>) {
 
 /// A connection that is asked again and again, and for nothing else: it waits behind no lock and no work, so its silence is that of
 /// every connection of its time.
-#[derive(Default)]
 struct Before {
     /// Who asks; none before the first connection, and after the last one ended. It goes with this.
     asks: JoinSet<sqlx::Error>,
     answers: Arc<AtomicU64>,
+    /// Only more answers than these say something new.
     seen: u64,
     silence: Silence,
 }
 
 impl Before {
+    fn new(longest: Duration) -> Self {
+        Self { asks: JoinSet::new(), answers: Arc::default(), seen: 0, silence: Silence::new(longest) }
+    }
+
     /// Whether it is lost, and all of its time with it. One that ended in order is followed by another.
-    async fn is_lost(&mut self, pool: &PgPool, others_answer: bool, since: Duration) -> bool {
+    async fn is_lost(&mut self, pool: &PgPool, others_answer: bool, passed: Duration) -> bool {
+        let stood_still = passed > STOOD_STILL;
         let answers = self.answers.load(Ordering::Relaxed);
         let word = match self.asks.try_join_next() {
             Some(Ok(error)) if is_without_a_word(&error) => Word::Gone,
             Some(_) => Word::Ended,
             None if self.asks.is_empty() => Word::Unasked,
-            None if answers == self.seen => Word::Nothing,
+            None if stood_still || answers <= self.seen => Word::Nothing,
             None => Word::Answered,
         };
-        self.seen = answers;
-        let lost = self.silence.is_loss(word, others_answer, since);
+        // The answer that comes next may be to a question of before the standstill.
+        self.seen = if stood_still { answers + 1 } else { self.seen.max(answers) };
+        let lost = self.silence.is_loss(word, stood_still, others_answer, passed.min(LONGEST_LOOK));
         if self.asks.is_empty()
             && others_answer
             && let Ok(Ok(connection)) = tokio::time::timeout(PATIENCE, pool.connect_options().connect()).await
@@ -128,8 +136,10 @@ enum Word {
     Unasked,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Silence {
+    /// It may be so long while others are answered.
+    longest: Duration,
     /// Looks in a row at which nothing had come.
     looks: u32,
     /// For how long others were answered in these.
@@ -139,19 +149,23 @@ struct Silence {
 }
 
 impl Silence {
+    fn new(longest: Duration) -> Self {
+        Self { longest, looks: 0, beside: Duration::ZERO, gone: false }
+    }
+
     /// Whether what is under way on connections from before is lost. A reset without a silence before it is no sign of that: it is what
-    /// a proxy may do, and who kills a session.
-    fn is_loss(&mut self, word: Word, others_answer: bool, since: Duration) -> bool {
+    /// a proxy may do, and who kills a session. Who stood still was silent himself.
+    fn is_loss(&mut self, word: Word, stood_still: bool, others_answer: bool, since: Duration) -> bool {
         match word {
             Word::Nothing => {
                 self.looks += 1;
                 self.beside += if others_answer { since } else { Duration::ZERO };
             }
-            Word::Gone if self.looks > 0 => self.gone = true,
-            Word::Answered | Word::Ended | Word::Gone => *self = Self::default(),
+            Word::Gone if stood_still || self.looks > 0 => self.gone = true,
+            Word::Answered | Word::Ended | Word::Gone => *self = Self::new(self.longest),
             Word::Unasked => {}
         }
-        others_answer && (self.gone || self.beside >= LONGEST_SILENCE)
+        others_answer && (self.gone || self.beside >= self.longest)
     }
 }
 
@@ -161,8 +175,8 @@ mod tests {
 
     /// After how many of these looks all is lost.
     fn lost_at(looks: impl IntoIterator<Item = (Word, bool)>) -> Option<usize> {
-        let mut silence = Silence::default();
-        looks.into_iter().position(|(word, others_answer)| silence.is_loss(word, others_answer, LOOK))
+        let mut silence = Silence::new(Duration::from_secs(60));
+        looks.into_iter().position(|(word, others_answer)| silence.is_loss(word, false, others_answer, LOOK))
     }
 
     #[test]
@@ -181,6 +195,8 @@ mod tests {
         let at_once = [(Word::Answered, true), (Word::Gone, true), (Word::Unasked, true), (Word::Answered, true)];
         assert_eq!(lost_at(at_once), None, "nothing was lost in a silence");
         assert_eq!(lost_at([(Word::Nothing, true), (Word::Ended, true), (Word::Unasked, true)]), None);
+        let mut suspended = Silence::new(Duration::from_secs(60));
+        assert!(suspended.is_loss(Word::Gone, true, true, LOOK), "what came meanwhile is lost");
     }
 
     #[test]

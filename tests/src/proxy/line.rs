@@ -14,4 +14,6 @@ pub enum Line {
     Silent,
     /// The same, but for connections that come as long as it is so: another host has the address of one that went without a word.
     Lost,
+    /// Those that were there are reset, and others come through: what ended them in a silence answers whoever sends there.
+    Reset,
 }

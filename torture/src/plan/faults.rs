@@ -107,6 +107,7 @@ impl FaultKind {
                     Line::Slow { .. } => "slow",
                     Line::Silent => "silent",
                     Line::Lost => "lost",
+                    Line::Reset => "reset",
                 };
                 format!("{line}-{far:?}").to_lowercase()
             }
