@@ -30,18 +30,20 @@ CREATE POLICY pending_secrets_reader ON pending_secrets FOR SELECT TO distributi
 GRANT SELECT ON pending_secrets TO distribution_reader;
 
 -- A commit may wait in Postgres, behind a lock say, for longer than its process lives. Once its value is to be taken back it must not come after
--- all: the event waits for whoever decides about the row, and is refused as one that somebody else was faster than.
+-- all: the event waits for whoever decides about the row, and is refused by a code of its own, as it would be each time.
 CREATE FUNCTION refuse_void_secret() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
+    change text := CASE NEW.event_type
+        WHEN 'TargetCreated' THEN NEW.aggregate_id ELSE NEW.metadata ->> 'causation_id' END;
     stands text;
 BEGIN
-    SELECT p.state INTO stands FROM public.pending_secrets AS p
-    WHERE p.change_id::text = CASE NEW.event_type
-        WHEN 'TargetCreated' THEN NEW.aggregate_id ELSE NEW.metadata ->> 'causation_id' END
-    FOR SHARE;
+    -- What is no id of ours is no change that was announced, and not to be refused for its form.
+    IF change ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+        SELECT p.state INTO stands FROM public.pending_secrets AS p WHERE p.change_id = change::uuid FOR SHARE;
+    END IF;
     IF stands <> 'pending' THEN
-        RAISE EXCEPTION 'the secret of this change was given up' USING ERRCODE = 'serialization_failure';
+        RAISE EXCEPTION 'the secret of this change was given up' USING ERRCODE = 'VOID1';
     END IF;
     RETURN NEW;
 END $$;

@@ -41,7 +41,16 @@ pub enum JournalError {
     Nul,
 }
 
+/// As migration 0052 refuses the event of a secret that was given up.
+const GIVEN_UP: &str = "VOID1";
+
 impl JournalError {
+    /// Whether the event is one of a secret that somebody has given up, and never comes.
+    pub fn is_given_up(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == GIVEN_UP)
+    }
+
     /// Whether the same may be done a moment later, by this process or another one. What does not pass is a bug.
     pub fn passes(&self) -> bool {
         match self {
