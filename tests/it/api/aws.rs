@@ -62,8 +62,7 @@ impl Moto {
             }
             // It went since it was listed.
             let why = value["__type"].as_str().unwrap_or_default();
-            let is_gone = ["ResourceNotFoundException", "InvalidRequestException"].iter().any(|gone| why.ends_with(gone));
-            ensure!(is_gone, "{name}: {value}");
+            ensure!(["ResourceNotFoundException", "InvalidRequestException"].contains(&why), "{name}: {value}");
         }
         Ok(secrets)
     }
@@ -84,8 +83,8 @@ impl Moto {
         Ok(request.send().await?)
     }
 
-    /// Starts the service with its secrets there.
-    fn serve(&self, world: &World, log: &str) -> anyhow::Result<Process> {
+    /// Starts the service with its secrets there, and with further arguments.
+    fn serve(&self, world: &World, further: &[&str], log: &str) -> anyhow::Result<Process> {
         let mut environment = world.environment()?;
         environment.extend([
             ("AWS_ENDPOINT_URL", self.url.clone()),
@@ -94,7 +93,8 @@ impl Moto {
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("DISTRIBUTION_KEEP_SECRETS_IN", "aws".to_owned()),
         ]);
-        Process::start("distribution", &["serve".to_owned()], &environment, &world.path(log))
+        let arguments: Vec<String> = ["serve"].iter().chain(further).map(|argument| (*argument).to_owned()).collect();
+        Process::start("distribution", &arguments, &environment, &world.path(log))
     }
 }
 
@@ -102,7 +102,7 @@ impl Moto {
 async fn a_targets_secret_lives_and_goes_at_the_secrets_manager() -> anyhow::Result<()> {
     let moto = Moto::start().await?;
     let world = World::new(&[8151]).await?;
-    let service = moto.serve(&world, "serve.log")?;
+    let service = moto.serve(&world, &[], "serve.log")?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
     let ready = api.get("/health/ready").await?.expect(200)?.json();
     assert_eq!(ready["secret_store"], json!(true), "{ready}");
@@ -137,7 +137,7 @@ async fn a_targets_secret_lives_and_goes_at_the_secrets_manager() -> anyhow::Res
     world.commands().target(target, gone, &world.metadata(target)?).await?;
     assert_eq!(moto.secrets().await?.len(), 1);
     drop(service);
-    let service = moto.serve(&world, "again.log")?;
+    let service = moto.serve(&world, &[], "again.log")?;
     wait_until("the next start takes it away", Duration::from_secs(30), || async {
         let left = moto.secrets().await?;
         Ok(if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
@@ -154,7 +154,7 @@ async fn a_move_to_the_secrets_manager_whose_commit_is_lost_is_made_by_the_next_
     let moto = Moto::start().await?;
     let world = World::new(&[8152]).await?;
     let target = world.target(8152, RateLimit::default()).await?.to_string();
-    let service = moto.serve(&world, "serve.log")?;
+    let service = moto.serve(&world, &["--roles", "api"], "serve.log")?;
     let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
     let path = format!("/api/channels/targets/{target}");
     let credential = format!("{path}/credential");
