@@ -22,7 +22,7 @@ CREATE INDEX pending_secrets_target ON pending_secrets (target_id, at DESC);
 COMMENT ON TABLE pending_secrets IS 'Values that the API has put in the place of a secret, or is about to, without an event. A row goes with its event; what came to none is kept for good.';
 COMMENT ON COLUMN pending_secrets.change_id IS 'The target that is to be made, or the causation id of the event of a rotation.';
 COMMENT ON COLUMN pending_secrets.put_id IS 'As what the keeper of the secret has the value.';
-COMMENT ON COLUMN pending_secrets.state IS 'pending: the event may come; void: it cannot any more, and the value is to be taken back; taken_back: it was; left: there was nothing to take back.';
+COMMENT ON COLUMN pending_secrets.state IS 'pending: the event may come; void: it cannot any more, and the value is to be taken back; taken_back: it was; left: there was nothing to take back, or it was left where it is.';
 
 ALTER TABLE pending_secrets ENABLE ROW LEVEL SECURITY;
 CREATE POLICY pending_secrets_reader ON pending_secrets FOR SELECT TO distribution_reader
