@@ -30,7 +30,8 @@ CREATE POLICY pending_secrets_reader ON pending_secrets FOR SELECT TO distributi
 GRANT SELECT ON pending_secrets TO distribution_reader;
 
 -- A commit may wait in Postgres, behind a lock say, for longer than its process lives. Once its value is to be taken back it must not come after
--- all: the event waits for whoever decides about the row, and is refused by a code of its own, as it would be each time.
+-- all: the event waits for whoever decides about the row, and is refused: by the code that builds of before take for
+-- somebody who was faster, and by a name of its own, as it would be refused each time.
 CREATE FUNCTION refuse_void_secret() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -43,7 +44,8 @@ BEGIN
         SELECT p.state INTO stands FROM public.pending_secrets AS p WHERE p.change_id = change::uuid FOR SHARE;
     END IF;
     IF stands <> 'pending' THEN
-        RAISE EXCEPTION 'the secret of this change was given up' USING ERRCODE = 'VOID1';
+        RAISE EXCEPTION 'the secret of this change was given up' USING ERRCODE = 'serialization_failure',
+            CONSTRAINT = 'secret_given_up';
     END IF;
     RETURN NEW;
 END $$;

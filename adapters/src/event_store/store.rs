@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::append::{Commit, NewEvent};
+use super::append::{Commit, NewEvent, is_given_up};
 use super::cache::{AggregateCache, State};
 use super::group::{CommitRequest, write_commits};
 use super::load::{Loaded, StreamRequest, grouped_loads, keep_snapshot};
@@ -41,14 +41,10 @@ pub enum JournalError {
     Nul,
 }
 
-/// As migration 0052 refuses the event of a secret that was given up.
-const GIVEN_UP: &str = "VOID1";
-
 impl JournalError {
     /// Whether the event is one of a secret that somebody has given up, and never comes.
     pub fn is_given_up(&self) -> bool {
-        let Self::Database(error) = self else { return false };
-        error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == GIVEN_UP)
+        matches!(self, Self::Database(error) if is_given_up(error))
     }
 
     /// Whether the same may be done a moment later, by this process or another one. What does not pass is a bug.
