@@ -66,6 +66,12 @@ pub trait SecretStore: Send + Sync {
     /// Keeps a new secret; one of this name must not be there.
     async fn create(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError>;
 
+    /// The same of a change whose end is not known yet, and which is called so from then on: [`Self::settle`], [`Self::take_back`] or
+    /// [`Self::delete_as`] ends it.
+    async fn create_as(&self, secret: &SecretRef, value: SecretString, _put: Uuid) -> Result<(), SecretError> {
+        self.create(secret, value).await
+    }
+
     /// The value behind a reference. It is read again for every push, so a changed value is used without a restart; a
     /// keeper that is far away may give what it gave up to a minute ago, and up to [`ROTATION_GRACE`] ago while it cannot be reached.
     async fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError>;
@@ -81,7 +87,7 @@ pub trait SecretStore: Send + Sync {
     async fn rotate(&self, secret: &SecretRef, value: SecretString) -> Result<(), SecretError>;
 
     /// The same of a change whose end is not known yet, and which is called so from then on: [`Self::settle`] or [`Self::take_back`] ends
-    /// it. Until then the encrypted store gives the previous value, however long that takes.
+    /// it. Until then the encrypted store gives the previous value, for a week at the longest.
     async fn rotate_as(&self, secret: &SecretRef, value: SecretString, _put: Uuid) -> Result<(), SecretError> {
         self.rotate(secret, value).await
     }
@@ -91,9 +97,14 @@ pub trait SecretStore: Send + Sync {
         Ok(())
     }
 
-    /// What held before a value was put there as this holds again. `false` where another one took its place, it was never put there, or
-    /// none held before: nothing changes then.
+    /// What held before a value was put there as this holds again; where none did, the encrypted store has none again. `false` where another
+    /// one took its place, it was never put there, or AWS had none before: nothing changes then.
     async fn take_back(&self, _secret: &SecretRef, _put: Uuid) -> Result<bool, SecretError> {
+        Ok(false)
+    }
+
+    /// Forgets a secret that was made as this, where nothing else has become of it since. `false` where something has: nothing changes then.
+    async fn delete_as(&self, _secret: &SecretRef, _put: Uuid) -> Result<bool, SecretError> {
         Ok(false)
     }
 

@@ -268,16 +268,22 @@ impl Api {
         }
     }
 
-    /// Takes away secrets of deleted targets that are still there, and takes back those that were put in their place without an event,
-    /// now and again and again: a keeper may be away for long.
+    /// Takes away secrets of deleted targets that are still there, now and again and again: a keeper may be away for long.
     pub(crate) async fn sweep_secrets(&self) {
         let (mut turns, mut gone) = (tokio::time::interval(SWEEP), Gone::default());
+        loop {
+            turns.tick().await;
+            self.inner.vault.sweep(self.pool(), &mut gone).await;
+        }
+    }
+
+    /// Takes back secrets that were put in their place without an event, the same way. Beside the other: of many deleted targets AWS is asked for
+    /// minutes.
+    pub(crate) async fn take_back_secrets(&self) {
         let mut looks = tokio::time::interval(LOOK);
         loop {
-            tokio::select! {
-                _ = turns.tick() => self.inner.vault.sweep(self.pool(), &mut gone).await,
-                _ = looks.tick() => self.inner.vault.sweep_pending(self.pool()).await,
-            }
+            looks.tick().await;
+            self.inner.vault.sweep_pending(self.pool()).await;
         }
     }
 }

@@ -273,11 +273,17 @@ fn failure<E: std::error::Error>(error: AggregateError<E>) -> CommandError<E> {
         AggregateError::DeserializationError(error) => CommandError::Unreadable(error.to_string()),
         AggregateError::UnexpectedError(error) => match error.downcast_ref::<Moved>() {
             Some(moved) => CommandError::Moved { version: moved.version },
+            None if is_given_up(&*error) => CommandError::Conflict,
             None if passes(&*error) => CommandError::Unavailable(error.to_string()),
             None => CommandError::Broken(error.to_string()),
         },
         other @ AggregateError::DatabaseConnectionError(_) => CommandError::Unavailable(other.to_string()),
     }
+}
+
+/// Whether it is the event of a secret that was given up meanwhile: once more would be refused alike.
+fn is_given_up(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref().is_some_and(JournalError::is_given_up)
 }
 
 /// Whether what the journal, or cqrs-es's reader of it, did not do may be done a moment later.

@@ -50,7 +50,7 @@ pub async fn run(
             api.schema().there().await;
             api.open().await;
         }
-        tokio::join!(api.watch_transport(), api.sweep(), api.sweep_secrets());
+        tokio::join!(api.watch_transport(), api.sweep(), api.sweep_secrets(), api.take_back_secrets());
     };
     tokio::spawn(stop.child_token().run_until_cancelled_owned(beside));
     server::serve(listener, served, most, drained).await;

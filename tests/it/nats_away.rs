@@ -35,6 +35,8 @@ async fn dead_letters_are_out_of_reach(api: &Api) -> anyhow::Result<()> {
         api.send(method, &path, &[], None).await?.expect(503)?;
         assert!(began.elapsed() < Duration::from_secs(5), "{path} took {:?}", began.elapsed());
     }
+    let found = api.get("/search?q=4bf92f3577b34da6a3ce929d0e0e4736").await?.expect(200)?.text;
+    assert!(found.contains("Dead letters could not be looked through now"), "{found}");
     Ok(())
 }
 

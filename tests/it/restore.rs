@@ -55,6 +55,14 @@ async fn events_after(pool: &PgPool, position: i64) -> anyhow::Result<BTreeSet<U
     Ok(sqlx::query_scalar(sql).bind(position).fetch_all(pool).await?.into_iter().collect())
 }
 
+/// As the API writes it down before it puts a value in the place of a secret.
+async fn a_secret_is_under_way(world: &World) -> anyhow::Result<()> {
+    let row = "INSERT INTO pending_secrets (change_id, put_id, secret, target_id, org_id, account_id, kind, created_by, credential)
+        SELECT id, id, 'store:distribution.' || id, id, 'tvl', 'villas', 'rotate', 'somebody', 'session' FROM gen_random_uuid() AS id";
+    sqlx::query(row).execute(&world.pool).await?;
+    Ok(())
+}
+
 /// The unit's description is at the channel.
 async fn is_at_the_channel(world: &World, account: u64, description: &str) -> anyhow::Result<()> {
     wait_until("the change is at the channel", Duration::from_secs(30), || async {
@@ -77,6 +85,7 @@ async fn a_backup_taken_under_load_goes_on_beside_an_empty_nats() -> anyhow::Res
         (SELECT sync_id FROM outbound_audit WHERE outcome <> 'pending' LIMIT 1)";
     assert_eq!(sqlx::query(other).execute(&world.pool).await?.rows_affected(), 1);
     let file = world.path("under-load.dump").display().to_string();
+    a_secret_is_under_way(&world).await?;
     let report = world.script("backup", &[&file])?;
     assert!(report.contains("DISTRIBUTION_SECRETS_KEY"), "it says what else is to be kept: {report}");
     let refused = world.script("backup", &[&file]).expect_err("a backup is never overwritten");
@@ -104,6 +113,8 @@ async fn a_backup_taken_under_load_goes_on_beside_an_empty_nats() -> anyhow::Res
     let before = world.restore(&file).await?;
     let kept: Uuid = sqlx::query_scalar("SELECT id FROM journal_identity").fetch_one(&world.pool).await?;
     assert_eq!(kept, identity, "what takes a database's place is the journal that was there");
+    let left = "SELECT count(*) FROM pending_secrets WHERE state = 'left'";
+    assert_eq!(world.count(left).await?, 1, "its event may have come after the backup");
     let up_to = world.count("SELECT max(position) FROM events").await?;
     let original = world.pool_of(&before).await?;
     let lost: i64 =

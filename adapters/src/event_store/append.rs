@@ -94,8 +94,16 @@ fn concerns_all(error: &sqlx::Error) -> bool {
     error.code().is_some_and(|code| ["08", "25", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)))
 }
 
+/// As migration 0052 refuses the event of a secret that was given up. It is no race: once more would be refused alike.
+pub(super) fn is_given_up(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) == Some("secret_given_up")
+}
+
 /// Unique violation, serialization failure or deadlock: somebody else was faster.
 fn is_race(error: &sqlx::Error) -> bool {
+    if is_given_up(error) {
+        return false;
+    }
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| matches!(code.as_ref(), "23505" | "40001" | "40P01"))
 }

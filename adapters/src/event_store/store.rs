@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::append::{Commit, NewEvent};
+use super::append::{Commit, NewEvent, is_given_up};
 use super::cache::{AggregateCache, State};
 use super::group::{CommitRequest, write_commits};
 use super::load::{Loaded, StreamRequest, grouped_loads, keep_snapshot};
@@ -42,6 +42,11 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether the event is one of a secret that somebody has given up, and never comes.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Self::Database(error) if is_given_up(error))
+    }
+
     /// Whether the same may be done a moment later, by this process or another one. What does not pass is a bug.
     pub fn passes(&self) -> bool {
         match self {

@@ -23,7 +23,7 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
         return CheckReport { class: OutcomeClass::Accepted, detail: None, calls, credentials_refused: false };
     };
     let refused = failure.reach == Reach::Credentials;
-    let pause = failure.throttle.map(|throttle| throttle.until);
+    let mut pause = failure.throttle.map(|throttle| throttle.until);
     let (mut detail, mut both) = (failure.detail, refused);
     if refused && rotating {
         // What the previous one is good for is known once it was tried, to its end.
@@ -31,6 +31,8 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
         let end = before.call(&probe()).await;
         calls.extend(before.calls);
         both = end.as_ref().is_err_and(|failure| failure.reach == Reach::Credentials);
+        let later = end.as_ref().err().and_then(|failure| failure.throttle.as_ref()).map(|throttle| throttle.until);
+        pause = pause.max(later);
         detail = match end {
             Ok(_) => old_one_serves(&detail),
             Err(_) if both => detail,

@@ -1,6 +1,7 @@
 //! AWS Secrets Manager: `aws:NAME`. Values are kept for a minute, so that pushes do not ask for each; whoever saw one
 //! refused asks anew. While AWS cannot be reached they serve for longer. Of a rotation AWS itself keeps the previous value, as AWSPREVIOUS.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -94,8 +95,18 @@ impl AwsSecrets {
 
     /// Keeps a new secret, marked as ours.
     pub async fn create(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        self.make(secret, value, None).await
+    }
+
+    /// The same, with an id of ours for its first version.
+    pub async fn create_as(&self, secret: &SecretRef, value: &SecretString, put: Uuid) -> Result<(), SecretError> {
+        self.make(secret, value, Some(put)).await
+    }
+
+    async fn make(&self, secret: &SecretRef, value: &SecretString, put: Option<Uuid>) -> Result<(), SecretError> {
         let ours = Tag::builder().key(OURS.0).value(OURS.1).build();
         let request = self.client.create_secret().name(secret.name()).secret_string(value.expose_secret()).tags(ours);
+        let request = request.set_client_request_token(put.map(|put| put.to_string()));
         request.send().await.map_err(|error| failed(secret, &error))?;
         self.kept.remove(secret.name());
         Ok(())
@@ -191,11 +202,10 @@ impl AwsSecrets {
         Ok(())
     }
 
-    /// Makes the AWSPREVIOUS one the AWSCURRENT one again, where that has this id.
+    /// Makes the AWSPREVIOUS one the AWSCURRENT one again, where that has this id. One that was made as this stays: deleted, its name would be
+    /// nobody's for a week.
     pub async fn take_back(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
-        let described = self.describe(secret).await?;
-        let stages = described.version_ids_to_stages().and_then(|stages| stages.get(&put.to_string()));
-        if !stages.is_some_and(|stages| stages.iter().any(|stage| stage == "AWSCURRENT")) {
+        if !has_stage(&self.describe(secret).await?, put, "AWSCURRENT") {
             return Ok(false);
         }
         let request = self.client.get_secret_value().secret_id(secret.name()).version_stage("AWSPREVIOUS");
@@ -204,6 +214,16 @@ impl AwsSecrets {
             found => text(secret, found?)?,
         };
         self.rotate(secret, &previous).await.map(|()| true)
+    }
+
+    /// Deletes one that was made as this, where no other value was put there since.
+    pub async fn delete_as(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
+        let described = self.describe(secret).await?;
+        let versions = described.version_ids_to_stages().map_or(0, HashMap::len);
+        if versions != 1 || !has_stage(&described, put, "AWSCURRENT") {
+            return Ok(false);
+        }
+        self.delete(secret).await.map(|()| true)
     }
 
     /// Deletes one that we made; it can be restored for a week.
@@ -233,6 +253,12 @@ impl AwsSecrets {
         let described = described.map_err(|error| failed(secret, &error))?;
         if described.deleted_date().is_some() { Err(missing(secret)) } else { Ok(described) }
     }
+}
+
+/// Whether this version has this label.
+fn has_stage(described: &DescribeSecretOutput, version: Uuid, label: &str) -> bool {
+    let stages = described.version_ids_to_stages().and_then(|stages| stages.get(&version.to_string()));
+    stages.is_some_and(|stages| stages.iter().any(|stage| stage == label))
 }
 
 fn missing(secret: &SecretRef) -> SecretError {

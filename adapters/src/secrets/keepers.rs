@@ -86,6 +86,17 @@ impl SecretStore for Secrets {
         }
     }
 
+    async fn create_as(&self, secret: &SecretRef, value: SecretString, put: Uuid) -> Result<(), SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.create_as(&name, &value, put)).await
+            }
+            SecretKeeper::Aws => self.aws().await.create_as(secret, &value, put).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
     async fn read(&self, secret: &SecretRef) -> Result<Secret, SecretError> {
         match secret.keeper() {
             SecretKeeper::Store => {
@@ -145,6 +156,17 @@ impl SecretStore for Secrets {
                 aside(secret, move || store.take_back(&name, put)).await
             }
             SecretKeeper::Aws => self.aws().await.take_back(secret, put).await,
+            SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
+        }
+    }
+
+    async fn delete_as(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
+        match secret.keeper() {
+            SecretKeeper::Store => {
+                let (store, name) = (self.store.clone(), secret.clone());
+                aside(secret, move || store.delete_as(&name, put)).await
+            }
+            SecretKeeper::Aws => self.aws().await.delete_as(secret, put).await,
             SecretKeeper::File | SecretKeeper::Env => Err(only_read(secret)),
         }
     }

@@ -57,13 +57,23 @@ impl EmbeddedStore {
 
     /// Keeps a new secret. The first one makes the folder and the key.
     pub fn create(&self, secret: &SecretRef, value: &SecretString) -> Result<(), SecretError> {
+        self.make(secret, value, None)
+    }
+
+    /// The same of a change whose end is not known yet.
+    pub fn create_as(&self, secret: &SecretRef, value: &SecretString, put: Uuid) -> Result<(), SecretError> {
+        self.make(secret, value, Some(put))
+    }
+
+    fn make(&self, secret: &SecretRef, value: &SecretString, put: Option<Uuid>) -> Result<(), SecretError> {
         fits(secret, value)?;
         self.change(secret, &mut |contents, key, now| {
             if contents.secrets.contains_key(secret.name()) {
                 return Err(SecretError::Exists { secret: secret.clone() });
             }
             let value = self.seal(key, secret, value)?;
-            let sealed = Sealed { created_at: now, rotated_at: None, value, previous: None, pending: None };
+            let (previous, taken_back) = (None, None);
+            let sealed = Sealed { created_at: now, rotated_at: None, value, previous, pending: put, taken_back };
             contents.secrets.insert(secret.name().to_owned(), sealed);
             Ok(())
         })
@@ -93,7 +103,7 @@ impl EmbeddedStore {
     }
 
     /// The same of a change whose end is not known yet: the previous value is kept and given until [`Self::settle`] or
-    /// [`Self::take_back`].
+    /// [`Self::take_back`], for a week at the longest.
     pub fn rotate_as(&self, secret: &SecretRef, value: &SecretString, put: Uuid) -> Result<(), SecretError> {
         self.replace(secret, value, Some(put))
     }
@@ -103,22 +113,22 @@ impl EmbeddedStore {
         self.change(secret, &mut |contents, key, now| {
             let sealed = contents.secrets.get_mut(secret.name()).ok_or_else(|| self.missing(secret))?;
             if key.open(secret.name(), &sealed.value).is_ok_and(|current| same(&current, value)) {
-                // Whoever puts it there once more means it to stay.
-                sealed.pending = None;
+                // Whoever puts it there once more means it to stay. Where nobody knows yet whether it does, it is this change's from now on.
+                sealed.pending = put.filter(|_| sealed.pending.is_some());
                 return Ok(());
             }
             let fresh = self.seal(key, secret, value)?;
             let previous = std::mem::replace(&mut sealed.value, fresh);
             sealed.previous = Some(Previous { value: previous, until: now + ROTATION_GRACE });
             sealed.rotated_at = Some(now);
-            sealed.pending = put;
+            (sealed.pending, sealed.taken_back) = (put, None);
             Ok(())
         })
     }
 
     /// The value that was put there as this stays, and the previous one goes in its time.
     pub fn settle(&self, secret: &SecretRef, put: Uuid) -> Result<(), SecretError> {
-        if self.pending(secret)? != Some(put) {
+        if self.sealed(secret)?.pending != Some(put) {
             return Ok(());
         }
         self.change(secret, &mut |contents, _, _| {
@@ -128,32 +138,56 @@ impl EmbeddedStore {
         })
     }
 
-    /// The previous value holds again, where the one that does was put there as this: a rotation back. Says whether.
+    /// The previous value holds again, where the one that does was put there as this: a rotation back. Where it was made as this, it goes.
+    /// Says whether.
     pub fn take_back(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
-        if self.pending(secret)? != Some(put) {
-            return Ok(false);
+        let sealed = self.sealed(secret)?;
+        if sealed.pending != Some(put) {
+            return Ok(sealed.taken_back == Some(put));
         }
         let mut is_back = false;
         self.change(secret, &mut |contents, _, now| {
             let sealed = contents.secrets.get_mut(secret.name()).ok_or_else(|| self.missing(secret))?;
-            if sealed.pending.take_if(|pending| *pending == put).is_none() {
+            if sealed.pending != Some(put) {
+                is_back = sealed.taken_back == Some(put);
                 return Ok(());
             }
+            if sealed.is_as_made(put) {
+                contents.secrets.remove(secret.name());
+                is_back = true;
+                return Ok(());
+            }
+            sealed.pending = None;
             let Some(before) = sealed.previous.take() else { return Ok(()) };
             let put_there = std::mem::replace(&mut sealed.value, before.value);
             sealed.previous = Some(Previous { value: put_there, until: now + ROTATION_GRACE });
-            sealed.rotated_at = Some(now);
+            (sealed.rotated_at, sealed.taken_back) = (Some(now), Some(put));
             is_back = true;
             Ok(())
         })?;
         Ok(is_back)
     }
 
-    /// As what the value was put there, where the end of that change is not known.
-    fn pending(&self, secret: &SecretRef) -> Result<Option<Uuid>, SecretError> {
-        let contents = self.contents(secret)?;
-        let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
-        Ok(sealed.pending)
+    /// Forgets it where it is as it was made, as this. Says whether.
+    pub fn delete_as(&self, secret: &SecretRef, put: Uuid) -> Result<bool, SecretError> {
+        if !self.sealed(secret)?.is_as_made(put) {
+            return Ok(false);
+        }
+        let mut is_gone = false;
+        self.change(secret, &mut |contents, _, _| {
+            let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
+            is_gone = sealed.is_as_made(put);
+            if is_gone {
+                contents.secrets.remove(secret.name());
+            }
+            Ok(())
+        })?;
+        Ok(is_gone)
+    }
+
+    /// What is kept of it.
+    fn sealed(&self, secret: &SecretRef) -> Result<Sealed, SecretError> {
+        self.contents(secret)?.secrets.remove(secret.name()).ok_or_else(|| self.missing(secret))
     }
 
     /// Forgets it.
@@ -169,8 +203,7 @@ impl EmbeddedStore {
 
     /// When its value was put there last.
     pub fn put_at(&self, secret: &SecretRef) -> Result<DateTime<Utc>, SecretError> {
-        let contents = self.contents(secret)?;
-        let sealed = contents.secrets.get(secret.name()).ok_or_else(|| self.missing(secret))?;
+        let sealed = self.sealed(secret)?;
         Ok(sealed.rotated_at.unwrap_or(sealed.created_at))
     }
 

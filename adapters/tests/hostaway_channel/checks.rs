@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapters::hostaway::Hostaway;
 use adapters::secrets::SecretStore as _;
-use domain::call::CallPurpose;
+use domain::call::{CallPurpose, pause_of};
 use domain::outcome::OutcomeClass;
 use domain::port::{Channel as _, CheckReport};
 use secrecy::SecretString;
@@ -73,6 +73,21 @@ async fn the_secret_of_before_serves_where_a_call_with_it_was_taken_and_not_wher
     let neither = check(&bench).await;
     assert!(neither.credentials_refused, "{neither:?}");
     assert!(!neither.detail.unwrap_or_default().contains("previous"));
+}
+
+/// Nobody else tells of it: the check is told as one whose secret was refused.
+#[tokio::test]
+async fn a_pause_that_the_call_with_the_secret_of_before_met_is_told_with_the_check() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    secrets.rotate(&secret, SecretString::from("not known yet")).await.unwrap();
+    let pause = json!({ "kind": "rate_limited", "retry_after_s": 7, "path_prefix": "/v1/listings", "count": 1 });
+    sandbox.fault(pause).await;
+    let paused = check(&bench).await;
+    let detail = paused.detail.unwrap_or_default();
+    assert!(detail.starts_with("the new secret is refused, whether the previous one serves is not known"), "{detail}");
+    assert_eq!((paused.class, pause_of(&detail).is_some()), (OutcomeClass::Unauthorised, true), "{detail}");
 }
 
 /// There is no other one then, and to say so would take the alarm away.

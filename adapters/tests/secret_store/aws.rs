@@ -82,6 +82,23 @@ async fn a_version_of_ours_is_taken_back_while_it_is_the_current_one() {
 }
 
 #[tokio::test]
+async fn what_was_made_as_ours_at_aws_is_deleted_while_nothing_took_its_place() {
+    let moto = Moto::start().await;
+    let (secrets, client, put) = (over(&moto), moto.client(), Uuid::now_v7());
+    secrets.create_as(&of(NAME), value("one"), put).await.unwrap();
+    assert!(!secrets.take_back(&of(NAME), put).await.unwrap(), "none held before, and it stays");
+    assert!(!secrets.delete_as(&of(NAME), Uuid::now_v7()).await.unwrap(), "it is another one");
+    elsewhere(&client, "two").await;
+    assert!(!secrets.delete_as(&of(NAME), put).await.unwrap(), "another one took its place");
+    assert_eq!(secrets.read_anew(&of(NAME)).await.unwrap().current.expose_secret(), "two");
+    let (other, put) = (of("aws:distribution.other"), Uuid::now_v7());
+    secrets.create_as(&other, value("one"), put).await.unwrap();
+    assert!(secrets.delete_as(&other, put).await.unwrap());
+    let gone = secrets.delete_as(&other, put).await;
+    assert!(matches!(gone, Err(SecretError::Missing { .. })), "{gone:?}");
+}
+
+#[tokio::test]
 async fn a_value_is_used_for_a_minute_and_asked_for_anew_once_it_was_refused() {
     let moto = Moto::start().await;
     let (secrets, client) = (over(&moto), moto.client());

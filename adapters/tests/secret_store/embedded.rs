@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use adapters::secrets::{SecretError, SecretStore as _, Secrets};
+use chrono::{TimeDelta, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
@@ -51,6 +52,7 @@ async fn the_value_of_before_is_given_for_a_while_and_then_gone_from_the_file() 
 async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_back() {
     let folder = Folder::new();
     let (hostaway, long_ago) = (of("store:hostaway"), "2020-01-01T00:00:00Z");
+    let yesterday = (Utc::now() - TimeDelta::days(1)).to_rfc3339();
     let put = |value: &'static str| {
         let put = Uuid::now_v7();
         let (secrets, hostaway) = (folder.secrets.clone(), hostaway.clone());
@@ -58,14 +60,16 @@ async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_ba
     };
     folder.create("store:hostaway", "one").await.unwrap();
     let lost = put("two").await;
-    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = long_ago.into());
+    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = yesterday.into());
     folder.create("store:other", "x").await.unwrap();
     let both = ("two".to_owned(), Some("one".to_owned()));
-    assert_eq!(folder.read("store:hostaway").await.unwrap(), both, "however long");
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), both, "longer than one that is not");
     assert!(!folder.secrets.take_back(&hostaway, Uuid::now_v7()).await.unwrap(), "it is another one");
     assert!(folder.secrets.take_back(&hostaway, lost).await.unwrap());
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), Some("two".to_owned())));
-    assert!(!folder.secrets.take_back(&hostaway, lost).await.unwrap(), "once");
+    // Who died before it could say so asks again.
+    assert!(folder.secrets.take_back(&hostaway, lost).await.unwrap(), "it is told what became of it");
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), Some("two".to_owned())), "once");
 
     let settled = put("three").await;
     folder.secrets.settle(&hostaway, settled).await.unwrap();
@@ -80,9 +84,48 @@ async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_ba
         assert!(!folder.secrets.take_back(&hostaway, overtaken).await.unwrap(), "{value}");
         assert_eq!(folder.read("store:hostaway").await.unwrap().0, value);
     }
+    // The same value by two changes: the later one knows what held before both.
+    let (first, second) = (put("seven").await, put("seven").await);
+    assert!(!folder.secrets.take_back(&hostaway, first).await.unwrap(), "the other one may stay");
+    assert!(folder.secrets.take_back(&hostaway, second).await.unwrap());
+    assert_eq!(folder.read("store:hostaway").await.unwrap().0, "six");
+    // Of one whose end nobody will know, as the database is another one, the value of before goes after a week.
+    put("eight").await;
+    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = long_ago.into());
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("eight".to_owned(), None));
     folder.secrets.delete(&hostaway).await.unwrap();
     let gone = folder.secrets.take_back(&hostaway, settled).await;
     assert!(matches!(gone, Err(SecretError::Missing { .. })), "{gone:?}");
+}
+
+#[tokio::test]
+async fn what_was_made_for_a_change_that_is_lost_goes_and_what_became_more_of_it_stays() {
+    let folder = Folder::new();
+    let hostaway = of("store:hostaway");
+    let made = async || {
+        let put = Uuid::now_v7();
+        folder.secrets.create_as(&hostaway, SecretString::from("one"), put).await.map(|()| put)
+    };
+    // In the place of one that was lost, and of a target that was not made.
+    let put = made().await.unwrap();
+    let twice = folder.secrets.create_as(&hostaway, SecretString::from("two"), Uuid::now_v7()).await;
+    assert!(matches!(twice, Err(SecretError::Exists { .. })), "{twice:?}");
+    assert!(!folder.secrets.take_back(&hostaway, Uuid::now_v7()).await.unwrap(), "it is another one");
+    assert!(folder.secrets.take_back(&hostaway, put).await.unwrap());
+    let put = made().await.unwrap();
+    assert!(!folder.secrets.delete_as(&hostaway, Uuid::now_v7()).await.unwrap(), "it is another one");
+    assert!(folder.secrets.delete_as(&hostaway, put).await.unwrap());
+    let gone = folder.secrets.delete_as(&hostaway, put).await;
+    assert!(matches!(gone, Err(SecretError::Missing { .. })), "{gone:?}");
+
+    let settled = made().await.unwrap();
+    folder.secrets.settle(&hostaway, settled).await.unwrap();
+    assert!(!folder.secrets.delete_as(&hostaway, settled).await.unwrap(), "it is in use");
+    folder.secrets.delete(&hostaway).await.unwrap();
+    let rotated = made().await.unwrap();
+    folder.rotate("store:hostaway", "two").await.unwrap();
+    assert!(!folder.secrets.delete_as(&hostaway, rotated).await.unwrap(), "another one took its place");
+    assert_eq!(folder.read("store:hostaway").await.unwrap(), ("two".to_owned(), Some("one".to_owned())));
 }
 
 #[tokio::test]

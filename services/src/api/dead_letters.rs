@@ -1,6 +1,8 @@
 //! `/dead-letters`: messages of the caller's organisation that could not be used. A message names its organisation, and
 //! not always an account, so only callers who have all accounts see them.
 
+use std::time::Duration;
+
 use adapters::nats::dead_letters::{DeadLetter, DeadLetterError};
 use axum::Json;
 use axum::extract::State;
@@ -9,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use domain::access::{Accounts, Caller, Permission};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -91,20 +94,25 @@ impl From<DeadLetter> for Letter {
 /// Letters that are looked through for one of a trace: nothing knows them by it.
 const LOOKED_THROUGH: usize = 200;
 
-/// Those of a trace, among the oldest; none where NATS does not answer.
-pub(crate) async fn of_trace(api: &Api, caller: &Caller, trace_id: &str) -> Vec<Letter> {
+/// That is done within this time, or not at all: each costs a call, and somebody waits.
+const LOOKS: Duration = Duration::from_secs(3);
+
+/// Those of a trace, among the oldest; `None` where they cannot be looked through now.
+pub(crate) async fn of_trace(api: &Api, caller: &Caller, trace_id: &str) -> Option<Vec<Letter>> {
     if !caller.may(Permission::ReadDeadLetters) || caller.accounts != Accounts::All {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    match api.inner.nats.dead_letters(Some(&caller.org_id), 0, LOOKED_THROUGH).await {
-        Ok(letters) => {
+    let looked = api.inner.nats.dead_letters(Some(&caller.org_id), 0, LOOKED_THROUGH);
+    match timeout(LOOKS, looked).await {
+        Ok(Ok(letters)) => {
             let of_it = letters.into_iter().filter(|letter| letter.trace_id.as_deref() == Some(trace_id));
-            of_it.map(Letter::from).collect()
+            Some(of_it.map(Letter::from).collect())
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             tracing::debug!(error = %error, "dead letters cannot be looked through now");
-            Vec::new()
+            None
         }
+        Err(_) => None,
     }
 }
 

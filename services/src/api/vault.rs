@@ -13,6 +13,7 @@ use domain::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
@@ -113,9 +114,9 @@ impl Vault {
         format!("{keeper}:{KEPT_FOR}{target}").parse().expect("an id is made of the characters of a reference")
     }
 
-    /// Keeps a new secret that is fit to be kept.
-    pub(super) async fn keep(&self, reference: &SecretRef, value: SecretString) -> Result<(), Problem> {
-        self.secrets.create(reference, value).await.map_err(|error| problem(&error, "no target was made"))
+    /// Keeps a new secret that is fit to be kept, as this.
+    pub(super) async fn keep(&self, reference: &SecretRef, value: SecretString, put: Uuid) -> Result<(), Problem> {
+        self.secrets.create_as(reference, value, put).await.map_err(|error| problem(&error, "no target was made"))
     }
 
     /// Looks up what a new value of a target's secret takes the place of. Changes nothing.
@@ -155,7 +156,7 @@ impl Vault {
     async fn replace(&self, own: &SecretRef, value: &SecretString, put: Uuid) -> Result<(), SecretError> {
         match self.secrets.rotate_as(own, value.clone(), put).await {
             // It was lost: the new one takes its place.
-            Err(SecretError::Missing { .. }) => self.secrets.create(own, value.clone()).await,
+            Err(SecretError::Missing { .. }) => self.secrets.create_as(own, value.clone(), put).await,
             done => done,
         }
     }
@@ -200,15 +201,26 @@ impl Vault {
         pending.resolve(pool, &*self.secrets).await
     }
 
-    /// Sees to the end of earlier changes of this target's secret, whose turn this is.
-    pub(super) async fn end_earlier(&self, pool: &PgPool, target: TargetId) -> Result<(), Problem> {
-        pending::end_all(pool, &*self.secrets, target).await.map_err(|error| {
-            let words = "an earlier change of a secret cannot be ended now";
-            tracing::warn!(target_id = %target, error = format!("{error:#}"), "{words}");
-            let earlier = "what became of an earlier secret of this target cannot be found out or taken back now; \
-                nothing was changed, try again";
-            ProblemKind::Unavailable.because(earlier).retry_after(5)
-        })
+    /// Sees to the end of earlier changes of this target's secret. Whoever asks may leave: what was begun runs to its end, and has the turn until
+    /// then.
+    pub(super) async fn end_earlier<T: Send + 'static>(
+        &self,
+        pool: &PgPool,
+        target: TargetId,
+        turn: T,
+    ) -> Result<T, Problem> {
+        let (pool, secrets) = (pool.clone(), Arc::clone(&self.secrets));
+        let ending = async move { (pending::end_all(&pool, &*secrets, target).await, turn) };
+        let error = match tokio::spawn(ending.in_current_span()).await {
+            Ok((Ok(()), turn)) => return Ok(turn),
+            Ok((Err(error), _)) => error,
+            Err(error) => error.into(),
+        };
+        let words = "an earlier change of a secret cannot be ended now";
+        tracing::warn!(target_id = %target, error = format!("{error:#}"), "{words}");
+        let earlier = "what became of an earlier secret of this target cannot be found out or taken back now; nothing \
+            was changed, try again";
+        Err(ProblemKind::Unavailable.because(earlier).retry_after(5))
     }
 
     /// Sees to the end of changes whose process is gone, or had no journal or keeper.

@@ -5,7 +5,10 @@
 //!
 //! Whether the event came is decided once. Whoever decides locks the row and asks the journal; where there is no event the row is void, and
 //! Postgres refuses it from then on (migration 0052): a commit that waited somewhere cannot come after all. Only then the value is taken
-//! back. All of it may be done twice.
+//! back. All of it may be done twice, and by two at once.
+//!
+//! A value that may be in use is never taken away. It is taken back where its keeper still has it as this change put it there, and by whoever
+//! finds the row void with the same put; in doubt it stays, and the row tells of it.
 
 use adapters::postgres::begin_with;
 use adapters::secrets::{SecretError, SecretStore};
@@ -13,12 +16,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use domain::ids::TargetId;
 use domain::metadata::Metadata;
 use domain::recorded::Position;
-use domain::secret::SecretRef;
+use domain::secret::{SecretKeeper, SecretRef};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
 use super::turn::{NoTurn, Turn};
-use super::{Forgotten, forget};
+use super::users;
 
 /// What a change whose end is not known, or that came to none, is called among the visits of its target.
 pub const TOLD: [&str; 3] = ["secret_pending", "secret_taken_back", "secret_left"];
@@ -74,8 +77,33 @@ pub enum End {
     Recorded(Position),
     /// It has not and never will; what held before holds.
     TakenBack,
-    /// The same, and there was nothing to take back: the value was never put there, another one took its place, or none held before.
+    /// The same, and there was nothing to take back: the value was never put there, another one took its place, AWS had none before, or nobody
+    /// refers to it.
     Left,
+    /// The same, and the value stays if it is there: nobody has looked for too long.
+    TooOld,
+    /// The same, and whether the value is there cannot be told yet. It is looked for again.
+    Open,
+}
+
+/// Whether there is an event.
+enum Decided {
+    Recorded(Position),
+    /// There is none, none can come, and the value is ours to take back.
+    Void,
+    /// There is none, and nothing is left to do.
+    Before(End),
+}
+
+/// What its keeper has of it.
+enum Found {
+    TakenBack,
+    /// Not as this.
+    Nothing,
+    /// It is nothing that could be in force.
+    Stays,
+    /// Not where this process looks.
+    Unknown(SecretError),
 }
 
 const COLUMNS: &str = "change_id, put_id, secret, target_id, kind, at, created_by, credential, credential_id";
@@ -87,8 +115,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (change_id) DO UPDATE SET put_id = excluded.put_id, secret = excluded.secret, kind = excluded.kind, state = 'pending',
     at = clock_timestamp(), created_by = excluded.created_by, credential = excluded.credential, credential_id = excluded.credential_id";
 
-/// Who decides waits for an append that is at the row, and no longer than this: it is tried again.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'";
+/// Who decides waits for an append that is at the row, and no longer than this: it is tried again. One that stands still gives the row up soon, as
+/// an append that waits for it holds up the relay.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
+
+/// Nobody has looked at one that is old, for all the time that any API process looks again and again: none ran, or this database is one that was
+/// put back, and the event came after that. The encrypted store knows by its own mark that it did; AWS does not.
+const STANDS: &str = "
+SELECT put_id, state, at < clock_timestamp() - interval '1 hour' FROM pending_secrets WHERE change_id = $1 FOR UPDATE";
 
 const EVENT: &str = "
 SELECT position FROM events
@@ -96,15 +130,22 @@ WHERE aggregate_type = 'ChannelTarget' AND aggregate_id = $1
     AND event_type = CASE WHEN $3 THEN 'TargetCreated' ELSE 'CredentialRotated' END AND ($3 OR metadata ->> 'causation_id' = $2)
 ORDER BY sequence DESC LIMIT 1";
 
-const VOID: &str =
-    "UPDATE pending_secrets SET state = 'void' WHERE change_id = $1 AND put_id = $2 AND state = 'pending'";
-const END: &str = "UPDATE pending_secrets SET state = $3 WHERE change_id = $1 AND put_id = $2 AND state = 'void'";
+const DECIDE: &str = "UPDATE pending_secrets SET state = $3 WHERE change_id = $1 AND put_id = $2";
+/// Of two who end it one may have taken it back. `$4` where the value may come still.
+const END: &str = "
+UPDATE pending_secrets SET state = $3 WHERE change_id = $1 AND put_id = $2
+    AND (state = 'void' OR (state = 'left' AND $3 = 'taken_back'))
+    AND (NOT $4 OR at < clock_timestamp() - interval '2 minutes')";
+const IS_DELETED: &str = "
+SELECT EXISTS (SELECT FROM events WHERE aggregate_type = 'ChannelTarget' AND aggregate_id = $1 AND event_type = 'TargetDeleted')";
 const FORGET: &str = "DELETE FROM pending_secrets WHERE change_id = $1 AND put_id = $2";
 
 /// Which of them have come to no end.
 const OPEN: &str = "state IN ('pending', 'void')";
 /// A request is over by then, and so are its calls of a keeper; the row of one that is not is decided about all the same, soundly.
 const OVERDUE: &str = "state = 'void' OR (state = 'pending' AND at < clock_timestamp() - interval '1 minute')";
+/// By then each has come to its end where nothing is in the way.
+const LATE: &str = "state IN ('pending', 'void') AND at < clock_timestamp() - interval '150 seconds'";
 
 /// Says that a value is about to be put there, as the change whose event this stands beside: a rotation's has its causation id.
 pub async fn announce(
@@ -139,13 +180,17 @@ pub async fn of_target(pool: &PgPool, target: TargetId) -> Result<Vec<Pending>, 
     sqlx::query_as(&open).bind(target.0).fetch_all(pool).await
 }
 
-/// Those that should have come to their end by now, of all targets.
-pub async fn overdue(pool: &PgPool) -> Result<Vec<Pending>, sqlx::Error> {
-    let overdue = format!("SELECT {COLUMNS} FROM pending_secrets WHERE {OVERDUE} ORDER BY at");
-    sqlx::query_as(&overdue).fetch_all(pool).await
+async fn those(pool: &PgPool, which: &str) -> Result<Vec<Pending>, sqlx::Error> {
+    let those = format!("SELECT {COLUMNS} FROM pending_secrets WHERE {which} ORDER BY at");
+    sqlx::query_as(&those).fetch_all(pool).await
 }
 
-/// Ends those of a target, whose turn this is: afterwards what is kept for it is what the journal says.
+/// Those that should have come to their end by now, of all targets, for whoever runs the service.
+pub async fn late(pool: &PgPool) -> Result<Vec<Pending>, sqlx::Error> {
+    those(pool, LATE).await
+}
+
+/// Ends those of a target, whose turn this is: afterwards what is kept for it is what the journal says, as far as its keeper knows.
 pub async fn end_all(pool: &PgPool, secrets: &dyn SecretStore, target: TargetId) -> anyhow::Result<()> {
     for pending in of_target(pool, target).await? {
         let end = pending.resolve(pool, secrets).await?;
@@ -154,9 +199,15 @@ pub async fn end_all(pool: &PgPool, secrets: &dyn SecretStore, target: TargetId)
     Ok(())
 }
 
-/// Ends what should have come to its end by now. What cannot be ended is told to the operator, and tried again.
+/// Ends what should have come to its end by now. What cannot be ended is told to the operator, and tried again. A keeper that is away is asked
+/// once, and holds up those of no other.
 pub async fn sweep(pool: &PgPool, secrets: &dyn SecretStore) -> Result<(), sqlx::Error> {
-    for pending in overdue(pool).await? {
+    let mut away: Vec<SecretKeeper> = Vec::new();
+    for pending in those(pool, OVERDUE).await? {
+        let keeper = pending.keeper();
+        if keeper.is_some_and(|keeper| away.contains(&keeper)) {
+            continue;
+        }
         let turn = match Turn::take(pool, TargetId(pending.target_id)).await {
             Ok(turn) => turn,
             // Somebody is at it.
@@ -171,9 +222,9 @@ pub async fn sweep(pool: &PgPool, secrets: &dyn SecretStore) -> Result<(), sqlx:
         turn.end().await;
         if let Err(error) = ended {
             pending.tell_still(&error);
-            // Of many that fail alike the log has one line; what AWS says of one secret says nothing of the others.
-            if !matches!(error.downcast_ref(), Some(SecretError::Unusable { .. })) {
-                break;
+            // What AWS says of one secret says nothing of the others, and neither does a lock that Postgres did not give in time.
+            if !matches!(error.downcast_ref(), None | Some(SecretError::Unusable { .. })) {
+                away.extend(keeper);
             }
         }
     }
@@ -183,7 +234,7 @@ pub async fn sweep(pool: &PgPool, secrets: &dyn SecretStore) -> Result<(), sqlx:
 impl Pending {
     /// The journal has its event.
     pub async fn settle(&self, pool: &PgPool, secrets: &dyn SecretStore) -> anyhow::Result<()> {
-        if self.kind == Kind::Rotate.as_str() {
+        if self.kind != Kind::Move.as_str() {
             let secret: SecretRef = self.secret.parse()?;
             match secrets.settle(&secret, self.put_id).await {
                 // Gone with its target.
@@ -195,46 +246,98 @@ impl Pending {
         Ok(())
     }
 
-    /// Finds out what became of it, and sees to it that this is so.
+    /// Finds out what became of it, and sees to it that this is so. Once begun it is to run to its end, within the turn of its target.
     pub async fn resolve(&self, pool: &PgPool, secrets: &dyn SecretStore) -> anyhow::Result<End> {
-        if let Some(position) = self.decide(pool).await? {
-            self.settle(pool, secrets).await?;
-            return Ok(End::Recorded(position));
+        match self.decide(pool).await? {
+            Decided::Recorded(position) => {
+                self.settle(pool, secrets).await?;
+                Ok(End::Recorded(position))
+            }
+            Decided::Before(end) => Ok(end),
+            Decided::Void => match self.take_back(pool, secrets).await? {
+                Found::Unknown(error) => {
+                    self.tell_still(&error.into());
+                    Ok(End::Open)
+                }
+                found => Ok(self.end(pool, &found).await?),
+            },
         }
-        let (end, state) =
-            if self.take_back(pool, secrets).await? { (End::TakenBack, "taken_back") } else { (End::Left, "left") };
-        sqlx::query(END).bind(self.change_id).bind(self.put_id).bind(state).execute(pool).await?;
-        Ok(end)
     }
 
-    /// Where its event is; from then on, if there is none, none can come.
-    async fn decide(&self, pool: &PgPool) -> Result<Option<Position>, sqlx::Error> {
+    /// Where its event is; from then on, if there is none, none can come. What somebody else has ended, or has begun anew, is left to that one.
+    async fn decide(&self, pool: &PgPool) -> Result<Decided, sqlx::Error> {
         let mut deciding = begin_with(pool, BEGIN.to_owned()).await?;
-        let lock = "SELECT state FROM pending_secrets WHERE change_id = $1 FOR UPDATE";
-        sqlx::query(lock).bind(self.change_id).execute(&mut *deciding).await?;
+        let stands: Option<(Uuid, String, bool)> =
+            sqlx::query_as(STANDS).bind(self.change_id).fetch_optional(&mut *deciding).await?;
         // A statement of its own: it sees what the one before has waited for.
         let event = sqlx::query_scalar(EVENT).bind(self.target_id.to_string()).bind(self.change_id.to_string());
         let event = event.bind(self.kind == Kind::Create.as_str());
         let event: Option<i64> = event.fetch_optional(&mut *deciding).await?;
-        if event.is_none() {
-            sqlx::query(VOID).bind(self.change_id).bind(self.put_id).execute(&mut *deciding).await?;
-        }
+        let decided = match (event, stands) {
+            (Some(position), _) => Decided::Recorded(Position(position)),
+            (None, Some((put_id, state, is_old))) if put_id == self.put_id => {
+                let to = match state.as_str() {
+                    "taken_back" => return Ok(Decided::Before(End::TakenBack)),
+                    "left" => return Ok(Decided::Before(End::Left)),
+                    "pending" if is_old && self.keeper() == Some(SecretKeeper::Aws) => "left",
+                    _ => "void",
+                };
+                sqlx::query(DECIDE).bind(self.change_id).bind(self.put_id).bind(to).execute(&mut *deciding).await?;
+                if to == "void" { Decided::Void } else { Decided::Before(End::TooOld) }
+            }
+            (None, _) => Decided::Before(End::Left),
+        };
         deciding.commit().await?;
-        Ok(event.map(Position))
+        Ok(decided)
     }
 
-    /// Whether there was anything to take back.
-    async fn take_back(&self, pool: &PgPool, secrets: &dyn SecretStore) -> anyhow::Result<bool> {
+    /// Takes it back where it is there as this, as its keeper finds it; nothing else there is touched.
+    async fn take_back(&self, pool: &PgPool, secrets: &dyn SecretStore) -> anyhow::Result<Found> {
         let secret: SecretRef = self.secret.parse()?;
-        if self.kind != Kind::Rotate.as_str() {
-            // Nobody refers to it, unless somebody has said so at the command line.
-            return Ok(forget(pool, secrets, &secret).await? == Forgotten::Deleted);
+        // Nobody refers to it, and what the target refers to is as it was. The place is there for the next one, and goes with the target: a name
+        // that was deleted at AWS can be used by nobody for a week.
+        if self.kind == Kind::Move.as_str() {
+            return Ok(Found::Stays);
         }
-        match secrets.take_back(&secret, self.put_id).await {
-            // It went with its target.
-            Err(SecretError::Missing { .. }) => Ok(false),
-            taken => Ok(taken?),
+        let is_new = self.kind == Kind::Create.as_str();
+        // Somebody may have said so at the command line.
+        if is_new && !users(pool, &secret).await?.is_empty() {
+            return Ok(Found::Stays);
         }
+        let taken = if is_new {
+            secrets.delete_as(&secret, self.put_id).await
+        } else {
+            secrets.take_back(&secret, self.put_id).await
+        };
+        match taken {
+            Ok(true) => Ok(Found::TakenBack),
+            Ok(false) => Ok(Found::Nothing),
+            Err(error @ SecretError::Missing { .. }) => {
+                // Else it may be there, where somebody else looks: this process may have another folder or account than who put it there.
+                let is_gone = is_new || self.is_of_deleted(pool).await?;
+                Ok(if is_gone { Found::Nothing } else { Found::Unknown(error) })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down how it ended. That nothing is there is believed once its keeper has had time to take it, and to show it.
+    async fn end(&self, pool: &PgPool, found: &Found) -> Result<End, sqlx::Error> {
+        let (end, state) = match found {
+            Found::TakenBack => (End::TakenBack, "taken_back"),
+            _ => (End::Left, "left"),
+        };
+        let may_come = matches!(found, Found::Nothing);
+        let ended = sqlx::query(END).bind(self.change_id).bind(self.put_id).bind(state).bind(may_come).execute(pool).await?;
+        Ok(if may_come && ended.rows_affected() == 0 { End::Open } else { end })
+    }
+
+    async fn is_of_deleted(&self, pool: &PgPool) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(IS_DELETED).bind(self.target_id.to_string()).fetch_one(pool).await
+    }
+
+    fn keeper(&self) -> Option<SecretKeeper> {
+        self.secret.parse::<SecretRef>().ok().map(|secret| secret.keeper())
     }
 
     async fn is_open(&self, pool: &PgPool) -> Result<bool, sqlx::Error> {
@@ -247,11 +350,15 @@ impl Pending {
     fn tell(&self, end: End) {
         let (target_id, secret, created_by) = (self.target_id, &self.secret, &self.created_by);
         let words = match end {
-            // Its answer was lost, and nothing else.
-            End::Recorded(_) => return,
+            // Its answer was lost, and nothing else; or it is asked again.
+            End::Recorded(_) | End::Open => return,
             End::TakenBack => "a secret was put in its place and the journal has no event of that: it was taken back",
             End::Left => {
-                "a secret was to be put in its place and the journal has no event of that: nothing was changed"
+                "a secret was to be put in its place and the journal has no event of that: there was nothing to take back"
+            }
+            End::TooOld => {
+                "a secret was to be put in its place over an hour ago and the journal has no event of that: it is left as it is; \
+                 see whether the channel takes it"
             }
         };
         tracing::warn!(%target_id, secret, created_by, kind = self.kind, "{words}");

@@ -12,7 +12,6 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use domain::counted::{agreeing, counted};
-use domain::ids::ListingId;
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -82,16 +81,17 @@ pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec
 }
 
 async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
-    let journal = dashboard.api.syncing().commands().load_listing(ListingId(listing.listing_id)).await?;
+    let known = next::Known::of(&dashboard.api, listing).await?;
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
-    let next = next::show(&dashboard.api, &mut reader, listing, &journal).await?;
+    let seen = next::Seen::by(&mut reader, listing, &known).await?;
     let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);
-    let revision = match unseen::revision(listing, &journal) {
+    let revision = match unseen::revision(listing, &known.journal) {
         Some(unseen) => Some(unseen.to_string()),
         None => listing.revision.map(|revision| of_newest(revision, newest)),
     };
     let before = earlier_link::taken_at(&mut reader, listing).await?;
     drop(reader);
+    let next = next::show(&dashboard.api, listing, &known, seen).await?;
     Ok(vec![
         Part::new("now", "Now", now(listing, revision.as_deref(), before)),
         Part::new("next", "What happens next", next),

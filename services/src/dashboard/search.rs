@@ -48,6 +48,8 @@ struct Found {
     syncs: Vec<Sync>,
     /// Messages that ended in a trace.
     letters: Vec<Letter>,
+    /// Those could not be looked through.
+    unlooked: bool,
 }
 
 impl Found {
@@ -86,6 +88,7 @@ pub(super) async fn page(
     let body = html! {
         h1 { "Search" @if !text.is_empty() { " " span.quiet { "“" (text) "”" } } }
         @if found.is_empty() { (nothing(&viewer, text)) }
+        @if found.unlooked { p.quiet { "Dead letters could not be looked through now: NATS does not answer in time. Search again later." } }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
         (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
         (section("Syncs", &found.syncs, table_of_syncs, ("all of them are in ", all_syncs.as_str(), "the audit")))
@@ -148,9 +151,10 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     drop(reader);
     let letters = match traces::named(text) {
         Some(trace) => of_trace(api, &viewer.by.caller, &trace).await,
-        None => Vec::new(),
+        None => Some(Vec::new()),
     };
-    Ok(Found { targets, listings, replayed, syncs, letters })
+    let unlooked = letters.is_none();
+    Ok(Found { targets, listings, replayed, syncs, letters: letters.unwrap_or_default(), unlooked })
 }
 
 /// The end of an id, as pages show it.

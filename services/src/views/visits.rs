@@ -22,7 +22,7 @@ pub fn kinds() -> Vec<&'static str> {
 pub struct Visit {
     /// `check`, `drift` for a look at a listing, `secret_put` or `secret_rotate` for a value that the command of this name has put in the
     /// place of the target's secret. Of a rotation over the API that has no event: `secret_pending` while that may come, or its value is
-    /// still to be taken back, `secret_taken_back` where that was done, `secret_left` where there was nothing to take back.
+    /// still to be taken back, `secret_taken_back` where that was done, `secret_left` where there was nothing to take back, or it was left.
     pub kind: String,
     /// Of the check, of the look, of the command, or of the rotation.
     pub visit_id: Uuid,

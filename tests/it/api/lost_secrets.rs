@@ -15,39 +15,39 @@ use sqlx::{Postgres, Transaction};
 const TARGETS: &str = "/api/channels/targets";
 
 /// Backends that are about to append to the journal, and wait.
-const APPENDS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+pub(super) const APPENDS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
     AND query LIKE '%fence AS MATERIALIZED%'";
 
-fn wanted(name: &str) -> Value {
+pub(super) fn wanted(name: &str) -> Value {
     json!({ "account_id": ACCOUNT, "name": name, "base_url": "https://api.hostaway.com/v1", "channel_account": "1",
         "secret": "a-secret" })
 }
 
 /// A target with a secret that the API keeps.
-async fn made(api: &Api) -> anyhow::Result<String> {
+pub(super) async fn made(api: &Api) -> anyhow::Result<String> {
     let made = api.post(TARGETS, &wanted("Hostaway")).await?.expect(201)?.json();
     Ok(made["target_id"].as_str().context("it has an id")?.to_owned())
 }
 
-fn secrets(world: &World) -> Secrets {
+pub(super) fn secrets(world: &World) -> Secrets {
     Secrets::new(&world.path("secrets"), None)
 }
 
 /// What is kept for a target, and what held before that.
-async fn kept(world: &World, target: &str) -> anyhow::Result<(String, Option<String>)> {
+pub(super) async fn kept(world: &World, target: &str) -> anyhow::Result<(String, Option<String>)> {
     let kept = secrets(world).read(&format!("store:distribution.{target}").parse()?).await?;
     let shown = |value: SecretString| value.expose_secret().to_owned();
     Ok((shown(kept.current), kept.previous.map(shown)))
 }
 
 /// Nobody appends to the journal until it is over.
-async fn locked(world: &World) -> anyhow::Result<Transaction<'static, Postgres>> {
+pub(super) async fn locked(world: &World) -> anyhow::Result<Transaction<'static, Postgres>> {
     let mut lock = world.pool.begin().await?;
     sqlx::query("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE").execute(&mut *lock).await?;
     Ok(lock)
 }
 
-async fn until_appends(world: &World, wanted: i64) -> anyhow::Result<()> {
+pub(super) async fn until_appends(world: &World, wanted: i64) -> anyhow::Result<()> {
     wait_until("an append waits, or none", Duration::from_secs(20), || async {
         let waiting = world.count(&format!("SELECT count(*) {APPENDS}")).await?;
         Ok(if waiting == wanted { Ok(()) } else { Err(format!("{waiting} do")) })
@@ -56,13 +56,27 @@ async fn until_appends(world: &World, wanted: i64) -> anyhow::Result<()> {
 }
 
 /// The visits of a target's secret: what, and by whom.
-async fn visits(api: &Api, target: &str) -> anyhow::Result<Vec<(Value, Value)>> {
+pub(super) async fn visits(api: &Api, target: &str) -> anyhow::Result<Vec<(Value, Value)>> {
     let visits = api.get(&format!("/api/channels/targets/{target}/visits")).await?.expect(200)?.json();
     let items = visits["items"].as_array().context("a list")?.clone();
     Ok(items.into_iter().map(|visit| (visit["kind"].clone(), visit["credential"].clone())).collect())
 }
 
 const ROTATED: &str = "SELECT count(*) FROM events WHERE event_type = 'CredentialRotated'";
+
+/// A secret is put where its event is to be, and the commit is lost: as seen from the service Postgres is gone for a moment. The answer.
+pub(super) async fn put_and_lost(world: &World, api: &Api, path: &str, body: &Value) -> anyhow::Result<Value> {
+    let lock = locked(world).await?;
+    let lost = tokio::spawn({
+        let (api, path, body) = (api.clone(), path.to_owned(), body.clone());
+        async move { api.post(&path, &body).await }
+    });
+    until_appends(world, 1).await?;
+    world.count(&format!("SELECT count(pg_terminate_backend(pid)) {APPENDS}")).await?;
+    let told = lost.await??.expect(503)?.json();
+    lock.rollback().await?;
+    Ok(told)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_whose_commit_is_lost_is_taken_back_and_told_with_who_began_it() -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -12,6 +12,8 @@ use super::disk;
 
 /// The form of the file. A newer one is refused, not guessed at.
 const VERSION: u32 = 1;
+/// A change has come to its end by then, or nobody knows of it any more: a database from before it was put back.
+const LONGEST_PENDING: TimeDelta = TimeDelta::days(7);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Contents {
@@ -31,12 +33,21 @@ pub(super) struct Sealed {
     /// As what the value was put there, while nobody knows whether that change came about: the previous one may hold again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pending: Option<Uuid>,
+    /// As what the value had been put there that this one took the place of again: whoever takes it back once more hears that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) taken_back: Option<Uuid>,
 }
 
 impl Sealed {
     /// Whether the previous value is still given.
     pub(super) fn keeps(&self, previous: &Previous, now: DateTime<Utc>) -> bool {
-        self.pending.is_some() || now < previous.until
+        let longer = if self.pending.is_some() { LONGEST_PENDING } else { TimeDelta::zero() };
+        now < previous.until + longer
+    }
+
+    /// Whether it is as it was made, as this.
+    pub(super) fn is_as_made(&self, put: Uuid) -> bool {
+        self.pending == Some(put) && self.rotated_at.is_none() && self.previous.is_none()
     }
 }
 
@@ -66,8 +77,9 @@ impl Contents {
     }
 
     pub(super) fn write(&mut self, path: &Path, folder: &Path, now: DateTime<Utc>) -> io::Result<()> {
-        for sealed in self.secrets.values_mut().filter(|sealed| sealed.pending.is_none()) {
-            sealed.previous.take_if(|previous| previous.until <= now);
+        for sealed in self.secrets.values_mut() {
+            let is_kept = sealed.previous.as_ref().is_some_and(|previous| sealed.keeps(previous, now));
+            sealed.previous.take_if(|_| !is_kept);
         }
         disk::replace(path, folder, |file| Ok(serde_json::to_writer_pretty(file, self)?))
     }

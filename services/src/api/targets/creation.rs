@@ -22,8 +22,10 @@ pub(super) async fn create(
     fit(&secret)?;
     let (vault, pool) = (&api.inner.vault, &api.inner.pool);
     let (id, credential) = (new.target_id, new.credential.clone());
+    // With one key once more: what the first request has left is in the way.
+    vault.end_earlier(pool, id, ()).await?;
     let pending = vault.announce(pool, Kind::Create, &credential, id.0, &metadata).await?;
-    if let Err(problem) = vault.keep(&credential, secret).await {
+    if let Err(problem) = vault.keep(&credential, secret, pending.put_id).await {
         return Err(given_up(&api, &pending, problem).await);
     }
     match api.inner.syncing.commands().target(id, TargetCommand::Create(new), &metadata).await {
@@ -31,6 +33,6 @@ pub(super) async fn create(
             vault.settle(pool, &pending).await;
             Ok(position)
         }
-        Err(error) => undone(&api, &pending, error).await.map(Some),
+        Err(error) => undone(&api, &pending, error, ()).await.0.map(Some),
     }
 }

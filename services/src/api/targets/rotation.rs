@@ -61,6 +61,7 @@ pub(super) async fn rotate(
     let metadata = by.metadata(ready.target.org_id, ready.target.account_id, id, None);
     let metadata = Metadata { causation_id: Some(change_id), ..metadata };
     let (before, own) = (ready.target.credential, ready.prepared.own().clone());
+    let mut turn = Some(ready.turn);
     let pending = vault.announce(pool, ready.prepared.kind(), &own, change_id, &metadata).await?;
     let done = match vault.put(ready.prepared, pending.put_id).await {
         Ok(()) => {
@@ -74,7 +75,11 @@ pub(super) async fn rotate(
                     vault.settle(pool, &pending).await;
                     Ok(position)
                 }
-                Err(error) => undone(&api, &pending, error).await.map(Some),
+                Err(error) => {
+                    let (done, left) = undone(&api, &pending, error, turn.take()).await;
+                    turn = left.flatten();
+                    done.map(Some)
+                }
             }
         }
         Err(problem) => Err(given_up(&api, &pending, problem).await),
@@ -85,7 +90,9 @@ pub(super) async fn rotate(
         // Its secret went with it, before this one was put there.
         vault.forget_deleted(pool, id, &own).await;
     }
-    ready.turn.end().await;
+    if let Some(turn) = turn {
+        turn.end().await;
+    }
     done
 }
 
@@ -104,12 +111,15 @@ async fn ready<'a>(
     let vault = &api.inner.vault;
     let place = timeout(TURN, vault.turn()).await.ok().flatten().ok_or_else(full)?;
     let turn = Turn::take(&api.inner.pool, id).await.map_err(no_turn)?;
+    // Who may not see the target ends nothing of it.
+    visible(api, by, id).await?;
+    let turn = vault.end_earlier(&api.inner.pool, id, turn).await?;
+    // After that: an earlier one may have come to its event just now, and have had the target refer to another place.
     let (target, found) = visible(api, by, id).await?;
     if target.lifecycle == Lifecycle::Deleted {
         return Err(TargetError::Deleted.into());
     }
     let version = if_match.at(found)?;
-    vault.end_earlier(&api.inner.pool, id).await?;
     let prepared = vault.prepare(id, &target.credential, secret).await?;
     Ok(Ready { _place: place, turn, target, version, prepared })
 }

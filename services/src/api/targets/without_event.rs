@@ -6,6 +6,7 @@ use domain::ids::TargetId;
 use domain::recorded::Position;
 use domain::target::TargetError;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use crate::api::Api;
 use crate::api::problem::{Problem, ProblemKind};
@@ -15,21 +16,28 @@ use crate::credentials::pending::{End, Pending};
 /// Whoever asked waits no longer for what can be done later.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// After its command has failed. Gives the place of the event where the journal has it all the same.
-pub(super) async fn undone(
+/// After its command has failed. Gives the place of the event where the journal has it all the same, and the turn, unless it is still needed.
+pub(super) async fn undone<T: Send + 'static>(
     api: &Api,
     pending: &Pending,
     error: CommandError<TargetError>,
-) -> Result<Position, Problem> {
+    turn: T,
+) -> (Result<Position, Problem>, Option<T>) {
+    let (end, turn) = resolved(api, pending, turn).await;
+    (told(end, error), turn)
+}
+
+fn told(end: Option<End>, error: CommandError<TargetError>) -> Result<Position, Problem> {
     let was_refused = matches!(error, CommandError::Moved { .. } | CommandError::Refused(_) | CommandError::Conflict);
-    match resolved(api, pending).await {
+    match end {
         Some(End::Recorded(position)) => Ok(position),
         Some(End::TakenBack | End::Left) if matches!(error, CommandError::Unavailable(_)) => {
             tracing::warn!(error = %error, "a secret was taken back, as the journal did not take its event");
             let nothing = "the journal could not be reached, and nothing was changed; try again";
             Err(ProblemKind::Unavailable.because(nothing).retry_after(1))
         }
-        None if was_refused => {
+        // Of a deleted target it went with that.
+        None | Some(End::Open) if was_refused && (end.is_none() || !matches!(error, CommandError::Refused(_))) => {
             let problem = Problem::from(error);
             let later = "the new secret could not be taken back yet, which is tried again until it is";
             Err(Problem { detail: format!("{}; {later}", problem.detail), ..problem })
@@ -49,14 +57,15 @@ pub(super) async fn given_up(api: &Api, pending: &Pending, problem: Problem) -> 
     }
 }
 
-async fn resolved(api: &Api, pending: &Pending) -> Option<End> {
-    match timeout(PATIENCE, api.inner.vault.resolve(&api.inner.pool, pending)).await {
-        Ok(Ok(end)) => Some(end),
-        Ok(Err(error)) => {
-            pending.tell_still(&error);
-            None
-        }
-        // Whatever it was at, it is done again.
-        Err(_) => None,
+/// What was begun runs to its end: stopped in between, it could take something back in the turn of somebody else.
+async fn resolved<T: Send + 'static>(api: &Api, pending: &Pending, turn: T) -> (Option<End>, Option<T>) {
+    let (api, pending) = (api.clone(), pending.clone());
+    let resolving = async move {
+        let ended = api.inner.vault.resolve(&api.inner.pool, &pending).await;
+        (ended.inspect_err(|error| pending.tell_still(error)).ok(), turn)
+    };
+    match timeout(PATIENCE, tokio::spawn(resolving.in_current_span())).await {
+        Ok(Ok((end, turn))) => (end, Some(turn)),
+        _ => (None, None),
     }
 }

@@ -128,13 +128,13 @@ pub(super) async fn check_left_behind(
 
 /// Names what the API has put somewhere without an event, and by whom.
 async fn check_pending(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
-    let pending: Vec<String> = pending::overdue(pool).await?.iter().map(pending::Pending::words).collect();
+    let pending: Vec<String> = pending::late(pool).await?.iter().map(pending::Pending::words).collect();
     if pending.is_empty() {
         return Ok(());
     }
     let (changes, have) = (counted(pending.len(), "change"), agreeing(pending.len(), "has", "have"));
     let detail = format!("{changes} of secrets {have} come to no end: {}", some(pending));
-    let advice = "`distribution serve` with the role api finds the event, or takes the secret back, within two minutes, \
+    let advice = "`distribution serve` with the role api finds the event, or takes the secret back, within three minutes, \
                   and its log says why it cannot; until then the previous value serves, too";
     report.warn("secrets", detail, advice)
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
 use domain::listing::ChannelListing;
 use domain::outcome::SyncOutcome;
+use domain::target::ChannelTarget;
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 
@@ -11,17 +12,18 @@ use super::unseen::unseen;
 use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
-use crate::views::asked::{Taken, newest_request};
+use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
-use crate::views::circuit;
+use crate::views::circuit::{self, OpenCircuit};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
 use crate::views::gone::{self, UNLESS_BACK};
-use crate::views::holds;
+use crate::views::holds::{self, Holds};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::older_state::OlderState;
 use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, LATER, LOGIN, PAUSED, UNDER_WAY, WAITING};
+use crate::views::read_model_lag;
 
 #[derive(Debug, FromRow)]
 struct Waiting {
@@ -33,36 +35,85 @@ struct Waiting {
     due_at: DateTime<Utc>,
 }
 
-/// `journal` is the listing as it is there: the queue may be behind.
-pub(super) async fn show(
-    api: &Api,
-    reader: &mut PgConnection,
-    listing: &Listing,
-    journal: &ChannelListing,
-) -> Result<Markup, Problem> {
-    let statement = format!(
-        "SELECT {BY_ROW}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
-    );
-    let waiting: Option<Waiting> =
-        sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
-    let elsewhere = if listing.unit_elsewhere {
-        Some(Elsewhere::told_to(&mut *reader, &listing.org_id, &listing.unit_id).await?.words())
-    } else {
-        None
+/// What the journal, and rows that no reader sees, tell of a listing. It is asked for before a reader is opened: where each page holds one
+/// connection and waits for a second, all wait.
+pub(super) struct Known {
+    /// The listing as it is there: the queue may be behind.
+    pub(super) journal: ChannelListing,
+    pub(super) target: ChannelTarget,
+    pub(super) circuit: Option<OpenCircuit>,
+    /// Since when the read models lag.
+    pub(super) lag_since: Option<DateTime<Utc>>,
+}
+
+impl Known {
+    pub(super) async fn of(api: &Api, listing: &Listing) -> Result<Self, Problem> {
+        let (id, target_id) = (ListingId(listing.listing_id), TargetId(listing.target_id));
+        let commands = api.syncing().commands();
+        let (journal, target) = (commands.load_listing(id).await?, commands.load_target(target_id).await?);
+        let circuit = circuit::open(api.pool(), target_id).await?;
+        Ok(Self { journal, target, circuit, lag_since: read_model_lag::since(api.pool()).await? })
+    }
+}
+
+/// What a reader sees of what comes next.
+pub(super) struct Seen {
+    waiting: Option<Waiting>,
+    /// Where its unit is, if that is in another account.
+    elsewhere: Option<String>,
+    /// Where it stands in the queue.
+    row: Option<now::Waiting>,
+    holds: Holds,
+    /// What was asked for last, where that succeeded and nothing waits.
+    asked: Option<Asked>,
+}
+
+impl Seen {
+    pub(super) async fn by(reader: &mut PgConnection, listing: &Listing, known: &Known) -> Result<Self, Problem> {
+        let (id, target_id) = (ListingId(listing.listing_id), TargetId(listing.target_id));
+        let statement = format!(
+            "SELECT {BY_ROW}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
+        );
+        let waiting: Option<Waiting> =
+            sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
+        let elsewhere = if listing.unit_elsewhere {
+            Some(Elsewhere::told_to(&mut *reader, &listing.org_id, &listing.unit_id).await?.words())
+        } else {
+            None
+        };
+        let row = match known.target.target() {
+            Some(target) => now::now(&mut *reader, id, target).await?,
+            None => None,
+        };
+        let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
+        let shown = known.journal.pending().is_none_or(|pending| queued == Some(pending.sync_id.0));
+        let holds =
+            if queued.is_some() && shown { Holds::default() } else { holds::of(&mut *reader, id, target_id).await? };
+        let outcome = listing.last_outcome.as_deref().and_then(SyncOutcome::named);
+        let rests = queued.is_none() && outcome.is_some_and(SyncOutcome::succeeded);
+        let asked = if rests { newest_request(reader, id).await? } else { None };
+        Ok(Self { waiting, elsewhere, row, holds, asked })
+    }
+}
+
+/// No reader is open meanwhile, as for [`Known`].
+pub(super) async fn show(api: &Api, listing: &Listing, known: &Known, seen: Seen) -> Result<Markup, Problem> {
+    let Seen { waiting, elsewhere, row, holds, asked } = seen;
+    let row = match row {
+        Some(row) => Some(row.completed(api.pool(), TargetId(listing.target_id)).await?),
+        None => None,
     };
     let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
-    if let Some(unseen) = unseen(api, &mut *reader, listing, journal, queued).await? {
+    if let Some(unseen) = unseen(known, queued, &holds, row.as_ref()) {
         return Ok(html! { (unseen.show()) @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } } });
     }
     let Some(mut waiting) = waiting else {
-        let (id, target) = (ListingId(listing.listing_id), TargetId(listing.target_id));
-        let circuit = circuit::open(api.pool(), target).await?;
-        let held = holds::of(&mut *reader, id, target).await?.words_beside(circuit.as_ref());
-        let standing = standing(api, reader, listing).await?;
+        let held = holds.words_beside(known.circuit.as_ref());
+        let standing = standing(api, listing, known, asked.as_ref()).await?;
         return Ok(html! { p.quiet { (told(&rest(listing, &standing, &held, elsewhere.as_deref()))) } });
     };
     let mut delays = Vec::new();
-    if let Some(now) = waits_for(api, reader, listing).await? {
+    if let Some(now) = row {
         delays = now.delays();
         waiting.status = now.status;
     }
@@ -75,16 +126,6 @@ pub(super) async fn show(
     })
 }
 
-/// What it waits for, and until when where that is known.
-async fn waits_for(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Option<now::Waiting>, Problem> {
-    let target = api.syncing().commands().load_target(TargetId(listing.target_id)).await?;
-    let Some(target) = target.target() else { return Ok(None) };
-    match now::now(reader, ListingId(listing.listing_id), target).await? {
-        Some(waiting) => Ok(Some(waiting.completed(api.pool(), target.target_id).await?)),
-        None => Ok(None),
-    }
-}
-
 /// What the channel has instead of the newest state, after a sync that succeeded.
 #[derive(Debug, Default)]
 struct Standing {
@@ -93,22 +134,13 @@ struct Standing {
     older: Option<OlderState>,
 }
 
-/// As an explanation finds it.
-async fn standing(api: &Api, reader: &mut PgConnection, listing: &Listing) -> Result<Standing, Problem> {
-    let outcome = listing.last_outcome.as_deref().and_then(SyncOutcome::named);
-    if !outcome.is_some_and(SyncOutcome::succeeded) {
-        return Ok(Standing::default());
-    }
-    let id = ListingId(listing.listing_id);
-    let (syncing, now) = (api.syncing(), api.syncing().commands().load_listing(id).await?);
-    let target = syncing.commands().load_target(TargetId(listing.target_id)).await?;
-    let (Some(asked), Some(target)) = (newest_request(reader, id).await?, target.target()) else {
-        return Ok(Standing::default());
-    };
+/// As an explanation finds it. `asked` is what was asked for last, where that succeeded.
+async fn standing(api: &Api, listing: &Listing, known: &Known, asked: Option<&Asked>) -> Result<Standing, Problem> {
+    let (Some(asked), Some(target)) = (asked, known.target.target()) else { return Ok(Standing::default()) };
     let outcome = listing.outcome_of(asked.request.sync_id);
-    let Some(taken) = Taken::of(&now, target, &asked, outcome) else { return Ok(Standing::default()) };
+    let Some(taken) = Taken::of(&known.journal, target, asked, outcome) else { return Ok(Standing::default()) };
     let lacking = Lacking::of(&taken, &parts(listing.rejected.clone()));
-    Ok(Standing { lacking, older: OlderState::of(syncing, &taken).await? })
+    Ok(Standing { lacking, older: OlderState::of(api.syncing(), &taken).await? })
 }
 
 fn sentence(waiting: &Waiting) -> Markup {

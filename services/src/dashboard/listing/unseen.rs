@@ -2,22 +2,17 @@
 //! the opposite of what comes next.
 
 use chrono::{DateTime, Utc};
-use domain::ids::{ListingId, TargetId};
 use domain::listing::{ChannelListing, Pending};
 use maud::{Markup, html};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::api::Api;
-use crate::api::problem::Problem;
+use super::next::Known;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::attempts;
-use crate::views::circuit;
 use crate::views::explain::next::{Next, of_pending};
 use crate::views::explain::now;
-use crate::views::holds;
+use crate::views::holds::Holds;
 use crate::views::listings::Listing;
-use crate::views::read_model_lag;
 
 /// Of what the queue does not show.
 const UNSEEN: &str = "not shown yet";
@@ -30,34 +25,22 @@ pub(super) enum Unseen<'a> {
     Ended(DateTime<Utc>),
 }
 
-/// `journal` is the listing as it is there, `queued` the sync that the queue shows; `None` where that is what waits. For a moment the read models
-/// are always behind: then it is not told that what they show has ended.
-pub(super) async fn unseen<'a>(
-    api: &Api,
-    reader: &mut PgConnection,
-    listing: &Listing,
-    journal: &'a ChannelListing,
+/// `queued` is the sync that the queue shows, `row` where that stands; `None` where that is what waits. For a moment the read models are always
+/// behind: then it is not told that what they show has ended.
+pub(super) fn unseen<'a>(
+    known: &'a Known,
     queued: Option<Uuid>,
-) -> Result<Option<Unseen<'a>>, Problem> {
-    let (id, target_id) = (ListingId(listing.listing_id), TargetId(listing.target_id));
-    let Some(pending) = journal.pending() else {
-        let since = if queued.is_some() { read_model_lag::since(api.pool()).await? } else { None };
-        return Ok(since.map(Unseen::Ended));
+    holds: &Holds,
+    row: Option<&now::Waiting>,
+) -> Option<Unseen<'a>> {
+    let Some(pending) = known.journal.pending() else {
+        return known.lag_since.filter(|_| queued.is_some()).map(Unseen::Ended);
     };
-    if queued == Some(pending.sync_id.0) {
-        return Ok(None);
+    if queued == Some(pending.sync_id.0) || known.target.live().is_err() {
+        return None;
     }
-    let target = api.syncing().commands().load_target(target_id).await?;
-    let Ok(target) = target.live() else { return Ok(None) };
-    let row = match now::now(&mut *reader, id, target).await? {
-        Some(row) => Some(row.completed(api.pool(), target_id).await?),
-        None => None,
-    };
-    let circuit = circuit::open(api.pool(), target_id).await?;
-    let held = holds::of(reader, id, target_id).await?.words_beside(circuit.as_ref());
-    let lag_since = read_model_lag::since(api.pool()).await?;
-    let next = of_pending(journal, pending, held, row.as_ref(), |_| None, lag_since);
-    Ok(Some(Unseen::Waits(pending, next)))
+    let held = holds.words_beside(known.circuit.as_ref());
+    Some(Unseen::Waits(pending, of_pending(&known.journal, pending, held, row, |_| None, known.lag_since)))
 }
 
 impl Unseen<'_> {

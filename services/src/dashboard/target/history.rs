@@ -48,7 +48,7 @@ fn of_value(visit: &Visit) -> Change {
     let what = match visit.kind.as_str() {
         "secret_pending" => "A rotation of its secret was begun, and nobody knows yet whether it came about".to_owned(),
         "secret_taken_back" => "A rotation of its secret did not come about, and was taken back".to_owned(),
-        "secret_left" => "A rotation of its secret did not come about; there was nothing to take back".to_owned(),
+        "secret_left" => "A rotation of its secret did not come about; nothing was taken back".to_owned(),
         command => format!("A value was put in the place of its secret: distribution {}", words(command)),
     };
     let by = visit.created_by.as_deref().unwrap_or_default();

@@ -22,12 +22,13 @@ WHERE e.event_type = 'SyncDeferred' AND e.payload -> 'SyncDeferred' ->> 'class' 
     AND (e.payload -> 'SyncDeferred' ->> 'due_at')::timestamptz > $5
 ORDER BY met.at";
 
-/// Nobody is held for longer than ten minutes, and a check is told within two of its first call.
+/// Nobody is held for longer than ten minutes, and a check is told within two of its first call. One that met a pause with the secret of before is
+/// told as refused, and so its words alone tell of that.
 const ASKED_CHECKS_FOR: &str = "
 SELECT coalesce(calls_started_at[cardinality(calls_started_at)]
         + make_interval(secs => calls_took_ms[cardinality(calls_took_ms)] / 1000.0), at) AS at, detail
 FROM health_checks
-WHERE org_id = $1 AND target_id = ANY ($2) AND class = 'throttled' AND status = 429 AND detail IS NOT NULL
+WHERE org_id = $1 AND target_id = ANY ($2) AND class IN ('throttled', 'unauthorised') AND detail IS NOT NULL
     AND at > $3 - interval '12 minutes' AND at < $4 + interval '2 minutes'";
 
 /// From when to when calls of syncs and of checks of these targets were told to pause, in a time, by their beginning. The positions are those around
