@@ -21,6 +21,7 @@ mod read;
 mod retry_after;
 mod session;
 mod token;
+mod unproved;
 mod verdict;
 mod withheld;
 

@@ -12,6 +12,7 @@ mod overlap;
 mod report;
 mod state;
 mod told;
+mod unproved;
 
 pub use command::{Cause, LinkListing, ListingCommand, Origin, RequestSync};
 pub use error::ListingError;

@@ -28,6 +28,8 @@ pub struct Push<'a> {
     pub unit_id: &'a UnitId,
     /// Its id at the channel; `None` means that it is to be created.
     pub external_id: Option<&'a ExternalId>,
+    /// The id that an earlier creation was given, and that nothing has proved to be the listing's: nothing is created beside it.
+    pub unproved: Option<&'a ExternalId>,
     /// The whole payload.
     pub payload: &'a ListingPayload,
     /// The sections to push, most urgent first.

@@ -3,6 +3,7 @@
 use adapters::postgres::begin;
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::LinkState;
+use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::commands::Commands;
@@ -25,18 +26,24 @@ impl Holder {
     }
 }
 
-/// Those that the read model names, and those that the journal named after it: it may lag. In a CASE, so that the payloads of
-/// events that can name none, half of all, are left alone.
+/// Those of the target that the read model names, and those that the journal named after it: it may lag. In a CASE, so that the payloads
+/// of events that can name none, half of all, are left alone, and no other is taken apart that does not have the id as a text.
 const CANDIDATES: &str = "
-SELECT listing_id::text FROM channel_listings WHERE external_id = $1
+SELECT listing_id::text FROM channel_listings WHERE external_id = $1 AND target_id = $2
 UNION
 SELECT aggregate_id FROM events
 WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'channel_listings')
     AND aggregate_type = 'ChannelListing'
-    AND CASE WHEN event_type NOT IN (
-            'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed', 'ListingUnlinked')
-        THEN $1 IN (payload #>> ARRAY[event_type, 'external_id'],
-            payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END";
+    AND CASE WHEN event_type IN (
+            'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed', 'ListingUnlinked') THEN false
+        WHEN strpos(payload::text, $3) = 0 THEN false
+        ELSE metadata ->> 'target_id' = $2::text
+            AND $1 IN (payload #>> ARRAY[event_type, 'external_id'],
+                payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END";
+
+/// How long they are looked for. A read model that is far behind, as after hours without a projector, leaves more events than that: whoever
+/// asks holds a lock and a connection, so it is asked again later instead.
+const LOOK: &str = "SET LOCAL statement_timeout = '10s'";
 
 /// From here until the end of the transaction nobody else links the same listing of this target, nor records that it was found or made.
 pub(crate) async fn lock(
@@ -59,7 +66,7 @@ pub(crate) async fn holder(
     of: (TargetId, ListingId),
     external: &ExternalId,
 ) -> Result<Option<Holder>, SyncError> {
-    let candidates = candidates(connection, external).await?;
+    let candidates = candidates(connection, of.0, external).await?;
     who_holds(commands, candidates, of, external).await
 }
 
@@ -69,14 +76,22 @@ pub(crate) async fn holder_now(
     of: (TargetId, ListingId),
     external: &ExternalId,
 ) -> Result<Option<Holder>, SyncError> {
-    let mut connection = commands.journal().pool().acquire().await?;
-    let candidates = candidates(&mut connection, external).await?;
-    drop(connection);
+    let mut looking = begin(commands.journal().pool()).await?;
+    let candidates = candidates(&mut looking, of.0, external).await?;
+    looking.commit().await?;
     who_holds(commands, candidates, of, external).await
 }
 
-async fn candidates(connection: &mut PgConnection, external: &ExternalId) -> Result<Vec<ListingId>, sqlx::Error> {
-    let found: Vec<String> = sqlx::query_scalar(CANDIDATES).bind(&external.0).fetch_all(connection).await?;
+/// In a transaction: the limit of the look lasts as long as that does.
+async fn candidates(
+    connection: &mut PgConnection,
+    target: TargetId,
+    external: &ExternalId,
+) -> Result<Vec<ListingId>, sqlx::Error> {
+    sqlx::query(LOOK).execute(&mut *connection).await?;
+    let in_json = Value::from(external.0.as_str()).to_string();
+    let found: Vec<String> =
+        sqlx::query_scalar(CANDIDATES).bind(&external.0).bind(target.0).bind(in_json).fetch_all(connection).await?;
     Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
 }
 

@@ -1,7 +1,7 @@
 //! A listing at the channel that another listing of the target holds, though our reference on it, or an attempt under way, says otherwise:
 //! of the two one writes to it, and the other one says why it does not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use domain::ids::ListingId;
@@ -14,6 +14,9 @@ use crate::why::{json_of, listed, priced};
 
 const GIVEN: u64 = 7868;
 const NAMED: u64 = 7869;
+const WAITING: u64 = 7870;
+const OTHERS: u64 = 7871;
+const LOCKED: u64 = 7873;
 const HELD: &str = "at the channel is the listing of unit villa-001";
 
 fn run(world: &World, arguments: &[&str]) -> anyhow::Result<String> {
@@ -79,37 +82,45 @@ async fn what_is_linked_afresh_writes_to_no_listing_that_another_one_holds() -> 
     world.close().await
 }
 
-/// Somebody sees the new listing at the channel and gives it to another unit, before the attempt that makes it has ended.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_is_named_while_the_attempt_that_makes_it_is_under_way_is_held_by_one() -> anyhow::Result<()> {
-    let world = World::new(&[NAMED]).await?;
-    let target = world.target(NAMED, RateLimit::new(100, 1_000)?).await?;
-    let service = world.serve("")?;
+/// A listing at the channel that was given to the second one while the attempt of the first that has made it is under way.
+struct Named {
+    first: ListingId,
+    second: ListingId,
+    external: Value,
+    /// What holds the nights of the first.
+    held: u64,
+}
+
+async fn named_meanwhile(world: &World, account: u64) -> anyhow::Result<Named> {
+    let target = world.target(account, RateLimit::new(100, 1_000)?).await?;
     let mut taken = priced("villa-000", 1, 4_000);
     taken["unit"]["calendar"][0]["available"] = json!(false);
     world.publish(&[taken, priced("villa-001", 1, 5_000)]).await?;
     world.taken(2, 1).await?;
     // The nights of the first one, once it is made.
-    let held = json!({ "kind": "hold", "account": NAMED, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
+    let held = json!({ "kind": "hold", "account": account, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
     let held = world.sandbox.fault_rule(&held).await?;
-    let first = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
-    let second = ListingId::of(target, &"villa-001".parse()?).to_string();
+    let first = world.link(target, &["villa-000".to_owned()]).await?[0];
+    let second = ListingId::of(target, &"villa-001".parse()?);
     let external = wait_until("the first one is made", Duration::from_secs(20), || async {
-        let made = world.sandbox.listings(NAMED).await?.first().map(|listing| listing["id"].clone());
+        let made = world.sandbox.listings(account).await?.first().map(|listing| listing["id"].clone());
         let is_held = world.sandbox.hits(held).await? == 1;
         Ok(made.filter(|_| is_held).ok_or_else(|| "it is not there".to_owned()))
     })
     .await?;
     let (id, target) = (external.to_string(), target.to_string());
-    run(&world, &["listing", "link", "--target", &target, "--unit", "villa-001", "--external-id", &id])?;
+    run(world, &["listing", "link", "--target", &target, "--unit", "villa-001", "--external-id", &id])?;
     let sent = "SELECT count(*) FROM outbound_audit WHERE unit_id = 'villa-001' AND outcome LIKE 'accepted%'";
     wait_until("the second one is sent", Duration::from_secs(15), || async {
         let sent = world.count(sent).await?;
         Ok(if sent == 1 { Ok(()) } else { Err(format!("{sent} syncs")) })
     })
     .await?;
-    // The nights of the first arrive last.
-    world.sandbox.mend(held).await?;
+    Ok(Named { first, second, external, held })
+}
+
+/// The second one is sent once more, and of the two writes to it.
+async fn is_held_by_the_second(world: &World, account: u64, named: &Named) -> anyhow::Result<()> {
     let again = "SELECT count(*) FROM outbound_audit
                  WHERE unit_id = 'villa-001' AND created_by = 'service:dispatcher' AND outcome LIKE 'accepted%'";
     wait_until("it is sent once more", Duration::from_secs(30), || async {
@@ -118,12 +129,98 @@ async fn an_id_that_is_named_while_the_attempt_that_makes_it_is_under_way_is_hel
     })
     .await?;
     world.drained(Duration::from_secs(60)).await?;
-    refused(&world, &first)?;
+    let (first, second, id) = (named.first.to_string(), named.second.to_string(), &named.external);
+    refused(world, &first)?;
     assert_eq!(world.count(&format!("SELECT count(*) FROM channel_listings WHERE external_id = '{id}'")).await?, 1);
-    let number = external.as_u64().context("a number")?;
-    let nights = world.sandbox.nights(NAMED, number, "2030-01-05", "2030-01-06").await?;
+    let number = id.as_u64().context("a number")?;
+    let nights = world.sandbox.nights(account, number, "2030-01-05", "2030-01-06").await?;
     assert!(nights.iter().all(|night| night["isAvailable"] == 1) && !nights.is_empty(), "{nights:?}");
-    gets_its_own(&world, NAMED, &first, &second).await?;
+    gets_its_own(world, account, &first, &second).await
+}
+
+/// Somebody sees the new listing at the channel and gives it to another unit, before the attempt that makes it has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_named_while_the_attempt_that_makes_it_is_under_way_is_held_by_one() -> anyhow::Result<()> {
+    let world = World::new(&[NAMED]).await?;
+    let service = world.serve("")?;
+    let named = named_meanwhile(&world, NAMED).await?;
+    // The nights of the first arrive last.
+    world.sandbox.mend(named.held).await?;
+    is_held_by_the_second(&world, NAMED, &named).await?;
     drop(service);
+    world.close().await
+}
+
+/// Whoever asks for a sync is told that others were faster.
+const NOT_NOW: [&str; 2] = [
+    "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS
+     $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = 'serialization_failure'; END $$",
+    "CREATE TRIGGER not_now BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.event_type = 'SyncRequested')
+     EXECUTE FUNCTION not_now()",
+];
+
+const READABLE: &str = "UPDATE events SET event_type = 'ListingResumed', payload = '{\"ListingResumed\": {}}'
+                        WHERE event_type = 'OfAnotherBuild'";
+
+/// The refusal is the last that is known of the attempt's calls: it is not told before the other one is to be sent once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_is_refused_waits_until_whoever_holds_its_listing_can_be_asked_for() -> anyhow::Result<()> {
+    let world = World::new(&[WAITING]).await?;
+    let service = world.serve("")?;
+    let named = named_meanwhile(&world, WAITING).await?;
+    let first = named.first;
+    let ended = format!("SELECT count(*) FROM events WHERE event_type = 'SyncFailed' AND aggregate_id = '{first}'");
+    // A newer build has written to it.
+    world.make_unreadable(named.second).await?;
+    world.sandbox.mend(named.held).await?;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(world.count(&ended).await?, 0);
+    for statement in NOT_NOW.into_iter().chain([READABLE]) {
+        sqlx::query(statement).execute(&world.pool).await?;
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(world.count(&ended).await?, 0);
+    sqlx::query("DROP TRIGGER not_now ON events").execute(&world.pool).await?;
+    is_held_by_the_second(&world, WAITING, &named).await?;
+    drop(service);
+    world.close().await
+}
+
+/// A newer build has written to the listing of another target that has the same one at the channel: that one is nobody's business here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_of_another_target_that_cannot_be_read_keeps_nobody_from_a_link() -> anyhow::Result<()> {
+    let world = World::new(&[OTHERS]).await?;
+    let one = world.target(OTHERS, RateLimit::new(100, 1_000)?).await?;
+    let other = world.target(OTHERS, RateLimit::new(100, 1_000)?).await?.to_string();
+    let service = world.serve("")?;
+    let listing = listed(&world, one, "villa-000").await?;
+    let external = external_id(&world, &listing.to_string())?.as_str().context("an id")?.to_owned();
+    world.make_unreadable(listing).await?;
+    run(&world, &["listing", "link", "--target", &other, "--unit", "villa-001", "--external-id", &external])?;
+    drop(service);
+    world.close().await
+}
+
+/// As where the read model is so far behind that the look into the journal after it has no end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_listing_is_not_looked_for_without_an_end() -> anyhow::Result<()> {
+    let world = World::new(&[LOCKED]).await?;
+    let target = world.target(LOCKED, RateLimit::new(100, 1_000)?).await?.to_string();
+    let mut session = world.pool.begin().await?;
+    sqlx::query("LOCK TABLE channel_listings").execute(&mut *session).await?;
+    let locked = tokio::spawn(async move {
+        let _ = sqlx::query("SELECT pg_sleep(40)").execute(&mut *session).await;
+        session.rollback().await
+    });
+    let began = Instant::now();
+    let link = ["listing", "link", "--target", &target, "--unit", "villa-001", "--external-id", "51600"];
+    let (code, printed, said) = world.run(&link)?;
+    let took = began.elapsed();
+    assert!(code != 0 && took < Duration::from_secs(30), "{code} after {took:?}: {printed}{said}");
+    locked.abort();
+    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()")
+        .execute(&world.pool)
+        .await?;
+    run(&world, &link)?;
     world.close().await
 }

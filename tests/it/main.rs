@@ -47,6 +47,7 @@ mod takeovers;
 mod telemetry;
 mod two_databases;
 mod unattended;
+mod unproved;
 mod upgrade;
 mod why;
 mod windows;

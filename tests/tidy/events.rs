@@ -160,7 +160,8 @@ fn ends() -> Vec<ListingEvent> {
         vec![call(CallPurpose::Create, Some(200), Accepted), call(CallPurpose::Calendar, Some(200), Accepted)],
     );
     let hashes = request(1, Cause::Linked, &[]).sections;
-    let progress = Progress { external_id: Some(ExternalId("40001".to_owned())), sections: hashes };
+    let learned = || Some(ExternalId("40001".to_owned()));
+    let progress = Progress { external_id: learned(), sections: hashes, ..Progress::default() };
     let accepted = SyncAttempt { progress, ..done };
     let takes_over = SyncAttempt { takes_over: true, ..accepted.clone() };
     let silent = Silent { ordinal: 1, last_ordinal: 2, since: Some(at(-40)), until: Some(at(0)) };
@@ -184,6 +185,8 @@ fn ends() -> Vec<ListingEvent> {
         class,
     };
     let ended = |class, status| ListingEvent::SyncFailed { attempt: failed(class, status), class };
+    let progress = Progress { unproved: learned(), ..Progress::default() };
+    let unproved = SyncAttempt { progress, ..failed(Rejected, Some(400)) };
     vec![
         ListingEvent::SyncAccepted { attempt: accepted },
         ListingEvent::SyncAccepted { attempt: refused_parts },
@@ -197,6 +200,7 @@ fn ends() -> Vec<ListingEvent> {
         ended(Rejected, Some(400)),
         ended(Unauthorised, Some(403)),
         ended(Unknown, None),
+        ListingEvent::SyncFailed { attempt: unproved, class: Rejected },
         ListingEvent::SupersededSyncFailed { attempt: failed(Transient, Some(503)), class: Transient },
         late(Some(Unknown)),
         late(None),

@@ -42,18 +42,13 @@ pub(super) enum Wanted {
     Nothing,
     /// A list.
     List,
-    /// A page of listings behind so many others, in which the one with this reference is looked for.
+    /// A page of listings, in which the one with this reference is looked for.
     Page {
-        /// How many were listed before it.
-        behind: u64,
         /// Our reference.
         reference: String,
     },
-    /// The listing that was created with this reference.
-    Created {
-        /// Our reference.
-        reference: String,
-    },
+    /// The listing that was created: its id. Whether it is ours is asked next, as the id of another listing would have us write to that one.
+    Created,
     /// The listing with this id.
     Listing {
         /// Its id.
@@ -68,22 +63,12 @@ impl Wanted {
         match self {
             Self::Nothing => None,
             Self::List => (!result.is_array()).then_some("there is no list in it"),
-            Self::Page { behind, reference } => {
+            Self::Page { reference } => {
                 let Value::Array(listings) = result else { return Some("there is no list in it") };
                 let nameless = |listing: &Value| carries(listing, reference) && id_of(listing).is_none();
-                if listings.iter().any(nameless) {
-                    Some("a listing with our reference has no id")
-                } else if listings.is_empty() && answer.count.is_some_and(|count| count > *behind) {
-                    Some("there are more listings by its count, and none is in it")
-                } else {
-                    None
-                }
+                listings.iter().any(nameless).then_some("a listing with our reference has no id")
             }
-            Self::Created { reference } => {
-                // The id of another listing would have us write to that one.
-                let created = carries(result, reference) && id_of(result).is_some();
-                (!created).then_some("there is no listing with an id and our reference in it")
-            }
+            Self::Created => id_of(result).is_none().then_some("there is no listing with an id in it"),
             Self::Listing { id } => {
                 let found = id_of(result).is_some_and(|found| id.parse::<u64>() == Ok(found));
                 (!found).then_some("the listing is not in it")
@@ -110,6 +95,11 @@ fn number(value: &Value) -> Option<u64> {
 /// Whether a body that came with an error is a failure in the channel's own form.
 pub(super) fn is_failure(body: &[u8]) -> bool {
     json(body).is_ok_and(|body| body.get("status").and_then(Value::as_str) == Some("fail"))
+}
+
+/// Whether it is at least an object that says why, as frameworks answer to a body that they refuse.
+pub(super) fn says_why(body: &[u8]) -> bool {
+    json(body).is_ok_and(|body| words(&body).is_some())
 }
 
 /// Any JSON. The error tells where it breaks, not what stands there: it could be half a token.

@@ -1,5 +1,5 @@
 //! A listing that has no id yet. Hostaway has no idempotency key, so our reference is looked up before anything is
-//! created: a creation whose answer was lost is found again and adopted.
+//! created: a creation whose answer was lost is found again and adopted. An id that comes without our reference is proved first.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Wanted, carries, id_of};
 use super::failure::{Failure, Reach};
-use super::push::Run;
+use super::push::{Run, checked_id};
 use super::session::Call;
 
 const PAGE: u64 = 100;
@@ -33,6 +33,12 @@ impl Run<'_> {
         let all: BTreeSet<Section> = self.push.payload.sections.keys().copied().collect();
         if let Some(found) = self.look_up(&reference).await? {
             return Ok((self.adopt(found).await?, all));
+        }
+        if let Some(id) = self.push.unproved {
+            let id = checked_id(id)?;
+            self.prove(&id).await?;
+            self.note(format!("adopted listing {id}, which an earlier creation was given"));
+            return Ok((id, all));
         }
         let mut in_body = BTreeSet::from([Section::Content, Section::Images]);
         in_body.retain(|section| all.contains(section));
@@ -71,14 +77,23 @@ impl Run<'_> {
 
     /// Pages through the listings until one carries our reference. Unknown filters are ignored there, not refused.
     async fn search(&mut self, filter: &str, reference: &str) -> Result<Option<Found>, Failure> {
-        let mut offset = 0;
+        let (mut offset, mut asked_again) = (0, false);
         for _ in 0..MOST_PAGES {
             let path = format!("/listings?{filter}limit={PAGE}&offset={offset}");
-            let wanted = Wanted::Page { behind: offset, reference: reference.to_owned() };
+            let wanted = Wanted::Page { reference: reference.to_owned() };
             let answer = self.session.call(&call(CallPurpose::Lookup, Method::GET, path, None, wanted)).await?;
             let listings = answer.result.as_array().map_or(&[][..], Vec::as_slice);
             if let Some(found) = ours(listings, reference) {
                 return Ok(Some(found));
+            }
+            // With the filter nobody knows what is counted. Without it, ours may be among those that are not told.
+            let tells_nothing = filter.is_empty() && listings.is_empty();
+            if let Some(count) = answer.count.filter(|count| tells_nothing && *count > offset) {
+                if asked_again {
+                    return Err(unlisted(offset, count));
+                }
+                asked_again = true;
+                continue;
             }
             offset += listings.len() as u64;
             let more = answer.count.map_or(listings.len() as u64 >= PAGE, |count| offset < count);
@@ -96,16 +111,21 @@ impl Run<'_> {
         };
         // Asked for nested rows: without them the answer's arrays could be empty, and would look as if refused.
         let path = "/listings?includeResources=1".to_owned();
-        let wanted = Wanted::Created { reference: reference(self.push.unit_id, &self.push.listing_id) };
-        let answer = self.session.call(&call(CallPurpose::Create, Method::POST, path, Some(body), wanted)).await;
+        let create = call(CallPurpose::Create, Method::POST, path, Some(body), Wanted::Created);
+        let answer = self.session.call(&create).await;
         let answer = answer.map_err(Failure::of_creation)?;
         let Some(id) = id_of(&answer.result) else {
             return Err(Failure::new(OutcomeClass::Unknown, "the listing was created, but the answer has no id"));
         };
         let id = id.to_string();
-        self.learn_id(&id);
+        let made = if carries(&answer.result, &reference(self.push.unit_id, &self.push.listing_id)) {
+            self.learn_id(&id);
+            answer.result
+        } else {
+            self.prove(&id).await?
+        };
         self.verify = false;
-        self.take_listing_answer(sections, &answer.result);
+        self.take_listing_answer(sections, &made);
         Ok(id)
     }
 }
@@ -121,6 +141,13 @@ fn ours(listings: &[Value], reference: &str) -> Option<Found> {
     ids.sort_unstable();
     let (id, others) = ids.split_first()?;
     Some(Found { id: id.to_string(), others: others.to_vec() })
+}
+
+fn unlisted(offset: u64, count: u64) -> Failure {
+    let why = format!(
+        "Hostaway counts {count} listings and lists {offset} of them, again and again: ours may be among the others, so nothing was created"
+    );
+    Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing)
 }
 
 fn blames_a_photo(failure: &Failure) -> bool {

@@ -25,13 +25,12 @@ use super::withheld::Withheld;
 pub fn answer(bytes: &[u8]) {
     let mut withheld = Withheld::default();
     withheld.add("a secret");
-    let reference = || "unit listing".to_owned();
     for (effect, wanted) in [
         (Effect::Read, Wanted::List),
-        (Effect::Read, Wanted::Page { behind: 1, reference: reference() }),
+        (Effect::Read, Wanted::Page { reference: "unit listing".to_owned() }),
         (Effect::Read, Wanted::Listing { id: "40001".to_owned() }),
         (Effect::Write, Wanted::Nothing),
-        (Effect::Write, Wanted::Created { reference: reference() }),
+        (Effect::Write, Wanted::Created),
     ] {
         match verdict::of(Ok(reply(bytes)), effect, &wanted, Utc::now(), &withheld) {
             Ok(answer) => compare(&answer.result),

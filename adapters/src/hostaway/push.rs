@@ -83,6 +83,12 @@ impl<'a> Run<'a> {
     /// The listing's id at the channel, learned in this push.
     pub fn learn_id(&mut self, id: &str) {
         self.progress.external_id = Some(ExternalId(id.to_owned()));
+        self.progress.unproved = None;
+    }
+
+    /// A creation was given this id, and nothing has proved yet that it is the listing's.
+    pub fn doubt_id(&mut self, id: &str) {
+        self.progress.unproved = Some(ExternalId(id.to_owned()));
     }
 
     /// The channel has the section.

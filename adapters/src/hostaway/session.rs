@@ -6,7 +6,7 @@ mod authorization;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use domain::call::{CallPurpose, CallRecord, LISTING_GONE};
 use domain::channel::Section;
 use domain::ids::{ExternalId, ListingId};
@@ -28,6 +28,9 @@ use super::verdict::{self, Effect};
 use super::withheld::Withheld;
 use crate::secrets::Secret;
 use crate::telemetry::{ChannelCall, call_made};
+
+/// Until it is asked again whose a listing is. What nobody could say may last, and each time the listing was looked for before.
+const UNKNOWN_WAIT: TimeDelta = TimeDelta::seconds(60);
 
 /// A call to the API.
 pub(super) struct Call {
@@ -194,7 +197,7 @@ impl<'a> Session<'a> {
     pub async fn may_write_to(&self, id: &str) -> Result<(), Failure> {
         self.slots.may_write_to(&ExternalId(id.to_owned())).await.map_err(|refused| match refused {
             NotOurs::Held(why) => Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing),
-            NotOurs::Unknown(why) => Failure::stopped(why, Utc::now()),
+            NotOurs::Unknown(why) => Failure::stopped(why, Utc::now() + UNKNOWN_WAIT),
         })
     }
 

@@ -121,9 +121,10 @@ fn outage(reply: &Reply, detail: String, now: DateTime<Utc>) -> Failure {
 }
 
 /// Whether it is the channel that answers, not what stands before it: a gateway without its channel says 404 or 400, a page
-/// that stands in for it 405.
+/// that stands in for it 405. A gateway's 404 may be an object with words, too; with its 400 comes a page.
 fn is_its_own(reply: &Reply) -> bool {
-    reply.body.as_ref().is_ok_and(|body| answer::is_failure(body))
+    let is_its_form = if reply.status == StatusCode::BAD_REQUEST { answer::says_why } else { answer::is_failure };
+    reply.body.as_ref().is_ok_and(|body| is_its_form(body))
 }
 
 /// `HTTP 429: You have exceeded …`

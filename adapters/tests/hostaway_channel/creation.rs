@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use chrono::{TimeDelta, Utc};
 use domain::call::CallPurpose;
 use domain::channel::Section;
 use domain::mapping::hostaway::reference;
@@ -108,7 +109,9 @@ async fn nothing_is_written_to_a_listing_that_is_found_and_is_another_ones() {
         let report = bench.push(&listing, &Section::ALL).await;
         assert_eq!((report.class, report.detail.as_deref()), (class, Some(words.as_str())), "{report:?}");
         assert_eq!(report.progress, domain::listing::Progress::default());
-        assert_eq!(report.retry_at.is_some(), class == OutcomeClass::Stopped);
+        // Each time it is looked for first, so not at once.
+        let waits = report.retry_at.map(|at| at > Utc::now() + TimeDelta::seconds(30));
+        assert_eq!(waits, (class == OutcomeClass::Stopped).then_some(true));
     }
     assert_eq!(sandbox.listings().await, before);
     bench.slots.not_ours = None;

@@ -98,6 +98,7 @@ impl Bench {
             listing_id: listing.id,
             unit_id: &listing.unit,
             external_id: listing.external_id.as_ref(),
+            unproved: listing.unproved.as_ref(),
             payload: &listing.payload,
             needs,
             verify_first,
@@ -110,6 +111,7 @@ pub struct Listing {
     pub unit: UnitId,
     pub id: ListingId,
     pub external_id: Option<ExternalId>,
+    pub unproved: Option<ExternalId>,
     pub payload: ListingPayload,
 }
 
@@ -119,7 +121,7 @@ impl Listing {
         let unit = UnitId::new(unit).unwrap();
         let id = ListingId::of(TargetId(Uuid::from_u128(7)), &unit);
         let payload = ListingPayload { sections: BTreeMap::new(), rejected: Vec::new() };
-        let mut listing = Self { unit, id, external_id: None, payload };
+        let mut listing = Self { unit, id, external_id: None, unproved: None, payload };
         listing.set(Section::Content, listing.content());
         listing.set(Section::Images, photos(3));
         listing.set(Section::Availability, json!([nights(0, 30, "isAvailable", 1), nights(31, 60, "isAvailable", 0)]));

@@ -1,8 +1,10 @@
 //! A channel, or what stands before it, that answers with success and says nothing, or says something else than it did: none
 //! of it is taken for an end.
 
+use domain::call::CallPurpose;
 use domain::channel::{Bodies, Section};
 use domain::ids::ExternalId;
+use domain::listing::Progress;
 use domain::mapping::hostaway::reference;
 use domain::outcome::OutcomeClass;
 use domain::port::{Channel as _, PushReport, ReadReport, Reading};
@@ -38,18 +40,23 @@ async fn an_id_that_comes_without_our_reference_is_not_written_to() {
     let listing = Listing::new("villa-2");
     let theirs = other.external().parse::<u64>().unwrap();
     let named = reference(&other.unit, &other.id);
-    for said in [
-        json!({ "id": theirs, "name": "x" }),
-        json!({ "id": theirs, "internalListingName": named }),
-        json!({ "name": "x" }),
-        Value::Null,
+    for (said, is_told) in [
+        (json!({ "id": theirs, "name": "x" }), true),
+        (json!({ "id": theirs, "internalListingName": named }), true),
+        (json!({ "name": "x" }), false),
+        (Value::Null, false),
     ] {
         let body = json!({ "status": "success", "result": said });
         let lie = json!({ "method": "POST", "path_prefix": "/v1/listings", "kind": "lie", "code": 200, "body": body });
         sandbox.fault(lie).await;
         let report = bench.push(&listing, &Section::ALL).await;
-        unread(&report, OutcomeClass::Unknown);
-        assert_eq!(report.progress, domain::listing::Progress::default());
+        let unproved = is_told.then(|| ExternalId(theirs.to_string()));
+        if is_told {
+            assert_eq!(report.class, OutcomeClass::Rejected, "{report:?}");
+        } else {
+            unread(&report, OutcomeClass::Unknown);
+        }
+        assert_eq!(report.progress, Progress { unproved, ..Progress::default() });
         sandbox.heal().await;
 
         let report = bench.verify(&listing, &Section::ALL).await;
@@ -75,8 +82,6 @@ async fn a_look_up_without_a_list_does_not_say_that_nothing_is_there() {
         json!({ "status": "success" }),
         json!({ "status": "success", "result": null }),
         json!({ "status": "success", "result": {} }),
-        json!({ "status": "success", "count": 5_000, "result": [] }),
-        json!({ "status": "success", "count": "5000", "result": [] }),
         json!({ "status": "success", "count": 1, "result": [ours] }),
     ] {
         sandbox.fault(json!({ "method": "GET", "kind": "status", "code": 200, "body": said })).await;
@@ -87,6 +92,38 @@ async fn a_look_up_without_a_list_does_not_say_that_nothing_is_there() {
     let report = bench.verify(&listing, &Section::ALL).await;
     assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
     assert_eq!(sandbox.listings().await.len(), 1);
+}
+
+/// What is counted with the filter is not documented; without it, ours may be among those that are counted and not told.
+#[tokio::test]
+async fn a_list_that_lacks_what_it_counts_is_asked_for_again_and_then_told_as_a_refusal() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let listing = Listing::new("villa-1");
+    let empty = |count: Value, times: u64| {
+        let body = json!({ "status": "success", "count": count, "result": [] });
+        json!({ "method": "GET", "path_pattern": "/v1/listings", "kind": "status", "code": 200, "body": body, "count": times })
+    };
+    sandbox.fault(json!({ "method": "POST", "path_prefix": "/v1/listings", "kind": "cut_after", "count": 1 })).await;
+    assert_eq!(bench.push(&listing, &Section::ALL).await.class, OutcomeClass::Unknown);
+    for count in [json!(5_000), json!("5000")] {
+        sandbox.fault(empty(count, 3)).await;
+        let report = bench.verify(&listing, &Section::ALL).await;
+        assert_eq!(report.class, OutcomeClass::Rejected, "{report:?}");
+        assert!(report.detail.as_deref().is_some_and(|detail| detail.contains("5000 listings")), "{report:?}");
+        assert_eq!(report.calls.iter().filter(|call| call.purpose == CallPurpose::Lookup).count(), 3, "{report:?}");
+        assert_eq!(sandbox.listings().await.len(), 1);
+    }
+    // With the filter, and once without.
+    sandbox.fault(empty(json!(5_000), 2)).await;
+    let report = bench.verify(&listing, &Section::ALL).await;
+    assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
+    assert_eq!(sandbox.listings().await.len(), 1);
+    // Nothing of this one can be there.
+    sandbox.fault(empty(json!(5_000), 1)).await;
+    let report = bench.push(&Listing::new("villa-2"), &Section::ALL).await;
+    assert_eq!(report.class, OutcomeClass::Accepted, "{report:?}");
+    assert_eq!(sandbox.listings().await.len(), 2);
 }
 
 #[tokio::test]
@@ -139,7 +176,9 @@ async fn a_page_in_place_of_the_channel_is_an_outage() {
     let mut listing = Listing::created("villa-1", &bench).await;
     listing.set_content("cleaningFee", json!(61.0));
     let pages = [json!("<html><h1>404 Not Found</h1>nginx</html>"), json!(""), json!({ "message": "no Route" })];
-    for (code, page) in [404, 400, 405].into_iter().flat_map(|code| pages.iter().map(move |page| (code, page))) {
+    let said = [404, 400, 405].into_iter().flat_map(|code| pages.iter().map(move |page| (code, page)));
+    // A 400 with words in JSON is the channel's.
+    for (code, page) in said.filter(|(code, page)| *code != 400 || page.is_string()) {
         sandbox.fault(json!({ "path_prefix": "/v1/listings", "kind": "status", "code": code, "body": page })).await;
         let report = bench.push(&listing, &[Section::Content]).await;
         assert_eq!(report.class, OutcomeClass::Transient, "{code} {page}: {report:?}");

@@ -17,4 +17,5 @@ mod secrets;
 mod slots;
 mod tokens;
 mod unknown;
+mod unproved;
 mod updates;

@@ -28,6 +28,24 @@ async fn refused_content_stops_neither_the_calendar_nor_the_photos() {
     assert_eq!(sandbox.days(listing.external(), &night(0), &night(0)).await[0]["isAvailable"], 0);
 }
 
+/// As frameworks refuse a body before the channel's own code has seen it.
+#[tokio::test]
+async fn a_400_with_words_in_json_refuses_the_part_as_the_channels_own_form_does() {
+    let sandbox = Sandbox::start().await;
+    let bench = Bench::new(&sandbox);
+    let mut listing = Listing::created("villa-1", &bench).await;
+    listing.set_content("cleaningFee", json!(61.0));
+    listing.set(Section::Images, photos(5));
+    let body = json!({ "statusCode": 400, "message": ["name is too long"], "error": "Bad Request" });
+    let whole = json!({ "method": "PUT", "path_pattern": "/v1/listings/*", "kind": "status", "code": 400, "body": body, "count": 2 });
+    sandbox.fault(whole).await;
+    let report = bench.push(&listing, &[Section::Content, Section::Images]).await;
+    assert_eq!(report.class, OutcomeClass::AcceptedWithRejections, "{report:?}");
+    let refused: Vec<Section> = report.rejected.iter().map(|part| part.section).collect();
+    let accepted: Vec<Section> = report.progress.sections.keys().copied().collect();
+    assert_eq!((refused, accepted), (vec![Section::Content], vec![Section::Images]), "{report:?}");
+}
+
 #[tokio::test]
 async fn what_is_answered_with_success_and_ignored_is_named() {
     let sandbox = Sandbox::start().await;

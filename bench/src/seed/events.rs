@@ -109,7 +109,8 @@ impl Sample {
             detail: None,
             answer: None,
         };
-        let progress = Progress { external_id: Some(ExternalId(EXTERNAL.to_owned())), sections: self.sections.clone() };
+        let external_id = Some(ExternalId(EXTERNAL.to_owned()));
+        let progress = Progress { external_id, sections: self.sections.clone(), ..Progress::default() };
         let attempt = SyncAttempt {
             sync_id: SYNC,
             ordinal,

@@ -119,7 +119,8 @@ impl ChannelListing {
         began_at: DateTime<Utc>,
         replaces: Option<DateTime<Utc>>,
     ) -> Result<Vec<ListingEvent>, ListingError> {
-        if self.external_id.is_some() {
+        // An id that is not proved, too: one listing was made already.
+        if self.external_id.is_some() || self.unproved.is_some() {
             return Err(ListingError::AlreadyCreated);
         }
         // Of a job that is over, such as one of an earlier link, the look-up is too old: another may have created meanwhile.

@@ -14,6 +14,9 @@ pub struct Progress {
     /// The listing's id at the channel, if this attempt learned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<ExternalId>,
+    /// The id that a creation was given instead, where nothing proves that it is the listing's. Older builds knew of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproved: Option<ExternalId>,
     /// Sections that the channel took.
     #[serde(default, skip_serializing_if = "SectionHashes::is_empty")]
     pub sections: SectionHashes,

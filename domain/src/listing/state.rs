@@ -134,6 +134,9 @@ pub struct ChannelListing {
     pub(super) state: Option<LinkState>,
     pub(super) external_id: Option<ExternalId>,
     pub(super) creation: Option<Creation>,
+    /// See `unproved`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unproved: Option<ExternalId>,
     pub(super) last_revision: u64,
     pub(super) last_ordinal: u64,
     pub(super) finished_ordinal: u64,
@@ -191,7 +194,7 @@ impl ChannelListing {
     /// How something ended is unknown, in this job, one before it or an earlier link: the channel is read before
     /// anything is sent, and thoroughly.
     pub fn must_verify(&self) -> bool {
-        self.unverified || self.creation.is_some()
+        self.unverified || self.creation.is_some() || self.unproved.is_some()
     }
 
     /// The sync that waits.
@@ -249,7 +252,7 @@ impl ChannelListing {
                 self.link =
                     Some(Link { listing_id, org_id, account_id, unit_id, target_id, generation, from_account_id });
                 self.state = Some(LinkState::Active);
-                self.external_id = external_id;
+                (self.external_id, self.unproved) = (external_id, None);
                 // A new link starts over: the channel may have been edited meanwhile, so everything is sent again.
                 self.accepted = Accepted::default();
                 self.contested.clear();
@@ -294,7 +297,7 @@ impl ChannelListing {
                 self.doubt_what_was_written(&attempt, false);
                 self.contest(contested);
                 if self.external_id.is_none() {
-                    self.external_id = attempt.progress.external_id;
+                    self.learn_id(&attempt.progress);
                 }
             }
             ListingEvent::ListingPaused { .. } => self.state = Some(LinkState::Paused),
@@ -328,9 +331,7 @@ impl ChannelListing {
 
     fn take_progress(&mut self, attempt: &SyncAttempt, failure: Option<OutcomeClass>) {
         let (overtaken, contested) = self.note(attempt, false);
-        if let Some(id) = &attempt.progress.external_id {
-            self.external_id = Some(id.clone());
-        }
+        self.learn_id(&attempt.progress);
         let unknown = failure == Some(OutcomeClass::Unknown);
         // The answer to the creating call settles the intent. An attempt that did not make that call, a look-up that was
         // throttled for instance, tells nothing of it: the call may still arrive. Nor does a call from before the intent,

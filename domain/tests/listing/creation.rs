@@ -2,7 +2,7 @@
 
 use domain::call::CallPurpose;
 use domain::ids::{ExternalId, SyncId};
-use domain::listing::{LinkListing, ListingCommand, ListingError, ListingEvent};
+use domain::listing::{LinkListing, ListingCommand, ListingError, ListingEvent, Progress, SyncReport};
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
@@ -192,4 +192,32 @@ fn what_was_created_is_known_from_then_on() {
     assert_eq!(story.listing.creation(), None);
     story.must(change(2, "b"));
     assert_eq!(story.refused(start(99)), ListingError::AlreadyCreated);
+}
+
+/// The channel gave an id for it, and nothing proves whose that is: one listing was made.
+#[test]
+fn an_id_that_nothing_proves_keeps_every_creation_away_until_it_is_proved_or_linked_anew() {
+    let unproved = Progress { unproved: Some(ExternalId("40001".to_owned())), ..Progress::default() };
+    let given = || {
+        let mut story = to_be_created();
+        story.must(start(0));
+        let mut told = SyncReport { progress: unproved.clone(), ..report(1, Some(OutcomeClass::Rejected)) };
+        told.calls[0].purpose = CallPurpose::Create;
+        story.must(ListingCommand::RecordOutcome(told));
+        story.must(change(2, "b"));
+        assert_eq!(story.listing.unproved(), unproved.unproved.as_ref());
+        assert_eq!((story.listing.external_id(), story.listing.creation()), (None, None));
+        assert!(story.listing.must_verify());
+        assert_eq!(story.refused(start(99)), ListingError::AlreadyCreated);
+        story
+    };
+    let mut proved = given();
+    proved.must(ListingCommand::RecordOutcome(accepted(2, "b")));
+    assert_eq!((proved.listing.unproved(), proved.listing.must_verify()), (None, false));
+    let mut afresh = given();
+    afresh.must(unlink());
+    afresh.must(link_afresh());
+    afresh.must(change(1, "a"));
+    assert_eq!(afresh.listing.unproved(), None);
+    assert!(matches!(afresh.must(start(99)), ListingEvent::CreationStarted { .. }));
 }

@@ -203,7 +203,8 @@ pub fn report(ordinal: u64, class: Option<OutcomeClass>) -> SyncReport {
 
 /// A success that left the whole content at the channel.
 pub fn accepted(ordinal: u64, content: &str) -> SyncReport {
-    let progress = Progress { external_id: Some(ExternalId("40001".to_owned())), sections: sections(content) };
+    let external_id = Some(ExternalId("40001".to_owned()));
+    let progress = Progress { external_id, sections: sections(content), ..Progress::default() };
     SyncReport { progress, ..report(ordinal, Some(OutcomeClass::Accepted)) }
 }
 

@@ -170,6 +170,7 @@ fn report(worker: &Worker, sync_id: SyncId) -> ListingCommand {
         progress: Progress {
             external_id: worker.learned.map(external),
             sections: hashes(worker.content, |section| worker.got[section]),
+            ..Progress::default()
         },
         rejected: Vec::new(),
         calls: worker.calls.iter().map(call).collect(),

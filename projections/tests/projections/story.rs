@@ -231,6 +231,7 @@ impl Story {
             progress: Progress {
                 external_id: accepted.then(|| ExternalId("4711".to_owned())),
                 sections: if accepted { sections } else { SectionHashes::new() },
+                ..Progress::default()
             },
             rejected: if class == Some(OutcomeClass::AcceptedWithRejections) { vec![rejected] } else { Vec::new() },
             calls: records,

@@ -4,7 +4,7 @@
 //! It is asked twice. Before anything is written to a listing that was found: our reference stays on it where it was given to another
 //! listing of the target, until that one is sent. And when the id is recorded, under the lock under which it would be linked: somebody
 //! may have named it while the attempt was under way. What the attempt wrote there until then may have come last, so the holder is
-//! sent once more.
+//! sent once more. That is asked for before the outcome is in the journal: nothing tells of it afterwards.
 
 use adapters::postgres::passes;
 use domain::ids::{ExternalId, ListingId, TargetId};
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::Shared;
-use super::asking::{OUTAGE, TRIES, syncing};
+use super::asking::syncing;
 use super::job::Job;
 use crate::commands::{AskedBy, CommandError, Commands};
 use crate::holders::{Holder, holder, holder_now, lock};
@@ -53,34 +53,40 @@ pub(super) async fn may_write_to(
     }
 }
 
-/// Records how an attempt ended. An id that another listing holds by now is not recorded: the sync is refused, and the holder given.
+/// Records how an attempt ended. An id that another listing holds by now is not recorded: the sync is refused, once the holder was asked to
+/// be sent once more. `asked` keeps which one was, however often the whole is tried: its calls are over.
 pub(super) async fn record(
     shared: &Shared,
     job: &Job,
     report: SyncReport,
-) -> Result<Option<Holder>, CommandError<ListingError>> {
+    asked: &mut Option<ListingId>,
+) -> Result<(), CommandError<ListingError>> {
     let (listing_id, target_id) = (job.link.listing_id, job.link.target_id);
     let Some(external) = report.progress.external_id.clone() else {
         let command = ListingCommand::RecordOutcome(report);
-        return shared.commands.listing(listing_id, command, &job.metadata).await.map(|_| None);
+        return shared.commands.listing(listing_id, command, &job.metadata).await.map(|_| ());
     };
     // Nobody closes it.
     let _one_of_few = shared.recording.acquire().await;
     let mut locked =
         lock(shared.commands.journal().pool(), target_id, &external).await.map_err(|error| unasked(&error))?;
     let found = holder(&shared.commands, &mut locked, (target_id, listing_id), &external).await.map_err(failure)?;
-    let report = match &found {
+    let report = match found {
         None => report,
         Some(holder) => {
             let held_by = holder.listing_id;
             tracing::warn!(%listing_id, %external, %held_by, "an id that an attempt has learned is another listing's");
-            not_ours(report, holder, &external)
+            if *asked != Some(held_by) {
+                send_again(shared, job, held_by).await?;
+                *asked = Some(held_by);
+            }
+            not_ours(report, &holder, &external)
         }
     };
     shared.commands.listing(listing_id, ListingCommand::RecordOutcome(report), &job.metadata).await?;
     // It is in the journal: how the lock ends is nothing to the outcome.
     let _ = locked.commit().await;
-    Ok(found)
+    Ok(())
 }
 
 fn not_ours(report: SyncReport, holder: &Holder, external: &ExternalId) -> SyncReport {
@@ -98,9 +104,9 @@ fn not_ours(report: SyncReport, holder: &Holder, external: &ExternalId) -> SyncR
     }
 }
 
-/// Sends the holder of a listing at the channel once more, after an attempt of another one that may have written there.
-pub(super) async fn send_again(shared: &Shared, job: &Job, holder: &Holder) {
-    let listing_id = holder.listing_id;
+/// Asks for the holder of a listing at the channel once more, after an attempt of another one that may have written there. An error says
+/// that it may be asked for yet.
+async fn send_again(shared: &Shared, job: &Job, listing_id: ListingId) -> Result<(), CommandError<ListingError>> {
     let asked = AskedBy {
         actor: Actor::service("dispatcher"),
         correlation_id: job.metadata.correlation_id,
@@ -108,24 +114,45 @@ pub(super) async fn send_again(shared: &Shared, job: &Job, holder: &Holder) {
         causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, b"not ours")),
         traceparent: job.metadata.traceparent.clone(),
     };
-    for _ in 0..TRIES {
-        match syncing(shared).resend(listing_id, None, REASON.to_owned(), asked.clone()).await {
-            Ok(_) => return,
-            Err(error) if error.is_outage() => {
-                tracing::warn!(%listing_id, %error, "{REASON}; it could not be asked for yet");
-                tokio::time::sleep(OUTAGE).await;
-            }
-            // Of a unit that was never published there is nothing to send.
-            Err(error) => return tracing::warn!(%listing_id, %error, "{REASON}; it is not sent once more"),
+    match syncing(shared).resend(listing_id, None, REASON.to_owned(), asked).await {
+        Ok(_) => Ok(()),
+        // Changes come faster than they are read: the next try has the newest.
+        Err(SyncError::Refused(ListingError::StaleRevision { .. })) => Err(CommandError::Conflict),
+        Err(error) if is_refusal(&error) => {
+            tracing::warn!(%listing_id, %error, "{REASON}; it is not sent once more");
+            Ok(())
         }
+        Err(error) => Err(failure(error)),
     }
-    tracing::error!(%listing_id, "{REASON}; it could not be asked for in time");
 }
 
+/// Whether there is nothing to send, or nobody to send it to: of a unit that was never published or is elsewhere, of a listing or target
+/// that is gone meanwhile.
+fn is_refusal(error: &SyncError) -> bool {
+    match error {
+        SyncError::Refused(_)
+        | SyncError::UnitUnknown(_)
+        | SyncError::SnapshotUnknown(_)
+        | SyncError::NotInAccounts
+        | SyncError::SnapshotUnusable(_)
+        | SyncError::ExternalIdTaken { .. }
+        | SyncError::TargetDeleted
+        | SyncError::Target(_) => true,
+        SyncError::Listing(_) | SyncError::TargetState(_) | SyncError::Database(_) => false,
+    }
+}
+
+/// Of what was asked about another listing. One that this build cannot read, as a newer one wrote to it, says nothing of the outcome: that
+/// waits for a build that can.
 fn failure(error: SyncError) -> CommandError<ListingError> {
     match error {
-        SyncError::Listing(error) => *error,
+        SyncError::Listing(error) => match *error {
+            CommandError::Unreadable(words) => CommandError::Unavailable(words),
+            other => other,
+        },
         SyncError::Database(error) => unasked(&error),
+        // Of a target: it passes, or is a bug.
+        error if error.is_outage() => CommandError::Unavailable(error.to_string()),
         other => CommandError::Broken(other.to_string()),
     }
 }

@@ -91,22 +91,15 @@ pub(super) fn sync_report(
 /// never be written here, and a while after a stop; what is not told is done again by whoever comes next.
 pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopping: &Stopping) -> Told {
     let listing_id = job.link.listing_id;
-    let (mut failures, mut tries_after_stop) = (0_u32, 0);
+    let (mut failures, mut tries_after_stop, mut asked) = (0_u32, 0, None);
     while tries_after_stop < TRIES_AFTER_STOP {
         tries_after_stop += u32::from(stopping.asked.is_cancelled());
         let written = tokio::select! {
-            written = learned::record(shared, job, report.clone()) => written,
+            written = learned::record(shared, job, report.clone(), &mut asked) => written,
             () = stopping.in_vain.cancelled() => break,
         };
         match written {
-            Ok(None) => return Told::Written,
-            Ok(Some(holder)) => {
-                tokio::select! {
-                    () = learned::send_again(shared, job, &holder) => {}
-                    () = stopping.in_vain.cancelled() => {}
-                }
-                return Told::Written;
-            }
+            Ok(()) => return Told::Written,
             // Of a listing that it has lost as a whole it says that there is none.
             Err(CommandError::Refused(ListingError::NotPending(_) | ListingError::NotFound)) => {
                 let sync_id = job.pending.sync_id;

@@ -231,6 +231,7 @@ async fn attempt(shared: &Shared, job: &Job, slots: &SyncSlots<'_>) -> Attempt {
         listing_id: job.link.listing_id,
         unit_id: &job.link.unit_id,
         external_id: job.listing.external_id(),
+        unproved: job.listing.unproved(),
         payload: &payload,
         needs: &needs,
         verify_first: job.listing.must_verify() || job.takes_over,

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use domain::call::UNPROVED;
 use domain::channel::{RejectedPart, Section};
 use domain::ids::ListingId;
 use domain::listing::{Cause, ChannelListing, Creation, Link, LinkState, ListingError, Pending};
@@ -205,6 +206,13 @@ fn advice(listing: &Listing) -> String {
         (TARGET_DELETED, _) => "link the unit to another target; nothing is sent to a deleted one".to_owned(),
         ("active" | "paused", Some("rejected")) if says(listing, "archived") => {
             format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
+        }
+        ("active" | "paused", Some("rejected")) if says(listing, UNPROVED) => {
+            let (unit, target) = (&listing.unit_id, listing.target_id);
+            format!(
+                "look at that one at the channel, then `distribution listing unlink {id}` and `distribution listing link --target \
+                 {target} --unit {unit}`, with --external-id ID if it is its listing, else with --afresh, to have its own made"
+            )
         }
         ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
             let remedy = gone::remedy(&id, &listing.target_id, &listing.unit_id);

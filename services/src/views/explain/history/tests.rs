@@ -168,7 +168,7 @@ fn attempt_at(history: &mut History, pending: Pending, started_at: DateTime<Utc>
     let report = SyncReport {
         takes_over,
         class: Some(class),
-        progress: Progress { external_id: None, sections },
+        progress: Progress { sections, ..Progress::default() },
         rejected: named.iter().map(refused).collect(),
         calls: calls.iter().map(call).collect(),
         ..report(pending, started_at)
@@ -187,7 +187,7 @@ fn report(pending: Pending, started_at: DateTime<Utc>) -> SyncReport {
         finished_at: started_at,
         class: Some(OutcomeClass::Accepted),
         detail: None,
-        progress: Progress { external_id: None, sections: pending.sections },
+        progress: Progress { sections: pending.sections, ..Progress::default() },
         rejected: Vec::new(),
         calls: Vec::new(),
         hopeless: false,
