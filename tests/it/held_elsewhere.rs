@@ -98,7 +98,8 @@ async fn named_meanwhile(world: &World, account: u64) -> anyhow::Result<Named> {
     world.publish(&[taken, priced("villa-001", 1, 5_000)]).await?;
     world.taken(2, 1).await?;
     // The nights of the first one, once it is made.
-    let held = json!({ "kind": "hold", "account": account, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
+    let held =
+        json!({ "kind": "hold", "account": account, "method": "PUT", "path_prefix": "/v1/listings", "count": 1 });
     let held = world.sandbox.fault_rule(&held).await?;
     let first = world.link(target, &["villa-000".to_owned()]).await?[0];
     let second = ListingId::of(target, &"villa-001".parse()?);

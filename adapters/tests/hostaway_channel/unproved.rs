@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use crate::fixture::{Bench, Listing};
 use crate::sandbox::Sandbox;
 
+/// What the channel shows of the listing, if anything else than it has.
+type Way<'a> = &'a dyn Fn(&Listing) -> Option<Value>;
+
 /// The first id that a sandbox gives.
 const FIRST: u64 = 40_001;
 
@@ -62,12 +65,10 @@ fn is_left_to_a_person(report: &PushReport) {
 async fn an_id_alone_is_taken_where_our_reference_or_what_was_sent_is_there() {
     let name = |listing: &Listing, name: Value| Some(with(listing, "internalListingName", name));
     let ours = |listing: &Listing| listing.content()["internalListingName"].as_str().unwrap().to_uppercase();
-    let ways: [&dyn Fn(&Listing) -> Option<Value>; 4] = [
-        &|_| None,
-        &|listing| name(listing, Value::Null),
-        &|listing| name(listing, json!("")),
-        &|listing| name(listing, json!(ours(listing).replace('-', "_"))),
-    ];
+    let ways: [Way<'_>; 4] =
+        [&|_| None, &|listing| name(listing, Value::Null), &|listing| name(listing, json!("")), &|listing| {
+            name(listing, json!(ours(listing).replace('-', "_")))
+        }];
     for way in ways {
         let sandbox = Sandbox::start().await;
         let bench = Bench::new(&sandbox);

@@ -328,7 +328,8 @@ impl Pending {
             _ => (End::Left, "left"),
         };
         let may_come = matches!(found, Found::Nothing);
-        let ended = sqlx::query(END).bind(self.change_id).bind(self.put_id).bind(state).bind(may_come).execute(pool).await?;
+        let ended =
+            sqlx::query(END).bind(self.change_id).bind(self.put_id).bind(state).bind(may_come).execute(pool).await?;
         Ok(if may_come && ended.rows_affected() == 0 { End::Open } else { end })
     }
 
