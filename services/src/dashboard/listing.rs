@@ -3,6 +3,7 @@
 mod actions;
 mod at;
 mod had;
+mod known;
 mod next;
 mod preview;
 mod timeline;
@@ -81,7 +82,7 @@ pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec
 }
 
 async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
-    let known = next::Known::of(&dashboard.api, listing).await?;
+    let known = known::Known::of(&dashboard.api, listing).await?;
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
     let seen = next::Seen::by(&mut reader, listing, &known).await?;
     let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);

@@ -2,19 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
-use domain::listing::ChannelListing;
 use domain::outcome::SyncOutcome;
-use domain::target::ChannelTarget;
 use maud::{Markup, html};
 use sqlx::{FromRow, PgConnection};
 
+use super::known::Known;
 use super::unseen::unseen;
 use crate::api::Api;
 use crate::api::problem::Problem;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
-use crate::views::circuit::{self, OpenCircuit};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
 use crate::views::gone::{self, UNLESS_BACK};
@@ -23,7 +21,6 @@ use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::older_state::OlderState;
 use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, LATER, LOGIN, PAUSED, UNDER_WAY, WAITING};
-use crate::views::read_model_lag;
 
 #[derive(Debug, FromRow)]
 struct Waiting {
@@ -33,27 +30,6 @@ struct Waiting {
     needs: Vec<String>,
     attempt: i32,
     due_at: DateTime<Utc>,
-}
-
-/// What the journal, and rows that no reader sees, tell of a listing. It is asked for before a reader is opened: where each page holds one
-/// connection and waits for a second, all wait.
-pub(super) struct Known {
-    /// The listing as it is there: the queue may be behind.
-    pub(super) journal: ChannelListing,
-    pub(super) target: ChannelTarget,
-    pub(super) circuit: Option<OpenCircuit>,
-    /// Since when the read models lag.
-    pub(super) lag_since: Option<DateTime<Utc>>,
-}
-
-impl Known {
-    pub(super) async fn of(api: &Api, listing: &Listing) -> Result<Self, Problem> {
-        let (id, target_id) = (ListingId(listing.listing_id), TargetId(listing.target_id));
-        let commands = api.syncing().commands();
-        let (journal, target) = (commands.load_listing(id).await?, commands.load_target(target_id).await?);
-        let circuit = circuit::open(api.pool(), target_id).await?;
-        Ok(Self { journal, target, circuit, lag_since: read_model_lag::since(api.pool()).await? })
-    }
 }
 
 /// What a reader sees of what comes next.

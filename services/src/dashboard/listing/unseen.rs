@@ -6,7 +6,7 @@ use domain::listing::{ChannelListing, Pending};
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::next::Known;
+use super::known::Known;
 use crate::dashboard::pieces::{moment, state, sync_link, told};
 use crate::views::attempts;
 use crate::views::explain::next::{Next, of_pending};
