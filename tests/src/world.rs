@@ -293,6 +293,8 @@ impl World {
             ("DISTRIBUTION_SECRETS_DIR", self.path("secrets").display().to_string()),
             ("DISTRIBUTION_ALLOW_PRIVATE_CHANNELS", "true".to_owned()),
             ("RUST_LOG", "info,sqlx=warn".to_owned()),
+            // Postgres starts a process for each connection, which was more of a run of the tests than anything else of it.
+            ("DISTRIBUTION_POOL", "8".to_owned()),
         ])
     }
 
