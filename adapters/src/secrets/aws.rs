@@ -213,7 +213,9 @@ impl AwsSecrets {
             Err(SecretError::Missing { .. }) => return Ok(false),
             found => text(secret, found?)?,
         };
-        self.rotate(secret, &previous).await.map(|()| true)
+        // Its version has one id, so that of two who take it back at once the later one puts nothing over what came since.
+        let back = Uuid::new_v5(&put, b"taken back");
+        self.rotate_to(secret, &previous, Some(back)).await.map(|()| true)
     }
 
     /// Deletes one that was made as this, where no other value was put there since.

@@ -51,6 +51,12 @@ impl ChannelListing {
             (Some(LinkState::Unlinked), Some(before)) => before.generation + 1,
             _ => return Err(ListingError::AlreadyLinked),
         };
+        if let Some(id) = &self.unproved
+            && link.external_id.is_none()
+            && !link.afresh
+        {
+            return Err(ListingError::Unproved(id.clone()));
+        }
         let from_account_id = link.unit_account_id.filter(|account| *account != link.account_id);
         Ok(vec![ListingEvent::ListingLinked {
             listing_id: ListingId::of(link.target_id, &link.unit_id),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ids::{OrgId, SyncId, UnitId};
+use crate::ids::{ExternalId, OrgId, SyncId, UnitId};
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +53,12 @@ pub enum ListingError {
     /// The listing exists at the channel already.
     #[error("the channel has this listing already")]
     AlreadyCreated,
+    /// A creation was given an id of which nobody knows whether it is this listing's: another link would create a second one.
+    #[error(
+        "a creation of it was answered with {0}, and nothing proves that this is its own: link it to that one by its id, or afresh, to have \
+         another one made"
+    )]
+    Unproved(ExternalId),
     /// Another attempt may be creating it right now.
     #[error("another attempt started to create this listing and may still be under way until {until}")]
     CreationUnderWay {

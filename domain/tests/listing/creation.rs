@@ -216,6 +216,7 @@ fn an_id_that_nothing_proves_keeps_every_creation_away_until_it_is_proved_or_lin
     assert_eq!((proved.listing.unproved(), proved.listing.must_verify()), (None, false));
     let mut afresh = given();
     afresh.must(unlink());
+    assert_eq!(afresh.refused(link(None)), ListingError::Unproved(ExternalId("40001".to_owned())));
     afresh.must(link_afresh());
     afresh.must(change(1, "a"));
     assert_eq!(afresh.listing.unproved(), None);

@@ -193,6 +193,7 @@ fn name(refusal: &ListingError) -> &'static str {
         ListingError::StaleRevision { .. } => "StaleRevision",
         ListingError::NotPending(_) => "NotPending",
         ListingError::AlreadyCreated => "AlreadyCreated",
+        ListingError::Unproved(_) => "Unproved",
         ListingError::CreationUnderWay { .. } => "CreationUnderWay",
     }
 }

@@ -12,7 +12,7 @@ use domain::secret::{SecretRef, check_value};
 use domain::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::PgPool;
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -88,8 +88,8 @@ impl Vault {
     }
 
     /// One of the few rotations that may be under way, once it is free. Nobody closes them.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.turns.acquire().await.ok()
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.clone().acquire_owned().await.ok()
     }
 
     /// Whether the keeper answers. It is asked once in [`ASKED_FOR`], as one far away costs a call.

@@ -122,7 +122,14 @@ async fn send_again(shared: &Shared, job: &Job, listing_id: ListingId) -> Result
             tracing::warn!(%listing_id, %error, "{REASON}; it is not sent once more");
             Ok(())
         }
-        Err(error) => Err(failure(error)),
+        Err(error) => match failure(error) {
+            // It would keep the outcome of this one for ever.
+            CommandError::Broken(error) => {
+                tracing::error!(%listing_id, error, "{REASON}; it cannot be sent once more");
+                Ok(())
+            }
+            passes => Err(passes),
+        },
     }
 }
 

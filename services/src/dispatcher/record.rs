@@ -1,5 +1,6 @@
 //! How a try ended, as the journal and the log are told, and when the next attempt is due, which is decided here by the class.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,6 +23,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How often it is still tried when the service is to stop: some 15 s.
 const TRIES_AFTER_STOP: u32 = 12;
+/// And for how long, where a try takes its time.
+const AFTER_STOP: Duration = Duration::from_secs(20);
 
 /// What became of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,11 +95,17 @@ pub(super) fn sync_report(
 pub(super) async fn record(shared: &Shared, job: &Job, report: SyncReport, stopping: &Stopping) -> Told {
     let listing_id = job.link.listing_id;
     let (mut failures, mut tries_after_stop, mut asked) = (0_u32, 0, None);
+    // A try may take long, as where it has to be found who holds an id.
+    let mut long_after_stop = pin!(async {
+        stopping.asked.cancelled().await;
+        tokio::time::sleep(AFTER_STOP).await;
+    });
     while tries_after_stop < TRIES_AFTER_STOP {
         tries_after_stop += u32::from(stopping.asked.is_cancelled());
         let written = tokio::select! {
             written = learned::record(shared, job, report.clone(), &mut asked) => written,
             () = stopping.in_vain.cancelled() => break,
+            () = &mut long_after_stop => break,
         };
         match written {
             Ok(()) => return Told::Written,

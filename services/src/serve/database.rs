@@ -94,7 +94,9 @@ impl Before {
         };
         // The answer that comes next may be to a question of before the standstill.
         self.seen = if stood_still { answers + 1 } else { self.seen.max(answers) };
-        let lost = self.silence.is_loss(word, stood_still, others_answer, passed.min(LONGEST_LOOK));
+        // What passed while nobody here could ask says nothing of Postgres.
+        let since = if stood_still { Duration::ZERO } else { passed.min(LONGEST_LOOK) };
+        let lost = self.silence.is_loss(word, stood_still, others_answer, since);
         if self.asks.is_empty()
             && others_answer
             && let Ok(Ok(connection)) = tokio::time::timeout(PATIENCE, pool.connect_options().connect()).await

@@ -15,7 +15,7 @@ use domain::recorded::Position;
 use domain::secret::SecretRef;
 use domain::target::{Lifecycle, Target, TargetCommand, TargetError};
 use secrecy::SecretString;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -35,9 +35,9 @@ const TURN: Duration = Duration::from_secs(5);
 const READY_BY: Duration = Duration::from_secs(20);
 
 /// A rotation whose turn it is.
-struct Ready<'a> {
-    _place: SemaphorePermit<'a>,
-    turn: Turn,
+struct Ready {
+    /// With a place among the rotations of this process: what keeps the turn keeps the place, too.
+    turn: (Turn, OwnedSemaphorePermit),
     target: Target,
     version: Option<i64>,
     prepared: Prepared,
@@ -90,7 +90,7 @@ pub(super) async fn rotate(
         // Its secret went with it, before this one was put there.
         vault.forget_deleted(pool, id, &own).await;
     }
-    if let Some(turn) = turn {
+    if let Some((turn, _place)) = turn {
         turn.end().await;
     }
     done
@@ -101,19 +101,13 @@ async fn is_deleted(api: &Api, id: TargetId) -> bool {
 }
 
 /// Everything up to the put: it changes nothing but what earlier ones have left, so that it can be given up wherever it is.
-async fn ready<'a>(
-    api: &'a Api,
-    by: &By,
-    id: TargetId,
-    if_match: &IfMatch,
-    secret: SecretString,
-) -> Result<Ready<'a>, Problem> {
+async fn ready(api: &Api, by: &By, id: TargetId, if_match: &IfMatch, secret: SecretString) -> Result<Ready, Problem> {
     let vault = &api.inner.vault;
     let place = timeout(TURN, vault.turn()).await.ok().flatten().ok_or_else(full)?;
     let turn = Turn::take(&api.inner.pool, id).await.map_err(no_turn)?;
     // Who may not see the target ends nothing of it.
     visible(api, by, id).await?;
-    let turn = vault.end_earlier(&api.inner.pool, id, turn).await?;
+    let turn = vault.end_earlier(&api.inner.pool, id, (turn, place)).await?;
     // After that: an earlier one may have come to its event just now, and have had the target refer to another place.
     let (target, found) = visible(api, by, id).await?;
     if target.lifecycle == Lifecycle::Deleted {
@@ -121,7 +115,7 @@ async fn ready<'a>(
     }
     let version = if_match.at(found)?;
     let prepared = vault.prepare(id, &target.credential, secret).await?;
-    Ok(Ready { _place: place, turn, target, version, prepared })
+    Ok(Ready { turn, target, version, prepared })
 }
 
 /// The previous secret, where the new one is at another place.
