@@ -92,6 +92,28 @@ async fn a_preview_names_what_an_explanation_says_that_is_waited_for() -> anyhow
     world.close().await
 }
 
+/// The attempt's own intent is no doubt: it has looked for the listing already, and nothing ended unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_is_being_created_is_not_told_to_be_in_doubt() -> anyhow::Result<()> {
+    let world = World::new(&[7876]).await?;
+    let target = world.target(7876, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let holding = json!({ "kind": "hold", "account": 7876, "method": "POST", "path_pattern": "/v1/listings" });
+    let held = world.sandbox.fault_rule(&holding).await?;
+    world.publish(&[priced("villa-000", 1, 4_000)]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
+    let on_its_way = "a creation of it may still be on its way";
+    let next = explained(&world, &listing, on_its_way).await?;
+    assert_eq!((&next["step"], &next["because"]), (&json!("under_way"), &json!([on_its_way])), "{next:#}");
+    let (_, told) = json_of(&world, &["listing", "preview", &listing])?;
+    assert!(told["held"].to_string().contains(on_its_way), "{told:#}");
+    world.sandbox.mend(held).await?;
+    world.drained(Duration::from_secs(30)).await?;
+    drop(service);
+    world.close().await
+}
+
 /// What is said of what stays, in JSON, in words and on a page, whichever door it is.
 fn stays(told: &Value, page: &str) -> anyhow::Result<()> {
     let range = json!({ "first": "2030-01-06", "last": "2030-01-10", "count": 5 });

@@ -36,6 +36,7 @@ fn the_intent_is_recorded_before_the_call() {
     let mut story = to_be_created();
     assert!(matches!(story.must(start(0)), ListingEvent::CreationStarted { .. }));
     assert_eq!(story.listing.creation().map(|creation| creation.started_at), Some(at(0)));
+    assert_eq!(story.listing.untold_creation(), story.listing.creation());
 }
 
 #[test]

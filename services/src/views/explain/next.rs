@@ -18,6 +18,11 @@ use crate::views::moment::moment;
 use crate::views::queue::{DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
 use crate::views::windows::ScopeWindow;
 
+/// Of a listing whose creation is not told yet.
+pub const MAY_BE_ON_ITS_WAY: &str = "a creation of it may still be on its way";
+
+const READ_FIRST: &str = "how a call ended is unknown, so the channel is read before anything is sent";
+
 /// What is next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -151,10 +156,17 @@ pub fn of_pending(
     if row.is_let_go {
         next.because.push("an attempt before it ended without a word, so everything is to be sent".to_owned());
     }
-    if listing.must_verify() {
-        next.because.push("how a call ended is unknown, so the channel is read before anything is sent".to_owned());
-    }
+    next.because.extend(doubt(listing, row).map(str::to_owned));
     next
+}
+
+/// What nobody knows of the listing at the channel. An intent to create that the attempt under way wrote down itself is no doubt of that one.
+fn doubt(listing: &ChannelListing, row: &Waiting) -> Option<&'static str> {
+    let is_being_made = row.status == UNDER_WAY && !row.is_heir;
+    match listing.untold_creation().filter(|_| is_being_made) {
+        Some(creation) => Some(MAY_BE_ON_ITS_WAY).filter(|_| creation.settles_at() > Utc::now()),
+        None => Some(READ_FIRST).filter(|_| listing.must_verify()),
+    }
 }
 
 impl Next {

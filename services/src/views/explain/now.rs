@@ -43,6 +43,9 @@ pub struct Waiting {
     /// That one's lease has run out, so that anybody may take it over.
     #[serde(skip)]
     pub is_let_go: bool,
+    /// Whoever works on it took it over from an attempt that ended without a word.
+    #[serde(skip)]
+    pub is_heir: bool,
     /// A dispatcher was done with it as the queue shows it, and until then the queue has time to follow: nobody takes it up before.
     #[serde(skip)]
     pub done_until: Option<DateTime<Utc>>,
@@ -106,7 +109,8 @@ fn waiting() -> String {
         "SELECT q.sync_id, {BY_ROW}, q.due_at, d.ordinal AS taken_up_for, t.lifecycle_reason AS target_reason, h.health,
             h.reason AS health_reason,
             coalesce(untold.heir_of, untold.ordinal) AS untold_from, untold.ordinal AS untold_to,
-            untold.listing_id IS NOT NULL AND d.listing_id IS NULL AS is_let_go, ended.lease_until AS done_until,
+            untold.listing_id IS NOT NULL AND d.listing_id IS NULL AS is_let_go,
+            untold.heir_of IS NOT NULL AS is_heir, ended.lease_until AS done_until,
             (SELECT count(*) FROM sync_queue AS o
              WHERE o.target_id = q.target_id AND o.due_at <= now() AND o.rank < q.rank) AS ahead
          FROM {WAITING} LEFT JOIN target_health AS h ON h.target_id = q.target_id

@@ -330,6 +330,7 @@ fn next(next: &Next) -> String {
     match next.step {
         Step::Nothing => format!("Next: nothing, until {} ({because}).", next.until),
         Step::UnderWay if because.is_empty() => format!("Next: {attempt} is under way."),
+        Step::UnderWay if next.at.is_none() => format!("Next: {attempt} is under way: {because}."),
         Step::UnderWay => format!("Next: {attempt} is under way{at} for its next call: {because}."),
         Step::AfterAttempt => {
             format!("Next: {attempt}, as soon as no attempt of an earlier sync is under way: {because}.")

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::views::circuit;
 use crate::views::explain::history::History;
-use crate::views::explain::next::turn;
+use crate::views::explain::next::{MAY_BE_ON_ITS_WAY, turn};
 use crate::views::explain::now::{Waiting, now, windows};
 use crate::views::history::NoHistory;
 use crate::views::holds;
@@ -38,7 +38,7 @@ pub(super) async fn held<C: DerefMut<Target = PgConnection>>(
         held = not_free(pool, history, target, row, waits).await?;
     }
     let creation = history.listing.creation().filter(|creation| creation.settles_at() > Utc::now());
-    held.extend(creation.map(|_| "a creation of it may still be on its way".to_owned()));
+    held.extend(creation.map(|_| MAY_BE_ON_ITS_WAY.to_owned()));
     Ok(held)
 }
 
