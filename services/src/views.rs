@@ -21,6 +21,7 @@ pub mod listings;
 pub mod login;
 pub mod moment;
 pub mod next_attempt;
+pub mod not_its_own;
 pub mod not_taken;
 pub mod older_state;
 pub mod preview;

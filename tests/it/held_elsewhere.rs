@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use domain::ids::ListingId;
 use domain::window::RateLimit;
+use end_to_end::api::Api;
 use end_to_end::wait::wait_until;
-use end_to_end::world::World;
+use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
 use crate::why::{json_of, listed, priced};
@@ -38,8 +39,16 @@ fn refused(world: &World, listing: &str) -> anyhow::Result<()> {
     assert!(told["words"].to_string().contains(HELD), "{told:#}");
     let id = told["sync"]["sync_id"].as_str().context("a sync")?;
     assert!(run(world, &["audit", "show", id])?.contains(HELD));
+    // Nothing promises a creation, and each says what helps.
+    let remedy = format!("when that one has been sent: `distribution listing sync {listing}");
+    let because = told["next"]["because"].to_string();
+    assert!(because.contains(HELD) && because.contains(&remedy), "{told:#}");
+    let (_, would) = json_of(world, &["listing", "preview", listing])?;
+    let words = would["words"].to_string();
+    assert!(words.contains("It would not be created: ") && words.contains(&remedy), "{would:#}");
+    assert!(would["creates"] == json!(false) && !words.contains("created if it is not there"), "{would:#}");
     let shown = run(world, &["listing", "show", listing])?;
-    assert!(shown.contains(&format!("when that one has been sent: `distribution listing sync {listing}")), "{shown}");
+    assert!(shown.contains(&remedy), "{shown}");
     Ok(())
 }
 
@@ -72,6 +81,10 @@ async fn what_is_linked_afresh_writes_to_no_listing_that_another_one_holds() -> 
     world.drained(Duration::from_secs(60)).await?;
     refused(&world, &first)?;
     assert_eq!(world.sandbox.listings(GIVEN).await?, before, "nothing was written to it");
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let page = viewer.get(&format!("/listings/{first}")).await?.expect(200)?.text;
+    assert!(page.contains("It is not created: ") && page.contains("when that one has been sent: "), "{page}");
+    assert!(page.contains("Why it was refused") && !page.contains("The next change of the unit is sent"), "{page}");
 
     world.publish(&[priced("villa-001", 1, 5_000)]).await?;
     world.taken(2, 1).await?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use domain::call::UNPROVED;
 use domain::window::RateLimit;
-use end_to_end::world::World;
+use end_to_end::api::Api;
+use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
 use crate::why::{json_of, priced};
@@ -19,7 +20,7 @@ fn run(world: &World, arguments: &[&str]) -> anyhow::Result<String> {
 }
 
 /// Its last sync was refused, and what is told says what helps.
-fn is_left_to_a_person(world: &World, listing: &str) -> anyhow::Result<()> {
+async fn is_left_to_a_person(world: &World, viewer: &Api, listing: &str) -> anyhow::Result<()> {
     let (_, told) = json_of(world, &["explain", listing])?;
     assert_eq!(told["sync"]["outcome"], json!("rejected"), "{told:#}");
     assert_eq!(told["listing"]["external_id"], Value::Null, "{told:#}");
@@ -28,6 +29,17 @@ fn is_left_to_a_person(world: &World, listing: &str) -> anyhow::Result<()> {
     let shown = run(world, &["listing", "show", listing])?;
     let unlink = format!("`distribution listing unlink {listing}`");
     assert!(shown.contains(&unlink) && shown.contains("--afresh"), "{shown}");
+    let next = told["next"]["because"].to_string();
+    assert!(next.contains(UNPROVED) && next.contains("39999") && next.contains(&unlink), "{told:#}");
+    let (_, would) = json_of(world, &["listing", "preview", listing])?;
+    let words = would["words"].to_string();
+    assert_eq!(would["creates"], json!(false), "{would:#}");
+    assert!(words.contains("It would not be created: ") && words.contains(&unlink), "{would:#}");
+    assert!(!words.contains("created if it is not there"), "{would:#}");
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(page.contains("It is not created: ") && page.contains(&unlink), "{page}");
+    assert!(!page.contains("The next change of the unit is sent"), "{page}");
+    assert!(page.contains("Why it was refused") && !page.contains("In the channel's words"), "{page}");
     Ok(())
 }
 
@@ -36,6 +48,7 @@ async fn an_id_that_nothing_proves_has_nothing_created_until_a_person_links_anew
     let world = World::new(&[ACCOUNT]).await?;
     let target = world.target(ACCOUNT, RateLimit::new(100, 1_000)?).await?;
     let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let body = json!({ "status": "success", "result": { "id": 39_999 } });
     let path = "/v1/listings";
     let created = json!({ "kind": "status", "account": ACCOUNT, "method": "POST", "path_pattern": path, "code": 200, "body": body });
@@ -44,19 +57,27 @@ async fn an_id_that_nothing_proves_has_nothing_created_until_a_person_links_anew
     world.taken(1, 1).await?;
     let listing = world.link(target, &["villa-000".to_owned()]).await?[0].to_string();
     world.drained(Duration::from_secs(30)).await?;
-    is_left_to_a_person(&world, &listing)?;
+    is_left_to_a_person(&world, &viewer, &listing).await?;
     // Changes look for it again, by our reference and under that id.
     world.publish(&[priced("villa-000", 2, 5_000)]).await?;
     world.taken(1, 2).await?;
     world.drained(Duration::from_secs(30)).await?;
-    is_left_to_a_person(&world, &listing)?;
+    is_left_to_a_person(&world, &viewer, &listing).await?;
     run(&world, &["listing", "sync", &listing, "--reason", "to see"])?;
     world.drained(Duration::from_secs(30)).await?;
-    is_left_to_a_person(&world, &listing)?;
+    is_left_to_a_person(&world, &viewer, &listing).await?;
     assert_eq!(world.sandbox.hits(created).await?, 1);
 
     world.sandbox.mend(created).await?;
     let target = target.to_string();
+    // Of one that is held it is told, too.
+    run(&world, &["listing", "pause", &listing, "--reason", "a look first"])?;
+    world.publish(&[priced("villa-000", 3, 6_000)]).await?;
+    world.taken(1, 3).await?;
+    let next = json_of(&world, &["explain", &listing])?.1["next"].clone();
+    assert_eq!(next["step"], json!("held"), "{next:#}");
+    assert!(next["because"].to_string().contains(UNPROVED), "{next:#}");
+
     run(&world, &["listing", "unlink", &listing, "--reason", "it is another's"])?;
     run(&world, &["listing", "link", "--target", &target, "--unit", "villa-000", "--afresh"])?;
     world.drained(Duration::from_secs(30)).await?;

@@ -147,7 +147,7 @@ fn now(listing: &Listing, revision: Option<&str>, before: Option<DateTime<Utc>>)
             } }
             div { dt { "Account" } dd { (listing.account_id) } }
             @let detail = listing.last_detail.as_deref();
-            div.whole { dt { (whose_words(listing.last_outcome.as_deref())) } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
+            div.whole { dt { (whose_words(listing.last_outcome.as_deref(), detail)) } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
         }
         @if rejected.is_empty() { p.quiet.line { (lacks_no_part(listing, before)) } } @else {
             @let what = if listing.last_outcome.as_deref() == Some("rejected") { " refused" } else { " left out" };

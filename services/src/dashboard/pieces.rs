@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::views::not_its_own;
 use crate::views::queue::{AFTER_ATTEMPT, DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
 
 /// A moment, to the second. The script shows it in the viewer's zone, with UTC on hover.
@@ -36,14 +37,16 @@ pub(super) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
 
 /// A sentence in which moments are shown as everywhere else, and syncs lead to their pages.
 pub(super) fn told(sentence: &str) -> Markup {
-    let mut of_sync = false;
+    // `distribution listing sync ID` names a listing.
+    let (mut of_sync, mut of_command) = (false, false);
     let pieces = sentence.split_inclusive(' ').map(|piece| {
         let core = piece.trim_start_matches('(').trim_end_matches([' ', ',', '.', ';', ':', ')']);
         let from = piece.find(core).unwrap_or_default();
         let (before, after) = (&piece[..from], &piece[from + core.len()..]);
         let at = core.ends_with('Z').then(|| DateTime::parse_from_rfc3339(core).ok()).flatten();
         let id = of_sync.then(|| core.parse::<Uuid>().ok()).flatten();
-        of_sync = core.eq_ignore_ascii_case("sync");
+        of_sync = core.eq_ignore_ascii_case("sync") && !of_command;
+        of_command = core == "listing";
         match (at, id) {
             (Some(at), _) => html! { (before) (moment(at.to_utc())) (after) },
             (None, Some(id)) => html! { (before) (sync_link(id)) (after) },
@@ -62,8 +65,13 @@ pub(super) fn told_alone(line: &str) -> Markup {
 }
 
 /// What the words are with which a sync ended: of one that was cancelled those of whoever did that.
-pub(super) fn whose_words(outcome: Option<&str>) -> &'static str {
-    if outcome == Some(SyncOutcome::Cancelled.as_str()) { "Why it was cancelled" } else { "In the channel's words" }
+/// Of one that found or made what is not known to be its own they are ours.
+pub(super) fn whose_words(outcome: Option<&str>, detail: Option<&str>) -> &'static str {
+    match outcome {
+        Some(outcome) if outcome == SyncOutcome::Cancelled.as_str() => "Why it was cancelled",
+        _ if not_its_own::is_told(detail) => "Why it was refused",
+        _ => "In the channel's words",
+    }
 }
 
 fn machine(at: DateTime<Utc>) -> String {
@@ -247,6 +255,8 @@ mod tests {
         assert!(shown.contains(&format!("<a href=\"/syncs/{id}\"")), "{shown}");
         assert!(shown.contains("<time datetime=\"2030-01-02T03:04:05.678Z\""), "{shown}");
         assert!(shown.ends_with(&format!(">02 Jan 03:04:05</time>: snapshot {id} &amp; more.")), "{shown}");
+        let command = format!("`distribution listing sync {id} --reason REASON`");
+        assert_eq!(told(&command).0, command);
         assert_eq!(told("(Z) . ").0, "(Z) . ");
         assert_eq!(told_alone("2 fields differ:").0, "2 fields differ.");
         assert_eq!(told_alone("It waits.").0, "It waits.");

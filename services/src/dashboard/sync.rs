@@ -225,7 +225,7 @@ fn facts(
         @else if let Some(next) = next { div.whole { dt { "Next attempt" } dd { (pieces::told(&next.brief())) } } }
         // Those who do not see what holds it are told of no time that is over.
         @else if let Some(at) = due { div { dt { "Next attempt" } dd { "not before " (moment(at)) } } }
-        @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()))) } dd { (detail) } } }
+        @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()), Some(detail))) } dd { (detail) } } }
         div.whole { dt { "Sync id" } dd { code.whole { (sync.sync_id) } } }
         @if let Some(trace) = &sync.traceparent { div.whole { dt { "Trace" } dd { (traces::trace(trace_url, trace)) } } }
         div.whole { dt { "Snapshot" } dd { code { (sync.snapshot) } } }

@@ -25,6 +25,7 @@ use super::gone::UNLESS_BACK;
 use super::history::NoHistory;
 use super::known::{ComparedWith, KnownPayload};
 use super::moment::moment;
+use super::not_its_own::NotItsOwn;
 use super::not_taken::{SENDS_AGAIN, named};
 use super::said::said;
 use super::staying;
@@ -63,7 +64,7 @@ pub struct Preview {
     pub takes_place_of: Option<Uuid>,
     /// Every section would be sent, whatever the channel has: as if somebody asked for it, or as the sync that waits was asked for so.
     pub forced: bool,
-    /// The listing would be created, or found by our reference.
+    /// The listing would be created, or found by our reference; what is not known to be its own keeps that away.
     pub creates: bool,
     /// The sections that would be sent, most urgent first; none where all is what was sent last. What of that the channel did not
     /// take is in `compared_with`.
@@ -146,8 +147,8 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let sections = if forced { payload.sections.keys().copied().collect() } else { mapped.to_send(listing) };
     let known = KnownPayload::load(syncing.payloads(), settings.channel, link, &history.known).await?;
     let held = held(pool, reader, &history, (id, settings), waits).await?;
-    let (bodies, creates) = (payload.bodies(), listing.external_id().is_none());
-    let gone = history.gone();
+    let (bodies, is_there) = (payload.bodies(), listing.external_id().is_some());
+    let (gone, not_its_own) = (history.gone(), history.not_its_own());
     let compared_with = known.described().afresh(history.is_afresh());
     let has = known.bodies();
     let mut differences = mapping::differences(settings.channel, &has, &bodies);
@@ -159,8 +160,8 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         waiting_sync_id: waits.map(|pending| pending.sync_id.0),
         takes_place_of: listing.pending().filter(|_| waits.is_none()).map(|pending| pending.sync_id.0),
         forced,
-        creates,
-        calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, !creates),
+        creates: !is_there && not_its_own.is_none(),
+        calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, is_there),
         sections: sections.iter().map(|section: &Section| section.as_str()).collect(),
         gone: gone.is_some(),
         held,
@@ -172,7 +173,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     };
     let waiting = waits.and_then(|pending| history.sync(pending.sync_id));
     let place = place(&preview, waiting, listing.last_revision(), is_elsewhere);
-    preview.words = words(&preview, gone.as_deref(), place);
+    preview.words = words(&preview, gone.as_deref(), not_its_own.as_ref(), place);
     Ok(preview)
 }
 
@@ -261,7 +262,12 @@ fn place(preview: &Preview, waiting: Option<&SyncStory>, newest: u64, is_elsewhe
 }
 
 /// `remedy` is what helps where the listing is gone.
-fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<String> {
+fn words(
+    preview: &Preview,
+    remedy: Option<&str>,
+    not_its_own: Option<&NotItsOwn>,
+    place: Option<String>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     lines.push(if preview.sections.is_empty() {
         nothing(preview)
@@ -284,6 +290,7 @@ fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<
     lines.extend(
         remedy.map(|remedy| format!("The newest sync found it gone at the channel, and this {UNLESS_BACK}: {remedy}.")),
     );
+    lines.extend(not_its_own.map(|theirs| format!("It would not be created: {}.", theirs.words("this"))));
     let own = preview.waiting_sync_id.map(under_way);
     lines.extend(preview.held.iter().map(|reason| match &own {
         Some(own) if own == reason => format!("It is being sent: {reason}."),

@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use domain::call::UNPROVED;
 use domain::channel::{RejectedPart, Section};
 use domain::ids::ListingId;
 use domain::listing::{Cause, ChannelListing, Creation, Link, LinkState, ListingError, Pending};
@@ -14,13 +13,13 @@ use sqlx::{FromRow, PgPool};
 use crate::cli::output::{Cell, Out, text, words};
 use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
-use crate::holders::HELD;
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::gone::{self, UNLESS_BACK};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
+use crate::views::not_its_own::NotItsOwn;
 use crate::views::older_state::of_newest;
 use crate::views::queue::BEHIND_SINCE;
 
@@ -42,6 +41,9 @@ struct Shown {
     taken_before_at: Option<DateTime<Utc>>,
     /// Where its unit is, where that is in an account that it does not take from.
     elsewhere: Option<Elsewhere>,
+    /// What it has found or made at the channel, where that is not known to be its own.
+    #[serde(skip)]
+    not_its_own: Option<NotItsOwn>,
     queue: Option<Queued>,
 }
 
@@ -88,6 +90,9 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         lacking: lacking(&listing, target.target(), asked.as_ref(), row.as_ref()),
         taken_before_at,
         elsewhere,
+        not_its_own: row.as_ref().and_then(|row| {
+            NotItsOwn::of(&listing, row.last_outcome.as_deref(), row.last_detail.as_deref())
+        }),
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
 }
@@ -174,7 +179,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("last sync", listing.last_sync_id.map(|id| id.to_string()).unwrap_or_default()),
         ("last detail", listing.last_detail.clone().unwrap_or_default()),
         ("last accepted", last_accepted(shown)),
-        ("what to do", shown.elsewhere.as_ref().map_or_else(|| advice(listing), Elsewhere::words)),
+        ("what to do", shown.elsewhere.as_ref().map_or_else(|| advice(shown), Elsewhere::words)),
     ]);
     out.record(&fields)?;
     let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();
@@ -200,26 +205,20 @@ fn accepted(shown: &Shown) -> String {
 }
 
 /// A refusal heals by what somebody does, so it is said what that can be.
-fn advice(listing: &Listing) -> String {
+fn advice(shown: &Shown) -> String {
+    let listing = &shown.listing;
     let id = listing.listing_id;
+    if let Some(theirs) = shown.not_its_own.as_ref().filter(|_| ["active", "paused"].contains(&&*listing.state)) {
+        return theirs.remedy().to_owned();
+    }
     match (&listing.state[..], listing.last_outcome.as_deref()) {
         (TARGET_DELETED, _) => "link the unit to another target; nothing is sent to a deleted one".to_owned(),
         ("active" | "paused", Some("rejected")) if says(listing, "archived") => {
             format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
         }
-        ("active" | "paused", Some("rejected")) if says(listing, UNPROVED) => {
-            let (unit, target) = (&listing.unit_id, listing.target_id);
-            format!(
-                "look at that one at the channel, then `distribution listing unlink {id}` and `distribution listing link --target \
-                 {target} --unit {unit}`, with --external-id ID if it is its listing, else with --afresh, to have its own made"
-            )
-        }
         ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
             let remedy = gone::remedy(&id, &listing.target_id, &listing.unit_id);
             format!("the next change {UNLESS_BACK}: {remedy}")
-        }
-        ("active" | "paused", Some("rejected")) if says(listing, HELD) => {
-            format!("when that one has been sent: `distribution listing sync {id} --reason REASON`")
         }
         ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
             let (unit, target) = (&listing.unit_id, listing.target_id);

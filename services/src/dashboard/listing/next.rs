@@ -19,6 +19,7 @@ use crate::views::gone::{self, UNLESS_BACK};
 use crate::views::holds::{self, Holds};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
+use crate::views::not_its_own::NotItsOwn;
 use crate::views::older_state::OlderState;
 use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, LATER, LOGIN, PAUSED, UNDER_WAY, WAITING};
 
@@ -86,7 +87,9 @@ pub(super) async fn show(api: &Api, listing: &Listing, known: &Known, seen: Seen
     let Some(mut waiting) = waiting else {
         let held = holds.words_beside(known.circuit.as_ref());
         let standing = standing(api, listing, known, asked.as_ref()).await?;
-        return Ok(html! { p.quiet { (told(&rest(listing, &standing, &held, elsewhere.as_deref()))) } });
+        let (outcome, detail) = (listing.last_outcome.as_deref(), listing.last_detail.as_deref());
+        let theirs = NotItsOwn::of(&known.journal, outcome, detail);
+        return Ok(html! { p.quiet { (told(&rest(listing, &standing, theirs, &held, elsewhere.as_deref()))) } });
     };
     let mut delays = Vec::new();
     if let Some(now) = row {
@@ -98,8 +101,13 @@ pub(super) async fn show(api: &Api, listing: &Listing, known: &Known, seen: Seen
         p.quiet {
             "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
         }
+        @if let Some(theirs) = NotItsOwn::unproved(&known.journal) { p.quiet { (told(&not_created(&theirs, "this one"))) } }
         @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } }
     })
+}
+
+fn not_created(theirs: &NotItsOwn, what: &str) -> String {
+    format!("It is not created: {}.", theirs.words(what))
 }
 
 /// What the channel has instead of the newest state, after a sync that succeeded.
@@ -139,9 +147,15 @@ fn sentence(waiting: &Waiting) -> Markup {
     }
 }
 
-/// What comes next to a listing of which nothing waits. `held` is what the next change would wait for; `elsewhere`, where its unit is,
-/// where that is in another account.
-fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[String], elsewhere: Option<&str>) -> String {
+/// What comes next to a listing of which nothing waits. `theirs` is what is not its own at the channel, `held` what the next change would wait
+/// for; `elsewhere`, where its unit is, where that is in another account.
+fn rest(
+    listing: &Listing,
+    Standing { lacking, older }: &Standing,
+    theirs: Option<NotItsOwn>,
+    held: &[String],
+    elsewhere: Option<&str>,
+) -> String {
     let failed = listing.last_outcome.as_deref().and_then(SyncOutcome::named).is_some_and(SyncOutcome::failed);
     let now = match (listing.state.as_str(), listing.last_outcome.as_deref()) {
         ("unlinked", _) => return "Nothing: it is not linked any more.".to_owned(),
@@ -160,12 +174,14 @@ fn rest(listing: &Listing, Standing { lacking, older }: &Standing, held: &[Strin
         let remedy = gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id);
         return format!("{now} It is gone at the channel, where the next change {UNLESS_BACK}: {remedy}.");
     }
+    let is_theirs = theirs.is_some();
+    let theirs = theirs.map(|theirs| not_created(&theirs, "the next change"));
     let further = lacking.iter().flat_map(Lacking::words).chain(older.iter().map(OlderState::words));
-    let now = [now.to_owned()].into_iter().chain(further).collect::<Vec<_>>().join(" ");
+    let now = [now.to_owned()].into_iter().chain(theirs).chain(further).collect::<Vec<_>>().join(" ");
     if !held.is_empty() {
         return format!("{now} The next change of the unit waits, as {}.", held.join("; "));
     }
-    if older.is_some() || lacking.as_ref().is_some_and(|lacking| !lacking.sections.is_empty()) {
+    if is_theirs || older.is_some() || lacking.as_ref().is_some_and(|lacking| !lacking.sections.is_empty()) {
         return now;
     }
     match listing.last_outcome.as_deref() {

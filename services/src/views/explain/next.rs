@@ -15,6 +15,7 @@ use crate::views::circuit::OpenCircuit;
 use crate::views::gone::UNLESS_BACK;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
+use crate::views::not_its_own::NotItsOwn;
 use crate::views::queue::{DUE, LATER, LOGIN, PAUSED, UNDER_WAY};
 use crate::views::windows::ScopeWindow;
 
@@ -93,15 +94,18 @@ pub(super) fn next(
             None => "it never asked for a sync".to_owned(),
         };
         let gone = history.gone();
+        let not_its_own = history.not_its_own().filter(|_| !is_elsewhere);
         let until = match gone {
             _ if is_elsewhere => "its unit is back in its account",
             Some(_) => "the unit changes, somebody asks for a sync or it is linked afresh",
+            None if not_its_own.is_some() => "the unit changes, somebody asks for a sync or it is linked anew",
             None => "the unit changes or somebody asks for a sync",
         };
         let mut next = nothing(because, until);
         next.because.extend(
             gone.map(|remedy| format!("it is gone at the channel, where the next change {UNLESS_BACK}: {remedy}")),
         );
+        next.because.extend(not_its_own.map(|theirs| theirs.words("the next change")));
         let held = held.into_iter().filter(|_| !is_elsewhere);
         next.because.extend(held.map(|why| format!("the next change of the unit waits, as {why}")));
         return next;
@@ -131,6 +135,7 @@ pub fn of_pending(
         until: "",
     };
     if !next.because.is_empty() {
+        next.because.extend(unproved(listing));
         return next;
     }
     let in_hand = waiting.and_then(Waiting::ordinal_in_hand).filter(|ordinal| *ordinal < pending.ordinal);
@@ -156,8 +161,12 @@ pub fn of_pending(
     if row.is_let_go {
         next.because.push("an attempt before it ended without a word, so everything is to be sent".to_owned());
     }
-    next.because.extend(doubt(listing, row).map(str::to_owned));
+    next.because.extend(unproved(listing).or_else(|| doubt(listing, row).map(str::to_owned)));
     next
+}
+
+fn unproved(listing: &ChannelListing) -> Option<String> {
+    NotItsOwn::unproved(listing).map(|theirs| theirs.words("this one"))
 }
 
 /// What nobody knows of the listing at the channel. An intent to create that the attempt under way wrote down itself is no doubt of that one.

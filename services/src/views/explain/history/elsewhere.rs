@@ -7,8 +7,16 @@ use domain::ids::{ExternalId, SyncId};
 use domain::listing::{LinkState, ListingEvent, SyncAttempt};
 
 use super::{BeforeUnlinking, Doubt, History, Known, not_taken};
+use crate::views::not_its_own::NotItsOwn;
 
 impl History {
+    /// What its newest attempts have found or made at the channel, where that is not known to be its own.
+    pub fn not_its_own(&self) -> Option<NotItsOwn> {
+        let end = self.syncs.back().and_then(|newest| newest.end.as_ref());
+        let (outcome, detail) = (end.map(|end| end.outcome.as_str()), end.and_then(|end| end.reason.as_deref()));
+        NotItsOwn::of(&self.listing, outcome, detail)
+    }
+
     /// Follows another listing at the channel than before: what is known of the one `before` a link is put aside. Of one that is linked or
     /// found again the channel has what it had, though nobody knows what became of it meanwhile.
     pub(super) fn follow(&mut self, before: Option<ExternalId>, relinked: bool) {

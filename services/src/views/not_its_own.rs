@@ -1,0 +1,94 @@
+//! A listing that has found or made something at the channel which is not known to be its own: that is not written to, and nothing else is
+//! created for it. Whatever is sent next is refused in the same way until a person, or the one that holds it, has done something about it;
+//! what that is, is said in one sentence, whoever says it.
+
+use domain::call::UNPROVED;
+use domain::listing::{ChannelListing, Link};
+use domain::outcome::SyncOutcome;
+
+use crate::holders::HELD;
+
+/// What was found or made there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotItsOwn {
+    /// Whose it is, or that nobody knows.
+    because: String,
+    /// What ends that without a person.
+    unless: &'static str,
+    remedy: String,
+}
+
+impl NotItsOwn {
+    /// `outcome` and `detail` are how its newest sync ended, where it has.
+    pub fn of(listing: &ChannelListing, outcome: Option<&str>, detail: Option<&str>) -> Option<Self> {
+        Self::unproved(listing).or_else(|| Self::held(listing, outcome, detail))
+    }
+
+    /// The same where a sync of it waits: nothing but the journal tells of the ones before.
+    pub fn unproved(listing: &ChannelListing) -> Option<Self> {
+        let Link { listing_id, target_id, unit_id, .. } = listing.link()?;
+        let id = listing.unproved()?;
+        Some(Self {
+            because: format!("a creation of it was answered with {id}, and {UNPROVED}"),
+            unless: "what is there proves it by then",
+            remedy: format!(
+                "look at that one at the channel, then `distribution listing unlink {listing_id}` and `distribution listing link \
+                 --target {target_id} --unit {unit_id}`, with --external-id ID if it is its listing, else with --afresh, to have its own \
+                 made; over HTTP it is `DELETE /api/channels/listings/{listing_id}`, then `POST /api/channels/listings` with external_id \
+                 or afresh"
+            ),
+        })
+    }
+
+    /// Of a listing that was linked anew since, nothing was asked for yet.
+    fn held(listing: &ChannelListing, outcome: Option<&str>, detail: Option<&str>) -> Option<Self> {
+        let is_refused = outcome == Some(SyncOutcome::Rejected.as_str()) && listing.last_revision() > 0;
+        let detail = detail.filter(|_| is_refused && listing.external_id().is_none())?;
+        let Link { listing_id, .. } = listing.link()?;
+        Some(Self {
+            because: holder(detail)?,
+            unless: "that one was sent before it, or one of the two is unlinked by then",
+            remedy: format!(
+                "when that one has been sent: `distribution listing sync {listing_id} --reason REASON`; over HTTP it is `POST \
+                 /api/channels/listings/{listing_id}/sync`"
+            ),
+        })
+    }
+
+    /// Of whatever is sent next.
+    pub fn words(&self, what: &str) -> String {
+        let Self { because, unless, remedy } = self;
+        format!("{because}, so {what} is refused in the same way unless {unless}; {remedy}")
+    }
+
+    /// What helps.
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
+/// Whether words with which a sync ended are ours, of something that is not its own: the channel has refused nothing.
+pub fn is_told(detail: Option<&str>) -> bool {
+    detail.is_some_and(|detail| detail.contains(UNPROVED) || detail.contains(HELD))
+}
+
+/// `40001 at the channel is the listing of unit villa-0042 (its id)`, from the words with which a sync ended.
+fn holder(detail: &str) -> Option<String> {
+    let (before, after) = detail.split_once(HELD)?;
+    let external = before.split_whitespace().next_back()?;
+    let (whose, _) = after.split_once(')')?;
+    Some(format!("{external} {HELD}{whose})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_it_is_told_without_what_was_to_be_done() {
+        let whose = format!("40001 {HELD} villa-0042 (5c8e)");
+        let detail = format!("{whose} by now, though it carries the reference of this one (an old one): nothing was sent to it");
+        assert_eq!(holder(&detail), Some(whose));
+        assert_eq!((holder("archived"), is_told(Some("archived")), is_told(Some(&detail))), (None, false, true));
+    }
+}
