@@ -145,6 +145,9 @@ async fn is_held_by_the_second(world: &World, account: u64, named: &Named) -> an
     world.drained(Duration::from_secs(60)).await?;
     let (first, second, id) = (named.first.to_string(), named.second.to_string(), &named.external);
     refused(world, &first)?;
+    let words = json_of(world, &["explain", &second])?.1["words"].to_string();
+    assert!(words.contains("to be sent once more: an attempt of another listing"), "{words}");
+    assert!(!words.contains("somebody asked for it") && !words.contains("as replayed"), "{words}");
     assert_eq!(world.count(&format!("SELECT count(*) FROM channel_listings WHERE external_id = '{id}'")).await?, 1);
     let number = id.as_u64().context("a number")?;
     let nights = world.sandbox.nights(account, number, "2030-01-05", "2030-01-06").await?;

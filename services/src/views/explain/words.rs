@@ -1,5 +1,6 @@
 //! An explanation in plain words, line by line. It says what the structure says, and nothing else.
 
+mod asked;
 mod waited;
 
 use domain::channel::RejectedPart;
@@ -12,7 +13,6 @@ use super::next::{Next, Step};
 use super::rules::Rule;
 use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
-use crate::views::by::on_behalf_of;
 use crate::views::elsewhere::Elsewhere;
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
@@ -41,10 +41,11 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
         Some(sync) => {
             let goes_on = |rule: &Rule| matches!(rule, Rule::CoalescedInto { goes_on: true, .. });
             let goes_on = explanation.rules.iter().any(goes_on);
-            lines.extend(change(sync, goes_on));
+            lines.extend(asked::change(sync, goes_on));
             lines.extend(differences(sync));
             lines.extend(explanation.rules.iter().map(|one| match one {
                 Rule::SkippedUnchanged { at_attempt } if sync.has_untaken => skipped_in_part(*at_attempt),
+                Rule::Forced => asked::forced(sync),
                 Rule::LeftOut { parts } if is_refused(sync) => refused(*parts, sync),
                 one => rule(one),
             }));
@@ -78,36 +79,6 @@ fn about(listing: &About) -> String {
         listing.target_name,
         listing.state.replace('_', " ")
     )
-}
-
-fn change(sync: &ExplainedSync, goes_on: bool) -> Vec<String> {
-    let by = &sync.by;
-    let credential = by.credential_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-    let behalf = on_behalf_of(&by.actor, by.on_behalf_of.as_deref());
-    let why = match sync.cause {
-        "unit_changed" => match &by.source {
-            Some(source) => format!("because of a unit change from {}", said(source)),
-            None => "because the unit changed".to_owned(),
-        },
-        "linked" => "because the unit was linked".to_owned(),
-        cause => format!("as {cause}{}", detail(sync.reason.as_ref())),
-    };
-    let trace = by.traceparent.as_ref().map(|trace| format!(", traceparent {trace}")).unwrap_or_default();
-    let sent_nothing = sync.ended_at.is_some() && !goes_on && sync.attempts.iter().all(|told| told.calls.is_empty());
-    let is_of = if sent_nothing { "was for" } else { "sends" };
-    vec![
-        format!(
-            "Sync {} was asked for {} by {}{behalf} ({}{credential}), {why}.",
-            sync.sync_id,
-            moment(sync.requested_at),
-            by.actor,
-            by.credential
-        ),
-        format!(
-            "It {is_of} revision {} of the unit, snapshot {}; correlation {}{trace}.",
-            sync.revision, sync.snapshot, by.correlation_id
-        ),
-    ]
 }
 
 fn differences(sync: &ExplainedSync) -> Vec<String> {
@@ -163,10 +134,9 @@ fn rule(rule: &Rule) -> String {
         Rule::SkippedUnchanged { at_attempt: true } => {
             "Skipped as unchanged: nothing differed any more when its turn came, so nothing was sent.".to_owned()
         }
-        Rule::Forced => "Every section is sent, whatever the channel has: somebody asked for it.".to_owned(),
+        Rule::Forced => "Every section is sent, whatever the channel has.".to_owned(),
         Rule::StaysForced => {
-            "Every section is sent, whatever the channel has: somebody asked for an earlier sync that had not ended."
-                .to_owned()
+            "Every section is sent, whatever the channel has: so was an earlier sync to be that had not ended.".to_owned()
         }
         Rule::CoalescedInto { sync_id, goes_on: true, .. } => format!(
             "Sync {sync_id} took its place. An attempt of this one that had begun goes on, and what comes of it will \
