@@ -12,6 +12,10 @@ use crate::syncing::{SyncError, Syncing};
 /// Stands in the words of whatever was not done as another listing holds the one at the channel: whoever reads them says what helps.
 pub(crate) const HELD: &str = "at the channel is the listing of unit";
 
+/// Why a holder is sent once more. From then on nobody knows what the channel has of it, which its history tells by these words.
+pub(crate) const MAY_HAVE_BEEN_WRITTEN_TO: &str =
+    "an attempt of another listing may have written to the one at the channel before it was known whose that is";
+
 /// A listing of ours that is linked to one at the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {

@@ -147,6 +147,7 @@ async fn is_held_by_the_second(world: &World, account: u64, named: &Named) -> an
     refused(world, &first)?;
     let words = json_of(world, &["explain", &second])?.1["words"].to_string();
     assert!(words.contains("to be sent once more: an attempt of another listing"), "{words}");
+    assert!(words.contains("A call has ended since of which nobody knows what it wrote"), "{words}");
     assert!(!words.contains("somebody asked for it") && !words.contains("as replayed"), "{words}");
     assert_eq!(world.count(&format!("SELECT count(*) FROM channel_listings WHERE external_id = '{id}'")).await?, 1);
     let number = id.as_u64().context("a number")?;

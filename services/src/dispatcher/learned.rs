@@ -20,15 +20,11 @@ use super::Shared;
 use super::asking::syncing;
 use super::job::Job;
 use crate::commands::{AskedBy, CommandError, Commands};
-use crate::holders::{Holder, holder, holder_now, lock};
+use crate::holders::{Holder, MAY_HAVE_BEEN_WRITTEN_TO, holder, holder_now, lock};
 use crate::syncing::SyncError;
 
 /// Of the connections, the part that outcomes with an id may have for their locks: each of them needs another one meanwhile.
 const SHARE: u32 = 3;
-
-/// Why the holder is sent once more.
-const REASON: &str =
-    "an attempt of another listing may have written to the one at the channel before it was known whose that is";
 
 /// How many outcomes with an id may be recorded at the same time.
 pub(super) fn places(pool: &PgPool) -> Semaphore {
@@ -114,18 +110,18 @@ async fn send_again(shared: &Shared, job: &Job, listing_id: ListingId) -> Result
         causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, b"not ours")),
         traceparent: job.metadata.traceparent.clone(),
     };
-    match syncing(shared).resend(listing_id, None, REASON.to_owned(), asked).await {
+    match syncing(shared).resend(listing_id, None, MAY_HAVE_BEEN_WRITTEN_TO.to_owned(), asked).await {
         Ok(_) => Ok(()),
         // Changes come faster than they are read: the next try has the newest.
         Err(SyncError::Refused(ListingError::StaleRevision { .. })) => Err(CommandError::Conflict),
         Err(error) if is_refusal(&error) => {
-            tracing::warn!(%listing_id, %error, "{REASON}; it is not sent once more");
+            tracing::warn!(%listing_id, %error, "{MAY_HAVE_BEEN_WRITTEN_TO}; it is not sent once more");
             Ok(())
         }
         Err(error) => match failure(error) {
             // It would keep the outcome of this one for ever.
             CommandError::Broken(error) => {
-                tracing::error!(%listing_id, error, "{REASON}; it cannot be sent once more");
+                tracing::error!(%listing_id, error, "{MAY_HAVE_BEEN_WRITTEN_TO}; it cannot be sent once more");
                 Ok(())
             }
             passes => Err(passes),

@@ -4,7 +4,7 @@
 mod elsewhere;
 mod story;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use adapters::event_store::PgEventLog;
@@ -59,6 +59,8 @@ pub struct History {
     bodies: HashMap<(Section, PayloadHash), SnapshotHash>,
     /// What the channel was known to have of listings there that an earlier link was of: one that is linked afresh may be found again.
     left: HashMap<ExternalId, KnownSections>,
+    /// Sections that an attempt of another listing may have written, and that were not taken since.
+    written_to: BTreeSet<Section>,
     /// Those of attempts of which nothing was told yet.
     intents: Vec<Intent>,
     wanted: Option<SyncId>,
@@ -183,6 +185,7 @@ impl History {
                 self.known.insert(*section, Known { snapshot, hash: *hash, doubt: None, not_taken });
             }
         }
+        self.doubt_what_another_wrote(event, &recorded.metadata.actor, in_time);
         if let Some((attempt, before)) = outlasting {
             self.take_outlasting(attempt, before);
         }

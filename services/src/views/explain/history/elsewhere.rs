@@ -1,12 +1,15 @@
-//! What is known of a listing at the channel that is not followed: put aside by a link and found again, or written by an attempt that ended
-//! after the listing was unlinked.
+//! What is known of a listing at the channel that is not followed: put aside by a link and found again, written by an attempt that ended
+//! after the listing was unlinked, or maybe by one of another listing.
 
 use std::collections::BTreeMap;
 
+use domain::channel::Section;
 use domain::ids::{ExternalId, SyncId};
-use domain::listing::{LinkState, ListingEvent, SyncAttempt};
+use domain::listing::{Cause, LinkState, ListingEvent, SyncAttempt};
+use domain::metadata::Actor;
 
 use super::{BeforeUnlinking, Doubt, History, Known, not_taken};
+use crate::holders::MAY_HAVE_BEEN_WRITTEN_TO;
 use crate::views::not_its_own::NotItsOwn;
 
 impl History {
@@ -79,6 +82,29 @@ impl History {
             if request.sections.get(section) == Some(hash) {
                 let not_taken = not_taken(attempt, *section).cloned().collect();
                 known.insert(*section, Known { snapshot: request.snapshot, hash: *hash, doubt, not_taken });
+            }
+        }
+    }
+
+    /// An attempt of another listing may have written to the one at the channel: the dispatcher says so as it asks for this one once more.
+    /// Until each section is taken again nobody knows what is there. `in_time` is the attempt that the event tells of, where that counts.
+    pub(super) fn doubt_what_another_wrote(&mut self, event: &ListingEvent, by: &Actor, in_time: Option<&SyncAttempt>) {
+        if let ListingEvent::SyncRequested { request, .. } = event
+            && let Cause::Manual { reason, .. } | Cause::Replayed { reason, .. } = &request.cause
+            && by.credential == "service"
+            && reason == MAY_HAVE_BEEN_WRITTEN_TO
+        {
+            self.written_to.extend(Section::ALL);
+        }
+        if let Some(attempt) = in_time {
+            self.written_to.retain(|section| !attempt.progress.sections.contains_key(section));
+        }
+        if matches!(event, ListingEvent::ListingLinked { .. }) {
+            self.written_to.clear();
+        }
+        for (section, known) in &mut self.known {
+            if self.written_to.contains(section) {
+                known.doubt = Some(Doubt::Unknown);
             }
         }
     }

@@ -6,12 +6,14 @@ use domain::hash::SnapshotHash;
 use domain::ids::ExternalId;
 use domain::listing::{Cause, LinkListing, ListingCommand, Progress};
 use domain::outcome::OutcomeClass;
+use uuid::Uuid;
 
 use super::super::{Doubt, History};
 use super::{
     Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, UNREACHED, ask, at, attempt, attempt_at, link,
     newest, refused, report, run, send, synced, wish,
 };
+use crate::holders::MAY_HAVE_BEEN_WRITTEN_TO;
 
 /// Why it is not certain that the channel has of a section what it took last: the status of a refusal, with a question mark where
 /// some of it may have gone in, or that nobody knows.
@@ -267,4 +269,24 @@ fn what_is_found_again_after_a_link_afresh_is_known_and_in_doubt() {
         send(&mut history, false);
         assert_eq!(doubt(&history, Section::Rates), "none");
     }
+}
+
+/// The dispatcher says so, as it asks for the listing once more.
+#[test]
+fn nobody_knows_what_is_there_once_another_listing_may_have_written_to_it_until_it_is_taken_again() {
+    let again = |reason: &str| {
+        let request_id = Uuid::new_v5(&Uuid::nil(), reason.as_bytes());
+        Cause::Replayed { reason: reason.to_owned(), request_id }
+    };
+    let mut history = synced();
+    ask(&mut history, again("somebody's own words"), 1, "first");
+    assert_eq!(doubt(&history, Section::Rates), "none");
+    ask(&mut history, again(MAY_HAVE_BEEN_WRITTEN_TO), 1, "first");
+    assert_eq!(Section::ALL.map(|section| doubt(&history, section)), Section::ALL.map(|_| "unknown"));
+    attempt(&mut history, &Ending { took: &[Section::Rates], ..Ending::of(OutcomeClass::Throttled, &[], &[]) });
+    assert_eq!((&*doubt(&history, Section::Rates), &*doubt(&history, Section::Content)), ("none", "unknown"));
+    let of_sync = newest(&history).known.as_ref().expect("what it was sent against");
+    assert_eq!(of_sync[&Section::Rates].doubt, Some(Doubt::Unknown));
+    send(&mut history, false);
+    assert_eq!(Section::ALL.map(|section| doubt(&history, section)), Section::ALL.map(|_| "none"));
 }
