@@ -307,8 +307,8 @@ async fn a_process_whose_connections_are_reset_after_a_silence_ends_and_the_next
 
     line.set(Some(Line::Silent));
     says(&service, "Postgres cannot be asked").await?;
-    // A look takes up to six seconds then, and the next one finds that nothing has come.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    // Longer than what a proxy may be silent for before it resets.
+    tokio::time::sleep(Duration::from_secs(24)).await;
     line.set(Some(Line::Reset));
     says(&service, "no longer on connections from before").await?;
     let waited_since = Instant::now();

@@ -230,6 +230,16 @@ impl Problem {
         ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
     }
 
+    /// The same after a change that was made, and cannot be shown: nobody is to make it again.
+    pub fn after_change(self) -> Self {
+        let made = "the change was made, and cannot be shown now: do not make it again, read it";
+        if self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
+            Self { detail: made.to_owned(), ..self }
+        } else {
+            self
+        }
+    }
+
     /// It took too long. A change may have been made all the same, or be made yet.
     pub fn too_late(changes: bool) -> Self {
         let fix = if changes { UNKNOWN } else { "try again" };

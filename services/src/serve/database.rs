@@ -26,6 +26,8 @@ const ASKED_EACH: Duration = Duration::from_secs(1);
 const LONGEST_LOOK: Duration = Duration::from_secs(6);
 /// From one look to the next this process or its host stood still, if it took so long. Postgres ends sessions that do so after 25 s.
 const STOOD_STILL: Duration = Duration::from_secs(20);
+/// No host is there anew so soon, and a network that was cut for less has lost no session.
+const REBOOTED: Duration = Duration::from_secs(12);
 /// What the process does where Postgres was lost without a word.
 pub(super) const LOST: &str = "its host went without a word, and this process ends to be started again";
 
@@ -142,9 +144,9 @@ enum Word {
 struct Silence {
     /// It may be so long while others are answered.
     longest: Duration,
-    /// Looks in a row at which nothing had come.
-    looks: u32,
-    /// For how long others were answered in these.
+    /// For how long nothing had come.
+    long: Duration,
+    /// For how long others were answered meanwhile.
     beside: Duration,
     /// It came to an end out of order.
     gone: bool,
@@ -152,18 +154,18 @@ struct Silence {
 
 impl Silence {
     fn new(longest: Duration) -> Self {
-        Self { longest, looks: 0, beside: Duration::ZERO, gone: false }
+        Self { longest, long: Duration::ZERO, beside: Duration::ZERO, gone: false }
     }
 
-    /// Whether what is under way on connections from before is lost. A reset without a silence before it is no sign of that: it is what
-    /// a proxy may do, and who kills a session. Who stood still was silent himself.
+    /// Whether what is under way on connections from before is lost. A reset without a long silence before it is no sign of that: it is
+    /// what a proxy may do, and who kills a session, and nobody has waited long by then. Who stood still was silent himself.
     fn is_loss(&mut self, word: Word, stood_still: bool, others_answer: bool, since: Duration) -> bool {
         match word {
             Word::Nothing => {
-                self.looks += 1;
+                self.long += since;
                 self.beside += if others_answer { since } else { Duration::ZERO };
             }
-            Word::Gone if stood_still || self.looks > 0 => self.gone = true,
+            Word::Gone if stood_still || self.long >= REBOOTED => self.gone = true,
             Word::Answered | Word::Ended | Word::Gone => *self = Self::new(self.longest),
             Word::Unasked => {}
         }
@@ -192,8 +194,10 @@ mod tests {
 
     #[test]
     fn a_reset_after_a_silence_is_a_loss_as_soon_as_others_are_answered() {
-        let rebooted = [(Word::Nothing, false), (Word::Gone, false), (Word::Unasked, false), (Word::Unasked, true)];
-        assert_eq!(lost_at(rebooted), Some(3));
+        let silent = |looks| std::iter::repeat_n((Word::Nothing, false), looks);
+        let rebooted = [(Word::Gone, false), (Word::Unasked, false), (Word::Unasked, true)];
+        assert_eq!(lost_at(silent(6).chain(rebooted)), Some(8));
+        assert_eq!(lost_at(silent(5).chain(rebooted)), None, "a proxy that stood for ten seconds");
         let at_once = [(Word::Answered, true), (Word::Gone, true), (Word::Unasked, true), (Word::Answered, true)];
         assert_eq!(lost_at(at_once), None, "nothing was lost in a silence");
         assert_eq!(lost_at([(Word::Nothing, true), (Word::Ended, true), (Word::Unasked, true)]), None);

@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn who_holds_it_is_told_without_what_was_to_be_done() {
         let whose = format!("40001 {HELD} villa-0042 (5c8e)");
-        let detail = format!("{whose} by now, though it carries the reference of this one (an old one): nothing was sent to it");
+        let detail =
+            format!("{whose} by now, though it carries the reference of this one (an old one): nothing was sent to it");
         assert_eq!(holder(&detail), Some(whose));
         assert_eq!((holder("archived"), is_told(Some("archived")), is_told(Some(&detail))), (None, false, true));
     }

@@ -96,7 +96,7 @@ pub(in crate::api) async fn changed(
     id: ListingId,
     position: Option<Position>,
 ) -> Result<Changed<ListingState>, Problem> {
-    let (_, listing, version) = visible(api, by, id).await?;
+    let (_, listing, version) = visible(api, by, id).await.map_err(Problem::after_change)?;
     let state = listing.state().map(|state| state.as_str().to_owned()).unwrap_or_default();
     let body = ListingState { listing_id: id.0, state, version, position: position.map(|position| position.0) };
     Ok(Changed::new(position, version, body))

@@ -310,7 +310,7 @@ pub(in crate::api) async fn changed(
     id: TargetId,
     position: Option<Position>,
 ) -> Result<Changed<Target>, Problem> {
-    let (target, version) = visible(api, by, id).await?;
+    let (target, version) = visible(api, by, id).await.map_err(Problem::after_change)?;
     Ok(Changed::new(position, version, Target::of(&target, version)))
 }
 

@@ -90,9 +90,9 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         lacking: lacking(&listing, target.target(), asked.as_ref(), row.as_ref()),
         taken_before_at,
         elsewhere,
-        not_its_own: row.as_ref().and_then(|row| {
-            NotItsOwn::of(&listing, row.last_outcome.as_deref(), row.last_detail.as_deref())
-        }),
+        not_its_own: row
+            .as_ref()
+            .and_then(|row| NotItsOwn::of(&listing, row.last_outcome.as_deref(), row.last_detail.as_deref())),
         queue: sqlx::query_as(&queued).bind(id.0).fetch_optional(pool).await?,
     })
 }

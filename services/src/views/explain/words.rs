@@ -136,7 +136,8 @@ fn rule(rule: &Rule) -> String {
         }
         Rule::Forced => "Every section is sent, whatever the channel has.".to_owned(),
         Rule::StaysForced => {
-            "Every section is sent, whatever the channel has: so was an earlier sync to be that had not ended.".to_owned()
+            "Every section is sent, whatever the channel has: so was an earlier sync to be that had not ended."
+                .to_owned()
         }
         Rule::CoalescedInto { sync_id, goes_on: true, .. } => format!(
             "Sync {sync_id} took its place. An attempt of this one that had begun goes on, and what comes of it will \
