@@ -189,7 +189,7 @@ async fn a_change_in_the_place_of_a_forced_sync_is_told_as_forced() -> anyhow::R
     assert_eq!(took, Some(4), "all of it was sent: {sync:#}");
     let (_, preview) = json_of(&world, &["listing", "preview", &listing])?;
     assert_eq!((&preview["forced"], &preview["sections"]), (&json!(false), &json!([])), "{preview}");
-    assert!(told["words"].to_string().contains("somebody asked for an earlier sync that had not ended"), "{told:#}");
+    assert!(told["words"].to_string().contains("so was an earlier sync to be that had not ended"), "{told:#}");
     world.close().await
 }
 

@@ -222,7 +222,7 @@ impl World {
         backup: &str,
         further: &[&str],
     ) -> anyhow::Result<String> {
-        self.pool.close().await;
+        self.close_connections().await?;
         let program = crate::process::binary("distribution")?.display().to_string();
         let arguments = [&[program.as_str(), backup, "--replace"], further].concat();
         let printed = match self.script_with(variables, "restore", &arguments) {
@@ -237,6 +237,17 @@ impl World {
         self.replaced.push(before);
         self.look_anew().await?;
         Ok(printed)
+    }
+
+    /// Ends the test's own sessions, which have no name: sqlx may leave one that comes back to its pool while that is closed.
+    async fn close_connections(&self) -> anyhow::Result<()> {
+        self.pool.close().await;
+        let mut admin: PgConnection = self.server.connect().await?;
+        let own =
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND application_name = ''
+             AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        sqlx::query(own).bind(&self.database).execute(&mut admin).await?;
+        Ok(admin.close().await?)
     }
 
     /// Another Postgres has the database from now on, a standby that was promoted. A process of the service that runs has to be led
