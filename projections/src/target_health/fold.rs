@@ -8,7 +8,7 @@ use domain::outcome::OutcomeClass;
 use domain::recorded::{ChannelEvent, Recorded};
 use domain::target::{Health, TargetEvent};
 
-use super::rows::{Change, HealthRow, is_failure};
+use super::rows::{Change, HealthRow, Told, told};
 use crate::deleted_targets::target_of;
 use crate::working::Working;
 
@@ -71,24 +71,10 @@ fn change<'a>(rows: &mut Working<HealthRow>, event: &'a Recorded, to: Health, re
 }
 
 fn listing(rows: &mut Working<HealthRow>, event: &Recorded, what: &ListingEvent) {
-    match what {
-        ListingEvent::SyncAccepted { attempt } => succeeded(rows, event, attempt),
-        ListingEvent::SyncDeferred { attempt, class, .. }
-        | ListingEvent::SyncFailed { attempt, class }
-        | ListingEvent::SupersededSyncFailed { attempt, class } => {
-            if is_failure(*class) {
-                failed(rows, event, attempt, *class);
-            }
-        }
-        ListingEvent::ListingLinked { .. }
-        | ListingEvent::SyncRequested { .. }
-        | ListingEvent::SyncSkipped { .. }
-        | ListingEvent::CreationStarted { .. }
-        | ListingEvent::SyncFoundUnchanged { .. }
-        | ListingEvent::LateAttemptRecorded { .. }
-        | ListingEvent::ListingPaused { .. }
-        | ListingEvent::ListingResumed {}
-        | ListingEvent::ListingUnlinked { .. } => {}
+    match told(what) {
+        Some(Told::Works(attempt)) => succeeded(rows, event, attempt),
+        Some(Told::Fails(attempt, class)) => failed(rows, event, attempt, class),
+        None => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use domain::listing::ListingEvent;
+use domain::listing::{ListingEvent, SyncAttempt};
 use domain::outcome::OutcomeClass;
 use domain::recorded::{ChannelEvent, Recorded};
 use domain::target::Health;
@@ -70,21 +70,35 @@ pub(super) async fn load(connection: &mut PgConnection, batch: &[Recorded]) -> R
 fn tells_health(event: &Recorded) -> bool {
     match &event.event {
         ChannelEvent::Target(_) => true,
-        ChannelEvent::Listing(listing) => match listing.as_ref() {
-            ListingEvent::SyncAccepted { .. } => true,
-            ListingEvent::SyncDeferred { class, .. }
-            | ListingEvent::SyncFailed { class, .. }
-            | ListingEvent::SupersededSyncFailed { class, .. } => is_failure(*class),
-            ListingEvent::ListingLinked { .. }
-            | ListingEvent::SyncRequested { .. }
-            | ListingEvent::SyncSkipped { .. }
-            | ListingEvent::CreationStarted { .. }
-            | ListingEvent::SyncFoundUnchanged { .. }
-            | ListingEvent::LateAttemptRecorded { .. }
-            | ListingEvent::ListingPaused { .. }
-            | ListingEvent::ListingResumed {}
-            | ListingEvent::ListingUnlinked { .. } => false,
-        },
+        ChannelEvent::Listing(listing) => told(listing).is_some(),
+    }
+}
+
+/// What an attempt tells of its target.
+pub(super) enum Told<'a> {
+    /// The channel took what was sent.
+    Works(&'a SyncAttempt),
+    /// It failed in a way that is the target's.
+    Fails(&'a SyncAttempt, OutcomeClass),
+}
+
+pub(super) fn told(what: &ListingEvent) -> Option<Told<'_>> {
+    match what {
+        ListingEvent::SyncAccepted { attempt } => Some(Told::Works(attempt)),
+        ListingEvent::SyncDeferred { attempt, class, .. }
+        | ListingEvent::SyncFailed { attempt, class }
+        | ListingEvent::SupersededSyncFailed { attempt, class } => {
+            is_failure(*class).then_some(Told::Fails(attempt, *class))
+        }
+        ListingEvent::ListingLinked { .. }
+        | ListingEvent::SyncRequested { .. }
+        | ListingEvent::SyncSkipped { .. }
+        | ListingEvent::CreationStarted { .. }
+        | ListingEvent::SyncFoundUnchanged { .. }
+        | ListingEvent::LateAttemptRecorded { .. }
+        | ListingEvent::ListingPaused { .. }
+        | ListingEvent::ListingResumed {}
+        | ListingEvent::ListingUnlinked { .. } => None,
     }
 }
 
@@ -128,6 +142,6 @@ pub(super) async fn insert_changes(connection: &mut PgConnection, changes: &[Cha
 }
 
 /// Whether an attempt's end is the target's fault.
-pub(super) fn is_failure(class: OutcomeClass) -> bool {
+fn is_failure(class: OutcomeClass) -> bool {
     matches!(class, OutcomeClass::Transient | OutcomeClass::Unknown | OutcomeClass::Unauthorised)
 }
