@@ -24,7 +24,7 @@ pub use keepers::Secrets;
 pub use local::LocalSecrets;
 pub use owners::Strangers;
 pub(crate) use owners::{hand_down, make_folder};
-pub use store::{EmbeddedStore, Entry};
+pub use store::{EmbeddedStore, Entry, Standing};
 pub use value::read_value;
 
 /// How long after a rotation the previous value is still given beside the new one: calls under way with it end, and a
@@ -41,17 +41,19 @@ pub struct Secret {
     pub current: SecretString,
     /// The one that it took the place of, for [`ROTATION_GRACE`] after that.
     pub previous: Option<SecretString>,
+    /// Whether nobody knows yet that the current one stays: until that is known the previous one is given, for a week at the longest.
+    pub pending: bool,
 }
 
 impl Secret {
     /// A value that took nobody's place.
     pub fn of(current: SecretString) -> Self {
-        Self { current, previous: None }
+        Self { current, previous: None, pending: false }
     }
 
     /// A value that took the place of another one. Of the same one there is no previous one.
     fn replacing(previous: Option<SecretString>, current: SecretString) -> Self {
-        Self { previous: previous.filter(|previous| !same(previous, &current)), current }
+        Self { previous: previous.filter(|previous| !same(previous, &current)), current, pending: false }
     }
 }
 

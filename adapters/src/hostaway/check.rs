@@ -34,7 +34,7 @@ pub(super) async fn check(hostaway: &Hostaway, target: &Target, slots: &dyn Slot
         let later = end.as_ref().err().and_then(|failure| failure.throttle.as_ref()).map(|throttle| throttle.until);
         pause = pause.max(later);
         detail = match end {
-            Ok(_) => old_one_serves(&detail),
+            Ok(_) => old_one_serves(before.pending, &detail),
             Err(_) if both => detail,
             Err(unknown) => format!(
                 "the new secret is refused, whether the previous one serves is not known ({}): {detail}",

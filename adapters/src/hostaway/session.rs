@@ -71,6 +71,8 @@ pub(super) struct Session<'a> {
     listing: Option<ListingId>,
     /// Whether the previous one still serves the pushes.
     pub rotating: bool,
+    /// Whether nobody knows yet that the value that holds now stays.
+    pub pending: bool,
     /// The last token was of the previous secret, as the one that holds now is refused: in words.
     pub new_secret_refused: Option<String>,
 }
@@ -91,6 +93,7 @@ impl<'a> Session<'a> {
             current_alone: false,
             listing: None,
             rotating: false,
+            pending: false,
             new_secret_refused: None,
         }
     }

@@ -104,11 +104,11 @@ pub(super) struct State {
     refused: Option<Refused>,
 }
 
-/// A secret that was refused while the previous one was there, when, and what is told of it.
+/// A secret that was refused while the previous one was there, when, and why.
 struct Refused {
     secret: SecretString,
     at: Instant,
-    words: String,
+    reason: String,
 }
 
 /// A token and the secret that it was issued for.
@@ -194,7 +194,7 @@ impl State {
         &'s self,
         secret: &'s Secret,
         tried: &[SecretString],
-    ) -> Option<(&'s SecretString, Option<&'s str>)> {
+    ) -> Option<(&'s SecretString, Option<String>)> {
         let known = |refused: &&Refused| same(&refused.secret, &secret.current) && refused.at.elapsed() < REFUSED_FOR;
         let refused = self.refused.as_ref().filter(known);
         let mut values = [Some(&secret.current), secret.previous.as_ref()];
@@ -202,15 +202,14 @@ impl State {
             values.reverse();
         }
         let value = values.into_iter().flatten().find(|value| !tried.iter().any(|tried| same(tried, value)))?;
-        let words = refused.filter(|_| !same(value, &secret.current)).map(|refused| refused.words.as_str());
-        Some((value, words))
+        let refused = refused.filter(|_| !same(value, &secret.current));
+        Some((value, refused.map(|refused| old_one_serves(secret.pending, &refused.reason))))
     }
 
     /// The channel refused this value, for this reason. Where it is the current one, the previous one goes first for a while.
     pub fn refuse(&mut self, secret: &Secret, value: &SecretString, reason: &str) {
         if same(value, &secret.current) {
-            let words = old_one_serves(reason);
-            self.refused = Some(Refused { secret: value.clone(), at: Instant::now(), words });
+            self.refused = Some(Refused { secret: value.clone(), at: Instant::now(), reason: reason.to_owned() });
         }
     }
 
@@ -220,10 +219,12 @@ impl State {
     }
 }
 
-/// What is told of a target whose new secret is refused for this reason, and that works with the previous one.
-pub(super) fn old_one_serves(reason: &str) -> String {
+/// What is told of a target whose new secret is refused for this reason, and that works with the previous one. `pending` where nobody knows
+/// yet whether the new one stays.
+pub(super) fn old_one_serves(pending: bool, reason: &str) -> String {
     let grace_s = ROTATION_GRACE.as_secs();
-    format!("the new secret is refused, the previous one serves for {grace_s} s after the rotation: {reason}")
+    let longer = if pending { ", and until that is settled, for a week at the longest" } else { "" };
+    format!("the new secret is refused, the previous one serves for {grace_s} s after the rotation{longer}: {reason}")
 }
 
 /// A tenth of the lifetime, but not more than a day, before its end.

@@ -36,8 +36,22 @@ pub struct Entry {
     pub created_at: DateTime<Utc>,
     /// When its value was last replaced.
     pub rotated_at: Option<DateTime<Utc>>,
-    /// Until when the previous value is still given.
+    /// Until when the previous value is still given, at the longest.
     pub previous_until: Option<DateTime<Utc>>,
+    /// Whether its value stays.
+    pub standing: Standing,
+}
+
+/// What is known of the change that put a value there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The value stays.
+    Settled,
+    /// Nobody knows yet whether it stays, and the previous one is given for longer.
+    Pending,
+    /// It held before, and holds again: the previous one is that which did not stay.
+    TakenBack,
 }
 
 type Change<'a> = &'a mut dyn FnMut(&mut Contents, &Key, DateTime<Utc>) -> Result<(), SecretError>;
@@ -94,7 +108,8 @@ impl EmbeddedStore {
         let open = |value: &str| key.open(secret.name(), value).map_err(|error| self.of_file(secret, &error));
         let previous = sealed.previous.as_ref().filter(|previous| sealed.keeps(previous, Utc::now()));
         let previous = previous.map(|previous| open(&previous.value)).transpose()?;
-        Ok(Secret::replacing(previous, open(&sealed.value)?))
+        let pending = sealed.pending.is_some();
+        Ok(Secret { pending, ..Secret::replacing(previous, open(&sealed.value)?) })
     }
 
     /// Replaces its value, and keeps the previous one for [`ROTATION_GRACE`]. Nothing changes where it has this value.
@@ -214,7 +229,8 @@ impl EmbeddedStore {
             secret_ref: format!("store:{name}"),
             created_at: sealed.created_at,
             rotated_at: sealed.rotated_at,
-            previous_until: sealed.previous.as_ref().filter(|it| sealed.keeps(it, now)).map(|previous| previous.until),
+            previous_until: sealed.previous.as_ref().map(|it| sealed.keeps_until(it)).filter(|until| now < *until),
+            standing: sealed.standing(),
         };
         Ok(Contents::read(&self.path())?.secrets.into_iter().map(entry).collect())
     }

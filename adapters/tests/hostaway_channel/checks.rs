@@ -9,6 +9,7 @@ use domain::outcome::OutcomeClass;
 use domain::port::{Channel as _, CheckReport};
 use secrecy::SecretString;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::fixture::{Bench, inside, kept_in_the_store};
 use crate::sandbox::{SECRET, Sandbox};
@@ -73,6 +74,23 @@ async fn the_secret_of_before_serves_where_a_call_with_it_was_taken_and_not_wher
     let neither = check(&bench).await;
     assert!(neither.credentials_refused, "{neither:?}");
     assert!(!neither.detail.unwrap_or_default().contains("previous"));
+}
+
+/// Until its event is there it may be taken back, and what it is taken back to has to be there.
+#[tokio::test]
+async fn of_a_rotation_that_is_not_settled_the_secret_of_before_is_told_to_serve_until_it_is() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    let put = Uuid::now_v7();
+    secrets.rotate_as(&secret, SecretString::from("not known yet"), put).await.unwrap();
+    let refused = "the new secret is refused, the previous one serves for 300 s after the rotation";
+    let detail = check(&bench).await.detail.unwrap_or_default();
+    let until = format!("{refused}, and until that is settled, for a week at the longest: ");
+    assert!(detail.starts_with(&until), "{detail}");
+    secrets.settle(&secret, put).await.unwrap();
+    let detail = check(&bench).await.detail.unwrap_or_default();
+    assert!(detail.starts_with(&format!("{refused}: ")), "{detail}");
 }
 
 /// Nobody else tells of it: the check is told as one whose secret was refused.

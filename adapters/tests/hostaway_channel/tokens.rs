@@ -15,6 +15,7 @@ use domain::target::Health;
 use futures::future::join_all;
 use secrecy::SecretString;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::fixture::{Bench, Listing, inside, kept_in_the_store, write_secret};
 use crate::sandbox::{SECRET, Sandbox};
@@ -230,7 +231,8 @@ impl SecretStore for Keeper {
 
 /// A new value that the channel does not know yet, and the previous one.
 fn rotated() -> Secret {
-    Secret { current: SecretString::from("not known yet"), previous: Some(SecretString::from(SECRET)) }
+    let previous = Some(SecretString::from(SECRET));
+    Secret { current: SecretString::from("not known yet"), previous, pending: false }
 }
 
 #[tokio::test]
@@ -294,6 +296,24 @@ async fn a_channel_that_does_not_know_the_new_value_yet_gets_the_one_of_before()
     assert_eq!((report.class, report.credentials_refused), (OutcomeClass::Unauthorised, true), "{report:?}");
 }
 
+/// For how long is told as the keeper of the secret has it at that moment, though the refusal is not met again.
+#[tokio::test]
+async fn of_a_rotation_that_is_not_settled_a_push_tells_how_long_the_value_of_before_serves() {
+    let sandbox = Sandbox::start().await;
+    let mut bench = Bench::new(&sandbox);
+    let (secrets, secret) = kept_in_the_store(&mut bench).await;
+    let put = Uuid::now_v7();
+    secrets.rotate_as(&secret, SecretString::from("not known yet"), put).await.unwrap();
+    let listing = Listing::created("villa-1", &bench).await;
+    let words = bench.push(&listing, &CONTENT).await.new_secret_refused.unwrap_or_default();
+    let until = "for 300 s after the rotation, and until that is settled, for a week at the longest: ";
+    assert!(words.contains(until), "{words}");
+    secrets.settle(&secret, put).await.unwrap();
+    let words = bench.push(&listing, &CONTENT).await.new_secret_refused.unwrap_or_default();
+    assert!(words.contains("for 300 s after the rotation: "), "{words}");
+    assert_eq!(sandbox.token_calls().await, 2, "one with each value");
+}
+
 /// A double click, or a retry after a 503. It once was an endless loop of token calls that ended with the process.
 #[tokio::test]
 async fn a_refused_secret_that_is_rotated_in_twice_leaves_the_one_of_before_to_serve() {
@@ -354,7 +374,7 @@ impl SecretStore for Useless {
 
     async fn read(&self, _secret: &SecretRef) -> Result<Secret, SecretError> {
         let value = SecretString::from(format!("guess {}", self.looks.fetch_add(self.step, Ordering::SeqCst)));
-        Ok(Secret { current: value.clone(), previous: Some(value) })
+        Ok(Secret { current: value.clone(), previous: Some(value), pending: false })
     }
 
     async fn rotate(&self, _secret: &SecretRef, _value: SecretString) -> Result<(), SecretError> {

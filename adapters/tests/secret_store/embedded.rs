@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use adapters::secrets::{SecretError, SecretStore as _, Secrets};
+use adapters::secrets::{SecretError, SecretStore as _, Secrets, Standing};
 use chrono::{TimeDelta, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
@@ -52,7 +52,7 @@ async fn the_value_of_before_is_given_for_a_while_and_then_gone_from_the_file() 
 async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_back() {
     let folder = Folder::new();
     let (hostaway, long_ago) = (of("store:hostaway"), "2020-01-01T00:00:00Z");
-    let yesterday = (Utc::now() - TimeDelta::days(1)).to_rfc3339();
+    let yesterday = Utc::now() - TimeDelta::days(1);
     let put = |value: &'static str| {
         let put = Uuid::now_v7();
         let (secrets, hostaway) = (folder.secrets.clone(), hostaway.clone());
@@ -60,13 +60,20 @@ async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_ba
     };
     folder.create("store:hostaway", "one").await.unwrap();
     let lost = put("two").await;
-    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = yesterday.into());
+    folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = yesterday.to_rfc3339().into());
     folder.create("store:other", "x").await.unwrap();
+    let told = || {
+        let entry = folder.secrets.store.list().unwrap().remove(0);
+        (entry.standing, entry.previous_until)
+    };
+    assert_eq!(told(), (Standing::Pending, Some(yesterday + TimeDelta::days(7))), "as long as it is given");
     let both = ("two".to_owned(), Some("one".to_owned()));
     assert_eq!(folder.read("store:hostaway").await.unwrap(), both, "longer than one that is not");
     assert!(!folder.secrets.take_back(&hostaway, Uuid::now_v7()).await.unwrap(), "it is another one");
     assert!(folder.secrets.take_back(&hostaway, lost).await.unwrap());
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), Some("two".to_owned())));
+    let (standing, until) = told();
+    assert!(standing == Standing::TakenBack && until < Some(Utc::now() + TimeDelta::minutes(6)), "{until:?}");
     // Who died before it could say so asks again.
     assert!(folder.secrets.take_back(&hostaway, lost).await.unwrap(), "it is told what became of it");
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), Some("two".to_owned())), "once");
@@ -74,6 +81,8 @@ async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_ba
     let settled = put("three").await;
     folder.secrets.settle(&hostaway, settled).await.unwrap();
     assert!(!folder.secrets.take_back(&hostaway, settled).await.unwrap(), "it stays");
+    let (standing, until) = told();
+    assert!(standing == Standing::Settled && until < Some(Utc::now() + TimeDelta::minutes(6)), "{until:?}");
     folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = long_ago.into());
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("three".to_owned(), None));
 

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use adapters::secrets::{ROTATION_GRACE, SecretStore as _, Secrets, read_value};
+use adapters::secrets::{Entry, ROTATION_GRACE, SecretStore as _, Secrets, Standing, read_value};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use domain::secret::{InvalidSecret, SecretKeeper, SecretRef, check_value};
@@ -155,7 +155,7 @@ async fn turn(session: &Session, secret: &SecretRef, secrets: &Secrets) -> anyho
     let Some(target) = credentials::kept_for(secret) else { return Ok(None) };
     let pool = session.postgres().await?;
     let turn = Turn::take(&pool, target).await?;
-    pending::end_all(&pool, secrets, target).await?;
+    pending::end_all(&pool, secrets, target).await.context("an earlier change of this secret has not come to its end")?;
     Ok(Some(turn))
 }
 
@@ -241,11 +241,21 @@ fn list(session: &Session, options: &SecretsOptions) -> anyhow::Result<()> {
         return session.out.json(&entries);
     }
     let rows = entries.iter().map(|entry| {
-        let (rotated, until) = (entry.rotated_at.map(moment), entry.previous_until.map(moment));
+        let (rotated, until) = (entry.rotated_at.map(moment), previous_until(entry));
         vec![text(&entry.secret_ref), text(moment(entry.created_at)), optional(rotated), optional(until)]
     });
     let header = ["secret", "created", "rotated", "previous value until"];
     session.out.table(&header, rows.collect(), "no secret is kept here; `distribution secret put` keeps one")
+}
+
+/// Until when the previous value is given, and which one it is where that is not the one of before.
+fn previous_until(entry: &Entry) -> Option<String> {
+    let until = moment(entry.previous_until?);
+    Some(match entry.standing {
+        Standing::Settled => until,
+        Standing::Pending => format!("{until} at the longest: its rotation is not settled"),
+        Standing::TakenBack => format!("{until}: the value that was taken back"),
+    })
 }
 
 /// Postgres answers within this time, or nobody waits for it: what was asked for is told already.

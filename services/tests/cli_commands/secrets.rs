@@ -6,6 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use adapters::secrets::EmbeddedStore;
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
@@ -51,14 +54,37 @@ fn a_secret_is_put_listed_rotated_and_deleted_without_its_value_being_shown() {
     assert_eq!(rotated.json()["done"], "rotated");
     let listed = world.json(&["secret", "list"]).ok().json();
     let fields: Vec<&String> = listed[0].as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["created_at", "previous_until", "rotated_at", "secret_ref"]);
-    assert!(listed[0]["previous_until"].is_string(), "{listed}");
+    assert_eq!(fields, ["created_at", "previous_until", "rotated_at", "secret_ref", "standing"]);
+    assert!(listed[0]["previous_until"].is_string() && listed[0]["standing"] == "settled", "{listed}");
     let people = world.run(&["secret", "list"]).ok().stdout;
     assert!(people.contains("store:hostaway") && !people.contains(MARK), "{people}");
 
     assert_eq!(world.json(&["secret", "delete", "hostaway", "--force"]).ok().json()["done"], "deleted");
     let gone = given(&world, MARK, &["secret", "rotate", "hostaway"]);
     assert!(gone.code == 1 && gone.error_message().contains("there is no hostaway in "), "{gone:?}");
+}
+
+/// Nobody is to think that the value of before is gone while it serves, or that it is the one of before that is going.
+#[test]
+fn the_list_says_until_when_the_value_of_before_serves_while_a_rotation_is_not_settled_and_which_it_is_after() {
+    let world = World::empty();
+    given(&world, MARK, &["secret", "put", "hostaway"]).ok();
+    let (store, secret, put) = (EmbeddedStore::new(world.secrets.path(), None), "store:hostaway", Uuid::now_v7());
+    let secret = secret.parse().unwrap();
+    store.rotate_as(&secret, &SecretString::from("another"), put).unwrap();
+    let told = || {
+        let listed = world.json(&["secret", "list"]).ok().json()[0].clone();
+        let until: DateTime<Utc> = listed["previous_until"].as_str().unwrap().parse().unwrap();
+        let people = world.run(&["secret", "list"]).ok().stdout;
+        (listed["standing"].clone(), until - Utc::now() > TimeDelta::days(6), people)
+    };
+    let (standing, is_long, people) = told();
+    assert_eq!((standing, is_long), (json!("pending"), true));
+    assert!(people.contains("at the longest: its rotation is not settled"), "{people}");
+    assert!(store.take_back(&secret, put).unwrap());
+    let (standing, is_long, people) = told();
+    assert_eq!((standing, is_long), (json!("taken_back"), false));
+    assert!(people.contains(": the value that was taken back"), "{people}");
 }
 
 #[test]

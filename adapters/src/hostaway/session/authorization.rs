@@ -45,7 +45,7 @@ impl Session<'_> {
     /// A token that is there already; and whether it is an earlier one, because the secret that holds now is refused.
     fn usable(&mut self, state: &State, secret: &Secret, refused: Option<u64>) -> Option<Token> {
         let token = state.usable(secret, refused)?;
-        self.new_secret_refused = state.value(secret, &[]).and_then(|(_, words)| words).map(str::to_owned);
+        self.new_secret_refused = state.value(secret, &[]).and_then(|(_, words)| words);
         Some(token)
     }
 
@@ -75,7 +75,7 @@ impl Session<'_> {
                 return Err(Failure::stopped("the slot grew too old while a token was waited for", Utc::now()));
             }
             let (value, words) = state.value(&secret, &tried).unwrap_or((&secret.current, None));
-            let (value, words) = (value.clone(), words.map(str::to_owned));
+            let value = value.clone();
             let issued = self.issue(&value, permit).await;
             if let Err(failure) = &issued
                 && failure.reach == Reach::Credentials
@@ -148,6 +148,7 @@ impl Session<'_> {
         if self.current_alone && secret.previous.take().is_some() {
             self.rotating = true;
         }
+        self.pending = secret.pending;
         self.secret = Some(secret.clone());
         secret
     }

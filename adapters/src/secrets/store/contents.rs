@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::disk;
+use super::{Standing, disk};
 
 /// The form of the file. A newer one is refused, not guessed at.
 const VERSION: u32 = 1;
@@ -41,8 +41,21 @@ pub(super) struct Sealed {
 impl Sealed {
     /// Whether the previous value is still given.
     pub(super) fn keeps(&self, previous: &Previous, now: DateTime<Utc>) -> bool {
-        let longer = if self.pending.is_some() { LONGEST_PENDING } else { TimeDelta::zero() };
-        now < previous.until + longer
+        now < self.keeps_until(previous)
+    }
+
+    /// Until when that is, as long as nothing else is known of the change.
+    pub(super) fn keeps_until(&self, previous: &Previous) -> DateTime<Utc> {
+        previous.until + if self.pending.is_some() { LONGEST_PENDING } else { TimeDelta::zero() }
+    }
+
+    /// What is known of the change that put the value there.
+    pub(super) fn standing(&self) -> Standing {
+        match (self.pending, self.taken_back) {
+            (Some(_), _) => Standing::Pending,
+            (None, Some(_)) => Standing::TakenBack,
+            (None, None) => Standing::Settled,
+        }
     }
 
     /// Whether it is as it was made, as this.

@@ -135,7 +135,8 @@ async fn check_pending(pool: &PgPool, report: &mut Report) -> anyhow::Result<()>
     let (changes, have) = (counted(pending.len(), "change"), agreeing(pending.len(), "has", "have"));
     let detail = format!("{changes} of secrets {have} come to no end: {}", some(pending));
     let advice = "`distribution serve` with the role api finds the event, or takes the secret back, within three minutes, \
-                  and its log says why it cannot; until then the previous value serves, too";
+                  and its log says why it cannot; until then the previous value serves, too, for a week at the longest \
+                  (at AWS for 300 s)";
     report.warn("secrets", detail, advice)
 }
 
