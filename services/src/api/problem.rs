@@ -230,6 +230,16 @@ impl Problem {
         ProblemKind::Unavailable.because("the database cannot be reached; try again").retry_after(1)
     }
 
+    /// The same before anything was changed.
+    pub fn nothing_changed(self) -> Self {
+        let nothing = "the database cannot be reached; nothing was changed, try again";
+        if self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
+            Self { detail: nothing.to_owned(), ..self }
+        } else {
+            self
+        }
+    }
+
     /// The same after a change that was made, and cannot be shown: nobody is to make it again.
     pub fn after_change(self) -> Self {
         let made = "the change was made, and cannot be shown now: do not make it again, read it";

@@ -186,7 +186,8 @@ impl Vault {
         change_id: Uuid,
         metadata: &Metadata,
     ) -> Result<Pending, Problem> {
-        pending::announce(pool, kind, secret, change_id, metadata).await.map_err(Problem::from)
+        let announced = pending::announce(pool, kind, secret, change_id, metadata).await;
+        announced.map_err(|error| Problem::from(error).nothing_changed())
     }
 
     /// The journal has the event of a value. What is left to do about that is done later where it cannot be done now.
@@ -209,6 +210,11 @@ impl Vault {
         target: TargetId,
         turn: T,
     ) -> Result<T, Problem> {
+        // Where that cannot be asked nobody knows of an earlier one, and most have none.
+        let earlier = pending::of_target(pool, target).await;
+        if earlier.map_err(|error| Problem::from(error).nothing_changed())?.is_empty() {
+            return Ok(turn);
+        }
         let (pool, secrets) = (pool.clone(), Arc::clone(&self.secrets));
         let ending = async move { (pending::end_all(&pool, &*secrets, target).await, turn) };
         let error = match tokio::spawn(ending.in_current_span()).await {

@@ -187,6 +187,35 @@ async fn a_rotation_that_is_in_the_journal_stays_whatever_came_after() -> anyhow
     world.close().await
 }
 
+/// There is no earlier secret of a target that is to be made, and nobody is to look for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_finds_no_database_is_told_so_and_of_no_earlier_secret() -> anyhow::Result<()> {
+    let world = World::new(&[8237]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let mut lock = world.pool.begin().await?;
+    sqlx::query("LOCK TABLE pending_secrets IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await?;
+    let lost = tokio::spawn({
+        let api = api.clone();
+        async move { api.post(TARGETS, &wanted("lost")).await }
+    });
+    let looks = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND query LIKE '%FROM pending_secrets WHERE target_id = $1 AND state%'";
+    wait_until("it looks for an earlier one", Duration::from_secs(20), || async {
+        let waiting = world.count(&format!("SELECT count(*) {looks}")).await?;
+        Ok(if waiting == 1 { Ok(()) } else { Err(format!("{waiting} do")) })
+    })
+    .await?;
+    world.count(&format!("SELECT count(pg_terminate_backend(pid)) {looks}")).await?;
+    let told = lost.await??.expect(503)?.json();
+    assert_eq!(told["detail"], json!("the database cannot be reached; nothing was changed, try again"));
+    lock.rollback().await?;
+    assert!(secrets(&world).listed().await?.is_empty());
+    api.post(TARGETS, &wanted("lost")).await?.expect(201)?;
+    drop(service);
+    world.close().await
+}
+
 /// Whichever comes first, the store is well, and nothing is left in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_that_meets_the_deletion_of_its_target_is_told_so() -> anyhow::Result<()> {

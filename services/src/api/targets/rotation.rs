@@ -128,7 +128,7 @@ async fn forget(api: &Api, id: TargetId, before: &SecretRef, now: &SecretRef) {
 fn no_turn(error: NoTurn) -> Problem {
     match error {
         NoTurn::Taken => ProblemKind::Conflict.because(error.to_string()).retry_after(5),
-        NoTurn::Database(error) => error.into(),
+        NoTurn::Database(error) => Problem::from(error).nothing_changed(),
     }
 }
 
