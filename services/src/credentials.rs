@@ -74,11 +74,30 @@ pub async fn forget(pool: &PgPool, secrets: &dyn SecretStore, secret: &SecretRef
     }
 }
 
+const LEFT_FOR: &str =
+    "SELECT DISTINCT secret FROM pending_secrets WHERE target_id = $1 AND kind = 'move' AND secret <> $2";
+
+/// Where else the API may have kept a value for this target: a rotation without an event has left it, and the target does not refer to it.
+async fn left_for(pool: &PgPool, target: &Target) -> Result<Vec<SecretRef>, sqlx::Error> {
+    let left = sqlx::query_scalar(LEFT_FOR).bind(target.target_id.0).bind(target.credential.as_str());
+    let left: Vec<String> = left.fetch_all(pool).await?;
+    Ok(left.iter().filter_map(|secret| secret.parse().ok()).collect())
+}
+
+/// Deletes that. Called once the target is deleted.
+pub async fn forget_left(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<()> {
+    for secret in left_for(pool, target).await? {
+        forget(pool, secrets, &secret).await?;
+    }
+    Ok(())
+}
+
 const DELETED_AT: &str = "SELECT recorded_at FROM events WHERE event_type = 'TargetDeleted' AND aggregate_id = $1";
 
 /// The same of a target that was deleted before, as what comes after that may not have come about. What people have named may stand for
 /// another value by now: one that was put there since the deletion stays.
 pub async fn forget_again(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<Forgotten> {
+    forget_left(pool, secrets, target).await?;
     let secret = &target.credential;
     if kept_for(secret) != Some(target.target_id) && was_put_since(pool, secrets, target).await? {
         return Ok(Forgotten::NotOurs);

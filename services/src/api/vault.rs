@@ -251,6 +251,14 @@ impl Vault {
         }
     }
 
+    /// The same of what a rotation that has no event has left for it at another place.
+    pub(super) async fn forget_left(&self, pool: &PgPool, target: &Target) {
+        if let Err(error) = credentials::forget_left(pool, &*self.secrets, target).await {
+            let words = "what rotations without an event may have left of a deleted target cannot be taken away now";
+            tracing::warn!(target_id = %target.target_id, error = format!("{error:#}"), "{words}");
+        }
+    }
+
     /// The same of a target that was deleted before. Whoever asks hears that it is still there.
     pub(super) async fn forget_again(&self, pool: &PgPool, target: &Target) -> Result<(), Problem> {
         let forgotten = credentials::forget_again(pool, &*self.secrets, target).await;

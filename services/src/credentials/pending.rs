@@ -12,6 +12,7 @@
 
 use adapters::postgres::begin_with;
 use adapters::secrets::{SecretError, SecretStore};
+use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::ids::TargetId;
 use domain::metadata::Metadata;
@@ -105,6 +106,12 @@ enum Found {
     /// Not where this process looks.
     Unknown(SecretError),
 }
+
+/// What is known of one that cannot be ended now: it stands before the cause, and no more is told than that.
+const UNDECIDED: &str = "whether the journal has its event cannot be found out now";
+const RECORDED: &str = "the journal has its event, and no value is taken away; that cannot be noted now";
+const NOT_BACK: &str = "the journal has no event of it, and as far as is known it cannot be taken back now";
+const NOT_NOTED: &str = "the journal has no event of it, and how it ended cannot be noted now";
 
 const COLUMNS: &str = "change_id, put_id, secret, target_id, kind, at, created_by, credential, credential_id";
 
@@ -217,7 +224,7 @@ pub async fn sweep(pool: &PgPool, secrets: &dyn SecretStore) -> Result<(), sqlx:
         let ended = match pending.is_open(pool).await {
             Ok(true) => pending.resolve(pool, secrets).await.map(|end| pending.tell(end)),
             Ok(false) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(anyhow::Error::from(error).context(UNDECIDED)),
         };
         turn.end().await;
         if let Err(error) = ended {
@@ -239,27 +246,27 @@ impl Pending {
             match secrets.settle(&secret, self.put_id).await {
                 // Gone with its target.
                 Ok(()) | Err(SecretError::Missing { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(anyhow::Error::from(error).context(RECORDED)),
             }
         }
-        sqlx::query(FORGET).bind(self.change_id).bind(self.put_id).execute(pool).await?;
+        sqlx::query(FORGET).bind(self.change_id).bind(self.put_id).execute(pool).await.context(RECORDED)?;
         Ok(())
     }
 
     /// Finds out what became of it, and sees to it that this is so. Once begun it is to run to its end, within the turn of its target.
     pub async fn resolve(&self, pool: &PgPool, secrets: &dyn SecretStore) -> anyhow::Result<End> {
-        match self.decide(pool).await? {
+        match self.decide(pool).await.context(UNDECIDED)? {
             Decided::Recorded(position) => {
                 self.settle(pool, secrets).await?;
                 Ok(End::Recorded(position))
             }
             Decided::Before(end) => Ok(end),
-            Decided::Void => match self.take_back(pool, secrets).await? {
+            Decided::Void => match self.take_back(pool, secrets).await.context(NOT_BACK)? {
                 Found::Unknown(error) => {
-                    self.tell_still(&error.into());
+                    self.tell_still(&anyhow::Error::from(error).context(NOT_BACK));
                     Ok(End::Open)
                 }
-                found => Ok(self.end(pool, &found).await?),
+                found => self.end(pool, &found).await.context(NOT_NOTED),
             },
         }
     }
@@ -353,16 +360,21 @@ impl Pending {
         let words = match end {
             // Its answer was lost, and nothing else; or it is asked again.
             End::Recorded(_) | End::Open => return,
-            End::TakenBack => "a secret was put in its place and the journal has no event of that: it was taken back",
-            End::Left => {
-                "a secret was to be put in its place and the journal has no event of that: there was nothing to take back"
-            }
-            End::TooOld => {
-                "a secret was to be put in its place over an hour ago and the journal has no event of that: it is left as it is; \
-                 see whether the channel takes it"
-            }
+            End::TakenBack => "it was taken back",
+            End::Left => self.left(),
+            End::TooOld => "that was over an hour ago, and it is left as it is; see whether the channel takes it",
         };
-        tracing::warn!(%target_id, secret, created_by, kind = self.kind, "{words}");
+        let what = "a secret was put in its place, or was to be, and the journal has no event of that";
+        tracing::warn!(%target_id, secret, created_by, kind = self.kind, "{what}: {words}");
+    }
+
+    /// That nothing was taken away, and why, as far as is known.
+    pub fn left(&self) -> &'static str {
+        if self.kind == Kind::Move.as_str() {
+            "what is there of it is left, as the target does not refer to it"
+        } else {
+            "there was nothing to take back, or it is left, as it may be in use"
+        }
     }
 
     /// That it has come to no end, for whoever runs the service.
@@ -375,10 +387,10 @@ impl Pending {
         format!("{secret} of {what} {target_id}, begun at {at} by {by}, has not come to its end")
     }
 
-    /// Tells the operator of one that cannot be ended now.
+    /// Tells the operator of one that cannot be ended now. How far it has come stands in the error.
     pub fn tell_still(&self, error: &anyhow::Error) {
         let (target_id, secret, created_by) = (self.target_id, &self.secret, &self.created_by);
-        let words = "a secret was put in its place without an event, and cannot be taken back now; it is tried again";
+        let words = "a change of a secret has not come to its end; it is tried again";
         tracing::warn!(%target_id, secret, created_by, kind = self.kind, error = format!("{error:#}"), "{words}");
     }
 }

@@ -45,6 +45,36 @@ async fn a_move_whose_commit_is_lost_changes_nothing_and_is_made_by_the_next_try
     world.close().await
 }
 
+/// What is told of it is that it is left, as nobody refers to it: neither that it was taken back, nor that nothing is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_move_has_left_is_told_so_and_goes_with_its_target() -> anyhow::Result<()> {
+    let world = World::new(&[8236, 8238]).await?;
+    let service = world.serve("api")?;
+    let api = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    for (account, over_api) in [(8236, true), (8238, false)] {
+        let target = world.target(account, RateLimit::default()).await?.to_string();
+        let path = format!("/api/channels/targets/{target}");
+        put_and_lost(&world, &api, &format!("{path}/credential"), &json!({ "secret": "WRONG" })).await?;
+        assert_eq!(secrets(&world).listed().await?.len(), 1);
+        if over_api {
+            let reason = json!({ "reason": "the account was closed" });
+            api.send(Method::DELETE, &path, &[], Some(&reason)).await?.expect(200)?;
+        } else {
+            let (code, _, said) = world.run(&["target", "delete", &target, "--reason", "the account was closed"])?;
+            assert_eq!(code, 0, "{said}");
+        }
+        assert!(secrets(&world).listed().await?.is_empty(), "it goes at once");
+    }
+    let words = "the journal did not take the event of a secret: what is there of it is left";
+    wait_until("the log tells of it", Duration::from_secs(10), || async {
+        let told = service.printed();
+        Ok(if told.contains(words) && !told.contains("taken back") { Ok(()) } else { Err(told) })
+    })
+    .await?;
+    drop(service);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_in_the_place_of_a_lost_secret_goes_with_its_commit() -> anyhow::Result<()> {
     let world = World::new(&[8203]).await?;
@@ -148,7 +178,8 @@ async fn a_keeper_that_is_away_and_one_that_was_lost_hold_up_nobody_elses_secret
         assert_eq!(state(&world, change).await?, "void");
     }
     let told = service.printed();
-    assert!(told.contains("cannot be taken back now; it is tried again"), "{told}");
+    let words = "the journal has no event of it, and as far as is known it cannot be taken back now";
+    assert!(told.contains(words), "{told}");
     let (_, _, listed) = world.run(&["secret", "list"])?;
     assert!(listed.contains(&format!("store:distribution.{}", target_of(&world, lost).await?)), "{listed}");
     drop(service);

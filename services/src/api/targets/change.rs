@@ -275,6 +275,7 @@ pub(crate) async fn delete(
     }
     let changed = change(&api, &by, id, &if_match, command).await?;
     api.inner.vault.forget_deleted(&api.inner.pool, id, &target.credential).await;
+    api.inner.vault.forget_left(&api.inner.pool, &target).await;
     Ok(changed)
 }
 

@@ -24,15 +24,16 @@ pub(super) async fn undone<T: Send + 'static>(
     turn: T,
 ) -> (Result<Position, Problem>, Option<T>) {
     let (end, turn) = resolved(api, pending, turn).await;
-    (told(end, error), turn)
+    (told(pending, end, error), turn)
 }
 
-fn told(end: Option<End>, error: CommandError<TargetError>) -> Result<Position, Problem> {
+fn told(pending: &Pending, end: Option<End>, error: CommandError<TargetError>) -> Result<Position, Problem> {
     let was_refused = matches!(error, CommandError::Moved { .. } | CommandError::Refused(_) | CommandError::Conflict);
     match end {
         Some(End::Recorded(position)) => Ok(position),
-        Some(End::TakenBack | End::Left) if matches!(error, CommandError::Unavailable(_)) => {
-            tracing::warn!(error = %error, "a secret was taken back, as the journal did not take its event");
+        Some(end @ (End::TakenBack | End::Left)) if matches!(error, CommandError::Unavailable(_)) => {
+            let what = if end == End::TakenBack { "it was taken back" } else { pending.left() };
+            tracing::warn!(error = %error, "the journal did not take the event of a secret: {what}");
             let nothing = "the journal could not be reached, and nothing was changed; try again";
             Err(ProblemKind::Unavailable.because(nothing).retry_after(1))
         }

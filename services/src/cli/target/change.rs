@@ -141,6 +141,10 @@ impl DeleteArgs {
         };
         let (secret, secrets) = (&target.credential, self.secrets.secrets());
         let forgotten = if is_done {
+            if let Err(error) = credentials::forget_left(&pool, &secrets, &target).await {
+                let later = "`distribution serve` takes it away by itself";
+                note(&format!("warning: what a rotation without an event has left stays: {error:#}; {later}"));
+            }
             credentials::forget(&pool, &secrets, secret).await
         } else {
             // It was deleted before, and its secret may have stayed.
