@@ -33,5 +33,6 @@ pub mod service_levels;
 pub mod staying;
 pub mod targets;
 pub mod unattended;
+pub mod unit_letters;
 pub mod visits;
 pub mod windows;

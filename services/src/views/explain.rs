@@ -42,6 +42,7 @@ use crate::views::lacking::{Lacking, refused_parts};
 use crate::views::listings::TARGET_DELETED;
 use crate::views::older_state::OlderState;
 use crate::views::read_model_lag;
+use crate::views::unit_letters::UnitLetters;
 use history::{History, SyncStory};
 use limits::sharing;
 use now::Waiting;
@@ -106,12 +107,25 @@ pub struct Explanation {
     pub older_state: Option<OlderState>,
     /// Its unit belongs to an account now that it does not take from, so nothing of it is sent; `null` where it does not.
     pub elsewhere: Option<Elsewhere>,
+    /// Messages of its unit that could not be used, and wait until somebody decides about them: what they tell is not in what is explained. `null`
+    /// for those who do not read dead letters of all accounts, and where NATS did not answer in time.
+    pub dead_letters: Option<UnitLetters>,
     /// Where the waiting sync stands in the queue.
     pub waiting: Option<Waiting>,
     /// The newest syncs, the newest first.
     pub recent: Vec<BriefSync>,
     /// All of it in plain words.
     pub words: Vec<String>,
+}
+
+impl Explanation {
+    /// With the dead letters of its unit, for those who may read them.
+    #[must_use]
+    pub fn with_letters(mut self, letters: UnitLetters) -> Self {
+        self.dead_letters = Some(letters);
+        self.words = words::words(&self);
+        self
+    }
 }
 
 /// Why nothing can be explained.
@@ -243,6 +257,7 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
         lacking,
         older_state,
         elsewhere,
+        dead_letters: None,
         waiting,
         recent,
         words: Vec::new(),

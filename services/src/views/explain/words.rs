@@ -66,6 +66,8 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
     lines.extend(lacking.flat_map(Lacking::words));
     lines.extend(explanation.older_state.iter().map(OlderState::words));
     lines.extend(explanation.elsewhere.iter().map(Elsewhere::words));
+    let taken = explanation.listing.last_revision;
+    lines.extend(explanation.dead_letters.iter().flat_map(|letters| letters.words(taken)));
     lines.push(next(&explanation.next));
     lines
 }
