@@ -34,5 +34,6 @@ pub mod staying;
 pub mod targets;
 pub mod unattended;
 pub mod unit_letters;
+pub mod unproved_creations;
 pub mod visits;
 pub mod windows;

@@ -29,7 +29,8 @@ impl ExplainArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
         note_lag(&pool, "sync_queue").await?;
-        let (listing, sync) = match find(&pool, &self.id).await? {
+        let syncing = session.syncing(&pool);
+        let (listing, sync) = match find(&pool, syncing.commands(), &self.id).await? {
             Found::Listing(listing) => (listing, None),
             Found::Sync(listing, sync) => (listing, Some(sync)),
             Found::Several(listings) if session.out.is_json() => {
@@ -51,7 +52,6 @@ impl ExplainArgs {
                 return session.out.table(&header, rows.collect(), "");
             }
         };
-        let syncing = session.syncing(&pool);
         let explained = explain(&syncing, &pool, pool.acquire(), listing, sync);
         // Where NATS is away that takes its time.
         let (explained, nats) = tokio::join!(explained, session.nats());
@@ -70,7 +70,8 @@ async fn with_letters(explanation: Explanation, nats: anyhow::Result<Nats>) -> E
         let org: OrgId = org_id.parse()?;
         anyhow::Ok(of_unit(&nats?, &org, unit_id).await?)
     };
-    match looked.await {
+    let looked = looked.await;
+    match looked {
         Ok(letters) => explanation.with_letters(letters),
         Err(error) => {
             note(&format!("dead letters were not looked through: {error}"));

@@ -186,6 +186,7 @@ fn example() -> serde_json::Value {
         "lacking": null,
         "older_state": null,
         "elsewhere": null,
+        "unproved_creations": [],
         "dead_letters": { "letters": [], "more": false },
         "waiting": null,
         "recent": [{ "sync_id": sync, "requested_at": "2026-11-25T10:00:00.010Z", "cause": "unit_changed", "revision": 8,
