@@ -33,5 +33,7 @@ pub mod service_levels;
 pub mod staying;
 pub mod targets;
 pub mod unattended;
+pub mod unit_letters;
+pub mod unproved_creations;
 pub mod visits;
 pub mod windows;

@@ -138,7 +138,40 @@ async fn a_pause_hides_no_open_circuit(world: &World, api: &Api, target: &str, t
         })
         .await?;
     }
+    each_door_names_all_that_holds_it(world, api, target, &listing.to_string()).await?;
     let (code, _, said) = world.run(&["target", "resume", target])?;
+    assert_eq!(code, 0, "{said}");
+    Ok(())
+}
+
+/// Its listing is paused, too: whoever resumes the target finds it held by that.
+async fn each_door_names_all_that_holds_it(
+    world: &World,
+    api: &Api,
+    target: &str,
+    listing: &str,
+) -> anyhow::Result<()> {
+    let (code, _, said) = world.run(&["listing", "pause", listing, "--reason", "works in the garden"])?;
+    assert_eq!(code, 0, "{said}");
+    let all = json!(["target paused", "circuit open", "listing paused"]);
+    let of_it = |rows: &Value| rows.as_array()?.iter().find(|row| row["listing_id"] == listing).cloned();
+    wait_until("the queue names all of it", Duration::from_secs(20), || async {
+        let queue = api.get(&format!("/api/channels/queue?target_id={target}")).await?.expect(200)?.json();
+        let row = of_it(&queue["items"]).unwrap_or_default();
+        Ok(if row["held_by"] == all && row["status"] == "target paused" { Ok(()) } else { Err(row.to_string()) })
+    })
+    .await?;
+    let queue = ["queue", "--target", target, "--limit", "100"];
+    let (_, printed, _) = world.run(&[&["--output", "json"][..], &queue].concat())?;
+    let told = of_it(&serde_json::from_str::<Value>(&printed)?["work"]).context("a row")?;
+    assert_eq!((&told["held_by"], &told["status"]), (&all, &json!("target paused")), "{told}");
+    let (_, printed, _) = world.run(&queue)?;
+    let line = printed.lines().find(|line| line.contains(listing)).unwrap_or_default();
+    assert!(line.contains("target paused, circuit open, listing paused"), "{printed}");
+    let page = api.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    let until = "until somebody resumes the target, and until its target answers a check, and until somebody resumes this listing.";
+    assert!(page.contains(until), "{page}");
+    let (code, _, said) = world.run(&["listing", "resume", listing])?;
     assert_eq!(code, 0, "{said}");
     Ok(())
 }

@@ -43,6 +43,28 @@ async fn is_left_to_a_person(world: &World, viewer: &Api, listing: &str) -> anyh
     Ok(())
 }
 
+/// Whoever looks at that id at the channel asks for it: as long as nobody holds it, and when another one does.
+async fn its_id_leads_to_it(world: &World, viewer: &Api, target: &str, listing: &str) -> anyhow::Result<()> {
+    let (_, told) = json_of(world, &["explain", "39999"])?;
+    assert_eq!((&told["listing"]["listing_id"], &told["unproved_creations"]), (&json!(listing), &json!([])), "{told:#}");
+    run(world, &["listing", "link", "--target", target, "--unit", "villa-001", "--external-id", "39999"])?;
+    world.drained(Duration::from_secs(30)).await?;
+    let (_, told) = json_of(world, &["explain", "39999"])?;
+    assert_eq!(told["listing"]["unit_id"], json!("villa-001"), "{told:#}");
+    let holder = told["listing"]["listing_id"].as_str().unwrap_or_default().to_owned();
+    let api = viewer.get(&format!("/api/channels/listings/{holder}/explain")).await?.expect(200)?.json();
+    for told in [&told, &api] {
+        let creations = json!([{ "listing_id": listing, "unit_id": "villa-000" }]);
+        assert_eq!(told["unproved_creations"], creations, "{told:#}");
+        let words = told["words"].to_string();
+        let begins =
+            format!("Of listing {listing} (unit villa-000): a creation of it was answered with 39999, and {UNPROVED}");
+        assert!(words.contains(&begins) && words.contains(&format!("unlink {listing}`")), "{words}");
+    }
+    run(world, &["listing", "unlink", &holder, "--reason", "it was a mistake"])?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_nothing_proves_has_nothing_created_until_a_person_links_anew() -> anyhow::Result<()> {
     let world = World::new(&[ACCOUNT]).await?;
@@ -70,6 +92,7 @@ async fn an_id_that_nothing_proves_has_nothing_created_until_a_person_links_anew
 
     world.sandbox.mend(created).await?;
     let target = target.to_string();
+    its_id_leads_to_it(&world, &viewer, &target, &listing).await?;
     // Of one that is held it is told, too.
     run(&world, &["listing", "pause", &listing, "--reason", "a look first"])?;
     world.publish(&[priced("villa-000", 3, 6_000)]).await?;

@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::counted::counted;
-use domain::ids::OrgId;
+use domain::ids::{OrgId, UnitId};
 use domain::text::{cut, trace_id, traceparent};
 use domain::unit::Problem;
 use futures::TryStreamExt as _;
@@ -70,6 +70,11 @@ impl DeadLetter {
     /// The organisation that its subject names.
     pub fn org(&self) -> Option<OrgId> {
         parse_unit_changed(&self.subject).map(|(org, _)| org)
+    }
+
+    /// The unit that its subject names.
+    pub fn unit(&self) -> Option<UnitId> {
+        parse_unit_changed(&self.subject).map(|(_, unit)| unit)
     }
 
     /// Whether all of it is kept; what is cut cannot be sent again.

@@ -20,7 +20,7 @@ use super::page::{Page, decode, limit};
 use super::problem::Problem;
 use super::reader::{Reader, account_filter};
 use crate::views::attempts::NEXT;
-use crate::views::queue::{BEHIND_SINCE, BY_ROW, WAITING, closed, status};
+use crate::views::queue::{BEHIND_SINCE, BY_ROW, HELD_BY, WAITING, closed, status};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
@@ -66,6 +66,8 @@ struct QueuedSync {
     /// together), or what holds it: the listing or target is paused, the target refuses the credentials, or its circuit is
     /// open (it failed again and again, and is checked until it answers).
     status: String,
+    /// All that holds it, where `status` says that something does, which is the first of these; whoever lets it go finds it held by the others.
+    held_by: Vec<String>,
     requested_at: DateTime<Utc>,
     /// When the first request was made that the channel has not got: a sync that takes the place of another waits since that one did.
     behind_since: DateTime<Utc>,
@@ -86,7 +88,7 @@ fn work() -> String {
             ORDER BY due_at, listing_id LIMIT $6 + 1
          )
          SELECT q.listing_id, q.account_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {NEXT}, {BY_ROW}, q.requested_at, {BEHIND_SINCE} AS behind_since,
+            q.tries, {NEXT}, {BY_ROW}, {HELD_BY}, q.requested_at, {BEHIND_SINCE} AS behind_since,
             q.due_at
          FROM page, {WAITING} WHERE q.listing_id = page.listing_id ORDER BY q.due_at, q.listing_id"
     )

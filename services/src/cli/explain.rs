@@ -1,13 +1,16 @@
 //! `explain`: why a listing stands as it does.
 
+use adapters::nats::Nats;
 use clap::Args;
+use domain::ids::OrgId;
 use serde_json::json;
 
 use super::lag::note_lag;
-use super::output::{optional, state, text};
+use super::output::{note, optional, state, text};
 use super::session::Session;
-use crate::views::explain::explain;
 use crate::views::explain::find::{Found, find};
+use crate::views::explain::{About, Explanation, explain};
+use crate::views::unit_letters::of_unit;
 
 #[derive(Debug, Args)]
 #[command(
@@ -26,7 +29,8 @@ impl ExplainArgs {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let pool = session.postgres().await?;
         note_lag(&pool, "sync_queue").await?;
-        let (listing, sync) = match find(&pool, &self.id).await? {
+        let syncing = session.syncing(&pool);
+        let (listing, sync) = match find(&pool, syncing.commands(), &self.id).await? {
             Found::Listing(listing) => (listing, None),
             Found::Sync(listing, sync) => (listing, Some(sync)),
             Found::Several(listings) if session.out.is_json() => {
@@ -48,10 +52,30 @@ impl ExplainArgs {
                 return session.out.table(&header, rows.collect(), "");
             }
         };
-        let explanation = explain(&session.syncing(&pool), &pool, pool.acquire(), listing, sync).await?;
+        let explained = explain(&syncing, &pool, pool.acquire(), listing, sync);
+        // Where NATS is away that takes its time.
+        let (explained, nats) = tokio::join!(explained, session.nats());
+        let explanation = with_letters(explained?, nats).await;
         if session.out.is_json() {
             return session.out.json(&explanation);
         }
         session.out.line(&explanation.words.join("\n"))
+    }
+}
+
+/// With the dead letters of its unit; an explanation is worth something without them, too.
+async fn with_letters(explanation: Explanation, nats: anyhow::Result<Nats>) -> Explanation {
+    let About { org_id, unit_id, .. } = &explanation.listing;
+    let looked = async {
+        let org: OrgId = org_id.parse()?;
+        anyhow::Ok(of_unit(&nats?, &org, unit_id).await?)
+    };
+    let looked = looked.await;
+    match looked {
+        Ok(letters) => explanation.with_letters(letters),
+        Err(error) => {
+            note(&format!("dead letters were not looked through: {error}"));
+            explanation
+        }
     }
 }

@@ -19,15 +19,15 @@ use super::times::{moment, since, span};
 use crate::views::attempts::{self, NEXT};
 use crate::views::login::{self, LoginWait};
 use crate::views::queue::{
-    AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, Closed, FREE, HELD, IS_DUE, LOGIN, PAUSED, UNDER_WAY, WAITING, channel_pauses,
-    status,
+    AFTER_ATTEMPT, BEHIND_SINCE, BY_ROW, Closed, FREE, HELD, HELD_BY, IS_DUE, LOGIN, PAUSED, UNDER_WAY, WAITING,
+    channel_pauses, status,
 };
 
 #[derive(Debug, Args)]
 #[command(after_help = "STATUS says why work waits: under way, after an attempt (of an earlier sync of the listing), \
     due (it waits for a slot of the window), later (it is tried again at its time), paused by the channel (it answered \
     429), waits for a login (the channel is not known to take the target's credentials, and such have few logins \
-    together), or what holds it. DUE counts what STATUS calls due. OLDEST and WAITS count from the \
+    together), or all that holds it. DUE counts what STATUS calls due. OLDEST and WAITS count from the \
     first change that the channel has not got.\n\n\
     Example:\n  watch -n 2 distribution queue --limit 10")]
 pub(super) struct QueueArgs {
@@ -79,6 +79,8 @@ struct Work {
     /// Which attempt is next, of five.
     attempt: i32,
     status: String,
+    /// All that holds it: its status names the first.
+    held_by: Vec<String>,
     paused_scope: Option<String>,
     paused_until: Option<DateTime<Utc>>,
     #[sqlx(skip)]
@@ -114,7 +116,7 @@ fn targets() -> String {
 fn work() -> String {
     format!(
         "SELECT q.listing_id, q.org_id, l.unit_id, q.target_id, t.name AS target_name, q.sync_id, q.revision, q.needs,
-            q.tries, {NEXT}, {BY_ROW}, p.paused_scope, p.paused_until, q.requested_at,
+            q.tries, {NEXT}, {BY_ROW}, {HELD_BY}, p.paused_scope, p.paused_until, q.requested_at,
             {BEHIND_SINCE} AS behind_since, q.due_at
          FROM {WAITING} LEFT JOIN ({}) AS p ON p.target_id = q.target_id WHERE $1::uuid IS NULL OR q.target_id = $1
          ORDER BY greatest(q.due_at, q.rank), q.rank LIMIT $2",
@@ -203,6 +205,11 @@ impl Work {
         self.login = closed.login.filter(|_| self.status == LOGIN);
     }
 
+    /// Why it waits. Whoever ends one hold finds it held by the others.
+    fn waits_as(&self) -> String {
+        if self.held_by.len() > 1 { self.held_by.join(", ") } else { self.status.clone() }
+    }
+
     /// When it can be sent; of what is held nobody knows, and its status says what holds it.
     fn due_in(&self, now: DateTime<Utc>) -> String {
         if !FREE.contains(&self.status.as_str()) {
@@ -225,7 +232,7 @@ impl Work {
             optional(self.target_name.as_ref()),
             text(needs),
             text(attempts::words(self.attempt)),
-            state(&self.status),
+            state(&self.waits_as()),
             text(self.due_in(now)),
             text(since(self.behind_since, now)),
         ]

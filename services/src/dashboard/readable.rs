@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::pieces::words;
 
-/// Rows of a table that are shown.
-const MOST_ROWS: usize = 400;
+/// Rows of a table that are shown: a unit has no more nights than that, and each may have a price of its own.
+const MOST_ROWS: usize = 1_096;
 
 /// All of it. `of` is what it is, and sets its tables apart from others of a page for those who hear it.
 pub(super) fn readable(document: &Value, of: &str) -> Markup {

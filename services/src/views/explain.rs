@@ -23,7 +23,7 @@ use std::ops::DerefMut;
 use chrono::{DateTime, Utc};
 use domain::channel::RejectedPart;
 use domain::difference::MOST_FIELDS;
-use domain::ids::{ListingId, SyncId};
+use domain::ids::{ExternalId, ListingId, SyncId};
 use domain::listing::{Link, LinkState, ListingError};
 use domain::target::{Lifecycle, Target, TargetError};
 use serde::Serialize;
@@ -42,6 +42,8 @@ use crate::views::lacking::{Lacking, refused_parts};
 use crate::views::listings::TARGET_DELETED;
 use crate::views::older_state::OlderState;
 use crate::views::read_model_lag;
+use crate::views::unit_letters::UnitLetters;
+use crate::views::unproved_creations::{self, UnprovedCreation};
 use history::{History, SyncStory};
 use limits::sharing;
 use now::Waiting;
@@ -106,12 +108,28 @@ pub struct Explanation {
     pub older_state: Option<OlderState>,
     /// Its unit belongs to an account now that it does not take from, so nothing of it is sent; `null` where it does not.
     pub elsewhere: Option<Elsewhere>,
+    /// Other listings of its target whose creation was answered with its id at the channel, though nothing proves that it is theirs: each of them
+    /// waits for somebody who says so.
+    pub unproved_creations: Vec<UnprovedCreation>,
+    /// Messages of its unit that could not be used, and wait until somebody decides about them: what they tell is not in what is explained. `null`
+    /// for those who do not read dead letters of all accounts, and where NATS did not answer in time.
+    pub dead_letters: Option<UnitLetters>,
     /// Where the waiting sync stands in the queue.
     pub waiting: Option<Waiting>,
     /// The newest syncs, the newest first.
     pub recent: Vec<BriefSync>,
     /// All of it in plain words.
     pub words: Vec<String>,
+}
+
+impl Explanation {
+    /// With the dead letters of its unit, for those who may read them.
+    #[must_use]
+    pub fn with_letters(mut self, letters: UnitLetters) -> Self {
+        self.dead_letters = Some(letters);
+        self.words = words::words(&self);
+        self
+    }
 }
 
 /// Why nothing can be explained.
@@ -154,7 +172,14 @@ pub async fn explain<C: DerefMut<Target = PgConnection>>(
     id: ListingId,
     wanted: Option<SyncId>,
 ) -> Result<Explanation, Unexplained> {
-    tell(syncing, pool, reader, id, wanted, MOST_FIELDS).await.map(|told| told.explanation)
+    let Told { mut explanation, link, .. } = tell(syncing, pool, reader, id, wanted, MOST_FIELDS).await?;
+    if let Some(external) = explanation.listing.external_id.clone().map(ExternalId) {
+        // Of its target, and so of its account: whoever sees this one may see them.
+        let found = unproved_creations::of(syncing.commands(), pool, Some(link.target_id), &external).await?;
+        explanation.unproved_creations = found;
+        explanation.words = words::words(&explanation);
+    }
+    Ok(explanation)
 }
 
 /// An explanation with what it was made of.
@@ -243,6 +268,8 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
         lacking,
         older_state,
         elsewhere,
+        unproved_creations: Vec::new(),
+        dead_letters: None,
         waiting,
         recent,
         words: Vec::new(),

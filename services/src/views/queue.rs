@@ -105,6 +105,18 @@ CASE WHEN d.ordinal < q.ordinal THEN 'after an attempt' WHEN d.listing_id IS NOT
     WHEN q.due_at > now() THEN 'later' ELSE 'due' END AS status"
 );
 
+/// Whatever holds a row `q` of `sync_queue`, where somebody or something has to let it go: whoever ends the first of these, of which [`BY_ROW`]
+/// tells, finds it held by the others.
+pub const HELD_BY: &str = "
+CASE WHEN d.listing_id IS NOT NULL THEN ARRAY[]::text[] ELSE array_remove(ARRAY[
+    CASE WHEN t.lifecycle = 'paused' THEN 'target paused' END,
+    CASE WHEN t.health = 'unauthorised' THEN 'target unauthorised' END,
+    CASE WHEN o.target_id IS NOT NULL THEN 'circuit open' END,
+    CASE WHEN l.state = 'paused' THEN 'listing paused' END], NULL) END AS held_by";
+
+/// What [`HELD_BY`] says.
+pub const HOLDS: [&str; 4] = ["target paused", "target unauthorised", "circuit open", "listing paused"];
+
 /// Whether [`BY_ROW`] says `due`, to be counted: nothing holds it, and nobody is at it. Of a pause by the channel (`p`, one of
 /// [`channel_pauses`]) it knows as well. The listing is looked up only where nothing else holds it.
 pub const IS_DUE: &str = concat!(

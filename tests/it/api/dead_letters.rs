@@ -6,13 +6,16 @@ use adapters::nats::dead_letters::DeadLetter;
 use adapters::nats::topology::StreamKind;
 use anyhow::Context as _;
 use async_nats::HeaderMap;
+use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::otlp::Receiver;
 use end_to_end::unit::unit;
 use end_to_end::wait::wait_until;
 use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::why::{json_of, listed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_organisation_pages_through_its_own_and_every_decision_has_its_actor() -> anyhow::Result<()> {
@@ -146,6 +149,58 @@ async fn what_is_wrong_with_a_letter_is_told_without_what_is_private_at_every_do
     assert_eq!(decisions.json()["items"][0]["number"], json!(99), "{}", decisions.text);
     hides("the decisions", &decisions.text, "unit.capacity.guests");
     hides("the page of them", &viewer.get("/dead-letters").await?.expect(200)?.text, "unit.capacity.guests");
+    drop(service);
+    world.close().await
+}
+
+/// What of its unit waits for a decision is told to those who may read it, with why the listing stands as it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_tells_of_the_letters_of_its_unit_that_wait() -> anyhow::Result<()> {
+    let world = World::new(&[8179]).await?;
+    let target = world.target(8179, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let anybody = Api::of(&service).await?;
+    let owner = anybody.as_caller(&world, ORG, None, "owner")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let path = format!("/api/channels/listings/{listing}/explain");
+    let before = owner.get(&path).await?.expect(200)?.json();
+    assert_eq!(before["dead_letters"], json!({ "letters": [], "more": false }), "{before:#}");
+    let wrong = |name: &str, revision: u64| {
+        let mut message = unit(name, revision);
+        message["unit"]["capacity"]["guests"] = json!("many");
+        message
+    };
+    world.publish(&[wrong("villa-000", 9), wrong("villa-001", 3)]).await?;
+    wait_until("both are dead letters", Duration::from_secs(20), || async {
+        let letters = world.nats.dead_letter_count().await?;
+        Ok(if letters == 2 { Ok(()) } else { Err(format!("{letters} letters")) })
+    })
+    .await?;
+    let letters = world.nats.dead_letters(None, 0, 10).await?;
+    let of_it = letters.iter().find(|letter| letter.subject.ends_with(".villa-000"));
+    let number = of_it.context("a letter of the unit")?.number;
+    let replay = format!("/api/channels/dead-letters/{number}/replay");
+    for told in [json_of(&world, &["explain", &listing])?.1, owner.get(&path).await?.expect(200)?.json()] {
+        let letters = told["dead_letters"]["letters"].as_array().context("letters")?;
+        assert_eq!((letters.len(), &told["dead_letters"]["more"]), (1, &json!(false)), "{told:#}");
+        let letter = &letters[0];
+        assert_eq!((&letter["number"], &letter["revision"]), (&json!(number), &json!(9)), "{letter}");
+        assert_eq!((&letter["replay"], letter["since"].is_string()), (&json!(replay), true), "{letter}");
+        let words = told["words"].to_string();
+        for line in [
+            "Revision 9 of its unit could not be used (unit.capacity.guests: ".to_owned(),
+            format!(", and waits as dead letter {number} since "),
+            format!("`distribution dead-letters replay {number}`"),
+        ] {
+            assert!(words.contains(&line), "{line}: {words}");
+        }
+    }
+    // Who has one account does not read letters.
+    let viewer = anybody.as_caller(&world, ORG, Some(ACCOUNT), "viewer")?;
+    let told = viewer.get(&path).await?.expect(200)?;
+    assert_eq!(told.json()["dead_letters"], Value::Null, "{}", told.text);
+    assert!(!told.text.contains("dead letter "), "{}", told.text);
+    owner.send(Method::POST, &replay, &[], None).await?.expect(204)?;
     drop(service);
     world.close().await
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{Days, NaiveDate};
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::unit::{described, unit};
@@ -129,6 +130,37 @@ async fn what_the_channel_had_is_shown_as_it_was_as_far_as_it_is_known() -> anyh
     let gone = had(first).await?;
     assert!(gone.contains("<summary>content, not known</summary>"), "{gone}");
     assert!(gone.contains("What was sent cannot be shown: there is no unit snapshot"), "{gone}");
+    drop(service);
+    world.close().await
+}
+
+/// Nights that are past by now were ahead once: what the channel had of them is shown as it was, however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nights_that_were_ahead_at_an_event_are_shown_when_they_are_past() -> anyhow::Result<()> {
+    let world = World::new(&[8183]).await?;
+    let target = world.target(8183, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let first: NaiveDate = "2020-01-01".parse()?;
+    let night = |number: u64| (first + Days::new(number)).to_string();
+    let priced = |number: u64| {
+        let price = 10_000 + 100 * number;
+        json!({ "first_night": night(number), "last_night": night(number), "available": true, "nightly_price": price })
+    };
+    let mut message = unit("villa-000", 1);
+    message["unit"]["calendar"] = (0..450).map(priced).collect();
+    world.publish(&[message]).await?;
+    world.taken(1, 1).await?;
+    let listing = world.link(target, &["villa-000".to_owned()]).await?[0];
+    world.drained(Duration::from_secs(60)).await?;
+    let newest = "SELECT max(sequence) FROM events WHERE aggregate_type = 'ChannelListing'";
+    let sequence = world.count(newest).await?;
+    let page = viewer.get(&format!("/listings/{listing}/at/{sequence}")).await?.expect(200)?.text;
+    let had = page.split("What the channel had").nth(1).and_then(|rest| rest.split("What was wanted then").next());
+    let had = had.unwrap_or_default();
+    for number in [0, 200, 440] {
+        assert!(had.contains(&format!("<td>{}</td>", night(number))), "{}: {had}", night(number));
+    }
     drop(service);
     world.close().await
 }

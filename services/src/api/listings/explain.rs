@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use domain::access::{Accounts, Permission};
 use domain::ids::{ListingId, SyncId};
 use serde::Deserialize;
 use serde_json::json;
@@ -19,6 +20,7 @@ use crate::api::reader::Reader;
 use crate::payloads::PayloadError;
 use crate::views::explain::{Explanation, Unexplained, explain as explained};
 use crate::views::preview::{NoPreview, Preview, Wanted, preview as previewed};
+use crate::views::unit_letters::of_unit;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -48,7 +50,17 @@ pub(in crate::api) async fn explain(
     let id = ListingId(id);
     visible(&api, &by, id).await?;
     let reader = Reader::open(&api.inner.pool, &by.caller);
-    Ok(Json(explained(&api.inner.syncing, &api.inner.pool, reader, id, query.sync_id.map(SyncId)).await?))
+    let told = explained(&api.inner.syncing, &api.inner.pool, reader, id, query.sync_id.map(SyncId)).await?;
+    if !by.caller.may(Permission::ReadDeadLetters) || by.caller.accounts != Accounts::All {
+        return Ok(Json(told));
+    }
+    match of_unit(&api.inner.nats, &by.caller.org_id, &told.listing.unit_id).await {
+        Ok(letters) => Ok(Json(told.with_letters(letters))),
+        Err(error) => {
+            tracing::debug!(error = %error, "dead letters cannot be looked through now");
+            Ok(Json(told))
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -174,6 +186,8 @@ fn example() -> serde_json::Value {
         "lacking": null,
         "older_state": null,
         "elsewhere": null,
+        "unproved_creations": [],
+        "dead_letters": { "letters": [], "more": false },
         "waiting": null,
         "recent": [{ "sync_id": sync, "requested_at": "2026-11-25T10:00:00.010Z", "cause": "unit_changed", "revision": 8,
             "outcome": "accepted", "superseded_by": null }],

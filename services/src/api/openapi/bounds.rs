@@ -31,7 +31,7 @@ use crate::api::page::{CURSOR_PATTERN, DEFAULT_LIMIT, LIMITS, LONGEST_CURSOR};
 use crate::api::problem::ProblemKind;
 use crate::api::vault::LONGEST_SECRET;
 use crate::views::audit::{CAUSES, asked_outcomes, call_classes, classes, outcomes};
-use crate::views::queue::STATUSES;
+use crate::views::queue::{HOLDS, STATUSES};
 use crate::views::{listings, targets, visits};
 
 /// Every status of HTTP, and those of a problem.
@@ -146,6 +146,7 @@ fn field_rows() -> Vec<Row> {
         (Of("About"), &["state"], listed()),
         (Of("Target"), &["state"], sends()),
         (Of("QueuedSync"), &["status"], Bound::OneOf(STATUSES.to_vec())),
+        (Of("QueuedSync"), &["held_by"], Bound::OneOf(HOLDS.to_vec())),
         (Of("QueuedSync"), &["attempt"], Bound::Within(1..=attempts)),
         (Of("Waiting"), &["status"], Bound::OneOf(STATUSES.to_vec())),
         (Of("Rule"), &["of"], Bound::Within(1..=attempts)),

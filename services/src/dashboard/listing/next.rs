@@ -1,5 +1,7 @@
 //! What happens next to a listing, and when.
 
+use std::iter;
+
 use chrono::{DateTime, Utc};
 use domain::ids::{ListingId, TargetId};
 use domain::outcome::SyncOutcome;
@@ -21,16 +23,26 @@ use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
 use crate::views::not_its_own::NotItsOwn;
 use crate::views::older_state::OlderState;
-use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, LATER, LOGIN, PAUSED, UNDER_WAY, WAITING};
+use crate::views::queue::{AFTER_ATTEMPT, BY_ROW, DUE, FREE, HELD_BY, LATER, LOGIN, PAUSED, UNDER_WAY, WAITING};
 
 #[derive(Debug, FromRow)]
 struct Waiting {
     status: String,
+    /// All that holds it: its status names the first.
+    held_by: Vec<String>,
     sync_id: uuid::Uuid,
     revision: i64,
     needs: Vec<String>,
     attempt: i32,
     due_at: DateTime<Utc>,
+}
+
+impl Waiting {
+    /// What else holds it, where something does: whoever ends what its status names finds it held by these.
+    fn held_besides(&self) -> impl Iterator<Item = &str> {
+        let is_held = !FREE.contains(&self.status.as_str());
+        self.held_by.iter().map(String::as_str).filter(move |held| is_held && *held != self.status)
+    }
 }
 
 /// What a reader sees of what comes next.
@@ -49,7 +61,8 @@ impl Seen {
     pub(super) async fn by(reader: &mut PgConnection, listing: &Listing, known: &Known) -> Result<Self, Problem> {
         let (id, target_id) = (ListingId(listing.listing_id), TargetId(listing.target_id));
         let statement = format!(
-            "SELECT {BY_ROW}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at FROM {WAITING} WHERE q.listing_id = $1"
+            "SELECT {BY_ROW}, {HELD_BY}, q.sync_id, q.revision, q.needs, {NEXT}, q.due_at
+             FROM {WAITING} WHERE q.listing_id = $1"
         );
         let waiting: Option<Waiting> =
             sqlx::query_as(&statement).bind(listing.listing_id).fetch_optional(&mut *reader).await?;
@@ -97,7 +110,10 @@ pub(super) async fn show(api: &Api, listing: &Listing, known: &Known, seen: Seen
         waiting.status = now.status;
     }
     Ok(html! {
-        p { (state(&waiting.status)) " " (sentence(&waiting)) @for why in &delays { " " (told(why)) } }
+        p {
+            (state(&waiting.status)) " " @for held in waiting.held_besides() { (state(held)) " " }
+            (sentence(&waiting)) @for why in &delays { " " (told(why)) }
+        }
         p.quiet {
             "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
         }
@@ -140,10 +156,20 @@ fn sentence(waiting: &Waiting) -> Markup {
         LATER => html! { "Attempt " (attempt) " is due at " (moment(waiting.due_at)) "." },
         PAUSED => html! { "Attempt " (attempt) " starts when the channel's pause is over." },
         LOGIN => html! { "Attempt " (attempt) " starts as soon as its target has its turn for a login." },
-        "listing paused" => html! { "It waits until somebody resumes this listing." },
-        "target paused" => html! { "It waits until somebody resumes the target." },
-        "target unauthorised" => html! { "It waits until the target has credentials that the channel takes." },
-        _ => html! { "It waits until its target answers a check." },
+        held => {
+            let all: Vec<&str> = iter::once(held).chain(waiting.held_besides()).map(let_go).collect();
+            html! { "It waits " (all.join(", and ")) "." }
+        }
+    }
+}
+
+/// When what holds it lets it go.
+fn let_go(held: &str) -> &'static str {
+    match held {
+        "listing paused" => "until somebody resumes this listing",
+        "target paused" => "until somebody resumes the target",
+        "target unauthorised" => "until the target has credentials that the channel takes",
+        _ => "until its target answers a check",
     }
 }
 

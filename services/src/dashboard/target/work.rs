@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::dashboard::pieces::{age, empty, moment, number, state};
 use crate::views::attempts::{self, NEXT};
-use crate::views::queue::{BEHIND_SINCE, BY_ROW, Closed, FREE, LOGIN, WAITING, status};
+use crate::views::queue::{BEHIND_SINCE, BY_ROW, Closed, FREE, HELD_BY, LOGIN, WAITING, status};
 
 /// Rows of the queue that are shown.
 const SHOWN: i64 = 8;
@@ -20,6 +20,8 @@ struct Waiting {
     listing_id: Uuid,
     unit_id: Option<String>,
     status: String,
+    /// All that holds it: its status names the first.
+    held_by: Vec<String>,
     needs: Vec<String>,
     attempt: i32,
     due_at: DateTime<Utc>,
@@ -49,7 +51,7 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid, closed: &Closed) 
     let counted = sqlx::query_as(&count).bind(id).bind(COUNTED).fetch_one(&mut *reader).await?;
     let (count, oldest): (i64, Option<DateTime<Utc>>) = counted;
     let rows = format!(
-        "SELECT q.listing_id, l.unit_id, {BY_ROW}, q.needs, {NEXT}, q.due_at FROM {WAITING}
+        "SELECT q.listing_id, l.unit_id, {BY_ROW}, {HELD_BY}, q.needs, {NEXT}, q.due_at FROM {WAITING}
          WHERE q.target_id = $1 ORDER BY q.due_at, q.listing_id LIMIT $2"
     );
     let rows: Vec<Waiting> = sqlx::query_as(&rows).bind(id).bind(SHOWN).fetch_all(reader).await?;
@@ -64,7 +66,7 @@ pub(super) async fn queue(reader: &mut PgConnection, id: Uuid, closed: &Closed) 
             thead { tr { th { "Listing" } th { "Waits as" } th { "Due" } th.wide { "Sections" } th.wide.number { "Attempt" } } }
             tbody { @for row in &rows { tr {
                 td.named { a href=(format!("/listings/{}", row.listing_id)) { (row.unit_id.as_deref().unwrap_or("listing")) } }
-                td { (state(&row.status)) }
+                td { (state(&row.status)) @for held in row.held_by.iter().skip(1) { " " (state(held)) } }
                 td { @if row.is_held() { span.quiet { "when it is let go" } } @else { (moment(row.due_at)) } }
                 td.wide { (row.needs.join(", ")) }
                 td.wide.number { (attempts::words(row.attempt)) }

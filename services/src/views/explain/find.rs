@@ -1,10 +1,12 @@
 //! Whatever somebody has at hand, a listing, a sync, an id at the channel or a unit: which listing is it about?
 
-use domain::ids::{ListingId, SyncId};
+use domain::ids::{ExternalId, ListingId, SyncId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::commands::Commands;
 use crate::views::listings::{LISTINGS, Listing};
+use crate::views::unproved_creations;
 
 /// More listings than this are not listed.
 const MOST: i64 = 100;
@@ -48,7 +50,7 @@ WHERE position > coalesce((SELECT position FROM projection_checkpoints WHERE nam
 LIMIT 1";
 
 /// Looks an id up.
-pub async fn find(pool: &PgPool, text: &str) -> Result<Found, NotFound> {
+pub async fn find(pool: &PgPool, commands: &Commands, text: &str) -> Result<Found, NotFound> {
     if let Ok(id) = text.parse::<Uuid>() {
         if sqlx::query_scalar(IS_LISTING).bind(id.to_string()).fetch_one(pool).await? {
             return Ok(Found::Listing(ListingId(id)));
@@ -63,8 +65,22 @@ pub async fn find(pool: &PgPool, text: &str) -> Result<Found, NotFound> {
     );
     let mut listings: Vec<Listing> = sqlx::query_as(&named).bind(text).bind(MOST).fetch_all(pool).await?;
     match listings.len() {
-        0 => Err(NotFound::Nothing(text.chars().take(100).collect())),
+        0 => unproved(pool, commands, text).await,
         1 => Ok(Found::Listing(ListingId(listings.remove(0).listing_id))),
         _ => Ok(Found::Several(listings)),
+    }
+}
+
+/// What nobody holds may be what a creation was answered with.
+async fn unproved(pool: &PgPool, commands: &Commands, text: &str) -> Result<Found, NotFound> {
+    let found = unproved_creations::of(commands, pool, None, &ExternalId(text.to_owned())).await?;
+    let ids: Vec<Uuid> = found.iter().map(|one| one.listing_id).collect();
+    match ids[..] {
+        [] => Err(NotFound::Nothing(text.chars().take(100).collect())),
+        [one] => Ok(Found::Listing(ListingId(one))),
+        _ => {
+            let named = format!("{LISTINGS} WHERE l.listing_id = ANY ($1) ORDER BY target_name, l.unit_id");
+            Ok(Found::Several(sqlx::query_as(&named).bind(&ids[..]).fetch_all(pool).await?))
+        }
     }
 }

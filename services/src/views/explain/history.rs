@@ -2,6 +2,7 @@
 //! by section, when the sync was sent. From the journal alone.
 
 mod elsewhere;
+mod stood;
 mod story;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -23,6 +24,7 @@ use super::cancelled::CancelledBecause;
 use super::doubt::Doubt;
 use crate::views::gone;
 use crate::views::history::NoHistory;
+use stood::{State, Stood};
 
 pub use story::{Attempt, BeforeUnlinking, Behind, End, OtherAttempt, SilentAttempt, SyncStory};
 
@@ -61,6 +63,8 @@ pub struct History {
     left: HashMap<ExternalId, KnownSections>,
     /// Sections that an attempt of another listing may have written, and that were not taken since.
     written_to: BTreeSet<Section>,
+    /// How it stood before.
+    stood: Stood,
     /// Those of attempts of which nothing was told yet.
     intents: Vec<Intent>,
     wanted: Option<SyncId>,
@@ -154,7 +158,11 @@ impl History {
         let told = attempt_of(event).filter(|_| outlasting.is_none());
         let told = told.map(|attempt| (attempt, self.may_have_sent(attempt)));
         let before = self.listing.external_id().cloned();
+        let stood = State::of(&self.listing);
         self.listing.evolve((**event).clone());
+        if stood != State::of(&self.listing) {
+            self.stood.end(stood, recorded.recorded_at);
+        }
         let relinked = matches!(**event, ListingEvent::ListingLinked { .. });
         if self.listing.external_id() != before.as_ref() {
             self.follow(before, relinked);
@@ -196,15 +204,6 @@ impl History {
     fn in_time<'a>(&self, event: &'a ListingEvent) -> Option<&'a SyncAttempt> {
         let is_late = matches!(event, ListingEvent::LateAttemptRecorded { .. });
         attempt_of(event).filter(|attempt| !is_late && !self.listing.knows_younger(attempt))
-    }
-
-    /// The sections that an attempt which was told just now may have sent: those that it had to. What is known when it is told late is
-    /// not what was known when it began.
-    fn may_have_sent(&mut self, attempt: &SyncAttempt) -> Vec<Section> {
-        let overtaken = self.listing.knows_younger(attempt);
-        let told = self.story(attempt.sync_id).and_then(|story| story.attempts.last());
-        let told = told.filter(|told| !told.late && !overtaken);
-        told.map_or_else(|| Section::ALL.to_vec(), |told| told.needs.clone())
     }
 
     fn tell(&mut self, event: &ListingEvent, recorded: &Recorded) {

@@ -21,6 +21,7 @@ use crate::views::not_taken::{SENDS_AGAIN, named};
 use crate::views::older_state::OlderState;
 use crate::views::said::said;
 use crate::views::staying;
+use crate::views::unproved_creations::UnprovedCreation;
 
 fn seconds(ms: i64) -> String {
     if ms < 1_000 {
@@ -66,6 +67,9 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
     lines.extend(lacking.flat_map(Lacking::words));
     lines.extend(explanation.older_state.iter().map(OlderState::words));
     lines.extend(explanation.elsewhere.iter().map(Elsewhere::words));
+    lines.extend(explanation.unproved_creations.iter().map(UnprovedCreation::words));
+    let taken = explanation.listing.last_revision;
+    lines.extend(explanation.dead_letters.iter().flat_map(|letters| letters.words(taken)));
     lines.push(next(&explanation.next));
     lines
 }

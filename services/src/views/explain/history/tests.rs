@@ -150,6 +150,10 @@ fn attempt(history: &mut History, ending: &Ending<'_>) {
 }
 
 fn attempt_at(history: &mut History, pending: Pending, started_at: DateTime<Utc>, ending: &Ending<'_>) {
+    run(history, ended(pending, started_at, ending));
+}
+
+fn ended(pending: Pending, started_at: DateTime<Utc>, ending: &Ending<'_>) -> ListingCommand {
     let Ending { class, takes_over, took, named, calls } = *ending;
     let call = |(purpose, route, class, status): &Call| CallRecord {
         request_id: Uuid::nil(),
@@ -173,7 +177,7 @@ fn attempt_at(history: &mut History, pending: Pending, started_at: DateTime<Utc>
         calls: calls.iter().map(call).collect(),
         ..report(pending, started_at)
     };
-    run(history, ListingCommand::RecordOutcome(report));
+    ListingCommand::RecordOutcome(report)
 }
 
 /// That all of a sync was taken.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::super::{Doubt, History};
 use super::{
-    Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, UNREACHED, ask, at, attempt, attempt_at, link,
-    newest, refused, report, run, send, synced, wish,
+    Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, UNREACHED, ask, at, attempt, attempt_at, ended,
+    link, newest, refused, report, request, run, run_at, send, synced, wish,
 };
 use crate::holders::MAY_HAVE_BEEN_WRITTEN_TO;
 
@@ -109,7 +109,7 @@ fn a_section_is_told_as_refused_where_it_was_in_a_call_and_by_the_answer_to_its_
     }
 }
 
-/// What an attempt had to send is worked out from what is known when it is told.
+/// What an attempt had to send is worked out from how its listing stood as it began, as far as that is known.
 #[test]
 fn an_attempt_that_is_told_late_may_have_sent_anything() {
     let mut history = synced();
@@ -118,6 +118,30 @@ fn an_attempt_that_is_told_late_may_have_sent_anything() {
     send(&mut history, true);
     attempt_at(&mut history, sent, at(0), &Ending::of(OutcomeClass::Unknown, &[], &[LOST]));
     assert_eq!(doubt(&history, Section::Rates), "unknown", "it may have been written after what was taken");
+}
+
+/// Its dispatcher was frozen, and another one has taken all of it over meanwhile. It was to send what differed as it began.
+#[test]
+fn an_attempt_that_another_one_overtook_is_doubted_for_what_it_had_to_send_and_nothing_else() {
+    let taken = Ending { takes_over: true, took: &Section::ALL, ..Ending::of(OutcomeClass::Accepted, &[], &[]) };
+    let frozen = Ending { took: &[Section::Rates], ..Ending::of(OutcomeClass::Accepted, &[], &[TAKEN]) };
+    for (asked_at, cause, told) in [
+        (60, Cause::UnitChanged, ["none", "unknown", "none", "none"]),
+        // Somebody asked for all of it.
+        (60, wish(), ["unknown", "unknown", "none", "none"]),
+        // By the clocks of two hosts it may have begun before the one before it was told.
+        (2, Cause::UnitChanged, ["unknown", "unknown", "none", "none"]),
+    ] {
+        let mut history = synced();
+        run_at(&mut history, asked_at, request(cause, 2, "second"));
+        let sent = history.listing.pending().expect("a sync that waits").clone();
+        run_at(&mut history, asked_at + 1, request(Cause::UnitChanged, 3, "third"));
+        let heir = history.listing.pending().expect("a sync that waits").clone();
+        run_at(&mut history, asked_at + 90, ended(heir, at(asked_at + 80), &taken));
+        assert_eq!(Section::ALL.map(|section| doubt(&history, section)), ["none"; 4]);
+        run_at(&mut history, asked_at + 95, ended(sent, at(asked_at + 1), &frozen));
+        assert_eq!(Section::ALL.map(|section| doubt(&history, section)), told, "asked for at {asked_at}");
+    }
 }
 
 #[test]
