@@ -42,9 +42,9 @@ pub(super) enum Wanted {
     Nothing,
     /// A list.
     List,
-    /// A list of listings, each with its id: one without could be any.
+    /// The first of all listings that the account has, each with its id: one without could be any.
     Listings,
-    /// A page of those, in which the one with this reference is looked for.
+    /// A page of listings, in which the one with this reference is looked for.
     Page {
         /// Our reference.
         reference: String,
@@ -67,7 +67,7 @@ impl Wanted {
         match self {
             Self::Nothing => None,
             Self::List => (!result.is_array()).then_some("there is no list in it"),
-            Self::Listings => nameless(result),
+            Self::Listings => nameless(result).or_else(|| contradiction(answer, 0)),
             Self::Page { reference, offset } => {
                 let ours = result.as_array().into_iter().flatten().filter(|listing| carries(listing, reference));
                 let mut ours = ours.map(id_of).peekable();

@@ -128,14 +128,16 @@ async fn a_list_that_contradicts_its_count_does_not_say_that_nothing_is_there() 
 
 /// Where no look-up can be read, no check ends the outage.
 #[tokio::test]
-async fn a_check_is_not_answered_by_listings_without_an_id() {
+async fn a_check_is_not_answered_by_a_list_that_cannot_be_read() {
     let sandbox = Sandbox::start().await;
     let bench = Bench::new(&sandbox);
-    let body = json!({ "status": "success", "count": 1, "result": [{ "id": "?", "name": "x" }] });
-    sandbox.fault(json!({ "method": "GET", "kind": "status", "code": 200, "body": body })).await;
-    let check = bench.hostaway.check(&bench.target, &bench.slots).await;
-    assert_eq!((check.class, check.credentials_refused), (OutcomeClass::Transient, false), "{check:?}");
-    sandbox.heal().await;
+    for (count, listed) in [(1, json!([{ "id": "?", "name": "x" }])), (5_000, json!([])), (0, json!([{ "id": 7 }]))] {
+        let body = json!({ "status": "success", "count": count, "result": listed });
+        sandbox.fault(json!({ "method": "GET", "kind": "status", "code": 200, "body": body })).await;
+        let check = bench.hostaway.check(&bench.target, &bench.slots).await;
+        assert_eq!((check.class, check.credentials_refused), (OutcomeClass::Transient, false), "{check:?}");
+        sandbox.heal().await;
+    }
     let check = bench.hostaway.check(&bench.target, &bench.slots).await;
     assert_eq!(check.class, OutcomeClass::Accepted, "{check:?}");
 }

@@ -9,6 +9,8 @@
 //! there until then may have come last, so the holder is sent once more. That is asked for before the outcome is in the journal: nothing
 //! tells of it afterwards.
 
+use std::time::Duration;
+
 use adapters::postgres::passes;
 use domain::ids::{ExternalId, ListingId};
 use domain::listing::{ListingCommand, ListingError, Progress, SyncReport};
@@ -18,10 +20,11 @@ use domain::port::NotOurs;
 use domain::target::Target;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::Shared;
-use super::asking::{OUTAGE, TRIES, syncing};
+use super::asking::{OUTAGE, syncing};
 use super::job::Job;
 use crate::commands::{AskedBy, CommandError, Commands};
 use crate::holders::{Holder, MAY_HAVE_BEEN_WRITTEN_TO, holder_of_learned, lock_learned};
@@ -30,6 +33,9 @@ use crate::syncing::SyncError;
 /// Of the connections, the part that those may have for their locks who look or record whose an id is: each of them needs another one
 /// meanwhile.
 const SHARE: u32 = 3;
+
+/// So long it is asked whose an id is while Postgres is away, which is shorter than a lease.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How many may do so at the same time.
 pub(super) fn places(pool: &PgPool) -> Semaphore {
@@ -44,13 +50,11 @@ pub(super) async fn may_write_to(
     (target, listing_id): (&Target, ListingId),
     external: &ExternalId,
 ) -> Result<(), NotOurs> {
+    let until = Instant::now() + PATIENCE;
     let mut found = look(commands, places, (target, listing_id), external).await;
-    for _ in 1..TRIES {
-        // What was made is at the channel already: it is not left half made for a moment's outage.
-        if !found.as_ref().is_err_and(SyncError::is_outage) {
-            break;
-        }
-        tokio::time::sleep(OUTAGE).await;
+    // What was made is at the channel already: it is not left half made for a moment's outage.
+    while found.as_ref().is_err_and(SyncError::is_outage) && Instant::now() < until {
+        sleep(OUTAGE).await;
         found = look(commands, places, (target, listing_id), external).await;
     }
     match found {
