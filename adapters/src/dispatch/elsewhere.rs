@@ -42,7 +42,7 @@ pub async fn held_elsewhere(
                AND (own.channel, own.base_url, own.channel_account) = (t.channel, t.base_url, t.channel_account)"#,
         external.0.as_str(),
         target.0,
-        in_json
+        in_json.as_str()
     )
     .fetch_all(&mut *connection)
     .await?;
