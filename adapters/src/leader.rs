@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Postgres, pool::PoolConnection};
@@ -31,7 +32,38 @@ fn key_of(role: &str) -> i64 {
     i64::from_be_bytes(bytes)
 }
 
+/// The session that holds a role, as Postgres tells of it: of another user's it says neither where from nor since when, but to those who may
+/// read all of its statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeadingSession {
+    /// Its process at the server.
+    pub pid: i32,
+    /// What it calls itself; often empty.
+    pub application: String,
+    /// The address that it comes from; none where it came by a socket.
+    pub address: Option<String>,
+    /// When it began, UTC.
+    pub since: Option<DateTime<Utc>>,
+}
+
 impl Leadership {
+    /// Whose session holds the role.
+    pub async fn held_by(pool: &PgPool, role: &str) -> Result<Option<LeadingSession>, sqlx::Error> {
+        sqlx::query_as!(
+            LeadingSession,
+            r#"SELECT l.pid AS "pid!", coalesce(a.application_name, '') AS "application!", host(a.client_addr) AS address,
+                   a.backend_start AS since
+               FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+               WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+                   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                   AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
+               LIMIT 1"#,
+            key_of(role)
+        )
+        .fetch_optional(pool)
+        .await
+    }
+
     /// Takes the role if nobody holds it.
     pub async fn try_take(pool: &PgPool, role: &str) -> Result<Option<Self>, sqlx::Error> {
         let key = key_of(role);

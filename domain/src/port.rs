@@ -217,10 +217,10 @@ pub enum NoSlot {
     },
 }
 
-/// Why a push does not write to a listing that it has found at the channel by our reference.
+/// Why a push does not write to a listing at the channel that it has found by our reference, or that it was told to have made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotOurs {
-    /// Another listing of the target holds it, in words.
+    /// Another listing of the target, or of another one of its account, holds it, in words.
     #[error("{0}")]
     Held(String),
     /// Nobody could say whether one does.
@@ -237,9 +237,10 @@ pub trait SlotSource: Send + Sync {
     /// created. A second one in the same push says that the channel refused the first call.
     async fn slot(&self, purpose: CallPurpose, urgency: Section) -> Result<Box<dyn Permit>, NoSlot>;
 
-    /// Whether a push may write to a listing that it has found at the channel. Asked before the first such call: our reference stays on a
-    /// listing there that was given to another one of ours, until that one is sent. Who never pushes need not say anything.
-    async fn may_write_to(&self, _found: &ExternalId) -> Result<(), NotOurs> {
+    /// Whether a push may write to a listing at the channel whose id it has just learned, by a look-up or from the answer to a creation. Asked
+    /// before the first such call: our reference stays on a listing there that was given to another one of ours, until that one is sent, and
+    /// an answer may name anybody's. Who never pushes need not say anything.
+    async fn may_write_to(&self, _learned: &ExternalId) -> Result<(), NotOurs> {
         Ok(())
     }
 }

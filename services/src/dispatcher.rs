@@ -111,8 +111,8 @@ struct Shared {
     failures: target_health::FailureCounts,
     /// The checks of strangers that may wait for a slot.
     strangers: Semaphore,
-    /// The outcomes with an id that may be recorded at the same time.
-    recording: Semaphore,
+    /// Those who may look or record at the same time whose an id is.
+    learning: Semaphore,
 }
 
 /// The dispatcher role.
@@ -137,11 +137,11 @@ impl Dispatcher {
         channels: Channels,
         options: DispatcherOptions,
     ) -> Self {
-        let recording = learned::places(&pool);
+        let learning = learned::places(&pool);
         let store = DispatchStore::new(pool, Uuid::now_v7());
         let failures = target_health::FailureCounts::default();
         let strangers = Semaphore::new(checks::MOST_STRANGERS);
-        let shared = Shared { commands, payloads, channels, options, store, failures, strangers, recording };
+        let shared = Shared { commands, payloads, channels, options, store, failures, strangers, learning };
         Self { nats, shared: Arc::new(shared) }
     }
 

@@ -1,8 +1,10 @@
 //! Who holds a listing at the channel. Two of ours that write to one of theirs would overwrite each other for ever.
 
-use adapters::postgres::begin;
+use adapters::dispatch::held_elsewhere;
+use adapters::postgres::{begin, begin_with};
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::LinkState;
+use domain::target::Target;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
@@ -11,6 +13,9 @@ use crate::syncing::{SyncError, Syncing};
 
 /// Stands in the words of whatever was not done as another listing holds the one at the channel: whoever reads them says what helps.
 pub(crate) const HELD: &str = "at the channel is the listing of unit";
+
+/// The same where that one is of another target of the account: it may be another organisation's, so nobody is told whose it is.
+pub(crate) const HELD_ELSEWHERE: &str = "at the channel is the listing of a unit at another target of the same account";
 
 /// Why a holder is sent once more. From then on nobody knows what the channel has of it, which its history tells by these words.
 pub(crate) const MAY_HAVE_BEEN_WRITTEN_TO: &str =
@@ -21,11 +26,16 @@ pub(crate) const MAY_HAVE_BEEN_WRITTEN_TO: &str =
 pub(crate) struct Holder {
     pub listing_id: ListingId,
     pub unit_id: UnitId,
+    /// It is of another target of the account, maybe of another organisation.
+    pub is_elsewhere: bool,
 }
 
 impl Holder {
     /// That it holds it.
     pub(crate) fn words(&self, external: &ExternalId) -> String {
+        if self.is_elsewhere {
+            return format!("{external} {HELD_ELSEWHERE}");
+        }
         format!("{external} {HELD} {} ({})", self.unit_id, self.listing_id)
     }
 }
@@ -56,11 +66,26 @@ pub(crate) async fn lock(
     external: &ExternalId,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let mut lock = begin(pool).await?;
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(format!("link/{target}/{external}"))
-        .execute(&mut *lock)
-        .await?;
+    take(&mut lock, format!("link/{target}/{external}")).await?;
     Ok(lock)
+}
+
+/// The same for what an attempt has learned: nor does anybody record it for another target of the account. It is waited for no longer than
+/// is looked.
+pub(crate) async fn lock_learned(
+    pool: &PgPool,
+    target: &Target,
+    external: &ExternalId,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut lock = begin_with(pool, format!("BEGIN; {LOOK}")).await?;
+    take(&mut lock, format!("link/{}/{external}", target.target_id)).await?;
+    take(&mut lock, format!("learned/{}/{external}", target.account_scope())).await?;
+    Ok(lock)
+}
+
+async fn take(connection: &mut PgConnection, lock: String) -> Result<(), sqlx::Error> {
+    let taken = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(lock);
+    taken.execute(connection).await.map(|_| ())
 }
 
 /// Which other listing of the target holds one at the channel, and is still linked.
@@ -74,15 +99,15 @@ pub(crate) async fn holder(
     who_holds(commands, candidates, of, external).await
 }
 
-/// The same for many who ask at the same time: none of them keeps a connection while it needs another one.
-pub(crate) async fn holder_now(
+/// Which other listing holds one that an attempt has learned: of the target, or of another one of its account at the channel.
+pub(crate) async fn holder_of_learned(
     commands: &Commands,
+    connection: &mut PgConnection,
     of: (TargetId, ListingId),
     external: &ExternalId,
 ) -> Result<Option<Holder>, SyncError> {
-    let mut looking = begin(commands.journal().pool()).await?;
-    let candidates = candidates(&mut looking, of.0, external).await?;
-    looking.commit().await?;
+    let mut candidates = candidates(&mut *connection, of.0, external).await?;
+    candidates.extend(held_elsewhere(connection, of.0, external).await?);
     who_holds(commands, candidates, of, external).await
 }
 
@@ -91,26 +116,27 @@ async fn candidates(
     connection: &mut PgConnection,
     target: TargetId,
     external: &ExternalId,
-) -> Result<Vec<ListingId>, sqlx::Error> {
+) -> Result<Vec<(ListingId, TargetId)>, sqlx::Error> {
     sqlx::query(LOOK).execute(&mut *connection).await?;
     let in_json = Value::from(external.0.as_str()).to_string();
     let found: Vec<String> =
         sqlx::query_scalar(CANDIDATES).bind(&external.0).bind(target.0).bind(in_json).fetch_all(connection).await?;
-    Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
+    Ok(found.iter().filter_map(|id| Some((id.parse().ok()?, target))).collect())
 }
 
 async fn who_holds(
     commands: &Commands,
-    candidates: Vec<ListingId>,
+    candidates: Vec<(ListingId, TargetId)>,
     (target, own): (TargetId, ListingId),
     external: &ExternalId,
 ) -> Result<Option<Holder>, SyncError> {
-    for listing_id in candidates.into_iter().filter(|id| *id != own) {
+    for (listing_id, of) in candidates.into_iter().filter(|(id, _)| *id != own) {
         // The aggregate has the last word: the candidate may have been linked elsewhere since.
         let listing = commands.load_listing(listing_id).await?;
-        let Some(link) = listing.link().filter(|link| link.target_id == target) else { continue };
+        let Some(link) = listing.link().filter(|link| link.target_id == of) else { continue };
         if listing.external_id() == Some(external) && listing.state() != Some(LinkState::Unlinked) {
-            return Ok(Some(Holder { listing_id, unit_id: link.unit_id.clone() }));
+            let unit_id = link.unit_id.clone();
+            return Ok(Some(Holder { listing_id, unit_id, is_elsewhere: of != target }));
         }
     }
     Ok(None)
@@ -126,7 +152,7 @@ impl Syncing {
     ) -> Result<(), SyncError> {
         match holder(self.commands(), connection, of, external).await? {
             None => Ok(()),
-            Some(Holder { listing_id, unit_id }) => {
+            Some(Holder { listing_id, unit_id, .. }) => {
                 Err(SyncError::ExternalIdTaken { external_id: external.clone(), listing_id, unit_id })
             }
         }

@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::leading::{LeadingRole, lead_in_turn};
 use crate::relay::{POSITION, PREVIOUS_POSITION, position_header};
 
+/// The lock that the one that works holds.
+pub(crate) const LOCK: &str = "projector";
 /// Events that are applied together.
 const BATCH: usize = 500;
 /// The longest silence of the stream before the journal is asked whether there is more.
@@ -70,7 +72,7 @@ impl Projector {
     /// Works until `stop`. One projector is active, others stand by.
     pub async fn run(self, stop: CancellationToken) {
         let pool = self.pool.clone();
-        lead_in_turn(self, &pool, "projector", &stop).await;
+        lead_in_turn(self, &pool, LOCK, &stop).await;
     }
 
     /// Applies what the journal has and the read models have not.

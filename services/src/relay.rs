@@ -51,9 +51,14 @@ impl Relay {
         Self { log: PgEventLog::new(pool.clone()), pool, nats, appended }
     }
 
+    /// The lock that the one that works holds, of all that publish to the same streams.
+    pub(crate) fn lock(nats: &Nats) -> String {
+        format!("relay {}", nats.prefix)
+    }
+
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let (pool, lock) = (self.pool.clone(), format!("relay {}", self.nats.prefix));
+        let (pool, lock) = (self.pool.clone(), Self::lock(&self.nats));
         lead_in_turn(self, &pool, &lock, &stop).await;
     }
 }

@@ -1,10 +1,12 @@
-//! A listing at the channel that another listing of the target holds, though our reference on it, or an attempt under way, says otherwise:
-//! of the two one writes to it, and the other one says why it does not.
+//! A listing at the channel that another listing of the target holds, or of another target of its account, though our reference on it, an
+//! attempt under way, or what the channel says of a creation is otherwise: of the two one writes to it, and the other one says why it does
+//! not.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use domain::ids::ListingId;
+use domain::mapping::hostaway::reference;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::wait::wait_until;
@@ -18,6 +20,7 @@ const NAMED: u64 = 7869;
 const WAITING: u64 = 7870;
 const OTHERS: u64 = 7871;
 const LOCKED: u64 = 7873;
+const ANSWERED: u64 = 7874;
 const HELD: &str = "at the channel is the listing of unit villa-001";
 
 fn run(world: &World, arguments: &[&str]) -> anyhow::Result<String> {
@@ -91,6 +94,53 @@ async fn what_is_linked_afresh_writes_to_no_listing_that_another_one_holds() -> 
     world.drained(Duration::from_secs(60)).await?;
     assert_eq!(external_id(&world, &second)?, json!(external));
     gets_its_own(&world, GIVEN, &first, &second).await?;
+    drop(service);
+    world.close().await
+}
+
+/// A creation is answered with our reference and with the id of a listing that another one holds, at this target or at another one of the
+/// account, which may be somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_is_not_written_to_where_another_one_holds_its_id() -> anyhow::Result<()> {
+    let world = World::new(&[ANSWERED]).await?;
+    let one = world.target(ANSWERED, RateLimit::new(100, 1_000)?).await?;
+    let other = world.target(ANSWERED, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let first = listed(&world, one, "villa-000").await?.to_string();
+    let external = external_id(&world, &first)?.as_str().context("an id")?.to_owned();
+    let id: u64 = external.parse()?;
+    world.publish(&[priced("villa-001", 1, 5_000)]).await?;
+    world.taken(2, 1).await?;
+    let before = world.sandbox.listings(ANSWERED).await?;
+    let nights = world.sandbox.nights(ANSWERED, id, "2030-01-01", "2030-01-10").await?;
+    for target in [one, other] {
+        let unit = "villa-001".parse()?;
+        let listing = ListingId::of(target, &unit);
+        let body = json!({ "status": "success", "result": { "id": id, "internalListingName": reference(&unit, &listing) } });
+        let lie = json!({ "kind": "lie", "account": ANSWERED, "method": "POST", "path_pattern": "/v1/listings", "code": 200, "body": body });
+        let lie = world.sandbox.fault_rule(&lie).await?;
+        world.link(target, &["villa-001".to_owned()]).await?;
+        world.drained(Duration::from_secs(60)).await?;
+        let listing = listing.to_string();
+        let (_, told) = json_of(&world, &["explain", &listing])?;
+        assert_eq!(told["sync"]["outcome"], json!("rejected"), "{told:#}");
+        assert_eq!(told["listing"]["external_id"], Value::Null, "{told:#}");
+        let detail = told["sync"]["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with(&external) && detail.contains("nothing was sent to it"), "{told:#}");
+        let names = detail.contains("villa-000") || detail.contains(&first);
+        assert_eq!(names, target == one, "whose it is at another target is not told: {told:#}");
+        world.sandbox.mend(lie).await?;
+        run(&world, &["listing", "sync", &listing, "--reason", "the channel is well again"])?;
+        world.drained(Duration::from_secs(60)).await?;
+        let own = external_id(&world, &listing)?;
+        assert!(own.is_string() && own != json!(external), "{own}");
+        let after = world.sandbox.listings(ANSWERED).await?;
+        for field in ["internalListingName", "name", "cleaningFee"] {
+            assert_eq!(after[0][field], before[0][field], "nothing was written to the other one's");
+        }
+        assert_eq!(world.sandbox.nights(ANSWERED, id, "2030-01-01", "2030-01-10").await?, nights);
+    }
+    assert_eq!(world.sandbox.listings(ANSWERED).await?.len(), 3);
     drop(service);
     world.close().await
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use adapters::leader::Leadership;
 use adapters::nats::in_journal::{IN_JOURNAL, InJournal};
 use adapters::nats::topology::StreamKind;
 use adapters::units::UnitSnapshot;
@@ -72,6 +73,34 @@ async fn an_event_too_large_for_a_message_is_named_and_holds_nothing_back() -> a
     assert!(header(channels.last().expect("the pause"), POSITION) > header(stubs[0], POSITION));
     let audit = reached(&world, StreamKind::Audit, 1).await?;
     assert!(header(audit.last().expect("the cancellation"), IN_JOURNAL).is_some());
+    world.close().await
+}
+
+/// As where a process has ended and something between keeps its connection open: whoever stands by says nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_the_session_that_holds_the_lock_of_a_reader_that_is_behind() -> anyhow::Result<()> {
+    let world = World::new(&[8170]).await?;
+    let relay = format!("relay {}", world.nats.prefix);
+    let relay = Leadership::try_take(&world.pool, &relay).await?.context("nobody else has it")?;
+    let projector = Leadership::try_take(&world.pool, "projector").await?.context("nobody else has it")?;
+    pending(&world, 8170).await?;
+    let _service = world.serve("relay,projector")?;
+    let held = "its lock is held by the Postgres session ";
+    wait_until("both sessions are named", Duration::from_secs(40), || async {
+        let (_, printed, _) = world.run(&["doctor"])?;
+        let named = printed.matches(held).count();
+        let ends = printed.matches("pg_terminate_backend(").count();
+        Ok(if (named, ends) == (2, 2) { Ok(()) } else { Err(printed) })
+    })
+    .await?;
+    relay.release().await;
+    projector.release().await;
+    wait_until("both go on", Duration::from_secs(30), || async {
+        let (_, printed, _) = world.run(&["doctor"])?;
+        let at_the_end = printed.matches("at the journal's end").count();
+        Ok(if at_the_end == 2 && !printed.contains(held) { Ok(()) } else { Err(printed) })
+    })
+    .await?;
     world.close().await
 }
 

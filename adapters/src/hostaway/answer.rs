@@ -42,10 +42,14 @@ pub(super) enum Wanted {
     Nothing,
     /// A list.
     List,
+    /// The first of all listings that the account has, each with its id: one without could be any.
+    Listings,
     /// A page of listings, in which the one with this reference is looked for.
     Page {
         /// Our reference.
         reference: String,
+        /// Where it is of all that the account has, so many come before it, and its count goes with what is listed.
+        offset: Option<u64>,
     },
     /// The listing that was created: its id. Whether it is ours is asked next, as the id of another listing would have us write to that one.
     Created,
@@ -63,10 +67,15 @@ impl Wanted {
         match self {
             Self::Nothing => None,
             Self::List => (!result.is_array()).then_some("there is no list in it"),
-            Self::Page { reference } => {
-                let Value::Array(listings) = result else { return Some("there is no list in it") };
-                let nameless = |listing: &Value| carries(listing, reference) && id_of(listing).is_none();
-                listings.iter().any(nameless).then_some("a listing with our reference has no id")
+            Self::Listings => nameless(result).or_else(|| contradiction(answer, 0)),
+            Self::Page { reference, offset } => {
+                let ours = result.as_array().into_iter().flatten().filter(|listing| carries(listing, reference));
+                let mut ours = ours.map(id_of).peekable();
+                if ours.peek().is_some() {
+                    // It is there, whatever else is said.
+                    return ours.any(|id| id.is_none()).then_some("a listing with our reference has no id");
+                }
+                nameless(result).or_else(|| contradiction(answer, (*offset)?))
             }
             Self::Created => id_of(result).is_none().then_some("there is no listing with an id in it"),
             Self::Listing { id } => {
@@ -74,6 +83,22 @@ impl Wanted {
                 (!found).then_some("the listing is not in it")
             }
         }
+    }
+}
+
+/// Why nobody knows which listings there are: one without an id could be any.
+fn nameless(result: &Value) -> Option<&'static str> {
+    let Value::Array(listings) = result else { return Some("there is no list in it") };
+    listings.iter().any(|listing| id_of(listing).is_none()).then_some("a listing in it has no id")
+}
+
+/// Why nobody knows from a page of all that an account has whether a listing is there that is not in it.
+fn contradiction(answer: &Answer, offset: u64) -> Option<&'static str> {
+    let listed = answer.result.as_array().map_or(0, |listings| listings.len() as u64);
+    match answer.count? {
+        count if listed == 0 && count > offset => Some("it counts more listings and lists none of them"),
+        count if listed > 0 && count < offset.saturating_add(listed) => Some("it lists more listings than it counts"),
+        _ => None,
     }
 }
 

@@ -55,6 +55,7 @@ fn probe() -> Call {
         method: Method::GET,
         path: "/listings?limit=1".to_owned(),
         body: None,
-        wanted: Wanted::List,
+        // Where these cannot be read, no look-up can be either: that is no answer which ends an outage.
+        wanted: Wanted::Listings,
     }
 }

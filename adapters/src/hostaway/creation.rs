@@ -1,5 +1,6 @@
 //! A listing that has no id yet. Hostaway has no idempotency key, so our reference is looked up before anything is
-//! created: a creation whose answer was lost is found again and adopted. An id that comes without our reference is proved first.
+//! created: a creation whose answer was lost is found again and adopted. An id that comes without our reference is proved first, and
+//! none is written to that another listing of ours holds.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +54,7 @@ impl Run<'_> {
         Ok((id, all.difference(&in_body).copied().collect()))
     }
 
-    /// Takes up what was found, unless another listing of the target writes there.
+    /// Takes up what was found, unless another listing of ours writes there.
     async fn adopt(&mut self, Found { id, others }: Found) -> Result<String, Failure> {
         self.session.may_write_to(&id).await?;
         self.note(if others.is_empty() {
@@ -77,23 +78,16 @@ impl Run<'_> {
 
     /// Pages through the listings until one carries our reference. Unknown filters are ignored there, not refused.
     async fn search(&mut self, filter: &str, reference: &str) -> Result<Option<Found>, Failure> {
-        let (mut offset, mut asked_again) = (0, false);
+        let mut offset = 0;
         for _ in 0..MOST_PAGES {
             let path = format!("/listings?{filter}limit={PAGE}&offset={offset}");
-            let wanted = Wanted::Page { reference: reference.to_owned() };
+            // With the filter nobody knows what is counted. Without it, ours may be among those that are not told.
+            let whole = filter.is_empty().then_some(offset);
+            let wanted = Wanted::Page { reference: reference.to_owned(), offset: whole };
             let answer = self.session.call(&call(CallPurpose::Lookup, Method::GET, path, None, wanted)).await?;
             let listings = answer.result.as_array().map_or(&[][..], Vec::as_slice);
             if let Some(found) = ours(listings, reference) {
                 return Ok(Some(found));
-            }
-            // With the filter nobody knows what is counted. Without it, ours may be among those that are not told.
-            let tells_nothing = filter.is_empty() && listings.is_empty();
-            if let Some(count) = answer.count.filter(|count| tells_nothing && *count > offset) {
-                if asked_again {
-                    return Err(unlisted(offset, count));
-                }
-                asked_again = true;
-                continue;
             }
             offset += listings.len() as u64;
             let more = answer.count.map_or(listings.len() as u64 >= PAGE, |count| offset < count);
@@ -119,6 +113,9 @@ impl Run<'_> {
         };
         let id = id.to_string();
         let made = if carries(&answer.result, &reference(self.push.unit_id, &self.push.listing_id)) {
+            // It may be another one's all the same. Something was made, so nothing is made again by itself.
+            self.doubt_id(&id);
+            self.session.may_write_to(&id).await?;
             self.learn_id(&id);
             answer.result
         } else {
@@ -141,13 +138,6 @@ fn ours(listings: &[Value], reference: &str) -> Option<Found> {
     ids.sort_unstable();
     let (id, others) = ids.split_first()?;
     Some(Found { id: id.to_string(), others: others.to_vec() })
-}
-
-fn unlisted(offset: u64, count: u64) -> Failure {
-    let why = format!(
-        "Hostaway counts {count} listings and lists {offset} of them, again and again: ours may be among the others, so nothing was created"
-    );
-    Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing)
 }
 
 fn blames_a_photo(failure: &Failure) -> bool {

@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Whether a listing that was found may be written to as ours.
+    /// Whether a listing that was found or made may be written to as ours.
     pub async fn may_write_to(&self, id: &str) -> Result<(), Failure> {
         self.slots.may_write_to(&ExternalId(id.to_owned())).await.map_err(|refused| match refused {
             NotOurs::Held(why) => Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing),

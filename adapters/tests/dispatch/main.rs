@@ -4,6 +4,7 @@
 
 mod circuits;
 mod due_checks;
+mod elsewhere;
 mod fixture;
 mod leases;
 mod plans;

@@ -1,52 +1,91 @@
 //! Ids at the channel that an attempt learns, by a look-up or by a creation. Invariant: of the listings of a target, one at most is
-//! linked to a listing at the channel. What another one holds is not written to, and not recorded as this one's.
+//! linked to a listing at the channel. What another one holds is not written to, and not recorded as this one's. Nor is what a listing of
+//! another target of the same account holds, where nobody has named it: a channel that answers with the id of somebody else's would have
+//! two write to one.
 //!
-//! It is asked twice. Before anything is written to a listing that was found: our reference stays on it where it was given to another
-//! listing of the target, until that one is sent. And when the id is recorded, under the lock under which it would be linked: somebody
-//! may have named it while the attempt was under way. What the attempt wrote there until then may have come last, so the holder is
-//! sent once more. That is asked for before the outcome is in the journal: nothing tells of it afterwards.
+//! It is asked twice. Before anything is written to a listing that was found or made: our reference stays on it where it was given to
+//! another listing of the target, until that one is sent, and the id in an answer may be anybody's. And when the id is recorded: somebody
+//! may have named it while the attempt was under way. Both are asked under the lock under which it would be linked. What the attempt wrote
+//! there until then may have come last, so the holder is sent once more. That is asked for before the outcome is in the journal: nothing
+//! tells of it afterwards.
+
+use std::time::Duration;
 
 use adapters::postgres::passes;
-use domain::ids::{ExternalId, ListingId, TargetId};
+use domain::ids::{ExternalId, ListingId};
 use domain::listing::{ListingCommand, ListingError, Progress, SyncReport};
 use domain::metadata::Actor;
 use domain::outcome::OutcomeClass;
 use domain::port::NotOurs;
+use domain::target::Target;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::Shared;
-use super::asking::syncing;
+use super::asking::{OUTAGE, syncing};
 use super::job::Job;
 use crate::commands::{AskedBy, CommandError, Commands};
-use crate::holders::{Holder, MAY_HAVE_BEEN_WRITTEN_TO, holder, holder_now, lock};
+use crate::holders::{Holder, MAY_HAVE_BEEN_WRITTEN_TO, holder_of_learned, lock_learned};
 use crate::syncing::SyncError;
 
-/// Of the connections, the part that outcomes with an id may have for their locks: each of them needs another one meanwhile.
+/// Of the connections, the part that those may have for their locks who look or record whose an id is: each of them needs another one
+/// meanwhile.
 const SHARE: u32 = 3;
 
-/// How many outcomes with an id may be recorded at the same time.
+/// So long it is asked whose an id is while Postgres is away, which is shorter than a lease.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many may do so at the same time.
 pub(super) fn places(pool: &PgPool) -> Semaphore {
     let places = (pool.options().get_max_connections() / SHARE).max(1);
     Semaphore::new(usize::try_from(places).unwrap_or(1))
 }
 
-/// Whether a listing may write to one that it has found at the channel.
+/// Whether a listing may write to one at the channel that it has found or made. `places` are those of [`places`].
 pub(super) async fn may_write_to(
     commands: &Commands,
-    of: (TargetId, ListingId),
-    found: &ExternalId,
+    places: &Semaphore,
+    (target, listing_id): (&Target, ListingId),
+    external: &ExternalId,
 ) -> Result<(), NotOurs> {
-    match holder_now(commands, of, found).await {
-        Ok(None) => Ok(()),
-        Ok(Some(holder)) => Err(NotOurs::Held(format!(
-            "{} by now, though it carries the reference of this one: nothing was sent to it. When that one has been sent, which takes the \
-             reference away, send this one again; or unlink one of the two",
-            holder.words(found)
-        ))),
-        Err(error) => Err(NotOurs::Unknown(format!("failed to look whose {found} at the channel is: {error}"))),
+    let until = Instant::now() + PATIENCE;
+    let mut found = look(commands, places, (target, listing_id), external).await;
+    // What was made is at the channel already: it is not left half made for a moment's outage.
+    while found.as_ref().is_err_and(SyncError::is_outage) && Instant::now() < until {
+        sleep(OUTAGE).await;
+        found = look(commands, places, (target, listing_id), external).await;
     }
+    match found {
+        Ok(None) => Ok(()),
+        Ok(Some(holder)) => {
+            let held_by = holder.listing_id;
+            tracing::warn!(%listing_id, %external, %held_by, "an id that an attempt has learned is another listing's");
+            Err(NotOurs::Held(format!(
+                "{}, though the channel shows the reference of this one on it, or gave it for what was made: nothing was sent to it. When that \
+                 one has been sent, which takes the reference away, send this one again; or unlink one of the two",
+                holder.words(external)
+            )))
+        }
+        Err(error) => Err(NotOurs::Unknown(format!("failed to look whose {external} at the channel is: {error}"))),
+    }
+}
+
+/// Which other listing holds it.
+async fn look(
+    commands: &Commands,
+    places: &Semaphore,
+    (target, listing_id): (&Target, ListingId),
+    external: &ExternalId,
+) -> Result<Option<Holder>, SyncError> {
+    // Nobody closes it.
+    let _one_of_few = places.acquire().await;
+    let mut locked = lock_learned(commands.journal().pool(), target, external).await?;
+    let found = holder_of_learned(commands, &mut locked, (target.target_id, listing_id), external).await?;
+    // Nothing was written.
+    let _ = locked.commit().await;
+    Ok(found)
 }
 
 /// Records how an attempt ended. An id that another listing holds by now is not recorded: the sync is refused, once the holder was asked to
@@ -63,17 +102,18 @@ pub(super) async fn record(
         return shared.commands.listing(listing_id, command, &job.metadata).await.map(|_| ());
     };
     // Nobody closes it.
-    let _one_of_few = shared.recording.acquire().await;
+    let _one_of_few = shared.learning.acquire().await;
     let mut locked =
-        lock(shared.commands.journal().pool(), target_id, &external).await.map_err(|error| unasked(&error))?;
-    let found = holder(&shared.commands, &mut locked, (target_id, listing_id), &external).await.map_err(failure)?;
+        lock_learned(shared.commands.journal().pool(), &job.target, &external).await.map_err(|error| unasked(&error))?;
+    let found =
+        holder_of_learned(&shared.commands, &mut locked, (target_id, listing_id), &external).await.map_err(failure)?;
     let report = match found {
         None => report,
         Some(holder) => {
             let held_by = holder.listing_id;
             tracing::warn!(%listing_id, %external, %held_by, "an id that an attempt has learned is another listing's");
             if *asked != Some(held_by) {
-                send_again(shared, job, held_by).await?;
+                send_again(shared, job, &holder).await?;
                 *asked = Some(held_by);
             }
             not_ours(report, &holder, &external)
@@ -87,7 +127,7 @@ pub(super) async fn record(
 
 fn not_ours(report: SyncReport, holder: &Holder, external: &ExternalId) -> SyncReport {
     let detail = format!(
-        "{} by now: it was linked to it while this attempt was under way. It is not this one's, and that one is sent once more. Send \
+        "{} by now, and was not when this attempt began to write there. It is not this one's, and that one is sent once more. Send \
          this one again, to have its own looked for and made",
         holder.words(external)
     );
@@ -102,13 +142,16 @@ fn not_ours(report: SyncReport, holder: &Holder, external: &ExternalId) -> SyncR
 
 /// Asks for the holder of a listing at the channel once more, after an attempt of another one that may have written there. An error says
 /// that it may be asked for yet.
-async fn send_again(shared: &Shared, job: &Job, listing_id: ListingId) -> Result<(), CommandError<ListingError>> {
+async fn send_again(shared: &Shared, job: &Job, holder: &Holder) -> Result<(), CommandError<ListingError>> {
+    let listing_id = holder.listing_id;
+    // Another organisation is not told what this one has asked for.
+    let is_told = !holder.is_elsewhere;
     let asked = AskedBy {
         actor: Actor::service("dispatcher"),
-        correlation_id: job.metadata.correlation_id,
+        correlation_id: if is_told { job.metadata.correlation_id } else { Uuid::now_v7() },
         // Once for each sync, however often it is told.
         causation_id: Some(Uuid::new_v5(&job.pending.sync_id.0, b"not ours")),
-        traceparent: job.metadata.traceparent.clone(),
+        traceparent: job.metadata.traceparent.clone().filter(|_| is_told),
     };
     match syncing(shared).resend(listing_id, None, MAY_HAVE_BEEN_WRITTEN_TO.to_owned(), asked).await {
         Ok(_) => Ok(()),

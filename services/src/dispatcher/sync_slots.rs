@@ -11,7 +11,7 @@ use domain::listing::{ListingCommand, ListingError};
 use domain::metadata::Metadata;
 use domain::port::{NoSlot, NotOurs, Permit, SlotSource, Stopped};
 use domain::target::Target;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::learned;
 use super::message::{Message, tell};
@@ -36,6 +36,8 @@ pub(super) struct SyncSlots<'a> {
     pub first: Mutex<Option<Granted>>,
     /// When this push last wrote down that it is about to create.
     pub intent: Mutex<Option<DateTime<Utc>>>,
+    /// For those who look or record whose an id is.
+    pub places: &'a Semaphore,
 }
 
 impl SyncSlots<'_> {
@@ -114,7 +116,7 @@ impl SlotSource for SyncSlots<'_> {
         }
     }
 
-    async fn may_write_to(&self, found: &ExternalId) -> Result<(), NotOurs> {
-        learned::may_write_to(self.commands, (self.target.target_id, self.listing_id), found).await
+    async fn may_write_to(&self, learned: &ExternalId) -> Result<(), NotOurs> {
+        learned::may_write_to(self.commands, self.places, (self.target, self.listing_id), learned).await
     }
 }

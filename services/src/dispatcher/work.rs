@@ -95,6 +95,7 @@ async fn work_on(
         began_at: started_at,
         first: Mutex::new(Some(first)),
         intent: Mutex::new(None),
+        places: &shared.learning,
     };
     let attempt = tokio::select! {
         attempt = attempt(shared, job, &slots) => attempt,

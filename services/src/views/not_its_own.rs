@@ -6,7 +6,7 @@ use domain::call::UNPROVED;
 use domain::listing::{ChannelListing, Link};
 use domain::outcome::SyncOutcome;
 
-use crate::holders::HELD;
+use crate::holders::{HELD, HELD_ELSEWHERE};
 
 /// What was found or made there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,13 +69,18 @@ impl NotItsOwn {
 
 /// Whether words with which a sync ended are ours, of something that is not its own: the channel has refused nothing.
 pub fn is_told(detail: Option<&str>) -> bool {
-    detail.is_some_and(|detail| detail.contains(UNPROVED) || detail.contains(HELD))
+    detail.is_some_and(|detail| [UNPROVED, HELD, HELD_ELSEWHERE].iter().any(|words| detail.contains(words)))
 }
 
-/// `40001 at the channel is the listing of unit villa-0042 (its id)`, from the words with which a sync ended.
+/// `40001 at the channel is the listing of unit villa-0042 (its id)`, from the words with which a sync ended; without unit and id where it is
+/// another target's.
 fn holder(detail: &str) -> Option<String> {
+    let external = |before: &str| before.split_whitespace().next_back().map(str::to_owned);
+    if let Some((before, _)) = detail.split_once(HELD_ELSEWHERE) {
+        return Some(format!("{} {HELD_ELSEWHERE}", external(before)?));
+    }
     let (before, after) = detail.split_once(HELD)?;
-    let external = before.split_whitespace().next_back()?;
+    let external = external(before)?;
     let (whose, _) = after.split_once(')')?;
     Some(format!("{external} {HELD}{whose})"))
 }
@@ -90,6 +95,10 @@ mod tests {
         let detail =
             format!("{whose} by now, though it carries the reference of this one (an old one): nothing was sent to it");
         assert_eq!(holder(&detail), Some(whose));
+        let elsewhere = format!("40001 {HELD_ELSEWHERE}");
+        let detail_elsewhere =
+            format!("{elsewhere}, though the channel gave it (for what was made): nothing was sent to it");
+        assert_eq!((holder(&detail_elsewhere), is_told(Some(&detail_elsewhere))), (Some(elsewhere), true));
         assert_eq!((holder("archived"), is_told(Some("archived")), is_told(Some(&detail))), (None, false, true));
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adapters::event_store::PgEventLog;
+use adapters::leader::{LeadingSession, Leadership};
 use adapters::nats::Nats;
 use adapters::nats::definition::{Difference, listed};
 use adapters::nats::intake::IntakeState;
@@ -17,7 +18,7 @@ use sqlx::PgPool;
 use super::report::Report;
 use crate::cli::times::{moment, span};
 use crate::config::Connections;
-use crate::relay::StreamEnd;
+use crate::relay::{Relay, StreamEnd};
 
 /// How often the intake is looked at, and how long after each other.
 const LOOKS: u32 = 4;
@@ -234,7 +235,18 @@ pub(super) async fn check_relay(pool: &PgPool, nats: &Nats, report: &mut Report)
         let detail = "none of the newest messages on CHANNELS is the relay's, so how far it is cannot be seen";
         return report.warn("relay", detail, "find out who else publishes there, and take that right away");
     };
-    check_lag(pool, "relay", position, advice, report).await
+    let reader = Reader { check: "relay", lock: &Relay::lock(nats), page: "The relay lags", advice };
+    check_lag(pool, &reader, position, report).await
+}
+
+/// Who reads the journal, one process at a time.
+pub(super) struct Reader<'a> {
+    pub check: &'static str,
+    /// What the one that works holds.
+    pub lock: &'a str,
+    /// What is to be read in ON_CALL.md.
+    pub page: &'static str,
+    pub advice: &'a str,
 }
 
 const LAG: &str = "SELECT count(*), min(recorded_at) FROM events WHERE position > $1";
@@ -242,17 +254,39 @@ const LAG: &str = "SELECT count(*), min(recorded_at) FROM events WHERE position 
 /// Judges a reader of the journal by the age of the first event that it has not read.
 pub(super) async fn check_lag(
     pool: &PgPool,
-    check: &'static str,
+    reader: &Reader<'_>,
     reached: Position,
-    advice: &str,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let Reader { check, lock, page, advice } = *reader;
     let (behind, oldest): (i64, Option<DateTime<Utc>>) = sqlx::query_as(LAG).bind(reached.0).fetch_one(pool).await?;
     let seconds = oldest.map_or(0, |oldest| (Utc::now() - oldest).num_seconds());
     let detail = format!("{} behind, the oldest for {}", counted(behind, "event"), span(seconds));
-    match seconds {
-        ..5 => report.ok(check, if behind == 0 { "at the journal's end".to_owned() } else { detail }),
-        5..60 => report.warn(check, detail, advice),
-        _ => report.fail(check, detail, advice),
+    if seconds < 5 {
+        return report.ok(check, if behind == 0 { "at the journal's end".to_owned() } else { detail });
     }
+    // One that stands by says nothing of that in its log.
+    let (detail, advice) = match Leadership::held_by(pool, lock).await? {
+        None => (detail, advice.to_owned()),
+        Some(session) => (
+            format!("{detail}; its lock is held by {}", words(&session)),
+            format!(
+                "{advice}; where the process of that session is gone, `SELECT pg_terminate_backend({})`: \
+                 ON_CALL.md, {page}",
+                session.pid
+            ),
+        ),
+    };
+    if seconds < 60 { report.warn(check, detail, advice) } else { report.fail(check, detail, advice) }
+}
+
+/// `the Postgres session 4711 (distribution, from 10.0.0.3, since 2026-11-29 12:00:00Z)`
+fn words(session: &LeadingSession) -> String {
+    let LeadingSession { pid, application, address, since } = session;
+    let application = Some(application.clone()).filter(|application| !application.is_empty());
+    let address = address.as_ref().map(|address| format!("from {address}"));
+    let since = since.map(|since| format!("since {}", moment(since)));
+    let known: Vec<String> = [application, address, since].into_iter().flatten().collect();
+    let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
+    format!("the Postgres session {pid}{known}")
 }

@@ -5,10 +5,11 @@ use domain::counted::{agreeing, counted};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use super::nats::check_lag;
+use super::nats::{Reader, check_lag};
 use super::report::Report;
 use crate::cli::projections::runner;
 use crate::cli::times::{moment, span};
+use crate::projector::LOCK;
 use crate::views::queue::{IS_DONE, PAUSED, channel_pauses};
 
 #[derive(FromRow)]
@@ -65,7 +66,8 @@ async fn check_projections(pool: &PgPool, report: &mut Report) -> anyhow::Result
         "start `distribution serve` (role projector); if one runs, its log says what stops it; the slowest read model is {}",
         slowest.name
     );
-    check_lag(pool, "read models", slowest.position, &advice, report).await
+    let reader = Reader { check: "read models", lock: LOCK, page: "Read models lag", advice: &advice };
+    check_lag(pool, &reader, slowest.position, report).await
 }
 
 async fn check_leases(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {

@@ -1,0 +1,59 @@
+//! Who else may hold a listing at a channel: those of the other targets of the account there, whoever's these are. Anybody can name any
+//! account and any id in it, so of another organisation only those count whose credentials the channel has ever taken: nobody else has
+//! written there, and nobody else keeps an owner from what was made for him.
+
+use domain::ids::{ExternalId, ListingId, TargetId};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::scope::WAS_ACCEPTED;
+
+/// Listings of other targets of the account, each with its target, that the read model or the journal after it has linked to this one. The
+/// aggregate has the last word on each.
+pub async fn held_elsewhere(
+    connection: &mut PgConnection,
+    target: TargetId,
+    external: &ExternalId,
+) -> Result<Vec<(ListingId, TargetId)>, sqlx::Error> {
+    // As in `services/src/holders.rs`: what can name none is left alone, and no other is taken apart that does not have the id as a text.
+    let in_json = Value::from(external.0.as_str()).to_string();
+    let found = sqlx::query!(
+        r#"WITH found AS (
+               SELECT listing_id::text AS listing_id, target_id FROM channel_listings
+               WHERE external_id = $1 AND target_id <> $2
+               UNION
+               SELECT aggregate_id, (metadata ->> 'target_id')::uuid FROM events
+               WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints
+                                 WHERE name = 'channel_listings')
+                   AND aggregate_type = 'ChannelListing'
+                   AND CASE WHEN event_type IN (
+                           'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed',
+                           'ListingUnlinked') THEN false
+                       WHEN strpos(payload::text, $3) = 0 THEN false
+                       ELSE metadata ->> 'target_id' <> $2::uuid::text
+                           AND $1 IN (payload #>> ARRAY[event_type, 'external_id'],
+                               payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END
+           )
+           SELECT f.listing_id AS "listing_id!", t.target_id AS "target_id!", t.org_id <> own.org_id AS "is_anothers!"
+           FROM found f
+           JOIN channel_targets t ON t.target_id = f.target_id AND t.lifecycle <> 'deleted'
+           JOIN channel_targets own ON own.target_id = $2
+               AND (own.channel, own.base_url, own.channel_account) = (t.channel, t.base_url, t.channel_account)"#,
+        external.0.as_str(),
+        target.0,
+        in_json.as_str()
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let anothers: Vec<Uuid> = found.iter().filter(|row| row.is_anothers).map(|row| row.target_id).collect();
+    let taken = if anothers.is_empty() { Vec::new() } else { taken(connection, anothers).await? };
+    let counting = found.into_iter().filter(|row| !row.is_anothers || taken.contains(&row.target_id));
+    Ok(counting.filter_map(|row| Some((row.listing_id.parse().ok()?, TargetId(row.target_id)))).collect())
+}
+
+/// Those of these whose credentials their channel has ever taken.
+async fn taken(connection: &mut PgConnection, targets: Vec<Uuid>) -> Result<Vec<Uuid>, sqlx::Error> {
+    let taken = format!("SELECT t.target_id FROM channel_targets t WHERE t.target_id = ANY($1) AND {WAS_ACCEPTED}");
+    sqlx::query_scalar(&taken).bind(targets).fetch_all(connection).await
+}
