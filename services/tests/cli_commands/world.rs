@@ -62,7 +62,7 @@ impl From<Output> for Ran {
 pub struct World {
     runtime: Runtime,
     admin_url: String,
-    name: String,
+    pub name: String,
     pub database_url: String,
     pub nats_url: String,
     pub prefix: String,
