@@ -43,6 +43,9 @@ const LOOKUPS: [(&str, &str); 4] =
 pub const PLANNED_FREELY: &str =
     "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 
+/// Where somebody is there, a pool is open within this time.
+const OPENS_WITHIN: Duration = Duration::from_millis(500);
+
 /// A connection that was used within this time is not pinged.
 const RESTED: Duration = Duration::from_secs(1);
 
@@ -82,7 +85,11 @@ async fn open(
 ) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name(application);
     let options = options.options(SESSION).options(planning.iter().copied());
-    // A pool would go on trying for its whole time-out before it says that nobody is there.
+    if let Ok(opened) = tokio::time::timeout(OPENS_WITHIN, pool.clone().connect_with(options.clone())).await {
+        return opened;
+    }
+    // A pool would go on trying for its whole time-out before it says that nobody is there. A login that did so each time would be one
+    // process of Postgres more for every run of the command line.
     options.connect().await?.close().await?;
     pool.connect_with(options).await
 }

@@ -122,13 +122,17 @@ impl Connections {
         )
     }
 
-    /// A pool of at most `connections`.
-    pub async fn postgres(&self, connections: u32) -> anyhow::Result<PgPool> {
+    /// A pool of at most `connections` where Postgres answers within this time. What helps where it does not is for the caller to say.
+    pub async fn postgres_within(&self, within: Duration, connections: u32) -> anyhow::Result<PgPool> {
         self.postgres_address()?;
-        postgres::connect(&self.database_url, connections, APPLICATION).await.context(NO_POSTGRES)
+        let opening = postgres::connect(&self.database_url, connections, APPLICATION);
+        match tokio::time::timeout(within, opening).await {
+            Ok(opened) => Ok(opened?),
+            Err(_) => Err(anyhow::anyhow!("no answer within {} s", within.as_secs())),
+        }
     }
 
-    /// The same for the roles.
+    /// A pool for the roles, of at most `connections`.
     pub async fn postgres_for_lookups(&self, connections: u32) -> anyhow::Result<PgPool> {
         self.postgres_address()?;
         postgres::connect_for_lookups(&self.database_url, connections, APPLICATION).await.context(NO_POSTGRES)

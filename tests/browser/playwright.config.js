@@ -10,7 +10,7 @@ export default defineConfig({
   reporter: [["list"]],
   use: {
     baseURL: process.env.DASHBOARD,
-    launchOptions: { executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage"] },
+    launchOptions: { executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"] },
     timezoneId: "Asia/Makassar",
     viewport: { width: 1280, height: 900 },
     screenshot: "only-on-failure",

@@ -1,10 +1,15 @@
 //! The HTTP API of a running `distribution`, as another program meets it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use adapters::identity::{Grant, LocalIdentity};
 use anyhow::{Context, ensure};
+use chrono::TimeDelta;
+use domain::access::Accounts;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::process::Process;
@@ -72,16 +77,16 @@ impl Api {
         &self.base
     }
 
-    /// The same API with a token that the command line has signed.
+    /// The same API with a token, signed as `distribution token` signs one.
     pub fn as_caller(&self, world: &World, org: &str, account: Option<&str>, role: &str) -> anyhow::Result<Self> {
-        let subject = format!("{role}-of-{org}");
-        let mut arguments = vec!["token", "--subject", &subject, "--org", org, "--role", role];
-        if let Some(account) = account {
-            arguments.extend(["--account", account]);
-        }
-        let (code, printed, said) = world.run(&arguments)?;
-        ensure!(code == 0, "no token: {said}");
-        Ok(Self { token: Some(printed.trim().to_owned()), ..self.clone() })
+        let accounts = match account {
+            Some(account) => Accounts::Only(BTreeSet::from([account.parse()?])),
+            None => Accounts::All,
+        };
+        let roles = BTreeSet::from([role.parse()?]);
+        let grant = Grant { subject: format!("{role}-of-{org}"), org_id: org.parse()?, accounts, roles };
+        let issued = LocalIdentity::open(&world.path("secrets"))?.issue(&grant, TimeDelta::hours(1))?;
+        Ok(self.with_token(issued.token.expose_secret()))
     }
 
     /// The same API with this bearer token.

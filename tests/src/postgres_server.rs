@@ -41,14 +41,9 @@ impl PostgresServer {
     /// The same with further settings, each `name=value`.
     pub async fn start_with(tools: &Tools, folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         let mut server = Self::stopped(tools, folder, "postgres", settings)?;
-        let made = tools
-            .command(&tools.postgres.join("initdb"))
-            .arg("-D")
-            .arg(&server.data)
-            .args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
-            .output()
-            .context("initdb cannot be run")?;
-        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        let fresh = tools.fresh_cluster()?.join(".");
+        let copied = tools.command(Path::new("cp")).arg("-a").arg(fresh).arg(&server.data).output()?;
+        ensure!(copied.status.success(), "cp failed: {}", String::from_utf8_lossy(&copied.stderr));
         server.run().await?;
         sqlx::query(&format!("CREATE DATABASE {DATABASE}")).execute(&mut server.admin().await?).await?;
         Ok(server)

@@ -1,10 +1,11 @@
 //! A binary of this workspace as a process.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// A running binary. Killed when it is dropped.
 #[derive(Debug)]
@@ -67,8 +68,16 @@ impl Process {
 
     /// Sends a signal; an error where it is gone already.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process has an id")?;
-        kill_process(pid, signal).context("the process is gone already")
+        kill_process(self.pid()?, signal).context("the process is gone already")
+    }
+
+    /// Means this process alone, also when it has ended and another one has its id.
+    pub fn handle(&self) -> anyhow::Result<OwnedFd> {
+        Ok(pidfd_open(self.pid()?, PidfdFlags::empty())?)
+    }
+
+    fn pid(&self) -> anyhow::Result<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process has an id")
     }
 
     /// The ids of the processes that it has started and that run.

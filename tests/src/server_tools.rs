@@ -70,6 +70,34 @@ impl Tools {
         Ok(())
     }
 
+    /// A cluster of Postgres that has never run, for others to be copied from: `initdb` takes a core for seconds. It stays for later runs.
+    pub fn fresh_cluster(&self) -> anyhow::Result<PathBuf> {
+        // Each Postgres has its own, and each account.
+        let account = self.account.map_or(0, |(user, _)| user);
+        let fresh = format!("fresh-{account}{}", self.postgres.display()).replace('/', "-");
+        let fresh = self.folder.join(fresh);
+        if fresh.exists() {
+            return Ok(fresh);
+        }
+        let folder = self.temporary_folder()?;
+        let data = folder.path().join("data");
+        self.own_folder(&data)?;
+        let made = self
+            .command(&self.postgres.join("initdb"))
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .output()
+            .context("initdb cannot be run")?;
+        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        match std::fs::rename(&data, &fresh) {
+            // Another test was faster.
+            Err(_) if fresh.exists() => {}
+            renamed => renamed?,
+        }
+        Ok(fresh)
+    }
+
     /// A folder for the servers of one test, gone when it is dropped.
     pub fn temporary_folder(&self) -> anyhow::Result<tempfile::TempDir> {
         use std::os::unix::fs::PermissionsExt as _;

@@ -2,9 +2,11 @@
 
 mod expectations;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use adapters::event_store::{Journal, JournalOptions};
 use adapters::nats::Nats;
@@ -17,6 +19,7 @@ use domain::metadata::{Actor, Metadata};
 use domain::target::{NewTarget, TargetCommand};
 use domain::window::RateLimit;
 use futures::{StreamExt, TryStreamExt};
+use rustix::process::{Signal, pidfd_send_signal};
 use serde_json::Value;
 use services::commands::Commands;
 use services::linking::AtChannel;
@@ -62,6 +65,8 @@ pub struct World {
     pub syncing: Syncing,
     published: AtomicI64,
     started: AtomicI64,
+    /// The processes of the service that were started, whether they run or not.
+    services: Mutex<Vec<OwnedFd>>,
     folder: tempfile::TempDir,
     nats_url: String,
     database: String,
@@ -142,6 +147,7 @@ impl World {
             syncing,
             published,
             started,
+            services: Mutex::default(),
             folder,
             nats_url,
             database,
@@ -170,7 +176,9 @@ impl World {
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.folder.path().join(format!("serve-{}-{number}.log", roles.replace(',', "-")));
-        Process::start("distribution", &arguments, &self.environment()?, &log)
+        let service = Process::start("distribution", &arguments, &self.environment()?, &log)?;
+        self.services.lock().unwrap_or_else(PoisonError::into_inner).push(service.handle()?);
+        Ok(service)
     }
 
     /// Runs `distribution` with these arguments to its end; gives its exit code and what it printed.
@@ -426,8 +434,14 @@ impl World {
         Ok(())
     }
 
-    /// Takes the world down. A failed test leaves its database for a look.
+    /// Takes the world down, with whatever runs of the service: that would make streams anew, which stayed for ever. A failed test
+    /// leaves its database for a look.
     pub async fn close(self) -> anyhow::Result<()> {
+        let services = std::mem::take(&mut *self.services.lock().unwrap_or_else(PoisonError::into_inner));
+        for service in services {
+            // Most have ended.
+            let _ = pidfd_send_signal(&service, Signal::KILL);
+        }
         for kind in StreamKind::ALL {
             let _ = self.delete_stream(kind).await;
         }

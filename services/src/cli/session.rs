@@ -23,7 +23,7 @@ use crate::syncing::Syncing;
 use crate::telemetry;
 
 /// Postgres answers a login within this time or counts as away.
-const LOGIN: Duration = Duration::from_secs(5);
+pub(super) const LOGIN: Duration = Duration::from_secs(5);
 /// NATS answers within this time or counts as away, however many servers it has.
 const NATS_ANSWERS: Duration = Duration::from_secs(3);
 /// Connections of one command; they are opened when they are needed.
@@ -90,15 +90,12 @@ impl Session {
         Ok(pool)
     }
 
-    /// Postgres as it is. A pool retries in silence; one login before it tells at once what is wrong.
+    /// Postgres as it is.
     pub(super) async fn postgres_of_any_schema(&self) -> anyhow::Result<PgPool> {
+        self.connections.postgres_address()?;
         let unreachable = "cannot reach Postgres: check DATABASE_URL, or run `distribution doctor`";
         let unreachable = Failure::Unreachable(unreachable.to_owned());
-        match login(self.connections.postgres_address()?).await {
-            Ok(connection) => drop(connection.close().await),
-            Err(error) => return Err(error.context(unreachable)),
-        }
-        self.connections.postgres(POOL).await
+        self.connections.postgres_within(LOGIN, POOL).await.context(unreachable)
     }
 
     /// NATS.

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection, PgConnection};
+
 use crate::world::World;
 
 #[test]
@@ -81,6 +83,35 @@ fn a_dependency_out_of_reach_is_3_and_says_why_once() {
     let nats = world.json(&["--nats-url", "nats://127.0.0.1:9", "dead-letters", "list"]);
     assert_eq!(nats.code, 3, "{nats:?}");
     assert!(nats.error_message().starts_with("cannot reach NATS"), "{nats:?}");
+}
+
+/// Sessions that a world's database has had, once all of them have ended.
+async fn sessions(world: &World) -> i64 {
+    let mut elsewhere = PgConnection::connect(&std::env::var("DATABASE_URL").unwrap()).await.unwrap();
+    let asked = "SELECT sessions, (SELECT count(*) FROM pg_stat_activity AS a WHERE a.datid = d.datid)
+        FROM pg_stat_database AS d WHERE datname = $1";
+    let began = Instant::now();
+    loop {
+        let (had, has): (i64, i64) = sqlx::query_as(asked).bind(&world.name).fetch_one(&mut elsewhere).await.unwrap();
+        if has == 0 {
+            return had;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{has} of {had} sessions go on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Postgres starts a process for each. On a busy machine a run may look twice whether it is there.
+#[test]
+fn a_run_has_one_connection_to_postgres() {
+    const RUNS: i64 = 8;
+    let world = World::new();
+    let before = world.block_on(sessions(&world));
+    for _ in 0..RUNS {
+        world.run(&["target", "list"]).ok();
+    }
+    let opened = world.block_on(sessions(&world)) - before;
+    assert!((RUNS..2 * RUNS).contains(&opened), "{opened} connections for {RUNS} runs");
 }
 
 /// Greets as NATS does and answers pings; whoever asks JetStream for something waits.

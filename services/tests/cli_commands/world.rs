@@ -62,7 +62,7 @@ impl From<Output> for Ran {
 pub struct World {
     runtime: Runtime,
     admin_url: String,
-    name: String,
+    pub name: String,
     pub database_url: String,
     pub nats_url: String,
     pub prefix: String,
@@ -91,8 +91,11 @@ impl World {
 
     /// A database with the schema.
     pub fn new() -> Self {
-        let template = std::env::var("TEST_TEMPLATE").map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
-        let world = Self::copied(&template);
+        if let Ok(template) = std::env::var("TEST_TEMPLATE") {
+            // It was migrated by this build.
+            return Self::copied(&format!(" TEMPLATE {template}"));
+        }
+        let world = Self::copied("");
         world.run(&["migrate"]).ok();
         world
     }

@@ -21,8 +21,8 @@ const FEW_FILES: usize = 300;
 const UNREAD: usize = 20;
 /// Files that the test itself needs beside them.
 const OWN_FILES: usize = 1_000;
-/// Requests that make no sense.
-const GARBAGE: u64 = 100_000;
+/// Requests that make no sense: each method of each path some 800 times.
+const GARBAGE: u64 = 50_000;
 
 /// As many as this machine lets a process have; ten thousand where it can.
 fn half_open() -> usize {

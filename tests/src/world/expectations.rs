@@ -6,17 +6,15 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use super::World;
-use crate::wait::wait_until;
+use crate::wait::{wait_for_rest, wait_until};
 
 impl World {
     /// Waits until the intake is done with everything that was published, this revision of so many units among it.
     pub async fn taken(&self, units: i64, revision: i64) -> anyhow::Result<()> {
-        wait_until("the units are taken in", Duration::from_secs(60), || async move {
-            let taken: i64 = sqlx::query_scalar("SELECT count(*) FROM units WHERE revision >= $1")
-                .bind(revision)
-                .fetch_one(&self.pool)
-                .await?;
-            let judged = self.count("SELECT coalesce(sum(count), 0)::bigint FROM intake_tally").await?;
+        let asked = "SELECT (SELECT count(*) FROM units WHERE revision >= $1),
+            (SELECT coalesce(sum(count), 0)::bigint FROM intake_tally)";
+        wait_for_rest("the units are taken in", Duration::from_secs(60), || async move {
+            let (taken, judged): (i64, i64) = sqlx::query_as(asked).bind(revision).fetch_one(&self.pool).await?;
             let published = self.published.load(Ordering::Relaxed);
             let done = taken >= units && judged >= published;
             Ok(if done { Ok(()) } else { Err(format!("{taken} of {units} units, {judged} of {published} messages")) })
@@ -26,11 +24,12 @@ impl World {
 
     /// Waits until every sync job has ended and the read models know it.
     pub async fn drained(&self, limit: Duration) -> anyhow::Result<()> {
-        wait_until("every sync has ended", limit, || async {
-            let head = self.count("SELECT coalesce(max(position), 0) FROM events").await?;
-            let behind = self.count("SELECT coalesce(min(position), 0) FROM projection_checkpoints").await?;
-            let queued = self.count("SELECT count(*) FROM sync_queue").await?;
-            let pending = self.count("SELECT count(*) FROM outbound_audit WHERE outcome = 'pending'").await?;
+        let asked = "SELECT (SELECT coalesce(max(position), 0) FROM events),
+            (SELECT coalesce(min(position), 0) FROM projection_checkpoints), (SELECT count(*) FROM sync_queue),
+            (SELECT count(*) FROM outbound_audit WHERE outcome = 'pending')";
+        wait_for_rest("every sync has ended", limit, || async {
+            let (head, behind, queued, pending): (i64, i64, i64, i64) =
+                sqlx::query_as(asked).fetch_one(&self.pool).await?;
             let done = queued == 0 && pending == 0 && behind >= head;
             Ok(if done {
                 Ok(())
@@ -79,7 +78,7 @@ impl World {
         description: &str,
         patience: Duration,
     ) -> anyhow::Result<()> {
-        wait_until("each unit's last state is at the channel", patience, || async {
+        wait_for_rest("each unit's last state is at the channel", patience, || async {
             let all = self.sandbox.listings(account).await?;
             let there = all.iter().filter(|listing| listing["description"] == description).count();
             Ok(if there == listings { Ok(()) } else { Err(format!("{there} of {}", all.len())) })

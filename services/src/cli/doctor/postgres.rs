@@ -7,7 +7,7 @@ use sqlx::{Connection, PgPool};
 
 use super::report::Report;
 use crate::cli::failure::message;
-use crate::cli::session::login;
+use crate::cli::session::{LOGIN, login};
 use crate::clock::Ahead;
 use crate::config::Connections;
 
@@ -43,7 +43,7 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
     } else {
         report.ok("postgres", format!("version {name}"))?;
     }
-    let pool = connections.postgres(4).await?;
+    let pool = connections.postgres_within(LOGIN, 4).await?;
     check_clock(&pool, report).await?;
     let complete = check_schema(&pool, report).await?;
     Ok(complete.then_some(pool))
