@@ -7,6 +7,7 @@ pub mod pending;
 pub mod turn;
 
 use adapters::secrets::{SecretError, SecretStore};
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use domain::ids::TargetId;
 use domain::secret::{SecretKeeper, SecretRef};
@@ -84,12 +85,14 @@ async fn left_for(pool: &PgPool, target: &Target) -> Result<Vec<SecretRef>, sqlx
     Ok(left.iter().filter_map(|secret| secret.parse().ok()).collect())
 }
 
-/// Deletes that. Called once the target is deleted.
+/// Deletes that. Called once the target is deleted. The first that stays, as its keeper cannot be used, is named once the others are gone.
 pub async fn forget_left(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<()> {
+    let mut stays = Ok(());
     for secret in left_for(pool, target).await? {
-        forget(pool, secrets, &secret).await?;
+        let forgotten = forget(pool, secrets, &secret).await.map(drop);
+        stays = stays.and(forgotten.with_context(|| format!("{secret} is still there")));
     }
-    Ok(())
+    stays
 }
 
 const DELETED_AT: &str = "SELECT recorded_at FROM events WHERE event_type = 'TargetDeleted' AND aggregate_id = $1";
@@ -97,12 +100,14 @@ const DELETED_AT: &str = "SELECT recorded_at FROM events WHERE event_type = 'Tar
 /// The same of a target that was deleted before, as what comes after that may not have come about. What people have named may stand for
 /// another value by now: one that was put there since the deletion stays.
 pub async fn forget_again(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<Forgotten> {
-    forget_left(pool, secrets, target).await?;
     let secret = &target.credential;
-    if kept_for(secret) != Some(target.target_id) && was_put_since(pool, secrets, target).await? {
-        return Ok(Forgotten::NotOurs);
-    }
-    forget(pool, secrets, secret).await
+    let forgotten = if kept_for(secret) != Some(target.target_id) && was_put_since(pool, secrets, target).await? {
+        Forgotten::NotOurs
+    } else {
+        forget(pool, secrets, secret).await?
+    };
+    forget_left(pool, secrets, target).await?;
+    Ok(forgotten)
 }
 
 async fn was_put_since(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<bool> {

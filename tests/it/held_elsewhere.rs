@@ -116,7 +116,8 @@ async fn what_was_made_is_not_written_to_where_another_one_holds_its_id() -> any
     for target in [one, other] {
         let unit = "villa-001".parse()?;
         let listing = ListingId::of(target, &unit);
-        let body = json!({ "status": "success", "result": { "id": id, "internalListingName": reference(&unit, &listing) } });
+        let body =
+            json!({ "status": "success", "result": { "id": id, "internalListingName": reference(&unit, &listing) } });
         let lie = json!({ "kind": "lie", "account": ANSWERED, "method": "POST", "path_pattern": "/v1/listings", "code": 200, "body": body });
         let lie = world.sandbox.fault_rule(&lie).await?;
         world.link(target, &["villa-001".to_owned()]).await?;

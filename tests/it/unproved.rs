@@ -46,7 +46,11 @@ async fn is_left_to_a_person(world: &World, viewer: &Api, listing: &str) -> anyh
 /// Whoever looks at that id at the channel asks for it: as long as nobody holds it, and when another one does.
 async fn its_id_leads_to_it(world: &World, viewer: &Api, target: &str, listing: &str) -> anyhow::Result<()> {
     let (_, told) = json_of(world, &["explain", "39999"])?;
-    assert_eq!((&told["listing"]["listing_id"], &told["unproved_creations"]), (&json!(listing), &json!([])), "{told:#}");
+    assert_eq!(
+        (&told["listing"]["listing_id"], &told["unproved_creations"]),
+        (&json!(listing), &json!([])),
+        "{told:#}"
+    );
     run(world, &["listing", "link", "--target", target, "--unit", "villa-001", "--external-id", "39999"])?;
     world.drained(Duration::from_secs(30)).await?;
     let (_, told) = json_of(world, &["explain", "39999"])?;

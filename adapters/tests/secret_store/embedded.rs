@@ -73,7 +73,10 @@ async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_ba
     assert!(folder.secrets.take_back(&hostaway, lost).await.unwrap());
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), Some("two".to_owned())));
     let (standing, until) = told();
-    assert!(standing == Standing::TakenBack && until < Some(Utc::now() + TimeDelta::minutes(6)), "{until:?}");
+    assert!(
+        standing == Standing::TakenBack && until.is_some_and(|until| until < Utc::now() + TimeDelta::minutes(6)),
+        "{until:?}"
+    );
     // Who died before it could say so asks again.
     assert!(folder.secrets.take_back(&hostaway, lost).await.unwrap(), "it is told what became of it");
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("one".to_owned(), Some("two".to_owned())), "once");
@@ -82,7 +85,10 @@ async fn a_pending_value_keeps_the_one_of_before_until_it_is_settled_or_taken_ba
     folder.secrets.settle(&hostaway, settled).await.unwrap();
     assert!(!folder.secrets.take_back(&hostaway, settled).await.unwrap(), "it stays");
     let (standing, until) = told();
-    assert!(standing == Standing::Settled && until < Some(Utc::now() + TimeDelta::minutes(6)), "{until:?}");
+    assert!(
+        standing == Standing::Settled && until.is_some_and(|until| until < Utc::now() + TimeDelta::minutes(6)),
+        "{until:?}"
+    );
     folder.tamper(|contents| contents["secrets"]["hostaway"]["previous"]["until"] = long_ago.into());
     assert_eq!(folder.read("store:hostaway").await.unwrap(), ("three".to_owned(), None));
 

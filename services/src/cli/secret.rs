@@ -155,7 +155,9 @@ async fn turn(session: &Session, secret: &SecretRef, secrets: &Secrets) -> anyho
     let Some(target) = credentials::kept_for(secret) else { return Ok(None) };
     let pool = session.postgres().await?;
     let turn = Turn::take(&pool, target).await?;
-    pending::end_all(&pool, secrets, target).await.context("an earlier change of this secret has not come to its end")?;
+    pending::end_all(&pool, secrets, target)
+        .await
+        .context("an earlier change of this secret has not come to its end")?;
     Ok(Some(turn))
 }
 

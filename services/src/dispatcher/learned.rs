@@ -103,8 +103,9 @@ pub(super) async fn record(
     };
     // Nobody closes it.
     let _one_of_few = shared.learning.acquire().await;
-    let mut locked =
-        lock_learned(shared.commands.journal().pool(), &job.target, &external).await.map_err(|error| unasked(&error))?;
+    let mut locked = lock_learned(shared.commands.journal().pool(), &job.target, &external)
+        .await
+        .map_err(|error| unasked(&error))?;
     let found =
         holder_of_learned(&shared.commands, &mut locked, (target_id, listing_id), &external).await.map_err(failure)?;
     let report = match found {

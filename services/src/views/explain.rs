@@ -158,6 +158,9 @@ pub enum Unexplained {
     /// The newest state of its unit could not be read.
     #[error("{0}")]
     Newest(#[from] SyncError),
+    /// Another listing of its target could not be read.
+    #[error("{0}")]
+    Other(CommandError<ListingError>),
     /// Postgres failed.
     #[error("failed to read what waits: {0}")]
     Database(#[from] sqlx::Error),
@@ -175,7 +178,9 @@ pub async fn explain<C: DerefMut<Target = PgConnection>>(
     let Told { mut explanation, link, .. } = tell(syncing, pool, reader, id, wanted, MOST_FIELDS).await?;
     if let Some(external) = explanation.listing.external_id.clone().map(ExternalId) {
         // Of its target, and so of its account: whoever sees this one may see them.
-        let found = unproved_creations::of(syncing.commands(), pool, Some(link.target_id), &external).await?;
+        let found = unproved_creations::of_target(syncing.commands(), pool, link.target_id, &external)
+            .await
+            .map_err(Unexplained::Other)?;
         explanation.unproved_creations = found;
         explanation.words = words::words(&explanation);
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::counted::counted;
 use domain::ids::OrgId;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::moment::moment;
@@ -17,8 +17,8 @@ use super::said::said;
 /// Letters that are looked through, the oldest of the organisation: nothing knows them by their unit, and each costs a call.
 const LOOKED_THROUGH: usize = 200;
 /// So many are in memory at a time: one may be as large as a message.
-const AT_ONCE: usize = 10;
-/// That is done within this time, or not at all: somebody waits.
+const AT_ONCE: usize = 20;
+/// What is not found within this time is not told: somebody waits.
 const LOOKS: Duration = Duration::from_secs(1);
 /// Letters that are told in words.
 const TOLD: usize = 3;
@@ -46,7 +46,7 @@ pub struct UnitLetter {
 pub struct UnitLetters {
     /// Those that wait, the newest first.
     pub letters: Vec<UnitLetter>,
-    /// Its organisation has more of them than were looked through, so that others may be the unit's, too.
+    /// Its organisation may have more of them than were looked through, so that others may be the unit's, too.
     pub more: bool,
 }
 
@@ -75,29 +75,28 @@ impl From<&DeadLetter> for UnitLetter {
 /// # Errors
 /// NATS does not answer in time, or has no dead letters.
 pub async fn of_unit(nats: &Nats, org: &OrgId, unit: &str) -> Result<UnitLetters, DeadLetterError> {
-    match timeout(LOOKS, looked_through(nats, org, unit)).await {
-        Ok(found) => found,
-        Err(_) => Err(DeadLetterError::Nats(format!("no answer within {} s", LOOKS.as_secs()))),
-    }
-}
-
-async fn looked_through(nats: &Nats, org: &OrgId, unit: &str) -> Result<UnitLetters, DeadLetterError> {
-    let mut found = UnitLetters::default();
+    let until = Instant::now() + LOOKS;
+    let mut found = UnitLetters { letters: Vec::new(), more: true };
     let mut after = 0;
-    for _ in 0..LOOKED_THROUGH / AT_ONCE {
-        let letters = nats.dead_letters(Some(org), after, AT_ONCE).await?;
+    for batch in 0..LOOKED_THROUGH / AT_ONCE {
+        let letters = match timeout_at(until, nats.dead_letters(Some(org), after, AT_ONCE)).await {
+            Ok(letters) => letters?,
+            Err(_) if batch == 0 => {
+                return Err(DeadLetterError::Nats(format!("no answer within {} s", LOOKS.as_secs())));
+            }
+            Err(_) => break,
+        };
         let of_it = letters.iter().filter(|letter| letter.unit().is_some_and(|named| named.as_str() == unit));
         found.letters.extend(of_it.map(UnitLetter::from));
         match letters.last() {
             Some(last) if letters.len() == AT_ONCE => after = last.number,
             _ => {
-                found.letters.reverse();
-                return Ok(found);
+                found.more = false;
+                break;
             }
         }
     }
     found.letters.reverse();
-    found.more = !nats.dead_letters(Some(org), after, 1).await?.is_empty();
     Ok(found)
 }
 
@@ -106,10 +105,10 @@ impl UnitLetters {
     pub fn words(&self, taken: u64) -> Vec<String> {
         let told = self.letters.iter().take(TOLD).map(|letter| letter.words(taken));
         let left = self.letters.len().saturating_sub(TOLD);
-        let left = (left > 0).then(|| format!("Before that, {} of its unit could not be used.", counted(left, "message")));
-        let more = self.more.then(|| {
-            format!("Only the {LOOKED_THROUGH} oldest dead letters were looked through: there may be others of its unit.")
-        });
+        let left =
+            (left > 0).then(|| format!("Before that, {} of its unit could not be used.", counted(left, "message")));
+        let more = "Only the oldest dead letters were looked through: there may be others of its unit.";
+        let more = self.more.then(|| more.to_owned());
         told.chain(left).chain(more).collect()
     }
 }
@@ -170,6 +169,6 @@ mod tests {
         let told = letters.words(92);
         assert_eq!(told.len(), 5, "{told:#?}");
         assert_eq!(told[3], "Before that, 2 messages of its unit could not be used.");
-        assert!(told[4].starts_with("Only the 200 oldest dead letters were looked through"), "{told:#?}");
+        assert!(told[4].starts_with("Only the oldest dead letters were looked through"), "{told:#?}");
     }
 }

@@ -2,14 +2,14 @@
 //! asks for them by that id, and it may be another's.
 
 use domain::ids::{ExternalId, ListingId, TargetId};
-use domain::listing::LinkState;
+use domain::listing::{LinkState, ListingError};
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::not_its_own::NotItsOwn;
-use crate::commands::Commands;
+use crate::commands::{CommandError, Commands};
 
 /// Another listing whose creation was answered with this one's id at the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -22,26 +22,53 @@ pub struct UnprovedCreation {
     theirs: NotItsOwn,
 }
 
-/// Those that have none at the channel, though a sync of theirs has ended; first those whose last one named the id. The journal has the last word,
-/// so a few are enough.
-const CANDIDATES: &str = "
+/// Those of a target that have none at the channel, though something was sent for them or is about to be; first those whose last sync named the
+/// id. The journal has the last word, so a few are enough.
+const OF_TARGET: &str = "
 SELECT listing_id FROM channel_listings
-WHERE ($1::uuid IS NULL OR target_id = $1) AND external_id IS NULL AND state <> 'unlinked' AND last_outcome IS NOT NULL
-ORDER BY strpos(coalesce(last_detail, ''), $2) > 0 DESC, updated_at DESC LIMIT 20";
+WHERE target_id = $2 AND external_id IS NULL AND state <> 'unlinked' AND (last_outcome IS NOT NULL OR pending_sync_id IS NOT NULL)
+ORDER BY strpos(coalesce(last_detail, ''), $1) > 0 DESC, last_outcome IS NULL DESC, updated_at DESC LIMIT 10";
 
-/// Those of a target, or of all. What the caller may see of them is for the caller to know.
-pub async fn of(
+/// The same of all: it reads the whole table, for one person who has nothing else.
+const OF_ALL: &str = "
+SELECT listing_id FROM channel_listings
+WHERE external_id IS NULL AND state <> 'unlinked' AND (last_outcome IS NOT NULL OR pending_sync_id IS NOT NULL)
+ORDER BY strpos(coalesce(last_detail, ''), $1) > 0 DESC, last_outcome IS NULL DESC, updated_at DESC LIMIT 20";
+
+/// Those of a target. What the caller may see of them is for the caller to know.
+pub async fn of_target(
     commands: &Commands,
     pool: &PgPool,
-    target: Option<TargetId>,
+    target: TargetId,
     external: &ExternalId,
-) -> Result<Vec<UnprovedCreation>, sqlx::Error> {
-    let candidates = sqlx::query_scalar(CANDIDATES).bind(target.map(|target| target.0)).bind(&external.0);
-    let candidates: Vec<Uuid> = candidates.fetch_all(pool).await?;
+) -> Result<Vec<UnprovedCreation>, CommandError<ListingError>> {
+    let candidates = sqlx::query_scalar(OF_TARGET).bind(&external.0).bind(target.0).fetch_all(pool).await;
+    judged(commands, candidates, external).await
+}
+
+/// Those of all targets.
+pub async fn of_all(
+    commands: &Commands,
+    pool: &PgPool,
+    external: &ExternalId,
+) -> Result<Vec<UnprovedCreation>, CommandError<ListingError>> {
+    let candidates = sqlx::query_scalar(OF_ALL).bind(&external.0).fetch_all(pool).await;
+    judged(commands, candidates, external).await
+}
+
+async fn judged(
+    commands: &Commands,
+    candidates: Result<Vec<Uuid>, sqlx::Error>,
+    external: &ExternalId,
+) -> Result<Vec<UnprovedCreation>, CommandError<ListingError>> {
+    let candidates = candidates.map_err(|error| CommandError::Unavailable(error.to_string()))?;
     let mut found = Vec::new();
     for listing_id in candidates {
-        // Of one that this build cannot read nothing can be told.
-        let Ok(listing) = commands.load_listing(ListingId(listing_id)).await else { continue };
+        let listing = match commands.load_listing(ListingId(listing_id)).await {
+            // Of one that this build cannot read nothing can be told.
+            Err(CommandError::Unreadable(_)) => continue,
+            loaded => loaded?,
+        };
         let is_linked = listing.state() != Some(LinkState::Unlinked);
         if listing.unproved() == Some(external)
             && is_linked

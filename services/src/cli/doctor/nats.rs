@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adapters::event_store::PgEventLog;
-use adapters::leader::{LeadingSession, Leadership};
+use adapters::leader::{Leadership, LeadingSession};
 use adapters::nats::Nats;
 use adapters::nats::definition::{Difference, listed};
 use adapters::nats::intake::IntakeState;

@@ -142,7 +142,7 @@ impl DeleteArgs {
         let (secret, secrets) = (&target.credential, self.secrets.secrets());
         let forgotten = if is_done {
             if let Err(error) = credentials::forget_left(&pool, &secrets, &target).await {
-                let later = "`distribution serve` takes it away by itself";
+                let later = "`distribution serve` takes it away by itself where it keeps secrets there; else delete the target once more";
                 note(&format!("warning: what a rotation without an event has left stays: {error:#}; {later}"));
             }
             credentials::forget(&pool, &secrets, secret).await

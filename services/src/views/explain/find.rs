@@ -1,10 +1,11 @@
 //! Whatever somebody has at hand, a listing, a sync, an id at the channel or a unit: which listing is it about?
 
 use domain::ids::{ExternalId, ListingId, SyncId};
+use domain::listing::ListingError;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::commands::Commands;
+use crate::commands::{CommandError, Commands};
 use crate::views::listings::{LISTINGS, Listing};
 use crate::views::unproved_creations;
 
@@ -31,6 +32,9 @@ pub enum NotFound {
          (`distribution listing list` and `distribution audit tail` show them)"
     )]
     Nothing(String),
+    /// A listing could not be read.
+    #[error("{0}")]
+    Listing(CommandError<ListingError>),
     /// Postgres failed.
     #[error("failed to look it up: {0}")]
     Database(#[from] sqlx::Error),
@@ -73,7 +77,8 @@ pub async fn find(pool: &PgPool, commands: &Commands, text: &str) -> Result<Foun
 
 /// What nobody holds may be what a creation was answered with.
 async fn unproved(pool: &PgPool, commands: &Commands, text: &str) -> Result<Found, NotFound> {
-    let found = unproved_creations::of(commands, pool, None, &ExternalId(text.to_owned())).await?;
+    let found =
+        unproved_creations::of_all(commands, pool, &ExternalId(text.to_owned())).await.map_err(NotFound::Listing)?;
     let ids: Vec<Uuid> = found.iter().map(|one| one.listing_id).collect();
     match ids[..] {
         [] => Err(NotFound::Nothing(text.chars().take(100).collect())),

@@ -13,6 +13,8 @@ use super::{History, SyncStory};
 const KEPT: usize = 20;
 /// As much as the clocks of two hosts may differ.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(5);
+/// What an attempt has to send is decided a while before it begins: a lease at the longest, where the database is slow.
+const DECIDED_BEFORE: TimeDelta = TimeDelta::seconds(45);
 
 /// What decides what an attempt has to send, beside its sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Stood {
     /// How it may have stood when an attempt began, by a clock that differs a little from the journal's; `None` where not all of that is
     /// kept. `now` is how it stands since the last of them.
     fn at(&self, began: DateTime<Utc>, now: State) -> Option<Vec<State>> {
-        let is_before = |until: DateTime<Utc>| began - until > CLOCKS_DIFFER;
+        let is_before = |until: DateTime<Utc>| began - until > DECIDED_BEFORE;
         let is_after = |since: DateTime<Utc>| since - began > CLOCKS_DIFFER;
         if self.forgotten.is_some_and(|until| !is_before(until)) {
             return None;
@@ -88,9 +90,11 @@ impl History {
     fn had_to_send(&self, story: &SyncStory, attempt: &SyncAttempt) -> Option<Vec<Section>> {
         let states = self.stood.at(attempt.started_at, State::of(&self.listing))?;
         let all = story.forced || attempt.takes_over || states.iter().any(|state| !state.existed);
-        let sections = story.request.sections.iter().filter(|(section, hash)| {
-            all || states.iter().any(|state| state.accepted.get(section) != Some(hash))
-        });
+        let sections = story
+            .request
+            .sections
+            .iter()
+            .filter(|(section, hash)| all || states.iter().any(|state| state.accepted.get(section) != Some(hash)));
         Some(sections.map(|(section, _)| *section).collect())
     }
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::super::{Doubt, History};
 use super::{
-    Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, UNREACHED, ask, at, attempt, attempt_at, ended,
-    link, newest, refused, report, request, run, run_at, send, synced, wish,
+    Call, Ending, FAILED, LOST, MANY_REFUSED, REFUSED, TAKEN, THROTTLED, UNREACHED, ask, at, attempt, attempt_at,
+    ended, link, newest, refused, report, request, run, run_at, send, synced, wish,
 };
 use crate::holders::MAY_HAVE_BEEN_WRITTEN_TO;
 
@@ -129,7 +129,7 @@ fn an_attempt_that_another_one_overtook_is_doubted_for_what_it_had_to_send_and_n
         (60, Cause::UnitChanged, ["none", "unknown", "none", "none"]),
         // Somebody asked for all of it.
         (60, wish(), ["unknown", "unknown", "none", "none"]),
-        // By the clocks of two hosts it may have begun before the one before it was told.
+        // It may have been decided before the one before it was told.
         (2, Cause::UnitChanged, ["unknown", "unknown", "none", "none"]),
     ] {
         let mut history = synced();
@@ -142,6 +142,23 @@ fn an_attempt_that_another_one_overtook_is_doubted_for_what_it_had_to_send_and_n
         run_at(&mut history, asked_at + 95, ended(sent, at(asked_at + 1), &frozen));
         assert_eq!(Section::ALL.map(|section| doubt(&history, section)), told, "asked for at {asked_at}");
     }
+}
+
+/// Only so many states are kept.
+#[test]
+fn an_attempt_that_began_before_what_is_kept_of_the_past_may_have_sent_anything() {
+    let taken = Ending { takes_over: true, took: &Section::ALL, ..Ending::of(OutcomeClass::Accepted, &[], &[]) };
+    let frozen = Ending { took: &[Section::Rates], ..Ending::of(OutcomeClass::Accepted, &[], &[TAKEN]) };
+    let mut history = synced();
+    run_at(&mut history, 60, request(Cause::UnitChanged, 2, "second"));
+    let sent = history.listing.pending().expect("a sync that waits").clone();
+    for (second, revision) in (63..90).zip(3..) {
+        run_at(&mut history, second, request(Cause::UnitChanged, revision, &format!("{revision}")));
+        let heir = history.listing.pending().expect("a sync that waits").clone();
+        run_at(&mut history, second, ended(heir, at(second), &taken));
+    }
+    run_at(&mut history, 100, ended(sent, at(61), &frozen));
+    assert_eq!(Section::ALL.map(|section| doubt(&history, section)), ["unknown", "unknown", "none", "none"]);
 }
 
 #[test]
