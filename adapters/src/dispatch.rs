@@ -24,7 +24,7 @@ mod wake;
 pub use check::BY_TURN;
 pub use circuit::BY_CIRCUIT;
 pub use due_checks::{CheckRoom, DueCheck};
-pub use elsewhere::held_elsewhere;
+pub use elsewhere::linked_in_account;
 pub use failover::LONGEST_HOLD;
 pub use lease::{FinishedTry, Lease};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};

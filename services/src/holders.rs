@@ -1,6 +1,6 @@
 //! Who holds a listing at the channel. Two of ours that write to one of theirs would overwrite each other for ever.
 
-use adapters::dispatch::held_elsewhere;
+use adapters::dispatch::linked_in_account;
 use adapters::postgres::{begin, begin_with};
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::LinkState;
@@ -106,8 +106,7 @@ pub(crate) async fn holder_of_learned(
     of: (TargetId, ListingId),
     external: &ExternalId,
 ) -> Result<Option<Holder>, SyncError> {
-    let mut candidates = candidates(&mut *connection, of.0, external).await?;
-    candidates.extend(held_elsewhere(connection, of.0, external).await?);
+    let candidates = linked_in_account(connection, of.0, external).await?;
     who_holds(commands, candidates, of, external).await
 }
 
@@ -134,6 +133,10 @@ async fn who_holds(
         // The aggregate has the last word: the candidate may have been linked elsewhere since.
         let listing = commands.load_listing(listing_id).await?;
         let Some(link) = listing.link().filter(|link| link.target_id == of) else { continue };
+        // The read model may not know yet that its target was deleted.
+        if of != target && commands.load_target(of).await?.live().is_err() {
+            continue;
+        }
         if listing.external_id() == Some(external) && listing.state() != Some(LinkState::Unlinked) {
             let unit_id = link.unit_id.clone();
             return Ok(Some(Holder { listing_id, unit_id, is_elsewhere: of != target }));

@@ -435,7 +435,7 @@ impl World {
     }
 
     /// Takes the world down, with whatever runs of the service: that would make streams anew, which stayed for ever. A failed test
-    /// leaves its database for a look.
+    /// leaves its database for a look, for an hour.
     pub async fn close(self) -> anyhow::Result<()> {
         let services = std::mem::take(&mut *self.services.lock().unwrap_or_else(PoisonError::into_inner));
         for service in services {

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::scope::WAS_ACCEPTED;
 
-/// Listings of other targets of the account, each with its target, that the read model or the journal after it has linked to this one. The
-/// aggregate has the last word on each.
-pub async fn held_elsewhere(
+/// Listings of the target, and of the other targets of its account, each with its target, that the read model or the journal after it has linked
+/// to this one. Which targets there are is as of the read model. The aggregates have the last word.
+pub async fn linked_in_account(
     connection: &mut PgConnection,
     target: TargetId,
     external: &ExternalId,
@@ -20,8 +20,7 @@ pub async fn held_elsewhere(
     let in_json = Value::from(external.0.as_str()).to_string();
     let found = sqlx::query!(
         r#"WITH found AS (
-               SELECT listing_id::text AS listing_id, target_id FROM channel_listings
-               WHERE external_id = $1 AND target_id <> $2
+               SELECT listing_id::text AS listing_id, target_id FROM channel_listings WHERE external_id = $1
                UNION
                SELECT aggregate_id, (metadata ->> 'target_id')::uuid FROM events
                WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints
@@ -31,15 +30,19 @@ pub async fn held_elsewhere(
                            'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed',
                            'ListingUnlinked') THEN false
                        WHEN strpos(payload::text, $3) = 0 THEN false
-                       ELSE metadata ->> 'target_id' <> $2::uuid::text
-                           AND $1 IN (payload #>> ARRAY[event_type, 'external_id'],
+                       ELSE $1 IN (payload #>> ARRAY[event_type, 'external_id'],
                                payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END
            )
-           SELECT f.listing_id AS "listing_id!", t.target_id AS "target_id!", t.org_id <> own.org_id AS "is_anothers!"
+           SELECT listing_id AS "listing_id!", target_id AS "target_id!", false AS "is_anothers!"
+           FROM found WHERE target_id = $2
+           UNION ALL
+           SELECT f.listing_id, f.target_id, t.org_id <> own.org_id
            FROM found f
-           JOIN channel_targets t ON t.target_id = f.target_id AND t.lifecycle <> 'deleted'
            JOIN channel_targets own ON own.target_id = $2
-               AND (own.channel, own.base_url, own.channel_account) = (t.channel, t.base_url, t.channel_account)"#,
+           JOIN channel_targets t ON t.target_id = f.target_id AND t.lifecycle <> 'deleted'
+               AND 'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account
+                   = 'account:' || own.channel || '/' || own.base_url || '/' || own.channel_account
+           WHERE f.target_id <> $2"#,
         external.0.as_str(),
         target.0,
         in_json.as_str()

@@ -42,8 +42,6 @@ pub(super) enum Wanted {
     Nothing,
     /// A list.
     List,
-    /// The first of all listings that the account has, each with its id: one without could be any.
-    Listings,
     /// A page of listings, in which the one with this reference is looked for.
     Page {
         /// Our reference.
@@ -67,8 +65,6 @@ impl Wanted {
         match self {
             Self::Nothing => None,
             Self::List => (!result.is_array()).then_some("there is no list in it"),
-            // What is counted is nothing to a check: whatever it means there, it would keep a target from its work.
-            Self::Listings => nameless(result),
             Self::Page { reference, offset } => {
                 let ours = result.as_array().into_iter().flatten().filter(|listing| carries(listing, reference));
                 let mut ours = ours.map(id_of).peekable();
@@ -87,20 +83,21 @@ impl Wanted {
     }
 }
 
-/// Why nobody knows which listings there are: one without an id could be any.
+/// Why nobody knows which listings there are: one without an id and a name could be any.
 fn nameless(result: &Value) -> Option<&'static str> {
     let Value::Array(listings) = result else { return Some("there is no list in it") };
-    listings.iter().any(|listing| id_of(listing).is_none()).then_some("a listing in it has no id")
+    let could_be_any = |listing: &Value| {
+        let name = listing.get("internalListingName").and_then(Value::as_str).unwrap_or_default();
+        id_of(listing).is_none() && name.trim().is_empty()
+    };
+    listings.iter().any(could_be_any).then_some("a listing in it has neither id nor name")
 }
 
 /// Why nobody knows from a page of all that an account has whether a listing is there that is not in it.
 fn contradiction(answer: &Answer, offset: u64) -> Option<&'static str> {
-    let listed = answer.result.as_array().map_or(0, |listings| listings.len() as u64);
-    match answer.count? {
-        count if listed == 0 && count > offset => Some("it counts more listings and lists none of them"),
-        count if listed > 0 && count < offset.saturating_add(listed) => Some("it lists more listings than it counts"),
-        _ => None,
-    }
+    let is_empty = answer.result.as_array().is_some_and(Vec::is_empty);
+    let counts_more = answer.count.is_some_and(|count| count > offset);
+    (is_empty && counts_more).then_some("it counts more listings and lists none of them")
 }
 
 /// Whether a listing has exactly this reference.

@@ -55,7 +55,6 @@ fn probe() -> Call {
         method: Method::GET,
         path: "/listings?limit=1".to_owned(),
         body: None,
-        // Where these cannot be read, no look-up can be either: that is no answer which ends an outage.
-        wanted: Wanted::Listings,
+        wanted: Wanted::List,
     }
 }

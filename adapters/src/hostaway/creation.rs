@@ -90,7 +90,8 @@ impl Run<'_> {
                 return Ok(Some(found));
             }
             offset += listings.len() as u64;
-            let more = answer.count.map_or(listings.len() as u64 >= PAGE, |count| offset < count);
+            // What is counted may be no more than the page.
+            let more = listings.len() as u64 >= PAGE || answer.count.is_some_and(|count| offset < count);
             if listings.is_empty() || !more {
                 return Ok(None);
             }

@@ -27,7 +27,6 @@ pub fn answer(bytes: &[u8]) {
     withheld.add("a secret");
     for (effect, wanted) in [
         (Effect::Read, Wanted::List),
-        (Effect::Read, Wanted::Listings),
         (Effect::Read, Wanted::Page { reference: "unit listing".to_owned(), offset: Some(100) }),
         (Effect::Read, Wanted::Listing { id: "40001".to_owned() }),
         (Effect::Write, Wanted::Nothing),

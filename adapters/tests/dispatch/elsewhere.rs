@@ -1,7 +1,7 @@
 //! Who else may hold a listing at a channel: other targets of its account. Of another organisation those alone count that the channel has
 //! ever taken, as anybody can name any account and any id.
 
-use adapters::dispatch::held_elsewhere;
+use adapters::dispatch::linked_in_account;
 use domain::ids::{ExternalId, ListingId, TargetId};
 use domain::window::RateLimit;
 
@@ -9,7 +9,9 @@ use crate::fixture::{Database, listing, target};
 
 async fn found(database: &Database, of: TargetId) -> Vec<(ListingId, TargetId)> {
     let mut connection = database.pool.acquire().await.unwrap();
-    held_elsewhere(&mut connection, of, &ExternalId("40001".to_owned())).await.unwrap()
+    let all = linked_in_account(&mut connection, of, &ExternalId("40001".to_owned())).await.unwrap();
+    assert_eq!(all.iter().filter(|(_, target)| *target == of).count(), 1, "its own: {all:?}");
+    all.into_iter().filter(|(_, target)| *target != of).collect()
 }
 
 #[tokio::test]

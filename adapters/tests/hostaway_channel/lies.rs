@@ -83,7 +83,7 @@ async fn a_look_up_without_a_list_does_not_say_that_nothing_is_there() {
         json!({ "status": "success", "result": null }),
         json!({ "status": "success", "result": {} }),
         json!({ "status": "success", "count": 1, "result": [ours] }),
-        json!({ "status": "success", "count": 1, "result": [{ "id": "?", "internalListingName": "zz" }] }),
+        json!({ "status": "success", "count": 1, "result": [{ "id": "?" }] }),
     ] {
         sandbox.fault(json!({ "method": "GET", "kind": "status", "code": 200, "body": said })).await;
         unread(&bench.verify(&listing, &Section::ALL).await, OutcomeClass::Transient);
@@ -97,7 +97,7 @@ async fn a_look_up_without_a_list_does_not_say_that_nothing_is_there() {
 
 /// What is counted with the filter is not documented; without it, ours may be among those that are counted and not told.
 #[tokio::test]
-async fn a_list_that_contradicts_its_count_does_not_say_that_nothing_is_there() {
+async fn an_empty_list_that_counts_more_does_not_say_that_nothing_is_there() {
     let sandbox = Sandbox::start().await;
     let bench = Bench::new(&sandbox);
     let listing = Listing::new("villa-1");
@@ -107,10 +107,9 @@ async fn a_list_that_contradicts_its_count_does_not_say_that_nothing_is_there() 
     };
     sandbox.fault(json!({ "method": "POST", "path_prefix": "/v1/listings", "kind": "cut_after", "count": 1 })).await;
     assert_eq!(bench.push(&listing, &Section::ALL).await.class, OutcomeClass::Unknown);
-    let another = json!([{ "id": 39_999, "internalListingName": "zz" }]);
-    for (count, listed) in [(json!(5_000), json!([])), (json!("5000"), json!([])), (json!(0), another)] {
+    for count in [json!(5_000), json!("5000")] {
         // With the filter, and without.
-        sandbox.fault(said(count, listed, 2)).await;
+        sandbox.fault(said(count, json!([]), 2)).await;
         let report = bench.verify(&listing, &Section::ALL).await;
         unread(&report, OutcomeClass::Transient);
         assert_eq!(report.calls.iter().filter(|call| call.purpose == CallPurpose::Lookup).count(), 2, "{report:?}");
@@ -126,18 +125,17 @@ async fn a_list_that_contradicts_its_count_does_not_say_that_nothing_is_there() 
     assert_eq!(sandbox.listings().await.len(), 2);
 }
 
-/// Where no look-up can be read, no check ends the outage.
+/// Whatever is counted or lacks an id there, it keeps no target from its work.
 #[tokio::test]
-async fn a_check_is_not_answered_by_a_list_that_cannot_be_read() {
+async fn a_check_is_answered_by_any_list() {
     let sandbox = Sandbox::start().await;
     let bench = Bench::new(&sandbox);
-    for (count, listed, class) in [
-        (1, json!([{ "id": "?", "name": "x" }]), OutcomeClass::Transient),
-        // What is counted there is nothing to a check.
-        (5_000, json!([]), OutcomeClass::Accepted),
-        (0, json!([{ "id": 7 }]), OutcomeClass::Accepted),
+    for (result, class) in [
+        (json!([{ "id": "?" }]), OutcomeClass::Accepted),
+        (json!([]), OutcomeClass::Accepted),
+        (json!({}), OutcomeClass::Transient),
     ] {
-        let body = json!({ "status": "success", "count": count, "result": listed });
+        let body = json!({ "status": "success", "count": 5_000, "result": result });
         sandbox.fault(json!({ "method": "GET", "kind": "status", "code": 200, "body": body })).await;
         let check = bench.hostaway.check(&bench.target, &bench.slots).await;
         assert_eq!((check.class, check.credentials_refused), (class, false), "{check:?}");

@@ -20,7 +20,7 @@ use domain::port::NotOurs;
 use domain::target::Target;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::Shared;
@@ -50,25 +50,33 @@ pub(super) async fn may_write_to(
     (target, listing_id): (&Target, ListingId),
     external: &ExternalId,
 ) -> Result<(), NotOurs> {
-    let until = Instant::now() + PATIENCE;
-    let mut found = look(commands, places, (target, listing_id), external).await;
+    let unknown = |why: String| NotOurs::Unknown(format!("failed to look whose {external} at the channel is: {why}"));
     // What was made is at the channel already: it is not left half made for a moment's outage.
-    while found.as_ref().is_err_and(SyncError::is_outage) && Instant::now() < until {
-        sleep(OUTAGE).await;
-        found = look(commands, places, (target, listing_id), external).await;
-    }
-    match found {
-        Ok(None) => Ok(()),
-        Ok(Some(holder)) => {
+    let asked = async {
+        loop {
+            match look(commands, places, (target, listing_id), external).await {
+                Err(error) if error.is_outage() => sleep(OUTAGE).await,
+                found => return found,
+            }
+        }
+    };
+    match timeout(PATIENCE, asked).await {
+        Err(_) => Err(unknown(format!("no answer within {} s", PATIENCE.as_secs()))),
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(holder))) => {
             let held_by = holder.listing_id;
             tracing::warn!(%listing_id, %external, %held_by, "an id that an attempt has learned is another listing's");
+            let helps = if holder.is_elsewhere {
+                "Whoever runs the service can say whose it is; `distribution listing show` says what helps"
+            } else {
+                "When that one has been sent, which takes the reference away, send this one again; or unlink one of the two"
+            };
             Err(NotOurs::Held(format!(
-                "{}, though the channel shows the reference of this one on it, or gave it for what was made: nothing was sent to it. When that \
-                 one has been sent, which takes the reference away, send this one again; or unlink one of the two",
+                "{}, though the channel shows the reference of this one on it, or gave it for what was made: nothing was sent to it. {helps}",
                 holder.words(external)
             )))
         }
-        Err(error) => Err(NotOurs::Unknown(format!("failed to look whose {external} at the channel is: {error}"))),
+        Ok(Err(error)) => Err(unknown(error.to_string())),
     }
 }
 

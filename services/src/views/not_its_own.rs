@@ -45,11 +45,19 @@ impl NotItsOwn {
         let is_refused = outcome == Some(SyncOutcome::Rejected.as_str()) && listing.last_revision() > 0;
         let detail = detail.filter(|_| is_refused && listing.external_id().is_none())?;
         let Link { listing_id, .. } = listing.link()?;
+        let (unless, first) = if detail.contains(HELD_ELSEWHERE) {
+            (
+                "that one has another id or is unlinked by then",
+                "ask whoever runs the service whose it is; once that is settled",
+            )
+        } else {
+            ("that one was sent before it, or one of the two is unlinked by then", "when that one has been sent")
+        };
         Some(Self {
             because: holder(detail)?,
-            unless: "that one was sent before it, or one of the two is unlinked by then",
+            unless,
             remedy: format!(
-                "when that one has been sent: `distribution listing sync {listing_id} --reason REASON`; over HTTP it is `POST \
+                "{first}: `distribution listing sync {listing_id} --reason REASON`; over HTTP it is `POST \
                  /api/channels/listings/{listing_id}/sync`"
             ),
         })
@@ -92,12 +100,13 @@ mod tests {
     #[test]
     fn who_holds_it_is_told_without_what_was_to_be_done() {
         let whose = format!("40001 {HELD} villa-0042 (5c8e)");
-        let detail =
-            format!("{whose} by now, though it carries the reference of this one (an old one): nothing was sent to it");
+        let detail = format!(
+            "{whose}, though the channel shows the reference of this one on it, or gave it for what was made: nothing was sent to it"
+        );
         assert_eq!(holder(&detail), Some(whose));
         let elsewhere = format!("40001 {HELD_ELSEWHERE}");
         let detail_elsewhere =
-            format!("{elsewhere}, though the channel gave it (for what was made): nothing was sent to it");
+            format!("{elsewhere}, though the channel shows the reference of this one on it: nothing was sent to it");
         assert_eq!((holder(&detail_elsewhere), is_told(Some(&detail_elsewhere))), (Some(elsewhere), true));
         assert_eq!((holder("archived"), is_told(Some("archived")), is_told(Some(&detail))), (None, false, true));
     }

@@ -1,6 +1,7 @@
 //! Postgres: can it be reached, is it new enough, is it the same time there, does it have the schema.
 
 use adapters::postgres::{newest_migration, odd_migrations, pending_migrations};
+use anyhow::Context as _;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
@@ -43,7 +44,7 @@ pub(super) async fn check(connections: &Connections, report: &mut Report) -> any
     } else {
         report.ok("postgres", format!("version {name}"))?;
     }
-    let pool = connections.postgres_within(LOGIN, 4).await?;
+    let pool = connections.postgres_within(LOGIN, 4).await.context("cannot reach Postgres")?;
     check_clock(&pool, report).await?;
     let complete = check_schema(&pool, report).await?;
     Ok(complete.then_some(pool))
