@@ -142,6 +142,9 @@ async fn what_was_made_is_not_written_to_where_another_one_holds_its_id() -> any
         assert_eq!(world.sandbox.nights(ANSWERED, id, "2030-01-01", "2030-01-10").await?, nights);
     }
     assert_eq!(world.sandbox.listings(ANSWERED).await?.len(), 3);
+    let log = service.printed();
+    assert!(log.contains("is another listing's: it is not written to") && log.contains(&first), "{log}");
+    assert!(!log.contains("its holder is sent again"), "{log}");
     drop(service);
     world.close().await
 }
@@ -216,6 +219,8 @@ async fn an_id_that_is_named_while_the_attempt_that_makes_it_is_under_way_is_hel
     // The nights of the first arrive last.
     world.sandbox.mend(named.held).await?;
     is_held_by_the_second(&world, NAMED, &named).await?;
+    let log = service.printed();
+    assert!(log.contains("it is not recorded, and its holder is sent again"), "{log}");
     drop(service);
     world.close().await
 }

@@ -37,6 +37,13 @@ const SHARE: u32 = 3;
 /// So long it is asked whose an id is while Postgres is away, which is shorter than a lease.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// In the log, with `held_by`, where an attempt has written nothing to what it has found or made.
+const NOT_WRITTEN_TO: &str = "an id that an attempt has learned is another listing's: it is not written to";
+
+/// The same where the attempt was writing there already: both are looked for by `ON_CALL.md`.
+const NOT_RECORDED: &str =
+    "an id that an attempt has learned is another listing's: it is not recorded, and its holder is sent again";
+
 /// How many may do so at the same time.
 pub(super) fn places(pool: &PgPool) -> Semaphore {
     let places = (pool.options().get_max_connections() / SHARE).max(1);
@@ -65,7 +72,7 @@ pub(super) async fn may_write_to(
         Ok(Ok(None)) => Ok(()),
         Ok(Ok(Some(holder))) => {
             let held_by = holder.listing_id;
-            tracing::warn!(%listing_id, %external, %held_by, "an id that an attempt has learned is another listing's");
+            tracing::warn!(%listing_id, %external, %held_by, "{NOT_WRITTEN_TO}");
             let helps = if holder.is_elsewhere {
                 "Whoever runs the service can say whose it is; `distribution listing show` says what helps"
             } else {
@@ -120,7 +127,7 @@ pub(super) async fn record(
         None => report,
         Some(holder) => {
             let held_by = holder.listing_id;
-            tracing::warn!(%listing_id, %external, %held_by, "an id that an attempt has learned is another listing's");
+            tracing::warn!(%listing_id, %external, %held_by, "{NOT_RECORDED}");
             if *asked != Some(held_by) {
                 send_again(shared, job, &holder).await?;
                 *asked = Some(held_by);
