@@ -69,7 +69,8 @@ impl CallPurpose {
 /// How the detail begins of a failure that found the listing gone: whoever reads it says what helps.
 pub const LISTING_GONE: &str = "the listing is gone";
 
-/// Stands in the words of a creation whose id nothing proves to be the listing's: whoever reads them says what helps.
+/// Stands in the words of a creation whose id nothing proves to be the listing's: whoever reads them says what helps. Frozen, as they stand
+/// in the journal.
 pub const UNPROVED: &str = "nothing proves that it is the listing of this unit";
 
 /// How the detail begins of a call for which there was no connection.

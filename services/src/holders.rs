@@ -11,6 +11,9 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use crate::commands::Commands;
 use crate::syncing::{SyncError, Syncing};
 
+// Frozen: the three stand in the journal, and what is told of a listing is told by them (`views/not_its_own.rs`, `History`). With other words,
+// whatever was refused before would be told as if the channel had refused it.
+
 /// Stands in the words of whatever was not done as another listing holds the one at the channel: whoever reads them says what helps.
 pub(crate) const HELD: &str = "at the channel is the listing of unit";
 
@@ -159,5 +162,31 @@ impl Syncing {
                 Err(SyncError::ExternalIdTaken { external_id: external.clone(), listing_id, unit_id })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::call::UNPROVED;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// As they stand in journals.
+    #[test]
+    fn the_words_that_the_journal_keeps_stay() {
+        let unit_id: UnitId = "villa-1".parse().unwrap();
+        let listing_id = ListingId::of(TargetId(Uuid::nil()), &unit_id);
+        let mut holder = Holder { listing_id, unit_id, is_elsewhere: false };
+        let external = ExternalId("40001".to_owned());
+        let here = format!("40001 at the channel is the listing of unit villa-1 ({listing_id})");
+        assert_eq!(holder.words(&external), here);
+        holder.is_elsewhere = true;
+        let there = "40001 at the channel is the listing of a unit at another target of the same account";
+        assert_eq!(holder.words(&external), there);
+        let again =
+            "an attempt of another listing may have written to the one at the channel before it was known whose that is";
+        assert_eq!(MAY_HAVE_BEEN_WRITTEN_TO, again);
+        assert_eq!(UNPROVED, "nothing proves that it is the listing of this unit");
     }
 }
