@@ -1,11 +1,10 @@
 //! Who holds a listing at the channel. Two of ours that write to one of theirs would overwrite each other for ever.
 
-use adapters::dispatch::linked_in_account;
+use adapters::dispatch::{linked_at_target, linked_in_account};
 use adapters::postgres::{begin, begin_with};
 use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::LinkState;
 use domain::target::Target;
-use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::commands::Commands;
@@ -18,7 +17,8 @@ use crate::syncing::{SyncError, Syncing};
 pub(crate) const HELD: &str = "at the channel is the listing of unit";
 
 /// The same where that one is of another target of the account: it may be another organisation's, so nobody is told whose it is.
-pub(crate) const HELD_ELSEWHERE: &str = "at the channel is the listing of a unit at another target of the same account";
+pub(crate) const HELD_AT_ANOTHER_TARGET: &str =
+    "at the channel is the listing of a unit at another target of the same account";
 
 /// Why a holder is sent once more. From then on nobody knows what the channel has of it, which its history tells by these words.
 pub(crate) const MAY_HAVE_BEEN_WRITTEN_TO: &str =
@@ -30,35 +30,20 @@ pub(crate) struct Holder {
     pub listing_id: ListingId,
     pub unit_id: UnitId,
     /// It is of another target of the account, maybe of another organisation.
-    pub is_elsewhere: bool,
+    pub is_at_another_target: bool,
 }
 
 impl Holder {
     /// That it holds it.
     pub(crate) fn words(&self, external: &ExternalId) -> String {
-        if self.is_elsewhere {
-            return format!("{external} {HELD_ELSEWHERE}");
+        if self.is_at_another_target {
+            return format!("{external} {HELD_AT_ANOTHER_TARGET}");
         }
         format!("{external} {HELD} {} ({})", self.unit_id, self.listing_id)
     }
 }
 
-/// Those of the target that the read model names, and those that the journal named after it: it may lag. In a CASE, so that the payloads
-/// of events that can name none, half of all, are left alone, and no other is taken apart that does not have the id as a text.
-const CANDIDATES: &str = "
-SELECT listing_id::text FROM channel_listings WHERE external_id = $1 AND target_id = $2
-UNION
-SELECT aggregate_id FROM events
-WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'channel_listings')
-    AND aggregate_type = 'ChannelListing'
-    AND CASE WHEN event_type IN (
-            'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed', 'ListingUnlinked') THEN false
-        WHEN strpos(payload::text, $3) = 0 THEN false
-        ELSE metadata ->> 'target_id' = $2::text
-            AND $1 IN (payload #>> ARRAY[event_type, 'external_id'],
-                payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END";
-
-/// How long they are looked for. A read model that is far behind, as after hours without a projector, leaves more events than that: whoever
+/// How long holders are looked for. A read model that is far behind, as after hours without a projector, leaves more events than that: whoever
 /// asks holds a lock and a connection, so it is asked again later instead.
 const LOOK: &str = "SET LOCAL statement_timeout = '10s'";
 
@@ -91,14 +76,16 @@ async fn take(connection: &mut PgConnection, lock: String) -> Result<(), sqlx::E
     taken.execute(connection).await.map(|_| ())
 }
 
-/// Which other listing of the target holds one at the channel, and is still linked.
+/// Which other listing of the target holds one at the channel, and is still linked. In a transaction: the limit of the look lasts as long as
+/// that does.
 pub(crate) async fn holder(
     commands: &Commands,
     connection: &mut PgConnection,
     of: (TargetId, ListingId),
     external: &ExternalId,
 ) -> Result<Option<Holder>, SyncError> {
-    let candidates = candidates(connection, of.0, external).await?;
+    sqlx::query(LOOK).execute(&mut *connection).await?;
+    let candidates = linked_at_target(connection, of.0, external).await?;
     who_holds(commands, candidates, of, external).await
 }
 
@@ -111,19 +98,6 @@ pub(crate) async fn holder_of_learned(
 ) -> Result<Option<Holder>, SyncError> {
     let candidates = linked_in_account(connection, of.0, external).await?;
     who_holds(commands, candidates, of, external).await
-}
-
-/// In a transaction: the limit of the look lasts as long as that does.
-async fn candidates(
-    connection: &mut PgConnection,
-    target: TargetId,
-    external: &ExternalId,
-) -> Result<Vec<(ListingId, TargetId)>, sqlx::Error> {
-    sqlx::query(LOOK).execute(&mut *connection).await?;
-    let in_json = Value::from(external.0.as_str()).to_string();
-    let found: Vec<String> =
-        sqlx::query_scalar(CANDIDATES).bind(&external.0).bind(target.0).bind(in_json).fetch_all(connection).await?;
-    Ok(found.iter().filter_map(|id| Some((id.parse().ok()?, target))).collect())
 }
 
 async fn who_holds(
@@ -142,7 +116,7 @@ async fn who_holds(
         }
         if listing.external_id() == Some(external) && listing.state() != Some(LinkState::Unlinked) {
             let unit_id = link.unit_id.clone();
-            return Ok(Some(Holder { listing_id, unit_id, is_elsewhere: of != target }));
+            return Ok(Some(Holder { listing_id, unit_id, is_at_another_target: of != target }));
         }
     }
     Ok(None)
@@ -177,15 +151,14 @@ mod tests {
     fn the_words_that_the_journal_keeps_stay() {
         let unit_id: UnitId = "villa-1".parse().unwrap();
         let listing_id = ListingId::of(TargetId(Uuid::nil()), &unit_id);
-        let mut holder = Holder { listing_id, unit_id, is_elsewhere: false };
+        let mut holder = Holder { listing_id, unit_id, is_at_another_target: false };
         let external = ExternalId("40001".to_owned());
         let here = format!("40001 at the channel is the listing of unit villa-1 ({listing_id})");
         assert_eq!(holder.words(&external), here);
-        holder.is_elsewhere = true;
+        holder.is_at_another_target = true;
         let there = "40001 at the channel is the listing of a unit at another target of the same account";
         assert_eq!(holder.words(&external), there);
-        let again =
-            "an attempt of another listing may have written to the one at the channel before it was known whose that is";
+        let again = "an attempt of another listing may have written to the one at the channel before it was known whose that is";
         assert_eq!(MAY_HAVE_BEEN_WRITTEN_TO, again);
         assert_eq!(UNPROVED, "nothing proves that it is the listing of this unit");
     }

@@ -4,9 +4,9 @@
 
 mod circuits;
 mod due_checks;
-mod elsewhere;
 mod fixture;
 mod leases;
+mod linked;
 mod plans;
 mod window_model;
 mod window_schedules;

@@ -73,7 +73,7 @@ pub(super) async fn may_write_to(
         Ok(Ok(Some(holder))) => {
             let held_by = holder.listing_id;
             tracing::warn!(%listing_id, %external, %held_by, "{NOT_WRITTEN_TO}");
-            let helps = if holder.is_elsewhere {
+            let helps = if holder.is_at_another_target {
                 "Whoever runs the service can say whose it is; `distribution listing show` says what helps"
             } else {
                 "When that one has been sent, which takes the reference away, send this one again; or unlink one of the two"
@@ -161,7 +161,7 @@ fn not_ours(report: SyncReport, holder: &Holder, external: &ExternalId) -> SyncR
 async fn send_again(shared: &Shared, job: &Job, holder: &Holder) -> Result<(), CommandError<ListingError>> {
     let listing_id = holder.listing_id;
     // Another organisation is not told what this one has asked for.
-    let is_told = !holder.is_elsewhere;
+    let is_told = !holder.is_at_another_target;
     let asked = AskedBy {
         actor: Actor::service("dispatcher"),
         correlation_id: if is_told { job.metadata.correlation_id } else { Uuid::now_v7() },

@@ -6,7 +6,7 @@ use domain::call::UNPROVED;
 use domain::listing::{ChannelListing, Link};
 use domain::outcome::SyncOutcome;
 
-use crate::holders::{HELD, HELD_ELSEWHERE};
+use crate::holders::{HELD, HELD_AT_ANOTHER_TARGET};
 
 /// What was found or made there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl NotItsOwn {
         let is_refused = outcome == Some(SyncOutcome::Rejected.as_str()) && listing.last_revision() > 0;
         let detail = detail.filter(|_| is_refused && listing.external_id().is_none())?;
         let Link { listing_id, .. } = listing.link()?;
-        let (unless, first) = if detail.contains(HELD_ELSEWHERE) {
+        let (unless, first) = if detail.contains(HELD_AT_ANOTHER_TARGET) {
             (
                 "that one has another id or is unlinked by then",
                 "ask whoever runs the service whose it is; once that is settled",
@@ -77,15 +77,15 @@ impl NotItsOwn {
 
 /// Whether words with which a sync ended are ours, of something that is not its own: the channel has refused nothing.
 pub fn is_told(detail: Option<&str>) -> bool {
-    detail.is_some_and(|detail| [UNPROVED, HELD, HELD_ELSEWHERE].iter().any(|words| detail.contains(words)))
+    detail.is_some_and(|detail| [UNPROVED, HELD, HELD_AT_ANOTHER_TARGET].iter().any(|words| detail.contains(words)))
 }
 
 /// `40001 at the channel is the listing of unit villa-0042 (its id)`, from the words with which a sync ended; without unit and id where it is
 /// another target's.
 fn holder(detail: &str) -> Option<String> {
     let external = |before: &str| before.split_whitespace().next_back().map(str::to_owned);
-    if let Some((before, _)) = detail.split_once(HELD_ELSEWHERE) {
-        return Some(format!("{} {HELD_ELSEWHERE}", external(before)?));
+    if let Some((before, _)) = detail.split_once(HELD_AT_ANOTHER_TARGET) {
+        return Some(format!("{} {HELD_AT_ANOTHER_TARGET}", external(before)?));
     }
     let (before, after) = detail.split_once(HELD)?;
     let external = external(before)?;
@@ -104,10 +104,10 @@ mod tests {
             "{whose}, though the channel shows the reference of this one on it, or gave it for what was made: nothing was sent to it"
         );
         assert_eq!(holder(&detail), Some(whose));
-        let elsewhere = format!("40001 {HELD_ELSEWHERE}");
-        let detail_elsewhere =
-            format!("{elsewhere}, though the channel shows the reference of this one on it: nothing was sent to it");
-        assert_eq!((holder(&detail_elsewhere), is_told(Some(&detail_elsewhere))), (Some(elsewhere), true));
+        let there = format!("40001 {HELD_AT_ANOTHER_TARGET}");
+        let detail_there =
+            format!("{there}, though the channel shows the reference of this one on it: nothing was sent to it");
+        assert_eq!((holder(&detail_there), is_told(Some(&detail_there))), (Some(there), true));
         assert_eq!((holder("archived"), is_told(Some("archived")), is_told(Some(&detail))), (None, false, true));
     }
 }

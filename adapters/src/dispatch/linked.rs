@@ -1,6 +1,10 @@
-//! Who else may hold a listing at a channel: those of the other targets of the account there, whoever's these are. Anybody can name any
-//! account and any id in it, so of another organisation only those count whose credentials the channel has ever taken: nobody else has
-//! written there, and nobody else keeps an owner from what was made for him.
+//! Who may hold a listing at a channel: listings of the target that the read model or the journal after it has linked to it, and those of the
+//! other targets of the account there, whoever's these are. Anybody can name any account and any id in it, so of another organisation only
+//! those count whose credentials the channel has ever taken: nobody else has written there, and nobody else keeps an owner from what was
+//! made for him.
+//!
+//! The aggregates have the last word. What a link would be refused for and what an attempt has learned are two questions of the same events:
+//! one that can name an id now is to be looked at in both.
 
 use domain::ids::{ExternalId, ListingId, TargetId};
 use serde_json::Value;
@@ -9,15 +13,50 @@ use uuid::Uuid;
 
 use super::scope::WAS_ACCEPTED;
 
+/// Those of the target that the read model names, and those that the journal named after it: it may lag. In a CASE, so that the payloads
+/// of events that can name none, half of all, are left alone, and no other is taken apart that does not have the id as a text.
+const AT_TARGET: &str = "
+SELECT listing_id::text FROM channel_listings WHERE external_id = $1 AND target_id = $2
+UNION
+SELECT aggregate_id FROM events
+WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'channel_listings')
+    AND aggregate_type = 'ChannelListing'
+    AND CASE WHEN event_type IN (
+            'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed', 'ListingUnlinked') THEN false
+        WHEN strpos(payload::text, $3) = 0 THEN false
+        ELSE metadata ->> 'target_id' = $2::text
+            AND $1 IN (payload #>> ARRAY[event_type, 'external_id'],
+                payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END";
+
+/// Listings of the target that the read model or the journal after it has linked to this one, each with the target.
+pub async fn linked_at_target(
+    connection: &mut PgConnection,
+    target: TargetId,
+    external: &ExternalId,
+) -> Result<Vec<(ListingId, TargetId)>, sqlx::Error> {
+    let found: Vec<String> = sqlx::query_scalar(AT_TARGET)
+        .bind(&external.0)
+        .bind(target.0)
+        .bind(in_json(external))
+        .fetch_all(connection)
+        .await?;
+    Ok(found.iter().filter_map(|id| Some((id.parse().ok()?, target))).collect())
+}
+
+/// As it stands in payloads.
+fn in_json(external: &ExternalId) -> String {
+    Value::from(external.0.as_str()).to_string()
+}
+
 /// Listings of the target, and of the other targets of its account, each with its target, that the read model or the journal after it has linked
-/// to this one. Which targets there are is as of the read model. The aggregates have the last word.
+/// to this one. Which targets there are is as of the read model.
 pub async fn linked_in_account(
     connection: &mut PgConnection,
     target: TargetId,
     external: &ExternalId,
 ) -> Result<Vec<(ListingId, TargetId)>, sqlx::Error> {
-    // As in `services/src/holders.rs`: what can name none is left alone, and no other is taken apart that does not have the id as a text.
-    let in_json = Value::from(external.0.as_str()).to_string();
+    // What can name none is left alone, as in `AT_TARGET`.
+    let in_json = in_json(external);
     let found = sqlx::query!(
         r#"WITH found AS (
                SELECT listing_id::text AS listing_id, target_id FROM channel_listings WHERE external_id = $1
