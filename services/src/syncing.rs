@@ -228,7 +228,7 @@ impl Syncing {
     }
 
     /// Whether the unit of a listing that is linked belongs to an account now that it does not take from.
-    pub async fn is_elsewhere(&self, listing: &ChannelListing) -> Result<bool, sqlx::Error> {
+    pub async fn unit_is_elsewhere(&self, listing: &ChannelListing) -> Result<bool, sqlx::Error> {
         let linked = listing.link().filter(|_| listing.state() != Some(LinkState::Unlinked));
         let Some(link) = linked else { return Ok(false) };
         let account = self.units.account_of(&link.org_id, &link.unit_id).await?;

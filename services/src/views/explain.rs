@@ -232,7 +232,7 @@ pub async fn tell<C: DerefMut<Target = PgConnection>>(
         shared = sharing(&mut *pool.acquire().await?, &target).await?;
     }
     let known_since = circuit::known_since(pool).await?;
-    let is_elsewhere = target.lifecycle != Lifecycle::Deleted && syncing.is_elsewhere(&history.listing).await?;
+    let is_elsewhere = target.lifecycle != Lifecycle::Deleted && syncing.unit_is_elsewhere(&history.listing).await?;
     // Nothing is asked of the pool meanwhile: where each holds one connection and waits for a second, all wait.
     let mut reader = reader.await?;
     let row = now::now(&mut reader, id, &target).await?;

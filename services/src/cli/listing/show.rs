@@ -69,7 +69,7 @@ async fn look(session: &Session, pool: &PgPool, id: ListingId) -> anyhow::Result
         "SELECT tries, requested_at, {BEHIND_SINCE} AS behind_since, due_at FROM sync_queue AS q WHERE listing_id = $1"
     );
     let asked = newest_request(&mut *pool.acquire().await?, id).await?;
-    let elsewhere = if live && syncing.is_elsewhere(&listing).await? {
+    let elsewhere = if live && syncing.unit_is_elsewhere(&listing).await? {
         let (org, unit) = (link.org_id.as_str(), link.unit_id.as_str());
         Some(Elsewhere::told_to(&mut *pool.acquire().await?, org, unit).await?)
     } else {

@@ -1,9 +1,9 @@
 //! A listing's history, folded: each of its newest syncs with its attempts, and what the channel was known to have, section
 //! by section, when the sync was sent. From the journal alone.
 
-mod elsewhere;
 mod stood;
 mod story;
+mod unfollowed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
