@@ -74,7 +74,7 @@ impl Wanted {
                 }
                 nameless(result).or_else(|| contradiction(answer, (*offset)?))
             }
-            Self::Created => id_of(result).is_none().then_some("there is no listing with an id in it"),
+            Self::Created => created(result).err(),
             Self::Listing { id } => {
                 let found = id_of(result).is_some_and(|found| id.parse::<u64>() == Ok(found));
                 (!found).then_some("the listing is not in it")
@@ -108,6 +108,11 @@ pub(super) fn carries(listing: &Value, reference: &str) -> bool {
 /// The id of a listing.
 pub(super) fn id_of(listing: &Value) -> Option<u64> {
     listing.get("id").and_then(number)
+}
+
+/// The id of the listing that was created, or what the answer lacks.
+pub(super) fn created(result: &Value) -> Result<u64, &'static str> {
+    id_of(result).ok_or("there is no listing with an id in it")
 }
 
 /// Numbers come as text now and then.

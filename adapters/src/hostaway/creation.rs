@@ -11,10 +11,11 @@ use domain::outcome::OutcomeClass;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::answer::{Wanted, carries, id_of};
+use super::answer::{Wanted, carries, created, id_of};
 use super::failure::{Failure, Reach};
 use super::push::{Run, checked_id};
 use super::session::Call;
+use super::verdict::{Effect, malformed};
 
 const PAGE: u64 = 100;
 /// An account with more pages than this is not searched to its end, and so nothing is created in it.
@@ -109,10 +110,8 @@ impl Run<'_> {
         let create = call(CallPurpose::Create, Method::POST, path, Some(body), Wanted::Created);
         let answer = self.session.call(&create).await;
         let answer = answer.map_err(Failure::of_creation)?;
-        let Some(id) = id_of(&answer.result) else {
-            return Err(Failure::new(OutcomeClass::Unknown, "the listing was created, but the answer has no id"));
-        };
-        let id = id.to_string();
+        // An answer without one was refused with the same words before it came here.
+        let id = created(&answer.result).map_err(|missing| malformed(Effect::Write, missing))?.to_string();
         let made = if carries(&answer.result, &reference(self.push.unit_id, &self.push.listing_id)) {
             // It may be another one's all the same. Something was made, so nothing is made again by itself.
             self.doubt_id(&id);
