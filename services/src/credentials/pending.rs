@@ -10,6 +10,8 @@
 //! A value that may be in use is never taken away. It is taken back where its keeper still has it as this change put it there, and by whoever
 //! finds the row void with the same put; in doubt it stays, and the row tells of it.
 
+mod rows;
+
 use adapters::postgres::begin_with;
 use adapters::secrets::{SecretError, SecretStore};
 use anyhow::Context as _;
@@ -23,30 +25,14 @@ use uuid::Uuid;
 
 use super::turn::{NoTurn, Turn};
 use super::users;
+use rows::{
+    ANNOUNCE, BEGIN, COLUMNS, DECIDE, END, EVENT, FORGET, IS_DELETED, LATE, OPEN, OVERDUE, STANDS, Stands, State,
+};
+
+pub use rows::Kind;
 
 /// What a change whose end is not known, or that came to none, is called among the visits of its target.
 pub const TOLD: [&str; 3] = ["secret_pending", "secret_taken_back", "secret_left"];
-
-/// What a value is put there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A target that is to be made.
-    Create,
-    /// Another value at the same place.
-    Rotate,
-    /// A place of its own, to which the target does not refer yet.
-    Move,
-}
-
-impl Kind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Rotate => "rotate",
-            Self::Move => "move",
-        }
-    }
-}
 
 /// A value that is put there, or about to be, and has no event yet.
 #[derive(Debug, Clone, FromRow)]
@@ -60,7 +46,8 @@ pub struct Pending {
     /// Of which target.
     pub target_id: Uuid,
     /// What for.
-    pub kind: String,
+    #[sqlx(try_from = "String")]
+    pub kind: Kind,
     /// When it was begun.
     pub at: DateTime<Utc>,
     /// By whom.
@@ -113,47 +100,6 @@ const RECORDED: &str = "the journal has its event, and no value is taken away; t
 const NOT_BACK: &str = "the journal has no event of it, and as far as is known it cannot be taken back now";
 const NOT_NOTED: &str = "the journal has no event of it, and how it ended cannot be noted now";
 
-const COLUMNS: &str = "change_id, put_id, secret, target_id, kind, at, created_by, credential, credential_id";
-
-/// A request that is made once more with its `Idempotency-Key` has the same id, and its event may come again.
-const ANNOUNCE: &str = "
-INSERT INTO pending_secrets (change_id, put_id, secret, target_id, org_id, account_id, kind, created_by, credential, credential_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (change_id) DO UPDATE SET put_id = excluded.put_id, secret = excluded.secret, kind = excluded.kind, state = 'pending',
-    at = clock_timestamp(), created_by = excluded.created_by, credential = excluded.credential, credential_id = excluded.credential_id";
-
-/// Who decides waits for an append that is at the row, and no longer than this: it is tried again. One that stands still gives the row up soon, as
-/// an append that waits for it holds up the relay.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
-
-/// Nobody has looked at one that is old, for all the time that any API process looks again and again: none ran, or this database is one that was
-/// put back, and the event came after that. The encrypted store knows by its own mark that it did; AWS does not.
-const STANDS: &str = "
-SELECT put_id, state, at < clock_timestamp() - interval '1 hour' FROM pending_secrets WHERE change_id = $1 FOR UPDATE";
-
-const EVENT: &str = "
-SELECT position FROM events
-WHERE aggregate_type = 'ChannelTarget' AND aggregate_id = $1
-    AND event_type = CASE WHEN $3 THEN 'TargetCreated' ELSE 'CredentialRotated' END AND ($3 OR metadata ->> 'causation_id' = $2)
-ORDER BY sequence DESC LIMIT 1";
-
-const DECIDE: &str = "UPDATE pending_secrets SET state = $3 WHERE change_id = $1 AND put_id = $2";
-/// Of two who end it one may have taken it back. `$4` where the value may come still.
-const END: &str = "
-UPDATE pending_secrets SET state = $3 WHERE change_id = $1 AND put_id = $2
-    AND (state = 'void' OR (state = 'left' AND $3 = 'taken_back'))
-    AND (NOT $4 OR at < clock_timestamp() - interval '2 minutes')";
-const IS_DELETED: &str = "
-SELECT EXISTS (SELECT FROM events WHERE aggregate_type = 'ChannelTarget' AND aggregate_id = $1 AND event_type = 'TargetDeleted')";
-const FORGET: &str = "DELETE FROM pending_secrets WHERE change_id = $1 AND put_id = $2";
-
-/// Which of them have come to no end.
-const OPEN: &str = "state IN ('pending', 'void')";
-/// A request is over by then, and so are its calls of a keeper; the row of one that is not is decided about all the same, soundly.
-const OVERDUE: &str = "state = 'void' OR (state = 'pending' AND at < clock_timestamp() - interval '1 minute')";
-/// By then each has come to its end where nothing is in the way.
-const LATE: &str = "state IN ('pending', 'void') AND at < clock_timestamp() - interval '150 seconds'";
-
 /// Says that a value is about to be put there, as the change whose event this stands beside: a rotation's has its causation id.
 pub async fn announce(
     pool: &PgPool,
@@ -168,14 +114,14 @@ pub async fn announce(
         put_id: Uuid::now_v7(),
         secret: secret.to_string(),
         target_id: target,
-        kind: kind.as_str().to_owned(),
+        kind,
         at: Utc::now(),
         created_by: actor.name.clone(),
         credential: actor.credential.clone(),
         credential_id: actor.credential_id.clone(),
     };
     let row = sqlx::query(ANNOUNCE).bind(pending.change_id).bind(pending.put_id).bind(&pending.secret).bind(target);
-    let row = row.bind(metadata.org_id.as_str()).bind(metadata.account_id.as_str()).bind(&pending.kind);
+    let row = row.bind(metadata.org_id.as_str()).bind(metadata.account_id.as_str()).bind(kind.as_str());
     let row = row.bind(&pending.created_by).bind(&pending.credential).bind(pending.credential_id.as_deref());
     row.execute(pool).await?;
     Ok(pending)
@@ -241,7 +187,7 @@ pub async fn sweep(pool: &PgPool, secrets: &dyn SecretStore) -> Result<(), sqlx:
 impl Pending {
     /// The journal has its event.
     pub async fn settle(&self, pool: &PgPool, secrets: &dyn SecretStore) -> anyhow::Result<()> {
-        if self.kind != Kind::Move.as_str() {
+        if self.kind != Kind::Move {
             let secret: SecretRef = self.secret.parse()?;
             match secrets.settle(&secret, self.put_id).await {
                 // Gone with its target.
@@ -274,23 +220,23 @@ impl Pending {
     /// Where its event is; from then on, if there is none, none can come. What somebody else has ended, or has begun anew, is left to that one.
     async fn decide(&self, pool: &PgPool) -> Result<Decided, sqlx::Error> {
         let mut deciding = begin_with(pool, BEGIN.to_owned()).await?;
-        let stands: Option<(Uuid, String, bool)> =
-            sqlx::query_as(STANDS).bind(self.change_id).fetch_optional(&mut *deciding).await?;
+        let stands: Option<Stands> = sqlx::query_as(STANDS).bind(self.change_id).fetch_optional(&mut *deciding).await?;
         // A statement of its own: it sees what the one before has waited for.
         let event = sqlx::query_scalar(EVENT).bind(self.target_id.to_string()).bind(self.change_id.to_string());
-        let event = event.bind(self.kind == Kind::Create.as_str());
+        let event = event.bind(self.kind == Kind::Create);
         let event: Option<i64> = event.fetch_optional(&mut *deciding).await?;
         let decided = match (event, stands) {
             (Some(position), _) => Decided::Recorded(Position(position)),
-            (None, Some((put_id, state, is_old))) if put_id == self.put_id => {
-                let to = match state.as_str() {
-                    "taken_back" => return Ok(Decided::Before(End::TakenBack)),
-                    "left" => return Ok(Decided::Before(End::Left)),
-                    "pending" if is_old && self.keeper() == Some(SecretKeeper::Aws) => "left",
-                    _ => "void",
+            (None, Some(Stands { put_id, state, is_old })) if put_id == self.put_id => {
+                let to = match state {
+                    State::TakenBack => return Ok(Decided::Before(End::TakenBack)),
+                    State::Left => return Ok(Decided::Before(End::Left)),
+                    State::Pending if is_old && self.keeper() == Some(SecretKeeper::Aws) => State::Left,
+                    State::Pending | State::Void => State::Void,
                 };
-                sqlx::query(DECIDE).bind(self.change_id).bind(self.put_id).bind(to).execute(&mut *deciding).await?;
-                if to == "void" { Decided::Void } else { Decided::Before(End::TooOld) }
+                let decide = sqlx::query(DECIDE).bind(self.change_id).bind(self.put_id).bind(to.as_str());
+                decide.execute(&mut *deciding).await?;
+                if to == State::Void { Decided::Void } else { Decided::Before(End::TooOld) }
             }
             (None, _) => Decided::Before(End::Left),
         };
@@ -303,10 +249,10 @@ impl Pending {
         let secret: SecretRef = self.secret.parse()?;
         // Nobody refers to it, and what the target refers to is as it was. The place is there for the next one, and goes with the target: a name
         // that was deleted at AWS can be used by nobody for a week.
-        if self.kind == Kind::Move.as_str() {
+        if self.kind == Kind::Move {
             return Ok(Found::Stays);
         }
-        let is_new = self.kind == Kind::Create.as_str();
+        let is_new = self.kind == Kind::Create;
         // Somebody may have said so at the command line.
         if is_new && !users(pool, &secret).await?.is_empty() {
             return Ok(Found::Stays);
@@ -331,12 +277,12 @@ impl Pending {
     /// Writes down how it ended. That nothing is there is believed once its keeper has had time to take it, and to show it.
     async fn end(&self, pool: &PgPool, found: &Found) -> Result<End, sqlx::Error> {
         let (end, state) = match found {
-            Found::TakenBack => (End::TakenBack, "taken_back"),
-            _ => (End::Left, "left"),
+            Found::TakenBack => (End::TakenBack, State::TakenBack),
+            _ => (End::Left, State::Left),
         };
         let may_come = matches!(found, Found::Nothing);
-        let ended =
-            sqlx::query(END).bind(self.change_id).bind(self.put_id).bind(state).bind(may_come).execute(pool).await?;
+        let ended = sqlx::query(END).bind(self.change_id).bind(self.put_id).bind(state.as_str()).bind(may_come);
+        let ended = ended.execute(pool).await?;
         Ok(if may_come && ended.rows_affected() == 0 { End::Open } else { end })
     }
 
@@ -365,12 +311,12 @@ impl Pending {
             End::TooOld => "that was over an hour ago, and it is left as it is; see whether the channel takes it",
         };
         let what = "a secret was put in its place, or was to be, and the journal has no event of that";
-        tracing::warn!(%target_id, secret, created_by, kind = self.kind, "{what}: {words}");
+        tracing::warn!(%target_id, secret, created_by, kind = self.kind.as_str(), "{what}: {words}");
     }
 
     /// That nothing was taken away, and why, as far as is known.
     pub fn left(&self) -> &'static str {
-        if self.kind == Kind::Move.as_str() {
+        if self.kind == Kind::Move {
             "what is there of it is left, as the target does not refer to it"
         } else {
             "there was nothing to take back, or it is left, as it may be in use"
@@ -381,7 +327,7 @@ impl Pending {
     pub fn words(&self) -> String {
         let Self { secret, target_id, created_by, credential, credential_id, .. } = self;
         let which = credential_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-        let what = if self.kind == Kind::Create.as_str() { "a new target" } else { "target" };
+        let what = if self.kind == Kind::Create { "a new target" } else { "target" };
         let at = self.at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let by = format!("{created_by} ({credential}{which})");
         format!("{secret} of {what} {target_id}, begun at {at} by {by}, has not come to its end")
@@ -391,6 +337,6 @@ impl Pending {
     pub fn tell_still(&self, error: &anyhow::Error) {
         let (target_id, secret, created_by) = (self.target_id, &self.secret, &self.created_by);
         let words = "a change of a secret has not come to its end; it is tried again";
-        tracing::warn!(%target_id, secret, created_by, kind = self.kind, error = format!("{error:#}"), "{words}");
+        tracing::warn!(%target_id, secret, created_by, kind = self.kind.as_str(), error = format!("{error:#}"), "{words}");
     }
 }
