@@ -8,8 +8,8 @@
 mod append;
 mod asked;
 mod cache;
+mod followers;
 mod group;
-mod links;
 mod load;
 mod log;
 mod long_reads;
@@ -18,8 +18,8 @@ mod store;
 mod stored;
 mod version;
 
+pub use followers::LinkedListing;
 pub use group::STATEMENTS;
-pub use links::LinkedListing;
 pub use log::PgEventLog;
 pub use store::{Journal, JournalContext, JournalError, JournalOptions, Moved};
 pub use stored::{StoredEvent, Unreadable};

@@ -8,7 +8,6 @@ mod grant;
 mod http;
 mod jwks;
 mod key_file;
-mod links;
 mod local;
 mod mode;
 mod oidc;
@@ -16,12 +15,12 @@ mod provider_url;
 mod secret;
 mod service_tokens;
 mod sessions;
+mod sign_in_links;
 mod token;
 
 pub use claims::{ClaimError, ClaimNames};
 pub use grant::Grant;
 pub use key_file::KeyFileError;
-pub use links::{NewLink, SignInLinks};
 pub use local::{IssuedToken, LocalIdentity};
 pub use mode::{tell_provider, told_provider};
 pub use oidc::{
@@ -31,4 +30,5 @@ pub use oidc::{
 pub use provider_url::{InvalidProviderUrl, ProviderUrl};
 pub use service_tokens::{ServiceTokenOptions, ServiceTokens};
 pub use sessions::{SESSION_COOKIE, Sessions, SignedIn, Way, csrf_matches, csrf_token, session_cookie_removal};
+pub use sign_in_links::{NewLink, SignInLinks};
 pub use token::TokenError;

@@ -6,10 +6,10 @@
 mod browser;
 mod database;
 mod issuer;
-mod links;
 mod local_tokens;
 mod login;
 mod provider;
 mod refused_tokens;
 mod service_tokens;
 mod sessions;
+mod sign_in_links;
