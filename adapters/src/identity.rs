@@ -3,7 +3,7 @@
 
 mod claims;
 #[cfg(any(test, fuzzing))]
-pub mod door;
+pub mod fuzz_door;
 mod grant;
 mod http;
 mod jwks;

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::api::door::body(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::api::fuzz_door::body(bytes));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::cli::door::arguments(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::cli::fuzz_door::arguments(bytes));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::api::door::cursor(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::api::fuzz_door::cursor(bytes));

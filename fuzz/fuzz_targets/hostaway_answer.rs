@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| adapters::hostaway::door::answer(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| adapters::hostaway::fuzz_door::answer(bytes));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| adapters::identity::door::token(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| adapters::identity::fuzz_door::token(bytes));

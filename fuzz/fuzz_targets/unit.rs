@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| domain::unit::door::read(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| domain::unit::fuzz_door::read(bytes));

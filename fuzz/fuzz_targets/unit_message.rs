@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::intake::door::message(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| services::intake::fuzz_door::message(bytes));

@@ -13,10 +13,10 @@ mod conditional;
 pub(crate) mod connection;
 pub(crate) mod dead_letters;
 pub(crate) mod described;
-#[cfg(any(test, fuzzing))]
-pub mod door;
 mod export;
 mod freshness;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_door;
 pub(crate) mod history;
 mod idempotency;
 pub mod identity;

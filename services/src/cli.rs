@@ -7,11 +7,11 @@ mod audit;
 mod completions;
 mod dead_letters;
 mod doctor;
-#[cfg(any(test, fuzzing))]
-pub mod door;
 mod explain;
 mod failure;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_door;
 mod identity;
 mod lag;
 mod levels;
