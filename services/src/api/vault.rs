@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::problem::{Problem, ProblemKind};
 use crate::credentials::left_over::{self, Gone};
-use crate::credentials::pending::{self, End, Kind, Pending};
+use crate::credentials::pending::{self, End, Kind, PendingSecret};
 use crate::credentials::{self, KEPT_FOR};
 
 /// How long an answer of the keeper is good for.
@@ -185,20 +185,20 @@ impl Vault {
         secret: &SecretRef,
         change_id: Uuid,
         metadata: &Metadata,
-    ) -> Result<Pending, Problem> {
+    ) -> Result<PendingSecret, Problem> {
         let announced = pending::announce(pool, kind, secret, change_id, metadata).await;
         announced.map_err(|error| Problem::from(error).nothing_changed())
     }
 
     /// The journal has the event of a value. What is left to do about that is done later where it cannot be done now.
-    pub(super) async fn settle(&self, pool: &PgPool, pending: &Pending) {
+    pub(super) async fn settle(&self, pool: &PgPool, pending: &PendingSecret) {
         if let Err(error) = pending.settle(pool, &*self.secrets).await {
             pending.tell_still(&error);
         }
     }
 
     /// What became of a value, or is made of it now, where its command does not say so.
-    pub(super) async fn resolve(&self, pool: &PgPool, pending: &Pending) -> anyhow::Result<End> {
+    pub(super) async fn resolve(&self, pool: &PgPool, pending: &PendingSecret) -> anyhow::Result<End> {
         pending.resolve(pool, &*self.secrets).await
     }
 

@@ -36,7 +36,7 @@ pub const TOLD: [&str; 3] = ["secret_pending", "secret_taken_back", "secret_left
 
 /// A value that is put there, or about to be, and has no event yet.
 #[derive(Debug, Clone, FromRow)]
-pub struct Pending {
+pub struct PendingSecret {
     /// What its event is found by.
     pub change_id: Uuid,
     /// As what its keeper has the value.
@@ -107,9 +107,9 @@ pub async fn announce(
     secret: &SecretRef,
     change_id: Uuid,
     metadata: &Metadata,
-) -> Result<Pending, sqlx::Error> {
+) -> Result<PendingSecret, sqlx::Error> {
     let (target, actor) = (metadata.target_id.0, &metadata.actor);
-    let pending = Pending {
+    let pending = PendingSecret {
         change_id,
         put_id: Uuid::now_v7(),
         secret: secret.to_string(),
@@ -128,18 +128,18 @@ pub async fn announce(
 }
 
 /// Those of a target that have come to no end.
-pub async fn of_target(pool: &PgPool, target: TargetId) -> Result<Vec<Pending>, sqlx::Error> {
+pub async fn of_target(pool: &PgPool, target: TargetId) -> Result<Vec<PendingSecret>, sqlx::Error> {
     let open = format!("SELECT {COLUMNS} FROM pending_secrets WHERE target_id = $1 AND {OPEN} ORDER BY at");
     sqlx::query_as(&open).bind(target.0).fetch_all(pool).await
 }
 
-async fn those(pool: &PgPool, which: &str) -> Result<Vec<Pending>, sqlx::Error> {
+async fn those(pool: &PgPool, which: &str) -> Result<Vec<PendingSecret>, sqlx::Error> {
     let those = format!("SELECT {COLUMNS} FROM pending_secrets WHERE {which} ORDER BY at");
     sqlx::query_as(&those).fetch_all(pool).await
 }
 
 /// Those that should have come to their end by now, of all targets, for whoever runs the service.
-pub async fn late(pool: &PgPool) -> Result<Vec<Pending>, sqlx::Error> {
+pub async fn late(pool: &PgPool) -> Result<Vec<PendingSecret>, sqlx::Error> {
     those(pool, LATE).await
 }
 
@@ -184,7 +184,7 @@ pub async fn sweep(pool: &PgPool, secrets: &dyn SecretStore) -> Result<(), sqlx:
     Ok(())
 }
 
-impl Pending {
+impl PendingSecret {
     /// The journal has its event.
     pub async fn settle(&self, pool: &PgPool, secrets: &dyn SecretStore) -> anyhow::Result<()> {
         if self.kind != Kind::Move {

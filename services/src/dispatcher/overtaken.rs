@@ -22,14 +22,14 @@ use crate::syncing::SyncError;
 
 /// Why the channel may have something else than the journal believes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum SentDoubt {
     /// Another attempt may have been under way beside it, of an older job or a newer one.
     Overtaken,
     /// The journal has lost the attempt's job.
     Lost,
 }
 
-impl Doubt {
+impl SentDoubt {
     /// What there may be after an attempt that was told so.
     pub(super) fn after(told: Told, has_called: bool) -> Option<Self> {
         match told {
@@ -58,10 +58,10 @@ impl Doubt {
 
 /// Asks for it after an attempt that had started at this time, where it is needed. What cannot be asked for now stays as it is until the
 /// next change of the unit.
-pub(super) async fn send_again(shared: &Shared, job: &Job, started_at: DateTime<Utc>, doubt: Doubt) {
+pub(super) async fn send_again(shared: &Shared, job: &Job, started_at: DateTime<Utc>, doubt: SentDoubt) {
     let (listing_id, reason) = (job.link.listing_id, doubt.reason());
     // Next to no listing is contested, and each attempt asks: what this process has just recorded is looked at where it is.
-    if doubt == Doubt::Overtaken
+    if doubt == SentDoubt::Overtaken
         && shared.commands.listing_at_hand(listing_id, ChannelListing::is_contested) == Some(false)
     {
         return;
@@ -93,7 +93,7 @@ async fn ask(
     shared: &Shared,
     job: &Job,
     started_at: DateTime<Utc>,
-    doubt: Doubt,
+    doubt: SentDoubt,
 ) -> Result<Option<Position>, SyncError> {
     let listing_id = job.link.listing_id;
     let (now, version) = shared.commands.load_listing_at(listing_id).await?;
@@ -101,12 +101,12 @@ async fn ask(
         return Ok(None);
     }
     let snapshot = match doubt {
-        Doubt::Overtaken => now.accepted().snapshot.filter(|_| now.is_contested()),
+        SentDoubt::Overtaken => now.accepted().snapshot.filter(|_| now.is_contested()),
         // What waits already would be sent only where it differs from what the channel took before the attempt.
-        Doubt::Lost => now.pending().map(|pending| pending.snapshot).or(now.accepted().snapshot),
+        SentDoubt::Lost => now.pending().map(|pending| pending.snapshot).or(now.accepted().snapshot),
     };
     let (Some(link), Some(snapshot)) = (now.link(), snapshot) else { return Ok(None) };
-    if doubt == Doubt::Overtaken {
+    if doubt == SentDoubt::Overtaken {
         let payload = shared.payloads.of_snapshot(job.target.channel, snapshot, link).await;
         if payload.is_ok_and(|payload| !now.is_contested_in(&payload.hashes())) {
             return Ok(None);

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 
 use super::job::{Job, NoJob, read};
 use super::message::Message;
-use super::overtaken::{Doubt, send_again};
+use super::overtaken::{SentDoubt, send_again};
 use super::record::{Told, log, log_cut, record, sync_report};
 use super::sync_slots::SyncSlots;
 use super::trace::{self, Moments};
@@ -127,7 +127,7 @@ async fn work_on(
     let report = sync_report(shared, job, started_at, ended);
     let rests = (report.retry_at - Utc::now()).to_std().unwrap_or_default();
     let told = record(shared, job, report, stopping).await;
-    if let Some(doubt) = Doubt::after(told, has_called) {
+    if let Some(doubt) = SentDoubt::after(told, has_called) {
         tokio::select! {
             () = send_again(shared, job, started_at, doubt) => {}
             () = stopping.in_vain.cancelled() => {}

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use crate::api::Api;
 use crate::api::problem::{Problem, ProblemKind};
 use crate::commands::CommandError;
-use crate::credentials::pending::{End, Pending};
+use crate::credentials::pending::{End, PendingSecret};
 
 /// Whoever asked waits no longer for what can be done later.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After its command has failed. Gives the place of the event where the journal has it all the same, and the turn, unless it is still needed.
 pub(super) async fn undone<T: Send + 'static>(
     api: &Api,
-    pending: &Pending,
+    pending: &PendingSecret,
     error: CommandError<TargetError>,
     turn: T,
 ) -> (Result<Position, Problem>, Option<T>) {
@@ -27,7 +27,7 @@ pub(super) async fn undone<T: Send + 'static>(
     (told(pending, end, error), turn)
 }
 
-fn told(pending: &Pending, end: Option<End>, error: CommandError<TargetError>) -> Result<Position, Problem> {
+fn told(pending: &PendingSecret, end: Option<End>, error: CommandError<TargetError>) -> Result<Position, Problem> {
     let was_refused = matches!(error, CommandError::Moved { .. } | CommandError::Refused(_) | CommandError::Conflict);
     match end {
         Some(End::Recorded(position)) => Ok(position),
@@ -50,7 +50,7 @@ fn told(pending: &Pending, end: Option<End>, error: CommandError<TargetError>) -
 
 /// After its keeper has failed, which may have taken it, or may take it yet: it is taken back a minute later, or with the next turn. What the
 /// caller is told then, unless its target is gone.
-pub(super) async fn given_up(api: &Api, pending: &Pending, problem: Problem) -> Problem {
+pub(super) async fn given_up(api: &Api, pending: &PendingSecret, problem: Problem) -> Problem {
     let target = api.inner.syncing.commands().load_target(TargetId(pending.target_id)).await;
     match target.map(|target| target.live().err()) {
         Ok(Some(deleted @ TargetError::Deleted)) => deleted.into(),
@@ -59,7 +59,7 @@ pub(super) async fn given_up(api: &Api, pending: &Pending, problem: Problem) -> 
 }
 
 /// What was begun runs to its end: stopped in between, it could take something back in the turn of somebody else.
-async fn resolved<T: Send + 'static>(api: &Api, pending: &Pending, turn: T) -> (Option<End>, Option<T>) {
+async fn resolved<T: Send + 'static>(api: &Api, pending: &PendingSecret, turn: T) -> (Option<End>, Option<T>) {
     let (api, pending) = (api.clone(), pending.clone());
     let resolving = async move {
         let ended = api.inner.vault.resolve(&api.inner.pool, &pending).await;

@@ -128,7 +128,7 @@ pub(super) async fn check_left_behind(
 
 /// Names what the API has put somewhere without an event, and by whom.
 async fn check_pending(pool: &PgPool, report: &mut Report) -> anyhow::Result<()> {
-    let pending: Vec<String> = pending::late(pool).await?.iter().map(pending::Pending::words).collect();
+    let pending: Vec<String> = pending::late(pool).await?.iter().map(pending::PendingSecret::words).collect();
     if pending.is_empty() {
         return Ok(());
     }
