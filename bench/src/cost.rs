@@ -53,11 +53,22 @@ fn tree(root: u32) -> Vec<u32> {
 }
 
 /// CPU seconds of each part until now.
-pub fn cpu_seconds(parts: &[Part]) -> HashMap<&'static str, f64> {
+fn cpu_seconds(parts: &[Part]) -> HashMap<&'static str, f64> {
     #[expect(clippy::cast_precision_loss, reason = "ticks of a run are few")]
     let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     let of = |part: &Part| tree(part.pid).into_iter().filter_map(stat).map(|stat| stat.ticks).sum();
     parts.iter().map(|part| (part.name, seconds(of(part)))).collect()
+}
+
+/// CPU seconds that each part spends while some work is done, and what that gives.
+pub async fn spent<T>(
+    parts: &[Part],
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<(HashMap<&'static str, f64>, T)> {
+    let before = cpu_seconds(parts);
+    let given = work.await?;
+    let spent = cpu_seconds(parts).into_iter().map(|(name, after)| (name, after - before[name])).collect();
+    Ok((spent, given))
 }
 
 /// Private memory in megabytes: what is shared, Postgres's buffers above all, both sides have alike.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use crate::cost::{MemoryWatch, Part, cpu_seconds};
+use crate::cost::{MemoryWatch, Part, spent};
 use crate::figures::{Spread, float};
 use crate::process::Process;
 
@@ -56,16 +56,16 @@ pub async fn drain(
     settled: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Drained> {
     process.hold()?;
-    let before = cpu_seconds(parts);
-    put.await?;
-    let memory = MemoryWatch::start(parts.to_vec());
-    let ingested = cpu_seconds(parts);
-    let started = Instant::now();
-    process.let_go()?;
-    done.await?;
-    let seconds = started.elapsed().as_secs_f64();
-    settled.await?;
-    let cpu = cpu_seconds(parts).into_iter().map(|(name, after)| (name, after - before[name])).collect();
-    let ingest = parts.iter().map(|part| ingested[part.name] - before[part.name]).sum();
+    let all = async {
+        let (ingest, ()) = spent(parts, put).await?;
+        let memory = MemoryWatch::start(parts.to_vec());
+        let started = Instant::now();
+        process.let_go()?;
+        done.await?;
+        let seconds = started.elapsed().as_secs_f64();
+        settled.await?;
+        anyhow::Ok((ingest.into_values().sum::<f64>(), seconds, memory))
+    };
+    let (cpu, (ingest, seconds, memory)) = spent(parts, all).await?;
     Ok(Drained { seconds, cpu, ingest, memory: memory.stop() })
 }

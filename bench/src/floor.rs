@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value;
 
-use crate::cost::{Part, cpu_seconds};
+use crate::cost::{self, Part};
 use crate::figures::float;
 use crate::ours::create_spread;
 use crate::peer::Peer;
@@ -158,16 +158,9 @@ impl Parts {
 
     /// What something spends, and what it gives.
     async fn spent<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(Spent, T)> {
-        let now = |part: &Part| cpu_seconds(std::slice::from_ref(part)).into_values().sum::<f64>() * 1_000.0;
-        let all = || Spent { postgres: now(&self.postgres), nats: now(&self.nats), work: now(&self.work) };
-        let before = all();
-        let given = work.await?;
-        let after = all();
-        let spent = Spent {
-            postgres: after.postgres - before.postgres,
-            nats: after.nats - before.nats,
-            work: after.work - before.work,
-        };
-        Ok((spent, given))
+        let parts = [self.postgres.clone(), self.nats.clone(), self.work.clone()];
+        let (seconds, given) = cost::spent(&parts, work).await?;
+        let of = |part: &Part| seconds[part.name] * 1_000.0;
+        Ok((Spent { postgres: of(&self.postgres), nats: of(&self.nats), work: of(&self.work) }, given))
     }
 }

@@ -14,7 +14,7 @@ use services::commands::Commands;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
-use crate::cost::{Part, cpu_seconds};
+use crate::cost::{self, Part};
 use crate::figures::float;
 use crate::units::{ACCOUNT, ORG};
 use crate::world::World;
@@ -71,22 +71,25 @@ pub async fn appends(world: &World, concurrent: usize, time: Duration) -> anyhow
             .buffer_unordered(512)
             .try_collect()
             .await?;
-        let before = cpu_seconds(&parts);
-        let started = Instant::now();
         let append = |context| {
             let (journal, metadata) = (journal.clone(), metadata.clone());
             tokio::spawn(async move {
                 journal.commit(vec![event()], context, metadata).await.map(drop).map_err(|e| anyhow!("{e}"))
             })
         };
-        let mut appends = futures::stream::iter(contexts).map(append).buffer_unordered(concurrent);
-        while let Some(end) = appends.next().await {
-            end??;
-        }
-        spent += started.elapsed();
+        let appends = async {
+            let started = Instant::now();
+            let mut appends = futures::stream::iter(contexts).map(append).buffer_unordered(concurrent);
+            while let Some(end) = appends.next().await {
+                end??;
+            }
+            anyhow::Ok(started.elapsed())
+        };
+        let (cost, took) = cost::spent(&parts, appends).await?;
+        spent += took;
         appended += chunk;
-        for (name, after) in cpu_seconds(&parts) {
-            *cpu.entry(name).or_default() += after - before[name];
+        for (name, seconds) in cost {
+            *cpu.entry(name).or_default() += seconds;
         }
     }
     journal.pool().close().await;
