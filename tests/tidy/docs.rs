@@ -5,12 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tree::{none, paths, read, texts, words};
 
-const DOCUMENTS: [&str; 17] = [
+const DOCUMENTS: [&str; 27] = [
     "README.md",
     "ARCHITECTURE.md",
+    "BAD_INPUT.md",
+    "CRASHES.md",
     "INVARIANTS.md",
     "CHANGELOG.md",
     "ON_CALL.md",
+    "adapters/src/dispatch/README.md",
+    "adapters/src/event_store/README.md",
+    "adapters/src/identity/README.md",
     "bench/README.md",
     "deploy/README.md",
     "fuzz/README.md",
@@ -19,6 +24,11 @@ const DOCUMENTS: [&str; 17] = [
     "services/API.md",
     "services/DASHBOARD.md",
     "services/assets/README.md",
+    "services/src/api/README.md",
+    "services/src/dashboard/README.md",
+    "services/src/dispatcher/README.md",
+    "services/src/relay/README.md",
+    "services/src/views/README.md",
     "telemetry/README.md",
     "tests/sandbox/README.md",
     "tests/upgrade/README.md",
@@ -244,6 +254,19 @@ fn migrations_that_no_older_build_has_left_are_named() {
     assert_eq!(named, later, "tests/upgrade/README.md names those that are in no folder yet");
 }
 
+/// What a link to a heading is called, as GitHub has it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The headings of a text, as links name them. What is fenced has none.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let lines = text.split("```").step_by(2).flat_map(str::lines);
+    lines.filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+}
+
 #[test]
 fn links_in_the_documents_lead_somewhere() {
     let mut found = Vec::new();
@@ -251,20 +274,58 @@ fn links_in_the_documents_lead_somewhere() {
         let text = read(document);
         let folder = document.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         for part in text.split("](").skip(1) {
-            let target = part.split([')', '#', ' ']).next().unwrap_or_default();
-            let there = crate::tree::root().join(format!("{folder}{target}"));
-            if !target.is_empty() && !target.contains("://") && !there.exists() {
-                found.push(format!("{document}: {target}"));
+            let link = part.split([')', ' ']).next().unwrap_or_default();
+            let (target, section) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let file = if target.is_empty() { document.to_owned() } else { format!("{folder}{target}") };
+            let there = crate::tree::root().join(file);
+            let leads = std::fs::read_to_string(&there).map_or(there.exists(), |text| {
+                section.is_empty() || !link.contains(".md") && !target.is_empty() || anchors(&text).contains(section)
+            });
+            if !leads {
+                found.push(format!("{document}: {link}"));
             }
         }
     }
     none("a link to nowhere", &found);
 }
 
+/// What a newcomer reads first is a map: it fits into an hour, and its lines onto a screen. What is too long for a row of a table is a list.
+#[test]
+fn what_is_read_first_is_short() {
+    let words = read("ARCHITECTURE.md").split_whitespace().count();
+    assert!(words < 10_000, "the cases of a part stand beside its code: ARCHITECTURE.md has {words} words");
+    let mut found = Vec::new();
+    for document in ["README.md", "ARCHITECTURE.md", "BAD_INPUT.md", "CRASHES.md", "INVARIANTS.md", "ON_CALL.md"] {
+        let text = read(document);
+        let long = (1..).zip(text.lines()).filter(|(_, line)| line.chars().count() > 200);
+        found.extend(long.map(|(number, _)| format!("{document}:{number}")));
+    }
+    none("a line of more than 200 characters", &found);
+}
+
+/// The invariants of a text, each as one line: what goes on below the first one is indented.
+fn invariants(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut is_within = false;
+    for line in text.lines() {
+        let begins = line.starts_with("- Invariant:");
+        is_within = begins || is_within && line.starts_with("  ");
+        if begins {
+            found.push(line.to_owned());
+        } else if is_within && let Some(last) = found.last_mut() {
+            last.push(' ');
+            last.push_str(line.trim());
+        }
+    }
+    found
+}
+
 /// Each invariant names the test that would fail without it.
 #[test]
 fn every_invariant_names_where_it_is_kept_and_its_test() {
-    let text = read("INVARIANTS.md") + &read("ARCHITECTURE.md");
     let tests: BTreeSet<String> = texts(".rs")
         .values()
         .flat_map(|text| {
@@ -277,14 +338,14 @@ fn every_invariant_names_where_it_is_kept_and_its_test() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let invariants: Vec<&str> = text.lines().filter(|line| line.starts_with("- Invariant:")).collect();
-    assert!(invariants.len() >= 40, "the documents mark their invariants: {}", invariants.len());
-    let lacking = |line: &&&str| {
+    let told: Vec<String> = DOCUMENTS.iter().flat_map(|document| invariants(&read(document))).collect();
+    assert!(told.len() >= 100, "the documents mark their invariants: {}", told.len());
+    let lacking = |line: &&String| {
         let names: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
         let placed = names.iter().any(|name| is_path(name));
         let tested = names.iter().any(|name| tests.contains(name.rsplit("::").next().unwrap_or(name)));
         !(placed && tested)
     };
-    let found: Vec<String> = invariants.iter().filter(lacking).map(|line| (*line).to_owned()).collect();
+    let found: Vec<String> = told.iter().filter(lacking).cloned().collect();
     none("an invariant without a path and a test", &found);
 }
