@@ -117,6 +117,7 @@ impl From<Unexplained> for Problem {
             Unexplained::Listing(refusal) => refusal.into(),
             Unexplained::NoSync { .. } => Self::field("sync_id", error.to_string()),
             Unexplained::Target(error) => error.into(),
+            Unexplained::Other(error) => error.into(),
             Unexplained::Newest(error) => error.into(),
             Unexplained::Database(error) => error.into(),
             Unexplained::History(error) => error.into(),
