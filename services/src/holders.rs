@@ -114,7 +114,10 @@ async fn who_holds(
         if of != target && commands.load_target(of).await?.live().is_err() {
             continue;
         }
-        if listing.external_id() == Some(external) && listing.state() != Some(LinkState::Unlinked) {
+        // What one of another target was unlinked from is still its own, and taken up again when it is linked again: nobody else is to write
+        // there whom nobody has told so.
+        let holds = of != target || listing.state() != Some(LinkState::Unlinked);
+        if listing.external_id() == Some(external) && holds {
             let unit_id = link.unit_id.clone();
             return Ok(Some(Holder { listing_id, unit_id, is_at_another_target: of != target }));
         }

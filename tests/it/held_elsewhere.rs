@@ -109,18 +109,23 @@ async fn what_was_made_is_not_written_to_where_another_one_holds_its_id() -> any
     let first = listed(&world, one, "villa-000").await?.to_string();
     let external = external_id(&world, &first)?.as_str().context("an id")?.to_owned();
     let id: u64 = external.parse()?;
-    world.publish(&[priced("villa-001", 1, 5_000)]).await?;
-    world.taken(2, 1).await?;
+    world.publish(&[priced("villa-001", 1, 5_000), priced("villa-002", 1, 5_000)]).await?;
+    world.taken(3, 1).await?;
     let before = world.sandbox.listings(ANSWERED).await?;
     let nights = world.sandbox.nights(ANSWERED, id, "2030-01-01", "2030-01-10").await?;
-    for target in [one, other] {
-        let unit = "villa-001".parse()?;
+    for (target, name) in [(one, "villa-001"), (other, "villa-001"), (other, "villa-002")] {
+        if name == "villa-002" {
+            // It takes that one up again when it is linked again.
+            run(&world, &["listing", "unlink", &first, "--reason", "for a while"])?;
+            world.drained(Duration::from_secs(60)).await?;
+        }
+        let unit = name.parse()?;
         let listing = ListingId::of(target, &unit);
         let body =
             json!({ "status": "success", "result": { "id": id, "internalListingName": reference(&unit, &listing) } });
         let lie = json!({ "kind": "lie", "account": ANSWERED, "method": "POST", "path_pattern": "/v1/listings", "code": 200, "body": body });
         let lie = world.sandbox.fault_rule(&lie).await?;
-        world.link(target, &["villa-001".to_owned()]).await?;
+        world.link(target, &[name.to_owned()]).await?;
         world.drained(Duration::from_secs(60)).await?;
         let listing = listing.to_string();
         let (_, told) = json_of(&world, &["explain", &listing])?;
@@ -141,7 +146,7 @@ async fn what_was_made_is_not_written_to_where_another_one_holds_its_id() -> any
         }
         assert_eq!(world.sandbox.nights(ANSWERED, id, "2030-01-01", "2030-01-10").await?, nights);
     }
-    assert_eq!(world.sandbox.listings(ANSWERED).await?.len(), 3);
+    assert_eq!(world.sandbox.listings(ANSWERED).await?.len(), 4);
     let log = service.printed();
     assert!(log.contains("is another listing's: it is not written to") && log.contains(&first), "{log}");
     assert!(!log.contains("its holder is sent again"), "{log}");

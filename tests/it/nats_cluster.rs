@@ -146,6 +146,33 @@ async fn heavy_a_cluster_that_loses_a_leader_with_its_disk_loses_no_change() -> 
     world.close().await
 }
 
+/// Two of three are gone, so nobody leads. Who starts then works without streams, as beside a NATS that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_who_starts_beside_a_cluster_without_a_leader_serves_and_has_its_streams_later() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let world =
+        World::begin(Beginning { nats_url: Some(cluster.url()), replicas: Some(3), ..Beginning::default() }, &[8401])
+            .await?;
+    drop(cluster.servers[1].take());
+    drop(cluster.servers[2].take());
+    let mut service = world.serve("api,dispatcher,relay,projector")?;
+    let said = async |words: &'static str| {
+        wait_until(words, PATIENCE, || async {
+            let log = service.printed();
+            Ok(if log.contains(words) { Ok(()) } else { Err(log) })
+        })
+        .await
+    };
+    said("NATS is there, and its JetStream is not").await?;
+    said("serving").await?;
+    cluster.run(1)?;
+    cluster.run(2)?;
+    said("NATS is there, and so are its streams").await?;
+    assert_eq!(service.ended()?, None);
+    drop(service);
+    world.close().await
+}
+
 /// The streams of the relay have the whole journal: each event once, in order, and of its calls and ends each message once, in order.
 async fn streams_are_the_journal(world: &World) -> anyhow::Result<()> {
     let journal: Vec<i64> =

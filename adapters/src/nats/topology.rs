@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, Stream};
 
 use super::definition::{self, Difference, listed};
@@ -46,6 +46,14 @@ pub enum TopologyError {
     /// A stream of another database's service.
     #[error(transparent)]
     Foreign(#[from] ForeignStream),
+    /// Nobody answers for now: NATS is away, or its JetStream is, as in a cluster without a leader.
+    #[error("failed to set up {name}: {reason}")]
+    Away {
+        /// The stream or consumer.
+        name: String,
+        /// Who says so, and how.
+        reason: String,
+    },
     /// The server refused.
     #[error("failed to set up {name}: {reason}")]
     Server {
@@ -128,9 +136,22 @@ pub(super) fn is_refused(error: &CreateStreamError) -> bool {
     matches!(error.kind(), CreateStreamErrorKind::JetStream(answer) if answer.code() != UNAVAILABLE)
 }
 
+/// Why a stream cannot be looked at.
+fn unfound(name: String, error: &GetStreamError) -> TopologyError {
+    let reason = error.to_string();
+    match error.kind() {
+        GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            TopologyError::Missing(name)
+        }
+        GetStreamErrorKind::JetStream(answer) if answer.code() != UNAVAILABLE => TopologyError::Server { name, reason },
+        GetStreamErrorKind::JetStream(_) | GetStreamErrorKind::Request => TopologyError::Away { name, reason },
+        _ => TopologyError::Server { name, reason },
+    }
+}
+
 /// What is answered about a stream; an error where nothing is in time.
 pub(super) async fn in_time<T>(name: &str, asked: impl Future<Output = T>) -> Result<T, TopologyError> {
-    let late = |_| TopologyError::Server { name: name.to_owned(), reason: "no answer: NATS is away".to_owned() };
+    let late = |_| TopologyError::Away { name: name.to_owned(), reason: "no answer: NATS is away".to_owned() };
     tokio::time::timeout(PATIENCE, asked).await.map_err(late)
 }
 
@@ -206,13 +227,14 @@ impl Nats {
                 "NATS does not let a stream be brought to its definition: it is used as it is (ON_CALL.md, Streams are \
                  not as defined)"
             ),
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) if is_refused(&error) => return Err(failed(error.to_string())),
+            Err(error) => return Err(TopologyError::Away { name, reason: error.to_string() }),
         }
         if !stay.is_empty() {
             let found = listed(&stay);
             tracing::warn!(stream = name, found, "a stream keeps more than is defined, and goes on so");
         }
-        let stream = in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|e| failed(e.to_string()))?;
+        let stream = in_time(&name, self.jetstream.get_stream(&name)).await?.map_err(|error| unfound(name, &error))?;
         // Somebody else may have been faster, or later.
         self.refuse_foreign(&stream.cached_info().config)?;
         Ok(Some(stream))
@@ -230,12 +252,7 @@ impl Nats {
     pub async fn stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         let name = self.stream_config(kind)?.name;
         let found = in_time(&name, self.jetstream.get_stream(&name)).await?;
-        let stream = found.map_err(|error| match error.kind() {
-            GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                TopologyError::Missing(name)
-            }
-            _ => TopologyError::Server { name, reason: error.to_string() },
-        })?;
+        let stream = found.map_err(|error| unfound(name, &error))?;
         self.refuse_foreign(&stream.cached_info().config)?;
         Ok(stream)
     }

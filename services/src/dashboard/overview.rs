@@ -187,6 +187,8 @@ struct Attention {
     reason: Option<String>,
     /// Failures in a row, where its circuit is open.
     failures: Option<i32>,
+    /// How many targets there are of which one of these things is so.
+    count: i64,
 }
 
 impl Attention {
@@ -211,11 +213,11 @@ seen AS (
 ),
 few AS MATERIALIZED (
     SELECT *, CASE WHEN health = 'unauthorised' THEN 1 WHEN health = 'unreachable' OR open THEN 2
-        WHEN health = 'degraded' THEN 3 END AS rank
+        WHEN health = 'degraded' THEN 3 END AS rank, count(*) OVER () AS count
     FROM seen WHERE ill OR open OR lifecycle = 'paused'
     ORDER BY rank NULLS LAST, health_since DESC LIMIT $1
 )
-SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason,
+SELECT few.target_id, few.name, few.health, few.lifecycle, few.lifecycle_reason, few.count,
     CASE WHEN few.ill THEN few.health_since WHEN few.open THEN coalesce((
         SELECT p.opened_at FROM circuit_openings AS p WHERE p.target_id = few.target_id AND p.closed_at IS NULL), few.health_since)
     ELSE coalesce((
@@ -245,7 +247,11 @@ async fn attention(
             }
         }
         (needs::show(needs))
-        @if !rows.is_empty() { (table(&rows)) }
+        @if let Some(first) = rows.first() {
+            (table(&rows))
+            @let more = first.count.saturating_sub(TARGETS);
+            @if more > 0 { p.quiet { "And " (counted(more, "more target")) ": " a href="/targets" { "all targets" } "." } }
+        }
         @else if troubles.is_empty() && needs.is_empty() {
             (empty("No target needs anybody", "Each of them answers, and nobody has paused one. Nothing else waits for somebody."))
         } @else if troubles.is_empty() { p.quiet { "No target needs anybody." } }
@@ -284,8 +290,18 @@ mod tests {
             let (reason, lifecycle_reason) = (reason.map(str::to_owned), None);
             let (name, health, lifecycle) = ("Bali".to_owned(), "unreachable".to_owned(), "active".to_owned());
             let since = DateTime::UNIX_EPOCH;
-            Attention { target_id: Uuid::nil(), name, health, lifecycle, lifecycle_reason, since, reason, failures }
-                .why()
+            Attention {
+                target_id: Uuid::nil(),
+                name,
+                health,
+                lifecycle,
+                lifecycle_reason,
+                since,
+                reason,
+                failures,
+                count: 1,
+            }
+            .why()
         };
         assert_eq!(why(None, None), None);
         assert_eq!(why(Some("no answer."), None).as_deref(), Some("no answer"));

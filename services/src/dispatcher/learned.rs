@@ -73,13 +73,10 @@ pub(super) async fn may_write_to(
         Ok(Ok(Some(holder))) => {
             let held_by = holder.listing_id;
             tracing::warn!(%listing_id, %external, %held_by, "{NOT_WRITTEN_TO}");
-            let helps = if holder.is_at_another_target {
-                "Whoever runs the service can say whose it is; `distribution listing show` says what helps"
-            } else {
-                "When that one has been sent, which takes the reference away, send this one again; or unlink one of the two"
-            };
+            let whose = if holder.is_at_another_target { "Whoever runs the service can say whose it is; " } else { "" };
             Err(NotOurs::Held(format!(
-                "{}, though the channel shows the reference of this one on it, or gave it for what was made: nothing was sent to it. {helps}",
+                "{}, though the channel shows the reference of this one on it, or gave it for what was made: nothing was sent to it. {whose}\
+                 `distribution listing show` says what helps",
                 holder.words(external)
             )))
         }

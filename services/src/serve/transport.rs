@@ -32,15 +32,21 @@ pub(super) async fn reach(connections: &Connections) -> anyhow::Result<Nats> {
     }
 }
 
-/// Makes the streams, as those of this database's journal; gives whether that is done, or waits for NATS. An error where they are another
-/// database's.
+/// Makes the streams, as those of this database's journal; gives whether that is done, or waits for NATS: for a cluster without a leader as for
+/// one that is away. An error where they are another database's.
 pub(super) async fn claim(nats: &Nats, pool: &PgPool) -> anyhow::Result<bool> {
     nats.of_journal(identity(pool).await.context("failed to look up which journal this is")?);
     if nats.client.connection_state() != State::Connected {
         return Ok(false);
     }
-    nats.ensure_streams().await?;
-    Ok(true)
+    match nats.ensure_streams().await {
+        Ok(()) => Ok(true),
+        Err(error @ TopologyError::Away { .. }) => {
+            tracing::error!(error = %error, "NATS is there, and its JetStream is not: what needs it waits, all else goes on");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A migration may have ended the sessions that rested, and Postgres may be away for a moment.
@@ -77,7 +83,11 @@ pub(super) async fn set_up(nats: &Nats, has_streams: bool) -> anyhow::Error {
                     return std::future::pending().await;
                 }
                 Err(foreign @ TopologyError::Foreign(_)) => return foreign.into(),
-                Err(error) => tracing::warn!(error = %error, "NATS is there, and its streams cannot be made"),
+                Err(error) if told_at.elapsed() > AGAIN => {
+                    tracing::error!(error = %error, "NATS is there, and its streams cannot be made");
+                    told_at = Instant::now();
+                }
+                Err(_) => {}
             }
         } else if told_at.elapsed() > AGAIN {
             tracing::error!("NATS is still away: what needs it waits, all else goes on");

@@ -55,6 +55,28 @@ async fn what_a_target_was_stays_in_the_plot_when_it_is_deleted() -> anyhow::Res
     world.close().await
 }
 
+/// Eight are shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_targets_that_need_somebody_than_are_shown_are_counted() -> anyhow::Result<()> {
+    let world = World::new(&[8137]).await?;
+    let service = world.serve("api,relay,projector")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    for (targets, more) in [(8, None), (2, Some("And 2 more targets: "))] {
+        for _ in 0..targets {
+            let target = world.target(8137, RateLimit::new(100, 1_000)?).await?;
+            let pause = TargetCommand::Pause { reason: "not now".to_owned() };
+            world.commands().target(target, pause, &world.metadata(target)?).await?;
+        }
+        world.drained(Duration::from_secs(30)).await?;
+        let page = viewer.get("/").await?.expect(200)?.text;
+        assert_eq!(page.matches("id=\"target-").count(), 8, "{page}");
+        assert_eq!(page.contains(" more target"), more.is_some(), "{page}");
+        assert!(more.is_none_or(|more| page.contains(more)), "{page}");
+    }
+    drop(service);
+    world.close().await
+}
+
 /// The one address on a page that begins so.
 fn lead(page: &str, begins: &str) -> anyhow::Result<String> {
     let all = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
