@@ -96,14 +96,14 @@ async fn a_state_of_the_past_is_told_section_by_section_as_a_preview_finds_it() 
             replay(&first),
             &both,
             Value::Null,
-            json!({ "sections": both, "parts_of": ["rates"] }),
+            json!({ "sections": both, "parts_of": ["rates"], "in_doubt": [] }),
         ),
         (
             Some(refusing("path_pattern", "/v1/listings/*", 2)),
             replay(&first),
             &both,
             json!(["availability"]),
-            json!({ "sections": ["content"], "parts_of": [] }),
+            json!({ "sections": ["content"], "parts_of": [], "in_doubt": [] }),
         ),
         (None, sync, &nothing, Value::Null, Value::Null),
         (None, replay(&newest), &nothing, Value::Null, Value::Null),
@@ -237,7 +237,8 @@ async fn nothing_lacks_of_a_sync_that_failed_or_with_a_deleted_target_at_any_doo
     second["unit"]["calendar"][0]["available"] = json!(false);
     world.sandbox.fault(refusing("/v1/listings/*", 1)).await?;
     published(&world, second).await?;
-    let page = lacks(&world, &viewer, &listing, &json!({ "sections": ["content"], "parts_of": [] })).await?;
+    let refused = json!({ "sections": ["content"], "parts_of": [], "in_doubt": [] });
+    let page = lacks(&world, &viewer, &listing, &refused).await?;
     assert!(page.contains("1 part is left out") && page.contains("<code>listing</code>"), "{page}");
     let (code, _, said) = world.run(&["target", "delete", &target.to_string(), "--reason", "moved"])?;
     assert_eq!(code, 0, "{said}");

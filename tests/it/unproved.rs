@@ -36,6 +36,10 @@ async fn is_left_to_a_person(world: &World, viewer: &Api, listing: &str) -> anyh
     assert_eq!(would["creates"], json!(false), "{would:#}");
     assert!(words.contains("It would not be created: ") && words.contains(&unlink), "{would:#}");
     assert!(!words.contains("created if it is not there"), "{would:#}");
+    let first = would["words"][0].as_str().unwrap_or_default();
+    assert!(first.starts_with("Nothing would be sent. ") && first.contains(UNPROVED), "{would:#}");
+    assert_eq!(would["calls_at_least"], json!(0), "{would:#}");
+    assert!(words.contains("But for that, revision ") && !words.contains("in at least"), "{would:#}");
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert!(page.contains("It is not created: ") && page.contains(&unlink), "{page}");
     assert!(!page.contains("The next change of the unit is sent"), "{page}");

@@ -86,6 +86,7 @@ const CLOSED: [&str; 24] = [
     "took",
     "took_in_part",
     "parts_of",
+    "in_doubt",
     "roles",
     "permissions",
     "decision",

@@ -6,6 +6,7 @@ use domain::listing::Link;
 use super::Drift;
 use crate::views::explain::words::differing;
 use crate::views::gone;
+use crate::views::known::CALL_UNKNOWN;
 
 /// All of it. `link` is what its listing is linked as, for what to do where it is gone.
 pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
@@ -45,9 +46,7 @@ pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
     }
     lines.extend(drift.compared_with.refusals_after(&drift.differences));
     if drift.compared_with.unknown && !drift.differences.is_empty() {
-        lines.push(
-            "A call has ended of which nobody knows what it wrote, so the channel may have something newer.".to_owned(),
-        );
+        lines.push(format!("{CALL_UNKNOWN}, so the channel may have something newer."));
     }
     lines.extend(drift.compared_with.unlinked.map(str::to_owned));
     if let Some(sync) = drift.under_way_sync_id {

@@ -102,7 +102,7 @@ pub struct Explanation {
     pub rules: Vec<Rule>,
     /// What is next for the listing.
     pub next: Next,
-    /// What the channel refused of its newest sync, which succeeded; `null` where there is none of that.
+    /// What the channel refused of its newest sync, which succeeded, and what is in doubt of it since; `null` where there is none of that.
     pub lacking: Option<Lacking>,
     /// A state of the past that somebody sent again, so that the channel is behind its unit on purpose; `null` where it is not.
     pub older_state: Option<OlderState>,
@@ -289,7 +289,7 @@ async fn target_of(syncing: &Syncing, link: &Link) -> Result<Target, Unexplained
     target.target().cloned().ok_or_else(|| CommandError::Refused(TargetError::NotFound).into())
 }
 
-/// What the channel refused of the newest sync, and the state of the past that it has on purpose, where that sync succeeded.
+/// What the channel lacks, or may lack, of the newest sync, and the state of the past that it has on purpose, where that sync succeeded.
 async fn standing(
     syncing: &Syncing,
     refused: &[RejectedPart],
@@ -300,7 +300,10 @@ async fn standing(
     let asked = Asked { request: newest.request.clone(), by: newest.metadata.clone(), at: newest.requested_at };
     let outcome = newest.end.as_ref().map(|end| end.outcome);
     let Some(taken) = Taken::of(&history.listing, target, &asked, outcome) else { return Ok((None, None)) };
-    Ok((Lacking::of(&taken, refused), OlderState::of(syncing, &taken).await?))
+    // The read model may be behind the journal, and what was refused is in no doubt.
+    let in_time = newest.attempts.iter().rev().find(|told| !told.late);
+    let told = in_time.map(|told| &told.attempt.rejected[..]).unwrap_or_default();
+    Ok((Lacking::of(&taken, &[refused, told].concat()), OlderState::of(syncing, &taken).await?))
 }
 
 /// Whether the queue does not show the sync that waits.

@@ -18,6 +18,9 @@ use super::moment::moment;
 use super::not_taken;
 use crate::payloads::{PayloadError, Payloads};
 
+/// Why it is not certain what the channel has, at every door.
+pub const CALL_UNKNOWN: &str = "A call has ended of which nobody knows what it wrote";
+
 /// Of a section that was there before the listing was unlinked and linked again.
 const UNLINKED: &str =
     "It was unlinked since, and what the channel has of it is not followed meanwhile, so all sections are sent.";

@@ -1,4 +1,5 @@
-//! What the channel lacks of what was asked for last, although the sync succeeded: it, or the mapping, refused some of it.
+//! What the channel lacks, or may lack, of what was asked for last, although the sync succeeded: it, or the mapping, refused some of it, or
+//! a call that ended late may have written over it.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +12,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::asked::Taken;
+use super::known::CALL_UNKNOWN;
 
 /// What a channel lacks of what was asked for last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -19,18 +21,35 @@ pub struct Lacking {
     pub sections: Vec<&'static str>,
     /// The sections that it has, but for what it, or the mapping, refused of them.
     pub parts_of: Vec<&'static str>,
+    /// The sections of which nobody knows what the channel has: a call has ended since it took them that may have written something else. The
+    /// next sync sends them again, most urgent first.
+    pub in_doubt: Vec<&'static str>,
+    /// Whose they are.
+    #[serde(skip)]
+    listing_id: ListingId,
 }
 
 impl Lacking {
     /// `refused` is what is known to be refused of the listing.
     pub fn of(taken: &Taken<'_>, refused: &[RejectedPart]) -> Option<Self> {
+        let listing_id = taken.listing.link()?.listing_id;
         let differing = taken.listing.differing(&taken.asked.request.sections);
         let refused: BTreeSet<Section> = refused.iter().map(|part| part.section).collect();
+        // What it took is forgotten by nothing else. A section with another hash is one that another build had mapped.
+        let accepted = &taken.listing.accepted().sections;
+        let is_in_doubt = |section: &Section| !refused.contains(section) && !accepted.contains_key(section);
+        let in_doubt: Vec<Section> = differing.iter().copied().filter(is_in_doubt).collect();
         let (sections, parts_of): (Vec<Section>, Vec<Section>) =
             refused.into_iter().partition(|section| differing.contains(section));
         let names = |sections: Vec<Section>| sections.into_iter().map(Section::as_str).collect::<Vec<_>>();
-        let lacking = Self { sections: names(sections), parts_of: names(parts_of) };
-        (!lacking.sections.is_empty() || !lacking.parts_of.is_empty()).then_some(lacking)
+        let (sections, parts_of, in_doubt) = (names(sections), names(parts_of), names(in_doubt));
+        let is_all_there = sections.is_empty() && parts_of.is_empty() && in_doubt.is_empty();
+        (!is_all_there).then_some(Self { sections, parts_of, in_doubt, listing_id })
+    }
+
+    /// Some of it goes out with the next sync, also where the unit is the same.
+    pub fn is_sent_next(&self) -> bool {
+        !self.sections.is_empty() || !self.in_doubt.is_empty()
     }
 
     /// In plain words, with what brings it.
@@ -50,7 +69,15 @@ impl Lacking {
                 self.parts_of.join(", ")
             )
         });
-        sections.into_iter().chain(parts).collect()
+        let in_doubt = (!self.in_doubt.is_empty()).then(|| {
+            format!(
+                "{CALL_UNKNOWN}: the next sync sends {} again, and `distribution listing sync {} --reason REASON` asks \
+                 for one now.",
+                self.in_doubt.join(", "),
+                self.listing_id
+            )
+        });
+        sections.into_iter().chain(parts).chain(in_doubt).collect()
     }
 }
 

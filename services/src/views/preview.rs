@@ -23,7 +23,7 @@ use super::explain::history::{History, SyncStory};
 use super::explain::words::{all_new, told_as_new};
 use super::gone::UNLESS_BACK;
 use super::history::NoHistory;
-use super::known::{ComparedWith, KnownPayload};
+use super::known::{CALL_UNKNOWN, ComparedWith, KnownPayload};
 use super::moment::moment;
 use super::not_its_own::NotItsOwn;
 use super::not_taken::{SENDS_AGAIN, named};
@@ -67,9 +67,10 @@ pub struct Preview {
     /// The listing would be created, or found by our reference; what is not known to be its own keeps that away.
     pub creates: bool,
     /// The sections that would be sent, most urgent first; none where all is what was sent last. What of that the channel did not
-    /// take is in `compared_with`.
+    /// take is in `compared_with`. Where what is not known to be its own keeps it from being sent, those that would be but for that.
     pub sections: Vec<&'static str>,
-    /// How many calls that takes at least: without a new token, retries, and parts that are refused.
+    /// How many calls that takes at least: without a new token, retries, and parts that are refused. 0 where what is not known to be its own
+    /// keeps it from being sent, though that is looked up.
     pub calls_at_least: usize,
     /// The newest sync found the listing gone at the channel, which refuses this in the same way unless it is there again by then.
     pub gone: bool,
@@ -153,6 +154,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     let has = known.bodies();
     let mut differences = mapping::differences(settings.channel, &has, &bodies);
     compared_with.remark(&mut differences);
+    let would_be_sent: &[Section] = if not_its_own.is_some() { &[] } else { &sections };
     let mut preview = Preview {
         listing_id: id.0,
         snapshot: mapped.hash.to_string(),
@@ -161,7 +163,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         takes_place_of: listing.pending().filter(|_| waits.is_none()).map(|pending| pending.sync_id.0),
         forced,
         creates: !is_there && not_its_own.is_none(),
-        calls_at_least: mapping::fewest_calls(settings.channel, &bodies, &sections, is_there),
+        calls_at_least: mapping::fewest_calls(settings.channel, &bodies, would_be_sent, is_there),
         sections: sections.iter().map(|section: &Section| section.as_str()).collect(),
         gone: gone.is_some(),
         held,
@@ -236,6 +238,9 @@ fn nothing(preview: &Preview) -> String {
             counted(not_taken, "part")
         );
     }
+    if preview.gone {
+        return format!("Nothing would be sent: what the channel took before is the same as revision {revision}.");
+    }
     let but = if preview.left_out.is_empty() { "" } else { ", but for what is left out" };
     format!("Nothing would be sent: the channel has all of revision {revision} already{but}.")
 }
@@ -261,6 +266,27 @@ fn place(preview: &Preview, waiting: Option<&SyncStory>, newest: u64, is_elsewhe
     })
 }
 
+/// What would be sent; `but_for_that` of what something keeps from being sent that is told before it.
+fn sent(preview: &Preview, but_for_that: bool) -> String {
+    if preview.sections.is_empty() {
+        return nothing(preview);
+    }
+    let forced = if preview.forced { ", whatever the channel has" } else { "" };
+    let (begin, end) = if but_for_that {
+        ("But for that, revision", String::new())
+    } else {
+        ("Revision", format!(", in at least {}", counted(preview.calls_at_least, "call")))
+    };
+    let created =
+        if preview.creates { " It would be looked up by our reference, and created if it is not there." } else { "" };
+    format!(
+        "{begin} {} (snapshot {}) would be sent: {}{forced}{end}.{created}",
+        preview.revision,
+        preview.snapshot,
+        preview.sections.join(", ")
+    )
+}
+
 /// `remedy` is what helps where the listing is gone.
 fn words(
     preview: &Preview,
@@ -269,28 +295,15 @@ fn words(
     place: Option<String>,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    lines.push(if preview.sections.is_empty() {
-        nothing(preview)
-    } else {
-        let forced = if preview.forced { ", whatever the channel has" } else { "" };
-        let created = if preview.creates {
-            " It would be looked up by our reference, and created if it is not there."
-        } else {
-            ""
-        };
-        format!(
-            "Revision {} (snapshot {}) would be sent: {}{forced}, in at least {}.{created}",
-            preview.revision,
-            preview.snapshot,
-            preview.sections.join(", "),
-            counted(preview.calls_at_least, "call")
-        )
-    });
-    lines.extend(place);
+    // Whoever reads the first line alone is not to take for sent what is not.
+    lines.extend(remedy.map(|remedy| {
+        format!("The newest sync found it gone at the channel, and whatever is sent next {UNLESS_BACK}: {remedy}.")
+    }));
     lines.extend(
-        remedy.map(|remedy| format!("The newest sync found it gone at the channel, and this {UNLESS_BACK}: {remedy}.")),
+        not_its_own.map(|theirs| format!("Nothing would be sent. It would not be created: {}.", theirs.words("this"))),
     );
-    lines.extend(not_its_own.map(|theirs| format!("It would not be created: {}.", theirs.words("this"))));
+    lines.push(sent(preview, not_its_own.is_some()));
+    lines.extend(place);
     let own = preview.waiting_sync_id.map(under_way);
     lines.extend(preview.held.iter().map(|reason| match &own {
         Some(own) if own == reason => format!("It is being sent: {reason}."),
@@ -309,7 +322,7 @@ fn words(
     });
     lines.extend(with.untaken().into_iter().chain(with.refusals(None)).map(|line| format!("  {line}")));
     if with.unknown {
-        lines.push("  A call has ended of which nobody knows what it wrote.".to_owned());
+        lines.push(format!("  {CALL_UNKNOWN}."));
     }
     lines.extend(with.unlinked.map(|line| format!("  {line}")));
     let differences = &preview.differences;

@@ -191,7 +191,11 @@ fn field_rows() -> Vec<Row> {
         (Everywhere, &["cause"], Bound::OneOf(CAUSES.to_vec())),
         (Everywhere, &["class"], class()),
         (Everywhere, &["purpose"], Bound::OneOf(CallPurpose::ALL.map(CallPurpose::as_str).to_vec())),
-        (Everywhere, &["needs", "sections", "took", "took_in_part", "sent_meanwhile", "parts_of"], section()),
+        (
+            Everywhere,
+            &["needs", "sections", "took", "took_in_part", "sent_meanwhile", "parts_of", "in_doubt"],
+            section(),
+        ),
         (Everywhere, &["traceparent"], Bound::Text(55..=55, TRACEPARENT_PATTERN.to_owned())),
     ]
 }

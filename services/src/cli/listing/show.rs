@@ -195,11 +195,14 @@ fn last_accepted(shown: &Shown) -> String {
     before.unwrap_or_else(|| optional_moment(shown.listing.last_accepted_at))
 }
 
-/// What was sent last with success, and which sections of it the channel refused all the same.
+/// What was sent last with success, and which sections of it the channel refused all the same, or may have no more.
 fn accepted(shown: &Shown) -> String {
     let snapshot = shown.listing.accepted_snapshot.clone().unwrap_or_default();
     match &shown.lacking {
         Some(lacking) if !lacking.sections.is_empty() => format!("{snapshot}, but for {}", lacking.sections.join(", ")),
+        Some(lacking) if !lacking.in_doubt.is_empty() => {
+            format!("{snapshot}, in doubt: {}", lacking.in_doubt.join(", "))
+        }
         _ => snapshot,
     }
 }

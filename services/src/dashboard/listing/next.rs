@@ -126,7 +126,7 @@ fn not_created(theirs: &NotItsOwn, what: &str) -> String {
     format!("It is not created: {}.", theirs.words(what))
 }
 
-/// What the channel has instead of the newest state, after a sync that succeeded.
+/// What the channel has, or may have, instead of the newest state, after a sync that succeeded.
 #[derive(Debug, Default)]
 struct Standing {
     lacking: Option<Lacking>,
@@ -207,7 +207,7 @@ fn rest(
     if !held.is_empty() {
         return format!("{now} The next change of the unit waits, as {}.", held.join("; "));
     }
-    if is_theirs || older.is_some() || lacking.as_ref().is_some_and(|lacking| !lacking.sections.is_empty()) {
+    if is_theirs || older.is_some() || lacking.as_ref().is_some_and(Lacking::is_sent_next) {
         return now;
     }
     match listing.last_outcome.as_deref() {

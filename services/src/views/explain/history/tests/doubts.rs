@@ -1,7 +1,7 @@
 //! Of a section that was refused it is told what the channel has, where that is certain.
 
 use domain::call::CallPurpose;
-use domain::channel::Section;
+use domain::channel::{ChannelKind, RejectedPart, Section};
 use domain::hash::SnapshotHash;
 use domain::ids::ExternalId;
 use domain::listing::{Cause, LinkListing, ListingCommand, Progress};
@@ -14,6 +14,8 @@ use super::{
     ended, link, newest, refused, report, request, run, run_at, send, synced, wish,
 };
 use crate::holders::MAY_HAVE_BEEN_WRITTEN_TO;
+use crate::views::asked::{Asked, Taken};
+use crate::views::lacking::Lacking;
 
 /// Why it is not certain that the channel has of a section what it took last: the status of a refusal, with a question mark where
 /// some of it may have gone in, or that nobody knows.
@@ -195,6 +197,39 @@ fn a_refusal_makes_nothing_certain_that_was_unknown() {
     let taking_over = Ending { takes_over: true, ..Ending::of(OutcomeClass::Rejected, rates, &[REFUSED]) };
     attempt(&mut other, &taking_over);
     assert_eq!(told(&other), "unknown", "and so may what nobody told of");
+}
+
+/// The sync has ended as accepted, and still the next one sends what the late call carried: whoever reads how it ended reads that, too.
+#[test]
+fn what_a_late_call_may_have_written_over_is_told_with_what_sends_it_again() {
+    let lacking = |history: &History, refused: &[RejectedPart]| {
+        let newest = newest(history);
+        let asked = Asked { request: newest.request.clone(), by: newest.metadata.clone(), at: newest.requested_at };
+        Lacking::of(&Taken { listing: &history.listing, channel: ChannelKind::Hostaway, asked: &asked }, refused)
+    };
+    let mut history = synced();
+    ask(&mut history, Cause::UnitChanged, 2, "second");
+    let sent = history.listing.pending().expect("a sync that waits").clone();
+    send(&mut history, false);
+    assert_eq!(lacking(&history, &[]), None);
+    attempt_at(&mut history, sent, at(2), &Ending::of(OutcomeClass::Unknown, &[], &[LOST]));
+    assert!(newest(&history).end.as_ref().is_some_and(|end| end.outcome.succeeded()));
+
+    let told = lacking(&history, &[]).expect("two sections are in doubt");
+    assert!(told.sections.is_empty() && told.parts_of.is_empty() && told.is_sent_next(), "{told:?}");
+    assert_eq!(told.in_doubt, ["availability", "rates"]);
+    let id = history.listing.link().expect("a link").listing_id;
+    let words = format!(
+        "A call has ended of which nobody knows what it wrote: the next sync sends availability, rates again, and \
+         `distribution listing sync {id} --reason REASON` asks for one now."
+    );
+    assert_eq!(told.words(), [words]);
+    let refused = RejectedPart::all_of(Section::Rates, "in words".to_owned());
+    let told = lacking(&history, &[refused]).expect("one section is refused");
+    assert_eq!((&told.sections[..], &told.in_doubt[..]), (&["rates"][..], &["availability"][..]));
+    ask(&mut history, wish(), 2, "second");
+    send(&mut history, false);
+    assert_eq!(lacking(&history, &[]), None, "it was sent again");
 }
 
 /// What became of it meanwhile is not followed; that is no call of which nobody knows what it wrote.
