@@ -239,8 +239,8 @@ pub trait SlotSource: Send + Sync {
 
     /// Whether a push may write to a listing at the channel whose id it has just learned, by a look-up or from the answer to a creation. Asked
     /// before the first such call: our reference stays on a listing there that was given to another one of ours, until that one is sent, and
-    /// an answer may name anybody's. Who never pushes need not say anything.
-    async fn may_write_to(&self, _learned: &ExternalId) -> Result<(), NotOurs> {
+    /// an answer may name anybody's, `was_made` where it is one. Who never pushes need not say anything.
+    async fn may_write_to(&self, _learned: &ExternalId, _was_made: bool) -> Result<(), NotOurs> {
         Ok(())
     }
 }

@@ -86,25 +86,26 @@ pub(crate) async fn holder(
 ) -> Result<Option<Holder>, SyncError> {
     sqlx::query(LOOK).execute(&mut *connection).await?;
     let candidates = linked_at_target(connection, of.0, external).await?;
-    who_holds(commands, candidates, of, external).await
+    who_holds(commands, candidates, of, (external, false)).await
 }
 
-/// Which other listing holds one that an attempt has learned: of the target, or of another one of its account at the channel.
+/// Which other listing holds one that an attempt has learned: of the target, or of another one of its account at the channel. Where the
+/// channel says that it was made just now, one that was unlinked from it holds it, too.
 pub(crate) async fn holder_of_learned(
     commands: &Commands,
     connection: &mut PgConnection,
     of: (TargetId, ListingId),
-    external: &ExternalId,
+    (external, was_made): (&ExternalId, bool),
 ) -> Result<Option<Holder>, SyncError> {
     let candidates = linked_in_account(connection, of.0, external).await?;
-    who_holds(commands, candidates, of, external).await
+    who_holds(commands, candidates, of, (external, was_made)).await
 }
 
 async fn who_holds(
     commands: &Commands,
     candidates: Vec<(ListingId, TargetId)>,
     (target, own): (TargetId, ListingId),
-    external: &ExternalId,
+    (external, was_made): (&ExternalId, bool),
 ) -> Result<Option<Holder>, SyncError> {
     for (listing_id, of) in candidates.into_iter().filter(|(id, _)| *id != own) {
         // The aggregate has the last word: the candidate may have been linked elsewhere since.
@@ -114,9 +115,9 @@ async fn who_holds(
         if of != target && commands.load_target(of).await?.live().is_err() {
             continue;
         }
-        // What one of another target was unlinked from is still its own, and taken up again when it is linked again: nobody else is to write
-        // there whom nobody has told so.
-        let holds = of != target || listing.state() != Some(LinkState::Unlinked);
+        // What one was unlinked from is still its own, and taken up again when it is linked again: nobody else is to write there whom nobody
+        // has told so. At the same target somebody may have given it back, so what carries a reference is taken up by that.
+        let holds = was_made || of != target || listing.state() != Some(LinkState::Unlinked);
         if listing.external_id() == Some(external) && holds {
             let unit_id = link.unit_id.clone();
             return Ok(Some(Holder { listing_id, unit_id, is_at_another_target: of != target }));

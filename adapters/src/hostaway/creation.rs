@@ -57,7 +57,7 @@ impl Run<'_> {
 
     /// Takes up what was found, unless another listing of ours writes there.
     async fn adopt(&mut self, Found { id, others }: Found) -> Result<String, Failure> {
-        self.session.may_write_to(&id).await?;
+        self.session.may_write_to(&id, false).await?;
         self.note(if others.is_empty() {
             format!("adopted listing {id}, which carries our reference")
         } else {
@@ -115,7 +115,7 @@ impl Run<'_> {
         let made = if carries(&answer.result, &reference(self.push.unit_id, &self.push.listing_id)) {
             // It may be another one's all the same. Something was made, so nothing is made again by itself.
             self.doubt_id(&id);
-            self.session.may_write_to(&id).await?;
+            self.session.may_write_to(&id, true).await?;
             self.learn_id(&id);
             answer.result
         } else {

@@ -197,8 +197,8 @@ impl<'a> Session<'a> {
     }
 
     /// Whether a listing that was found or made may be written to as ours.
-    pub async fn may_write_to(&self, id: &str) -> Result<(), Failure> {
-        self.slots.may_write_to(&ExternalId(id.to_owned())).await.map_err(|refused| match refused {
+    pub async fn may_write_to(&self, id: &str, was_made: bool) -> Result<(), Failure> {
+        self.slots.may_write_to(&ExternalId(id.to_owned()), was_made).await.map_err(|refused| match refused {
             NotOurs::Held(why) => Failure::new(OutcomeClass::Rejected, why).reaching(Reach::Listing),
             NotOurs::Unknown(why) => Failure::stopped(why, Utc::now() + UNKNOWN_WAIT),
         })

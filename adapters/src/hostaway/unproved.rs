@@ -29,7 +29,7 @@ impl Run<'_> {
         if !carries(&listing, &reference) && !self.is_what_was_sent(&listing, &reference) {
             return Err(unproved(id, "it shows neither our reference nor what was sent"));
         }
-        self.session.may_write_to(id).await?;
+        self.session.may_write_to(id, false).await?;
         self.learn_id(id);
         Ok(listing)
     }

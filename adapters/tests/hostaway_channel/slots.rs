@@ -117,7 +117,7 @@ impl SlotSource for Slots {
         }))
     }
 
-    async fn may_write_to(&self, _found: &ExternalId) -> Result<(), NotOurs> {
+    async fn may_write_to(&self, _learned: &ExternalId, _was_made: bool) -> Result<(), NotOurs> {
         self.not_ours.clone().map_or(Ok(()), Err)
     }
 }

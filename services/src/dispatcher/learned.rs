@@ -50,18 +50,18 @@ pub(super) fn places(pool: &PgPool) -> Semaphore {
     Semaphore::new(usize::try_from(places).unwrap_or(1))
 }
 
-/// Whether a listing may write to one at the channel that it has found or made. `places` are those of [`places`].
+/// Whether a listing may write to one at the channel that it has found, or was told to have made. `places` are those of [`places`].
 pub(super) async fn may_write_to(
     commands: &Commands,
     places: &Semaphore,
     (target, listing_id): (&Target, ListingId),
-    external: &ExternalId,
+    (external, was_made): (&ExternalId, bool),
 ) -> Result<(), NotOurs> {
     let unknown = |why: String| NotOurs::Unknown(format!("failed to look whose {external} at the channel is: {why}"));
     // What was made is at the channel already: it is not left half made for a moment's outage.
     let asked = async {
         loop {
-            match look(commands, places, (target, listing_id), external).await {
+            match look(commands, places, (target, listing_id), (external, was_made)).await {
                 Err(error) if error.is_outage() => sleep(OUTAGE).await,
                 found => return found,
             }
@@ -89,12 +89,12 @@ async fn look(
     commands: &Commands,
     places: &Semaphore,
     (target, listing_id): (&Target, ListingId),
-    external: &ExternalId,
+    (external, was_made): (&ExternalId, bool),
 ) -> Result<Option<Holder>, SyncError> {
     // Nobody closes it.
     let _one_of_few = places.acquire().await;
     let mut locked = lock_learned(commands.journal().pool(), target, external).await?;
-    let found = holder_of_learned(commands, &mut locked, (target.target_id, listing_id), external).await?;
+    let found = holder_of_learned(commands, &mut locked, (target.target_id, listing_id), (external, was_made)).await?;
     // Nothing was written.
     let _ = locked.commit().await;
     Ok(found)
@@ -118,8 +118,9 @@ pub(super) async fn record(
     let mut locked = lock_learned(shared.commands.journal().pool(), &job.target, &external)
         .await
         .map_err(|error| unasked(&error))?;
-    let found =
-        holder_of_learned(&shared.commands, &mut locked, (target_id, listing_id), &external).await.map_err(failure)?;
+    let found = holder_of_learned(&shared.commands, &mut locked, (target_id, listing_id), (&external, false))
+        .await
+        .map_err(failure)?;
     let report = match found {
         None => report,
         Some(holder) => {

@@ -116,7 +116,7 @@ impl SlotSource for SyncSlots<'_> {
         }
     }
 
-    async fn may_write_to(&self, learned: &ExternalId) -> Result<(), NotOurs> {
-        learned::may_write_to(self.commands, self.places, (self.target, self.listing_id), learned).await
+    async fn may_write_to(&self, learned: &ExternalId, was_made: bool) -> Result<(), NotOurs> {
+        learned::may_write_to(self.commands, self.places, (self.target, self.listing_id), (learned, was_made)).await
     }
 }
