@@ -3,8 +3,7 @@
 //! those count whose credentials the channel has ever taken: nobody else has written there, and nobody else keeps an owner from what was
 //! made for him.
 //!
-//! The aggregates have the last word. What a link would be refused for and what an attempt has learned are two questions of the same events:
-//! one that can name an id now is to be looked at in both.
+//! The aggregates have the last word.
 
 use domain::ids::{ExternalId, ListingId, TargetId};
 use serde_json::Value;
@@ -13,20 +12,49 @@ use uuid::Uuid;
 
 use super::scope::WAS_ACCEPTED;
 
-/// Those of the target that the read model names, and those that the journal named after it: it may lag. In a CASE, so that the payloads
-/// of events that can name none, half of all, are left alone, and no other is taken apart that does not have the id as a text.
-const AT_TARGET: &str = "
-SELECT listing_id::text FROM channel_listings WHERE external_id = $1 AND target_id = $2
-UNION
-SELECT aggregate_id FROM events
-WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'channel_listings')
+/// Whether an event that the read model may lack names `$1`, in JSON `$3`, as what its listing is linked to. In a CASE, so that the payloads of events
+/// that can name none, half of all, are left alone, and no other is taken apart that does not have the id as a text.
+macro_rules! named_since {
+    ($where:literal) => {
+        concat!(
+            "position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'channel_listings')
     AND aggregate_type = 'ChannelListing'
     AND CASE WHEN event_type IN (
             'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed', 'ListingUnlinked') THEN false
         WHEN strpos(payload::text, $3) = 0 THEN false
-        ELSE metadata ->> 'target_id' = $2::text
-            AND $1 IN (payload #>> ARRAY[event_type, 'external_id'],
-                payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END";
+        ELSE ",
+            $where,
+            "$1 IN (payload #>> ARRAY[event_type, 'external_id'],
+            payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END"
+        )
+    };
+}
+
+const AT_TARGET: &str = concat!(
+    "SELECT listing_id::text FROM channel_listings WHERE external_id = $1 AND target_id = $2
+UNION
+SELECT aggregate_id FROM events WHERE ",
+    named_since!("metadata ->> 'target_id' = $2::text AND ")
+);
+
+/// Each with its target, and whether that is another organisation's.
+const IN_ACCOUNT: &str = concat!(
+    "WITH found AS (
+    SELECT listing_id::text AS listing_id, target_id FROM channel_listings WHERE external_id = $1
+    UNION
+    SELECT aggregate_id, (metadata ->> 'target_id')::uuid FROM events WHERE ",
+    named_since!(""),
+    ")
+SELECT listing_id, target_id, false FROM found WHERE target_id = $2
+UNION ALL
+SELECT f.listing_id, f.target_id, t.org_id <> own.org_id
+FROM found f
+JOIN channel_targets own ON own.target_id = $2
+JOIN channel_targets t ON t.target_id = f.target_id AND t.lifecycle <> 'deleted'
+    AND 'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account
+        = 'account:' || own.channel || '/' || own.base_url || '/' || own.channel_account
+WHERE f.target_id <> $2"
+);
 
 /// Listings of the target that the read model or the journal after it has linked to this one, each with the target.
 pub async fn linked_at_target(
@@ -55,43 +83,12 @@ pub async fn linked_in_account(
     target: TargetId,
     external: &ExternalId,
 ) -> Result<Vec<(ListingId, TargetId)>, sqlx::Error> {
-    // What can name none is left alone, as in `AT_TARGET`.
-    let in_json = in_json(external);
-    let found = sqlx::query!(
-        r#"WITH found AS (
-               SELECT listing_id::text AS listing_id, target_id FROM channel_listings WHERE external_id = $1
-               UNION
-               SELECT aggregate_id, (metadata ->> 'target_id')::uuid FROM events
-               WHERE position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints
-                                 WHERE name = 'channel_listings')
-                   AND aggregate_type = 'ChannelListing'
-                   AND CASE WHEN event_type IN (
-                           'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed',
-                           'ListingUnlinked') THEN false
-                       WHEN strpos(payload::text, $3) = 0 THEN false
-                       ELSE $1 IN (payload #>> ARRAY[event_type, 'external_id'],
-                               payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END
-           )
-           SELECT listing_id AS "listing_id!", target_id AS "target_id!", false AS "is_anothers!"
-           FROM found WHERE target_id = $2
-           UNION ALL
-           SELECT f.listing_id, f.target_id, t.org_id <> own.org_id
-           FROM found f
-           JOIN channel_targets own ON own.target_id = $2
-           JOIN channel_targets t ON t.target_id = f.target_id AND t.lifecycle <> 'deleted'
-               AND 'account:' || t.channel || '/' || t.base_url || '/' || t.channel_account
-                   = 'account:' || own.channel || '/' || own.base_url || '/' || own.channel_account
-           WHERE f.target_id <> $2"#,
-        external.0.as_str(),
-        target.0,
-        in_json.as_str()
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let anothers: Vec<Uuid> = found.iter().filter(|row| row.is_anothers).map(|row| row.target_id).collect();
+    let found = sqlx::query_as(IN_ACCOUNT).bind(&external.0).bind(target.0).bind(in_json(external));
+    let found: Vec<(String, Uuid, bool)> = found.fetch_all(&mut *connection).await?;
+    let anothers: Vec<Uuid> = found.iter().filter(|(_, _, is_anothers)| *is_anothers).map(|(_, of, _)| *of).collect();
     let taken = if anothers.is_empty() { Vec::new() } else { taken(connection, anothers).await? };
-    let counting = found.into_iter().filter(|row| !row.is_anothers || taken.contains(&row.target_id));
-    Ok(counting.filter_map(|row| Some((row.listing_id.parse().ok()?, TargetId(row.target_id)))).collect())
+    let counting = found.into_iter().filter(|(_, of, is_anothers)| !is_anothers || taken.contains(of));
+    Ok(counting.filter_map(|(id, of, _)| Some((id.parse().ok()?, TargetId(of)))).collect())
 }
 
 /// Those of these whose credentials their channel has ever taken.

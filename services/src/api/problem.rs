@@ -232,19 +232,17 @@ impl Problem {
 
     /// The same before anything was changed.
     pub fn nothing_changed(self) -> Self {
-        let nothing = "the database cannot be reached; nothing was changed, try again";
-        if self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
-            Self { detail: nothing.to_owned(), ..self }
-        } else {
-            self
-        }
+        self.said_of_outage("the database cannot be reached; nothing was changed, try again")
     }
 
     /// The same after a change that was made, and cannot be shown: nobody is to make it again.
     pub fn after_change(self) -> Self {
-        let made = "the change was made, and cannot be shown now: do not make it again, read it";
+        self.said_of_outage("the change was made, and cannot be shown now: do not make it again, read it")
+    }
+
+    fn said_of_outage(self, detail: &str) -> Self {
         if self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
-            Self { detail: made.to_owned(), ..self }
+            Self { detail: detail.to_owned(), ..self }
         } else {
             self
         }

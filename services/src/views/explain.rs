@@ -181,8 +181,10 @@ pub async fn explain<C: DerefMut<Target = PgConnection>>(
         let found = unproved_creations::of_target(syncing.commands(), pool, link.target_id, &external)
             .await
             .map_err(Unexplained::Other)?;
-        explanation.unproved_creations = found;
-        explanation.words = words::words(&explanation);
+        if !found.is_empty() {
+            explanation.unproved_creations = found;
+            explanation.words = words::words(&explanation);
+        }
     }
     Ok(explanation)
 }

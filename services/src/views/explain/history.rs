@@ -160,7 +160,7 @@ impl History {
         let before = self.listing.external_id().cloned();
         let stood = State::of(&self.listing);
         self.listing.evolve((**event).clone());
-        if stood != State::of(&self.listing) {
+        if !stood.is_of(&self.listing) {
             self.stood.end(stood, recorded.recorded_at);
         }
         let relinked = matches!(**event, ListingEvent::ListingLinked { .. });

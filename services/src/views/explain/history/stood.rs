@@ -17,7 +17,7 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(5);
 const DECIDED_BEFORE: TimeDelta = TimeDelta::seconds(45);
 
 /// What decides what an attempt has to send, beside its sync.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct State {
     /// What the channel had taken last.
     accepted: SectionHashes,
@@ -28,6 +28,11 @@ pub(super) struct State {
 impl State {
     pub(super) fn of(listing: &ChannelListing) -> Self {
         Self { accepted: listing.accepted().sections.clone(), existed: listing.external_id().is_some() }
+    }
+
+    /// Whether the listing stands so.
+    pub(super) fn is_of(&self, listing: &ChannelListing) -> bool {
+        self.accepted == listing.accepted().sections && self.existed == listing.external_id().is_some()
     }
 }
 
