@@ -12,6 +12,29 @@ use sqlx::postgres::PgPoolOptions;
 /// The role that the service runs as. Like that of a guest it is one of a Postgres that this test has for itself.
 const SERVICE: &str = "service";
 
+/// Autovacuum is in every database as soon as there is something in it.
+const OFTEN_VACUUMED: [&str; 2] = ["autovacuum_naptime=1s", "autovacuum_max_workers=20"];
+
+/// It takes its time.
+const VACUUMED_SLOWLY: [&str; 4] = [
+    "ALTER SYSTEM SET autovacuum_analyze_threshold = 0",
+    "ALTER SYSTEM SET autovacuum_analyze_scale_factor = 0",
+    "ALTER SYSTEM SET autovacuum_vacuum_cost_delay = '100ms'",
+    "ALTER SYSTEM SET autovacuum_vacuum_cost_limit = 1",
+];
+
+/// Who restores it waits until autovacuum is there.
+const UNTIL_VACUUMED: &str = "CREATE FUNCTION public.vacuumed() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+        FOR look IN 1..300 LOOP
+            PERFORM pg_stat_clear_snapshot();
+            IF EXISTS (SELECT FROM pg_catalog.pg_stat_activity
+                WHERE datname = current_database() AND usesysid IS NULL) THEN RETURN true; END IF;
+            PERFORM pg_sleep(0.1);
+        END LOOP;
+        RETURN false;
+    END $$;
+    CREATE MATERIALIZED VIEW public.vacuumed AS SELECT public.vacuumed()";
+
 async fn run(pool: &PgPool, statements: &[&str]) -> anyhow::Result<()> {
     for statement in statements {
         sqlx::raw_sql(statement).execute(pool).await.with_context(|| (*statement).to_owned())?;
@@ -169,7 +192,7 @@ async fn whoever_restores_all_is_the_services_and_the_database_keeps_its_setting
 async fn what_is_not_ours_is_passed_over_and_a_restore_that_fails_leaves_nothing() -> anyhow::Result<()> {
     let tools = Tools::find()?;
     let folder = tools.temporary_folder()?;
-    let server = PostgresServer::start(&tools, folder.path()).await?;
+    let server = PostgresServer::start_with(&tools, folder.path(), &OFTEN_VACUUMED).await?;
     let mut world = backed_up(&server, "first.dump").await?;
     let admin = admin(&server).await?;
     run(&admin, &["CREATE ROLE service LOGIN CREATEDB"]).await?;
@@ -198,13 +221,17 @@ async fn what_is_not_ours_is_passed_over_and_a_restore_that_fails_leaves_nothing
 
     let needed = "CREATE FUNCTION public.needed() RETURNS language_handler LANGUAGE c
         AS '$libdir/plpgsql', 'plpgsql_call_handler'";
-    run(&world.pool, &[needed]).await?;
+    // Who is no superuser cannot end an autovacuum, and drops what is half restored nevertheless.
+    run(&admin, &VACUUMED_SLOWLY).await?;
+    run(&admin, &["SELECT pg_reload_conf()"]).await?;
+    run(&world.pool, &[needed, UNTIL_VACUUMED]).await?;
     let third = world.path("third.dump").display().to_string();
     world.script("backup", &[&third])?;
     let refused = world.restore_with(&as_service, &third, &[]).await;
     let refused = refused.expect_err("it may not be passed over").to_string();
     assert!(refused.contains("FUNCTION public needed()") && refused.contains("is as it was"), "{refused}");
     is_the_services(&world).await?;
+    run(&admin, &["ALTER SYSTEM RESET autovacuum_vacuum_cost_delay", "SELECT pg_reload_conf()"]).await?;
     world.restore_with(&[], &third, &[]).await?;
     is_the_services(&world).await?;
     admin.close().await;
