@@ -35,10 +35,12 @@ pub use slot::{Slot, SlotHold};
 pub use strangers::{ORG_STRANGERS_WINDOW_MS, STRANGERS_WINDOW_MS, strangers_rule, waiting_strangers};
 pub use wake::WakesTaken;
 
+use std::sync::LazyLock;
+
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::postgres::begin_with;
+use crate::postgres::{PLANNED_FOR_LOOKUPS, begin_with};
 
 /// Targets (`t`) that may be called now: the others keep their work.
 const CALLABLE: &str = "t.lifecycle = 'active' AND t.health <> 'unauthorised' AND NOT EXISTS (
@@ -51,8 +53,8 @@ const CLAIMABLE: &str = "c.state = 'active' AND (d.listing_id IS NULL OR d.lease
 
 // Rows are looked up by index, whatever a plan was made on. Planned while few listings were leased, a claim scans all
 // leases for each candidate: 3.3 s instead of 33 ms at 10,000 leases. All of it goes to the server together.
-const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; \
-    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+static BEGIN: LazyLock<String> =
+    LazyLock::new(|| format!("BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; {}", *PLANNED_FOR_LOOKUPS));
 
 /// The shared state, seen by one dispatcher.
 #[derive(Debug, Clone)]
@@ -71,19 +73,19 @@ impl DispatchStore {
     /// disk, and a crash of the database may take it back.
     async fn begin(&self, durable: bool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let waits = if durable { "" } else { "; SET LOCAL synchronous_commit = off" };
-        begin_with(&self.pool, format!("{BEGIN}{waits}")).await
+        begin_with(&self.pool, format!("{}{waits}", *BEGIN)).await
     }
 
     /// The same for a round, which wants the first of what waits: a bitmap has no order, so that a plan made while the queue is empty
     /// would sort all of it.
     async fn begin_ordered(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        begin_with(&self.pool, format!("{BEGIN}; SET LOCAL enable_bitmapscan = off")).await
+        begin_with(&self.pool, format!("{}; SET LOCAL enable_bitmapscan = off", *BEGIN)).await
     }
 
     /// The same where the index has the order but for what is due at one time: Postgres 15 would sort all of it by a plan that was made
     /// while nothing was due, and later ones sort what is due at one time.
     async fn begin_ordered_by_time(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let settings = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off";
-        begin_with(&self.pool, format!("{BEGIN}; {settings}")).await
+        begin_with(&self.pool, format!("{}; {settings}", *BEGIN)).await
     }
 }

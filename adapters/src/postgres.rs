@@ -39,6 +39,10 @@ const SESSION: [(&str, &str); 6] = [
 const LOOKUPS: [(&str, &str); 4] =
     [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
 
+/// The same for one transaction, behind `BEGIN`, over whatever pool.
+pub(crate) static PLANNED_FOR_LOOKUPS: LazyLock<String> =
+    LazyLock::new(|| LOOKUPS.map(|(setting, value)| format!("SET LOCAL {setting} = {value}")).join("; "));
+
 /// Behind `BEGIN`, for a transaction over a pool of lookups that reads lists, or counts: the planner chooses freely in it.
 pub const PLANNED_FREELY: &str =
     "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";

@@ -47,6 +47,15 @@ pub enum Forgotten {
     NotOurs,
 }
 
+/// What became of the secrets of a target that was just deleted.
+#[derive(Debug)]
+pub struct OfDeleted {
+    /// The one that it referred to.
+    pub own: anyhow::Result<Forgotten>,
+    /// Whatever a rotation without an event may have left for it.
+    pub left: anyhow::Result<()>,
+}
+
 /// The target that the API keeps a secret for, with whatever keeper; `None` of one that is somebody else's.
 pub fn kept_for(secret: &SecretRef) -> Option<TargetId> {
     let id = secret.name().strip_prefix(KEPT_FOR)?;
@@ -58,7 +67,13 @@ pub async fn users(pool: &PgPool, secret: &SecretRef) -> Result<Vec<String>, sql
     sqlx::query_scalar(USERS).bind(secret.as_str()).fetch_all(pool).await
 }
 
-/// Deletes a secret that no live target uses any more and that is ours. Called once its target is deleted.
+/// Deletes what is ours of the secrets of a target, whoever has just deleted it.
+pub async fn forget_all(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> OfDeleted {
+    let own = forget(pool, secrets, &target.credential).await;
+    OfDeleted { own, left: forget_left(pool, secrets, target).await }
+}
+
+/// Deletes a secret that no live target uses any more and that is ours.
 pub async fn forget(pool: &PgPool, secrets: &dyn SecretStore, secret: &SecretRef) -> anyhow::Result<Forgotten> {
     if matches!(secret.keeper(), SecretKeeper::File | SecretKeeper::Env) {
         return Ok(Forgotten::NotOurs);
@@ -85,8 +100,8 @@ async fn left_for(pool: &PgPool, target: &Target) -> Result<Vec<SecretRef>, sqlx
     Ok(left.iter().filter_map(|secret| secret.parse().ok()).collect())
 }
 
-/// Deletes that. Called once the target is deleted. The first that stays, as its keeper cannot be used, is named once the others are gone.
-pub async fn forget_left(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<()> {
+/// Deletes that. The first that stays, as its keeper cannot be used, is named once the others are gone.
+async fn forget_left(pool: &PgPool, secrets: &dyn SecretStore, target: &Target) -> anyhow::Result<()> {
     let mut stays = Ok(());
     for secret in left_for(pool, target).await? {
         let forgotten = forget(pool, secrets, &secret).await.map(drop);

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::problem::{Problem, ProblemKind};
 use crate::credentials::left_over::{self, Gone};
 use crate::credentials::pending::{self, End, Kind, PendingSecret};
-use crate::credentials::{self, KEPT_FOR};
+use crate::credentials::{self, KEPT_FOR, OfDeleted};
 
 /// How long an answer of the keeper is good for.
 const ASKED_FOR: Duration = Duration::from_secs(30);
@@ -212,11 +212,12 @@ impl Vault {
     ) -> Result<T, Problem> {
         // Where that cannot be asked nobody knows of an earlier one, and most have none.
         let earlier = pending::of_target(pool, target).await;
-        if earlier.map_err(|error| Problem::from(error).nothing_changed())?.is_empty() {
+        let earlier = earlier.map_err(|error| Problem::from(error).nothing_changed())?;
+        if earlier.is_empty() {
             return Ok(turn);
         }
         let (pool, secrets) = (pool.clone(), Arc::clone(&self.secrets));
-        let ending = async move { (pending::end_all(&pool, &*secrets, target).await, turn) };
+        let ending = async move { (pending::end_all(&pool, &*secrets, earlier).await, turn) };
         let error = match tokio::spawn(ending.in_current_span()).await {
             Ok((Ok(()), turn)) => return Ok(turn),
             Ok((Err(error), _)) => error,
@@ -251,9 +252,13 @@ impl Vault {
         }
     }
 
-    /// The same of what a rotation that has no event has left for it at another place.
-    pub(super) async fn forget_left(&self, pool: &PgPool, target: &Target) {
-        if let Err(error) = credentials::forget_left(pool, &*self.secrets, target).await {
+    /// The same of all that it has.
+    pub(super) async fn forget_all(&self, pool: &PgPool, target: &Target) {
+        let OfDeleted { own, left } = credentials::forget_all(pool, &*self.secrets, target).await;
+        if let Err(error) = own {
+            left_over::tell(target.target_id, &target.credential, &error);
+        }
+        if let Err(error) = left {
             let words = "what rotations without an event may have left of a deleted target cannot be taken away now";
             tracing::warn!(target_id = %target.target_id, error = format!("{error:#}"), "{words}");
         }

@@ -155,9 +155,9 @@ async fn turn(session: &Session, secret: &SecretRef, secrets: &Secrets) -> anyho
     let Some(target) = credentials::kept_for(secret) else { return Ok(None) };
     let pool = session.postgres().await?;
     let turn = Turn::take(&pool, target).await?;
-    pending::end_all(&pool, secrets, target)
-        .await
-        .context("an earlier change of this secret has not come to its end")?;
+    let not_ended = "an earlier change of this secret has not come to its end";
+    let earlier = pending::of_target(&pool, target).await.context(not_ended)?;
+    pending::end_all(&pool, secrets, earlier).await.context(not_ended)?;
     Ok(Some(turn))
 }
 

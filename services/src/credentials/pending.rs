@@ -143,9 +143,9 @@ pub async fn late(pool: &PgPool) -> Result<Vec<PendingSecret>, sqlx::Error> {
     those(pool, LATE).await
 }
 
-/// Ends those of a target, whose turn this is: afterwards what is kept for it is what the journal says, as far as its keeper knows.
-pub async fn end_all(pool: &PgPool, secrets: &dyn SecretStore, target: TargetId) -> anyhow::Result<()> {
-    for pending in of_target(pool, target).await? {
+/// Ends these of a target, whose turn this is: afterwards what is kept for it is what the journal says, as far as its keeper knows.
+pub async fn end_all(pool: &PgPool, secrets: &dyn SecretStore, earlier: Vec<PendingSecret>) -> anyhow::Result<()> {
+    for pending in earlier {
         let end = pending.resolve(pool, secrets).await?;
         pending.tell(end);
     }

@@ -274,8 +274,7 @@ pub(crate) async fn delete(
         api.inner.vault.forget_again(&api.inner.pool, &target).await?;
     }
     let changed = change(&api, &by, id, &if_match, command).await?;
-    api.inner.vault.forget_deleted(&api.inner.pool, id, &target.credential).await;
-    api.inner.vault.forget_left(&api.inner.pool, &target).await;
+    api.inner.vault.forget_all(&api.inner.pool, &target).await;
     Ok(changed)
 }
 

@@ -15,7 +15,7 @@ use crate::cli::secret_warning;
 use crate::cli::session::{Session, known_target};
 use crate::config::{ChannelReach, SecretsOptions};
 use crate::credentials::turn::Turn;
-use crate::credentials::{self, Forgotten};
+use crate::credentials::{self, Forgotten, OfDeleted};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  distribution target configure 0199… --account-rate-limit none")]
@@ -141,11 +141,12 @@ impl DeleteArgs {
         };
         let (secret, secrets) = (&target.credential, self.secrets.secrets());
         let forgotten = if is_done {
-            if let Err(error) = credentials::forget_left(&pool, &secrets, &target).await {
+            let OfDeleted { own, left } = credentials::forget_all(&pool, &secrets, &target).await;
+            if let Err(error) = left {
                 let later = "`distribution serve` takes it away by itself where it keeps secrets there; else delete the target once more";
                 note(&format!("warning: what a rotation without an event has left stays: {error:#}; {later}"));
             }
-            credentials::forget(&pool, &secrets, secret).await
+            own
         } else {
             // It was deleted before, and its secret may have stayed.
             credentials::forget_again(&pool, &secrets, &target).await
