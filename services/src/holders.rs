@@ -2,8 +2,9 @@
 
 use adapters::dispatch::{linked_at_target, linked_in_account};
 use adapters::postgres::{begin, begin_with};
-use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
-use domain::listing::LinkState;
+use domain::access::Accounts;
+use domain::ids::{ExternalId, ListingId, OrgId, TargetId, UnitId};
+use domain::listing::{Link, LinkState};
 use domain::target::Target;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
@@ -24,6 +25,9 @@ pub(crate) const HELD_AT_ANOTHER_TARGET: &str =
 pub(crate) const MAY_HAVE_BEEN_WRITTEN_TO: &str =
     "an attempt of another listing may have written to the one at the channel before it was known whose that is";
 
+/// In the log, with `held_by`, where it is not told whose it is: looked for by `ON_CALL.md`.
+const NOT_TAKEN_UP: &str = "an id that a link would take up again is another listing's: the link is refused";
+
 /// A listing of ours that is linked to one at the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
@@ -43,6 +47,19 @@ impl Holder {
     }
 }
 
+/// Which of those count, too, that were unlinked from it. What one was unlinked from is still its own, and taken up again when it is linked
+/// again, unless a listing has it by then that is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unlinked {
+    /// None: who links it may have it.
+    None,
+    /// Those of other targets: nobody else is to write there whom nobody has told so. At the same target somebody may have given it back, so
+    /// what carries a reference is taken up by that.
+    OfOtherTargets,
+    /// All.
+    All,
+}
+
 /// How long holders are looked for. A read model that is far behind, as after hours without a projector, leaves more events than that: whoever
 /// asks holds a lock and a connection, so it is asked again later instead.
 const LOOK: &str = "SET LOCAL statement_timeout = '10s'";
@@ -58,8 +75,8 @@ pub(crate) async fn lock(
     Ok(lock)
 }
 
-/// The same for what an attempt has learned: nor does anybody record it for another target of the account. It is waited for no longer than
-/// is looked.
+/// The same for what an attempt has learned, or a listing takes up again: nor does anybody record it, or take it up, for another target of the
+/// account. It is waited for no longer than is looked.
 pub(crate) async fn lock_learned(
     pool: &PgPool,
     target: &Target,
@@ -76,19 +93,6 @@ async fn take(connection: &mut PgConnection, lock: String) -> Result<(), sqlx::E
     taken.execute(connection).await.map(|_| ())
 }
 
-/// Which other listing of the target holds one at the channel, and is still linked. In a transaction: the limit of the look lasts as long as
-/// that does.
-pub(crate) async fn holder(
-    commands: &Commands,
-    connection: &mut PgConnection,
-    of: (TargetId, ListingId),
-    external: &ExternalId,
-) -> Result<Option<Holder>, SyncError> {
-    sqlx::query(LOOK).execute(&mut *connection).await?;
-    let candidates = linked_at_target(connection, of.0, external).await?;
-    who_holds(commands, candidates, of, (external, false)).await
-}
-
 /// Which other listing holds one that an attempt has learned: of the target, or of another one of its account at the channel. Where the
 /// channel says that it was made just now, one that was unlinked from it holds it, too.
 pub(crate) async fn holder_of_learned(
@@ -98,15 +102,22 @@ pub(crate) async fn holder_of_learned(
     (external, was_made): (&ExternalId, bool),
 ) -> Result<Option<Holder>, SyncError> {
     let candidates = linked_in_account(connection, of.0, external).await?;
-    who_holds(commands, candidates, of, (external, was_made)).await
+    let unlinked = if was_made { Unlinked::All } else { Unlinked::OfOtherTargets };
+    let found = who_holds(commands, candidates, of, external, unlinked).await?;
+    Ok(found.map(|Link { listing_id, unit_id, target_id, .. }| Holder {
+        listing_id,
+        unit_id,
+        is_at_another_target: target_id != of.0,
+    }))
 }
 
 async fn who_holds(
     commands: &Commands,
     candidates: Vec<(ListingId, TargetId)>,
     (target, own): (TargetId, ListingId),
-    (external, was_made): (&ExternalId, bool),
-) -> Result<Option<Holder>, SyncError> {
+    external: &ExternalId,
+    unlinked: Unlinked,
+) -> Result<Option<Link>, SyncError> {
     for (listing_id, of) in candidates.into_iter().filter(|(id, _)| *id != own) {
         // The aggregate has the last word: the candidate may have been linked elsewhere since.
         let listing = commands.load_listing(listing_id).await?;
@@ -115,40 +126,100 @@ async fn who_holds(
         if of != target && commands.load_target(of).await?.live().is_err() {
             continue;
         }
-        // What one was unlinked from is still its own, and taken up again when it is linked again: nobody else is to write there whom nobody
-        // has told so. At the same target somebody may have given it back, so what carries a reference is taken up by that.
-        let holds = was_made || of != target || listing.state() != Some(LinkState::Unlinked);
-        if listing.external_id() == Some(external) && holds {
-            let unit_id = link.unit_id.clone();
-            return Ok(Some(Holder { listing_id, unit_id, is_at_another_target: of != target }));
+        let counts = match unlinked {
+            Unlinked::None => false,
+            Unlinked::OfOtherTargets => of != target,
+            Unlinked::All => true,
+        };
+        if listing.external_id() == Some(external) && (counts || listing.state() != Some(LinkState::Unlinked)) {
+            return Ok(Some(link.clone()));
         }
     }
     Ok(None)
 }
 
 impl Syncing {
-    /// Refuses what another listing of the target holds that is still linked.
+    /// Refuses what another listing of the target holds that is still linked. In a transaction: the limit of the look lasts as long as that
+    /// does.
     pub(crate) async fn must_be_free(
         &self,
         connection: &mut PgConnection,
         of: (TargetId, ListingId),
         external: &ExternalId,
     ) -> Result<(), SyncError> {
-        match holder(self.commands(), connection, of, external).await? {
+        sqlx::query(LOOK).execute(&mut *connection).await?;
+        let candidates = linked_at_target(connection, of.0, external).await?;
+        match who_holds(self.commands(), candidates, of, external, Unlinked::None).await? {
             None => Ok(()),
-            Some(Holder { listing_id, unit_id, .. }) => {
-                Err(SyncError::ExternalIdTaken { external_id: external.clone(), listing_id, unit_id })
-            }
+            Some(link) => Err(taken(link, external)),
         }
     }
+
+    /// The same of one that is taken up again, as nobody has named another: nobody has said either that two are to write to it, so what is
+    /// linked at another target of the account holds it, too. Within [`lock_learned`]. Whose it is, is told to whoever has these accounts.
+    pub(crate) async fn must_be_free_in_account(
+        &self,
+        connection: &mut PgConnection,
+        accounts: &Accounts,
+        (target, listing_id): (&Target, ListingId),
+        external: &ExternalId,
+    ) -> Result<(), SyncError> {
+        let candidates = linked_in_account(connection, target.target_id, external).await?;
+        let of = (target.target_id, listing_id);
+        let Some(link) = who_holds(self.commands(), candidates, of, external, Unlinked::None).await? else {
+            return Ok(());
+        };
+        if link.target_id == target.target_id {
+            return Err(taken(link, external));
+        }
+        let is_told = is_told(&link, &target.org_id, accounts);
+        if !is_told {
+            tracing::warn!(%listing_id, %external, held_by = %link.listing_id, "{NOT_TAKEN_UP}");
+        }
+        Err(SyncError::ExternalIdTakenElsewhere {
+            external_id: external.clone(),
+            holder: is_told.then_some((link.unit_id, link.listing_id, link.target_id)),
+        })
+    }
+}
+
+fn taken(Link { listing_id, unit_id, .. }: Link, external: &ExternalId) -> SyncError {
+    SyncError::ExternalIdTaken { external_id: external.clone(), listing_id, unit_id }
+}
+
+/// Whether whoever is of this organisation, and has these accounts in it, sees that listing.
+fn is_told(holder: &Link, org: &OrgId, accounts: &Accounts) -> bool {
+    holder.org_id == *org && accounts.contain(&holder.account_id)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use domain::call::UNPROVED;
+    use domain::ids::AccountId;
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn whose_it_is_at_another_target_is_told_to_those_who_see_that_one() {
+        let (org, bali): (OrgId, AccountId) = ("sunstay".parse().unwrap(), "bali".parse().unwrap());
+        let (target_id, unit_id): (_, UnitId) = (TargetId(Uuid::nil()), "villa-1".parse().unwrap());
+        let holder = Link {
+            listing_id: ListingId::of(target_id, &unit_id),
+            org_id: org.clone(),
+            account_id: bali.clone(),
+            unit_id,
+            target_id,
+            generation: 1,
+            from_account_id: None,
+        };
+        let only = |account: AccountId| Accounts::Only(BTreeSet::from([account]));
+        assert!(is_told(&holder, &org, &Accounts::All) && is_told(&holder, &org, &only(bali)));
+        assert!(!is_told(&holder, &org, &only("lombok".parse().unwrap())));
+        assert!(!is_told(&holder, &"others".parse().unwrap(), &Accounts::All));
+    }
 
     /// As they stand in journals.
     #[test]

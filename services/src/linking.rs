@@ -8,7 +8,7 @@ use domain::recorded::Position;
 use domain::target::Target;
 
 use crate::commands::{AskedBy, CommandError};
-use crate::holders::lock;
+use crate::holders::{lock, lock_learned};
 use crate::syncing::{Snapshot, SyncError, Syncing, read};
 
 /// What is at the channel already.
@@ -95,7 +95,7 @@ impl Syncing {
             external_id: if let AtChannel::Listing(id) = at_channel { Some(id) } else { None },
             afresh,
         };
-        let linked = match self.link_if_free(listing_id, link, &metadata).await {
+        let linked = match self.link_if_free(accounts, (target, listing_id), link, &metadata).await {
             Ok(position) => position,
             // Linked already, but whoever did it may have come to grief before the first sync: to link it again asks for it.
             Err(refusal @ SyncError::Refused(ListingError::AlreadyLinked)) => {
@@ -140,10 +140,12 @@ impl Syncing {
         self.request_unless_asked(listing_id, target, snapshot, cause, &metadata).await
     }
 
-    /// Invariant: no two listings of a target are linked to one listing at the channel.
+    /// Invariant: no two listings of a target are linked to one listing at the channel. Nor does one take up again what is linked at another
+    /// target of the account by now: what a person names there is that person's business, and here nobody has named anything.
     async fn link_if_free(
         &self,
-        listing_id: ListingId,
+        accounts: &Accounts,
+        (target, listing_id): (&Target, ListingId),
         link: LinkListing,
         metadata: &Metadata,
     ) -> Result<Option<Position>, SyncError> {
@@ -151,11 +153,21 @@ impl Syncing {
         // A pair that is linked is refused by the aggregate, whatever it would be linked to.
         let linked = before.state().is_some_and(|state| state != LinkState::Unlinked);
         let kept = before.external_id().filter(|_| !link.afresh).cloned();
-        match link.external_id.clone().or(kept) {
+        let named = link.external_id.clone();
+        let is_named = named.is_some();
+        match named.or(kept) {
             Some(external) if !linked => {
                 let _one_at_a_time = self.linking().lock().await;
-                let mut locked = lock(self.commands().journal().pool(), link.target_id, &external).await?;
-                self.must_be_free(&mut locked, (link.target_id, listing_id), &external).await?;
+                let pool = self.commands().journal().pool();
+                let locked = if is_named {
+                    let mut locked = lock(pool, target.target_id, &external).await?;
+                    self.must_be_free(&mut locked, (target.target_id, listing_id), &external).await?;
+                    locked
+                } else {
+                    let mut locked = lock_learned(pool, target, &external).await?;
+                    self.must_be_free_in_account(&mut locked, accounts, (target, listing_id), &external).await?;
+                    locked
+                };
                 let position = self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
                 locked.commit().await?;
                 Ok(position)

@@ -7,7 +7,7 @@ use adapters::postgres::passes;
 use adapters::units::{UnitSnapshot, UnitStore};
 use domain::channel::{ChannelKind, ListingPayload, Section};
 use domain::hash::SnapshotHash;
-use domain::ids::{ExternalId, ListingId, UnitId};
+use domain::ids::{ExternalId, ListingId, TargetId, UnitId};
 use domain::listing::{Cause, ChannelListing, Link, LinkState, ListingCommand, ListingError, Origin, RequestSync};
 use domain::metadata::Metadata;
 use domain::recorded::Position;
@@ -78,6 +78,14 @@ pub enum SyncError {
         /// The unit of that one.
         unit_id: UnitId,
     },
+    /// The same of one of another target of the account, where nobody has named it: it was to be taken up again.
+    #[error("{}", taken_elsewhere(.external_id, .holder.as_ref()))]
+    ExternalIdTakenElsewhere {
+        /// The listing at the channel.
+        external_id: ExternalId,
+        /// Whose it is, for whoever may know.
+        holder: Option<(UnitId, ListingId, TargetId)>,
+    },
     /// There is no target to send to any more.
     #[error("its target is deleted: link the unit to another one")]
     TargetDeleted,
@@ -93,6 +101,19 @@ pub enum SyncError {
     /// Postgres failed.
     #[error("failed to ask for a sync: {0}")]
     Database(#[from] sqlx::Error),
+}
+
+fn taken_elsewhere(external_id: &ExternalId, holder: Option<&(UnitId, ListingId, TargetId)>) -> String {
+    let other = "give another id, or link this one afresh, which has its own looked for and made";
+    match holder {
+        Some((unit_id, listing_id, target_id)) => format!(
+            "{external_id} at the channel is the listing of unit {unit_id} ({listing_id}) at target {target_id} by now: unlink that one, {other}"
+        ),
+        None => format!(
+            "{external_id}, which it had at the channel, is held by another listing at this channel account by now: {other}; whoever runs \
+             the service can say whose it is"
+        ),
+    }
 }
 
 impl SyncError {

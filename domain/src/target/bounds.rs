@@ -61,6 +61,11 @@ pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
     Ok(root.trim_end_matches('/').to_owned())
 }
 
+/// A root as it would be kept if it were given now; `None` of one that would be refused.
+pub fn root_as_kept(url: &str) -> Option<String> {
+    checked_root(url).ok()
+}
+
 /// Whether two roots lead to one host. A target's secret was given for the host of its address, and what a channel said of it is the
 /// word of that host.
 pub fn is_same_host(one: &str, other: &str) -> bool {

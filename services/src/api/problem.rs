@@ -366,9 +366,10 @@ impl From<SyncError> for Problem {
             SyncError::SnapshotUnknown(_) => Self::field("snapshot", "there is no such snapshot of this unit"),
             SyncError::NotInAccounts => Self::field("unit_id", error.to_string()),
             SyncError::SnapshotUnusable(reason) => Self::field("snapshot", reason),
-            SyncError::UnitUnknown(_) | SyncError::ExternalIdTaken { .. } | SyncError::TargetDeleted => {
-                ProblemKind::Conflict.because(error.to_string())
-            }
+            SyncError::UnitUnknown(_)
+            | SyncError::ExternalIdTaken { .. }
+            | SyncError::ExternalIdTakenElsewhere { .. }
+            | SyncError::TargetDeleted => ProblemKind::Conflict.because(error.to_string()),
             SyncError::Listing(error) => (*error).into(),
             SyncError::TargetState(error) => (*error).into(),
             SyncError::Database(error) => error.into(),

@@ -196,6 +196,7 @@ fn is_refusal(error: &SyncError) -> bool {
         | SyncError::NotInAccounts
         | SyncError::SnapshotUnusable(_)
         | SyncError::ExternalIdTaken { .. }
+        | SyncError::ExternalIdTakenElsewhere { .. }
         | SyncError::TargetDeleted
         | SyncError::Target(_) => true,
         SyncError::Listing(_) | SyncError::TargetState(_) | SyncError::Database(_) => false,

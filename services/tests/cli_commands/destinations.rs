@@ -1,5 +1,9 @@
-//! Base URLs that lead into one's own network: refused by name of the field, unless the operator allows them.
+//! Base URLs that lead into one's own network: refused by name of the field, unless the operator allows them. And such as are spelled otherwise
+//! than they are kept now.
 
+use sqlx::{Connection as _, PgConnection};
+
+use crate::service::{Service, eventually};
 use crate::world::{NOWHERE, Ran, World};
 
 /// Without the operator's leave, which the other tests have.
@@ -46,4 +50,30 @@ fn a_target_inside_of_ones_own_network_is_refused_unless_the_operator_allows_it(
         assert_eq!((none.code != 0, none.error()["field"].as_str()), (true, Some("base_url")), "{none:?}");
         assert!(!none.stderr.contains("s3cret"), "it may be a password: {none:?}");
     }
+}
+
+/// As an older build took it: what two targets of one account say of a listing would not be seen together.
+#[test]
+fn the_doctor_names_an_address_that_makes_another_account_of_one() {
+    let world = World::new();
+    let _service = Service::start(&world, "relay,projector");
+    let target = world.target("Bali");
+    let spelled = || {
+        world.block_on(async {
+            let mut connection = PgConnection::connect(&world.database_url).await.unwrap();
+            let spell = "UPDATE channel_targets SET base_url = 'HTTP://127.0.0.1:9/v1/' WHERE target_id::text = $1";
+            sqlx::query(spell).bind(&target).execute(&mut connection).await.unwrap().rows_affected()
+        })
+    };
+    let told = || {
+        let report = world.json(&["doctor"]).json();
+        let checks = report["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["check"] == "channels" && check["status"] == "warn")
+    };
+    assert_eq!(told(), None);
+    eventually("the target was projected", || (spelled() == 1).then_some(()));
+    let warning = told().expect("it is named");
+    let (detail, advice) = (warning["detail"].as_str().unwrap(), warning["advice"].as_str().unwrap());
+    assert!(detail.starts_with("HTTP://127.0.0.1:9/v1/ ") && detail.contains("Bali"), "{warning}");
+    assert!(advice.contains(&format!("--base-url {NOWHERE}`")), "{warning}");
 }

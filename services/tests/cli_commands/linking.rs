@@ -1,6 +1,7 @@
 //! `listing link --external-id`: which listing at the channel is taken, kept, replaced and refused.
 
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::service::{Service, eventually};
 use crate::world::{Ran, World, unit};
@@ -26,7 +27,20 @@ impl Story {
     }
 
     fn linked(&self, unit: &str, how: &[&str]) -> String {
-        self.link(unit, how).ok().json()[0]["listing_id"].as_str().unwrap().to_owned()
+        listing_of(self.link(unit, how))
+    }
+
+    /// At another target.
+    fn linked_at(&self, target: &str, unit: &str, external: &str) -> String {
+        let link = ["listing", "link", "--target", target, "--unit", unit, "--external-id", external];
+        listing_of(self.world.json(&link))
+    }
+
+    fn projected(&self) {
+        eventually("all was projected", || {
+            let lags = self.world.json(&["projections", "list"]).ok().json();
+            lags.as_array().unwrap().iter().all(|lag| lag["behind_events"] == 0).then_some(())
+        });
     }
 
     fn unlink(&self, listing: &str) {
@@ -36,6 +50,10 @@ impl Story {
     fn at_channel(&self, listing: &str) -> Value {
         self.world.json(&["listing", "show", listing]).ok().json()["external_id"].clone()
     }
+}
+
+fn listing_of(ran: Ran) -> String {
+    ran.ok().json()[0]["listing_id"].as_str().unwrap().to_owned()
 }
 
 fn error(ran: &Ran) -> String {
@@ -62,10 +80,9 @@ fn a_listing_at_the_channel_is_held_by_one_listing_of_the_target() {
         format!("51600 at the channel is the listing of unit villa-1 ({first}): unlink that one, or give another id");
     assert_eq!(error(&story.link("villa-2", &["--external-id", "51600"])), taken);
 
-    // Another target is another account, which may well have the same number.
-    let other = story.world.target("Lombok");
-    let elsewhere = ["listing", "link", "--target", &other, "--unit", "villa-2", "--external-id", "51600"];
-    story.world.json(&elsewhere).ok();
+    // What a person names at another target is that person's business.
+    let elsewhere = story.linked_at(&story.world.target("Lombok"), "villa-2", "51600");
+    story.unlink(&elsewhere);
 
     // What is unlinked gives it up; it is not taken back from whoever has it then.
     story.unlink(&first);
@@ -97,11 +114,51 @@ fn a_listing_that_the_read_models_know_is_held_as_well() {
     let story = story();
     let _service = Service::start(&story.world, "relay,projector");
     let first = story.linked("villa-1", &["--external-id", "51600"]);
-    eventually("the listing was projected", || {
-        let lags = story.world.json(&["projections", "list"]).ok().json();
-        lags.as_array().unwrap().iter().all(|lag| lag["behind_events"] == 0).then_some(())
-    });
+    story.projected();
     assert!(error(&story.link("villa-2", &["--external-id", "51600"])).contains(&first));
+}
+
+/// Whoever has unlinked it has left it to others; nobody has named it since for two.
+#[test]
+fn what_another_target_of_the_account_holds_by_now_is_not_taken_up_again() {
+    let story = story();
+    let _service = Service::start(&story.world, "relay,projector");
+    let other = story.world.target("Lombok");
+    let first = story.linked("villa-1", &["--external-id", "51600"]);
+    story.unlink(&first);
+    let second = story.linked_at(&other, "villa-2", "51600");
+    story.projected();
+    let held = format!("51600 at the channel is the listing of unit villa-2 ({second}) at target {other} by now: ");
+    let refused = error(&story.link("villa-1", &[]));
+    assert!(refused.starts_with(&held) && refused.contains("unlink that one, "), "{refused}");
+
+    // Of two that are unlinked the first to come has it.
+    story.unlink(&second);
+    assert_eq!((story.linked("villa-1", &[]), story.at_channel(&first)), (first.clone(), Value::from("51600")));
+    let back = story.world.json(&["listing", "link", "--target", &other, "--unit", "villa-2"]);
+    assert!(error(&back).contains(&first), "{back:?}");
+
+    // Of another organisation those count that the channel has taken, and nobody is told whose it is.
+    story.unlink(&first);
+    let others = story.world.target_of("others", "Java", &[]);
+    let third = story.linked_at(&others, "villa-7", "51600");
+    story.projected();
+    assert_eq!(story.linked("villa-1", &[]), first, "anybody can name an account and an id");
+    story.unlink(&first);
+    story.projected();
+    story.world.block_on(async {
+        let mut connection = PgConnection::connect(&story.world.database_url).await.unwrap();
+        let healthy = "UPDATE channel_targets SET health = 'healthy' WHERE target_id::text = $1";
+        let taken = sqlx::query(healthy).bind(&others).execute(&mut connection).await.unwrap();
+        assert_eq!(taken.rows_affected(), 1);
+    });
+    let refused = error(&story.link("villa-1", &[]));
+    assert!(refused.contains("51600") && refused.contains("another listing at this channel account"), "{refused}");
+    for told in [third.as_str(), others.as_str(), "villa-7", "Java"] {
+        assert!(!refused.contains(told), "{refused}");
+    }
+    assert_eq!(story.linked("villa-1", &["--afresh"]), first);
+    assert_eq!(story.at_channel(&first), Value::Null);
 }
 
 /// Targets of one account do not know of one another, and may be of organisations that do not: the operator does.
@@ -110,18 +167,11 @@ fn the_doctor_names_listings_that_write_to_one_at_the_channel() {
     let story = story();
     let _service = Service::start(&story.world, "relay,projector");
     let told = || {
-        eventually("the listings were projected", || {
-            let lags = story.world.json(&["projections", "list"]).ok().json();
-            lags.as_array().unwrap().iter().all(|lag| lag["behind_events"] == 0).then_some(())
-        });
+        story.projected();
         let report = story.world.json(&["doctor"]).json();
         let found = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "listings").cloned();
         let found = found.unwrap();
         (found["status"].as_str().unwrap().to_owned(), found["detail"].as_str().unwrap().to_owned())
-    };
-    let elsewhere = |target: &str, unit: &str, external: &str| {
-        let link = ["listing", "link", "--target", target, "--unit", unit, "--external-id", external];
-        story.world.json(&link).ok().json()[0]["listing_id"].as_str().unwrap().to_owned()
     };
     let first = story.linked("villa-1", &["--external-id", "51600"]);
     story.linked("villa-2", &["--external-id", "51700"]);
@@ -129,9 +179,9 @@ fn the_doctor_names_listings_that_write_to_one_at_the_channel() {
     let away = story.world.target_of("others", "Sumatra", &[]);
     let further = ["target", "configure", &away, "--base-url", "http://127.0.0.1:10/v1"];
     story.world.run(&further).ok();
-    elsewhere(&away, "villa-1", "51600");
+    story.linked_at(&away, "villa-1", "51600");
     assert_eq!(told().0, "ok", "the same number at another channel is another listing");
-    let second = elsewhere(&others, "villa-1", "51600");
+    let second = story.linked_at(&others, "villa-1", "51600");
     let (status, detail) = told();
     assert_eq!(status, "warn", "{detail}");
     assert!(detail.starts_with("51600 of account 10450 is written to by ") && detail.contains("of others"), "{detail}");

@@ -1,6 +1,8 @@
-//! Where live targets lead to: whether `serve` would call it. Nothing is called.
+//! Where live targets lead to: whether `serve` would call it, and whether it is spelled as it is kept today, as accounts go by the text. Nothing
+//! is called.
 
 use domain::counted::counted;
+use domain::target::bounds::root_as_kept;
 use sqlx::PgPool;
 
 use super::report::Report;
@@ -14,6 +16,7 @@ pub(super) async fn check(pool: &PgPool, reach: ChannelReach, report: &mut Repor
     let addresses: Vec<(String, Vec<String>)> = sqlx::query_as(ADDRESSES).fetch_all(pool).await?;
     let mut allowed: usize = 0;
     for (base_url, targets) in &addresses {
+        spelled(base_url, targets, report)?;
         let Err(forbidden) = reach.destinations().check(base_url).await else {
             allowed += 1;
             continue;
@@ -27,4 +30,19 @@ pub(super) async fn check(pool: &PgPool, reach: ChannelReach, report: &mut Repor
         report.ok("channels", format!("{} may be called", counted(allowed, "base URL")))?;
     }
     Ok(())
+}
+
+/// Older builds took other spellings of one address.
+fn spelled(base_url: &str, targets: &[String], report: &mut Report) -> anyhow::Result<()> {
+    let kept = root_as_kept(base_url);
+    if kept.as_deref() == Some(base_url) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{base_url} is spelled as no address is kept now: an account there is another one than the same by its usual spelling, with a window \
+         of its own, and who holds a listing at the channel is looked for in each apart (targets: {})",
+        targets.join(", ")
+    );
+    let url = kept.as_deref().unwrap_or("URL");
+    report.warn("channels", detail, format!("set it again: `distribution target configure TARGET --base-url {url}`"))
 }
