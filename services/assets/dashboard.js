@@ -141,8 +141,10 @@
   };
 
   // A part that has become lower keeps its height, so that what stands below it does not move.
-  function keepHeight(part, height) {
+  function keepHeight(part) {
     if (part.querySelector("details[open]")) return;
+    // No whole number of pixels, as offsetHeight is: what is below would move by what is missing to one.
+    const { height } = part.getBoundingClientRect();
     part.style.minHeight = `${Math.max(height, parseFloat(part.style.minHeight) || 0)}px`;
   }
   addEventListener("resize", () => document.querySelectorAll("section > [id]").forEach((part) => { part.style.minHeight = ""; }));
@@ -213,7 +215,7 @@
     const still = anchor(part);
     const settled = rows(part);
     const top = still?.getBoundingClientRect().top;
-    keepHeight(part, part.offsetHeight);
+    keepHeight(part);
     Idiomorph.morph(part, html, { morphStyle: "innerHTML", callbacks });
     settled();
     tokens(part);

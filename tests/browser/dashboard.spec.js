@@ -420,6 +420,9 @@ test("what comes with more words moves neither the columns of the overview nor w
   await page.goto(`/targets/${things.target}`);
   const queue = () => page.locator("#queue").evaluate((part) => part.getBoundingClientRect().top + scrollY);
   const place = await queue();
+  // Every live part that has come anew keeps the height that it had, to the fraction of a pixel.
+  await expect(page.locator("#window")).toHaveAttribute("style", /min-height/, { timeout: 15_000 });
+  expect(await queue()).toBe(place);
   const hint = page.locator("#window .window p:last-child").first();
   await hint.evaluate((words) => { words.innerHTML = "The next slot comes back<br>at some time"; });
   expect(await queue()).toBe(place);
