@@ -168,20 +168,24 @@
     return held.find((element) => element && element !== main && main.contains(element) && seen(element));
   }
 
-  // Events that come on top of a list would push down what one reads there: they wait until they are asked for, unless the
+  // Lists whose newest stands first.
+  const LISTS = ":is(.timeline, .decided)";
+
+  // What comes on top of such a list would push down what one reads there: it waits until it is asked for, unless the
   // list is not in the window.
   function waits(part, html) {
-    const list = part.querySelector(".timeline");
+    const list = part.querySelector(LISTS);
     const line = part.querySelector(".news");
     if (!list || !line || list.getBoundingClientRect().top >= innerHeight) return false;
-    const fresh = new DOMParser().parseFromString(html, "text/html").querySelectorAll(".timeline > li");
+    const fresh = new DOMParser().parseFromString(html, "text/html").querySelectorAll(`${LISTS} > li`);
     const news = [...fresh].filter((event) => !document.getElementById(event.id)).length;
     if (!news) return false;
     const button = line.querySelector("button") ?? line.appendChild(document.createElement("button"));
-    button.textContent = news === 1 ? "Show 1 new event" : `Show ${news} new events`;
+    const what = line.dataset.of ?? "event";
+    button.textContent = news === 1 ? `Show 1 new ${what}` : `Show ${news} new ${what}s`;
     button.onclick = () => {
       put(part, html);
-      const first = part.querySelector(".timeline > li");
+      const first = part.querySelector(`${LISTS} > li`);
       first?.setAttribute("tabindex", "-1");
       first?.focus({ preventScroll: true });
     };

@@ -13,6 +13,15 @@ async function shown(page, words) {
   }).toPass({ timeout: 15_000 });
 }
 
+/** Waits until a decision is among those that are shown, and asks for those that came meanwhile. */
+async function decided(page, words) {
+  await expect(async () => {
+    const show = page.getByRole("button", { name: /^Show \d+ new decisions?$/ });
+    if (await show.count()) await show.click();
+    await expect(page.locator("#decisions")).toContainText(words, { timeout: 500 });
+  }).toPass({ timeout: 15_000 });
+}
+
 test("a person signs in with a link, which works once", async ({ page }) => {
   await signIn(page, "owner");
   await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
@@ -295,13 +304,20 @@ test("what one decides about a dead letter, another sees", async ({ as }) => {
   await expect(other.locator("#letters")).toContainText("Letter 1 ");
   await page.locator("#letter-1").getByRole("button", { name: "Send again" }).click();
   // It is as wrong as before, so it comes back, with another number.
-  await expect(other.locator("#decisions")).toContainText("letter 1 was sent again", { timeout: 10_000 });
+  await decided(other, "letter 1 was sent again");
   await expect(other.locator("#letters")).toContainText("Letter 3 ", { timeout: 10_000 });
+  // However many letters come, what was decided stands beside them, and a new decision moves none that one reads.
+  const [letters, decisions] = [await other.locator("#letters").boundingBox(), await other.locator("#decisions").boundingBox()];
+  expect([decisions.y, decisions.x >= letters.x + letters.width]).toEqual([letters.y, true]);
+  const first = page.locator("#decisions li").filter({ hasText: "letter 1 was sent again" });
+  const before = await first.boundingBox();
   // A form that came live is as good as one of the page.
   const letter = other.locator("#letter-3");
   await letter.getByText("Throw away…").click();
   await letter.getByRole("button", { name: "Throw away" }).click();
-  await expect(page.locator("#decisions")).toContainText("letter 3 was thrown away", { timeout: 10_000 });
+  await expect(page.getByRole("button", { name: "Show 1 new decision" })).toBeVisible({ timeout: 10_000 });
+  expect((await first.boundingBox()).y).toBe(before.y);
+  await decided(page, "letter 3 was thrown away");
   await expect(page.locator("#letters > *")).toHaveCount(1);
   await expect(page.locator("#letter-3")).toHaveCount(0);
 });

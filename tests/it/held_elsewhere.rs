@@ -43,7 +43,7 @@ fn refused(world: &World, listing: &str) -> anyhow::Result<()> {
     let id = told["sync"]["sync_id"].as_str().context("a sync")?;
     assert!(run(world, &["audit", "show", id])?.contains(HELD));
     // Nothing promises a creation, and each says what helps.
-    let remedy = format!("when that one has been sent: `distribution listing sync {listing}");
+    let remedy = format!("When that one has been sent: `distribution listing sync {listing}");
     let because = told["next"]["because"].to_string();
     assert!(because.contains(HELD) && because.contains(&remedy), "{told:#}");
     let (_, would) = json_of(world, &["listing", "preview", listing])?;
@@ -86,7 +86,7 @@ async fn what_is_linked_afresh_writes_to_no_listing_that_another_one_holds() -> 
     assert_eq!(world.sandbox.listings(GIVEN).await?, before, "nothing was written to it");
     let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
     let page = viewer.get(&format!("/listings/{first}")).await?.expect(200)?.text;
-    assert!(page.contains("It is not created: ") && page.contains("when that one has been sent: "), "{page}");
+    assert!(page.contains("It is not created: ") && page.contains("When that one has been sent: <code>"), "{page}");
     assert!(page.contains("Why it was refused") && !page.contains("The next change of the unit is sent"), "{page}");
 
     world.publish(&[priced("villa-001", 1, 5_000)]).await?;

@@ -527,10 +527,10 @@ async fn what_is_logged_changes_while_the_service_runs() -> anyhow::Result<()> {
     world.link(target, &["villa-000".to_owned()]).await?;
     let (code, _, error) = world.run(&["log-level", "services=loud=er"])?;
     assert_eq!(code, 2, "{error}");
-    let (code, printed, error) = world.run(&["log-level", "services::dispatcherr=debug,services=info"])?;
+    let (code, printed, error) = world.run(&["log-level", "services::dispatcherr=debug,services=info,sqlx=info"])?;
     let told = "warning: the service logs nothing as services::dispatcherr:";
     assert!(code == 0 && error.contains(told) && error.matches("warning").count() == 1, "{error}");
-    assert!(printed.starts_with(&format!("{SERVED},services::dispatcherr=debug,services=info")), "{printed}");
+    assert!(printed.starts_with(&format!("{SERVED},services::dispatcherr=debug,services=info,sqlx=info")), "{printed}");
     // The rest is logged as before.
     let filter = "services::dispatcher::work=debug,services::dispatcher=debug,services::intake=debug";
     let (code, printed, error) = world.run(&["--output", "json", "log-level", filter])?;

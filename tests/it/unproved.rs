@@ -9,7 +9,7 @@ use end_to_end::api::Api;
 use end_to_end::world::{ORG, World};
 use serde_json::{Value, json};
 
-use crate::why::{json_of, priced};
+use crate::why::{json_of, on_a_page, priced};
 
 const ACCOUNT: u64 = 7872;
 
@@ -41,7 +41,7 @@ async fn is_left_to_a_person(world: &World, viewer: &Api, listing: &str) -> anyh
     assert_eq!(would["calls_at_least"], json!(0), "{would:#}");
     assert!(words.contains("But for that, revision ") && !words.contains("in at least"), "{would:#}");
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
-    assert!(page.contains("It is not created: ") && page.contains(&unlink), "{page}");
+    assert!(page.contains("It is not created: ") && page.contains(&on_a_page(&unlink)), "{page}");
     assert!(!page.contains("The next change of the unit is sent"), "{page}");
     assert!(page.contains("Why it was refused") && !page.contains("In the channel's words"), "{page}");
     Ok(())

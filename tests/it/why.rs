@@ -36,6 +36,12 @@ pub(crate) fn json_of(world: &World, arguments: &[&str]) -> anyhow::Result<(i32,
     Ok((code, value))
 }
 
+/// Words as a page shows them to somebody who may do nothing: commands are set apart.
+pub(crate) fn on_a_page(words: &str) -> String {
+    let parts = words.split('`').enumerate();
+    parts.map(|(n, part)| if n % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
+}
+
 pub(crate) async fn published(world: &World, message: Value) -> anyhow::Result<()> {
     let revision = message["revision"].as_i64().unwrap_or_default();
     world.publish(&[message]).await?;

@@ -39,7 +39,7 @@ pub(super) async fn page(
     if first {
         parts.push(decisions(&api, &viewer.by).await?);
     }
-    let body = html! { h1 { "Dead letters" } @for part in &parts { (part.section()) } };
+    let body = html! { h1 { "Dead letters" } div.beside { @for part in &parts { (part.section()) } } };
     let topic = first.then(|| "dead-letters".to_owned());
     Ok(Page { title: "Dead letters", place: "/dead-letters", topic, body }.show(&viewer))
 }
@@ -75,7 +75,11 @@ async fn decisions(api: &Api, by: &By) -> Result<Part, Problem> {
             "Who sends a letter again or throws it away stands here, with what was wrong with it.",
         )
     } else {
-        html! { ol.rows { @for decision in &decided { (decision_told(decision)) } } }
+        html! {
+            // What comes live is announced here: it would push down what one reads.
+            p.news role="status" data-of="decision" {}
+            ol.rows.decided { @for decision in &decided { (decision_told(decision)) } }
+        }
     };
     Ok(Part::new("decisions", "What was decided, the newest first", content))
 }

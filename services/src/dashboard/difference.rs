@@ -8,21 +8,19 @@ use domain::text::cut;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::pieces::{empty, told, told_alone, words};
+use super::pieces::{empty, told, told_alone, told_to, words};
 use crate::views::explain::ExplainedSync;
-use crate::views::known::ComparedWith;
+use crate::views::known::{CALL_UNKNOWN, ComparedWith};
 use crate::views::not_taken::named;
 use crate::views::preview::Preview;
 use crate::views::staying;
 
-const UNCERTAIN: &str = "A call before it ended in a way that tells nobody what it wrote.";
-
-/// What is to be known of what a comparison is made with: what was refused of it, and whether more is not known.
-fn doubts(refusals: &[String], with: &ComparedWith) -> Markup {
+/// What is to be known of what a comparison is made with: what was refused of it, and that nobody knows what a call wrote, as `doubt` says.
+fn doubts(refusals: &[String], with: &ComparedWith, doubt: Option<&Markup>) -> Markup {
     html! {
         @for line in with.untaken() { p.quiet { (told(&line)) } }
         @for line in refusals { p.quiet { (told(line)) } }
-        @if with.unknown { p.quiet { (UNCERTAIN) } }
+        @if let Some(doubt) = doubt { p.quiet { (doubt) } }
         @if let Some(line) = with.unlinked { p.quiet { (line) } }
     }
 }
@@ -38,15 +36,20 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
             (None, Some(reason)) => (empty("The differences cannot be told", reason)),
             (None, None) => {}
         }
-        @if let Some(with) = &sync.compared_with { (doubts(&sync.refusals(), with)) }
+        @if let Some(with) = &sync.compared_with {
+            @let doubt = (!with.in_doubt.is_empty()).then(|| html! { (CALL_UNKNOWN) "." });
+            (doubts(&sync.refusals(), with, doubt.as_ref()))
+        }
     }
 }
 
-/// What a sync would send.
-pub(super) fn of_preview(preview: &Preview) -> Markup {
+/// What a sync would send, to somebody who may ask for it or may not.
+pub(super) fn of_preview(preview: &Preview, may_sync: bool) -> Markup {
+    let with = &preview.compared_with;
+    let doubt = preview.doubt().map(|line| told_to(&line, may_sync));
     html! {
-        ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told_alone(line)) } } }
-        (doubts(&preview.compared_with.refusals(None), &preview.compared_with))
+        ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told_alone(line, may_sync)) } } }
+        (doubts(&with.refusals(None), with, doubt.as_ref()))
         @if !preview.differences.is_empty() { (table(&preview.differences, "that would change", None)) }
         (kept(&preview.stays, &preview.differences, preview.sent_for_hash()))
         @if !preview.left_out.is_empty() {

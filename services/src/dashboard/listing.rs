@@ -92,7 +92,7 @@ async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<
     };
     let before = earlier_link::taken_at(&mut reader, listing).await?;
     drop(reader);
-    let next = next::show(&dashboard.api, listing, &known, seen).await?;
+    let next = next::show(&dashboard.api, by, listing, &known, seen).await?;
     Ok(vec![
         Part::new("now", "Now", now(listing, revision.as_deref(), before)),
         Part::new("next", "What happens next", next),

@@ -35,18 +35,48 @@ pub(super) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time.age datetime=(machine(since)) title=(utc(since)) { (span((now - since).num_milliseconds())) } }
 }
 
-/// A sentence in which moments are shown as everywhere else, and syncs lead to their pages.
+/// The button that sends the newest state of a listing once more, whatever the channel has.
+pub(super) const SEND_AGAIN: &str = "Send all of it again…";
+
+/// Where that stands on the page of its listing.
+pub(super) const DO_SYNC: &str = "do-sync";
+
+/// A sentence in which moments are shown as everywhere else, syncs lead to their pages, and commands are set apart.
 pub(super) fn told(sentence: &str) -> Markup {
-    // `distribution listing sync ID` names a listing.
-    let (mut of_sync, mut of_command) = (false, false);
-    let pieces = sentence.split_inclusive(' ').map(|piece| {
+    told_to(sentence, false)
+}
+
+/// The same to somebody who may have a listing sent once more, or may not: who may is led to the button for it instead of told the command.
+pub(super) fn told_to(sentence: &str, may_sync: bool) -> Markup {
+    let mut rest = sentence;
+    let mut shown = Vec::new();
+    while let Some((before, (command, after))) =
+        rest.split_once('`').and_then(|(before, from)| Some((before, from.split_once('`')?)))
+    {
+        shown.push(html! { (in_words(before)) (self::command(command, may_sync)) });
+        rest = after;
+    }
+    html! { @for piece in shown { (piece) } (in_words(rest)) }
+}
+
+/// A command, or the way to what does the same on a page.
+fn command(command: &str, may_sync: bool) -> Markup {
+    let named = command.strip_prefix("distribution listing sync ").filter(|_| may_sync);
+    match named.and_then(|named| named.split(' ').next()?.parse::<Uuid>().ok()) {
+        Some(id) => html! { a href=(format!("/listings/{id}#{DO_SYNC}")) title=(command) { (SEND_AGAIN) } },
+        None => html! { code { (command) } },
+    }
+}
+
+fn in_words(words: &str) -> Markup {
+    let mut of_sync = false;
+    let pieces = words.split_inclusive(' ').map(|piece| {
         let core = piece.trim_start_matches('(').trim_end_matches([' ', ',', '.', ';', ':', ')']);
         let from = piece.find(core).unwrap_or_default();
         let (before, after) = (&piece[..from], &piece[from + core.len()..]);
         let at = core.ends_with('Z').then(|| DateTime::parse_from_rfc3339(core).ok()).flatten();
         let id = of_sync.then(|| core.parse::<Uuid>().ok()).flatten();
-        of_sync = core.eq_ignore_ascii_case("sync") && !of_command;
-        of_command = core == "listing";
+        of_sync = core.eq_ignore_ascii_case("sync");
         match (at, id) {
             (Some(at), _) => html! { (before) (moment(at.to_utc())) (after) },
             (None, Some(id)) => html! { (before) (sync_link(id)) (after) },
@@ -57,10 +87,10 @@ pub(super) fn told(sentence: &str) -> Markup {
 }
 
 /// A line of plain words whose list stands elsewhere on the page: it announces none.
-pub(super) fn told_alone(line: &str) -> Markup {
+pub(super) fn told_alone(line: &str, may_sync: bool) -> Markup {
     match line.strip_suffix(':') {
-        Some(line) => html! { (told(line)) "." },
-        None => told(line),
+        Some(line) => html! { (told_to(line, may_sync)) "." },
+        None => told_to(line, may_sync),
     }
 }
 
@@ -256,10 +286,15 @@ mod tests {
         assert!(shown.contains("<time datetime=\"2030-01-02T03:04:05.678Z\""), "{shown}");
         assert!(shown.ends_with(&format!(">02 Jan 03:04:05</time>: snapshot {id} &amp; more.")), "{shown}");
         let command = format!("`distribution listing sync {id} --reason REASON`");
-        assert_eq!(told(&command).0, command);
+        let set_apart = format!("<code>distribution listing sync {id} --reason REASON</code>");
+        assert_eq!(told(&format!("It is {command}. ` stands alone.")).0, format!("It is {set_apart}. ` stands alone."));
+        let led = told_to(&format!("{command} asks for one, `distribution listing unlink {id}` for none."), true).0;
+        assert!(led.starts_with(&format!("<a href=\"/listings/{id}#do-sync\"")), "{led}");
+        let ends = format!(">{SEND_AGAIN}</a> asks for one, <code>distribution listing unlink {id}</code> for none.");
+        assert!(led.ends_with(&ends), "{led}");
         assert_eq!(told("(Z) . ").0, "(Z) . ");
-        assert_eq!(told_alone("2 fields differ:").0, "2 fields differ.");
-        assert_eq!(told_alone("It waits.").0, "It waits.");
+        assert_eq!(told_alone("2 fields differ:", false).0, "2 fields differ.");
+        assert_eq!(told_alone("It waits.", false).0, "It waits.");
     }
 
     #[test]

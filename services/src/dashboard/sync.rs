@@ -138,7 +138,8 @@ pub(super) async fn parts(
     if let Some(Told { explanation: explained, .. }) = &told {
         // What is indented are fields and calls, which are shown beside it.
         let lines = explained.words.iter().filter(|line| !line.starts_with(' '));
-        let words = html! { ol.rows { @for line in lines { li.told { (pieces::told_alone(line)) } } } };
+        let may_sync = by.caller.may(Permission::SyncListings);
+        let words = html! { ol.rows { @for line in lines { li.told { (pieces::told_alone(line, may_sync)) } } } };
         let differs = explained.sync.as_ref().map(difference::of_sync).unwrap_or_default();
         parts.push(Part::new(
             "difference",

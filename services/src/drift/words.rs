@@ -45,7 +45,7 @@ pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
         ));
     }
     lines.extend(drift.compared_with.refusals_after(&drift.differences));
-    if drift.compared_with.unknown && !drift.differences.is_empty() {
+    if !drift.compared_with.in_doubt.is_empty() && !drift.differences.is_empty() {
         lines.push(format!("{CALL_UNKNOWN}, so the channel may have something newer."));
     }
     lines.extend(drift.compared_with.unlinked.map(str::to_owned));
@@ -121,7 +121,7 @@ mod tests {
                     certain: false,
                     refused: vec![refused],
                     not_taken: Vec::new(),
-                    unknown: true,
+                    in_doubt: vec!["rates"],
                     unlinked: None,
                     exact: true,
                 },

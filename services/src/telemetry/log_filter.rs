@@ -68,12 +68,41 @@ pub const LOGGED: [&str; 28] = [
     "services::telemetry",
 ];
 
+/// Libraries that log lines of their own, by the first part of their targets: who names one has made no typo. A test finds each of them in
+/// `Cargo.lock`.
+pub const LIBRARIES: [&str; 24] = [
+    "async_nats",
+    "aws_config",
+    "aws_runtime",
+    "aws_sdk_secretsmanager",
+    "aws_sdk_sts",
+    "aws_sigv4",
+    "aws_smithy_http_client",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+    "aws_types",
+    "axum",
+    "h2",
+    "hyper_util",
+    "openidconnect",
+    "opentelemetry",
+    "opentelemetry-otlp",
+    "opentelemetry_sdk",
+    "reqwest",
+    "rustls_platform_verifier",
+    "sqlx",
+    "sqlx_core",
+    "sqlx_postgres",
+    "tonic",
+    "tower",
+];
+
 /// A filter that somebody gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedLevel {
     /// With the level of the rest: that of [`SERVED`], where none is given.
     pub filter: String,
-    /// Targets in it of which the service itself logs no line.
+    /// Targets in it of which neither the service nor a library of it logs a line.
     pub unknown: Vec<String>,
 }
 
@@ -94,8 +123,11 @@ pub fn checked_level(filter: &str) -> anyhow::Result<CheckedLevel> {
     Ok(CheckedLevel { filter, unknown })
 }
 
-/// Whether a target of a filter is that of a line, or the beginning of one, as filters take it.
+/// Whether a target of a filter is that of a line, or the beginning of one, as filters take it. Of a library it is not known which modules log.
 fn is_logged(target: &str) -> bool {
+    if target.split("::").next().is_some_and(|library| LIBRARIES.contains(&library)) {
+        return true;
+    }
     let within = |module: &&str| target.strip_prefix(*module).is_some_and(|rest| rest.starts_with("::"));
     LOGGED.iter().any(|module| module.starts_with(target) || within(module))
 }
@@ -136,6 +168,15 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+
+    #[test]
+    fn what_serve_names_by_itself_and_other_lines_of_libraries_are_no_typos() {
+        let unknown = |filter: &str| checked_level(filter).unwrap().unknown;
+        for filter in [SERVED, COMMANDED, "sqlx::query=debug,services=info", "opentelemetry-otlp=off"] {
+            assert_eq!(unknown(filter), [""; 0], "{filter}");
+        }
+        assert_eq!(unknown("sqlxx=warn,services::dispatcherr=debug"), ["sqlxx", "services::dispatcherr"]);
+    }
 
     #[test]
     fn of_a_certificate_that_cannot_be_verified_the_failed_call_alone_tells() {

@@ -10,6 +10,11 @@ use domain::outcome::SyncOutcome;
 pub const UNLESS_BACK: &str = "is refused in the same way unless it is there again by then, which `distribution listing drift` \
                                tells; if it is gone for good";
 
+/// Of `what` is sent next. `remedy` is what helps.
+pub fn words(what: &str, remedy: &str) -> String {
+    format!("It is gone at the channel, where {what} {UNLESS_BACK}: {remedy}.")
+}
+
 /// Whether a sync that ended so found its listing gone.
 pub fn is_gone(outcome: Option<&str>, detail: Option<&str>) -> bool {
     outcome == Some(SyncOutcome::Rejected.as_str()) && detail.is_some_and(|detail| detail.contains(LISTING_GONE))

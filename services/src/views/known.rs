@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -19,7 +20,19 @@ use super::not_taken;
 use crate::payloads::{PayloadError, Payloads};
 
 /// Why it is not certain what the channel has, at every door.
-pub const CALL_UNKNOWN: &str = "A call has ended of which nobody knows what it wrote";
+pub const CALL_UNKNOWN: &str = "A call has ended since of which nobody knows what it wrote";
+
+/// The same with what heals it. `sections` are those that it may have written; with `waits` a sync of the listing waits.
+pub fn call_unknown(sections: &[&str], listing: &dyn Display, waits: bool) -> String {
+    let sections = sections.join(", ");
+    if waits {
+        return format!("{CALL_UNKNOWN}: the sync that waits sends {sections} again.");
+    }
+    format!(
+        "{CALL_UNKNOWN}: the next sync sends {sections} again, and `distribution listing sync {listing} --reason REASON` \
+         asks for one now."
+    )
+}
 
 /// Of a section that was there before the listing was unlinked and linked again.
 const UNLINKED: &str =
@@ -42,9 +55,9 @@ pub struct ComparedWith {
     /// their section is the same, unless somebody asks for a sync.
     #[schema(value_type = Vec<Object>)]
     pub not_taken: Vec<RejectedPart>,
-    /// One of those calls is none that `refused` tells of.
+    /// Sections of which such a call may have written something that `refused` does not tell of.
     #[serde(skip)]
-    pub unknown: bool,
+    pub in_doubt: Vec<&'static str>,
     /// What is to be said where the listing was unlinked since.
     #[serde(skip)]
     pub unlinked: Option<&'static str>,
@@ -164,16 +177,17 @@ impl KnownPayload {
             payload.is_some_and(|payload| payload.hash == known.hash)
         });
         let refused: Vec<RefusedSection> = self.sections.iter().filter_map(refused).collect();
-        let doubted = |doubt: Doubt| self.sections.values().any(|known| known.doubt == Some(doubt));
-        let (unknown, unlinked) = (doubted(Doubt::Unknown), doubted(Doubt::Unlinked).then_some(UNLINKED));
+        let doubted = |doubt: Doubt| self.sections.iter().filter(move |(_, known)| known.doubt == Some(doubt));
+        let in_doubt: Vec<_> = doubted(Doubt::Unknown).map(|(section, _)| section.as_str()).collect();
+        let unlinked = doubted(Doubt::Unlinked).next().map(|_| UNLINKED);
         let not_taken = self.sections.values().flat_map(|known| known.not_taken.iter().cloned()).collect();
         let not_taken = RejectedPart::bounded(not_taken);
         ComparedWith {
             snapshots: self.payloads.keys().map(ToString::to_string).collect(),
-            certain: !unknown && unlinked.is_none() && refused.iter().all(|refused| refused.certain),
+            certain: in_doubt.is_empty() && unlinked.is_none() && refused.iter().all(|refused| refused.certain),
             refused,
             not_taken,
-            unknown,
+            in_doubt,
             unlinked,
             exact,
         }
@@ -197,7 +211,8 @@ mod tests {
 
     fn nothing() -> ComparedWith {
         let (snapshots, refused, not_taken) = (Vec::new(), Vec::new(), Vec::new());
-        ComparedWith { snapshots, certain: true, refused, not_taken, unknown: false, unlinked: None, exact: true }
+        let in_doubt = Vec::new();
+        ComparedWith { snapshots, certain: true, refused, not_taken, in_doubt, unlinked: None, exact: true }
     }
 
     #[test]

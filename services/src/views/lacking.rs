@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::asked::Taken;
-use super::known::CALL_UNKNOWN;
+use super::known::call_unknown;
 
 /// What a channel lacks of what was asked for last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -69,15 +69,12 @@ impl Lacking {
                 self.parts_of.join(", ")
             )
         });
-        let in_doubt = (!self.in_doubt.is_empty()).then(|| {
-            format!(
-                "{CALL_UNKNOWN}: the next sync sends {} again, and `distribution listing sync {} --reason REASON` asks \
-                 for one now.",
-                self.in_doubt.join(", "),
-                self.listing_id
-            )
-        });
-        sections.into_iter().chain(parts).chain(in_doubt).collect()
+        sections.into_iter().chain(parts).chain(self.doubt()).collect()
+    }
+
+    /// What is in doubt, with what heals it. Of a listing of which a sync waits nothing is told to lack.
+    pub fn doubt(&self) -> Option<String> {
+        (!self.in_doubt.is_empty()).then(|| call_unknown(&self.in_doubt, &self.listing_id, false))
     }
 }
 

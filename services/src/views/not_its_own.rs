@@ -1,6 +1,6 @@
 //! A listing that has found or made something at the channel which is not known to be its own: that is not written to, and nothing else is
 //! created for it. Whatever is sent next is refused in the same way until a person, or the one that holds it, has done something about it;
-//! what that is, is said in one sentence, whoever says it.
+//! what that is, is said in the same words, whoever says it.
 
 use domain::call::UNPROVED;
 use domain::listing::{ChannelListing, Link};
@@ -12,10 +12,11 @@ use crate::holders::{HELD, HELD_AT_ANOTHER_TARGET};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotItsOwn {
     /// Whose it is, or that nobody knows.
-    because: String,
+    pub(super) because: String,
     /// What ends that without a person.
-    unless: &'static str,
-    remedy: String,
+    pub(super) unless: &'static str,
+    /// What helps, in sentences.
+    pub(super) remedy: String,
 }
 
 impl NotItsOwn {
@@ -32,10 +33,10 @@ impl NotItsOwn {
             because: format!("a creation of it was answered with {id}, and {UNPROVED}"),
             unless: "what is there proves it by then",
             remedy: format!(
-                "look at that one at the channel, then `distribution listing unlink {listing_id}` and `distribution listing link \
-                 --target {target_id} --unit {unit_id}`, with --external-id ID if it is its listing, else with --afresh, to have its own \
-                 made; over HTTP it is `DELETE /api/channels/listings/{listing_id}`, then `POST /api/channels/listings` with external_id \
-                 or afresh"
+                "Look at that one at the channel. Then `distribution listing unlink {listing_id}` and `distribution listing link \
+                 --target {target_id} --unit {unit_id}`: with --external-id ID if it is its listing, else with --afresh, to have its own \
+                 made. Over HTTP it is `DELETE /api/channels/listings/{listing_id}`, then `POST /api/channels/listings` with external_id \
+                 or afresh."
             ),
         })
     }
@@ -48,25 +49,30 @@ impl NotItsOwn {
         let (unless, first) = if detail.contains(HELD_AT_ANOTHER_TARGET) {
             (
                 "that one has another id or is unlinked by then",
-                "ask whoever runs the service whose it is; once that is settled",
+                "Ask whoever runs the service whose it is. Once that is settled",
             )
         } else {
-            ("that one was sent before it, or one of the two is unlinked by then", "when that one has been sent")
+            ("that one was sent before it, or one of the two is unlinked by then", "When that one has been sent")
         };
         Some(Self {
             because: holder(detail)?,
             unless,
             remedy: format!(
-                "{first}: `distribution listing sync {listing_id} --reason REASON`; over HTTP it is `POST \
-                 /api/channels/listings/{listing_id}/sync`"
+                "{first}: `distribution listing sync {listing_id} --reason REASON`. Over HTTP it is `POST \
+                 /api/channels/listings/{listing_id}/sync`."
             ),
         })
     }
 
-    /// Of whatever is sent next.
+    /// Of whatever is sent next, in short sentences, the first of which goes on after a colon.
     pub fn words(&self, what: &str) -> String {
         let Self { because, unless, remedy } = self;
-        format!("{because}, so {what} is refused in the same way unless {unless}; {remedy}")
+        format!("{because}. So {what} is refused in the same way, unless {unless}. {remedy}")
+    }
+
+    /// The same with what becomes of it.
+    pub fn not_created(&self, what: &str) -> String {
+        format!("It is not created: {}", self.words(what))
     }
 
     /// What helps.

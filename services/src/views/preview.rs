@@ -23,7 +23,7 @@ use super::explain::history::{History, SyncStory};
 use super::explain::words::{all_new, told_as_new};
 use super::gone::UNLESS_BACK;
 use super::history::NoHistory;
-use super::known::{CALL_UNKNOWN, ComparedWith, KnownPayload};
+use super::known::{ComparedWith, KnownPayload, call_unknown};
 use super::moment::moment;
 use super::not_its_own::NotItsOwn;
 use super::not_taken::{SENDS_AGAIN, named};
@@ -72,7 +72,7 @@ pub struct Preview {
     /// How many calls that takes at least: without a new token, retries, and parts that are refused. 0 where what is not known to be its own
     /// keeps it from being sent, though that is looked up.
     pub calls_at_least: usize,
-    /// The newest sync found the listing gone at the channel, which refuses this in the same way unless it is there again by then.
+    /// The newest sync that has ended found the listing gone at the channel, which refuses this in the same way unless it is there again by then.
     pub gone: bool,
     /// What would keep it waiting now, as an explanation says it of a sync that waits. An attempt that is under way is named here, one of
     /// `waiting_sync_id` as well.
@@ -96,6 +96,13 @@ impl Preview {
     /// The sections that would be sent because their hashes differ; none where every section would be.
     pub fn sent_for_hash(&self) -> &[&'static str] {
         if self.forced { &[] } else { &self.sections }
+    }
+
+    /// What a call may have written since, with what heals it.
+    pub fn doubt(&self) -> Option<String> {
+        let sections = &self.compared_with.in_doubt;
+        let waits = self.waiting_sync_id.or(self.takes_place_of).is_some();
+        (!sections.is_empty()).then(|| call_unknown(sections, &self.listing_id, waits))
     }
 }
 
@@ -297,10 +304,13 @@ fn words(
     let mut lines = Vec::new();
     // Whoever reads the first line alone is not to take for sent what is not.
     lines.extend(remedy.map(|remedy| {
-        format!("The newest sync found it gone at the channel, and whatever is sent next {UNLESS_BACK}: {remedy}.")
+        format!(
+            "The newest sync that has ended found it gone at the channel, and whatever is sent next {UNLESS_BACK}: \
+             {remedy}."
+        )
     }));
     lines.extend(
-        not_its_own.map(|theirs| format!("Nothing would be sent. It would not be created: {}.", theirs.words("this"))),
+        not_its_own.map(|theirs| format!("Nothing would be sent. It would not be created: {}", theirs.words("this"))),
     );
     lines.push(sent(preview, not_its_own.is_some()));
     lines.extend(place);
@@ -321,9 +331,7 @@ fn words(
         count => format!("Fields that differ from {}: {count}.", with.last()),
     });
     lines.extend(with.untaken().into_iter().chain(with.refusals(None)).map(|line| format!("  {line}")));
-    if with.unknown {
-        lines.push(format!("  {CALL_UNKNOWN}."));
-    }
+    lines.extend(preview.doubt().map(|line| format!("  {line}")));
     lines.extend(with.unlinked.map(|line| format!("  {line}")));
     let differences = &preview.differences;
     let told = differences.words().into_iter();
@@ -331,4 +339,50 @@ fn words(
     lines.extend(told.map(|line| format!("  {line}")));
     lines.extend(preview.left_out.iter().map(|part| format!("  left out: {}: {}", named(part), part.reason)));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::known::CALL_UNKNOWN;
+
+    #[test]
+    fn what_a_call_may_have_written_is_told_with_what_sends_it_again() {
+        let (snapshots, refused, not_taken, in_doubt) = (Vec::new(), Vec::new(), Vec::new(), vec!["rates"]);
+        let mut preview = Preview {
+            listing_id: Uuid::from_u128(7),
+            snapshot: String::new(),
+            revision: 2,
+            waiting_sync_id: None,
+            takes_place_of: None,
+            forced: false,
+            creates: false,
+            sections: vec!["rates"],
+            calls_at_least: 1,
+            gone: false,
+            held: Vec::new(),
+            compared_with: ComparedWith {
+                snapshots,
+                certain: false,
+                refused,
+                not_taken,
+                in_doubt,
+                unlinked: None,
+                exact: true,
+            },
+            differences: Differences::default(),
+            stays: Vec::new(),
+            left_out: Vec::new(),
+            words: Vec::new(),
+        };
+        let told = |preview: &Preview| words(preview, None, None, None).join("\n");
+        let asks = format!("`distribution listing sync {} --reason REASON` asks for one now.", Uuid::from_u128(7));
+        let heals = format!("\n  {CALL_UNKNOWN}: the next sync sends rates again, and {asks}");
+        assert!(told(&preview).contains(&heals), "{}", told(&preview));
+        preview.waiting_sync_id = Some(Uuid::from_u128(8));
+        let heals = format!("\n  {CALL_UNKNOWN}: the sync that waits sends rates again.");
+        assert!(told(&preview).contains(&heals), "{}", told(&preview));
+        preview.compared_with.in_doubt.clear();
+        assert!(!told(&preview).contains(CALL_UNKNOWN));
+    }
 }

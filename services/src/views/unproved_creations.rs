@@ -1,6 +1,7 @@
 //! Listings whose creation was answered with an id at the channel of which nothing proves that it is theirs: whoever looks at what is there
 //! asks for them by that id, and it may be another's.
 
+use domain::counted::counted;
 use domain::ids::{ExternalId, ListingId, TargetId};
 use domain::listing::{LinkState, ListingError};
 use serde::Serialize;
@@ -10,6 +11,9 @@ use uuid::Uuid;
 
 use super::not_its_own::NotItsOwn;
 use crate::commands::{CommandError, Commands};
+
+/// Of more than these it is only told how many there are.
+const TOLD: usize = 3;
 
 /// Another listing whose creation was answered with this one's id at the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -80,10 +84,42 @@ async fn judged(
     Ok(found)
 }
 
+/// What is known of them: of one what helps, too; of each of several who says that.
+pub fn words(found: &[UnprovedCreation]) -> Vec<String> {
+    if let [UnprovedCreation { listing_id, unit_id, theirs }] = found {
+        return vec![format!("Of listing {listing_id} (unit {unit_id}): {}", theirs.words("its next change"))];
+    }
+    let mut lines: Vec<String> = found.iter().take(TOLD).map(UnprovedCreation::brief).collect();
+    let more = found.len().saturating_sub(TOLD);
+    lines.extend((more > 0).then(|| format!("The same is true of {} more.", counted(more, "listing"))));
+    lines
+}
+
 impl UnprovedCreation {
-    /// What is known of it, and what helps.
-    pub fn words(&self) -> String {
-        let Self { listing_id, unit_id, theirs } = self;
-        format!("Of listing {listing_id} (unit {unit_id}): {}.", theirs.words("its next change"))
+    fn brief(&self) -> String {
+        let Self { listing_id, unit_id, theirs: NotItsOwn { because, .. } } = self;
+        format!(
+            "Of listing {listing_id} (unit {unit_id}): {because}. `distribution explain {listing_id}` says what helps."
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_a_few_are_told_each_in_short() {
+        let one = |n: u128| UnprovedCreation {
+            listing_id: Uuid::from_u128(n),
+            unit_id: format!("villa-{n}"),
+            theirs: NotItsOwn { because: "nobody knows".to_owned(), unless: "it is proved", remedy: "Look.".into() },
+        };
+        let of = |n: u128| format!("Of listing {} (unit villa-{n}): nobody knows. ", Uuid::from_u128(n));
+        let alone = of(1) + "So its next change is refused in the same way, unless it is proved. Look.";
+        assert_eq!((words(&[]), words(&[one(1)])), (Vec::new(), vec![alone]));
+        let told = words(&(1..=5).map(one).collect::<Vec<_>>());
+        let brief = |n: u128| format!("{}`distribution explain {}` says what helps.", of(n), Uuid::from_u128(n));
+        assert_eq!(told, [brief(1), brief(2), brief(3), "The same is true of 2 listings more.".to_owned()]);
     }
 }

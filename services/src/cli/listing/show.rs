@@ -207,7 +207,7 @@ fn accepted(shown: &Shown) -> String {
     }
 }
 
-/// A refusal heals by what somebody does, so it is said what that can be.
+/// A refusal heals by what somebody does, so it is said what that can be; and how what is in doubt heals at once.
 fn advice(shown: &Shown) -> String {
     let listing = &shown.listing;
     let id = listing.listing_id;
@@ -235,7 +235,7 @@ fn advice(shown: &Shown) -> String {
         ("active" | "paused", Some("exhausted" | "unauthorised")) => {
             format!("when the channel answers again: `distribution listing sync {id} --reason REASON`")
         }
-        _ => String::new(),
+        _ => shown.lacking.as_ref().and_then(Lacking::doubt).unwrap_or_default(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::api::problem::Problem;
 use crate::api::targets::Reason;
 use crate::dashboard::layout::Viewer;
 use crate::dashboard::live::Part;
-use crate::dashboard::pieces::reason_field;
+use crate::dashboard::pieces::{DO_SYNC, SEND_AGAIN, reason_field};
 use crate::views::listings::Listing;
 
 /// A state of the past, and why it is sent once more.
@@ -39,7 +39,7 @@ fn bar(viewer: &Viewer, listing: &Listing) -> Markup {
     let with = |label: &str| html! { (reason_field()) button.strong { (label) } };
     html! { div.actions {
         @if ["active", "paused"].contains(&listing.state.as_str()) && !listing.unit_elsewhere {
-            div.one #do-sync { (again(viewer, listing.listing_id, None, ("Send all of it again…", "Send the latest state"))) }
+            div.one #(DO_SYNC) { (again(viewer, listing.listing_id, None, (SEND_AGAIN, "Send the latest state"))) }
         }
         @if listing.state == "active" { div.one #do-pause { (viewer.action(&path("pause"), "Pause…", &with("Pause"))) } }
         @if listing.state == "paused" {

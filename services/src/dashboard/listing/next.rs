@@ -3,6 +3,7 @@
 use std::iter;
 
 use chrono::{DateTime, Utc};
+use domain::access::Permission;
 use domain::ids::{ListingId, TargetId};
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
@@ -11,13 +12,14 @@ use sqlx::{FromRow, PgConnection};
 use super::known::Known;
 use super::unseen::unseen;
 use crate::api::Api;
+use crate::api::by::By;
 use crate::api::problem::Problem;
-use crate::dashboard::pieces::{moment, state, sync_link, told};
+use crate::dashboard::pieces::{moment, state, sync_link, told, told_to};
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
-use crate::views::gone::{self, UNLESS_BACK};
+use crate::views::gone;
 use crate::views::holds::{self, Holds};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
@@ -87,22 +89,30 @@ impl Seen {
 }
 
 /// No reader is open meanwhile, as for [`Known`].
-pub(super) async fn show(api: &Api, listing: &Listing, known: &Known, seen: Seen) -> Result<Markup, Problem> {
+pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, seen: Seen) -> Result<Markup, Problem> {
+    let may_sync = by.caller.may(Permission::SyncListings);
     let Seen { waiting, elsewhere, row, holds, asked } = seen;
     let row = match row {
         Some(row) => Some(row.completed(api.pool(), TargetId(listing.target_id)).await?),
         None => None,
     };
     let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
+    let waits = known.journal.pending().is_some() && known.target.live().is_ok();
+    let gone = gone_words(listing, "this one").filter(|_| waits);
     if let Some(unseen) = unseen(known, queued, &holds, row.as_ref()) {
-        return Ok(html! { (unseen.show()) @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } } });
+        return Ok(html! {
+            (unseen.show())
+            @if let Some(gone) = &gone { p.quiet { (told(gone)) } }
+            @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } }
+        });
     }
     let Some(mut waiting) = waiting else {
         let held = holds.words_beside(known.circuit.as_ref());
         let standing = standing(api, listing, known, asked.as_ref()).await?;
         let (outcome, detail) = (listing.last_outcome.as_deref(), listing.last_detail.as_deref());
         let theirs = NotItsOwn::of(&known.journal, outcome, detail);
-        return Ok(html! { p.quiet { (told(&rest(listing, &standing, theirs, &held, elsewhere.as_deref()))) } });
+        let rest = rest(listing, &standing, theirs, &held, elsewhere.as_deref());
+        return Ok(html! { p.quiet { (told_to(&rest, may_sync)) } });
     };
     let mut delays = Vec::new();
     if let Some(now) = row {
@@ -117,13 +127,16 @@ pub(super) async fn show(api: &Api, listing: &Listing, known: &Known, seen: Seen
         p.quiet {
             "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
         }
-        @if let Some(theirs) = NotItsOwn::unproved(&known.journal) { p.quiet { (told(&not_created(&theirs, "this one"))) } }
+        @if let Some(gone) = &gone { p.quiet { (told(gone)) } }
+        @if let Some(theirs) = NotItsOwn::unproved(&known.journal) { p.quiet { (told(&theirs.not_created("this one"))) } }
         @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } }
     })
 }
 
-fn not_created(theirs: &NotItsOwn, what: &str) -> String {
-    format!("It is not created: {}.", theirs.words(what))
+/// Where its last sync found it gone at the channel, what becomes of `what` is sent next.
+fn gone_words(listing: &Listing, what: &str) -> Option<String> {
+    let is_gone = gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref());
+    is_gone.then(|| gone::words(what, &gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id)))
 }
 
 /// What the channel has, or may have, instead of the newest state, after a sync that succeeded.
@@ -196,12 +209,11 @@ fn rest(
     if let Some(elsewhere) = elsewhere {
         return format!("{now} {elsewhere}");
     }
-    if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
-        let remedy = gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id);
-        return format!("{now} It is gone at the channel, where the next change {UNLESS_BACK}: {remedy}.");
+    if let Some(gone) = gone_words(listing, "the next change") {
+        return format!("{now} {gone}");
     }
     let is_theirs = theirs.is_some();
-    let theirs = theirs.map(|theirs| not_created(&theirs, "the next change"));
+    let theirs = theirs.map(|theirs| theirs.not_created("the next change"));
     let further = lacking.iter().flat_map(Lacking::words).chain(older.iter().map(OlderState::words));
     let now = [now.to_owned()].into_iter().chain(theirs).chain(further).collect::<Vec<_>>().join(" ");
     if !held.is_empty() {

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{Html, IntoResponse as _, Response};
+use domain::access::Permission;
 use domain::hash::SnapshotHash;
 use domain::ids::ListingId;
 use maud::{Markup, html};
@@ -68,7 +69,7 @@ pub(super) async fn previewed(api: &Api, by: &By, id: Uuid, snapshot: Option<Sna
     let wanted = Wanted { snapshot, forced: true };
     let reader = Reader::open(api.pool(), &by.caller);
     match preview(api.syncing(), api.pool(), reader, ListingId(id), wanted).await {
-        Ok(preview) => difference::of_preview(&preview),
+        Ok(preview) => difference::of_preview(&preview, by.caller.may(Permission::SyncListings)),
         Err(no) => refused(&no),
     }
 }

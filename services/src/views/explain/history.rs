@@ -1,6 +1,7 @@
 //! A listing's history, folded: each of its newest syncs with its attempts, and what the channel was known to have, section
 //! by section, when the sync was sent. From the journal alone.
 
+mod gone;
 mod stood;
 mod story;
 mod unfollowed;
@@ -22,7 +23,6 @@ use sqlx::PgPool;
 
 use super::cancelled::CancelledBecause;
 use super::doubt::Doubt;
-use crate::views::gone;
 use crate::views::history::NoHistory;
 use stood::{State, Stood};
 
@@ -65,6 +65,8 @@ pub struct History {
     written_to: BTreeSet<Section>,
     /// How it stood before.
     stood: Stood,
+    /// The newest of its syncs that has ended found it gone at the channel.
+    found_gone: bool,
     /// Those of attempts of which nothing was told yet.
     intents: Vec<Intent>,
     wanted: Option<SyncId>,
@@ -106,15 +108,6 @@ impl History {
         pending.or_else(|| self.syncs.back())
     }
 
-    /// Where its newest sync found it gone at the channel, what helps.
-    pub fn gone(&self) -> Option<String> {
-        let end = self.syncs.back()?.end.as_ref()?;
-        let link = self.listing.link()?;
-        let id = ListingId::of(link.target_id, &link.unit_id);
-        let is_gone = gone::is_gone(Some(end.outcome.as_str()), end.reason.as_deref());
-        is_gone.then(|| gone::remedy(&id, &link.target_id, &link.unit_id))
-    }
-
     /// It was linked afresh, and is not found at the channel, nor created there: what the channel has of it is not followed.
     pub fn is_afresh(&self) -> bool {
         self.listing.external_id().is_none() && !self.left.is_empty()
@@ -153,6 +146,7 @@ impl History {
             self.syncs.iter_mut().for_each(|story| story.hear(attempt));
         }
         self.tell(event, recorded);
+        self.hear_of_gone(event);
         let in_time = self.in_time(event);
         let outlasting = self.outlasting(event);
         let told = attempt_of(event).filter(|_| outlasting.is_none());

@@ -12,7 +12,7 @@ use super::history::History;
 use super::now::Waiting;
 use crate::views::attempts;
 use crate::views::circuit::OpenCircuit;
-use crate::views::gone::UNLESS_BACK;
+use crate::views::gone;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
 use crate::views::not_its_own::NotItsOwn;
@@ -55,8 +55,11 @@ pub struct Next {
     pub attempt: Option<u32>,
     /// Not before this, where a time is known.
     pub at: Option<DateTime<Utc>>,
-    /// Why, each in a few words.
+    /// Why, each in a few words; what somebody has to do about it stands last, in sentences.
     pub because: Vec<String>,
+    /// How many of these are such sentences.
+    #[serde(skip)]
+    sentences: usize,
     /// Until what happens there is nothing to be sent, where that is so.
     #[serde(skip)]
     pub until: &'static str,
@@ -78,6 +81,7 @@ pub(super) fn next(
         attempt: None,
         at: None,
         because: vec![because],
+        sentences: 0,
         until,
     };
     if target.lifecycle == Lifecycle::Deleted {
@@ -87,34 +91,33 @@ pub(super) fn next(
         let by = holds.unlinked.as_ref().map(Hold::words).unwrap_or_default();
         return nothing(format!("it was unlinked{by}"), "it is linked again");
     }
-    let held = holds.words_beside(circuit);
+    let (held, gone) = (holds.words_beside(circuit), history.gone());
     let Some(pending) = listing.pending() else {
         let because = match history.syncs.back().and_then(|last| last.end.as_ref()) {
             Some(end) => format!("its newest sync has ended: {}", end.outcome.words()),
             None => "it never asked for a sync".to_owned(),
         };
-        let gone = history.gone();
         let not_its_own = history.not_its_own().filter(|_| !is_elsewhere);
-        let until = match gone {
+        let until = match &gone {
             _ if is_elsewhere => "its unit is back in its account",
             Some(_) => "the unit changes, somebody asks for a sync or it is linked afresh",
             None if not_its_own.is_some() => "the unit changes, somebody asks for a sync or it is linked anew",
             None => "the unit changes or somebody asks for a sync",
         };
         let mut next = nothing(because, until);
-        next.because.extend(
-            gone.map(|remedy| format!("it is gone at the channel, where the next change {UNLESS_BACK}: {remedy}")),
-        );
-        next.because.extend(not_its_own.map(|theirs| theirs.words("the next change")));
         let held = held.into_iter().filter(|_| !is_elsewhere);
         next.because.extend(held.map(|why| format!("the next change of the unit waits, as {why}")));
+        next.say(gone.map(|remedy| gone::words("the next change", &remedy)));
+        next.say(not_its_own.map(|theirs| theirs.not_created("the next change")));
         return next;
     };
     let earlier = |ordinal: u64| {
         let story = history.syncs.iter().find(|story| story.request.ordinal == ordinal);
         story.map(|story| story.request.sync_id.0)
     };
-    of_pending(listing, pending, held, waiting, earlier, lag_since)
+    let mut next = of_pending(listing, pending, held, waiting, earlier, lag_since);
+    next.say(gone.map(|remedy| gone::words("this one", &remedy)));
+    next
 }
 
 /// Of a sync of the listing that waits, which `held` keeps from being sent. `earlier` names another one by its ordinal, where that is known.
@@ -132,10 +135,11 @@ pub fn of_pending(
         attempt: Some(attempts::next(pending.attempts)),
         at: None,
         because: held,
+        sentences: 0,
         until: "",
     };
     if !next.because.is_empty() {
-        next.because.extend(unproved(listing));
+        next.say(unproved(listing));
         return next;
     }
     let in_hand = waiting.and_then(Waiting::ordinal_in_hand).filter(|ordinal| *ordinal < pending.ordinal);
@@ -161,12 +165,14 @@ pub fn of_pending(
     if row.is_let_go {
         next.because.push("an attempt before it ended without a word, so everything is to be sent".to_owned());
     }
-    next.because.extend(unproved(listing).or_else(|| doubt(listing, row).map(str::to_owned)));
+    let unproved = unproved(listing);
+    next.because.extend(doubt(listing, row).filter(|_| unproved.is_none()).map(str::to_owned));
+    next.say(unproved);
     next
 }
 
 fn unproved(listing: &ChannelListing) -> Option<String> {
-    NotItsOwn::unproved(listing).map(|theirs| theirs.words("this one"))
+    NotItsOwn::unproved(listing).map(|theirs| theirs.not_created("this one"))
 }
 
 /// What nobody knows of the listing at the channel. An intent to create that the attempt under way wrote down itself is no doubt of that one.
@@ -179,7 +185,18 @@ fn doubt(listing: &ChannelListing, row: &Waiting) -> Option<&'static str> {
 }
 
 impl Next {
-    /// In a few words, to stand behind the name of what it is about.
+    /// Says in a sentence what somebody has to do. Nothing that is said in a few words comes after it.
+    fn say(&mut self, sentence: Option<String>) {
+        self.sentences += usize::from(sentence.is_some());
+        self.because.extend(sentence);
+    }
+
+    /// Why, in a few words, and what somebody has to do.
+    pub(super) fn reasons(&self) -> (&[String], &[String]) {
+        self.because.split_at(self.because.len().saturating_sub(self.sentences))
+    }
+
+    /// In a few words, to stand behind the name of what it is about and before a full stop.
     pub fn brief(&self) -> String {
         let what = match self.step {
             Step::Nothing => "none",
@@ -191,8 +208,10 @@ impl Next {
             Step::NotQueuedYet => "not queued yet",
         };
         let at = self.at.map(|at| format!(", not before {}", moment(at))).unwrap_or_default();
-        let because = if self.because.is_empty() { String::new() } else { format!(": {}", self.because.join("; ")) };
-        format!("{what}{at}{because}")
+        let (reasons, sentences) = self.reasons();
+        let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+        let further: String = sentences.iter().map(|sentence| format!(". {}", sentence.trim_end_matches('.'))).collect();
+        format!("{what}{at}{because}{further}")
     }
 }
 

@@ -15,13 +15,14 @@ use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::holds::Holder;
+use crate::views::known::CALL_UNKNOWN;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
 use crate::views::not_taken::{SENDS_AGAIN, named};
 use crate::views::older_state::OlderState;
 use crate::views::said::said;
 use crate::views::staying;
-use crate::views::unproved_creations::UnprovedCreation;
+use crate::views::unproved_creations;
 
 fn seconds(ms: i64) -> String {
     if ms < 1_000 {
@@ -67,10 +68,11 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
     lines.extend(lacking.flat_map(Lacking::words));
     lines.extend(explanation.older_state.iter().map(OlderState::words));
     lines.extend(explanation.elsewhere.iter().map(Elsewhere::words));
-    lines.extend(explanation.unproved_creations.iter().map(UnprovedCreation::words));
+    lines.extend(unproved_creations::words(&explanation.unproved_creations));
     let taken = explanation.listing.last_revision;
     lines.extend(explanation.dead_letters.iter().flat_map(|letters| letters.words(taken)));
     lines.push(next(&explanation.next));
+    lines.extend_from_slice(explanation.next.reasons().1);
     lines
 }
 
@@ -101,8 +103,8 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
         format!("{} from {} (snapshot {}):", differing(found.count()), with.last(), with.snapshots.join(", "))
     }];
     lines.extend(with.untaken().into_iter().chain(sync.refusals()).map(|line| format!("  {line}")));
-    if with.unknown {
-        lines.push("  A call has ended since of which nobody knows what it wrote.".to_owned());
+    if !with.in_doubt.is_empty() {
+        lines.push(format!("  {CALL_UNKNOWN}."));
     }
     lines.extend(with.unlinked.map(|line| format!("  {line}")));
     if !with.exact {
@@ -298,7 +300,7 @@ fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
 }
 
 fn next(next: &Next) -> String {
-    let because = next.because.join("; ");
+    let because = next.reasons().0.join("; ");
     let at = next.at.map(|at| format!(", not before {}", moment(at))).unwrap_or_default();
     let sync = next.sync_id.map(|id| format!(" of sync {id}")).unwrap_or_default();
     let attempt = next.attempt.map(|attempt| format!("attempt {attempt}{sync}")).unwrap_or_default();

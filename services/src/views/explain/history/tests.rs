@@ -1,7 +1,7 @@
-//! An attempt is told with the sections that the dispatcher had to send: all of them where somebody had asked for it, also
-//! after another sync took that place, and where an attempt before it had ended without a word. And a sync ends with its target.
+//! An attempt is told with the sections that the dispatcher had to send, whatever came before it; and a sync ends with its target.
 
 mod doubts;
+mod gone;
 mod not_taken;
 
 use std::ops::RangeInclusive;

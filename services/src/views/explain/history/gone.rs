@@ -1,0 +1,38 @@
+//! Whether a listing was found gone at the channel: by the newest of its syncs that has ended, of those since it was linked last.
+
+use domain::ids::ListingId;
+use domain::listing::ListingEvent;
+
+use super::History;
+use crate::views::gone;
+
+impl History {
+    /// Where the newest of its syncs that has ended found it gone at the channel, what helps. One that waits tells nothing of that, and
+    /// neither does one whose place was taken.
+    pub fn gone(&self) -> Option<String> {
+        let link = self.listing.link().filter(|_| self.found_gone)?;
+        let id = ListingId::of(link.target_id, &link.unit_id);
+        Some(gone::remedy(&id, &link.target_id, &link.unit_id))
+    }
+
+    /// Takes what an event tells of that: the same as the outcome in the read model (`projections/src/channel_listings/fold.rs`).
+    pub(super) fn hear_of_gone(&mut self, event: &ListingEvent) {
+        match event {
+            ListingEvent::SyncFailed { attempt, class } => {
+                self.found_gone = gone::is_gone(Some(class.final_outcome().as_str()), attempt.detail.as_deref());
+            }
+            ListingEvent::SyncAccepted { .. }
+            | ListingEvent::SyncFoundUnchanged { .. }
+            | ListingEvent::SyncSkipped { .. }
+            | ListingEvent::ListingLinked { .. } => self.found_gone = false,
+            ListingEvent::SyncRequested { .. }
+            | ListingEvent::CreationStarted { .. }
+            | ListingEvent::SyncDeferred { .. }
+            | ListingEvent::SupersededSyncFailed { .. }
+            | ListingEvent::LateAttemptRecorded { .. }
+            | ListingEvent::ListingPaused { .. }
+            | ListingEvent::ListingResumed {}
+            | ListingEvent::ListingUnlinked { .. } => {}
+        }
+    }
+}
