@@ -1,11 +1,14 @@
-//! A NATS that is there without its JetStream: what the doctor calls it.
+//! A NATS that is there without its JetStream: what the doctor calls it, and what a publisher is told.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use crate::world::{Ran, World};
+use serde_json::Value;
+
+use crate::world::{Ran, World, unit};
 
 /// What comes of a question to JetStream.
 #[derive(Clone, Copy)]
@@ -100,4 +103,25 @@ fn the_doctor_tells_a_cluster_without_a_leader_from_a_jetstream_that_is_off_and_
         let offers_to_switch_it_on = words("advice").contains("nats-server -js");
         assert_eq!(offers_to_switch_it_on, begin == "off: ", "{found}");
     }
+}
+
+#[test]
+fn who_publishes_to_a_cluster_without_a_leader_tries_for_a_while_and_is_told_that_nothing_was_published() {
+    let world = World::empty();
+    let file = world.secrets.path().join("changes.ndjson");
+    std::fs::write(&file, unit("villa-1", 1).to_string()).unwrap();
+    let publish = |url: &str| {
+        let began = Instant::now();
+        let ran = world.json(&["--nats-url", url, "unit", "publish", file.to_str().unwrap()]);
+        (ran, began.elapsed())
+    };
+    let (ran, took) = publish(&server(r#""jetstream":true,"cluster":"three""#, Asked::NoLeader));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let said = ran.error_message();
+    assert!(said.starts_with("nothing was published: ") && said.contains("temporarily unavailable"), "{said}");
+    assert!((Duration::from_secs(10)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    let (ran, took) = publish(&server("", Asked::NoResponders));
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(took < Duration::from_secs(5), "a server without JetStream has none in a moment either: {took:?}");
+    assert_ne!(ran.error(), Value::Null);
 }
