@@ -9,6 +9,7 @@ pub mod in_journal;
 pub mod intake;
 mod marks;
 pub mod owner;
+mod placement;
 pub mod size;
 pub mod subject;
 pub mod topology;

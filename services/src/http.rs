@@ -35,7 +35,7 @@ pub async fn run(
     drain: Duration,
 ) {
     let served = router(&api, dashboard);
-    if api.schema().lacks().is_none() {
+    if api.schema().waits_for().is_none() {
         api.open().await;
     }
     let looking = api.clone();

@@ -14,28 +14,54 @@ const LOOK: Duration = Duration::from_secs(1);
 /// That it is still waited for is told again after so long.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// The schema, as this process has seen it last. Clones are one.
+/// The schema, as this process has seen it last, and what else nothing begins without. Clones are one.
 #[derive(Debug, Clone)]
-pub struct Schema(watch::Sender<Option<String>>);
+pub struct Schema(watch::Sender<Waits>);
+
+/// What is waited for.
+#[derive(Debug, Clone, Default)]
+struct Waits {
+    /// What the schema lacks, in words.
+    lacks: Option<String>,
+    /// What is asked for at the start beside it.
+    held: Option<&'static str>,
+}
+
+impl Waits {
+    fn is_over(&self) -> bool {
+        self.lacks.is_none() && self.held.is_none()
+    }
+}
 
 impl Schema {
     /// As it is now. One of a newer build has all of it.
     pub async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        Ok(Self(watch::Sender::new(lacks(pool).await?)))
+        Ok(Self(watch::Sender::new(Waits { lacks: lacks(pool).await?, held: None })))
     }
 
     /// What it still lacks, in words.
     pub fn lacks(&self) -> Option<String> {
-        self.0.borrow().clone()
+        self.0.borrow().lacks.clone()
     }
 
-    /// Returns when it lacks nothing.
+    /// Why nothing has begun yet: what it lacks, or what else is waited for.
+    pub fn waits_for(&self) -> Option<String> {
+        let waits = self.0.borrow();
+        waits.lacks.clone().or_else(|| waits.held.map(str::to_owned))
+    }
+
+    /// Says that it lacks nothing, and that this is waited for before anything begins, until [`Schema::open`].
+    pub fn hold(&self, why: &'static str) {
+        self.0.send_replace(Waits { lacks: None, held: Some(why) });
+    }
+
+    /// Returns when nothing is waited for.
     pub async fn there(&self) {
         // The other end is this one.
-        let _ = self.0.subscribe().wait_for(Option::is_none).await;
+        let _ = self.0.subscribe().wait_for(Waits::is_over).await;
     }
 
-    /// Does this when it lacks nothing, unless the stop comes first.
+    /// Does this when nothing is waited for, unless the stop comes first.
     pub async fn then(self, stop: CancellationToken, work: impl Future<Output = ()>) {
         tokio::select! {
             biased;
@@ -59,9 +85,9 @@ impl Schema {
         Ok(())
     }
 
-    /// Says that it lacks nothing.
+    /// Says that it lacks nothing, and that nothing else is waited for.
     pub fn open(&self) {
-        self.0.send_replace(None);
+        self.0.send_replace(Waits::default());
     }
 
     async fn wait(&self, pool: &PgPool) {
@@ -70,7 +96,7 @@ impl Schema {
             let words = match lacks(pool).await {
                 Ok(None) => break,
                 Ok(Some(lacks)) => {
-                    self.0.send_replace(Some(lacks.clone()));
+                    self.0.send_modify(|waits| waits.lacks = Some(lacks.clone()));
                     lacks
                 }
                 Err(error) => format!("the schema cannot be looked at: {error}"),

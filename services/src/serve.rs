@@ -42,7 +42,8 @@ const LAST: Duration = Duration::from_secs(2);
 /// The last of the traces may take so long to be sent.
 const TELLING: Duration = Duration::from_secs(5);
 
-/// Runs the roles until a signal asks for the stop. They begin when the schema is there; probes are answered before.
+/// Runs the roles until a signal asks for the stop. They begin when the schema is there and JetStream has answered, or had its time for
+/// that; probes are answered before.
 ///
 /// A panic, in whatever task, ends the process at once, so that a supervisor starts it afresh: a task that is gone
 /// would leave its leases, its slots or the journal's queue to nobody.
@@ -61,7 +62,11 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     }
     let mut watchers = JoinSet::new();
     let nats = transport::reach(connections).await?;
-    let mut has_streams = there && transport::claim(&nats, &pool).await?;
+    let claimed = if there { transport::claim_at_once(&nats, &pool).await? } else { None };
+    let mut has_streams = claimed.unwrap_or(false);
+    if there && claimed.is_none() {
+        schema.hold(transport::ASKED);
+    }
     let front = if options.runs(Role::Api) { Some(Front::open(connections, options, &schema).await?) } else { None };
     let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
     let told = telemetry::serve(&options.telemetry, logs, pools, &nats, &schema, &mut watchers, stop).await?;
@@ -73,6 +78,9 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     let serving = async {
         if !there {
             schema.complete(&pool, !options.no_migrate).await?;
+            schema.hold(transport::ASKED);
+        }
+        if claimed.is_none() {
             // Before any role begins: it refuses streams of another database from then on.
             has_streams = transport::claim(&nats, &pool).await?;
             schema.open();

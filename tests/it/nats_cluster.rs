@@ -163,13 +163,44 @@ async fn heavy_who_starts_beside_a_cluster_without_a_leader_serves_and_has_its_s
         })
         .await
     };
-    said("NATS is there, and its JetStream is not").await?;
-    said("serving").await?;
+    said("NATS is there, and its JetStream is not ready").await?;
+    said(": serving").await?;
+    wait_until("the doctor calls it by its name", PATIENCE, || async {
+        let (_, printed, _) = world.run(&["--output", "json", "doctor"])?;
+        let told: Value = serde_json::from_str(&printed)?;
+        let found = told["checks"].as_array().into_iter().flatten().find(|found| found["check"] == "jetstream");
+        let detail = found.and_then(|found| found["detail"].as_str()).unwrap_or_default();
+        Ok(if detail.starts_with("its cluster has no leader now") { Ok(()) } else { Err(printed) })
+    })
+    .await?;
     cluster.run(1)?;
     cluster.run(2)?;
     said("NATS is there, and so are its streams").await?;
     assert_eq!(service.ended()?, None);
     drop(service);
+    world.close().await
+}
+
+/// All three are there, so nothing is to be waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_who_asks_a_cluster_of_three_for_five_copies_is_told_the_setting_and_ends() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let world =
+        World::begin(Beginning { nats_url: Some(cluster.url()), replicas: Some(3), ..Beginning::default() }, &[])
+            .await?;
+    let prefix = format!("{}-five", world.nats.prefix);
+    let mut service = world.serve_with("api", &["--nats-prefix", &prefix, "--nats-replicas", "5"])?;
+    let began = Instant::now();
+    let ended = loop {
+        if let Some(ended) = service.ended()? {
+            break ended;
+        }
+        anyhow::ensure!(began.elapsed() < PATIENCE, "it goes on: {}", service.printed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let printed = service.printed();
+    assert_eq!(ended.code(), Some(1), "{printed}");
+    assert!(printed.contains("NATS_REPLICAS asks for 5 copies"), "{printed}");
     world.close().await
 }
 

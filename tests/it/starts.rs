@@ -11,6 +11,8 @@ use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_starts_while_nats_is_away_serves_without_it_and_works_when_it_comes() -> anyhow::Result<()> {
@@ -152,5 +154,75 @@ async fn who_migrates_behind_a_backup_answers_probes_until_it_is_done() -> anyho
     })
     .await?;
     drop(service);
+    world.close().await
+}
+
+/// Greets as a NATS of a cluster does and answers pings; whoever asks JetStream for something waits, as while nobody leads.
+async fn greets(client: TcpStream) -> std::io::Result<()> {
+    let (lines, mut answers) = client.into_split();
+    let greeting = json!({
+        "version": "2.12.0",
+        "proto": 1,
+        "headers": true,
+        "max_payload": 1_048_576,
+        "jetstream": true,
+        "cluster": "three",
+    });
+    answers.write_all(format!("INFO {greeting}\r\n").as_bytes()).await?;
+    let mut lines = BufReader::new(lines).lines();
+    while let Some(line) = lines.next_line().await? {
+        if line.starts_with("PING") {
+            answers.write_all(b"PONG\r\n").await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_beside_a_silent_jetstream_says_so_and_answers_probes_meanwhile() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("nats://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(greets(client));
+        }
+    });
+    let mut service = world.serve_with("", &["--nats-url", &url])?;
+    says(&service, "asks JetStream for the streams").await?;
+    let api = Api::of(&service).await?;
+    api.get("/health/live").await?.expect(204)?;
+    let ready = api.get("/health/ready").await?.expect(503)?.json();
+    assert_eq!(ready["reason"], json!("JetStream is asked for the streams and has not answered yet"), "{ready}");
+    assert_eq!((&ready["schema"], &ready["nats"]), (&json!(true), &json!(false)), "{ready}");
+    assert!(!service.printed().contains(": serving"), "{}", service.printed());
+    wait_until("it is ready", Duration::from_secs(60), || async {
+        let ready = api.get("/health/ready").await?;
+        Ok(if ready.status == 200 { Ok(()) } else { Err(ready.text) })
+    })
+    .await?;
+    says(&service, "its JetStream is not ready").await?;
+    says(&service, ": serving").await?;
+    assert!(service.ended()?.is_none(), "{}", service.printed());
+    drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_one_server_for_copies_on_three_is_told_the_setting_and_ends() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let prefix = format!("{}-three", world.nats.prefix);
+    let mut service = world.serve_with("api", &["--nats-prefix", &prefix, "--nats-replicas", "3"])?;
+    let began = Instant::now();
+    let ended = loop {
+        if let Some(ended) = service.ended()? {
+            break ended;
+        }
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(30), "it goes on: {}", service.printed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let printed = service.printed();
+    assert_eq!(ended.code(), Some(1), "{printed}");
+    assert!(printed.contains("NATS_REPLICAS asks for 3 copies") && printed.contains("is in no cluster"), "{printed}");
     world.close().await
 }

@@ -10,11 +10,12 @@ use async_nats::jetstream::stream::{Config, Stream};
 
 use super::definition::{self, Difference, listed};
 use super::owner::ForeignStream;
+use super::placement::NoPlace;
 use super::{Nats, Prefix, marks};
 
 /// The longest wait for an answer about a stream. The client's own wait, which is shorter, begins when a request has room among those
 /// that are to be sent, and while NATS is away nothing is sent.
-const PATIENCE: Duration = Duration::from_secs(12);
+pub const PATIENCE: Duration = Duration::from_secs(12);
 
 /// A stream of this service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +47,7 @@ pub enum TopologyError {
     /// A stream of another database's service.
     #[error(transparent)]
     Foreign(#[from] ForeignStream),
-    /// Nobody answers for now: NATS is away, or its JetStream is, as in a cluster without a leader.
+    /// Not for now: NATS is away, or its JetStream is, as in a cluster without a leader, or servers that a new stream is to be on.
     #[error("failed to set up {name}: {reason}")]
     Away {
         /// The stream or consumer.
@@ -149,6 +150,20 @@ fn unfound(name: String, error: &GetStreamError) -> TopologyError {
     }
 }
 
+/// Why a stream that is to have so many copies was not made, or not brought to its definition.
+fn unmade(name: String, copies: usize, error: &CreateStreamError) -> TopologyError {
+    let no_place = NoPlace::of(error);
+    let reason = match no_place {
+        Some(why) if copies > 1 => format!("{error}; {}", why.advice(copies)),
+        _ => error.to_string(),
+    };
+    if is_refused(error) && no_place != Some(NoPlace::ServersAway) {
+        TopologyError::Server { name, reason }
+    } else {
+        TopologyError::Away { name, reason }
+    }
+}
+
 /// What is answered about a stream; an error where nothing is in time.
 pub(super) async fn in_time<T>(name: &str, asked: impl Future<Output = T>) -> Result<T, TopologyError> {
     let late = |_| TopologyError::Away { name: name.to_owned(), reason: "no answer: NATS is away".to_owned() };
@@ -188,10 +203,11 @@ impl Nats {
     async fn set_up_stream(&self, kind: StreamKind) -> Result<Option<Stream>, TopologyError> {
         let mut config = self.stream_config(kind)?;
         let name = config.name.clone();
-        let failed = |reason: String| TopologyError::Server { name: name.clone(), reason };
         let (mut stay, mut differences) = (Vec::new(), Vec::new());
+        let mut is_there = false;
         match self.stream(kind).await {
             Ok(there) => {
+                is_there = true;
                 let info = there.cached_info();
                 let have = &info.config;
                 if definition::newer(&have.metadata, &config.metadata).is_some() {
@@ -212,6 +228,7 @@ impl Nats {
             Err(TopologyError::Missing(_)) => config.metadata = self.owned(&HashMap::new(), config.metadata),
             Err(error) => return Err(error),
         }
+        let copies = config.num_replicas;
         match in_time(&name, self.jetstream.create_or_update_stream(config)).await? {
             Ok(_) if differences.is_empty() => {}
             Ok(_) => {
@@ -219,6 +236,14 @@ impl Nats {
                 tracing::warn!(stream = name, found, "a stream was not as it is defined, and has been brought to it");
             }
             Err(error) if is_taken(&error) => return Ok(None),
+            // Copies that have no place yet keep nobody from a stream that is there.
+            Err(error) if is_there && NoPlace::of(&error) == Some(NoPlace::ServersAway) => tracing::error!(
+                stream = name,
+                copies,
+                %error,
+                "a stream gets no more copies while servers of the cluster are away: it is used as it is until the next \
+                 start"
+            ),
             // What somebody has set, and nobody can take back, keeps nobody from work.
             Err(error) if is_refused(&error) && !differences.is_empty() => tracing::error!(
                 stream = name,
@@ -227,8 +252,7 @@ impl Nats {
                 "NATS does not let a stream be brought to its definition: it is used as it is (ON_CALL.md, Streams are \
                  not as defined)"
             ),
-            Err(error) if is_refused(&error) => return Err(failed(error.to_string())),
-            Err(error) => return Err(TopologyError::Away { name, reason: error.to_string() }),
+            Err(error) => return Err(unmade(name, copies, &error)),
         }
         if !stay.is_empty() {
             let found = listed(&stay);
@@ -337,6 +361,20 @@ mod tests {
         assert!(is_refused(&answer(500, 10_052)), "settings that cannot be");
         assert!(!is_refused(&answer(503, 10_008)), "a cluster without a leader");
         assert!(!is_refused(&answer(503, 10_023)), "insufficient resources");
+    }
+
+    #[test]
+    fn a_stream_waits_for_servers_that_are_away_and_says_which_setting_asks_for_too_many() {
+        let answer = |words: &str| {
+            let text = format!(r#"{{"code": 400, "err_code": 10005, "description": "{words}"}}"#);
+            let answer = serde_json::from_str::<async_nats::jetstream::Error>(&text).expect("as the server writes it");
+            unmade("UNITS".to_owned(), 5, &CreateStreamError::from(answer))
+        };
+        let away = answer("no suitable peers for placement, peer offline");
+        assert!(matches!(away, TopologyError::Away { .. }), "{away}");
+        let refused = answer("no suitable peers for placement");
+        assert!(matches!(refused, TopologyError::Server { .. }), "{refused}");
+        assert!(refused.to_string().contains("NATS_REPLICAS asks for 5 copies"), "{refused}");
     }
 
     #[tokio::test]

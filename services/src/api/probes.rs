@@ -83,7 +83,7 @@ async fn ready(State(api): State<Api>) -> Response {
 
 /// Why no requests are served yet.
 fn why_closed(api: &Api) -> Option<String> {
-    (!api.is_open()).then(|| api.schema().lacks().unwrap_or_else(|| "the process has just started".to_owned()))
+    (!api.is_open()).then(|| api.schema().waits_for().unwrap_or_else(|| "the process has just started".to_owned()))
 }
 
 /// The middleware that answers probes alone until the API is open: on another schema than this build's all else would fail as bugs do.

@@ -2,6 +2,7 @@
 
 mod channels;
 mod files;
+mod jetstream;
 mod key;
 mod listings;
 mod nats;

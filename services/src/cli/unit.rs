@@ -4,6 +4,7 @@ mod publish;
 mod publishing;
 mod read;
 mod reread;
+mod sending;
 mod waiting;
 
 use clap::Subcommand;

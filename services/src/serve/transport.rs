@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
-use adapters::nats::topology::TopologyError;
+use adapters::nats::topology::{self, TopologyError};
 use anyhow::Context as _;
 use async_nats::connection::State;
 use async_nats::{ConnectError, ConnectErrorKind};
@@ -16,6 +16,10 @@ use crate::config::Connections;
 
 /// From one look whether it is there to the next.
 const LOOK: Duration = Duration::from_millis(500);
+/// A start waits so long for its streams before it answers probes meanwhile.
+const SOON: Duration = Duration::from_secs(3);
+/// Why nothing has begun then.
+pub(super) const ASKED: &str = "JetStream is asked for the streams and has not answered yet";
 /// Postgres is asked again for so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// That it is still away is told again after so long.
@@ -35,14 +39,37 @@ pub(super) async fn reach(connections: &Connections) -> anyhow::Result<Nats> {
 /// Makes the streams, as those of this database's journal; gives whether that is done, or waits for NATS: for a cluster without a leader as for
 /// one that is away. An error where they are another database's.
 pub(super) async fn claim(nats: &Nats, pool: &PgPool) -> anyhow::Result<bool> {
+    own(nats, pool).await?;
+    make(nats).await
+}
+
+/// The same where that is done soon. `None` where it is not, as NATS lets whoever asks a cluster without a leader wait: then it is begun anew.
+pub(super) async fn claim_at_once(nats: &Nats, pool: &PgPool) -> anyhow::Result<Option<bool>> {
+    own(nats, pool).await?;
+    if let Ok(made) = tokio::time::timeout(SOON, make(nats)).await {
+        return made.map(Some);
+    }
+    tracing::warn!("{ASKED}: a cluster without a leader lets whoever asks wait. Probes are answered meanwhile");
+    Ok(None)
+}
+
+/// From now on streams of another database are refused.
+async fn own(nats: &Nats, pool: &PgPool) -> anyhow::Result<()> {
     nats.of_journal(identity(pool).await.context("failed to look up which journal this is")?);
+    Ok(())
+}
+
+async fn make(nats: &Nats) -> anyhow::Result<bool> {
     if nats.client.connection_state() != State::Connected {
         return Ok(false);
     }
+    let longest_s = topology::PATIENCE.as_secs();
+    tracing::info!(longest_s, "asks JetStream for the streams, and waits so long at most for an answer");
     match nats.ensure_streams().await {
         Ok(()) => Ok(true),
         Err(error @ TopologyError::Away { .. }) => {
-            tracing::error!(error = %error, "NATS is there, and its JetStream is not: what needs it waits, all else goes on");
+            let away = "NATS is there, and its JetStream is not ready: what needs it waits, all else goes on";
+            tracing::error!(error = %error, "{away} (ON_CALL.md, NATS is there and JetStream is not)");
             Ok(false)
         }
         Err(error) => Err(error.into()),

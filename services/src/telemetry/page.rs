@@ -38,10 +38,10 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> Response {
 
 /// Whether its roles have begun: one that waits for the schema does nothing yet, and takes nobody's place.
 async fn ready(State(schema): State<Schema>) -> Response {
-    match schema.lacks() {
+    match schema.waits_for() {
         None => Json(json!({ "ready": true })).into_response(),
-        Some(lacks) => {
-            let told = Json(json!({ "ready": false, "reason": lacks }));
+        Some(waits_for) => {
+            let told = Json(json!({ "ready": false, "reason": waits_for }));
             (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], told).into_response()
         }
     }

@@ -10,6 +10,7 @@ mod explaining;
 mod identity;
 mod linking;
 mod migrating;
+mod no_leader;
 mod publishing;
 mod refusals;
 mod replays;

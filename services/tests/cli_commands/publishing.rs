@@ -1,7 +1,8 @@
 //! `unit publish`: what reaches the stream, and what is said of the lines that do not.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use adapters::nats::topology::StreamKind;
 use async_nats::jetstream::message::StreamMessage;
@@ -64,6 +65,60 @@ fn a_message_carries_cloud_events_headers_and_may_be_published_twice() {
     assert!(trace.ends_with("-00"), "nobody receives it: {trace}");
     let other = messages[1].headers.get("traceparent").map(|value| value.as_str().to_owned()).unwrap();
     assert_ne!(trace[3..35], other[3..35], "a trace for each change");
+}
+
+/// Publishes one change and takes the stream away, so that the next one has nobody who takes it, as while a cluster elects a leader.
+fn published_behind_a_stream_that_goes(world: &World) -> Child {
+    let mut child = world
+        .command()
+        .args(["--output", "json", "unit", "publish", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{}", unit("villa-1", 1)).unwrap();
+    world.block_on(async {
+        let nats = world.nats().await;
+        let is_stored = async || match nats.stream(StreamKind::Units).await {
+            Ok(stream) => stream.cached_info().state.messages == 1,
+            Err(_) => false,
+        };
+        let began = Instant::now();
+        while !is_stored().await {
+            assert!(began.elapsed() < Duration::from_secs(20), "the first one is not stored");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let name = nats.stream_config(StreamKind::Units).unwrap().name;
+        nats.jetstream.delete_stream(name).await.unwrap();
+    });
+    writeln!(stdin, "{}", unit("villa-2", 1)).unwrap();
+    child
+}
+
+#[test]
+fn what_nobody_takes_for_a_moment_is_sent_again_and_stored_once() {
+    let world = World::empty();
+    let child = published_behind_a_stream_that_goes(&world);
+    std::thread::sleep(Duration::from_secs(2));
+    world.block_on(async { world.nats().await.ensure_stream(StreamKind::Units).await.map(drop).unwrap() });
+    let report = Ran::from(child.wait_with_output().unwrap()).ok().json();
+    assert_eq!(report, json!({ "published": 2, "units": 2, "bad_lines": 0, "bad": [] }));
+    let messages = stored(&world);
+    assert_eq!(messages.len(), 1, "the stream of the first one is gone");
+    let header = |name: &str| messages[0].headers.get(name).map(|value| value.as_str().to_owned());
+    assert!(header("Nats-Msg-Id").is_some() && header("Nats-Msg-Id") == header("ce-id"), "{:?}", messages[0].headers);
+}
+
+#[test]
+fn what_nobody_takes_is_said_not_to_be_stored() {
+    let world = World::empty();
+    let ran = Ran::from(published_behind_a_stream_that_goes(&world).wait_with_output().unwrap());
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let said = ran.error_message();
+    let begin = "NATS did not acknowledge a message: it is not stored; 1 message before it is stored.";
+    assert!(said.starts_with(begin) && said.contains("no stream found"), "{said}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use domain::counted::{agreeing, counted};
 use domain::recorded::Position;
 use sqlx::PgPool;
 
+use super::jetstream;
 use super::report::Report;
 use crate::cli::times::{moment, span};
 use crate::config::Connections;
@@ -60,12 +61,9 @@ pub(super) async fn check(
     } else {
         report.ok("nats", format!("version {version}"))?;
     }
-    if let Err(error) = nats.jetstream.query_account().await {
-        let advice = "restart nats-server with JetStream and a folder: `nats-server -js -sd FOLDER`";
-        report.fail("jetstream", format!("off or not allowed: {error}"), advice)?;
+    if !jetstream::check(&nats, report).await? {
         return Ok(None);
     }
-    report.ok("jetstream", "on")?;
     if let Some(pool) = journal {
         match PgEventLog::new(pool.clone()).identity().await {
             Ok(id) => nats.of_journal(id),
@@ -106,6 +104,10 @@ pub(super) async fn check(
 
 /// What to do about streams that are not as defined.
 fn to_bring_back(deviations: &[Deviation]) -> String {
+    if deviations.iter().any(|deviation| matches!(deviation, Deviation::Unknown(_))) {
+        // A start makes nothing of that better.
+        return format!("start the NATS servers that are away, then look again: {}", jetstream::PAGE);
+    }
     let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
     let differences: Vec<&Difference> = deviations
         .iter()

@@ -1,33 +1,40 @@
 //! One unit change on its way to JetStream: subject, CloudEvents headers, the trace that begins with it, and the
-//! acknowledgement that is awaited.
+//! acknowledgement that is awaited. Where nobody takes it for a moment, as while a cluster elects a leader, it is sent again.
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::time::Duration;
 
 use adapters::nats::Nats;
-use adapters::nats::topology::StreamKind;
+use adapters::nats::topology::{StreamKind, TopologyError};
 use adapters::telemetry::Stage;
-use anyhow::Context;
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::header::NATS_MESSAGE_ID;
+use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
+use domain::counted::{agreeing, counted};
 use domain::ids::{OrgId, UnitId};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::sending::{Sending, Unsent};
+use crate::cli::failure::Failure;
+use crate::cli::output::note;
 use crate::cli::session::Session;
 
 /// Messages under way at the same time.
 const AT_ONCE: usize = 256;
-
-/// Whoever stops waiting for it, goes on with it later.
-type Acknowledgement = <PublishAckFuture as IntoFuture>::IntoFuture;
+/// A cluster that elects a leader is waited for so long. That takes it seconds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// From one try to the next.
+pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
 /// Publishes unit changes, many at a time, each acknowledged.
 pub(super) struct Publishing<'a> {
     session: &'a Session,
     nats: Nats,
     /// Each with the root of its trace, which ends with the acknowledgement.
-    under_way: VecDeque<(Acknowledgement, Stage)>,
+    under_way: VecDeque<(Sending, Stage)>,
     pub(super) acknowledged: u64,
 }
 
@@ -35,7 +42,25 @@ impl<'a> Publishing<'a> {
     /// Makes the stream where it is missing: the service may never have run.
     pub(super) async fn open(session: &'a Session) -> anyhow::Result<Self> {
         let nats = session.nats().await?;
-        nats.stream_or_new(StreamKind::Units).await?;
+        let began = Instant::now();
+        let mut told = false;
+        while let Err(error) = nats.stream_or_new(StreamKind::Units).await {
+            // A server without JetStream will have none in a moment either.
+            let may_pass = matches!(error, TopologyError::Away { .. }) && nats.client.server_info().jetstream;
+            if !may_pass {
+                return Err(error.into());
+            }
+            if began.elapsed() >= PATIENCE {
+                let nothing = "nothing was published: JetStream does not answer for the stream of unit changes; run \
+                               `distribution doctor`";
+                return Err(anyhow::Error::new(error).context(Failure::Unreachable(nothing.to_owned())));
+            }
+            if !told && !session.out.is_json() {
+                note(&format!("JetStream does not answer yet: trying for {} s", PATIENCE.as_secs()));
+                told = true;
+            }
+            sleep(AGAIN).await;
+        }
         Ok(Self { session, nats, under_way: VecDeque::new(), acknowledged: 0 })
     }
 
@@ -56,11 +81,12 @@ impl<'a> Publishing<'a> {
         stage.set("distribution.org.id", org.to_string());
         stage.set("distribution.unit.id", unit.to_string());
         let headers = headers(&id, &traceparent);
-        let sent = self.nats.jetstream.publish_with_headers(subject, headers, body.into()).await;
-        if let Err(error) = &sent {
-            stage.fail(error.to_string());
+        let mut sending = Sending::new(subject, headers, Bytes::from(body));
+        if let Err(unsent) = sending.begin(&self.nats.jetstream).await {
+            stage.fail(unsent.error.to_string());
+            return Err(self.given_up(unsent));
         }
-        self.under_way.push_back((sent.context("failed to publish")?.into_future(), stage));
+        self.under_way.push_back((sending, stage));
         Ok(())
     }
 
@@ -86,21 +112,37 @@ impl<'a> Publishing<'a> {
 
     /// It stays under way until its acknowledgement is there, so that nothing is lost where this is given up in between.
     async fn settle_one(&mut self) -> anyhow::Result<()> {
-        let Some((acknowledgement, stage)) = self.under_way.front_mut() else { return Ok(()) };
-        let acknowledged = acknowledgement.await;
-        if let Err(error) = &acknowledged {
-            stage.fail(error.to_string());
+        let Some((sending, stage)) = self.under_way.front_mut() else { return Ok(()) };
+        let settled = sending.settle(&self.nats.jetstream).await;
+        if let Err(unsent) = &settled {
+            stage.fail(unsent.error.to_string());
         }
         self.under_way.pop_front();
-        acknowledged.context("NATS did not acknowledge a message; those before it are stored")?;
+        settled.map_err(|unsent| self.given_up(unsent))?;
         self.acknowledged += 1;
         Ok(())
     }
+
+    /// What is stored and what is not, as far as that is known.
+    fn given_up(&self, unsent: Unsent) -> anyhow::Error {
+        let Unsent { error, may_pass, may_be_stored } = unsent;
+        let fate = if may_be_stored { "whether it is stored is not known" } else { "it is not stored" };
+        let (before, others) = (self.acknowledged, self.under_way.len());
+        let before = format!("{} before it {} stored", counted(before, "message"), agreeing(before, "is", "are"));
+        let others = if others == 0 { String::new() } else { format!(", {others} more may be") };
+        let words = format!(
+            "NATS did not acknowledge a message: {fate}; {before}{others}. To publish all of them again does no harm"
+        );
+        let error = anyhow::Error::new(error);
+        if may_pass { error.context(Failure::Unreachable(words)) } else { error.context(words) }
+    }
 }
 
-/// No `Nats-Msg-Id`: a second publication of the same change is meant, and the intake knows duplicates itself.
+/// The stream takes what is sent again once, by its id. A second publication of the same change has another one: it is meant, and the intake
+/// knows duplicates itself.
 fn headers(id: &str, traceparent: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
+    headers.insert(NATS_MESSAGE_ID, id);
     headers.insert("ce-specversion", "1.0");
     headers.insert("ce-id", id);
     headers.insert("ce-source", "distribution-cli");
