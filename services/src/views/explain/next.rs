@@ -210,7 +210,8 @@ impl Next {
         let at = self.at.map(|at| format!(", not before {}", moment(at))).unwrap_or_default();
         let (reasons, sentences) = self.reasons();
         let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
-        let further: String = sentences.iter().map(|sentence| format!(". {}", sentence.trim_end_matches('.'))).collect();
+        let further: String =
+            sentences.iter().map(|sentence| format!(". {}", sentence.trim_end_matches('.'))).collect();
         format!("{what}{at}{because}{further}")
     }
 }
