@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::call::CallRecord;
+use crate::call::{CallRecord, LISTING_GONE};
 use crate::channel::{RejectedPart, Section, SectionHashes};
 use crate::hash::{IdempotencyKey, SnapshotHash};
 use crate::ids::{AccountId, ExternalId, ListingId, OrgId, SyncId, TargetId, UnitId};
@@ -84,6 +84,12 @@ impl SyncAttempt {
     /// The class of one that the channel took: with or without refused parts.
     pub fn accepted_class(&self) -> OutcomeClass {
         if self.rejected.is_empty() { OutcomeClass::Accepted } else { OutcomeClass::AcceptedWithRejections }
+    }
+
+    /// Whether one that ended so found the listing gone at the channel.
+    pub fn found_gone(&self, failure: Option<OutcomeClass>) -> bool {
+        let is_told = self.detail.as_deref().is_some_and(|detail| detail.contains(LISTING_GONE));
+        failure == Some(OutcomeClass::Rejected) && is_told
     }
 }
 

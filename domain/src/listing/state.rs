@@ -348,8 +348,8 @@ impl ChannelListing {
         if answered || attempt.progress.external_id.is_some() || self.creation.is_some_and(over) {
             self.creation = None;
         }
-        if attempt.takes_over {
-            // The attempt of which nobody told may have written anything.
+        if attempt.takes_over || attempt.found_gone(failure) {
+            // The attempt of which nobody told may have written anything; what is gone has nothing.
             self.accepted.sections.clear();
         }
         let came_through = failure.is_none() && !overtaken;

@@ -1,12 +1,15 @@
 //! Requests: revisions in order, latest wins, nothing sent that the channel has, force where somebody asks.
 
+use domain::call::LISTING_GONE;
 use domain::channel::Section;
 use domain::hash::PayloadHash;
-use domain::listing::{Cause, LinkListing, ListingCommand, ListingError, ListingEvent, RequestSync, SyncRequest};
+use domain::listing::{
+    Cause, LinkListing, ListingCommand, ListingError, ListingEvent, RequestSync, SyncReport, SyncRequest,
+};
 use domain::outcome::OutcomeClass;
 use uuid::Uuid;
 
-use crate::fixture::{Story, accepted, change, failed, link, manual, org, sections, unlink, wish};
+use crate::fixture::{Story, accepted, change, failed, link, manual, org, report, sections, unlink, wish};
 
 fn requested(event: ListingEvent) -> SyncRequest {
     match event {
@@ -91,6 +94,17 @@ fn what_the_channel_has_already_is_skipped_but_counted() {
     assert_eq!((request.ordinal, request.needs.len()), (2, 0));
     assert_eq!(story.listing.pending(), None);
     assert_eq!(story.refused(change(2, "a")), ListingError::DuplicateRevision(2));
+}
+
+/// A skip makes no call: it would end as if the channel had all of it.
+#[test]
+fn a_change_to_what_was_there_before_is_no_skip_where_the_listing_is_gone() {
+    let mut story = Story::synced();
+    story.must(manual(1, 1, "a"));
+    let detail = Some(format!("{LISTING_GONE} at the channel: HTTP 404"));
+    let gone = SyncReport { detail, ..report(2, Some(OutcomeClass::Rejected)) };
+    story.must(ListingCommand::RecordOutcome(gone));
+    assert_eq!(requested(story.must(change(2, "a"))).needs, Section::ALL);
 }
 
 #[test]

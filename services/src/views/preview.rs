@@ -245,9 +245,6 @@ fn nothing(preview: &Preview) -> String {
             counted(not_taken, "part")
         );
     }
-    if preview.gone {
-        return format!("Nothing would be sent: what the channel took before is the same as revision {revision}.");
-    }
     let but = if preview.left_out.is_empty() { "" } else { ", but for what is left out" };
     format!("Nothing would be sent: the channel has all of revision {revision} already{but}.")
 }

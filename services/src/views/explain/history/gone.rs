@@ -15,7 +15,8 @@ impl History {
         Some(gone::remedy(&id, &link.target_id, &link.unit_id))
     }
 
-    /// Takes what an event tells of that: the same as the outcome in the read model (`projections/src/channel_listings/fold.rs`).
+    /// Takes what an event tells of that. Of a listing that is linked the outcome in the read model tells the same
+    /// (`projections/src/channel_listings/fold.rs`): where it is gone nothing is skipped, as a skip makes no call.
     pub(super) fn hear_of_gone(&mut self, event: &ListingEvent) {
         match event {
             ListingEvent::SyncFailed { attempt, class } => {
@@ -23,9 +24,9 @@ impl History {
             }
             ListingEvent::SyncAccepted { .. }
             | ListingEvent::SyncFoundUnchanged { .. }
-            | ListingEvent::SyncSkipped { .. }
             | ListingEvent::ListingLinked { .. } => self.found_gone = false,
             ListingEvent::SyncRequested { .. }
+            | ListingEvent::SyncSkipped { .. }
             | ListingEvent::CreationStarted { .. }
             | ListingEvent::SyncDeferred { .. }
             | ListingEvent::SupersededSyncFailed { .. }

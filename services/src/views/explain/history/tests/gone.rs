@@ -6,7 +6,7 @@ use domain::listing::{Cause, ListingCommand, Progress};
 use domain::outcome::OutcomeClass;
 
 use super::super::History;
-use super::{Ending, UNREACHED, ask, at, attempt, attempt_at, link, report, run, synced};
+use super::{Ending, UNREACHED, ask, at, attempt, attempt_at, link, newest, report, run, synced, wish};
 
 /// The sync that waits is sent, and the channel has no such listing.
 fn find_gone(history: &mut History) {
@@ -48,4 +48,17 @@ fn what_was_found_gone_is_told_while_a_newer_sync_waits_and_not_over_a_new_link(
     let taken = Ending { took: &Section::ALL, ..Ending::of(OutcomeClass::Accepted, &[], &[]) };
     attempt_at(&mut history, waits, at(100), &taken);
     assert_eq!(history.gone(), None, "it is there again");
+}
+
+/// A skip makes no call. As the newest that has ended it would be told as if the channel had all of it.
+#[test]
+fn what_was_found_gone_is_told_after_a_change_to_what_was_there_before() {
+    let mut history = synced();
+    ask(&mut history, wish(), 1, "first");
+    find_gone(&mut history);
+    let told = history.gone();
+    assert!(told.is_some());
+    ask(&mut history, Cause::UnitChanged, 2, "first");
+    assert_eq!((history.gone(), newest(&history).skipped), (told, false));
+    assert_eq!(history.listing.needs(), Section::ALL);
 }
