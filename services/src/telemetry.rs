@@ -22,9 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use log_filter::{
-    COMMANDED, CheckedLevel, LIBRARIES, LOGGED, LogLevel, SERVED, change_level, checked_level, level,
-};
+pub use log_filter::{COMMANDED, CheckedLevel, LOGGED, LogLevel, SERVED, change_level, checked_level, level};
 pub use logs::{LogFormat, Logs, start};
 pub use pools::Pools;
 

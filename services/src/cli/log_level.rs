@@ -39,7 +39,7 @@ impl LogLevelArgs {
         }
         for target in unknown {
             note(&format!(
-                "warning: the service logs nothing as {target}: no module of it and no library that it uses is called so"
+                "warning: the service logs nothing as {target}: of a library that may be right, else it is a typo"
             ));
         }
         match now {

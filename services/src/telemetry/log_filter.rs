@@ -37,7 +37,7 @@ pub const SERVED: &str = "info,sqlx=warn,rustls_platform_verifier=off";
 pub const COMMANDED: &str = "warn,sqlx=error,rustls_platform_verifier=off";
 
 /// Where the lines of the service come from: the modules that log, by crate. A test holds this to the sources.
-pub const LOGGED: [&str; 28] = [
+pub const LOGGED: [&str; 29] = [
     "adapters::dispatch",
     "adapters::event_store",
     "adapters::hostaway",
@@ -57,6 +57,7 @@ pub const LOGGED: [&str; 28] = [
     "services::dispatcher",
     "services::drift",
     "services::health",
+    "services::holders",
     "services::http",
     "services::intake",
     "services::leading",
@@ -68,41 +69,12 @@ pub const LOGGED: [&str; 28] = [
     "services::telemetry",
 ];
 
-/// Libraries that log lines of their own, by the first part of their targets: who names one has made no typo. A test finds each of them in
-/// `Cargo.lock`.
-pub const LIBRARIES: [&str; 24] = [
-    "async_nats",
-    "aws_config",
-    "aws_runtime",
-    "aws_sdk_secretsmanager",
-    "aws_sdk_sts",
-    "aws_sigv4",
-    "aws_smithy_http_client",
-    "aws_smithy_runtime",
-    "aws_smithy_runtime_api",
-    "aws_types",
-    "axum",
-    "h2",
-    "hyper_util",
-    "openidconnect",
-    "opentelemetry",
-    "opentelemetry-otlp",
-    "opentelemetry_sdk",
-    "reqwest",
-    "rustls_platform_verifier",
-    "sqlx",
-    "sqlx_core",
-    "sqlx_postgres",
-    "tonic",
-    "tower",
-];
-
 /// A filter that somebody gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedLevel {
     /// With the level of the rest: that of [`SERVED`], where none is given.
     pub filter: String,
-    /// Targets in it of which neither the service nor a library of it logs a line.
+    /// Targets in it of which the service itself logs no line, and that its own filters do not name.
     pub unknown: Vec<String>,
 }
 
@@ -123,13 +95,13 @@ pub fn checked_level(filter: &str) -> anyhow::Result<CheckedLevel> {
     Ok(CheckedLevel { filter, unknown })
 }
 
-/// Whether a target of a filter is that of a line, or the beginning of one, as filters take it. Of a library it is not known which modules log.
+/// Whether a target of a filter is that of a line, or the beginning of one, as filters take it. Of libraries those are known that the
+/// service's own filters name.
 fn is_logged(target: &str) -> bool {
-    if target.split("::").next().is_some_and(|library| LIBRARIES.contains(&library)) {
-        return true;
-    }
-    let within = |module: &&str| target.strip_prefix(*module).is_some_and(|rest| rest.starts_with("::"));
-    LOGGED.iter().any(|module| module.starts_with(target) || within(module))
+    let parts = [SERVED, COMMANDED].into_iter().flat_map(|filter| filter.split(','));
+    let named = parts.filter_map(|part| Some(part.split_once('=')?.0));
+    let within = |module: &str| target.strip_prefix(module).is_some_and(|rest| rest.starts_with("::"));
+    LOGGED.into_iter().chain(named).any(|module| module.starts_with(target) || within(module))
 }
 
 /// Sets the filter of all processes, or takes it back.
@@ -170,9 +142,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_serve_names_by_itself_and_other_lines_of_libraries_are_no_typos() {
+    fn what_the_services_own_filters_name_is_no_typo() {
         let unknown = |filter: &str| checked_level(filter).unwrap().unknown;
-        for filter in [SERVED, COMMANDED, "sqlx::query=debug,services=info", "opentelemetry-otlp=off"] {
+        for filter in [SERVED, COMMANDED, "sqlx::query=debug,rustls_platform_verifier::verification=off"] {
             assert_eq!(unknown(filter), [""; 0], "{filter}");
         }
         assert_eq!(unknown("sqlxx=warn,services::dispatcherr=debug"), ["sqlxx", "services::dispatcherr"]);
