@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
-use end_to_end::world::{ORG, World};
+use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -30,13 +30,26 @@ async fn is_told_of_one_that_waits(world: &World, viewer: &Api, listing: &str, r
     gone_is_told_first(&would);
     let (_, told) = json_of(world, &["explain", listing])?;
     assert_eq!(told["next"]["step"], json!("held"), "{told:#}");
-    let this = "It is gone at the channel, where this one is refused in the same way unless it is there again by then";
-    for told in [&told["next"]["because"], &told["words"]] {
+    let this = "It is gone at the channel. So this one is refused in the same way, unless it is there again by then: ";
+    for told in [&told["next"]["what_to_do"], &told["words"]] {
         let last = told.as_array().and_then(|lines| lines.last()?.as_str()).unwrap_or_default();
         assert!(last.starts_with(this) && last.contains(remedy), "{told:#}");
     }
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert!(page.contains(this) && page.contains(&on_a_page(remedy)), "{page}");
+    // Of a unit that is elsewhere it is told what helps that, and not to link the listing once more.
+    for (revision, account) in [(4, "lombok"), (5, ACCOUNT)] {
+        let mut moved = priced("villa-000", revision, 6_000);
+        moved["account_id"] = json!(account);
+        world.publish(&[moved]).await?;
+        world.taken(1, revision).await?;
+        let is_elsewhere = account != ACCOUNT;
+        let (_, told) = json_of(world, &["explain", listing])?;
+        assert_eq!(told["elsewhere"].is_object(), is_elsewhere, "{told:#}");
+        assert_eq!(told["next"]["what_to_do"] == json!([]), is_elsewhere, "{told:#}");
+        let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+        assert_eq!(page.contains(this), !is_elsewhere, "{page}");
+    }
     let (code, _, said) = world.run(&["listing", "resume", listing])?;
     assert_eq!(code, 0, "{said}");
     world.drained(Duration::from_secs(30)).await
@@ -66,7 +79,7 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     let remedy = unlink + &link;
     let (_, told) = json_of(&world, &["explain", &listing])?;
     assert_eq!((&told["sync"]["outcome"], &told["next"]["step"]), (&json!("rejected"), &json!("nothing")), "{told:#}");
-    assert!(told["next"]["because"].to_string().contains(&remedy), "{told:#}");
+    assert!(told["next"]["what_to_do"].to_string().contains(&remedy), "{told:#}");
     let words = told["words"].to_string();
     // True to what happens: it is tried again with the next change, and taken where it is there again.
     let until = "Next: nothing, until the unit changes, somebody asks for a sync or it is linked afresh";
@@ -76,8 +89,8 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     assert!(page.contains(&on_a_page(&remedy)) && !page.contains("The next change of the unit is sent"), "{page}");
     assert!(page.contains("It is gone at the channel") && !page.contains("No part is left out"), "{page}");
     let listings = "/api/channels/listings";
-    let over_http = format!("over HTTP it is `DELETE {listings}/{listing}`, then `POST {listings}`");
-    assert!(told["next"]["because"].to_string().contains(&over_http), "{told:#}");
+    let over_http = format!("Over HTTP it is `DELETE {listings}/{listing}`, then `POST {listings}`");
+    assert!(told["next"]["what_to_do"].to_string().contains(&over_http), "{told:#}");
     let would = viewer.get(&preview).await?.expect(200)?.json();
     assert!(would["words"].to_string().contains(&remedy), "{would:#}");
     gone_is_told_first(&would);

@@ -44,8 +44,8 @@ fn refused(world: &World, listing: &str) -> anyhow::Result<()> {
     assert!(run(world, &["audit", "show", id])?.contains(HELD));
     // Nothing promises a creation, and each says what helps.
     let remedy = format!("When that one has been sent: `distribution listing sync {listing}");
-    let because = told["next"]["because"].to_string();
-    assert!(because.contains(HELD) && because.contains(&remedy), "{told:#}");
+    let to_do = told["next"]["what_to_do"].to_string();
+    assert!(to_do.contains(HELD) && to_do.contains(&remedy), "{told:#}");
     let (_, would) = json_of(world, &["listing", "preview", listing])?;
     let words = would["words"].to_string();
     assert!(words.contains("It would not be created: ") && words.contains(&remedy), "{would:#}");
@@ -206,7 +206,7 @@ async fn is_held_by_the_second(world: &World, account: u64, named: &Named) -> an
     refused(world, &first)?;
     let words = json_of(world, &["explain", &second])?.1["words"].to_string();
     assert!(words.contains("to be sent once more: an attempt of another listing"), "{words}");
-    assert!(words.contains("A call has ended since of which nobody knows what it wrote"), "{words}");
+    assert!(words.contains("A call had ended by then of which nobody knows what it wrote"), "{words}");
     assert!(!words.contains("somebody asked for it") && !words.contains("as replayed"), "{words}");
     assert_eq!(world.count(&format!("SELECT count(*) FROM channel_listings WHERE external_id = '{id}'")).await?, 1);
     let number = id.as_u64().context("a number")?;

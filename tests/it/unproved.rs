@@ -29,7 +29,7 @@ async fn is_left_to_a_person(world: &World, viewer: &Api, listing: &str) -> anyh
     let shown = run(world, &["listing", "show", listing])?;
     let unlink = format!("`distribution listing unlink {listing}`");
     assert!(shown.contains(&unlink) && shown.contains("--afresh"), "{shown}");
-    let next = told["next"]["because"].to_string();
+    let next = told["next"]["what_to_do"].to_string();
     assert!(next.contains(UNPROVED) && next.contains("39999") && next.contains(&unlink), "{told:#}");
     let (_, would) = json_of(world, &["listing", "preview", listing])?;
     let words = would["words"].to_string();
@@ -107,7 +107,7 @@ async fn an_id_that_nothing_proves_has_nothing_created_until_a_person_links_anew
     world.taken(1, 3).await?;
     let next = json_of(&world, &["explain", &listing])?.1["next"].clone();
     assert_eq!(next["step"], json!("held"), "{next:#}");
-    assert!(next["because"].to_string().contains(UNPROVED), "{next:#}");
+    assert!(next["what_to_do"].to_string().contains(UNPROVED), "{next:#}");
 
     run(&world, &["listing", "unlink", &listing, "--reason", "it is another's"])?;
     run(&world, &["listing", "link", "--target", &target, "--unit", "villa-000", "--afresh"])?;

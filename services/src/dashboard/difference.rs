@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::pieces::{empty, told, told_alone, told_to, words};
 use crate::views::explain::ExplainedSync;
-use crate::views::known::{CALL_UNKNOWN, ComparedWith};
+use crate::views::known::ComparedWith;
 use crate::views::not_taken::named;
 use crate::views::preview::Preview;
 use crate::views::staying;
@@ -37,7 +37,7 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
             (None, None) => {}
         }
         @if let Some(with) = &sync.compared_with {
-            @let doubt = (!with.in_doubt.is_empty()).then(|| html! { (CALL_UNKNOWN) "." });
+            @let doubt = sync.doubt().map(|line| html! { (line) });
             (doubts(&sync.refusals(), with, doubt.as_ref()))
         }
     }

@@ -223,7 +223,10 @@ fn facts(
         @if let Some(class) = &sync.class { div { dt { "Last attempt" } dd { (state(class)) } } }
         @if let Some(later) = sync.gave_way_to() { div { dt { "What took its place" } dd { (sync_link(later)) } } }
         @if let Some(now) = made_now.as_ref() { @if !is_first { div { dt { "Next attempt" } dd { (now) } } } }
-        @else if let Some(next) = next { div.whole { dt { "Next attempt" } dd { (pieces::told(&next.brief())) } } }
+        @else if let Some(next) = next { div.whole { dt { "Next attempt" } dd {
+            (pieces::told(&next.brief())) @if !next.what_to_do.is_empty() { "." }
+            @for sentences in &next.what_to_do { " " (pieces::told(sentences)) }
+        } } }
         // Those who do not see what holds it are told of no time that is over.
         @else if let Some(at) = due { div { dt { "Next attempt" } dd { "not before " (moment(at)) } } }
         @if let Some(detail) = &sync.detail { div.whole { dt { (whose_words(Some(sync.outcome.as_str()), Some(detail))) } dd { (detail) } } }

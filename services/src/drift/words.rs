@@ -82,7 +82,7 @@ fn relink(drift: &Drift, link: Option<&Link>) -> String {
         || ("TARGET".to_owned(), "UNIT".to_owned()),
         |link| (link.target_id.to_string(), link.unit_id.to_string()),
     );
-    format!("{}.", gone::remedy(&id, &target, &unit))
+    gone::remedy(&id, &target, &unit)
 }
 
 #[cfg(test)]

@@ -20,7 +20,10 @@ use super::not_taken;
 use crate::payloads::{PayloadError, Payloads};
 
 /// Why it is not certain what the channel has, at every door.
-pub const CALL_UNKNOWN: &str = "A call has ended since of which nobody knows what it wrote";
+pub const CALL_UNKNOWN: &str = "A call has ended of which nobody knows what it wrote";
+
+/// The same of what was sent, or had ended: a call after that is none of it.
+pub const CALL_WAS_UNKNOWN: &str = "A call had ended by then of which nobody knows what it wrote";
 
 /// The same with what heals it. `sections` are those that it may have written; with `waits` a sync of the listing waits.
 pub fn call_unknown(sections: &[&str], listing: &dyn Display, waits: bool) -> String {

@@ -14,9 +14,9 @@ pub struct NotItsOwn {
     /// Whose it is, or that nobody knows.
     pub(super) because: String,
     /// What ends that without a person.
-    pub(super) unless: &'static str,
+    unless: &'static str,
     /// What helps, in sentences.
-    pub(super) remedy: String,
+    remedy: String,
 }
 
 impl NotItsOwn {
@@ -97,6 +97,14 @@ fn holder(detail: &str) -> Option<String> {
     let external = external(before)?;
     let (whose, _) = after.split_once(')')?;
     Some(format!("{external} {HELD}{whose})"))
+}
+
+#[cfg(test)]
+impl NotItsOwn {
+    /// One for the tests of those who tell it.
+    pub(super) fn because(because: &str) -> Self {
+        Self { because: because.to_owned(), unless: "it is proved", remedy: "Look.".to_owned() }
+    }
 }
 
 #[cfg(test)]

@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use super::explain::history::{History, SyncStory};
 use super::explain::words::{all_new, told_as_new};
-use super::gone::UNLESS_BACK;
+use super::gone;
 use super::history::NoHistory;
-use super::known::{ComparedWith, KnownPayload, call_unknown};
+use super::known::{CALL_UNKNOWN, ComparedWith, KnownPayload, call_unknown};
 use super::moment::moment;
 use super::not_its_own::NotItsOwn;
 use super::not_taken::{SENDS_AGAIN, named};
@@ -90,6 +90,9 @@ pub struct Preview {
     pub left_out: Vec<RejectedPart>,
     /// All of it in plain words.
     pub words: Vec<String>,
+    /// What keeps it from being sent, as it is not known to be its own.
+    #[serde(skip)]
+    not_its_own: Option<NotItsOwn>,
 }
 
 impl Preview {
@@ -98,11 +101,16 @@ impl Preview {
         if self.forced { &[] } else { &self.sections }
     }
 
-    /// What a call may have written since, with what heals it.
+    /// What a call may have written, with what heals it: no sync does where it is told first that none goes through.
     pub fn doubt(&self) -> Option<String> {
         let sections = &self.compared_with.in_doubt;
         let waits = self.waiting_sync_id.or(self.takes_place_of).is_some();
-        (!sections.is_empty()).then(|| call_unknown(sections, &self.listing_id, waits))
+        let heals = !self.gone && self.not_its_own.is_none();
+        match sections[..] {
+            [] => None,
+            _ if heals => Some(call_unknown(sections, &self.listing_id, waits)),
+            _ => Some(format!("{CALL_UNKNOWN}.")),
+        }
     }
 }
 
@@ -179,10 +187,11 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
         stays: mapping::staying(settings.channel, &has, &bodies),
         left_out: RejectedPart::bounded(payload.rejected.clone()),
         words: Vec::new(),
+        not_its_own,
     };
     let waiting = waits.and_then(|pending| history.sync(pending.sync_id));
     let place = place(&preview, waiting, listing.last_revision(), is_elsewhere);
-    preview.words = words(&preview, gone.as_deref(), not_its_own.as_ref(), place);
+    preview.words = words(&preview, gone.as_deref(), place);
     Ok(preview)
 }
 
@@ -292,20 +301,12 @@ fn sent(preview: &Preview, but_for_that: bool) -> String {
 }
 
 /// `remedy` is what helps where the listing is gone.
-fn words(
-    preview: &Preview,
-    remedy: Option<&str>,
-    not_its_own: Option<&NotItsOwn>,
-    place: Option<String>,
-) -> Vec<String> {
+fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<String> {
+    let not_its_own = preview.not_its_own.as_ref();
     let mut lines = Vec::new();
     // Whoever reads the first line alone is not to take for sent what is not.
-    lines.extend(remedy.map(|remedy| {
-        format!(
-            "The newest sync that has ended found it gone at the channel, and whatever is sent next {UNLESS_BACK}: \
-             {remedy}."
-        )
-    }));
+    let found = "The newest sync that has ended found it gone at the channel";
+    lines.extend(remedy.map(|remedy| gone::told(found, "whatever is sent next", remedy)));
     lines.extend(
         not_its_own.map(|theirs| format!("Nothing would be sent. It would not be created: {}", theirs.words("this"))),
     );
@@ -341,7 +342,6 @@ fn words(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::views::known::CALL_UNKNOWN;
 
     #[test]
     fn what_a_call_may_have_written_is_told_with_what_sends_it_again() {
@@ -371,14 +371,21 @@ mod tests {
             stays: Vec::new(),
             left_out: Vec::new(),
             words: Vec::new(),
+            not_its_own: None,
         };
-        let told = |preview: &Preview| words(preview, None, None, None).join("\n");
+        let told = |preview: &Preview| words(preview, None, None).join("\n");
         let asks = format!("`distribution listing sync {} --reason REASON` asks for one now.", Uuid::from_u128(7));
         let heals = format!("\n  {CALL_UNKNOWN}: the next sync sends rates again, and {asks}");
         assert!(told(&preview).contains(&heals), "{}", told(&preview));
         preview.waiting_sync_id = Some(Uuid::from_u128(8));
         let heals = format!("\n  {CALL_UNKNOWN}: the sync that waits sends rates again.");
         assert!(told(&preview).contains(&heals), "{}", told(&preview));
+        // No sync heals what none goes through to.
+        for (gone, not_its_own) in [(true, None), (false, Some(NotItsOwn::because("nobody knows")))] {
+            (preview.gone, preview.not_its_own) = (gone, not_its_own);
+            assert_eq!(preview.doubt(), Some(format!("{CALL_UNKNOWN}.")));
+            assert!(told(&preview).lines().any(|line| line == format!("  {CALL_UNKNOWN}.")), "{}", told(&preview));
+        }
         preview.compared_with.in_doubt.clear();
         assert!(!told(&preview).contains(CALL_UNKNOWN));
     }

@@ -113,7 +113,7 @@ mod tests {
         let one = |n: u128| UnprovedCreation {
             listing_id: Uuid::from_u128(n),
             unit_id: format!("villa-{n}"),
-            theirs: NotItsOwn { because: "nobody knows".to_owned(), unless: "it is proved", remedy: "Look.".into() },
+            theirs: NotItsOwn::because("nobody knows"),
         };
         let of = |n: u128| format!("Of listing {} (unit villa-{n}): nobody knows. ", Uuid::from_u128(n));
         let alone = of(1) + "So its next change is refused in the same way, unless it is proved. Look.";

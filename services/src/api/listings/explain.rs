@@ -183,7 +183,7 @@ fn example() -> serde_json::Value {
             "held_ms": 0, "circuit_known": true, "calls_before": 3, "full_ms": 0, "window": 12, "window_ms": 10_000,
             "other_calls": { "checks": 1, "drift": 0, "known": true }, "paused_ms": 0 }],
         "next": { "step": "nothing", "sync_id": null, "attempt": null, "at": null,
-            "because": ["its newest sync has ended: accepted"] },
+            "because": ["its newest sync has ended: accepted"], "what_to_do": [] },
         "lacking": null,
         "older_state": null,
         "elsewhere": null,

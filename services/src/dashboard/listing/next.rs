@@ -98,7 +98,8 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
     };
     let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
     let waits = known.journal.pending().is_some() && known.target.live().is_ok();
-    let gone = gone_words(listing, "this one").filter(|_| waits);
+    // What helps a unit that is elsewhere is told with that.
+    let gone = gone_words(listing, "this one").filter(|_| waits && elsewhere.is_none());
     if let Some(unseen) = unseen(known, queued, &holds, row.as_ref()) {
         return Ok(html! {
             (unseen.show())

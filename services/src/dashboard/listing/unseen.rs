@@ -49,7 +49,10 @@ impl Unseen<'_> {
             Self::Waits(pending, next) => {
                 let attempt = attempts::words(i32::try_from(next.attempt.unwrap_or(1)).unwrap_or(i32::MAX));
                 html! {
-                    p { (state(UNSEEN)) " " (told(&format!("Attempt {attempt}: {}.", next.brief()))) }
+                    p {
+                        (state(UNSEEN)) " " (told(&format!("Attempt {attempt}: {}.", next.brief())))
+                        @for sentences in &next.what_to_do { " " (told(sentences)) }
+                    }
                     p.quiet { "Sync " (sync_link(pending.sync_id.0)) " of revision " (pending.revision) }
                 }
             }

@@ -55,11 +55,10 @@ pub struct Next {
     pub attempt: Option<u32>,
     /// Not before this, where a time is known.
     pub at: Option<DateTime<Utc>>,
-    /// Why, each in a few words; what somebody has to do about it stands last, in sentences.
+    /// Why, each in a few words.
     pub because: Vec<String>,
-    /// How many of these are such sentences.
-    #[serde(skip)]
-    sentences: usize,
+    /// What somebody has to do about it, each with what it is about, in short sentences.
+    pub what_to_do: Vec<String>,
     /// Until what happens there is nothing to be sent, where that is so.
     #[serde(skip)]
     pub until: &'static str,
@@ -81,7 +80,7 @@ pub(super) fn next(
         attempt: None,
         at: None,
         because: vec![because],
-        sentences: 0,
+        what_to_do: Vec::new(),
         until,
     };
     if target.lifecycle == Lifecycle::Deleted {
@@ -91,7 +90,8 @@ pub(super) fn next(
         let by = holds.unlinked.as_ref().map(Hold::words).unwrap_or_default();
         return nothing(format!("it was unlinked{by}"), "it is linked again");
     }
-    let (held, gone) = (holds.words_beside(circuit), history.gone());
+    // What helps a unit that is elsewhere is told with that.
+    let (held, gone) = (holds.words_beside(circuit), history.gone().filter(|_| !is_elsewhere));
     let Some(pending) = listing.pending() else {
         let because = match history.syncs.back().and_then(|last| last.end.as_ref()) {
             Some(end) => format!("its newest sync has ended: {}", end.outcome.words()),
@@ -107,8 +107,8 @@ pub(super) fn next(
         let mut next = nothing(because, until);
         let held = held.into_iter().filter(|_| !is_elsewhere);
         next.because.extend(held.map(|why| format!("the next change of the unit waits, as {why}")));
-        next.say(gone.map(|remedy| gone::words("the next change", &remedy)));
-        next.say(not_its_own.map(|theirs| theirs.not_created("the next change")));
+        next.what_to_do.extend(gone.map(|remedy| gone::words("the next change", &remedy)));
+        next.what_to_do.extend(not_its_own.map(|theirs| theirs.not_created("the next change")));
         return next;
     };
     let earlier = |ordinal: u64| {
@@ -116,7 +116,7 @@ pub(super) fn next(
         story.map(|story| story.request.sync_id.0)
     };
     let mut next = of_pending(listing, pending, held, waiting, earlier, lag_since);
-    next.say(gone.map(|remedy| gone::words("this one", &remedy)));
+    next.what_to_do.extend(gone.map(|remedy| gone::words("this one", &remedy)));
     next
 }
 
@@ -135,11 +135,11 @@ pub fn of_pending(
         attempt: Some(attempts::next(pending.attempts)),
         at: None,
         because: held,
-        sentences: 0,
+        what_to_do: Vec::new(),
         until: "",
     };
     if !next.because.is_empty() {
-        next.say(unproved(listing));
+        next.what_to_do.extend(unproved(listing));
         return next;
     }
     let in_hand = waiting.and_then(Waiting::ordinal_in_hand).filter(|ordinal| *ordinal < pending.ordinal);
@@ -167,7 +167,7 @@ pub fn of_pending(
     }
     let unproved = unproved(listing);
     next.because.extend(doubt(listing, row).filter(|_| unproved.is_none()).map(str::to_owned));
-    next.say(unproved);
+    next.what_to_do.extend(unproved);
     next
 }
 
@@ -185,17 +185,6 @@ fn doubt(listing: &ChannelListing, row: &Waiting) -> Option<&'static str> {
 }
 
 impl Next {
-    /// Says in a sentence what somebody has to do. Nothing that is said in a few words comes after it.
-    fn say(&mut self, sentence: Option<String>) {
-        self.sentences += usize::from(sentence.is_some());
-        self.because.extend(sentence);
-    }
-
-    /// Why, in a few words, and what somebody has to do.
-    pub(super) fn reasons(&self) -> (&[String], &[String]) {
-        self.because.split_at(self.because.len().saturating_sub(self.sentences))
-    }
-
     /// In a few words, to stand behind the name of what it is about and before a full stop.
     pub fn brief(&self) -> String {
         let what = match self.step {
@@ -208,11 +197,8 @@ impl Next {
             Step::NotQueuedYet => "not queued yet",
         };
         let at = self.at.map(|at| format!(", not before {}", moment(at))).unwrap_or_default();
-        let (reasons, sentences) = self.reasons();
-        let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
-        let further: String =
-            sentences.iter().map(|sentence| format!(". {}", sentence.trim_end_matches('.'))).collect();
-        format!("{what}{at}{because}{further}")
+        let because = if self.because.is_empty() { String::new() } else { format!(": {}", self.because.join("; ")) };
+        format!("{what}{at}{because}")
     }
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::cancelled::Cancelled;
 use super::history::{Attempt, KnownSections, SyncStory, not_taken};
 use crate::payloads::Payloads;
-use crate::views::known::{ComparedWith, KnownPayload};
+use crate::views::known::{CALL_UNKNOWN, CALL_WAS_UNKNOWN, ComparedWith, KnownPayload};
 
 /// Who did something, and what ties it to the rest.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -195,6 +195,13 @@ impl ExplainedSync {
             None => None,
         };
         self.compared_with.iter().flat_map(|with| with.refusals(until)).collect()
+    }
+
+    /// That nobody knows what a call wrote of what this is compared with, where one ended so: before it was sent or ended, or before now.
+    pub fn doubt(&self) -> Option<String> {
+        let is_in_doubt = self.compared_with.as_ref().is_some_and(|with| !with.in_doubt.is_empty());
+        let waits = self.attempts.is_empty() && self.ended_at.is_none();
+        is_in_doubt.then(|| format!("{}.", if waits { CALL_UNKNOWN } else { CALL_WAS_UNKNOWN }))
     }
 }
 

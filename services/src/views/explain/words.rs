@@ -15,7 +15,6 @@ use super::sync::{ExplainedAttempt, ExplainedSync};
 use super::{About, Explanation};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::holds::Holder;
-use crate::views::known::CALL_UNKNOWN;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
 use crate::views::not_taken::{SENDS_AGAIN, named};
@@ -72,7 +71,7 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
     let taken = explanation.listing.last_revision;
     lines.extend(explanation.dead_letters.iter().flat_map(|letters| letters.words(taken)));
     lines.push(next(&explanation.next));
-    lines.extend_from_slice(explanation.next.reasons().1);
+    lines.extend_from_slice(&explanation.next.what_to_do);
     lines
 }
 
@@ -103,9 +102,7 @@ fn differences(sync: &ExplainedSync) -> Vec<String> {
         format!("{} from {} (snapshot {}):", differing(found.count()), with.last(), with.snapshots.join(", "))
     }];
     lines.extend(with.untaken().into_iter().chain(sync.refusals()).map(|line| format!("  {line}")));
-    if !with.in_doubt.is_empty() {
-        lines.push(format!("  {CALL_UNKNOWN}."));
-    }
+    lines.extend(sync.doubt().map(|line| format!("  {line}")));
     lines.extend(with.unlinked.map(|line| format!("  {line}")));
     if !with.exact {
         lines.push("  This build maps the snapshots differently from the one that made the sync.".to_owned());
@@ -300,7 +297,7 @@ fn attempted(attempt: &ExplainedAttempt) -> Vec<String> {
 }
 
 fn next(next: &Next) -> String {
-    let because = next.reasons().0.join("; ");
+    let because = next.because.join("; ");
     let at = next.at.map(|at| format!(", not before {}", moment(at))).unwrap_or_default();
     let sync = next.sync_id.map(|id| format!(" of sync {id}")).unwrap_or_default();
     let attempt = next.attempt.map(|attempt| format!("attempt {attempt}{sync}")).unwrap_or_default();

@@ -220,7 +220,7 @@ fn what_a_late_call_may_have_written_over_is_told_with_what_sends_it_again() {
     assert_eq!(told.in_doubt, ["availability", "rates"]);
     let id = history.listing.link().expect("a link").listing_id;
     let words = format!(
-        "A call has ended since of which nobody knows what it wrote: the next sync sends availability, rates again, and \
+        "A call has ended of which nobody knows what it wrote: the next sync sends availability, rates again, and \
          `distribution listing sync {id} --reason REASON` asks for one now."
     );
     assert_eq!(told.words(), [words]);
