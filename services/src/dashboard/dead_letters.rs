@@ -39,7 +39,7 @@ pub(super) async fn page(
     if first {
         parts.push(decisions(&api, &viewer.by).await?);
     }
-    let body = html! { h1 { "Dead letters" } div.beside { @for part in &parts { (part.section()) } } };
+    let body = html! { h1 { "Dead letters" } div.beside[first] { @for part in &parts { (part.section()) } } };
     let topic = first.then(|| "dead-letters".to_owned());
     Ok(Page { title: "Dead letters", place: "/dead-letters", topic, body }.show(&viewer))
 }
@@ -81,7 +81,8 @@ async fn decisions(api: &Api, by: &By) -> Result<Part, Problem> {
             ol.rows.decided { @for decision in &decided { (decision_told(decision)) } }
         }
     };
-    Ok(Part::new("decisions", "What was decided, the newest first", content))
+    // Short, as what announces new ones stands beside it, also where there is little room.
+    Ok(Part::new("decisions", "Decided", content))
 }
 
 fn decision_told(decision: &Decided) -> Markup {
