@@ -178,7 +178,7 @@
     const line = part.querySelector(".news");
     if (!list || !line || list.getBoundingClientRect().top >= innerHeight) return false;
     const fresh = new DOMParser().parseFromString(html, "text/html").querySelectorAll(`${LISTS} > li`);
-    const news = [...fresh].filter((event) => !document.getElementById(event.id)).length;
+    const news = [...fresh].filter((row) => !document.getElementById(row.id)).length;
     if (!news) return false;
     const button = line.querySelector("button") ?? line.appendChild(document.createElement("button"));
     const what = line.dataset.of ?? "event";
@@ -228,6 +228,14 @@
     htmx.process(part);
     if (still?.isConnected) scrollBy({ top: still.getBoundingClientRect().top - top, behavior: "instant" });
   }
+
+  // A link that leads to an action of the page opens it.
+  function openAction() {
+    const action = document.getElementById(location.hash.slice(1))?.querySelector(":scope > details.action");
+    if (action) action.open = true;
+  }
+  addEventListener("load", openAction);
+  addEventListener("hashchange", openAction);
 
   let actions;
   document.addEventListener("toggle", (event) => {

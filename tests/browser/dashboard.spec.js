@@ -92,6 +92,10 @@ test("what would be sent is shown before it is, and a sync is sent again from it
   await page.goto(`/listings/${things.listing}`);
   await page.getByText("Send all of it again…").click();
   await expect(page.locator(".preview")).toContainText("A new terrace.");
+  // What leads to it from another page opens it.
+  await page.goto("/listings");
+  await page.goto(`/listings/${things.listing}#do-sync`);
+  await expect(page.locator("#do-sync .preview")).toContainText("A new terrace.");
   // The one that brought the terrace, from before the replay.
   await page.goto(`/audit?listing_id=${things.listing}&cause=unit_changed`);
   await page.locator('.syncs tr[data-sync] a[href^="/syncs/"]').first().click();

@@ -88,6 +88,16 @@ async fn what_is_linked_afresh_writes_to_no_listing_that_another_one_holds() -> 
     let page = viewer.get(&format!("/listings/{first}")).await?.expect(200)?.text;
     assert!(page.contains("It is not created: ") && page.contains("When that one has been sent: <code>"), "{page}");
     assert!(page.contains("Why it was refused") && !page.contains("The next change of the unit is sent"), "{page}");
+    // Who may send it again is led to the button at each place that tells of the command.
+    let publisher = viewer.as_caller(&world, ORG, None, "channel-publisher")?;
+    let explained = json_of(&world, &["explain", &first])?.1;
+    let sync = explained["sync"]["sync_id"].as_str().context("a sync")?;
+    let way = format!("<a href=\"/listings/{first}#do-sync\"");
+    for path in [format!("/listings/{first}"), format!("/listings/{first}/preview"), format!("/syncs/{sync}")] {
+        let [publishers, viewers] = [publisher.get(&path).await?, viewer.get(&path).await?];
+        assert!(publishers.expect(200)?.text.contains(&way), "{path}");
+        assert!(!viewers.expect(200)?.text.contains(&way), "{path}");
+    }
 
     world.publish(&[priced("villa-001", 1, 5_000)]).await?;
     world.taken(2, 1).await?;

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::pieces::{json, moment, span, state, told, words};
+use super::pieces::{in_words, json, moment, span, state, words};
 use crate::views::audit::Call;
 
 /// A call as pages show it.
@@ -136,7 +136,7 @@ fn answer(call: &Shown<'_>) -> Markup {
             div { dt { "Judged as" } dd { (state(call.class)) } }
             div { dt { "Took" } dd { (span(call.duration_ms)) } }
             div.whole { dt { "In the channel's words" } dd {
-                @if let Some(detail) = call.detail { (told(detail)) } @else { span.quiet { (silence(call)) } }
+                @if let Some(detail) = call.detail { (in_words(detail)) } @else { span.quiet { (silence(call)) } }
             } }
         }
         @match call.answer {

@@ -8,7 +8,7 @@ use domain::text::cut;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::pieces::{empty, told, told_alone, told_to, words};
+use super::pieces::{empty, told, told_alone, told_with_button, words};
 use crate::views::explain::ExplainedSync;
 use crate::views::known::ComparedWith;
 use crate::views::not_taken::named;
@@ -46,7 +46,7 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
 /// What a sync would send, to somebody who may ask for it or may not.
 pub(super) fn of_preview(preview: &Preview, may_sync: bool) -> Markup {
     let with = &preview.compared_with;
-    let doubt = preview.doubt().map(|line| told_to(&line, may_sync));
+    let doubt = preview.doubt().map(|line| told_with_button(&line, may_sync));
     html! {
         ul.plain { @for line in preview.words.iter().filter(|line| !line.starts_with(' ')) { li { (told_alone(line, may_sync)) } } }
         (doubts(&with.refusals(None), with, doubt.as_ref()))

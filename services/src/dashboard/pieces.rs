@@ -35,32 +35,42 @@ pub(super) fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time.age datetime=(machine(since)) title=(utc(since)) { (span((now - since).num_milliseconds())) } }
 }
 
-/// The button that sends the newest state of a listing once more, whatever the channel has.
-pub(super) const SEND_AGAIN: &str = "Send all of it again…";
+/// What sends the newest state of a listing once more, whatever the channel has. Its button says so, with an ellipsis.
+pub(super) const SEND_AGAIN: &str = "Send all of it again";
 
 /// Where that stands on the page of its listing.
 pub(super) const DO_SYNC: &str = "do-sync";
 
+/// How what is set apart as a command, or as a request, begins: a channel or a person may write backticks, too.
+const COMMANDS: [&str; 3] = ["distribution ", "POST /", "DELETE /"];
+
 /// A sentence in which moments are shown as everywhere else, syncs lead to their pages, and commands are set apart.
 pub(super) fn told(sentence: &str) -> Markup {
-    told_to(sentence, false)
+    told_with_button(sentence, false)
 }
 
 /// The same to somebody who may have a listing sent once more, or may not: who may is led to the button for it instead of told the command.
-pub(super) fn told_to(sentence: &str, may_sync: bool) -> Markup {
+pub(super) fn told_with_button(sentence: &str, may_sync: bool) -> Markup {
     let mut rest = sentence;
     let mut shown = Vec::new();
-    while let Some((before, (command, after))) =
-        rest.split_once('`').and_then(|(before, from)| Some((before, from.split_once('`')?)))
-    {
-        shown.push(html! { (in_words(before)) (self::command(command, may_sync)) });
+    while let Some((before, command, after)) = first_command(rest) {
+        shown.push(html! { (in_words(before)) (command_shown(command, may_sync)) });
         rest = after;
     }
     html! { @for piece in shown { (piece) } (in_words(rest)) }
 }
 
+/// The first command of a sentence, with what stands before and after it.
+fn first_command(sentence: &str) -> Option<(&str, &str, &str)> {
+    sentence.match_indices('`').find_map(|(at, mark)| {
+        let (command, after) = sentence[at + mark.len()..].split_once('`')?;
+        let is_ours = COMMANDS.iter().any(|begin| command.starts_with(begin));
+        is_ours.then_some((&sentence[..at], command, after))
+    })
+}
+
 /// A command, or the way to what does the same on a page.
-fn command(command: &str, may_sync: bool) -> Markup {
+fn command_shown(command: &str, may_sync: bool) -> Markup {
     let named = command.strip_prefix("distribution listing sync ").filter(|_| may_sync);
     match named.and_then(|named| named.split(' ').next()?.parse::<Uuid>().ok()) {
         Some(id) => html! { a href=(format!("/listings/{id}#{DO_SYNC}")) title=(command) { (SEND_AGAIN) } },
@@ -68,7 +78,8 @@ fn command(command: &str, may_sync: bool) -> Markup {
     }
 }
 
-fn in_words(words: &str) -> Markup {
+/// Words in which moments are shown as everywhere else and syncs lead to their pages; of a channel's own nothing else is to be made.
+pub(super) fn in_words(words: &str) -> Markup {
     let mut of_sync = false;
     let pieces = words.split_inclusive(' ').map(|piece| {
         let core = piece.trim_start_matches('(').trim_end_matches([' ', ',', '.', ';', ':', ')']);
@@ -89,8 +100,8 @@ fn in_words(words: &str) -> Markup {
 /// A line of plain words whose list stands elsewhere on the page: it announces none.
 pub(super) fn told_alone(line: &str, may_sync: bool) -> Markup {
     match line.strip_suffix(':') {
-        Some(line) => html! { (told_to(line, may_sync)) "." },
-        None => told_to(line, may_sync),
+        Some(line) => html! { (told_with_button(line, may_sync)) "." },
+        None => told_with_button(line, may_sync),
     }
 }
 
@@ -288,10 +299,15 @@ mod tests {
         let command = format!("`distribution listing sync {id} --reason REASON`");
         let set_apart = format!("<code>distribution listing sync {id} --reason REASON</code>");
         assert_eq!(told(&format!("It is {command}. ` stands alone.")).0, format!("It is {set_apart}. ` stands alone."));
-        let led = told_to(&format!("{command} asks for one, `distribution listing unlink {id}` for none."), true).0;
+        let unlink = format!("`distribution listing unlink {id}`");
+        let led = told_with_button(&format!("{command} asks for one, {unlink} for none."), true).0;
         assert!(led.starts_with(&format!("<a href=\"/listings/{id}#do-sync\"")), "{led}");
         let ends = format!(">{SEND_AGAIN}</a> asks for one, <code>distribution listing unlink {id}</code> for none.");
         assert!(led.ends_with(&ends), "{led}");
+        // What others have set in backticks is no command, and hides none.
+        let theirs = told(&format!("no `{id}`: it`s `GET /x` or {unlink}")).0;
+        assert_eq!(theirs, format!("no `{id}`: it`s `GET /x` or <code>distribution listing unlink {id}</code>"));
+        assert_eq!(in_words(&unlink).0, unlink);
         assert_eq!(told("(Z) . ").0, "(Z) . ");
         assert_eq!(told_alone("2 fields differ:", false).0, "2 fields differ.");
         assert_eq!(told_alone("It waits.", false).0, "It waits.");

@@ -39,7 +39,8 @@ fn bar(viewer: &Viewer, listing: &Listing) -> Markup {
     let with = |label: &str| html! { (reason_field()) button.strong { (label) } };
     html! { div.actions {
         @if ["active", "paused"].contains(&listing.state.as_str()) && !listing.unit_elsewhere {
-            div.one #(DO_SYNC) { (again(viewer, listing.listing_id, None, (SEND_AGAIN, "Send the latest state"))) }
+            @let label = format!("{SEND_AGAIN}…");
+            div.one #(DO_SYNC) { (again(viewer, listing.listing_id, None, (&label, "Send the latest state"))) }
         }
         @if listing.state == "active" { div.one #do-pause { (viewer.action(&path("pause"), "Pause…", &with("Pause"))) } }
         @if listing.state == "paused" {

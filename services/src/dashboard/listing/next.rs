@@ -14,7 +14,7 @@ use super::unseen::unseen;
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::problem::Problem;
-use crate::dashboard::pieces::{moment, state, sync_link, told, told_to};
+use crate::dashboard::pieces::{moment, state, sync_link, told, told_with_button};
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
 use crate::views::elsewhere::Elsewhere;
@@ -113,7 +113,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
         let (outcome, detail) = (listing.last_outcome.as_deref(), listing.last_detail.as_deref());
         let theirs = NotItsOwn::of(&known.journal, outcome, detail);
         let rest = rest(listing, &standing, theirs, &held, elsewhere.as_deref());
-        return Ok(html! { p.quiet { (told_to(&rest, may_sync)) } });
+        return Ok(html! { p.quiet { (told_with_button(&rest, may_sync)) } });
     };
     let mut delays = Vec::new();
     if let Some(now) = row {
