@@ -42,7 +42,7 @@ async fn is_told_of_one_that_waits(world: &World, viewer: &Api, listing: &str, r
         let mut moved = priced("villa-000", revision, 6_000);
         moved["account_id"] = json!(account);
         world.publish(&[moved]).await?;
-        world.taken(1, revision).await?;
+        world.taken(1, i64::try_from(revision)?).await?;
         let is_elsewhere = account != ACCOUNT;
         let (_, told) = json_of(world, &["explain", listing])?;
         assert_eq!(told["elsewhere"].is_object(), is_elsewhere, "{told:#}");

@@ -134,7 +134,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
     })
 }
 
-/// Where its last sync found it gone at the channel, what becomes of `what` is sent next.
+/// Where the newest of its syncs that has ended found it gone at the channel, what becomes of `what` is sent next.
 fn gone_words(listing: &Listing, what: &str) -> Option<String> {
     let is_gone = gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref());
     is_gone.then(|| gone::words(what, &gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id)))
