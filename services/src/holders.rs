@@ -1,7 +1,7 @@
 //! Who holds a listing at the channel. Two of ours that write to one of theirs would overwrite each other for ever.
 
 use adapters::dispatch::{linked_at_target, linked_in_account};
-use adapters::postgres::{begin, begin_with};
+use adapters::postgres::begin_with;
 use domain::access::Accounts;
 use domain::ids::{ExternalId, ListingId, OrgId, TargetId, UnitId};
 use domain::listing::{Link, LinkState};
@@ -64,19 +64,23 @@ enum Unlinked {
 /// asks holds a lock and a connection, so it is asked again later instead.
 const LOOK: &str = "SET LOCAL statement_timeout = '10s'";
 
-/// From here until the end of the transaction nobody else links the same listing of this target, nor records that it was found or made.
+/// How long a link waits for each lock: others of its process that have an id wait for it meanwhile.
+const LINK_WAITS: &str = "SET LOCAL lock_timeout = '3s'";
+
+/// For a link: from here until the end of the transaction nobody else links the same listing of this target, nor records that it was found or
+/// made.
 pub(crate) async fn lock(
     pool: &PgPool,
     target: TargetId,
     external: &ExternalId,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut lock = begin(pool).await?;
+    let mut lock = begin_with(pool, format!("BEGIN; {LINK_WAITS}")).await?;
     take(&mut lock, format!("link/{target}/{external}")).await?;
     Ok(lock)
 }
 
-/// The same for what an attempt has learned, or a listing takes up again: nor does anybody record it, or take it up, for another target of the
-/// account. It is waited for no longer than is looked.
+/// The same for what an attempt has learned: nor does anybody record it, or take it up again, for another target of the account. What a person
+/// names there is linked meanwhile, as if it were named afterwards. It is waited for no longer than is looked.
 pub(crate) async fn lock_learned(
     pool: &PgPool,
     target: &Target,
@@ -84,8 +88,16 @@ pub(crate) async fn lock_learned(
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let mut lock = begin_with(pool, format!("BEGIN; {LOOK}")).await?;
     take(&mut lock, format!("link/{}/{external}", target.target_id)).await?;
-    take(&mut lock, format!("learned/{}/{external}", target.account_scope())).await?;
+    take_learned(&mut lock, target, external).await?;
     Ok(lock)
+}
+
+async fn take_learned(
+    connection: &mut PgConnection,
+    target: &Target,
+    external: &ExternalId,
+) -> Result<(), sqlx::Error> {
+    take(connection, format!("learned/{}/{external}", target.account_scope())).await
 }
 
 async fn take(connection: &mut PgConnection, lock: String) -> Result<(), sqlx::Error> {
@@ -156,7 +168,8 @@ impl Syncing {
     }
 
     /// The same of one that is taken up again, as nobody has named another: nobody has said either that two are to write to it, so what is
-    /// linked at another target of the account holds it, too. Within [`lock_learned`]. Whose it is, is told to whoever has these accounts.
+    /// linked at another target of the account holds it, too. Within [`lock`], and the lock of what is learned. Whose it is, is told to whoever
+    /// has these accounts.
     pub(crate) async fn must_be_free_in_account(
         &self,
         connection: &mut PgConnection,
@@ -164,6 +177,8 @@ impl Syncing {
         (target, listing_id): (&Target, ListingId),
         external: &ExternalId,
     ) -> Result<(), SyncError> {
+        sqlx::query(LOOK).execute(&mut *connection).await?;
+        take_learned(connection, target, external).await?;
         let candidates = linked_in_account(connection, target.target_id, external).await?;
         let of = (target.target_id, listing_id);
         let Some(link) = who_holds(self.commands(), candidates, of, external, Unlinked::None).await? else {

@@ -8,7 +8,7 @@ use domain::recorded::Position;
 use domain::target::Target;
 
 use crate::commands::{AskedBy, CommandError};
-use crate::holders::{lock, lock_learned};
+use crate::holders::lock;
 use crate::syncing::{Snapshot, SyncError, Syncing, read};
 
 /// What is at the channel already.
@@ -153,21 +153,15 @@ impl Syncing {
         // A pair that is linked is refused by the aggregate, whatever it would be linked to.
         let linked = before.state().is_some_and(|state| state != LinkState::Unlinked);
         let kept = before.external_id().filter(|_| !link.afresh).cloned();
-        let named = link.external_id.clone();
-        let is_named = named.is_some();
-        match named.or(kept) {
+        match link.external_id.clone().or(kept) {
             Some(external) if !linked => {
                 let _one_at_a_time = self.linking().lock().await;
-                let pool = self.commands().journal().pool();
-                let locked = if is_named {
-                    let mut locked = lock(pool, target.target_id, &external).await?;
+                let mut locked = lock(self.commands().journal().pool(), target.target_id, &external).await?;
+                if link.external_id.is_some() {
                     self.must_be_free(&mut locked, (target.target_id, listing_id), &external).await?;
-                    locked
                 } else {
-                    let mut locked = lock_learned(pool, target, &external).await?;
                     self.must_be_free_in_account(&mut locked, accounts, (target, listing_id), &external).await?;
-                    locked
-                };
+                }
                 let position = self.commands().listing(listing_id, ListingCommand::Link(link), metadata).await?;
                 locked.commit().await?;
                 Ok(position)

@@ -104,7 +104,7 @@ pub enum SyncError {
 }
 
 fn taken_elsewhere(external_id: &ExternalId, holder: Option<&(UnitId, ListingId, TargetId)>) -> String {
-    let other = "give another id, or link this one afresh, which has its own looked for and made";
+    let other = "give another id, or link this one afresh once that one was sent, and its own is looked for and made";
     match holder {
         Some((unit_id, listing_id, target_id)) => format!(
             "{external_id} at the channel is the listing of unit {unit_id} ({listing_id}) at target {target_id} by now: unlink that one, {other}"

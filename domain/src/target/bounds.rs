@@ -45,7 +45,7 @@ const ROOT: &str = "give https://host[:port]/path";
 
 /// The root as it is kept. Windows go by the text, so what leads to one place is one text; and as that is ASCII, it is as long as it
 /// looks, which the tables have room for.
-pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
+pub fn checked_root(url: &str) -> Result<String, TargetError> {
     check_base_url(url)?;
     let parsed = Url::parse(url).map_err(|error| field("base_url", format!("{error}; {ROOT}")))?;
     let host = parsed.host_str().unwrap_or_default();
@@ -59,11 +59,6 @@ pub(super) fn checked_root(url: &str) -> Result<String, TargetError> {
     let root = String::from(parsed);
     check_base_url(&root)?;
     Ok(root.trim_end_matches('/').to_owned())
-}
-
-/// A root as it would be kept if it were given now; `None` of one that would be refused.
-pub fn root_as_kept(url: &str) -> Option<String> {
-    checked_root(url).ok()
 }
 
 /// Whether two roots lead to one host. A target's secret was given for the host of its address, and what a channel said of it is the

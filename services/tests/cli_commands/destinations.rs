@@ -58,11 +58,11 @@ fn the_doctor_names_an_address_that_makes_another_account_of_one() {
     let world = World::new();
     let _service = Service::start(&world, "relay,projector");
     let target = world.target("Bali");
-    let spelled = || {
+    let spelled = |url: &str| {
         world.block_on(async {
             let mut connection = PgConnection::connect(&world.database_url).await.unwrap();
-            let spell = "UPDATE channel_targets SET base_url = 'HTTP://127.0.0.1:9/v1/' WHERE target_id::text = $1";
-            sqlx::query(spell).bind(&target).execute(&mut connection).await.unwrap().rows_affected()
+            let spell = "UPDATE channel_targets SET base_url = $2 WHERE target_id::text = $1";
+            sqlx::query(spell).bind(&target).bind(url).execute(&mut connection).await.unwrap().rows_affected()
         })
     };
     let told = || {
@@ -71,9 +71,14 @@ fn the_doctor_names_an_address_that_makes_another_account_of_one() {
         checks.into_iter().find(|check| check["check"] == "channels" && check["status"] == "warn")
     };
     assert_eq!(told(), None);
-    eventually("the target was projected", || (spelled() == 1).then_some(()));
+    eventually("the target was projected", || (spelled("HTTP://127.0.0.1:9/v1/") == 1).then_some(()));
     let warning = told().expect("it is named");
     let (detail, advice) = (warning["detail"].as_str().unwrap(), warning["advice"].as_str().unwrap());
     assert!(detail.starts_with("HTTP://127.0.0.1:9/v1/ ") && detail.contains("Bali"), "{warning}");
     assert!(advice.contains(&format!("--base-url {NOWHERE}`")), "{warning}");
+
+    assert_eq!(spelled("http://localhost.:9/v1"), 1);
+    let warning = told().expect("it is named");
+    let detail = warning["detail"].as_str().unwrap();
+    assert!(detail.contains("without a dot at its end"), "and what is wrong, where it is not taken now: {warning}");
 }

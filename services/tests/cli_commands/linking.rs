@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::service::{Service, eventually};
-use crate::world::{Ran, World, unit};
+use crate::world::{NOWHERE, Ran, World, unit};
 
 /// A target and two units.
 struct Story {
@@ -131,6 +131,7 @@ fn what_another_target_of_the_account_holds_by_now_is_not_taken_up_again() {
     let held = format!("51600 at the channel is the listing of unit villa-2 ({second}) at target {other} by now: ");
     let refused = error(&story.link("villa-1", &[]));
     assert!(refused.starts_with(&held) && refused.contains("unlink that one, "), "{refused}");
+    assert!(refused.contains("afresh once that one was sent"), "it finds that one until then: {refused}");
 
     // Of two that are unlinked the first to come has it.
     story.unlink(&second);
@@ -161,7 +162,27 @@ fn what_another_target_of_the_account_holds_by_now_is_not_taken_up_again() {
     assert_eq!(story.at_channel(&first), Value::Null);
 }
 
-/// Targets of one account do not know of one another, and may be of organisations that do not: the operator does.
+/// An attempt of another target of the account may be recording it just then.
+#[test]
+fn what_is_taken_up_again_waits_for_whoever_learns_its_id_and_not_for_long() {
+    let story = story();
+    let first = story.linked("villa-1", &["--external-id", "51600"]);
+    story.unlink(&first);
+    let holding = story.world.block_on(async {
+        let mut connection = PgConnection::connect(&story.world.database_url).await.unwrap();
+        let learned = format!("learned/account:hostaway/{NOWHERE}/10450/51600");
+        let lock = sqlx::query("SELECT pg_advisory_lock(hashtextextended($1, 0))").bind(learned);
+        lock.execute(&mut connection).await.unwrap();
+        connection
+    });
+    let refused = error(&story.link("villa-1", &[]));
+    assert!(refused.contains("lock timeout"), "{refused}");
+    story.world.block_on(holding.close()).unwrap();
+    assert_eq!((story.linked("villa-1", &[]), story.at_channel(&first)), (first.clone(), Value::from("51600")));
+}
+
+/// What a person names at two targets of an account is linked, and these may be of organisations that do not know of one another: the operator
+/// does.
 #[test]
 fn the_doctor_names_listings_that_write_to_one_at_the_channel() {
     let story = story();

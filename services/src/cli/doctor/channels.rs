@@ -2,7 +2,7 @@
 //! is called.
 
 use domain::counted::counted;
-use domain::target::bounds::root_as_kept;
+use domain::target::bounds::checked_root;
 use sqlx::PgPool;
 
 use super::report::Report;
@@ -34,15 +34,15 @@ pub(super) async fn check(pool: &PgPool, reach: ChannelReach, report: &mut Repor
 
 /// Older builds took other spellings of one address.
 fn spelled(base_url: &str, targets: &[String], report: &mut Report) -> anyhow::Result<()> {
-    let kept = root_as_kept(base_url);
-    if kept.as_deref() == Some(base_url) {
-        return Ok(());
-    }
+    let (wrong, url) = match checked_root(base_url) {
+        Ok(kept) if kept == base_url => return Ok(()),
+        Ok(kept) => ("is spelled as no address is kept now".to_owned(), kept),
+        Err(refused) => (format!("would be refused now ({refused})"), "URL".to_owned()),
+    };
     let detail = format!(
-        "{base_url} is spelled as no address is kept now: an account there is another one than the same by its usual spelling, with a window \
-         of its own, and who holds a listing at the channel is looked for in each apart (targets: {})",
+        "{base_url} {wrong}: an account there is another one than the same by its usual spelling, with a window of its own, \
+         and who holds a listing at the channel is looked for in each apart (targets: {})",
         targets.join(", ")
     );
-    let url = kept.as_deref().unwrap_or("URL");
     report.warn("channels", detail, format!("set it again: `distribution target configure TARGET --base-url {url}`"))
 }

@@ -1,5 +1,6 @@
 //! Listings at a channel to which several of ours write, whoever's these are: each change of one overwrites the others. A target refuses
-//! that when it links; targets of one account do not know of one another, and an older build believed whatever a channel said.
+//! that when it links, and one of the same account where it would take up again what is linked at another; what a person names at both is
+//! linked, and an older build believed whatever a channel said.
 
 use adapters::dispatch::ACCOUNT_SCOPE;
 use domain::counted::counted;

@@ -20,8 +20,8 @@ const AT_ONCE: usize = 64;
 #[derive(Debug, Args)]
 #[command(after_help = "Each unit gets a line (or a JSON element) with its listing or its error; one error makes the \
     exit code 1.\nWith --all-units, units that are linked already are no error.\n\
-    A unit that is linked again takes up the listing that it had at the channel; another --external-id takes its \
-    place.\n\n\
+    A unit that is linked again takes up the listing that it had at the channel, and is refused where another one of \
+    the target or its account is linked to that by now; another --external-id takes its place.\n\n\
     Examples:\n  distribution listing link --target 0199… --unit villa-0001 --unit villa-0002\n  \
     distribution listing link --target 0199… --all-units\n  \
     distribution listing link --target 0199… --unit villa-0001 --external-id 51600")]
