@@ -45,8 +45,18 @@ impl Cluster {
         for index in 0..3 {
             cluster.run(index)?;
         }
-        nats_server::ready(&cluster.url()).await?;
+        nats_server::ready(&cluster.url()).await.with_context(|| cluster.printed())?;
         Ok(cluster)
+    }
+
+    /// The end of what each server says.
+    fn printed(&self) -> String {
+        let printed = NAMES.iter().zip(&self.servers).map(|(name, server)| {
+            let printed = server.as_ref().map(Process::printed).unwrap_or_default();
+            let lines: Vec<&str> = printed.lines().collect();
+            format!("{name}:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"))
+        });
+        printed.collect::<Vec<_>>().join("\n")
     }
 
     fn url(&self) -> String {
@@ -55,8 +65,9 @@ impl Cluster {
 
     fn run(&mut self, index: usize) -> anyhow::Result<()> {
         let routes = self.routes.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
-        let cluster =
-            format!("cluster {{ name: three, listen: \"127.0.0.1:{}\", routes: [{routes}] }}\n", self.routes[index]);
+        // By a name of its own no other cluster takes a route of it for its own.
+        let (name, route) = (self.routes[0], self.routes[index]);
+        let cluster = format!("cluster {{ name: of-{name}, listen: \"127.0.0.1:{route}\", routes: [{routes}] }}\n");
         let (folder, port) = (self.folder.path(), self.clients[index]);
         self.servers[index] = Some(nats_server::start(&self.program, folder, NAMES[index], port, &cluster)?);
         Ok(())

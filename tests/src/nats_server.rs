@@ -13,7 +13,7 @@ use crate::server_tools::Tools;
 use crate::wait::wait_until;
 
 /// A server, or several with their routes, may take so long to be there.
-pub const TO_START: Duration = Duration::from_secs(60);
+pub const TO_START: Duration = Duration::from_secs(120);
 /// What a store holds at most, in megabytes, if nothing else was asked for.
 const STORE_MB: u64 = 4_096;
 const FILLER: &str = "FILLER";
