@@ -62,10 +62,11 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
     }
     let mut watchers = JoinSet::new();
     let nats = transport::reach(connections).await?;
-    let claimed = if there { transport::claim_at_once(&nats, &pool).await? } else { None };
-    let mut has_streams = claimed.unwrap_or(false);
-    if there && claimed.is_none() {
-        schema.hold(transport::ASKED);
+    let mut making = Box::pin(transport::make(&nats));
+    let mut made = None;
+    if there {
+        transport::own(&nats, &pool).await?;
+        made = transport::soon(&mut making, &schema).await?;
     }
     let front = if options.runs(Role::Api) { Some(Front::open(connections, options, &schema).await?) } else { None };
     let pools = Pools { work: pool.clone(), api: front.as_ref().map(Front::pool) };
@@ -79,12 +80,14 @@ pub async fn serve(connections: &Connections, options: &ServeOptions, logs: Logs
         if !there {
             schema.complete(&pool, !options.no_migrate).await?;
             schema.hold(transport::ASKED);
-        }
-        if claimed.is_none() {
             // Before any role begins: it refuses streams of another database from then on.
-            has_streams = transport::claim(&nats, &pool).await?;
-            schema.open();
+            transport::own(&nats, &pool).await?;
         }
+        let has_streams = match made {
+            Some(made) => made,
+            None => making.await?,
+        };
+        schema.open();
         tracing::info!(roles = ?options.roles(), "serving");
         tokio::select! {
             _ = roles.join_next() => anyhow::Ok(()),

@@ -1,7 +1,12 @@
 //! Starts while something is not there yet.
 
+use std::collections::HashMap;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use adapters::nats::topology::StreamKind;
 use async_nats::connection::State;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
@@ -157,8 +162,27 @@ async fn who_migrates_behind_a_backup_answers_probes_until_it_is_done() -> anyho
     world.close().await
 }
 
-/// Greets as a NATS of a cluster does and answers pings; whoever asks JetStream for something waits, as while nobody leads.
-async fn greets(client: TcpStream) -> std::io::Result<()> {
+/// What is answered to who asks JetStream on a subject, and after how long; `None` is no answer.
+type Answers = Arc<dyn Fn(&str) -> Option<(Duration, &'static str)> + Send + Sync>;
+
+const NO_LEADER: &str = r#"{"error":{"code":503,"err_code":10008,"description":"no leader"}}"#;
+const NO_STREAM: &str = r#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+const NO_PEERS: &str = r#"{"error":{"code":400,"err_code":10005,"description":"no suitable peers for placement"}}"#;
+
+/// Where a NATS of a cluster is whose JetStream answers so.
+async fn a_nats(answers: Answers) -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("nats://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(greets(client, answers.clone()));
+        }
+    });
+    Ok(url)
+}
+
+/// Greets as a NATS of a cluster does, and answers pings and whoever asks for something.
+async fn greets(client: TcpStream, asked: Answers) -> std::io::Result<()> {
     let (lines, mut answers) = client.into_split();
     let greeting = json!({
         "version": "2.12.0",
@@ -170,9 +194,23 @@ async fn greets(client: TcpStream) -> std::io::Result<()> {
     });
     answers.write_all(format!("INFO {greeting}\r\n").as_bytes()).await?;
     let mut lines = BufReader::new(lines).lines();
+    // By the inbox before its last part.
+    let mut subscriptions = HashMap::new();
     while let Some(line) = lines.next_line().await? {
-        if line.starts_with("PING") {
-            answers.write_all(b"PONG\r\n").await?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["PING", ..] => answers.write_all(b"PONG\r\n").await?,
+            ["SUB", subject, .., id] => {
+                subscriptions.insert(subject.trim_end_matches('*').to_owned(), (*id).to_owned());
+            }
+            ["PUB" | "HPUB", subject, inbox, _, ..] => {
+                let id = subscriptions.iter().find(|(of, _)| inbox.starts_with(of.as_str())).map(|(_, id)| id);
+                if let (Some(id), Some((after, words))) = (id, asked(subject)) {
+                    tokio::time::sleep(after).await;
+                    answers.write_all(format!("MSG {inbox} {id} {}\r\n{words}\r\n", words.len()).as_bytes()).await?;
+                }
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -181,13 +219,7 @@ async fn greets(client: TcpStream) -> std::io::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_starts_beside_a_silent_jetstream_says_so_and_answers_probes_meanwhile() -> anyhow::Result<()> {
     let world = World::new(&[]).await?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("nats://{}", listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(greets(client));
-        }
-    });
+    let url = a_nats(Arc::new(|_: &str| None)).await?;
     let mut service = world.serve_with("", &["--nats-url", &url])?;
     says(&service, "asks JetStream for the streams").await?;
     let api = Api::of(&service).await?;
@@ -203,26 +235,82 @@ async fn who_starts_beside_a_silent_jetstream_says_so_and_answers_probes_meanwhi
     .await?;
     says(&service, "its JetStream is not ready").await?;
     says(&service, ": serving").await?;
-    assert!(service.ended()?.is_none(), "{}", service.printed());
+    let printed = service.printed();
+    assert_eq!(printed.matches("asks JetStream for the streams").count(), 1, "it is asked once: {printed}");
+    assert!(service.ended()?.is_none(), "{printed}");
     drop(service);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_beside_a_slow_jetstream_serves_before_it_has_all_answers() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    // Each stream is looked at twice, and made.
+    let url = a_nats(Arc::new(|_: &str| Some((Duration::from_secs(4), NO_STREAM)))).await?;
+    let began = Instant::now();
+    let service = world.serve_with("api", &["--nats-url", &url])?;
+    says(&service, ": serving").await?;
+    let (printed, took) = (service.printed(), began.elapsed());
+    assert!(printed.contains("its JetStream is not ready") && took < Duration::from_secs(24), "{took:?}: {printed}");
+    drop(service);
+    world.close().await
+}
+
+/// Its exit status, once it has ended by itself.
+async fn end(service: &mut Process) -> anyhow::Result<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        if let Some(ended) = service.ended()? {
+            return Ok(ended);
+        }
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(30), "it goes on: {}", service.printed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_serves_without_a_leader_ends_when_it_is_told_that_it_asks_for_too_many_copies() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let leads = Arc::new(AtomicBool::new(false));
+    let leader = leads.clone();
+    let answers: Answers = Arc::new(move |subject: &str| {
+        let words = if !leader.load(Ordering::Relaxed) {
+            NO_LEADER
+        } else if subject.contains("STREAM.CREATE") {
+            NO_PEERS
+        } else {
+            NO_STREAM
+        };
+        Some((Duration::ZERO, words))
+    });
+    let url = a_nats(answers).await?;
+    let mut service = world.serve_with("api", &["--nats-url", &url, "--nats-replicas", "3"])?;
+    says(&service, ": serving").await?;
+    leads.store(true, Ordering::Relaxed);
+    let ended = end(&mut service).await?;
+    let printed = service.printed();
+    assert_eq!(ended.code(), Some(1), "{printed}");
+    assert!(printed.contains("NATS_REPLICAS asks for 3 copies"), "{printed}");
     world.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_one_server_for_copies_on_three_is_told_the_setting_and_ends() -> anyhow::Result<()> {
     let world = World::new(&[]).await?;
-    let prefix = format!("{}-three", world.nats.prefix);
-    let mut service = world.serve_with("api", &["--nats-prefix", &prefix, "--nats-replicas", "3"])?;
-    let began = Instant::now();
-    let ended = loop {
-        if let Some(ended) = service.ended()? {
-            break ended;
-        }
-        anyhow::ensure!(began.elapsed() < Duration::from_secs(30), "it goes on: {}", service.printed());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    let printed = service.printed();
-    assert_eq!(ended.code(), Some(1), "{printed}");
-    assert!(printed.contains("NATS_REPLICAS asks for 3 copies") && printed.contains("is in no cluster"), "{printed}");
+    let new = format!("{}-three", world.nats.prefix);
+    // Those that are there have something else that is not as defined.
+    for kind in StreamKind::ALL {
+        let mut config = world.nats.stream(kind).await?.cached_info().config.clone();
+        config.max_messages = 1_000_000;
+        world.nats.jetstream.update_stream(config).await?;
+    }
+    for prefix in [new, world.nats.prefix.to_string()] {
+        let mut service = world.serve_with("api", &["--nats-prefix", &prefix, "--nats-replicas", "3"])?;
+        let ended = end(&mut service).await?;
+        let printed = service.printed();
+        assert_eq!(ended.code(), Some(1), "{printed}");
+        assert!(printed.contains("NATS_REPLICAS asks for 3 copies"), "{printed}");
+        assert!(printed.contains("is in no cluster"), "{printed}");
+    }
     world.close().await
 }

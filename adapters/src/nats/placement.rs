@@ -3,8 +3,9 @@
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 
-/// In the answer of a cluster that counts a server of its own as away, or has not heard of it since it has this leader.
-const OFFLINE: &str = "peer offline";
+/// What the answer of a cluster says of servers of its own that it counts as away, or has not heard of since it has this leader; of those that
+/// this leader has never met it says the second.
+const AWAY: [&str; 2] = ["peer offline", "miscellaneous issue"];
 /// In the answer of a server that is in no cluster. Versions differ in the number of that error.
 const ALONE: &str = "non-clustered mode";
 
@@ -25,7 +26,7 @@ impl NoPlace {
         let CreateStreamErrorKind::JetStream(answer) = error.kind() else { return None };
         let (code, words) = (answer.error_code(), answer.to_string());
         if code == ErrorCode::CLUSTER_NO_PEERS {
-            Some(if words.contains(OFFLINE) { Self::ServersAway } else { Self::TooFew })
+            Some(if says_only_away(&words) { Self::ServersAway } else { Self::TooFew })
         } else if code == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED || words.contains(ALONE) {
             Some(Self::NoCluster)
         } else {
@@ -52,6 +53,14 @@ impl NoPlace {
     }
 }
 
+/// Each reason that NATS gives is that a server is away: what it gives beside that stays when all are back.
+fn says_only_away(words: &str) -> bool {
+    // The client adds the codes.
+    let said = words.split(" (code ").next().unwrap_or_default();
+    let mut reasons = said.split(", ").skip(1).peekable();
+    reasons.peek().is_some() && reasons.all(|reason| AWAY.contains(&reason))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +78,8 @@ mod tests {
         assert_eq!(of(400, 10_005, none), Some(NoPlace::TooFew));
         assert_eq!(of(400, 10_005, &format!("{none}, insufficient storage")), Some(NoPlace::TooFew));
         assert_eq!(of(400, 10_005, &format!("{none}, peer offline")), Some(NoPlace::ServersAway));
+        assert_eq!(of(400, 10_005, &format!("{none}, peer offline, miscellaneous issue")), Some(NoPlace::ServersAway));
+        assert_eq!(of(400, 10_005, &format!("{none}, peer offline, insufficient storage")), Some(NoPlace::TooFew));
         let alone = "replicas > 1 not supported in non-clustered mode";
         assert_eq!(of(500, 10_074, alone), Some(NoPlace::NoCluster));
         assert_eq!(of(500, 10_052, alone), Some(NoPlace::NoCluster));

@@ -1,7 +1,8 @@
 //! Streams, from the files in `nats/`: made where they are missing, compared, and brought to their definition at a start of `serve`.
 
+mod deviation;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -12,6 +13,8 @@ use super::definition::{self, Difference, listed};
 use super::owner::ForeignStream;
 use super::placement::NoPlace;
 use super::{Nats, Prefix, marks};
+
+pub use deviation::Deviation;
 
 /// The longest wait for an answer about a stream. The client's own wait, which is shorter, begins when a request has room among those
 /// that are to be sent, and while NATS is away nothing is sent.
@@ -55,6 +58,14 @@ pub enum TopologyError {
         /// Who says so, and how.
         reason: String,
     },
+    /// It is to be on more servers than there are for it.
+    #[error("failed to set up {name}: {reason}")]
+    TooManyCopies {
+        /// The stream.
+        name: String,
+        /// The server's words, and what to do.
+        reason: String,
+    },
     /// The server refused.
     #[error("failed to set up {name}: {reason}")]
     Server {
@@ -75,51 +86,6 @@ impl StreamKind {
             Self::Channels => ("streams/channels.json", include_str!("../../../nats/streams/channels.json")),
             Self::Audit => ("streams/audit.json", include_str!("../../../nats/streams/audit.json")),
             Self::DeadLetters => ("streams/dead-letters.json", include_str!("../../../nats/streams/dead-letters.json")),
-        }
-    }
-}
-
-/// A stream that is not as it is defined.
-#[derive(Debug)]
-pub enum Deviation {
-    /// It is not there.
-    Missing(String),
-    /// It cannot be looked at, in words.
-    Unknown(String),
-    /// It is there, with other settings.
-    Differs {
-        /// The stream.
-        stream: String,
-        /// The settings.
-        differences: Vec<Difference>,
-    },
-    /// A newer build has set it up.
-    Newer {
-        /// The stream.
-        stream: String,
-        /// The number of its definition.
-        number: u64,
-    },
-}
-
-impl Deviation {
-    /// No start changes anything of it: it keeps more than is defined, or is as a newer build wants it.
-    pub fn stays(&self) -> bool {
-        match self {
-            Self::Missing(_) | Self::Unknown(_) => false,
-            Self::Differs { differences, .. } => differences.iter().all(|difference| difference.keeps_more),
-            Self::Newer { .. } => true,
-        }
-    }
-}
-
-impl fmt::Display for Deviation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(stream) => write!(f, "{stream} is missing"),
-            Self::Unknown(words) => f.write_str(words),
-            Self::Differs { stream, differences } => write!(f, "{stream}: {}", listed(differences)),
-            Self::Newer { stream, number } => write!(f, "{stream} is as a newer build defines it (number {number})"),
         }
     }
 }
@@ -157,10 +123,12 @@ fn unmade(name: String, copies: usize, error: &CreateStreamError) -> TopologyErr
         Some(why) if copies > 1 => format!("{error}; {}", why.advice(copies)),
         _ => error.to_string(),
     };
-    if is_refused(error) && no_place != Some(NoPlace::ServersAway) {
-        TopologyError::Server { name, reason }
-    } else {
+    if !is_refused(error) || no_place == Some(NoPlace::ServersAway) {
         TopologyError::Away { name, reason }
+    } else if no_place.is_some() && copies > 1 {
+        TopologyError::TooManyCopies { name, reason }
+    } else {
+        TopologyError::Server { name, reason }
     }
 }
 
@@ -186,8 +154,9 @@ impl Nats {
         Ok(config)
     }
 
-    /// A stream, made or brought to its definition, but for limits by which it keeps more, for what NATS refuses to change, and for one that a
-    /// newer build has set up. It carries the id of this connection's journal then; one of another journal is an error.
+    /// A stream, made or brought to its definition, but for limits by which it keeps more, for what NATS refuses to change, for copies that are to
+    /// be on servers that are away, and for one that a newer build has set up. It carries the id of this connection's journal then; one of
+    /// another journal is an error.
     pub async fn ensure_stream(&self, kind: StreamKind) -> Result<Stream, TopologyError> {
         // Where somebody else makes it at the same moment, with other metadata, the second look finds it there.
         for _ in 0..2 {
@@ -204,12 +173,12 @@ impl Nats {
         let mut config = self.stream_config(kind)?;
         let name = config.name.clone();
         let (mut stay, mut differences) = (Vec::new(), Vec::new());
-        let mut is_there = false;
+        let mut has_copies = None;
         match self.stream(kind).await {
             Ok(there) => {
-                is_there = true;
                 let info = there.cached_info();
                 let have = &info.config;
+                has_copies = Some(have.num_replicas);
                 if definition::newer(&have.metadata, &config.metadata).is_some() {
                     return Ok(Some(there));
                 }
@@ -228,22 +197,32 @@ impl Nats {
             Err(TopologyError::Missing(_)) => config.metadata = self.owned(&HashMap::new(), config.metadata),
             Err(error) => return Err(error),
         }
+        let mut made = in_time(&name, self.jetstream.create_or_update_stream(config.clone())).await?;
+        // Copies that have no place yet keep nobody from a stream that is there, and nothing else from being as it is defined.
+        if let (Some(has), Err(error)) = (has_copies, &made)
+            && has != config.num_replicas
+            && NoPlace::of(error) == Some(NoPlace::ServersAway)
+        {
+            tracing::error!(
+                stream = name,
+                copies = config.num_replicas,
+                %error,
+                "a stream gets no more copies while servers of the cluster are away: it is used with those that it has"
+            );
+            config.num_replicas = has;
+            made = in_time(&name, self.jetstream.create_or_update_stream(config.clone())).await?;
+        }
         let copies = config.num_replicas;
-        match in_time(&name, self.jetstream.create_or_update_stream(config)).await? {
+        let asks_for_more = has_copies.is_some_and(|has| has != copies);
+        match made {
             Ok(_) if differences.is_empty() => {}
             Ok(_) => {
                 let found = listed(&differences);
                 tracing::warn!(stream = name, found, "a stream was not as it is defined, and has been brought to it");
             }
             Err(error) if is_taken(&error) => return Ok(None),
-            // Copies that have no place yet keep nobody from a stream that is there.
-            Err(error) if is_there && NoPlace::of(&error) == Some(NoPlace::ServersAway) => tracing::error!(
-                stream = name,
-                copies,
-                %error,
-                "a stream gets no more copies while servers of the cluster are away: it is used as it is until the next \
-                 start"
-            ),
+            // Of copies that NATS_REPLICAS asks for in vain a start is told, whatever else is not as it is defined.
+            Err(error) if asks_for_more && NoPlace::of(&error).is_some() => return Err(unmade(name, copies, &error)),
             // What somebody has set, and nobody can take back, keeps nobody from work.
             Err(error) if is_refused(&error) && !differences.is_empty() => tracing::error!(
                 stream = name,
@@ -322,7 +301,8 @@ impl Nats {
                     continue;
                 }
                 Err(error) => {
-                    deviations.push(Deviation::Unknown(error.to_string()));
+                    let may_pass = matches!(error, TopologyError::Away { .. });
+                    deviations.push(Deviation::Unknown { words: error.to_string(), may_pass });
                     continue;
                 }
             };
@@ -373,7 +353,7 @@ mod tests {
         let away = answer("no suitable peers for placement, peer offline");
         assert!(matches!(away, TopologyError::Away { .. }), "{away}");
         let refused = answer("no suitable peers for placement");
-        assert!(matches!(refused, TopologyError::Server { .. }), "{refused}");
+        assert!(matches!(refused, TopologyError::TooManyCopies { .. }), "{refused}");
         assert!(refused.to_string().contains("NATS_REPLICAS asks for 5 copies"), "{refused}");
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adapters::event_store::PgEventLog;
 use adapters::nats::Nats;
-use adapters::nats::topology::{self, TopologyError};
+use adapters::nats::topology::TopologyError;
 use anyhow::Context as _;
 use async_nats::connection::State;
 use async_nats::{ConnectError, ConnectErrorKind};
@@ -13,11 +13,14 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::Connections;
+use crate::schema::Schema;
 
 /// From one look whether it is there to the next.
 const LOOK: Duration = Duration::from_millis(500);
 /// A start waits so long for its streams before it answers probes meanwhile.
 const SOON: Duration = Duration::from_secs(3);
+/// And so long for all that it asks JetStream before it serves without them.
+const LONGEST: Duration = Duration::from_secs(15);
 /// Why nothing has begun then.
 pub(super) const ASKED: &str = "JetStream is asked for the streams and has not answered yet";
 /// Postgres is asked again for so long.
@@ -36,36 +39,36 @@ pub(super) async fn reach(connections: &Connections) -> anyhow::Result<Nats> {
     }
 }
 
-/// Makes the streams, as those of this database's journal; gives whether that is done, or waits for NATS: for a cluster without a leader as for
-/// one that is away. An error where they are another database's.
-pub(super) async fn claim(nats: &Nats, pool: &PgPool) -> anyhow::Result<bool> {
-    own(nats, pool).await?;
-    make(nats).await
-}
-
-/// The same where that is done soon. `None` where it is not, as NATS lets whoever asks a cluster without a leader wait: then it is begun anew.
-pub(super) async fn claim_at_once(nats: &Nats, pool: &PgPool) -> anyhow::Result<Option<bool>> {
-    own(nats, pool).await?;
-    if let Ok(made) = tokio::time::timeout(SOON, make(nats)).await {
+/// What comes of this soon. `None` where nothing does, as NATS lets whoever asks a cluster without a leader wait: roles wait then, too, and it goes
+/// on when it is awaited again.
+pub(super) async fn soon(
+    making: impl Future<Output = anyhow::Result<bool>>,
+    schema: &Schema,
+) -> anyhow::Result<Option<bool>> {
+    if let Ok(made) = tokio::time::timeout(SOON, making).await {
         return made.map(Some);
     }
-    tracing::warn!("{ASKED}: a cluster without a leader lets whoever asks wait. Probes are answered meanwhile");
+    tracing::warn!("{ASKED}: it is slow, or its cluster has no leader. Probes are answered meanwhile");
+    schema.hold(ASKED);
     Ok(None)
 }
 
-/// From now on streams of another database are refused.
-async fn own(nats: &Nats, pool: &PgPool) -> anyhow::Result<()> {
+/// From now on streams of another database are refused, and those that are made are this one's.
+pub(super) async fn own(nats: &Nats, pool: &PgPool) -> anyhow::Result<()> {
     nats.of_journal(identity(pool).await.context("failed to look up which journal this is")?);
     Ok(())
 }
 
-async fn make(nats: &Nats) -> anyhow::Result<bool> {
+/// Makes the streams; gives whether that is done, or waits for NATS: for a cluster without a leader as for one that is away. An error where
+/// they are another database's.
+pub(super) async fn make(nats: &Nats) -> anyhow::Result<bool> {
     if nats.client.connection_state() != State::Connected {
         return Ok(false);
     }
-    let longest_s = topology::PATIENCE.as_secs();
-    tracing::info!(longest_s, "asks JetStream for the streams, and waits so long at most for an answer");
-    match nats.ensure_streams().await {
+    let longest_s = LONGEST.as_secs();
+    tracing::info!(longest_s, "asks JetStream for the streams, and waits so long at most for its answers");
+    let late = |_| TopologyError::Away { name: "the streams".to_owned(), reason: "not answered in time".to_owned() };
+    match tokio::time::timeout(LONGEST, nats.ensure_streams()).await.map_err(late).flatten() {
         Ok(()) => Ok(true),
         Err(error @ TopologyError::Away { .. }) => {
             let away = "NATS is there, and its JetStream is not ready: what needs it waits, all else goes on";
@@ -95,7 +98,8 @@ fn is_away(error: &anyhow::Error) -> bool {
     matches!(kind, Some(ConnectErrorKind::Io | ConnectErrorKind::TimedOut | ConnectErrorKind::Dns))
 }
 
-/// Where it was away, makes the streams once it is there. Ends only where they are another database's.
+/// Where it was away, makes the streams once it is there. Ends only where they are another database's, or are to be on more servers than there
+/// are, as a start does.
 pub(super) async fn set_up(nats: &Nats, has_streams: bool) -> anyhow::Error {
     if has_streams {
         return std::future::pending().await;
@@ -109,7 +113,9 @@ pub(super) async fn set_up(nats: &Nats, has_streams: bool) -> anyhow::Error {
                     tracing::info!("NATS is there, and so are its streams");
                     return std::future::pending().await;
                 }
-                Err(foreign @ TopologyError::Foreign(_)) => return foreign.into(),
+                Err(lasting @ (TopologyError::Foreign(_) | TopologyError::TooManyCopies { .. })) => {
+                    return lasting.into();
+                }
                 Err(error) if told_at.elapsed() > AGAIN => {
                     tracing::error!(error = %error, "NATS is there, and its streams cannot be made");
                     told_at = Instant::now();

@@ -1,7 +1,10 @@
 //! `unit publish`: what reaches the stream, and what is said of the lines that do not.
 
-use std::io::Write;
-use std::process::{Child, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use adapters::nats::topology::StreamKind;
@@ -68,7 +71,7 @@ fn a_message_carries_cloud_events_headers_and_may_be_published_twice() {
 }
 
 /// Publishes one change and takes the stream away, so that the next one has nobody who takes it, as while a cluster elects a leader.
-fn published_behind_a_stream_that_goes(world: &World) -> Child {
+fn published_behind_a_stream_that_goes(world: &World) -> (Child, ChildStdin) {
     let mut child = world
         .command()
         .args(["--output", "json", "unit", "publish", "-"])
@@ -94,13 +97,14 @@ fn published_behind_a_stream_that_goes(world: &World) -> Child {
         nats.jetstream.delete_stream(name).await.unwrap();
     });
     writeln!(stdin, "{}", unit("villa-2", 1)).unwrap();
-    child
+    (child, stdin)
 }
 
 #[test]
-fn what_nobody_takes_for_a_moment_is_sent_again_and_stored_once() {
+fn what_nobody_takes_for_a_moment_is_sent_again() {
     let world = World::empty();
-    let child = published_behind_a_stream_that_goes(&world);
+    let (child, stdin) = published_behind_a_stream_that_goes(&world);
+    drop(stdin);
     std::thread::sleep(Duration::from_secs(2));
     world.block_on(async { world.nats().await.ensure_stream(StreamKind::Units).await.map(drop).unwrap() });
     let report = Ran::from(child.wait_with_output().unwrap()).ok().json();
@@ -112,9 +116,88 @@ fn what_nobody_takes_for_a_moment_is_sent_again_and_stored_once() {
 }
 
 #[test]
+fn what_nobody_takes_for_a_moment_is_sent_again_while_further_lines_come() {
+    let world = World::empty();
+    let (child, mut stdin) = published_behind_a_stream_that_goes(&world);
+    // More often than it is sent again.
+    let mut a_further_line_comes = async || {
+        writeln!(stdin, "{}", unit("villa-3", 1)).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    world.block_on(async {
+        for _ in 0..10 {
+            a_further_line_comes().await;
+        }
+        let stream = world.nats().await.ensure_stream(StreamKind::Units).await.unwrap();
+        let subject = format!("{}.supply.unit.changed.v1.sunstay.villa-2", world.prefix);
+        let began = Instant::now();
+        while stream.get_last_raw_message_by_subject(&subject).await.is_err() {
+            assert!(began.elapsed() < Duration::from_secs(5), "it is not sent again");
+            a_further_line_comes().await;
+        }
+    });
+    drop(stdin);
+    Ran::from(child.wait_with_output().unwrap()).ok();
+}
+
+/// A way to NATS on which the first acknowledgement of a message gets lost, and whether one has.
+fn without_an_acknowledgement(nats_url: &str) -> (String, Arc<AtomicBool>) {
+    let server = nats_url.rsplit(['/', '@']).next().unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = nats_url.replace(&server, &listener.local_addr().unwrap().to_string());
+    let lost = Arc::new(AtomicBool::new(false));
+    let is_lost = Arc::clone(&lost);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&server).unwrap();
+            let (mut asked, mut asks) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut asked, &mut asks));
+            let is_lost = Arc::clone(&is_lost);
+            std::thread::spawn(move || pass_on(server, client, &is_lost));
+        }
+    });
+    (url, lost)
+}
+
+/// What a server says, but for the first acknowledgement.
+fn pass_on(server: TcpStream, mut client: TcpStream, is_lost: &AtomicBool) -> std::io::Result<()> {
+    let mut server = BufReader::new(server);
+    let mut line = String::new();
+    while server.read_line(&mut line)? > 0 {
+        let mut body = Vec::new();
+        if line.starts_with("MSG ") || line.starts_with("HMSG ") {
+            let length: usize = line.split_whitespace().next_back().unwrap().parse().unwrap();
+            body.resize(length + "\r\n".len(), 0);
+            server.read_exact(&mut body)?;
+        }
+        let is_acknowledgement = body.starts_with(br#"{"stream":"#);
+        if !is_acknowledgement || is_lost.swap(true, Ordering::Relaxed) {
+            client.write_all(line.as_bytes())?;
+            client.write_all(&body)?;
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_stored_and_not_acknowledged_is_sent_again_and_stored_once() {
+    let world = World::empty();
+    let file = world.secrets.path().join("changes.ndjson");
+    std::fs::write(&file, unit("villa-1", 1).to_string()).unwrap();
+    let (url, is_lost) = without_an_acknowledgement(&world.nats_url);
+    let report = world.json(&["--nats-url", &url, "unit", "publish", file.to_str().unwrap()]).ok().json();
+    assert!(is_lost.load(Ordering::Relaxed), "nothing was lost");
+    assert_eq!(report, json!({ "published": 1, "units": 1, "bad_lines": 0, "bad": [] }));
+    assert_eq!(stored(&world).len(), 1);
+}
+
+#[test]
 fn what_nobody_takes_is_said_not_to_be_stored() {
     let world = World::empty();
-    let ran = Ran::from(published_behind_a_stream_that_goes(&world).wait_with_output().unwrap());
+    let (child, stdin) = published_behind_a_stream_that_goes(&world);
+    drop(stdin);
+    let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, 3, "{ran:?}");
     let said = ran.error_message();
     let begin = "NATS did not acknowledge a message: it is not stored; 1 message before it is stored.";

@@ -21,7 +21,9 @@ enum Lacks {
     Account,
     /// Too few servers of the cluster are there, or they elect one right now.
     Leader,
-    /// The server says nothing, as one that hangs.
+    /// A server of a cluster says nothing: the others leave the answer to the leader, and there may be none.
+    LeaderOrAnswer,
+    /// The server says nothing, as one that hangs, or that it cannot.
     Answer,
 }
 
@@ -56,14 +58,14 @@ impl Lacks {
             AccountErrorKind::JetStream(answer) => match answer.error_code() {
                 ErrorCode::JETSTREAM_NOT_ENABLED => Self::JetStream,
                 ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => Self::Account,
-                _ if answer.code() == UNAVAILABLE => Self::Leader,
+                _ if answer.code() == UNAVAILABLE && asked.in_cluster => Self::Leader,
+                _ if answer.code() == UNAVAILABLE => Self::Answer,
                 _ => Self::Account,
             },
             // Nobody listens where it would be asked.
             AccountErrorKind::JetStreamUnavailable if asked.has_jetstream => Self::Account,
             AccountErrorKind::JetStreamUnavailable => Self::JetStream,
-            // The other servers leave the answer to the leader.
-            AccountErrorKind::TimedOut if asked.connected && asked.in_cluster => Self::Leader,
+            AccountErrorKind::TimedOut if asked.connected && asked.in_cluster => Self::LeaderOrAnswer,
             AccountErrorKind::TimedOut | AccountErrorKind::Other => Self::Answer,
         }
     }
@@ -73,6 +75,7 @@ impl Lacks {
             Self::JetStream => "off",
             Self::Account => "off for this account, or not allowed",
             Self::Leader => "its cluster has no leader now",
+            Self::LeaderOrAnswer => "its cluster has no leader now, or it does not answer",
             Self::Answer => "it does not answer",
         }
     }
@@ -86,6 +89,11 @@ impl Lacks {
             Self::Leader => {
                 "an election is over within seconds; else start the NATS servers that are away, as more than half of \
                  them have to be there (ON_CALL.md, NATS is there and JetStream is not)"
+            }
+            Self::LeaderOrAnswer => {
+                "an election is over within seconds; else start the NATS servers that are away, as more than half of \
+                 them have to be there (ON_CALL.md, NATS is there and JetStream is not). If all are there: the user \
+                 may not ask `$JS.API.>`, or the server hangs"
             }
             Self::Answer => {
                 "see the log, disk and load of nats-server, and the network to it; restart it if it hangs. A user that \

@@ -94,7 +94,7 @@ pub(super) async fn check(
             report.fail("streams", found, to_bring_back(&deviations))?;
         }
     }
-    if !deviations.iter().any(|deviation| matches!(deviation, Deviation::Missing(_) | Deviation::Unknown(_))) {
+    if !deviations.iter().any(|deviation| matches!(deviation, Deviation::Missing(_) | Deviation::Unknown { .. })) {
         check_consumer(nats.intake_state().await?, report)?;
         check_intake(&nats, journal.is_some(), report).await?;
         check_dead_letters(&nats, report).await?;
@@ -104,16 +104,26 @@ pub(super) async fn check(
 
 /// What to do about streams that are not as defined.
 fn to_bring_back(deviations: &[Deviation]) -> String {
-    if deviations.iter().any(|deviation| matches!(deviation, Deviation::Unknown(_))) {
-        // A start makes nothing of that better.
-        return format!("start the NATS servers that are away, then look again: {}", jetstream::PAGE);
+    let is_away = |deviation: &Deviation| matches!(deviation, Deviation::Unknown { may_pass: true, .. });
+    let mut advice = Vec::new();
+    if deviations.iter().any(|deviation| !is_away(deviation) && !deviation.stays()) {
+        advice.push(by_a_start(deviations));
     }
+    if deviations.iter().any(is_away) {
+        // A start makes nothing of that better.
+        advice.push(format!("start the NATS servers that are away, then look again: {}", jetstream::PAGE));
+    }
+    advice.join("; ")
+}
+
+/// What a start brings back, and what it does not.
+fn by_a_start(deviations: &[Deviation]) -> String {
     let advice = "start (or restart) `distribution serve`: it brings the streams to their definition";
     let differences: Vec<&Difference> = deviations
         .iter()
         .flat_map(|deviation| match deviation {
             Deviation::Differs { differences, .. } => differences.as_slice(),
-            Deviation::Missing(_) | Deviation::Unknown(_) | Deviation::Newer { .. } => &[],
+            Deviation::Missing(_) | Deviation::Unknown { .. } | Deviation::Newer { .. } => &[],
         })
         .collect();
     if differences.iter().any(|difference| difference.is_for_good()) {
@@ -291,4 +301,23 @@ fn words(session: &LeadingSession) -> String {
     let known: Vec<String> = [application, address, since].into_iter().flatten().collect();
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
     format!("the Postgres session {pid}{known}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_start_brings_back_is_told_beside_the_servers_that_are_away() {
+        let unknown = |may_pass| Deviation::Unknown { words: "failed to set up UNITS".to_owned(), may_pass };
+        let missing = || Deviation::Missing("AUDIT".to_owned());
+        let (start, servers) = ("`distribution serve`", "start the NATS servers that are away");
+        let told = |deviations: &[Deviation]| {
+            let advice = to_bring_back(deviations);
+            (advice.contains(start), advice.contains(servers))
+        };
+        assert_eq!(told(&[unknown(true)]), (false, true));
+        assert_eq!(told(&[unknown(true), missing()]), (true, true));
+        assert_eq!(told(&[unknown(false), missing()]), (true, false));
+    }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::time::Duration;
 
 use adapters::nats::Nats;
 use adapters::nats::topology::{StreamKind, TopologyError};
@@ -17,17 +16,13 @@ use domain::ids::{OrgId, UnitId};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::sending::{Sending, Unsent};
+use super::sending::{AGAIN, PATIENCE, Sending, Unsent};
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
 use crate::cli::session::Session;
 
 /// Messages under way at the same time.
 const AT_ONCE: usize = 256;
-/// A cluster that elects a leader is waited for so long. That takes it seconds.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// From one try to the next.
-pub(super) const AGAIN: Duration = Duration::from_millis(250);
 
 /// Publishes unit changes, many at a time, each acknowledged.
 pub(super) struct Publishing<'a> {

@@ -6,10 +6,12 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, Context, ErrorCode};
 use bytes::Bytes;
-use tokio::time::{Duration, Instant, sleep, timeout_at};
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
-use super::publishing::{AGAIN, PATIENCE};
-
+/// A cluster that elects a leader is waited for so long. That takes it seconds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// From one try to the next.
+pub(super) const AGAIN: Duration = Duration::from_millis(250);
 /// The server's answer where it cannot do it for now: there is no leader, or too little of something.
 const UNAVAILABLE: usize = 503;
 /// A try from before is still on its way through the cluster.
@@ -28,6 +30,8 @@ pub(super) struct Sending {
     /// Of the try that is under way, and until when it is waited for: many are under way, and only the first of them is looked at.
     answer: Option<(Acknowledgement, Instant)>,
     tries: u32,
+    /// Whoever stops waiting for the next try, and comes back, waits for the rest of it.
+    again_at: Instant,
     failing_since: Option<Instant>,
     /// A try had no answer.
     may_be_stored: bool,
@@ -46,7 +50,8 @@ pub(super) struct Unsent {
 
 impl Sending {
     pub(super) fn new(subject: String, headers: HeaderMap, body: Bytes) -> Self {
-        Self { subject, headers, body, answer: None, tries: 0, failing_since: None, may_be_stored: false }
+        let again_at = Instant::now();
+        Self { subject, headers, body, answer: None, tries: 0, again_at, failing_since: None, may_be_stored: false }
     }
 
     /// Sends it, and does not wait for its acknowledgement.
@@ -73,7 +78,7 @@ impl Sending {
             }
             // What failed behind another one is taken at once when that one was.
             if self.tries > 1 {
-                sleep(AGAIN).await;
+                sleep_until(self.again_at).await;
             }
             self.begin(jetstream).await?;
         }
@@ -83,6 +88,7 @@ impl Sending {
     fn failed(&mut self, error: PublishError) -> Result<(), Unsent> {
         let (may_pass, is_answered) = judge(&error);
         self.may_be_stored |= !is_answered;
+        self.again_at = Instant::now() + AGAIN;
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if may_pass && since.elapsed() < PATIENCE {
             return Ok(());
