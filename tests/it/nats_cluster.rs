@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use adapters::nats::owner::JOURNAL;
 use adapters::nats::topology::StreamKind;
 use anyhow::Context as _;
 use async_nats::jetstream::message::StreamMessage;
@@ -214,34 +213,6 @@ async fn heavy_who_asks_a_cluster_of_three_for_five_copies_is_told_the_setting_a
     let printed = service.printed();
     assert_eq!(ended.code(), Some(1), "{printed}");
     assert!(printed.contains("NATS_REPLICAS asks for 5 copies"), "{printed}");
-    world.close().await
-}
-
-/// NATS refuses copies on a server that is away, and with them whatever else it is asked for at once.
-#[tokio::test(flavor = "multi_thread")]
-async fn heavy_a_stream_that_gets_no_more_copies_yet_is_set_up_all_the_same() -> anyhow::Result<()> {
-    let mut cluster = Cluster::start().await?;
-    let world = World::begin(Beginning { nats_url: Some(cluster.url()), ..Beginning::default() }, &[]).await?;
-    let info = world.nats.stream(StreamKind::Units).await?.cached_info().clone();
-    let has_it = info.cluster.and_then(|cluster| cluster.leader).context("the stream has a leader")?;
-    let mut config = info.config;
-    config.max_messages = 1_000_000;
-    world.nats.jetstream.update_stream(config).await?;
-    let away = NAMES.iter().position(|name| *name != has_it).context("two do not have it")?;
-    let mut server = cluster.servers[away].take().context("it runs")?;
-    // It says goodbye, so that the others count it as away, and hear of that in time.
-    server.stopped().await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let (nats, journal) = (world.nats.clone().with_replicas(Some(3)), Uuid::now_v7());
-    nats.of_journal(journal);
-    // The other two may have to elect a leader.
-    let stream = wait_until("it is set up", PATIENCE, || async {
-        Ok(nats.ensure_stream(StreamKind::Units).await.map_err(|error| error.to_string()))
-    })
-    .await?;
-    let config = &stream.cached_info().config;
-    assert_eq!((config.num_replicas, config.max_messages), (1, -1));
-    assert_eq!(config.metadata.get(JOURNAL), Some(&journal.to_string()));
     world.close().await
 }
 

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use adapters::nats::owner::JOURNAL;
 use adapters::nats::topology::StreamKind;
+use anyhow::Context as _;
 use async_nats::connection::State;
+use async_nats::jetstream::stream::Config;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::nats_server::NatsServer;
@@ -15,9 +18,11 @@ use end_to_end::process::Process;
 use end_to_end::unit::{names, unit};
 use end_to_end::wait::wait_until;
 use end_to_end::world::{Beginning, World};
+use futures::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_starts_while_nats_is_away_serves_without_it_and_works_when_it_comes() -> anyhow::Result<()> {
@@ -168,6 +173,9 @@ type Answers = Arc<dyn Fn(&str) -> Option<(Duration, &'static str)> + Send + Syn
 const NO_LEADER: &str = r#"{"error":{"code":503,"err_code":10008,"description":"no leader"}}"#;
 const NO_STREAM: &str = r#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
 const NO_PEERS: &str = r#"{"error":{"code":400,"err_code":10005,"description":"no suitable peers for placement"}}"#;
+/// As NATS's sources have it answer. A cluster of three, one of which had stopped up to 25 s before, granted the copies instead.
+const PEERS_AWAY: &str =
+    r#"{"error":{"code":400,"err_code":10005,"description":"no suitable peers for placement, peer offline"}}"#;
 
 /// Where a NATS of a cluster is whose JetStream answers so.
 async fn a_nats(answers: Answers) -> anyhow::Result<String> {
@@ -312,5 +320,54 @@ async fn who_asks_one_server_for_copies_on_three_is_told_the_setting_and_ends() 
         assert!(printed.contains("NATS_REPLICAS asks for 3 copies"), "{printed}");
         assert!(printed.contains("is in no cluster"), "{printed}");
     }
+    world.close().await
+}
+
+/// How JetStream shows a stream.
+fn shown(config: &Config) -> String {
+    let at = "2026-01-01T00:00:00Z";
+    let state = json!({
+        "messages": 0, "bytes": 0, "first_seq": 0, "first_ts": at, "last_seq": 0, "last_ts": at, "consumer_count": 0,
+    });
+    json!({ "config": config, "created": at, "state": state }).to_string()
+}
+
+/// With the copies NATS refuses whatever else it is asked for at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_gets_no_more_copies_yet_is_set_up_all_the_same() -> anyhow::Result<()> {
+    let world = World::new(&[]).await?;
+    let mut has = world.nats.stream_config(StreamKind::Units)?;
+    has.max_messages = 1_000_000;
+    let (mut nats, journal) = (world.nats.clone().with_replicas(Some(3)), Uuid::now_v7());
+    nats.of_journal(journal);
+    // Where the server's own JetStream does not listen, the test answers in its place.
+    let api = nats.prefix.subject("jetstream");
+    nats.jetstream = async_nats::jetstream::with_prefix(nats.client.clone(), &api);
+    let mut asked = nats.client.subscribe(format!("{api}.>")).await?;
+    let mut copies = Vec::new();
+    let mut set_up = std::pin::pin!(nats.ensure_stream(StreamKind::Units));
+    let stream = loop {
+        let message = tokio::select! {
+            stream = &mut set_up => break stream?,
+            Some(message) = asked.next() => message,
+        };
+        let mut answer = shown(&has);
+        if message.subject.contains("STREAM.UPDATE") {
+            let update: Config = serde_json::from_slice(&message.payload)?;
+            copies.push(update.num_replicas);
+            if update.num_replicas > has.num_replicas {
+                PEERS_AWAY.clone_into(&mut answer);
+            } else {
+                answer = shown(&update);
+                has = update;
+            }
+        }
+        let inbox = message.reply.context("an answer is waited for")?;
+        nats.client.publish(inbox, answer.into()).await?;
+    };
+    assert_eq!(copies, [3, 1], "it asks once more, without the copies");
+    let config = &stream.cached_info().config;
+    assert_eq!((config.num_replicas, config.max_messages), (1, -1));
+    assert_eq!(config.metadata.get(JOURNAL), Some(&journal.to_string()));
     world.close().await
 }

@@ -3,8 +3,8 @@
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 
-/// What the answer of a cluster says of servers of its own that it counts as away, or has not heard of since it has this leader; of those that
-/// this leader has never met it says the second.
+/// What the answer of a cluster says, as NATS's sources say, of servers of its own that it counts as away, or has not heard of since it has this
+/// leader; of those that this leader has never met it says the second.
 const AWAY: [&str; 2] = ["peer offline", "miscellaneous issue"];
 /// In the answer of a server that is in no cluster. Versions differ in the number of that error.
 const ALONE: &str = "non-clustered mode";
