@@ -119,9 +119,14 @@ fn unfound(name: String, error: &GetStreamError) -> TopologyError {
 /// Why a stream that is to have so many copies was not made, or not brought to its definition.
 fn unmade(name: String, copies: usize, error: &CreateStreamError) -> TopologyError {
     let no_place = NoPlace::of(error);
-    let reason = match no_place {
-        Some(why) if copies > 1 => format!("{error}; {}", why.advice(copies)),
+    let said = match error.kind() {
+        // The client says it twice: of what kind the error is, and where it comes from.
+        CreateStreamErrorKind::JetStream(answer) => answer.to_string(),
         _ => error.to_string(),
+    };
+    let reason = match no_place {
+        Some(why) if copies > 1 => format!("{said}; {}", why.advice(copies)),
+        _ => said,
     };
     if !is_refused(error) || no_place == Some(NoPlace::ServersAway) {
         TopologyError::Away { name, reason }
@@ -280,6 +285,12 @@ impl Nats {
         Ok(())
     }
 
+    /// What to do where more copies are asked for than this server can make, as it is in no cluster.
+    pub fn copies_in_vain(&self) -> Option<String> {
+        let copies = self.replicas.filter(|copies| *copies > 1)?;
+        self.client.server_info().cluster.is_none().then(|| NoPlace::NoCluster.advice(copies))
+    }
+
     /// In what a stream is not as it is defined; an error when it is not there, or of another journal. On how many servers it is counts for
     /// nothing here: whoever was told otherwise may be right. Nor does anything of one that a newer build has set up.
     pub async fn differences(&self, kind: StreamKind) -> Result<Vec<Difference>, TopologyError> {
@@ -355,6 +366,7 @@ mod tests {
         let refused = answer("no suitable peers for placement");
         assert!(matches!(refused, TopologyError::TooManyCopies { .. }), "{refused}");
         assert!(refused.to_string().contains("NATS_REPLICAS asks for 5 copies"), "{refused}");
+        assert_eq!(refused.to_string().matches("no suitable peers").count(), 1, "{refused}");
     }
 
     #[tokio::test]

@@ -40,9 +40,9 @@ impl Moto {
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../dev/moto"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
         let moto = Self { process: command.spawn()?, url: format!("http://127.0.0.1:{port}") };
-        wait_until("moto answers", Duration::from_secs(60), || async move {
-            let open = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
-            Ok(open.map(drop).map_err(|error| error.to_string()))
+        // For its first answer it loads what it can do, longer than the service waits for one.
+        wait_until("moto answers", Duration::from_secs(120), || async {
+            Ok(moto.ask("ListSecrets", &json!({})).await.map(drop).map_err(|error| error.to_string()))
         })
         .await?;
         Ok(moto)

@@ -91,7 +91,8 @@ pub(super) async fn check(
         if deviations.iter().all(Deviation::stays) {
             report.warn("streams", found, format!("no start changes anything of this: {PAGE}"))?;
         } else {
-            report.fail("streams", found, to_bring_back(&deviations))?;
+            let advice = nats.copies_in_vain().unwrap_or_else(|| to_bring_back(&deviations));
+            report.fail("streams", found, advice)?;
         }
     }
     if !deviations.iter().any(|deviation| matches!(deviation, Deviation::Missing(_) | Deviation::Unknown { .. })) {

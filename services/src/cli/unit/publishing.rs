@@ -40,15 +40,20 @@ impl<'a> Publishing<'a> {
         let began = Instant::now();
         let mut told = false;
         while let Err(error) = nats.stream_or_new(StreamKind::Units).await {
-            // A server without JetStream will have none in a moment either.
-            let may_pass = matches!(error, TopologyError::Away { .. }) && nats.client.server_info().jetstream;
-            if !may_pass {
+            let nothing = |why: &str| {
+                let nothing = format!("nothing was published: {why}; run `distribution doctor`");
+                Failure::Unreachable(nothing)
+            };
+            // It will have none in a moment either.
+            if !nats.client.server_info().jetstream {
+                return Err(anyhow::Error::new(error).context(nothing("this NATS server has no JetStream")));
+            }
+            if !matches!(error, TopologyError::Away { .. }) {
                 return Err(error.into());
             }
             if began.elapsed() >= PATIENCE {
-                let nothing = "nothing was published: JetStream does not answer for the stream of unit changes; run \
-                               `distribution doctor`";
-                return Err(anyhow::Error::new(error).context(Failure::Unreachable(nothing.to_owned())));
+                let silent = nothing("JetStream does not answer for the stream of unit changes");
+                return Err(anyhow::Error::new(error).context(silent));
             }
             if !told && !session.out.is_json() {
                 note(&format!("JetStream does not answer yet: trying for {} s", PATIENCE.as_secs()));
