@@ -197,8 +197,21 @@ async fn an_explanation_tells_of_the_letters_of_its_unit_that_wait() -> anyhow::
             assert!(words.contains(&line), "{line}: {words}");
         }
     }
+    // So do the pages, each with a way to the other. How many letters there are is counted every other second.
+    let own = format!("/listings/{listing}");
+    let page = wait_until("the listing's page tells of it", Duration::from_secs(20), || async {
+        let page = owner.get(&own).await?.expect(200)?.text;
+        Ok(if page.contains("Dead letters of its unit") { Ok(page) } else { Err(page) })
+    })
+    .await?;
+    let said = ["Revision 9 of its unit could not be used", &format!("#letter-{number}\"")];
+    assert!(said.iter().all(|told| page.contains(told)), "{page}");
+    let letters = owner.get("/dead-letters").await?.expect(200)?.text;
+    assert!(letters.contains("href=\"/search?q=villa-000\""), "{letters}");
     // Who has one account does not read letters.
     let viewer = anybody.as_caller(&world, ORG, Some(ACCOUNT), "viewer")?;
+    let page = viewer.get(&own).await?.expect(200)?.text;
+    assert!(!page.contains("Dead letters of its unit"), "{page}");
     let told = viewer.get(&path).await?.expect(200)?;
     assert_eq!(told.json()["dead_letters"], Value::Null, "{}", told.text);
     assert!(!told.text.contains("dead letter "), "{}", told.text);
