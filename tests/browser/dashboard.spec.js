@@ -403,12 +403,15 @@ test("without scripts a page says what is missing, and leaves nothing that waits
   await context.close();
 });
 
-test("whoever looks sees which role that is, and on a phone every place", async ({ as }) => {
+test("whoever looks sees which role that is, and every place however wide the window is", async ({ as }) => {
   const page = await as("owner");
   await page.goto("/");
   await expect(page.locator(".role")).toHaveText("Owner");
-  await page.setViewportSize({ width: 390, height: 844 });
-  await expect(page.locator('nav a[href="/api/docs"]')).toBeInViewport({ ratio: 1 });
+  for (const width of [390, 901, 1001, 1121, 1241, 1280]) {
+    await page.setViewportSize({ width, height: 844 });
+    await expect(page.locator('nav a[href="/api/docs"]'), `${width} px`).toBeInViewport({ ratio: 1 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), `${width} px`).toBeLessThanOrEqual(width);
+  }
 });
 
 test("on a phone no legend touches the heading below it", async ({ as }) => {
