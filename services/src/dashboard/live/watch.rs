@@ -123,6 +123,7 @@ struct Due {
     awaited: bool,
 }
 
+/// Those that are due. What is counted and taken here is so under one lock with whoever begins to look.
 fn due(dashboard: &Dashboard) -> Vec<Due> {
     let now = Instant::now();
     dashboard.live.with_topics(|topics| {
