@@ -403,12 +403,15 @@ test("without scripts a page says what is missing, and leaves nothing that waits
   await context.close();
 });
 
-test("whoever looks sees which role that is, and on a phone every place", async ({ as }) => {
+test("whoever looks sees which role that is, and every place however wide the window is", async ({ as }) => {
   const page = await as("owner");
   await page.goto("/");
   await expect(page.locator(".role")).toHaveText("Owner");
-  await page.setViewportSize({ width: 390, height: 844 });
-  await expect(page.locator('nav a[href="/api/docs"]')).toBeInViewport({ ratio: 1 });
+  for (const width of [390, 901, 1001, 1121, 1241, 1280]) {
+    await page.setViewportSize({ width, height: 844 });
+    await expect(page.locator('nav a[href="/api/docs"]'), `${width} px`).toBeInViewport({ ratio: 1 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), `${width} px`).toBeLessThanOrEqual(width);
+  }
 });
 
 test("on a phone no legend touches the heading below it", async ({ as }) => {
@@ -424,7 +427,7 @@ test("on a phone no legend touches the heading below it", async ({ as }) => {
   for (const gap of gaps) expect(gap).toBeGreaterThanOrEqual(8);
 });
 
-test("what comes with more words moves neither the columns of the overview nor what is below a target's windows", async ({ as }) => {
+test("what comes, or comes with more words, moves neither the targets and columns of the overview nor what is below a target's windows", async ({ as }) => {
   const page = await as("viewer");
   await page.goto("/");
   const columns = () => page.locator("#attention thead th").evaluateAll((heads) => heads.map((head) => head.getBoundingClientRect().left));
@@ -436,6 +439,16 @@ test("what comes with more words moves neither the columns of the overview nor w
     row.querySelector("td.wide").textContent = "a long reason that somebody wrote ".repeat(12);
   });
   expect(await columns()).toEqual(before);
+  // And as if syncs began to fail, and a letter came.
+  const table = () => page.locator("#attention .scroll").evaluate((targets) => targets.getBoundingClientRect().top + scrollY);
+  const tops = [];
+  for (const needs of [[], ["1 listing: the last sync failed."], ["1 dead letter waits.", "1 listing: the last sync failed."]]) {
+    await page.locator("#attention .needs").evaluate((place, told) => {
+      place.innerHTML = told.length ? `<ul class="plain">${told.map((need) => `<li>${need}</li>`).join("")}</ul>` : "";
+    }, needs);
+    tops.push(await table());
+  }
+  expect(new Set(tops).size, `${tops}`).toBe(1);
 
   await page.goto(`/targets/${things.target}`);
   const queue = () => page.locator("#queue").evaluate((part) => part.getBoundingClientRect().top + scrollY);

@@ -63,6 +63,7 @@ async fn a_listing_that_is_found_again_after_a_link_afresh_is_told_as_one_that_w
     let id = sync["sync_id"].as_str().context("a sync")?;
     let page = viewer.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
     assert!(page.contains("Nothing differs") && page.contains("It was unlinked since"), "{page}");
+    assert!(page.contains("All that this tells is what the channel took last."), "{page}");
     drop(service);
     world.close().await
 }

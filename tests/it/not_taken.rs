@@ -63,6 +63,10 @@ async fn what_was_not_taken_is_told_until_it_is_sent_again() -> anyhow::Result<(
     let told = "Skipped as unchanged: what was sent last was the same when the sync was asked for, so nothing was \
                 sent. The channel did not take all of it; a sync that somebody asks for sends it again";
     assert!(words.contains(told) && !words.contains("had all of it"), "{words}");
+    let id = skipped["sync"]["sync_id"].as_str().context("a sync")?;
+    let page = owner.get(&format!("/syncs/{id}")).await?.expect(200)?.text;
+    let same = "All that this tells is what was sent last, which the channel took in part.";
+    assert!(page.contains(same), "{page}");
 
     // Asked for, it is sent again, and not taken again. A change of it says what the channel had.
     world.sandbox.fault(ignoring).await?;
@@ -83,7 +87,6 @@ async fn what_was_not_taken_is_told_until_it_is_sent_again() -> anyhow::Result<(
 
     // Without the snapshots nothing can be compared; what was not taken is known all the same.
     sqlx::query("DELETE FROM unit_snapshots WHERE hash NOT IN (SELECT hash FROM units)").execute(&world.pool).await?;
-    let id = skipped["sync"]["sync_id"].as_str().context("a sync")?;
     let (_, skipped) = json_of(&world, &["explain", id])?;
     assert_eq!(skipped["sync"]["compared_with"], Value::Null, "{skipped:#}");
     let words = skipped["words"].to_string();

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use domain::access::{Accounts, Caller, Permission};
+use domain::ids::UnitId;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +25,7 @@ use super::page::{Page, decode, encode, limit};
 use super::problem::{Problem, ProblemKind};
 use super::reader::Reader;
 use crate::dead_letters::{Decided, Decision, DecisionError, Wish, decide, decided, is_done};
+use crate::views::unit_letters::{self, UnitLetters};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -61,6 +63,9 @@ pub(crate) struct Letter {
     pub number: u64,
     /// Where it had been published.
     pub subject: String,
+    /// The unit that its subject names.
+    #[serde(skip)]
+    pub unit: Option<UnitId>,
     pub at: Option<DateTime<Utc>>,
     /// The id of the trace in which it was taken in.
     pub trace_id: Option<String>,
@@ -79,9 +84,10 @@ pub(crate) struct LetterProblem {
 impl From<DeadLetter> for Letter {
     fn from(letter: DeadLetter) -> Self {
         let problem = |problem: domain::unit::Problem| LetterProblem { field: problem.field, reason: problem.reason };
-        let body = letter.body();
+        let (body, unit) = (letter.body(), letter.unit());
         Self {
             number: letter.number,
+            unit,
             subject: letter.subject,
             at: letter.at,
             trace_id: letter.trace_id,
@@ -113,6 +119,22 @@ pub(crate) async fn of_trace(api: &Api, caller: &Caller, trace_id: &str) -> Opti
             None
         }
         Err(_) => None,
+    }
+}
+
+/// Those of a unit, for whoever sees them; `None` where there are none, or they cannot be looked through now. Where none was counted, or NATS
+/// is away, nobody waits for it.
+pub(crate) async fn of_unit(api: &Api, caller: &Caller, unit: &str) -> Option<UnitLetters> {
+    let sees = caller.may(Permission::ReadDeadLetters) && caller.accounts == Accounts::All;
+    if !sees || api.dead_letters_of(&caller.org_id) == 0 || api.transport().away_since.is_some() {
+        return None;
+    }
+    match unit_letters::of_unit(&api.inner.nats, &caller.org_id, unit).await {
+        Ok(found) => Some(found).filter(|found| found.more || !found.letters.is_empty()),
+        Err(error) => {
+            tracing::debug!(error = %error, "dead letters cannot be looked through now");
+            None
+        }
     }
 }
 

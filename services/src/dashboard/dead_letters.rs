@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::access::{Accounts, Permission};
+use domain::ids::UnitId;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +13,7 @@ use super::layout::{Page, Viewer};
 use super::live::Part;
 use super::pieces::{empty, moment, moment_or, next_page};
 use super::traces::trace;
+use super::ways::Ways;
 use crate::api::Api;
 use crate::api::by::By;
 use crate::api::dead_letters::{self, Letter, LettersQuery, cursor_of};
@@ -105,7 +107,12 @@ fn decision_told(decision: &Decided) -> Markup {
 
 /// Where a letter is to be decided about.
 pub(super) fn place(letter: &Letter) -> String {
-    format!("/dead-letters?cursor={}#letter-{}", cursor_of(letter.number), letter.number)
+    place_of(letter.number)
+}
+
+/// The same of the letter with this number.
+pub(super) fn place_of(number: u64) -> String {
+    format!("/dead-letters?cursor={}#letter-{number}", cursor_of(number))
 }
 
 /// Letters as a list that leads there.
@@ -118,9 +125,14 @@ pub(super) fn found(letters: &[Letter]) -> Markup {
 
 fn one(viewer: &Viewer, letter: &Letter) -> Markup {
     let path = |verb: &str| format!("/dead-letters/{}/{verb}", letter.number);
+    let (ways, unit) = (Ways::of(&viewer.by.caller), letter.unit.as_ref().map(UnitId::as_str));
     html! { li #(format!("letter-{}", letter.number)) {
         h3 { "Letter " (letter.number) " " span.quiet { (moment_or(letter.at, "at an unknown time")) } }
-        p { code { (letter.subject) } @if let Some(id) = &letter.trace_id { " " span.quiet { "trace " (trace(None, id)) } } }
+        p {
+            code { (letter.subject) }
+            @if let Some(id) = &letter.trace_id { " " span.quiet { "trace " (trace(None, id)) } }
+            @if let Some(way) = unit.and_then(|unit| ways.unit(unit)) { " " a href=(way) { "its unit's listings" } }
+        }
         ul { @for problem in &letter.problems { li { code { (problem.field) } " " (problem.reason) } } }
         details { summary { "Its body" } pre tabindex="0" { code { (letter.body) } } }
         @if viewer.may(Permission::WriteDeadLetters) { div.actions {

@@ -30,7 +30,8 @@ pub(super) fn of_sync(sync: &ExplainedSync) -> Markup {
     html! {
         @match (&sync.differences, &sync.differences_missing) {
             (Some(differences), _) => {
-                (table(differences, "that differ", Some(&format!("/syncs/{}?fields=all", sync.sync_id))))
+                @if differences.is_empty() { (nothing(sync.compared_with.as_ref())) }
+                @else { (table(differences, "that differ", Some(&format!("/syncs/{}?fields=all", sync.sync_id)))) }
                 (kept(&sync.stays, differences, sync.sent_for_hash()))
             }
             (None, Some(reason)) => (empty("The differences cannot be told", reason)),
@@ -64,11 +65,14 @@ fn kept(stays: &[Staying], differences: &Differences, for_hash: &[&str]) -> Mark
     html! { @for line in staying::words(stays, differences, for_hash) { p.quiet { (told(&line)) } } }
 }
 
+/// Where nothing differs, from what.
+fn nothing(with: Option<&ComparedWith>) -> Markup {
+    let told = with.map_or_else(String::new, |with| format!("All that this tells is {}.", with.last()));
+    empty("Nothing differs", &told)
+}
+
 /// `which` sets the tables of one page apart for those who hear it; `all` is where those fields are, too, that are not listed here.
 fn table(differences: &Differences, which: &str, all: Option<&str>) -> Markup {
-    if differences.sections.is_empty() {
-        return empty("Nothing differs", "All that this tells is what was sent last.");
-    }
     html! { @for section in &differences.sections {
         details open {
             summary { (words(section.section.as_str())) ", " (counted(section.count, "field")) }

@@ -4,6 +4,7 @@ mod actions;
 mod at;
 mod had;
 mod known;
+mod letters;
 mod next;
 mod preview;
 mod timeline;
@@ -61,12 +62,17 @@ pub(super) async fn page(
         Some(before) => vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?],
         None => parts(&dashboard, &viewer.by, &listing).await?,
     };
+    let letters = if older { html! {} } else { letters::show(&dashboard.api, &viewer.by, &listing).await? };
     let body = html! {
         p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
         h1 { (listing.unit_id) " " span.quiet { "on " (target) } }
         @if older { p { a href=(format!("/listings/{id}")) { "To the newest events" } } }
         @else { (actions::part(&viewer, &listing).alone()) }
-        @for part in &parts { (part.section()) }
+        @if let Some((timeline, first)) = parts.split_last() {
+            @for part in first { (part.section()) }
+            (letters)
+            (timeline.section())
+        }
         p { a href=(of_listing(id)) { "All that was done, with the credentials" } }
     };
     let topic = (!older).then(|| format!("listing:{id}"));

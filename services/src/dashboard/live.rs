@@ -72,4 +72,6 @@ struct Now {
     parts: Arc<Vec<Sent>>,
     /// Since when they are not kept up to date, UTC; `None` while they are.
     stale_since: Option<DateTime<Utc>>,
+    /// Which making of it that was, from 1.
+    nth: u64,
 }

@@ -78,11 +78,11 @@ async fn failed(reader: &mut PgConnection, caller: &Caller) -> Result<i64, sqlx:
     count.bind(COUNTED).fetch_one(reader).await
 }
 
-/// As a list.
+/// As a list, which has the place of a line while it is empty: what stands below it does not move when the first comes.
 pub(super) fn show(needs: &[Need]) -> Markup {
-    html! { @if !needs.is_empty() { ul.plain { @for need in needs { li {
+    html! { div.needs { @if !needs.is_empty() { ul.plain { @for need in needs { li {
         (need.before)
         @match &need.way { Some(way) => { a href=(way) { (need.leads) } }, None => { (need.leads) } }
         (need.after)
-    } } } } }
+    } } } } } }
 }

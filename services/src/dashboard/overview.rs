@@ -246,7 +246,8 @@ async fn attention(
                 code { "distribution doctor" } " says what to do."
             }
         }
-        (needs::show(needs))
+        // Where NATS is away, or something is behind, there is no room to spare.
+        @if !needs.is_empty() || (troubles.is_empty() && !rows.is_empty()) { (needs::show(needs)) }
         @if let Some(first) = rows.first() {
             (table(&rows))
             @let more = first.count.saturating_sub(TARGETS);

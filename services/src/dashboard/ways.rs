@@ -36,6 +36,11 @@ impl Ways {
         self.audit.then(|| address("/audit", filter))
     }
 
+    /// To the listings of a unit, as the search finds them: one alone is shown at once.
+    pub(super) fn unit(self, unit: &str) -> Option<String> {
+        self.listings.then(|| address("/search", &[("q", unit)]))
+    }
+
     /// To a listing.
     pub(super) fn listing(self, id: Uuid, unit: &str) -> Markup {
         html! { @if self.listings { a href=(format!("/listings/{id}")) { (unit) } } @else { (unit) } }

@@ -15,6 +15,8 @@ use end_to_end::world::{ACCOUNT, ORG, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::credentials::local_token;
+use super::pages::told;
 use crate::why::{json_of, listed};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,8 +197,21 @@ async fn an_explanation_tells_of_the_letters_of_its_unit_that_wait() -> anyhow::
             assert!(words.contains(&line), "{line}: {words}");
         }
     }
+    // So do the pages, each with a way to the other. How many letters there are is counted every other second.
+    let own = format!("/listings/{listing}");
+    let page = wait_until("the listing's page tells of it", Duration::from_secs(20), || async {
+        let page = owner.get(&own).await?.expect(200)?.text;
+        Ok(if page.contains("Dead letters of its unit") { Ok(page) } else { Err(page) })
+    })
+    .await?;
+    let said = ["Revision 9 of its unit could not be used", &format!("#letter-{number}\"")];
+    assert!(said.iter().all(|told| page.contains(told)), "{page}");
+    let letters = owner.get("/dead-letters").await?.expect(200)?.text;
+    assert!(letters.contains("href=\"/search?q=villa-000\""), "{letters}");
     // Who has one account does not read letters.
     let viewer = anybody.as_caller(&world, ORG, Some(ACCOUNT), "viewer")?;
+    let page = viewer.get(&own).await?.expect(200)?.text;
+    assert!(!page.contains("Dead letters of its unit"), "{page}");
     let told = viewer.get(&path).await?.expect(200)?;
     assert_eq!(told.json()["dead_letters"], Value::Null, "{}", told.text);
     assert!(!told.text.contains("dead letter "), "{}", told.text);
@@ -388,5 +403,44 @@ async fn a_dead_letter_is_found_by_its_trace_by_those_who_see_it() -> anyhow::Re
         assert!(page.contains("Nothing found"), "{page}");
     }
     drop(service);
+    world.close().await
+}
+
+/// What others were shown last may be from before it: that would bring a letter back that was just decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_page_begins_with_nothing_that_is_older_than_its_request() -> anyhow::Result<()> {
+    let world = World::new(&[8159]).await?;
+    let service = world.serve("api,intake")?;
+    let anybody = Api::of(&service).await?;
+    let owner = anybody.as_caller(&world, ORG, None, "owner")?;
+    let (token, client) = (local_token(&world, "ana", ORG, 600)?, reqwest::Client::new());
+    let look = async || {
+        let url = format!("{}/live?topic=dead-letters", anybody.base());
+        anyhow::Ok(client.get(url).bearer_auth(&token).send().await?.error_for_status()?)
+    };
+    for number in 1..=3 {
+        let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &format!("villa-{number}").parse()?);
+        world.publish_raw(subject, b"{}".to_vec()).await?;
+    }
+    wait_until("all are dead letters", Duration::from_secs(20), || async {
+        let letters = world.nats.dead_letter_count().await?;
+        Ok(if letters == 3 { Ok(()) } else { Err(format!("{letters} letters")) })
+    })
+    .await?;
+    let list = owner.get("/api/channels/dead-letters").await?.expect(200)?.json();
+    let letters = list["items"].as_array().context("letters")?;
+    let numbers: Vec<u64> = letters.iter().filter_map(|letter| letter["number"].as_u64()).collect();
+    assert_eq!(numbers.len(), 3, "{list}");
+    // Somebody looks all the time, so that there is what was made last.
+    let mut first = look().await?;
+    for number in numbers {
+        let letter = format!("letter-{number}");
+        assert!(told(&mut first, &letter).await?.contains(&letter));
+        owner.send(Method::DELETE, &format!("/api/channels/dead-letters/{number}"), &[], None).await?.expect(204)?;
+        let begins = told(&mut look().await?, &format!(" letter {number} ")).await?;
+        assert!(!begins.contains(&letter), "{begins}");
+        first = look().await?;
+    }
+    drop((first, service));
     world.close().await
 }

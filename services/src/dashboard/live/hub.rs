@@ -36,11 +36,20 @@ pub(super) struct Watched {
     pub now: watch::Sender<Now>,
     /// When it was made last.
     pub made_at: Option<Instant>,
+    /// How often that was begun.
+    pub begun: u64,
+    /// Somebody has begun to look since, who waits for the next time.
+    pub awaited: bool,
     /// Something of it has changed since.
     pub touched: bool,
 }
 
 impl Watched {
+    fn by(by: By) -> Self {
+        let now = watch::Sender::new(Now::default());
+        Self { by, now, made_at: None, begun: 0, awaited: false, touched: true }
+    }
+
     /// It is not kept up to date since then: those who look are told.
     pub fn stands_still(&self, since: DateTime<Utc>) {
         self.now.send_if_modified(|now| {
@@ -74,6 +83,8 @@ pub struct Live {
 #[derive(Debug)]
 pub(super) struct Look {
     pub now: watch::Receiver<Now>,
+    /// The first making that is for this viewer: what was begun before may be older than the page.
+    pub from: u64,
     pub signed_out: broadcast::Receiver<Session>,
     pub ended: CancellationToken,
     _place: Place,
@@ -97,20 +108,21 @@ impl Live {
         act(&mut self.topics.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Begins to look at a topic.
+    /// Begins to look at a topic, which is made anew for that: what others were shown last may be from before the page.
     pub(super) fn look(&self, dashboard: &Dashboard, topic: Topic, by: By) -> Result<Look, Problem> {
         let place = self.places.take(&by.caller)?;
-        let mut now = self.with_topics(|topics| {
+        let (mut now, from) = self.with_topics(|topics| {
             if !topics.running {
                 topics.running = true;
                 tokio::spawn(watching::run(dashboard.clone()));
             }
-            let fresh = || Watched { by, now: watch::Sender::new(Now::default()), made_at: None, touched: true };
-            topics.watched.entry(topic).or_insert_with(fresh).now.subscribe()
+            let watched = topics.watched.entry(topic).or_insert_with(|| Watched::by(by));
+            (watched.touched, watched.awaited) = (true, true);
+            (watched.now.subscribe(), watched.begun + 1)
         });
-        // What was made between the page and its stream is news to this viewer.
+        // That it stands still is news to this viewer.
         now.mark_changed();
-        Ok(Look { now, signed_out: self.signed_out.subscribe(), ended: self.ended.clone(), _place: place })
+        Ok(Look { now, from, signed_out: self.signed_out.subscribe(), ended: self.ended.clone(), _place: place })
     }
 
     /// Whoever looks with this cookie is told that its session is over.

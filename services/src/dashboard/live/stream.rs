@@ -116,16 +116,19 @@ impl Viewing {
         Bytes::from_static(SIGNED_OUT)
     }
 
-    /// The parts that this viewer does not have yet, or that they are not kept up to date: then they come when they are again.
+    /// The parts that this viewer does not have yet, or that they are not kept up to date: then they come when they are again. What was
+    /// begun before it looked is left out: its page may be newer.
     fn changed(&mut self) -> Bytes {
         let now = self.look.now.borrow_and_update().clone();
-        let told = std::mem::replace(&mut self.stale, now.stale_since);
         if let Some(since) = now.stale_since {
-            let news = told != now.stale_since;
+            let news = self.stale.replace(since) != Some(since);
             return if news { format!("event: stale\ndata: {}\n\n", moment(since)).into() } else { Bytes::new() };
         }
+        if now.nth < self.look.from {
+            return Bytes::new();
+        }
         let mut bytes = Vec::new();
-        if told.is_some() {
+        if self.stale.take().is_some() {
             bytes.extend_from_slice(b"event: current\ndata: live\n\n");
         }
         for part in now.parts.iter() {

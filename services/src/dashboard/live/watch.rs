@@ -65,8 +65,8 @@ pub(super) async fn run(dashboard: Dashboard) {
                 continue;
             }
         }
-        for (topic, by) in due(&dashboard) {
-            in_time(live, make(&dashboard, topic, &by)).await;
+        for due in due(&dashboard) {
+            in_time(live, make(&dashboard, due)).await;
         }
     }
 }
@@ -113,8 +113,18 @@ fn touches(topic: &Topic, change: &Change) -> bool {
         }
 }
 
-/// The topics to be made now.
-fn due(dashboard: &Dashboard) -> Vec<(Topic, By)> {
+/// A topic to be made now.
+struct Due {
+    topic: Topic,
+    by: By,
+    /// Which time it is.
+    nth: u64,
+    /// Somebody waits for it, who gets it though nothing has changed.
+    awaited: bool,
+}
+
+/// Those that are due. What is counted and taken here is so under one lock with whoever begins to look.
+fn due(dashboard: &Dashboard) -> Vec<Due> {
     let now = Instant::now();
     dashboard.live.with_topics(|topics| {
         let mut due = Vec::new();
@@ -124,16 +134,18 @@ fn due(dashboard: &Dashboard) -> Vec<(Topic, By)> {
             if age.is_none_or(|age| age >= wait) {
                 watched.touched = false;
                 watched.made_at = Some(now);
-                due.push((topic.clone(), watched.by.clone()));
+                watched.begun += 1;
+                let awaited = std::mem::take(&mut watched.awaited);
+                due.push(Due { topic: topic.clone(), by: watched.by.clone(), nth: watched.begun, awaited });
             }
         }
         due
     })
 }
 
-async fn make(dashboard: &Dashboard, topic: Topic, by: &By) {
+async fn make(dashboard: &Dashboard, Due { topic, by, nth, awaited }: Due) {
     let began = Utc::now();
-    let made = match parts(dashboard, by, topic.subject).await {
+    let made = match parts(dashboard, &by, topic.subject).await {
         Ok(made) => made.iter().map(Part::event).collect::<Vec<Sent>>(),
         Err(problem) => {
             tracing::debug!(detail = problem.detail, "a live page cannot be made");
@@ -149,8 +161,8 @@ async fn make(dashboard: &Dashboard, topic: Topic, by: &By) {
         if let Some(watched) = topics.watched.get(&topic) {
             watched.now.send_if_modified(|now| {
                 let marks = |parts: &[Sent]| parts.iter().map(|part| part.mark).collect::<HashSet<_>>();
-                let changed = now.stale_since.is_some() || marks(&now.parts) != marks(&made);
-                *now = Now { parts: Arc::new(made), stale_since: None };
+                let changed = awaited || now.stale_since.is_some() || marks(&now.parts) != marks(&made);
+                *now = Now { parts: Arc::new(made), stale_since: None, nth };
                 changed
             });
         }
