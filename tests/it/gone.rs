@@ -89,7 +89,11 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     assert!(page.contains(&on_a_page(&remedy)) && !page.contains("The next change of the unit is sent"), "{page}");
     assert!(page.contains("It is gone at the channel") && !page.contains("No part is left out"), "{page}");
     let listings = "/api/channels/listings";
-    let over_http = format!("Over HTTP it is `DELETE {listings}/{listing}`, then `POST {listings}`");
+    // With all that these ask for.
+    let unlink = format!("Over HTTP it is `DELETE {listings}/{listing}` with a reason, ");
+    let over_http = format!("{unlink}then `POST {listings}` with target_id, unit_id and afresh (or external_id).");
+    let look = format!("`distribution listing drift {listing}` tells that");
+    assert!(told["next"]["what_to_do"].to_string().contains(&look), "{told:#}");
     assert!(told["next"]["what_to_do"].to_string().contains(&over_http), "{told:#}");
     let would = viewer.get(&preview).await?.expect(200)?.json();
     assert!(would["words"].to_string().contains(&remedy), "{would:#}");

@@ -16,7 +16,7 @@ use crate::cli::times::{moment, optional_moment};
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::elsewhere::Elsewhere;
-use crate::views::gone;
+use crate::views::gone::{self, Gone};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 use crate::views::not_its_own::NotItsOwn;
@@ -220,7 +220,7 @@ fn advice(shown: &Shown) -> String {
             format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
         }
         ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
-            gone::words("the next change", &gone::remedy(&id, &listing.target_id, &listing.unit_id))
+            Gone::of(&id, &listing.target_id, &listing.unit_id).words("the next change")
         }
         ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
             let (unit, target) = (&listing.unit_id, listing.target_id);

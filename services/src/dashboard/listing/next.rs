@@ -19,7 +19,7 @@ use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
-use crate::views::gone;
+use crate::views::gone::{self, Gone};
 use crate::views::holds::{self, Holds};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
@@ -137,7 +137,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
 /// Where the newest of its syncs that has ended found it gone at the channel, what becomes of `what` is sent next.
 fn gone_words(listing: &Listing, what: &str) -> Option<String> {
     let is_gone = gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref());
-    is_gone.then(|| gone::words(what, &gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id)))
+    is_gone.then(|| Gone::of(&listing.listing_id, &listing.target_id, &listing.unit_id).words(what))
 }
 
 /// What the channel has, or may have, instead of the newest state, after a sync that succeeded.
