@@ -55,6 +55,26 @@ async fn is_told_of_one_that_waits(world: &World, viewer: &Api, listing: &str, r
     world.drained(Duration::from_secs(30)).await
 }
 
+/// What is left in old calls is the id that was there before.
+async fn is_found_by_its_former_id(world: &World, viewer: &Api, listing: &str, former: &str) -> anyhow::Result<()> {
+    let (code, told) = json_of(world, &["explain", former])?;
+    assert_eq!((code, &told["listing"]["listing_id"]), (0, &json!(listing)), "{told:#}");
+    assert_ne!(told["listing"]["external_id"], json!(former), "{told:#}");
+    let second = told["words"][1].as_str().unwrap_or_default();
+    let was = format!("{former} was its listing at the channel until it was linked again at 20");
+    assert!(second.starts_with(&was), "{told:#}");
+    let search = format!("/search?q={former}");
+    let (path, before) = (format!("/listings/{listing}"), "Listings that had this id at the channel before");
+    for (of, finds) in [(ORG, true), ("somebody-else", false)] {
+        let page = viewer.as_caller(world, of, None, "viewer")?.get(&search).await?.expect(200)?.text;
+        assert_eq!((page.contains(&path), page.contains(before)), (finds, finds), "{page}");
+        assert_eq!(page.contains("Nothing found"), !finds, "{page}");
+    }
+    let elsewhere = viewer.as_caller(world, ORG, Some("lombok"), "viewer")?.get(&search).await?.expect(200)?.text;
+    assert!(elsewhere.contains("Nothing found") && !elsewhere.contains(&path), "{elsewhere}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> anyhow::Result<()> {
     let world = World::new(&[7826]).await?;
@@ -117,6 +137,7 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     assert_eq!(told["sync"]["outcome"], "accepted", "{told:#}");
     assert!(!told["words"].to_string().contains("afresh"), "{told:#}");
     assert_eq!(viewer.get(&preview).await?.expect(200)?.json()["gone"], json!(false));
+    is_found_by_its_former_id(&world, &viewer, &listing, &external).await?;
     drop(service);
     world.close().await
 }
