@@ -113,8 +113,10 @@ async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>)
 /// earlier link, where it was by none of now.
 fn lacks_no_part(listing: &Listing, before: Option<DateTime<Utc>>) -> &'static str {
     let succeeded = listing.last_outcome.as_deref().and_then(SyncOutcome::named).is_some_and(SyncOutcome::succeeded);
-    if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
-        "It is gone at the channel"
+    let has_taken = listing.accepted_snapshot.is_some() || before.is_some();
+    // That it is gone itself is said with what happens next.
+    if has_taken && gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
+        "What the channel took last is not there any more"
     } else if listing.accepted_snapshot.is_none() && before.is_some() {
         "The channel has taken nothing since it was linked again; what it has from before is not followed"
     } else if listing.accepted_snapshot.is_none() {

@@ -99,7 +99,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
     let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
     let waits = known.journal.pending().is_some() && known.target.live().is_ok();
     // What helps a unit that is elsewhere is told with that.
-    let gone = gone_words(listing, "this one").filter(|_| waits && elsewhere.is_none());
+    let gone = gone_words(listing, "that one").filter(|_| waits && elsewhere.is_none());
     if let Some(unseen) = unseen(known, queued, &holds, row.as_ref()) {
         return Ok(html! {
             (unseen.show())
@@ -129,7 +129,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
             "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
         }
         @if let Some(gone) = &gone { p.quiet { (told(gone)) } }
-        @if let Some(theirs) = NotItsOwn::unproved(&known.journal) { p.quiet { (told(&theirs.not_created("this one"))) } }
+        @if let Some(theirs) = NotItsOwn::unproved(&known.journal) { p.quiet { (told(&theirs.not_created("that one"))) } }
         @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } }
     })
 }

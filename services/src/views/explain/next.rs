@@ -115,7 +115,7 @@ pub(super) fn next(
         story.map(|story| story.request.sync_id.0)
     };
     let mut next = of_pending(listing, pending, held, waiting, earlier, lag_since);
-    next.what_to_do.extend(gone.map(|gone| gone.words("this one")));
+    next.what_to_do.extend(gone.map(|gone| gone.words("that one")));
     next
 }
 
@@ -171,7 +171,7 @@ pub fn of_pending(
 }
 
 fn unproved(listing: &ChannelListing) -> Option<String> {
-    NotItsOwn::unproved(listing).map(|theirs| theirs.not_created("this one"))
+    NotItsOwn::unproved(listing).map(|theirs| theirs.not_created("that one"))
 }
 
 /// What nobody knows of the listing at the channel. An intent to create that the attempt under way wrote down itself is no doubt of that one.
