@@ -20,7 +20,8 @@ use crate::views::unit_letters::of_unit;
     Example:\n  distribution explain villa-0042"
 )]
 pub(super) struct ExplainArgs {
-    /// A listing, a sync, the id of a listing at its channel (also one that it had before it was linked again), or a unit
+    /// A listing, a sync, the id of a listing at its channel (one that it had before it was linked again, too), or a
+    /// unit
     #[arg(value_name = "LISTING|SYNC|EXTERNAL-ID")]
     id: String,
 }

@@ -88,8 +88,8 @@ pub fn checked_level(filter: &str) -> anyhow::Result<CheckedLevel> {
     }
     let mut parts = filter.split(',').map(str::trim);
     if let Some(part) = parts.find(|part| part.is_empty() || part.starts_with('=')) {
-        let what = if part.is_empty() { "an empty part".to_owned() } else { format!("{part:?}, which names no module") };
-        anyhow::bail!("{filter:?} has {what}: {wanted}");
+        let why = if part.is_empty() { "an empty part".to_owned() } else { format!("{part:?}, which names no module") };
+        anyhow::bail!("{filter:?} has {why}: {wanted}");
     }
     parse(filter)?;
     // A word alone is taken for a module, and a typo would silence every process.

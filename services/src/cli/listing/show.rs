@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::ids::ListingId;
 use domain::listing::{Cause, ChannelListing, Creation, Link, LinkState, ListingError, Pending};
+use domain::outcome::SyncOutcome;
 use domain::target::{Lifecycle, Target};
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +21,7 @@ use crate::views::gone::{self, Gone};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 use crate::views::not_its_own::NotItsOwn;
+use crate::views::not_taken::became;
 use crate::views::older_state::of_newest;
 use crate::views::queue::BEHIND_SINCE;
 
@@ -186,8 +188,10 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     if rejected.is_empty() {
         return Ok(());
     }
-    out.line("\nrefused parts:")?;
-    out.table(&["section", "part", "value", "reason"], rejected.iter().map(cells).collect(), "")
+    let is_refused = listing.last_outcome.as_deref() == Some(SyncOutcome::Rejected.as_str());
+    out.line("\nparts that it did not take:")?;
+    let rows = rejected.iter().map(|part| cells(part, is_refused)).collect();
+    out.table(&["what", "section", "part", "value", "reason"], rows, "")
 }
 
 fn last_accepted(shown: &Shown) -> String {
@@ -255,6 +259,6 @@ fn pending(shown: &Shown) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn cells(part: &RejectedPart) -> Vec<Cell> {
-    vec![text(part.section), text(&part.part), text(&part.value), text(&part.reason)]
+fn cells(part: &RejectedPart, is_refused: bool) -> Vec<Cell> {
+    vec![text(became(part, is_refused)), text(part.section), text(&part.part), text(&part.value), text(&part.reason)]
 }
