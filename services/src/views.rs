@@ -11,6 +11,7 @@ pub mod earlier_link;
 pub mod elsewhere;
 pub mod explain;
 pub mod fleet;
+pub mod former_id;
 pub mod gone;
 pub mod health;
 pub mod history;

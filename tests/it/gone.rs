@@ -30,13 +30,14 @@ async fn is_told_of_one_that_waits(world: &World, viewer: &Api, listing: &str, r
     gone_is_told_first(&would);
     let (_, told) = json_of(world, &["explain", listing])?;
     assert_eq!(told["next"]["step"], json!("held"), "{told:#}");
-    let this = "It is gone at the channel. So this one is refused in the same way, unless it is there again by then: ";
+    // Also under the heading of another sync.
+    let that = "It is gone at the channel. So that one is refused in the same way, unless it is there again by then: ";
     for told in [&told["next"]["what_to_do"], &told["words"]] {
         let last = told.as_array().and_then(|lines| lines.last()?.as_str()).unwrap_or_default();
-        assert!(last.starts_with(this) && last.contains(remedy), "{told:#}");
+        assert!(last.starts_with(that) && last.contains(remedy), "{told:#}");
     }
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
-    assert!(page.contains(this) && page.contains(&on_a_page(remedy)), "{page}");
+    assert!(page.contains(that) && page.contains(&on_a_page(remedy)), "{page}");
     // Of a unit that is elsewhere it is told what helps that, and not to link the listing once more.
     for (revision, account) in [(4, "lombok"), (5, ACCOUNT)] {
         let mut moved = priced("villa-000", revision, 6_000);
@@ -48,11 +49,31 @@ async fn is_told_of_one_that_waits(world: &World, viewer: &Api, listing: &str, r
         assert_eq!(told["elsewhere"].is_object(), is_elsewhere, "{told:#}");
         assert_eq!(told["next"]["what_to_do"] == json!([]), is_elsewhere, "{told:#}");
         let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
-        assert_eq!(page.contains(this), !is_elsewhere, "{page}");
+        assert_eq!(page.contains(that), !is_elsewhere, "{page}");
     }
     let (code, _, said) = world.run(&["listing", "resume", listing])?;
     assert_eq!(code, 0, "{said}");
     world.drained(Duration::from_secs(30)).await
+}
+
+/// What is left in old calls is the id that was there before.
+async fn is_found_by_its_former_id(world: &World, viewer: &Api, listing: &str, former: &str) -> anyhow::Result<()> {
+    let (code, told) = json_of(world, &["explain", former])?;
+    assert_eq!((code, &told["listing"]["listing_id"]), (0, &json!(listing)), "{told:#}");
+    assert_ne!(told["listing"]["external_id"], json!(former), "{told:#}");
+    let second = told["words"][1].as_str().unwrap_or_default();
+    let was = format!("{former} was its listing at the channel until it was linked again at 20");
+    assert!(second.starts_with(&was), "{told:#}");
+    let search = format!("/search?q={former}");
+    let (path, before) = (format!("/listings/{listing}"), "Listings that had this id at the channel before");
+    for (of, finds) in [(ORG, true), ("elsewhere", false)] {
+        let page = viewer.as_caller(world, of, None, "viewer")?.get(&search).await?.expect(200)?.text;
+        assert_eq!((page.contains(&path), page.contains(before)), (finds, finds), "{page}");
+        assert_eq!(page.contains("Nothing found"), !finds, "{page}");
+    }
+    let elsewhere = viewer.as_caller(world, ORG, Some("lombok"), "viewer")?.get(&search).await?.expect(200)?.text;
+    assert!(elsewhere.contains("Nothing found") && !elsewhere.contains(&path), "{elsewhere}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,9 +108,13 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     assert!(words.contains(&remedy), "{words}");
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert!(page.contains(&on_a_page(&remedy)) && !page.contains("The next change of the unit is sent"), "{page}");
-    assert!(page.contains("It is gone at the channel") && !page.contains("No part is left out"), "{page}");
+    assert!(page.contains("What the channel took last is not there any more") && !page.contains("No part is left out"), "{page}");
     let listings = "/api/channels/listings";
-    let over_http = format!("Over HTTP it is `DELETE {listings}/{listing}`, then `POST {listings}`");
+    // With all that these ask for.
+    let unlink = format!("Over HTTP it is `DELETE {listings}/{listing}` with a reason, ");
+    let over_http = format!("{unlink}then `POST {listings}` with target_id, unit_id and afresh (or external_id).");
+    let look = format!("`distribution listing drift {listing}` tells that");
+    assert!(told["next"]["what_to_do"].to_string().contains(&look), "{told:#}");
     assert!(told["next"]["what_to_do"].to_string().contains(&over_http), "{told:#}");
     let would = viewer.get(&preview).await?.expect(200)?.json();
     assert!(would["words"].to_string().contains(&remedy), "{would:#}");
@@ -113,6 +138,7 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     assert_eq!(told["sync"]["outcome"], "accepted", "{told:#}");
     assert!(!told["words"].to_string().contains("afresh"), "{told:#}");
     assert_eq!(viewer.get(&preview).await?.expect(200)?.json()["gone"], json!(false));
+    is_found_by_its_former_id(&world, &viewer, &listing, &external).await?;
     drop(service);
     world.close().await
 }

@@ -7,9 +7,10 @@ use anyhow::Context;
 use domain::window::RateLimit;
 use end_to_end::api::Api;
 use end_to_end::world::{ORG, World};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::why::{json_of, listed, priced, published};
+use crate::why::{by_hand, json_of, listed, priced, published};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_taken_is_told_until_it_is_sent_again() -> anyhow::Result<()> {
@@ -91,6 +92,44 @@ async fn what_was_not_taken_is_told_until_it_is_sent_again() -> anyhow::Result<(
     assert_eq!(skipped["sync"]["compared_with"], Value::Null, "{skipped:#}");
     let words = skipped["words"].to_string();
     assert!(words.contains(told) && !words.contains("had all of it"), "{words}");
+    drop(service);
+    world.close().await
+}
+
+/// What the mapping leaves out, the channel has not refused: not of a sync that it refused for something else either.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_out_is_not_told_to_be_refused_at_any_door() -> anyhow::Result<()> {
+    let world = World::new(&[7869]).await?;
+    let target = world.target(7869, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let viewer = Api::of(&service).await?.as_caller(&world, ORG, None, "viewer")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    let external = told["listing"]["external_id"].as_str().context("an id")?.to_owned();
+    by_hand(&world, 7869, Method::DELETE, &format!("/listings/{external}"), &json!({})).await?;
+    let mut without_photos = priced("villa-000", 2, 5_500);
+    without_photos["unit"]["photos"] = json!([]);
+    published(&world, without_photos).await?;
+    let (_, told) = json_of(&world, &["explain", &listing])?;
+    assert_eq!(told["sync"]["outcome"], "rejected", "{told:#}");
+    assert!(told["words"].to_string().contains("  left out: unit.photos: no photo is usable"), "{told:#}");
+    let sync = told["sync"]["sync_id"].as_str().context("a sync")?;
+
+    let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
+    assert!(page.contains("<code>unit.photos</code> left out: no photo is usable"), "{page}");
+    assert!(page.contains("1 part is left out") && page.contains("1 part was left out"), "{page}");
+    for (arguments, says) in [
+        (["listing", "show", &listing], "left out  images   unit.photos"),
+        (["listing", "history", &listing], "1 part left out"),
+        (["audit", "show", sync], "left out  unit.photos of images"),
+        (["audit", "tail", "-n9"], "1 part left out"),
+    ] {
+        let (code, printed, said) = world.run(&arguments)?;
+        let has = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+        let says = says.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code == 0 && has.contains(&says), "{arguments:?}: {printed}{said}");
+        assert!(!has.contains("part refused") && !has.contains("refused parts"), "{printed}");
+    }
     drop(service);
     world.close().await
 }

@@ -20,7 +20,8 @@ use crate::views::unit_letters::of_unit;
     Example:\n  distribution explain villa-0042"
 )]
 pub(super) struct ExplainArgs {
-    /// A listing, a sync, the id of a listing at its channel, or a unit
+    /// A listing, a sync, the id of a listing at its channel (one that it had before it was linked again, too), or a
+    /// unit
     #[arg(value_name = "LISTING|SYNC|EXTERNAL-ID")]
     id: String,
 }
@@ -30,9 +31,14 @@ impl ExplainArgs {
         let pool = session.postgres().await?;
         note_lag(&pool, "sync_queue").await?;
         let syncing = session.syncing(&pool);
+        let mut former = None;
         let (listing, sync) = match find(&pool, syncing.commands(), &self.id).await? {
             Found::Listing(listing) => (listing, None),
             Found::Sync(listing, sync) => (listing, Some(sync)),
+            Found::Former(listing, had_it) => {
+                former = Some(had_it.words(&self.id));
+                (listing, None)
+            }
             Found::Several(listings) if session.out.is_json() => {
                 return session.out.json(&json!({ "listings": listings }));
             }
@@ -55,7 +61,11 @@ impl ExplainArgs {
         let explained = explain(&syncing, &pool, pool.acquire(), listing, sync);
         // Where NATS is away that takes its time.
         let (explained, nats) = tokio::join!(explained, session.nats());
-        let explanation = with_letters(explained?, nats).await;
+        let mut explanation = with_letters(explained?, nats).await;
+        // Right behind what the listing is and has now.
+        if let Some(former) = former {
+            explanation.words.insert(1, former);
+        }
         if session.out.is_json() {
             return session.out.json(&explanation);
         }

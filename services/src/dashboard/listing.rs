@@ -13,7 +13,7 @@ mod unseen;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::counted::{agreeing, counted};
+use domain::channel::RejectedPart;
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -33,6 +33,7 @@ use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::gone;
 use crate::views::history::{LISTING, ended_with_target, events};
 use crate::views::listings::Listing;
+use crate::views::not_taken::{became, counts};
 use crate::views::older_state::{of_newest, replayed};
 
 pub(super) use actions::{pause, resume, retry, sync};
@@ -119,8 +120,10 @@ async fn timeline(dashboard: &Dashboard, by: &By, id: Uuid, before: Option<i64>)
 /// earlier link, where it was by none of now.
 fn lacks_no_part(listing: &Listing, before: Option<DateTime<Utc>>) -> &'static str {
     let succeeded = listing.last_outcome.as_deref().and_then(SyncOutcome::named).is_some_and(SyncOutcome::succeeded);
-    if gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
-        "It is gone at the channel"
+    let has_taken = listing.accepted_snapshot.is_some() || before.is_some();
+    // That it is gone itself is said with what happens next.
+    if has_taken && gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref()) {
+        "What the channel took last is not there any more"
     } else if listing.accepted_snapshot.is_none() && before.is_some() {
         "The channel has taken nothing since it was linked again; what it has from before is not followed"
     } else if listing.accepted_snapshot.is_none() {
@@ -134,8 +137,7 @@ fn lacks_no_part(listing: &Listing, before: Option<DateTime<Utc>>) -> &'static s
 
 /// `revision` is the one that was asked for last; `before` is when it was taken last by an earlier link, where it was by none of now.
 fn now(listing: &Listing, revision: Option<&str>, before: Option<DateTime<Utc>>) -> Markup {
-    let rejected = listing.rejected.as_array().map(Vec::as_slice).unwrap_or_default();
-    let text = |part: &serde_json::Value, field: &str| part[field].as_str().unwrap_or_default().to_owned();
+    let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();
     let no_sync = if listing.generation > 1 { "none since it was linked again" } else { "none yet" };
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
@@ -156,9 +158,11 @@ fn now(listing: &Listing, revision: Option<&str>, before: Option<DateTime<Utc>>)
             div.whole { dt { (whose_words(listing.last_outcome.as_deref(), detail)) } dd.two title=[detail] { (detail.unwrap_or("nothing")) } }
         }
         @if rejected.is_empty() { p.quiet.line { (lacks_no_part(listing, before)) } } @else {
-            @let what = if listing.last_outcome.as_deref() == Some("rejected") { " refused" } else { " left out" };
-            details { summary { (counted(rejected.len(), "part")) (agreeing(rejected.len(), " is", " are")) (what) }
-                ul { @for part in rejected { li { (words(&text(part, "section"))) ": " code { (text(part, "part")) } " " (text(part, "reason")) } } }
+            @let is_refused = listing.last_outcome.as_deref() == Some(SyncOutcome::Rejected.as_str());
+            details { summary { (counts(&rejected, is_refused, (" is", " are"))) }
+                ul { @for part in &rejected {
+                    li { (words(part.section.as_str())) ": " code { (part.part) } " " (became(part, is_refused)) ": " (part.reason) }
+                } }
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::audit::{COLUMNS, Sync};
+use crate::views::former_id::had_it;
 use crate::views::listings::{LISTINGS, Listing};
 use crate::views::older_state::replayed;
 
@@ -43,6 +44,8 @@ pub(super) struct Wanted {
 struct Found {
     targets: Vec<targets::Found>,
     listings: Vec<Listing>,
+    /// Those that had this id at the channel before they were linked again; looked for where no listing is found otherwise.
+    former: Vec<Listing>,
     /// Of the listings for which a state of the past was asked for last, the newest revisions.
     replayed: HashMap<Uuid, i64>,
     syncs: Vec<Sync>,
@@ -54,13 +57,16 @@ struct Found {
 
 impl Found {
     fn is_empty(&self) -> bool {
-        let Self { targets, listings, syncs, letters, .. } = self;
-        targets.is_empty() && listings.is_empty() && syncs.is_empty() && letters.is_empty()
+        let Self { targets, listings, former, syncs, letters, .. } = self;
+        targets.is_empty() && listings.is_empty() && former.is_empty() && syncs.is_empty() && letters.is_empty()
     }
 
-    /// The page of the only thing that was found.
+    /// The page of the only thing that was found. That of a listing does not tell what id it had before.
     fn alone(&self) -> Option<String> {
-        let Self { targets, listings, syncs, letters, .. } = self;
+        let Self { targets, listings, former, syncs, letters, .. } = self;
+        if !former.is_empty() {
+            return None;
+        }
         match (targets.as_slice(), listings.as_slice(), syncs.as_slice(), letters.as_slice()) {
             ([one], [], [], []) => Some(format!("/targets/{}", one.target_id)),
             ([], [one], [], []) => Some(format!("/listings/{}", one.listing_id)),
@@ -91,6 +97,7 @@ pub(super) async fn page(
         @if found.unlooked { p.quiet { "Dead letters could not be looked through now: NATS does not answer in time. Search again later." } }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
         (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
+        (section("Listings that had this id at the channel before they were linked again", &found.former, of_listings, ("look at ", "/listings", "all listings")))
         (section("Syncs", &found.syncs, table_of_syncs, ("all of them are in ", all_syncs.as_str(), "the audit")))
         (section("Dead letters", &found.letters, dead_letters::found, ("all of them are among ", "/dead-letters", "the dead letters")))
     };
@@ -121,7 +128,7 @@ fn nothing(viewer: &Viewer, text: &str) -> Markup {
     if viewer.may(Permission::ReadTargets) && viewer.may(Permission::ReadListings) {
         return empty(
             title,
-            "Give a part of a target's name, its id, the beginning of a unit's id, the id of a listing at its channel or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace. In ids of units, and of listings at their channel, capital and small letters differ.",
+            "Give a part of a target's name, its id, the beginning of a unit's id, the id of a listing at its channel (or one that it had before it was linked again) or here, of a sync (its last 12 digits do), of a request to a channel, or of a trace. In ids of units, and of listings at their channel, capital and small letters differ.",
         );
     }
     let of_unit = form_urlencoded::Serializer::new(String::new()).append_pair("unit_id", text).finish();
@@ -142,7 +149,13 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     };
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
-    let replayed = replayed(&mut reader, &listings::ids(&listings)).await?;
+    let former = if viewer.may(Permission::ReadListings) && listings.is_empty() {
+        former_of(&mut reader, viewer, text).await?
+    } else {
+        Vec::new()
+    };
+    let shown = [listings::ids(&listings), listings::ids(&former)].concat();
+    let replayed = replayed(&mut reader, &shown).await?;
     let targets = if viewer.may(Permission::ReadTargets) {
         targets::find(&mut reader, &viewer.by, text, WANTED).await?
     } else {
@@ -154,7 +167,7 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
         None => Some(Vec::new()),
     };
     let unlooked = letters.is_none();
-    Ok(Found { targets, listings, replayed, syncs, letters: letters.unwrap_or_default(), unlooked })
+    Ok(Found { targets, listings, former, replayed, syncs, letters: letters.unwrap_or_default(), unlooked })
 }
 
 /// The end of an id, as pages show it.
@@ -204,6 +217,14 @@ async fn listings_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> 
     let rows = sqlx::query_as(&statement).bind(text.parse::<Uuid>().ok()).bind(text);
     let rows = rows.bind(viewer.by.caller.org_id.as_str()).bind(account_filter(&viewer.by.caller)).bind(WANTED);
     rows.fetch_all(reader).await
+}
+
+async fn former_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> Result<Vec<Listing>, sqlx::Error> {
+    let caller = &viewer.by.caller;
+    let had_it = had_it(&mut *reader, text, Some(caller.org_id.as_str()), account_filter(caller)).await?;
+    let ids: Vec<Uuid> = had_it.iter().map(|one| one.listing_id).collect();
+    let statement = format!("{LISTINGS} WHERE l.listing_id = ANY ($1) ORDER BY l.unit_id, l.listing_id LIMIT $2");
+    sqlx::query_as(&statement).bind(ids).bind(WANTED).fetch_all(reader).await
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub(super) fn words(drift: &Drift, link: Option<&Link>) -> Vec<String> {
 fn sync(Drift { listing_id, .. }: &Drift) -> String {
     format!(
         "`distribution listing sync {listing_id} --reason REASON` (over HTTP `POST \
-         /api/channels/listings/{listing_id}/sync`)"
+         /api/channels/listings/{listing_id}/sync` with a reason)"
     )
 }
 

@@ -80,9 +80,19 @@ pub struct CheckedLevel {
 
 /// A filter, if it is one.
 pub fn checked_level(filter: &str) -> anyhow::Result<CheckedLevel> {
+    let filter = filter.trim();
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let wanted = format!("give a level ({}), or module=debug for that of a module", levels.join(", "));
+    if filter.is_empty() {
+        anyhow::bail!("it is empty: {wanted}");
+    }
+    let mut parts = filter.split(',').map(str::trim);
+    if let Some(part) = parts.find(|part| part.is_empty() || part.starts_with('=')) {
+        let why = if part.is_empty() { "an empty part".to_owned() } else { format!("{part:?}, which names no module") };
+        anyhow::bail!("{filter:?} has {why}: {wanted}");
+    }
     parse(filter)?;
     // A word alone is taken for a module, and a typo would silence every process.
-    let levels = ["off", "error", "warn", "info", "debug", "trace"];
     let (rest, named): (Vec<&str>, Vec<&str>) =
         filter.split(',').map(str::trim).partition(|part| !part.contains(['=', '[']));
     if let Some(word) = rest.iter().find(|word| !levels.contains(&word.to_ascii_lowercase().as_str())) {
@@ -148,6 +158,22 @@ mod tests {
             assert_eq!(unknown(filter), [""; 0], "{filter}");
         }
         assert_eq!(unknown("sqlxx=warn,services::dispatcherr=debug"), ["sqlxx", "services::dispatcherr"]);
+    }
+
+    #[test]
+    fn an_odd_filter_is_told_what_is_odd_about_it() {
+        let wanted = "give a level (off, error, warn, info, debug, trace), or module=debug for that of a module";
+        for (filter, what) in [
+            ("", "it is empty"),
+            ("  ", "it is empty"),
+            ("debug,", r#""debug," has an empty part"#),
+            ("=debug", r#""=debug" has "=debug", which names no module"#),
+        ] {
+            assert_eq!(checked_level(filter).unwrap_err().to_string(), format!("{what}: {wanted}"));
+        }
+        assert_eq!(checked_level("  debug ").unwrap().filter, "debug");
+        let told = checked_level("services").unwrap_err().to_string();
+        assert!(told.ends_with("of a module it is services=debug"), "{told}");
     }
 
     #[test]

@@ -6,17 +6,32 @@ use std::fmt::Display;
 use domain::call::LISTING_GONE;
 use domain::outcome::SyncOutcome;
 
-/// Of `what` is sent next. `remedy` is what helps.
-pub fn words(what: &str, remedy: &str) -> String {
-    told("It is gone at the channel", what, remedy)
+/// One that was found gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    listing: String,
+    remedy: String,
 }
 
-/// The same where `how` tells that it is gone.
-pub fn told(how: &str, what: &str, remedy: &str) -> String {
-    format!(
-        "{how}. So {what} is refused in the same way, unless it is there again by then: `distribution listing drift` tells that. \
-         If it is gone for good: {remedy}"
-    )
+impl Gone {
+    /// What is linked as these.
+    pub fn of(listing: &dyn Display, target: &dyn Display, unit: &dyn Display) -> Self {
+        Self { listing: listing.to_string(), remedy: remedy(listing, target, unit) }
+    }
+
+    /// Of `what` is sent next.
+    pub fn words(&self, what: &str) -> String {
+        self.told("It is gone at the channel", what)
+    }
+
+    /// The same where `how` tells that it is gone.
+    pub fn told(&self, how: &str, what: &str) -> String {
+        let Self { listing, remedy } = self;
+        format!(
+            "{how}. So {what} is refused in the same way, unless it is there again by then: `distribution listing drift {listing}` \
+             tells that. If it is gone for good: {remedy}"
+        )
+    }
 }
 
 /// Whether a sync that ended so found its listing gone.
@@ -29,6 +44,7 @@ pub fn remedy(listing: &dyn Display, target: &dyn Display, unit: &dyn Display) -
     format!(
         "`distribution listing unlink {listing}`, then `distribution listing link --target {target} --unit {unit} --afresh` has it \
          looked for and made. Where it is another one by now, --external-id ID names that instead. Over HTTP it is `DELETE \
-         /api/channels/listings/{listing}`, then `POST /api/channels/listings` with afresh or external_id."
+         /api/channels/listings/{listing}` with a reason, then `POST /api/channels/listings` with target_id, unit_id and \
+         afresh (or external_id)."
     )
 }

@@ -35,8 +35,8 @@ impl NotItsOwn {
             remedy: format!(
                 "Look at that one at the channel. Then `distribution listing unlink {listing_id}` and `distribution listing link \
                  --target {target_id} --unit {unit_id}`: with --external-id ID if it is its listing, else with --afresh, to have its own \
-                 made. Over HTTP it is `DELETE /api/channels/listings/{listing_id}`, then `POST /api/channels/listings` with external_id \
-                 or afresh."
+                 made. Over HTTP it is `DELETE /api/channels/listings/{listing_id}` with a reason, then `POST /api/channels/listings` \
+                 with target_id, unit_id and external_id (or afresh)."
             ),
         })
     }
@@ -59,7 +59,7 @@ impl NotItsOwn {
             unless,
             remedy: format!(
                 "{first}: `distribution listing sync {listing_id} --reason REASON`. Over HTTP it is `POST \
-                 /api/channels/listings/{listing_id}/sync`."
+                 /api/channels/listings/{listing_id}/sync` with a reason."
             ),
         })
     }

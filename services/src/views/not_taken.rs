@@ -2,6 +2,7 @@
 //! To the journal the section is taken, so nothing is sent again for the same hash; people are told.
 
 use domain::channel::RejectedPart;
+use domain::counted::{agreeing, counted};
 use domain::difference::{Differences, FieldDifference};
 use domain::unit::Night;
 
@@ -15,6 +16,24 @@ pub fn named(part: &RejectedPart) -> String {
         "" => part.part.clone(),
         value => format!("{} ({value})", part.part),
     }
+}
+
+/// What became of a part of a sync, `is_refused` where the channel refused that for good: the mapping leaves out what it cannot send, whatever
+/// the channel says of the rest, and of a sync that went on what the channel refused was left out, too.
+pub fn became(part: &RejectedPart, is_refused: bool) -> &'static str {
+    if is_refused && !part.is_of_the_unit() { REFUSED } else { LEFT_OUT }
+}
+
+const REFUSED: &str = "refused";
+const LEFT_OUT: &str = "left out";
+
+/// `2 parts are refused, 1 part is left out`; `verbs` are those of one and of several, each with a blank before it, or nothing.
+pub fn counts(parts: &[RejectedPart], is_refused: bool, verbs: (&str, &str)) -> String {
+    let of = |what: &str| {
+        let count = parts.iter().filter(|part| became(part, is_refused) == what).count();
+        (count > 0).then(|| format!("{}{} {what}", counted(count, "part"), agreeing(count, verbs.0, verbs.1)))
+    };
+    [REFUSED, LEFT_OUT].into_iter().filter_map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// A line for each part under one that says what they are; none where the channel took all.
@@ -73,6 +92,16 @@ mod tests {
                 "  listing.houseRules: not taken; it has 240",
             ]
         );
+    }
+
+    #[test]
+    fn what_the_mapping_left_out_is_not_told_to_be_refused() {
+        let parts = [part("listing", ""), part("unit.photos", ""), part("unit.amenities[0]", "")];
+        let told = |is_refused| parts.each_ref().map(|part| became(part, is_refused));
+        assert_eq!((told(true), told(false)), (["refused", "left out", "left out"], ["left out"; 3]));
+        assert_eq!(counts(&parts, true, (" was", " were")), "1 part was refused, 2 parts were left out");
+        assert_eq!(counts(&parts, false, (" is", " are")), "3 parts are left out");
+        assert_eq!(counts(&parts[1..2], true, ("", "")), "1 part left out");
     }
 
     #[test]

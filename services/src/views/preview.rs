@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::explain::history::{History, SyncStory};
 use super::explain::words::{all_new, told_as_new};
-use super::gone;
+use super::gone::Gone;
 use super::history::NoHistory;
 use super::known::{CALL_UNKNOWN, ComparedWith, KnownPayload, call_unknown};
 use super::moment::moment;
@@ -191,7 +191,7 @@ pub async fn preview<C: DerefMut<Target = PgConnection>>(
     };
     let waiting = waits.and_then(|pending| history.sync(pending.sync_id));
     let place = place(&preview, waiting, listing.last_revision(), is_elsewhere);
-    preview.words = words(&preview, gone.as_deref(), place);
+    preview.words = words(&preview, gone.as_ref(), place);
     Ok(preview)
 }
 
@@ -300,13 +300,13 @@ fn sent(preview: &Preview, but_for_that: bool) -> String {
     )
 }
 
-/// `remedy` is what helps where the listing is gone.
-fn words(preview: &Preview, remedy: Option<&str>, place: Option<String>) -> Vec<String> {
+/// `gone` where the listing is that.
+fn words(preview: &Preview, gone: Option<&Gone>, place: Option<String>) -> Vec<String> {
     let not_its_own = preview.not_its_own.as_ref();
     let mut lines = Vec::new();
     // Whoever reads the first line alone is not to take for sent what is not.
     let found = "The newest sync that has ended found it gone at the channel";
-    lines.extend(remedy.map(|remedy| gone::told(found, "whatever is sent next", remedy)));
+    lines.extend(gone.map(|gone| gone.told(found, "whatever is sent next")));
     lines.extend(
         not_its_own.map(|theirs| format!("Nothing would be sent. It would not be created: {}", theirs.words("this"))),
     );

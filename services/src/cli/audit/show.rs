@@ -3,6 +3,7 @@
 use clap::Args;
 use domain::channel::RejectedPart;
 use domain::ids::SyncId;
+use domain::outcome::SyncOutcome;
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
@@ -12,6 +13,7 @@ use crate::cli::times::{moment, optional_moment};
 use crate::views::audit::{CALLS, COLUMNS, Call, Sync, goes_on};
 use crate::views::explain::Next;
 use crate::views::next_attempt::next_attempt;
+use crate::views::not_taken::became;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArgs {
@@ -79,7 +81,8 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     let rejected: Vec<RejectedPart> = serde_json::from_value(sync.rejected.clone()).unwrap_or_default();
     for part in rejected {
         let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
-        out.line(&format!("refused  {} of {}{value}: {}", part.part, part.section, part.reason))?;
+        let what = became(&part, sync.outcome == SyncOutcome::Rejected.as_str());
+        out.line(&format!("{what}  {} of {}{value}: {}", part.part, part.section, part.reason))?;
     }
     if shown.attempts_made.is_empty() {
         return Ok(());

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use clap::Args;
-use domain::counted::counted;
+use domain::channel::RejectedPart;
 use domain::ids::{AccountId, ListingId, OrgId, TargetId, TraceId};
+use domain::outcome::SyncOutcome;
 use sqlx::PgPool;
 
 use crate::cli::output::Out;
 use crate::cli::session::Session;
 use crate::cli::times::moment;
 use crate::views::audit::{COLUMNS, Sync};
+use crate::views::not_taken::counts;
 
 #[derive(Debug, Args)]
 #[command(after_help = "A sync comes again whenever its state changes. With --output json each is one line.\n\n\
@@ -138,9 +140,10 @@ fn line(sync: &Sync) -> String {
     let unit = sync.unit_id.as_deref().unwrap_or("-");
     let (id, burned, calls) = (sync.sync_id, sync.attempts, sync.calls);
     let mut line = format!("{at}  {id}  {outcome:<24}  {unit}  burned {burned}  calls {calls}");
-    let refused = sync.rejected.as_array().map_or(0, Vec::len);
-    if refused > 0 {
-        line.push_str(&format!("\n    {} refused", counted(refused, "part")));
+    let rejected: Vec<RejectedPart> = serde_json::from_value(sync.rejected.clone()).unwrap_or_default();
+    if !rejected.is_empty() {
+        let is_refused = sync.outcome == SyncOutcome::Rejected.as_str();
+        line.push_str(&format!("\n    {}", counts(&rejected, is_refused, ("", ""))));
     }
     if let Some(detail) = &sync.detail {
         line.push_str(&format!("\n    {detail}"));

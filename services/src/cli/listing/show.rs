@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::channel::{RejectedPart, Section};
 use domain::ids::ListingId;
 use domain::listing::{Cause, ChannelListing, Creation, Link, LinkState, ListingError, Pending};
+use domain::outcome::SyncOutcome;
 use domain::target::{Lifecycle, Target};
 use serde::Serialize;
 use serde_json::Value;
@@ -16,10 +17,11 @@ use crate::cli::times::{moment, optional_moment};
 use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::elsewhere::Elsewhere;
-use crate::views::gone;
+use crate::views::gone::{self, Gone};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{LISTINGS, Listing, TARGET_DELETED};
 use crate::views::not_its_own::NotItsOwn;
+use crate::views::not_taken::became;
 use crate::views::older_state::of_newest;
 use crate::views::queue::BEHIND_SINCE;
 
@@ -186,8 +188,10 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
     if rejected.is_empty() {
         return Ok(());
     }
-    out.line("\nrefused parts:")?;
-    out.table(&["section", "part", "value", "reason"], rejected.iter().map(cells).collect(), "")
+    let is_refused = listing.last_outcome.as_deref() == Some(SyncOutcome::Rejected.as_str());
+    out.line("\nparts that it did not take:")?;
+    let rows = rejected.iter().map(|part| cells(part, is_refused)).collect();
+    out.table(&["what", "section", "part", "value", "reason"], rows, "")
 }
 
 fn last_accepted(shown: &Shown) -> String {
@@ -220,7 +224,7 @@ fn advice(shown: &Shown) -> String {
             format!("take it out of the archive at Hostaway, then `distribution listing sync {id} --reason REASON`")
         }
         ("active" | "paused", outcome) if gone::is_gone(outcome, listing.last_detail.as_deref()) => {
-            gone::words("the next change", &gone::remedy(&id, &listing.target_id, &listing.unit_id))
+            Gone::of(&id, &listing.target_id, &listing.unit_id).words("the next change")
         }
         ("active" | "paused", Some("rejected")) if listing.external_id.is_some() => {
             let (unit, target) = (&listing.unit_id, listing.target_id);
@@ -255,6 +259,6 @@ fn pending(shown: &Shown) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn cells(part: &RejectedPart) -> Vec<Cell> {
-    vec![text(part.section), text(&part.part), text(&part.value), text(&part.reason)]
+fn cells(part: &RejectedPart, is_refused: bool) -> Vec<Cell> {
+    vec![text(became(part, is_refused)), text(part.section), text(&part.part), text(&part.value), text(&part.reason)]
 }

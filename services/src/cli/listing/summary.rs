@@ -3,8 +3,10 @@
 use domain::counted::counted;
 use domain::ids::SyncId;
 use domain::listing::{Cause, ListingEvent, SyncAttempt, SyncRequest};
+use domain::outcome::OutcomeClass;
 
 use crate::cli::times::moment;
+use crate::views::not_taken::counts;
 
 pub(super) fn summary(event: &ListingEvent) -> String {
     match event {
@@ -25,9 +27,12 @@ pub(super) fn summary(event: &ListingEvent) -> String {
         ListingEvent::SyncDeferred { attempt, class, due_at } => {
             attempted(attempt, &format!("{}, due again {}", attempt.class(*class), moment(*due_at)))
         }
-        ListingEvent::SyncFailed { attempt, class } => attempted(attempt, attempt.class(*class).as_str()),
+        ListingEvent::SyncFailed { attempt, class } => {
+            attempted_as(attempt, attempt.class(*class).as_str(), *class == OutcomeClass::Rejected)
+        }
         ListingEvent::SupersededSyncFailed { attempt, class } => {
-            attempted(attempt, &format!("{}, but a later one goes on", attempt.class(*class)))
+            let how = format!("{}, but a later one goes on", attempt.class(*class));
+            attempted_as(attempt, &how, *class == OutcomeClass::Rejected)
         }
         ListingEvent::LateAttemptRecorded { attempt, .. } => attempted(attempt, "late: the sync had ended"),
         ListingEvent::ListingPaused { reason } => reason.clone(),
@@ -57,10 +62,15 @@ fn listed(needs: &[&str]) -> String {
 }
 
 fn attempted(attempt: &SyncAttempt, how: &str) -> String {
+    attempted_as(attempt, how, false)
+}
+
+/// `is_refused` where the channel refused it for good.
+fn attempted_as(attempt: &SyncAttempt, how: &str, is_refused: bool) -> String {
     let calls = counted(attempt.calls.len(), "call");
-    let refused = match attempt.rejected.len() {
-        0 => String::new(),
-        n => format!(", {} refused", counted(n, "part")),
+    let refused = match counts(&attempt.rejected, is_refused, ("", "")) {
+        parts if parts.is_empty() => parts,
+        parts => format!(", {parts}"),
     };
     let detail = attempt.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     format!("{how}, {calls}{refused}{detail}")

@@ -19,7 +19,7 @@ use crate::views::asked::{Asked, Taken, newest_request};
 use crate::views::attempts::{self, NEXT};
 use crate::views::elsewhere::Elsewhere;
 use crate::views::explain::now;
-use crate::views::gone;
+use crate::views::gone::{self, Gone};
 use crate::views::holds::{self, Holds};
 use crate::views::lacking::{Lacking, parts};
 use crate::views::listings::{Listing, TARGET_DELETED};
@@ -99,7 +99,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
     let queued = waiting.as_ref().map(|waiting| waiting.sync_id);
     let waits = known.journal.pending().is_some() && known.target.live().is_ok();
     // What helps a unit that is elsewhere is told with that.
-    let gone = gone_words(listing, "this one").filter(|_| waits && elsewhere.is_none());
+    let gone = gone_words(listing, "that one").filter(|_| waits && elsewhere.is_none());
     if let Some(unseen) = unseen(known, queued, &holds, row.as_ref()) {
         return Ok(html! {
             (unseen.show())
@@ -129,7 +129,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
             "Sync " (sync_link(waiting.sync_id)) " of revision " (waiting.revision) ", sections: " (waiting.needs.join(", "))
         }
         @if let Some(gone) = &gone { p.quiet { (told(gone)) } }
-        @if let Some(theirs) = NotItsOwn::unproved(&known.journal) { p.quiet { (told(&theirs.not_created("this one"))) } }
+        @if let Some(theirs) = NotItsOwn::unproved(&known.journal) { p.quiet { (told(&theirs.not_created("that one"))) } }
         @if let Some(elsewhere) = &elsewhere { p.quiet { (told(elsewhere)) } }
     })
 }
@@ -137,7 +137,7 @@ pub(super) async fn show(api: &Api, by: &By, listing: &Listing, known: &Known, s
 /// Where the newest of its syncs that has ended found it gone at the channel, what becomes of `what` is sent next.
 fn gone_words(listing: &Listing, what: &str) -> Option<String> {
     let is_gone = gone::is_gone(listing.last_outcome.as_deref(), listing.last_detail.as_deref());
-    is_gone.then(|| gone::words(what, &gone::remedy(&listing.listing_id, &listing.target_id, &listing.unit_id)))
+    is_gone.then(|| Gone::of(&listing.listing_id, &listing.target_id, &listing.unit_id).words(what))
 }
 
 /// What the channel has, or may have, instead of the newest state, after a sync that succeeded.

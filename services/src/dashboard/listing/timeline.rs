@@ -16,6 +16,7 @@ use crate::dashboard::pieces::{empty, moment, span, state, sync_link, words};
 use crate::dashboard::traces::trace;
 use crate::views::by::by;
 use crate::views::history::EndWithTarget;
+use crate::views::not_taken::{became, counts};
 
 /// The newest first. `most` is how many were asked for; `end` is how the listing ended with its target, and whether that is told among them.
 pub(super) fn show(
@@ -159,10 +160,9 @@ fn attempt_told(class: &str, attempt: &SyncAttempt) -> Markup {
         @if let Some(detail) = &attempt.detail { p.words { (detail) } }
         @if !attempt.calls.is_empty() { details { summary { "Calls" } (brief(attempt.calls.iter().map(Into::into))) } }
         @if !attempt.rejected.is_empty() {
-            @let parts = attempt.rejected.len();
-            @let what = if class == OutcomeClass::Rejected.as_str() { " refused" } else { " left out" };
-            details { summary { (counted(parts, "part")) (agreeing(parts, " was", " were")) (what) }
-                ul { @for part in &attempt.rejected { li { (part.section) ": " (part.reason) } } }
+            @let is_refused = class == OutcomeClass::Rejected.as_str();
+            details { summary { (counts(&attempt.rejected, is_refused, (" was", " were"))) }
+                ul { @for part in &attempt.rejected { li { (part.section) " " (became(part, is_refused)) ": " (part.reason) } } }
             }
         }
     }

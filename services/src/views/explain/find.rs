@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::commands::{CommandError, Commands};
+use crate::views::former_id::{HadIt, had_it};
 use crate::views::listings::{LISTINGS, Listing};
 use crate::views::unproved_creations;
 
@@ -19,7 +20,9 @@ pub enum Found {
     Listing(ListingId),
     /// A sync of a listing.
     Sync(ListingId, SyncId),
-    /// Several listings have this id at their channels, or show this unit.
+    /// One listing had this id at its channel before it was linked again.
+    Former(ListingId, HadIt),
+    /// Several listings have, or had, this id at their channels, or show this unit.
     Several(Vec<Listing>),
 }
 
@@ -81,11 +84,26 @@ async fn unproved(pool: &PgPool, commands: &Commands, text: &str) -> Result<Foun
         unproved_creations::of_all(commands, pool, &ExternalId(text.to_owned())).await.map_err(NotFound::Listing)?;
     let ids: Vec<Uuid> = found.iter().map(|one| one.listing_id).collect();
     match ids[..] {
-        [] => Err(NotFound::Nothing(text.chars().take(100).collect())),
+        [] => former(pool, text).await,
         [one] => Ok(Found::Listing(ListingId(one))),
-        _ => {
-            let named = format!("{LISTINGS} WHERE l.listing_id = ANY ($1) ORDER BY target_name, l.unit_id");
-            Ok(Found::Several(sqlx::query_as(&named).bind(&ids[..]).fetch_all(pool).await?))
-        }
+        _ => several(pool, &ids).await,
     }
+}
+
+/// What nobody has now, and nobody was given, somebody may have had.
+async fn former(pool: &PgPool, text: &str) -> Result<Found, NotFound> {
+    let mut found = had_it(&mut *pool.acquire().await?, text, None, None).await?;
+    match found.len() {
+        0 => Err(NotFound::Nothing(text.chars().take(100).collect())),
+        1 => {
+            let one = found.remove(0);
+            Ok(Found::Former(ListingId(one.listing_id), one))
+        }
+        _ => several(pool, &found.iter().map(|one| one.listing_id).collect::<Vec<_>>()).await,
+    }
+}
+
+async fn several(pool: &PgPool, ids: &[Uuid]) -> Result<Found, NotFound> {
+    let named = format!("{LISTINGS} WHERE l.listing_id = ANY ($1) ORDER BY target_name, l.unit_id");
+    Ok(Found::Several(sqlx::query_as(&named).bind(ids).fetch_all(pool).await?))
 }

@@ -12,7 +12,6 @@ use super::history::History;
 use super::now::Waiting;
 use crate::views::attempts;
 use crate::views::circuit::OpenCircuit;
-use crate::views::gone;
 use crate::views::holds::{Hold, Holds};
 use crate::views::moment::moment;
 use crate::views::not_its_own::NotItsOwn;
@@ -107,7 +106,7 @@ pub(super) fn next(
         let mut next = nothing(because, until);
         let held = held.into_iter().filter(|_| !is_elsewhere);
         next.because.extend(held.map(|why| format!("the next change of the unit waits, as {why}")));
-        next.what_to_do.extend(gone.map(|remedy| gone::words("the next change", &remedy)));
+        next.what_to_do.extend(gone.map(|gone| gone.words("the next change")));
         next.what_to_do.extend(not_its_own.map(|theirs| theirs.not_created("the next change")));
         return next;
     };
@@ -116,7 +115,7 @@ pub(super) fn next(
         story.map(|story| story.request.sync_id.0)
     };
     let mut next = of_pending(listing, pending, held, waiting, earlier, lag_since);
-    next.what_to_do.extend(gone.map(|remedy| gone::words("this one", &remedy)));
+    next.what_to_do.extend(gone.map(|gone| gone.words("that one")));
     next
 }
 
@@ -172,7 +171,7 @@ pub fn of_pending(
 }
 
 fn unproved(listing: &ChannelListing) -> Option<String> {
-    NotItsOwn::unproved(listing).map(|theirs| theirs.not_created("this one"))
+    NotItsOwn::unproved(listing).map(|theirs| theirs.not_created("that one"))
 }
 
 /// What nobody knows of the listing at the channel. An intent to create that the attempt under way wrote down itself is no doubt of that one.

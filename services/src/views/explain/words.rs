@@ -3,7 +3,6 @@
 mod asked;
 mod waited;
 
-use domain::channel::RejectedPart;
 use domain::counted::{agreeing, counted};
 use domain::outcome::{OutcomeClass, SyncOutcome};
 
@@ -17,7 +16,7 @@ use crate::views::elsewhere::Elsewhere;
 use crate::views::holds::Holder;
 use crate::views::lacking::Lacking;
 use crate::views::moment::moment;
-use crate::views::not_taken::{SENDS_AGAIN, named};
+use crate::views::not_taken::{SENDS_AGAIN, became, counts, named};
 use crate::views::older_state::OlderState;
 use crate::views::said::said;
 use crate::views::staying;
@@ -47,12 +46,12 @@ pub fn words(explanation: &Explanation) -> Vec<String> {
             lines.extend(explanation.rules.iter().map(|one| match one {
                 Rule::SkippedUnchanged { at_attempt } if sync.has_untaken => skipped_in_part(*at_attempt),
                 Rule::Forced => asked::forced(sync),
-                Rule::LeftOut { parts } if is_refused(sync) => refused(*parts, sync),
+                Rule::LeftOut { .. } if is_refused(sync) => refused(sync),
                 one => rule(one),
             }));
             sync.attempts.iter().for_each(|attempt| lines.extend(attempted(attempt)));
             lines.extend(sync.refused.iter().map(|part| {
-                let what = not_taken(part, is_refused(sync));
+                let what = became(part, is_refused(sync));
                 format!("  {what}: {}: {}", named(part), part.reason)
             }));
             if let Some(at) = sync.ended_at.filter(|_| !goes_on) {
@@ -202,16 +201,11 @@ fn is_refused(sync: &ExplainedSync) -> bool {
     sync.outcome == SyncOutcome::Rejected.as_str()
 }
 
-/// What became of a part: the mapping leaves out what it cannot send, whatever the channel says of the rest.
-fn not_taken(part: &RejectedPart, is_refused: bool) -> &'static str {
-    if is_refused && !part.is_of_the_unit() { "refused" } else { "left out" }
-}
-
-fn refused(parts: usize, sync: &ExplainedSync) -> String {
+fn refused(sync: &ExplainedSync) -> String {
     if sync.attempts.iter().all(|attempt| attempt.took.is_empty()) {
         return "It was refused as a whole.".to_owned();
     }
-    format!("{} {} refused.", counted(parts, "part"), agreeing(parts, "was", "were"))
+    format!("{}.", counts(&sync.refused, true, (" was", " were")))
 }
 
 fn read_first(at: &str, there: &[&str]) -> String {
@@ -318,17 +312,7 @@ fn next(next: &Next) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::channel::Section;
-
     use super::*;
-
-    #[test]
-    fn what_the_mapping_left_out_is_not_told_to_be_refused() {
-        let at_the_channel = RejectedPart::all_of(Section::Content, "it cannot be changed".to_owned());
-        let of_the_unit = RejectedPart { part: "unit.amenities[0]".to_owned(), ..at_the_channel.clone() };
-        let told = |is_refused| [&at_the_channel, &of_the_unit].map(|part| not_taken(part, is_refused));
-        assert_eq!((told(true), told(false)), (["refused", "left out"], ["left out"; 2]));
-    }
 
     #[test]
     fn one_field_is_no_plural() {

@@ -4,15 +4,15 @@ use domain::ids::ListingId;
 use domain::listing::ListingEvent;
 
 use super::History;
-use crate::views::gone;
+use crate::views::gone::{self, Gone};
 
 impl History {
-    /// Where the newest of its syncs that has ended found it gone at the channel, what helps. One that waits tells nothing of that, and
+    /// Where the newest of its syncs that has ended found it gone at the channel, with what helps. One that waits tells nothing of that, and
     /// neither does one whose place was taken.
-    pub fn gone(&self) -> Option<String> {
+    pub fn gone(&self) -> Option<Gone> {
         let link = self.listing.link().filter(|_| self.found_gone)?;
         let id = ListingId::of(link.target_id, &link.unit_id);
-        Some(gone::remedy(&id, &link.target_id, &link.unit_id))
+        Some(Gone::of(&id, &link.target_id, &link.unit_id))
     }
 
     /// Takes what an event tells of that. Of a listing that is linked the outcome in the read model tells the same
