@@ -108,7 +108,10 @@ async fn what_helps_a_listing_that_is_gone_is_said_at_every_door_and_helps() -> 
     assert!(words.contains(&remedy), "{words}");
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert!(page.contains(&on_a_page(&remedy)) && !page.contains("The next change of the unit is sent"), "{page}");
-    assert!(page.contains("What the channel took last is not there any more") && !page.contains("No part is left out"), "{page}");
+    assert!(
+        page.contains("What the channel took last is not there any more") && !page.contains("No part is left out"),
+        "{page}"
+    );
     let listings = "/api/channels/listings";
     // With all that these ask for.
     let unlink = format!("Over HTTP it is `DELETE {listings}/{listing}` with a reason, ");

@@ -63,7 +63,11 @@ pub(super) async fn page(
         Some(before) => vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?],
         None => parts(&dashboard, &viewer.by, &listing).await?,
     };
-    let letters = if older { html! {} } else { letters::show(&dashboard.api, &viewer.by, &listing).await? };
+    let letters = if older {
+        html! {}
+    } else {
+        letters::show(&dashboard.api, &viewer.by, &listing).await?
+    };
     let body = html! {
         p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
         h1 { (listing.unit_id) " " span.quiet { "on " (target) } }

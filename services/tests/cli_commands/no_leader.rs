@@ -6,8 +6,6 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::world::{Ran, World, unit};
 
 /// What comes of a question to JetStream.
