@@ -313,12 +313,18 @@ async fn who_asks_one_server_for_copies_on_three_is_told_the_setting_and_ends() 
         world.nats.jetstream.update_stream(config).await?;
     }
     for prefix in [new, world.nats.prefix.to_string()] {
+        // A start is no advice where it would end so.
+        let asked = ["doctor", "--nats-prefix", &prefix, "--nats-replicas", "3"];
+        let (code, printed, said) = world.run(&asked)?;
+        assert!(code == 1 && printed.contains("leave NATS_REPLICAS out"), "{printed}{said}");
+        assert!(!printed.contains("restart) `distribution serve`"), "{printed}");
         let mut service = world.serve_with("api", &["--nats-prefix", &prefix, "--nats-replicas", "3"])?;
         let ended = end(&mut service).await?;
         let printed = service.printed();
         assert_eq!(ended.code(), Some(1), "{printed}");
         assert!(printed.contains("NATS_REPLICAS asks for 3 copies"), "{printed}");
         assert!(printed.contains("is in no cluster"), "{printed}");
+        assert!(printed.matches("non-clustered mode").count() <= 1, "{printed}");
     }
     world.close().await
 }

@@ -41,6 +41,17 @@ impl Deviation {
             Self::Newer { .. } => true,
         }
     }
+
+    /// A start that asks for copies asks for some here.
+    pub fn asks_for_copies(&self) -> bool {
+        match self {
+            Self::Missing(_) => true,
+            Self::Differs { differences, .. } => {
+                differences.iter().any(|difference| difference.setting == "num_replicas")
+            }
+            Self::Unknown { .. } | Self::Newer { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Deviation {

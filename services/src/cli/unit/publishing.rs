@@ -44,12 +44,12 @@ impl<'a> Publishing<'a> {
                 let nothing = format!("nothing was published: {why}; run `distribution doctor`");
                 Failure::Unreachable(nothing)
             };
+            if !matches!(error, TopologyError::Away { .. }) {
+                return Err(error.into());
+            }
             // It will have none in a moment either.
             if !nats.client.server_info().jetstream {
                 return Err(anyhow::Error::new(error).context(nothing("this NATS server has no JetStream")));
-            }
-            if !matches!(error, TopologyError::Away { .. }) {
-                return Err(error.into());
             }
             if began.elapsed() >= PATIENCE {
                 let silent = nothing("JetStream does not answer for the stream of unit changes");
