@@ -59,14 +59,15 @@ pub(super) async fn page(
     let listing = get(State(dashboard.api.clone()), viewer.by.clone(), Id(id)).await?.1;
     let target = listing.target_name.as_deref().unwrap_or("target");
     let older = shown.before.is_some();
-    let parts = match shown.before {
-        Some(before) => vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?],
-        None => parts(&dashboard, &viewer.by, &listing).await?,
-    };
-    let letters = if older {
-        html! {}
-    } else {
-        letters::show(&dashboard.api, &viewer.by, &listing).await?
+    let (parts, letters) = match shown.before {
+        Some(before) => (vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?], None),
+        None => {
+            let known = known::Known::of(&dashboard.api, &listing).await?;
+            // The look takes up to a second, and asks NATS alone: it holds no second connection to Postgres.
+            let look = letters::look(&dashboard.api, &viewer.by, &listing);
+            let (parts, found) = tokio::join!(parts(&dashboard, &viewer.by, &listing, &known), look);
+            (parts?, found.map(|found| letters::show(&found, known.journal.last_revision())))
+        }
     };
     let body = html! {
         p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
@@ -75,7 +76,7 @@ pub(super) async fn page(
         @else { (actions::part(&viewer, &listing).alone()) }
         @if let Some((timeline, first)) = parts.split_last() {
             @for part in first { (part.section()) }
-            (letters)
+            @if let Some(letters) = &letters { (letters) }
             (timeline.section())
         }
         p { a href=(of_listing(id)) { "All that was done, with the credentials" } }
@@ -88,14 +89,14 @@ pub(super) async fn page(
 pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
     let listing = get(State(dashboard.api.clone()), by.clone(), Id(id)).await?.1;
     let mut live = vec![actions::part(&Viewer::shared(by.clone()), &listing)];
-    live.extend(parts(dashboard, by, &listing).await?);
+    let known = known::Known::of(&dashboard.api, &listing).await?;
+    live.extend(parts(dashboard, by, &listing, &known).await?);
     Ok(live)
 }
 
-async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
-    let known = known::Known::of(&dashboard.api, listing).await?;
+async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing, known: &known::Known) -> Result<Vec<Part>, Problem> {
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
-    let seen = next::Seen::by(&mut reader, listing, &known).await?;
+    let seen = next::Seen::by(&mut reader, listing, known).await?;
     let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);
     let revision = match unseen::revision(listing, &known.journal) {
         Some(unseen) => Some(unseen.to_string()),
@@ -103,7 +104,7 @@ async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<
     };
     let before = earlier_link::taken_at(&mut reader, listing).await?;
     drop(reader);
-    let next = next::show(&dashboard.api, by, listing, &known, seen).await?;
+    let next = next::show(&dashboard.api, by, listing, known, seen).await?;
     Ok(vec![
         Part::new("now", "Now", now(listing, revision.as_deref(), before)),
         Part::new("next", "What happens next", next),
