@@ -13,7 +13,6 @@ mod unseen;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::channel::RejectedPart;
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -32,6 +31,7 @@ use crate::api::reader::Reader;
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::gone;
 use crate::views::history::{LISTING, ended_with_target, events};
+use crate::views::lacking;
 use crate::views::listings::Listing;
 use crate::views::not_taken::{became, counts};
 use crate::views::older_state::{of_newest, replayed};
@@ -142,7 +142,7 @@ fn lacks_no_part(listing: &Listing, before: Option<DateTime<Utc>>) -> &'static s
 
 /// `revision` is the one that was asked for last; `before` is when it was taken last by an earlier link, where it was by none of now.
 fn now(listing: &Listing, revision: Option<&str>, before: Option<DateTime<Utc>>) -> Markup {
-    let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();
+    let rejected = lacking::parts(listing.rejected.clone());
     let no_sync = if listing.generation > 1 { "none since it was linked again" } else { "none yet" };
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.
