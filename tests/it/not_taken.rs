@@ -114,6 +114,13 @@ async fn what_was_left_out_is_not_told_to_be_refused_at_any_door() -> anyhow::Re
     assert_eq!(told["sync"]["outcome"], "rejected", "{told:#}");
     assert!(told["words"].to_string().contains("  left out: unit.photos: no photo is usable"), "{told:#}");
     let sync = told["sync"]["sync_id"].as_str().context("a sync")?;
+    // A part of which only a newer build knows the section hides no other one.
+    let newer = json!([{ "section": "reviews", "part": "unit.reviews", "value": "", "reason": "of a newer build" }]);
+    for table in ["channel_listings", "outbound_audit"] {
+        let statement = format!("UPDATE {table} SET rejected = $1 || rejected WHERE rejected <> '[]'");
+        let written = sqlx::query(&statement).bind(&newer).execute(&world.pool).await?;
+        assert_ne!(written.rows_affected(), 0, "{table}");
+    }
 
     let page = viewer.get(&format!("/listings/{listing}")).await?.expect(200)?.text;
     assert!(page.contains("<code>unit.photos</code> left out: no photo is usable"), "{page}");

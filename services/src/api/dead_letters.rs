@@ -103,9 +103,14 @@ const LOOKED_THROUGH: usize = 200;
 /// That is done within this time, or not at all: each costs a call, and somebody waits.
 const LOOKS: Duration = Duration::from_secs(3);
 
+/// A letter names no account for certain: those who have all see it.
+pub(crate) fn sees_letters(caller: &Caller) -> bool {
+    caller.may(Permission::ReadDeadLetters) && caller.accounts == Accounts::All
+}
+
 /// Those of a trace, among the oldest; `None` where they cannot be looked through now.
 pub(crate) async fn of_trace(api: &Api, caller: &Caller, trace_id: &str) -> Option<Vec<Letter>> {
-    if !caller.may(Permission::ReadDeadLetters) || caller.accounts != Accounts::All {
+    if !sees_letters(caller) {
         return Some(Vec::new());
     }
     let looked = api.inner.nats.dead_letters(Some(&caller.org_id), 0, LOOKED_THROUGH);
@@ -122,15 +127,14 @@ pub(crate) async fn of_trace(api: &Api, caller: &Caller, trace_id: &str) -> Opti
     }
 }
 
-/// Those of a unit, for whoever sees them; `None` where there are none, or they cannot be looked through now. Where none was counted, or NATS
-/// is away, nobody waits for it.
+/// Those of a unit, for whoever sees them; `None` for others, and where they cannot be looked through now. Where NATS is away, nobody waits
+/// for it.
 pub(crate) async fn of_unit(api: &Api, caller: &Caller, unit: &str) -> Option<UnitLetters> {
-    let sees = caller.may(Permission::ReadDeadLetters) && caller.accounts == Accounts::All;
-    if !sees || api.dead_letters_of(&caller.org_id) == 0 || api.transport().away_since.is_some() {
+    if !sees_letters(caller) || api.transport().away_since.is_some() {
         return None;
     }
     match unit_letters::of_unit(&api.inner.nats, &caller.org_id, unit).await {
-        Ok(found) => Some(found).filter(|found| found.more || !found.letters.is_empty()),
+        Ok(found) => Some(found),
         Err(error) => {
             tracing::debug!(error = %error, "dead letters cannot be looked through now");
             None

@@ -13,7 +13,6 @@ mod unseen;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::channel::RejectedPart;
 use domain::outcome::SyncOutcome;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -32,6 +31,7 @@ use crate::api::reader::Reader;
 use crate::views::earlier_link::{self, BY_EARLIER};
 use crate::views::gone;
 use crate::views::history::{LISTING, ended_with_target, events};
+use crate::views::lacking;
 use crate::views::listings::Listing;
 use crate::views::not_taken::{became, counts};
 use crate::views::older_state::{of_newest, replayed};
@@ -59,14 +59,15 @@ pub(super) async fn page(
     let listing = get(State(dashboard.api.clone()), viewer.by.clone(), Id(id)).await?.1;
     let target = listing.target_name.as_deref().unwrap_or("target");
     let older = shown.before.is_some();
-    let parts = match shown.before {
-        Some(before) => vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?],
-        None => parts(&dashboard, &viewer.by, &listing).await?,
-    };
-    let letters = if older {
-        html! {}
-    } else {
-        letters::show(&dashboard.api, &viewer.by, &listing).await?
+    let (parts, letters) = match shown.before {
+        Some(before) => (vec![timeline(&dashboard, &viewer.by, id, Some(before)).await?], None),
+        None => {
+            let known = known::Known::of(&dashboard.api, &listing).await?;
+            // The look takes up to a second, and asks NATS alone: it holds no second connection to Postgres.
+            let look = letters::look(&dashboard.api, &viewer.by, &listing);
+            let (parts, found) = tokio::join!(parts(&dashboard, &viewer.by, &listing, &known), look);
+            (parts?, found.map(|found| letters::show(&found, known.journal.last_revision())))
+        }
     };
     let body = html! {
         p.trail { a href=(format!("/targets/{}", listing.target_id)) { (target) } " / " a href="/listings" { "Listings" } }
@@ -75,7 +76,7 @@ pub(super) async fn page(
         @else { (actions::part(&viewer, &listing).alone()) }
         @if let Some((timeline, first)) = parts.split_last() {
             @for part in first { (part.section()) }
-            (letters)
+            @if let Some(letters) = &letters { (letters) }
             (timeline.section())
         }
         p { a href=(of_listing(id)) { "All that was done, with the credentials" } }
@@ -88,14 +89,14 @@ pub(super) async fn page(
 pub(super) async fn live(dashboard: &Dashboard, by: &By, id: Uuid) -> Result<Vec<Part>, Problem> {
     let listing = get(State(dashboard.api.clone()), by.clone(), Id(id)).await?.1;
     let mut live = vec![actions::part(&Viewer::shared(by.clone()), &listing)];
-    live.extend(parts(dashboard, by, &listing).await?);
+    let known = known::Known::of(&dashboard.api, &listing).await?;
+    live.extend(parts(dashboard, by, &listing, &known).await?);
     Ok(live)
 }
 
-async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<Part>, Problem> {
-    let known = known::Known::of(&dashboard.api, listing).await?;
+async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing, known: &known::Known) -> Result<Vec<Part>, Problem> {
     let mut reader = Reader::open(dashboard.api.pool(), &by.caller).await?;
-    let seen = next::Seen::by(&mut reader, listing, &known).await?;
+    let seen = next::Seen::by(&mut reader, listing, known).await?;
     let newest = replayed(&mut reader, &[listing.listing_id]).await?.remove(&listing.listing_id);
     let revision = match unseen::revision(listing, &known.journal) {
         Some(unseen) => Some(unseen.to_string()),
@@ -103,7 +104,7 @@ async fn parts(dashboard: &Dashboard, by: &By, listing: &Listing) -> Result<Vec<
     };
     let before = earlier_link::taken_at(&mut reader, listing).await?;
     drop(reader);
-    let next = next::show(&dashboard.api, by, listing, &known, seen).await?;
+    let next = next::show(&dashboard.api, by, listing, known, seen).await?;
     Ok(vec![
         Part::new("now", "Now", now(listing, revision.as_deref(), before)),
         Part::new("next", "What happens next", next),
@@ -141,7 +142,7 @@ fn lacks_no_part(listing: &Listing, before: Option<DateTime<Utc>>) -> &'static s
 
 /// `revision` is the one that was asked for last; `before` is when it was taken last by an earlier link, where it was by none of now.
 fn now(listing: &Listing, revision: Option<&str>, before: Option<DateTime<Utc>>) -> Markup {
-    let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();
+    let rejected = lacking::parts(listing.rejected.clone());
     let no_sync = if listing.generation > 1 { "none since it was linked again" } else { "none yet" };
     html! {
         // Each fact has its place from the beginning, so that nothing below moves when it comes.

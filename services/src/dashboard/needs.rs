@@ -1,7 +1,7 @@
 //! What waits for somebody and is no target's: dead letters, listings whose last sync failed, promises that are broken. Each leads to
 //! where one acts.
 
-use domain::access::{Accounts, Caller, Permission};
+use domain::access::Caller;
 use domain::counted::{agreeing, counted};
 use maud::{Markup, html};
 use sqlx::PgConnection;
@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::levels;
 use super::ways::Ways;
 use crate::api::Api;
+use crate::api::dead_letters::sees_letters;
 use crate::api::reader::account_filter;
 use crate::views::audit::{FAILED, failures_in_sql};
 use crate::views::service_levels::ServiceLevels;
@@ -56,10 +57,9 @@ pub(super) async fn needs(
     Ok(needs)
 }
 
-/// A letter names no account for certain: those who have all see it.
+/// Those that the caller sees.
 fn letters(api: &Api, caller: &Caller) -> u64 {
-    let sees = caller.may(Permission::ReadDeadLetters) && caller.accounts == Accounts::All;
-    if sees { api.dead_letters_of(&caller.org_id) } else { 0 }
+    if sees_letters(caller) { api.dead_letters_of(&caller.org_id) } else { 0 }
 }
 
 /// Listings that follow their unit, of which nothing waits and whose last sync failed.

@@ -86,7 +86,9 @@ pub async fn refused_parts(connection: &mut PgConnection, id: ListingId) -> Resu
     Ok(refused.map(parts).unwrap_or_default())
 }
 
-/// The same of a row's column; what cannot be read is none.
+/// The same of a row's column. What cannot be read is none, as a part of a section that only a newer build knows: the others are told all the
+/// same.
 pub fn parts(rejected: Value) -> Vec<RejectedPart> {
-    serde_json::from_value(rejected).unwrap_or_default()
+    let Value::Array(rejected) = rejected else { return Vec::new() };
+    rejected.into_iter().filter_map(|part| serde_json::from_value(part).ok()).collect()
 }

@@ -101,9 +101,14 @@ pub async fn of_unit(nats: &Nats, org: &OrgId, unit: &str) -> Result<UnitLetters
 }
 
 impl UnitLetters {
+    /// Those that are told in words.
+    pub fn told(&self) -> impl Iterator<Item = &UnitLetter> {
+        self.letters.iter().take(TOLD)
+    }
+
     /// A line for each of the newest. `taken` is the newest revision that a listing of the unit has taken.
     pub fn words(&self, taken: u64) -> Vec<String> {
-        let told = self.letters.iter().take(TOLD).map(|letter| letter.words(taken));
+        let told = self.told().map(|letter| letter.words(taken));
         let left = self.letters.len().saturating_sub(TOLD);
         let left =
             (left > 0).then(|| format!("Before that, {} of its unit could not be used.", counted(left, "message")));

@@ -220,6 +220,57 @@ async fn an_explanation_tells_of_the_letters_of_its_unit_that_wait() -> anyhow::
     world.close().await
 }
 
+/// Puts letters of a unit onto the stream at once.
+async fn put_letters(world: &World, name: &str, count: usize) -> anyhow::Result<()> {
+    let mut headers = HeaderMap::new();
+    let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &name.parse()?);
+    headers.insert("Dead-Letter-Subject", world.nats.prefix.strip(&subject));
+    headers.insert("Dead-Letter-Problems", json!([{ "field": "unit", "reason": "is wrong" }]).to_string());
+    let to = world.nats.prefix.dead_letter_unit(Some(&ORG.parse()?));
+    for _ in 0..count {
+        let put = world.nats.jetstream.publish_with_headers(to.clone(), headers.clone(), "{}".into());
+        put.await?.await?;
+    }
+    Ok(())
+}
+
+/// A listing's page links the letters that it tells, and of an organisation that has many it tells nothing where none is of the unit.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_listing_tells_of_letters_of_its_own_unit_alone() -> anyhow::Result<()> {
+    let world = World::new(&[8184]).await?;
+    let target = world.target(8184, RateLimit::new(100, 1_000)?).await?;
+    let service = world.serve("")?;
+    let owner = Api::of(&service).await?.as_caller(&world, ORG, None, "owner")?;
+    let listing = listed(&world, target, "villa-000").await?.to_string();
+    let own = format!("/listings/{listing}");
+    put_letters(&world, "villa-000", 5).await?;
+    let page = wait_until("the listing's page tells of all", Duration::from_secs(20), || async {
+        let page = owner.get(&own).await?.expect(200)?.text;
+        Ok(if page.contains("Dead letters of its unit") { Ok(page) } else { Err(page) })
+    })
+    .await?;
+    assert!(page.contains("Before that, 2 messages of its unit could not be used."), "{page}");
+    assert_eq!(page.matches("#letter-").count(), 3, "{page}");
+
+    for letter in world.nats.dead_letters(None, 0, 10).await? {
+        let path = format!("/api/channels/dead-letters/{}", letter.number);
+        owner.send(Method::DELETE, &path, &[], None).await?.expect(204)?;
+    }
+    put_letters(&world, "villa-001", 200).await?;
+    wait_until("they are counted", Duration::from_secs(20), || async {
+        let page = owner.get("/").await?.expect(200)?.text;
+        Ok(if page.contains("200 dead letters") { Ok(()) } else { Err(page) })
+    })
+    .await?;
+    let page = owner.get(&own).await?.expect(200)?.text;
+    assert!(!page.contains("Dead letters of its unit"), "{page}");
+    // Who asks for all that is known is told that it is not all.
+    let told = owner.get(&format!("/api/channels/listings/{listing}/explain")).await?.expect(200)?.json();
+    assert_eq!(told["dead_letters"], json!({ "letters": [], "more": true }), "{told:#}");
+    drop(service);
+    world.close().await
+}
+
 /// Publishes a message that cannot be used.
 async fn publish_wrong(world: &World) -> anyhow::Result<()> {
     let subject = world.nats.prefix.unit_changed(&ORG.parse()?, &"villa-000".parse()?);

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use domain::access::{Accounts, Permission};
 use domain::ids::{ListingId, SyncId};
 use serde::Deserialize;
 use serde_json::json;
@@ -14,13 +13,13 @@ use super::read::visible;
 use super::resend::{Named, resolve};
 use crate::api::Api;
 use crate::api::by::By;
+use crate::api::dead_letters::of_unit;
 use crate::api::input::{Id, Query, read};
 use crate::api::problem::{Problem, ProblemKind};
 use crate::api::reader::Reader;
 use crate::payloads::PayloadError;
 use crate::views::explain::{Explanation, Unexplained, explain as explained};
 use crate::views::preview::{NoPreview, Preview, Wanted, preview as previewed};
-use crate::views::unit_letters::of_unit;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -51,16 +50,10 @@ pub(in crate::api) async fn explain(
     visible(&api, &by, id).await?;
     let reader = Reader::open(&api.inner.pool, &by.caller);
     let told = explained(&api.inner.syncing, &api.inner.pool, reader, id, query.sync_id.map(SyncId)).await?;
-    if !by.caller.may(Permission::ReadDeadLetters) || by.caller.accounts != Accounts::All {
-        return Ok(Json(told));
-    }
-    match of_unit(&api.inner.nats, &by.caller.org_id, &told.listing.unit_id).await {
-        Ok(letters) => Ok(Json(told.with_letters(letters))),
-        Err(error) => {
-            tracing::debug!(error = %error, "dead letters cannot be looked through now");
-            Ok(Json(told))
-        }
-    }
+    Ok(Json(match of_unit(&api, &by.caller, &told.listing.unit_id).await {
+        Some(letters) => told.with_letters(letters),
+        None => told,
+    }))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

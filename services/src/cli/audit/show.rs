@@ -1,7 +1,6 @@
 //! `audit show`: one sync, call by call.
 
 use clap::Args;
-use domain::channel::RejectedPart;
 use domain::ids::SyncId;
 use domain::outcome::SyncOutcome;
 use serde::Serialize;
@@ -12,6 +11,7 @@ use crate::cli::session::Session;
 use crate::cli::times::{moment, optional_moment};
 use crate::views::audit::{CALLS, COLUMNS, Call, Sync, goes_on};
 use crate::views::explain::Next;
+use crate::views::lacking::parts;
 use crate::views::next_attempt::next_attempt;
 use crate::views::not_taken::became;
 
@@ -78,7 +78,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("correlation", sync.correlation_id.to_string()),
         ("trace", sync.traceparent.clone().unwrap_or_default()),
     ])?;
-    let rejected: Vec<RejectedPart> = serde_json::from_value(sync.rejected.clone()).unwrap_or_default();
+    let rejected = parts(sync.rejected.clone());
     for part in rejected {
         let value = if part.value.is_empty() { String::new() } else { format!(" ({})", part.value) };
         let what = became(&part, sync.outcome == SyncOutcome::Rejected.as_str());

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::Args;
-use domain::channel::RejectedPart;
 use domain::ids::{AccountId, ListingId, OrgId, TargetId, TraceId};
 use domain::outcome::SyncOutcome;
 use sqlx::PgPool;
@@ -12,6 +11,7 @@ use crate::cli::output::Out;
 use crate::cli::session::Session;
 use crate::cli::times::moment;
 use crate::views::audit::{COLUMNS, Sync};
+use crate::views::lacking::parts;
 use crate::views::not_taken::counts;
 
 #[derive(Debug, Args)]
@@ -140,7 +140,7 @@ fn line(sync: &Sync) -> String {
     let unit = sync.unit_id.as_deref().unwrap_or("-");
     let (id, burned, calls) = (sync.sync_id, sync.attempts, sync.calls);
     let mut line = format!("{at}  {id}  {outcome:<24}  {unit}  burned {burned}  calls {calls}");
-    let rejected: Vec<RejectedPart> = serde_json::from_value(sync.rejected.clone()).unwrap_or_default();
+    let rejected = parts(sync.rejected.clone());
     if !rejected.is_empty() {
         let is_refused = sync.outcome == SyncOutcome::Rejected.as_str();
         line.push_str(&format!("\n    {}", counts(&rejected, is_refused, ("", ""))));

@@ -184,7 +184,7 @@ fn print(out: Out, shown: &Shown) -> anyhow::Result<()> {
         ("what to do", shown.elsewhere.as_ref().map_or_else(|| advice(shown), Elsewhere::words)),
     ]);
     out.record(&fields)?;
-    let rejected: Vec<RejectedPart> = serde_json::from_value(listing.rejected.clone()).unwrap_or_default();
+    let rejected = parts(listing.rejected.clone());
     if rejected.is_empty() {
         return Ok(());
     }
