@@ -15,7 +15,7 @@ use super::moment::moment;
 pub struct HadIt {
     /// Which.
     pub listing_id: Uuid,
-    /// When it was linked again after that, where an attempt that was told late does not name the id since.
+    /// When it was linked again after that; not known where nothing but an attempt that was told late names the id.
     pub until: Option<DateTime<Utc>>,
 }
 
