@@ -26,7 +26,7 @@ pub use circuit::BY_CIRCUIT;
 pub use due_checks::{CheckRoom, DueCheck};
 pub use failover::LONGEST_HOLD;
 pub use lease::{FinishedTry, Lease};
-pub use linked::{linked_at_target, linked_in_account};
+pub use linked::{NAMES_ID, in_json, linked_at_target, linked_in_account};
 pub use round::{Candidate, Claims, Lane, Round, RoundRequest};
 pub use scope::{ACCOUNT_SCOPE, ScopeLimit};
 pub use settlement::Settlement;

@@ -12,20 +12,33 @@ use uuid::Uuid;
 
 use super::scope::WAS_ACCEPTED;
 
-/// Whether an event that the read model may lack names `$1`, in JSON `$3`, as what its listing is linked to. In a CASE, so that the payloads of events
-/// that can name none, half of all, are left alone, and no other is taken apart that does not have the id as a text.
-macro_rules! named_since {
+/// Whether an event of a listing names `$1`, in JSON `$3`, as what that one is linked to. In a CASE, so that the payloads of events that can name
+/// none, half of all, are left alone, and no other is taken apart that does not have the id as a text.
+macro_rules! names {
     ($where:literal) => {
         concat!(
-            "position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'channel_listings')
-    AND aggregate_type = 'ChannelListing'
-    AND CASE WHEN event_type IN (
+            "CASE WHEN event_type IN (
             'SyncRequested', 'SyncSkipped', 'CreationStarted', 'ListingPaused', 'ListingResumed', 'ListingUnlinked') THEN false
         WHEN strpos(payload::text, $3) = 0 THEN false
         ELSE ",
             $where,
             "$1 IN (payload #>> ARRAY[event_type, 'external_id'],
             payload #>> ARRAY[event_type, 'attempt', 'progress', 'external_id']) END"
+        )
+    };
+}
+
+/// Whether an event of a listing names `$1` as what that one is linked to; `$3` is [`in_json`].
+pub const NAMES_ID: &str = names!("");
+
+/// The same of an event that the read model may lack.
+macro_rules! named_since {
+    ($where:literal) => {
+        concat!(
+            "position > (SELECT coalesce(max(position), 0) FROM projection_checkpoints WHERE name = 'channel_listings')
+    AND aggregate_type = 'ChannelListing'
+    AND ",
+            names!($where)
         )
     };
 }
@@ -72,7 +85,7 @@ pub async fn linked_at_target(
 }
 
 /// As it stands in payloads.
-fn in_json(external: &ExternalId) -> String {
+pub fn in_json(external: &ExternalId) -> String {
     Value::from(external.0.as_str()).to_string()
 }
 

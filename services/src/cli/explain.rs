@@ -10,6 +10,7 @@ use super::output::{note, optional, state, text};
 use super::session::Session;
 use crate::views::explain::find::{Found, find};
 use crate::views::explain::{About, Explanation, explain};
+use crate::views::listings::Listing;
 use crate::views::unit_letters::of_unit;
 
 #[derive(Debug, Args)]
@@ -39,23 +40,14 @@ impl ExplainArgs {
                 former = Some(had_it.words(&self.id));
                 (listing, None)
             }
-            Found::Several(listings) if session.out.is_json() => {
-                return session.out.json(&json!({ "listings": listings }));
-            }
             Found::Several(listings) => {
-                let header = ["listing", "org", "unit", "target", "at the channel", "state"];
-                let rows = listings.iter().map(|listing| {
-                    vec![
-                        text(listing.listing_id),
-                        text(&listing.org_id),
-                        text(&listing.unit_id),
-                        optional(listing.target_name.as_ref()),
-                        optional(listing.external_id.as_ref()),
-                        state(&listing.state),
-                    ]
-                });
-                session.out.line(&format!("{} is several listings; explain one of them:", self.id))?;
-                return session.out.table(&header, rows.collect(), "");
+                let words = format!("{} is several listings; explain one of them:", self.id);
+                return several(session, &listings, &words);
+            }
+            Found::SeveralFormer(listings) => {
+                let had_it = "was the id of several listings at the channel before they were linked again";
+                let words = format!("{} {had_it}; explain one of them:", self.id);
+                return several(session, &listings, &words);
             }
         };
         let explained = explain(&syncing, &pool, pool.acquire(), listing, sync);
@@ -71,6 +63,26 @@ impl ExplainArgs {
         }
         session.out.line(&explanation.words.join("\n"))
     }
+}
+
+/// There is none to tell of before one of them is chosen.
+fn several(session: &Session, listings: &[Listing], words: &str) -> anyhow::Result<()> {
+    if session.out.is_json() {
+        return session.out.json(&json!({ "listings": listings }));
+    }
+    let header = ["listing", "org", "unit", "target", "at the channel", "state"];
+    let rows = listings.iter().map(|listing| {
+        vec![
+            text(listing.listing_id),
+            text(&listing.org_id),
+            text(&listing.unit_id),
+            optional(listing.target_name.as_ref()),
+            optional(listing.external_id.as_ref()),
+            state(&listing.state),
+        ]
+    });
+    session.out.line(words)?;
+    session.out.table(&header, rows.collect(), "")
 }
 
 /// With the dead letters of its unit; an explanation is worth something without them, too.

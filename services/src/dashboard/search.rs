@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::access::Permission;
+use domain::ids::ExternalId;
 use maud::{Markup, html};
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -23,7 +24,7 @@ use crate::api::input::Query;
 use crate::api::problem::Problem;
 use crate::api::reader::{Reader, account_filter};
 use crate::views::audit::{COLUMNS, Sync};
-use crate::views::former_id::had_it;
+use crate::views::former_id::{could_be, had_it};
 use crate::views::listings::{LISTINGS, Listing};
 use crate::views::older_state::replayed;
 
@@ -33,6 +34,10 @@ const SHOWN: usize = 20;
 const WANTED: i64 = 21;
 /// Syncs that are looked through for one whose id has an end.
 const NEWEST: i64 = 200_000;
+/// How long the events of listings are looked through for an id that one had before.
+const FORMER_LOOK: &str = "SET LOCAL statement_timeout = '2s'";
+/// What Postgres says of a statement that it ended for its time-out.
+const CANCELLED: &str = "57014";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
@@ -44,7 +49,7 @@ pub(super) struct Wanted {
 struct Found {
     targets: Vec<targets::Found>,
     listings: Vec<Listing>,
-    /// Those that had this id at the channel before they were linked again; looked for where no listing is found otherwise.
+    /// Those that had this id at the channel before they were linked again; looked for where nothing else is called so.
     former: Vec<Listing>,
     /// Of the listings for which a state of the past was asked for last, the newest revisions.
     replayed: HashMap<Uuid, i64>,
@@ -53,6 +58,8 @@ struct Found {
     letters: Vec<Letter>,
     /// Those could not be looked through.
     unlooked: bool,
+    /// Nor could what ids listings had before.
+    former_unlooked: bool,
 }
 
 impl Found {
@@ -95,6 +102,7 @@ pub(super) async fn page(
         h1 { "Search" @if !text.is_empty() { " " span.quiet { "“" (text) "”" } } }
         @if found.is_empty() { (nothing(&viewer, text)) }
         @if found.unlooked { p.quiet { "Dead letters could not be looked through now: NATS does not answer in time. Search again later." } }
+        @if found.former_unlooked { p.quiet { "Which listings had this id at the channel before they were linked again could not be looked through now: it takes too long. Search again later, or ask " code { "distribution explain" } "." } }
         (section("Targets", &found.targets, targets::table, ("give more of the name, or look at ", "/targets", "all targets")))
         (section("Listings", &found.listings, of_listings, ("give more of the unit's id, or look at ", "/listings", "all listings")))
         (section("Listings that had this id at the channel before they were linked again", &found.former, of_listings, ("look at ", "/listings", "all listings")))
@@ -149,25 +157,24 @@ async fn find(api: &Api, viewer: &Viewer, text: &str) -> Result<Found, Problem> 
     };
     let listings =
         if viewer.may(Permission::ReadListings) { listings_of(&mut reader, viewer, text).await? } else { Vec::new() };
-    let former = if viewer.may(Permission::ReadListings) && listings.is_empty() {
-        former_of(&mut reader, viewer, text).await?
-    } else {
-        Vec::new()
-    };
-    let shown = [listings::ids(&listings), listings::ids(&former)].concat();
-    let replayed = replayed(&mut reader, &shown).await?;
+    let replayed = replayed(&mut reader, &listings::ids(&listings)).await?;
     let targets = if viewer.may(Permission::ReadTargets) {
         targets::find(&mut reader, &viewer.by, text, WANTED).await?
     } else {
         Vec::new()
     };
     drop(reader);
+    let mut found = Found { targets, listings, replayed, syncs, ..Found::default() };
+    if let Some(id) = could_be(text).filter(|_| found.is_empty() && viewer.may(Permission::ReadListings)) {
+        look_for_former(&mut found, api, viewer, &id).await?;
+    }
     let letters = match traces::named(text) {
         Some(trace) => of_trace(api, &viewer.by.caller, &trace).await,
         None => Some(Vec::new()),
     };
-    let unlooked = letters.is_none();
-    Ok(Found { targets, listings, former, replayed, syncs, letters: letters.unwrap_or_default(), unlooked })
+    found.unlooked = letters.is_none();
+    found.letters = letters.unwrap_or_default();
+    Ok(found)
 }
 
 /// The end of an id, as pages show it.
@@ -219,12 +226,30 @@ async fn listings_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> 
     rows.fetch_all(reader).await
 }
 
-async fn former_of(reader: &mut PgConnection, viewer: &Viewer, text: &str) -> Result<Vec<Listing>, sqlx::Error> {
+/// Those that had this id before. That may read a lot, so it has a transaction and a short time of its own: the page is worth something without.
+async fn look_for_former(found: &mut Found, api: &Api, viewer: &Viewer, id: &ExternalId) -> Result<(), sqlx::Error> {
     let caller = &viewer.by.caller;
-    let had_it = had_it(&mut *reader, text, Some(caller.org_id.as_str()), account_filter(caller)).await?;
+    let mut reader = Reader::open(api.pool(), caller).await?;
+    sqlx::query(FORMER_LOOK).execute(&mut *reader).await?;
+    let had_it = match had_it(&mut reader, id, Some(caller.org_id.as_str()), account_filter(caller)).await {
+        Err(sqlx::Error::Database(refusal)) if refusal.code().as_deref() == Some(CANCELLED) => {
+            found.former_unlooked = true;
+            return Ok(());
+        }
+        had_it => had_it?,
+    };
+    if had_it.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<Uuid> = had_it.iter().map(|one| one.listing_id).collect();
-    let statement = format!("{LISTINGS} WHERE l.listing_id = ANY ($1) ORDER BY l.unit_id, l.listing_id LIMIT $2");
-    sqlx::query_as(&statement).bind(ids).bind(WANTED).fetch_all(reader).await
+    let statement = format!(
+        "{LISTINGS} WHERE l.listing_id = ANY ($1) AND l.org_id = $3 AND ($4::text[] IS NULL OR l.account_id = ANY ($4))
+         ORDER BY l.unit_id, l.listing_id LIMIT $2"
+    );
+    let rows = sqlx::query_as(&statement).bind(ids).bind(WANTED).bind(caller.org_id.as_str());
+    found.former = rows.bind(account_filter(caller)).fetch_all(&mut *reader).await?;
+    found.replayed = replayed(&mut reader, &listings::ids(&found.former)).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::commands::{CommandError, Commands};
-use crate::views::former_id::{HadIt, had_it};
+use crate::views::former_id::{HadIt, could_be, had_it};
 use crate::views::listings::{LISTINGS, Listing};
 use crate::views::unproved_creations;
 
@@ -22,8 +22,10 @@ pub enum Found {
     Sync(ListingId, SyncId),
     /// One listing had this id at its channel before it was linked again.
     Former(ListingId, HadIt),
-    /// Several listings have, or had, this id at their channels, or show this unit.
+    /// Several listings have this id at their channels, or show this unit.
     Several(Vec<Listing>),
+    /// Several listings had this id at their channels before they were linked again.
+    SeveralFormer(Vec<Listing>),
 }
 
 /// Why nothing is found.
@@ -86,24 +88,30 @@ async fn unproved(pool: &PgPool, commands: &Commands, text: &str) -> Result<Foun
     match ids[..] {
         [] => former(pool, text).await,
         [one] => Ok(Found::Listing(ListingId(one))),
-        _ => several(pool, &ids).await,
+        _ => Ok(Found::Several(several(pool, &ids).await?)),
     }
 }
 
 /// What nobody has now, and nobody was given, somebody may have had.
 async fn former(pool: &PgPool, text: &str) -> Result<Found, NotFound> {
-    let mut found = had_it(&mut *pool.acquire().await?, text, None, None).await?;
+    let mut found = match could_be(text) {
+        Some(id) => had_it(&mut *pool.acquire().await?, &id, None, None).await?,
+        None => Vec::new(),
+    };
     match found.len() {
         0 => Err(NotFound::Nothing(text.chars().take(100).collect())),
         1 => {
             let one = found.remove(0);
             Ok(Found::Former(ListingId(one.listing_id), one))
         }
-        _ => several(pool, &found.iter().map(|one| one.listing_id).collect::<Vec<_>>()).await,
+        _ => {
+            let ids: Vec<Uuid> = found.iter().map(|one| one.listing_id).collect();
+            Ok(Found::SeveralFormer(several(pool, &ids).await?))
+        }
     }
 }
 
-async fn several(pool: &PgPool, ids: &[Uuid]) -> Result<Found, NotFound> {
+async fn several(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Listing>, sqlx::Error> {
     let named = format!("{LISTINGS} WHERE l.listing_id = ANY ($1) ORDER BY target_name, l.unit_id");
-    Ok(Found::Several(sqlx::query_as(&named).bind(ids).fetch_all(pool).await?))
+    sqlx::query_as(&named).bind(ids).fetch_all(pool).await
 }
