@@ -138,7 +138,9 @@ impl UnitLetter {
                 format!("{letter}; it was too large to be kept whole, so its sender has to publish it again.")
             }
             (_, Some(path)) => format!(
-                "{letter}; once what is wrong is mended: `distribution dead-letters replay {number}`; over HTTP it is `POST {path}`."
+                "{letter}. Where the message is wrong, a newer revision that is right helps, and this one can be thrown away \
+                 (`distribution dead-letters discard {number}`). Where the service was, it is sent again as it is: \
+                 `distribution dead-letters replay {number}`; over HTTP it is `POST {path}`."
             ),
         }
     }
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_letter_is_told_with_what_helps_and_an_older_one_without() {
-        let begins = "could not be used (unit.name: is missing, and 1 further problem), and waits as dead letter 7; ";
+        let begins = "could not be used (unit.name: is missing, and 1 further problem), and waits as dead letter 7";
         for (letter, whose, ends) in [
             (letter(Some(99), true), "Revision 99 of its unit", "`POST /api/channels/dead-letters/7/replay`."),
             (letter(Some(99), false), "Revision 99 of its unit", "so its sender has to publish it again."),

@@ -101,6 +101,10 @@ pub(super) fn next(
             _ if is_elsewhere => "its unit is back in its account",
             Some(_) => "the unit changes, somebody asks for a sync or it is linked afresh",
             None if not_its_own.is_some() => "the unit changes, somebody asks for a sync or it is linked anew",
+            // Whoever linked it, and died before the first sync, left that to the intake.
+            None if history.syncs.is_empty() => {
+                "its unit is known: the intake asks for its first sync within two minutes then"
+            }
             None => "the unit changes or somebody asks for a sync",
         };
         let mut next = nothing(because, until);
