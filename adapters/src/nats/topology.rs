@@ -96,7 +96,7 @@ fn is_taken(error: &CreateStreamError) -> bool {
 }
 
 /// The server's answer where it cannot do it for now: there is no leader, or too little of something.
-const UNAVAILABLE: usize = 503;
+pub const UNAVAILABLE: usize = 503;
 
 /// NATS has answered, and does not do it; not where that may pass.
 pub(super) fn is_refused(error: &CreateStreamError) -> bool {

@@ -1,6 +1,8 @@
-//! JetStream is not there in three ways: nobody has switched it on, its cluster has no leader, or the server answers no more.
+//! JetStream is not there in several ways: nobody has switched it on, this user may not ask it, its cluster has no leader, or the server
+//! answers no more.
 
 use adapters::nats::Nats;
+use adapters::nats::topology::UNAVAILABLE;
 use async_nats::connection::State;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{AccountError, AccountErrorKind};
@@ -9,8 +11,6 @@ use super::report::Report;
 
 /// What is to be read where servers are away.
 pub(super) const PAGE: &str = "ON_CALL.md, NATS is there and JetStream is not";
-/// The server's answer where it cannot do it for now.
-const UNAVAILABLE: usize = 503;
 
 /// Why JetStream does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,24 +80,26 @@ impl Lacks {
         }
     }
 
-    fn advice(self) -> &'static str {
+    fn advice(self) -> String {
         match self {
-            Self::JetStream => "restart nats-server with JetStream and a folder: `nats-server -js -sd FOLDER`",
+            Self::JetStream => {
+                "restart nats-server with JetStream and a folder: `nats-server -js -sd FOLDER`".to_owned()
+            }
             Self::Account => {
-                "switch JetStream on for the account of NATS_URL's user, and let that user ask `$JS.API.>`"
+                "switch JetStream on for the account of NATS_URL's user, and let that user ask `$JS.API.>`".to_owned()
             }
-            Self::Leader => {
+            Self::Leader => format!(
                 "an election is over within seconds; else start the NATS servers that are away, as more than half of \
-                 them have to be there (ON_CALL.md, NATS is there and JetStream is not)"
-            }
+                 them have to be there ({PAGE})"
+            ),
             Self::LeaderOrAnswer => {
-                "an election is over within seconds; else start the NATS servers that are away, as more than half of \
-                 them have to be there (ON_CALL.md, NATS is there and JetStream is not). If all are there: the user \
-                 may not ask `$JS.API.>`, or the server hangs"
+                let leader = Self::Leader.advice();
+                format!("{leader}. If all are there: the user may not ask `$JS.API.>`, or the server hangs")
             }
             Self::Answer => {
-                "see the log, disk and load of nats-server, and the network to it; restart it if it hangs. A user that \
-                 may not ask `$JS.API.>` gets no answer either"
+                "see the log, disk and load of nats-server, and the network to it; restart it if it hangs. A \
+                             user that may not ask `$JS.API.>` gets no answer either"
+                    .to_owned()
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use adapters::nats::topology::UNAVAILABLE;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, Context, ErrorCode};
@@ -12,8 +13,6 @@ use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// From one try to the next.
 pub(super) const AGAIN: Duration = Duration::from_millis(250);
-/// The server's answer where it cannot do it for now: there is no leader, or too little of something.
-const UNAVAILABLE: usize = 503;
 /// A try from before is still on its way through the cluster.
 const IN_PROCESS: ErrorCode = ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT;
 /// What is not answered so long after it was sent went to a server that is gone.

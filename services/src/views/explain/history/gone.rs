@@ -4,7 +4,7 @@ use domain::ids::ListingId;
 use domain::listing::ListingEvent;
 
 use super::History;
-use crate::views::gone::{self, Gone};
+use crate::views::gone::Gone;
 
 impl History {
     /// Where the newest of its syncs that has ended found it gone at the channel, with what helps. One that waits tells nothing of that, and
@@ -20,7 +20,7 @@ impl History {
     pub(super) fn hear_of_gone(&mut self, event: &ListingEvent) {
         match event {
             ListingEvent::SyncFailed { attempt, class } => {
-                self.found_gone = gone::is_gone(Some(class.final_outcome().as_str()), attempt.detail.as_deref());
+                self.found_gone = attempt.found_gone(Some(*class));
             }
             ListingEvent::SyncAccepted { .. }
             | ListingEvent::SyncFoundUnchanged { .. }
